@@ -1,0 +1,112 @@
+"""The protocol of a storage backend: ten verbs and an iterator.
+
+A backend stores immutable byte strings, *blobs*, and hands out an opaque *handle* for each; only the backend
+reads handles, the catalog keeps them. A backend knows nothing of versions, conditions or listings.
+
+Laws, checked by `bleepstore.testing.backend_contract`:
+- A blob is durable (file and directory fsynced, or acknowledged by the provider) when the verb that wrote it returns.
+- A blob never changes. Two writes never give the same handle, whatever their bucket and key.
+- A failed write leaves nothing behind that a read or `iter_blobs` would show.
+- Deleting what is not there is not an error. A reader that was opened before a delete finishes undisturbed.
+- All verbs are thread-safe; none holds a whole blob in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, Protocol
+
+import attrs
+
+from bleepstore.model import STANDARD, SystemMetadata
+
+CHUNK = 1024 * 1024  # bytes moved at a time
+
+
+@attrs.frozen(kw_only=True)
+class BlobSpec:
+    """What a blob is for. Opaque-name backends ignore it; gateways store it natively with the object.
+
+    `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once all bytes
+    were consumed and gives the S3 ETag.
+    """
+
+    bucket: str
+    key: str
+    size: int | None = None
+    system: SystemMetadata = SystemMetadata()
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    storage_class: str = STANDARD
+    etag: Callable[[], str] | None = None
+
+
+@attrs.frozen
+class StoredBlob:
+    """What a write returns. `stored_ms` is the time, by the backend's clock, that `iter_blobs` compares with."""
+
+    handle: str
+    stored_ms: int
+
+
+@attrs.frozen
+class BlobRange:
+    """Bytes `start` (inclusive) to `stop` (exclusive) of a stored blob, as the source of a part."""
+
+    handle: str
+    start: int
+    stop: int
+
+
+@attrs.frozen
+class PartBlob:
+    """A part to assemble: its handle and its length in bytes."""
+
+    handle: str
+    size: int
+
+
+class StorageBackend(Protocol):
+    """See the module's docstring for the laws. Chunks are never empty-checked: an iterable may yield b""."""
+
+    def create_bucket(self, bucket: str) -> None:
+        """Prepare room for a bucket. Creating one that exists is not an error."""
+
+    def delete_bucket(self, bucket: str) -> None:
+        """Give that room back. Called after the catalog let the bucket go."""
+
+    def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+        """Store the bytes of `chunks`. An exception raised by the iterable passes through and nothing is stored."""
+
+    def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
+        """A binary file that reads bytes `start` to `stop` (exclusive) and then ends.
+
+        If it is backed by one real file it has `fileno()`, positioned at `start`; otherwise `fileno()` raises
+        io.UnsupportedOperation. Raises BlobNotFound.
+        """
+
+    def head_object(self, handle: str) -> int:
+        """The blob's length in bytes. Raises BlobNotFound."""
+
+    def delete_object(self, handle: str) -> None:
+        """Remove the blob."""
+
+    def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
+        """A new blob with the same bytes, without moving them through this process where possible."""
+
+    def begin_parts(self, spec: BlobSpec) -> str:
+        """Start a multipart upload; returns a token that any process can go on with ("" if none is needed)."""
+
+    def put_part(self, token: str, number: int, source: Iterable[bytes] | BlobRange) -> StoredBlob:
+        """Store one part, from bytes or from a range of a stored blob."""
+
+    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+        """One blob out of parts, in O(parts): no bytes move. The parts stay until `delete_parts`."""
+
+    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+        """Remove parts, and the upload itself when it was not assembled."""
+
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+        """Handles of all blobs and parts with since_ms <= stored_ms < until_ms, for the sweep of orphans."""
+
+    def close(self) -> None:
+        """Release files, connections and threads."""

@@ -1,0 +1,398 @@
+"""Every way the store says no.
+
+    BleepStoreError
+    ├── S3Error                      has a `code`, named as in Amazon's S3 error list
+    │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload
+    │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
+    │   │                            ConditionalRequestConflict, OperationAborted
+    │   ├── Precondition             PreconditionFailed, NotModified
+    │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes
+    │   ├── Denied                   AccessDenied, MethodNotAllowed
+    │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull, InternalError
+    ├── BlobNotFound                 a backend no longer has what a handle names
+    └── StoreError                   StoreClosed, CatalogDamaged, CatalogTooNew
+
+An `S3Error` is a value before it is an exception: the catalog returns it as the result of a command that
+it refuses, the codec can write it down, and `Store` raises it. It knows nothing of HTTP; the server has the table
+from codes to statuses.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+
+
+class BleepStoreError(Exception):
+    """The root of everything this package raises on purpose."""
+
+
+@attrs.define
+class S3Error(BleepStoreError):
+    """A refusal with a code of the S3 API.
+
+    `code` and `summary` belong to the class; the fields are what the reader needs to act on it.
+    """
+
+    code: ClassVar[str] = "InternalError"
+    summary: ClassVar[str] = "The store could not carry out the request."
+
+    @property
+    def message(self) -> str:
+        """What was wrong and, where possible, what to do."""
+        reason: str | None = getattr(self, "reason", None)
+        return reason or self.summary
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The facts of this refusal: field name -> value, without those that are None."""
+        pairs = ((a.name, getattr(self, a.name)) for a in attrs.fields(type(self)))
+        return {name: value for name, value in pairs if value is not None}
+
+    def __str__(self) -> str:
+        facts = ", ".join(f"{k}={v!r}" for k, v in self.fields.items() if k != "reason")
+        return f"{self.code}: {self.message}" + (f" ({facts})" if facts else "")
+
+
+@attrs.define
+class NotFound(S3Error):
+    """What was named does not exist."""
+
+
+@attrs.define
+class NoSuchBucket(NotFound):
+    code = "NoSuchBucket"
+    summary = "The specified bucket does not exist."
+    bucket: str
+
+
+@attrs.define
+class NoSuchKey(NotFound):
+    code = "NoSuchKey"
+    summary = "The specified key does not exist."
+    bucket: str
+    key: str
+    version_id: str | None = None
+    delete_marker: bool | None = None
+
+
+@attrs.define
+class NoSuchVersion(NotFound):
+    code = "NoSuchVersion"
+    summary = "The specified version does not exist."
+    bucket: str
+    key: str
+    version_id: str
+
+
+@attrs.define
+class NoSuchUpload(NotFound):
+    code = "NoSuchUpload"
+    summary = "The specified multipart upload does not exist: it may have been completed, aborted or expired."
+    upload_id: str
+    bucket: str | None = None
+    key: str | None = None
+
+
+@attrs.define
+class NoSuchCredential(NotFound):
+    code = "InvalidAccessKeyId"
+    summary = "There is no access key of this name."
+    access_key: str
+
+
+@attrs.define
+class Conflict(S3Error):
+    """The request does not fit the present state."""
+
+
+@attrs.define
+class BucketAlreadyExists(Conflict):
+    code = "BucketAlreadyExists"
+    summary = "The requested bucket name belongs to another owner. Choose another name."
+    bucket: str
+
+
+@attrs.define
+class BucketAlreadyOwnedByYou(Conflict):
+    code = "BucketAlreadyOwnedByYou"
+    summary = "You already own a bucket of this name."
+    bucket: str
+
+
+@attrs.define
+class BucketNotEmpty(Conflict):
+    code = "BucketNotEmpty"
+    summary = "The bucket still holds objects. Delete them first."
+    bucket: str
+
+
+@attrs.define
+class ConditionalRequestConflict(Conflict):
+    code = "ConditionalRequestConflict"
+    summary = "The key was written or deleted while this conditional request was under way. Start again."
+    bucket: str
+    key: str
+    condition: str | None = None
+
+
+@attrs.define
+class OperationAborted(Conflict):
+    code = "OperationAborted"
+    summary = "A conflicting operation is under way. Try again."
+    reason: str | None = None
+
+
+@attrs.define
+class Precondition(S3Error):
+    """A condition of the request does not hold."""
+
+
+@attrs.define
+class PreconditionFailed(Precondition):
+    code = "PreconditionFailed"
+    summary = "At least one of the preconditions that you specified did not hold."
+    condition: str
+    bucket: str | None = None
+    key: str | None = None
+
+
+@attrs.define
+class NotModified(Precondition):
+    code = "NotModified"
+    summary = "The object has not changed."
+    condition: str
+    etag: str | None = None
+    modified_ms: int | None = None
+
+
+@attrs.define
+class Invalid(S3Error):
+    """The request itself is wrong; sent again unchanged it fails again."""
+
+
+@attrs.define
+class InvalidBucketName(Invalid):
+    code = "InvalidBucketName"
+    summary = "The specified bucket name is not valid."
+    bucket: str
+    reason: str | None = None
+
+
+@attrs.define
+class KeyTooLong(Invalid):
+    code = "KeyTooLongError"
+    summary = "Your key is too long."
+    size: int
+    max_size_allowed: int
+
+
+@attrs.define
+class InvalidURI(Invalid):
+    code = "InvalidURI"
+    summary = "The key is not valid UTF-8."
+    reason: str | None = None
+
+
+@attrs.define
+class InvalidArgument(Invalid):
+    code = "InvalidArgument"
+    summary = "An argument is not valid."
+    reason: str
+    argument_name: str | None = None
+    argument_value: str | None = None
+
+
+@attrs.define
+class InvalidRequest(Invalid):
+    code = "InvalidRequest"
+    summary = "The request is not valid."
+    reason: str
+
+
+@attrs.define
+class InvalidDigest(Invalid):
+    code = "InvalidDigest"
+    summary = "The Content-MD5 that you specified is not a base64 MD5 digest."
+    content_md5: str
+
+
+@attrs.define
+class BadDigest(Invalid):
+    code = "BadDigest"
+    summary = "The digest that you specified does not match what was received."
+    algorithm: str
+    expected: str
+    computed: str
+
+
+@attrs.define
+class IncompleteBody(Invalid):
+    code = "IncompleteBody"
+    summary = "The body ended before the declared number of bytes."
+    expected: int | None = None
+    received: int | None = None
+
+
+@attrs.define
+class MetadataTooLarge(Invalid):
+    code = "MetadataTooLarge"
+    summary = "Your metadata headers exceed the maximum allowed metadata size."
+    size: int
+    max_size_allowed: int
+
+
+@attrs.define
+class EntityTooLarge(Invalid):
+    code = "EntityTooLarge"
+    summary = "The proposed upload exceeds the maximum allowed size."
+    proposed_size: int | None = None
+    max_size_allowed: int | None = None
+
+
+@attrs.define
+class EntityTooSmall(Invalid):
+    code = "EntityTooSmall"
+    summary = "A part other than the last is smaller than the minimum allowed size."
+    proposed_size: int
+    min_size_allowed: int
+    part_number: int | None = None
+    etag: str | None = None
+
+
+@attrs.define
+class InvalidRange(Invalid):
+    code = "InvalidRange"
+    summary = "The requested range is not satisfiable."
+    range_requested: str
+    actual_object_size: int
+
+
+@attrs.define
+class InvalidPartNumber(Invalid):
+    code = "InvalidPartNumber"
+    summary = "The object has no part of this number."
+    part_number_requested: int
+    actual_part_count: int
+
+
+@attrs.define
+class InvalidPart(Invalid):
+    code = "InvalidPart"
+    summary = "A part could not be found, or its ETag or checksum is not the one of the part that was uploaded."
+    upload_id: str
+    part_number: int
+    etag: str | None = None
+
+
+@attrs.define
+class InvalidPartOrder(Invalid):
+    code = "InvalidPartOrder"
+    summary = "The list of parts is not in ascending order."
+    upload_id: str
+
+
+@attrs.define
+class MalformedACL(Invalid):
+    code = "MalformedACLError"
+    summary = "The access control list is not well formed."
+    reason: str
+
+
+@attrs.define
+class UnresolvableGrantByEmailAddress(Invalid):
+    code = "UnresolvableGrantByEmailAddress"
+    summary = "The e-mail address does not belong to an account on this store."
+    email: str
+
+
+@attrs.define
+class TooManyEntries(Invalid):
+    code = "MalformedXML"
+    summary = "The request names more entries than one request may."
+    limit: int
+
+
+@attrs.define
+class Denied(S3Error):
+    """The caller may not do this."""
+
+
+@attrs.define
+class AccessDenied(Denied):
+    code = "AccessDenied"
+    summary = "Access denied."
+    reason: str | None = None
+
+
+@attrs.define
+class MethodNotAllowed(Denied):
+    code = "MethodNotAllowed"
+    summary = "The operation is not allowed on this resource."
+    resource_type: str | None = None
+
+
+@attrs.define
+class Unavailable(S3Error):
+    """The store cannot do this, or not now."""
+
+
+@attrs.define
+class NotSupported(Unavailable):
+    code = "NotImplemented"
+    summary = "This store does not implement the functionality that the request needs."
+    reason: str | None = None
+
+
+@attrs.define
+class SlowDown(Unavailable):
+    code = "SlowDown"
+    summary = "Reduce your request rate and try again."
+    reason: str | None = None
+
+
+@attrs.define
+class ServiceUnavailable(Unavailable):
+    code = "ServiceUnavailable"
+    summary = "The store is not available. Try again."
+    reason: str | None = None
+
+
+@attrs.define
+class StorageFull(Unavailable):
+    code = "InsufficientStorage"
+    summary = "The disk of the store is full: nothing was changed, and reads go on. Free some space and try again."
+
+
+@attrs.define
+class InternalError(Unavailable):
+    code = "InternalError"
+    summary = "The store met an internal error. Try again."
+    reason: str | None = None
+
+
+@attrs.define
+class BlobNotFound(BleepStoreError):
+    """A backend no longer has the blob: it was superseded and removed, or its files were tampered with."""
+
+    handle: str
+
+    def __str__(self) -> str:
+        return f"no blob {self.handle!r}"
+
+
+class StoreError(BleepStoreError):
+    """The store as a whole cannot be used as asked."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed; open it again."""
+
+
+class CatalogDamaged(StoreError):
+    """The catalog is not a sound BleepStore catalog; restore it from a backup."""
+
+
+class CatalogTooNew(StoreError):
+    """The catalog was written by a newer BleepStore; upgrade this one."""

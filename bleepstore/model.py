@@ -1,0 +1,338 @@
+"""The nouns of the store: frozen records that every layer passes around.
+
+Times are integers, milliseconds since the epoch (the precision that S3 shows in listings), so that
+the catalog needs no clock and no float. ETags are bare, without the quotes that HTTP puts around them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import attrs
+
+from bleepstore.digests import Algorithm
+
+NULL_VERSION = "null"  # the version id of every object of a bucket without versioning
+STANDARD = "STANDARD"
+
+# Limits of the S3 API ("Amazon S3 multipart upload limits", "Working with object metadata").
+MAX_KEY_BYTES = 1024
+MAX_METADATA_BYTES = 2048
+MAX_SINGLE_PUT = 5 * 1024**3
+MIN_PART = 5 * 1024**2
+MAX_PART = 5 * 1024**3
+MAX_PARTS = 10_000
+MAX_OBJECT = 5 * 1024**4
+MAX_PAGE = 1000
+
+
+def to_datetime(time_ms: int) -> dt.datetime:
+    """Milliseconds since the epoch as an aware datetime in UTC."""
+    return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC)
+
+
+@attrs.frozen
+class Owner:
+    """An account: the canonical user id that S3 shows, and a name for people."""
+
+    id: str
+    display_name: str = ""
+
+
+#: What S3 shows as the owner of what an anonymous caller wrote.
+ANONYMOUS = Owner("65a011a29cdf8ec533ec3d1ccaae921c", "anonymous")
+
+
+@attrs.frozen
+class Credential:
+    """An access key and whose it is."""
+
+    access_key: str
+    secret_key: str = attrs.field(repr=False)
+    owner: Owner
+    email: str | None = None
+    enabled: bool = True
+    created_ms: int = 0
+
+
+class Permission(enum.StrEnum):
+    """What a grant allows ("Access control list (ACL) overview")."""
+
+    FULL_CONTROL = "FULL_CONTROL"
+    READ = "READ"
+    WRITE = "WRITE"
+    READ_ACP = "READ_ACP"
+    WRITE_ACP = "WRITE_ACP"
+
+
+class Group(enum.StrEnum):
+    """The predefined groups of Amazon S3, by the last segment of their URI."""
+
+    ALL_USERS = "AllUsers"
+    AUTHENTICATED_USERS = "AuthenticatedUsers"
+    LOG_DELIVERY = "LogDelivery"
+
+
+@attrs.frozen
+class Grant:
+    """`permission` for one canonical user id or one group."""
+
+    grantee: str | Group
+    permission: Permission
+
+
+@attrs.frozen
+class Acl:
+    """Who owns a resource and who else may do what. An empty list of grants is a legal ACL."""
+
+    owner_id: str
+    grants: tuple[Grant, ...]
+
+    @classmethod
+    def private(cls, owner_id: str) -> Acl:
+        return cls(owner_id, (Grant(owner_id, Permission.FULL_CONTROL),))
+
+
+@attrs.frozen
+class Bucket:
+    name: str
+    owner: Owner
+    created_ms: int
+    location: str = ""
+    acl: Acl = attrs.field(kw_only=True)
+
+    @property
+    def created(self) -> dt.datetime:
+        return to_datetime(self.created_ms)
+
+
+@attrs.frozen(kw_only=True)
+class SystemMetadata:
+    """The system-defined metadata that a user controls ("Working with object metadata")."""
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    content_language: str | None = None
+    content_disposition: str | None = None
+    cache_control: str | None = None
+    expires: str | None = None
+    website_redirect_location: str | None = None
+
+
+class ChecksumType(enum.StrEnum):
+    FULL_OBJECT = "FULL_OBJECT"
+    COMPOSITE = "COMPOSITE"
+
+
+@attrs.frozen
+class Checksum:
+    """An additional checksum: base64 of the digest's bytes (big-endian for the CRCs).
+
+    The value of a COMPOSITE checksum is the digest of the parts' digests, without the `-N` that S3 appends.
+    """
+
+    algorithm: Algorithm
+    value: str
+    type: ChecksumType = ChecksumType.FULL_OBJECT
+
+
+@attrs.frozen
+class Inline:
+    """Object bytes that live in the catalog."""
+
+    data: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class BlobRef:
+    """Object bytes that a backend holds under an opaque handle."""
+
+    handle: str
+
+
+Data = Inline | BlobRef
+
+
+@attrs.frozen
+class PartSummary:
+    """One part of a completed multipart object."""
+
+    number: int
+    size: int
+    checksum: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ObjectVersion:
+    """One version of an object: all that the store knows of it except its bytes."""
+
+    bucket: str
+    key: str
+    version_id: str = NULL_VERSION
+    etag: str
+    size: int
+    modified_ms: int
+    owner: Owner
+    storage_class: str = STANDARD
+    system: SystemMetadata = SystemMetadata()
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    checksum: Checksum | None = None
+    parts_count: int | None = None
+    acl: Acl
+
+    @property
+    def modified(self) -> dt.datetime:
+        return to_datetime(self.modified_ms)
+
+
+@attrs.frozen(kw_only=True)
+class Upload:
+    """A multipart upload that was created and neither completed nor aborted."""
+
+    bucket: str
+    key: str
+    upload_id: str
+    initiated_ms: int
+    owner: Owner
+    initiator: Owner
+    storage_class: str = STANDARD
+    system: SystemMetadata = SystemMetadata()
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    checksum_algorithm: Algorithm | None = None
+    checksum_type: ChecksumType | None = None
+    acl: Acl
+    backend_token: str = ""
+
+    @property
+    def initiated(self) -> dt.datetime:
+        return to_datetime(self.initiated_ms)
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """An uploaded part. `etag` is the MD5 of its bytes in hex."""
+
+    number: int
+    size: int
+    etag: str
+    modified_ms: int
+    checksum: Checksum | None = None
+    handle: str = attrs.field(repr=False)
+
+    @property
+    def modified(self) -> dt.datetime:
+        return to_datetime(self.modified_ms)
+
+
+@attrs.frozen(kw_only=True)
+class CompletedPart:
+    """What the caller of complete_upload says of one part."""
+
+    number: int
+    etag: str
+    checksum: Checksum | None = None
+
+
+@attrs.frozen(kw_only=True)
+class WriteCondition:
+    """What must hold of the current version when a write is committed.
+
+    `if_none_match` asks that there be none; `if_match` that its ETag be this one. `if_match="*"`, for deletes only, asks
+    that there be one.
+    """
+
+    if_match: str | None = None
+    if_none_match: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.if_match is not None and self.if_none_match:
+            raise ValueError("if_match and if_none_match exclude each other")
+
+    def __bool__(self) -> bool:
+        return self.if_none_match or self.if_match is not None
+
+
+@attrs.frozen(kw_only=True)
+class ReadCondition:
+    """What must hold of the version that is read (RFC 9110 section 13). ETags are bare; "*" matches any."""
+
+    if_match: tuple[str, ...] | None = None
+    if_none_match: tuple[str, ...] | None = None
+    if_modified_since: dt.datetime | None = None
+    if_unmodified_since: dt.datetime | None = None
+
+
+@attrs.frozen
+class ByteRange:
+    """A range as asked for: `first` to `last` inclusive; `last` None: to the end; `first` None: the last `last` bytes."""
+
+    first: int | None
+    last: int | None
+
+
+class ListedObject(NamedTuple):
+    """A row of a listing. A tuple, because a page has a thousand of them."""
+
+    key: str
+    modified_ms: int
+    etag: str
+    size: int
+    storage_class: str
+    owner_id: str
+    checksum_algorithm: str | None
+    checksum_type: str | None
+
+
+@attrs.frozen(kw_only=True)
+class ObjectPage:
+    """A page of a listing: objects and common prefixes, each in the byte order of UTF-8.
+
+    `next_key` is what to pass as `after` for the next page (the last key or common prefix of this one), or None.
+    """
+
+    objects: list[ListedObject]
+    common_prefixes: list[str]
+    next_key: str | None
+
+
+@attrs.frozen(kw_only=True)
+class BucketPage:
+    buckets: list[Bucket]
+    next_name: str | None
+
+
+@attrs.frozen(kw_only=True)
+class UploadPage:
+    uploads: list[Upload]
+    common_prefixes: list[str]
+    next_key: str | None
+    next_upload_id: str | None
+
+
+@attrs.frozen(kw_only=True)
+class PartPage:
+    upload: Upload
+    parts: list[Part]
+    next_number: int | None
+
+
+@attrs.frozen(kw_only=True)
+class ObjectPart:
+    """A part of a completed object, as GetObjectAttributes shows it."""
+
+    number: int
+    size: int
+    checksum: str | None
+
+
+@attrs.frozen(kw_only=True)
+class DeletedObject:
+    key: str
+    version_id: str | None = None
+
+
+#: Where a condition came from, as the `Condition` element of PreconditionFailed names it.
+ConditionName = Literal["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"]
