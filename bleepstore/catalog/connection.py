@@ -1,0 +1,79 @@
+"""SQLite connections, set up once: each setting is a small function that says why.
+
+Never open the catalog with the standard library's `sqlite3` in the same process: two SQLite libraries break each
+other's POSIX locks ("How To Corrupt An SQLite Database File", section 2.2.1).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+BUSY_TIMEOUT_MS = 60_000
+CHECKPOINT_PAGES = 8_000
+
+#: SQL functions whose value depends on when or where they run. Apply must give the same result on every node.
+NONDETERMINISTIC = frozenset(
+    {
+        "random", "randomblob", "date", "time", "datetime", "julianday", "unixepoch", "strftime", "timediff",
+        "current_date", "current_time", "current_timestamp", "sqlite_version", "sqlite_source_id", "changes",
+        "total_changes", "last_insert_rowid",
+    }
+)  # fmt: skip
+
+
+def _set_durable(connection: apsw.Connection) -> None:
+    """A commit returns after fsync of the write-ahead log: nothing is acknowledged that a power cut could undo."""
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+
+
+def _set_patience(connection: apsw.Connection) -> None:
+    """Writers are queued by the committer's lock; only a backup or a checkpoint can still make SQLite wait."""
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+
+
+def _set_checkpoint(connection: apsw.Connection) -> None:
+    """A page that many commits touch is copied to the database file once per checkpoint, so checkpoints are rare."""
+    connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+    connection.pragma("journal_size_limit", CHECKPOINT_PAGES * 4096)
+
+
+def _set_memory(connection: apsw.Connection) -> None:
+    """The cache is bounded (8 MiB) and mapped reads are shared by all connections and processes."""
+    connection.pragma("cache_size", -8192)
+    connection.pragma("mmap_size", 1 << 30)
+
+
+def _refuse_nondeterminism(connection: apsw.Connection) -> None:
+    """What a log replays must not ask for the time or for chance."""
+
+    def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        if action == apsw.SQLITE_FUNCTION and (second or "").lower() in NONDETERMINISTIC:
+            return apsw.SQLITE_DENY
+        return apsw.SQLITE_OK
+
+    connection.authorizer = authorize
+
+
+def open_writer(path: Path | None) -> apsw.Connection:
+    """The connection that applies commands. None: a private database in memory."""
+    connection = apsw.Connection(":memory:" if path is None else str(path), statementcachesize=200)
+    _set_patience(connection)
+    if path is not None:
+        _set_durable(connection)
+        _set_checkpoint(connection)
+    _set_memory(connection)
+    connection.pragma("foreign_keys", "off")
+    _refuse_nondeterminism(connection)
+    return connection
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """A connection for queries."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=200)
+    _set_patience(connection)
+    _set_memory(connection)
+    connection.pragma("query_only", "on")
+    return connection

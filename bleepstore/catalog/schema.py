@@ -1,0 +1,175 @@
+"""The tables, and how an older catalog becomes a newer one.
+
+`PRAGMA user_version` is the number of migrations that were applied. A released migration is never edited; the
+next one succeeds it.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from bleepstore.errors import CatalogDamaged, CatalogTooNew
+
+APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this database is
+
+# Objects are keyed (bucket, key, version): `sequence` is minus the index of the command that wrote the version, so the
+# newest version of a key comes first. `is_current` marks the version that an unversioned read sees. The columns tags,
+# retention and encryption wait for the operations that use them.
+#
+# Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
+# JSON columns are NULL for the default (no metadata, a private ACL, no parts).
+_V1 = """
+CREATE TABLE state(
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    applied_index INTEGER NOT NULL,
+    sweep_begun_ms INTEGER NOT NULL,
+    sweep_ended_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO state VALUES (1, 0, 0, 0);
+
+CREATE TABLE owner(
+    owner_id TEXT PRIMARY KEY,
+    display_name TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE credential(
+    access_key TEXT PRIMARY KEY,
+    secret_key TEXT NOT NULL,
+    owner_id TEXT NOT NULL,
+    email TEXT,
+    enabled INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE bucket(
+    bucket_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    owner_id TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    location TEXT NOT NULL,
+    acl TEXT,
+    versioning TEXT
+) STRICT;
+
+CREATE TABLE object_version(
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    version_id TEXT NOT NULL,
+    is_current INTEGER NOT NULL,
+    is_delete_marker INTEGER NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    storage_class TEXT NOT NULL,
+    owner_id TEXT NOT NULL,
+    checksum_algorithm TEXT,
+    checksum_type TEXT,
+    checksum_value TEXT,
+    handle TEXT,
+    inline_id INTEGER,
+    system TEXT,
+    metadata TEXT,
+    acl TEXT,
+    tags TEXT,
+    retention TEXT,
+    encryption TEXT,
+    parts_count INTEGER,
+    parts TEXT,
+    PRIMARY KEY (bucket_id, key, sequence)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inline_data(
+    inline_id INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE upload(
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    upload_id TEXT NOT NULL UNIQUE,
+    initiated_ms INTEGER NOT NULL,
+    owner_id TEXT NOT NULL,
+    initiator_id TEXT NOT NULL,
+    storage_class TEXT NOT NULL,
+    system TEXT,
+    metadata TEXT,
+    checksum_algorithm TEXT,
+    checksum_type TEXT,
+    acl TEXT,
+    backend_token TEXT NOT NULL,
+    replaced_sequence INTEGER,
+    PRIMARY KEY (bucket_id, key, upload_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE part(
+    upload_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    checksum_algorithm TEXT,
+    checksum_value TEXT,
+    handle TEXT NOT NULL,
+    PRIMARY KEY (upload_id, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE completed_upload(
+    upload_id TEXT PRIMARY KEY,
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    completed_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Handles that are in use, to tell an orphan from an object in one seek.
+CREATE INDEX object_handle ON object_version(handle) WHERE handle IS NOT NULL;
+CREATE INDEX part_handle ON part(handle);
+
+-- Blobs that nothing refers to any more. token is NULL for an object's blob, the upload's token for a part's.
+CREATE TABLE garbage(
+    garbage_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    handle TEXT NOT NULL,
+    token TEXT
+) STRICT;
+CREATE INDEX garbage_handle ON garbage(handle);
+
+-- The results of recent commands, so that one that is applied again gives its first result.
+CREATE TABLE applied_request(
+    request_id TEXT PRIMARY KEY,
+    applied_index INTEGER NOT NULL,
+    result TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1,)
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the catalog to this version's schema, in one transaction.
+
+    Raises CatalogTooNew if a newer version wrote it, CatalogDamaged if it is not a catalog.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except apsw.NotADBError as error:
+        raise CatalogDamaged(f"{connection.filename} is not a BleepStore catalog: restore it from a backup") from error
+    with_commit = False
+    try:
+        version = connection.pragma("user_version")
+        application_id = connection.pragma("application_id")
+        if version > len(MIGRATIONS):
+            raise CatalogTooNew(
+                f"{connection.filename} has schema version {version}, this BleepStore knows {len(MIGRATIONS)}: upgrade it"
+            )
+        empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+        if not empty and application_id != APPLICATION_ID:
+            raise CatalogDamaged(f"{connection.filename} is a SQLite database of something else, not a catalog")
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+            connection.execute(script)
+            connection.pragma("user_version", number)
+        if empty:
+            connection.pragma("application_id", APPLICATION_ID)
+        with_commit = True
+    finally:
+        connection.execute("COMMIT" if with_commit else "ROLLBACK")

@@ -1,0 +1,279 @@
+"""Every change of the catalog: one frozen class each, the entries of a log.
+
+The proposer stamps into a command all that is not in the catalog: time, ids, ETags, handles. Applying it needs no
+clock, no random number and no I/O, so every node that applies the same commands in the same order has the same
+catalog. Each command ends in one `Result`; a refusal is a result (an `S3Error`), not an exception.
+
+`request_id` makes a retry safe: the second time a command is applied it gives the first result. Ids are made in the
+order of time, which keeps the catalog's record of them cheap.
+
+`stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
+remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from bleepstore.digests import Algorithm
+from bleepstore.errors import S3Error
+from bleepstore.model import (
+    NULL_VERSION,
+    STANDARD,
+    Acl,
+    Checksum,
+    ChecksumType,
+    Data,
+    Owner,
+    PartSummary,
+    SystemMetadata,
+    WriteCondition,
+)
+
+
+@attrs.frozen(kw_only=True)
+class CreateBucket:
+    request_id: str
+    time_ms: int
+    bucket: str
+    owner: Owner
+    location: str
+    acl: Acl
+
+
+@attrs.frozen(kw_only=True)
+class DeleteBucket:
+    request_id: str
+    time_ms: int
+    bucket: str
+
+
+@attrs.frozen(kw_only=True)
+class PutBucketAcl:
+    request_id: str
+    time_ms: int
+    bucket: str
+    acl: Acl
+
+
+@attrs.frozen(kw_only=True)
+class PutObject:
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    version_id: str = NULL_VERSION
+    owner: Owner
+    size: int
+    etag: str
+    data: Data
+    stored_ms: int | None = None  # None: the bytes are inline
+    storage_class: str = STANDARD
+    system: SystemMetadata = SystemMetadata()
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    checksum: Checksum | None = None
+    parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
+    acl: Acl | None = None  # None: private
+    condition: WriteCondition = WriteCondition()
+
+
+@attrs.frozen(kw_only=True)
+class DeleteObject:
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    version_id: str | None = None
+    condition: WriteCondition = WriteCondition()
+
+
+@attrs.frozen(kw_only=True)
+class DeleteEntry:
+    """One line of a DeleteObjects."""
+
+    key: str
+    version_id: str | None = None
+    condition: WriteCondition = WriteCondition()
+
+
+@attrs.frozen(kw_only=True)
+class DeleteObjects:
+    request_id: str
+    time_ms: int
+    bucket: str
+    entries: tuple[DeleteEntry, ...]
+
+
+@attrs.frozen(kw_only=True)
+class PutObjectAcl:
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    version_id: str | None = None
+    acl: Acl
+
+
+@attrs.frozen(kw_only=True)
+class CreateUpload:
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    upload_id: str
+    owner: Owner
+    initiator: Owner
+    storage_class: str = STANDARD
+    system: SystemMetadata = SystemMetadata()
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    checksum_algorithm: Algorithm | None = None
+    checksum_type: ChecksumType | None = None
+    acl: Acl | None = None
+    backend_token: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class RegisterPart:
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    upload_id: str
+    number: int
+    size: int
+    etag: str
+    checksum: Checksum | None = None
+    handle: str
+    stored_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class AssembledPart:
+    """A part as it was when it was assembled; a part uploaded again meanwhile has another handle."""
+
+    number: int
+    handle: str
+
+
+@attrs.frozen(kw_only=True)
+class CompleteUpload:
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    upload_id: str
+    version_id: str = NULL_VERSION
+    assembled: tuple[AssembledPart, ...]
+    parts: tuple[PartSummary, ...]
+    size: int
+    etag: str
+    checksum: Checksum | None = None
+    handle: str
+    stored_ms: int
+    condition: WriteCondition = WriteCondition()
+
+
+@attrs.frozen(kw_only=True)
+class AbortUpload:
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    upload_id: str
+
+
+@attrs.frozen(kw_only=True)
+class PutCredential:
+    request_id: str
+    time_ms: int
+    access_key: str
+    secret_key: str = attrs.field(repr=False)
+    owner: Owner
+    email: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DisableCredential:
+    request_id: str
+    time_ms: int
+    access_key: str
+
+
+@attrs.frozen(kw_only=True)
+class BeginSweep:
+    """From here on no command may bring in a blob that was stored before `until_ms`."""
+
+    request_id: str
+    time_ms: int
+    until_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class EndSweep:
+    """No unreferenced blob from before `until_ms` is left."""
+
+    request_id: str
+    time_ms: int
+    until_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class ForgetGarbage:
+    """The blobs of these rows are gone from the backend."""
+
+    request_id: str
+    time_ms: int
+    garbage_ids: tuple[int, ...]
+
+
+Command = (
+    CreateBucket
+    | DeleteBucket
+    | PutBucketAcl
+    | PutObject
+    | DeleteObject
+    | DeleteObjects
+    | PutObjectAcl
+    | CreateUpload
+    | RegisterPart
+    | CompleteUpload
+    | AbortUpload
+    | PutCredential
+    | DisableCredential
+    | BeginSweep
+    | EndSweep
+    | ForgetGarbage
+)
+
+
+@attrs.frozen
+class Done:
+    """The change was made, and there is nothing else to say."""
+
+
+@attrs.frozen
+class Written:
+    """A version was written."""
+
+    version_id: str
+    modified_ms: int
+
+
+@attrs.frozen
+class Removed:
+    """What was asked to be removed is not there (any more)."""
+
+    key: str
+    version_id: str | None = None
+
+
+@attrs.frozen
+class RemovedMany:
+    """The outcome of each entry of a DeleteObjects, in order."""
+
+    outcomes: tuple[Removed | S3Error, ...]
+
+
+Result = Done | Written | Removed | RemovedMany | S3Error

@@ -1,0 +1,59 @@
+"""What buckets and keys may be called ("Bucket naming rules", "Naming Amazon S3 objects")."""
+
+from __future__ import annotations
+
+import re
+
+from bleepstore.errors import InvalidArgument, InvalidBucketName, InvalidURI, KeyTooLong
+from bleepstore.model import MAX_KEY_BYTES
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+_RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
+_RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+
+
+def check_bucket_name(bucket: str) -> None:
+    """Raise InvalidBucketName unless a general purpose bucket may have this name."""
+    reason = None
+    if not _BUCKET.fullmatch(bucket):
+        reason = (
+            "A bucket name has 3 to 63 characters: lower-case letters, digits, dots and hyphens; "
+            "it begins and ends with a letter or digit."
+        )
+    elif ".." in bucket:
+        reason = "A bucket name must not have two dots in a row."
+    elif _IP_ADDRESS.fullmatch(bucket):
+        reason = "A bucket name must not look like an IP address."
+    elif bucket.startswith(_RESERVED_PREFIXES) or bucket.endswith(_RESERVED_SUFFIXES):
+        reason = "This prefix or suffix of a bucket name is reserved."
+    if reason:
+        raise InvalidBucketName(bucket, reason)
+
+
+def check_key(key: str) -> None:
+    """Raise KeyTooLong, InvalidURI or InvalidArgument unless an object may have this key."""
+    if not key:
+        raise InvalidArgument("A key must not be empty.", "key")
+    if len(key) * 4 <= MAX_KEY_BYTES and key.isascii():
+        return
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise InvalidURI("A key must be valid UTF-8.") from None
+    if size > MAX_KEY_BYTES:
+        raise KeyTooLong(size, MAX_KEY_BYTES)
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The least string greater than every string that begins with `prefix`, or None if there is none.
+
+    Strings compare as their UTF-8 bytes do, which is the order of their code points.
+    """
+    while prefix:
+        last = ord(prefix[-1])
+        if last < 0x10FFFF:
+            # The code points of surrogates cannot be encoded: the next one after U+D7FF is U+E000.
+            return prefix[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)
+        prefix = prefix[:-1]
+    return None
