@@ -1,0 +1,84 @@
+"""BleepStore: the S3 you can import.
+
+import bleepstore
+
+with bleepstore.open() as store:            # in memory; bleepstore.open("folder") keeps it on disk
+    store.create_bucket("photos")
+    store.put_object("photos", "cat.jpg", b"...")
+    with store.get_object("photos", "cat.jpg") as cat:
+        print(cat.version.etag, cat.read())
+"""
+
+from bleepstore import errors
+from bleepstore.acl import AclRequest, CannedAcl
+from bleepstore.commands import DeleteEntry
+from bleepstore.digests import Algorithm
+from bleepstore.model import (
+    ANONYMOUS,
+    Acl,
+    Bucket,
+    BucketPage,
+    ByteRange,
+    Checksum,
+    ChecksumType,
+    CompletedPart,
+    Credential,
+    DeletedObject,
+    Grant,
+    Group,
+    ListedObject,
+    ObjectPage,
+    ObjectVersion,
+    Owner,
+    Part,
+    PartPage,
+    PartSummary,
+    Permission,
+    ReadCondition,
+    SystemMetadata,
+    Upload,
+    UploadPage,
+    WriteCondition,
+)
+from bleepstore.store import DeleteFailure, Store, StoredObject
+from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANONYMOUS",
+    "Acl",
+    "AclRequest",
+    "Algorithm",
+    "Bucket",
+    "BucketPage",
+    "ByteRange",
+    "CannedAcl",
+    "Checksum",
+    "ChecksumType",
+    "CompletedPart",
+    "Credential",
+    "DeleteEntry",
+    "DeleteFailure",
+    "DeletedObject",
+    "Grant",
+    "Group",
+    "ListedObject",
+    "ObjectPage",
+    "ObjectVersion",
+    "Owner",
+    "Part",
+    "PartPage",
+    "PartSummary",
+    "Permission",
+    "ReadCondition",
+    "Store",
+    "StoredObject",
+    "SystemMetadata",
+    "Upload",
+    "UploadPage",
+    "WriteCondition",
+    "__version__",
+    "errors",
+    "open",
+]

@@ -66,7 +66,7 @@ def allows(acl: Acl, caller: Owner | None, permission: Permission) -> bool:
     for grant in acl.grants:
         if grant.permission not in (permission, Permission.FULL_CONTROL):
             continue
-        if grant.grantee == caller.id or grant.grantee == Group.ALL_USERS:
+        if grant.grantee in (caller.id, Group.ALL_USERS):
             return True
         if grant.grantee == Group.AUTHENTICATED_USERS and caller.id != ANONYMOUS.id:
             return True

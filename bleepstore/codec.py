@@ -1,7 +1,7 @@
 """Commands and results as bytes, and back: the only cattrs converter.
 
-A record is one JSON object whose `type` names its class and the version of its form, such as `put-object/1`. Forms are frozen: a
-change of a class gets a new tag and the old one stays readable. An unknown tag stops the reader
+A record is one JSON object whose `type` names its class and the version of its form, such as `put-object/1`. Forms are
+frozen: a change of a class gets a new tag and the old one stays readable. An unknown tag stops the reader
 (`UnknownTag`): skipping a command would make this catalog differ from every other.
 """
 

@@ -10,6 +10,7 @@
     │   ├── Denied                   AccessDenied, MethodNotAllowed
     │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull, InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
+    ├── BlobBusy                     a blob that is being read cannot be deleted yet
     └── StoreError                   StoreClosed, CatalogDamaged, CatalogTooNew
 
 An `S3Error` is a value before it is an exception: the catalog returns it as the result of a command that
@@ -380,6 +381,16 @@ class BlobNotFound(BleepStoreError):
 
     def __str__(self) -> str:
         return f"no blob {self.handle!r}"
+
+
+@attrs.define
+class BlobBusy(BleepStoreError):
+    """The blob cannot be deleted while it is being read; try again later."""
+
+    handle: str
+
+    def __str__(self) -> str:
+        return f"blob {self.handle!r} is being read"
 
 
 class StoreError(BleepStoreError):

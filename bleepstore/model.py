@@ -240,8 +240,8 @@ class CompletedPart:
 class WriteCondition:
     """What must hold of the current version when a write is committed.
 
-    `if_none_match` asks that there be none; `if_match` that its ETag be this one. `if_match="*"`, for deletes only, asks
-    that there be one.
+    `if_none_match` asks that there be none; `if_match` that its ETag be this one. `if_match="*"`, for deletes
+    only, asks that there be one.
     """
 
     if_match: str | None = None
@@ -267,7 +267,10 @@ class ReadCondition:
 
 @attrs.frozen
 class ByteRange:
-    """A range as asked for: `first` to `last` inclusive; `last` None: to the end; `first` None: the last `last` bytes."""
+    """A range as asked for: `first` to `last` inclusive.
+
+    `last` None means to the end; `first` None means the last `last` bytes (RFC 9110 section 14.1.2).
+    """
 
     first: int | None
     last: int | None
@@ -317,15 +320,6 @@ class PartPage:
     upload: Upload
     parts: list[Part]
     next_number: int | None
-
-
-@attrs.frozen(kw_only=True)
-class ObjectPart:
-    """A part of a completed object, as GetObjectAttributes shows it."""
-
-    number: int
-    size: int
-    checksum: str | None
 
 
 @attrs.frozen(kw_only=True)

@@ -27,8 +27,8 @@ CHUNK = 1024 * 1024  # bytes moved at a time
 class BlobSpec:
     """What a blob is for. Opaque-name backends ignore it; gateways store it natively with the object.
 
-    `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once all bytes
-    were consumed and gives the S3 ETag.
+    `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once
+    all bytes were consumed and gives the S3 ETag.
     """
 
     bucket: str
@@ -88,7 +88,7 @@ class StorageBackend(Protocol):
         """The blob's length in bytes. Raises BlobNotFound."""
 
     def delete_object(self, handle: str) -> None:
-        """Remove the blob."""
+        """Remove the blob. Raises BlobBusy if that must wait for a reader; call again later."""
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         """A new blob with the same bytes, without moving them through this process where possible."""
@@ -107,6 +107,9 @@ class StorageBackend(Protocol):
 
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         """Handles of all blobs and parts with since_ms <= stored_ms < until_ms, for the sweep of orphans."""
+
+    def recover(self) -> None:
+        """Remove what writes that were cut off left behind. Called when no other process uses the store."""
 
     def close(self) -> None:
         """Release files, connections and threads."""

@@ -160,7 +160,8 @@ def migrate(connection: apsw.Connection) -> None:
         application_id = connection.pragma("application_id")
         if version > len(MIGRATIONS):
             raise CatalogTooNew(
-                f"{connection.filename} has schema version {version}, this BleepStore knows {len(MIGRATIONS)}: upgrade it"
+                f"{connection.filename} has schema version {version}, "
+                f"this BleepStore knows {len(MIGRATIONS)}: upgrade it"
             )
         empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
         if not empty and application_id != APPLICATION_ID:

@@ -1,0 +1,393 @@
+"""Blobs as files.
+
+    blobs/<minute>/<id>            a blob
+    blobs/<minute>/<id>.parts/     an assembled blob: hard links to its parts, and `manifest`
+    tmp/                           writes under way
+
+An id begins with the time at which the blob was finished, so `iter_blobs` visits only the folders of the minutes it is
+asked for, and what a crash left behind is found in time proportional to recent activity.
+
+The order that makes a blob durable: write to tmp/, fsync the file, rename, fsync the folder. A name under blobs/
+therefore always has all of its bytes. An assembled blob is a folder that is filled under tmp/ and renamed as a whole.
+
+Deleting a plain file never disturbs who has it open. The parts of an assembled blob are opened one after
+another, so its readers hold a shared lock on the manifest, and a delete that meets one raises BlobBusy: the
+garbage collector comes back later.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import errno
+import fcntl
+import io
+import itertools
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.errors import BlobBusy, BlobNotFound, StorageFull
+
+_HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
+_MINUTE_MS = 60_000
+_STALE_SECONDS = 24 * 3600
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+#: When a hard link cannot be made: too many links, another device, or a file system that has none.
+_NO_LINK = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is durable once its folder is (fsync(2): "an explicit fsync on the directory is also needed")."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _report_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise StorageFull from error
+        raise
+
+
+class _FileSpan(io.RawIOBase):
+    """Bytes of one open file up to a limit."""
+
+    def __init__(self, fd: int, start: int, stop: int) -> None:
+        self._fd = fd
+        self._left = stop - start
+        os.lseek(fd, start, os.SEEK_SET)
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)[: self._left]
+        count = os.readv(self._fd, [view]) if len(view) else 0
+        self._left -= count
+        return count
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        pieces = []
+        while wanted and (piece := os.read(self._fd, wanted)):
+            pieces.append(piece)
+            wanted -= len(piece)
+            self._left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
+
+
+class _PartsSpan(io.RawIOBase):
+    """Bytes of an assembled blob, one open part at a time, under a shared lock on its manifest."""
+
+    def __init__(self, folder: Path, manifest: int, ends: list[int], start: int, stop: int) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._ends = ends
+        self._position = start
+        self._stop = stop
+        self._part: _FileSpan | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._stop - self._position
+        if size is not None and size >= 0:
+            wanted = min(size, wanted)
+        pieces = []
+        while wanted:
+            if self._part is None:
+                self._part = self._open_part()
+            piece = self._part.read(wanted)
+            if not piece:
+                self._part.close()
+                self._part = None
+                continue
+            pieces.append(piece)
+            wanted -= len(piece)
+            self._position += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _open_part(self) -> _FileSpan:
+        number = bisect.bisect_right(self._ends, self._position)
+        begin = self._ends[number - 1] if number else 0
+        fd = os.open(self._folder / f"{number + 1:05d}", os.O_RDONLY | os.O_CLOEXEC)
+        return _FileSpan(fd, self._position - begin, min(self._ends[number], self._stop) - begin)
+
+    def close(self) -> None:
+        if not self.closed:
+            if self._part is not None:
+                self._part.close()
+            os.close(self._manifest)
+        super().close()
+
+
+class LocalBackend:
+    """The protocol of `bleepstore.backends.base` over the folder `root`, which several processes may share."""
+
+    def __init__(self, root: Path, *, clock: Callable[[], int] = _now_ms) -> None:
+        self._blobs = root / "blobs"
+        self._tmp = root / "tmp"
+        self._clock = clock
+        self._names = itertools.count()
+        self._process = secrets.token_hex(8)
+        with _report_full():
+            for folder in (root, self._blobs, self._tmp):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_folder(root)
+        self._remove_stale(_STALE_SECONDS)
+
+    def create_bucket(self, bucket: str) -> None:
+        """Blobs of all buckets share the folders of their minutes."""
+
+    def delete_bucket(self, bucket: str) -> None:
+        """Blobs of all buckets share the folders of their minutes."""
+
+    # -- names
+
+    def _path(self, handle: str) -> Path:
+        if not _HANDLE.fullmatch(handle):
+            raise BlobNotFound(handle)
+        return self._folder(int(handle[:12], 16)) / handle
+
+    def _folder(self, stored_ms: int) -> Path:
+        return self._blobs / f"{stored_ms // _MINUTE_MS:08x}"
+
+    def _new_temporary(self) -> Path:
+        return self._tmp / f"{self._process}-{next(self._names)}"
+
+    def _publish(self, temporary: Path, suffix: str = "") -> StoredBlob:
+        """Give finished and fsynced bytes their name."""
+        now = self._clock()
+        handle = f"{now:012x}{secrets.token_hex(8)}{suffix}"
+        folder = self._folder(now)
+        while True:
+            try:
+                temporary.rename(folder / handle)
+                break
+            except FileNotFoundError:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                _sync_folder(self._blobs)
+        _sync_folder(folder)
+        return StoredBlob(handle, now)
+
+    # -- writes
+
+    def _write(self, chunks: Iterable[bytes]) -> StoredBlob:
+        temporary = self._new_temporary()
+        try:
+            with _report_full(), temporary.open("xb", buffering=0) as file:
+                for chunk in chunks:
+                    view = memoryview(chunk)
+                    while view:
+                        view = view[file.write(view) :]
+                os.fsync(file.fileno())
+            with _report_full():
+                return self._publish(temporary)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+        return self._write(chunks)
+
+    def begin_parts(self, spec: BlobSpec) -> str:
+        return ""
+
+    def put_part(self, token: str, number: int, source: Iterable[bytes] | BlobRange) -> StoredBlob:
+        if not isinstance(source, BlobRange):
+            return self._write(source)
+        with self.get_object(source.handle, source.start, source.stop) as reader:
+            return self._write(iter(lambda: reader.read(CHUNK), b""))
+
+    def _link(self, source: Path, target: Path) -> None:
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+            shutil.copyfile(source, target)
+            with target.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
+        source = self._path(handle)
+        if handle.endswith(".parts"):
+            reader = self._open_parts(source, 0, None)
+            with reader:  # its lock keeps the parts until the links are made
+                sizes = [end - start for start, end in itertools.pairwise([0, *reader._ends])]
+                return self._gather([(source / f"{n:05d}", size) for n, size in enumerate(sizes, 1)])
+        temporary = self._new_temporary()
+        try:
+            with _report_full():
+                self._link(source, temporary)
+                return self._publish(temporary)
+        except FileNotFoundError:
+            raise BlobNotFound(handle) from None
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+        try:
+            return self._gather([(self._path(part.handle), part.size) for part in parts])
+        except FileNotFoundError as error:
+            raise BlobNotFound(Path(error.filename).name) from None
+
+    def _gather(self, files: Sequence[tuple[Path, int]]) -> StoredBlob:
+        """One blob that shares the bytes of `files` (path, size)."""
+        folder = self._new_temporary()
+        try:
+            with _report_full():
+                folder.mkdir(mode=0o700)
+                for number, (path, _size) in enumerate(files, start=1):
+                    self._link(path, folder / f"{number:05d}")
+                with (folder / "manifest").open("xb") as file:
+                    file.write(json.dumps([size for _path, size in files]).encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                _sync_folder(folder)
+                return self._publish(folder, ".parts")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    # -- reads
+
+    def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
+        path = self._path(handle)
+        if handle.endswith(".parts"):
+            return cast("BinaryIO", self._open_parts(path, start, stop))
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise BlobNotFound(handle) from None
+        size = os.fstat(fd).st_size
+        stop = size if stop is None else min(stop, size)
+        return cast("BinaryIO", _FileSpan(fd, start, max(start, stop)))
+
+    def _open_parts(self, folder: Path, start: int, stop: int | None) -> _PartsSpan:
+        try:
+            manifest = os.open(folder / "manifest", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise BlobNotFound(folder.name) from None
+        try:
+            fcntl.flock(manifest, fcntl.LOCK_SH)
+            if os.fstat(manifest).st_nlink == 0:  # deleted between the open and the lock
+                raise BlobNotFound(folder.name)
+            sizes = json.loads(os.read(manifest, os.fstat(manifest).st_size))
+        except BaseException:
+            os.close(manifest)
+            raise
+        ends = list(itertools.accumulate(sizes))
+        size = ends[-1] if ends else 0
+        stop = size if stop is None else min(stop, size)
+        return _PartsSpan(folder, manifest, ends, start, max(start, stop))
+
+    def head_object(self, handle: str) -> int:
+        path = self._path(handle)
+        if handle.endswith(".parts"):
+            with self._open_parts(path, 0, None) as reader:
+                return reader._stop
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            raise BlobNotFound(handle) from None
+
+    # -- removal
+
+    def delete_object(self, handle: str) -> None:
+        try:
+            path = self._path(handle)
+        except BlobNotFound:
+            return
+        if handle.endswith(".parts"):
+            self._delete_parts_folder(path)
+        else:
+            path.unlink(missing_ok=True)
+        self._remove_empty(path.parent)
+
+    def _delete_parts_folder(self, folder: Path) -> None:
+        """The manifest goes first: from then on new readers find no blob. What a crash leaves goes next time."""
+        try:
+            manifest = os.open(folder / "manifest", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        try:
+            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (folder / "manifest").unlink(missing_ok=True)
+        except BlockingIOError:
+            raise BlobBusy(folder.name) from None
+        finally:
+            os.close(manifest)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Give up an old minute's folder. A current one stays: another process may be about to rename into it."""
+        if int(folder.name, 16) < self._clock() // _MINUTE_MS - 2:
+            with contextlib.suppress(OSError):  # not empty, or gone
+                folder.rmdir()
+
+    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+        for handle in handles:
+            self.delete_object(handle)
+
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+        first, last = since_ms // _MINUTE_MS, until_ms // _MINUTE_MS
+        for folder in sorted(self._blobs.iterdir()):
+            if not first <= int(folder.name, 16) <= last:
+                continue
+            with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if _HANDLE.fullmatch(entry.name) and since_ms <= int(entry.name[:12], 16) < until_ms:
+                        yield entry.name
+
+    def recover(self) -> None:
+        """Remove what writes of dead processes left under tmp/. Only for a process that knows it is alone."""
+        self._remove_stale(0)
+
+    def _remove_stale(self, seconds: float) -> None:
+        oldest = time.time() - seconds
+        for path in self._tmp.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime > oldest and seconds:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+    def close(self) -> None:
+        """Files are opened for each use."""

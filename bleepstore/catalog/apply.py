@@ -1,0 +1,94 @@
+"""The state machine: what each command does to the catalog.
+
+All that a command depends on is judged here, inside the transaction that makes the change: a condition holds at
+the moment of the write or the write does not happen. A function returns its refusal before its first change.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import apsw
+
+from bleepstore import codec
+from bleepstore.catalog import accounts, buckets, objects, sweeps, uploads
+from bleepstore.catalog.transaction import Transaction
+from bleepstore.commands import (
+    AbortUpload,
+    BeginSweep,
+    Command,
+    CompleteUpload,
+    CreateBucket,
+    CreateUpload,
+    DeleteBucket,
+    DeleteObject,
+    DeleteObjects,
+    DisableCredential,
+    EndSweep,
+    ForgetGarbage,
+    PutBucketAcl,
+    PutCredential,
+    PutObject,
+    PutObjectAcl,
+    RegisterPart,
+    Result,
+)
+
+#: How many results of past commands are kept for retries, at least.
+REMEMBERED_REQUESTS = 4096
+
+
+def apply(connection: apsw.Connection, index: int, command: Command) -> Result:
+    """Carry out `command` as the change number `index`, within the transaction that is open on `connection`.
+
+    A command that was applied before (by its request id) changes nothing and gives its first result.
+    """
+    first = connection.execute("SELECT result FROM applied_request WHERE request_id = ?", (command.request_id,)).get
+    if first is not None:
+        return codec.decode_result(first.encode())
+    result = _dispatch(Transaction(connection, index), command)
+    connection.execute(
+        "INSERT INTO applied_request VALUES (?, ?, ?)",
+        (command.request_id, index, codec.encode_result(result).decode()),
+    )
+    if index % REMEMBERED_REQUESTS == 0:
+        connection.execute("DELETE FROM applied_request WHERE applied_index <= ?", (index - REMEMBERED_REQUESTS,))
+    return result
+
+
+def _dispatch(tx: Transaction, command: Command) -> Result:
+    match command:
+        case PutObject():
+            return objects.put_object(tx, command)
+        case DeleteObject():
+            return objects.delete_object(tx, command)
+        case DeleteObjects():
+            return objects.delete_objects(tx, command)
+        case PutObjectAcl():
+            return objects.put_object_acl(tx, command)
+        case RegisterPart():
+            return uploads.register_part(tx, command)
+        case CreateUpload():
+            return uploads.create_upload(tx, command)
+        case CompleteUpload():
+            return uploads.complete_upload(tx, command)
+        case AbortUpload():
+            return uploads.abort_upload(tx, command)
+        case CreateBucket():
+            return buckets.create_bucket(tx, command)
+        case DeleteBucket():
+            return buckets.delete_bucket(tx, command)
+        case PutBucketAcl():
+            return buckets.put_bucket_acl(tx, command)
+        case PutCredential():
+            return accounts.put_credential(tx, command)
+        case DisableCredential():
+            return accounts.disable_credential(tx, command)
+        case BeginSweep():
+            return sweeps.begin_sweep(tx, command)
+        case EndSweep():
+            return sweeps.end_sweep(tx, command)
+        case ForgetGarbage():
+            return sweeps.forget_garbage(tx, command)
+        case _:
+            assert_never(command)

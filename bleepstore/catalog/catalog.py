@@ -1,0 +1,153 @@
+"""The catalog's life: its connections, its one writer at a time, and the transaction around a batch of commands."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import apsw
+
+from bleepstore.catalog.apply import apply
+from bleepstore.catalog.connection import open_reader, open_writer
+from bleepstore.catalog.schema import migrate
+from bleepstore.commands import Command, Result
+from bleepstore.errors import CatalogDamaged, StorageFull, StoreClosed
+
+MAX_IDLE_READERS = 64
+
+
+class _Lease:
+    """A reader for the length of a `with` block."""
+
+    __slots__ = ("_catalog", "_connection")
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def __enter__(self) -> apsw.Connection:
+        self._connection = self._catalog._take_reader()
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._catalog._give_reader(self._connection)
+
+
+class Catalog:
+    """The metadata database of a store.
+
+    `path` is the database file, shared by any number of processes that each open it for themselves, or None for a
+    private catalog in memory. All methods are thread-safe.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._pid = os.getpid()
+        self._closed = False
+        self._write_lock = threading.RLock()
+        self._readers: deque[apsw.Connection] = deque()
+        self._process_lock: int | None = None
+        if path is not None:
+            self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with self._exclusive():
+            try:
+                self._writer = open_writer(path)
+                migrate(self._writer)
+            except (apsw.NotADBError, apsw.CorruptError) as error:
+                raise CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup") from error
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One writer among all threads and processes.
+
+        Processes queue on a file lock, which wakes the next one at once; SQLite's busy handler would sleep and poll.
+        """
+        with self._write_lock:
+            if self._process_lock is None:
+                yield
+                return
+            fcntl.flock(self._process_lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._process_lock, fcntl.LOCK_UN)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise StoreClosed("The store was closed: open it again.")
+        if os.getpid() != self._pid:
+            raise StoreClosed("The store was opened before this process was forked: open it after the fork.")
+
+    def apply(self, commands: Sequence[Command]) -> list[Result]:
+        """Apply `commands` in order in one durable transaction and return their results.
+
+        An exception leaves the catalog as it was, for all of them. Raises StorageFull, StoreClosed.
+        """
+        with self._exclusive():
+            self._check_usable()
+            connection = self._writer
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                index = connection.execute("SELECT applied_index FROM state").get
+                results = []
+                for command in commands:
+                    index += 1
+                    results.append(apply(connection, index, command))
+                connection.execute("UPDATE state SET applied_index = ?", (index,))
+                connection.execute("COMMIT")
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if isinstance(error, apsw.FullError) or _is_disk_full(error):
+                    raise StorageFull from error
+                raise
+            return results
+
+    def read(self) -> _Lease:
+        """A connection for queries: `with catalog.read() as connection:`."""
+        return _Lease(self)
+
+    def _take_reader(self) -> apsw.Connection:
+        self._check_usable()
+        if self._path is None:
+            # One connection serves all: a query must not see the middle of a batch.
+            self._write_lock.acquire()
+            return self._writer
+        try:
+            return self._readers.pop()
+        except IndexError:
+            return open_reader(self._path)
+
+    def _give_reader(self, connection: apsw.Connection) -> None:
+        if self._path is None:
+            self._write_lock.release()
+        elif self._closed or len(self._readers) >= MAX_IDLE_READERS:
+            connection.close()
+        else:
+            self._readers.append(connection)
+
+    def close(self) -> None:
+        """Close all connections. A reader that is leased now is closed when it comes back."""
+        with self._write_lock:
+            if self._closed or os.getpid() != self._pid:
+                return
+            self._closed = True
+            while self._readers:
+                self._readers.pop().close()
+            self._writer.close()
+            if self._process_lock is not None:
+                os.close(self._process_lock)
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    """SQLite reports a write that failed for want of space as an I/O error when it happens in the log's index."""
+    return isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in (
+        apsw.SQLITE_IOERR_SHMSIZE,
+        apsw.SQLITE_IOERR_WRITE,
+    )

@@ -1,0 +1,161 @@
+"""Commands on objects."""
+
+from __future__ import annotations
+
+from bleepstore.catalog.rows import dump_acl, dump_metadata, dump_parts, dump_system
+from bleepstore.catalog.transaction import Transaction
+from bleepstore.commands import (
+    DeleteEntry,
+    DeleteObject,
+    DeleteObjects,
+    Done,
+    PutObject,
+    PutObjectAcl,
+    Removed,
+    RemovedMany,
+    Result,
+    Written,
+)
+from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, S3Error
+from bleepstore.model import NULL_VERSION, BlobRef, Inline, WriteCondition
+
+_INSERT = """
+INSERT INTO object_version (
+    bucket_id, key, sequence, version_id, is_current, is_delete_marker, modified_ms, etag, size, storage_class,
+    owner_id, checksum_algorithm, checksum_type, checksum_value, handle, inline_id, system, metadata, acl,
+    parts_count, parts
+) VALUES (?, ?, ?, ?, 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def current_version(tx: Transaction, bucket_id: int, key: str) -> tuple[int, str, str | None, int | None] | None:
+    """(sequence, etag, handle, inline_id) of the version that a read without a version id sees."""
+    return tx.row(
+        "SELECT sequence, etag, handle, inline_id FROM object_version "
+        "WHERE bucket_id = ? AND key = ? AND is_current = 1",
+        (bucket_id, key),
+    )
+
+
+def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: str) -> S3Error | None:
+    """Judge a write's condition against the current version's ETag (None: there is no such object).
+
+    "If-Match on a key that does not exist: 404 Not Found" (S3 guide, "How to prevent object overwrites").
+    """
+    if condition.if_none_match and etag is not None:
+        return PreconditionFailed("If-None-Match", bucket, key)
+    if condition.if_match is not None:
+        if etag is None:
+            return NoSuchKey(bucket, key)
+        if condition.if_match not in ("*", etag):
+            return PreconditionFailed("If-Match", bucket, key)
+    return None
+
+
+def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Written:
+    """Make `command`'s object the current version; the one it replaces becomes garbage. Nothing is judged here."""
+    replaced = current_version(tx, bucket_id, command.key)
+    if replaced is not None:
+        _remove(tx, bucket_id, command.key, replaced)
+    inline_id = tx.index if isinstance(command.data, Inline) else None
+    handle = command.data.handle if isinstance(command.data, BlobRef) else None
+    if isinstance(command.data, Inline):
+        tx.run("INSERT INTO inline_data VALUES (?, ?)", (inline_id, command.data.data))
+    checksum = command.checksum
+    tx.remember_owner(command.owner)
+    tx.run(
+        _INSERT,
+        (
+            bucket_id,
+            command.key,
+            -tx.index,
+            command.version_id,
+            command.time_ms,
+            command.etag,
+            command.size,
+            command.storage_class,
+            command.owner.id,
+            checksum and checksum.algorithm.value,
+            checksum and checksum.type.value,
+            checksum and checksum.value,
+            handle,
+            inline_id,
+            dump_system(command.system),
+            dump_metadata(command.metadata),
+            dump_acl(command.acl, command.owner.id),
+            len(command.parts) or None,
+            dump_parts(command.parts),
+        ),
+    )
+    return Written(command.version_id, command.time_ms)
+
+
+def put_object(tx: Transaction, command: PutObject) -> Result:
+    bucket_id = tx.bucket_id(command.bucket)
+    if bucket_id is None:
+        return NoSuchBucket(command.bucket)
+    if refusal := tx.swept_away(command.stored_ms):
+        return refusal
+    if command.condition:
+        current = current_version(tx, bucket_id, command.key)
+        refused = check_write(command.condition, current[1] if current else None, command.bucket, command.key)
+        if refused is not None:
+            return refused
+    return write_version(tx, bucket_id, command)
+
+
+def _remove(tx: Transaction, bucket_id: int, key: str, version: tuple[int, str, str | None, int | None]) -> None:
+    sequence, _etag, handle, inline_id = version
+    tx.run("DELETE FROM object_version WHERE bucket_id = ? AND key = ? AND sequence = ?", (bucket_id, key, sequence))
+    if inline_id is not None:
+        tx.run("DELETE FROM inline_data WHERE inline_id = ?", (inline_id,))
+    if handle is not None:
+        tx.discard(handle)
+
+
+def _delete(tx: Transaction, bucket: str, bucket_id: int, entry: DeleteEntry) -> Removed | S3Error:
+    if entry.version_id not in (None, NULL_VERSION):
+        # An unversioned bucket has no such version, and removing what is not there succeeds.
+        return Removed(entry.key, entry.version_id)
+    current = current_version(tx, bucket_id, entry.key)
+    if entry.condition:
+        refused = check_write(entry.condition, current[1] if current else None, bucket, entry.key)
+        if refused is not None:
+            return refused
+    if current is not None:
+        _remove(tx, bucket_id, entry.key, current)
+    return Removed(entry.key, entry.version_id)
+
+
+def delete_object(tx: Transaction, command: DeleteObject) -> Result:
+    bucket_id = tx.bucket_id(command.bucket)
+    if bucket_id is None:
+        return NoSuchBucket(command.bucket)
+    entry = DeleteEntry(key=command.key, version_id=command.version_id, condition=command.condition)
+    return _delete(tx, command.bucket, bucket_id, entry)
+
+
+def delete_objects(tx: Transaction, command: DeleteObjects) -> Result:
+    bucket_id = tx.bucket_id(command.bucket)
+    if bucket_id is None:
+        return NoSuchBucket(command.bucket)
+    return RemovedMany(tuple(_delete(tx, command.bucket, bucket_id, entry) for entry in command.entries))
+
+
+def put_object_acl(tx: Transaction, command: PutObjectAcl) -> Result:
+    bucket_id = tx.bucket_id(command.bucket)
+    if bucket_id is None:
+        return NoSuchBucket(command.bucket)
+    if command.version_id not in (None, NULL_VERSION):
+        return NoSuchVersion(command.bucket, command.key, command.version_id or "")
+    row = tx.row(
+        "SELECT sequence, owner_id FROM object_version WHERE bucket_id = ? AND key = ? AND is_current = 1",
+        (bucket_id, command.key),
+    )
+    if row is None:
+        return NoSuchKey(command.bucket, command.key)
+    tx.run(
+        "UPDATE object_version SET acl = ? WHERE bucket_id = ? AND key = ? AND sequence = ?",
+        (dump_acl(command.acl, row[1]), bucket_id, command.key, row[0]),
+    )
+    return Done()

@@ -1,0 +1,81 @@
+"""Operations on access keys and their owners."""
+
+from __future__ import annotations
+
+import time
+
+from bleepstore.catalog import queries
+from bleepstore.commands import DisableCredential, PutCredential
+from bleepstore.errors import InvalidArgument
+from bleepstore.model import ANONYMOUS, Credential, Owner
+from bleepstore.store.engine import Engine
+
+#: How long a worker may go on with a credential that another process has disabled or changed.
+CREDENTIAL_MEMORY_SECONDS = 1.0
+MAX_REMEMBERED_CREDENTIALS = 1024
+
+
+class AccountOperations(Engine):
+    """Who may call."""
+
+    def put_credential(
+        self, access_key: str, secret_key: str, *, owner: Owner | None = None, email: str | None = None
+    ) -> Credential:
+        """Add an access key for an owner, or give a known one a new secret, owner and e-mail; it is enabled by this."""
+        owner = owner or self._owner
+        if not access_key or not access_key.isascii() or not access_key.isprintable() or set(access_key) & set("/,= :"):
+            raise InvalidArgument(
+                "An access key is printable ASCII without '/', ',', '=', ':' and spaces.", "access_key"
+            )
+        if not secret_key:
+            raise InvalidArgument("A secret key must not be empty.", "secret_key")
+        if not owner.id or owner.id == ANONYMOUS.id:
+            raise InvalidArgument("An access key needs an owner with an id of its own.", "owner", owner.id)
+        command = PutCredential(**self._stamp(), access_key=access_key, secret_key=secret_key, owner=owner, email=email)
+        self._submit(command)
+        self._credential_memory.clear()
+        return Credential(access_key, secret_key, owner, email, True, command.time_ms)
+
+    def disable_credential(self, access_key: str) -> None:
+        """Refuse an access key from now on; other processes do within a second. Raises NoSuchCredential."""
+        self._submit(DisableCredential(**self._stamp(), access_key=access_key))
+        self._credential_memory.clear()
+
+    def list_credentials(self) -> list[Credential]:
+        """All access keys, enabled or not."""
+        with self._catalog.read() as connection:
+            return queries.list_credentials(connection)
+
+    def get_credential(self, access_key: str) -> Credential | None:
+        """An enabled access key, or None. What is found is remembered for a second, as every request asks."""
+        memory = self._credential_memory
+        now = time.monotonic()
+        known = memory.get(access_key)
+        if known is not None and known[0] > now:
+            return known[1]
+        with self._catalog.read() as connection:
+            found = queries.find_credential(connection, access_key)
+        if found is None or not found.enabled:
+            memory.pop(access_key, None)
+            return None
+        if len(memory) >= MAX_REMEMBERED_CREDENTIALS:
+            memory.clear()
+        memory[access_key] = (now + CREDENTIAL_MEMORY_SECONDS, found)
+        return found
+
+    def find_owner(self, owner_id: str) -> Owner | None:
+        """An owner that this store has met, with the display name last heard of."""
+        if owner_id == ANONYMOUS.id:
+            return ANONYMOUS
+        with self._catalog.read() as connection:
+            return queries.find_owner(connection, owner_id)
+
+    def display_name(self, owner_id: str) -> str:
+        """The name for people, or "" if the id is unknown."""
+        owner = self.find_owner(owner_id)
+        return owner.display_name if owner else ""
+
+    def owner_by_email(self, email: str) -> Owner | None:
+        """The owner of an access key that was added with this e-mail address."""
+        with self._catalog.read() as connection:
+            return queries.owner_by_email(connection, email)

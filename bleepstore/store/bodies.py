@@ -1,0 +1,159 @@
+"""From whatever a caller passes as a body to chunks, digests and bytes at rest."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+import attrs
+
+from bleepstore.backends.base import CHUNK, StoredBlob
+from bleepstore.digests import Algorithm, Digester, decode_value
+from bleepstore.errors import BadDigest, EntityTooLarge, IncompleteBody, InvalidDigest, InvalidRequest
+from bleepstore.model import BlobRef, Checksum, Data, Inline
+
+Body = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
+
+DEFAULT_ALGORITHM = Algorithm.CRC64NVME  # what S3 computes when the caller names none
+
+
+@attrs.frozen(kw_only=True)
+class Expected:
+    """What the caller says of the bytes to come. `late_checksum` is asked once they have come (a trailer)."""
+
+    size: int | None = None
+    content_md5: str | None = None
+    checksum: Checksum | None = None
+    algorithm: Algorithm | None = None
+    late_checksum: Callable[[], Checksum | None] | None = None
+    max_size: int
+
+    def __attrs_post_init__(self) -> None:
+        if self.size is not None and self.size > self.max_size:
+            raise EntityTooLarge(self.size, self.max_size)
+        if self.checksum is not None:
+            if self.algorithm not in (None, self.checksum.algorithm):
+                raise InvalidRequest("The checksum is not of the checksum algorithm that the request names.")
+            _check_value(self.checksum)
+        if self.content_md5 is not None:
+            _decode_md5(self.content_md5)
+
+    @property
+    def checksum_algorithm(self) -> Algorithm | None:
+        """The algorithm that the caller chose, or None."""
+        return self.algorithm or (self.checksum.algorithm if self.checksum else None)
+
+
+@attrs.frozen(kw_only=True)
+class Staged:
+    """Bytes that are at rest but not yet in the catalog."""
+
+    data: Data
+    stored_ms: int | None
+    size: int
+    etag: str
+    checksums: dict[Algorithm, str]
+
+
+def _check_value(checksum: Checksum) -> None:
+    if decode_value(checksum.algorithm, checksum.value) is None:
+        raise InvalidRequest(f"The {checksum.algorithm} checksum is not base64 of a digest of that algorithm.")
+
+
+def _decode_md5(content_md5: str) -> bytes:
+    try:
+        raw = base64.b64decode(content_md5, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidDigest(content_md5) from None
+    if len(raw) != 16:
+        raise InvalidDigest(content_md5)
+    return raw
+
+
+def chunks_of(body: Body) -> Iterable[bytes]:
+    """The body as an iterable of bytes of a moderate size each."""
+    if isinstance(body, bytes):
+        return (body,)
+    if isinstance(body, bytearray | memoryview):
+        return (bytes(body),)
+    read = getattr(body, "read", None)
+    if read is not None:
+        return iter(lambda: read(CHUNK), b"")
+    return body
+
+
+def stage(
+    body: Body, expected: Expected, algorithms: Iterable[Algorithm], inline_limit: int, write: WriteBlob
+) -> Staged:
+    """Bring `body` to rest and verify all that is expected of it.
+
+    Up to `inline_limit` bytes are returned inline; more are passed to `write` as they come. Raises BadDigest,
+    IncompleteBody, EntityTooLarge, or what the body's iterator raises; then nothing that `write` stored is referred to by anyone.
+    """
+    digester = Digester(*algorithms)
+    chunks = iter(_limited(digester.wrap(chunks_of(body)), digester, expected))
+    head: list[bytes] = []
+    length = 0
+    for chunk in chunks:
+        head.append(chunk)
+        length += len(chunk)
+        if length > inline_limit:
+            break
+    stored: StoredBlob | None = None
+    data: Data
+    if length > inline_limit:
+        stored = write(_chain(head, chunks), lambda: digester.md5_hex)
+        data = BlobRef(stored.handle)
+    else:
+        data = Inline(head[0] if len(head) == 1 else b"".join(head))
+    return Staged(
+        data=data,
+        stored_ms=stored.stored_ms if stored else None,
+        size=digester.size,
+        etag=digester.md5_hex,
+        checksums={algorithm: digester.value(algorithm) for algorithm in algorithms},
+    )
+
+
+WriteBlob = Callable[[Iterable[bytes], Callable[[], str]], StoredBlob]
+
+
+def _chain(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
+    while head:
+        yield head.pop(0)
+    yield from rest
+
+
+def _limited(chunks: Iterable[bytes], digester: Digester, expected: Expected) -> Iterator[bytes]:
+    """Pass chunks on; at the end everything expected has been verified, before anyone sees the end.
+
+    The last check runs inside the iteration so that a backend drops what it was about to finish.
+    """
+    limit = expected.max_size if expected.size is None else expected.size
+    for chunk in chunks:
+        if digester.size > limit:
+            if expected.size is None:
+                raise EntityTooLarge(digester.size, limit)
+            raise IncompleteBody(expected.size, digester.size)
+        yield chunk
+    _verify(digester, expected)
+
+
+def _verify(digester: Digester, expected: Expected) -> None:
+    if expected.size is not None and digester.size != expected.size:
+        raise IncompleteBody(expected.size, digester.size)
+    if expected.content_md5 is not None:
+        raw = _decode_md5(expected.content_md5)
+        if raw.hex() != digester.md5_hex:
+            raise BadDigest("Content-MD5", raw.hex(), digester.md5_hex)
+    checksum = expected.checksum
+    if expected.late_checksum is not None:
+        checksum = expected.late_checksum() or checksum
+        if checksum is not None:
+            _check_value(checksum)
+    if checksum is not None:
+        computed = digester.value(checksum.algorithm)
+        if computed != checksum.value:
+            raise BadDigest(checksum.algorithm.value, checksum.value, computed)

@@ -1,0 +1,89 @@
+"""Operations on buckets."""
+
+from __future__ import annotations
+
+from bleepstore.acl import AclRequest, make_acl
+from bleepstore.catalog import queries
+from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
+from bleepstore.errors import AccessDenied, NoSuchBucket
+from bleepstore.model import ANONYMOUS, Acl, Bucket, BucketPage, Owner, Permission
+from bleepstore.names import after_prefix, check_bucket_name
+from bleepstore.store.engine import Engine, check_limit, require, require_owner
+
+
+class BucketOperations(Engine):
+    """The bucket operations of a store.
+
+    `caller` is who asks: None for the embedding application, which may do everything; an `Owner` for an account, whose
+    rights the ACLs decide. All of them raise NoSuchBucket and AccessDenied where they apply.
+    """
+
+    def create_bucket(
+        self, bucket: str, *, location: str = "", acl: AclRequest | None = None, caller: Owner | None = None
+    ) -> Bucket:
+        """Create a bucket. Raises InvalidBucketName, BucketAlreadyExists, BucketAlreadyOwnedByYou."""
+        check_bucket_name(bucket)
+        owner = caller or self._owner
+        if owner.id == ANONYMOUS.id:
+            raise AccessDenied("Anonymous callers cannot create buckets: sign the request.")
+        made = make_acl(acl, owner.id, owner.id)
+        command = CreateBucket(**self._stamp(), bucket=bucket, owner=owner, location=location, acl=made)
+        self._submit(command)
+        self._backend.create_bucket(bucket)
+        return Bucket(bucket, owner, command.time_ms, location, acl=made)
+
+    def delete_bucket(self, bucket: str, *, caller: Owner | None = None) -> None:
+        """Delete an empty bucket. Raises BucketNotEmpty."""
+        self.get_bucket(bucket, caller=caller)
+        self._submit(DeleteBucket(**self._stamp(), bucket=bucket))
+        self._backend.delete_bucket(bucket)
+        self._sweeper.poke()
+
+    def head_bucket(self, bucket: str, *, caller: Owner | None = None) -> Bucket:
+        """The bucket, for whoever may list it."""
+        return self._find_bucket(bucket, caller, Permission.READ)
+
+    def get_bucket(self, bucket: str, *, caller: Owner | None = None) -> Bucket:
+        """The bucket, for its owner alone: what reads of its location and configuration ask."""
+        self._committer.read_barrier()
+        with self._catalog.read() as connection:
+            found = queries.find_bucket(connection, bucket)
+        if found is None:
+            raise NoSuchBucket(bucket)
+        require_owner(found.owner, caller)
+        return found
+
+    def list_buckets(
+        self, *, prefix: str = "", after: str = "", limit: int = 10_000, caller: Owner | None = None
+    ) -> BucketPage:
+        """The buckets of the caller, or all buckets if the caller is None, in the order of their names."""
+        check_limit(limit, "max-buckets")
+        if caller is not None and caller.id == ANONYMOUS.id:
+            raise AccessDenied("Anonymous callers own no buckets: sign the request.")
+        self._committer.read_barrier()
+        with self._catalog.read() as connection:
+            found = queries.list_buckets(
+                connection, None if caller is None else caller.id, prefix, after_prefix(prefix), after, limit + 1
+            )
+        page = found[:limit]
+        return BucketPage(buckets=page, next_name=page[-1].name if page and len(found) > limit else None)
+
+    def get_bucket_acl(self, bucket: str, *, caller: Owner | None = None) -> Acl:
+        return self._find_bucket(bucket, caller, Permission.READ_ACP).acl
+
+    def put_bucket_acl(self, bucket: str, acl: AclRequest | Acl, *, caller: Owner | None = None) -> None:
+        """Replace the ACL. An `Acl` must name the bucket's owner: ownership cannot be given away."""
+        found = self._find_bucket(bucket, caller, Permission.WRITE_ACP)
+        self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, acl=settle_acl(acl, found.owner.id, found.owner.id)))
+
+    def _require_list(self, bucket: str, caller: Owner | None) -> None:
+        require(self._find_bucket(bucket, None, Permission.READ).acl, caller, Permission.READ)
+
+
+def settle_acl(acl: AclRequest | Acl, owner_id: str, bucket_owner_id: str) -> Acl:
+    """What a request for a new ACL means for a resource of `owner_id`."""
+    if not isinstance(acl, Acl):
+        return make_acl(acl, owner_id, bucket_owner_id)
+    if acl.owner_id != owner_id:
+        raise AccessDenied("The owner of a resource cannot be changed by its ACL.")
+    return acl

@@ -1,0 +1,149 @@
+"""What all operations of a store share: its parts, its clock and ids, and the first questions of every operation."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from bleepstore.acl import allows
+from bleepstore.backends.base import StorageBackend
+from bleepstore.catalog import Catalog, queries
+from bleepstore.commands import Command, Result
+from bleepstore.committer import Committer
+from bleepstore.errors import AccessDenied, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
+from bleepstore.model import MAX_METADATA_BYTES, Acl, Bucket, Credential, Owner, Permission
+from bleepstore.sweeper import Sweeper
+
+#: The owner of what the embedding application creates, unless another is named.
+DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
+
+#: "Storage classes" of the PutObject request. One kind of storage serves all; the class is kept and shown.
+STORAGE_CLASSES = frozenset(
+    {
+        "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER",
+        "DEEP_ARCHIVE", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP",
+    }
+)  # fmt: skip
+
+
+class Engine:
+    """The parts of a store. `Store` adds the operations, a mix-in for each noun."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        committer: Committer,
+        backend: StorageBackend,
+        *,
+        clock: Callable[[], int],
+        owner: Owner,
+        inline_limit: int,
+        upload_expiry_ms: int,
+        close: Callable[[], None],
+    ) -> None:
+        self._catalog = catalog
+        self._committer = committer
+        self._backend = backend
+        self._clock = clock
+        self._owner = owner
+        self._inline_limit = inline_limit
+        self._close = close
+        self._id_prefix = secrets.token_hex(8)
+        self._id_lock = threading.Lock()
+        self._id_count = 0
+        self._credential_memory: dict[str, tuple[float, Credential]] = {}
+        self._sweeper = Sweeper(
+            catalog, committer, backend, clock=clock, new_id=self._new_request_id, upload_expiry_ms=upload_expiry_ms
+        )
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of what the embedding application creates."""
+        return self._owner
+
+    # -- ids and commands
+
+    def _new_request_id(self) -> str:
+        """Unique, and in the order of time: see `bleepstore.commands`."""
+        with self._id_lock:
+            self._id_count += 1
+            count = self._id_count
+        return f"{self._clock():012x}-{self._id_prefix}-{count:x}"
+
+    def _stamp(self) -> dict[str, Any]:
+        return {"request_id": self._new_request_id(), "time_ms": self._clock()}
+
+    def _submit(self, command: Command) -> Result:
+        """The result of a command; a refusal is raised."""
+        result = self._committer.submit(command)
+        if isinstance(result, S3Error):
+            raise result
+        return result
+
+    # -- questions
+
+    def _find_bucket(self, bucket: str, caller: Owner | None, permission: Permission) -> Bucket:
+        """The bucket, if it exists and `caller` has `permission` on it."""
+        self._committer.read_barrier()
+        with self._catalog.read() as connection:
+            found = queries.find_bucket(connection, bucket)
+        if found is None:
+            raise NoSuchBucket(bucket)
+        require(found.acl, caller, permission)
+        return found
+
+    def _owner_of_new(self, caller: Owner | None, bucket: Bucket) -> Owner:
+        return bucket.owner if caller is None else caller
+
+    # -- life
+
+    def sweep(self) -> None:
+        """One pass of the sweeper now: remove garbage, orphans and expired uploads."""
+        self._sweeper.sweep()
+
+    def ping(self) -> None:
+        """Raise if the catalog cannot be read."""
+        with self._catalog.read() as connection:
+            queries.applied_index(connection)
+
+    def close(self) -> None:
+        """Stop the sweeper and release files and connections. Closing twice is allowed."""
+        self._sweeper.stop()
+        self._catalog.close()
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def require(acl: Acl, caller: Owner | None, permission: Permission) -> None:
+    if not allows(acl, caller, permission):
+        raise AccessDenied
+
+
+def require_owner(owner: Owner, caller: Owner | None) -> None:
+    if caller is not None and caller.id != owner.id:
+        raise AccessDenied
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """ "The size of user-defined metadata is the sum of the bytes in the UTF-8 encoding of each key and value." """
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
+    if size > MAX_METADATA_BYTES:
+        raise MetadataTooLarge(size, MAX_METADATA_BYTES)
+
+
+def check_storage_class(storage_class: str) -> None:
+    if storage_class not in STORAGE_CLASSES:
+        raise InvalidArgument("The storage class is not one of S3's.", "x-amz-storage-class", storage_class)
+
+
+def check_limit(limit: int, name: str) -> None:
+    if limit < 0:
+        raise InvalidArgument("A limit must not be negative.", name, str(limit))

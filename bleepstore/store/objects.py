@@ -1,0 +1,492 @@
+"""Operations on objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import attrs
+
+from bleepstore.acl import AclRequest, allows, make_acl
+from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
+from bleepstore.catalog import listing, queries
+from bleepstore.catalog.queries import FoundObject
+from bleepstore.commands import (
+    DeleteEntry,
+    DeleteObject,
+    DeleteObjects,
+    PutObject,
+    PutObjectAcl,
+    Removed,
+    RemovedMany,
+    Written,
+)
+from bleepstore.digests import Algorithm, Digester
+from bleepstore.errors import (
+    AccessDenied,
+    BlobNotFound,
+    InternalError,
+    InvalidRequest,
+    NoSuchBucket,
+    NoSuchKey,
+    NoSuchVersion,
+    NotModified,
+    PreconditionFailed,
+    S3Error,
+    TooManyEntries,
+)
+from bleepstore.model import (
+    MAX_PAGE,
+    MAX_SINGLE_PUT,
+    NULL_VERSION,
+    STANDARD,
+    Acl,
+    BlobRef,
+    ByteRange,
+    Checksum,
+    Data,
+    DeletedObject,
+    Inline,
+    ObjectPage,
+    ObjectVersion,
+    Owner,
+    PartSummary,
+    Permission,
+    ReadCondition,
+    SystemMetadata,
+    WriteCondition,
+)
+from bleepstore.names import check_key
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, stage
+from bleepstore.store.buckets import settle_acl
+from bleepstore.store.engine import Engine, check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.reading import StoredObject, check_read, resolve_part, resolve_range
+
+_NO_SYSTEM = SystemMetadata()
+_ALWAYS = WriteCondition()
+#: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
+_OPEN_ATTEMPTS = 5
+
+
+@attrs.frozen(kw_only=True)
+class DeleteFailure:
+    """An entry of delete_objects that was refused."""
+
+    key: str
+    version_id: str | None
+    error: S3Error
+
+
+class ObjectOperations(Engine):
+    """The object operations of a store. For `caller` see `BucketOperations`."""
+
+    # -- writing
+
+    def put_object(
+        self,
+        bucket: str,
+        key: str,
+        body: Body,
+        *,
+        size: int | None = None,
+        system: SystemMetadata = _NO_SYSTEM,
+        metadata: Mapping[str, str] | None = None,
+        storage_class: str = STANDARD,
+        acl: AclRequest | None = None,
+        content_md5: str | None = None,
+        checksum: Checksum | None = None,
+        checksum_algorithm: Algorithm | None = None,
+        late_checksum: Callable[[], Checksum | None] | None = None,
+        condition: WriteCondition = _ALWAYS,
+        caller: Owner | None = None,
+    ) -> ObjectVersion:
+        """Store an object, durably, replacing the one of this key.
+
+        `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. `size` is its length in
+        bytes where known; another length is refused. `content_md5` (base64) and `checksum` are verified;
+        `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default); `late_checksum` is called once
+        the body has ended, for a value that comes behind it. `condition` is judged atomically with the write.
+
+        Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
+        PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
+        """
+        check_key(key)
+        metadata = metadata or {}
+        check_metadata(metadata)
+        check_storage_class(storage_class)
+        expected = Expected(
+            size=size,
+            content_md5=content_md5,
+            checksum=checksum,
+            algorithm=checksum_algorithm,
+            late_checksum=late_checksum,
+            max_size=MAX_SINGLE_PUT,
+        )
+        found = self._find_bucket(bucket, caller, Permission.WRITE)
+        owner = self._owner_of_new(caller, found)
+        algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
+        spec = BlobSpec(
+            bucket=bucket, key=key, size=size, system=system, metadata=metadata, storage_class=storage_class
+        )
+        staged = self._stage(spec, body, expected, algorithm)
+        command = PutObject(
+            **self._stamp(),
+            bucket=bucket,
+            key=key,
+            owner=owner,
+            size=staged.size,
+            etag=staged.etag,
+            data=staged.data,
+            stored_ms=staged.stored_ms,
+            storage_class=storage_class,
+            system=system,
+            metadata=metadata,
+            checksum=Checksum(algorithm, staged.checksums[algorithm]),
+            acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
+            condition=condition,
+        )
+        return self._commit_object(command)
+
+    def _stage(self, spec: BlobSpec, body: Body, expected: Expected, algorithm: Algorithm) -> Staged:
+        def write(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
+            return self._backend.put_object(attrs.evolve(spec, etag=etag), chunks)
+
+        return stage(body, expected, (algorithm,), self._inline_limit, write)
+
+    def _commit_object(self, command: PutObject) -> ObjectVersion:
+        result = self._committer.submit(command)
+        if isinstance(result, S3Error):
+            # Only a refusal says for sure that nothing refers to the blob. After any other failure the sweeper decides.
+            if isinstance(command.data, BlobRef):
+                self._backend.delete_object(command.data.handle)
+            raise result
+        assert isinstance(result, Written)
+        self._sweeper.poke()
+        return ObjectVersion(
+            bucket=command.bucket,
+            key=command.key,
+            version_id=result.version_id,
+            etag=command.etag,
+            size=command.size,
+            modified_ms=result.modified_ms,
+            owner=command.owner,
+            storage_class=command.storage_class,
+            system=command.system,
+            metadata=command.metadata,
+            checksum=command.checksum,
+            parts_count=len(command.parts) or None,
+            acl=command.acl or Acl.private(command.owner.id),
+        )
+
+    # -- reading
+
+    def _find_object(
+        self, bucket: str, key: str, version_id: str | None, caller: Owner | None, permission: Permission, data: bool
+    ) -> FoundObject:
+        self._committer.read_barrier()
+        with self._catalog.read() as connection:
+            found = queries.find_object(connection, bucket, key, with_data=data)
+            owner = None if found is not None else queries.find_bucket(connection, bucket)
+        if found is None:
+            check_key(key)
+            if owner is None:
+                raise NoSuchBucket(bucket)
+            if not allows(owner.acl, caller, Permission.READ):
+                # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
+                raise AccessDenied
+            raise NoSuchKey(bucket, key)
+        require(found.version.acl, caller, permission)
+        if version_id not in (None, NULL_VERSION):
+            raise NoSuchVersion(bucket, key, version_id or "")
+        return found
+
+    def get_object(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        range: ByteRange | None = None,
+        part_number: int | None = None,
+        condition: ReadCondition | None = None,
+        caller: Owner | None = None,
+    ) -> StoredObject:
+        """Open an object, or a range or a part of it, for reading. Close what is returned.
+
+        Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
+        InvalidPartNumber.
+        """
+        for _ in builtin_range(_OPEN_ATTEMPTS):
+            found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=True)
+            stored = self._span(found, range, part_number, condition)
+            if found.data is not None:
+                stored.data = found.data[stored.start : stored.stop]
+                return stored
+            assert found.handle is not None
+            try:
+                stored.file = self._backend.get_object(found.handle, stored.start, stored.stop)
+            except BlobNotFound:
+                continue  # it was replaced or deleted since we looked
+            return stored
+        raise InternalError(f"The bytes of {bucket}/{key} are missing from the storage backend.")
+
+    def head_object(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        range: ByteRange | None = None,
+        part_number: int | None = None,
+        condition: ReadCondition | None = None,
+        caller: Owner | None = None,
+    ) -> StoredObject:
+        """As get_object, without the bytes."""
+        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
+        return self._span(found, range, part_number, condition)
+
+    def _span(
+        self, found: FoundObject, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
+    ) -> StoredObject:
+        version = found.version
+        if condition is not None:
+            check_read(condition, version)
+        if part_number is not None:
+            if range is not None:
+                raise InvalidRequest("A range and a part number exclude each other.")
+            start, stop = resolve_part(part_number, version.size, self._parts_of(version))
+            return StoredObject(version, start, stop, partial=True, part_span=True)
+        if range is not None:
+            start, stop = resolve_range(range, version.size)
+            return StoredObject(version, start, stop, partial=True)
+        return StoredObject(version, 0, version.size)
+
+    def _parts_of(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
+        if version.parts_count is None:
+            return ()
+        with self._catalog.read() as connection:
+            return queries.object_parts(connection, version.bucket, version.key)
+
+    def list_object_parts(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        after: int = 0,
+        limit: int = MAX_PAGE,
+        caller: Owner | None = None,
+    ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
+        """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
+        check_limit(limit, "max-parts")
+        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
+        parts = [part for part in self._parts_of(found.version) if part.number > after]
+        page = parts[:limit]
+        return found.version, page, page[-1].number if page and len(parts) > limit else None
+
+    # -- deleting
+
+    def delete_object(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        condition: WriteCondition = _ALWAYS,
+        caller: Owner | None = None,
+    ) -> DeletedObject:
+        """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there."""
+        check_key(key)
+        self._find_bucket(bucket, caller, Permission.WRITE)
+        command = DeleteObject(**self._stamp(), bucket=bucket, key=key, version_id=version_id, condition=condition)
+        self._submit(command)
+        self._sweeper.poke()
+        return DeletedObject(key=key, version_id=version_id)
+
+    def delete_objects(
+        self, bucket: str, entries: Sequence[DeleteEntry], *, caller: Owner | None = None
+    ) -> list[DeletedObject | DeleteFailure]:
+        """Delete up to 1,000 objects in one step; the outcome of each, in order."""
+        if len(entries) > MAX_PAGE:
+            raise TooManyEntries(MAX_PAGE)
+        self._find_bucket(bucket, caller, Permission.WRITE)
+        result = self._submit(DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries)))
+        assert isinstance(result, RemovedMany)
+        self._sweeper.poke()
+        return [
+            DeletedObject(key=outcome.key, version_id=outcome.version_id)
+            if isinstance(outcome, Removed)
+            else DeleteFailure(key=entry.key, version_id=entry.version_id, error=outcome)
+            for entry, outcome in zip(entries, result.outcomes, strict=True)
+        ]
+
+    # -- copying
+
+    def copy_object(
+        self,
+        source_bucket: str,
+        source_key: str,
+        bucket: str,
+        key: str,
+        *,
+        source_version_id: str | None = None,
+        source_condition: ReadCondition | None = None,
+        replace_metadata: bool = False,
+        system: SystemMetadata = _NO_SYSTEM,
+        metadata: Mapping[str, str] | None = None,
+        storage_class: str = STANDARD,
+        acl: AclRequest | None = None,
+        checksum_algorithm: Algorithm | None = None,
+        condition: WriteCondition = _ALWAYS,
+        caller: Owner | None = None,
+    ) -> ObjectVersion:
+        """Copy an object without moving its bytes through this process.
+
+        The metadata come with it unless `replace_metadata` gives new ones. The ETag stays the source's, also when
+        that was uploaded in parts. Raises InvalidRequest for a copy onto itself that changes nothing.
+        """
+        check_key(key)
+        metadata = metadata or {}
+        check_metadata(metadata)
+        check_storage_class(storage_class)
+        found = self._find_bucket(bucket, caller, Permission.WRITE)
+        owner = self._owner_of_new(caller, found)
+        for _ in builtin_range(_OPEN_ATTEMPTS):
+            source = self._open_source(source_bucket, source_key, source_version_id, source_condition, caller)
+            version = source.version
+            same = (source_bucket, source_key) == (bucket, key)
+            if same and not replace_metadata and storage_class == version.storage_class and not checksum_algorithm:
+                raise InvalidRequest(
+                    "This copies an object to itself without changing its metadata or storage class: "
+                    "ask for REPLACE as metadata directive, or name another key."
+                )
+            if not replace_metadata:
+                # "x-amz-website-redirect-location is not copied; it must be given with the request."
+                redirect = system.website_redirect_location
+                system = attrs.evolve(version.system, website_redirect_location=redirect)
+                metadata = version.metadata
+            try:
+                data, stored_ms = self._copy_bytes(
+                    source,
+                    BlobSpec(
+                        bucket=bucket,
+                        key=key,
+                        size=version.size,
+                        system=system,
+                        metadata=metadata,
+                        storage_class=storage_class,
+                        etag=lambda etag=version.etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
+                    ),
+                )
+                checksum = self._copied_checksum(source, checksum_algorithm)
+            except BlobNotFound:
+                continue
+            command = PutObject(
+                **self._stamp(),
+                bucket=bucket,
+                key=key,
+                owner=owner,
+                size=version.size,
+                etag=version.etag,
+                data=data,
+                stored_ms=stored_ms,
+                storage_class=storage_class,
+                system=system,
+                metadata=metadata,
+                checksum=checksum,
+                parts=self._parts_of(version),
+                acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
+                condition=condition,
+            )
+            return self._commit_object(command)
+        raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
+
+    def _open_source(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        condition: ReadCondition | None,
+        caller: Owner | None,
+        max_size: int = MAX_SINGLE_PUT,
+    ) -> FoundObject:
+        """The source of a copy. Where a read would be "not modified", a copy's precondition has failed."""
+        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=True)
+        if condition is not None:
+            try:
+                check_read(condition, found.version)
+            except NotModified as error:
+                raise PreconditionFailed(error.condition, bucket, key) from None
+        if found.version.size > max_size:
+            raise InvalidRequest(f"A copy source has at most {max_size} bytes: copy it in parts.")
+        return found
+
+    def _copy_bytes(self, source: FoundObject, spec: BlobSpec) -> tuple[Data, int | None]:
+        if source.data is not None:
+            return Inline(source.data), None
+        assert source.handle is not None
+        stored = self._backend.copy_object(source.handle, spec)
+        return BlobRef(stored.handle), stored.stored_ms
+
+    def _copied_checksum(self, source: FoundObject, algorithm: Algorithm | None) -> Checksum | None:
+        """The source's checksum, or one of the algorithm asked for, for which the bytes must be read."""
+        have = source.version.checksum
+        if algorithm is None or (have is not None and have.algorithm == algorithm):
+            return have
+        digester = Digester(algorithm)
+        if source.data is not None:
+            digester.update(source.data)
+        else:
+            assert source.handle is not None
+            with self._backend.get_object(source.handle) as reader:
+                while chunk := reader.read(CHUNK):
+                    digester.update(chunk)
+        return Checksum(algorithm, digester.value(algorithm))
+
+    # -- listing
+
+    def list_objects(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        limit: int = MAX_PAGE,
+        caller: Owner | None = None,
+    ) -> ObjectPage:
+        """A page of objects and common prefixes that come after `after` in the byte order of UTF-8."""
+        check_limit(limit, "max-keys")
+        self._committer.read_barrier()
+        with self._catalog.read() as connection:
+            found = queries.find_bucket(connection, bucket)
+            if found is None:
+                raise NoSuchBucket(bucket)
+            require(found.acl, caller, Permission.READ)
+            bucket_id = listing.bucket_id(connection, bucket)
+            assert bucket_id is not None
+            return listing.list_objects(connection, bucket_id, prefix, delimiter, after, min(limit, MAX_PAGE))
+
+    # -- access control lists
+
+    def get_object_acl(
+        self, bucket: str, key: str, *, version_id: str | None = None, caller: Owner | None = None
+    ) -> Acl:
+        return self._find_object(bucket, key, version_id, caller, Permission.READ_ACP, data=False).version.acl
+
+    def put_object_acl(
+        self,
+        bucket: str,
+        key: str,
+        acl: AclRequest | Acl,
+        *,
+        version_id: str | None = None,
+        caller: Owner | None = None,
+    ) -> None:
+        """Replace an object's ACL. An `Acl` must name the object's owner."""
+        version = self._find_object(bucket, key, version_id, caller, Permission.WRITE_ACP, data=False).version
+        bucket_owner = self._find_bucket(bucket, None, Permission.READ).owner
+        settled = settle_acl(acl, version.owner.id, bucket_owner.id)
+        self._submit(PutObjectAcl(**self._stamp(), bucket=bucket, key=key, version_id=version_id, acl=settled))
+
+
+builtin_range = range  # `range` is what S3 calls the option of a read

@@ -1,0 +1,113 @@
+"""`bleepstore.open`: putting a store's parts together."""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bleepstore.backends.base import StorageBackend
+from bleepstore.backends.local import LocalBackend
+from bleepstore.backends.memory import MemoryBackend
+from bleepstore.catalog import Catalog
+from bleepstore.committer import DirectCommitter
+from bleepstore.errors import StoreError
+from bleepstore.model import Owner
+from bleepstore.store.accounts import AccountOperations
+from bleepstore.store.buckets import BucketOperations
+from bleepstore.store.engine import DEFAULT_OWNER
+from bleepstore.store.uploads import UploadOperations
+
+#: Objects up to this many bytes live in the catalog: one fsync instead of three (docs/benchmarks has the measurement).
+INLINE_LIMIT = 16 * 1024
+UPLOAD_EXPIRY = dt.timedelta(days=7)
+
+
+class Store(BucketOperations, UploadOperations, AccountOperations):
+    """An object store: buckets, objects, multipart uploads and access keys. Made by `bleepstore.open`.
+
+    All methods are thread-safe. Several processes may open the same directory; each opens it for itself, after a fork.
+    """
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def open_store(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    owner: Owner = DEFAULT_OWNER,
+    inline_limit: int = INLINE_LIMIT,
+    upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
+    clock: Callable[[], int] = _now_ms,
+) -> Store:
+    """Open the store in the directory `path`, which is made if need be, or a new one in memory if it is None.
+
+    `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog. An
+    upload that is neither completed nor aborted within `upload_expiry` is removed. `clock` gives milliseconds since the epoch.
+
+    Use the store in a `with` block, or close it. Raises CatalogDamaged, CatalogTooNew, StorageFull, OSError.
+    """
+    if path is None:
+        return _assemble(None, MemoryBackend(clock=clock), owner, inline_limit, upload_expiry, clock)
+    root = Path(path)
+    if root.exists() and not root.is_dir():
+        raise StoreError(f"{root} is not a directory: a store needs one of its own")
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(root / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        alone = _lock_alone(lock)
+        backend = LocalBackend(root, clock=clock)
+        store = _assemble(root, backend, owner, inline_limit, upload_expiry, clock, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+    if alone:
+        backend.recover()
+        store._sweeper.sweep(grace_ms=0)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    return store
+
+
+def _lock_alone(lock: int) -> bool:
+    """Hold the store's lock: exclusively if no other process uses the store, which lets us recover, else shared."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return False
+    return True
+
+
+def _assemble(
+    root: Path | None,
+    backend: StorageBackend,
+    owner: Owner,
+    inline_limit: int,
+    upload_expiry: dt.timedelta,
+    clock: Callable[[], int],
+    lock: int | None = None,
+) -> Store:
+    catalog = Catalog(None if root is None else root / "catalog.db")
+
+    def close() -> None:
+        nonlocal lock
+        backend.close()
+        if lock is not None:
+            os.close(lock)
+            lock = None
+
+    return Store(
+        catalog,
+        DirectCommitter(catalog),
+        backend,
+        clock=clock,
+        owner=owner,
+        inline_limit=inline_limit,
+        upload_expiry_ms=int(upload_expiry / dt.timedelta(milliseconds=1)),
+        close=close,
+    )

@@ -1,0 +1,477 @@
+"""Operations on multipart uploads."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from bleepstore.acl import AclRequest, make_acl
+from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.catalog import listing, queries
+from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
+from bleepstore.digests import Algorithm, Digester, can_combine, combine_full_object, composite_value, multipart_etag
+from bleepstore.errors import (
+    BadDigest,
+    BlobNotFound,
+    EntityTooLarge,
+    EntityTooSmall,
+    InternalError,
+    InvalidArgument,
+    InvalidPart,
+    InvalidPartOrder,
+    InvalidRequest,
+    NoSuchBucket,
+    NoSuchUpload,
+    OperationAborted,
+    S3Error,
+)
+from bleepstore.model import (
+    MAX_OBJECT,
+    MAX_PAGE,
+    MAX_PART,
+    MAX_PARTS,
+    MIN_PART,
+    STANDARD,
+    BlobRef,
+    ByteRange,
+    Checksum,
+    ChecksumType,
+    CompletedPart,
+    ObjectVersion,
+    Owner,
+    Part,
+    PartPage,
+    PartSummary,
+    Permission,
+    ReadCondition,
+    SystemMetadata,
+    Upload,
+    UploadPage,
+    WriteCondition,
+)
+from bleepstore.names import check_key
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, stage
+from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.objects import ObjectOperations
+from bleepstore.store.reading import resolve_range
+
+_NO_SYSTEM = SystemMetadata()
+_ALWAYS = WriteCondition()
+_ATTEMPTS = 5
+
+
+def settle_checksum_type(algorithm: Algorithm | None, kind: ChecksumType | None) -> ChecksumType | None:
+    """The checksum type of an upload ("Full object and composite checksum types"), or InvalidRequest."""
+    if algorithm is None:
+        if kind is not None:
+            raise InvalidRequest("A checksum type needs a checksum algorithm: name both.")
+        return None
+    if algorithm == Algorithm.CRC64NVME:
+        allowed: tuple[ChecksumType, ...] = (ChecksumType.FULL_OBJECT,)
+    elif can_combine(algorithm):
+        allowed = (ChecksumType.COMPOSITE, ChecksumType.FULL_OBJECT)
+    else:
+        allowed = (ChecksumType.COMPOSITE,)
+    if kind is not None and kind not in allowed:
+        raise InvalidRequest(f"The {kind} checksum type cannot be used with the {algorithm} checksum algorithm.")
+    return kind or allowed[0]
+
+
+def check_part_number(number: int) -> None:
+    if not 1 <= number <= MAX_PARTS:
+        raise InvalidArgument(
+            f"A part number is an integer between 1 and {MAX_PARTS}, inclusive.", "partNumber", str(number)
+        )
+
+
+class UploadOperations(ObjectOperations):
+    """The multipart operations of a store. For `caller` see `BucketOperations`."""
+
+    def create_upload(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        system: SystemMetadata = _NO_SYSTEM,
+        metadata: Mapping[str, str] | None = None,
+        storage_class: str = STANDARD,
+        acl: AclRequest | None = None,
+        checksum_algorithm: Algorithm | None = None,
+        checksum_type: ChecksumType | None = None,
+        caller: Owner | None = None,
+    ) -> Upload:
+        """Start a multipart upload."""
+        check_key(key)
+        metadata = metadata or {}
+        check_metadata(metadata)
+        check_storage_class(storage_class)
+        kind = settle_checksum_type(checksum_algorithm, checksum_type)
+        found = self._find_bucket(bucket, caller, Permission.WRITE)
+        owner = self._owner_of_new(caller, found)
+        spec = BlobSpec(bucket=bucket, key=key, system=system, metadata=metadata, storage_class=storage_class)
+        stamp = self._stamp()
+        made = None if acl is None else make_acl(acl, owner.id, found.owner.id)
+        command = CreateUpload(
+            **stamp,
+            bucket=bucket,
+            key=key,
+            upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
+            owner=owner,
+            initiator=owner,
+            storage_class=storage_class,
+            system=system,
+            metadata=metadata,
+            checksum_algorithm=checksum_algorithm,
+            checksum_type=kind,
+            acl=made,
+            backend_token=self._backend.begin_parts(spec),
+        )
+        self._submit(command)
+        return self._find_upload(bucket, key, command.upload_id, None)
+
+    def _find_upload(self, bucket: str, key: str, upload_id: str, caller: Owner | None) -> Upload:
+        self._find_bucket(bucket, caller, Permission.WRITE)
+        with self._catalog.read() as connection:
+            upload = queries.find_upload(connection, bucket, key, upload_id)
+        if upload is None:
+            raise NoSuchUpload(upload_id, bucket, key)
+        return upload
+
+    # -- parts
+
+    def put_part(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        size: int | None = None,
+        content_md5: str | None = None,
+        checksum: Checksum | None = None,
+        checksum_algorithm: Algorithm | None = None,
+        late_checksum: Callable[[], Checksum | None] | None = None,
+        caller: Owner | None = None,
+    ) -> Part:
+        """Store one part, replacing an earlier one of this number. For the options see put_object."""
+        check_part_number(number)
+        expected = Expected(
+            size=size,
+            content_md5=content_md5,
+            checksum=checksum,
+            algorithm=checksum_algorithm,
+            late_checksum=late_checksum,
+            max_size=MAX_PART,
+        )
+        upload = self._find_upload(bucket, key, upload_id, caller)
+        sent = expected.checksum_algorithm
+        if upload.checksum_algorithm is not None and sent not in (None, upload.checksum_algorithm):
+            raise InvalidRequest(
+                f"The part's checksum is {sent}, but the upload was created with {upload.checksum_algorithm}."
+            )
+        kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
+        shown = sent or kept
+        algorithms = (kept,) if shown == kept else (kept, shown)
+
+        def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
+            return self._backend.put_part(upload.backend_token, number, chunks)
+
+        # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
+        staged = stage(body, expected, algorithms, -1, write)
+        assert isinstance(staged.data, BlobRef)
+        assert staged.stored_ms is not None
+        stored = StoredBlob(staged.data.handle, staged.stored_ms)
+        kept_value = Checksum(kept, staged.checksums[kept])
+        shown_value = Checksum(shown, staged.checksums[shown])
+        return self._register(upload, number, stored, staged.size, staged.etag, kept_value, shown_value)
+
+    def _register(
+        self,
+        upload: Upload,
+        number: int,
+        stored: StoredBlob,
+        size: int,
+        etag: str,
+        checksum: Checksum,
+        shown: Checksum,
+    ) -> Part:
+        command = RegisterPart(
+            **self._stamp(),
+            bucket=upload.bucket,
+            key=upload.key,
+            upload_id=upload.upload_id,
+            number=number,
+            size=size,
+            etag=etag,
+            checksum=checksum,
+            handle=stored.handle,
+            stored_ms=stored.stored_ms,
+        )
+        result = self._committer.submit(command)
+        if isinstance(result, S3Error):
+            self._backend.delete_parts(upload.backend_token, [stored.handle])
+            raise result
+        return Part(
+            number=number, size=size, etag=etag, modified_ms=command.time_ms, checksum=shown, handle=stored.handle
+        )
+
+    def copy_part(
+        self,
+        source_bucket: str,
+        source_key: str,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        *,
+        source_version_id: str | None = None,
+        source_range: ByteRange | None = None,
+        source_condition: ReadCondition | None = None,
+        caller: Owner | None = None,
+    ) -> Part:
+        """Make a part of (a range of) a stored object. Raises InvalidArgument if the range exceeds the source."""
+        check_part_number(number)
+        upload = self._find_upload(bucket, key, upload_id, caller)
+        algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
+        for _ in range(_ATTEMPTS):
+            source = self._open_source(
+                source_bucket, source_key, source_version_id, source_condition, caller, max_size=MAX_OBJECT
+            )
+            start, stop = 0, source.version.size
+            if source_range is not None:
+                # "The range must lie within the source": unlike a read, it is not cut to fit.
+                if source_range.last is not None and source_range.last >= stop:
+                    raise InvalidArgument(
+                        f"The range is not valid for a source of {stop} bytes.",
+                        "x-amz-copy-source-range",
+                        f"bytes={source_range.first}-{source_range.last}",
+                    )
+                start, stop = resolve_range(source_range, stop)
+            if stop - start > MAX_PART:
+                raise EntityTooLarge(stop - start, MAX_PART)
+            digester = Digester(algorithm)
+            token = upload.backend_token
+            try:
+                if source.data is not None:
+                    span = source.data[start:stop]
+                    stored = self._backend.put_part(token, number, digester.wrap([span]))
+                else:
+                    assert source.handle is not None
+                    with self._backend.get_object(source.handle, start, stop) as reader:
+                        for chunk in iter(lambda: reader.read(CHUNK), b""):
+                            digester.update(chunk)
+                    stored = self._backend.put_part(token, number, BlobRange(source.handle, start, stop))
+            except BlobNotFound:
+                continue
+            checksum = Checksum(algorithm, digester.value(algorithm))
+            return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, checksum)
+        raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
+
+    # -- completing
+
+    def complete_upload(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Sequence[CompletedPart],
+        *,
+        checksum: Checksum | None = None,
+        object_size: int | None = None,
+        condition: WriteCondition = _ALWAYS,
+        caller: Owner | None = None,
+    ) -> ObjectVersion:
+        """Make the listed parts, in ascending order, one object. Sent again, it gives the first answer for a day.
+
+        Raises InvalidPart, InvalidPartOrder, EntityTooSmall (under 5 MiB, other than the last), BadDigest,
+        NoSuchUpload, PreconditionFailed, ConditionalRequestConflict.
+        """
+        if not parts:
+            raise InvalidRequest("A multipart upload is completed from at least one part.")
+        if any(later.number <= earlier.number for earlier, later in itertools.pairwise(parts)):
+            raise InvalidPartOrder(upload_id)
+        for _ in range(_ATTEMPTS):
+            try:
+                upload = self._find_upload(bucket, key, upload_id, caller)
+            except NoSuchUpload:
+                return self._completed_before(bucket, key, upload_id, parts)
+            stored = self._listed_parts(upload, parts)
+            command = self._complete_command(upload, stored, checksum, object_size, condition)
+            if command is None:
+                continue
+            result = self._committer.submit(command)
+            if isinstance(result, S3Error):
+                self._backend.delete_object(command.handle)
+                if isinstance(result, OperationAborted):
+                    continue
+                raise result
+            assert isinstance(result, Written)
+            self._sweeper.poke()
+            return self.head_object(bucket, key).version
+        raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
+
+    def _listed_parts(self, upload: Upload, listed: Sequence[CompletedPart]) -> list[Part]:
+        """The stored parts that the caller lists, once each proved to be the one that was meant."""
+        with self._catalog.read() as connection:
+            known = {part.number: part for part in queries.list_parts(connection, upload.upload_id, 0, MAX_PARTS)}
+        found = []
+        for wanted in listed:
+            part = known.get(wanted.number)
+            if part is None or part.etag != wanted.etag.strip('"').lower():
+                raise InvalidPart(upload.upload_id, wanted.number, wanted.etag)
+            _check_part_checksum(upload, part, wanted)
+            found.append(part)
+        for part in found[:-1]:
+            if part.size < MIN_PART:
+                raise EntityTooSmall(part.size, MIN_PART, part.number, part.etag)
+        return found
+
+    def _complete_command(
+        self,
+        upload: Upload,
+        parts: Sequence[Part],
+        checksum: Checksum | None,
+        object_size: int | None,
+        condition: WriteCondition,
+    ) -> CompleteUpload | None:
+        """The command, with the blob assembled; None if a part was replaced meanwhile."""
+        size = sum(part.size for part in parts)
+        if size > MAX_OBJECT:
+            raise EntityTooLarge(size, MAX_OBJECT)
+        if object_size is not None and object_size != size:
+            raise InvalidRequest(f"The object has {size} bytes, but x-amz-mp-object-size says {object_size}.")
+        total = _total_checksum(upload, parts)
+        if checksum is not None and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
+            raise BadDigest(checksum.algorithm.value, checksum.value, total.value)
+        etag = multipart_etag([part.etag for part in parts])
+        spec = BlobSpec(
+            bucket=upload.bucket,
+            key=upload.key,
+            size=size,
+            system=upload.system,
+            metadata=upload.metadata,
+            storage_class=upload.storage_class,
+            etag=lambda: etag,
+        )
+        try:
+            blob = self._backend.assemble_parts(
+                upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts]
+            )
+        except BlobNotFound:
+            return None
+        return CompleteUpload(
+            **self._stamp(),
+            bucket=upload.bucket,
+            key=upload.key,
+            upload_id=upload.upload_id,
+            assembled=tuple(AssembledPart(number=part.number, handle=part.handle) for part in parts),
+            parts=tuple(
+                PartSummary(number, part.size, part.checksum.value if part.checksum else None)
+                for number, part in enumerate(parts, start=1)
+            ),
+            size=size,
+            etag=etag,
+            checksum=total,
+            handle=blob.handle,
+            stored_ms=blob.stored_ms,
+            condition=condition,
+        )
+
+    def _completed_before(self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> ObjectVersion:
+        """The answer to a Complete that already succeeded: its client may not have heard."""
+        with self._catalog.read() as connection:
+            done = queries.find_completed(connection, bucket, key, upload_id)
+            found = queries.find_object(connection, bucket, key, with_data=False)
+        try:
+            etag = multipart_etag([part.etag.strip('"') for part in parts])
+        except ValueError:
+            etag = ""
+        if done is None or found is None or not done[0] == found.version.etag == etag:
+            raise NoSuchUpload(upload_id, bucket, key)
+        return found.version
+
+    def abort_upload(self, bucket: str, key: str, upload_id: str, *, caller: Owner | None = None) -> None:
+        """End an upload and give its parts' space back. Raises NoSuchUpload."""
+        upload = self._find_upload(bucket, key, upload_id, caller)
+        self._submit(AbortUpload(**self._stamp(), bucket=bucket, key=key, upload_id=upload_id))
+        self._backend.delete_parts(upload.backend_token, [])
+        self._sweeper.poke()
+
+    # -- listing
+
+    def list_uploads(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after_key: str = "",
+        after_upload_id: str = "",
+        limit: int = MAX_PAGE,
+        caller: Owner | None = None,
+    ) -> UploadPage:
+        """A page of the uploads under way, in the order of key and time."""
+        check_limit(limit, "max-uploads")
+        self._committer.read_barrier()
+        with self._catalog.read() as connection:
+            found = queries.find_bucket(connection, bucket)
+            if found is None:
+                raise NoSuchBucket(bucket)
+            require(found.acl, caller, Permission.READ)
+            bucket_id = listing.bucket_id(connection, bucket)
+            assert bucket_id is not None
+            return listing.list_uploads(
+                connection,
+                bucket,
+                bucket_id,
+                prefix,
+                delimiter,
+                after_key,
+                after_upload_id,
+                min(limit, MAX_PAGE),
+            )
+
+    def list_parts(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        *,
+        after: int = 0,
+        limit: int = MAX_PAGE,
+        caller: Owner | None = None,
+    ) -> PartPage:
+        """A page of an upload's parts with numbers above `after`."""
+        check_limit(limit, "max-parts")
+        limit = min(limit, MAX_PAGE)
+        upload = self._find_upload(bucket, key, upload_id, caller)
+        with self._catalog.read() as connection:
+            parts = queries.list_parts(connection, upload_id, after, limit + 1)
+        page = parts[:limit]
+        more = bool(page) and len(parts) > limit
+        return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)
+
+
+def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> None:
+    algorithm = upload.checksum_algorithm
+    if algorithm is None:
+        return
+    if wanted.checksum is None:
+        if upload.checksum_type == ChecksumType.COMPOSITE:
+            raise InvalidRequest(
+                f"The upload was created with {algorithm} checksums: completing it needs the checksum of each part."
+            )
+        return
+    if part.checksum is None or (wanted.checksum.algorithm, wanted.checksum.value) != (algorithm, part.checksum.value):
+        raise InvalidPart(upload.upload_id, wanted.number, wanted.etag)
+
+
+def _total_checksum(upload: Upload, parts: Sequence[Part]) -> Checksum:
+    algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
+    values = [part.checksum.value for part in parts if part.checksum is not None]
+    if upload.checksum_type == ChecksumType.COMPOSITE:
+        return Checksum(algorithm, composite_value(algorithm, values), ChecksumType.COMPOSITE)
+    sizes = [part.size for part in parts]
+    return Checksum(algorithm, combine_full_object(algorithm, zip(values, sizes, strict=True)))

@@ -1,0 +1,158 @@
+"""Removes what nothing refers to: garbage, orphans and expired uploads. It changes the catalog by commands only.
+
+*Garbage* are blobs that a command let go; the catalog lists them. *Orphans* are blobs that no command ever
+brought in, because a process died in between. To tell an orphan from a blob whose command is on its way, a sweep
+first commits `BeginSweep(until)`: from then on every command with a blob from before `until` is refused. What is older
+than that and unreferenced is an orphan for good. The next sweep starts where this one ended, so its cost follows the
+activity since, not the size of the store.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+
+from bleepstore.backends.base import StorageBackend
+from bleepstore.catalog import Catalog, queries
+from bleepstore.commands import AbortUpload, BeginSweep, EndSweep, ForgetGarbage
+from bleepstore.committer import Committer
+from bleepstore.errors import BlobBusy
+
+_log = logging.getLogger("bleepstore.sweeper")
+
+#: How long a write may take from the end of its bytes to its commit. Only a process that was stopped exceeds it.
+GRACE_MS = 10 * 60 * 1000
+#: A sweep looks back a little beyond the end of the last one: clocks of several processes differ.
+OVERLAP_MS = 5 * 60 * 1000
+_BATCH = 500
+_GATHER_SECONDS = 0.5
+_FULL_SWEEP_SECONDS = 60.0
+
+
+class Sweeper:
+    """Sweeps when asked, and in a thread of its own that the first `poke` starts."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        committer: Committer,
+        backend: StorageBackend,
+        *,
+        clock: Callable[[], int],
+        new_id: Callable[[], str],
+        upload_expiry_ms: int,
+    ) -> None:
+        self._catalog = catalog
+        self._committer = committer
+        self._backend = backend
+        self._clock = clock
+        self._new_id = new_id
+        self._upload_expiry_ms = upload_expiry_ms
+        self._poked = threading.Event()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._start_lock = threading.Lock()
+
+    # -- one pass
+
+    def sweep(self, *, grace_ms: int = GRACE_MS) -> None:
+        """Expire uploads, find orphans, remove garbage. Without other processes, a grace of 0 finds every orphan."""
+        self.expire_uploads()
+        self.find_orphans(grace_ms)
+        self.collect_garbage()
+
+    def expire_uploads(self) -> None:
+        """Abort the uploads that were created too long ago."""
+        before = self._clock() - self._upload_expiry_ms
+        while True:
+            with self._catalog.read() as connection:
+                expired = queries.expired_uploads(connection, before, _BATCH)
+            for upload in expired:
+                self._committer.submit(
+                    AbortUpload(
+                        request_id=self._new_id(),
+                        time_ms=self._clock(),
+                        bucket=upload.bucket,
+                        key=upload.key,
+                        upload_id=upload.upload_id,
+                    )
+                )
+                self._backend.delete_parts(upload.backend_token, [])
+            if len(expired) < _BATCH:
+                return
+
+    def find_orphans(self, grace_ms: int) -> None:
+        """Remove the blobs that no command brought in."""
+        until = self._clock() - grace_ms
+        self._committer.submit(BeginSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
+        with self._catalog.read() as connection:
+            _begun, ended = queries.sweep_times(connection)
+        for handle in self._backend.iter_blobs(max(ended - OVERLAP_MS, 0), until):
+            with self._catalog.read() as connection:
+                referenced = queries.is_referenced(connection, handle)
+            if not referenced:
+                self._delete(handle, None)
+        self._committer.submit(EndSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
+
+    def collect_garbage(self) -> None:
+        """Remove the blobs that commands let go; those that are being read stay on the list."""
+        while True:
+            with self._catalog.read() as connection:
+                garbage = queries.list_garbage(connection, _BATCH)
+            gone = [item.garbage_id for item in garbage if self._delete(item.handle, item.token)]
+            if gone:
+                self._committer.submit(
+                    ForgetGarbage(request_id=self._new_id(), time_ms=self._clock(), garbage_ids=tuple(gone))
+                )
+            if len(garbage) < _BATCH or not gone:
+                return
+
+    def _delete(self, handle: str, token: str | None) -> bool:
+        try:
+            if token is None:
+                self._backend.delete_object(handle)
+            else:
+                self._backend.delete_parts(token, [handle])
+        except BlobBusy:
+            return False
+        return True
+
+    # -- the thread
+
+    def poke(self) -> None:
+        """Something may have become garbage."""
+        if self._thread is None:
+            self._start()
+        self._poked.set()
+
+    def _start(self) -> None:
+        with self._start_lock:
+            if self._thread is None and not self._stopped.is_set():
+                self._thread = threading.Thread(target=self._run, name="bleepstore-sweeper", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        for turn in itertools.count(1):
+            poked = self._poked.wait(_FULL_SWEEP_SECONDS)
+            self._poked.clear()
+            # Let some more come, so that a busy store is asked twice a second at the most.
+            if self._stopped.wait(_GATHER_SECONDS):
+                return
+            try:
+                if poked and turn % 100:
+                    self.collect_garbage()
+                else:
+                    self.sweep()
+            except Exception:  # noqa: BLE001  # whatever it is, it is logged and tried again
+                # The sweeper must outlive a full disk or a provider's bad hour: what it did not do is still listed.
+                _log.exception("a sweep failed; it will be tried again")
+
+    def stop(self) -> None:
+        """End the thread; it finishes the batch it is in."""
+        self._stopped.set()
+        self._poked.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
