@@ -89,8 +89,10 @@ def stage(
 ) -> Staged:
     """Bring `body` to rest and verify all that is expected of it.
 
-    Up to `inline_limit` bytes are returned inline; more are passed to `write` as they come. Raises BadDigest,
-    IncompleteBody, EntityTooLarge, or what the body's iterator raises; then nothing that `write` stored is referred to by anyone.
+    Up to `inline_limit` bytes are returned inline; more are passed to `write` as they come.
+
+    Raises BadDigest, IncompleteBody, EntityTooLarge, or what the body's iterator raises; then nothing refers to what
+    `write` stored.
     """
     digester = Digester(*algorithms)
     chunks = iter(_limited(digester.wrap(chunks_of(body)), digester, expected))

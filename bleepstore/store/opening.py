@@ -47,8 +47,9 @@ def open_store(
 ) -> Store:
     """Open the store in the directory `path`, which is made if need be, or a new one in memory if it is None.
 
-    `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog. An
-    upload that is neither completed nor aborted within `upload_expiry` is removed. `clock` gives milliseconds since the epoch.
+    `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog.
+    An upload that is neither completed nor aborted within `upload_expiry` is removed. `clock` gives milliseconds
+    since the epoch.
 
     Use the store in a `with` block, or close it. Raises CatalogDamaged, CatalogTooNew, StorageFull, OSError.
     """

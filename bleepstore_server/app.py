@@ -1,0 +1,211 @@
+"""The WSGI app: verify -> route -> operate -> render."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from werkzeug.wsgi import LimitedStream
+
+from bleepstore.errors import BleepStoreError, NotModified, S3Error
+from bleepstore.model import Credential
+from bleepstore.store import Store
+from bleepstore_server.config import AppConfig
+from bleepstore_server.operations.call import Call, caller_of
+from bleepstore_server.request import Request, parse_request
+from bleepstore_server.response import Headers, Response
+from bleepstore_server.router import find_route
+from bleepstore_server.wire import sigv2, sigv4, xml_render
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.sigv4 import Identity
+from bleepstore_server.wire.status import fields_of, status_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_log = logging.getLogger("bleepstore.server")
+
+#: Of a body that nobody read, this much is read so that the client gets to see the answer before the connection ends.
+MAX_DRAIN = 1024 * 1024
+
+
+def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
+    """The S3 endpoint of `store` as a WSGI app."""
+    return _App(store, config or AppConfig())
+
+
+class _App:
+    def __init__(self, store: Store, config: AppConfig) -> None:
+        self._store = store
+        self._config = config
+        self._proxies = [ipaddress.ip_network(text) for text in config.trusted_proxies]
+        self._region = config.region if config.strict_region else None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request_id = secrets.token_hex(8).upper()
+        request: Request | None = None
+        try:
+            if not environ.get("wsgi.input_terminated"):
+                environ["wsgi.input"] = _BoundedInput(environ["wsgi.input"], int(environ.get("CONTENT_LENGTH") or 0))
+            if self._proxies:
+                self._apply_forwarded(environ)
+            request = parse_request(environ, self._config.domains)
+            response = self._health(request) or self._operate(request)
+        except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
+            response = self._refuse(environ, request, request_id, error)
+        common: Headers = [
+            ("x-amz-request-id", request_id),
+            ("x-amz-id-2", request_id),
+            ("Date", _http_date()),
+            ("Server", "BleepStore"),
+        ]
+        if environ["REQUEST_METHOD"] == "HEAD" and isinstance(response.body, bytes):
+            if response.length is None:
+                response.length = len(response.body)
+            response.body = b""
+        return response.send(environ, start_response, common)
+
+    def _operate(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            raise RequestError("AccessForbidden")
+        route = find_route(request)
+        request.identity = None if route.operation == "PostObject" else self._authenticate(request)
+        if route.function is None:
+            raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
+        call = Call(self._store, self._config, request, caller_of(request.identity))
+        expected_owner = request.headers.get("x-amz-expected-bucket-owner")
+        if expected_owner is not None and request.bucket is not None:
+            owner = self._store.get_bucket(request.bucket).owner
+            if owner.id != expected_owner:
+                raise RequestError("AccessDenied", "The bucket is not owned by the expected owner.")
+        return route.function(call)
+
+    def _authenticate(self, request: Request) -> Identity[Credential] | None:
+        """Who signed the request; None if nobody did."""
+        authorization = request.headers.get("authorization")
+        query = request.query
+        in_query = bool(query) and ("X-Amz-Signature" in query or "X-Amz-Algorithm" in query or "Signature" in query)
+        if authorization is None and not in_query:
+            return None
+        if authorization is not None and in_query:
+            raise RequestError(
+                "InvalidArgument", "Only one auth mechanism allowed: a query or an Authorization header."
+            )
+        signed, lookup, now = request.signed, self._store.get_credential, int(time.time())
+        host_bucket = request.bucket if request.virtual_host else None
+        if authorization is not None:
+            if authorization.startswith(sigv4.ALGORITHM + " "):
+                return sigv4.verify_header(signed, authorization, lookup, now, self._region)
+            if authorization.startswith("AWS "):
+                return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
+            raise RequestError("InvalidArgument", "Unsupported Authorization Type")
+        if "Signature" in query:
+            return sigv2.verify_query(signed, query, lookup, now, host_bucket)
+        return sigv4.verify_query(signed, query, lookup, now, self._region)
+
+    # -- refusals
+
+    def _refuse(self, environ: WSGIEnvironment, request: Request | None, request_id: str, error: Exception) -> Response:
+        resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
+        headers: Headers = [("Content-Type", "application/xml")]
+        if isinstance(error, RequestError):
+            status, code, message, fields = error.status, error.code, error.message, dict(error.fields)
+        elif isinstance(error, NotModified):
+            return Response(304, [] if error.etag is None else [("ETag", f'"{error.etag}"')])
+        elif isinstance(error, S3Error):
+            status, code, message, fields = status_of(error), error.code, error.message, fields_of(error)
+        else:
+            level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
+            _log.log(level, "request %s failed", request_id, exc_info=error)
+            status, code, fields = 500, "InternalError", {}
+            message = "The store met an internal error. Try again."
+        if status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
+            _log.error("request %s failed: %s", request_id, error, exc_info=error)
+        if code == "InvalidRange" and "ActualObjectSize" in fields:
+            headers.append(("Content-Range", f"bytes */{fields['ActualObjectSize']}"))
+        if status == 503:
+            headers.append(("Retry-After", "1"))
+        if not _drain(environ):
+            headers.append(("Connection", "close"))
+        return Response(status, headers, xml_render.error(code, message, resource, request_id, fields))
+
+    # -- the edge
+
+    def _health(self, request: Request) -> Response | None:
+        """Unsigned GETs of exactly /healthz and /readyz. (A bucket of such a name can be used in every other way.)"""
+        if request.raw_path not in ("/healthz", "/readyz") or request.method not in ("GET", "HEAD"):
+            return None
+        if request.raw_query or "authorization" in request.headers:
+            return None
+        if request.raw_path == "/readyz":
+            try:
+                self._store.ping()
+            except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
+                _log.warning("not ready", exc_info=error)
+                return Response(503, [("Content-Type", "text/plain")], b"not ready\n")
+        return Response(200, [("Content-Type", "text/plain")], b"ok\n")
+
+    def _apply_forwarded(self, environ: WSGIEnvironment) -> None:
+        """Believe a trusted proxy about the scheme and host that the client used."""
+        try:
+            remote = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
+        except ValueError:
+            return
+        if not any(remote in network for network in self._proxies):
+            return
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").split(",")[-1].strip()
+        if scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = scheme
+        host = environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[-1].strip()
+        if host:
+            raw = environ.get("bleepstore.headers")
+            if raw is not None:
+                environ["bleepstore.headers"] = [
+                    (name, host if name.lower() == "host" else value) for name, value in raw
+                ]
+            environ["HTTP_HOST"] = host
+
+
+class _BoundedInput(LimitedStream):
+    """The body of a server that does not end it by itself. A client that goes away ends it early."""
+
+    def on_disconnect(self, error: Exception | None = None) -> bytes:
+        return b""
+
+
+def _http_date() -> str:
+    """The Date header; it changes once a second."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        from email.utils import formatdate
+
+        _date = (now, formatdate(now, usegmt=True))
+    return _date[1]
+
+
+_date = (0, "")
+
+
+def _drain(environ: WSGIEnvironment) -> bool:
+    """Read what is left of a moderate body; False if there is more, so that the connection must end."""
+    length = environ.get("CONTENT_LENGTH")
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if not length and not chunked:
+        return True
+    if length and (not length.isdigit() or int(length) > 64 * MAX_DRAIN):
+        return False
+    left = MAX_DRAIN
+    try:
+        while left > 0:
+            data = environ["wsgi.input"].read(min(left, 64 * 1024))
+            if not data:
+                return True
+            left -= len(data)
+    except (OSError, ValueError):
+        return False
+    return False

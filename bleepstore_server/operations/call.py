@@ -1,0 +1,84 @@
+"""What an operation is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from bleepstore.acl import AclRequest
+from bleepstore.errors import UnresolvableGrantByEmailAddress
+from bleepstore.model import ANONYMOUS, Credential, Owner
+from bleepstore.store import Store
+from bleepstore_server.config import AppConfig
+from bleepstore_server.request import Request
+from bleepstore_server.wire import headers
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.sigv4 import Identity
+
+
+@attrs.define
+class Call:
+    """One request to one operation, by a caller who is known by now."""
+
+    store: Store
+    config: AppConfig
+    request: Request
+    caller: Owner
+
+    @property
+    def bucket(self) -> str:
+        assert self.request.bucket is not None
+        return self.request.bucket
+
+    @property
+    def key(self) -> str:
+        assert self.request.key is not None
+        return self.request.key
+
+    @property
+    def version_id(self) -> str | None:
+        value = self.request.query.get("versionId")
+        if value == "":
+            raise RequestError("InvalidArgument", "Version id cannot be the empty string.")
+        return value
+
+    def find_by_email(self, email: str) -> str:
+        owner = self.store.owner_by_email(email)
+        if owner is None:
+            raise UnresolvableGrantByEmailAddress(email)
+        return owner.id
+
+    def check_owner_id(self, owner_id: str) -> None:
+        if self.store.find_owner(owner_id) is None:
+            raise RequestError(
+                "InvalidArgument", "Invalid id", fields={"ArgumentName": "CanonicalUser/ID", "ArgumentValue": owner_id}
+            )
+
+    def acl_request(self) -> AclRequest | None:
+        return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)
+
+    def names(self) -> Callable[[str], str]:
+        return self.store.display_name
+
+
+def caller_of(identity: Identity[Credential] | None) -> Owner:
+    return ANONYMOUS if identity is None else identity.secret.owner
+
+
+def body_options(request: Request) -> dict[str, Any]:
+    """What a request says of its body, as options of put_object and put_part."""
+    announced = request.checksum_algorithm()
+    checksum = request.checksum()
+    trailing = announced is not None and request.is_chunked and bool(request.trailer_names)
+    if trailing and checksum is not None:
+        raise RequestError("InvalidRequest", "Expecting a single x-amz-checksum- header.")
+    return {
+        "body": request.body(),
+        "size": request.body_length,
+        "content_md5": request.headers.get("content-md5"),
+        "checksum": checksum,
+        "checksum_algorithm": announced if checksum is None else None,
+        "late_checksum": request.late_checksum if trailing else None,
+    }

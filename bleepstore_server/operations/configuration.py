@@ -1,0 +1,48 @@
+"""Reads of a bucket's configuration: nothing is configured here, and S3 has a proper way to say so for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bleepstore_server.operations.call import Call
+from bleepstore_server.response import Response, xml
+from bleepstore_server.wire import xml_render
+from bleepstore_server.wire.errors import RequestError
+
+Operation = Callable[[Call], Response]
+
+
+def absent(code: str, message: str) -> Operation:
+    """An operation that answers 404 with `code` for a bucket that exists."""
+
+    def operation(call: Call) -> Response:
+        bucket = call.store.get_bucket(call.bucket, caller=call.caller)
+        raise RequestError(code, message, status=404, fields={"BucketName": bucket.name})
+
+    return operation
+
+
+def constant(root: str, content: str = "") -> Operation:
+    """An operation that answers with always the same document for a bucket that exists."""
+
+    def operation(call: Call) -> Response:
+        call.store.get_bucket(call.bucket, caller=call.caller)
+        return xml(xml_render.document(root, content))
+
+    return operation
+
+
+def get_object_tagging(call: Call) -> Response:
+    """No object has tags."""
+    call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
+    return xml(xml_render.document("Tagging", "<TagSet></TagSet>"))
+
+
+def absent_of_object(code: str, message: str) -> Operation:
+    """As `absent`, for an object."""
+
+    def operation(call: Call) -> Response:
+        call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
+        raise RequestError(code, message, status=404, fields={"BucketName": call.bucket, "Key": call.key})
+
+    return operation

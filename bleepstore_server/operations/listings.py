@@ -1,0 +1,99 @@
+"""Listings of objects."""
+
+from __future__ import annotations
+
+from bleepstore.model import MAX_PAGE, ObjectPage
+from bleepstore_server.operations.call import Call
+from bleepstore_server.response import Response, xml
+from bleepstore_server.wire import xml_render
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.headers import number
+from bleepstore_server.wire.tokens import decode_token, encode_token
+
+
+def encoding_type(call: Call) -> str | None:
+    value = call.request.query.get("encoding-type") or None
+    if value not in (None, "url"):
+        raise RequestError(
+            "InvalidArgument",
+            "Invalid Encoding Method specified in Request",
+            fields={"ArgumentName": "encoding-type", "ArgumentValue": str(value)},
+        )
+    return value
+
+
+def _page(call: Call, after: str, limit: int) -> ObjectPage:
+    query = call.request.query
+    return call.store.list_objects(
+        call.bucket,
+        prefix=query.get("prefix", ""),
+        delimiter=query.get("delimiter", ""),
+        after=after,
+        limit=limit,
+        caller=call.caller,
+    )
+
+
+def list_objects(call: Call) -> Response:
+    query = call.request.query
+    limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
+    encoding = encoding_type(call)
+    marker = query.get("marker", "")
+    page = _page(call, marker, limit)
+    return xml(
+        xml_render.objects_v1(
+            call.bucket,
+            page,
+            prefix=query.get("prefix", ""),
+            delimiter=query.get("delimiter", ""),
+            marker=marker,
+            limit=limit,
+            encoding=encoding,
+            names=call.names(),
+        )
+    )
+
+
+def list_objects_v2(call: Call) -> Response:
+    query = call.request.query
+    if query["list-type"] != "2":
+        raise RequestError("InvalidArgument", "list-type must be 2.")
+    limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
+    encoding = encoding_type(call)
+    token = query.get("continuation-token")
+    start_after = query.get("start-after")
+    page = _page(call, decode_token(token) if token is not None else start_after or "", limit)
+    return xml(
+        xml_render.objects_v2(
+            call.bucket,
+            page,
+            prefix=query.get("prefix", ""),
+            delimiter=query.get("delimiter", ""),
+            start_after=start_after,
+            token=token,
+            next_token=None if page.next_key is None else encode_token(page.next_key),
+            limit=limit,
+            encoding=encoding,
+            names=call.names() if query.get("fetch-owner", "").lower() == "true" else None,
+        )
+    )
+
+
+def list_object_versions(call: Call) -> Response:
+    query = call.request.query
+    limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
+    encoding = encoding_type(call)
+    marker = query.get("key-marker", "")
+    page = _page(call, marker, limit)
+    return xml(
+        xml_render.versions(
+            call.bucket,
+            page,
+            prefix=query.get("prefix", ""),
+            delimiter=query.get("delimiter", ""),
+            key_marker=marker,
+            limit=limit,
+            encoding=encoding,
+            names=call.names(),
+        )
+    )

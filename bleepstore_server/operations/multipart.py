@@ -1,0 +1,158 @@
+"""Operations on multipart uploads."""
+
+from __future__ import annotations
+
+from bleepstore.model import MAX_PAGE, Checksum
+from bleepstore_server.operations.call import Call, body_options
+from bleepstore_server.operations.listings import encoding_type
+from bleepstore_server.operations.objects import location_of
+from bleepstore_server.response import Response, xml
+from bleepstore_server.wire import headers as h
+from bleepstore_server.wire import xml_parse, xml_render
+from bleepstore_server.wire.errors import RequestError
+
+
+def create_multipart_upload(call: Call) -> Response:
+    request = call.request
+    h.refuse_unsupported(request.headers)
+    upload = call.store.create_upload(
+        call.bucket,
+        call.key,
+        system=h.system_metadata(request),
+        metadata=h.user_metadata(request),
+        storage_class=h.storage_class(request),
+        acl=call.acl_request(),
+        checksum_algorithm=h.chosen_algorithm(request.headers),
+        checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
+        caller=call.caller,
+    )
+    content = (
+        f"<Bucket>{call.bucket}</Bucket>{xml_render.element('Key', call.key)}<UploadId>{upload.upload_id}</UploadId>"
+    )
+    response = xml(xml_render.document("InitiateMultipartUploadResult", content))
+    if upload.checksum_algorithm is not None and upload.checksum_type is not None:
+        response.headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm.value))
+        response.headers.append(("x-amz-checksum-type", upload.checksum_type.value))
+    return response
+
+
+def _part_number(call: Call) -> int:
+    text = call.request.query.get("partNumber")
+    if not text:
+        raise RequestError("InvalidArgument", "An upload of a part needs a partNumber.")
+    return h.number(text, "partNumber", 0)
+
+
+def upload_part(call: Call) -> Response:
+    request = call.request
+    h.refuse_unsupported(request.headers)
+    part = call.store.put_part(
+        call.bucket,
+        call.key,
+        request.query["uploadId"],
+        _part_number(call),
+        **body_options(request),
+        caller=call.caller,
+    )
+    return Response(headers=[("ETag", f'"{part.etag}"'), *h.checksum_headers(part.checksum)[:1]])
+
+
+def upload_part_copy(call: Call) -> Response:
+    request = call.request
+    h.refuse_unsupported(request.headers)
+    source = h.copy_source(request.headers["x-amz-copy-source"])
+    part = call.store.copy_part(
+        source.bucket,
+        source.key,
+        call.bucket,
+        call.key,
+        request.query["uploadId"],
+        _part_number(call),
+        source_version_id=source.version_id,
+        source_range=h.copy_source_range(request.headers.get("x-amz-copy-source-range")),
+        source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
+        caller=call.caller,
+    )
+    content = (
+        f"<LastModified>{xml_render.iso_time(part.modified_ms)}</LastModified><ETag>&quot;{part.etag}&quot;</ETag>"
+        f"{xml_render.checksum_elements(part.checksum, with_type=False)}"
+    )
+    return xml(xml_render.document("CopyPartResult", content))
+
+
+def complete_multipart_upload(call: Call) -> Response:
+    request = call.request
+    h.refuse_unsupported(request.headers)
+    parts = xml_parse.complete(request.document())
+    size = request.headers.get("x-amz-mp-object-size")
+    version = call.store.complete_upload(
+        call.bucket,
+        call.key,
+        request.query["uploadId"],
+        parts,
+        checksum=_total_checksum(call),
+        object_size=None if size is None else _object_size(size),
+        condition=h.write_condition(request.headers),
+        caller=call.caller,
+    )
+    content = (
+        f"{xml_render.element('Location', location_of(call, version))}<Bucket>{call.bucket}</Bucket>"
+        f"{xml_render.element('Key', call.key)}<ETag>&quot;{version.etag}&quot;</ETag>"
+        f"{xml_render.checksum_elements(version.checksum, version.parts_count)}"
+    )
+    return xml(xml_render.document("CompleteMultipartUploadResult", content))
+
+
+def _object_size(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 15:
+        raise RequestError("InvalidArgument", "x-amz-mp-object-size is not a number of bytes.")
+    return int(text)
+
+
+def _total_checksum(call: Call) -> Checksum | None:
+    """The checksum of the whole object; a composite one may come with its number of parts."""
+    found = call.request.checksum()
+    if found is None:
+        return None
+    return Checksum(found.algorithm, found.value.partition("-")[0], found.type)
+
+
+def abort_multipart_upload(call: Call) -> Response:
+    h.refuse_unsupported(call.request.headers)
+    call.store.abort_upload(call.bucket, call.key, call.request.query["uploadId"], caller=call.caller)
+    return Response(204)
+
+
+def list_multipart_uploads(call: Call) -> Response:
+    query = call.request.query
+    limit = h.number(query.get("max-uploads"), "max-uploads", MAX_PAGE, MAX_PAGE)
+    encoding = encoding_type(call)
+    page = call.store.list_uploads(
+        call.bucket,
+        prefix=query.get("prefix", ""),
+        delimiter=query.get("delimiter", ""),
+        after_key=query.get("key-marker", ""),
+        after_upload_id=query.get("upload-id-marker", ""),
+        limit=limit,
+        caller=call.caller,
+    )
+    return xml(
+        xml_render.uploads(
+            call.bucket,
+            page,
+            prefix=query.get("prefix", ""),
+            delimiter=query.get("delimiter", ""),
+            key_marker=query.get("key-marker", ""),
+            upload_id_marker=query.get("upload-id-marker", ""),
+            limit=limit,
+            encoding=encoding,
+        )
+    )
+
+
+def list_parts(call: Call) -> Response:
+    query = call.request.query
+    after = h.number(query.get("part-number-marker"), "part-number-marker", 0)
+    limit = h.number(query.get("max-parts"), "max-parts", MAX_PAGE, MAX_PAGE)
+    page = call.store.list_parts(call.bucket, call.key, query["uploadId"], after=after, limit=limit, caller=call.caller)
+    return xml(xml_render.parts(call.bucket, call.key, page, after=after, limit=limit))

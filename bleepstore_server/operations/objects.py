@@ -1,0 +1,254 @@
+"""Operations on objects."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from bleepstore.model import ANONYMOUS, MAX_PAGE, DeletedObject, ObjectVersion
+from bleepstore.store import StoredObject
+from bleepstore_server.operations.call import Call, body_options
+from bleepstore_server.response import Headers, Response, xml
+from bleepstore_server.wire import headers as h
+from bleepstore_server.wire import xml_parse, xml_render
+from bleepstore_server.wire.errors import RequestError
+
+_OVERRIDES = {
+    "response-content-type": "Content-Type",
+    "response-content-language": "Content-Language",
+    "response-expires": "Expires",
+    "response-cache-control": "Cache-Control",
+    "response-content-disposition": "Content-Disposition",
+    "response-content-encoding": "Content-Encoding",
+}
+
+
+def put_object(call: Call) -> Response:
+    request = call.request
+    h.refuse_unsupported(request.headers)
+    version = call.store.put_object(
+        call.bucket,
+        call.key,
+        **body_options(request),
+        system=h.system_metadata(request),
+        metadata=h.user_metadata(request),
+        storage_class=h.storage_class(request),
+        acl=call.acl_request(),
+        condition=h.write_condition(request.headers),
+        caller=call.caller,
+    )
+    return Response(headers=[("ETag", f'"{version.etag}"'), *h.checksum_headers(version.checksum)])
+
+
+def _part_number(call: Call) -> int | None:
+    text = call.request.query.get("partNumber")
+    if text is None:
+        return None
+    number = h.number(text, "partNumber", 0)
+    if not 1 <= number <= 10_000:
+        raise RequestError(
+            "InvalidArgument",
+            "Part number must be an integer between 1 and 10000, inclusive",
+            fields={"ArgumentName": "partNumber", "ArgumentValue": text},
+        )
+    return number
+
+
+def _overrides(call: Call, found: Headers) -> Headers:
+    """Apply the response-* parameters. "You must sign the request ... when using these parameters." """
+    given = {header: call.request.query[name] for name, header in _OVERRIDES.items() if name in call.request.query}
+    if not given:
+        return found
+    if call.caller is ANONYMOUS:
+        raise RequestError(
+            "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
+        )
+    kept = [(name, value) for name, value in found if name not in given]
+    return kept + [(name, h._header_text(value)) for name, value in given.items()]
+
+
+def _describe(call: Call, stored: StoredObject) -> Response:
+    """The answer to a GET, but for its body."""
+    version = stored.version
+    headers = _overrides(call, h.object_headers(version))
+    status = 200
+    if stored.partial:
+        status = 206
+        headers.append(("Content-Range", f"bytes {stored.start}-{stored.stop - 1}/{version.size}"))
+        if version.size == 0:
+            status = 200
+            headers.pop()
+    if stored.part_span and version.parts_count is not None:
+        headers.append(("x-amz-mp-parts-count", str(version.parts_count)))
+    whole = stored.length == version.size
+    if call.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" and whole:
+        headers.extend(h.checksum_headers(version.checksum, version.parts_count))
+    return Response(status, headers)
+
+
+def get_object(call: Call) -> Response:
+    request = call.request
+    stored = call.store.get_object(
+        call.bucket,
+        call.key,
+        version_id=call.version_id,
+        range=h.byte_range(request.headers.get("range")) if _range_holds(call) else None,
+        part_number=_part_number(call),
+        condition=h.read_condition(request.headers),
+        caller=call.caller,
+    )
+    try:
+        response = _describe(call, stored)
+    except BaseException:
+        stored.close()
+        raise
+    response.body = stored
+    return response
+
+
+def _range_holds(call: Call) -> bool:
+    """If-Range: the range counts only for the version that the client has a part of (RFC 9110 section 13.1.5)."""
+    wanted = call.request.headers.get("if-range")
+    if wanted is None or "range" not in call.request.headers:
+        return True
+    version = call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller).version
+    return wanted.strip('"') == version.etag or wanted == h.http_date(version.modified_ms)
+
+
+def head_object(call: Call) -> Response:
+    request = call.request
+    stored = call.store.head_object(
+        call.bucket,
+        call.key,
+        version_id=call.version_id,
+        range=h.byte_range(request.headers.get("range")),
+        part_number=_part_number(call),
+        condition=h.read_condition(request.headers),
+        caller=call.caller,
+    )
+    response = _describe(call, stored)
+    response.length = stored.length
+    return response
+
+
+def delete_object(call: Call) -> Response:
+    request = call.request
+    h.refuse_unsupported(request.headers)
+    call.store.delete_object(
+        call.bucket,
+        call.key,
+        version_id=call.version_id,
+        condition=h.write_condition(request.headers, delete=True),
+        caller=call.caller,
+    )
+    return Response(204)
+
+
+def delete_objects(call: Call) -> Response:
+    request = call.request
+    has_digest = "content-md5" in request.headers or request.checksum() is not None or bool(request.trailer_names)
+    if not has_digest:
+        raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
+    body = request.document()
+    verify_document(call, body)
+    entries, quiet = xml_parse.delete(body)
+    rows = []
+    for outcome in call.store.delete_objects(call.bucket, entries, caller=call.caller):
+        names = xml_render.element("Key", outcome.key) + xml_render.element("VersionId", outcome.version_id)
+        if isinstance(outcome, DeletedObject):
+            if not quiet:
+                rows.append(f"<Deleted>{names}</Deleted>")
+        else:
+            code = xml_render.element("Code", outcome.error.code)
+            rows.append(f"<Error>{names}{code}{xml_render.element('Message', outcome.error.message)}</Error>")
+    return xml(xml_render.document("DeleteResult", "".join(rows)))
+
+
+def verify_document(call: Call, body: bytes) -> None:
+    """Verify the digests of an XML body, as put_object does those of an object's."""
+    from bleepstore.store.bodies import Expected, stage
+
+    request = call.request
+    expected = Expected(
+        content_md5=request.headers.get("content-md5"),
+        checksum=request.checksum() or (request.late_checksum() if request.trailer_names else None),
+        max_size=len(body),
+    )
+    algorithms = () if expected.checksum is None else (expected.checksum.algorithm,)
+    stage(body, expected, algorithms, len(body), _never)
+
+
+def _never(*_: object) -> NoReturn:
+    raise AssertionError("a document is held in memory")
+
+
+def copy_object(call: Call) -> Response:
+    request = call.request
+    h.refuse_unsupported(request.headers)
+    source = h.copy_source(request.headers["x-amz-copy-source"])
+    directive = request.headers.get("x-amz-metadata-directive", "COPY")
+    if directive not in ("COPY", "REPLACE"):
+        raise RequestError(
+            "InvalidArgument",
+            "Unknown metadata directive.",
+            fields={"ArgumentName": "x-amz-metadata-directive", "ArgumentValue": directive},
+        )
+    version = call.store.copy_object(
+        source.bucket,
+        source.key,
+        call.bucket,
+        call.key,
+        source_version_id=source.version_id,
+        source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
+        replace_metadata=directive == "REPLACE",
+        system=h.system_metadata(request),
+        metadata=h.user_metadata(request),
+        storage_class=h.storage_class(request),
+        acl=call.acl_request(),
+        checksum_algorithm=h.chosen_algorithm(request.headers),
+        condition=h.write_condition(request.headers),
+        caller=call.caller,
+    )
+    content = (
+        f"<LastModified>{xml_render.iso_time(version.modified_ms)}</LastModified><ETag>&quot;{version.etag}&quot;</ETag>"
+        f"{xml_render.checksum_elements(version.checksum, version.parts_count)}"
+    )
+    return xml(xml_render.document("CopyObjectResult", content))
+
+
+_ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
+
+
+def get_object_attributes(call: Call) -> Response:
+    request = call.request
+    wanted = {item.strip() for item in request.headers.get("x-amz-object-attributes", "").split(",") if item.strip()}
+    if not wanted or not wanted <= _ATTRIBUTES:
+        raise RequestError(
+            "InvalidArgument",
+            "x-amz-object-attributes must name some of ETag, Checksum, ObjectParts, StorageClass and ObjectSize.",
+        )
+    after = h.number(request.headers.get("x-amz-part-number-marker"), "part-number-marker", 0)
+    limit = h.number(request.headers.get("x-amz-max-parts"), "max-parts", MAX_PAGE, MAX_PAGE)
+    version, parts, following = call.store.list_object_parts(
+        call.bucket, call.key, version_id=call.version_id, after=after, limit=limit, caller=call.caller
+    )
+    content = xml_render.element("ETag", version.etag) if "ETag" in wanted else ""
+    if "Checksum" in wanted and version.checksum is not None:
+        # The value without the number of parts: ObjectParts has that.
+        content += f"<Checksum>{xml_render.checksum_elements(version.checksum)}</Checksum>"
+    if "ObjectParts" in wanted and version.parts_count is not None:
+        content += xml_render.object_parts(
+            parts, version.checksum, version.parts_count, after=after, limit=limit, following=following
+        )
+    content += xml_render.element("StorageClass", version.storage_class) if "StorageClass" in wanted else ""
+    content += xml_render.element("ObjectSize", version.size) if "ObjectSize" in wanted else ""
+    response = xml(xml_render.document("GetObjectAttributesResponse", content))
+    response.headers.append(("Last-Modified", h.http_date(version.modified_ms)))
+    return response
+
+
+def location_of(call: Call, version: ObjectVersion) -> str:
+    base = f"{call.request.scheme}://{call.request.host}"
+    if call.config.public_endpoint:
+        base = call.config.public_endpoint.rstrip("/")
+    bucket = "" if call.request.virtual_host else f"/{version.bucket}"
+    return f"{base}{bucket}/{xml_render.encode_url(version.key)}"

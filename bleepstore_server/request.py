@@ -1,0 +1,287 @@
+"""A request, parsed once at the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_plus
+
+import attrs
+
+from bleepstore.digests import Algorithm
+from bleepstore.model import Checksum
+from bleepstore_server.wire import sigv4
+from bleepstore_server.wire.chunked import ChunkedDecoder, read_chunked, read_plain
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.sigv4 import Identity, SignedRequest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+MAX_DOCUMENT = 2 * 1024 * 1024  # bytes of an XML body: a Complete of 10,000 parts with checksums fits
+SMALL_BODY = 64 * 1024
+
+_CHECKSUM_HEADERS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
+
+
+@attrs.define(slots=False)  # cached_property
+class Request:
+    """What the operations ask of a request. Header names are in lower case; `query` has decoded values ("" if none)."""
+
+    method: str
+    raw_path: str
+    raw_query: Sequence[tuple[str, str | None]]
+    query: dict[str, str]
+    header_list: Sequence[tuple[str, str]]
+    headers: dict[str, str]
+    bucket: str | None
+    key: str | None
+    virtual_host: bool
+    scheme: str
+    host: str
+    environ: WSGIEnvironment
+    identity: Identity[Any] | None = None
+
+    def header(self, name: str) -> str | None:
+        """The value of a header as text: UTF-8 where it is, else Latin-1."""
+        value = self.headers.get(name)
+        return value if value is None or value.isascii() else decode_header(value)
+
+    @property
+    def signed(self) -> SignedRequest:
+        return SignedRequest(self.method, self.raw_path, self.raw_query, self.header_list)
+
+    @property
+    def resource(self) -> str:
+        """What error documents call the resource."""
+        return unquote(self.raw_path)
+
+    # -- the body
+
+    @cached_property
+    def content_length(self) -> int | None:
+        text = self.environ.get("CONTENT_LENGTH")
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit()):
+            raise RequestError("BadRequest", "Content-Length is not a number.")
+        return int(text)
+
+    @cached_property
+    def payload(self) -> str:
+        """The declared x-amz-content-sha256."""
+        if self.identity is not None:
+            return self.identity.payload
+        return self.headers.get("x-amz-content-sha256", sigv4.UNSIGNED)
+
+    @cached_property
+    def is_chunked(self) -> bool:
+        """Whether the body is aws-chunked. Clients say it in either of two places."""
+        return (
+            self.payload.startswith("STREAMING-") or "aws-chunked" in self.headers.get("content-encoding", "").lower()
+        )
+
+    @cached_property
+    def body_length(self) -> int | None:
+        """The length of the body's data in bytes, where it is declared."""
+        if not self.is_chunked:
+            if self.content_length is None and "chunked" not in self.headers.get("transfer-encoding", "").lower():
+                raise RequestError("MissingContentLength")
+            return self.content_length
+        text = self.headers.get("x-amz-decoded-content-length")
+        if text is None:
+            if self.payload.startswith("STREAMING-"):
+                raise RequestError("MissingContentLength", "An aws-chunked body needs x-amz-decoded-content-length.")
+            return None
+        if not (text.isascii() and text.isdigit()) or len(text) > 18:
+            raise RequestError("InvalidArgument", "x-amz-decoded-content-length is not a number.")
+        return int(text)
+
+    @cached_property
+    def trailer_names(self) -> tuple[str, ...]:
+        text = self.headers.get("x-amz-trailer", "")
+        return tuple(name.strip().lower() for name in text.split(",") if name.strip())
+
+    @cached_property
+    def _decoder(self) -> ChunkedDecoder:
+        signer = None
+        if self.payload in (sigv4.SIGNED_CHUNKS, sigv4.SIGNED_CHUNKS_TRAILER):
+            signer = self.identity.chunks if self.identity is not None else None
+            if signer is None:
+                raise RequestError("InvalidRequest", "Signed chunks need a request that is signed in its headers.")
+        return ChunkedDecoder(self.body_length, signer=signer, trailers_expected=self.trailer_names)
+
+    def body(self) -> bytes | Iterator[bytes]:
+        """The data of the body: bytes if there are few, else an iterator that verifies them at its end.
+
+        It raises RequestError when the body is cut off, badly framed, or not what was signed.
+        """
+        length = self.body_length
+        read: Callable[[int], bytes] = self.environ["wsgi.input"].read
+        if self.is_chunked:
+            chunks = read_chunked(read, self._decoder)
+        else:
+            sha256 = self.payload if len(self.payload) == 64 else None
+            chunks = read_plain(read, length, sha256)
+        if length is not None and length <= SMALL_BODY:
+            return b"".join(chunks)
+        return chunks
+
+    def document(self) -> bytes:
+        """A body that is an XML document."""
+        if self.content_length is not None and self.content_length > MAX_DOCUMENT:
+            raise RequestError("MaxMessageLengthExceeded")
+        if self.content_length is None and "chunked" not in self.headers.get("transfer-encoding", "").lower():
+            return b""
+        body = self.body()
+        if isinstance(body, bytes):
+            return body
+        pieces: list[bytes] = []
+        size = 0
+        for piece in body:
+            size += len(piece)
+            if size > MAX_DOCUMENT:
+                raise RequestError("MaxMessageLengthExceeded")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    # -- checksums
+
+    def checksum(self) -> Checksum | None:
+        """The additional checksum in a header.
+
+        One in the query of a presigned URL is ignored, as S3 does: SDKs put the CRC32 of an empty body there, for they do
+        not know the body when they sign.
+        """
+        found = {
+            algorithm: value
+            for name, value in self.headers.items()
+            if name.startswith("x-amz-checksum-") and (algorithm := _CHECKSUM_HEADERS.get(name)) is not None
+        }
+        if len(found) > 1:
+            raise RequestError("InvalidRequest", "Expecting a single x-amz-checksum- header.")
+        for algorithm, value in found.items():
+            return Checksum(algorithm, value)
+        return None
+
+    def checksum_algorithm(self) -> Algorithm | None:
+        """The algorithm that is announced: by a trailer or by the SDK."""
+        for name in self.trailer_names:
+            if name in _CHECKSUM_HEADERS:
+                return _CHECKSUM_HEADERS[name]
+            raise RequestError("InvalidRequest", f"The value specified in x-amz-trailer is not supported: {name}")
+        name = self.headers.get("x-amz-sdk-checksum-algorithm", "")
+        if not name:
+            return None
+        algorithm = parse_algorithm(name)
+        announced = self.checksum()
+        # The announcement alone computes nothing: SDKs also send it where they send no checksum.
+        return algorithm if announced is None or announced.algorithm == algorithm else announced.algorithm
+
+    def late_checksum(self) -> Checksum | None:
+        """The checksum in the trailers, once the body has been read."""
+        for name, value in self._decoder.trailers.items():
+            algorithm = _CHECKSUM_HEADERS.get(name)
+            if algorithm is not None:
+                return Checksum(algorithm, value)
+        return None
+
+
+def parse_algorithm(name: str) -> Algorithm:
+    try:
+        return Algorithm(name.upper())
+    except ValueError:
+        raise RequestError(
+            "InvalidRequest",
+            f"Checksum algorithm provided is unsupported. Please try again with any of "
+            f"the valid types: [{', '.join(algorithm.value for algorithm in Algorithm)}]",
+        ) from None
+
+
+def decode_header(value: str) -> str:
+    """WSGI shows the bytes of a header as Latin-1; clients mean UTF-8 where that is what the bytes are."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def _raw_target(environ: WSGIEnvironment) -> tuple[str, str]:
+    """(path, query) as sent. Servers that do not keep the target give the decoded path, which is encoded again."""
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if not target:
+        from urllib.parse import quote
+
+        path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")
+        return quote(path, safe="/-_.~"), environ.get("QUERY_STRING", "")
+    if not target.startswith("/"):
+        _scheme, separator, rest = target.partition("://")
+        target = "/" + rest.partition("/")[2] if separator else "/" + target
+    path, _, query = target.partition("?")
+    return path, query
+
+
+def _headers(environ: WSGIEnvironment) -> Sequence[tuple[str, str]]:
+    """Header fields in lower case and in order. `bleepstore.headers` has them as sent: WSGI blurs "_" and "-"."""
+    raw = environ.get("bleepstore.headers")
+    if raw is not None:
+        return [(name.lower(), value) for name, value in raw]
+    found = [(name[5:].replace("_", "-").lower(), value) for name, value in environ.items() if name.startswith("HTTP_")]
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            found.append((name.replace("_", "-").lower(), environ[name]))
+    return found
+
+
+def _decode(text: str, decode: Callable[..., str]) -> str:
+    if "%" not in text and "+" not in text and text.isascii():
+        return text
+    try:
+        return decode(text.encode("latin-1").decode() if not text.isascii() else text, errors="strict")
+    except UnicodeError:
+        raise RequestError("InvalidURI", "The request target is not percent-encoded UTF-8.") from None
+
+
+def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, str | None, bool]:
+    """(bucket, key, whether the host names the bucket)."""
+    name = host.rsplit(":", 1)[0].lower() if domains else ""
+    for domain in domains:
+        if name.endswith("." + domain):
+            return name[: -len(domain) - 1], _decode(path[1:], unquote) or None, True
+    bucket, _, key = path[1:].partition("/")
+    return _decode(bucket, unquote) or None, _decode(key, unquote) or None, False
+
+
+def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Request:
+    """The request in `environ`. Raises RequestError."""
+    raw_path, query_text = _raw_target(environ)
+    raw_query: list[tuple[str, str | None]] = []
+    query: dict[str, str] = {}
+    if query_text:
+        for item in query_text.split("&"):
+            if not item:
+                continue
+            name, equals, value = item.partition("=")
+            raw_query.append((name, value if equals else None))
+            query.setdefault(_decode(name, unquote_plus), _decode(value, unquote_plus))
+    header_list = _headers(environ)
+    headers: dict[str, str] = {}
+    for name, value in header_list:
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    host = headers.get("host", "")
+    bucket, key, virtual_host = _locate(raw_path, host, domains)
+    return Request(
+        method=environ["REQUEST_METHOD"],
+        raw_path=raw_path,
+        raw_query=raw_query,
+        query=query,
+        header_list=header_list,
+        headers=headers,
+        bucket=bucket,
+        key=key,
+        virtual_host=virtual_host,
+        scheme=environ.get("wsgi.url_scheme", "http"),
+        host=host,
+        environ=environ,
+    )

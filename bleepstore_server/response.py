@@ -1,0 +1,84 @@
+"""An answer, before it is put on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import attrs
+
+from bleepstore.backends.base import CHUNK
+from bleepstore.store import StoredObject
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_REASONS = {
+    200: "OK", 204: "No Content", 206: "Partial Content", 201: "Created", 303: "See Other", 304: "Not Modified",
+    400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict",
+    411: "Length Required", 412: "Precondition Failed", 416: "Range Not Satisfiable", 500: "Internal Server Error",
+    501: "Not Implemented", 503: "Service Unavailable", 507: "Insufficient Storage",
+}  # fmt: skip
+
+Headers = list[tuple[str, str]]
+
+
+@attrs.define
+class Response:
+    """Status, headers, and a body: bytes, or a stored object that is streamed and then closed.
+
+    `length` is the Content-Length where it is not that of the body: the answer to a HEAD.
+    """
+
+    status: int = 200
+    headers: Headers = attrs.field(factory=list)
+    body: bytes | StoredObject = b""
+    length: int | None = None
+
+    def send(self, environ: WSGIEnvironment, start_response: StartResponse, common: Headers) -> Iterable[bytes]:
+        """Answer a WSGI request. `common` are the headers of every answer."""
+        headers = self.headers + common
+        body = self.body
+        if self.status not in (204, 304):
+            length = self.length
+            if length is None:
+                length = len(body) if isinstance(body, bytes) else body.length
+            headers.append(("Content-Length", str(length)))
+        start_response(f"{self.status} {_REASONS.get(self.status, 'Unknown')}", headers)
+        if isinstance(body, bytes):
+            return [body] if body else []
+        if body.file is None:
+            return [body.read()]
+        if "wsgi.file_wrapper" in environ and _is_real_file(body):
+            # The server sends it by sendfile; Content-Length bounds what it sends.
+            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](body.file, CHUNK)
+            return wrapped
+        return _Stream(body)
+
+
+def _is_real_file(body: StoredObject) -> bool:
+    try:
+        return body.file is not None and body.file.fileno() >= 0
+    except OSError:
+        return False
+
+
+class _Stream:
+    """A WSGI body that closes the object when the server is done, also when the client went away."""
+
+    def __init__(self, stored: StoredObject) -> None:
+        self._stored = stored
+        self._chunks = iter(stored)
+
+    def __iter__(self) -> _Stream:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        self._stored.close()
+
+
+def xml(body: bytes, status: int = 200) -> Response:
+    return Response(status, [("Content-Type", "application/xml")], body)

@@ -1,0 +1,236 @@
+"""aws-chunked, decoded without I/O ("Transferring Payload in Multiple Chunks", with and without trailers).
+
+    chunk    = size-in-hex [";chunk-signature=" hex] CRLF data CRLF
+    body     = *chunk "0" [";chunk-signature=" hex] CRLF *(trailer-name ":" value CRLF) [CRLF]
+
+Feed bytes as they come and take the data out. Data are handed out before the signature of their chunk was seen, which
+costs no memory; `finish` or a later `feed` raises if it is wrong, and until then nobody may act on them.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.sigv4 import EMPTY_SHA256, ChunkSigner
+
+_MAX_LINE = 4096
+_MAX_TRAILERS = 16 * 1024
+_MAX_CHUNK = 5 * 1024**3
+READ_SIZE = 1024 * 1024
+
+
+class _State(enum.Enum):
+    SIZE = 1
+    DATA = 2
+    DATA_END = 3
+    TRAILERS = 4
+    DONE = 5
+
+
+class ChunkedDecoder:
+    """One body. `signer` is set when its chunks are signed; `trailers_expected` are the names of x-amz-trailer."""
+
+    def __init__(
+        self,
+        decoded_length: int | None,
+        *,
+        signer: ChunkSigner | None = None,
+        trailers_expected: tuple[str, ...] = (),
+    ) -> None:
+        self._buffer = bytearray()
+        self._state = _State.SIZE
+        self._left = 0
+        self._received = 0
+        self._decoded_length = decoded_length
+        self._signer = signer
+        self._previous = signer.seed if signer else ""
+        self._chunk_signature = ""
+        self._chunk_hash = hashlib.sha256()
+        self._expected = frozenset(trailers_expected)
+        self._trailer_lines: list[tuple[str, str]] = []
+        self._trailer_size = 0
+        self.trailers: dict[str, str] = {}
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take in more of the body; returns the data that it holds."""
+        out: list[bytes] = []
+        if self._state is _State.DATA and not self._buffer and len(data) <= self._left:
+            self._take(data, out)  # the common case of a large chunk: nothing is copied
+            return out
+        self._buffer += data
+        while self._step(out):
+            pass
+        return out
+
+    def _step(self, out: list[bytes]) -> bool:
+        """Make one move; False if it needs more bytes."""
+        match self._state:
+            case _State.DATA:
+                piece = bytes(self._buffer[: self._left])
+                if piece:
+                    del self._buffer[: len(piece)]
+                    self._take(piece, out)
+                return bool(piece)
+            case _State.DATA_END:
+                if len(self._buffer) < 2:
+                    return False
+                if self._buffer[:2] != b"\r\n":
+                    raise RequestError("InvalidChunkSizeError", "The data of a chunk must end in CRLF.")
+                del self._buffer[:2]
+                self._state = _State.SIZE
+                return True
+            case _State.SIZE:
+                line = self._line(_MAX_LINE)
+                if line is None:
+                    return False
+                self._begin_chunk(line)
+                return True
+            case _State.TRAILERS:
+                line = self._line(_MAX_TRAILERS)
+                if line is None:
+                    return False
+                self._trailer(line)
+                return True
+            case _State.DONE:
+                if self._buffer.strip(b"\r\n"):
+                    raise RequestError("IncompleteBody", "There are bytes behind the last chunk.")
+                self._buffer.clear()
+                return False
+
+    def _line(self, limit: int) -> bytes | None:
+        end = self._buffer.find(b"\n", 0, limit)
+        if end < 0:
+            if len(self._buffer) >= limit:
+                code = "MalformedTrailerError" if self._state is _State.TRAILERS else "InvalidChunkSizeError"
+                raise RequestError(code, "A line of the chunked body is too long.")
+            return None
+        line = bytes(self._buffer[:end]).rstrip(b"\r")
+        del self._buffer[: end + 1]
+        return line
+
+    def _begin_chunk(self, line: bytes) -> None:
+        size_text, _, extension = line.partition(b";")
+        size_text = size_text.strip()
+        if not size_text or len(size_text) > 16 or any(c not in b"0123456789abcdefABCDEF" for c in size_text):
+            raise RequestError("InvalidChunkSizeError", "A chunk must begin with its size in hexadecimal.")
+        size = int(size_text, 16)
+        if size > _MAX_CHUNK:
+            raise RequestError("InvalidChunkSizeError", "A chunk is larger than an object may be.")
+        if self._signer is not None:
+            name, _, signature = extension.strip().partition(b"=")
+            if name != b"chunk-signature":
+                raise RequestError("InvalidChunkSizeError", "A signed chunk needs a chunk-signature.")
+            self._chunk_signature = signature.decode("latin-1")
+            self._chunk_hash = hashlib.sha256()
+        if self._decoded_length is not None and self._received + size > self._decoded_length:
+            raise RequestError("IncompleteBody", "The body is longer than x-amz-decoded-content-length.")
+        self._left = size
+        if size:
+            self._state = _State.DATA
+            return
+        if self._signer is not None:
+            self._check_chunk()
+        self._state = _State.TRAILERS
+
+    def _take(self, piece: bytes, out: list[bytes]) -> None:
+        if self._signer is not None:
+            self._chunk_hash.update(piece)
+        self._left -= len(piece)
+        self._received += len(piece)
+        out.append(piece)
+        if not self._left:
+            if self._signer is not None:
+                self._check_chunk()
+            self._state = _State.DATA_END
+
+    def _check_chunk(self) -> None:
+        self._check(
+            "AWS4-HMAC-SHA256-PAYLOAD", f"{EMPTY_SHA256}\n{self._chunk_hash.hexdigest()}", self._chunk_signature
+        )
+
+    def _check(self, algorithm: str, tail: str, given: str) -> None:
+        signer = self._signer
+        assert signer is not None
+        to_sign = f"{algorithm}\n{signer.date}\n{signer.scope}\n{self._previous}\n{tail}"
+        computed = hmac.digest(signer.key, to_sign.encode(), "sha256").hex()
+        if not hmac.compare_digest(computed.encode(), given.encode("utf-8", "replace")):
+            raise RequestError("SignatureDoesNotMatch", "The signature of a chunk does not match its data.")
+        self._previous = computed
+
+    def _trailer(self, line: bytes) -> None:
+        if not line:
+            self._end_trailers()
+            return
+        self._trailer_size += len(line)
+        name, colon, value = line.partition(b":")
+        text = name.decode("latin-1").strip().lower()
+        if not colon or not text or self._trailer_size > _MAX_TRAILERS:
+            raise RequestError("MalformedTrailerError")
+        self._trailer_lines.append((text, value.decode("latin-1").strip()))
+
+    def _end_trailers(self) -> None:
+        if self._state is _State.DONE:
+            return
+        self._state = _State.DONE
+        lines = self._trailer_lines
+        if self._signer is not None and self._expected:
+            if not lines or lines[-1][0] != "x-amz-trailer-signature":
+                raise RequestError("MalformedTrailerError", "Signed trailers need an x-amz-trailer-signature.")
+            signature = lines.pop()[1]
+            canonical = "".join(f"{name}:{value}\n" for name, value in lines)
+            digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
+            self._check("AWS4-HMAC-SHA256-TRAILER", digest, signature)
+        for name, value in lines:
+            if name not in self._expected or name in self.trailers:
+                raise RequestError("MalformedTrailerError", f"The trailer {name} was not announced in x-amz-trailer.")
+            self.trailers[name] = value
+        if self._expected - self.trailers.keys():
+            raise RequestError("MalformedTrailerError", "A trailer that x-amz-trailer announces is missing.")
+
+    def finish(self) -> None:
+        """Say that there is no more. Raises IncompleteBody unless the body was whole."""
+        if self._state is _State.TRAILERS:
+            # Some clients leave out the last CRLF, some also the one behind the last trailer.
+            if self._buffer:
+                self._trailer(bytes(self._buffer).rstrip(b"\r"))
+                self._buffer.clear()
+            self._end_trailers()
+        if self._state is not _State.DONE:
+            raise RequestError("IncompleteBody", "The chunked body ended before its last chunk.")
+        if self._decoded_length is not None and self._received != self._decoded_length:
+            raise RequestError("IncompleteBody", "The body is shorter than x-amz-decoded-content-length.")
+
+
+def read_chunked(read: Callable[[int], bytes], decoder: ChunkedDecoder) -> Iterator[bytes]:
+    """The data of a body that `read(size)` gives, b"" at its end."""
+    while data := read(READ_SIZE):
+        yield from decoder.feed(data)
+    decoder.finish()
+
+
+def read_plain(read: Callable[[int], bytes], length: int | None, sha256: str | None) -> Iterator[bytes]:
+    """The data of a plain body of `length` bytes (None: until its end), verified against a SHA-256 in hex if given."""
+    digest = hashlib.sha256() if sha256 is not None else None
+    received = 0
+    while length is None or received < length:
+        data = read(READ_SIZE if length is None else min(READ_SIZE, length - received))
+        if not data:
+            break
+        received += len(data)
+        if digest is not None:
+            digest.update(data)
+        yield data
+    if length is not None and received < length:
+        raise RequestError("IncompleteBody", f"The body has {received} bytes, but Content-Length says {length}.")
+    if digest is not None and not hmac.compare_digest(digest.hexdigest(), (sha256 or "").lower()):
+        raise RequestError(
+            "XAmzContentSHA256Mismatch",
+            fields={
+                "ClientComputedContentSHA256": sha256 or "",
+                "S3ComputedContentSHA256": digest.hexdigest(),
+            },
+        )

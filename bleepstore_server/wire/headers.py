@@ -1,0 +1,332 @@
+"""Header fields: what clients send, parsed into the library's records, and records rendered as header fields."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from urllib.parse import unquote
+
+import attrs
+from werkzeug.http import parse_date
+
+from bleepstore.acl import AclRequest, CannedAcl
+from bleepstore.digests import Algorithm
+from bleepstore.model import (
+    STANDARD,
+    ByteRange,
+    Checksum,
+    ChecksumType,
+    Grant,
+    ObjectVersion,
+    Permission,
+    ReadCondition,
+    SystemMetadata,
+    WriteCondition,
+)
+from bleepstore.store.engine import STORAGE_CLASSES
+from bleepstore_server.request import Request, decode_header, parse_algorithm
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.xml_parse import group_of
+from bleepstore_server.wire.xml_render import checksum_value
+
+META = "x-amz-meta-"
+DEFAULT_CONTENT_TYPE = "binary/octet-stream"
+
+#: SystemMetadata field -> header.
+_SYSTEM_HEADERS = {
+    "content_type": "content-type",
+    "content_encoding": "content-encoding",
+    "content_language": "content-language",
+    "content_disposition": "content-disposition",
+    "cache_control": "cache-control",
+    "expires": "expires",
+    "website_redirect_location": "x-amz-website-redirect-location",
+}
+
+#: Headers that ask for something this store does not do. Ignoring them would pretend.
+_UNSUPPORTED = (
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-copy-source-server-side-encryption-customer-algorithm",
+    "x-amz-tagging",
+    "x-amz-tagging-directive",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-write-offset-bytes",
+    "x-amz-if-match-last-modified-time",
+    "x-amz-if-match-size",
+    "x-amz-if-match-initiated-time",
+)
+
+
+def refuse_unsupported(headers: Mapping[str, str]) -> None:
+    for name in _UNSUPPORTED:
+        if name in headers and not (name == "x-amz-tagging-directive" and headers[name] == "COPY"):
+            raise RequestError(
+                "NotImplemented",
+                f"The header {name} implies functionality that this store does not implement.",
+                fields={"Header": name},
+            )
+
+
+# -- metadata
+
+
+def system_metadata(request: Request) -> SystemMetadata:
+    values = {field: request.header(name) for field, name in _SYSTEM_HEADERS.items() if name in request.headers}
+    encoding = values.get("content_encoding")
+    if encoding is not None and "aws-chunked" in encoding:
+        # The framing of the body is not a property of the object.
+        kept = [item.strip() for item in encoding.split(",") if item.strip() not in ("aws-chunked", "")]
+        values["content_encoding"] = ",".join(kept) or None
+    values.setdefault("content_type", None)
+    return SystemMetadata(**{field: value or None for field, value in values.items()})
+
+
+def user_metadata(request: Request) -> dict[str, str]:
+    """x-amz-meta-*, without the prefix and in lower case. Values are text; RFC 2047 words stay as they are."""
+    return {name[len(META) :]: decode_header(value) for name, value in request.headers.items() if name.startswith(META)}
+
+
+def storage_class(request: Request) -> str:
+    value = request.headers.get("x-amz-storage-class") or STANDARD
+    if value not in STORAGE_CLASSES:
+        raise RequestError("InvalidStorageClass", fields={"StorageClassRequested": value})
+    return value
+
+
+def _header_text(value: str) -> str:
+    """Text as a header value: what is not ASCII is an RFC 2047 word, as S3 shows it."""
+    if value.isascii():
+        # A control character would let a value end the header.
+        return value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
+    return f"=?UTF-8?B?{base64.b64encode(value.encode('utf-8', 'replace')).decode()}?="
+
+
+def http_date(time_ms: int) -> str:
+    return formatdate(time_ms // 1000, usegmt=True)
+
+
+def object_headers(version: ObjectVersion) -> list[tuple[str, str]]:
+    """The headers of a GET or HEAD that describe the object."""
+    system = version.system
+    headers = [
+        ("Last-Modified", http_date(version.modified_ms)),
+        ("ETag", f'"{version.etag}"'),
+        ("Accept-Ranges", "bytes"),
+        ("Content-Type", _header_text(system.content_type or DEFAULT_CONTENT_TYPE)),
+    ]
+    for name, value in (
+        ("Content-Encoding", system.content_encoding),
+        ("Content-Language", system.content_language),
+        ("Content-Disposition", system.content_disposition),
+        ("Cache-Control", system.cache_control),
+        ("Expires", system.expires),
+        ("x-amz-website-redirect-location", system.website_redirect_location),
+    ):
+        if value is not None:
+            headers.append((name, _header_text(value)))
+    if version.storage_class != STANDARD:
+        headers.append(("x-amz-storage-class", version.storage_class))
+    headers.extend((META + name, _header_text(value)) for name, value in version.metadata.items())
+    return headers
+
+
+def checksum_headers(checksum: Checksum | None, parts_count: int | None = None) -> list[tuple[str, str]]:
+    if checksum is None:
+        return []
+    return [
+        (f"x-amz-checksum-{checksum.algorithm.value.lower()}", checksum_value(checksum, parts_count)),
+        ("x-amz-checksum-type", checksum.type.value),
+    ]
+
+
+# -- conditions and ranges
+
+
+def _etags(value: str) -> tuple[str, ...]:
+    return tuple(item.strip().removeprefix("W/").strip('"') for item in value.split(","))
+
+
+def _date(value: str | None) -> dt.datetime | None:
+    """An HTTP date; RFC 9110 has a field that is not one ignored."""
+    return None if value is None else parse_date(value)
+
+
+def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadCondition | None:
+    """The conditions of a read, or with prefix "x-amz-copy-source-" those of a copy's source."""
+    match, none_match = headers.get(f"{prefix}if-match"), headers.get(f"{prefix}if-none-match")
+    since, unmodified = headers.get(f"{prefix}if-modified-since"), headers.get(f"{prefix}if-unmodified-since")
+    if match is None and none_match is None and since is None and unmodified is None:
+        return None
+    return ReadCondition(
+        if_match=None if match is None else _etags(match),
+        if_none_match=None if none_match is None else _etags(none_match),
+        if_modified_since=_date(since),
+        if_unmodified_since=_date(unmodified),
+    )
+
+
+def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> WriteCondition:
+    """The condition of a write. What S3 does not support is refused, never ignored."""
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    unsupported = (
+        (none_match is not None and (none_match.strip() != "*" or delete))
+        or (match is not None and match.strip() == "*" and not delete)
+        or (match is not None and none_match is not None)
+        or (not delete and ("if-modified-since" in headers or "if-unmodified-since" in headers))
+    )
+    if unsupported:
+        raise RequestError(
+            "NotImplemented", "This condition is not supported on a write: use If-None-Match: * or If-Match: ETag."
+        )
+    return WriteCondition(
+        if_match=None if match is None else match.strip().strip('"'), if_none_match=none_match is not None
+    )
+
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def byte_range(text: str | None) -> ByteRange | None:
+    """A Range header. One that is malformed, or asks for several ranges, is ignored (RFC 9110 section 14.2)."""
+    if text is None:
+        return None
+    found = _RANGE.fullmatch(text.strip())
+    if found is None or len(text) > 64 or found[1] == found[2] == "":
+        return None
+    first = int(found[1]) if found[1] else None
+    last = int(found[2]) if found[2] else None
+    if first is not None and last is not None and last < first:
+        return None
+    return ByteRange(first, last)
+
+
+def copy_source_range(text: str | None) -> ByteRange | None:
+    if text is None:
+        return None
+    found = byte_range(text)
+    if found is None or found.first is None or found.last is None:
+        raise RequestError(
+            "InvalidArgument",
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
+            "zero-based offsets of the first and last bytes to copy",
+            fields={"ArgumentName": "x-amz-copy-source-range", "ArgumentValue": text},
+        )
+    return found
+
+
+# -- numbers
+
+
+def number(text: str | None, name: str, default: int, most: int | None = None) -> int:
+    """A parameter that is a number of 0 or more; a greater one than `most` counts as `most`."""
+    if text is None or text == "":
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > 2**31 - 1:
+        raise RequestError(
+            "InvalidArgument",
+            f"The parameter {name} is not an integer between 0 and 2147483647.",
+            fields={"ArgumentName": name, "ArgumentValue": text},
+        )
+    return int(text) if most is None else min(int(text), most)
+
+
+# -- copy sources
+
+
+@attrs.frozen
+class CopySource:
+    bucket: str
+    key: str
+    version_id: str | None
+
+
+def copy_source(text: str) -> CopySource:
+    """`[/]bucket/key[?versionId=...]`, percent-encoded."""
+    path, _, version = text.partition("?versionId=")
+    try:
+        bucket, slash, key = unquote(path.encode("latin-1").decode(), errors="strict").lstrip("/").partition("/")
+    except UnicodeError:
+        raise RequestError("InvalidArgument", "The copy source is not percent-encoded UTF-8.") from None
+    if not bucket or not slash or not key:
+        raise RequestError(
+            "InvalidArgument",
+            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+            fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": text},
+        )
+    return CopySource(bucket, key, version or None)
+
+
+# -- access control
+
+
+_GRANT_HEADERS = {
+    "x-amz-grant-full-control": Permission.FULL_CONTROL,
+    "x-amz-grant-read": Permission.READ,
+    "x-amz-grant-write": Permission.WRITE,
+    "x-amz-grant-read-acp": Permission.READ_ACP,
+    "x-amz-grant-write-acp": Permission.WRITE_ACP,
+}
+
+
+def acl_request(
+    headers: Mapping[str, str], find_by_email: Callable[[str], str], check_id: Callable[[str], None]
+) -> AclRequest | None:
+    """The ACL that the headers ask for: canned, or by grants, but not both."""
+    canned = headers.get("x-amz-acl")
+    grants: list[Grant] = []
+    for name, permission in _GRANT_HEADERS.items():
+        for item in headers.get(name, "").split(","):
+            if item.strip():
+                grants.append(_grant(item, permission, find_by_email, check_id))
+    if canned is not None:
+        if grants:
+            raise RequestError("InvalidRequest", "Specifying both Canned ACLs and Header Grants is not allowed")
+        try:
+            return CannedAcl(canned)
+        except ValueError:
+            raise RequestError(
+                "InvalidArgument", fields={"ArgumentName": "x-amz-acl", "ArgumentValue": canned}
+            ) from None
+    return tuple(grants) or None
+
+
+def _grant(
+    item: str, permission: Permission, find_by_email: Callable[[str], str], check_id: Callable[[str], None]
+) -> Grant:
+    kind, _, value = item.strip().partition("=")
+    value = value.strip().strip('"')
+    match kind.strip().lower():
+        case "id":
+            check_id(value)
+            return Grant(value, permission)
+        case "uri":
+            return Grant(group_of(value), permission)
+        case "emailaddress":
+            return Grant(find_by_email(value), permission)
+        case _:
+            raise RequestError("InvalidArgument", "A grantee has the form id=..., uri=... or emailAddress=...")
+
+
+# -- checksums
+
+
+def checksum_type(text: str | None) -> ChecksumType | None:
+    if text is None:
+        return None
+    try:
+        return ChecksumType(text.upper())
+    except ValueError:
+        raise RequestError("InvalidRequest", "x-amz-checksum-type must be COMPOSITE or FULL_OBJECT.") from None
+
+
+def chosen_algorithm(headers: Mapping[str, str]) -> Algorithm | None:
+    text = headers.get("x-amz-checksum-algorithm")
+    return parse_algorithm(text) if text else None

@@ -1,0 +1,437 @@
+"""AWS Signature Version 4 for S3 ("Authenticating Requests: AWS Signature Version 4" in the S3 API reference).
+
+    the string to sign = "AWS4-HMAC-SHA256" LF date LF scope LF hex(sha256(canonical request))
+    canonical request  = method LF path LF query LF headers LF signed names LF payload digest
+
+Unlike other services S3 signs the path as it is sent, encoded once and not normalised. Signatures are compared in
+constant time.
+"""
+
+from __future__ import annotations
+
+import calendar
+import email.utils
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+from urllib.parse import quote, unquote_to_bytes
+
+import attrs
+
+from bleepstore_server.wire.errors import RequestError
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+MAX_SKEW = 15 * 60  # seconds
+MAX_EXPIRES = 7 * 24 * 3600  # seconds
+UNSIGNED = "UNSIGNED-PAYLOAD"
+SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+SIGNED_CHUNKS_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+_UNRESERVED = "-_.~"
+_MAX_CACHED_KEYS = 1024
+
+RawQuery = Sequence[tuple[str, str | None]]
+Headers = Sequence[tuple[str, str]]
+
+
+class Secret(Protocol):
+    """What a look-up of an access key gives."""
+
+    @property
+    def secret_key(self) -> str: ...
+
+
+SecretT = TypeVar("SecretT", bound=Secret)
+
+
+@attrs.frozen
+class SignedRequest:
+    """The signed parts of a request, as they were sent.
+
+    `raw_path` is the path of the request target, percent-encoded; `query` its raw (name, value) pairs, value None where
+    there was no "="; `headers` have lower-case names in the order of arrival, with the bytes of values as Latin-1.
+    """
+
+    method: str
+    raw_path: str
+    query: RawQuery
+    headers: Headers
+
+    def header(self, name: str) -> str | None:
+        """All values of a header, joined by commas, or None."""
+        values = [value for key, value in self.headers if key == name]
+        return ",".join(values) if values else None
+
+
+@attrs.frozen
+class ChunkSigner:
+    """What it takes to verify the chunks that follow a signed request."""
+
+    key: bytes = attrs.field(repr=False)
+    date: str
+    scope: str
+    seed: str
+
+
+@attrs.frozen
+class Identity(Generic[SecretT]):
+    """Who signed. `payload` is the declared x-amz-content-sha256; `chunks` is set for requests signed by header."""
+
+    access_key: str
+    secret: SecretT
+    payload: str
+    presigned: bool
+    chunks: ChunkSigner | None
+
+
+_keys: dict[tuple[str, str, str, str], bytes] = {}
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
+
+
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """The key derived for a day, a region and a service. Kept, for it is asked for with every request."""
+    name = (secret, date, region, service)
+    key = _keys.get(name)
+    if key is None:
+        key = _hmac(_hmac(_hmac(_hmac(f"AWS4{secret}".encode(), date), region), service), "aws4_request")
+        if len(_keys) >= _MAX_CACHED_KEYS:
+            _keys.clear()
+        _keys[name] = key
+    return key
+
+
+def parse_date(text: str) -> int | None:
+    """Seconds since the epoch of `20150830T123600Z`, or None."""
+    if len(text) != 16 or text[8] != "T" or text[15] != "Z":
+        return None
+    digits = text[:8] + text[9:15]
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    fields = (int(text[:4]), int(text[4:6]), int(text[6:8]), int(text[9:11]), int(text[11:13]), int(text[13:15]))
+    if not (1 <= fields[1] <= 12 and 1 <= fields[2] <= 31 and fields[3] < 24 and fields[4] < 60 and fields[5] <= 60):
+        return None
+    return calendar.timegm(fields)
+
+
+def parse_http_date(text: str) -> int | None:
+    """Seconds since the epoch of an HTTP date, or None."""
+    try:
+        return int(email.utils.parsedate_to_datetime(text).timestamp())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+@attrs.frozen
+class _Claim:
+    """What a request says of its own signature."""
+
+    access_key: str
+    date: str
+    scope_date: str
+    region: str
+    service: str
+    signed_names: list[str]
+    signature: str
+
+    @property
+    def scope(self) -> str:
+        return f"{self.scope_date}/{self.region}/{self.service}/aws4_request"
+
+
+def _parse_credential(text: str, error: str) -> tuple[str, str, str, str]:
+    parts = text.rsplit("/", 4)
+    if len(parts) != 5:
+        raise RequestError(error, "The credential must have the form ACCESS_KEY/DATE/REGION/SERVICE/aws4_request.")
+    access_key, date, region, service, terminator = parts
+    if terminator != "aws4_request":
+        raise RequestError(error, f'The credential must end in "aws4_request", not "{terminator}".')
+    if service != "s3":
+        raise RequestError(error, f'The credential must be for the service "s3", not "{service}".')
+    if len(date) != 8 or not date.isascii() or not date.isdigit():
+        raise RequestError(error, f'The date of the credential must have the form YYYYMMDD, not "{date}".')
+    if not access_key:
+        raise RequestError(error, "The credential has no access key.")
+    return access_key, date, region, service
+
+
+def _header_claim(request: SignedRequest, authorization: str) -> _Claim:
+    error = "AuthorizationHeaderMalformed"
+    fields = {}
+    for item in authorization[len(ALGORITHM) :].split(","):
+        name, equals, value = item.strip().partition("=")
+        if not equals:
+            raise RequestError(error, "The authorization header needs Credential, SignedHeaders and Signature.")
+        fields[name] = value
+    missing = {"Credential", "SignedHeaders", "Signature"} - fields.keys()
+    if missing:
+        raise RequestError(error, f"The authorization header lacks {', '.join(sorted(missing))}.")
+    access_key, scope_date, region, service = _parse_credential(fields["Credential"], error)
+    date = request.header("x-amz-date")
+    if date is None:
+        seconds = parse_http_date(request.header("date") or "")
+        if seconds is None:
+            raise RequestError("AccessDenied", "A signed request needs a valid Date or x-amz-date header.")
+        date = _format_date(seconds)
+    names = fields["SignedHeaders"].split(";")
+    return _Claim(access_key, date, scope_date, region, service, names, fields["Signature"])
+
+
+def _format_date(seconds: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+
+
+def _query_claim(query: dict[str, str], now: int) -> _Claim:
+    error = "AuthorizationQueryParametersError"
+    needed = ("X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
+    if any(name not in query for name in needed):
+        raise RequestError(
+            error,
+            "A presigned request needs X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, "
+            "X-Amz-SignedHeaders and X-Amz-Expires.",
+        )
+    if query["X-Amz-Algorithm"] != ALGORITHM:
+        raise RequestError(error, f'X-Amz-Algorithm only supports "{ALGORITHM}".')
+    access_key, scope_date, region, service = _parse_credential(query["X-Amz-Credential"], error)
+    date = query["X-Amz-Date"]
+    signed_at = parse_date(date)
+    if signed_at is None:
+        raise RequestError(error, "X-Amz-Date must have the ISO 8601 form \"yyyyMMdd'T'HHmmss'Z'\".")
+    expires = query["X-Amz-Expires"]
+    if not expires.lstrip("-").isdigit() or not expires.isascii() or len(expires) > 18:
+        raise RequestError(error, "X-Amz-Expires must be a number of seconds.")
+    if int(expires) < 0:
+        raise RequestError(error, "X-Amz-Expires must not be negative.")
+    if int(expires) > MAX_EXPIRES:
+        raise RequestError(error, "X-Amz-Expires must be at most a week, that is 604800 seconds.")
+    if signed_at > now + MAX_SKEW:
+        raise RequestError("AccessDenied", "Request is not valid yet.", fields={"X-Amz-Date": date})
+    if now > signed_at + int(expires):
+        raise RequestError(
+            "AccessDenied",
+            "Request has expired.",
+            fields={
+                "X-Amz-Expires": expires,
+                "Expires": _iso(signed_at + int(expires)),
+                "ServerTime": _iso(now),
+            },
+        )
+    names = query["X-Amz-SignedHeaders"].split(";")
+    return _Claim(access_key, date, scope_date, region, service, names, query["X-Amz-Signature"])
+
+
+def _iso(seconds: int) -> str:
+    text = _format_date(seconds)
+    return f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:]}"
+
+
+def check_skew(signed_at: int, now: int, text: str) -> None:
+    if abs(now - signed_at) > MAX_SKEW:
+        raise RequestError(
+            "RequestTimeTooSkewed",
+            fields={
+                "RequestTime": text,
+                "ServerTime": _iso(now),
+                "MaxAllowedSkewMilliseconds": str(MAX_SKEW * 1000),
+            },
+        )
+
+
+def _check_region(claim: _Claim, region: str | None, error: str) -> None:
+    if region is not None and claim.region != region:
+        raise RequestError(
+            error,
+            f"The region '{claim.region}' is wrong; expecting '{region}'.",
+            fields={"Region": region},
+        )
+
+
+def _check_covered(request: SignedRequest, signed: frozenset[str]) -> None:
+    """ "The CanonicalHeaders list must include the HTTP host header and any x-amz-* headers in the request." """
+    if "host" not in signed:
+        raise RequestError("AccessDenied", "The host header must be signed.", fields={"HeadersNotSigned": "host"})
+    # x-amz-content-sha256 is in the canonical request anyway, as the payload's digest.
+    left_out = [
+        name
+        for name, _value in request.headers
+        if name.startswith("x-amz-") and name not in signed and name != "x-amz-content-sha256"
+    ]
+    if left_out:
+        raise RequestError(
+            "AccessDenied",
+            "There were headers present in the request which were not signed.",
+            fields={"HeadersNotSigned": ", ".join(left_out)},
+        )
+
+
+def _canonical_query(pairs: RawQuery, *, as_sent: bool) -> str:
+    encoded = []
+    for name, value in pairs:
+        if name == "X-Amz-Signature":
+            continue
+        if as_sent:
+            encoded.append((name, value or ""))
+        else:
+            encoded.append((_encode(name), _encode(value or "")))
+    encoded.sort()
+    return "&".join(f"{name}={value}" for name, value in encoded)
+
+
+def _encode(text: str) -> str:
+    return quote(unquote_to_bytes(text), safe=_UNRESERVED)
+
+
+def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
+    wanted = set(names)
+    values: dict[str, str] = {}
+    for name, value in request.headers:
+        if name in wanted:
+            trimmed = " ".join(value.split()) if "  " in value else value.strip()
+            values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
+    return "".join([f"{name}:{values.get(name, '')}\n" for name in names])
+
+
+def string_to_sign(request: SignedRequest, claim: _Claim, payload: str, *, as_sent: bool) -> tuple[str, str]:
+    """(string to sign, canonical request)."""
+    path = request.raw_path if as_sent else quote(unquote_to_bytes(request.raw_path), safe="/" + _UNRESERVED)
+    canonical = (
+        f"{request.method}\n{path or '/'}\n{_canonical_query(request.query, as_sent=as_sent)}\n"
+        f"{_canonical_headers(request, claim.signed_names)}\n{';'.join(claim.signed_names)}\n{payload}"
+    )
+    digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
+    return f"{ALGORITHM}\n{claim.date}\n{claim.scope}\n{digest}", canonical
+
+
+def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: str) -> bytes:
+    """The signing key, if the signature is right. SDKs differ in what they encode: both spellings count."""
+    key = signing_key(secret, claim.scope_date, claim.region, claim.service)
+    given = claim.signature.encode("ascii", "replace")
+    to_sign, canonical = string_to_sign(request, claim, payload, as_sent=True)
+    if hmac.compare_digest(_hmac(key, to_sign).hex().encode(), given):
+        return key
+    again, _ = string_to_sign(request, claim, payload, as_sent=False)
+    if hmac.compare_digest(_hmac(key, again).hex().encode(), given):
+        return key
+    raise RequestError(
+        "SignatureDoesNotMatch",
+        fields={
+            "AWSAccessKeyId": claim.access_key,
+            "StringToSign": to_sign,
+            "SignatureProvided": claim.signature,
+            "CanonicalRequest": canonical,
+        },
+    )
+
+
+def _is_payload(text: str) -> bool:
+    """Whether this is a legal x-amz-content-sha256."""
+    if text in (UNSIGNED, SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, UNSIGNED_TRAILER):
+        return True
+    return len(text) == 64 and all(c in "0123456789abcdefABCDEF" for c in text)
+
+
+def _payload_of(text: str) -> str:
+    if text.startswith("STREAMING-AWS4-ECDSA"):
+        raise RequestError("NotImplemented", "Signature Version 4A is not supported: sign with AWS4-HMAC-SHA256.")
+    if not _is_payload(text):
+        raise RequestError(
+            "InvalidArgument",
+            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING- value or a SHA-256 in hex.",
+            fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": text},
+        )
+    return text
+
+
+def _look_up(lookup: Callable[[str], SecretT | None], access_key: str) -> SecretT:
+    secret = lookup(access_key)
+    if secret is None:
+        raise RequestError("InvalidAccessKeyId", fields={"AWSAccessKeyId": access_key})
+    return secret
+
+
+def verify_header(
+    request: SignedRequest,
+    authorization: str,
+    lookup: Callable[[str], SecretT | None],
+    now: int,
+    region: str | None = None,
+) -> Identity[SecretT]:
+    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any."""
+    claim = _header_claim(request, authorization)
+    signed_at = parse_date(claim.date)
+    if signed_at is None:
+        raise RequestError("AccessDenied", "A signed request needs a valid Date or x-amz-date header.")
+    if claim.date[:8] != claim.scope_date:
+        raise RequestError("AuthorizationHeaderMalformed", "The date of the credential is not that of the request.")
+    _check_region(claim, region, "AuthorizationHeaderMalformed")
+    check_skew(signed_at, now, claim.date)
+    payload = request.header("x-amz-content-sha256")
+    if payload is None:
+        raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+    payload = _payload_of(payload)
+    secret = _look_up(lookup, claim.access_key)
+    key = _verify_claim(request, claim, secret.secret_key, payload)
+    _check_covered(request, frozenset(claim.signed_names))
+    signer = ChunkSigner(key, claim.date, claim.scope, claim.signature)
+    return Identity(claim.access_key, secret, payload, False, signer)
+
+
+def verify_query(
+    request: SignedRequest,
+    query: dict[str, str],
+    lookup: Callable[[str], SecretT | None],
+    now: int,
+    region: str | None = None,
+) -> Identity[SecretT]:
+    """Verify a presigned request. `query` has the decoded parameters."""
+    claim = _query_claim(query, now)
+    if claim.date[:8] != claim.scope_date:
+        raise RequestError("AuthorizationQueryParametersError", "The credential's date is not that of X-Amz-Date.")
+    _check_region(claim, region, "AuthorizationQueryParametersError")
+    secret = _look_up(lookup, claim.access_key)
+    payload = _payload_of(request.header("x-amz-content-sha256") or query.get("X-Amz-Content-Sha256") or UNSIGNED)
+    try:
+        _verify_claim(request, claim, secret.secret_key, payload)
+    except RequestError:
+        # A presigned URL is signed for any payload unless its signer knew better.
+        if payload == UNSIGNED:
+            raise
+        _verify_claim(request, claim, secret.secret_key, UNSIGNED)
+    _check_covered(request, frozenset(claim.signed_names))
+    return Identity(claim.access_key, secret, payload, True, None)
+
+
+def presign(
+    method: str,
+    host: str,
+    path: str,
+    *,
+    access_key: str,
+    secret_key: str,
+    now: int,
+    expires: int = 3600,
+    region: str = "us-east-1",
+    query: RawQuery = (),
+) -> str:
+    """The request target of a presigned URL for `path`, which is percent-encoded already."""
+    date = _format_date(now)
+    scope = f"{date[:8]}/{region}/s3/aws4_request"
+    pairs: list[tuple[str, str | None]] = [
+        *query,
+        ("X-Amz-Algorithm", ALGORITHM),
+        ("X-Amz-Credential", quote(f"{access_key}/{scope}", safe=_UNRESERVED)),
+        ("X-Amz-Date", date),
+        ("X-Amz-Expires", str(expires)),
+        ("X-Amz-SignedHeaders", "host"),
+    ]
+    request = SignedRequest(method, path, pairs, [("host", host)])
+    claim = _Claim(access_key, date, date[:8], region, "s3", ["host"], "")
+    to_sign, _ = string_to_sign(request, claim, UNSIGNED, as_sent=True)
+    signature = _hmac(signing_key(secret_key, date[:8], region, "s3"), to_sign).hex()
+    signed = "&".join(f"{name}={value or ''}" for name, value in pairs)
+    return f"{path}?{signed}&X-Amz-Signature={signature}"

@@ -1,0 +1,306 @@
+"""S3's XML documents, as text. Built by hand: a page of a thousand keys is the hot path of listings."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from urllib.parse import quote
+
+from bleepstore.model import (
+    Acl,
+    Bucket,
+    Checksum,
+    Group,
+    ListedObject,
+    ObjectPage,
+    Owner,
+    PartPage,
+    PartSummary,
+    UploadPage,
+)
+
+DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+GROUP_URIS = {
+    Group.ALL_USERS: "http://acs.amazonaws.com/groups/global/AllUsers",
+    Group.AUTHENTICATED_USERS: "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
+    Group.LOG_DELIVERY: "http://acs.amazonaws.com/groups/s3/LogDelivery",
+}
+
+_SPECIAL = re.compile("[&<>\"'\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\r": "&#13;"}
+
+Names = Callable[[str], str]  # owner id -> display name
+
+
+def escape(text: str) -> str:
+    """Text for an element. What XML 1.0 cannot hold becomes U+FFFD, so that a parser survives the page.
+
+    Clients that must tell such keys apart ask for encoding-type=url.
+    """
+    return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], "\ufffd"), text) if _SPECIAL.search(text) else text
+
+
+def encode_url(text: str) -> str:
+    """encoding-type=url: "/" is kept, as S3 does."""
+    return quote(text, safe="/-_.*~")
+
+
+def encoder(encoding_type: str | None) -> Callable[[str], str]:
+    return encode_url if encoding_type == "url" else escape
+
+
+def iso_time(time_ms: int) -> str:
+    moment = dt.datetime.fromtimestamp(time_ms // 1000, dt.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+
+
+def element(name: str, value: object) -> str:
+    """One element, or nothing if there is no value."""
+    if value is None:
+        return ""
+    text = "true" if value is True else "false" if value is False else str(value)
+    return f"<{name}>{escape(text)}</{name}>"
+
+
+def document(root: str, content: str, *, namespace: bool = True) -> bytes:
+    attribute = f' xmlns="{NAMESPACE}"' if namespace else ""
+    return f"{DECLARATION}<{root}{attribute}>{content}</{root}>".encode()
+
+
+def error(code: str, message: str, resource: str, request_id: str, fields: Mapping[str, str]) -> bytes:
+    facts = "".join(element(name, value) for name, value in fields.items())
+    content = (
+        f"<Code>{code}</Code><Message>{escape(message)}</Message>{facts}<Resource>{escape(resource)}</Resource>"
+        f"<RequestId>{request_id}</RequestId><HostId>{request_id}</HostId>"
+    )
+    return document("Error", content, namespace=False)
+
+
+def owner(name: str, who: Owner) -> str:
+    return f"<{name}>{element('ID', who.id)}{element('DisplayName', who.display_name)}</{name}>"
+
+
+# -- buckets
+
+
+def buckets(found: Sequence[Bucket], who: Owner, prefix: str, token: str | None) -> bytes:
+    rows = "".join(
+        f"<Bucket><Name>{bucket.name}</Name><CreationDate>{iso_time(bucket.created_ms)}</CreationDate>"
+        f"{element('BucketRegion', bucket.location or None)}</Bucket>"
+        for bucket in found
+    )
+    content = (
+        f"{owner('Owner', who)}<Buckets>{rows}</Buckets>"
+        f"{element('Prefix', prefix or None)}{element('ContinuationToken', token)}"
+    )
+    return document("ListAllMyBucketsResult", content)
+
+
+def acl(value: Acl, names: Names) -> bytes:
+    grants = []
+    for grant in value.grants:
+        if isinstance(grant.grantee, Group):
+            kind, who = "Group", element("URI", GROUP_URIS[grant.grantee])
+        else:
+            kind = "CanonicalUser"
+            who = element("ID", grant.grantee) + element("DisplayName", names(grant.grantee))
+        grants.append(
+            f'<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="{kind}">{who}</Grantee>'
+            f"<Permission>{grant.permission.value}</Permission></Grant>"
+        )
+    holder = owner("Owner", Owner(value.owner_id, names(value.owner_id)))
+    return document("AccessControlPolicy", f"{holder}<AccessControlList>{''.join(grants)}</AccessControlList>")
+
+
+# -- listings
+
+
+def _contents(rows: Iterable[ListedObject], encode: Callable[[str], str], names: Names | None, tail: str) -> str:
+    owners: dict[str, str] = {}
+    out = []
+    for key, modified_ms, etag, size, storage_class, owner_id, algorithm, checksum_type in rows:
+        who = ""
+        if names is not None:
+            if owner_id not in owners:
+                owners[owner_id] = owner("Owner", Owner(owner_id, names(owner_id)))
+            who = owners[owner_id]
+        checksum = (
+            f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{checksum_type}</ChecksumType>"
+            if algorithm
+            else ""
+        )
+        out.append(
+            f"<Key>{encode(key)}</Key>{tail}<LastModified>{iso_time(modified_ms)}</LastModified>"
+            f"<ETag>&quot;{etag}&quot;</ETag>{checksum}<Size>{size}</Size>{who}"
+            f"<StorageClass>{storage_class}</StorageClass>"
+        )
+    row = "Version" if tail else "Contents"
+    return f"<{row}>" + f"</{row}><{row}>".join(out) + f"</{row}>" if out else ""
+
+
+def _common_prefixes(prefixes: Iterable[str], encode: Callable[[str], str]) -> str:
+    return "".join(f"<CommonPrefixes><Prefix>{encode(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes)
+
+
+def objects_v1(
+    bucket: str,
+    page: ObjectPage,
+    *,
+    prefix: str,
+    delimiter: str,
+    marker: str,
+    limit: int,
+    encoding: str | None,
+    names: Names,
+) -> bytes:
+    encode = encoder(encoding)
+    content = (
+        f"<Name>{bucket}</Name><Prefix>{encode(prefix)}</Prefix><Marker>{encode(marker)}</Marker>"
+        f"{_maybe('NextMarker', page.next_key, encode)}<MaxKeys>{limit}</MaxKeys>"
+        f"{_maybe('Delimiter', delimiter or None, encode)}{element('EncodingType', encoding)}"
+        f"<IsTruncated>{'true' if page.next_key is not None else 'false'}</IsTruncated>"
+        f"{_contents(page.objects, encode, names, '')}{_common_prefixes(page.common_prefixes, encode)}"
+    )
+    return document("ListBucketResult", content)
+
+
+def objects_v2(
+    bucket: str,
+    page: ObjectPage,
+    *,
+    prefix: str,
+    delimiter: str,
+    start_after: str | None,
+    token: str | None,
+    next_token: str | None,
+    limit: int,
+    encoding: str | None,
+    names: Names | None,
+) -> bytes:
+    encode = encoder(encoding)
+    content = (
+        f"<Name>{bucket}</Name><Prefix>{encode(prefix)}</Prefix>{_maybe('StartAfter', start_after, encode)}"
+        f"{element('ContinuationToken', token)}{element('NextContinuationToken', next_token)}"
+        f"<KeyCount>{len(page.objects) + len(page.common_prefixes)}</KeyCount><MaxKeys>{limit}</MaxKeys>"
+        f"{_maybe('Delimiter', delimiter or None, encode)}{element('EncodingType', encoding)}"
+        f"<IsTruncated>{'true' if next_token is not None else 'false'}</IsTruncated>"
+        f"{_contents(page.objects, encode, names, '')}{_common_prefixes(page.common_prefixes, encode)}"
+    )
+    return document("ListBucketResult", content)
+
+
+def versions(
+    bucket: str,
+    page: ObjectPage,
+    *,
+    prefix: str,
+    delimiter: str,
+    key_marker: str,
+    limit: int,
+    encoding: str | None,
+    names: Names,
+) -> bytes:
+    """ListObjectVersions of a bucket without versioning: every object is its own only version."""
+    encode = encoder(encoding)
+    rows = _contents(page.objects, encode, names, "<VersionId>null</VersionId><IsLatest>true</IsLatest>")
+    content = (
+        f"<Name>{bucket}</Name><Prefix>{encode(prefix)}</Prefix><KeyMarker>{encode(key_marker)}</KeyMarker>"
+        f"<VersionIdMarker></VersionIdMarker>{_maybe('NextKeyMarker', page.next_key, encode)}"
+        f"{element('NextVersionIdMarker', None if page.next_key is None else 'null')}<MaxKeys>{limit}</MaxKeys>"
+        f"{_maybe('Delimiter', delimiter or None, encode)}{element('EncodingType', encoding)}"
+        f"<IsTruncated>{'true' if page.next_key is not None else 'false'}</IsTruncated>"
+        f"{rows}{_common_prefixes(page.common_prefixes, encode)}"
+    )
+    return document("ListVersionsResult", content)
+
+
+def _maybe(name: str, value: str | None, encode: Callable[[str], str]) -> str:
+    return "" if value is None else f"<{name}>{encode(value)}</{name}>"
+
+
+# -- multipart
+
+
+def checksum_value(checksum: Checksum, parts_count: int | None) -> str:
+    """The value as answers show it: a composite one says of how many parts."""
+    return f"{checksum.value}-{parts_count}" if checksum.type.value == "COMPOSITE" and parts_count else checksum.value
+
+
+def checksum_elements(checksum: Checksum | None, parts_count: int | None = None, *, with_type: bool = True) -> str:
+    if checksum is None:
+        return ""
+    name = f"Checksum{checksum.algorithm.value}"
+    kind = element("ChecksumType", checksum.type.value) if with_type else ""
+    return element(name, checksum_value(checksum, parts_count)) + kind
+
+
+def uploads(
+    bucket: str,
+    page: UploadPage,
+    *,
+    prefix: str,
+    delimiter: str,
+    key_marker: str,
+    upload_id_marker: str,
+    limit: int,
+    encoding: str | None,
+) -> bytes:
+    encode = encoder(encoding)
+    rows = "".join(
+        f"<Upload><Key>{encode(upload.key)}</Key><UploadId>{upload.upload_id}</UploadId>"
+        f"{owner('Initiator', upload.initiator)}{owner('Owner', upload.owner)}"
+        f"<StorageClass>{upload.storage_class}</StorageClass><Initiated>{iso_time(upload.initiated_ms)}</Initiated>"
+        f"{element('ChecksumAlgorithm', upload.checksum_algorithm)}{element('ChecksumType', upload.checksum_type)}"
+        "</Upload>"
+        for upload in page.uploads
+    )
+    content = (
+        f"<Bucket>{bucket}</Bucket><KeyMarker>{encode(key_marker)}</KeyMarker>"
+        f"<UploadIdMarker>{escape(upload_id_marker)}</UploadIdMarker>"
+        f"{_maybe('NextKeyMarker', page.next_key, encode)}{element('NextUploadIdMarker', page.next_upload_id)}"
+        f"<Prefix>{encode(prefix)}</Prefix>{_maybe('Delimiter', delimiter or None, encode)}"
+        f"{element('EncodingType', encoding)}<MaxUploads>{limit}</MaxUploads>"
+        f"<IsTruncated>{'true' if page.next_key is not None else 'false'}</IsTruncated>"
+        f"{rows}{_common_prefixes(page.common_prefixes, encode)}"
+    )
+    return document("ListMultipartUploadsResult", content)
+
+
+def parts(bucket: str, key: str, page: PartPage, *, after: int, limit: int) -> bytes:
+    upload = page.upload
+    rows = "".join(
+        f"<Part><PartNumber>{part.number}</PartNumber><LastModified>{iso_time(part.modified_ms)}</LastModified>"
+        f"<ETag>&quot;{part.etag}&quot;</ETag><Size>{part.size}</Size>"
+        f"{checksum_elements(part.checksum, with_type=False) if upload.checksum_algorithm else ''}</Part>"
+        for part in page.parts
+    )
+    content = (
+        f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key><UploadId>{upload.upload_id}</UploadId>"
+        f"{owner('Initiator', upload.initiator)}{owner('Owner', upload.owner)}"
+        f"<StorageClass>{upload.storage_class}</StorageClass><PartNumberMarker>{after}</PartNumberMarker>"
+        f"{element('NextPartNumberMarker', page.next_number)}<MaxParts>{limit}</MaxParts>"
+        f"<IsTruncated>{'true' if page.next_number is not None else 'false'}</IsTruncated>"
+        f"{element('ChecksumAlgorithm', upload.checksum_algorithm)}"
+        f"{element('ChecksumType', upload.checksum_type)}{rows}"
+    )
+    return document("ListPartsResult", content)
+
+
+def object_parts(
+    page: Sequence[PartSummary], checksum: Checksum | None, total: int, *, after: int, limit: int, following: int | None
+) -> str:
+    """The ObjectParts element of GetObjectAttributes. The parts themselves are shown if each has a checksum."""
+    rows = ""
+    if checksum is not None and checksum.type.value == "COMPOSITE":
+        name = f"Checksum{checksum.algorithm.value}"
+        rows = "".join(
+            f"<Part><PartNumber>{part.number}</PartNumber><Size>{part.size}</Size>{element(name, part.checksum)}</Part>"
+            for part in page
+        )
+    return (
+        f"<ObjectParts><TotalPartsCount>{total}</TotalPartsCount><PartNumberMarker>{after}</PartNumberMarker>"
+        f"{element('NextPartNumberMarker', following if following is not None else None)}<MaxParts>{limit}</MaxParts>"
+        f"<IsTruncated>{'true' if following is not None else 'false'}</IsTruncated>{rows}</ObjectParts>"
+    )

@@ -1,0 +1,66 @@
+"""A real HTTP server in a thread, on a free port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+import boto3
+import pytest
+from botocore.config import Config
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+import bleepstore
+from bleepstore import Owner
+from bleepstore_server import AppConfig, create_app
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ALICE, BOB = Owner("alice-id", "Alice"), Owner("bob-id", "Bob")
+
+
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
+
+
+@attrs.frozen
+class Server:
+    store: bleepstore.Store
+    url: str
+
+    def client(self, access_key: str = "alice", secret_key: str = "alice-secret", **config: object) -> S3Client:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            region_name="us-east-1",
+            config=Config(retries={"max_attempts": 1}, **config),  # type: ignore[arg-type]  # any of its options
+        )
+
+
+@pytest.fixture
+def server(store: bleepstore.Store) -> Iterator[Server]:
+    store.put_credential("alice", "alice-secret", owner=ALICE, email="alice@example.com")
+    store.put_credential("bob", "bob-secret", owner=BOB, email="bob@example.com")
+    app = create_app(store, AppConfig())
+    httpd = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield Server(store, f"http://127.0.0.1:{httpd.server_port}")
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@pytest.fixture
+def s3(server: Server) -> Iterator[S3Client]:
+    client = server.client()
+    yield client
+    client.close()
