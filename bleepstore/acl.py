@@ -66,8 +66,12 @@ def allows(acl: Acl, caller: Owner | None, permission: Permission) -> bool:
     for grant in acl.grants:
         if grant.permission not in (permission, Permission.FULL_CONTROL):
             continue
-        if grant.grantee in (caller.id, Group.ALL_USERS):
-            return True
-        if grant.grantee == Group.AUTHENTICATED_USERS and caller.id != ANONYMOUS.id:
+        if _includes(grant.grantee, caller):
             return True
     return False
+
+
+def _includes(grantee: str | Group, caller: Owner) -> bool:
+    if not isinstance(grantee, Group):  # asked first: a Group is a str, and an owner id may read like one
+        return grantee == caller.id
+    return grantee is Group.ALL_USERS or (grantee is Group.AUTHENTICATED_USERS and caller.id != ANONYMOUS.id)

@@ -13,7 +13,8 @@ from types import UnionType
 from typing import Any, cast, get_args
 
 import attrs
-from cattrs import BaseValidationError, Converter
+from cattrs import Converter
+from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.strategies import configure_tagged_union
 
@@ -55,7 +56,8 @@ RESULT_TAGS: dict[type, str] = {
 
 
 def _make_converter() -> Converter:
-    converter = Converter(forbid_extra_keys=True, omit_if_default=True)
+    # Without detailed validation an unknown tag deep in a record arrives as itself, not in a group of errors.
+    converter = Converter(forbid_extra_keys=True, omit_if_default=True, detailed_validation=False)
     converter.register_unstructure_hook(bytes, lambda data: base64.b64encode(data).decode("ascii"))
     converter.register_structure_hook(bytes, lambda text, _: base64.b64decode(text, validate=True))
     configure_tagged_union(
@@ -112,8 +114,8 @@ def _encode(value: object, tags: dict[type, str]) -> bytes:
 def _decode(data: bytes, tags: dict[type, str]) -> Any:
     try:
         return _from_record(json.loads(data), tags)
-    except (ValueError, TypeError, KeyError, BaseValidationError) as error:
-        raise MalformedRecord(f"not a well-formed record: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ForbiddenExtraKeysError) as error:
+        raise MalformedRecord(f"not a well-formed record: {error!r}") from error
 
 
 def encode_command(command: Command) -> bytes:

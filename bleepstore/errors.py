@@ -51,6 +51,13 @@ class S3Error(BleepStoreError):
         pairs = ((a.name, getattr(self, a.name)) for a in attrs.fields(type(self)))
         return {name: value for name, value in pairs if value is not None}
 
+    # attrs compares exceptions by identity; a refusal is a value, also after it was written down and read again.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, S3Error) and type(self) is type(other) and self.fields == other.fields
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.fields.items()))
+
     def __str__(self) -> str:
         facts = ", ".join(f"{k}={v!r}" for k, v in self.fields.items() if k != "reason")
         return f"{self.code}: {self.message}" + (f" ({facts})" if facts else "")

@@ -59,6 +59,7 @@ class Sweeper:
 
     def sweep(self, *, grace_ms: int = GRACE_MS) -> None:
         """Expire uploads, find orphans, remove garbage. Without other processes, a grace of 0 finds every orphan."""
+        self.collect_garbage()  # first, for it makes room, and the rest needs some on a full disk
         self.expire_uploads()
         self.find_orphans(grace_ms)
         self.collect_garbage()

@@ -14,7 +14,7 @@ from werkzeug.wsgi import LimitedStream
 from bleepstore.errors import BleepStoreError, NotModified, S3Error
 from bleepstore.model import Credential
 from bleepstore.store import Store
-from bleepstore_server.config import AppConfig
+from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
 from bleepstore_server.request import Request, parse_request
 from bleepstore_server.response import Headers, Response
@@ -44,6 +44,10 @@ class _App:
         self._config = config
         self._proxies = [ipaddress.ip_network(text) for text in config.trusted_proxies]
         self._region = config.region if config.strict_region else None
+        pairs = [WELL_KNOWN] if config.allow_well_known_key else []
+        if config.access_key is not None and config.secret_key is not None:
+            pairs.append((config.access_key, config.secret_key))
+        self._configured = {key: Credential(key, secret, store.owner, None, True, 0) for key, secret in pairs}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request_id = secrets.token_hex(8).upper()
@@ -57,12 +61,7 @@ class _App:
             response = self._health(request) or self._operate(request)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = self._refuse(environ, request, request_id, error)
-        common: Headers = [
-            ("x-amz-request-id", request_id),
-            ("x-amz-id-2", request_id),
-            ("Date", _http_date()),
-            ("Server", "BleepStore"),
-        ]
+        common: Headers = [("x-amz-request-id", request_id), ("x-amz-id-2", request_id)]
         if environ["REQUEST_METHOD"] == "HEAD" and isinstance(response.body, bytes):
             if response.length is None:
                 response.length = len(response.body)
@@ -95,7 +94,7 @@ class _App:
             raise RequestError(
                 "InvalidArgument", "Only one auth mechanism allowed: a query or an Authorization header."
             )
-        signed, lookup, now = request.signed, self._store.get_credential, int(time.time())
+        signed, lookup, now = request.signed, self._find_credential, int(time.time())
         host_bucket = request.bucket if request.virtual_host else None
         if authorization is not None:
             if authorization.startswith(sigv4.ALGORITHM + " "):
@@ -106,6 +105,10 @@ class _App:
         if "Signature" in query:
             return sigv2.verify_query(signed, query, lookup, now, host_bucket)
         return sigv4.verify_query(signed, query, lookup, now, self._region)
+
+    def _find_credential(self, access_key: str) -> Credential | None:
+        """A configured access key, or one of the store."""
+        return self._configured.get(access_key) or self._store.get_credential(access_key)
 
     # -- refusals
 
@@ -173,22 +176,8 @@ class _App:
 class _BoundedInput(LimitedStream):
     """The body of a server that does not end it by itself. A client that goes away ends it early."""
 
-    def on_disconnect(self, error: Exception | None = None) -> bytes:
-        return b""
-
-
-def _http_date() -> str:
-    """The Date header; it changes once a second."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        from email.utils import formatdate
-
-        _date = (now, formatdate(now, usegmt=True))
-    return _date[1]
-
-
-_date = (0, "")
+    def on_disconnect(self, error: Exception | None = None) -> None:
+        """Whoever reads sees that the body is too short, and says so in S3's words."""
 
 
 def _drain(environ: WSGIEnvironment) -> bool:

@@ -1,21 +1,203 @@
-"""Configuration of the app."""
+"""Configuration: one declaration per setting serves the TOML file, the environment and the command line.
+
+    flags  >  BLEEPSTORE_* environment  >  TOML file  >  defaults
+
+A setting `client_timeout` is the key `client_timeout` of the file, the variable `BLEEPSTORE_CLIENT_TIMEOUT` and the
+flag `--client-timeout`. Lists are comma-separated in the environment and on the command line.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
 import attrs
+from cattrs import Converter
+
+from bleepstore.errors import BleepStoreError
+
+WELL_KNOWN = ("bleepstore", "bleepstore-secret")
+PREFIX = "BLEEPSTORE_"
+TIMEOUT_VARIABLE = "BLEEPSTORE_CLIENT_TIMEOUT"
+
+
+class ConfigError(BleepStoreError):
+    """A setting that cannot be used; the message names it."""
+
+
+def _setting(default: object, help: str, *, flag: bool = True, **options: Any) -> Any:
+    return attrs.field(default=default, metadata={"help": help, "flag": flag}, **options)
+
+
+def _check_networks(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for text in value:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ConfigError(f"{attribute.name}: {text!r} is not an IP address or network ({error})") from None
+
+
+def _check_domains(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for text in value:
+        if text != text.lower() or text.startswith(".") or "/" in text or ":" in text or not text:
+            raise ConfigError(f"{attribute.name}: {text!r} is not a host name in lower case without a port")
+
+
+def _at_least(least: int, most: int | None = None) -> Callable[[object, attrs.Attribute[Any], int], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: int) -> None:
+        if value < least or (most is not None and value > most):
+            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+            raise ConfigError(f"{attribute.name}: {value} is not {bounds}")
+
+    return check
 
 
 @attrs.frozen(kw_only=True)
 class AppConfig:
-    """What `create_app` can be told.
+    """What `create_app` can be told."""
 
-    `domains`: host names below which the first label names a bucket (virtual-host style). `region` is shown, and with
-    `strict_region` also demanded of signatures. `public_endpoint` is the URL that clients see, behind a proxy.
-    `trusted_proxies` are the networks whose X-Forwarded-Proto and X-Forwarded-Host are believed.
+    domains: tuple[str, ...] = _setting(
+        (), "host names below which the first label names a bucket (virtual-host style)", validator=_check_domains
+    )
+    region: str = _setting("us-east-1", "the region that buckets are said to be in")
+    strict_region: bool = _setting(False, "refuse signatures for another region")
+    public_endpoint: str | None = _setting(None, "the URL that clients see, where it is another, as behind a proxy")
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "networks whose X-Forwarded-Proto and X-Forwarded-Host are believed", validator=_check_networks
+    )
+    access_key: str | None = _setting(None, "an access key of the store's owner, beside those of `bleepstore keys`")
+    secret_key: str | None = _setting(
+        None, "its secret; only by file or environment, as other users see flags", flag=False
+    )
+    allow_well_known_key: bool = _setting(
+        False, f"accept the access key {WELL_KNOWN[0]!r} with the secret {WELL_KNOWN[1]!r}: for tests only"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ConfigError("access_key and secret_key: set both or neither")
+
+
+@attrs.frozen(kw_only=True)
+class ServerConfig(AppConfig):
+    """What `bleepstore serve` and `app_from_env` can be told."""
+
+    data: str = _setting("bleepstore-data", 'the folder of the store; ":memory:" keeps nothing, with one worker')
+    host: str = _setting("127.0.0.1", "the address to listen on; 0.0.0.0 is every IPv4 interface")
+    port: int = _setting(9000, "the port to listen on; 0 picks a free one", validator=_at_least(0, 65535))
+    workers: int = _setting(
+        min(os.cpu_count() or 1, 4), "worker processes; they share the store", validator=_at_least(1)
+    )
+    threads: int = _setting(8, "threads of each worker: requests that it serves at once", validator=_at_least(1))
+    tls_cert: str | None = _setting(None, "a certificate chain in PEM; serves HTTPS")
+    tls_key: str | None = _setting(None, "the certificate's private key in PEM")
+    client_timeout: int = _setting(
+        30, "seconds that a client may stall while it sends or reads", validator=_at_least(1)
+    )
+    inline_limit: int = _setting(
+        16384, "objects of up to this many bytes are kept in the catalog", validator=_at_least(0, 1 << 20)
+    )
+    upload_expiry_days: int = _setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
+    access_log: bool = _setting(False, "log each request to standard output")
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError("tls_cert and tls_key: set both or neither")
+        for name in ("tls_cert", "tls_key"):
+            path = getattr(self, name)
+            if path is not None and not Path(path).is_file():
+                raise ConfigError(f"{name}: there is no file {path}")
+
+    @property
+    def in_memory(self) -> bool:
+        return self.data == ":memory:"
+
+
+SETTINGS: tuple[attrs.Attribute[Any], ...] = attrs.fields(attrs.resolve_types(ServerConfig))
+
+
+# -- from text and TOML to values
+
+
+def _read_int(value: object, _: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    raise ValueError(f"{value!r} is not a whole number")
+
+
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+
+
+def _read_bool(value: object, _: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+        return value.strip().lower() in _TRUE
+    raise ValueError(f"{value!r} is not true or false")
+
+
+def _read_str(value: object, _: object) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError(f"{value!r} is not a text")
+
+
+def _read_list(value: object, _: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise ValueError(f"{value!r} is not a list of texts")
+
+
+_converter = Converter()
+_converter.register_structure_hook(int, _read_int)
+_converter.register_structure_hook(bool, _read_bool)
+_converter.register_structure_hook(str, _read_str)
+_converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _read_list)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"the configuration file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration file {path} is not TOML: {error}") from None
+
+
+def load_config(
+    *, file: Path | None = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+) -> ServerConfig:
+    """The configuration out of `file` (or the file that BLEEPSTORE_CONFIG names), `environ` and `flags`.
+
+    An unknown key is an error in each of them. Raises ConfigError, which names the key and where it came from.
     """
-
-    domains: tuple[str, ...] = ()
-    region: str = "us-east-1"
-    strict_region: bool = False
-    public_endpoint: str | None = None
-    trusted_proxies: tuple[str, ...] = ()
+    environ = {} if environ is None else environ
+    given: dict[str, tuple[str, object]] = {}
+    path = file or (Path(environ["BLEEPSTORE_CONFIG"]) if "BLEEPSTORE_CONFIG" in environ else None)
+    if path is not None:
+        for name, value in _read_file(path).items():
+            given[name] = (f"{name} in {path}", value)
+    for variable, text in environ.items():
+        if variable.startswith(PREFIX) and variable != "BLEEPSTORE_CONFIG":
+            given[variable.removeprefix(PREFIX).lower()] = (variable, text)
+    for name, value in (flags or {}).items():
+        given[name] = ("--" + name.replace("_", "-"), value)
+    known = {setting.name: setting for setting in SETTINGS}
+    values: dict[str, object] = {}
+    for name, (origin, value) in given.items():
+        if name not in known:
+            raise ConfigError(f"{origin}: there is no such setting; known are {', '.join(sorted(known))}")
+        try:
+            values[name] = _converter.structure(value, cast("Any", known[name].type))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{origin}: {error}") from None
+    return ServerConfig(**cast("dict[str, Any]", values))

@@ -112,18 +112,27 @@ class Request:
                 raise RequestError("InvalidRequest", "Signed chunks need a request that is signed in its headers.")
         return ChunkedDecoder(self.body_length, signer=signer, trailers_expected=self.trailer_names)
 
+    def read_body(self, size: int) -> bytes:
+        """Up to `size` bytes of the body as it was sent, b"" at its end. Raises RequestError if it breaks off."""
+        try:
+            data: bytes = self.environ["wsgi.input"].read(size)
+            return data
+        except (TimeoutError, BlockingIOError):
+            raise RequestError("RequestTimeout") from None
+        except Exception as error:  # each server has its own classes for a body that it cannot read
+            raise RequestError("IncompleteBody", f"The body could not be read to its end: {error}") from error
+
     def body(self) -> bytes | Iterator[bytes]:
         """The data of the body: bytes if there are few, else an iterator that verifies them at its end.
 
         It raises RequestError when the body is cut off, badly framed, or not what was signed.
         """
         length = self.body_length
-        read: Callable[[int], bytes] = self.environ["wsgi.input"].read
         if self.is_chunked:
-            chunks = read_chunked(read, self._decoder)
+            chunks = read_chunked(self.read_body, self._decoder)
         else:
             sha256 = self.payload if len(self.payload) == 64 else None
-            chunks = read_plain(read, length, sha256)
+            chunks = read_plain(self.read_body, length, sha256)
         if length is not None and length <= SMALL_BODY:
             return b"".join(chunks)
         return chunks
@@ -151,8 +160,8 @@ class Request:
     def checksum(self) -> Checksum | None:
         """The additional checksum in a header.
 
-        One in the query of a presigned URL is ignored, as S3 does: SDKs put the CRC32 of an empty body there, for they do
-        not know the body when they sign.
+        One in the query of a presigned URL is ignored, as S3 does: SDKs put the CRC32 of an empty body there, for they
+        do not know the body when they sign.
         """
         found = {
             algorithm: value

@@ -86,6 +86,18 @@ _NOT_CONFIGURED: dict[str, tuple[str, Operation]] = {
     "versioning": ("GetBucketVersioning", c.constant("VersioningConfiguration")),
 }
 
+_NOTHING_TO_DELETE = {
+    "cors": "DeleteBucketCors",
+    "encryption": "DeleteBucketEncryption",
+    "lifecycle": "DeleteBucketLifecycle",
+    "ownershipControls": "DeleteBucketOwnershipControls",
+    "policy": "DeleteBucketPolicy",
+    "publicAccessBlock": "DeletePublicAccessBlock",
+    "replication": "DeleteBucketReplication",
+    "tagging": "DeleteBucketTagging",
+    "website": "DeleteBucketWebsite",
+}
+
 ROUTES: tuple[Route, ...] = (
     Route("ListBuckets", "GET", Resource.SERVICE, None, buckets.list_buckets),
     # buckets
@@ -102,6 +114,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects),
     Route("PostObject", "POST", _B, None, post_object.post_object),
     *(Route(name, "GET", _B, sub, function) for sub, (name, function) in _NOT_CONFIGURED.items()),
+    *(Route(name, "DELETE", _B, sub, c.nothing_to_delete) for sub, name in _NOTHING_TO_DELETE.items()),
     # objects
     Route("PutObject", "PUT", _O, None, objects.put_object),
     Route("CopyObject", "PUT", _O, None, objects.copy_object, copies=True),
@@ -141,14 +154,11 @@ ROUTES: tuple[Route, ...] = (
              "UpdateBucketMetadataJournalTableConfiguration:metadataJournalTable"),
             (_B, "POST", "CreateBucketMetadataConfiguration:metadataConfiguration "
              "CreateBucketMetadataTableConfiguration:metadataTable"),
-            (_B, "DELETE", "DeleteBucketAnalyticsConfiguration:analytics DeleteBucketCors:cors "
-             "DeleteBucketEncryption:encryption DeleteBucketIntelligentTieringConfiguration:intelligent-tiering "
-             "DeleteBucketInventoryConfiguration:inventory DeleteBucketLifecycle:lifecycle "
+            (_B, "DELETE", "DeleteBucketAnalyticsConfiguration:analytics "
+             "DeleteBucketIntelligentTieringConfiguration:intelligent-tiering "
+             "DeleteBucketInventoryConfiguration:inventory "
              "DeleteBucketMetadataConfiguration:metadataConfiguration "
-             "DeleteBucketMetadataTableConfiguration:metadataTable DeleteBucketMetricsConfiguration:metrics "
-             "DeleteBucketOwnershipControls:ownershipControls DeleteBucketPolicy:policy "
-             "DeleteBucketReplication:replication DeleteBucketTagging:tagging DeleteBucketWebsite:website "
-             "DeletePublicAccessBlock:publicAccessBlock"),
+             "DeleteBucketMetadataTableConfiguration:metadataTable DeleteBucketMetricsConfiguration:metrics"),
             (_O, "GET", "GetObjectAnnotation:annotation GetObjectLegalHold:legal-hold "
              "GetObjectRetention:retention GetObjectTorrent:torrent"),
             (_O, "PUT", "PutObjectAnnotation:annotation PutObjectLegalHold:legal-hold PutObjectRetention:retention "
@@ -188,7 +198,8 @@ _PARAMETERS = frozenset(
         "versionId",
         "partNumber", "part-number-marker", "max-parts", "id", "select-type", "AWSAccessKeyId", "Signature",
         "Expires", "response-content-type", "response-content-language", "response-expires", "response-cache-control",
-        "response-content-disposition", "response-content-encoding", "allow-unordered",
+        "response-content-disposition", "response-content-encoding", "allow-unordered", "annotationName",
+        "annotation-prefix", "max-annotation-results", "max-directory-buckets",
     }
 )  # fmt: skip
 

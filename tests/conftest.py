@@ -9,6 +9,9 @@ import pytest
 
 import bleepstore
 
+# The contract suites are tests that ship in the package.
+pytest.register_assert_rewrite("bleepstore.testing")
+
 
 @pytest.fixture(params=["memory", "local"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bleepstore.Store]:

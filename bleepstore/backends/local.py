@@ -37,9 +37,11 @@ from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, Store
 from bleepstore.errors import BlobBusy, BlobNotFound, StorageFull
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
+_MINUTE = re.compile(r"[0-9a-f]{8}")
 _MINUTE_MS = 60_000
 _STALE_SECONDS = 24 * 3600
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+#: No room on the device, in the quota, or in one file (a limit of the process or of the file system).
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: When a hard link cannot be made: too many links, another device, or a file system that has none.
 _NO_LINK = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}
 
@@ -367,7 +369,8 @@ class LocalBackend:
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         first, last = since_ms // _MINUTE_MS, until_ms // _MINUTE_MS
         for folder in sorted(self._blobs.iterdir()):
-            if not first <= int(folder.name, 16) <= last:
+            # Whatever else there is, such as lost+found, is not ours.
+            if not (_MINUTE.fullmatch(folder.name) and first <= int(folder.name, 16) <= last):
                 continue
             with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
                 for entry in entries:

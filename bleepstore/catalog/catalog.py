@@ -69,6 +69,8 @@ class Catalog:
         Processes queue on a file lock, which wakes the next one at once; SQLite's busy handler would sleep and poll.
         """
         with self._write_lock:
+            # Asked before the file lock: a forked child shares its parent's, and would release it.
+            self._check_usable()
             if self._process_lock is None:
                 yield
                 return
@@ -90,7 +92,6 @@ class Catalog:
         An exception leaves the catalog as it was, for all of them. Raises StorageFull, StoreClosed.
         """
         with self._exclusive():
-            self._check_usable()
             connection = self._writer
             try:
                 connection.execute("BEGIN IMMEDIATE")

@@ -44,7 +44,8 @@ def load_system(text: str | None) -> SystemMetadata:
 
 
 def dump_metadata(metadata: Mapping[str, str]) -> str | None:
-    return _dump(dict(metadata)) if metadata else None
+    # Sorted, because a mapping that went through a log has another order than the one that was proposed.
+    return _dump(dict(sorted(metadata.items()))) if metadata else None
 
 
 def load_metadata(text: str | None) -> Mapping[str, str]:

@@ -41,8 +41,9 @@ CREATE TABLE credential(
     created_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- An id is never given again: what refers to a deleted bucket must not refer to the next one.
 CREATE TABLE bucket(
-    bucket_id INTEGER PRIMARY KEY,
+    bucket_id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     owner_id TEXT NOT NULL,
     created_ms INTEGER NOT NULL,

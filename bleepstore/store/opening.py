@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -12,14 +13,16 @@ from pathlib import Path
 from bleepstore.backends.base import StorageBackend
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.catalog import Catalog
+from bleepstore.catalog import Catalog, queries
 from bleepstore.committer import DirectCommitter
-from bleepstore.errors import StoreError
+from bleepstore.errors import StorageFull, StoreError
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.engine import DEFAULT_OWNER
 from bleepstore.store.uploads import UploadOperations
+
+_log = logging.getLogger("bleepstore.store")
 
 #: Objects up to this many bytes live in the catalog: one fsync instead of three (docs/benchmarks has the measurement).
 INLINE_LIMIT = 16 * 1024
@@ -35,6 +38,24 @@ class Store(BucketOperations, UploadOperations, AccountOperations):
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+class _SteadyClock:
+    """A clock that never goes back, neither within this process nor behind the last sweep of the catalog.
+
+    A sweep refuses blobs from before its time, so once the system's clock was set back it would refuse every new one.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._latest = 0
+
+    def __call__(self) -> int:
+        self._latest = max(self._latest, self._clock())
+        return self._latest
+
+    def go_on_from(self, time_ms: int) -> None:
+        self._latest = max(self._latest, time_ms)
 
 
 def open_store(
@@ -53,6 +74,7 @@ def open_store(
 
     Use the store in a `with` block, or close it. Raises CatalogDamaged, CatalogTooNew, StorageFull, OSError.
     """
+    clock = _SteadyClock(clock)
     if path is None:
         return _assemble(None, MemoryBackend(clock=clock), owner, inline_limit, upload_expiry, clock)
     root = Path(path)
@@ -68,10 +90,22 @@ def open_store(
         os.close(lock)
         raise
     if alone:
-        backend.recover()
-        store._sweeper.sweep(grace_ms=0)
+        try:
+            _recover(store, backend)
+        except BaseException:
+            store.close()
+            raise
         fcntl.flock(lock, fcntl.LOCK_SH)
     return store
+
+
+def _recover(store: Store, backend: StorageBackend) -> None:
+    """Remove what a crash left. A full disk must not keep anyone from reading, or from making room."""
+    try:
+        backend.recover()
+        store._sweeper.sweep(grace_ms=0)
+    except StorageFull:
+        _log.warning("the disk is full: what an earlier process left behind is removed once there is room")
 
 
 def _lock_alone(lock: int) -> bool:
@@ -90,10 +124,12 @@ def _assemble(
     owner: Owner,
     inline_limit: int,
     upload_expiry: dt.timedelta,
-    clock: Callable[[], int],
+    clock: _SteadyClock,
     lock: int | None = None,
 ) -> Store:
     catalog = Catalog(None if root is None else root / "catalog.db")
+    with catalog.read() as connection:
+        clock.go_on_from(queries.sweep_times(connection)[0])
 
     def close() -> None:
         nonlocal lock

@@ -32,6 +32,12 @@ def constant(root: str, content: str = "") -> Operation:
     return operation
 
 
+def nothing_to_delete(call: Call) -> Response:
+    """S3 answers 204 whether or not there was a configuration; here there never is one."""
+    call.store.get_bucket(call.bucket, caller=call.caller)
+    return Response(204)
+
+
 def get_object_tagging(call: Call) -> Response:
     """No object has tags."""
     call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)

@@ -58,7 +58,7 @@ def _malformed() -> RequestError:
 def _events(call: Call, boundary: bytes) -> Iterator[Any]:
     """The parts of the form, as werkzeug's incremental decoder sees them."""
     decoder = MultipartDecoder(boundary, max_form_memory_size=_MAX_FIELDS, max_parts=200)
-    read = call.request.environ["wsgi.input"].read
+    read = call.request.read_body
     left = call.request.content_length
     while True:
         try:

@@ -195,7 +195,7 @@ def _query_claim(query: dict[str, str], now: int) -> _Claim:
             "A presigned request needs X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, "
             "X-Amz-SignedHeaders and X-Amz-Expires.",
         )
-    if query["X-Amz-Algorithm"] != ALGORITHM:
+    if query.get("X-Amz-Algorithm") != ALGORITHM:
         raise RequestError(error, f'X-Amz-Algorithm only supports "{ALGORITHM}".')
     access_key, scope_date, region, service = _parse_credential(query["X-Amz-Credential"], error)
     date = query["X-Amz-Date"]
@@ -203,7 +203,7 @@ def _query_claim(query: dict[str, str], now: int) -> _Claim:
     if signed_at is None:
         raise RequestError(error, "X-Amz-Date must have the ISO 8601 form \"yyyyMMdd'T'HHmmss'Z'\".")
     expires = query["X-Amz-Expires"]
-    if not expires.lstrip("-").isdigit() or not expires.isascii() or len(expires) > 18:
+    if not expires.removeprefix("-").isdigit() or not expires.isascii() or len(expires) > 18:
         raise RequestError(error, "X-Amz-Expires must be a number of seconds.")
     if int(expires) < 0:
         raise RequestError(error, "X-Amz-Expires must not be negative.")

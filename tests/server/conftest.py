@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import boto3
@@ -35,13 +35,14 @@ class Server:
     url: str
 
     def client(self, access_key: str = "alice", secret_key: str = "alice-secret", **config: object) -> S3Client:
+        options: Any = {"retries": {"max_attempts": 1}, **config}
         return boto3.client(
             "s3",
             endpoint_url=self.url,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             region_name="us-east-1",
-            config=Config(retries={"max_attempts": 1}, **config),  # type: ignore[arg-type]  # any of its options
+            config=Config(**options),
         )
 
 

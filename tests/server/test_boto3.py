@@ -83,7 +83,7 @@ def test_conditional_writes(s3: S3Client) -> None:
 
 
 def test_listing_pages(s3: S3Client) -> None:
-    keys = sorted(f"{a}/{b}" for a in "abc" for b in range(5)) + ["z"]
+    keys = [*sorted(f"{a}/{b}" for a in "abc" for b in range(5)), "z"]
     for key in keys:
         s3.put_object(Bucket="photos", Key=key, Body=b"")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket="photos", PaginationConfig={"PageSize": 4})

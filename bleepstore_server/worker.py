@@ -1,0 +1,120 @@
+"""The gunicorn worker: what gunicorn's own does otherwise than S3 clients need.
+
+- WSGI cannot tell `x-amz-meta-my_key` from `x-amz-meta-my-key`. The app gets the header fields as they were sent in
+  `bleepstore.headers`, and names with "_" stay out of the environ, where they could pose as others.
+- A request that gunicorn itself refuses is answered with an S3 error document.
+- A client that stalls gives its thread back after a timeout.
+- A worker that is told to end closes its listening sockets at once, so that nobody waits in their queues.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import socket
+import ssl
+import struct
+import threading
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
+
+from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
+from bleepstore_server.wire import xml_render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: What gunicorn refuses -> (status line, S3 code, message). The first class that fits counts.
+_REFUSALS: tuple[tuple[type[Exception], str, str, str], ...] = (
+    (errors.LimitRequestLine, "414 URI Too Long", "InvalidURI", "The request line is too long."),
+    (
+        errors.LimitRequestHeaders,
+        "400 Bad Request",
+        "RequestHeaderSectionTooLarge",
+        "Your request header section exceeds the maximum allowed size.",
+    ),
+    (
+        errors.UnsupportedTransferCoding,
+        "501 Not Implemented",
+        "NotImplemented",
+        "Of transfer codings, chunked is known.",
+    ),
+    (errors.ExpectationFailed, "417 Expectation Failed", "BadRequest", "Of expectations, 100-continue is known."),
+    (errors.ParseException, "400 Bad Request", "BadRequest", "An error occurred when parsing the HTTP request."),
+)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type information
+    """gthread for S3."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # gunicorn has no room for settings of others; `bleepstore serve` sets this for its workers.
+        self._timeout = float(os.environ.get(TIMEOUT_VARIABLE, ServerConfig().client_timeout))
+        self._sent = threading.local()
+
+    def init_process(self) -> None:
+        for listener in self.sockets:
+            # Accepted sockets inherit it. It bounds what happens before there is a request: TLS and the header.
+            limit = struct.pack("@ll", int(self._timeout), 0)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self.log.error_log.addFilter(_is_no_stall)
+        super().init_process()
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        app: WSGIApplication = self.wsgi  # type: ignore[has-type]  # gunicorn has no type information
+
+        def with_headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            environ["bleepstore.headers"] = self._sent.headers
+            return app(environ, start_response)
+
+        self.wsgi = with_headers
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        # A timeout of Python's own bounds the body, the answer, and the wait inside sendfile.
+        conn.sock.settimeout(self._timeout)
+        self._sent.headers = req.headers
+        if any("_" in name for name, _ in req.headers):
+            req.headers = [(name, value) for name, value in req.headers if "_" not in name]
+        return super().handle_request(req, conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        if isinstance(exc, ssl.SSLError):
+            self.log.debug("closing %s: %s", addr, exc)
+            return
+        refusal = next((answer for kind, *answer in _REFUSALS if isinstance(exc, kind)), None)
+        if refusal is None:
+            self.log.error("request failed", exc_info=exc)
+            refusal = ["500 Internal Server Error", "InternalError", "The server met an internal error."]
+        status, code, message = refusal
+        request_id = secrets.token_hex(8).upper()
+        body = xml_render.error(code, message, str(getattr(req, "path", "") or ""), request_id, {})
+        head = (
+            f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/xml\r\n"
+            f"Content-Length: {len(body)}\r\nx-amz-request-id: {request_id}\r\n\r\n"
+        )
+        try:
+            client.settimeout(self._timeout)
+            client.sendall(head.encode("latin-1") + body)
+        except OSError as error:
+            self.log.debug("%s went away before its refusal: %s", addr, error)
+
+
+def _is_no_stall(record: logging.LogRecord) -> bool:
+    """A client that stalls is no error of ours; gunicorn would log a traceback for each."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, TimeoutError) or (isinstance(error, OSError) and error.errno == errno.EAGAIN))

@@ -1,0 +1,222 @@
+"""What is particular to blobs as files."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.local import LocalBackend
+from bleepstore.errors import BlobBusy, BlobNotFound
+
+SPEC = BlobSpec(bucket="photos", key="k")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def backend(tmp_path: Path, clock: Clock) -> LocalBackend:
+    return LocalBackend(tmp_path, clock=clock)
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def assemble(backend: LocalBackend, *bodies: bytes) -> str:
+    parts = [PartBlob(backend.put_part("", n, [body]).handle, len(body)) for n, body in enumerate(bodies, 1)]
+    handle = backend.assemble_parts("", SPEC, parts).handle
+    backend.delete_parts("", [part.handle for part in parts])
+    return handle
+
+
+@pytest.mark.parametrize(
+    "handle",
+    ["", "x", "../../etc/passwd", "0" * 27, "0" * 29, "0" * 28 + "/..", "0" * 28 + ".partz", "/etc/passwd", "é" * 28],
+)
+def test_a_handle_that_is_none_reaches_no_file(backend: LocalBackend, handle: str) -> None:
+    for use in (backend.get_object, backend.head_object, lambda h: backend.copy_object(h, SPEC)):
+        with pytest.raises(BlobNotFound):
+            use(handle)
+    backend.delete_object(handle)
+
+
+def test_blobs_of_one_minute_share_a_folder_that_goes_with_the_last(
+    backend: LocalBackend, clock: Clock, tmp_path: Path
+) -> None:
+    handles = [backend.put_object(SPEC, [b"data"]).handle for _ in range(3)]
+    (folder,) = (tmp_path / "blobs").iterdir()
+    for handle in handles:
+        backend.delete_object(handle)
+    assert folder.exists(), "another process may be about to write into the present minute"
+    old = backend.put_object(SPEC, [b"data"]).handle
+    clock.now += 10 * 60_000
+    backend.delete_object(old)
+    assert not folder.exists()
+
+
+def test_a_write_survives_the_removal_of_its_folder(backend: LocalBackend, tmp_path: Path) -> None:
+    """Between two writes of a minute the folder may have been given up by a process whose clock is ahead."""
+    backend.delete_object(backend.put_object(SPEC, [b"data"]).handle)
+    (folder,) = (tmp_path / "blobs").iterdir()
+
+    def body() -> Iterator[bytes]:
+        yield b"da"
+        folder.rmdir()
+        yield b"ta"
+
+    with backend.get_object(backend.put_object(SPEC, body()).handle) as reader:
+        assert reader.read() == b"data"
+
+
+def test_an_interrupt_in_the_middle_of_a_write_leaves_no_file(backend: LocalBackend, tmp_path: Path) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"data"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backend.put_object(SPEC, body())
+    with pytest.raises(KeyboardInterrupt):
+        backend.put_part("", 1, body())
+    assert files(tmp_path) == []
+
+
+def test_a_failed_assembly_leaves_no_file(backend: LocalBackend, tmp_path: Path) -> None:
+    part = backend.put_part("", 1, [b"data"]).handle
+    before = files(tmp_path)
+    with pytest.raises(BlobNotFound):
+        backend.assemble_parts("", SPEC, [PartBlob(part, 4), PartBlob("0" * 28, 4)])
+    assert files(tmp_path) == before
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_assembling_moves_no_bytes(backend: LocalBackend, tmp_path: Path) -> None:
+    parts = [backend.put_part("", number, [bytes([number]) * 100_000]).handle for number in (1, 2)]
+    inodes = {path.stat().st_ino for path in (tmp_path / "blobs").rglob("*") if path.is_file()}
+    assembled = backend.assemble_parts("", SPEC, [PartBlob(part, 100_000) for part in parts]).handle
+    folder = next(path for path in (tmp_path / "blobs").rglob("*") if path.name == assembled)
+    assert {(folder / name).stat().st_ino for name in ("00001", "00002")} == inodes
+    copy = backend.copy_object(assembled, SPEC).handle
+    folder = next(path for path in (tmp_path / "blobs").rglob("*") if path.name == copy)
+    assert {(folder / name).stat().st_ino for name in ("00001", "00002")} == inodes
+
+
+def test_where_no_hard_link_can_be_made_the_bytes_are_copied(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File systems such as FAT have no links, and others only so many for a file."""
+    source = backend.put_object(SPEC, [b"data"]).handle
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    copy = backend.copy_object(source, SPEC).handle
+    assembled = assemble(backend, b"da", b"ta")
+    monkeypatch.undo()
+    backend.delete_object(source)
+    for handle in (copy, assembled):
+        with backend.get_object(handle) as reader:
+            assert reader.read() == b"data"
+
+
+def test_a_reader_of_parts_makes_the_delete_wait_and_no_other(backend: LocalBackend, tmp_path: Path) -> None:
+    handle = assemble(backend, b"da", b"ta")
+    with backend.get_object(handle) as first, backend.get_object(handle) as second:
+        assert first.read(1) == b"d"
+        with pytest.raises(BlobBusy):
+            backend.delete_object(handle)
+        with backend.get_object(handle) as third:
+            assert third.read() == b"data", "a delete that has to wait leaves the blob readable"
+        assert first.read() == b"ata"
+        assert second.read() == b"data"
+    backend.delete_object(handle)
+    assert files(tmp_path) == []
+
+
+def _hold(root: str, handle: str, opened: multiprocessing.Queue[bytes], go_on: multiprocessing.Queue[None]) -> None:
+    with LocalBackend(Path(root)).get_object(handle) as reader:
+        opened.put(reader.read(1))
+        go_on.get()
+        opened.put(reader.read())
+
+
+def test_a_reader_in_another_process_counts_too(backend: LocalBackend, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    handle = assemble(backend, b"da", b"ta")
+    opened: multiprocessing.Queue[bytes] = context.Queue()
+    go_on: multiprocessing.Queue[None] = context.Queue()
+    process = context.Process(target=_hold, args=(str(tmp_path), handle, opened, go_on))
+    process.start()
+    try:
+        assert opened.get(timeout=60) == b"d"
+        with pytest.raises(BlobBusy):
+            backend.delete_object(handle)
+    finally:
+        go_on.put(None)
+    assert opened.get(timeout=60) == b"ata"
+    process.join()
+    for queue in (opened, go_on):
+        queue.close()
+        queue.join_thread()
+    backend.delete_object(handle)
+    with pytest.raises(BlobNotFound):
+        backend.get_object(handle)
+
+
+def test_a_delete_that_was_cut_off_is_finished_by_the_next(backend: LocalBackend, tmp_path: Path) -> None:
+    handle = assemble(backend, b"da", b"ta")
+    next((tmp_path / "blobs").rglob("manifest")).unlink()  # as far as the first one came
+    with pytest.raises(BlobNotFound):
+        backend.get_object(handle)
+    backend.delete_object(handle)
+    assert files(tmp_path) == []
+
+
+def test_recovery_removes_what_was_under_way_and_opening_only_what_is_a_day_old(tmp_path: Path) -> None:
+    backend = LocalBackend(tmp_path)
+    kept = backend.put_object(SPEC, [b"data"]).handle
+    old, young = tmp_path / "tmp" / "old", tmp_path / "tmp" / "young"
+    for path in (old, young):
+        path.mkdir()
+        (path / "00001").write_bytes(b"part")
+    (tmp_path / "tmp" / "file").write_bytes(b"bytes")
+    day_ago = time.time() - 25 * 3600
+    os.utime(old, (day_ago, day_ago))
+    again = LocalBackend(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "tmp").iterdir()) == ["file", "young"]
+    again.recover()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert again.head_object(kept) == 4
+
+
+def test_only_the_owner_of_the_store_can_read_its_files(backend: LocalBackend, tmp_path: Path) -> None:
+    backend.put_object(SPEC, [b"data"])
+    for path in (tmp_path / "blobs").rglob("*"):
+        if path.is_dir():
+            assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_strange_file_among_the_blobs_is_nobodys_blob(backend: LocalBackend, tmp_path: Path) -> None:
+    handle = backend.put_object(SPEC, [b"data"]).handle
+    (folder,) = (tmp_path / "blobs").iterdir()
+    (folder / "README").write_text("what is this")
+    (tmp_path / "blobs" / "lost+found").mkdir()
+    (tmp_path / "blobs" / "notes.txt").write_text("x")
+    assert list(backend.iter_blobs(0, 1 << 47)) == [handle]

@@ -1,0 +1,142 @@
+"""Opening catalogs: new, older, newer, foreign and damaged ones."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import apsw
+import pytest
+
+from bleepstore.catalog import Catalog, schema
+from bleepstore.errors import CatalogDamaged, CatalogTooNew, StoreError
+from tests.catalog.conftest import Applier
+
+
+def pragma(path: Path, name: str) -> object:
+    connection = apsw.Connection(str(path))
+    try:
+        return connection.pragma(name)
+    finally:
+        connection.close()
+
+
+def execute(path: Path, sql: str) -> None:
+    connection = apsw.Connection(str(path))
+    try:
+        connection.execute(sql)
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "catalog.db"
+
+
+@pytest.fixture
+def existing(path: Path) -> Path:
+    """A catalog with a bucket and an object."""
+    catalog = Catalog(path)
+    apply = Applier(catalog)
+    apply.create_bucket("photos")
+    apply.put("photos", "k", b"data")
+    catalog.close()
+    return path
+
+
+def keys(path: Path) -> list[str]:
+    catalog = Catalog(path)
+    try:
+        with catalog.read() as connection:
+            return [str(row[0]) for row in connection.execute("SELECT key FROM object_version")]
+    finally:
+        catalog.close()
+
+
+def test_a_new_catalog_has_the_present_schema(path: Path) -> None:
+    Catalog(path).close()
+    assert pragma(path, "user_version") == len(schema.MIGRATIONS)
+    assert pragma(path, "application_id") == schema.APPLICATION_ID
+    assert pragma(path, "journal_mode") == "wal"
+
+
+def test_an_existing_catalog_is_opened_as_it_is(existing: Path) -> None:
+    assert keys(existing) == ["k"]
+    assert keys(existing) == ["k"]
+
+
+def test_objects_are_keyed_by_bucket_key_and_version(existing: Path) -> None:
+    """The room that versions, tags, locks and encryption will need is there from the first day."""
+    connection = apsw.Connection(str(existing))
+    columns = {row[1]: row[5] for row in connection.execute("PRAGMA table_info(object_version)")}
+    connection.close()
+    assert [name for name, position in columns.items() if position] == ["bucket_id", "key", "sequence"]
+    assert {"version_id", "is_current", "is_delete_marker", "tags", "retention", "encryption"} <= columns.keys()
+
+
+def test_an_older_catalog_is_migrated_and_keeps_its_content(existing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    next_one = (
+        "CREATE TABLE quota(bucket_id INTEGER PRIMARY KEY) STRICT; INSERT INTO quota SELECT bucket_id FROM bucket;"
+    )
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, next_one))
+    assert keys(existing) == ["k"]
+    assert pragma(existing, "user_version") == len(schema.MIGRATIONS)
+    connection = apsw.Connection(str(existing))
+    assert connection.execute("SELECT count(*) FROM quota").get == 1
+    connection.close()
+    assert keys(existing) == ["k"], "and is not migrated twice"
+
+
+def test_a_migration_that_fails_leaves_the_catalog_as_it_was(existing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = schema.MIGRATIONS
+    broken = "CREATE TABLE quota(id INTEGER) STRICT; INSERT INTO no_such_table VALUES (1);"
+    monkeypatch.setattr(schema, "MIGRATIONS", (*before, broken))
+    with pytest.raises(apsw.SQLError):
+        Catalog(existing)
+    monkeypatch.setattr(schema, "MIGRATIONS", before)
+    assert pragma(existing, "user_version") == len(before)
+    assert keys(existing) == ["k"]
+
+
+def test_a_newer_catalog_is_refused_and_untouched(existing: Path) -> None:
+    execute(existing, "PRAGMA user_version = 999")
+    with pytest.raises(CatalogTooNew, match="upgrade") as refused:
+        Catalog(existing)
+    assert isinstance(refused.value, StoreError)
+    assert "999" in str(refused.value)
+    assert pragma(existing, "user_version") == 999
+
+
+def test_a_database_of_something_else_is_refused(path: Path) -> None:
+    execute(path, "CREATE TABLE addresses(name TEXT)")
+    with pytest.raises(CatalogDamaged, match="something else"):
+        Catalog(path)
+    assert pragma(path, "user_version") == 0
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_bytes(b"This is not a database, and it is long enough to have a header of a hundred bytes or more." * 20)
+    before = path.read_bytes()
+    with pytest.raises(CatalogDamaged, match="backup"):
+        Catalog(path)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_schema_page_is_refused(existing: Path) -> None:
+    """The first page after the header: the table of tables."""
+    for suffix in ("-wal", "-shm"):
+        existing.with_name(existing.name + suffix).unlink(missing_ok=True)
+    damaged = bytearray(existing.read_bytes())
+    damaged[100:4096] = random.Random(1).randbytes(3996)
+    existing.write_bytes(damaged)
+    with pytest.raises(CatalogDamaged):
+        Catalog(existing)
+
+
+def test_a_truncated_catalog_is_refused(existing: Path) -> None:
+    size = existing.stat().st_size
+    with existing.open("r+b") as file:
+        file.truncate(size // 2)
+    with pytest.raises(CatalogDamaged):
+        keys(existing)

@@ -1,0 +1,204 @@
+"""One full and one minimal record of every command and result: what the golden files hold, and more tests use."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_args
+
+import attrs
+
+from bleepstore import commands as c
+from bleepstore import errors
+from bleepstore.codec import RESULT_TAGS
+from bleepstore.commands import Command, Result
+from bleepstore.digests import Algorithm
+from bleepstore.errors import S3Error
+from bleepstore.model import (
+    Acl,
+    BlobRef,
+    Checksum,
+    ChecksumType,
+    Grant,
+    Group,
+    Inline,
+    Owner,
+    PartSummary,
+    Permission,
+    SystemMetadata,
+    WriteCondition,
+)
+
+TIME = 1_700_000_000_123
+ALICE = Owner("alice-id", "Alice")
+BOB = Owner("bob-id", "Böb \U0001f600")
+ACL = Acl(
+    "alice-id",
+    (
+        Grant("alice-id", Permission.FULL_CONTROL),
+        Grant(Group.ALL_USERS, Permission.READ),
+        Grant("group:odd:id", Permission.WRITE_ACP),
+    ),
+)
+SYSTEM = SystemMetadata(
+    content_type="text/plain",
+    content_encoding="gzip",
+    content_language="de",
+    content_disposition='attachment; filename="ü.txt"',
+    cache_control="no-store",
+    expires="Thu, 01 Dec 2033 16:00:00 GMT",
+    website_redirect_location="/other",
+)
+KEY = "ü/\U0001f600 \n\x01"
+MD5 = "8d777f385d3dfec8815d20f7496026dc"
+CRC = Checksum(Algorithm.CRC64NVME, "rosUhgp5mIg=")
+COMPOSITE = Checksum(Algorithm.SHA256, "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", ChecksumType.COMPOSITE)
+
+
+def _stamp(number: int) -> dict[str, Any]:
+    return {"request_id": f"018bcfe568{number:02x}-0011223344556677-{number:x}", "time_ms": TIME + number}
+
+
+def _upload(number: int) -> dict[str, Any]:
+    return {**_stamp(number), "bucket": "photos", "key": KEY, "upload_id": "u1"}
+
+
+#: For each class: (with every field given, with only what is required).
+COMMANDS: dict[type, tuple[Command, Command]] = {
+    type(pair[0]): pair
+    for pair in (
+        (
+            c.CreateBucket(**_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL),
+            c.CreateBucket(**_stamp(1), bucket="photos", owner=Owner("a"), location="", acl=Acl("a", ())),
+        ),
+        (c.DeleteBucket(**_stamp(2), bucket="photos"), c.DeleteBucket(**_stamp(2), bucket="b")),
+        (
+            c.PutBucketAcl(**_stamp(3), bucket="photos", acl=ACL),
+            c.PutBucketAcl(**_stamp(3), bucket="photos", acl=Acl.private("alice-id")),
+        ),
+        (
+            c.PutObject(
+                **_stamp(4),
+                bucket="photos",
+                key=KEY,
+                version_id="v1",
+                owner=BOB,
+                size=5 * 1024**4,
+                etag=MD5 + "-2",
+                data=BlobRef("018bcfe56800"),
+                stored_ms=TIME - 1,
+                storage_class="STANDARD_IA",
+                system=SYSTEM,
+                metadata={"b": "2", "a_b": "ü€", "empty": ""},
+                checksum=COMPOSITE,
+                parts=(PartSummary(1, 5 * 1024**2, "AAAA"), PartSummary(2, 7)),
+                acl=ACL,
+                condition=WriteCondition(if_match=MD5),
+            ),
+            c.PutObject(
+                **_stamp(4), bucket="photos", key="k", owner=ALICE, size=4, etag=MD5, data=Inline(b"\x00\xffda")
+            ),
+        ),
+        (
+            c.DeleteObject(
+                **_stamp(5), bucket="photos", key=KEY, version_id="null", condition=WriteCondition(if_match="*")
+            ),
+            c.DeleteObject(**_stamp(5), bucket="photos", key="k"),
+        ),
+        (
+            c.DeleteObjects(
+                **_stamp(6),
+                bucket="photos",
+                entries=(
+                    c.DeleteEntry(key=KEY, version_id="null", condition=WriteCondition(if_match=MD5)),
+                    c.DeleteEntry(key="k"),
+                ),
+            ),
+            c.DeleteObjects(**_stamp(6), bucket="photos", entries=()),
+        ),
+        (
+            c.PutObjectAcl(**_stamp(7), bucket="photos", key=KEY, version_id="null", acl=ACL),
+            c.PutObjectAcl(**_stamp(7), bucket="photos", key="k", acl=Acl.private("alice-id")),
+        ),
+        (
+            c.CreateUpload(
+                **_upload(8),
+                owner=ALICE,
+                initiator=BOB,
+                storage_class="GLACIER",
+                system=SYSTEM,
+                metadata={"a": "1"},
+                checksum_algorithm=Algorithm.SHA256,
+                checksum_type=ChecksumType.COMPOSITE,
+                acl=ACL,
+                backend_token="token",
+            ),
+            c.CreateUpload(**_upload(8), owner=ALICE, initiator=ALICE),
+        ),
+        (
+            c.RegisterPart(
+                **_upload(9), number=10_000, size=7, etag=MD5, checksum=CRC, handle="018bcfe56801", stored_ms=TIME
+            ),
+            c.RegisterPart(**_upload(9), number=1, size=0, etag=MD5, handle="h", stored_ms=0),
+        ),
+        (
+            c.CompleteUpload(
+                **_upload(10),
+                version_id="v1",
+                assembled=(c.AssembledPart(number=2, handle="h2"), c.AssembledPart(number=7, handle="h7")),
+                parts=(PartSummary(1, 5, "AAAA"), PartSummary(2, 7, "BBBB")),
+                size=12,
+                etag=MD5 + "-2",
+                checksum=COMPOSITE,
+                handle="h",
+                stored_ms=TIME,
+                condition=WriteCondition(if_none_match=True),
+            ),
+            c.CompleteUpload(**_upload(10), assembled=(), parts=(), size=0, etag=MD5, handle="h", stored_ms=0),
+        ),
+        (c.AbortUpload(**_upload(11)), c.AbortUpload(**_upload(12))),
+        (
+            c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s/+", owner=ALICE, email="alice@example.com"),
+            c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s", owner=Owner("a")),
+        ),
+        (
+            c.DisableCredential(**_stamp(14), access_key="AKIA"),
+            c.DisableCredential(**_stamp(14), access_key="a"),
+        ),
+        (c.BeginSweep(**_stamp(15), until_ms=TIME), c.BeginSweep(**_stamp(15), until_ms=0)),
+        (c.EndSweep(**_stamp(16), until_ms=TIME), c.EndSweep(**_stamp(16), until_ms=0)),
+        (
+            c.ForgetGarbage(**_stamp(17), garbage_ids=(1, 2, 2**40)),
+            c.ForgetGarbage(**_stamp(17), garbage_ids=()),
+        ),
+    )
+}
+
+RESULTS: dict[type, tuple[Result, Result]] = {
+    c.Done: (c.Done(), c.Done()),
+    c.Written: (c.Written("v1", TIME), c.Written("null", 0)),
+    c.Removed: (c.Removed(KEY, "null"), c.Removed("k")),
+    c.RemovedMany: (
+        c.RemovedMany((c.Removed("k"), errors.PreconditionFailed("If-Match", "photos", "k"))),
+        c.RemovedMany(()),
+    ),
+}
+
+
+def _value(attribute: attrs.Attribute[Any]) -> Any:
+    kind = str(attribute.type)
+    return 7 if "int" in kind else True if "bool" in kind else f"<{attribute.name}> ü"
+
+
+def sample_error(cls: type[S3Error], *, full: bool) -> S3Error:
+    wanted = [a for a in attrs.fields(cls) if full or a.default is attrs.NOTHING]
+    return cls(**{a.name: _value(a) for a in wanted})
+
+
+RESULTS.update(
+    (cls, (sample_error(cls, full=True), sample_error(cls, full=False)))
+    for cls in RESULT_TAGS
+    if issubclass(cls, S3Error)
+)
+
+assert set(COMMANDS) == set(get_args(Command)), "a command lacks its sample"
+assert all(inspect.isclass(cls) for cls in RESULTS)

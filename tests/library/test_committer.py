@@ -1,0 +1,155 @@
+"""The committer: durable, in groups, and among processes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import bleepstore
+from bleepstore import commands as c
+from bleepstore.catalog import Catalog
+from bleepstore.commands import Command, Done, Result
+from bleepstore.committer import MAX_BATCH, DirectCommitter
+from bleepstore.errors import BucketAlreadyOwnedByYou, PreconditionFailed, StoreClosed
+from bleepstore.model import Acl, Owner, WriteCondition
+
+OWNER = Owner("alice", "Alice")
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def create(number: int, bucket: str | None = None) -> c.CreateBucket:
+    return c.CreateBucket(
+        request_id=f"r{number}",
+        time_ms=number,
+        bucket=bucket or f"bucket-{number}",
+        owner=OWNER,
+        location="",
+        acl=Acl.private(OWNER.id),
+    )
+
+
+class GatedCatalog(Catalog):
+    """Notes the size of each batch, and can hold a batch up until more commands wait."""
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__(path)
+        self.batches: list[int] = []
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+        self.gate.set()
+
+    def apply(self, commands: Sequence[Command]) -> list[Result]:
+        self.batches.append(len(commands))
+        self.entered.set()
+        assert self.gate.wait(30)
+        return super().apply(commands)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[GatedCatalog]:
+    made = GatedCatalog(tmp_path / "catalog.db")
+    yield made
+    made.close()
+
+
+def test_commands_that_wait_at_the_same_time_share_one_commit(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    catalog.gate.clear()
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        first = pool.submit(committer.submit, create(0))
+        assert catalog.entered.wait(30)
+        others = [pool.submit(committer.submit, create(number)) for number in range(1, 20)]
+        while len(committer._queue) < 19:
+            pass
+        catalog.gate.set()
+        assert first.result() == Done()
+        assert [other.result() for other in others] == [Done()] * 19
+    assert catalog.batches == [1, 19]
+
+
+def test_each_waiter_gets_its_own_result(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    names = [f"bucket-{number % 10}" for number in range(100)]
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda n: committer.submit(create(n, names[n])), range(100)))
+    for name in set(names):
+        of_name = [result for result, other in zip(results, names, strict=True) if other == name]
+        assert of_name.count(Done()) == 1
+        assert of_name.count(BucketAlreadyOwnedByYou(name)) == 9
+
+
+def test_a_batch_is_bounded(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    catalog.gate.clear()
+    count = MAX_BATCH + 10
+    with concurrent.futures.ThreadPoolExecutor(count + 1) as pool:
+        first = pool.submit(committer.submit, create(0))
+        assert catalog.entered.wait(30)
+        others = [pool.submit(committer.submit, create(number)) for number in range(1, count + 1)]
+        while len(committer._queue) < count:
+            pass
+        catalog.gate.set()
+        assert {other.result() for other in [first, *others]} == {Done()}
+    assert catalog.batches[0] == 1
+    assert max(catalog.batches) == MAX_BATCH
+    assert sum(catalog.batches) == count + 1
+
+
+def test_a_failure_reaches_every_waiter_and_spoils_nothing_after(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    with pytest.raises(AttributeError):
+        committer.submit("not a command")  # type: ignore[arg-type]  # what a bug would do
+    assert committer.submit(create(1)) == Done()
+    catalog.close()
+    with pytest.raises(StoreClosed):
+        committer.submit(create(2))
+
+
+def test_what_was_acknowledged_is_seen_behind_a_read_barrier(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    for number in range(20):
+        committer.submit(create(number))
+        committer.read_barrier()
+        with catalog.read() as connection:
+            assert connection.execute("SELECT count(*) FROM bucket").get == number + 1
+
+
+# -- several processes
+
+
+def _work(path: str, worker: int, count: int) -> list[bool]:
+    """Write keys of one's own, and race for keys that all want; which of those this process won."""
+    won = []
+    with bleepstore.open(path) as store:
+        for number in range(count):
+            store.put_object("photos", f"own/{worker}/{number}", f"{worker}-{number}".encode())
+            try:
+                store.put_object(
+                    "photos", f"raced/{number}", str(worker).encode(), condition=WriteCondition(if_none_match=True)
+                )
+            except PreconditionFailed:
+                won.append(False)
+            else:
+                won.append(True)
+    return won
+
+
+def test_processes_share_one_store_without_loss_and_without_locking_each_other_out(tmp_path: Path) -> None:
+    workers, count = 3, 40
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        with concurrent.futures.ProcessPoolExecutor(workers, mp_context=SPAWN) as pool:
+            results = list(pool.map(_work, [str(tmp_path)] * workers, range(workers), [count] * workers))
+        for number in range(count):
+            winners = [worker for worker in range(workers) if results[worker][number]]
+            with store.get_object("photos", f"raced/{number}") as found:
+                assert winners == [int(found.read())], "exactly one process wins, and its bytes are there"
+        for worker in range(workers):
+            for number in range(count):
+                with store.get_object("photos", f"own/{worker}/{number}") as found:
+                    assert found.read() == f"{worker}-{number}".encode()

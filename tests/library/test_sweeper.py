@@ -1,0 +1,295 @@
+"""The sweeper: garbage, orphans and expired uploads, and the fence that tells an orphan from a write under way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import bleepstore
+from bleepstore import CompletedPart, Store, errors
+from bleepstore.backends.base import BlobSpec, StorageBackend, StoredBlob
+from bleepstore.backends.local import LocalBackend
+from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
+
+BIG = b"x" * 50_000
+START = 1_700_000_000_000
+END_OF_TIME = 1 << 47
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Watched:
+    """A backend that tells what is asked of it, and can be told to fail or to wait."""
+
+    def __init__(self, backend: StorageBackend) -> None:
+        self.inner = backend
+        self.spans: list[tuple[int, int]] = []
+        self.deleted: list[str] = []
+        self.failures = 0
+        self.deleted_one = threading.Event()
+        self.after_put: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+        self.spans.append((since_ms, until_ms))
+        return self.inner.iter_blobs(since_ms, until_ms)
+
+    def delete_object(self, handle: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the disk is having a bad hour")
+        self.inner.delete_object(handle)
+        self.deleted.append(handle)
+        self.deleted_one.set()
+
+    def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+        stored = self.inner.put_object(spec, chunks)
+        if self.after_put is not None:
+            self.after_put()
+        return stored
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def opened(clock: Clock, tmp_path: Path) -> Iterator[Store]:
+    with bleepstore.open(tmp_path, clock=clock, upload_expiry=dt.timedelta(days=1)) as store:
+        store._sweeper.poke = lambda: None  # type: ignore[method-assign]  # sweeps happen when a test says so
+        store.create_bucket("photos")
+        yield store
+
+
+@pytest.fixture
+def backend(opened: Store) -> Watched:
+    """The store's backend, watched."""
+    watched = Watched(opened._backend)
+    opened._backend = opened._sweeper._backend = cast("StorageBackend", watched)
+    return watched
+
+
+def stored(backend: Watched) -> set[str]:
+    return set(backend.inner.iter_blobs(0, END_OF_TIME))
+
+
+def garbage(store: Store) -> int:
+    with store._catalog.read() as connection:
+        return int(connection.execute("SELECT count(*) FROM garbage").get)
+
+
+def test_what_was_overwritten_or_deleted_is_removed(opened: Store, backend: Watched) -> None:
+    opened.put_object("photos", "a", BIG)
+    opened.put_object("photos", "a", BIG)
+    opened.put_object("photos", "b", BIG)
+    opened.delete_object("photos", "b")
+    assert len(stored(backend)) == 3
+    assert garbage(opened) == 2
+    opened.sweep()
+    assert len(stored(backend)) == 1
+    assert garbage(opened) == 0
+    with opened.get_object("photos", "a") as found:
+        assert found.read() == BIG
+
+
+def test_an_assembled_blob_that_is_being_read_waits_for_its_reader(opened: Store, backend: Watched) -> None:
+    upload = opened.create_upload("photos", "k")
+    part = opened.put_part("photos", "k", upload.upload_id, 1, BIG)
+    opened.complete_upload("photos", "k", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
+    with opened.get_object("photos", "k") as found:
+        opened.delete_object("photos", "k")
+        opened.sweep()
+        assert garbage(opened) == 1, "it stays on the list"
+        assert found.read() == BIG
+    opened.sweep()
+    assert garbage(opened) == 0
+    assert stored(backend) == set()
+
+
+def test_an_orphan_is_removed_after_its_grace_and_not_before(opened: Store, backend: Watched, clock: Clock) -> None:
+    opened.put_object("photos", "k", BIG)
+    orphan = backend.inner.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+    part = backend.inner.put_part("", 1, [BIG]).handle
+    clock.now += GRACE_MS
+    opened.sweep()
+    assert {orphan, part} <= stored(backend)
+    clock.now += 1
+    opened.sweep()
+    assert not {orphan, part} & stored(backend)
+    with opened.get_object("photos", "k") as found:
+        assert found.read() == BIG
+
+
+def test_the_next_sweep_begins_where_the_last_one_ended(opened: Store, backend: Watched, clock: Clock) -> None:
+    """Its cost follows the activity since, not the size of the store."""
+    clock.now += 10 * GRACE_MS
+    opened.sweep()
+    clock.now += 7
+    opened.sweep()
+    (_, first_until), (since, until) = backend.spans
+    assert first_until == clock.now - 7 - GRACE_MS
+    assert (since, until) == (first_until - OVERLAP_MS, clock.now - GRACE_MS)
+
+
+def test_parts_of_uploads_under_way_are_no_orphans(opened: Store, clock: Clock) -> None:
+    upload = opened.create_upload("photos", "k")
+    part = opened.put_part("photos", "k", upload.upload_id, 1, BIG)
+    clock.now += 2 * GRACE_MS
+    opened.sweep()
+    opened.complete_upload("photos", "k", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
+    opened.sweep()
+    with opened.get_object("photos", "k") as found:
+        assert found.read() == BIG
+
+
+def test_a_write_that_slept_through_a_sweep_is_refused_and_leaves_nothing(
+    opened: Store, backend: Watched, clock: Clock
+) -> None:
+    """Its blob may be gone: the command must not bring it in."""
+
+    def sleep_long() -> None:
+        backend.after_put = None
+        clock.now += GRACE_MS + 1
+        opened.sweep()
+
+    backend.after_put = sleep_long
+    with pytest.raises(errors.OperationAborted):
+        opened.put_object("photos", "k", BIG)
+    with pytest.raises(errors.NoSuchKey):
+        opened.head_object("photos", "k")
+    assert stored(backend) == set()
+    opened.put_object("photos", "k", BIG)
+
+
+def test_a_write_that_is_merely_slow_is_kept(opened: Store, backend: Watched, clock: Clock) -> None:
+    def sleep() -> None:
+        backend.after_put = None
+        clock.now += GRACE_MS
+        opened.sweep()
+
+    backend.after_put = sleep
+    opened.put_object("photos", "k", BIG)
+    opened.sweep()
+    with opened.get_object("photos", "k") as found:
+        assert found.read() == BIG
+
+
+def test_expired_uploads_end_with_their_parts(opened: Store, backend: Watched, clock: Clock) -> None:
+    old = opened.create_upload("photos", "k")
+    opened.put_part("photos", "k", old.upload_id, 1, BIG)
+    clock.now += 24 * 3600 * 1000
+    young = opened.create_upload("photos", "k")
+    opened.put_part("photos", "k", young.upload_id, 1, BIG)
+    opened.sweep()
+    assert len(opened.list_uploads("photos").uploads) == 2, "exactly a day old is not too old"
+    clock.now += 1
+    opened.sweep()
+    assert [upload.upload_id for upload in opened.list_uploads("photos").uploads] == [young.upload_id]
+    assert len(stored(backend)) == 1
+    with pytest.raises(errors.NoSuchUpload):
+        opened.put_part("photos", "k", old.upload_id, 2, BIG)
+
+
+def test_many_expired_uploads_and_much_garbage_take_several_batches(opened: Store, clock: Clock) -> None:
+    for number in range(501):
+        opened.create_upload("photos", f"k{number}")
+    clock.now += 24 * 3600 * 1000 + 1
+    opened.sweep()
+    assert opened.list_uploads("photos").uploads == []
+
+
+@pytest.mark.parametrize("other_process", [False, True])
+def test_opening_recovers_what_a_crash_left_unless_others_use_the_store(tmp_path: Path, other_process: bool) -> None:
+    """Between the blob and its command a process died: the next one that opens the store alone removes the orphan."""
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", BIG)
+    crashed = LocalBackend(tmp_path)
+    orphan = crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+    (tmp_path / "tmp" / "dead-0").write_bytes(BIG)
+    if other_process:
+        with bleepstore.open(tmp_path):  # removes it, being alone
+            orphan = crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+            (tmp_path / "tmp" / "busy-0").write_bytes(BIG)
+            with bleepstore.open(tmp_path):
+                assert crashed.head_object(orphan) == len(BIG)
+                assert [path.name for path in (tmp_path / "tmp").iterdir()] == ["busy-0"]
+        return
+    with bleepstore.open(tmp_path) as store:
+        with pytest.raises(errors.BlobNotFound):
+            crashed.head_object(orphan)
+        assert list((tmp_path / "tmp").iterdir()) == []
+        with store.get_object("photos", "k") as found:
+            assert found.read() == BIG
+
+
+# -- the thread
+
+
+def test_a_delete_wakes_the_sweeper(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        watched = Watched(store._backend)
+        store._backend = store._sweeper._backend = cast("StorageBackend", watched)
+        store.create_bucket("photos")
+        store.put_object("photos", "k", BIG)
+        store.delete_object("photos", "k")
+        assert watched.deleted_one.wait(30)
+    assert stored(watched) == set()
+
+
+def test_a_sweep_that_fails_is_logged_and_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "bleepstore.sweeper"), bleepstore.open(tmp_path) as store:
+        watched = Watched(store._backend)
+        watched.failures = 1
+        store._backend = store._sweeper._backend = cast("StorageBackend", watched)
+        store.create_bucket("photos")
+        store.put_object("photos", "k", BIG)
+        store.delete_object("photos", "k")
+        while not watched.deleted_one.wait(0.1):
+            store._sweeper.poke()
+    assert [record.message for record in caplog.records] == ["a sweep failed; it will be tried again"]
+
+
+def test_closing_ends_the_thread(tmp_path: Path) -> None:
+    store = bleepstore.open(tmp_path)
+    store.create_bucket("photos")
+    store.put_object("photos", "k", b"")
+    thread = store._sweeper._thread
+    assert thread is not None
+    assert thread.is_alive()
+    store.close()
+    assert not thread.is_alive()
+    store._sweeper.poke()
+    assert store._sweeper._thread is thread, "a closed store starts no thread"
+
+
+def test_a_clock_that_is_set_back_refuses_no_write(tmp_path: Path, clock: Clock) -> None:
+    """The fence of a sweep lies in what is now the future; blobs must still come in."""
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        store.create_bucket("photos")
+    clock.now += 3600 * 1000
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        store.put_object("photos", "a", BIG)
+        clock.now -= 2 * 3600 * 1000
+        store.put_object("photos", "b", BIG)
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        store.put_object("photos", "c", BIG)
+        store.sweep()
+        for key in "abc":
+            with store.get_object("photos", key) as found:
+                assert found.read() == BIG

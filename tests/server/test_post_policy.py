@@ -1,0 +1,203 @@
+"""The policy of a form: its signature, its expiry, and each of its conditions."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from typing import Any
+
+import attrs
+import pytest
+from botocore.auth import HmacV1PostAuth, S3SigV4PostAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from bleepstore_server.wire import sigv2
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.post_policy import Grant, verify_form
+
+ACCESS, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+NOW = 1_700_000_000
+LATER = dt.datetime.fromtimestamp(NOW + 60, dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+@attrs.frozen
+class Key:
+    secret_key: str
+
+
+def lookup(access_key: str) -> Key | None:
+    return Key(SECRET) if access_key == ACCESS else None
+
+
+def form(conditions: Any, fields: dict[str, str] | None = None, **document: Any) -> list[tuple[str, str]]:
+    """A form with a policy, signed with version 2."""
+    policy = {"expiration": LATER, "conditions": conditions, **document}
+    encoded = base64.b64encode(json.dumps(policy).encode()).decode()
+    return signed(encoded, fields)
+
+
+def signed(encoded: str, fields: dict[str, str] | None = None) -> list[tuple[str, str]]:
+    given = {"key": "k", **(fields or {})}
+    return [
+        *given.items(),
+        ("policy", encoded),
+        ("AWSAccessKeyId", ACCESS),
+        ("signature", sigv2.sign(SECRET, encoded)),
+    ]
+
+
+def verify(fields: list[tuple[str, str]], bucket: str = "photos", now: int = NOW) -> Grant[Key] | None:
+    return verify_form(fields, bucket, lookup, now)
+
+
+def refusal(fields: list[tuple[str, str]], now: int = NOW) -> RequestError:
+    with pytest.raises(RequestError) as refused:
+        verify(fields, now=now)
+    return refused.value
+
+
+BUCKET_AND_KEY: list[Any] = [{"bucket": "photos"}, ["starts-with", "$key", ""]]
+
+
+@pytest.mark.parametrize("signer", [HmacV1PostAuth, S3SigV4PostAuth])
+def test_what_botocore_signs_is_accepted(signer: Any) -> None:
+    fields = {"key": "k", "acl": "public-read"}
+    policy = {
+        "expiration": "2999-01-01T00:00:00Z",
+        "conditions": [{"bucket": "photos"}, {"key": "k"}, {"acl": "public-read"}],
+    }
+    request = AWSRequest("POST", "http://localhost/photos")
+    request.context["s3-presign-post-fields"] = fields
+    request.context["s3-presign-post-policy"] = policy
+    credentials = Credentials(ACCESS, SECRET)
+    (signer(credentials, "s3", "us-east-1") if signer is S3SigV4PostAuth else signer(credentials)).add_auth(request)
+    signed_fields = request.context["s3-presign-post-fields"]
+    granted = verify(list(signed_fields.items()))
+    assert granted is not None
+    assert granted.access_key == ACCESS
+    for name in signed_fields:
+        if name.lower() in ("policy", "signature", "x-amz-signature"):
+            changed = {**signed_fields, name: "A" + signed_fields[name][1:]}
+            if changed[name] != signed_fields[name]:
+                assert refusal(list(changed.items())).code == "SignatureDoesNotMatch"
+        if name.lower() not in ("policy",):
+            assert refusal([pair for pair in signed_fields.items() if pair[0] != name]).status in (400, 403), name
+
+
+def test_a_form_without_a_policy_is_anonymous_and_may_not_pretend() -> None:
+    assert verify([("key", "k")]) is None
+    for extra in ("signature", "X-Amz-Signature"):
+        assert refusal([("key", "k"), (extra, "x")]).code == "InvalidArgument"
+
+
+def test_signatures() -> None:
+    good = form(BUCKET_AND_KEY)
+    assert verify(good) is not None
+    assert refusal([pair for pair in good if pair[0] != "signature"]).code == "AccessDenied"
+    assert refusal([pair for pair in good if pair[0] != "AWSAccessKeyId"]).code == "AccessDenied"
+    unknown = [(name, "AKIANOBODY" if name == "AWSAccessKeyId" else value) for name, value in good]
+    assert refusal(unknown).code == "InvalidAccessKeyId"
+    wrong = [(name, "é" if name == "signature" else value) for name, value in good]
+    assert refusal(wrong).code == "SignatureDoesNotMatch"
+    v4 = {"x-amz-algorithm": "AWS4-HMAC-SHA256", "x-amz-date": "x", "x-amz-signature": "0"}
+    assert refusal([*good, *v4.items()]).code == "InvalidArgument"
+    assert refusal([*good, *v4.items(), ("x-amz-credential", "nonsense")]).code == "InvalidArgument"
+    credential = ("x-amz-credential", f"{ACCESS}/20231114/us-east-1/s3/aws4_request")
+    assert refusal([*good, *v4.items(), credential]).code == "SignatureDoesNotMatch"
+
+
+def test_a_policy_expires() -> None:
+    assert verify(form(BUCKET_AND_KEY), now=NOW + 60) is not None
+    error = refusal(form(BUCKET_AND_KEY), now=NOW + 61)
+    assert (error.code, error.status) == ("AccessDenied", 403)
+    assert "expired" in error.message
+
+
+@pytest.mark.parametrize(
+    ("condition", "fields", "holds"),
+    [
+        ({"acl": "public-read"}, {"acl": "public-read"}, True),
+        ({"acl": "public-read"}, {"acl": "private"}, False),
+        ({"acl": "public-read"}, {}, False),
+        (["eq", "$acl", "public-read"], {"acl": "public-read"}, True),
+        (["EQ", "$ACL", "public-read"], {"Acl": "public-read"}, True),
+        (["eq", "$acl", "public-read"], {"acl": "public-readx"}, False),
+        (["starts-with", "$x-amz-meta-a", "ab"], {"x-amz-meta-a": "abc"}, True),
+        (["starts-with", "$x-amz-meta-a", "ab"], {"x-amz-meta-a": "ac"}, False),
+        (["starts-with", "$x-amz-meta-a", ""], {"x-amz-meta-a": "anything"}, True),
+        (["starts-with", "$x-amz-meta-a", ""], {}, True),
+        (["starts-with", "$Content-Type", "image/"], {"Content-Type": "image/png"}, True),
+        (["starts-with", "$Content-Type", "image/"], {"Content-Type": "image/png,image/gif"}, True),
+        (["starts-with", "$Content-Type", "image/"], {"Content-Type": "image/png,text/html"}, False),
+        (["eq", "$key", "k"], {}, True),
+        (["eq", "$key", "other"], {}, False),
+        ({"bucket": "other"}, {}, False),
+        (["eq", "$bucket", "photos"], {"bucket": "other"}, True),
+    ],
+)
+def test_conditions(condition: Any, fields: dict[str, str], holds: bool) -> None:
+    given = form([*BUCKET_AND_KEY, condition], fields)
+    if holds:
+        assert verify(given) is not None
+    else:
+        error = refusal(given)
+        assert (error.code, error.status) == ("AccessDenied", 403)
+        assert "Policy Condition failed" in error.message
+
+
+def test_a_field_that_the_policy_does_not_name_is_refused() -> None:
+    error = refusal(form(BUCKET_AND_KEY, {"acl": "public-read"}))
+    assert (error.code, error.status) == ("AccessDenied", 403)
+    assert "Extra input fields: acl" in error.message
+    assert verify(form(BUCKET_AND_KEY, {"x-ignore-this": "1", "Bucket": "photos"})) is not None
+    assert refusal(form([{"bucket": "photos"}])).code == "AccessDenied", "the key, too"
+
+
+def test_the_range_of_lengths_is_handed_on() -> None:
+    granted = verify(form([*BUCKET_AND_KEY, ["content-length-range", 5, 10]]))
+    assert granted is not None
+    assert (granted.min_length, granted.max_length) == (5, 10)
+    granted = verify(form(BUCKET_AND_KEY))
+    assert granted is not None
+    assert (granted.min_length, granted.max_length) == (0, None)
+
+
+def encode(value: Any) -> str:
+    return base64.b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "not base64!",
+        "é",
+        encode(b"not json"),
+        encode(b"\xff\xfe"),
+        encode([]),
+        encode("text"),
+        encode({}),
+        encode({"expiration": LATER}),
+        encode({"conditions": []}),
+        encode({"expiration": LATER, "conditions": {}}),
+        encode({"expiration": 5, "conditions": []}),
+        encode({"expiration": "soon", "conditions": []}),
+        encode({"expiration": "2999-01-01T00:00:00", "conditions": []}),
+        encode({"expiration": LATER, "conditions": [5]}),
+        encode({"expiration": LATER, "conditions": [{"a": "1", "b": "2"}]}),
+        encode({"expiration": LATER, "conditions": [{}]}),
+        encode({"expiration": LATER, "conditions": [{"key": 5}]}),
+        encode({"expiration": LATER, "conditions": [["eq", "key", "k"]]}),
+        encode({"expiration": LATER, "conditions": [["like", "$key", "k"]]}),
+        encode({"expiration": LATER, "conditions": [["eq", "$key"]]}),
+        encode({"expiration": LATER, "conditions": [["content-length-range", "a", "b"]]}),
+        encode({"expiration": LATER, "conditions": [["content-length-range", 1]]}),
+        encode(b"[" * 5000),
+        encode({"expiration": LATER, "conditions": ["x" * 30_000]}),
+    ],
+    ids=range(24),
+)
+def test_a_malformed_policy_is_refused(policy: str) -> None:
+    error = refusal(signed(policy))
+    assert (error.code, error.status) == ("InvalidPolicyDocument", 400)

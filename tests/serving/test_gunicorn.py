@@ -1,0 +1,184 @@
+"""What gunicorn does otherwise than S3 clients need, and what we do about it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, clean_environment, start
+
+Serve = Callable[..., Served]
+LISTENING = "0A"
+
+
+def exchange(port: int, request: bytes) -> bytes:
+    """What the server answers until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(request)
+        received = b""
+        while data := connection.recv(65536):
+            received += data
+    return received
+
+
+def test_metadata_names_with_underscores_survive(serve: Serve) -> None:
+    s3 = serve().client()
+    s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="k", Body=b"", Metadata={"my_key": "1", "my-key": "2"})
+    assert s3.head_object(Bucket="photos", Key="k")["Metadata"] == {"my_key": "1", "my-key": "2"}
+
+
+def test_header_names_with_underscores_do_not_pose_as_others(serve: Serve) -> None:
+    port = serve().port
+    request = (
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /evil\r\nContent_Length: 5\r\nConnection: close\r\n\r\n"
+    )
+    assert exchange(port, request).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414", b"InvalidURI"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 20000 + b"\r\n\r\n", b"400", b"RequestHeaderSectionTooLarge"),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"a%d: b\r\n" % i for i in range(600)) + b"\r\n",
+            b"400",
+            b"RequestHeaderSectionTooLarge",
+        ),
+        (b"nonsense\r\n\r\n", b"400", b"BadRequest"),
+        (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", b"400", b"BadRequest"),
+        (
+            b"PUT /b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"400",
+            b"BadRequest",
+        ),
+        (b"PUT /b/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x-odd\r\n\r\n", b"501", b"NotImplemented"),
+    ],
+)
+def test_what_gunicorn_refuses_is_answered_in_s3_xml(
+    shared_plain: Served, request_bytes: bytes, status: bytes, code: bytes
+) -> None:
+    answer = exchange(shared_plain.port, request_bytes)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"<Code>" + code + b"</Code>" in answer
+    assert b"<RequestId>" in answer
+
+
+@pytest.fixture(scope="module")
+def shared_plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = start(tmp_path_factory.mktemp("plain") / "data", "--workers", "1")
+    yield served
+    served.stop()
+
+
+def test_a_key_of_1024_bytes_fits_when_every_byte_is_encoded(shared_plain: Served) -> None:
+    s3 = shared_plain.client(signature_version="s3v4")
+    s3.create_bucket(Bucket="long-keys")
+    key = "é" * 512
+    s3.put_object(Bucket="long-keys", Key=key, Body=b"data")
+    assert s3.list_objects_v2(Bucket="long-keys")["Contents"][0]["Key"] == key
+
+
+def test_clients_that_stall_do_not_keep_the_threads(serve: Serve) -> None:
+    server = serve("--workers", "1", "--threads", "2", "--client-timeout", "1")
+    s3 = server.client()
+    s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="big", Body=bytes(64 * 1024 * 1024))
+    put = s3.generate_presigned_url("put_object", Params={"Bucket": "photos", "Key": "k"}).partition(str(server.port))[
+        2
+    ]
+    get = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "big"}).partition(
+        str(server.port)
+    )[2]
+    stalls = [
+        f"PUT {put} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 100\r\n\r\nabc",  # a body that stops
+        f"GET {get} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n",  # an answer that nobody reads
+        "GET / HTTP/1.1\r\nHost:",  # a header that stops
+    ]
+    connections = []
+    for _ in range(2):
+        for stall in stalls:
+            connection = socket.create_connection(("127.0.0.1", server.port))
+            connection.sendall(stall.encode())
+            connections.append(connection)
+    assert s3.list_buckets()["Buckets"][0]["Name"] == "photos"  # botocore waits for a minute at the most
+    connections[0].settimeout(30)
+    assert b"<Code>RequestTimeout</Code>" in connections[0].recv(65536)
+    for connection in connections:
+        connection.close()
+    assert "Contents" in s3.list_objects_v2(Bucket="photos")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SO_REUSEPORT shares connections out on Linux only")
+def test_each_worker_listens_on_a_socket_of_its_own(serve: Serve) -> None:
+    server = serve("--workers", "3")
+    address = f"{server.port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    assert sum(row[1].endswith(":" + address) and row[3] == LISTENING for row in rows) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/net/unix is Linux's")
+def test_there_is_no_control_socket(serve: Serve) -> None:
+    before = set(Path("/proc/net/unix").read_text().split())
+    serve()
+    made = {word for word in set(Path("/proc/net/unix").read_text().split()) - before if "/" in word}
+    assert not [name for name in made if "gunicorn" in name]
+
+
+def test_plain_http_at_the_tls_port_does_no_harm(serve: Serve, certificate: Path) -> None:
+    server = serve(certificate=certificate)
+    assert exchange(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+    assert server.client().list_buckets()["Buckets"] == []
+
+
+def test_https_serves_the_configured_certificate(serve: Serve, certificate: Path) -> None:
+    server = serve(certificate=certificate)
+    with (
+        socket.create_connection(("127.0.0.1", server.port)) as plain,
+        ssl.create_default_context(cafile=str(certificate)).wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        assert tls.version() in ("TLSv1.2", "TLSv1.3")
+
+
+def test_gunicorn_itself_can_run_the_app_from_the_environment(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        environ = clean_environment(
+            BLEEPSTORE_DATA=str(tmp_path / "data"), BLEEPSTORE_ACCESS_KEY=ACCESS_KEY, BLEEPSTORE_SECRET_KEY=SECRET_KEY
+        )
+        reading, writing = os.pipe()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "-c", "python:bleepstore_server.gunicorn_conf"),
+                *("--log-level", "info", "--bind", f"127.0.0.1:{port}", "--workers", "2"),
+                "bleepstore_server:app_from_env()",
+            ],
+            env=environ,
+            stderr=writing,
+            text=True,
+        )
+        os.close(writing)
+        with os.fdopen(reading) as log:
+            booted = 0
+            while booted < 2 and (line := log.readline()):
+                booted += "Booting worker" in line
+            try:
+                server = Served(process, f"http://127.0.0.1:{port}", tmp_path / "data", "", None)
+                s3 = server.client(retries={"max_attempts": 5})
+                s3.create_bucket(Bucket="photos")
+                s3.put_object(Bucket="photos", Key="k", Body=b"x", Metadata={"a_b": "c"})
+                assert s3.head_object(Bucket="photos", Key="k")["Metadata"] == {"a_b": "c"}
+            finally:
+                process.terminate()
+                log.read()
+                assert process.wait(timeout=40) == 0

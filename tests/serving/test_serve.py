@@ -1,0 +1,193 @@
+"""`bleepstore serve` and `bleepstore keys`, as people use them."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.serving.conftest import SECRET_KEY, Served, clean_environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Serve = Callable[..., Served]
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bleepstore_server", *arguments],
+        env=clean_environment(**environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def pasted(banner: str) -> S3Client:
+    """The client that the line for boto3 makes."""
+    line = re.search(r"boto3       (boto3\.client\(.*\))", banner)
+    assert line is not None
+    client: S3Client = eval(line[1], {"boto3": boto3})
+    return client
+
+
+def refusal(client: S3Client) -> str:
+    with pytest.raises(ClientError) as refused:
+        client.list_buckets()
+    return refused.value.response["Error"]["Code"]
+
+
+def test_the_first_start_makes_keys_and_the_printed_line_works(serve: Serve) -> None:
+    first = serve(keys=False)
+    pasted(first.banner).create_bucket(Bucket="photos")
+    access_key, secret_key = re.findall(r"(?:access|secret) key  (\S+)", first.banner)
+    assert first.stop() == 0
+    second = serve(keys=False)
+    assert secret_key not in second.banner
+    names = [bucket["Name"] for bucket in second.client(access_key, secret_key).list_buckets()["Buckets"]]
+    assert names == ["photos"]
+    shown = run("keys", "list", "--data", str(second.data), "--show-secrets").stdout
+    assert shown.split() == [access_key, "enabled", "bleepstore", "bleepstore", secret_key]
+
+
+def test_two_starts_make_different_secrets(serve: Serve, tmp_path: Path) -> None:
+    banners = [serve(keys=False, data=tmp_path / name).banner for name in ("a", "b")]
+    secrets = [re.findall(r"secret key  (\S+)", banner)[0] for banner in banners]
+    assert secrets[0] != secrets[1]
+    assert min(len(secret) for secret in secrets) == 40
+
+
+def test_configured_keys_are_accepted_and_leave_with_the_configuration(serve: Serve) -> None:
+    first = serve()
+    assert first.client().list_buckets()["Buckets"] == []
+    assert SECRET_KEY not in first.banner
+    assert refusal(first.client(secret_key="wrong")) == "SignatureDoesNotMatch"
+    first.stop()
+    assert refusal(serve(keys=False).client()) == "InvalidAccessKeyId"
+
+
+def test_the_well_known_keys_work_only_when_asked_for(serve: Serve, tmp_path: Path) -> None:
+    pair = ("bleepstore", "bleepstore-secret")
+    assert refusal(serve(keys=False).client(*pair)) == "InvalidAccessKeyId"
+    asked = serve("--allow-well-known-key", "--data", ":memory:", "--workers", "1", keys=False)
+    assert asked.client(*pair).list_buckets()["Buckets"] == []
+    assert pasted(asked.banner).list_buckets()["Buckets"] == []
+
+
+def test_keys_are_added_and_disabled_while_the_server_runs(serve: Serve) -> None:
+    server = serve("--workers", "2")
+    data = ("--data", str(server.data))
+    added = run(
+        "keys",
+        "add",
+        *data,
+        "--access-key",
+        "carol",
+        "--secret-key",
+        "s3cret",
+        "--owner-id",
+        "c1",
+        "--display-name",
+        "C",
+    )
+    assert (added.returncode, added.stdout) == (0, "carol belongs to C\n")
+    answer = server.client("carol", "s3cret").list_buckets()
+    assert answer["Owner"] == {"ID": "c1", "DisplayName": "C"}
+    assert run("keys", "disable", *data, "--access-key", "carol").returncode == 0
+    assert "carol\tdisabled\tc1\tC" in run("keys", "list", *data).stdout
+    assert run("keys", "disable", *data, "--access-key", "nobody").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "named"),
+    [
+        (["--port", "abc"], {}, "--port: 'abc'"),
+        (["--port", "65536"], {}, "port: 65536 is not between 0 and 65535"),
+        ([], {"BLEEPSTORE_THREADS": "0"}, "threads: 0 is not at least 1"),
+        ([], {"BLEEPSTORE_PROT": "1"}, "BLEEPSTORE_PROT: there is no such setting"),
+        ([], {"BLEEPSTORE_ACCESS_KEY": "a"}, "access_key and secret_key"),
+        (["--tls-cert", "x.pem"], {}, "tls_cert and tls_key"),
+        (["--tls-cert", "x.pem", "--tls-key", "y"], {}, "tls_cert: there is no file x.pem"),
+        (["--trusted-proxies", "10.0.0.1,nowhere"], {}, "trusted_proxies: 'nowhere'"),
+        (["--domains", "s3.example.com:80"], {}, "domains: 's3.example.com:80'"),
+        (["--data", ":memory:", "--workers", "2"], {}, "workers: a store in memory"),
+        (["--config", "missing.toml"], {}, "missing.toml cannot be read"),
+        (["--host", "203.0.113.1", "--data", ":memory:", "--workers", "1"], {}, "host and port: cannot listen"),
+    ],
+)
+def test_a_bad_setting_is_named(arguments: list[str], environ: dict[str, str], named: str) -> None:
+    result = run("serve", *arguments, **environ)
+    assert result.returncode == 2
+    assert named in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_refused_even_by_another_of_our_servers(serve: Serve, tmp_path: Path) -> None:
+    port = str(serve().port)
+    result = run("serve", "--data", str(tmp_path / "other"), "--port", port)
+    assert result.returncode == 2
+    assert f"cannot listen on 127.0.0.1 port {port}" in result.stderr
+
+
+def test_sigterm_lets_a_request_end_and_takes_no_other(serve: Serve) -> None:
+    server = serve("--workers", "2")
+    server.client().create_bucket(Bucket="photos")
+    url = server.client().generate_presigned_url("put_object", Params={"Bucket": "photos", "Key": "slow"})
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.putrequest("PUT", url.partition(str(server.port))[2])
+    connection.putheader("Content-Length", "10")
+    connection.putheader("Expect", "100-continue")
+    connection.endheaders()
+    connection.send(b"01234")  # the server is in the middle of the body from here on
+    ready = threading.Event()
+
+    def finish() -> None:
+        while True:  # until the listening sockets are gone
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", server.port)) != 0:
+                    break
+        ready.set()
+        connection.send(b"56789")
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    server.process.terminate()
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+    thread.join()
+    assert ready.is_set()
+    assert server.stop() == 0
+    connection.close()
+    again = serve()
+    with again.client().get_object(Bucket="photos", Key="slow")["Body"] as body:
+        assert body.read() == b"0123456789"
+
+
+def test_settings_come_from_the_file_the_environment_and_flags_in_rising_order(serve: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "bleepstore.toml"
+    file.write_text('region = "eu-west-1"\naccess_key = "filed"\nsecret_key = "filed-secret"\nthreads = 2\n')
+    server = serve("--config", str(file), keys=False)
+    client = server.client("filed", "filed-secret")
+    client.create_bucket(Bucket="photos")
+    assert client.head_bucket(Bucket="photos")["BucketRegion"] == "eu-west-1"
+    overruled = serve("--config", str(file), "--region", "ap-south-1", data=tmp_path / "other")
+    client = overruled.client()
+    client.create_bucket(Bucket="photos")
+    assert client.head_bucket(Bucket="photos")["BucketRegion"] == "ap-south-1"
+
+
+def test_version_and_help(serve: Serve) -> None:
+    assert re.fullmatch(r"bleepstore \d+\.\d+\.\d+\n", run("--version").stdout)
+    assert "BLEEPSTORE_TLS_CERT" in run("serve", "--help").stdout

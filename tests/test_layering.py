@@ -1,0 +1,166 @@
+"""The imports of the packages go only in the directions of the architecture."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LIBRARY = ROOT / "bleepstore"
+SERVER = ROOT / "bleepstore_server"
+
+#: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
+BASE = frozenset({"errors", "model", "names", "digests", "acl"})
+ALLOWED: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "digests": frozenset(),
+    "model": frozenset({"errors", "digests"}),
+    "names": frozenset({"errors", "model"}),
+    "acl": frozenset({"errors", "model"}),
+    "commands": BASE,
+    "codec": BASE | {"commands"},
+    "catalog": BASE | {"commands", "codec"},
+    "committer": BASE | {"commands", "catalog"},
+    "backends": frozenset({"errors", "model"}),
+    "sweeper": BASE | {"commands", "catalog", "committer", "backends"},
+    "store": BASE | {"commands", "catalog", "committer", "backends", "sweeper"},
+    "raft": frozenset({"errors"}),
+    "cluster": BASE | {"raft", "codec", "commands", "catalog", "committer", "store", "backends"},
+}
+#: What ships for tests stands above everything.
+UNRESTRICTED = frozenset({"__init__", "testing"})
+
+#: Third-party packages and who may import them.
+THIRD_PARTY: dict[str, frozenset[str]] = {
+    "attrs": frozenset(ALLOWED) | UNRESTRICTED,
+    "cattrs": frozenset({"codec"}),
+    "apsw": frozenset({"catalog", "raft"}),
+    "awscrt": frozenset({"digests"}),
+    "boto3": frozenset({"backends"}),
+    "botocore": frozenset({"backends"}),
+    "google": frozenset({"backends"}),
+    "azure": frozenset({"backends"}),
+    "pytest": frozenset({"testing"}),
+    "hypothesis": frozenset({"testing"}),
+}
+#: Everything that knows of HTTP or XML. (A cloud's SDK may hand a backend an exception of `http` or `urllib`.)
+WEB = frozenset({"http", "xml", "wsgiref", "socketserver", "html", "werkzeug", "flask", "gunicorn", "defusedxml"})
+
+#: Modules that make `import bleepstore` slow, or that are an extra.
+HEAVY = (
+    "boto3", "botocore", "google", "azure", "requests", "urllib3", "werkzeug", "gunicorn", "defusedxml", "pytest",
+    "hypothesis", "asyncio", "bleepstore_server",
+)  # fmt: skip
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, dotted module) of every import in a file, also of those within functions and of `from . import x`."""
+    tree = ast.parse(path.read_text())
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else [])))
+            yield node.lineno, module
+            if module == "bleepstore":
+                # `from bleepstore import codec` imports the layer codec.
+                yield from ((node.lineno, f"bleepstore.{alias.name}") for alias in node.names)
+
+
+def layer_of(path: Path) -> str:
+    relative = path.relative_to(LIBRARY)
+    return relative.parts[0].removesuffix(".py")
+
+
+def library_files() -> list[Path]:
+    return sorted(LIBRARY.rglob("*.py"))
+
+
+def is_layer(module: str) -> bool:
+    name = module.split(".")[1]
+    return (LIBRARY / f"{name}.py").exists() or (LIBRARY / name).is_dir()
+
+
+@pytest.mark.parametrize("path", library_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_library_imports_only_downwards(path: Path) -> None:
+    layer = layer_of(path)
+    assert layer in ALLOWED or layer in UNRESTRICTED, f"{layer} is not in the table of layers: say where it stands"
+    wrong = []
+    for line, module in imports_of(path):
+        top, *rest = module.split(".")
+        if top == "bleepstore":
+            if layer in UNRESTRICTED or not rest or not is_layer(module):
+                continue
+            if rest[0] != layer and rest[0] not in ALLOWED[layer]:
+                wrong.append(f"line {line}: {layer} must not import {module}")
+        elif top == "bleepstore_server":
+            wrong.append(f"line {line}: the library must not import the server")
+        elif top in WEB and layer != "backends":
+            wrong.append(f"line {line}: the library knows nothing of the web: {module}")
+        elif top not in sys.stdlib_module_names and layer not in THIRD_PARTY.get(top, frozenset()):
+            wrong.append(f"line {line}: {layer} must not import {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_plain_import_of_the_package_is_an_arrow_to_everything(tmp_path: Path) -> None:
+    """No layer goes round the table by `import bleepstore`."""
+    for path in library_files():
+        if layer_of(path) in UNRESTRICTED:
+            continue
+        for line, module in imports_of(path):
+            assert module != "bleepstore" or _imports_layers_only(path, line), (
+                f"{path}:{line} imports all of bleepstore"
+            )
+
+
+def _imports_layers_only(path: Path, line: int) -> bool:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.lineno == line:
+            return all(is_layer(f"bleepstore.{alias.name}") for alias in node.names)
+    return False
+
+
+def test_the_table_allows_no_circle() -> None:
+    seen: set[str] = set()
+
+    def visit(layer: str, path: tuple[str, ...]) -> None:
+        assert layer not in path, f"{' -> '.join((*path, layer))} is a circle"
+        if layer not in seen:
+            for below in ALLOWED[layer]:
+                visit(below, (*path, layer))
+            seen.add(layer)
+
+    for layer in ALLOWED:
+        visit(layer, ())
+
+
+def test_the_wire_formats_need_no_server() -> None:
+    """aws-chunked and the signatures are decoded without I/O, from the standard library and attrs alone."""
+    for name in ("chunked", "sigv2", "sigv4", "post_policy", "errors", "tokens"):
+        for line, module in imports_of(SERVER / "wire" / f"{name}.py"):
+            top = module.split(".")[0]
+            allowed = top in sys.stdlib_module_names or top == "attrs" or module.startswith("bleepstore_server.wire")
+            assert allowed, f"wire/{name}.py line {line} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted(SERVER.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_server_imports_no_test_tool_and_no_cloud(path: Path) -> None:
+    for line, module in imports_of(path):
+        top = module.split(".")[0]
+        assert top not in {"pytest", "hypothesis", "google", "azure"} or path.name == "pytest_plugin.py", line
+        assert not module.startswith("bleepstore.raft") or path.name in {"raft_http.py", "admin.py", "cli.py"}, line
+
+
+@pytest.mark.parametrize("statement", ["import bleepstore", "import bleepstore\nbleepstore.open().close()"])
+def test_importing_the_library_loads_nothing_heavy(statement: str) -> None:
+    script = f"{statement}\nimport sys\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert "bleepstore.store" in loaded
+    assert [name for name in loaded if name.split(".")[0] in HEAVY] == []
