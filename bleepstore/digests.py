@@ -10,9 +10,12 @@ import base64
 import binascii
 import enum
 import hashlib
+import queue
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from awscrt import checksums
 
@@ -152,6 +155,41 @@ def can_combine(algorithm: Algorithm) -> bool:
     return algorithm in _CRCS
 
 
+class _Behind:
+    """Calls `hash_chunk` for each chunk in order: for large ones in a thread that starts with the second of them."""
+
+    _LARGE = 128 * 1024
+    _MAX_WAITING = 4
+
+    def __init__(self, hash_chunk: Callable[[bytes], None]) -> None:
+        self._hash_chunk = hash_chunk
+        self._chunks: queue.Queue[bytes | None] = queue.Queue(self._MAX_WAITING)
+        self._thread: threading.Thread | None = None
+        self._seen_large = False
+
+    def hash(self, chunk: bytes) -> None:
+        if self._thread is None:
+            if len(chunk) < self._LARGE or not self._seen_large:
+                self._seen_large = self._seen_large or len(chunk) >= self._LARGE
+                self._hash_chunk(chunk)
+                return
+            self._thread = threading.Thread(target=self._run, name="bleepstore-digest", daemon=True)
+            self._thread.start()
+        self._chunks.put(chunk)
+
+    def _run(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            self._hash_chunk(chunk)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._thread is not None:
+            self._chunks.put(None)
+            self._thread.join()
+
+
 class Digester:
     """MD5, the length, and any further algorithms of bytes that pass by."""
 
@@ -161,16 +199,25 @@ class Digester:
         self.size = 0
 
     def update(self, data: bytes) -> None:
+        self.size += len(data)
+        self._hash(data)
+
+    def _hash(self, data: bytes) -> None:
         self._md5.update(data)
         for hasher in self._hashers.values():
             hasher.update(data)
-        self.size += len(data)
 
     def wrap(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass `chunks` through and take note of them."""
-        for chunk in chunks:
-            self.update(chunk)
-            yield chunk
+        """Pass `chunks` through and take note of them.
+
+        Large chunks are hashed by a thread of their own while the consumer writes them; MD5 is slower than most disks.
+        The digests are complete when the iteration is; `size` is right all the time.
+        """
+        with _Behind(self._hash) as behind:
+            for chunk in chunks:
+                self.size += len(chunk)
+                behind.hash(chunk)
+                yield chunk
 
     @property
     def md5_hex(self) -> str:

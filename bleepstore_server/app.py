@@ -31,6 +31,7 @@ _log = logging.getLogger("bleepstore.server")
 
 #: Of a body that nobody read, this much is read so that the client gets to see the answer before the connection ends.
 MAX_DRAIN = 1024 * 1024
+MAX_LENGTH_DIGITS = 18
 
 
 def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
@@ -54,7 +55,7 @@ class _App:
         request: Request | None = None
         try:
             if not environ.get("wsgi.input_terminated"):
-                environ["wsgi.input"] = _BoundedInput(environ["wsgi.input"], int(environ.get("CONTENT_LENGTH") or 0))
+                environ["wsgi.input"] = _BoundedInput(environ["wsgi.input"], _declared_length(environ))
             if self._proxies:
                 self._apply_forwarded(environ)
             request = parse_request(environ, self._config.domains)
@@ -173,6 +174,13 @@ class _App:
             environ["HTTP_HOST"] = host
 
 
+def _declared_length(environ: WSGIEnvironment) -> int:
+    text: str = environ.get("CONTENT_LENGTH") or "0"
+    if not (text.isascii() and text.isdigit()) or len(text) > MAX_LENGTH_DIGITS:
+        raise RequestError("BadRequest", "Content-Length is not a number.")
+    return int(text)
+
+
 class _BoundedInput(LimitedStream):
     """The body of a server that does not end it by itself. A client that goes away ends it early."""
 
@@ -186,7 +194,7 @@ def _drain(environ: WSGIEnvironment) -> bool:
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if not length and not chunked:
         return True
-    if length and (not length.isdigit() or int(length) > 64 * MAX_DRAIN):
+    if length and (not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or int(length) > 64 * MAX_DRAIN):
         return False
     left = MAX_DRAIN
     try:

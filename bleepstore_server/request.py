@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ class Request:
         text = self.environ.get("CONTENT_LENGTH")
         if not text:
             return None
-        if not (text.isascii() and text.isdigit()):
+        if not (text.isascii() and text.isdigit()) or len(text) > 18:
             raise RequestError("BadRequest", "Content-Length is not a number.")
         return int(text)
 
@@ -117,7 +118,7 @@ class Request:
         try:
             data: bytes = self.environ["wsgi.input"].read(size)
             return data
-        except (TimeoutError, BlockingIOError):
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             raise RequestError("RequestTimeout") from None
         except Exception as error:  # each server has its own classes for a body that it cannot read
             raise RequestError("IncompleteBody", f"The body could not be read to its end: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ class Response:
             return [body.read()]
         if "wsgi.file_wrapper" in environ and _is_real_file(body):
             # The server sends it by sendfile; Content-Length bounds what it sends.
-            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](body.file, CHUNK)
+            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](_SentFile(body), CHUNK)
             return wrapped
         return _Stream(body)
 
@@ -61,6 +62,19 @@ def _is_real_file(body: StoredObject) -> bool:
         return body.file is not None and body.file.fileno() >= 0
     except OSError:
         return False
+
+
+class _SentFile:
+    """The file behind an object, as `socket.sendfile` wants it: it seeks to an offset of the real file."""
+
+    def __init__(self, stored: StoredObject) -> None:
+        assert stored.file is not None
+        self.fileno = stored.file.fileno
+        self.read = stored.file.read
+        self.close = stored.close
+
+    def seek(self, offset: int) -> int:
+        return os.lseek(self.fileno(), offset, os.SEEK_SET)
 
 
 class _Stream:

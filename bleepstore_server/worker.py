@@ -3,7 +3,8 @@
 - WSGI cannot tell `x-amz-meta-my_key` from `x-amz-meta-my-key`. The app gets the header fields as they were sent in
   `bleepstore.headers`, and names with "_" stay out of the environ, where they could pose as others.
 - A request that gunicorn itself refuses is answered with an S3 error document.
-- A client that stalls gives its thread back after a timeout.
+- A client that stalls gives its thread back after a timeout (SO_RCVTIMEO, SO_SNDTIMEO).
+- A thread that has answered looks for the connection's next request before it hands the connection back.
 - A worker that is told to end closes its listening sockets at once, so that nobody waits in their queues.
 """
 
@@ -13,6 +14,7 @@ import errno
 import logging
 import os
 import secrets
+import select
 import socket
 import ssl
 import struct
@@ -50,6 +52,26 @@ _REFUSALS: tuple[tuple[type[Exception], str, str, str], ...] = (
 )
 
 
+#: How long a thread that has nothing else to do waits for the next request of a connection. The way through the poller
+#: and back costs more than most requests do.
+_LINGER_MS = 1
+
+
+class _ClientSocket(socket.socket):
+    """An accepted socket in blocking mode, whose timeouts are the kernel's."""
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """As `socket.sendfile`, which would wait without end for a client that stalls."""
+        assert count is not None
+        sent = 0
+        while sent < count:
+            piece = os.sendfile(self.fileno(), file.fileno(), offset + sent, min(count - sent, 1 << 30))
+            if not piece:
+                break
+            sent += piece
+        return sent
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type information
     """gthread for S3."""
 
@@ -61,7 +83,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
 
     def init_process(self) -> None:
         for listener in self.sockets:
-            # Accepted sockets inherit it. It bounds what happens before there is a request: TLS and the header.
+            # Accepted sockets inherit it.
             limit = struct.pack("@ll", int(self._timeout), 0)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
@@ -84,9 +106,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             for listener in self.sockets:
                 listener.close()
 
+    def handle(self, conn: Any) -> Any:
+        accepted = conn.sock
+        if type(accepted) is socket.socket:
+            conn.sock = _ClientSocket(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        while True:
+            result = super().handle(conn)
+            if result is not True or not self.alive or not self.tpool._work_queue.empty():
+                return result
+            if not conn.parser.unreader.buf.getvalue() and not _readable(conn.sock, _LINGER_MS):
+                return result
+
     def handle_request(self, req: Any, conn: Any) -> Any:
-        # A timeout of Python's own bounds the body, the answer, and the wait inside sendfile.
-        conn.sock.settimeout(self._timeout)
         self._sent.headers = req.headers
         if any("_" in name for name, _ in req.headers):
             req.headers = [(name, value) for name, value in req.headers if "_" not in name]
@@ -108,10 +139,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             f"Content-Length: {len(body)}\r\nx-amz-request-id: {request_id}\r\n\r\n"
         )
         try:
-            client.settimeout(self._timeout)
+            client.setblocking(True)
             client.sendall(head.encode("latin-1") + body)
         except OSError as error:
             self.log.debug("%s went away before its refusal: %s", addr, error)
+
+
+def _readable(connection: socket.socket, wait_ms: int) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(wait_ms))
 
 
 def _is_no_stall(record: logging.LogRecord) -> bool:

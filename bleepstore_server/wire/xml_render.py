@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote
@@ -29,6 +30,7 @@ GROUP_URIS = {
 }
 
 _SPECIAL = re.compile("[&<>\"'\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_PLAIN = re.compile(r"[A-Za-z0-9/\-_.*~]*")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\r": "&#13;"}
 
 Names = Callable[[str], str]  # owner id -> display name
@@ -44,16 +46,20 @@ def escape(text: str) -> str:
 
 def encode_url(text: str) -> str:
     """encoding-type=url: "/" is kept, as S3 does."""
-    return quote(text, safe="/-_.*~")
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="/-_.*~")
 
 
 def encoder(encoding_type: str | None) -> Callable[[str], str]:
     return encode_url if encoding_type == "url" else escape
 
 
+@functools.lru_cache(4096)  # the objects of a page were often written within the same seconds
+def _iso_second(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")[:19]
+
+
 def iso_time(time_ms: int) -> str:
-    moment = dt.datetime.fromtimestamp(time_ms // 1000, dt.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    return f"{_iso_second(time_ms // 1000)}.{time_ms % 1000:03d}Z"
 
 
 def element(name: str, value: object) -> str:

@@ -68,10 +68,10 @@ def test_what_the_issue_asks_for_is_implemented() -> None:
     implemented = {route.operation for route in ROUTES if route.function is not None}
     assert implemented >= {
         "CreateBucket", "DeleteBucket", "HeadBucket", "ListBuckets", "GetBucketLocation", "GetBucketAcl",
-        "PutBucketAcl", "PutObject", "GetObject", "HeadObject", "DeleteObject", "DeleteObjects", "CopyObject", "ListObjects",
-        "ListObjectsV2", "GetObjectAcl", "PutObjectAcl", "GetObjectAttributes", "CreateMultipartUpload", "UploadPart",
+        "PutBucketAcl", "PutObject", "GetObject", "HeadObject", "DeleteObject", "DeleteObjects", "CopyObject",
+        "ListObjects", "ListObjectsV2", "GetObjectAcl", "PutObjectAcl", "GetObjectAttributes", "UploadPart",
         "UploadPartCopy", "CompleteMultipartUpload", "AbortMultipartUpload", "ListMultipartUploads", "ListParts",
-        "PostObject",
+        "CreateMultipartUpload", "PostObject",
     }  # fmt: skip
 
 
@@ -87,7 +87,8 @@ def test_an_unknown_sub_resource_never_falls_through(method: str, path: str, par
 def test_a_sub_resource_never_falls_through_to_another_operation(method: str, route: Any) -> None:
     target = "/bucket" if route.resource is Resource.BUCKET else "/bucket/key"
     target += f"?{route.sub_resource}=1"
-    if any((r.method, r.resource, r.sub_resource) == (method, route.resource, route.sub_resource) for r in ROUTES):
+    rows = {(r.method, r.resource, r.sub_resource) for r in ROUTES}
+    if (method, route.resource, route.sub_resource) in rows:
         assert find_route(request(method, target)).sub_resource == route.sub_resource
     else:
         assert refusal(method, target) == "NotImplemented"

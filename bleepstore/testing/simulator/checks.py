@@ -1,0 +1,179 @@
+"""The invariants, checked after every event by what the event changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bleepstore.raft.messages import AppendReply, Configuration, Entry, Message, NodeId, Ready, RequestVote, Role, VoteReply
+from bleepstore.testing.simulator.machines import StateMachine
+
+if TYPE_CHECKING:
+    from bleepstore.testing.simulator.node import SimulatedNode
+
+
+class Violation(AssertionError):
+    """An invariant of Raft does not hold."""
+
+
+class Ledger:
+    """What is true of the whole cluster, gathered from what its nodes do."""
+
+    __slots__ = ("_chain", "_digests", "_leaders", "_nodes", "_reference", "_votes", "acknowledged", "committed", "read_count")
+
+    def __init__(self, nodes: dict[NodeId, SimulatedNode], reference: StateMachine | None) -> None:
+        self._nodes = nodes
+        #: The one list of committed entries; [0] stands for the empty log.
+        self.committed: list[Entry | None] = [None]
+        self.acknowledged: dict[str, int] = {}  # request id -> index of its first commit
+        self.read_count = 0
+        self._chain: dict[tuple[int, int], tuple[Entry, int]] = {}  # (index, term) -> (entry, term before it)
+        self._leaders: dict[int, NodeId] = {}  # term -> leader
+        self._votes: dict[tuple[NodeId, int], NodeId] = {}  # (voter, term) -> candidate
+        self._digests: dict[int, int] = {0: 0}
+        # Applies the committed list as it grows: what every node's state must equal. None: nodes are compared.
+        self._reference = reference
+
+    # --- logs ---
+
+    def check_ready(self, node: SimulatedNode, ready: Ready) -> None:
+        """Everything that a Ready says about the node's log."""
+        core = node.core
+        assert core is not None
+        if ready.truncate_from is not None and core.role is Role.LEADER:
+            raise Violation(f"leader {node.id} of term {core.term} truncates its log from {ready.truncate_from}")
+        if ready.entries:
+            self._check_entries(ready.entries, core.log.term(ready.entries[0].index - 1))
+        if ready.soft_state is not None and ready.soft_state.role is Role.LEADER:
+            self._check_leader(node, ready.soft_state.term)
+        if ready.hard_state is not None:
+            self._check_commit(node, ready.hard_state.commit)
+        if ready.committed:
+            self._check_handed_out(node, ready.committed)
+
+    def _check_entries(self, entries: tuple[Entry, ...], before: int) -> None:
+        """Log matching: the same index and term are the same entry, after the same entry; so by induction all before."""
+        chain = self._chain
+        for entry in entries:
+            known = chain.setdefault((entry.index, entry.term), (entry, before))
+            if known[0] is not entry and known[0] != entry:
+                raise Violation(f"two entries of index {entry.index} and term {entry.term}: {known[0]} and {entry}")
+            if before not in (-1, known[1]) and known[1] != -1:
+                raise Violation(f"before entry ({entry.index}, {entry.term}) are the terms {known[1]} and {before}")
+            before = entry.term
+
+    def _check_leader(self, node: SimulatedNode, term: int) -> None:
+        """Election safety, and leader completeness: the last committed entry is in the log, so all before it are."""
+        if self._leaders.setdefault(term, node.id) != node.id:
+            raise Violation(f"{node.id} and {self._leaders[term]} both lead term {term}")
+        core = node.core
+        assert core is not None
+        last = self.committed[-1]
+        if last is not None and core.log.term(last.index) != last.term and core.log.first <= last.index:
+            raise Violation(f"leader {node.id} of term {term} lacks the committed entry {last.index} of term {last.term}")
+
+    # --- commit ---
+
+    def _check_commit(self, node: SimulatedNode, commit: int) -> None:
+        core = node.core
+        assert core is not None
+        committed = self.committed
+        if commit < len(committed):
+            mine = core.log.term(commit)
+            entry = committed[commit]
+            if entry is not None and mine not in (-1, entry.term):
+                raise Violation(f"{node.id} commits entry {commit} of term {mine}, committed is {entry}")
+            return
+        first = len(committed)
+        fresh = core.log.scan(max(first, core.log.first), commit + 1)
+        if not fresh or fresh[0].index != first:
+            raise Violation(f"{node.id} commits up to {commit} without having the entries from {first} on")
+        if core.role is Role.LEADER:
+            self._check_quorum(core.tracker.configuration, commit, core.log.term(commit))
+        for entry in fresh:
+            committed.append(entry)
+            if self._reference is not None:
+                self._reference.apply((entry,))
+                digest = self._reference.digest()
+                assert digest is not None
+                self._digests[entry.index] = digest
+
+    def _check_quorum(self, configuration: Configuration, index: int, term: int) -> None:
+        """What the leader counted must be on disks, now."""
+        for voters in (configuration.voters, configuration.voters_outgoing):
+            holders = [voter for voter in voters if self._nodes[voter].holds(index, term)]
+            if voters and len(holders) <= len(voters) // 2:
+                raise Violation(f"entry {index} of term {term} is committed, but durable only at {holders} of {voters}")
+
+    def _check_handed_out(self, node: SimulatedNode, entries: tuple[Entry, ...]) -> None:
+        if not node.holds(entries[-1].index, entries[-1].term):
+            raise Violation(f"{node.id} hands out entry {entries[-1].index}, which is not durable there")
+        for entry in entries:
+            if entry.index >= len(self.committed):
+                raise Violation(f"{node.id} hands out entry {entry.index}, which nobody has committed")
+            known = self.committed[entry.index]
+            if known is not entry and known != entry:
+                raise Violation(f"{node.id} hands out {entry}, committed is {known}")
+
+    # --- messages ---
+
+    def check_sent(self, node: SimulatedNode, m: Message) -> None:
+        """What a message promises must be durable when it leaves."""
+        check = _PROMISES.get(type(m))
+        if check is not None:
+            check(self, node, m)
+
+    def _check_append_reply(self, node: SimulatedNode, m: AppendReply) -> None:
+        if not m.rejected and node.log.last_index() < m.index:
+            raise Violation(f"{node.id} acknowledges {m.index}, durable is only {node.log.last_index()}")
+
+    def _check_vote_reply(self, node: SimulatedNode, m: VoteReply) -> None:
+        if m.granted and not m.pre:
+            self._check_vote(node, m.term, m.to)
+
+    def _check_request_vote(self, node: SimulatedNode, m: RequestVote) -> None:
+        if not m.pre:
+            self._check_vote(node, m.term, node.id)
+
+    def _check_vote(self, node: SimulatedNode, term: int, candidate: NodeId) -> None:
+        if self._votes.setdefault((node.id, term), candidate) != candidate:
+            raise Violation(f"{node.id} votes for {self._votes[node.id, term]} and for {candidate} in term {term}")
+        hard = node.log.initial_state().hard_state
+        if hard.term < term or (hard.term == term and hard.vote != candidate):
+            raise Violation(f"{node.id} sends a vote for {candidate} in term {term}, durable is {hard}")
+
+    # --- states ---
+
+    def check_applied(self, node: SimulatedNode) -> None:
+        """Equal states at equal applied index. With exactly-once in the reference, also that."""
+        machine = node.machine
+        digest = machine.digest()
+        if digest is None:
+            return
+        expected = self._digests.setdefault(machine.applied, digest)
+        if digest != expected:
+            raise Violation(f"{node.id} has another state than others at applied index {machine.applied}")
+
+    def acknowledge(self, entry: Entry) -> None:
+        """The proposer saw its command applied."""
+        self.acknowledged.setdefault(entry.request_id, entry.index)
+
+    def check_read(self, node: SimulatedNode, asked_at: int, index: int) -> None:
+        """A read sees what was committed when it was asked, at least."""
+        self.read_count += 1
+        if index < asked_at:
+            raise Violation(f"a read at {node.id} may be served from {index}, when asked {asked_at} was committed")
+
+    def check_acknowledged(self) -> None:
+        """Every acknowledged command is where it was acknowledged."""
+        for request_id, index in self.acknowledged.items():
+            entry = self.committed[index]
+            if entry is None or entry.request_id != request_id:
+                raise Violation(f"{request_id} was acknowledged at {index}, where {entry} is committed")
+
+
+_PROMISES: dict[type, Callable[..., None]] = {
+    AppendReply: Ledger._check_append_reply,
+    VoteReply: Ledger._check_vote_reply,
+    RequestVote: Ledger._check_request_vote,
+}

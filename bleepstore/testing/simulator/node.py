@@ -1,0 +1,262 @@
+"""A simulated node: a core, a disk that takes its time, a state machine, and the driver's loop between them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bleepstore.raft.core import Raft
+from bleepstore.raft.messages import Entry, Message, NodeId, Ready, ReadReady, SnapshotFetch
+from bleepstore.raft.storage import MemoryLog
+from bleepstore.testing.simulator.checks import Violation
+from bleepstore.testing.simulator.machines import StateMachine
+
+if TYPE_CHECKING:
+    from bleepstore.testing.simulator.world import World
+
+#: Makes a core: (storage, rng, applied, settings).
+CoreFactory = Callable[..., Raft]
+
+
+class SimulatedNode:
+    """`log` and `machine` are what is durable; `core` is gone while the node is down."""
+
+    __slots__ = (
+        "_apply_queue", "_backlog", "_contexts", "_disk_queue", "_fetched", "_next_context", "_reads", "core", "full", "id",
+        "life", "log", "machine", "paused_until", "proposed", "tick", "wiped", "world",
+    )  # fmt: skip
+
+    def __init__(self, world: World, node: NodeId, log: MemoryLog, machine: StateMachine, tick: int) -> None:
+        self.world = world
+        self.id = node
+        self.log = log
+        self.machine = machine
+        self.tick = tick
+        self.core: Raft | None = None
+        self.life = 0  # counts starts: events of an earlier life are void
+        self.paused_until = 0
+        self.wiped = False
+        self.full = False  # the disk: proposals are refused early, everything else goes on
+        self.proposed: set[str] = set()
+        self._next_context = 0
+
+    # --- life ---
+
+    def start(self) -> None:
+        self.life += 1
+        self._disk_queue: deque[Ready] = deque()
+        self._apply_queue: deque[Entry] = deque()
+        self._backlog: list[Message] = []
+        self._fetched: StateMachine | None = None
+        self._reads: dict[int, int] = {}  # context -> what was committed when it was asked
+        world = self.world
+        self.core = world.core_factory(self.log, world.rng, self.machine.applied, world.plan.settings)
+        world.after(world.rng.randrange(self.tick), self.on_tick, self.life)
+        self.drain()
+
+    def crash(self) -> None:
+        """Lose what is not durable. Writes under way may have reached the disk, in order and each whole or not."""
+        if self.core is None:
+            return
+        self.world.note("%s crashes", self.id)
+        self.core = None
+        self.life += 1
+        for ready in list(self._disk_queue)[: self.world.rng.randrange(len(self._disk_queue) + 1)]:
+            self._write(ready)
+        self._fetched = None
+        self.machine.crash()
+
+    def wipe(self) -> None:
+        """The disk is lost, and with it the id."""
+        self.crash()
+        self.wiped = True
+
+    @property
+    def up(self) -> bool:
+        return self.core is not None
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether the entry is durable here, or a state that includes it."""
+        log = self.log
+        if index < log.first_index():
+            return True
+        return index <= log.last_index() and log.term(index) == term
+
+    # --- events ---
+
+    def on_tick(self, life: int) -> None:
+        core = self.core
+        if life != self.life or core is None:
+            return
+        world = self.world
+        world.push(world.now + self.tick, self.on_tick, life)
+        if self.paused_until <= world.now:
+            core.tick()
+            self.drain()
+
+    def on_message(self, m: Message) -> None:
+        core = self.core
+        if core is None:
+            return
+        if self.paused_until > self.world.now:
+            self._backlog.append(m)
+            return
+        core.step(m)
+        self.drain()
+
+    def pause(self, until: int) -> None:
+        """Stand still; messages wait."""
+        self.paused_until = until
+        self.world.push(until, self.on_resume, self.life)
+
+    def on_resume(self, life: int) -> None:
+        if life != self.life or self.paused_until > self.world.now:
+            return
+        backlog, self._backlog = self._backlog, []
+        for m in backlog:
+            self.on_message(m)
+
+    def propose(self, request_id: str, data: bytes) -> None:
+        if self.core is not None and not self.full and self.paused_until <= self.world.now:
+            self.proposed.add(request_id)
+            self.core.propose(request_id, data)
+            self.drain()
+
+    def read(self) -> None:
+        if self.core is None or self.paused_until > self.world.now:
+            return
+        self._next_context += 1
+        asked_at = len(self.world.ledger.committed) - 1
+        if self.core.read_index(self._next_context) is None:
+            self._reads[self._next_context] = asked_at
+        self.drain()
+
+    def compact(self, *, hasty: bool) -> None:
+        core = self.core
+        if core is None or self._disk_queue:
+            return
+        limit = self.machine.applied if hasty else min(core.compaction_limit(), self.machine.applied)
+        meta = core.snapshot_meta(limit)
+        if meta is not None:
+            self.log.compact(meta)
+            core.compacted(meta)
+
+    # --- the driver's loop ---
+
+    def drain(self) -> None:
+        """Handle all Readys there are."""
+        core = self.core
+        assert core is not None
+        world = self.world
+        ledger = world.ledger
+        while (ready := core.ready()) is not None:
+            ledger.check_ready(self, ready)
+            for m in ready.messages:
+                world.send(self, m)
+            if self._disk_queue or (ready.must_save and world.disk_is_slow):
+                self._disk_queue.append(ready)
+                if len(self._disk_queue) == 1:
+                    world.after(world.disk_delay(), self.on_disk, self.life)
+            else:
+                self._write(ready)
+                self._finish(ready)
+            if ready.committed:
+                self._take_committed(ready.committed)
+            for read in ready.reads:
+                self._answer_read(read)
+            for context in ready.lost_reads:
+                self._reads.pop(context, None)
+            if ready.fetch is not None:
+                world.after(world.fetch_delay(), self.on_fetched, (self.life, ready.fetch))
+
+    def _write(self, ready: Ready) -> None:
+        if not ready.must_save:
+            return
+        self.log.save(ready.hard_state, ready.truncate_from, ready.entries, ready.snapshot)
+        if ready.snapshot is not None:
+            if self._fetched is None or self._fetched.applied != ready.snapshot.index:
+                raise Violation(f"{self.id} installs a snapshot that it does not have")
+            # The old state may have gone on meanwhile only if the log did.
+            self.machine.close()
+            self.machine = self._fetched
+            self._fetched = None
+            self._apply_queue.clear()
+            self.world.ledger.check_applied(self)
+
+    def _finish(self, ready: Ready) -> None:
+        core = self.core
+        assert core is not None
+        for m in ready.messages_after:
+            self.world.send(self, m)
+        core.advance(ready.token)
+
+    def on_disk(self, life: int) -> None:
+        if life != self.life or self.core is None:
+            return
+        # All that waits is one batch: one transaction per Ready, but a sync for several.
+        ready = self._disk_queue.popleft()
+        self._write(ready)
+        self._finish(ready)
+        if self._disk_queue:
+            self.world.after(self.world.disk_delay(), self.on_disk, self.life)
+        self.drain()
+
+    # --- applying ---
+
+    def _take_committed(self, entries: tuple[Entry, ...]) -> None:
+        if not self.world.apply_is_slow:
+            self._apply(entries)
+            return
+        if not self._apply_queue:
+            self.world.after(self.world.apply_delay(), self.on_apply, self.life)
+        self._apply_queue.extend(entries)
+
+    def on_apply(self, life: int) -> None:
+        if life != self.life or self.core is None or not self._apply_queue:
+            return
+        entries = tuple(self._apply_queue)
+        self._apply_queue.clear()
+        self._apply(entries)
+        self.drain()
+
+    def _apply(self, entries: tuple[Entry, ...]) -> None:
+        core = self.core
+        assert core is not None
+        machine = self.machine
+        if entries[0].index != machine.applied + 1:
+            raise Violation(f"{self.id} is to apply {entries[0].index} after {machine.applied}")
+        machine.apply(entries)
+        ledger = self.world.ledger
+        ledger.check_applied(self)
+        proposed = self.proposed
+        if proposed:
+            for entry in entries:
+                if entry.request_id in proposed:
+                    proposed.discard(entry.request_id)
+                    ledger.acknowledge(entry)
+        core.applied(machine.applied)
+
+    def _answer_read(self, read: ReadReady) -> None:
+        self.world.ledger.check_read(self, self._reads.pop(read.context), read.index)
+
+    # --- snapshots ---
+
+    def on_fetched(self, task: tuple[int, SnapshotFetch]) -> None:
+        life, fetch = task
+        core = self.core
+        if life != self.life or core is None:
+            return
+        source = self.world.nodes.get(fetch.source)
+        meta = None
+        if source is not None and source.core is not None and not self.world.is_cut(source.id, self.id):
+            meta = source.core.snapshot_meta(source.machine.applied)
+        if source is None or meta is None or meta.index < fetch.meta.index or self._fetched is not None:
+            core.snapshot_failed()
+            return
+        copy = source.machine.copy()
+        if core.install_snapshot(meta) is None:
+            self._fetched = copy
+        else:
+            copy.close()
+        self.drain()
