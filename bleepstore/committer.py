@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from typing import Protocol
@@ -23,48 +24,85 @@ class Committer(Protocol):
 
 
 class _Pending:
-    __slots__ = ("command", "error", "result")
+    __slots__ = ("command", "done", "error", "result")
 
     def __init__(self, command: Command) -> None:
         self.command = command
         self.result: Result | None = None
         self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
 
 
 class DirectCommitter:
     """Applies commands to the local catalog; those that wait at the same time share one transaction and one fsync.
 
-    A thread queues its command and then waits for the lock. Whoever holds the lock commits all that is queued, so most
-    threads find their result already there.
+    A thread queues its command. If nobody leads, it leads: it commits all that is queued, wakes those that wait for
+    it, and hands the lead to the first of those that came meanwhile. A thread that is woken either has its result or
+    the lead.
     """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._queue: deque[_Pending] = deque()
+        self._led = False
+        self._crowded = False
 
     def submit(self, command: Command) -> Result:
         pending = _Pending(command)
-        self._queue.append(pending)
-        while pending.result is None and pending.error is None:
-            with self._lock:
-                if pending.result is None and pending.error is None:
-                    self._commit_queued()
+        with self._lock:
+            self._queue.append(pending)
+            leads, self._led = not self._led, True
+        if not leads:
+            self._wait(pending)
+            leads = pending.result is None and pending.error is None
+        if leads:
+            self._lead()
         if pending.error is not None:
             raise pending.error
         assert pending.result is not None
         return pending.result
 
-    def _commit_queued(self) -> None:
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+    def _wait(self, pending: _Pending) -> None:
+        try:
+            pending.done.acquire()
+        except BaseException:  # an interrupt of the main thread: nobody else must wait for it
+            with self._lock:
+                if pending in self._queue:
+                    self._queue.remove(pending)
+                    if not pending.done.locked():
+                        self._pass_lead()
+            raise
+
+    def _lead(self) -> None:
+        if self._crowded:
+            os.sched_yield()  # others that are about to submit get the interpreter, and come along
+        batch = self._commit_queued()
+        self._crowded = len(batch) > 1
+        with self._lock:
+            self._pass_lead()
+        for pending in batch:
+            pending.done.release()
+
+    def _pass_lead(self) -> None:
+        """Wake the first that waits, if any; call it with the lock held."""
+        self._led = bool(self._queue)
+        if self._led:
+            self._queue[0].done.release()
+
+    def _commit_queued(self) -> list[_Pending]:
+        with self._lock:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
         try:
             results = self._catalog.apply([pending.command for pending in batch])
         except BaseException as error:  # noqa: BLE001  # every waiter gets it, and this thread raises its own
             for pending in batch:
                 pending.error = error
-            return
+            return batch
         for pending, result in zip(batch, results, strict=True):
             pending.result = result
+        return batch
 
     def read_barrier(self) -> None:
         """Nothing to wait for: an acknowledged command is in the file that every query reads."""

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bleepstore.raft.messages import AppendReply, Configuration, Entry, Message, NodeId, Ready, RequestVote, Role, VoteReply
+from bleepstore.raft.messages import (
+    AppendReply,
+    Configuration,
+    Entry,
+    Message,
+    NodeId,
+    Ready,
+    RequestVote,
+    Role,
+    VoteReply,
+)
 from bleepstore.testing.simulator.machines import StateMachine
 
 if TYPE_CHECKING:
@@ -19,7 +29,17 @@ class Violation(AssertionError):
 class Ledger:
     """What is true of the whole cluster, gathered from what its nodes do."""
 
-    __slots__ = ("_chain", "_digests", "_leaders", "_nodes", "_reference", "_votes", "acknowledged", "committed", "read_count")
+    __slots__ = (
+        "_chain",
+        "_digests",
+        "_leaders",
+        "_nodes",
+        "_reference",
+        "_votes",
+        "acknowledged",
+        "committed",
+        "read_count",
+    )
 
     def __init__(self, nodes: dict[NodeId, SimulatedNode], reference: StateMachine | None) -> None:
         self._nodes = nodes
@@ -52,7 +72,7 @@ class Ledger:
             self._check_handed_out(node, ready.committed)
 
     def _check_entries(self, entries: tuple[Entry, ...], before: int) -> None:
-        """Log matching: the same index and term are the same entry, after the same entry; so by induction all before."""
+        """Log matching: the same index and term are the same entry, after the same entry; by induction, all before."""
         chain = self._chain
         for entry in entries:
             known = chain.setdefault((entry.index, entry.term), (entry, before))
@@ -70,7 +90,9 @@ class Ledger:
         assert core is not None
         last = self.committed[-1]
         if last is not None and core.log.term(last.index) != last.term and core.log.first <= last.index:
-            raise Violation(f"leader {node.id} of term {term} lacks the committed entry {last.index} of term {last.term}")
+            raise Violation(
+                f"leader {node.id} of term {term} lacks the committed entry {last.index} of term {last.term}"
+            )
 
     # --- commit ---
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bleepstore.raft.core import Raft
-from bleepstore.raft.messages import Entry, Message, NodeId, Ready, ReadReady, SnapshotFetch
+from bleepstore.raft.messages import Entry, Message, NodeId, ReadReady, Ready, SnapshotFetch
 from bleepstore.raft.storage import MemoryLog
 from bleepstore.testing.simulator.checks import Violation
 from bleepstore.testing.simulator.machines import StateMachine
@@ -23,7 +23,7 @@ class SimulatedNode:
     """`log` and `machine` are what is durable; `core` is gone while the node is down."""
 
     __slots__ = (
-        "_apply_queue", "_backlog", "_contexts", "_disk_queue", "_fetched", "_next_context", "_reads", "core", "full", "id",
+        "_apply_queue", "_backlog", "_disk_queue", "_fetched", "_next_context", "_reads", "core", "full", "id",
         "life", "log", "machine", "paused_until", "proposed", "tick", "wiped", "world",
     )  # fmt: skip
 
@@ -145,18 +145,19 @@ class SimulatedNode:
     # --- the driver's loop ---
 
     def drain(self) -> None:
-        """Handle all Readys there are."""
+        """Handle all Readys there are, unless too many writes are under way: then more gathers for the next one."""
         core = self.core
         assert core is not None
         world = self.world
         ledger = world.ledger
-        while (ready := core.ready()) is not None:
+        queue, most = self._disk_queue, world.plan.writes
+        while len(queue) < most and (ready := core.ready()) is not None:
             ledger.check_ready(self, ready)
             for m in ready.messages:
                 world.send(self, m)
-            if self._disk_queue or (ready.must_save and world.disk_is_slow):
-                self._disk_queue.append(ready)
-                if len(self._disk_queue) == 1:
+            if queue or (ready.must_save and world.disk_is_slow):
+                queue.append(ready)
+                if len(queue) == 1:
                     world.after(world.disk_delay(), self.on_disk, self.life)
             else:
                 self._write(ready)
@@ -194,7 +195,6 @@ class SimulatedNode:
     def on_disk(self, life: int) -> None:
         if life != self.life or self.core is None:
             return
-        # All that waits is one batch: one transaction per Ready, but a sync for several.
         ready = self._disk_queue.popleft()
         self._write(ready)
         self._finish(ready)
@@ -205,7 +205,7 @@ class SimulatedNode:
     # --- applying ---
 
     def _take_committed(self, entries: tuple[Entry, ...]) -> None:
-        if not self.world.apply_is_slow:
+        if not (self.world.apply_is_slow or self._apply_queue):
             self._apply(entries)
             return
         if not self._apply_queue:

@@ -35,10 +35,12 @@ class Plan:
     tick: int
     skew: float  # a node's tick is between 1/skew and skew times as long
     delay: tuple[int, int]
+    ordered: bool  # messages of a link arrive in the order they were sent, as on a connection; doubles arrive late
     drop: float
     duplicate: float
     slow: float  # how often a message takes a hundred times as long
     disk: tuple[int, int]  # (0, 0): a write is durable at once
+    writes: int  # how many writes may be under way before the driver takes the next Ready
     apply: tuple[int, int]
     client_every: int
     reads: float  # the share of reads among what clients ask
@@ -70,10 +72,12 @@ class Plan:
             tick=10_000,
             skew=rng.choice((1.0, 1.0, 1.3, 2.0)),
             delay=rng.choice(((100, 300), (500, 5_000), (1_000, 20_000))),
+            ordered=rng.random() < 0.6,
             drop=rng.choice((0.0, 0.0, 0.01, 0.1)),
             duplicate=rng.choice((0.0, 0.02, 0.1)),
             slow=rng.choice((0.0, 0.0, 0.01)),
             disk=rng.choice(((0, 0), (50, 300), (500, 15_000))),
+            writes=rng.choice((1, 1, 2, 8)),
             apply=rng.choice(((0, 0), (0, 0), (100, 20_000))),
             client_every=rng.choice((500, 2_000, 5_000)),
             reads=rng.choice((0.1, 0.3)),

@@ -1,0 +1,129 @@
+"""A run: chaos, healing, convergence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from bleepstore.raft.messages import Configuration, EntryKind, Role
+from bleepstore.testing.simulator.checks import Violation
+from bleepstore.testing.simulator.faults import Faults
+from bleepstore.testing.simulator.world import World
+
+#: How long a healed cluster may take: events, looked at in steps.
+CONVERGENCE_STEP = 200
+CONVERGENCE_EVENTS = 60_000
+
+
+@attrs.frozen
+class Outcome:
+    """What a run has seen: a check that never had anything to check proves nothing."""
+
+    seed: int
+    events: int
+    term: int
+    commits: int
+    acknowledged: int
+    reads: int
+    nodes: int
+    snapshots: int
+    members: int
+    converged: bool  # False: the faults left no majority alive, so there was nothing to expect
+
+
+def replay_line(seed: int, events: int, *, catalog: bool = False) -> str:
+    """The command that runs exactly one seed again."""
+    return (
+        f"replay: python -m bleepstore.testing.simulator --first-seed {seed} --seeds 1 --events {events}"
+        f"{' --catalog' if catalog else ''} --trace"
+    )
+
+
+def run_seed(seed: int, events: int, make_world: Callable[..., World] = World, **options: Any) -> Outcome:
+    """Run a seed for `events` events of chaos, heal, and see that it converges.
+
+    Raises Violation if an invariant does not hold; any other exception is a fault of the core too.
+    """
+    world = make_world(seed, **options)
+    try:
+        world.populate()
+        Faults(world)
+        world.run(events)
+        world.heal()
+        converged = _converge(world)
+        world.ledger.check_acknowledged()
+        return _outcome(world, converged=converged)
+    finally:
+        world.close()
+
+
+def _converge(world: World) -> bool:
+    """A healed cluster elects a leader, commits something new, and all its members reach the same state."""
+    if not _can_converge(world):
+        return False
+    request_id = ""
+    limit = world.events + CONVERGENCE_EVENTS
+    while world.events < limit:
+        world.run(CONVERGENCE_STEP)
+        leader = world.leader()
+        if leader is None:
+            continue
+        if request_id not in world.ledger.acknowledged:
+            request_id = world.propose(leader)
+        elif _has_converged(world):
+            return True
+    states = [
+        (node.id, node.core.role.value, node.core.term, node.core.log.committed, node.machine.applied)
+        for node in world.nodes.values()
+        if node.core is not None
+    ]
+    raise Violation(f"healed, but does not converge: {states}")
+
+
+def _has_converged(world: World) -> bool:
+    leader = world.leader()
+    if leader is None or leader.core is None:
+        return False
+    members = [world.nodes[one] for one in leader.core.configuration.members if not world.nodes[one].wiped]
+    last = leader.core.log.last
+    return not leader.core.configuration.is_joint and all(node.machine.applied == last for node in members)
+
+
+def _can_converge(world: World) -> bool:
+    """Whether every membership that may come into effect has a majority of disks left."""
+    configurations: list[Configuration] = []
+    for node in world.nodes.values():
+        if node.core is None:
+            continue
+        configurations.append(node.core.configuration)
+        log = node.core.log
+        configurations += [
+            Configuration.decode(entry.data)
+            for entry in log.scan(log.applied + 1, log.last + 1)
+            if entry.kind is EntryKind.CONFIGURATION
+        ]
+    return all(
+        sum(not world.nodes[voter].wiped for voter in voters) > len(voters) // 2
+        for configuration in configurations
+        for voters in (configuration.voters, configuration.voters_outgoing)
+        if voters
+    )
+
+
+def _outcome(world: World, *, converged: bool) -> Outcome:
+    cores = [node.core for node in world.live() if node.core is not None]
+    leaders = [core for core in cores if core.role is Role.LEADER]
+    return Outcome(
+        seed=world.seed,
+        events=world.events,
+        term=max((core.term for core in cores), default=0),
+        commits=len(world.ledger.committed) - 1,
+        acknowledged=len(world.ledger.acknowledged),
+        reads=world.ledger.read_count,
+        nodes=len(world.nodes),
+        snapshots=sum(core.counters.snapshots_installed for core in cores),
+        members=len(leaders[0].configuration.members) if leaders else 0,
+        converged=converged,
+    )

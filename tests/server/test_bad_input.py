@@ -1,0 +1,631 @@
+"""Bad input gets a specific S3 error, and nothing has changed. Over real HTTP, with bytes as they were sent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bleepstore import CompletedPart
+from bleepstore_server.wire.sigv4 import ChunkSigner, presign
+from tests.server.conftest import ALICE, Server
+from tests.server.test_chunked import signed as signed_chunks
+from tests.server.tools import UNSIGNED, Answer, Wire, snapshot
+
+KEY_1024 = "x" * 1024
+
+
+@pytest.fixture
+def wire(server: Server) -> Iterator[Wire]:
+    """A client of a server that holds a bucket, an object and an upload with two parts."""
+    store = server.store
+    store.create_bucket("photos", caller=ALICE)
+    store.put_object("photos", "kept", b"kept", caller=ALICE)
+    yield Wire(server.url)
+    # Whatever was refused, the server goes on.
+    assert Wire(server.url).send("GET", "/photos/kept").body == b"kept"
+
+
+@pytest.fixture
+def upload_id(server: Server, wire: Wire) -> str:
+    upload = server.store.create_upload("photos", "multi", caller=ALICE)
+    for number in (1, 2):
+        server.store.put_part("photos", "multi", upload.upload_id, number, b"small", caller=ALICE)
+    return upload.upload_id
+
+
+class Refused:
+    """Checks that a request is refused with a code and a status, and that nothing has changed by it."""
+
+    def __init__(self, server: Server, wire: Wire) -> None:
+        self._server = server
+        self._wire = wire
+
+    def __call__(self, code: str, status: int, method: str, target: str, *args: Any, **options: Any) -> Answer:
+        before = snapshot(self._server.store)
+        answer = self._wire.send(method, target, *args, **options)
+        assert (answer.status, answer.code) == (status, code), answer
+        if answer.body:
+            assert answer.error["Message"]
+            assert answer.error["RequestId"] == answer.headers["x-amz-request-id"]
+            assert "Resource" in answer.error
+            assert answer.headers["content-type"] == "application/xml"
+        assert snapshot(self._server.store) == before
+        return answer
+
+
+@pytest.fixture
+def refused(server: Server, wire: Wire) -> Refused:
+    return Refused(server, wire)
+
+
+# -- names
+
+
+@pytest.mark.parametrize(
+    "bucket", ["ab", "Upper", "a_b", "a..b", "-ab", "192.168.1.1", "x" * 64, "xn--a", "%C3%BC%C3%BC"]
+)
+def test_bad_bucket_names(refused: Refused, bucket: str) -> None:
+    refused("InvalidBucketName", 400, "PUT", f"/{bucket}")
+
+
+def test_buckets_of_ones_own_and_of_others(refused: Refused, server: Server) -> None:
+    refused("BucketAlreadyOwnedByYou", 409, "PUT", "/photos")
+    before = snapshot(server.store)
+    answer = Wire(server.url, "bob", "bob-secret").send("PUT", "/photos")
+    assert (answer.status, answer.code) == (409, "BucketAlreadyExists")
+    assert snapshot(server.store) == before
+    refused("BucketNotEmpty", 409, "DELETE", "/photos")
+    for method, target in (("GET", "/absent"), ("PUT", "/absent/k"), ("DELETE", "/absent"), ("GET", "/absent/k")):
+        refused("NoSuchBucket", 404, method, target)
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
+def test_keys_over_1024_bytes(refused: Refused, wire: Wire, method: str) -> None:
+    answer = refused("KeyTooLongError", 400, method, f"/photos/{KEY_1024}x")
+    assert (answer.error["Size"], answer.error["MaxSizeAllowed"]) == ("1025", "1024")
+    refused("KeyTooLongError", 400, method, "/photos/" + "%C3%A9" * 513)
+    assert wire.send("PUT", "/photos/" + "%C3%A9" * 512, b"x").status == 200
+
+
+@pytest.mark.parametrize("target", ["/photos/%FF", "/photos/%ED%A0%80", "/%FF", "/photos?prefix=%C3"])
+def test_targets_that_are_not_utf_8(refused: Refused, target: str) -> None:
+    refused("InvalidURI", 400, "GET", target)
+
+
+# -- digests
+
+MD5 = base64.b64encode(hashlib.md5(b"data").digest()).decode()
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("nonsense", "InvalidDigest"),
+        ("AAAA", "InvalidDigest"),
+        ("", "InvalidDigest"),
+        (MD5[:-4], "InvalidDigest"),
+        (MD5, "BadDigest"),
+    ],
+)
+def test_a_wrong_content_md5(refused: Refused, upload_id: str, value: str, code: str) -> None:
+    for target in ("/photos/kept", f"/photos/multi?uploadId={upload_id}&partNumber=1"):
+        refused(code, 400, "PUT", target, b"other", {"Content-MD5": value})
+        refused(code, 400, "PUT", target, b"o" * 100_000, {"Content-MD5": value}, payload=UNSIGNED)
+
+
+CHECKSUMS = {
+    "crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32, "sha512": 64, "md5": 16, "xxhash64": 8,
+    "xxhash3": 8, "xxhash128": 16,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", CHECKSUMS)
+@pytest.mark.parametrize("body", [b"other", b"o" * 100_000], ids=len)
+def test_a_wrong_checksum(refused: Refused, upload_id: str, algorithm: str, body: bytes) -> None:
+    wrong = base64.b64encode(b"\x01" * CHECKSUMS[algorithm]).decode()
+    for target in ("/photos/kept", f"/photos/multi?uploadId={upload_id}&partNumber=1"):
+        refused("BadDigest", 400, "PUT", target, body, {f"x-amz-checksum-{algorithm}": wrong})
+        for malformed in ("nonsense", "AAA=", "", wrong + "AAAA"):
+            refused("InvalidRequest", 400, "PUT", target, body, {f"x-amz-checksum-{algorithm}": malformed})
+
+
+def test_two_checksums_and_unknown_algorithms(refused: Refused) -> None:
+    two = {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-sha1": base64.b64encode(bytes(20)).decode()}
+    refused("InvalidRequest", 400, "PUT", "/photos/k", b"data", two)
+    refused("InvalidRequest", 400, "PUT", "/photos/k", b"data", {"x-amz-sdk-checksum-algorithm": "CRC16"})
+    refused("InvalidRequest", 400, "POST", "/photos/k?uploads", b"", {"x-amz-checksum-algorithm": "CRC16"})
+    refused("InvalidRequest", 400, "POST", "/photos/k?uploads", b"", {"x-amz-checksum-type": "COMPOSITE"})
+    mismatch = {"x-amz-checksum-algorithm": "CRC64NVME", "x-amz-checksum-type": "COMPOSITE"}
+    refused("InvalidRequest", 400, "POST", "/photos/k?uploads", b"", mismatch)
+
+
+@pytest.mark.parametrize("body", [b"", b"other", b"o" * 100_000], ids=len)
+def test_a_body_that_is_not_what_was_signed(refused: Refused, body: bytes) -> None:
+    answer = refused(
+        "XAmzContentSHA256Mismatch", 400, "PUT", "/photos/k", body, payload=hashlib.sha256(b"1").hexdigest()
+    )
+    assert answer.error["S3ComputedContentSHA256"] == hashlib.sha256(body).hexdigest()
+
+
+# -- signatures
+
+
+def test_wrong_signatures(refused: Refused, server: Server) -> None:
+    wrong = Refused(server, Wire(server.url, "alice", "wrong"))
+    answer = wrong("SignatureDoesNotMatch", 403, "PUT", "/photos/k", b"data")
+    assert "alice-secret" not in answer.body.decode()
+    Refused(server, Wire(server.url, "nobody", "wrong"))("InvalidAccessKeyId", 403, "PUT", "/photos/k", b"data")
+    for authorization, code, status in (
+        ("AWS4-HMAC-SHA256 nonsense", "AuthorizationHeaderMalformed", 400),
+        ("AWS nonsense", "InvalidArgument", 400),
+        ("Basic YWxpY2U6eA==", "InvalidArgument", 400),
+        ("", "InvalidArgument", 400),
+    ):
+        headers = {"Authorization": authorization, "x-amz-date": "20130524T000000Z", "x-amz-content-sha256": UNSIGNED}
+        refused(code, status, "PUT", "/photos/k", b"data", headers, signed=False)
+
+
+def test_nobody_is_not_allowed_in(refused: Refused) -> None:
+    for method, target in (
+        ("GET", "/photos/kept"),
+        ("PUT", "/photos/k"),
+        ("DELETE", "/photos/kept"),
+        ("GET", "/photos"),
+        ("GET", "/"),
+        ("PUT", "/new-one"),
+    ):
+        refused("AccessDenied", 403, method, target, b"", signed=False)
+
+
+@pytest.mark.parametrize("skew", [-1000, 1000, -(10**8), 10**8])
+def test_skewed_clocks(refused: Refused, skew: int) -> None:
+    refused("RequestTimeTooSkewed", 403, "PUT", "/photos/k", b"data", at=time.time() + skew)
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_expired_urls(server: Server, refused: Refused, version: str) -> None:
+    if version == "s3":
+        client = server.client(signature_version=version)
+        url = client.generate_presigned_url("get_object", {"Bucket": "photos", "Key": "kept"}, ExpiresIn=-10)
+        client.close()
+        target = url.removeprefix(server.url)
+    else:
+        host, past = server.url.removeprefix("http://"), int(time.time()) - 100
+        target = presign(
+            "GET", host, "/photos/kept", access_key="alice", secret_key="alice-secret", now=past, expires=10
+        )
+    answer = refused("AccessDenied", 403, "GET", target, signed=False)
+    assert answer.error["Message"] == "Request has expired."
+
+
+def test_two_ways_to_sign_at_once(refused: Refused) -> None:
+    refused("InvalidArgument", 400, "GET", "/photos/kept?X-Amz-Signature=0&X-Amz-Algorithm=AWS4-HMAC-SHA256")
+    refused("AuthorizationQueryParametersError", 400, "GET", "/photos/kept?X-Amz-Signature=0", signed=False)
+
+
+def test_a_header_that_was_not_signed(wire: Wire, server: Server) -> None:
+    before = snapshot(server.store)
+    headers = wire.sign("PUT", "/photos/k", {}, UNSIGNED)
+    answer = wire.send("PUT", "/photos/k", b"data", {**headers, "x-amz-acl": "public-read"}, signed=False)
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+    assert answer.error["HeadersNotSigned"] == "x-amz-acl"
+    assert snapshot(server.store) == before
+
+
+# -- lengths
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_truncated_bodies(refused: Refused, upload_id: str, size: int) -> None:
+    part = f"/photos/multi?uploadId={upload_id}&partNumber=1"
+    for target in ("/photos/kept", part):
+        refused("IncompleteBody", 400, "PUT", target, b"x" * size, payload=UNSIGNED, length=size + 1)
+        refused("IncompleteBody", 400, "PUT", target, b"x" * size, payload=UNSIGNED, length=size + 1_000_000)
+    refused(
+        "IncompleteBody", 400, "POST", "/photos?delete", b"<Delete>", {"Content-MD5": MD5}, payload=UNSIGNED, length=100
+    )
+
+
+def test_a_truncated_transfer_in_chunks(refused: Refused) -> None:
+    headers = {"Transfer-Encoding": "chunked"}
+    for body in (b"5\r\nhel", b"5\r\nhello\r\n", b"zz\r\nhello\r\n0\r\n\r\n"):
+        refused("IncompleteBody", 400, "PUT", "/photos/k", body, headers, payload=UNSIGNED)
+
+
+def test_a_body_longer_than_declared_is_cut_there(server: Server, wire: Wire) -> None:
+    """What follows is another request, and no good one; the object has what was declared."""
+    answer = wire.send("PUT", "/photos/k", b"helloGARBAGE", payload=UNSIGNED, length=5)
+    assert answer.status == 200
+    with server.store.get_object("photos", "k") as found:
+        assert found.read() == b"hello"
+
+
+def test_a_body_longer_than_signed(refused: Refused) -> None:
+    sha = hashlib.sha256(b"hello").hexdigest()
+    refused("XAmzContentSHA256Mismatch", 400, "PUT", "/photos/k", b"helloGARBAGE", payload=sha)
+
+
+def test_a_put_without_a_length(refused: Refused, wire: Wire) -> None:
+    headers = wire.sign("PUT", "/photos/k", {}, UNSIGNED)
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    answer = wire.raw(f"PUT /photos/k HTTP/1.1\r\n{head}\r\n".encode())
+    assert (answer.status, answer.code) == (411, "MissingContentLength")
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "+5", "5 5", "9" * 5000])
+def test_a_length_that_is_none(wire: Wire, server: Server, length: str) -> None:
+    before = snapshot(server.store)
+    headers = wire.sign("PUT", "/photos/k", {}, UNSIGNED)
+    answer = wire.send("PUT", "/photos/k", b"hello", {**headers, "Content-Length": length}, signed=False)
+    assert 400 <= answer.status < 500
+    assert snapshot(server.store) == before
+
+
+@pytest.mark.parametrize("size", [5 * 1024**3 + 1, 10**15])
+def test_an_oversized_put_is_refused_before_its_body(refused: Refused, upload_id: str, size: int) -> None:
+    for target in ("/photos/k", f"/photos/multi?uploadId={upload_id}&partNumber=1"):
+        answer = refused("EntityTooLarge", 400, "PUT", target, b"", payload=UNSIGNED, length=size)
+        assert answer.error["ProposedSize"] == str(size)
+        assert answer.error["MaxSizeAllowed"] == str(5 * 1024**3)
+        decoded = {"x-amz-decoded-content-length": str(size), "Content-Encoding": "aws-chunked"}
+        refused(
+            "EntityTooLarge", 400, "PUT", target, b"0\r\n\r\n", decoded, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+        )
+
+
+# -- chunks
+
+
+def chunked(
+    body: bytes, decoded: int, trailer: str | None = None, payload: str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+) -> dict[str, Any]:
+    headers = {"Content-Encoding": "aws-chunked", "x-amz-decoded-content-length": str(decoded)}
+    if trailer:
+        headers["x-amz-trailer"] = trailer
+    return {"body": body, "headers": headers, "payload": payload}
+
+
+CRC = "x-amz-checksum-crc32"
+SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+GOOD_CRC = base64.b64encode(zlib.crc32(b"hello").to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "status"),
+    [
+        (chunked(b"5\r\nhello\r\n", 5), "IncompleteBody", 400),
+        (chunked(b"5\r\nhel", 5), "IncompleteBody", 400),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n", 6), "IncompleteBody", 400),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n", 4), "IncompleteBody", 400),
+        (chunked(b"hello\r\n", 5), "InvalidChunkSizeError", 403),
+        (chunked(b"5\r\nhelloworld\r\n0\r\n\r\n", 5), "InvalidChunkSizeError", 403),
+        (chunked(b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", 5, CRC), "BadDigest", 400),
+        (chunked(b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:nonsense\r\n\r\n", 5, CRC), "InvalidRequest", 400),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n", 5, CRC), "MalformedTrailerError", 400),
+        (chunked(b"5\r\nhello\r\n0\r\nnonsense\r\n\r\n", 5, CRC), "MalformedTrailerError", 400),
+        (chunked(b"5\r\nhello\r\n0\r\nx-amz-checksum-sha1:AAAA\r\n\r\n", 5, CRC), "MalformedTrailerError", 400),
+        (chunked(b"5\r\nhello\r\n0\r\nx-amz-meta-a:1\r\n\r\n", 5, "x-amz-meta-a"), "InvalidRequest", 400),
+        (chunked(b"5;chunk-signature=00\r\nhello\r\n", 5, None, SIGNED_CHUNKS), "SignatureDoesNotMatch", 403),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n", 5, None, SIGNED_CHUNKS), "InvalidChunkSizeError", 403),
+        (chunked(b"", 5, None, "STREAMING-NONSENSE"), "InvalidArgument", 400),
+    ],
+    ids=range(15),
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 30_000])
+def test_malformed_chunks(
+    refused: Refused, upload_id: str, request_: dict[str, Any], code: str, status: int, size: int
+) -> None:
+    """Small bodies are read at once and large ones as they are stored: `size` puts the same fault into both."""
+    given = {**request_, "headers": dict(request_["headers"])}
+    if size > 1:
+        # Whole chunks before the bad one; signed ones would fail at the first.
+        given["body"] = b"10\r\n0123456789abcdef\r\n" * size + given["body"]
+        given["headers"]["x-amz-decoded-content-length"] = str(
+            16 * size + int(given["headers"]["x-amz-decoded-content-length"])
+        )
+        if given["payload"] == SIGNED_CHUNKS:
+            code, status = "InvalidChunkSizeError", 403
+    for target in ("/photos/kept", f"/photos/multi?uploadId={upload_id}&partNumber=1"):
+        refused(code, status, "PUT", target, **given)
+
+
+def test_chunks_that_are_right(server: Server, wire: Wire) -> None:
+    """The same framing without a fault is accepted, so the tests above refuse what they say they refuse."""
+    trailer = chunked(b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:" + GOOD_CRC + b"\r\n\r\n", 5, CRC)
+    assert wire.send("PUT", "/photos/a", **trailer).status == 200
+    given = chunked(b"", 11, None, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+    headers = wire.sign("PUT", "/photos/b", given["headers"], given["payload"])
+    date = headers["x-amz-date"]
+    seed = headers["Authorization"].rpartition("=")[2]
+    signer = ChunkSigner(wire.key(date), date, f"{date[:8]}/us-east-1/s3/aws4_request", seed)
+    answer = wire.send("PUT", "/photos/b", signed_chunks([b"hello", b" world"], signer), headers, signed=False)
+    assert answer.status == 200, answer
+    for key, data in (("a", b"hello"), ("b", b"hello world")):
+        with server.store.get_object("photos", key) as found:
+            assert found.read() == data
+            assert found.version.system.content_encoding is None
+    changed = signed_chunks([b"hello", b" world"], signer).replace(b"world", b"wordl")
+    answer = wire.send("PUT", "/photos/c", changed, headers, signed=False)
+    assert answer.status == 403
+
+
+def test_undeclared_chunks_are_never_stored_as_data(server: Server, wire: Wire) -> None:
+    """The framing is told by the payload header alone as well as by the encoding alone."""
+    body = b"5\r\nhello\r\n0\r\n\r\n"
+    by_encoding = {"Content-Encoding": "aws-chunked", "x-amz-decoded-content-length": "5"}
+    assert wire.send("PUT", "/photos/a", body, by_encoding, payload=UNSIGNED).status == 200
+    by_payload = {"x-amz-decoded-content-length": "5"}
+    assert wire.send("PUT", "/photos/b", body, by_payload, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER").status == 200
+    for key in "ab":
+        with server.store.get_object("photos", key) as found:
+            assert found.read() == b"hello"
+
+
+def test_chunks_without_a_decoded_length(refused: Refused) -> None:
+    body = b"5\r\nhello\r\n0\r\n\r\n"
+    refused("MissingContentLength", 411, "PUT", "/photos/k", body, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    for text in ("x", "-5", "5.0", "9" * 30):
+        headers = {"x-amz-decoded-content-length": text}
+        refused("InvalidArgument", 400, "PUT", "/photos/k", body, headers, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+
+
+# -- XML
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"", b"nonsense", b"<Delete>", b"<Other/>", b"\xff\xfe",
+        b'<!DOCTYPE D [<!ENTITY a "x">]><Delete><Object><Key>&a;</Key></Object></Delete>',
+        b'<!DOCTYPE D [<!ENTITY a SYSTEM "file:///etc/passwd">]><Delete><Object><Key>&a;</Key></Object></Delete>',
+        b"<Delete>" * 50_000,
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_malformed_xml(refused: Refused, upload_id: str, document: bytes) -> None:
+    digest = {"Content-MD5": base64.b64encode(hashlib.md5(document).digest()).decode()}
+    refused("MalformedXML", 400, "POST", "/photos?delete", document, digest)
+    refused("MalformedXML", 400, "POST", f"/photos/multi?uploadId={upload_id}", document)
+    if document:
+        refused("MalformedACLError", 400, "PUT", "/photos?acl", document)
+        refused("MalformedACLError", 400, "PUT", "/photos/kept?acl", document)
+        refused("MalformedXML", 400, "PUT", "/other-bucket", document)
+    else:
+        refused("MissingSecurityHeader", 400, "PUT", "/photos?acl", document)
+
+
+def test_a_document_that_is_too_large(refused: Refused, upload_id: str) -> None:
+    document = b"<Delete>" + b" " * (3 * 1024 * 1024) + b"</Delete>"
+    for target in ("/photos?delete", f"/photos/multi?uploadId={upload_id}"):
+        refused("MaxMessageLengthExceeded", 400, "POST", target, document, {"Content-MD5": MD5}, payload=UNSIGNED)
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(document), document)
+    headers = {"Content-MD5": MD5, "Transfer-Encoding": "chunked"}
+    refused("MaxMessageLengthExceeded", 400, "POST", "/photos?delete", chunks, headers, payload=UNSIGNED)
+
+
+def delete_document(count: int) -> bytes:
+    return b"<Delete>" + b"".join(b"<Object><Key>k%d</Key></Object>" % n for n in range(count)) + b"</Delete>"
+
+
+def test_too_many_keys(refused: Refused) -> None:
+    body = delete_document(1001)
+    digest = {"Content-MD5": base64.b64encode(hashlib.md5(body).digest()).decode()}
+    refused("MalformedXML", 400, "POST", "/photos?delete", body, digest)
+
+
+def test_a_delete_of_many_needs_a_right_digest(refused: Refused) -> None:
+    body = b"<Delete><Object><Key>kept</Key></Object></Delete>"
+    refused("InvalidRequest", 400, "POST", "/photos?delete", body)
+    refused("BadDigest", 400, "POST", "/photos?delete", body, {"Content-MD5": MD5})
+    refused("InvalidDigest", 400, "POST", "/photos?delete", body, {"Content-MD5": "x"})
+    refused("BadDigest", 400, "POST", "/photos?delete", body, {"x-amz-checksum-crc32": "AAAAAA=="})
+
+
+# -- metadata
+
+
+def test_metadata_over_2_kb(refused: Refused, wire: Wire) -> None:
+    answer = refused("MetadataTooLarge", 400, "PUT", "/photos/k", b"x", {"x-amz-meta-a": "x" * 2048})
+    assert (answer.error["Size"], answer.error["MaxSizeAllowed"]) == ("2049", "2048")
+    refused("MetadataTooLarge", 400, "POST", "/photos/k?uploads", b"", {"x-amz-meta-a": "x" * 2048})
+    copy = {"x-amz-copy-source": "photos/kept", "x-amz-metadata-directive": "REPLACE", "x-amz-meta-a": "x" * 2048}
+    refused("MetadataTooLarge", 400, "PUT", "/photos/k", b"", copy)
+    many = {f"x-amz-meta-{n:02d}": "x" * 98 for n in range(21)}
+    refused("MetadataTooLarge", 400, "PUT", "/photos/k", b"x", many)
+    assert wire.send("PUT", "/photos/k", b"x", {"x-amz-meta-a": "x" * 2047}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "code", "status"),
+    [
+        ("x-amz-storage-class", "CHEAP", "InvalidStorageClass", 400),
+        ("x-amz-acl", "everyone", "InvalidArgument", 400),
+        ("x-amz-grant-read", "nonsense", "InvalidArgument", 400),
+        ("x-amz-grant-read", "id=nobody-known", "InvalidArgument", 400),
+        ("x-amz-grant-read", "emailAddress=nobody@example.com", "UnresolvableGrantByEmailAddress", 400),
+        ("x-amz-grant-read", "uri=http://example.com/", "InvalidArgument", 400),
+        ("x-amz-server-side-encryption", "AES256", "NotImplemented", 501),
+        ("x-amz-tagging", "a=b", "NotImplemented", 501),
+        ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented", 501),
+        ("x-amz-write-offset-bytes", "5", "NotImplemented", 501),
+        ("If-None-Match", '"abc"', "NotImplemented", 501),
+        ("If-Match", "*", "NotImplemented", 501),
+        ("x-amz-expected-bucket-owner", "bob-id", "AccessDenied", 403),
+    ],
+)
+def test_headers_that_are_wrong_or_not_supported(
+    refused: Refused, header: str, value: str, code: str, status: int
+) -> None:
+    refused(code, status, "PUT", "/photos/k", b"data", {header: value})
+
+
+# -- multipart
+
+
+@pytest.mark.parametrize("number", ["0", "10001", "-1", "x", "", "1.5", "99999999999"])
+def test_part_numbers_out_of_range(refused: Refused, upload_id: str, number: str) -> None:
+    refused("InvalidArgument", 400, "PUT", f"/photos/multi?uploadId={upload_id}&partNumber={number}", b"data")
+    copy = {"x-amz-copy-source": "photos/kept"}
+    refused("InvalidArgument", 400, "PUT", f"/photos/multi?uploadId={upload_id}&partNumber={number}", b"", copy)
+    if number:
+        refused("InvalidArgument", 400, "GET", f"/photos/kept?partNumber={number}")
+
+
+def complete_document(*parts: tuple[int, str]) -> bytes:
+    rows = "".join(f"<Part><PartNumber>{n}</PartNumber><ETag>{etag}</ETag></Part>" for n, etag in parts)
+    return f"<CompleteMultipartUpload>{rows}</CompleteMultipartUpload>".encode()
+
+
+SMALL = hashlib.md5(b"small").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ([(2, SMALL), (1, SMALL)], "InvalidPartOrder"),
+        ([(1, SMALL), (1, SMALL)], "InvalidPartOrder"),
+        ([(1, SMALL), (2, SMALL)], "EntityTooSmall"),
+        ([(1, "0" * 32)], "InvalidPart"),
+        ([(1, "nonsense")], "InvalidPart"),
+        ([(3, SMALL)], "InvalidPart"),
+        ([(1, SMALL), (10_001, SMALL)], "InvalidPart"),
+        ([(0, SMALL)], "InvalidPart"),
+        ([], "MalformedXML"),
+    ],
+)
+def test_completions_that_are_wrong(refused: Refused, upload_id: str, parts: list[tuple[int, str]], code: str) -> None:
+    refused(code, 400, "POST", f"/photos/multi?uploadId={upload_id}", complete_document(*parts))
+
+
+@pytest.mark.parametrize("upload", ["nonsense", "", "%00", "0" * 52])
+def test_uploads_that_do_not_exist(refused: Refused, upload_id: str, upload: str) -> None:
+    target = f"/photos/multi?uploadId={upload}"
+    refused("NoSuchUpload", 404, "PUT", f"{target}&partNumber=1", b"data")
+    refused("NoSuchUpload", 404, "POST", target, complete_document((1, SMALL)))
+    refused("NoSuchUpload", 404, "DELETE", target)
+    refused("NoSuchUpload", 404, "GET", target)
+    refused("NoSuchUpload", 404, "GET", f"/photos/other?uploadId={upload_id}")
+
+
+def test_totals_that_do_not_agree(refused: Refused, upload_id: str) -> None:
+    target, body = f"/photos/multi?uploadId={upload_id}", complete_document((1, SMALL))
+    refused("InvalidRequest", 400, "POST", target, body, {"x-amz-mp-object-size": "6"})
+    refused("InvalidArgument", 400, "POST", target, body, {"x-amz-mp-object-size": "many"})
+    refused("BadDigest", 400, "POST", target, body, {"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="})
+
+
+def test_a_completion_refused_can_be_sent_again(server: Server, wire: Wire, upload_id: str) -> None:
+    target = f"/photos/multi?uploadId={upload_id}"
+    wrong = {"x-amz-mp-object-size": "6"}
+    assert wire.send("POST", target, complete_document((1, SMALL)), wrong).code == "InvalidRequest"
+    assert wire.send("POST", target, complete_document((1, SMALL))).status == 200
+    with server.store.get_object("photos", "multi") as found:
+        assert found.read() == b"small"
+    # And Python's door agrees with the wire's.
+    again = server.store.complete_upload("photos", "multi", upload_id, [CompletedPart(number=1, etag=SMALL)])
+    assert again.etag == found.version.etag
+
+
+# -- reads
+
+
+@pytest.mark.parametrize("range_", ["bytes=4-", "bytes=100-200", "bytes=-0", "bytes=99999999999999999999-"])
+def test_unsatisfiable_ranges(refused: Refused, range_: str) -> None:
+    answer = refused("InvalidRange", 416, "GET", "/photos/kept", b"", {"Range": range_})
+    assert answer.headers["content-range"] == "bytes */4"
+    assert answer.error["ActualObjectSize"] == "4"
+    assert answer.error["RangeRequested"] == range_
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "status"),
+    [
+        ("/photos/absent", "NoSuchKey", 404),
+        ("/photos/kept?versionId=abc", "NoSuchVersion", 404),
+        ("/photos/kept?versionId=", "InvalidArgument", 400),
+        ("/photos/kept?partNumber=2", "InvalidPartNumber", 416),
+        ("/photos?max-keys=x", "InvalidArgument", 400),
+        ("/photos?max-keys=-1", "InvalidArgument", 400),
+        ("/photos?max-keys=99999999999", "InvalidArgument", 400),
+        ("/photos?encoding-type=base64", "InvalidArgument", 400),
+        ("/photos?list-type=3", "InvalidArgument", 400),
+        ("/photos?list-type=2&continuation-token=nonsense", "InvalidArgument", 400),
+        ("/photos?list-type=2&continuation-token=", "InvalidArgument", 400),
+        ("/photos?uploads&max-uploads=x", "InvalidArgument", 400),
+        ("/?max-buckets=0", "InvalidArgument", 400),
+        ("/?max-buckets=10001", "InvalidArgument", 400),
+        ("/photos/kept?attributes", "InvalidArgument", 400),
+        ("/photos?unheard-of", "NotImplemented", 501),
+        ("/photos/kept?torrent", "NotImplemented", 501),
+        ("/photos?policy", "NoSuchBucketPolicy", 404),
+    ],
+)
+def test_reads_that_are_refused(refused: Refused, target: str, code: str, status: int) -> None:
+    refused(code, status, "GET", target)
+
+
+def test_a_refused_head_has_no_body(refused: Refused, wire: Wire) -> None:
+    for target, status in (("/photos/absent", 404), ("/absent", 404), ("/photos/kept?versionId=abc", 404)):
+        answer = wire.send("HEAD", target)
+        assert (answer.status, answer.body) == (status, b"")
+        assert answer.headers["x-amz-request-id"]
+
+
+@pytest.mark.parametrize("source", ["", "photos", "photos/", "/", "photos/%FF"])
+def test_copy_sources_that_are_none(refused: Refused, source: str) -> None:
+    refused("InvalidArgument", 400, "PUT", "/photos/k", b"", {"x-amz-copy-source": source})
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "status"),
+    [
+        ({"x-amz-copy-source": "photos/absent"}, "NoSuchKey", 404),
+        ({"x-amz-copy-source": "absent/kept"}, "NoSuchBucket", 404),
+        ({"x-amz-copy-source": "photos/kept?versionId=abc"}, "NoSuchVersion", 404),
+        ({"x-amz-copy-source": "photos/kept", "x-amz-metadata-directive": "MERGE"}, "InvalidArgument", 400),
+        ({"x-amz-copy-source": "photos/kept", "x-amz-copy-source-if-match": '"x"'}, "PreconditionFailed", 412),
+        ({"x-amz-copy-source": "photos/kept", "x-amz-copy-source-if-none-match": "*"}, "PreconditionFailed", 412),
+        ({"x-amz-copy-source": "photos/kept", "If-None-Match": '"x"'}, "NotImplemented", 501),
+    ],
+)
+def test_copies_that_are_refused(refused: Refused, headers: dict[str, str], code: str, status: int) -> None:
+    refused(code, status, "PUT", "/photos/k", b"", headers)
+
+
+def test_a_copy_to_itself_must_change_something(refused: Refused) -> None:
+    refused("InvalidRequest", 400, "PUT", "/photos/kept", b"", {"x-amz-copy-source": "photos/kept"})
+
+
+@pytest.mark.parametrize("range_", ["bytes=0-", "bytes=0-4", "bytes=4-4", "0-1", "bytes=2-1", "bytes=0-1,2-3"])
+def test_ranges_of_part_copies_that_are_refused(refused: Refused, upload_id: str, range_: str) -> None:
+    headers = {"x-amz-copy-source": "photos/kept", "x-amz-copy-source-range": range_}
+    refused("InvalidArgument", 400, "PUT", f"/photos/multi?uploadId={upload_id}&partNumber=3", b"", headers)
+
+
+# -- what is hardly HTTP
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "code", "status"),
+    [
+        ("PATCH", "/photos/kept", "MethodNotAllowed", 405),
+        ("BREW", "/photos", "MethodNotAllowed", 405),
+        ("POST", "/photos/kept", "MethodNotAllowed", 405),
+        ("DELETE", "/", "MethodNotAllowed", 405),
+        ("OPTIONS", "/photos", "AccessForbidden", 403),
+    ],
+)
+def test_methods_that_are_not_allowed(refused: Refused, method: str, target: str, code: str, status: int) -> None:
+    refused(code, status, method, target)
+
+
+def test_an_unread_body_does_not_spoil_the_answer(refused: Refused) -> None:
+    """Refused before the body was read, and yet the client sees the answer."""
+    refused("NoSuchBucket", 404, "PUT", "/absent/k", b"x" * 500_000, payload=UNSIGNED)
+    refused("NotImplemented", 501, "PUT", "/photos/k?tagging", b"x" * 500_000, payload=UNSIGNED)

@@ -1,0 +1,422 @@
+"""Operations on buckets, their ACLs and those of objects, by boto3 and by several accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.server.conftest import Server
+from tests.server.tools import Wire, failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
+AUTHENTICATED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+
+
+@pytest.fixture
+def bob(server: Server) -> Iterator[S3Client]:
+    client = server.client("bob", "bob-secret")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def anyone(server: Server) -> Wire:
+    """Nobody in particular: requests without a signature."""
+    return Wire(server.url)
+
+
+# -- buckets
+
+
+def test_the_life_of_a_bucket(s3: S3Client) -> None:
+    made = s3.create_bucket(Bucket="photos")
+    assert made["Location"] == "/photos"
+    head = s3.head_bucket(Bucket="photos")
+    assert head["BucketRegion"] == "us-east-1"
+    with failure("BucketAlreadyOwnedByYou", 409):
+        s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="k", Body=b"")
+    with failure("BucketNotEmpty", 409):
+        s3.delete_bucket(Bucket="photos")
+    s3.delete_object(Bucket="photos", Key="k")
+    s3.delete_bucket(Bucket="photos")
+    with failure("404", 404):
+        s3.head_bucket(Bucket="photos")
+    with failure("NoSuchBucket", 404):
+        s3.delete_bucket(Bucket="photos")
+    s3.create_bucket(Bucket="photos")
+
+
+def test_a_bucket_belongs_to_its_maker(s3: S3Client, bob: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+    with failure("BucketAlreadyExists", 409):
+        bob.create_bucket(Bucket="photos")
+    with failure("AccessDenied", 403):
+        bob.delete_bucket(Bucket="photos")
+    with failure("403", 403):
+        bob.head_bucket(Bucket="photos")
+    with failure("AccessDenied", 403):
+        bob.get_bucket_location(Bucket="photos")
+
+
+def test_listing_buckets(s3: S3Client, bob: S3Client) -> None:
+    for name in ("alpha", "beta-1", "beta-2", "gamma"):
+        s3.create_bucket(Bucket=name)
+    bob.create_bucket(Bucket="bobs")
+    listed = s3.list_buckets()
+    assert [found["Name"] for found in listed["Buckets"]] == ["alpha", "beta-1", "beta-2", "gamma"]
+    assert listed["Owner"] == {"ID": "alice-id", "DisplayName": "Alice"}
+    assert all(found["CreationDate"] for found in listed["Buckets"])
+    assert [found["Name"] for found in bob.list_buckets()["Buckets"]] == ["bobs"]
+    some = s3.list_buckets(Prefix="beta")
+    assert ([found["Name"] for found in some["Buckets"]], some["Prefix"]) == (["beta-1", "beta-2"], "beta")
+    pages = s3.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 3})
+    assert [[found["Name"] for found in page["Buckets"]] for page in pages] == [
+        ["alpha", "beta-1", "beta-2"],
+        ["gamma"],
+    ]
+    assert s3.list_buckets(Prefix="none")["Buckets"] == []
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"), [("eu-central-1", "eu-central-1"), ("us-west-2", "us-west-2"), ("EU", "EU")]
+)
+def test_locations(s3: S3Client, location: Any, shown: str) -> None:
+    s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": location})
+    assert s3.get_bucket_location(Bucket="photos")["LocationConstraint"] == shown
+    assert s3.head_bucket(Bucket="photos")["BucketRegion"] == shown
+    assert s3.list_buckets()["Buckets"][0]["BucketRegion"] == shown
+
+
+def test_the_default_location_is_none(s3: S3Client, anyone: Wire) -> None:
+    s3.create_bucket(Bucket="photos")
+    found: Any = s3.get_bucket_location(Bucket="photos")
+    assert found["LocationConstraint"] is None
+    body = b"<CreateBucketConfiguration><LocationConstraint>us-east-1</LocationConstraint></CreateBucketConfiguration>"
+    assert anyone.send("PUT", "/lenient", body).status == 200, "s3fs sends it, and S3 itself would not mind"
+    lenient: Any = s3.get_bucket_location(Bucket="lenient")
+    assert lenient["LocationConstraint"] is None
+
+
+def test_the_expected_owner(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+    s3.head_bucket(Bucket="photos", ExpectedBucketOwner="alice-id")
+    s3.put_object(Bucket="photos", Key="k", Body=b"", ExpectedBucketOwner="alice-id")
+    with failure("AccessDenied", 403):
+        s3.put_object(Bucket="photos", Key="l", Body=b"", ExpectedBucketOwner="bob-id")
+    with failure("403", 403):
+        s3.head_bucket(Bucket="photos", ExpectedBucketOwner="bob-id")
+
+
+def test_buckets_with_features_that_are_missing_are_not_made(s3: S3Client) -> None:
+    with failure("NotImplemented", 501):
+        s3.create_bucket(Bucket="photos", ObjectLockEnabledForBucket=True)
+    with failure("NotImplemented", 501):
+        s3.create_bucket(Bucket="photos", ObjectOwnership="BucketOwnerEnforced")
+    assert s3.list_buckets()["Buckets"] == []
+
+
+# -- configuration
+
+READS = {
+    "get_bucket_cors": "NoSuchCORSConfiguration",
+    "get_bucket_encryption": "ServerSideEncryptionConfigurationNotFoundError",
+    "get_bucket_lifecycle_configuration": "NoSuchLifecycleConfiguration",
+    "get_object_lock_configuration": "ObjectLockConfigurationNotFoundError",
+    "get_bucket_ownership_controls": "OwnershipControlsNotFoundError",
+    "get_bucket_policy": "NoSuchBucketPolicy",
+    "get_bucket_policy_status": "NoSuchBucketPolicy",
+    "get_public_access_block": "NoSuchPublicAccessBlockConfiguration",
+    "get_bucket_replication": "ReplicationConfigurationNotFoundError",
+    "get_bucket_tagging": "NoSuchTagSet",
+    "get_bucket_website": "NoSuchWebsiteConfiguration",
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_configuration_that_is_not_there_says_so(s3: S3Client, bob: S3Client, name: str) -> None:
+    s3.create_bucket(Bucket="photos")
+    with failure(READS[name], 404):
+        getattr(s3, name)(Bucket="photos")
+    with failure("NoSuchBucket", 404):
+        getattr(s3, name)(Bucket="absent")
+    with failure("AccessDenied", 403):
+        getattr(bob, name)(Bucket="photos")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "get_bucket_accelerate_configuration", "get_bucket_logging", "get_bucket_notification_configuration",
+        "get_bucket_versioning",
+    ],
+)  # fmt: skip
+def test_a_configuration_that_is_empty(s3: S3Client, name: str) -> None:
+    s3.create_bucket(Bucket="photos")
+    answer = getattr(s3, name)(Bucket="photos")
+    assert set(answer) == {"ResponseMetadata"}
+    with failure("NoSuchBucket", 404):
+        getattr(s3, name)(Bucket="absent")
+
+
+def test_who_pays(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+    assert s3.get_bucket_request_payment(Bucket="photos")["Payer"] == "BucketOwner"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "delete_bucket_cors", "delete_bucket_encryption", "delete_bucket_lifecycle", "delete_bucket_ownership_controls",
+        "delete_bucket_policy", "delete_bucket_replication", "delete_bucket_tagging", "delete_bucket_website",
+        "delete_public_access_block",
+    ],
+)  # fmt: skip
+def test_deleting_a_configuration_that_is_not_there_succeeds(s3: S3Client, bob: S3Client, name: str) -> None:
+    s3.create_bucket(Bucket="photos")
+    assert getattr(s3, name)(Bucket="photos")["ResponseMetadata"]["HTTPStatusCode"] == 204
+    with failure("NoSuchBucket", 404):
+        getattr(s3, name)(Bucket="absent")
+    with failure("AccessDenied", 403):
+        getattr(bob, name)(Bucket="photos")
+    s3.head_bucket(Bucket="photos")
+
+
+def test_writing_a_configuration_is_not_pretended(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+    with failure("NotImplemented", 501):
+        s3.put_bucket_policy(Bucket="photos", Policy="{}")
+    with failure("NotImplemented", 501):
+        s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
+    with failure("NotImplemented", 501):
+        s3.put_bucket_tagging(Bucket="photos", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+
+
+# -- access control lists
+
+
+def grants(acl: Any) -> set[tuple[str, str]]:
+    return {(g["Grantee"].get("ID") or g["Grantee"]["URI"], g["Permission"]) for g in acl["Grants"]}
+
+
+OWN = ("alice-id", "FULL_CONTROL")
+
+
+@pytest.mark.parametrize(
+    ("canned", "more"),
+    [
+        ("private", set()),
+        ("public-read", {(ALL_USERS, "READ")}),
+        ("public-read-write", {(ALL_USERS, "READ"), (ALL_USERS, "WRITE")}),
+        ("authenticated-read", {(AUTHENTICATED, "READ")}),
+        ("bucket-owner-read", set()),
+        ("bucket-owner-full-control", set()),
+    ],
+)
+def test_canned_acls(s3: S3Client, canned: Any, more: set[tuple[str, str]]) -> None:
+    if not canned.startswith("bucket-owner"):
+        s3.create_bucket(Bucket="photos", ACL=canned)
+        assert grants(s3.get_bucket_acl(Bucket="photos")) == {OWN, *more}
+        s3.put_bucket_acl(Bucket="photos", ACL="private")
+        s3.put_bucket_acl(Bucket="photos", ACL=canned)
+        assert grants(s3.get_bucket_acl(Bucket="photos")) == {OWN, *more}
+    else:
+        s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="k", Body=b"", ACL=canned)
+    assert grants(s3.get_object_acl(Bucket="photos", Key="k")) == {OWN, *more}
+    s3.put_object_acl(Bucket="photos", Key="k", ACL="private")
+    s3.put_object_acl(Bucket="photos", Key="k", ACL=canned)
+    acl = s3.get_object_acl(Bucket="photos", Key="k")
+    assert grants(acl) == {OWN, *more}
+    assert acl["Owner"] == {"ID": "alice-id", "DisplayName": "Alice"}
+    upload = s3.create_multipart_upload(Bucket="photos", Key="m", ACL=canned)["UploadId"]
+    part = s3.upload_part(Bucket="photos", Key="m", UploadId=upload, PartNumber=1, Body=b"x")
+    parts: Any = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(Bucket="photos", Key="m", UploadId=upload, MultipartUpload=parts)
+    assert grants(s3.get_object_acl(Bucket="photos", Key="m")) == {OWN, *more}
+    s3.copy_object(Bucket="photos", Key="c", CopySource="photos/k")
+    assert grants(s3.get_object_acl(Bucket="photos", Key="c")) == {OWN}, "an ACL is not copied"
+
+
+def test_acls_by_grant_headers(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="photos", GrantRead='id="bob-id"', GrantFullControl='id="alice-id"')
+    assert grants(s3.get_bucket_acl(Bucket="photos")) == {OWN, ("bob-id", "READ")}
+    s3.put_object(
+        Bucket="photos",
+        Key="k",
+        Body=b"",
+        GrantReadACP=f'uri="{ALL_USERS}"',
+        GrantWriteACP='emailAddress="bob@example.com"',
+    )
+    assert grants(s3.get_object_acl(Bucket="photos", Key="k")) == {(ALL_USERS, "READ_ACP"), ("bob-id", "WRITE_ACP")}
+    s3.put_bucket_acl(Bucket="photos", GrantWrite=f"uri={ALL_USERS}, id=bob-id")
+    assert grants(s3.get_bucket_acl(Bucket="photos")) == {(ALL_USERS, "WRITE"), ("bob-id", "WRITE")}
+    with failure("InvalidRequest", 400):
+        s3.put_object(Bucket="photos", Key="k", Body=b"", ACL="private", GrantRead="id=bob-id")
+
+
+def test_acls_by_body(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="k", Body=b"")
+    policy: Any = {
+        "Owner": {"ID": "alice-id"},
+        "Grants": [
+            {"Grantee": {"Type": "CanonicalUser", "ID": "bob-id"}, "Permission": "READ"},
+            {"Grantee": {"Type": "Group", "URI": AUTHENTICATED}, "Permission": "WRITE"},
+            {
+                "Grantee": {"Type": "AmazonCustomerByEmail", "EmailAddress": "alice@example.com"},
+                "Permission": "READ_ACP",
+            },
+        ],
+    }
+    expected = {("bob-id", "READ"), (AUTHENTICATED, "WRITE"), ("alice-id", "READ_ACP")}
+    s3.put_bucket_acl(Bucket="photos", AccessControlPolicy=policy)
+    s3.put_object_acl(Bucket="photos", Key="k", AccessControlPolicy=policy)
+    for acl in (s3.get_bucket_acl(Bucket="photos"), s3.get_object_acl(Bucket="photos", Key="k")):
+        assert grants(acl) == expected
+    with failure("UnexpectedContent", 400):
+        s3.put_object_acl(Bucket="photos", Key="k", AccessControlPolicy=policy, ACL="private")
+    # What was read can be written back.
+    read: Any = s3.get_object_acl(Bucket="photos", Key="k")
+    s3.put_object_acl(Bucket="photos", Key="k", AccessControlPolicy={"Owner": read["Owner"], "Grants": read["Grants"]})
+    assert grants(s3.get_object_acl(Bucket="photos", Key="k")) == expected
+    stolen: Any = {"Owner": {"ID": "bob-id"}, "Grants": []}
+    with failure("AccessDenied", 403):
+        s3.put_object_acl(Bucket="photos", Key="k", AccessControlPolicy=stolen)
+    nobody: Any = {
+        "Owner": {"ID": "alice-id"},
+        "Grants": [{"Grantee": {"Type": "CanonicalUser", "ID": "nobody"}, "Permission": "READ"}],
+    }
+    with failure("InvalidArgument", 400):
+        s3.put_object_acl(Bucket="photos", Key="k", AccessControlPolicy=nobody)
+
+
+def attempts(client: S3Client) -> dict[str, Any]:
+    """Every operation on the bucket `photos` and its object `k`, and the permission that it needs."""
+    return {
+        "list": lambda: client.list_objects_v2(Bucket="photos"),
+        "uploads": lambda: client.list_multipart_uploads(Bucket="photos"),
+        "put": lambda: client.put_object(Bucket="photos", Key="new", Body=b""),
+        "delete": lambda: client.delete_object(Bucket="photos", Key="other"),
+        "upload": lambda: client.create_multipart_upload(Bucket="photos", Key="new"),
+        "read acl": lambda: client.get_bucket_acl(Bucket="photos"),
+        "get": lambda: client.get_object(Bucket="photos", Key="k"),
+        "attributes": lambda: client.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["ETag"]),
+        "read object acl": lambda: client.get_object_acl(Bucket="photos", Key="k"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("bucket_grant", "object_grant", "allowed"),
+    [
+        (None, None, set()),
+        ("GrantRead", None, {"list", "uploads"}),
+        ("GrantWrite", None, {"put", "delete", "upload"}),
+        ("GrantReadACP", None, {"read acl"}),
+        ("GrantWriteACP", None, set()),
+        ("GrantFullControl", None, {"list", "uploads", "put", "delete", "upload", "read acl"}),
+        (None, "GrantRead", {"get", "attributes"}),
+        (None, "GrantReadACP", {"read object acl"}),
+        (None, "GrantFullControl", {"get", "attributes", "read object acl"}),
+    ],
+)
+def test_what_a_grant_to_another_account_allows(
+    s3: S3Client, bob: S3Client, bucket_grant: str | None, object_grant: str | None, allowed: set[str]
+) -> None:
+    to_bucket: Any = {bucket_grant: "id=bob-id"} if bucket_grant else {}
+    to_object: Any = {object_grant: "id=bob-id"} if object_grant else {}
+    s3.create_bucket(Bucket="photos", **to_bucket)
+    s3.put_object(Bucket="photos", Key="k", Body=b"", **to_object)
+    for name, attempt in attempts(bob).items():
+        if name in allowed:
+            attempt()
+        else:
+            with failure("AccessDenied", 403):
+                attempt()
+
+
+def test_who_may_write_an_acl_may_give_itself_the_rest(s3: S3Client, bob: S3Client) -> None:
+    s3.create_bucket(Bucket="photos", GrantWriteACP="id=bob-id")
+    with failure("AccessDenied", 403):
+        bob.list_objects_v2(Bucket="photos")
+    bob.put_bucket_acl(Bucket="photos", GrantFullControl="id=bob-id")
+    bob.list_objects_v2(Bucket="photos")
+    with failure("AccessDenied", 403):
+        s3.list_objects_v2(Bucket="photos")
+    s3.put_bucket_acl(Bucket="photos", ACL="private")
+    s3.list_objects_v2(Bucket="photos")
+
+
+def test_an_object_belongs_to_who_wrote_it(s3: S3Client, bob: S3Client) -> None:
+    s3.create_bucket(Bucket="photos", ACL="public-read-write")
+    bob.put_object(Bucket="photos", Key="bobs", Body=b"1")
+    with failure("AccessDenied", 403):
+        s3.get_object(Bucket="photos", Key="bobs")
+    listed = s3.list_objects(Bucket="photos")["Contents"]
+    assert listed[0]["Owner"] == {"ID": "bob-id", "DisplayName": "Bob"}
+    bob.put_object(Bucket="photos", Key="given", Body=b"2", ACL="bucket-owner-full-control")
+    assert s3.get_object(Bucket="photos", Key="given")["Body"].read() == b"2"
+    bob.put_object(Bucket="photos", Key="shown", Body=b"3", ACL="bucket-owner-read")
+    assert s3.get_object(Bucket="photos", Key="shown")["Body"].read() == b"3"
+    with failure("AccessDenied", 403):
+        s3.put_object_acl(Bucket="photos", Key="shown", ACL="public-read")
+    s3.delete_object(Bucket="photos", Key="bobs")
+
+
+def test_what_everyone_may_do(s3: S3Client, anyone: Wire, bob: S3Client) -> None:
+    s3.create_bucket(Bucket="photos", ACL="public-read")
+    s3.put_object(Bucket="photos", Key="public", Body=b"1", ACL="public-read")
+    s3.put_object(Bucket="photos", Key="known", Body=b"2", ACL="authenticated-read")
+    s3.put_object(Bucket="photos", Key="private", Body=b"3")
+
+    def status(method: str, target: str) -> int:
+        return anyone.send(method, target, signed=False).status
+
+    assert status("GET", "/photos") == status("HEAD", "/photos") == 200
+    assert status("GET", "/photos/public") == status("HEAD", "/photos/public") == 200
+    assert (
+        status("GET", "/photos/known") == status("GET", "/photos/private") == status("HEAD", "/photos/private") == 403
+    )
+    assert status("GET", "/photos/absent") == 404, "who may list may know what is missing"
+    assert status("PUT", "/photos/k") == status("DELETE", "/photos/public") == status("GET", "/") == 403
+    assert bob.get_object(Bucket="photos", Key="known")["Body"].read() == b"2"
+    s3.put_bucket_acl(Bucket="photos", ACL="private")
+    assert status("GET", "/photos") == 403
+    assert status("GET", "/photos/public") == 200
+    assert status("GET", "/photos/absent") == 403, "who may not list must not learn what is missing"
+
+
+def test_an_anonymous_write(s3: S3Client, anyone: Wire) -> None:
+    s3.create_bucket(Bucket="photos", ACL="public-read-write")
+    assert anyone.send("PUT", "/photos/k", b"data", signed=False).status == 200
+    assert anyone.send("GET", "/photos/k", signed=False).body == b"data"
+    owner = s3.list_objects_v2(Bucket="photos", FetchOwner=True)["Contents"][0]["Owner"]
+    assert owner["ID"] == "65a011a29cdf8ec533ec3d1ccaae921c"
+    assert anyone.send("PUT", "/new-bucket", signed=False).status == 403
+
+
+def test_copies_need_both_permissions(s3: S3Client, bob: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+    bob.create_bucket(Bucket="bobs")
+    s3.put_object(Bucket="photos", Key="private", Body=b"1")
+    s3.put_object(Bucket="photos", Key="public", Body=b"2", ACL="public-read")
+    with failure("AccessDenied", 403):
+        bob.copy_object(Bucket="bobs", Key="k", CopySource="photos/private")
+    with failure("AccessDenied", 403):
+        bob.copy_object(Bucket="photos", Key="k", CopySource="photos/public")
+    bob.copy_object(Bucket="bobs", Key="k", CopySource="photos/public")
+    assert grants(bob.get_object_acl(Bucket="bobs", Key="k")) == {("bob-id", "FULL_CONTROL")}
+
+
+def test_a_disabled_key_is_refused(server: Server, bob: S3Client) -> None:
+    bob.create_bucket(Bucket="bobs")
+    server.store.disable_credential("bob")
+    with failure("InvalidAccessKeyId", 403):
+        bob.list_buckets()
+    server.store.put_credential("bob", "bob-secret", owner=server.store.find_owner("bob-id"))
+    assert [found["Name"] for found in bob.list_buckets()["Buckets"]] == ["bobs"]

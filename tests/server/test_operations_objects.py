@@ -1,0 +1,423 @@
+"""PutObject, GetObject, HeadObject, DeleteObject(s) and GetObjectAttributes by boto3."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import email.header
+import hashlib
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bleepstore import Algorithm
+from bleepstore.digests import digest, encode_value
+from tests.server.conftest import Server
+from tests.server.tools import UNSIGNED, Wire, failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BODY = bytes(range(256)) * 200  # above the inline limit
+SMALL = b"small"
+
+
+@pytest.fixture(autouse=True)
+def bucket(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+
+
+@pytest.fixture
+def wire(server: Server) -> Wire:
+    return Wire(server.url)
+
+
+# -- conditions
+
+
+def test_a_write_only_if_there_is_none(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"1", IfNoneMatch="*")
+    with failure("PreconditionFailed", 412) as refused:
+        s3.put_object(Bucket="photos", Key="k", Body=b"2", IfNoneMatch="*")
+    assert refused["Error"]["Condition"] == "If-None-Match"
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"1"
+    s3.delete_object(Bucket="photos", Key="k")
+    s3.put_object(Bucket="photos", Key="k", Body=b"3", IfNoneMatch="*")
+
+
+def test_a_write_only_if_it_is_this_one(s3: S3Client) -> None:
+    with failure("NoSuchKey", 404):
+        s3.put_object(Bucket="photos", Key="k", Body=b"1", IfMatch='"abc"')
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"1")["ETag"]
+    with failure("PreconditionFailed", 412) as refused:
+        s3.put_object(Bucket="photos", Key="k", Body=b"2", IfMatch='"abc"')
+    assert refused["Error"]["Condition"] == "If-Match"
+    s3.put_object(Bucket="photos", Key="k", Body=b"2", IfMatch=etag)
+    s3.put_object(Bucket="photos", Key="k", Body=b"3", IfMatch=hashlib.md5(b"2").hexdigest())
+
+
+def test_a_delete_only_if_it_is_this_one(s3: S3Client) -> None:
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"1")["ETag"]
+    with failure("PreconditionFailed", 412):
+        s3.delete_object(Bucket="photos", Key="k", IfMatch='"abc"')
+    s3.delete_object(Bucket="photos", Key="k", IfMatch=etag)
+    with failure("NoSuchKey", 404):
+        s3.delete_object(Bucket="photos", Key="k", IfMatch="*")
+    s3.delete_object(Bucket="photos", Key="k")
+
+
+def test_conditions_of_reads(s3: S3Client) -> None:
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"1")["ETag"]
+    modified = s3.head_object(Bucket="photos", Key="k")["LastModified"]
+    past, future = modified - dt.timedelta(seconds=1), modified + dt.timedelta(seconds=1)
+    holds: list[dict[str, Any]] = [
+        {"IfMatch": etag},
+        {"IfMatch": "*"},
+        {"IfNoneMatch": '"abc"'},
+        {"IfModifiedSince": past},
+        {"IfUnmodifiedSince": modified},
+        {"IfMatch": etag, "IfUnmodifiedSince": past},
+        {"IfNoneMatch": '"abc"', "IfModifiedSince": future},
+    ]
+    for options in holds:
+        assert s3.get_object(Bucket="photos", Key="k", **options)["Body"].read() == b"1"
+        assert s3.head_object(Bucket="photos", Key="k", **options)["ContentLength"] == 1
+    for options in ({"IfMatch": '"abc"'}, {"IfUnmodifiedSince": past}):
+        with failure("PreconditionFailed", 412):
+            s3.get_object(Bucket="photos", Key="k", **options)
+        with failure("412", 412):
+            s3.head_object(Bucket="photos", Key="k", **options)
+    for options in ({"IfNoneMatch": etag}, {"IfNoneMatch": "*"}, {"IfModifiedSince": modified}):
+        for read in (s3.get_object, s3.head_object):
+            with failure("304", 304) as unchanged:
+                read(Bucket="photos", Key="k", **options)
+            assert unchanged["ResponseMetadata"]["HTTPHeaders"]["etag"] == etag
+
+
+def test_several_etags_in_one_condition(wire: Wire, s3: S3Client) -> None:
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"1")["ETag"]
+    assert wire.send("GET", "/photos/k", headers={"If-Match": f'"abc", {etag}'}).status == 200
+    assert wire.send("GET", "/photos/k", headers={"If-None-Match": f'"abc", W/{etag}'}).status == 304
+
+
+# -- ranges and parts
+
+
+@pytest.mark.parametrize("body", [BODY, SMALL], ids=len)
+def test_ranges(s3: S3Client, body: bytes) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=body)
+    size = len(body)
+    for text, start, stop in (
+        ("bytes=0-0", 0, 1),
+        ("bytes=1-3", 1, 4),
+        ("bytes=2-", 2, size),
+        ("bytes=-2", size - 2, size),
+        (f"bytes=0-{size * 2}", 0, size),
+        (f"bytes=-{size * 2}", 0, size),
+    ):
+        found = s3.get_object(Bucket="photos", Key="k", Range=text)
+        assert found["Body"].read() == body[start:stop]
+        assert found["ContentRange"] == f"bytes {start}-{stop - 1}/{size}"
+        assert found["ContentLength"] == stop - start
+        assert found["ResponseMetadata"]["HTTPStatusCode"] == 206
+        assert found["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
+        head = s3.head_object(Bucket="photos", Key="k", Range=text)
+        assert (head["ContentLength"], head["ResponseMetadata"]["HTTPStatusCode"]) == (stop - start, 206)
+    with failure("InvalidRange", 416) as refused:
+        s3.get_object(Bucket="photos", Key="k", Range=f"bytes={size}-")
+    assert refused["ResponseMetadata"]["HTTPHeaders"]["content-range"] == f"bytes */{size}"
+    with failure("416", 416):
+        s3.head_object(Bucket="photos", Key="k", Range=f"bytes={size}-")
+
+
+@pytest.mark.parametrize("text", ["bytes=3-1", "lines=0-1", "bytes=0-1,3-4", "nonsense"])
+def test_a_range_that_means_nothing_is_ignored(s3: S3Client, text: str) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    found = s3.get_object(Bucket="photos", Key="k", Range=text)
+    assert (found["Body"].read(), found["ResponseMetadata"]["HTTPStatusCode"]) == (SMALL, 200)
+
+
+def test_if_range(wire: Wire, s3: S3Client) -> None:
+    etag = s3.put_object(Bucket="photos", Key="k", Body=SMALL)["ETag"]
+    for value, status in ((etag, 206), ('"abc"', 200), ("Tue, 14 Nov 2023 22:13:20 GMT", 200)):
+        answer = wire.send("GET", "/photos/k", headers={"Range": "bytes=0-1", "If-Range": value})
+        assert (answer.status, answer.body) == (status, SMALL[:2] if status == 206 else SMALL)
+
+
+def test_a_whole_object_is_its_first_part(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    found: Any = s3.get_object(Bucket="photos", Key="k", PartNumber=1)
+    assert (found["Body"].read(), found["ResponseMetadata"]["HTTPStatusCode"]) == (SMALL, 206)
+    assert "PartsCount" not in found
+    with failure("InvalidPartNumber", 416):
+        s3.get_object(Bucket="photos", Key="k", PartNumber=2)
+    with failure("InvalidRequest", 400):
+        s3.get_object(Bucket="photos", Key="k", PartNumber=1, Range="bytes=0-1")
+
+
+def test_the_empty_object(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k")
+    found = s3.get_object(Bucket="photos", Key="k")
+    assert (found["Body"].read(), found["ContentLength"]) == (b"", 0)
+    assert found["ETag"] == '"d41d8cd98f00b204e9800998ecf8427e"'
+    assert s3.get_object(Bucket="photos", Key="k", PartNumber=1)["Body"].read() == b""
+    with failure("InvalidRange", 416):
+        s3.get_object(Bucket="photos", Key="k", Range="bytes=0-0")
+
+
+# -- metadata
+
+
+def test_system_headers_come_back(s3: S3Client) -> None:
+    expires = dt.datetime(2033, 12, 1, 16, tzinfo=dt.UTC)
+    options: dict[str, Any] = {
+        "ContentType": "text/html; charset=utf-8",
+        "ContentEncoding": "gzip",
+        "ContentLanguage": "de, en",
+        "ContentDisposition": 'attachment; filename="a b.txt"',
+        "CacheControl": "max-age=60, public",
+        "WebsiteRedirectLocation": "/other",
+        "StorageClass": "STANDARD_IA",
+    }
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL, Expires=expires, **options)
+    for found in (s3.get_object(Bucket="photos", Key="k"), s3.head_object(Bucket="photos", Key="k")):
+        assert {name: found.get(name) for name in options} == options
+        assert found["ResponseMetadata"]["HTTPHeaders"]["expires"] == "Thu, 01 Dec 2033 16:00:00 GMT"
+        assert found["AcceptRanges"] == "bytes"
+        assert "VersionId" not in found
+    s3.put_object(Bucket="photos", Key="plain", Body=SMALL)
+    plain = s3.head_object(Bucket="photos", Key="plain")
+    assert plain["ContentType"] == "binary/octet-stream"
+    assert not set(options) - {"ContentType"} & plain.keys()
+
+
+def test_response_overrides(s3: S3Client, server: Server) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL, ContentType="text/plain", CacheControl="private")
+    overrides: dict[str, Any] = {
+        "ResponseContentType": "text/html",
+        "ResponseContentLanguage": "fr",
+        "ResponseExpires": dt.datetime(2033, 12, 1, 16, tzinfo=dt.UTC),
+        "ResponseCacheControl": "no-store",
+        "ResponseContentDisposition": 'attachment; filename="x"',
+        "ResponseContentEncoding": "identity",
+    }
+    headers = s3.get_object(Bucket="photos", Key="k", **overrides)["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["content-type"] == "text/html"
+    assert headers["content-language"] == "fr"
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-disposition"] == 'attachment; filename="x"'
+    assert headers["content-encoding"] == "identity"
+    assert headers["expires"].startswith("Thu, 01 Dec 2033")
+    s3.put_object_acl(Bucket="photos", Key="k", ACL="public-read")
+    wire = Wire(server.url)
+    assert wire.send("GET", "/photos/k", signed=False).status == 200
+    answer = wire.send("GET", "/photos/k?response-content-type=text%2Fhtml", signed=False)
+    assert (answer.status, answer.code) == (400, "InvalidRequest")
+    broken = wire.send("GET", "/photos/k?response-content-type=a%0D%0AX-Evil:%201")
+    assert broken.status == 200
+    assert "x-evil" not in broken.headers
+
+
+def test_user_metadata(s3: S3Client, wire: Wire) -> None:
+    metadata = {"plain": "value", "UPPER": "Case", "empty": "", "with-hyphen": "a=b; c"}
+    s3.put_object(Bucket="photos", Key="k", Body=b"", Metadata=metadata)
+    found = s3.head_object(Bucket="photos", Key="k")["Metadata"]
+    assert found == {name.lower(): value for name, value in metadata.items()}
+    exact = {"x" * 40: "y" * 2008}
+    s3.put_object(Bucket="photos", Key="k", Body=b"", Metadata=exact)
+    assert s3.head_object(Bucket="photos", Key="k")["Metadata"] == exact
+    with failure("MetadataTooLarge", 400):
+        s3.put_object(Bucket="photos", Key="k", Body=b"", Metadata={"x" * 40: "y" * 2009})
+    headers = {"x-amz-meta-a": "€ ü".encode().decode("latin-1")}
+    assert wire.send("PUT", "/photos/k", b"", headers, payload=UNSIGNED).status == 200
+    answer = wire.send("GET", "/photos/k").headers["x-amz-meta-a"]
+    ((raw, charset),) = email.header.decode_header(answer)
+    assert isinstance(raw, bytes)
+    assert raw.decode(charset or "") == "€ ü", "as AWS shows it: an RFC 2047 word"
+
+
+def test_an_encoded_word_stays_as_it_was_sent(s3: S3Client) -> None:
+    word = "=?UTF-8?B?w7w=?="
+    s3.put_object(Bucket="photos", Key="k", Body=b"", Metadata={"a": word})
+    assert s3.head_object(Bucket="photos", Key="k")["Metadata"] == {"a": word}
+
+
+def test_directory_markers_are_objects(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="folder/", Body=b"", ContentType="application/x-directory")
+    s3.put_object(Bucket="photos", Key="folder", Body=b"file")
+    assert s3.head_object(Bucket="photos", Key="folder/")["ContentType"] == "application/x-directory"
+    assert s3.get_object(Bucket="photos", Key="folder")["Body"].read() == b"file"
+
+
+# -- checksums
+
+
+def test_every_checksum_algorithm(wire: Wire) -> None:
+    """By header, as every SDK can: kept, shown when asked for, and only then."""
+    for body in (SMALL, BODY):
+        for algorithm in Algorithm:
+            name, value = f"x-amz-checksum-{algorithm.value.lower()}", encode_value(digest(algorithm, body))
+            answer = wire.send("PUT", "/photos/k", body, {name: value})
+            assert answer.status == 200, answer
+            assert (answer.headers[name], answer.headers["x-amz-checksum-type"]) == (value, "FULL_OBJECT")
+            for method in ("GET", "HEAD"):
+                shown = wire.send(method, "/photos/k", headers={"x-amz-checksum-mode": "ENABLED"}).headers
+                assert (shown[name], shown["x-amz-checksum-type"]) == (value, "FULL_OBJECT")
+                assert name not in wire.send(method, "/photos/k").headers
+                ranged = {"x-amz-checksum-mode": "ENABLED", "Range": "bytes=0-1"}
+                assert name not in wire.send(method, "/photos/k", headers=ranged).headers
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
+def test_checksums_by_boto3(s3: S3Client, algorithm: Any) -> None:
+    put = s3.put_object(Bucket="photos", Key="k", Body=BODY, ChecksumAlgorithm=algorithm)
+    expected = encode_value(digest(Algorithm(algorithm), BODY))
+    name = f"Checksum{algorithm}"
+    assert put[name] == expected  # type: ignore[literal-required]  # one of the names above
+    found = s3.get_object(Bucket="photos", Key="k", ChecksumMode="ENABLED")
+    assert found["Body"].read() == BODY, "and boto3 has verified it"
+    assert found[name] == expected  # type: ignore[literal-required]  # one of the names above
+    attributes = s3.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["Checksum", "ETag", "ObjectSize"])
+    assert attributes["Checksum"][name] == expected  # type: ignore[literal-required]  # one of the names above
+    assert attributes["Checksum"]["ChecksumType"] == "FULL_OBJECT"
+
+
+def test_a_checksum_is_added_where_none_was_sent(wire: Wire) -> None:
+    wire.send("PUT", "/photos/k", SMALL)
+    shown = wire.send("HEAD", "/photos/k", headers={"x-amz-checksum-mode": "ENABLED"}).headers
+    assert shown["x-amz-checksum-crc64nvme"] == encode_value(digest(Algorithm.CRC64NVME, SMALL))
+    assert shown["x-amz-checksum-type"] == "FULL_OBJECT"
+
+
+def test_a_checksum_in_a_presigned_query_does_not_count(server: Server, wire: Wire) -> None:
+    """JavaScript's SDK puts the CRC32 of nothing there, for it does not know the body when it signs."""
+    client = server.client(signature_version="s3v4")
+    url = client.generate_presigned_url("put_object", {"Bucket": "photos", "Key": "k", "ChecksumCRC32": "AAAAAA=="})
+    client.close()
+    target = url.removeprefix(server.url)
+    if "x-amz-checksum-crc32=" in target:
+        assert wire.send("PUT", target, SMALL, signed=False).status == 200
+
+
+def test_a_trailer_of_a_plain_put(wire: Wire) -> None:
+    crc = base64.b64encode(zlib.crc32(SMALL).to_bytes(4, "big")).decode()
+    headers = {
+        "Content-Encoding": "gzip,aws-chunked",
+        "x-amz-decoded-content-length": "5",
+        "x-amz-trailer": "x-amz-checksum-crc32",
+        "x-amz-sdk-checksum-algorithm": "CRC32",
+    }
+    body = b"5\r\nsmall\r\n0\r\nx-amz-checksum-crc32:" + crc.encode() + b"\r\n\r\n"
+    answer = wire.send("PUT", "/photos/k", body, headers, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    assert (answer.status, answer.headers["x-amz-checksum-crc32"]) == (200, crc)
+    found = wire.send("GET", "/photos/k")
+    assert (found.body, found.headers["content-encoding"]) == (SMALL, "gzip")
+
+
+def test_a_body_of_unknown_length(wire: Wire) -> None:
+    """Transfer-Encoding: chunked without a Content-Length, as boto3 sends it over HTTPS."""
+    inner = b"5\r\nsmall\r\n0\r\n\r\n"
+    outer = b"%x\r\n%b\r\n0\r\n\r\n" % (len(inner), inner)
+    headers = {"Transfer-Encoding": "chunked", "x-amz-decoded-content-length": "5", "Content-Encoding": "aws-chunked"}
+    answer = wire.send("PUT", "/photos/k", outer, headers, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    assert answer.status == 200, answer
+    assert wire.send("GET", "/photos/k").body == SMALL
+    plain = wire.send(
+        "PUT", "/photos/l", b"5\r\nsmall\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"}, payload=UNSIGNED
+    )
+    assert plain.status == 200
+    assert wire.send("GET", "/photos/l").body == SMALL
+
+
+def test_content_md5(s3: S3Client) -> None:
+    md5 = base64.b64encode(hashlib.md5(SMALL).digest()).decode()
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL, ContentMD5=md5)
+    with failure("BadDigest", 400):
+        s3.put_object(Bucket="photos", Key="k", Body=b"other", ContentMD5=md5)
+
+
+# -- versions of an unversioned bucket
+
+
+def test_the_null_version_is_the_object(s3: S3Client) -> None:
+    put: Any = s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    assert "VersionId" not in put
+    assert s3.get_object(Bucket="photos", Key="k", VersionId="null")["Body"].read() == SMALL
+    assert s3.head_object(Bucket="photos", Key="k", VersionId="null")["ContentLength"] == 5
+    with failure("NoSuchVersion", 404):
+        s3.get_object(Bucket="photos", Key="k", VersionId="abc")
+    s3.delete_object(Bucket="photos", Key="k", VersionId="abc")
+    assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 5
+    s3.delete_object(Bucket="photos", Key="k", VersionId="null")
+    with failure("404", 404):
+        s3.head_object(Bucket="photos", Key="k")
+
+
+# -- GetObjectAttributes
+
+
+def test_attributes_are_those_asked_for(s3: S3Client) -> None:
+    etag = s3.put_object(Bucket="photos", Key="k", Body=SMALL, StorageClass="GLACIER")["ETag"]
+    everything: Any = s3.get_object_attributes(
+        Bucket="photos", Key="k", ObjectAttributes=["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+    )
+    assert everything["ETag"] == etag.strip('"')
+    assert everything["StorageClass"] == "GLACIER"
+    assert everything["ObjectSize"] == 5
+    assert "ObjectParts" not in everything
+    assert everything["LastModified"]
+    size = s3.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["ObjectSize"])
+    assert {"ETag", "Checksum", "StorageClass"} & size.keys() == set()
+    with failure("InvalidArgument", 400):
+        s3.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["Colour"])  # type: ignore[list-item]  # wrong
+    with failure("NoSuchKey", 404):
+        s3.get_object_attributes(Bucket="photos", Key="absent", ObjectAttributes=["ETag"])
+
+
+# -- DeleteObjects
+
+
+def test_deleting_many(s3: S3Client) -> None:
+    for key in ("a", "b&<", "c"):
+        s3.put_object(Bucket="photos", Key=key, Body=b"")
+    answer = s3.delete_objects(
+        Bucket="photos",
+        Delete={"Objects": [{"Key": "a"}, {"Key": "b&<"}, {"Key": "absent"}, {"Key": "c", "ETag": '"abc"'}]},
+    )
+    assert [deleted["Key"] for deleted in answer["Deleted"]] == ["a", "b&<", "absent"]
+    assert [(error["Key"], error["Code"]) for error in answer["Errors"]] == [("c", "PreconditionFailed")]
+    quiet = s3.delete_objects(Bucket="photos", Delete={"Objects": [{"Key": "c"}, {"Key": "absent"}], "Quiet": True})
+    assert not {"Deleted", "Errors"} & quiet.keys()
+    assert s3.list_objects_v2(Bucket="photos")["KeyCount"] == 0
+
+
+def test_deleting_a_thousand_with_any_digest(s3: S3Client, wire: Wire) -> None:
+    keys: Any = [{"Key": f"k{number}"} for number in range(1000)]
+    answer = s3.delete_objects(Bucket="photos", Delete={"Objects": keys}, ChecksumAlgorithm="SHA256")
+    assert len(answer["Deleted"]) == 1000
+    body = b"<Delete><Object><Key>k</Key></Object></Delete>"
+    md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
+    assert wire.send("POST", "/photos?delete", body, {"Content-MD5": md5}).status == 200
+    assert wire.send("POST", "/photos?delete", body).code == "InvalidRequest"
+
+
+def test_unknown_operations_of_the_object(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    assert s3.get_object_tagging(Bucket="photos", Key="k")["TagSet"] == []
+    for call in (
+        lambda: s3.put_object_tagging(Bucket="photos", Key="k", Tagging={"TagSet": []}),
+        lambda: s3.put_object_legal_hold(Bucket="photos", Key="k", LegalHold={"Status": "ON"}),
+        lambda: s3.restore_object(Bucket="photos", Key="k", RestoreRequest={"Days": 1}),
+        lambda: s3.put_object(Bucket="photos", Key="l", Body=b"", Tagging="a=b"),
+        lambda: s3.put_object(Bucket="photos", Key="l", Body=b"", ServerSideEncryption="AES256"),
+    ):
+        with failure("NotImplemented", 501):
+            call()
+    assert s3.list_objects_v2(Bucket="photos")["KeyCount"] == 1
+
+
+def test_the_waiters_of_boto3_work(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"")
+    s3.get_waiter("object_exists").wait(Bucket="photos", Key="k", WaiterConfig={"Delay": 1, "MaxAttempts": 1})
+    s3.get_waiter("object_not_exists").wait(Bucket="photos", Key="absent", WaiterConfig={"Delay": 1, "MaxAttempts": 1})
