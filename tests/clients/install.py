@@ -1,0 +1,95 @@
+"""Installs the clients that are not in the `test` extra: `python -m tests.clients.install [NAME ...]`.
+
+They go to .cache/clients in the checkout (rclone to the system, from Debian's packages). A client that is installed
+is left alone. The tests call this by themselves when CI is set; elsewhere the tests of a missing client skip.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CACHE = Path(__file__).parents[2] / ".cache" / "clients"
+JS_PACKAGES = ("@aws-sdk/client-s3@3", "@aws-sdk/lib-storage@3", "@aws-sdk/s3-request-presigner@3")
+
+
+def find_aws() -> Path | None:
+    """The AWS CLI of the cache: its botocore is another than ours, so it has an environment of its own."""
+    path = CACHE / "aws" / "bin" / "aws"
+    return path if path.exists() else None
+
+
+def _install_aws() -> None:
+    venv.create(CACHE / "aws", with_pip=True, clear=True)
+    subprocess.run([CACHE / "aws" / "bin" / "pip", "install", "--quiet", "awscli>=1.40"], check=True)
+
+
+def find_rclone() -> Path | None:
+    path = shutil.which("rclone")
+    return Path(path) if path else None
+
+
+def _install_rclone() -> None:
+    subprocess.run(["apt-get", "install", "--yes", "--quiet", "rclone"], check=True, stdout=subprocess.DEVNULL)
+
+
+def find_js() -> Path | None:
+    """The folder whose node_modules hold the AWS SDK for JavaScript."""
+    path = CACHE / "js"
+    return path if (path / "node_modules" / "@aws-sdk" / "lib-storage").is_dir() and shutil.which("node") else None
+
+
+def _install_js() -> None:
+    (CACHE / "js").mkdir(parents=True, exist_ok=True)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--silent", *JS_PACKAGES]
+    subprocess.run(command, cwd=CACHE / "js", check=True)
+
+
+CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
+    "aws": (find_aws, _install_aws),
+    "rclone": (find_rclone, _install_rclone),
+    "js": (find_js, _install_js),
+}
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process installs at a time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def locate(name: str) -> Path | None:
+    """Where a client is; in CI it is installed first, and failing that is an error."""
+    find, install = CLIENTS[name]
+    found = find()
+    if found is None and os.environ.get("CI"):
+        with _alone():
+            if find() is None:
+                install()
+        found = find()
+        if found is None:
+            raise RuntimeError(f"{name} was installed and still is not there")
+    return found
+
+
+def main(names: list[str]) -> None:
+    for name in names or list(CLIENTS):
+        find, install = CLIENTS[name]
+        with _alone():
+            if find() is None:
+                install()
+        sys.stdout.write(f"{name}: {find()}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
