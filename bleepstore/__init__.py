@@ -40,7 +40,7 @@ from bleepstore.model import (
     UploadPage,
     WriteCondition,
 )
-from bleepstore.store import DeleteFailure, Store, StoredObject
+from bleepstore.store import DeleteFailure, Snapshot, Store, StoredObject
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
 __version__ = "0.1.0"
@@ -72,6 +72,7 @@ __all__ = [
     "PartSummary",
     "Permission",
     "ReadCondition",
+    "Snapshot",
     "Store",
     "StoredObject",
     "SystemMetadata",

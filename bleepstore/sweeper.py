@@ -49,24 +49,30 @@ class Sweeper:
         self._backend = backend
         self._clock = clock
         self._new_id = new_id
-        self._upload_expiry_ms = upload_expiry_ms
+        self.upload_expiry_ms = upload_expiry_ms
         self._poked = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()
+        self._work_lock = threading.RLock()
+
+    def paused(self) -> threading.RLock:
+        """A lock under which nothing is removed by anyone else: `with sweeper.paused():`."""
+        return self._work_lock
 
     # -- one pass
 
     def sweep(self, *, grace_ms: int = GRACE_MS) -> None:
         """Expire uploads, find orphans, remove garbage. Without other processes, a grace of 0 finds every orphan."""
-        self.collect_garbage()  # first, for it makes room, and the rest needs some on a full disk
-        self.expire_uploads()
-        self.find_orphans(grace_ms)
-        self.collect_garbage()
+        with self._work_lock:
+            self.collect_garbage()  # first, for it makes room, and the rest needs some on a full disk
+            self.expire_uploads()
+            self.find_orphans(grace_ms)
+            self.collect_garbage()
 
     def expire_uploads(self) -> None:
         """Abort the uploads that were created too long ago."""
-        before = self._clock() - self._upload_expiry_ms
+        before = self._clock() - self.upload_expiry_ms
         while True:
             with self._catalog.read() as connection:
                 expired = queries.expired_uploads(connection, before, _BATCH)
@@ -99,7 +105,12 @@ class Sweeper:
 
     def collect_garbage(self) -> None:
         """Remove the blobs that commands let go; those that are being read stay on the list."""
-        while True:
+        while self._collect_batch():
+            pass
+
+    def _collect_batch(self) -> bool:
+        """Whether there may be more."""
+        with self._work_lock:
             with self._catalog.read() as connection:
                 garbage = queries.list_garbage(connection, _BATCH)
             gone = [item.garbage_id for item in garbage if self._delete(item.handle, item.token)]
@@ -107,8 +118,7 @@ class Sweeper:
                 self._committer.submit(
                     ForgetGarbage(request_id=self._new_id(), time_ms=self._clock(), garbage_ids=tuple(gone))
                 )
-            if len(garbage) < _BATCH or not gone:
-                return
+            return len(garbage) == _BATCH and bool(gone)
 
     def _delete(self, handle: str, token: str | None) -> bool:
         try:

@@ -1,7 +1,65 @@
-"""BleepStore as a server: a WSGI app that S3 clients cannot tell from S3."""
+"""BleepStore as a server: a WSGI app that S3 clients cannot tell from S3.
 
-from bleepstore_server.app import create_app
-from bleepstore_server.config import AppConfig, ServerConfig, load_config
-from bleepstore_server.serving import app_from_env
+What is named here is imported when it is first used: pytest loads the plugin of this package in every run.
+"""
 
-__all__ = ["AppConfig", "ServerConfig", "app_from_env", "create_app", "load_config"]
+import importlib
+import sys
+import types
+import typing
+
+if typing.TYPE_CHECKING:
+    from bleepstore_server.app import create_app
+    from bleepstore_server.config import AppConfig, ServerConfig, load_config
+    from bleepstore_server.faults import Faults
+    from bleepstore_server.in_process import attach, client_for, in_process
+    from bleepstore_server.live_server import LiveServer, live_server
+    from bleepstore_server.serving import app_from_env
+
+__all__ = [
+    "AppConfig",
+    "Faults",
+    "LiveServer",
+    "ServerConfig",
+    "app_from_env",
+    "attach",
+    "client_for",
+    "create_app",
+    "in_process",
+    "live_server",
+    "load_config",
+]
+
+_HOMES = {
+    "create_app": "app",
+    "AppConfig": "config",
+    "ServerConfig": "config",
+    "load_config": "config",
+    "Faults": "faults",
+    "attach": "in_process",
+    "client_for": "in_process",
+    "in_process": "in_process",
+    "LiveServer": "live_server",
+    "live_server": "live_server",
+    "app_from_env": "serving",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+class _Package(types.ModuleType):
+    """An import of the module `in_process` sets the package's attribute of that name, which must stay the function."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOMES and isinstance(value, types.ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

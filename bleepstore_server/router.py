@@ -200,6 +200,8 @@ _PARAMETERS = frozenset(
         "Expires", "response-content-type", "response-content-language", "response-expires", "response-cache-control",
         "response-content-disposition", "response-content-encoding", "allow-unordered", "annotationName",
         "annotation-prefix", "max-annotation-results", "max-directory-buckets",
+        # What boto3 notes in a URL of signature version 2; the headers themselves must come with the request.
+        "content-type", "content-md5",
     }
 )  # fmt: skip
 

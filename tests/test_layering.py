@@ -39,7 +39,7 @@ UNRESTRICTED = frozenset({"__init__", "testing"})
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "attrs": frozenset(ALLOWED) | UNRESTRICTED,
     "cattrs": frozenset({"codec"}),
-    "apsw": frozenset({"catalog", "raft"}),
+    "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests"}),
     "boto3": frozenset({"backends"}),
     "botocore": frozenset({"backends"}),

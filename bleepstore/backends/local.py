@@ -159,6 +159,7 @@ class LocalBackend:
     """The protocol of `bleepstore.backends.base` over the folder `root`, which several processes may share."""
 
     def __init__(self, root: Path, *, clock: Callable[[], int] = _now_ms) -> None:
+        self.root = root
         self._blobs = root / "blobs"
         self._tmp = root / "tmp"
         self._clock = clock
@@ -361,6 +362,47 @@ class LocalBackend:
         if int(folder.name, 16) < self._clock() // _MINUTE_MS - 2:
             with contextlib.suppress(OSError):  # not empty, or gone
                 folder.rmdir()
+
+    def share(self, root: Path) -> None:
+        """Give the store in the folder `root` all blobs of this one that it lacks, by hard links.
+
+        Each store removes its own links, so neither can take a blob from the other. Blobs that are removed meanwhile
+        are passed over.
+        """
+        target = root / "blobs"
+        target.mkdir(mode=0o700, exist_ok=True)
+        for minute in self._blobs.iterdir():
+            if not _MINUTE.fullmatch(minute.name):
+                continue
+            folder = target / minute.name
+            folder.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError), _report_full(), os.scandir(minute) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileExistsError, FileNotFoundError):
+                        if entry.name.endswith(".parts"):
+                            self._share_parts(minute / entry.name, folder / entry.name)
+                        else:
+                            self._link(minute / entry.name, folder / entry.name)
+            _sync_folder(folder)
+        _sync_folder(target)
+
+    def _share_parts(self, source: Path, target: Path) -> None:
+        """Readers lock the manifest, so each store has one of its own. It comes last, as the sign of a whole blob."""
+        if (target / "manifest").exists():
+            return
+        temporary = target.with_name(f"{self._process}-{next(self._names)}")
+        temporary.mkdir(mode=0o700)
+        try:
+            with os.scandir(source) as entries:
+                for entry in entries:
+                    if entry.name != "manifest":
+                        self._link(source / entry.name, temporary / entry.name)
+            shutil.copyfile(source / "manifest", temporary / "manifest")
+            _sync_folder(temporary)
+            temporary.rename(target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         for handle in handles:

@@ -76,6 +76,23 @@ class MemoryBackend:
         for handle in handles:
             self.delete_object(handle)
 
+    def copy(self) -> MemoryBackend:
+        """Another backend with the same blobs, which no change of either shows in the other."""
+        made = MemoryBackend(clock=self._clock)
+        with self._lock:
+            made._blobs = dict(self._blobs)
+            made._numbers = itertools.count(next(self._numbers))
+        return made
+
+    def use_clock(self, clock: Callable[[], int]) -> None:
+        """Stamp what is stored from now on by another clock."""
+        self._clock = clock
+
+    def adopt(self, other: MemoryBackend) -> None:
+        """Have the blobs of an earlier `copy` again, beside those that came since."""
+        with other._lock, self._lock:
+            self._blobs |= other._blobs
+
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         with self._lock:
             found = [handle for handle, (stored_ms, _) in self._blobs.items() if since_ms <= stored_ms < until_ms]

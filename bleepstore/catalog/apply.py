@@ -33,19 +33,23 @@ from bleepstore.commands import (
     RegisterPart,
     Result,
 )
+from bleepstore.errors import ServiceUnavailable
 
 #: How many results of past commands are kept for retries, at least.
 REMEMBERED_REQUESTS = 4096
 
 
-def apply(connection: apsw.Connection, index: int, command: Command) -> Result:
+def apply(connection: apsw.Connection, index: int, command: Command, valid_to: int | None = None) -> Result:
     """Carry out `command` as the change number `index`, within the transaction that is open on `connection`.
 
-    A command that was applied before (by its request id) changes nothing and gives its first result.
+    A command that was applied before (by its request id) changes nothing and gives its first result. One that comes
+    after the index `valid_to` is refused: it may be a repeat of one whose result is forgotten.
     """
     first = connection.execute("SELECT result FROM applied_request WHERE request_id = ?", (command.request_id,)).get
     if first is not None:
         return codec.decode_result(first.encode())
+    if valid_to is not None and index > valid_to:
+        return ServiceUnavailable("The command waited too long for its place in the log.")
     result = _dispatch(Transaction(connection, index), command)
     connection.execute(
         "INSERT INTO applied_request VALUES (?, ?, ?)",

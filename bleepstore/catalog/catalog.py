@@ -25,17 +25,17 @@ MAX_IDLE_READERS = 64
 class _Lease:
     """A reader for the length of a `with` block."""
 
-    __slots__ = ("_catalog", "_connection")
+    __slots__ = ("_catalog", "_connection", "_generation")
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     def __enter__(self) -> apsw.Connection:
-        self._connection = self._catalog._take_reader()
+        self._generation, self._connection = self._catalog._take_reader()
         return self._connection
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._catalog._give_reader(self._connection)
+        self._catalog._give_reader(self._connection, self._generation)
 
 
 class Catalog:
@@ -43,21 +43,25 @@ class Catalog:
 
     `path` is the database file, shared by any number of processes that each open it for themselves, or None for a
     private catalog in memory. All methods are thread-safe.
+
+    `replicated`: a log that is durable elsewhere can apply again what a crash undoes, so a commit waits for no fsync.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, replicated: bool = False) -> None:
         self._path = path
+        self._replicated = replicated
+        self._generation = 0  # rises when another file takes the place of `path`
         self._pid = os.getpid()
         self._closed = False
         self._write_lock = threading.RLock()
-        self._readers: deque[apsw.Connection] = deque()
+        self._readers: deque[tuple[int, apsw.Connection]] = deque()
         self._process_lock: int | None = None
         if path is not None:
             self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._exclusive():
             try:
-                self._writer = open_writer(path)
+                self._writer = open_writer(path, replicated=replicated)
                 migrate(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
                 raise CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup") from error
@@ -70,7 +74,7 @@ class Catalog:
         """
         with self._write_lock:
             # Asked before the file lock: a forked child shares its parent's, and would release it.
-            self._check_usable()
+            self.check_usable()
             if self._process_lock is None:
                 yield
                 return
@@ -80,7 +84,8 @@ class Catalog:
             finally:
                 fcntl.flock(self._process_lock, fcntl.LOCK_UN)
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """Raise StoreClosed if this process cannot use these connections."""
         if self._closed:
             raise StoreClosed("The store was closed: open it again.")
         if os.getpid() != self._pid:
@@ -91,16 +96,32 @@ class Catalog:
 
         An exception leaves the catalog as it was, for all of them. Raises StorageFull, StoreClosed.
         """
+        with self._transaction() as connection:
+            index = connection.execute("SELECT applied_index FROM state").get
+            results = []
+            for command in commands:
+                index += 1
+                results.append(apply(connection, index, command))
+            connection.execute("UPDATE state SET applied_index = ?", (index,))
+        return results
+
+    def apply_log(self, entries: Sequence[tuple[int, int, Command]], through: int) -> list[Result]:
+        """Apply entries of a replicated log, (index, last index at which it is valid, command), in one transaction,
+        and note that the log is applied up to `through`. Otherwise as `apply`.
+        """
+        with self._transaction() as connection:
+            results = [apply(connection, index, command, valid_to) for index, valid_to, command in entries]
+            connection.execute("UPDATE state SET applied_index = ?", (through,))
+        return results
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        """All of the block or nothing of it."""
         with self._exclusive():
             connection = self._writer
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                index = connection.execute("SELECT applied_index FROM state").get
-                results = []
-                for command in commands:
-                    index += 1
-                    results.append(apply(connection, index, command))
-                connection.execute("UPDATE state SET applied_index = ?", (index,))
+                yield connection
                 connection.execute("COMMIT")
             except BaseException as error:
                 if connection.in_transaction:
@@ -108,30 +129,69 @@ class Catalog:
                 if isinstance(error, apsw.FullError) or _is_disk_full(error):
                     raise StorageFull from error
                 raise
-            return results
+
+    def make_durable(self) -> int:
+        """Returns the applied index up to which a crash cannot undo anything; for a catalog with `replicated`."""
+        with self._exclusive():
+            index: int = self._writer.execute("SELECT applied_index FROM state").get
+            if self._path is not None:
+                # Commits since the last checkpoint are in the write-ahead log; it synced all others.
+                # SQLite holds no POSIX lock on this file that closing it could drop.
+                descriptor = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        return index
+
+    def switch_to(self, path: Path) -> None:
+        """Go on with the catalog in the file `path`, which a copy made. Queries under way end with the old one."""
+        with self._exclusive():
+            writer = open_writer(path, replicated=self._replicated)
+            self._writer.close()
+            self._writer = writer
+            self._path = path
+            self._generation += 1  # readers of the old file are closed when they are found or come back
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[apsw.Connection]:
+        """The writer's connection, while no command is applied in any process."""
+        with self._exclusive():
+            yield self._writer
 
     def read(self) -> _Lease:
         """A connection for queries: `with catalog.read() as connection:`."""
         return _Lease(self)
 
-    def _take_reader(self) -> apsw.Connection:
-        self._check_usable()
+    def _take_reader(self) -> tuple[int, apsw.Connection]:
+        """(generation, connection)."""
+        self.check_usable()
         if self._path is None:
             # One connection serves all: a query must not see the middle of a batch.
             self._write_lock.acquire()
-            return self._writer
-        try:
-            return self._readers.pop()
-        except IndexError:
-            return open_reader(self._path)
+            return self._generation, self._writer
+        while True:
+            generation, path = self._generation, self._path
+            try:
+                found, connection = self._readers.pop()
+            except IndexError:
+                try:
+                    return generation, open_reader(path)
+                except apsw.CantOpenError:
+                    if path == self._path:
+                        raise
+                    continue  # the file was replaced at this moment
+            if found == self._generation:
+                return found, connection
+            connection.close()
 
-    def _give_reader(self, connection: apsw.Connection) -> None:
+    def _give_reader(self, connection: apsw.Connection, generation: int) -> None:
         if self._path is None:
             self._write_lock.release()
-        elif self._closed or len(self._readers) >= MAX_IDLE_READERS:
+        elif self._closed or generation != self._generation or len(self._readers) >= MAX_IDLE_READERS:
             connection.close()
         else:
-            self._readers.append(connection)
+            self._readers.append((generation, connection))
 
     def close(self) -> None:
         """Close all connections. A reader that is leased now is closed when it comes back."""
@@ -140,7 +200,7 @@ class Catalog:
                 return
             self._closed = True
             while self._readers:
-                self._readers.pop().close()
+                self._readers.pop()[1].close()
             self._writer.close()
             if self._process_lock is not None:
                 os.close(self._process_lock)

@@ -57,12 +57,19 @@ def _refuse_nondeterminism(connection: apsw.Connection) -> None:
     connection.authorizer = authorize
 
 
-def open_writer(path: Path | None) -> apsw.Connection:
+def _leave_durability_to_the_log(connection: apsw.Connection) -> None:
+    """A crash may undo the last commits, never tear one, and the log that they came from applies them again."""
+    connection.pragma("synchronous", "normal")
+
+
+def open_writer(path: Path | None, *, replicated: bool = False) -> apsw.Connection:
     """The connection that applies commands. None: a private database in memory."""
     connection = apsw.Connection(":memory:" if path is None else str(path), statementcachesize=200)
     _set_patience(connection)
     if path is not None:
         _set_durable(connection)
+        if replicated:
+            _leave_durability_to_the_log(connection)
         _set_checkpoint(connection)
     _set_memory(connection)
     connection.pragma("foreign_keys", "off")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -43,14 +44,17 @@ class Engine:
         inline_limit: int,
         upload_expiry_ms: int,
         close: Callable[[], None],
+        wall_clock: Callable[[], int] | None = None,
     ) -> None:
         self._catalog = catalog
         self._committer = committer
         self._backend = backend
         self._clock = clock
+        self._wall_clock = wall_clock or clock
         self._owner = owner
         self._inline_limit = inline_limit
         self._close = close
+        self._only_process: Callable[[], contextlib.AbstractContextManager[None]] | None = None
         self._id_prefix = secrets.token_hex(8)
         self._id_lock = threading.Lock()
         self._id_count = 0
@@ -63,6 +67,18 @@ class Engine:
     def owner(self) -> Owner:
         """The owner of what the embedding application creates."""
         return self._owner
+
+    def wall_time_ms(self) -> int:
+        """The time by the clock that `bleepstore.open` was given, which may also go back; what judges signatures."""
+        return self._wall_clock()
+
+    def check_open(self) -> None:
+        """Raise StoreClosed if the store was closed, or was opened before this process was forked."""
+        self._catalog.check_usable()
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which no other process has the store open; raises StoreError if one has."""
+        return contextlib.nullcontext() if self._only_process is None else self._only_process()
 
     # -- ids and commands
 

@@ -253,8 +253,9 @@ class ObjectOperations(Engine):
         if part_number is not None:
             if range is not None:
                 raise InvalidRequest("A range and a part number exclude each other.")
-            start, stop = resolve_part(part_number, version.size, self._parts_of(version))
-            return StoredObject(version, start, stop, partial=True, part_span=True)
+            parts = self._parts_of(version)
+            start, stop = resolve_part(part_number, version.size, parts)
+            return StoredObject(version, start, stop, partial=True, part=parts[part_number - 1] if parts else None)
         if range is not None:
             start, stop = resolve_range(range, version.size)
             return StoredObject(version, start, stop, partial=True)

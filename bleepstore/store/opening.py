@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import fcntl
+import functools
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bleepstore.backends.base import StorageBackend
@@ -20,6 +22,7 @@ from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.engine import DEFAULT_OWNER
+from bleepstore.store.forking import ForkOperations
 from bleepstore.store.uploads import UploadOperations
 
 _log = logging.getLogger("bleepstore.store")
@@ -29,8 +32,10 @@ INLINE_LIMIT = 16 * 1024
 UPLOAD_EXPIRY = dt.timedelta(days=7)
 
 
-class Store(BucketOperations, UploadOperations, AccountOperations):
-    """An object store: buckets, objects, multipart uploads and access keys. Made by `bleepstore.open`.
+class Store(BucketOperations, UploadOperations, AccountOperations, ForkOperations):
+    """An object store: buckets, objects, multipart uploads, access keys, and forks of the whole.
+
+    Made by `bleepstore.open`.
 
     All methods are thread-safe. Several processes may open the same directory; each opens it for itself, after a fork.
     """
@@ -47,11 +52,11 @@ class _SteadyClock:
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
-        self._clock = clock
+        self.source = clock
         self._latest = 0
 
     def __call__(self) -> int:
-        self._latest = max(self._latest, self._clock())
+        self._latest = max(self._latest, self.source())
         return self._latest
 
     def go_on_from(self, time_ms: int) -> None:
@@ -126,8 +131,9 @@ def _assemble(
     upload_expiry: dt.timedelta,
     clock: _SteadyClock,
     lock: int | None = None,
+    catalog: Catalog | None = None,
 ) -> Store:
-    catalog = Catalog(None if root is None else root / "catalog.db")
+    catalog = catalog or Catalog(None if root is None else root / "catalog.db")
     with catalog.read() as connection:
         clock.go_on_from(queries.sweep_times(connection)[0])
 
@@ -138,7 +144,7 @@ def _assemble(
             os.close(lock)
             lock = None
 
-    return Store(
+    store = Store(
         catalog,
         DirectCommitter(catalog),
         backend,
@@ -147,4 +153,36 @@ def _assemble(
         inline_limit=inline_limit,
         upload_expiry_ms=int(upload_expiry / dt.timedelta(milliseconds=1)),
         close=close,
+        wall_clock=clock.source,
     )
+    if lock is not None:
+        store._only_process = functools.partial(_as_only_process, lock)
+    return store
+
+
+@contextlib.contextmanager
+def _as_only_process(lock: int) -> Iterator[None]:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # a conversion that fails may have let go of the lock
+        raise StoreError("Another process has the store open: close it there first.") from None
+    try:
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def assemble_memory(
+    catalog: Catalog,
+    backend: MemoryBackend,
+    *,
+    owner: Owner,
+    inline_limit: int,
+    upload_expiry: dt.timedelta,
+    clock: Callable[[], int],
+) -> Store:
+    """A store in memory out of parts that nobody else uses."""
+    steady = _SteadyClock(clock)
+    backend.use_clock(steady)
+    return _assemble(None, backend, owner, inline_limit, upload_expiry, steady, catalog=catalog)

@@ -18,14 +18,15 @@ class StoredObject:
     """A version and an open stream of (a span of) its bytes. Close it, or use it in a `with` block.
 
     The body is bytes `start` to `stop` (exclusive) of the object; `partial` says whether a range or a part was asked
-    for. Small objects come whole in `data`; others through `file`. A head has neither.
+    for, and `part` which part of a multipart object it is. Small objects come whole in `data`; others through `file`.
+    A head has neither.
     """
 
     version: ObjectVersion
     start: int
     stop: int
     partial: bool = False
-    part_span: bool = False
+    part: PartSummary | None = None
     data: bytes | None = None
     file: BinaryIO | None = None
 

@@ -279,6 +279,7 @@ class UploadOperations(ObjectOperations):
         parts: Sequence[CompletedPart],
         *,
         checksum: Checksum | None = None,
+        checksum_type: ChecksumType | None = None,
         object_size: int | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
@@ -297,7 +298,13 @@ class UploadOperations(ObjectOperations):
                 upload = self._find_upload(bucket, key, upload_id, caller)
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
-            stored = self._listed_parts(upload, parts)
+            _check_type(upload, checksum_type)
+            try:
+                stored = self._listed_parts(upload, parts)
+            except InvalidPart:
+                if self._is_under_way(upload):
+                    raise
+                continue  # somebody else completed it between our look at the upload and that at its parts
             command = self._complete_command(upload, stored, checksum, object_size, condition)
             if command is None:
                 continue
@@ -309,8 +316,12 @@ class UploadOperations(ObjectOperations):
                 raise result
             assert isinstance(result, Written)
             self._sweeper.poke()
-            return self.head_object(bucket, key).version
+            return _completed(upload, command, result)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
+
+    def _is_under_way(self, upload: Upload) -> bool:
+        with self._catalog.read() as connection:
+            return queries.find_upload(connection, upload.bucket, upload.key, upload.upload_id) is not None
 
     def _listed_parts(self, upload: Upload, listed: Sequence[CompletedPart]) -> list[Part]:
         """The stored parts that the caller lists, once each proved to be the one that was meant."""
@@ -452,6 +463,30 @@ class UploadOperations(ObjectOperations):
         page = parts[:limit]
         more = bool(page) and len(parts) > limit
         return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)
+
+
+def _completed(upload: Upload, command: CompleteUpload, written: Written) -> ObjectVersion:
+    """The version that was written. Asking the catalog for it could already find a later one, or none."""
+    return ObjectVersion(
+        bucket=upload.bucket,
+        key=upload.key,
+        version_id=written.version_id,
+        etag=command.etag,
+        size=command.size,
+        modified_ms=written.modified_ms,
+        owner=upload.owner,
+        storage_class=upload.storage_class,
+        system=upload.system,
+        metadata=upload.metadata,
+        checksum=command.checksum,
+        parts_count=len(command.parts) or None,
+        acl=upload.acl,
+    )
+
+
+def _check_type(upload: Upload, claimed: ChecksumType | None) -> None:
+    if claimed is not None and claimed != (upload.checksum_type or ChecksumType.FULL_OBJECT):
+        raise InvalidRequest(f"The upload was created for another checksum type than {claimed}.")
 
 
 def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> None:

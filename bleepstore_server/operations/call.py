@@ -56,6 +56,15 @@ class Call:
                 "InvalidArgument", "Invalid id", fields={"ArgumentName": "CanonicalUser/ID", "ArgumentValue": owner_id}
             )
 
+    def check_source_owner(self, bucket: str) -> None:
+        """Refuse a copy whose source is not owned by whom the request expects."""
+        self.check_bucket_owner(bucket, "x-amz-source-expected-bucket-owner")
+
+    def check_bucket_owner(self, bucket: str, header: str) -> None:
+        expected = self.request.headers.get(header)
+        if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
+            raise RequestError("AccessDenied", "The bucket is not owned by the expected owner.")
+
     def acl_request(self) -> AclRequest | None:
         return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)
 

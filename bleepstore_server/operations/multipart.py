@@ -61,6 +61,7 @@ def upload_part_copy(call: Call) -> Response:
     request = call.request
     h.refuse_unsupported(request.headers)
     source = h.copy_source(request.headers["x-amz-copy-source"])
+    call.check_source_owner(source.bucket)
     part = call.store.copy_part(
         source.bucket,
         source.key,
@@ -91,6 +92,7 @@ def complete_multipart_upload(call: Call) -> Response:
         request.query["uploadId"],
         parts,
         checksum=_total_checksum(call),
+        checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
         object_size=None if size is None else _object_size(size),
         condition=h.write_condition(request.headers),
         caller=call.caller,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from bleepstore.model import ANONYMOUS, MAX_PAGE, DeletedObject, ObjectVersion
+import attrs
+
+from bleepstore.model import ANONYMOUS, MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion
 from bleepstore.store import StoredObject
 from bleepstore_server.operations.call import Call, body_options
 from bleepstore_server.response import Headers, Response, xml
@@ -77,16 +79,25 @@ def _describe(call: Call, stored: StoredObject) -> Response:
         if version.size == 0:
             status = 200
             headers.pop()
-    if stored.part_span and version.parts_count is not None:
+    if stored.part is not None and version.parts_count is not None:
         headers.append(("x-amz-mp-parts-count", str(version.parts_count)))
-    whole = stored.length == version.size
-    if call.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" and whole:
-        headers.extend(h.checksum_headers(version.checksum, version.parts_count))
+    if call.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+        headers.extend(_checksum_of_body(stored))
     return Response(status, headers)
+
+
+def _checksum_of_body(stored: StoredObject) -> Headers:
+    """The checksum of what the body holds: the whole object or, of those that have their own, one part."""
+    version, part = stored.version, stored.part
+    checksum = version.checksum
+    if checksum is None or checksum.type != ChecksumType.COMPOSITE or part is None or part.checksum is None:
+        return h.checksum_headers(checksum, version.parts_count) if stored.length == version.size else []
+    return h.checksum_headers(attrs.evolve(checksum, value=part.checksum))
 
 
 def get_object(call: Call) -> Response:
     request = call.request
+    h.refuse_customer_key(request.headers)
     stored = call.store.get_object(
         call.bucket,
         call.key,
@@ -116,6 +127,7 @@ def _range_holds(call: Call) -> bool:
 
 def head_object(call: Call) -> Response:
     request = call.request
+    h.refuse_customer_key(request.headers)
     stored = call.store.head_object(
         call.bucket,
         call.key,
@@ -185,6 +197,7 @@ def copy_object(call: Call) -> Response:
     request = call.request
     h.refuse_unsupported(request.headers)
     source = h.copy_source(request.headers["x-amz-copy-source"])
+    call.check_source_owner(source.bucket)
     directive = request.headers.get("x-amz-metadata-directive", "COPY")
     if directive not in ("COPY", "REPLACE"):
         raise RequestError(
@@ -220,6 +233,7 @@ _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "Obj
 
 def get_object_attributes(call: Call) -> Response:
     request = call.request
+    h.refuse_customer_key(request.headers)
     wanted = {item.strip() for item in request.headers.get("x-amz-object-attributes", "").split(",") if item.strip()}
     if not wanted or not wanted <= _ATTRIBUTES:
         raise RequestError(

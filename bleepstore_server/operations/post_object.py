@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -57,7 +56,8 @@ def _malformed() -> RequestError:
 
 def _events(call: Call, boundary: bytes) -> Iterator[Any]:
     """The parts of the form, as werkzeug's incremental decoder sees them."""
-    decoder = MultipartDecoder(boundary, max_form_memory_size=_MAX_FIELDS, max_parts=200)
+    # The limit is on what the decoder holds at a time: a read of the file, or an endless header or preamble.
+    decoder = MultipartDecoder(boundary, max_form_memory_size=_READ + _MAX_FIELDS, max_parts=200)
     read = call.request.read_body
     left = call.request.content_length
     while True:
@@ -73,8 +73,8 @@ def _events(call: Call, boundary: bytes) -> Iterator[Any]:
                     raise RequestError("IncompleteBody")
             try:
                 decoder.receive_data(data or None)
-            except (ValueError, RequestEntityTooLarge):
-                raise _malformed() from None
+            except RequestEntityTooLarge:
+                raise RequestError("MaxPostPreDataLengthExceededError") from None
             continue
         yield event
         if isinstance(event, Epilogue):
@@ -159,12 +159,14 @@ def _acl(form: _Form, call: Call) -> AclRequest | None:
 
 
 def post_object(call: Call) -> Response:
+    call.store.get_bucket(call.bucket)  # what is wrong with a form for a bucket that does not exist is no matter
     form = _read_form(call)
     names = {name.lower(): value for name, value in form.fields}
     h.refuse_unsupported(names)
     if "key" not in names:
         raise RequestError("InvalidArgument", "Bucket POST must contain a field named 'key'.")
-    granted = post_policy.verify_form(form.fields, call.bucket, call.store.get_credential, int(time.time()))
+    now = call.store.wall_time_ms() // 1000
+    granted = post_policy.verify_form(form.fields, call.bucket, call.store.get_credential, now)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
     # A header's signature does not count here: the form speaks for itself.
     caller = ANONYMOUS if granted is None else granted.secret.owner

@@ -33,6 +33,7 @@ from bleepstore_server.wire.xml_parse import group_of
 from bleepstore_server.wire.xml_render import checksum_value
 
 META = "x-amz-meta-"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 
 #: SystemMetadata field -> header.
@@ -73,6 +74,12 @@ def refuse_unsupported(headers: Mapping[str, str]) -> None:
                 f"The header {name} implies functionality that this store does not implement.",
                 fields={"Header": name},
             )
+
+
+def refuse_customer_key(headers: Mapping[str, str]) -> None:
+    """Refuse a read with a key of the customer's own: no object here was encrypted with one."""
+    if any(name.startswith("x-amz-server-side-encryption-customer-") for name in headers):
+        raise RequestError("InvalidRequest", "The encryption parameters are not applicable to this object.")
 
 
 # -- metadata
@@ -134,7 +141,15 @@ def object_headers(version: ObjectVersion) -> list[tuple[str, str]]:
             headers.append((name, _header_text(value)))
     if version.storage_class != STANDARD:
         headers.append(("x-amz-storage-class", version.storage_class))
-    headers.extend((META + name, _header_text(value)) for name, value in version.metadata.items())
+    missing = 0
+    for name, value in version.metadata.items():
+        if _TOKEN.fullmatch(name):
+            headers.append((META + name, _header_text(value)))
+        else:
+            missing += 1
+    if missing:
+        # "The number of metadata entries not returned in x-amz-meta headers": a form or a program can name them freely.
+        headers.append(("x-amz-missing-meta", str(missing)))
     return headers
 
 

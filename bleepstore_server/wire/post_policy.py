@@ -7,6 +7,7 @@ import binascii
 import datetime as dt
 import hmac
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
@@ -61,8 +62,9 @@ def _verify_signature(form: dict[str, str], lookup: Callable[[str], SecretT | No
         key = sigv4.signing_key(secret.secret_key, date, region, service)
         computed, given = hmac.digest(key, policy.encode(), "sha256").hex(), form["x-amz-signature"]
     else:
-        if "awsaccesskeyid" not in form or "signature" not in form:
-            raise RequestError("AccessDenied", "A form with a policy needs AWSAccessKeyId and signature.")
+        for name in ("AWSAccessKeyId", "signature"):
+            if name.lower() not in form:
+                raise RequestError("InvalidArgument", f"Bucket POST must contain a field named '{name}'.")
         access_key = form["awsaccesskeyid"]
         secret = _look_up(lookup, access_key)
         computed, given = sigv2.sign(secret.secret_key, policy), form["signature"]
@@ -82,11 +84,17 @@ def _bad_policy(what: str) -> RequestError:
     return RequestError("InvalidPolicyDocument", f"Invalid policy: {what}")
 
 
+def _as_json(text: str) -> str:
+    """Policies know two escapes that JSON does not: `\\$` for a dollar sign and `\\v` for a vertical tab."""
+    known = {"\\$": "$", "\\v": "\\u000b"}
+    return re.sub(r"\\.", lambda found: known.get(found[0], found[0]), text, flags=re.DOTALL)
+
+
 def _parse_policy(encoded: str) -> tuple[dt.datetime, list[Any]]:
     if len(encoded) > _MAX_POLICY:
         raise _bad_policy("it is too long.")
     try:
-        document = json.loads(base64.b64decode(encoded, validate=True))
+        document = json.loads(_as_json(base64.b64decode(encoded, validate=True).decode()))
     except (binascii.Error, ValueError, RecursionError):
         raise _bad_policy("it is not base64 of a JSON document.") from None
     if not isinstance(document, dict) or "expiration" not in document:

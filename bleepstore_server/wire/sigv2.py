@@ -12,6 +12,8 @@ import hmac
 from collections.abc import Callable
 from urllib.parse import unquote
 
+import attrs
+
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import (
     UNSIGNED,
@@ -65,7 +67,12 @@ def _verify(
     if secret is None:
         raise RequestError("InvalidAccessKeyId", fields={"AWSAccessKeyId": access_key})
     to_sign = _string_to_sign(request, date, bucket)
-    if not hmac.compare_digest(sign(secret.secret_key, to_sign).encode(), signature.encode("utf-8", "replace")):
+    spellings = [to_sign]
+    if bucket is None and request.raw_path.count("/") == 1 and request.raw_path != "/":
+        # S3 knows a bucket by its name and a slash; SDKs sign that also where they send "/bucket" alone.
+        spellings.append(_string_to_sign(attrs.evolve(request, raw_path=request.raw_path + "/"), date, bucket))
+    given = signature.encode("utf-8", "replace")
+    if not any(hmac.compare_digest(sign(secret.secret_key, text).encode(), given) for text in spellings):
         raise RequestError(
             "SignatureDoesNotMatch",
             fields={"AWSAccessKeyId": access_key, "StringToSign": to_sign, "SignatureProvided": signature},

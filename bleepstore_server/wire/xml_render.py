@@ -306,7 +306,7 @@ def object_parts(
             for part in page
         )
     return (
-        f"<ObjectParts><TotalPartsCount>{total}</TotalPartsCount><PartNumberMarker>{after}</PartNumberMarker>"
+        f"<ObjectParts><PartsCount>{total}</PartsCount><PartNumberMarker>{after}</PartNumberMarker>"
         f"{element('NextPartNumberMarker', following if following is not None else None)}<MaxParts>{limit}</MaxParts>"
         f"<IsTruncated>{'true' if following is not None else 'false'}</IsTruncated>{rows}</ObjectParts>"
     )

@@ -14,7 +14,7 @@ _BODY = b"x" * 1024
 
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """/file sends the file that FLOOR_FILE names; /empty nothing; everything else reads the request's body and sends 1 KiB."""
+    """/file sends the file FLOOR_FILE; /empty nothing; everything else reads the request's body and sends 1 KiB."""
     if environ["PATH_INFO"] == "/file":
         path = Path(os.environ["FLOOR_FILE"])
         start_response("200 OK", [("Content-Length", str(path.stat().st_size))])

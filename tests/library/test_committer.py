@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
+import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,85 @@ def test_what_was_acknowledged_is_seen_behind_a_read_barrier(catalog: GatedCatal
         committer.read_barrier()
         with catalog.read() as connection:
             assert connection.execute("SELECT count(*) FROM bucket").get == number + 1
+
+
+# -- interrupts
+
+
+class _Interrupt(BaseException):
+    """What a signal raises in the main thread, as Ctrl-C does."""
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """Interrupts the main thread, which a test must run in, once."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals reach only the main thread")
+    main, raised = threading.get_ident(), threading.Event()
+
+    def handle(_signal: int, _frame: object) -> None:
+        if not raised.is_set():
+            raised.set()
+            raise _Interrupt
+
+    def send() -> None:
+        # A signal that comes just before the thread blocks is noticed only with the next one.
+        while not raised.wait(0.01):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    yield send
+    signal.signal(signal.SIGUSR1, before)
+
+
+def buckets(catalog: Catalog) -> list[str]:
+    with catalog.read() as connection:
+        return [str(row[0]) for row in connection.execute("SELECT name FROM bucket ORDER BY name")]
+
+
+def test_who_is_interrupted_while_waiting_takes_its_command_back(
+    catalog: GatedCatalog, interrupt: Callable[[], None]
+) -> None:
+    committer = DirectCommitter(catalog)
+    catalog.gate.clear()
+
+    def interrupt_once_it_waits() -> None:
+        while not committer._queue:
+            pass
+        interrupt()
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(committer.submit, create(0))
+        assert catalog.entered.wait(30)
+        helper = pool.submit(interrupt_once_it_waits)
+        with pytest.raises(_Interrupt):
+            committer.submit(create(1))
+        helper.result()
+        assert not committer._queue
+        catalog.gate.set()
+        assert leader.result() == Done()
+        assert pool.submit(committer.submit, create(2)).result(30) == Done()
+    assert buckets(catalog) == ["bucket-0", "bucket-2"]
+
+
+def test_who_is_interrupted_while_committing_holds_nobody_up(
+    catalog: GatedCatalog, interrupt: Callable[[], None]
+) -> None:
+    committer = DirectCommitter(catalog)
+    catalog.gate.clear()
+
+    def interrupt_once_it_commits() -> None:
+        assert catalog.entered.wait(30)
+        interrupt()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        helper = pool.submit(interrupt_once_it_commits)
+        with pytest.raises(_Interrupt):
+            committer.submit(create(0))
+        helper.result()
+        catalog.gate.set()
+        assert pool.submit(committer.submit, create(1)).result(30) == Done()
+    assert buckets(catalog) == ["bucket-1"]
 
 
 # -- several processes

@@ -15,6 +15,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 import bleepstore
 from bleepstore import Owner
 from bleepstore_server import AppConfig, create_app
+from tests.server.tools import Refused, Wire
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -65,3 +66,27 @@ def s3(server: Server) -> Iterator[S3Client]:
     client = server.client()
     yield client
     client.close()
+
+
+@pytest.fixture
+def prepared(server: Server) -> Iterator[Wire]:
+    """A client of a server that holds a bucket, an object and an upload with two parts."""
+    store = server.store
+    store.create_bucket("photos", caller=ALICE)
+    store.put_object("photos", "kept", b"kept", caller=ALICE)
+    yield Wire(server.url)
+    # Whatever was refused, the server goes on.
+    assert Wire(server.url).send("GET", "/photos/kept").body == b"kept"
+
+
+@pytest.fixture
+def upload_id(server: Server, prepared: Wire) -> str:
+    upload = server.store.create_upload("photos", "multi", caller=ALICE)
+    for number in (1, 2):
+        server.store.put_part("photos", "multi", upload.upload_id, number, b"small", caller=ALICE)
+    return upload.upload_id
+
+
+@pytest.fixture
+def refused(server: Server, prepared: Wire) -> Refused:
+    return Refused(server.store, prepared)

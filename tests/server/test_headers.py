@@ -387,3 +387,9 @@ def test_tokens_come_back(key: str) -> None:
 @pytest.mark.parametrize("token", ["", "x", "é", "AAAA", "MQ", "Mf8=", "M" * 5000 + "!"])
 def test_a_token_that_is_none(token: str) -> None:
     assert refusal(tokens.decode_token, token) == "InvalidArgument"
+
+
+def test_a_metadata_name_that_is_no_header_name_is_counted_not_sent() -> None:
+    """ "x-amz-missing-meta: the number of metadata entries not returned in x-amz-meta headers." """
+    described = h.object_headers(version(metadata={"good": "1", "ü": "2", "a b": "3", "a\r\nX-Evil": "4", "": "5"}))
+    assert [pair for pair in described if "meta" in pair[0]] == [("x-amz-meta-good", "1"), ("x-amz-missing-meta", "4")]

@@ -111,6 +111,13 @@ def test_the_expected_owner(s3: S3Client) -> None:
         s3.put_object(Bucket="photos", Key="l", Body=b"", ExpectedBucketOwner="bob-id")
     with failure("403", 403):
         s3.head_bucket(Bucket="photos", ExpectedBucketOwner="bob-id")
+    where: Any = {"Bucket": "photos", "Key": "l", "CopySource": "photos/k"}
+    with failure("AccessDenied", 403):
+        s3.copy_object(**where, ExpectedSourceBucketOwner="bob-id")
+    upload = s3.create_multipart_upload(Bucket="photos", Key="l")["UploadId"]
+    with failure("AccessDenied", 403):
+        s3.upload_part_copy(**where, UploadId=upload, PartNumber=1, ExpectedSourceBucketOwner="bob-id")
+    s3.copy_object(**where, ExpectedSourceBucketOwner="alice-id")
 
 
 def test_buckets_with_features_that_are_missing_are_not_made(s3: S3Client) -> None:
@@ -328,8 +335,11 @@ def attempts(client: S3Client) -> dict[str, Any]:
 def test_what_a_grant_to_another_account_allows(
     s3: S3Client, bob: S3Client, bucket_grant: str | None, object_grant: str | None, allowed: set[str]
 ) -> None:
-    to_bucket: Any = {bucket_grant: "id=bob-id"} if bucket_grant else {}
-    to_object: Any = {object_grant: "id=bob-id"} if object_grant else {}
+    to_bucket: Any = {"GrantFullControl": "id=alice-id"}
+    to_object: Any = {"GrantFullControl": "id=alice-id"}
+    for options, grant in ((to_bucket, bucket_grant), (to_object, object_grant)):
+        if grant:
+            options[grant] = f"{options.get(grant, '')},id=bob-id"
     s3.create_bucket(Bucket="photos", **to_bucket)
     s3.put_object(Bucket="photos", Key="k", Body=b"", **to_object)
     for name, attempt in attempts(bob).items():
@@ -338,6 +348,18 @@ def test_what_a_grant_to_another_account_allows(
         else:
             with failure("AccessDenied", 403):
                 attempt()
+
+
+def test_grants_of_ones_own_choice_may_leave_oneself_out(s3: S3Client) -> None:
+    """Then an owner reaches only the list itself, and can give itself the rest back."""
+    s3.create_bucket(Bucket="photos", GrantRead="id=bob-id")
+    with failure("AccessDenied", 403):
+        s3.put_object(Bucket="photos", Key="k", Body=b"")
+    with failure("AccessDenied", 403):
+        s3.list_objects_v2(Bucket="photos")
+    assert grants(s3.get_bucket_acl(Bucket="photos")) == {("bob-id", "READ")}
+    s3.put_bucket_acl(Bucket="photos", ACL="private")
+    s3.put_object(Bucket="photos", Key="k", Body=b"")
 
 
 def test_who_may_write_an_acl_may_give_itself_the_rest(s3: S3Client, bob: S3Client) -> None:

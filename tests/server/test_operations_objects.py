@@ -415,6 +415,9 @@ def test_unknown_operations_of_the_object(s3: S3Client) -> None:
         with failure("NotImplemented", 501):
             call()
     assert s3.list_objects_v2(Bucket="photos")["KeyCount"] == 1
+    for read in (s3.get_object, s3.head_object):
+        with failure("InvalidRequest" if read == s3.get_object else "400", 400):
+            read(Bucket="photos", Key="k", SSECustomerAlgorithm="AES256", SSECustomerKey="0" * 32)
 
 
 def test_the_waiters_of_boto3_work(s3: S3Client) -> None:

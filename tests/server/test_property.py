@@ -356,6 +356,12 @@ def test_random_documents(shared: tuple[Store, Any], request_: tuple[str, str, b
     keep(store)
 
 
+FORM = (
+    b"--b\r\nContent-Disposition: form-data; name=key\r\n\r\nk\r\n"
+    b"--b\r\nContent-Disposition: form-data; name=file; filename=f\r\n\r\n"
+)
+
+
 @pytest.mark.parametrize(
     ("target", "method", "head", "piece"),
     [
@@ -364,11 +370,13 @@ def test_random_documents(shared: tuple[Store, Any], request_: tuple[str, str, b
         ("/public?delete", "POST", b"<Delete>", b"<Object><Key>k</Key></Object>" * 2000),
         ("/public/k?uploadId=u", "POST", b"", b"<a>" * 20_000),
         ("/public", "POST", b"--b\r\nContent-Disposition: form-data; name=key\r\n\r\n", b"k" * 65_536),
-        ("/public", "POST", b"--b\r\nContent-Disposition: form-data; name=file\r\n\r\n", b"\r\n--" * 16_384),
+        ("/public", "POST", FORM, b"\r\n--" * 16_384),
+        ("/public", "POST", FORM, b"x" * 65_536),
+        ("/public", "POST", FORM, b"\r\n--bb" * 9_000),
         ("/public", "POST", b"--b\r\n", b"X-Header: " + b"y" * 60_000),
         ("/public?acl", "PUT", b"<AccessControlPolicy>", b"<Grant>" * 9000),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_a_flood_is_refused_in_bounded_memory(
     shared: tuple[Store, Any], tmp_path: Any, target: str, method: str, head: bytes, piece: bytes

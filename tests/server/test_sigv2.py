@@ -117,6 +117,25 @@ def test_any_change_of_what_was_signed_is_noticed(name: str) -> None:
         assert "StringToSign" in error.fields
 
 
+def test_a_bucket_may_be_signed_with_its_slash() -> None:
+    """As boto3 does, which sends `PUT /bucket`."""
+    date, now = "Tue, 27 Mar 2007 19:36:42 +0000", at(27, 19, 36, 42)
+    for path, signed, accepted in (
+        ("/bucket", "/bucket", True),
+        ("/bucket", "/bucket/", True),
+        ("/bucket/", "/bucket/", True),
+        ("/bucket/", "/bucket", False),
+        ("/bucket/key", "/bucket/key/", False),
+    ):
+        request = SignedRequest("PUT", path, [], [("date", date)])
+        auth = f"AWS {ACCESS}:{sign(SECRET, f'PUT{chr(10) * 3}{date}{chr(10)}{signed}')}"
+        if accepted:
+            assert verify_header(request, auth, lookup, now).access_key == ACCESS
+        else:
+            with pytest.raises(RequestError):
+                verify_header(request, auth, lookup, now)
+
+
 def test_parameters_that_are_no_sub_resource_are_not_signed() -> None:
     given = EXAMPLES["list"]
     request = attrs.evolve(given.request, query=[("prefix", "other")])

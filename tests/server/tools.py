@@ -163,3 +163,23 @@ def snapshot(store: Store) -> dict[str, Any]:
             [(u.key, u.upload_id, store.list_parts(name, u.key, u.upload_id).parts) for u in uploads],
         )
     return seen
+
+
+class Refused:
+    """Checks that a request is refused with a code and a status, and that nothing has changed by it."""
+
+    def __init__(self, store: Store, wire: Wire) -> None:
+        self._store = store
+        self._wire = wire
+
+    def __call__(self, code: str, status: int, method: str, target: str, *args: Any, **options: Any) -> Answer:
+        before = snapshot(self._store)
+        answer = self._wire.send(method, target, *args, **options)
+        assert (answer.status, answer.code) == (status, code), answer
+        if answer.body:
+            assert answer.error["Message"]
+            assert answer.error["RequestId"] == answer.headers["x-amz-request-id"]
+            assert "Resource" in answer.error
+            assert answer.headers["content-type"] == "application/xml"
+        assert snapshot(self._store) == before
+        return answer

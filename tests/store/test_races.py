@@ -100,6 +100,31 @@ def test_many_completions_of_one_upload_agree(store: Store) -> None:
         assert found.read() == b"data"
 
 
+def test_a_completion_is_told_of_its_own_object(store: Store) -> None:
+    """Also when the key is written again at the same moment."""
+    store.create_bucket("photos")
+    done = threading.Event()
+
+    def overwrite() -> None:
+        while not done.is_set():
+            store.put_object("photos", "k", b"other")
+            store.delete_object("photos", "k")
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(overwrite) for _ in range(2)]
+        try:
+            for number in range(25):
+                upload = store.create_upload("photos", "k", metadata={"n": str(number)})
+                part = store.put_part("photos", "k", upload.upload_id, 1, b"mine")
+                listed = [CompletedPart(number=1, etag=part.etag)]
+                version = store.complete_upload("photos", "k", upload.upload_id, listed)
+                assert (version.metadata, version.size, version.parts_count) == ({"n": str(number)}, 4, 1)
+        finally:
+            done.set()
+        for other in others:
+            other.result()
+
+
 def test_readers_always_see_one_whole_version(store: Store) -> None:
     """While a key is overwritten, deleted and swept, a reader gets a version whole or NoSuchKey."""
     store.create_bucket("photos")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bleepstore.testing.simulator.run import Outcome, replay_line, run_seed
+import attrs
+
+from bleepstore.testing.simulator.run import replay_line, run_seed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,8 +28,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _with_progress(seeds: Iterable[int], total: int | None) -> Iterable[int]:
-    from tqdm import tqdm
-
+    try:
+        # Only the environment that soaks has it, and it ships no type information.
+        tqdm = importlib.import_module("tqdm").tqdm
+    except ModuleNotFoundError:
+        sys.exit("--progress needs tqdm: pip install tqdm")
     bar: Iterable[int] = tqdm(seeds, total=total, unit="seed", smoothing=0.01)
     return bar
 
@@ -54,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.progress:
         numbers = _with_progress(numbers, given.seeds or None)
     begun = time.perf_counter()
-    outcomes: list[Outcome] = []
+    totals: Counter[str] = Counter()
     seed = given.first_seed
     try:
         for seed in numbers:
-            outcomes.append(run_seed(seed, given.events, **options))
+            totals.update(attrs.asdict(run_seed(seed, given.events, **options)), seeds=1)
     except KeyboardInterrupt:
         pass
     except Exception as error:  # whatever a seed provokes is a finding
@@ -67,23 +74,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.trace:
             raise
         return 1
-    _say(summary(outcomes, time.perf_counter() - begun))
+    _say(summary(totals, time.perf_counter() - begun))
     return 0
 
 
-def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """What was run and what it has seen."""
-
-    def total(name: str) -> int:
-        return sum(getattr(outcome, name) for outcome in outcomes)
-
-    events = total("events")
+def summary(totals: Counter[str], seconds: float) -> str:
+    """What was run and what it has seen. `totals` is the sum of the fields of all outcomes, and `seeds`."""
     return (
-        f"{len(outcomes)} seeds, {events} events, {events / max(seconds, 1e-9):,.0f} events/s: "
-        f"{total('commits')} commits, "
-        f"{total('acknowledged')} acknowledged, {total('reads')} reads, {total('term')} terms, "
-        f"{total('snapshots')} snapshots installed, {total('nodes')} nodes, "
-        f"{sum(outcome.converged for outcome in outcomes)} converged; no violation"
+        f"{totals['seeds']} seeds, {totals['events']} events, {totals['events'] / max(seconds, 1e-9):,.0f} events/s: "
+        f"{totals['commits']} commits, {totals['acknowledged']} acknowledged, {totals['reads']} reads, "
+        f"{totals['term']} terms, {totals['snapshots']} snapshots installed, {totals['nodes']} nodes, "
+        f"{totals['converged']} converged; no violation"
     )
 
 

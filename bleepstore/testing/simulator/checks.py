@@ -9,11 +9,13 @@ from bleepstore.raft.messages import (
     AppendReply,
     Configuration,
     Entry,
+    EntryKind,
     Message,
     NodeId,
     Ready,
     RequestVote,
     Role,
+    SnapshotMeta,
     VoteReply,
 )
 from bleepstore.testing.simulator.machines import StateMachine
@@ -31,6 +33,7 @@ class Ledger:
 
     __slots__ = (
         "_chain",
+        "_commits",
         "_digests",
         "_leaders",
         "_nodes",
@@ -38,16 +41,22 @@ class Ledger:
         "_votes",
         "acknowledged",
         "committed",
+        "configurations",
         "read_count",
     )
 
-    def __init__(self, nodes: dict[NodeId, SimulatedNode], reference: StateMachine | None) -> None:
+    def __init__(
+        self, nodes: dict[NodeId, SimulatedNode], beginning: Configuration, reference: StateMachine | None
+    ) -> None:
         self._nodes = nodes
+        #: (index, membership) as committed; the first is the one the cluster begins with.
+        self.configurations: list[tuple[int, Configuration]] = [(0, beginning)]
         #: The one list of committed entries; [0] stands for the empty log.
         self.committed: list[Entry | None] = [None]
         self.acknowledged: dict[str, int] = {}  # request id -> index of its first commit
         self.read_count = 0
         self._chain: dict[tuple[int, int], tuple[Entry, int]] = {}  # (index, term) -> (entry, term before it)
+        self._commits: list[tuple[int, int]] = []  # (term in which it was committed, index up to which)
         self._leaders: dict[int, NodeId] = {}  # term -> leader
         self._votes: dict[tuple[NodeId, int], NodeId] = {}  # (voter, term) -> candidate
         self._digests: dict[int, int] = {0: 0}
@@ -66,6 +75,8 @@ class Ledger:
             self._check_entries(ready.entries, core.log.term(ready.entries[0].index - 1))
         if ready.soft_state is not None and ready.soft_state.role is Role.LEADER:
             self._check_leader(node, ready.soft_state.term)
+        if ready.snapshot is not None:
+            self.check_snapshot(node, ready.snapshot)
         if ready.hard_state is not None:
             self._check_commit(node, ready.hard_state.commit)
         if ready.committed:
@@ -88,11 +99,11 @@ class Ledger:
             raise Violation(f"{node.id} and {self._leaders[term]} both lead term {term}")
         core = node.core
         assert core is not None
-        last = self.committed[-1]
-        if last is not None and core.log.term(last.index) != last.term and core.log.first <= last.index:
-            raise Violation(
-                f"leader {node.id} of term {term} lacks the committed entry {last.index} of term {last.term}"
-            )
+        # A leader of an earlier term may still be elected by late votes; it will not commit anything.
+        index = next((index for since, index in reversed(self._commits) if since < term), 0)
+        entry = self.committed[index]
+        if entry is not None and core.log.term(index) != entry.term and core.log.first <= index:
+            raise Violation(f"leader {node.id} of term {term} lacks the committed entry {index} of term {entry.term}")
 
     # --- commit ---
 
@@ -107,25 +118,48 @@ class Ledger:
                 raise Violation(f"{node.id} commits entry {commit} of term {mine}, committed is {entry}")
             return
         first = len(committed)
+        self._commits.append((core.term, commit))
         fresh = core.log.scan(max(first, core.log.first), commit + 1)
         if not fresh or fresh[0].index != first:
             raise Violation(f"{node.id} commits up to {commit} without having the entries from {first} on")
         if core.role is Role.LEADER:
-            self._check_quorum(core.tracker.configuration, commit, core.log.term(commit))
+            # A change may have taken effect since the leader counted, in the same event.
+            self._check_quorum([one for _, one in core.configurations[-2:]], commit, core.log.term(commit))
         for entry in fresh:
             committed.append(entry)
+            if entry.kind is EntryKind.CONFIGURATION:
+                self._check_membership(entry)
             if self._reference is not None:
                 self._reference.apply((entry,))
                 digest = self._reference.digest()
                 assert digest is not None
                 self._digests[entry.index] = digest
 
-    def _check_quorum(self, configuration: Configuration, index: int, term: int) -> None:
+    def _check_quorum(self, configurations: list[Configuration], index: int, term: int) -> None:
         """What the leader counted must be on disks, now."""
-        for voters in (configuration.voters, configuration.voters_outgoing):
-            holders = [voter for voter in voters if self._nodes[voter].holds(index, term)]
-            if voters and len(holders) <= len(voters) // 2:
-                raise Violation(f"entry {index} of term {term} is committed, but durable only at {holders} of {voters}")
+        holders = {name for name, node in self._nodes.items() if node.holds(index, term)}
+        if not any(_is_quorum(holders, configuration) for configuration in configurations):
+            raise Violation(
+                f"entry {index} of term {term} is committed by {configurations[-1]}, durable only at {sorted(holders)}"
+            )
+
+    def _check_membership(self, entry: Entry) -> None:
+        """Memberships follow each other as joint consensus demands: no two changes at once."""
+        before, now = self.configurations[-1][1], Configuration.decode(entry.data)
+        if before.is_joint:
+            legal = now.voters == before.voters and not now.is_joint
+        else:
+            legal = now.voters_outgoing == before.voters if now.is_joint else now.voters == before.voters
+        if not legal:
+            raise Violation(f"entry {entry.index} leads from {before} to {now}")
+        self.configurations.append((entry.index, now))
+
+    def check_snapshot(self, node: SimulatedNode, meta: SnapshotMeta) -> None:
+        """The membership in effect is the one of the applied index."""
+        assert node.core is not None
+        expected = next(one for index, one in reversed(self.configurations) if index <= meta.index)
+        if node.core.configuration != expected:
+            raise Violation(f"{node.id} has {node.core.configuration} from a snapshot, in effect was {expected}")
 
     def _check_handed_out(self, node: SimulatedNode, entries: tuple[Entry, ...]) -> None:
         if not node.holds(entries[-1].index, entries[-1].term):
@@ -146,7 +180,10 @@ class Ledger:
             check(self, node, m)
 
     def _check_append_reply(self, node: SimulatedNode, m: AppendReply) -> None:
-        if not m.rejected and node.log.last_index() < m.index:
+        # If a later term's leader replaced the entries before they were written, one write stands for both: the node is
+        # where it would be had it written them and then dropped them.
+        superseded = node.log.initial_state().hard_state.term > m.term
+        if not m.rejected and node.log.last_index() < m.index and not superseded:
             raise Violation(f"{node.id} acknowledges {m.index}, durable is only {node.log.last_index()}")
 
     def _check_vote_reply(self, node: SimulatedNode, m: VoteReply) -> None:
@@ -192,6 +229,13 @@ class Ledger:
             entry = self.committed[index]
             if entry is None or entry.request_id != request_id:
                 raise Violation(f"{request_id} was acknowledged at {index}, where {entry} is committed")
+
+
+def _is_quorum(nodes: set[NodeId], configuration: Configuration) -> bool:
+    return all(
+        not voters or len(nodes.intersection(voters)) > len(voters) // 2
+        for voters in (configuration.voters, configuration.voters_outgoing)
+    )
 
 
 _PROMISES: dict[type, Callable[..., None]] = {

@@ -39,12 +39,17 @@ class Faults:
 
     def _crash(self, node: SimulatedNode) -> None:
         node.crash()
-        self.world.after(self.rng.randrange(1, 300_000), self.restart, node)
+        self.world.after(self.rng.randrange(1, self.world.plan.down), self.restart, node)
 
     def restart(self, node: SimulatedNode) -> None:
         if node.core is None and not node.wiped:
             self.world.note("%s starts", node.id)
             node.start()
+
+    def crash_leader(self) -> None:
+        leader = self.world.leader()
+        if leader is not None:
+            self._crash(leader)
 
     def power_cut(self) -> None:
         for node in self.world.live():

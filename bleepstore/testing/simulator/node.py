@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bleepstore.raft.core import Raft
-from bleepstore.raft.messages import Entry, Message, NodeId, ReadReady, Ready, SnapshotFetch
+from bleepstore.raft.messages import Entry, HardState, Message, NodeId, ReadReady, Ready, SnapshotFetch
 from bleepstore.raft.storage import MemoryLog
 from bleepstore.testing.simulator.checks import Violation
 from bleepstore.testing.simulator.machines import StateMachine
@@ -23,8 +23,8 @@ class SimulatedNode:
     """`log` and `machine` are what is durable; `core` is gone while the node is down."""
 
     __slots__ = (
-        "_apply_queue", "_backlog", "_disk_queue", "_fetched", "_next_context", "_reads", "core", "full", "id",
-        "life", "log", "machine", "paused_until", "proposed", "tick", "wiped", "world",
+        "_apply_queue", "_backlog", "_disk_queue", "_fetched", "_lazy_hard", "_next_context", "_reads", "core",
+        "full", "id", "life", "log", "machine", "paused_until", "proposed", "tick", "wiped", "world",
     )  # fmt: skip
 
     def __init__(self, world: World, node: NodeId, log: MemoryLog, machine: StateMachine, tick: int) -> None:
@@ -49,6 +49,7 @@ class SimulatedNode:
         self._apply_queue: deque[Entry] = deque()
         self._backlog: list[Message] = []
         self._fetched: StateMachine | None = None
+        self._lazy_hard: HardState | None = None
         self._reads: dict[int, int] = {}  # context -> what was committed when it was asked
         world = self.world
         self.core = world.core_factory(self.log, world.rng, self.machine.applied, world.plan.settings)
@@ -174,7 +175,12 @@ class SimulatedNode:
     def _write(self, ready: Ready) -> None:
         if not ready.must_save:
             return
-        self.log.save(ready.hard_state, ready.truncate_from, ready.entries, ready.snapshot)
+        hard = ready.hard_state or self._lazy_hard
+        if self.world.plan.lazy_commit and self._is_commit_alone(ready):
+            self._lazy_hard = hard
+            return
+        self.log.save(hard, ready.truncate_from, ready.entries, ready.snapshot)
+        self._lazy_hard = None
         if ready.snapshot is not None:
             if self._fetched is None or self._fetched.applied != ready.snapshot.index:
                 raise Violation(f"{self.id} installs a snapshot that it does not have")
@@ -184,6 +190,12 @@ class SimulatedNode:
             self._fetched = None
             self._apply_queue.clear()
             self.world.ledger.check_applied(self)
+
+    def _is_commit_alone(self, ready: Ready) -> bool:
+        if ready.entries or ready.truncate_from is not None or ready.snapshot is not None or ready.hard_state is None:
+            return False
+        hard = self.log.initial_state().hard_state
+        return (ready.hard_state.term, ready.hard_state.vote) == (hard.term, hard.vote)
 
     def _finish(self, ready: Ready) -> None:
         core = self.core

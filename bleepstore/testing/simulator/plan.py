@@ -11,6 +11,7 @@ from bleepstore.raft.machine import Settings
 #: The kinds of fault and how often each is chosen, if a plan has it at all. The names are methods of Faults.
 FAULTS: dict[str, int] = {
     "crash": 6,
+    "crash_leader": 5,
     "power_cut": 2,
     "disk_error": 2,
     "disk_full": 1,
@@ -38,25 +39,69 @@ class Plan:
     ordered: bool  # messages of a link arrive in the order they were sent, as on a connection; doubles arrive late
     drop: float
     duplicate: float
-    slow: float  # how often a message takes a hundred times as long
+    slow: float  # how often a message takes ten to a hundred times as long
     disk: tuple[int, int]  # (0, 0): a write is durable at once
+    lazy_commit: bool  # a commit index alone is not written; it waits for the next write, as in the driver
     writes: int  # how many writes may be under way before the driver takes the next Ready
     apply: tuple[int, int]
     client_every: int
     reads: float  # the share of reads among what clients ask
     retry: float  # how often a client proposes the same request again
     fault_every: int
+    down: int  # how long a crashed node stays down, at most
     faults: tuple[str, ...]  # repeated by weight
     compact_every: int
     hasty_compaction: float  # how often the log is compacted without regard for members that wait
 
     @staticmethod
     def draw(rng: random.Random) -> Plan:
-        """A plan for a seed: every kind of trouble is present or absent, so that each is also seen alone."""
+        """A plan for a seed."""
+        temper = rng.random()
+        plan = Plan._mixed(rng)
+        if temper < 0.3:
+            return plan._stormy(rng)
+        return plan._churning(rng) if temper < 0.45 else plan
+
+    def _stormy(self, rng: random.Random) -> Plan:
+        """Leaders come and go, messages hold one entry, and terms overlap."""
+        return attrs.evolve(
+            self,
+            nodes=rng.choice((3, 5)),
+            settings=attrs.evolve(
+                self.settings, election_ticks=3, heartbeat_ticks=1, max_message_bytes=rng.choice((1, 200))
+            ),
+            delay=rng.choice(((500, 5_000), (1_000, 12_000))),
+            duplicate=rng.choice((0.0, 0.2)),
+            client_every=rng.choice((3_000, 15_000)),
+            fault_every=rng.choice((8_000, 20_000, 40_000)),
+            down=rng.choice((20_000, 60_000)),
+            faults=_weighted({"crash": 1, "crash_leader": 2, "isolate_leader": 2, "partition": 1, "change_members": 1,
+                              "cut_one_way": 1, "mend": 3}),
+        )  # fmt: skip
+
+    def _churning(self, rng: random.Random) -> Plan:
+        """Members come and go while leaders fall, and the log is short."""
+        return attrs.evolve(
+            self,
+            nodes=rng.choice((1, 3)),
+            settings=attrs.evolve(self.settings, election_ticks=3, heartbeat_ticks=1, promote_lag=64),
+            delay=rng.choice(((500, 5_000), (1_000, 12_000))),
+            client_every=rng.choice((3_000, 15_000)),
+            fault_every=rng.choice((8_000, 20_000, 40_000)),
+            down=rng.choice((20_000, 60_000)),
+            faults=_weighted({"change_members": 5, "isolate_leader": 1, "isolate": 1, "partition": 1, "mend": 2,
+                              "crash_leader": 1, "transfer": 1}),
+            compact_every=rng.choice((10_000, 30_000, 1_000_000)),
+            hasty_compaction=rng.choice((0.0, 0.5, 1.0)),
+        )  # fmt: skip
+
+    @staticmethod
+    def _mixed(rng: random.Random) -> Plan:
+        """Every kind of trouble is present or absent, so that each is also seen alone."""
         chosen = [name for name in FAULTS if rng.random() < 0.6]
         if rng.random() < 0.15:
             chosen = []
-        election = rng.choice((4, 6, 10))
+        election = rng.choice((3, 4, 6, 10))
         settings = Settings(
             election_ticks=election,
             heartbeat_ticks=rng.choice((1, 1, 2)),
@@ -71,19 +116,25 @@ class Plan:
             settings=settings,
             tick=10_000,
             skew=rng.choice((1.0, 1.0, 1.3, 2.0)),
-            delay=rng.choice(((100, 300), (500, 5_000), (1_000, 20_000))),
+            delay=rng.choice(((100, 300), (500, 5_000), (1_000, 20_000), (2_000, 40_000))),
             ordered=rng.random() < 0.6,
             drop=rng.choice((0.0, 0.0, 0.01, 0.1)),
             duplicate=rng.choice((0.0, 0.02, 0.1)),
-            slow=rng.choice((0.0, 0.0, 0.01)),
+            slow=rng.choice((0.0, 0.0, 0.01, 0.05)),
             disk=rng.choice(((0, 0), (50, 300), (500, 15_000))),
+            lazy_commit=rng.random() < 0.5,
             writes=rng.choice((1, 1, 2, 8)),
             apply=rng.choice(((0, 0), (0, 0), (100, 20_000))),
-            client_every=rng.choice((500, 2_000, 5_000)),
+            client_every=rng.choice((500, 2_000, 5_000, 20_000)),
             reads=rng.choice((0.1, 0.3)),
             retry=rng.choice((0.0, 0.1)),
-            fault_every=rng.choice((20_000, 60_000, 200_000)),
-            faults=tuple(name for name in chosen for _ in range(FAULTS[name])),
+            fault_every=rng.choice((10_000, 30_000, 60_000, 200_000)),
+            down=rng.choice((20_000, 100_000, 300_000)),
+            faults=_weighted({name: FAULTS[name] for name in chosen}),
             compact_every=rng.choice((50_000, 200_000, 1_000_000)),
             hasty_compaction=rng.choice((0.0, 0.3)),
         )
+
+
+def _weighted(weights: dict[str, int]) -> tuple[str, ...]:
+    return tuple(name for name, weight in weights.items() for _ in range(weight))

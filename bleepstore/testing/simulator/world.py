@@ -34,7 +34,7 @@ class World:
         "_duplicate_below",
         "_heap",
         "_last_data",
-        "_link_times",
+        "_link_times", "_names",
         "_retry",
         "_seq",
         "_slow_below",
@@ -88,16 +88,17 @@ class World:
         self.cuts: set[tuple[NodeId, NodeId]] = set()
         self.nodes: dict[NodeId, SimulatedNode] = {}
         self.removed: set[NodeId] = set()
-        self.ledger = Ledger(self.nodes, ChainMachine() if with_reference else None)
+        self._names = [self._new_name() for _ in range(self.plan.nodes)]
+        beginning = Configuration(tuple(self._names))
+        self.ledger = Ledger(self.nodes, beginning, ChainMachine() if with_reference else None)
         self.disk_is_slow = self.plan.disk != (0, 0)
         self.apply_is_slow = self.plan.apply != (0, 0)
         self._set_network(calm=False)
 
     def populate(self) -> None:
         """Start the nodes that the cluster begins with, and the clients."""
-        names = [self._new_name() for _ in range(self.plan.nodes)]
-        beginning = SnapshotMeta(configuration=Configuration(tuple(names)))
-        for name in names:
+        beginning = SnapshotMeta(configuration=Configuration(tuple(self._names)))
+        for name in self._names:
             self._add(name, beginning)
         self.after(self.plan.client_every, self.on_client, None)
         self.after(self.plan.compact_every, self.on_compaction, None)
@@ -174,7 +175,7 @@ class World:
                 if luck < self._duplicate_below:
                     self.push(self.now + low + int(random() * span), target.on_message, m)
                 else:
-                    delay *= 100
+                    delay *= self.rng.randint(10, 100)
         time = self.now + delay
         if self._link_times is not None:
             link = (node.id, to)

@@ -1,0 +1,47 @@
+"""A catalog's contents from one database to another, page by page (SQLite's backup API)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+
+from bleepstore.catalog.connection import BUSY_TIMEOUT_MS
+from bleepstore.errors import CatalogDamaged
+
+_PAGES = 4096  # copied between two calls of `progress`
+
+
+def copy_database(
+    source: apsw.Connection, target: apsw.Connection, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Make `target` equal to `source`, as of one moment. `progress` is called with (pages done, pages in all)."""
+    with target.backup("main", source, "main") as backup:
+        while not backup.done:
+            backup.step(-1 if progress is None else _PAGES)
+            if progress is not None:
+                progress(backup.page_count - backup.remaining, backup.page_count)
+
+
+def copy_to_file(source: apsw.Connection, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Make a new catalog file at `path`, durably."""
+    target = apsw.Connection(str(path))
+    try:
+        copy_database(source, target, progress)
+    finally:
+        target.close()
+
+
+@contextlib.contextmanager
+def opened_file(path: Path) -> Iterator[apsw.Connection]:
+    """A connection to a catalog that nobody writes to. Raises CatalogDamaged if SQLite finds it unsound."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        yield connection
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise CatalogDamaged(f"{path} is not a sound catalog: {error}") from error
+    finally:
+        connection.close()

@@ -1,0 +1,327 @@
+"""A replicated catalog: the only place that joins Raft, which carries bytes, with commands.
+
+    submit      encode -> propose -> the log of a quorum -> applied to the catalog of every node -> result
+    barrier     ReadIndex: wait until this node's catalog has all that was committed when the call began
+
+An entry is one command in an envelope: `valid_to`, the last index of the log at which it may still be applied, then the
+command as the codec writes it. A proposal that is repeated carries the same envelope, and the catalog remembers
+results for at least as many indexes as an envelope is valid, so a command never takes effect twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import attrs
+
+from bleepstore.catalog import Catalog
+from bleepstore.catalog.apply import REMEMBERED_REQUESTS
+from bleepstore.catalog.snapshot import catalog_hash, write_copy
+from bleepstore.codec import MalformedRecord, decode_command, encode_command
+from bleepstore.commands import Command, Result
+from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
+from bleepstore.raft.machine import RandomSource
+from bleepstore.raft.messages import Configuration, NodeId, Role
+from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.sqlite_log import create_log, open_log
+from bleepstore.raft.state_machine import SnapshotRefused
+from bleepstore.raft.transport import Transport
+from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRefused, TimedOut
+
+#: The first byte of an entry: the form of its envelope.
+_FORM = 1
+DEFAULTS = NodeSettings()
+_ENVELOPE = struct.Struct(">BQ")
+
+
+def wrap(command: Command, valid_to: int) -> bytes:
+    """The data of an entry."""
+    return _ENVELOPE.pack(_FORM, valid_to) + encode_command(command)
+
+
+def unwrap(data: bytes) -> tuple[int, Command]:
+    """(valid_to, command) of an entry. Raises MalformedRecord or UnknownTag, which must stop the node."""
+    if len(data) < _ENVELOPE.size or data[0] != _FORM:
+        raise MalformedRecord("an entry of the log is in no known envelope: upgrade this node")
+    return _ENVELOPE.unpack_from(data)[1], decode_command(data[_ENVELOPE.size :])
+
+
+class CatalogMachine:
+    """The catalog as the state machine of a node: see `bleepstore.raft.state_machine`.
+
+    The file of `folder` in use is `catalog{name}.db`; each snapshot that is installed brings a new name, since a
+    database is never replaced while it may be open.
+    """
+
+    def __init__(self, folder: Path, name: str = "") -> None:
+        self._folder = folder
+        self.name = name
+        self._numbers = itertools.count(1)
+        path = self._path(name)
+        if name and not path.exists():
+            raise CatalogDamaged(
+                f"{path} is missing, and the log begins after it: start this node anew with an empty directory"
+            )
+        self._remove_others()
+        self.catalog = Catalog(path, replicated=True)
+        with self.catalog.read() as connection:
+            self.applied: int = connection.execute("SELECT applied_index FROM state").get
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"catalog{name}.db"
+
+    def _remove_others(self) -> None:
+        """What was received or prepared, and never became the state."""
+        own = self._path(self.name).name
+        for path in self._folder.iterdir():
+            is_catalog = path.name.startswith("catalog") and path.name != own and not path.name.startswith(f"{own}-")
+            if (is_catalog and path.suffix != ".lock") or path.name.startswith("incoming-"):
+                path.unlink()
+
+    def apply(self, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
+        """One transaction; `through` becomes the catalog's applied index in it."""
+        entries = []
+        for index, data in batch:
+            valid_to, command = unwrap(data)
+            entries.append((index, valid_to, command))
+        results = self.catalog.apply_log(entries, through)
+        self.applied = through
+        return results
+
+    def make_durable(self) -> int:
+        return self.catalog.make_durable()
+
+    def write_snapshot(self, path: Path) -> int:
+        return write_copy(self.catalog, path)
+
+    def incoming(self) -> Path:
+        return self._folder / f"incoming-{next(self._numbers)}.db"
+
+    def prepare(self, path: Path, index: int) -> str:
+        """Verify a received catalog: that it is one, whole, and at `index`."""
+        try:
+            received = Catalog(path, replicated=True)
+        except (CatalogDamaged, CatalogTooNew) as error:
+            raise SnapshotRefused(f"what came is no catalog: {error}") from error
+        try:
+            with received.read() as connection:
+                applied = connection.execute("SELECT applied_index FROM state").get
+                soundness = connection.pragma("quick_check")
+            if soundness != "ok":
+                raise SnapshotRefused(f"the catalog that came is damaged: {soundness}")
+            if applied != index:
+                raise SnapshotRefused(f"the catalog that came is at {applied}, not {index}")
+            received.make_durable()
+        finally:
+            received.close()
+            path.with_suffix(".lock").unlink(missing_ok=True)
+        name = f"-{index}-{os.urandom(4).hex()}"
+        path.rename(self._path(name))
+        _sync(self._folder)
+        return name
+
+    def install(self, name: str) -> None:
+        """The catalog switches over; queries under way end with the old file, which is removed."""
+        old = self._path(self.name)
+        self.catalog.switch_to(self._path(name))
+        self.name = name
+        with self.catalog.read() as connection:
+            self.applied = connection.execute("SELECT applied_index FROM state").get
+        for suffix in ("", "-wal", "-shm"):
+            old.with_name(old.name + suffix).unlink(missing_ok=True)
+
+    def discard(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self.catalog.close()
+
+    def hash(self) -> tuple[int, str]:
+        """(applied index, hash of everything): equal on all nodes that have applied as much."""
+        with self.catalog.read() as connection:
+            connection.execute("BEGIN")
+            try:
+                return connection.execute("SELECT applied_index FROM state").get, catalog_hash(connection)
+            finally:
+                connection.execute("ROLLBACK")
+
+
+class RaftCommitter:
+    """The `Committer` of a node in a cluster: a command is durable on a quorum before its result is returned."""
+
+    def __init__(self, node: Node, machine: CatalogMachine) -> None:
+        self._node = node
+        self._machine = machine
+
+    def submit(self, command: Command) -> Result:
+        """Raises ServiceUnavailable (the outcome may be unknown: a repeat with the same request id tells), SlowDown,
+        or StorageFull.
+        """
+        data = wrap(command, self._machine.applied + REMEMBERED_REQUESTS)
+        try:
+            return cast("Result", self._node.propose(command.request_id, data).result())
+        except Overloaded as error:
+            raise SlowDown("Too many changes wait for the cluster.") from error
+        except LowSpace as error:
+            raise StorageFull from error
+        except ProposalRefused as error:
+            raise ServiceUnavailable(f"The cluster did not take the change: {error}.") from error
+        except (TimedOut, NodeEnded) as error:
+            raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
+
+    def read_barrier(self) -> None:
+        """Linearizable: everything that any node acknowledged before this call can be seen by queries here.
+
+        Raises ServiceUnavailable if no majority of the cluster answers.
+        """
+        try:
+            self._node.read_barrier().result()
+        except (TimedOut, NodeEnded) as error:
+            raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
+
+
+@attrs.frozen
+class Member:
+    """A running node of a replicated catalog."""
+
+    node: Node
+    machine: CatalogMachine
+    committer: RaftCommitter
+
+    @property
+    def id(self) -> NodeId:
+        return self.node.id
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.machine.catalog
+
+    def stop(self) -> None:
+        self.node.stop()
+
+
+def create_member(folder: Path, *, cluster: str, node: NodeId, voters: Sequence[NodeId]) -> None:
+    """Make the directory of a new node.
+
+    `voters` is what a new cluster begins with, the same on all its nodes; () for a node that will join one: the
+    leader adds it by `propose_conf`. Raises LogMisuse if there is a node already.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_log(folder / "raft.db", cluster=cluster, node=node, configuration=Configuration(tuple(voters))).close()
+    _sync(folder.parent)
+
+
+def open_member(
+    folder: Path,
+    transport: Transport,
+    *,
+    settings: NodeSettings = DEFAULTS,
+    rng: RandomSource | None = None,
+    on_failure: Callable[[BaseException], None] | None = None,
+) -> Member:
+    """Start the node that `create_member` made.
+
+    Raises LogDamaged, LogTooNew, LogMisuse, CatalogDamaged, CatalogTooNew.
+    """
+
+    def free_bytes() -> int:
+        found = os.statvfs(folder)
+        return found.f_bavail * found.f_frsize
+
+    log = open_log(folder / "raft.db")
+    try:
+        machine = CatalogMachine(folder, log.snapshot().name)
+    except BaseException:
+        log.close()
+        raise
+    try:
+        node = Node(log, machine, transport, settings=settings, rng=rng, free_bytes=free_bytes, on_failure=on_failure)
+    except BaseException:
+        log.close()
+        machine.close()
+        raise
+    node.start()
+    return Member(node, machine, RaftCommitter(node, machine))
+
+
+class LocalCluster:
+    """Several members in one process, for tests and to try things out. Use it in a `with` block."""
+
+    def __init__(
+        self,
+        folder: Path,
+        transport: Transport,
+        size: int = 3,
+        *,
+        settings: NodeSettings = DEFAULTS,
+        rng: Callable[[], RandomSource] | None = None,
+    ) -> None:
+        """Start a new cluster of `size` members, each in a directory of its own below `folder`.
+
+        `rng` makes the generator of each start; by default the operating system seeds them.
+        """
+        self._folder = folder
+        self._transport = transport
+        self._settings = settings
+        self._rng = rng
+        self.ids = tuple(f"node-{number}" for number in range(1, size + 1))
+        self.members: dict[NodeId, Member] = {}
+        for node in self.ids:
+            create_member(folder / node, cluster="local", node=node, voters=self.ids)
+        try:
+            for node in self.ids:
+                self.start(node)
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, node: NodeId) -> Member:
+        """Start a member that is down."""
+        if node in self.members:
+            raise StoreError(f"{node} runs already")
+        rng = None if self._rng is None else self._rng()
+        member = open_member(self._folder / node, self._transport, settings=self._settings, rng=rng)
+        self.members[node] = member
+        return member
+
+    def stop(self, node: NodeId) -> None:
+        self.members.pop(node).stop()
+
+    def crash(self, node: NodeId) -> None:
+        """End a member as if its process had died."""
+        self.members.pop(node).node.crash()
+
+    def leader(self) -> Member | None:
+        """The member that leads the latest term, if one does."""
+        leaders = [one for one in self.members.values() if one.node.status.role is Role.LEADER]
+        return max(leaders, key=lambda one: one.node.status.term, default=None)
+
+    def close(self) -> None:
+        ending = [threading.Thread(target=member.stop) for member in self.members.values()]
+        for thread in ending:
+            thread.start()
+        for thread in ending:
+            thread.join()
+        self.members.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def _sync(folder: Path) -> None:
+    """The names in a directory are durable only after this."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,240 @@
+"""Who is a member: joint consensus, the configuration of each index, and the hand-over of leadership.
+
+A configuration entry carries the whole new membership. The leader makes it from the membership in effect, and there is
+never a second one in the log before the first has taken effect. A change of voters goes through a joint membership
+(Raft paper, section 6); the leader leaves it by itself.
+
+Configurations take effect when applied, so a node could know an outdated one. That is safe because an entry that
+carries the next-but-one configuration is only proposed when the next one is applied, hence committed, and its message
+(and every later one that carries it) says so: whoever has it in the log knows that the next one is committed, and may
+not campaign before having applied it.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from bleepstore.errors import BleepStoreError
+from bleepstore.raft.messages import (
+    Accepted,
+    AppendReply,
+    ConfChange,
+    Configuration,
+    EntryKind,
+    NodeId,
+    Refusal,
+    Role,
+    SnapshotMeta,
+)
+from bleepstore.raft.reads import Reads
+
+
+class ImpossibleChange(BleepStoreError):
+    """The change does not fit the present membership."""
+
+
+def changed(configuration: Configuration, change: ConfChange) -> Configuration:
+    """The membership that `change` leads to, joint if it changes the voters. Raises ImpossibleChange."""
+    now = configuration
+    if now.is_joint:
+        raise ImpossibleChange("the last change is not finished")
+    if not (change.learn or change.promote or change.remove):
+        raise ImpossibleChange("nothing to change")
+    members = frozenset(now.members)
+    for one in change.learn:
+        if one in members or one in change.promote or one in change.remove:
+            raise ImpossibleChange(f"{one} is a member already")
+    for one in change.promote:
+        if one not in now.learners or one in change.remove:
+            raise ImpossibleChange(f"{one} is no learner that stays")
+    for one in change.remove:
+        if one not in members:
+            raise ImpossibleChange(f"{one} is no member")
+    voters = tuple(one for one in (*now.voters, *change.promote) if one not in change.remove)
+    if not voters:
+        raise ImpossibleChange("no voter would be left")
+    learners = tuple(
+        one for one in (*now.learners, *change.learn) if one not in change.remove and one not in change.promote
+    )
+    outgoing = now.voters if set(voters) != set(now.voters) else ()
+    return Configuration(voters, outgoing, learners)
+
+
+class Membership(Reads):
+    """Changes of the membership, and who leads."""
+
+    __slots__ = ()
+
+    @property
+    def configuration(self) -> Configuration:
+        """The membership in effect here."""
+        return self.tracker.configuration
+
+    def propose_conf(self, change: ConfChange) -> Accepted | Refusal:
+        """Propose a change of the membership, at the leader only. One at a time."""
+        refusal = self._change_refusal(change)
+        if refusal is not None:
+            return self._refuse(refusal)
+        try:
+            target = changed(self.tracker.configuration, change)
+        except ImpossibleChange:
+            return self._refuse(Refusal.BAD_CHANGE)
+        return self._append_configuration(target)
+
+    def _change_refusal(self, change: ConfChange) -> Refusal | None:
+        if self.role is not Role.LEADER or self._farewell:
+            return Refusal.NOT_LEADER
+        if self.transfer_target is not None:
+            return Refusal.TRANSFERRING
+        if self._change_pending():
+            return Refusal.CHANGE_PENDING
+        if any(one in self._removed for one in change.learn):
+            return Refusal.REMOVED_SENDER
+        return None if all(self._is_caught_up(one) for one in change.promote) else Refusal.NOT_CAUGHT_UP
+
+    def _is_caught_up(self, learner: NodeId) -> bool:
+        """It has almost the whole log, and in any case the entry that made it a learner: a node without any log or
+        membership refuses to vote, so as a voter it could never help to elect the leader that would send it one.
+        """
+        peer = self.tracker.progress.get(learner)
+        needed = max(self.log.last - self.settings.promote_lag, self.configurations[-1][0])
+        return peer is not None and peer.match >= needed
+
+    def _change_pending(self) -> bool:
+        return self.pending_configuration_index > self.log.applied or self.tracker.configuration.is_joint
+
+    def _append_configuration(self, configuration: Configuration) -> Accepted:
+        entry = self._append_own(EntryKind.CONFIGURATION, configuration.encode())
+        self.pending_configuration_index = entry.index
+        return Accepted(entry.index, entry.term)
+
+    def _maybe_leave_joint(self) -> None:
+        """The joint membership is in effect and so committed: go on to the new one."""
+        now = self.tracker.configuration
+        if self.role is Role.LEADER and now.is_joint and self.pending_configuration_index <= self.log.applied:
+            self._append_configuration(attrs.evolve(now, voters_outgoing=()))
+
+    # --- into effect ---
+
+    def applied(self, index: int) -> None:
+        """The state machine has applied everything that was handed out up to `index`."""
+        log = self.log
+        if index <= log.applied:
+            return
+        log.applied = min(index, log.handed)
+        applying = self._applying
+        while applying and applying[0][0] <= log.applied:
+            self._applying_bytes -= applying.pop(0)[1]
+        pending = self._handed_configurations
+        while pending and pending[0] <= log.applied:
+            entry = log.slice(pending[0], pending[0] + 1, 1)[0]
+            pending.pop(0)
+            self._switch(entry.index, Configuration.decode(entry.data))
+        if self.tracker.configuration.voters_outgoing:
+            self._maybe_leave_joint()
+        if self.role is Role.LEADER and self._farewell and log.applied >= self._farewell:
+            self._pump()
+            self._become_follower(self.term, None)
+
+    def _switch(self, index: int, configuration: Configuration) -> None:
+        old = self.tracker.configuration
+        self.configurations.append((index, configuration))
+        self.tracker.switch(self.node, configuration, self.log.last)
+        members = self.tracker.progress
+        self._removed.update(member for member in old.members if member not in members)
+        if self.role is not Role.LEADER:
+            return
+        if not self.tracker.is_voter(self.node):
+            # Whoever has this entry knows that the new membership is decided, and can elect without this node.
+            self._farewell = self._append_own(EntryKind.NOOP, b"").index
+        if self.transfer_target is not None and self.transfer_target not in members:
+            self.transfer_target = None
+        self._acknowledge_own()
+        self._maybe_commit()
+        self._confirm_reads()
+        self._pump_due = True
+
+    def _acknowledge_own(self) -> None:
+        """The leader counts itself for what is durable here, no more."""
+        own = self.tracker.progress.get(self.node)
+        if own is not None:
+            own.acknowledge(self._own_durable_index())
+
+    def _own_durable_index(self) -> int:
+        return self.log.stable
+
+    # --- snapshots ---
+
+    def install_snapshot(self, meta: SnapshotMeta) -> Refusal | None:
+        """The state that was asked for by `Ready.fetch` is here, verified and durable: begin from it.
+
+        Refused if the log has caught up without it. Otherwise the next Ready has it in `snapshot`; until that Ready is
+        durable the old state must still be there.
+        """
+        self._fetching = None
+        if self._has_all_of(meta):
+            # The entries came in meanwhile. What follows them may be acknowledged already, so the log must stay.
+            self._commit_to(meta.index)
+            if self.leader is not None and self.leader != self.node:
+                self._reply_append(self.leader, self.log.committed)
+            return self._refuse(Refusal.STALE_SNAPSHOT)
+        if self.role is not Role.FOLLOWER:
+            # What is committed is in the log of every leader that still is one.
+            self._become_follower(self.term, None)
+        self.log.restore(meta)
+        self._handed_configurations.clear()
+        self._applying.clear()
+        self._applying_bytes = 0
+        old = self.tracker.configuration
+        self.configurations = [(meta.index, self._configuration_of_snapshot(meta))]
+        self.tracker.switch(self.node, self.configurations[0][1], meta.index)
+        self._removed.update(member for member in old.members if member not in self.tracker.progress)
+        self.counters.snapshots_installed += 1
+        if self.leader is not None and self.leader != self.node:
+            self._after.append(AppendReply(self.cluster, self.node, self.leader, self.term, meta.index))
+        return None
+
+    def _has_all_of(self, meta: SnapshotMeta) -> bool:
+        return meta.index <= self.log.committed or self.log.holds(meta.index, meta.term)
+
+    def _configuration_of_snapshot(self, meta: SnapshotMeta) -> Configuration:
+        return meta.configuration
+
+    def snapshot_failed(self) -> None:
+        """The state could not be fetched; the leader's next offer asks for it again."""
+        self._fetching = None
+
+    def compacted(self, meta: SnapshotMeta) -> None:
+        """Storage was compacted: `LogStorage.compact(meta)` has returned. `meta` is of `snapshot_meta(index)`."""
+        self.log.compacted(meta)
+        history = self.configurations
+        while len(history) > 1 and history[1][0] <= meta.index:
+            history.pop(0)
+
+    def compaction_limit(self) -> int:
+        """The highest index to compact to without taking from a member what it is about to need.
+
+        Members that wait for a snapshot need what follows the one they were offered, or they would never catch up.
+        """
+        limit = self.log.applied
+        if self.role is Role.LEADER:
+            for peer in self.tracker.peers:
+                if peer.offered_index and peer.match < peer.offered_index and peer.recent_active:
+                    limit = min(limit, peer.offered_index)
+        return limit
+
+    # --- hand-over ---
+
+    def transfer_leadership(self, to: NodeId) -> Refusal | None:
+        """Hand over to a voter, at the leader only. Proposals are refused until it is done or an election timeout has
+        passed; then this node goes on leading.
+        """
+        if self.role is not Role.LEADER:
+            return self._refuse(Refusal.NOT_LEADER)
+        if to == self.node or to not in self.tracker.configuration.voters:
+            return self._refuse(Refusal.NOT_A_VOTER)
+        self.transfer_target = to
+        self.election_elapsed = 0
+        self._pump_due = True
+        self._maybe_hand_over()
+        return None

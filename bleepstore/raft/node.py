@@ -1,0 +1,556 @@
+"""The driver: gives the core its input, does what its Readys ask, and answers those who propose and read.
+
+    node thread      owns the core and the log: takes messages, proposals, reads and ticks, as many as there are; then
+                     one Ready, one transaction of the log, one fsync for all of them
+    apply thread     applies what is committed, a batch at a time, and answers the proposals
+    sending threads  one for each peer, unless the transport never waits
+
+A proposal is known by its request id and is offered again, with the same id, until it is applied here or its time is
+up. The leader sends entries before its own fsync; it counts itself only after it. A failure of the log or of the state
+machine ends the node: what waits gets NodeEnded, and nothing is answered from a state that may be wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from bleepstore.errors import BleepStoreError
+from bleepstore.raft.applier import Applier
+from bleepstore.raft.core import Raft
+from bleepstore.raft.machine import RandomSource, Settings, system_random
+from bleepstore.raft.messages import (
+    Accepted,
+    EntryKind,
+    Forwarded,
+    HardState,
+    Message,
+    NodeId,
+    ProposeRequest,
+    Ready,
+    Refusal,
+    Role,
+    SnapshotFetch,
+    SnapshotMeta,
+)
+from bleepstore.raft.senders import Senders
+from bleepstore.raft.snapshot_transfer import FileStream, receive
+from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
+from bleepstore.raft.storage import LogStorage
+from bleepstore.raft.transport import SnapshotStream, SnapshotUnavailable, Transport
+from bleepstore.raft.waiting import (
+    LowSpace,
+    NodeEnded,
+    Proposal,
+    ProposalRefused,
+    Proposals,
+    Read,
+    TimedOut,
+    answer,
+    fail_read,
+)
+
+T = TypeVar("T")
+
+#: Events that are taken together, so that a flood cannot keep ticks away.
+MAX_TOGETHER = 512
+
+
+@attrs.frozen
+class NodeSettings:
+    """How a node is driven. Ticks are the unit of time."""
+
+    core: Settings = Settings()
+    tick_seconds: float | None = 0.05  # None: only `Node.tick` ticks
+    answer_ticks: int = 200  # a proposal or read that has waited so long is given up
+    retry_ticks: int = 20  # a proposal that was passed to a leader is passed on again after so many
+    max_waiting: int = 4096  # proposals that may wait for their result; more are refused
+    max_waiting_bytes: int = 64 << 20
+    max_inbox: int = 20_000  # messages that may wait; more are lost
+    compact_after: int = 10_000  # entries of the log beyond `keep_entries`
+    keep_entries: int = 2_000  # are kept for followers that are a little behind
+    min_free_bytes: int = 0  # below it proposals are refused and reads go on
+
+
+@attrs.frozen
+class Status:
+    """What a node is."""
+
+    role: Role
+    leader: NodeId | None
+    term: int
+    committed: int
+    applied: int
+    failure: BaseException | None
+
+
+@attrs.define
+class NodeCounters:
+    """What happened to a node, beside the core's own counters. Only ever rises."""
+
+    saves: int = 0  # transactions of the log, each with one fsync
+    entries_saved: int = 0
+    messages_dropped: int = 0
+    snapshots_sent: int = 0
+    snapshots_refused: int = 0  # came in, and were not what they should be
+    compactions: int = 0
+    retries: int = 0  # proposals offered again
+
+
+class Node:
+    """One member of a cluster. Thread-safe. It owns `log` and `machine`, and closes them when it ends."""
+
+    def __init__(
+        self,
+        log: LogStorage,
+        machine: StateMachine,
+        transport: Transport,
+        *,
+        settings: NodeSettings = NodeSettings(),
+        rng: RandomSource | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        free_bytes: Callable[[], int] | None = None,
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """`clock` gives seconds; `free_bytes` what is free on the disk; `on_failure` is told why the node ended by
+        itself, in its thread. Raises LogMisuse if there is a gap between the log and the state machine.
+        """
+        self._log = log
+        self._core = Raft(log, system_random() if rng is None else rng, machine.applied, settings.core)
+        self.id: NodeId = self._core.node
+        self.settings = settings
+        self.counters = NodeCounters()
+        self.failure: BaseException | None = None
+        self._transport = transport
+        self._clock = clock
+        self._free_bytes = free_bytes
+        self._on_failure = on_failure
+        self._low = False
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
+        self._applier = Applier(machine, self._proposals, self._inbox.put, f"raft-{self.id}-apply")
+        self._machine = machine
+        self._senders = Senders(transport, f"raft-{self.id}")
+        self._thread = threading.Thread(target=self._run, name=f"raft-{self.id}", daemon=True)
+        self._stopping = False
+        self._crashed = False
+        self._ended = threading.Event()
+        self._end_lock = threading.Lock()
+        self._ticks = 0
+        self._next_tick = 0.0
+        self._saved_hard = log.initial_state().hard_state
+        self._unsaved_hard: HardState | None = None  # only its commit index differs from what is saved
+        self._asking: list[Read] = []
+        self._asked: dict[int, list[Read]] = {}
+        self._context = 0
+        self._durable_asked = False
+        self._fetcher: threading.Thread | None = None
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Begin to take part."""
+        self._next_tick = self._clock()
+        self._applier.start()
+        self._transport.register(self.id, self)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End orderly. Stopping twice is allowed."""
+        self._stop()
+
+    def crash(self) -> None:
+        """End at once, as if the process had died: nothing more is saved or sent. For tests."""
+        self._crashed = True
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._transport.unregister(self.id)
+        self._inbox.put(("stop", None))
+        if self._thread.ident is None:
+            self._end(NodeEnded("it was never started"))
+        elif threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    @property
+    def ended(self) -> threading.Event:
+        """Set when the node has ended, by itself (see `failure`) or not."""
+        return self._ended
+
+    @property
+    def status(self) -> Status:
+        core = self._core
+        return Status(core.role, core.leader, core.term, core.log.committed, self._machine.applied, self.failure)
+
+    @property
+    def low_on_space(self) -> bool:
+        """Whether proposals are refused because the disk is almost full."""
+        return self._low
+
+    @property
+    def core(self) -> Raft:
+        """The core, to look at. Only the node's thread may change it: see `call`."""
+        return self._core
+
+    # --- what others ask ---
+
+    def propose(self, request_id: str, data: bytes) -> Future[Any]:
+        """Have `data` applied on all nodes; the future gives the state machine's result here.
+
+        `request_id` is unique to this command; proposing it again while it waits gives the same future. The future
+        fails with ProposalRefused, TimedOut or NodeEnded. Raises Overloaded, LowSpace, NodeEnded: nothing was proposed.
+        """
+        if self._low:
+            raise LowSpace("the disk of this node is almost full: free some space")
+        proposal, is_new = self._proposals.add(request_id, data)
+        if is_new:
+            self._inbox.put(proposal)
+        return proposal.future
+
+    def read_barrier(self) -> Future[int]:
+        """Wait until the state machine here has applied all that was committed anywhere before this call.
+
+        The future gives the index up to which that is; it fails with TimedOut or NodeEnded.
+        """
+        read = Read()
+        self._inbox.put(read)
+        if self._ended.is_set():
+            fail_read(read, NodeEnded("the node has ended"))
+        return read.future
+
+    def call(self, function: Callable[[Raft], T]) -> Future[T]:
+        """Call `function` with the core in the node's thread: to change the membership, to hand over, to look."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        self._inbox.put((function, future))
+        if self._ended.is_set():
+            _settle(future, NodeEnded("the node has ended"))
+        return future
+
+    def tick(self) -> None:
+        """A unit of time has passed; for nodes that do not tick by themselves."""
+        self._inbox.put(("tick", None))
+
+    def deliver(self, message: Message) -> None:
+        """Take a message from the transport."""
+        if self._inbox.qsize() > self.settings.max_inbox:
+            self.counters.messages_dropped += 1
+            return
+        self._inbox.put(message)
+
+    def open_snapshot(self, least_index: int) -> SnapshotStream:
+        """A copy of the state machine for another node. Raises SnapshotUnavailable."""
+        path = self._machine.incoming()
+        try:
+            index = self._machine.write_snapshot(path)
+
+            def meta_at(core: Raft) -> SnapshotMeta | None:
+                core.applied(index)  # it is, though word of it may still be on its way to this thread
+                return core.snapshot_meta(index)
+
+            meta = self.call(meta_at).result(timeout=60)
+        except (OSError, BleepStoreError, TimeoutError) as error:
+            path.unlink(missing_ok=True)
+            raise SnapshotUnavailable(f"node {self.id} cannot copy its state: {error!r}") from error
+        if meta is None or index < least_index:
+            path.unlink(missing_ok=True)
+            raise SnapshotUnavailable(f"node {self.id} is at {index}, {least_index} was asked for")
+        self.counters.snapshots_sent += 1
+        return FileStream(meta, path)
+
+    # --- the node's thread ---
+
+    def _run(self) -> None:
+        reason: BaseException = NodeEnded("it was stopped")
+        try:
+            while not self._stopping:
+                self._turn(self._wait())
+            if not self._crashed:
+                self._flush()
+        except BaseException as error:  # noqa: BLE001  # whatever it was, the node must not go on
+            reason = self.failure = error
+        self._end(reason)
+        if self.failure is not None and self._on_failure is not None:
+            self._on_failure(self.failure)
+
+    def _end(self, reason: BaseException) -> None:
+        """Tell all who wait, and release everything."""
+        with self._end_lock:
+            if self._ended.is_set():
+                return
+            self._stopping = True
+            self._transport.unregister(self.id)
+            self._applier.stop()
+            self._senders.close()
+            self._ended.set()
+        ended = NodeEnded(f"the node has ended: {reason}")
+        self._proposals.end(reason)
+        self._applier.watch.end(ended)
+        for read in [*self._asking, *(read for group in self._asked.values() for read in group)]:
+            fail_read(read, ended)
+        while True:
+            try:
+                event = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(event, Read):
+                fail_read(event, ended)
+            elif isinstance(event, tuple) and isinstance(event[1], Future):
+                _settle(event[1], ended)
+        if self._fetcher is not None:
+            self._fetcher.join()
+        self._log.close()
+        self._machine.close()
+
+    def _wait(self) -> Any:
+        """The next event, or None when it is time to tick."""
+        try:
+            if self.settings.tick_seconds is None:
+                return self._inbox.get()
+            return self._inbox.get(timeout=max(0.0, self._next_tick - self._clock()))
+        except queue.Empty:
+            return None
+
+    def _turn(self, event: Any) -> None:
+        """Take what there is, then do what the core asks for."""
+        inbox = self._inbox
+        for _ in range(min(inbox.qsize(), MAX_TOGETHER)):
+            if event is not None:
+                self._take(event)
+            event = inbox.get()
+        if event is not None:
+            self._take(event)
+        self._tick_if_due()
+        if self._stopping:
+            return
+        if self._asking:
+            self._ask()
+        while (ready := self._core.ready()) is not None:
+            self._handle(ready)
+
+    def _take(self, event: Any) -> None:
+        if isinstance(event, Proposal):
+            event.deadline = self._ticks + self.settings.answer_ticks
+            self._offer(event)
+        elif isinstance(event, Read):
+            event.deadline = self._ticks + self.settings.answer_ticks
+            self._asking.append(event)
+        elif isinstance(event, tuple):
+            self._take_call(event)
+        elif self._low and isinstance(event, ProposeRequest):
+            self.counters.messages_dropped += 1  # the proposer tries again, perhaps with another leader
+        else:
+            self._core.step(event)
+
+    def _take_call(self, event: tuple[Any, Any]) -> None:
+        what, value = event
+        if what == "applied":
+            self._core.applied(value)
+        elif what == "tick":
+            self._tick()
+        elif what == "durable":
+            self._durable_asked = False
+            self._compact(value)
+        elif what == "fetched":
+            meta, name = value
+            if self._core.install_snapshot(attrs.evolve(meta, name=name)) is not None:
+                self._machine.discard(name)
+        elif what == "fetch failed":
+            if isinstance(value, SnapshotRefused):
+                self.counters.snapshots_refused += 1
+            self._core.snapshot_failed()
+        elif what == "failed":
+            raise value
+        elif what != "stop":
+            try:
+                value.set_result(what(self._core))
+            except Exception as error:  # noqa: BLE001  # of the caller's function, for the caller
+                _settle(value, error)
+
+    # --- proposals and reads ---
+
+    def _offer(self, proposal: Proposal) -> None:
+        answered = self._core.propose(proposal.request_id, proposal.data)
+        if isinstance(answered, Accepted):
+            proposal.resend_at = None
+        elif isinstance(answered, Forwarded):
+            proposal.resend_at = self._ticks + self.settings.retry_ticks
+        elif answered is Refusal.ENTRY_TOO_LARGE:
+            self._proposals.fail(proposal, ProposalRefused(answered))
+        else:
+            proposal.resend_at = self._ticks + 1
+
+    def _offer_again(self, *, all_of_them: bool) -> None:
+        for proposal in self._proposals.all():
+            if proposal.deadline == 0:
+                continue  # still in the inbox
+            if self._ticks >= proposal.deadline:
+                self._proposals.fail(proposal, TimedOut("the proposal was not applied in time; it still may be"))
+            elif all_of_them or (proposal.resend_at is not None and self._ticks >= proposal.resend_at):
+                self.counters.retries += 1
+                self._offer(proposal)
+
+    def _ask(self) -> None:
+        """One question to the core for all reads that came together."""
+        self._context += 1
+        if self._core.read_index(self._context) is None:
+            self._asked[self._context] = self._asking
+            self._asking = []
+
+    def _expire_reads(self) -> None:
+        def is_due(read: Read) -> bool:
+            return self._ticks >= read.deadline
+
+        for group in (self._asking, *self._asked.values()):
+            for read in group:
+                if is_due(read):
+                    fail_read(read, TimedOut("no leader has confirmed the read in time"))
+        self._asking = [read for read in self._asking if not is_due(read)]
+        self._applier.watch.expire(is_due)
+
+    # --- time ---
+
+    def _tick_if_due(self) -> None:
+        """At most one tick at a time: after a standstill the messages that waited come first."""
+        seconds = self.settings.tick_seconds
+        if seconds is None or self._stopping:
+            return
+        now = self._clock()
+        if now >= self._next_tick:
+            self._next_tick = max(self._next_tick + seconds, now)
+            self._tick()
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        self._core.tick()
+        if len(self._proposals):
+            self._offer_again(all_of_them=False)
+        self._expire_reads()
+        if self._free_bytes is not None:
+            self._low = self._free_bytes() < self.settings.min_free_bytes
+        if self._ticks % self.settings.retry_ticks == 0:
+            self._flush()
+        if not self._durable_asked and self._compactable(self._machine.applied) > self.settings.compact_after:
+            self._durable_asked = True
+            self._applier.ask_durable()
+
+    # --- what the core asks for ---
+
+    def _handle(self, ready: Ready) -> None:
+        if ready.messages:
+            self._senders.send(ready.messages)
+        if ready.snapshot is not None:
+            self._install(ready, ready.snapshot)
+        if ready.committed:
+            # Durable here and on a quorum already: only what the log must know of it is left to this Ready's save.
+            self._applier.put(ready.committed)
+        if ready.snapshot is None and ready.must_save:
+            self._save(ready)
+        if ready.messages_after:
+            self._senders.send(ready.messages_after)
+        self._core.advance(ready.token)
+        for read in ready.reads:
+            self._release(self._asked.pop(read.context), read.index)
+        for context in ready.lost_reads:
+            self._asking += [read for read in self._asked.pop(context, ()) if not read.future.done()]
+        if ready.soft_state is not None and ready.soft_state.leader is not None:
+            # What the last leader had may be lost, and nobody will say so.
+            self._offer_again(all_of_them=True)
+        if ready.fetch is not None:
+            self._fetch(ready.fetch)
+
+    def _release(self, reads: list[Read], index: int) -> None:
+        if index <= self._machine.applied:
+            answer(reads, index)
+        else:
+            self._applier.watch.add(index, reads)
+
+    def _save(self, ready: Ready) -> None:
+        """One transaction. A commit index alone waits for the next one: after a crash it is learnt again.
+
+        Unless a change of the membership was committed: the log must know that before the next one comes.
+        """
+        hard = ready.hard_state or self._unsaved_hard
+        if (
+            hard is not None
+            and not ready.entries
+            and ready.truncate_from is None
+            and (hard.term, hard.vote) == (self._saved_hard.term, self._saved_hard.vote)
+            and not any(entry.kind is EntryKind.CONFIGURATION for entry in ready.committed)
+        ):
+            self._unsaved_hard = hard
+            return
+        self._write(hard, ready.truncate_from, ready)
+
+    def _write(self, hard: HardState | None, truncate_from: int | None, ready: Ready) -> None:
+        self._log.save(hard, truncate_from, ready.entries, ready.snapshot)
+        self.counters.saves += 1
+        self.counters.entries_saved += len(ready.entries)
+        self._unsaved_hard = None
+        if hard is not None:
+            self._saved_hard = hard
+
+    def _flush(self) -> None:
+        """Save a commit index that waits."""
+        if self._unsaved_hard is not None:
+            self._log.save(self._unsaved_hard, None, (), None)
+            self.counters.saves += 1
+            self._saved_hard, self._unsaved_hard = self._unsaved_hard, None
+
+    # --- snapshots ---
+
+    def _install(self, ready: Ready, snapshot: SnapshotMeta) -> None:
+        hard = ready.hard_state or self._unsaved_hard
+        self._applier.replace(lambda: self._write(hard, ready.truncate_from, ready), snapshot.name)
+
+    def _fetch(self, fetch: SnapshotFetch) -> None:
+        if self._fetcher is not None:
+            self._fetcher.join()  # it has posted its result, or the core would not ask again
+        self._fetcher = threading.Thread(
+            target=self._fetch_in_thread, args=(fetch,), name=f"raft-{self.id}-fetch", daemon=True
+        )
+        self._fetcher.start()
+
+    def _fetch_in_thread(self, fetch: SnapshotFetch) -> None:
+        path: Path = self._machine.incoming()
+        try:
+            stream = self._transport.fetch_snapshot(fetch.source, self.id, fetch.meta.index)
+            try:
+                receive(stream, path)
+            finally:
+                stream.close()
+            name = self._machine.prepare(path, stream.meta.index)
+        except Exception as error:  # noqa: BLE001  # whatever the source sent, this node lives on without it
+            path.unlink(missing_ok=True)
+            self._inbox.put(("fetch failed", error))
+        else:
+            self._inbox.put(("fetched", (stream.meta, name)))
+
+    def _compactable(self, durable: int) -> int:
+        """How many entries could be dropped."""
+        limit = min(durable, self._core.compaction_limit()) - self.settings.keep_entries
+        return limit + 1 - self._core.log.first
+
+    def _compact(self, durable: int) -> None:
+        count = self._compactable(durable)
+        meta = self._core.snapshot_meta(self._core.log.first - 1 + count) if count > 0 else None
+        if meta is None:
+            return
+        self._flush()
+        self._log.compact(attrs.evolve(meta, name=self._machine.name))
+        self._core.compacted(meta)
+        self.counters.compactions += 1
+
+
+def _settle(future: Future[Any], error: BaseException) -> None:
+    with contextlib.suppress(InvalidStateError):  # another thread was first
+        future.set_exception(error)

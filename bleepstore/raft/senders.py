@@ -1,0 +1,75 @@
+"""From the node to its peers: directly if the transport never waits, else by one thread for each peer."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+
+from bleepstore.raft.messages import Message, NodeId
+from bleepstore.raft.transport import Transport
+
+#: Messages that may wait for a slow peer; more are lost, as on any network.
+MAX_WAITING = 1024
+MAX_TOGETHER = 64
+
+
+class Senders:
+    """Used by one thread."""
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self._transport = transport
+        self._name = name
+        self._peers: dict[NodeId, _Sender] = {}
+        self.lost = 0  # messages that found a queue full
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Pass the messages on; returns at once."""
+        if self._transport.is_direct:
+            for message in messages:
+                self._transport.send(message.to, (message,))
+            return
+        for message in messages:
+            sender = self._peers.get(message.to)
+            if sender is None:
+                sender = self._peers[message.to] = _Sender(self._transport, message.to, f"{self._name}-to-{message.to}")
+            if not sender.put(message):
+                self.lost += 1
+
+    def forget_all_but(self, peers: Sequence[NodeId]) -> None:
+        """End the threads of nodes that left."""
+        for peer in [one for one in self._peers if one not in peers]:
+            self._peers.pop(peer).close()
+
+    def close(self) -> None:
+        """End all threads, when each has sent what it is sending."""
+        self.forget_all_but(())
+
+
+class _Sender:
+    def __init__(self, transport: Transport, peer: NodeId, name: str) -> None:
+        self._transport = transport
+        self._peer = peer
+        self._queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, message: Message) -> bool:
+        if self._queue.qsize() >= MAX_WAITING:
+            return False
+        self._queue.put(message)
+        return True
+
+    def _run(self) -> None:
+        while True:
+            messages = []
+            for _ in range(min(max(self._queue.qsize(), 1), MAX_TOGETHER)):
+                message = self._queue.get()
+                if message is None:
+                    return
+                messages.append(message)
+            self._transport.send(self._peer, messages)
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self._thread.join()

@@ -1,0 +1,155 @@
+"""Forks and snapshots: copies of a whole store that share its immutable blobs.
+
+The catalog is copied; blobs are shared, as hard links on disk and as references in memory. Each store then removes
+its own: a blob that one store deletes stays readable in the other, and no sweeper ever sees another store's blobs.
+
+While the copy is made no command is applied, so it is the store as of one moment. What the sweeper removes
+meanwhile is garbage already, to which nothing in the copy refers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from bleepstore.backends.local import LocalBackend
+from bleepstore.backends.memory import MemoryBackend
+from bleepstore.catalog import Catalog
+from bleepstore.catalog.copying import copy_database, copy_to_file, opened_file
+from bleepstore.committer import DirectCommitter
+from bleepstore.errors import StoreError
+from bleepstore.store.engine import Engine
+
+if TYPE_CHECKING:
+    from bleepstore.store.opening import Store
+
+_snapshot_numbers = itertools.count(1)
+
+
+@attrs.define(eq=False)
+class Snapshot:
+    """A store's contents as of one moment, for `Store.restore`. Close it to give its room back."""
+
+    _catalog: Catalog | None = None
+    _blobs: MemoryBackend | None = None
+    _folder: Path | None = None
+
+    def close(self) -> None:
+        """Remove it. Closing twice is allowed."""
+        if self._catalog is not None:
+            self._catalog.close()
+        if self._blobs is not None:
+            self._blobs.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._catalog = self._blobs = self._folder = None
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class ForkOperations(Engine):
+    """Copies of a store whose blobs are in memory or in a folder, and whose commands are applied here."""
+
+    @property
+    def path(self) -> Path | None:
+        """The folder of the store; None if it is in memory or its bytes are elsewhere."""
+        return self._backend.root if isinstance(self._backend, LocalBackend) else None
+
+    def fork(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], int] | None = None) -> Store:
+        """An isolated store with the contents of this one, in O(1) bytes: what either writes the other never sees.
+
+        A store in memory gives one in memory. One on disk gives one in the new folder `path`, which shares the bytes
+        by hard links where it is on the same file system, and copies them where it is not. Only objects that are kept
+        in the catalog (`inline_limit`) are copied. `clock` replaces this store's clock in the fork.
+
+        Raises StoreError if there is no such fork; OSError. Close the fork as any store.
+        """
+        from bleepstore.store.opening import assemble_memory, open_store
+
+        options = {
+            "owner": self._owner,
+            "inline_limit": self._inline_limit,
+            "upload_expiry": dt.timedelta(milliseconds=self._sweeper.upload_expiry_ms),
+            "clock": clock or self._wall_clock,
+        }
+        self._check_can_copy()
+        if path is None:
+            if not isinstance(self._backend, MemoryBackend):
+                raise StoreError("A fork of a store on disk needs a folder of its own: fork(path).")
+            catalog, blobs = self._copy_to_memory(self._backend)
+            return assemble_memory(catalog, blobs, **options)  # type: ignore[arg-type]  # a dict of several types
+        if not isinstance(self._backend, LocalBackend):
+            raise StoreError("A store in memory is forked in memory: fork() without a path.")
+        root = Path(path)
+        self._copy_to_folder(self._backend, root)
+        return open_store(root, **options)  # type: ignore[arg-type]  # a dict of several types
+
+    def snapshot(self) -> Snapshot:
+        """The contents as of now, to come back to by `restore`. On disk it is a folder within the store's."""
+        self._check_can_copy()
+        if isinstance(self._backend, MemoryBackend):
+            catalog, blobs = self._copy_to_memory(self._backend)
+            return Snapshot(catalog, blobs)
+        assert isinstance(self._backend, LocalBackend)
+        folder = self._backend.root / "snapshots" / f"{os.getpid()}-{next(_snapshot_numbers)}"
+        self._copy_to_folder(self._backend, folder)
+        return Snapshot(folder=folder)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Make the contents those of a snapshot of this store; clients and servers of this store go on with it.
+
+        Writes that are under way are refused or count as made after it. Raises StoreError if the snapshot was closed
+        or is of another kind of store, or if another process has the store open.
+        """
+        self._check_can_copy()
+        with self._alone(), self._sweeper.paused():
+            if isinstance(self._backend, MemoryBackend) and snapshot._blobs is not None:
+                assert snapshot._catalog is not None
+                self._backend.adopt(snapshot._blobs)
+                with snapshot._catalog.hold() as source, self._catalog.hold() as target:
+                    copy_database(source, target)
+            elif isinstance(self._backend, LocalBackend) and snapshot._folder is not None:
+                LocalBackend(snapshot._folder).share(self._backend.root)
+                with opened_file(snapshot._folder / "catalog.db") as source, self._catalog.hold() as target:
+                    copy_database(source, target)
+            else:
+                raise StoreError("The snapshot was closed, or is not of this kind of store.")
+            self._credential_memory.clear()
+            self._sweeper.find_orphans(0)
+
+    def _check_can_copy(self) -> None:
+        self.check_open()
+        if not isinstance(self._backend, MemoryBackend | LocalBackend):
+            raise StoreError("Only a store whose bytes are in memory or in a folder can be forked: copy or back it up.")
+        if not isinstance(self._committer, DirectCommitter):
+            raise StoreError("A node of a cluster cannot be forked: back it up and restore it elsewhere.")
+
+    def _copy_to_memory(self, backend: MemoryBackend) -> tuple[Catalog, MemoryBackend]:
+        catalog = Catalog(None)
+        with self._catalog.hold() as source, catalog.hold() as target:
+            copy_database(source, target)
+            blobs = backend.copy()
+        return catalog, blobs
+
+    def _copy_to_folder(self, backend: LocalBackend, root: Path) -> None:
+        if root.exists() and any(root.iterdir()):
+            raise StoreError(f"{root} is not empty: a copy of a store needs a new folder.")
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with self._catalog.hold() as source:
+                copy_to_file(source, root / "catalog.db")
+                backend.share(root)
+        except BaseException:
+            shutil.rmtree(root, ignore_errors=True)
+            raise

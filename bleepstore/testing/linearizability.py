@@ -1,0 +1,153 @@
+"""Is a history of clients linearizable? Wing and Gong's search with Lowe's memory of states, one key at a time.
+
+A history is linearizable if each operation can be given one moment between its call and its return such that, done one
+at a time in that order, all answers are right. Linearizability is local (Herlihy and Wing, theorem 1): a history is
+linearizable if it is for each object alone, so keys are checked apart. An operation without an answer may have
+happened at any time after its call, or never.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from bleepstore.errors import BleepStoreError
+
+#: Operations on one key; the search is exponential at worst.
+MOST_OPERATIONS = 300
+
+
+class HistoryTooLong(BleepStoreError):
+    """There are too many operations on one key for the search."""
+
+
+@attrs.frozen
+class Operation:
+    """What a client did: `what` it asked for with `arguments`, and the `answer`; times are any increasing numbers."""
+
+    key: str
+    what: str
+    arguments: tuple[Any, ...]
+    called: float
+    returned: float | None  # None: no answer came
+    answer: Any = None
+
+
+#: A model: (state, operation) -> (state after it, the answer that is right).
+Model = Callable[[Hashable, Operation], tuple[Hashable, Any]]
+
+
+def register_model(state: Hashable, operation: Operation) -> tuple[Hashable, Any]:
+    """A register that is read, put (the answer is None), or created if it is absent (the answer is whether it was).
+
+    `delete` empties it.
+    """
+    match operation.what:
+        case "read":
+            return state, state
+        case "put":
+            return operation.arguments[0], None
+        case "create":
+            return (operation.arguments[0], True) if state is None else (state, False)
+        case "delete":
+            return None, None
+        case _:
+            raise ValueError(f"the model does not know {operation.what!r}")
+
+
+def find_violation(
+    history: Iterable[Operation], model: Model = register_model, initial: Hashable = None
+) -> tuple[str, list[Operation]] | None:
+    """The first key whose operations are not linearizable, with them, or None if there is none."""
+    by_key: dict[str, list[Operation]] = defaultdict(list)
+    for operation in history:
+        by_key[operation.key].append(operation)
+    for key in sorted(by_key):
+        operations = sorted(by_key[key], key=lambda one: one.called)
+        if len(operations) > MOST_OPERATIONS:
+            raise HistoryTooLong(f"{len(operations)} operations on {key!r}, at most {MOST_OPERATIONS} can be checked")
+        if not is_linearizable(operations, model, initial):
+            return key, operations
+    return None
+
+
+class _Event:
+    """The call or the return of an operation, in a doubly linked list in the order of time."""
+
+    __slots__ = ("following", "match", "number", "previous")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.match: _Event | None = None  # the return of a call; None for a return
+        self.previous: _Event | None = None
+        self.following: _Event | None = None
+
+
+def is_linearizable(operations: Sequence[Operation], model: Model, initial: Hashable) -> bool:
+    """Whether the operations, all on one object that begins as `initial`, are linearizable."""
+    head = _link(operations)
+    required = sum(1 << number for number, one in enumerate(operations) if one.returned is not None)
+    state, done = initial, 0
+    seen: set[tuple[int, Hashable]] = set()
+    stack: list[tuple[_Event, Hashable]] = []
+    event = head.following
+    while done & required != required:
+        if event is not None and event.match is not None:
+            operation = operations[event.number]
+            after, answer = model(state, operation)
+            with_it = done | 1 << event.number
+            if (operation.returned is None or answer == operation.answer) and (with_it, after) not in seen:
+                seen.add((with_it, after))
+                stack.append((event, state))
+                state, done = after, with_it
+                _lift(event)
+                event = head.following
+            else:
+                event = event.following
+        else:
+            # A return that nothing can precede any more (or the end): the last choice was wrong.
+            if not stack:
+                return False
+            event, state = stack.pop()
+            done &= ~(1 << event.number)
+            _unlift(event)
+            event = event.following
+    return True
+
+
+def _link(operations: Sequence[Operation]) -> _Event:
+    """The events in the order of time; at equal times calls come first, which allows more."""
+    moments: list[tuple[float, int, int, _Event]] = []
+    for number, operation in enumerate(operations):
+        call, back = _Event(number), _Event(number)
+        call.match = back
+        end = float("inf") if operation.returned is None else operation.returned
+        moments += [(operation.called, 0, number, call), (end, 1, number, back)]
+    head = last = _Event(-1)
+    for _, _, _, event in sorted(moments, key=lambda moment: moment[:3]):
+        last.following, event.previous = event, last
+        last = event
+    return head
+
+
+def _lift(call: _Event) -> None:
+    """Take the call and its return out of the list."""
+    assert call.match is not None
+    for event in (call, call.match):
+        assert event.previous is not None
+        event.previous.following = event.following
+        if event.following is not None:
+            event.following.previous = event.previous
+
+
+def _unlift(call: _Event) -> None:
+    """Put both back where they were."""
+    assert call.match is not None
+    for event in (call.match, call):
+        assert event.previous is not None
+        event.previous.following = event
+        if event.following is not None:
+            event.following.previous = event

@@ -1,0 +1,93 @@
+"""The real catalog as the state machine of simulated nodes: commands as bytes through the codec, hashes compared."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from bleepstore.catalog import Catalog
+from bleepstore.catalog.snapshot import catalog_hash
+from bleepstore.codec import decode_command, encode_command
+from bleepstore.commands import Command, CreateBucket, DeleteBucket, DeleteObject, PutObject
+from bleepstore.model import Acl, Inline, Owner, WriteCondition
+from bleepstore.raft.messages import Entry, EntryKind
+
+#: A catalog is hashed whole, so only at every so many indexes.
+HASH_EVERY = 20
+BUCKETS = ("red", "green", "blue")
+KEYS = tuple(f"key-{number}" for number in range(12))
+_OWNER = Owner("owner-id", "Owner")
+_ETAG = hashlib.md5(b"data", usedforsecurity=False).hexdigest()
+
+
+def catalog_command(rng: random.Random, number: int) -> bytes:
+    """A random command: few names, so that preconditions, overwrites and refusals are frequent."""
+    return encode_command(_draw(rng, number))
+
+
+def _draw(rng: random.Random, number: int) -> Command:
+    stamp: dict[str, Any] = {"request_id": f"{number:012x}", "time_ms": rng.randrange(10**12)}
+    bucket = BUCKETS[rng.randrange(len(BUCKETS))]
+    kind = rng.randrange(10)
+    if kind == 0:
+        return CreateBucket(**stamp, bucket=bucket, owner=_OWNER, location="", acl=Acl.private(_OWNER.id))
+    if kind == 1:
+        return DeleteBucket(**stamp, bucket=bucket)
+    key = KEYS[rng.randrange(len(KEYS))]
+    if kind < 4:
+        return DeleteObject(**stamp, bucket=bucket, key=key)
+    conditions = (WriteCondition(), WriteCondition(), WriteCondition(if_none_match=True), WriteCondition(if_match="*"))
+    condition = conditions[rng.randrange(len(conditions))]
+    return PutObject(
+        **stamp, bucket=bucket, key=key, owner=_OWNER, size=4, etag=_ETAG, data=Inline(b"data"), condition=condition
+    )
+
+
+class CatalogMachine:
+    """A catalog in memory. The object outlives the crashes of its node: what is in it is durable."""
+
+    __slots__ = ("_catalog", "applied")
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self._catalog = Catalog(None)
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """One transaction."""
+        commands = [decode_command(entry.data) for entry in entries if entry.kind is EntryKind.COMMAND]
+        if commands:
+            self._catalog.apply(commands)
+        self.applied = entries[-1].index
+
+    def digest(self) -> int | None:
+        if self.applied % HASH_EVERY:
+            return None
+        with self._catalog.read() as connection:
+            return int(catalog_hash(connection)[:16], 16)
+
+    def copy(self) -> CatalogMachine:
+        twin = type(self)()
+        with (
+            self._catalog.read() as source,
+            twin._catalog.read() as target,
+            target.backup("main", source, "main") as all_,
+        ):
+            all_.step()
+        twin.applied = self.applied
+        return twin
+
+    def crash(self) -> None:
+        """Everything is durable."""
+
+    def close(self) -> None:
+        self._catalog.close()
+
+
+#: Options of World for runs with the catalog. Nodes are compared with each other: a reference would double the work.
+CATALOG_OPTIONS: dict[str, Any] = {
+    "make_machine": CatalogMachine,
+    "command": catalog_command,
+    "with_reference": False,
+}

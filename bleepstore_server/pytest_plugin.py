@@ -1,0 +1,171 @@
+"""The pytest plugin: a store, a client, a bucket, a server, faults and a clock as fixtures.
+
+It is loaded in every run of pytest where BleepStore is installed, so it imports nothing until a fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from bleepstore import Store
+    from bleepstore.testing.clock import Clock
+    from bleepstore_server.faults import Faults
+    from bleepstore_server.live_server import LiveServer
+
+_SCOPES = ("function", "class", "module", "package", "session")
+_BACKENDS = ("memory", "local")
+#: A failing test shows at most so many keys of each bucket.
+_SHOWN_KEYS = 20
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bleepstore", "S3 fixtures (BleepStore)")
+    group.addoption(
+        "--bleepstore-scope",
+        choices=_SCOPES,
+        help="how long the fixtures s3_store, s3_client, s3_server, s3_faults and s3_clock live (default: function)",
+    )
+    group.addoption("--bleepstore-backend", choices=_BACKENDS, help="where s3_store keeps its bytes (default: memory)")
+    parser.addini("bleepstore_scope", "default of --bleepstore-scope", default="function")
+    parser.addini("bleepstore_backend", "default of --bleepstore-backend", default="memory")
+
+
+def _setting(config: pytest.Config, name: str, allowed: tuple[str, ...]) -> str:
+    value = str(config.getoption(name) or config.getini(name))
+    if value not in allowed:
+        raise pytest.UsageError(f"{name}: {value!r} is not one of {', '.join(allowed)}")
+    return value
+
+
+def _scope(fixture_name: str, config: pytest.Config) -> Any:
+    return _setting(config, "bleepstore_scope", _SCOPES)
+
+
+@pytest.fixture(scope=_scope)
+def s3_clock() -> Clock:
+    """The clock of `s3_store`: it runs with the system's until a test moves it, `s3_clock.advance(hours=2)`."""
+    from bleepstore.testing.clock import Clock
+
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def s3_seed() -> Store | None:
+    """Override this to return a store that was filled once: each `s3_store` is then a fork of it."""
+    return None
+
+
+@pytest.fixture(scope=_scope)
+def s3_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, s3_seed: Store | None, s3_clock: Clock
+) -> Iterator[Store]:
+    """An object store of the test's own, empty or a fork of `s3_seed`: a `bleepstore.Store`.
+
+    It is in memory; with `--bleepstore-backend=local` it is in a temporary folder.
+    """
+    import bleepstore
+
+    path = None
+    if _setting(request.config, "bleepstore_backend", _BACKENDS) == "local" or (s3_seed and s3_seed.path):
+        path = tmp_path_factory.mktemp("s3") / "store"
+    opened = bleepstore.open(path, clock=s3_clock) if s3_seed is None else s3_seed.fork(path, clock=s3_clock)
+    with opened as store:
+        yield store
+
+
+@pytest.fixture(scope=_scope)
+def s3_faults() -> Faults:
+    """Faults to inject between `s3_client` or `s3_server` and the store; none until a test asks for them."""
+    from bleepstore_server.faults import Faults
+
+    return Faults()
+
+
+@pytest.fixture(scope=_scope)
+def s3_in_process(s3_store: Store, s3_faults: Faults) -> Iterator[Store]:
+    """`s3_store`, reached by every boto3 client that the test or the code under test makes; no socket, no network.
+
+    The environment has an access key for it, so that `boto3.client("s3")` just works.
+    """
+    from bleepstore_server.in_process import in_process
+
+    with in_process(s3_store, faults=s3_faults) as store:
+        yield store
+
+
+@pytest.fixture(scope=_scope)
+def s3_client(s3_in_process: Store, s3_faults: Faults) -> Iterator[S3Client]:
+    """A boto3 S3 client of `s3_store`, without a socket; other boto3 clients reach the same store meanwhile."""
+    from bleepstore_server.in_process import client_for
+
+    client = client_for(s3_in_process, faults=s3_faults)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def s3_bucket(s3_store: Store) -> str:
+    """The name of a new, empty bucket of `s3_store`."""
+    from bleepstore.errors import BucketAlreadyOwnedByYou
+
+    number = 1
+    while True:
+        name = "test-bucket" if number == 1 else f"test-bucket-{number}"
+        try:
+            s3_store.create_bucket(name)
+        except BucketAlreadyOwnedByYou:
+            number += 1
+        else:
+            return name
+
+
+@pytest.fixture(scope=_scope)
+def s3_server(s3_store: Store, s3_faults: Faults) -> Iterator[LiveServer]:
+    """A server over HTTP for `s3_store`, on a free port of 127.0.0.1, that accepts requests.
+
+    It has `url`, `access_key` and `secret_key`, which are also in the environment variables that AWS SDKs read, in
+    this process and in those it starts.
+    """
+    from bleepstore_server.live_server import live_server
+
+    with pytest.MonkeyPatch.context() as patch, live_server(s3_store, faults=s3_faults) as server:
+        for name in ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
+        for name, value in server.environ.items():
+            patch.setenv(name, value)
+        yield server
+
+
+# -- what a failing test shows
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what is in the store to the report of a test that failed."""
+    report = yield
+    store = getattr(item, "funcargs", {}).get("s3_store")
+    if store is not None and report.when == "call" and report.failed:
+        report.sections.append(("What is in s3_store", describe(store)))
+    return report
+
+
+def describe(store: Store) -> str:
+    """The buckets of a store and their first keys, for people."""
+    lines = []
+    for bucket in store.list_buckets().buckets:
+        page = store.list_objects(bucket.name, limit=_SHOWN_KEYS)
+        lines.append(f"{bucket.name}/" + ("" if page.objects else "    (empty)"))
+        lines += [f"    {item.key!r}  {item.size} bytes  etag {item.etag}" for item in page.objects]
+        if page.next_key is not None:
+            lines.append("    ...")
+        uploads = store.list_uploads(bucket.name, limit=_SHOWN_KEYS).uploads
+        lines += [f"    {upload.key!r}  multipart upload under way" for upload in uploads]
+    return "\n".join(lines) or "no buckets"

@@ -1,0 +1,211 @@
+"""boto3 without a socket against moto, in one run: `python -m tests.benchmarks.bench_in_process`.
+
+Figures are comparable within a run only; the table shows them with their ratios to moto's. Needs moto[s3,server].
+
+- calls: put_object and get_object of 1 KiB, one after the other. Signatures, checksums and digests are verified by
+  BleepStore; moto verifies none of them.
+- floor: botocore with an answer that is made up, which no S3 can undercut.
+- fresh: a store with a bucket as a test gets it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import boto3
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+
+import bleepstore
+from bleepstore_server import client_for, in_process, live_server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BODY = os.urandom(1024)
+_KEYS: Any = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
+
+
+@attrs.frozen
+class Row:
+    what: str
+    name: str
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return 1 / self.seconds
+
+
+def time_of(work: Callable[[], object], count: int, rounds: int = 5) -> float:
+    """Seconds of one call: the best of `rounds` rounds of `count` calls."""
+    work()
+    best = float("inf")
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        for _ in range(count):
+            work()
+        best = min(best, (time.perf_counter() - begun) / count)
+    return best
+
+
+@contextlib.contextmanager
+def _moto() -> Iterator[S3Client]:
+    from moto import mock_aws
+
+    with mock_aws():
+        yield boto3.Session().client("s3", **_KEYS)
+
+
+@contextlib.contextmanager
+def _moto_server() -> Iterator[S3Client]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield boto3.Session().client("s3", endpoint_url=f"http://{host}:{port}", **_KEYS)
+    server.stop()
+
+
+@contextlib.contextmanager
+def _in_process(path: str | None = None) -> Iterator[S3Client]:
+    with bleepstore.open(path) as store:
+        yield client_for(store)
+
+
+@contextlib.contextmanager
+def _live_server() -> Iterator[S3Client]:
+    with live_server() as server:
+        yield server.client()
+
+
+class _Raw:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def read(self, size: int | None = None) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+@contextlib.contextmanager
+def _floor() -> Iterator[S3Client]:
+    client = boto3.Session().client("s3", config=Config(), **_KEYS)
+
+    def answer(request: Any, **_: object) -> AWSResponse:
+        body = BODY if request.method == "GET" else b""
+        raw: Any = _Raw(body)
+        return AWSResponse(request.url, 200, {"ETag": '"x"', "Content-Length": str(len(body))}, raw)  # type: ignore[arg-type]
+
+    events: Any = client.meta.events  # its type says that handlers return nothing; botocore takes their answers
+    events.register_first("before-send.s3", answer)
+    yield client
+
+
+CALLS: dict[str, Callable[[], contextlib.AbstractContextManager[S3Client]]] = {
+    "moto mock_aws": _moto,
+    "bleepstore in-process": _in_process,
+    "botocore's floor": _floor,
+    "moto server": _moto_server,
+    "bleepstore live server": _live_server,
+}
+
+
+def measure_calls(count: int) -> list[Row]:
+    rows = []
+    for name, make in CALLS.items():
+        with make() as client:
+            client.create_bucket(Bucket="bench")
+            client.put_object(Bucket="bench", Key="k", Body=BODY)
+
+            def put(client: S3Client = client) -> None:
+                client.put_object(Bucket="bench", Key="k", Body=BODY)
+
+            def get(client: S3Client = client) -> None:
+                client.get_object(Bucket="bench", Key="k")["Body"].read()
+
+            def both(client: S3Client = client) -> None:
+                client.put_object(Bucket="bench", Key="k", Body=BODY)
+                client.get_object(Bucket="bench", Key="k")["Body"].read()
+
+            rows += [Row("put 1 KiB", name, time_of(put, count)), Row("get 1 KiB", name, time_of(get, count))]
+            rows.append(Row("put + get", name, time_of(both, count)))
+            client.close()
+    return rows
+
+
+def _fresh_moto(session: boto3.Session | None) -> None:
+    from moto import mock_aws
+
+    with mock_aws():
+        client = (session or boto3.Session()).client("s3", **_KEYS)
+        client.create_bucket(Bucket="fresh")
+        client.close()
+
+
+def _fresh_store() -> None:
+    with bleepstore.open() as store:
+        store.create_bucket("fresh")
+
+
+def _fresh_client() -> None:
+    with bleepstore.open() as store:
+        store.create_bucket("fresh")
+        client_for(store).close()
+
+
+def _fresh_block(session: boto3.Session) -> None:
+    with in_process() as store:
+        store.create_bucket("fresh")
+        session.client("s3", **_KEYS).close()
+
+
+def measure_fresh(count: int) -> list[Row]:
+    from moto import mock_aws
+
+    with mock_aws():
+        session = boto3.Session()  # a session made within knows moto
+    what = "fresh store + bucket"
+    with bleepstore.open() as seeded:
+        seeded.create_bucket("fresh")
+        for number in range(10_000):
+            seeded.put_object("fresh", f"key-{number:05d}", b"seed")
+        fork = 1.0
+    return [
+        Row(what, "moto, new session", time_of(lambda: _fresh_moto(None), max(count // 20, 3), 3)),
+        Row(what, "moto, session reused", time_of(lambda: _fresh_moto(session), max(count // 10, 3), 3)),
+        Row(what, "bleepstore", time_of(_fresh_store, count)),
+        Row(what, "bleepstore + boto3 client", time_of(_fresh_client, max(count // 10, 3))),
+        Row(what, "bleepstore block, session reused", time_of(lambda: _fresh_block(session), max(count // 10, 3))),
+        Row("fork of 10,000 objects", "bleepstore", fork),
+    ]
+
+
+def print_table(rows: list[Row]) -> None:
+    print(f"{'':24}{'':36}{'ms':>9}{'per s':>9}{'x moto':>9}")
+    first: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: row.what):
+        base = first.setdefault(row.what, row)
+        ratio = f"{base.seconds / row.seconds:>8.2f}x"
+        print(f"{row.what:24}{row.name:36}{row.seconds * 1000:>9.3f}{row.per_second:>9.0f}{ratio}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=200, help="calls of a round")
+    count = parser.parse_args().count
+    print_table(measure_calls(count) + measure_fresh(count))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""The plugin's fixtures, in runs of pytest of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+HEAVY = ("boto3", "botocore", "werkzeug", "apsw", "cattrs", "urllib3", "gunicorn", "bleepstore.store")
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Runs pytest in a process of its own on the text of a test module."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run_one(source: str, *options: str, conftest: str = "") -> pytest.RunResult:
+        pytester.makepyfile(source)
+        if conftest:
+            pytester.makeconftest(conftest)
+        return pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *options, timeout=100)
+
+    return run_one
+
+
+def test_each_test_has_a_store_of_its_own(run) -> None:  # type: ignore[no-untyped-def]
+    run(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("turn", range(3))
+        def test_isolated(turn, s3_client, s3_bucket, s3_store):
+            assert s3_bucket == "test-bucket"
+            assert s3_client.list_objects_v2(Bucket=s3_bucket)["KeyCount"] == 0
+            s3_client.put_object(Bucket=s3_bucket, Key="k", Body=b"1")
+            assert s3_store.get_object(s3_bucket, "k").read() == b"1"
+        """
+    ).assert_outcomes(passed=3)
+
+
+def test_the_code_under_test_makes_its_own_client(run) -> None:  # type: ignore[no-untyped-def]
+    run(
+        """
+        import os
+        import boto3
+        import pytest
+
+        def save(data):
+            boto3.client("s3").put_object(Bucket="test-bucket", Key="saved", Body=data)
+
+        def test_save(s3_client, s3_bucket):
+            save(b"data")
+            assert s3_client.get_object(Bucket=s3_bucket, Key="saved")["Body"].read() == b"data"
+
+        def test_save_without_a_client(s3_in_process, s3_bucket):
+            save(b"data")
+            assert s3_in_process.get_object(s3_bucket, "saved").read() == b"data"
+
+        def test_afterwards():
+            assert "AWS_ACCESS_KEY_ID" not in os.environ
+        """
+    ).assert_outcomes(passed=3)
+
+
+def test_a_server_is_in_the_environment_and_ready(run) -> None:  # type: ignore[no-untyped-def]
+    run(
+        """
+        import os
+        import subprocess
+        import sys
+
+        SCRIPT = "import boto3; boto3.client('s3').put_object(Bucket='test-bucket', Key='k', Body=b'from afar')"
+
+        def test_server(s3_server, s3_bucket, s3_store):
+            assert os.environ["AWS_ENDPOINT_URL"] == s3_server.url
+            subprocess.run([sys.executable, "-c", SCRIPT], check=True)
+            assert s3_store.get_object(s3_bucket, "k").read() == b"from afar"
+
+        def test_server_and_client_share_the_store(s3_server, s3_client, s3_bucket):
+            s3_client.put_object(Bucket=s3_bucket, Key="k", Body=b"1")
+            with s3_server.client() as far:
+                assert far.get_object(Bucket=s3_bucket, Key="k")["Body"].read() == b"1"
+
+        def test_afterwards():
+            assert "AWS_ENDPOINT_URL" not in os.environ
+        """.replace("with s3_server.client() as far:", "for far in [s3_server.client()]:")
+        + "\n"
+    ).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("how", ["option", "ini"])
+def test_a_wider_scope_is_an_option(run, pytester: pytest.Pytester, how: str) -> None:  # type: ignore[no-untyped-def]
+    source = """
+        def test_first(s3_store, s3_bucket):
+            assert s3_bucket == "test-bucket"
+            s3_store.put_object(s3_bucket, "k", b"1")
+
+        def test_second(s3_store, s3_bucket, s3_client):
+            assert s3_bucket == "test-bucket-2"
+            assert s3_client.get_object(Bucket="test-bucket", Key="k")["Body"].read() == b"1"
+        """
+    if how == "ini":
+        pytester.makeini("[pytest]\nbleepstore_scope = module\n")
+        run(source).assert_outcomes(passed=2)
+    else:
+        run(source, "--bleepstore-scope=session").assert_outcomes(passed=2)
+    run(source, "--bleepstore-scope=function").assert_outcomes(passed=1, failed=1)
+
+
+def test_the_bytes_can_be_on_disk(run) -> None:  # type: ignore[no-untyped-def]
+    source = """
+        def test_where(s3_store, s3_client, s3_bucket, tmp_path):
+            s3_client.put_object(Bucket=s3_bucket, Key="k", Body=bytes(100_000))
+            assert s3_store.path is None or list(s3_store.path.glob("blobs/*/*"))
+            print("path", s3_store.path is not None)
+        """
+    assert "path True" in run(source, "--bleepstore-backend=local", "-s").stdout.str()
+    assert "path False" in run(source, "-s").stdout.str()
+
+
+@pytest.mark.parametrize("backend", ["memory", "local"])
+def test_every_test_has_a_fork_of_the_seed(run, backend: str) -> None:  # type: ignore[no-untyped-def]
+    run(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("turn", range(2))
+        def test_seeded(turn, s3_store, s3_client):
+            assert s3_client.list_objects_v2(Bucket="seeded")["KeyCount"] == 50
+            s3_client.delete_object(Bucket="seeded", Key="key-7")
+        """,
+        conftest=f"""
+        import bleepstore
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def s3_seed(tmp_path_factory):
+            path = None if {backend!r} == "memory" else tmp_path_factory.mktemp("seed") / "store"
+            with bleepstore.open(path) as store:
+                store.create_bucket("seeded")
+                for number in range(50):
+                    store.put_object("seeded", f"key-{{number}}", bytes(20_000))
+                yield store
+        """,
+    ).assert_outcomes(passed=2)
+
+
+def test_faults_and_the_clock_are_fixtures(run) -> None:  # type: ignore[no-untyped-def]
+    run(
+        """
+        import datetime as dt
+        import pytest
+        from botocore.exceptions import ClientError
+        from bleepstore_server.faults import Refuse
+
+        def test_fault(s3_client, s3_bucket, s3_faults, s3_server):
+            with s3_faults.inject(Refuse(403, "AccessDenied", "No.")):
+                for client in (s3_client, s3_server.client()):
+                    with pytest.raises(ClientError):
+                        client.list_buckets()
+            s3_client.list_buckets()
+
+        def test_clock(s3_client, s3_bucket, s3_clock):
+            s3_clock.advance(days=365)
+            s3_client.put_object(Bucket=s3_bucket, Key="k", Body=b"")
+            age = s3_client.head_object(Bucket=s3_bucket, Key="k")["LastModified"] - dt.datetime.now(dt.UTC)
+            assert age > dt.timedelta(days=364)
+        """
+    ).assert_outcomes(passed=2)
+
+
+def test_workers_of_xdist_do_not_meet(run) -> None:  # type: ignore[no-untyped-def]
+    run(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("turn", range(12))
+        def test_isolated(turn, s3_server, s3_client, s3_bucket):
+            assert s3_bucket == "test-bucket"
+            s3_server.client().put_object(Bucket=s3_bucket, Key="k", Body=b"%d" % turn)
+            assert s3_client.get_object(Bucket=s3_bucket, Key="k")["Body"].read() == b"%d" % turn
+        """,
+        "-n2",
+        "--bleepstore-backend=local",
+    ).assert_outcomes(passed=12)
+
+
+def test_a_failing_test_shows_what_is_in_the_store(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        def test_fails(s3_client, s3_bucket):
+            for number in range(25):
+                s3_client.put_object(Bucket=s3_bucket, Key=f"key-{number:02d}", Body=b"12345")
+            s3_client.create_multipart_upload(Bucket=s3_bucket, Key="unfinished")
+            assert False
+
+        def test_fails_with_an_empty_store(s3_store):
+            assert False
+
+        def test_fails_without_a_store():
+            assert False
+
+        def test_passes(s3_store):
+            s3_store.create_bucket("not-shown")
+        """
+    )
+    result.assert_outcomes(failed=3, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*What is in s3_store*",
+            "test-bucket/",
+            "    'key-00'  5 bytes  etag 827ccb0eea8a706c4c34a16891f84e7b",
+            "    ...",
+            "    'unfinished'  multipart upload under way",
+            "*What is in s3_store*",
+            "no buckets",
+        ]
+    )
+    text = result.stdout.str()
+    assert text.count("What is in s3_store") == 2
+    assert "key-20" not in text
+    assert "not-shown" not in text
+
+
+def test_a_wrong_setting_is_explained(run, pytester: pytest.Pytester) -> None:  # type: ignore[no-untyped-def]
+    pytester.makeini("[pytest]\nbleepstore_scope = forever\n")
+    result = run("def test_it(s3_store):\n    pass\n")
+    assert "bleepstore_scope: 'forever' is not one of function, class" in result.stdout.str() + result.stderr.str()
+
+
+def test_the_list_of_fixtures_reads_well(run) -> None:  # type: ignore[no-untyped-def]
+    text = run("", "--fixtures").stdout.str()
+    for name in (
+        "s3_store",
+        "s3_client",
+        "s3_bucket",
+        "s3_server",
+        "s3_in_process",
+        "s3_faults",
+        "s3_clock",
+        "s3_seed",
+    ):
+        line = next(line for line in text.splitlines() if line.startswith(name))
+        assert "bleepstore_server/pytest_plugin.py" in line
+        following = text.splitlines()[text.splitlines().index(line) + 1]
+        assert following.startswith("    ")
+        assert len(following) < 140
+    assert "no docstring available" not in text.partition("s3_")[2].partition("pytest_plugin")[0]
+
+
+def test_the_plugin_alone_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, pytest\n"
+        "class Plugin:\n"
+        "    def pytest_sessionfinish(self):\n"
+        "        print('LOADED', *sys.modules)\n"
+        "pytest.main(['-q', '-p', 'no:cacheprovider', '--co', '/dev/null'], plugins=[Plugin()])\n"
+    )
+    text = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    loaded = text.partition("LOADED")[2].split()
+    assert "bleepstore_server.pytest_plugin" in loaded
+    assert [name for name in loaded if name in HEAVY] == []

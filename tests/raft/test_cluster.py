@@ -1,0 +1,342 @@
+"""Three nodes in one process replicate a catalog."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bleepstore import commands as c
+from bleepstore.catalog import queries
+from bleepstore.catalog.apply import REMEMBERED_REQUESTS
+from bleepstore.cluster import CatalogMachine, LocalCluster, Member, unwrap, wrap
+from bleepstore.codec import MalformedRecord, UnknownTag
+from bleepstore.commands import Done, Result, Written
+from bleepstore.errors import (
+    BucketAlreadyOwnedByYou,
+    CatalogDamaged,
+    PreconditionFailed,
+    ServiceUnavailable,
+    SlowDown,
+    StorageFull,
+)
+from bleepstore.model import Acl, Inline, Owner, WriteCondition
+from bleepstore.raft.messages import Role
+from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.transport import Chunk, MemoryNetwork
+
+OWNER = Owner("alice", "Alice")
+#: Elections take 0.1 to 0.2 seconds.
+FAST = NodeSettings(tick_seconds=0.01, answer_ticks=1500, retry_ticks=20)
+DEADLINE = 60.0
+
+
+def wait_until(condition: Any, what: str) -> None:
+    """Poll: what is waited for has no event of its own."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.005)
+
+
+def wait_for_leader(cluster: LocalCluster) -> Member:
+    """A leader that all running members follow."""
+
+    def led() -> bool:
+        leader = cluster.leader()
+        return leader is not None and all(one.node.status.leader == leader.id for one in cluster.members.values())
+
+    wait_until(led, "a leader")
+    leader = cluster.leader()
+    assert leader is not None
+    return leader
+
+
+def create_bucket(number: int | str, bucket: str = "photos") -> c.CreateBucket:
+    return c.CreateBucket(
+        request_id=f"b{number}", time_ms=1, bucket=bucket, owner=OWNER, location="", acl=Acl.private(OWNER.id)
+    )
+
+
+def put(request_id: str, key: str, data: bytes = b"data", *, create: bool = False) -> c.PutObject:
+    return c.PutObject(
+        request_id=request_id, time_ms=1, bucket="photos", key=key, owner=OWNER, size=len(data), etag="e",
+        data=Inline(data), condition=WriteCondition(if_none_match=create),
+    )  # fmt: skip
+
+
+def keys_of(member: Member) -> list[str]:
+    with member.catalog.read() as connection:
+        return [row[0] for row in connection.execute("SELECT key FROM object_version ORDER BY key")]
+
+
+def equal_hash(cluster: LocalCluster) -> tuple[int, str]:
+    """The hash of all members, which is one, once each has everything."""
+    for member in cluster.members.values():
+        member.committer.read_barrier()
+    hashes = {member.machine.hash() for member in cluster.members.values()}
+    assert len(hashes) == 1
+    return hashes.pop()
+
+
+def start(folder: Path, network: MemoryNetwork, settings: NodeSettings = FAST, size: int = 3) -> LocalCluster:
+    cluster = LocalCluster(folder, network, size, settings=settings)
+    assert wait_for_leader(cluster).committer.submit(create_bucket(0)) == Done()
+    return cluster
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_all_nodes_have_the_same_catalog_whichever_was_asked(tmp_path: Path, size: int) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network, size=size) as cluster:
+        members = list(cluster.members.values())
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            results = list(
+                pool.map(lambda n: members[n % size].committer.submit(put(f"p{n}", f"{n:03}", b"x" * n)), range(120))
+            )
+        assert all(isinstance(result, Written) for result in results)
+        equal_hash(cluster)
+        for member in members:
+            assert keys_of(member) == [f"{n:03}" for n in range(120)]
+
+
+def test_a_read_behind_the_barrier_sees_what_another_node_acknowledged(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        members = list(cluster.members.values())
+        for number in range(30):
+            members[number % 3].committer.submit(put(f"p{number}", f"{number}"))
+            reader = members[(number + 1) % 3]
+            reader.committer.read_barrier()
+            with reader.catalog.read() as connection:
+                assert queries.find_object(connection, "photos", f"{number}", with_data=True) is not None
+
+
+def test_a_conditional_write_has_exactly_one_winner_across_nodes(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        members = list(cluster.members.values())
+
+        def race(key: int, racer: int) -> Result:
+            command = put(f"{key}-{racer}", f"{key}", b"%d" % racer, create=True)
+            return members[racer % 3].committer.submit(command)
+
+        with concurrent.futures.ThreadPoolExecutor(9) as pool:
+            for key in range(15):
+                results = list(pool.map(race, [key] * 9, range(9)))
+                winners = [racer for racer, result in enumerate(results) if isinstance(result, Written)]
+                assert len(winners) == 1
+                assert all(isinstance(one, Written | PreconditionFailed) for one in results)
+                for member in members:
+                    member.committer.read_barrier()
+                    with member.catalog.read() as connection:
+                        found = queries.find_object(connection, "photos", f"{key}", with_data=True)
+                    assert found is not None
+                    assert found.data == b"%d" % winners[0]
+
+
+def test_a_repeat_gives_the_first_result_on_every_node(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        command = put("once", "key", create=True)
+        results = {repr(member.committer.submit(command)) for member in cluster.members.values()}
+        assert len(results) == 1, "the second and third would be refused if they were applied again"
+        assert next(iter(results)).startswith("Written")
+
+
+def test_a_refusal_is_a_result_and_no_failure(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        for number, member in enumerate(cluster.members.values()):
+            again = member.committer.submit(create_bucket(f"again{number}"))
+            assert again == BucketAlreadyOwnedByYou("photos")
+            assert member.node.failure is None
+
+
+def test_the_leader_may_crash_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        acknowledged = []
+        for number in range(3):
+            leader = wait_for_leader(cluster)
+            for one in range(10):
+                leader.committer.submit(put(f"{number}-{one}", f"{number}-{one}"))
+                acknowledged.append(f"{number}-{one}")
+            cluster.crash(leader.id)
+            survivor = next(iter(cluster.members.values()))
+            survivor.committer.submit(put(f"after-{number}", f"after-{number}"))
+            acknowledged.append(f"after-{number}")
+            cluster.start(leader.id)
+        equal_hash(cluster)
+        for member in cluster.members.values():
+            assert keys_of(member) == sorted(acknowledged)
+
+
+def test_all_nodes_may_crash_and_come_back(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        for number in range(20):
+            wait_for_leader(cluster).committer.submit(put(f"p{number}", f"{number:02}"))
+        before = equal_hash(cluster)[1]
+        for node in cluster.ids:
+            cluster.crash(node)
+        for node in cluster.ids:
+            cluster.start(node)
+        wait_for_leader(cluster)
+        index, after = equal_hash(cluster)
+        assert index > 20
+        assert after != before, "the applied index has gone on with the new leader's term, and is part of the state"
+        assert all(keys_of(member) == [f"{n:02}" for n in range(20)] for member in cluster.members.values())
+
+
+def test_without_a_majority_nothing_is_acknowledged_and_no_read_is_answered(tmp_path: Path) -> None:
+    settings = NodeSettings(tick_seconds=0.01, answer_ticks=40)
+    with MemoryNetwork() as network, start(tmp_path, network, settings) as cluster:
+        leader = wait_for_leader(cluster)
+        network.isolate(leader.id)
+        with pytest.raises(ServiceUnavailable, match="did not answer in time"):
+            leader.committer.submit(put("lost", "lost"))
+        with pytest.raises(ServiceUnavailable):
+            leader.committer.read_barrier()
+        network.heal()
+        wait_for_leader(cluster)
+        equal_hash(cluster)
+
+
+COMPACTING = NodeSettings(tick_seconds=0.01, answer_ticks=1500, retry_ticks=20, compact_after=40, keep_entries=10)
+
+
+def fall_behind(cluster: LocalCluster, network: MemoryNetwork) -> Member:
+    """A follower that was down until the others had dropped the entries that it lacks; it is up again, cut off."""
+    leader = wait_for_leader(cluster)
+    follower = next(one for one in cluster.members.values() if one is not leader)
+    cluster.crash(follower.id)
+    for number in range(120):
+        leader.committer.submit(put(f"p{number}", f"{number:03}", b"x" * 3000))
+    wait_until(lambda: leader.node.core.log.first > 50, "compaction")
+    return cluster.start(follower.id)
+
+
+def test_a_node_that_fell_behind_catches_up_by_a_snapshot(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network, COMPACTING) as cluster:
+        member = fall_behind(cluster, network)
+        wait_until(lambda: member.node.core.counters.snapshots_installed > 0, "a snapshot")
+        wait_for_leader(cluster)
+        member.committer.submit(put("after", "after"))
+        equal_hash(cluster)
+        assert keys_of(member) == [*(f"{n:03}" for n in range(120)), "after"]
+        # It comes back from the state that it installed.
+        cluster.crash(member.id)
+        again = cluster.start(member.id)
+        wait_for_leader(cluster)
+        equal_hash(cluster)
+        assert keys_of(again) == [*(f"{n:03}" for n in range(120)), "after"]
+        files = {path.name for path in (tmp_path / member.id).glob("catalog*.db")}
+        assert files == {f"catalog{again.machine.name}.db"}, "the old state's file is gone"
+        assert again.machine.name
+
+
+def test_a_snapshot_that_was_changed_on_its_way_is_refused_and_fetched_again(tmp_path: Path) -> None:
+    damaged: list[int] = []
+
+    def corrupt(chunk: Chunk) -> Chunk:
+        if len(damaged) >= 2:
+            return chunk
+        damaged.append(chunk.offset)
+        return Chunk(chunk.offset, chunk.data[:-1] + bytes([chunk.data[-1] ^ 1]), chunk.sha256)
+
+    with MemoryNetwork() as network, start(tmp_path, network, COMPACTING) as cluster:
+        network.corrupt_chunk = corrupt
+        member = fall_behind(cluster, network)
+        wait_until(lambda: member.node.core.counters.snapshots_installed > 0, "a good snapshot")
+        assert member.node.counters.snapshots_refused == 2
+        wait_for_leader(cluster)
+        equal_hash(cluster)
+        assert not list((tmp_path / member.id).glob("incoming*"))
+
+
+def test_a_command_of_an_unknown_form_stops_the_node(tmp_path: Path) -> None:
+    """Skipping it would make this catalog differ from those that know it."""
+    with MemoryNetwork() as network, start(tmp_path, network, size=1) as cluster:
+        (member,) = cluster.members.values()
+        future = member.node.propose("bad", wrap(put("bad", "k"), 10**6).replace(b"put-object/1", b"put-object/9"))
+        assert isinstance(future.exception(DEADLINE), Exception)
+        assert member.node.ended.wait(DEADLINE)
+        assert isinstance(member.node.failure, UnknownTag)
+        with pytest.raises(ServiceUnavailable):
+            member.committer.read_barrier()
+
+
+def test_an_entry_in_no_known_envelope_is_refused() -> None:
+    assert unwrap(wrap(put("r", "k"), 77)) == (77, put("r", "k"))
+    for data in (b"", b"{}", b"\x02" + wrap(put("r", "k"), 1)[1:]):
+        with pytest.raises(MalformedRecord, match="upgrade this node"):
+            unwrap(data)
+
+
+def test_a_repeat_that_is_too_late_to_be_recognised_changes_nothing(tmp_path: Path) -> None:
+    """Its first result is forgotten; were it applied, it would undo what came between."""
+    machine = CatalogMachine(tmp_path)
+    try:
+        valid_to = REMEMBERED_REQUESTS
+        first = [(1, wrap(create_bucket(0), valid_to)), (2, wrap(put("old", "k", b"old"), valid_to))]
+        machine.apply(first, 2)
+        count = 2 * REMEMBERED_REQUESTS + 10
+        machine.apply([(n, wrap(put(f"p{n}", "k", b"new"), n + 9)) for n in range(3, count)], count - 1)
+        (late,) = machine.apply([(count, wrap(put("old", "k", b"old"), valid_to))], count)
+        assert isinstance(late, ServiceUnavailable)
+        with machine.catalog.read() as connection:
+            found = queries.find_object(connection, "photos", "k", with_data=True)
+        assert found is not None
+        assert found.data == b"new"
+        # One that is remembered is answered, however late it is.
+        recent = wrap(put(f"p{count - 1}", "k", b"new"), 1)
+        (again,) = machine.apply([(count + 1, recent)], count + 1)
+        assert isinstance(again, Written)
+    finally:
+        machine.close()
+
+
+def test_overload_and_a_full_disk_refuse_early(tmp_path: Path) -> None:
+    settings = NodeSettings(tick_seconds=0.01, answer_ticks=1500, max_waiting=1, min_free_bytes=1 << 60)
+    with MemoryNetwork() as network, LocalCluster(tmp_path, network, 1, settings=settings) as cluster:
+        leader = wait_for_leader(cluster)
+        wait_until(lambda: leader.node.low_on_space, "the disk is looked at")
+        with pytest.raises(StorageFull):
+            leader.committer.submit(create_bucket(0))
+        leader.committer.read_barrier()
+    settings = NodeSettings(tick_seconds=0.01, answer_ticks=100, max_waiting=1)
+    with MemoryNetwork() as network, LocalCluster(tmp_path / "b", network, 3, settings=settings) as cluster:
+        leader = wait_for_leader(cluster)
+        network.isolate(leader.id)
+        stuck = leader.node.propose("stuck", wrap(create_bucket(0), 99))
+        with pytest.raises(SlowDown):
+            leader.committer.submit(create_bucket(1))
+        stuck.exception(DEADLINE)
+
+
+def test_a_state_that_the_log_counts_on_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(CatalogDamaged, match="start this node anew"):
+        CatalogMachine(tmp_path, "-17-abc")
+
+
+def test_what_was_prepared_and_never_installed_is_removed_at_the_start(tmp_path: Path) -> None:
+    machine = CatalogMachine(tmp_path)
+    machine.apply([(1, wrap(create_bucket(0), 99))], 1)
+    copy = machine.incoming()
+    name = machine.prepare(copy, machine.write_snapshot(copy))
+    machine.incoming().write_bytes(b"torn")
+    machine.close()
+    again = CatalogMachine(tmp_path)
+    try:
+        assert again.applied == 1
+        assert not (tmp_path / f"catalog{name}.db").exists()
+        assert [path.name for path in tmp_path.glob("incoming*")] == []
+    finally:
+        again.close()
+
+
+def test_leadership_is_handed_over(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        leader = wait_for_leader(cluster)
+        target = next(one for one in cluster.ids if one != leader.id)
+        assert leader.node.call(lambda core: core.transfer_leadership(target)).result(DEADLINE) is None
+        wait_until(lambda: cluster.members[target].node.status.role is Role.LEADER, "the new leader")
+        wait_for_leader(cluster).committer.submit(put("p", "k"))
+        equal_hash(cluster)

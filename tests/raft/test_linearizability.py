@@ -1,0 +1,272 @@
+"""The checker finds what is not linearizable, and the cluster's histories are linearizable under faults."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bleepstore import commands as c
+from bleepstore.catalog import queries
+from bleepstore.cluster import LocalCluster, Member
+from bleepstore.commands import Done, Written
+from bleepstore.errors import PreconditionFailed, ServiceUnavailable
+from bleepstore.model import Acl, Inline, Owner, WriteCondition
+from bleepstore.raft.machine import Settings
+from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.transport import Faults, MemoryNetwork
+from bleepstore.testing.linearizability import (
+    MOST_OPERATIONS,
+    HistoryTooLong,
+    Operation,
+    find_violation,
+    is_linearizable,
+    register_model,
+)
+from tests.raft.test_cluster import FAST, wait_for_leader
+
+OWNER = Owner("alice", "Alice")
+
+
+def op(what: str, called: float, returned: float | None, answer: Any = None, *arguments: Any) -> Operation:
+    return Operation("k", what, arguments, called, returned, answer)
+
+
+# -- the checker
+
+
+def test_an_empty_and_a_sequential_history_are_linearizable() -> None:
+    assert find_violation([]) is None
+    history = [op("put", 0, 1, None, "a"), op("read", 2, 3, "a"), op("create", 4, 5, False, "b"), op("read", 6, 7, "a")]
+    assert find_violation(history) is None
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [op("put", 0, 1, None, "a"), op("read", 2, 3, None)],  # a lost write
+        [op("put", 0, 1, None, "a"), op("put", 2, 3, None, "b"), op("read", 4, 5, "a")],  # a stale read
+        # two readers disagree about the order
+        [op("put", 0, 9, None, "a"), op("read", 1, 2, "a"), op("read", 3, 4, None)],
+        [op("create", 0, 9, True, "a"), op("create", 0, 9, True, "b")],  # two winners
+        [op("create", 0, 9, False, "a"), op("create", 0, 9, False, "b")],  # none
+        [op("read", 0, 1, "ghost")],  # out of nothing
+        [op("put", 0, 1, None, "a"), op("delete", 2, 3), op("read", 4, 5, "a")],
+        # without an answer it may happen once, not come and go
+        [op("put", 0, None, None, "a"), op("read", 1, 2, "a"), op("read", 3, 4, None)],
+    ],
+)
+def test_a_history_that_is_not_linearizable_is_found(history: list[Operation]) -> None:
+    found = find_violation(history)
+    assert found is not None
+    assert found[0] == "k"
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [op("put", 0, 9, None, "a"), op("read", 1, 2, None), op("read", 3, 4, "a")],
+        [op("put", 0, 9, None, "a"), op("put", 0, 9, None, "b"), op("read", 10, 11, "a")],
+        [op("create", 0, 9, True, "a"), op("create", 0, 9, False, "b"), op("read", 10, 11, "a")],
+        [op("put", 0, None, None, "a"), op("read", 5, 6, None), op("read", 7, 8, "a")],
+        [op("put", 0, None, None, "a"), op("read", 5, 6, None)],
+    ],
+)
+def test_operations_at_the_same_time_may_be_in_any_order(history: list[Operation]) -> None:
+    assert find_violation(history) is None
+
+
+def brute_force(history: list[Operation]) -> bool:
+    """Every order of every subset that has all answered operations."""
+    pending = [one for one in history if one.returned is None]
+    answered = [one for one in history if one.returned is not None]
+    for count in range(len(pending) + 1):
+        for chosen in itertools.combinations(pending, count):
+            for order in itertools.permutations([*answered, *chosen]):
+                if _is_right(order):
+                    return True
+    return False
+
+
+def _is_right(order: tuple[Operation, ...]) -> bool:
+    for earlier, later in itertools.combinations(order, 2):
+        if later.returned is not None and later.returned < earlier.called:
+            return False
+    state: Any = None
+    for one in order:
+        state, answer = register_model(state, one)
+        if one.returned is not None and answer != one.answer:
+            return False
+    return True
+
+
+def test_the_search_agrees_with_trying_every_order() -> None:
+    rng = random.Random(5)
+    verdicts = []
+    for _ in range(400):
+        times = rng.sample(range(20), 12)
+        history = []
+        for number in range(rng.randrange(2, 6)):
+            called, returned = sorted(times[2 * number : 2 * number + 2])
+            what = rng.choice(["put", "read", "create", "delete"])
+            value = rng.choice("ab")
+            answers: dict[str, list[Any]] = {
+                "read": [None, "a", "b"], "put": [None], "create": [True, False], "delete": [None],
+            }  # fmt: skip
+            end = None if rng.randrange(5) == 0 else returned
+            history.append(op(what, called, end, rng.choice(answers[what]), value))
+        expected = brute_force(history)
+        assert is_linearizable(sorted(history, key=lambda o: o.called), register_model, None) == expected, history
+        verdicts.append(expected)
+    assert 50 < sum(verdicts) < 350, "both verdicts must occur"
+
+
+def test_keys_are_checked_apart_and_a_long_history_is_refused() -> None:
+    good = [Operation("a", "put", ("x",), 0, 1), Operation("b", "read", (), 2, 3, None)]
+    assert find_violation(good) is None
+    with pytest.raises(HistoryTooLong):
+        find_violation([op("read", i, i + 1) for i in range(MOST_OPERATIONS + 1)])
+
+
+def test_a_history_of_the_greatest_length_is_checked_quickly() -> None:
+    rng = random.Random(1)
+    state, history = None, []
+    for moment in range(MOST_OPERATIONS):
+        one = op(rng.choice(["put", "read", "create"]), moment, moment + rng.random() * 8, None, str(moment))
+        state, answer = register_model(state, one)
+        history.append(Operation("k", one.what, one.arguments, one.called, one.returned, answer))
+    assert find_violation(history) is None
+
+
+# -- the cluster
+
+KEYS = ("red", "green", "blue", "white")
+
+
+class Client(threading.Thread):
+    """Puts, creates, deletes and reads keys through one member, and notes when it asked and what it was told."""
+
+    def __init__(self, cluster: LocalCluster, number: int, seed: int, count: int, clock: itertools.count[int]) -> None:
+        super().__init__(name=f"client-{number}")
+        self.history: list[Operation] = []
+        self.listings: list[tuple[int, frozenset[str]]] = []
+        self._cluster = cluster
+        self._number = number
+        self._rng = random.Random(seed * 1000 + number)
+        self._count = count
+        self._clock = clock
+        self._thinking = threading.Event()
+
+    def run(self) -> None:
+        for step in range(self._count):
+            member = self._cluster.members.get(f"node-{self._rng.randrange(3) + 1}")
+            if member is not None:
+                self._do(member, f"{self._number}-{step}")
+            self._thinking.wait(self._rng.random() * 0.05)
+
+    def _do(self, member: Member, value: str) -> None:
+        key = self._rng.choice(KEYS)
+        what = self._rng.choice(["put", "create", "delete", "read", "read"])
+        called = next(self._clock)
+        try:
+            answer = self._ask(member, what, key, value)
+        except ServiceUnavailable:
+            if what != "read":
+                self.history.append(Operation(key, what, (value,), called, None))
+            return
+        self.history.append(Operation(key, what, (value,), called, next(self._clock), answer))
+
+    def _ask(self, member: Member, what: str, key: str, value: str) -> Any:
+        stamp: dict[str, Any] = {"request_id": value, "time_ms": 1}
+        match what:
+            case "read":
+                member.committer.read_barrier()
+                with member.catalog.read() as connection:
+                    found = queries.find_object(connection, "photos", key, with_data=True)
+                return None if found is None else (found.data or b"").decode()
+            case "delete":
+                result: Any = member.committer.submit(c.DeleteObject(**stamp, bucket="photos", key=key))
+                return None
+            case _:
+                condition = WriteCondition(if_none_match=what == "create")
+                data = Inline(value.encode())
+                result = member.committer.submit(
+                    c.PutObject(
+                        **stamp, bucket="photos", key=key, owner=OWNER, size=1, etag="e", data=data, condition=condition
+                    )
+                )
+                if what == "put":
+                    assert isinstance(result, Written)
+                    return None
+                assert isinstance(result, Written | PreconditionFailed), result
+                return isinstance(result, Written)
+
+
+def disturb(cluster: LocalCluster, network: MemoryNetwork, rng: random.Random, clients: list[Client]) -> int:
+    """Cut, heal, crash and start nodes while the clients work; how many times."""
+    count = 0
+    pause = threading.Event()
+    while any(client.is_alive() for client in clients):
+        count += 1
+        victim = rng.choice(cluster.ids)
+        match rng.randrange(4):
+            case 0:
+                network.isolate(victim)
+            case 1:
+                network.set_faults(Faults(lose=0.1, double=0.1, delay=0.4, corrupt=0.05))
+            case 2:
+                cluster.crash(victim)
+                pause.wait(0.1)
+                cluster.start(victim)
+            case _:
+                leader = cluster.leader()
+                if leader is not None:
+                    network.isolate(leader.id)
+        pause.wait(0.25)
+        network.heal()
+        pause.wait(0.15)
+    return count
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_clients_of_three_nodes_with_faults_see_one_catalog(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    settings = NodeSettings(
+        core=Settings(), tick_seconds=0.01, answer_ticks=150, retry_ticks=15, compact_after=60, keep_entries=20
+    )
+    assert settings.core == FAST.core
+    with MemoryNetwork(seed=seed, as_bytes=True) as network, LocalCluster(
+        tmp_path, network, settings=settings, rng=lambda: random.Random(rng.getrandbits(64))
+    ) as cluster:  # fmt: skip
+        leader = wait_for_leader(cluster)
+        made = leader.committer.submit(
+            c.CreateBucket(
+                request_id="b", time_ms=0, bucket="photos", owner=OWNER, location="", acl=Acl.private(OWNER.id)
+            )
+        )
+        assert made == Done()
+        clock = itertools.count()
+        clients = [Client(cluster, number, seed, 60, clock) for number in range(6)]
+        for client in clients:
+            client.start()
+        assert disturb(cluster, network, rng, clients) > 3
+        for client in clients:
+            client.join()
+        network.heal()
+        history = [one for client in clients for one in client.history]
+        answered = sum(one.returned is not None for one in history)
+        assert answered > 150, f"only {answered} of {len(history)} operations were answered"
+        assert find_violation(history) is None
+        _check_equal_hashes(cluster)
+        assert all(member.node.failure is None for member in cluster.members.values())
+
+
+def _check_equal_hashes(cluster: LocalCluster) -> None:
+    wait_for_leader(cluster)
+    for member in cluster.members.values():
+        member.committer.read_barrier()
+    assert len({member.machine.hash() for member in cluster.members.values()}) == 1

@@ -1,0 +1,63 @@
+"""The mutation gate: every core that is wrong on purpose is caught, by a golden scenario or by a seed.
+
+The right core passes the same scenarios (test_scenarios.py) and the same seeds (test_simulator.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bleepstore.errors import BleepStoreError
+from bleepstore.raft.core import Raft
+from bleepstore.testing.simulator import Violation, run_seed
+from tests.raft import golden
+from tests.raft.mutants import MUTANTS
+from tests.raft.script import Script, ScriptError
+
+#: How many seeds are tried. The right core passes all of these in test_simulator.py.
+MOST_SEEDS = 400
+#: ... when a scenario catches the mutant already.
+MOST_SEEDS_BESIDES = 150
+
+
+def scenarios_that_catch(options: dict[str, Any]) -> list[str]:
+    """The scenarios that print something else with a wrong core."""
+    factory = options.get("core_factory", Raft)
+    caught = []
+    for path in golden.scenario_files():
+        blocks = golden.parse(path.read_text())
+        try:
+            results = golden.run(blocks, lambda: Script(factory))
+        except (ScriptError, Violation, BleepStoreError):
+            caught.append(path.stem)
+            continue
+        if results != blocks:
+            caught.append(path.stem)
+    return caught
+
+
+def seeds_until_caught(options: dict[str, Any], most: int) -> tuple[int, str] | None:
+    """(how many seeds it took, what the simulator said), or None."""
+    for seed in range(most):
+        try:
+            run_seed(seed, 4000, **options)
+        except (Violation, BleepStoreError) as error:
+            return seed + 1, str(error)
+    return None
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_mutant_is_caught(name: str, record_property: Callable[[str, object], None]) -> None:
+    options: dict[str, Any] = dict(MUTANTS[name])
+    scenarios = scenarios_that_catch(options)
+    by_seed = seeds_until_caught(options, MOST_SEEDS_BESIDES if scenarios else MOST_SEEDS)
+    seeds = "not by seeds" if by_seed is None else f"by {by_seed[0]} seeds ({by_seed[1][:90]})"
+    record_property("figure", f"mutant {name!r}: caught {seeds}; scenarios: {', '.join(scenarios) or 'none'}")
+    assert scenarios or by_seed, f"nothing catches {name!r}"
+
+
+def test_the_right_core_is_not_caught() -> None:
+    assert scenarios_that_catch({}) == []

@@ -1,0 +1,171 @@
+"""The app's edge: hosts, regions, proxies, health, and what every answer has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+import bleepstore
+from bleepstore import CannedAcl, Store
+from bleepstore_server import AppConfig, create_app
+from tests.server.conftest import ALICE
+from tests.server.test_property import call
+from tests.server.tools import UNSIGNED, Wire
+
+
+@pytest.fixture
+def holding(store: Store) -> Store:
+    store.put_credential("alice", "alice-secret", owner=ALICE)
+    store.create_bucket("photos", caller=ALICE)
+    store.create_bucket("public", acl=CannedAcl.PUBLIC_READ_WRITE, caller=ALICE)
+    store.put_object("photos", "k", b"data", caller=ALICE)
+    store.put_object("photos", "photos/k", b"nested", caller=ALICE)
+    return store
+
+
+def signed(method: str, target: str, host: str, region: str = "us-east-1", **headers: str) -> dict[str, str]:
+    wire = Wire(f"http://{host}", region=region)
+    return {name.lower(): value for name, value in wire.sign(method, target, headers, UNSIGNED).items()}
+
+
+def get(app: Any, host: str, target: str, **options: Any) -> tuple[int, dict[str, str], bytes]:
+    return call(app, "GET", target, signed("GET", target, host, **options), b"")
+
+
+# -- hosts
+
+
+def test_the_bucket_in_the_host(holding: Store) -> None:
+    app = create_app(holding, AppConfig(domains=("s3.example.com",)))
+    assert get(app, "photos.s3.example.com", "/k")[2] == b"data"
+    assert get(app, "photos.s3.example.com:9000", "/k")[2] == b"data"
+    assert get(app, "photos.s3.example.com", "/photos/k")[2] == b"nested"
+    assert b"<Name>photos</Name>" in get(app, "photos.s3.example.com", "/?list-type=2")[2]
+    assert get(app, "s3.example.com", "/photos/k")[2] == b"data", "path style as ever"
+    assert b"<Name>photos</Name>" in get(app, "s3.example.com", "/")[2], "the list of buckets"
+    assert get(app, "absent.s3.example.com", "/k")[0] == 404
+
+
+def test_without_a_domain_the_host_says_nothing(holding: Store) -> None:
+    app = create_app(holding, AppConfig())
+    assert get(app, "photos.s3.example.com", "/photos/k")[2] == b"data"
+
+
+# -- regions
+
+
+def test_any_region_is_accepted_unless_strict(holding: Store) -> None:
+    lenient = create_app(holding, AppConfig())
+    strict = create_app(holding, AppConfig(region="eu-central-1", strict_region=True))
+    for region in ("us-east-1", "US", "auto", "eu-central-1"):
+        assert get(lenient, "h", "/photos/k", region=region)[0] == 200
+    assert get(strict, "h", "/photos/k", region="eu-central-1")[0] == 200
+    status, _, body = get(strict, "h", "/photos/k", region="us-east-1")
+    assert status == 400
+    assert b"AuthorizationHeaderMalformed" in body
+    assert b"<Region>eu-central-1</Region>" in body
+    assert call(strict, "HEAD", "/photos", signed("HEAD", "/photos", "h", "eu-central-1"), b"")[1][
+        "x-amz-bucket-region"
+    ] == ("eu-central-1")
+
+
+# -- proxies and public names
+
+
+def complete(app: Any, store: Store, signed_host: str, key: str = "m", **headers: str) -> str:
+    """The location that a completed upload is told to have."""
+    upload = store.create_upload("photos", key, caller=ALICE)
+    part = store.put_part("photos", key, upload.upload_id, 1, b"x", caller=ALICE)
+    target = f"/photos/{quote(key)}?uploadId={upload.upload_id}"
+    body = (
+        f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part.etag}</ETag></Part>"
+        "</CompleteMultipartUpload>"
+    )
+    status, _, answer = call(app, "POST", target, {**signed("POST", target, signed_host), **headers}, body.encode())
+    assert status == 200, answer
+    return answer.decode().partition("<Location>")[2].partition("</Location>")[0]
+
+
+def test_locations_name_the_endpoint_that_clients_see(holding: Store) -> None:
+    plain = create_app(holding, AppConfig())
+    assert complete(plain, holding, "h:9000", "a b/ü") == "http://h:9000/photos/a%20b/%C3%BC"
+    public = create_app(holding, AppConfig(public_endpoint="https://s3.example.com/"))
+    assert complete(public, holding, "h:9000") == "https://s3.example.com/photos/m"
+
+
+def test_forwarded_hosts_are_believed_from_trusted_proxies_alone(holding: Store) -> None:
+    trusting = create_app(holding, AppConfig(trusted_proxies=("127.0.0.0/8",)))
+    wary = create_app(holding, AppConfig(trusted_proxies=("10.0.0.0/8",)))
+    forwarded = {"host": "inner:1", "x-forwarded-host": "s3.example.com", "x-forwarded-proto": "https"}
+    assert complete(trusting, holding, "s3.example.com", **forwarded) == "https://s3.example.com/photos/m"
+    target = "/photos/k"
+    headers = {**signed("GET", target, "s3.example.com"), **forwarded}
+    assert call(trusting, "GET", target, headers, b"")[0] == 200
+    status, _, body = call(wary, "GET", target, headers, b"")
+    assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
+    assert call(create_app(holding, AppConfig()), "GET", target, headers, b"")[0] == 403
+
+
+def test_a_chain_of_proxies_ends_with_ours(holding: Store) -> None:
+    trusting = create_app(holding, AppConfig(trusted_proxies=("127.0.0.1",)))
+    forwarded = {"x-forwarded-host": "evil.example.com, s3.example.com", "host": "inner"}
+    headers = {**signed("GET", "/photos/k", "s3.example.com"), **forwarded}
+    assert call(trusting, "GET", "/photos/k", headers, b"")[0] == 200
+
+
+# -- health
+
+
+def health(app: Any, target: str, **headers: str) -> tuple[int, bytes]:
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "RAW_URI": target, "wsgi.input": _Empty()}
+    environ["bleepstore.headers"] = list(headers.items())
+    statuses: list[str] = []
+
+    def start_response(status: str, _headers: Any, _error: Any = None) -> Any:
+        statuses.append(status)
+
+    body = b"".join(app(environ, start_response))
+    return int(statuses[0][:3]), body
+
+
+class _Empty:
+    def read(self, size: int = -1) -> bytes:
+        return b""
+
+
+def test_health_and_readiness(tmp_path: Path) -> None:
+    store = bleepstore.open(tmp_path)
+    app = create_app(store, AppConfig())
+    assert health(app, "/healthz") == (200, b"ok\n")
+    assert health(app, "/readyz") == (200, b"ok\n")
+    assert health(app, "/healthz/k")[0] in (403, 404), "a bucket of such a name is not in the way"
+    store.close()
+    assert health(app, "/healthz")[0] == 200
+    assert health(app, "/readyz")[0] == 503
+
+
+# -- every answer
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("GET", "/public"), ("GET", "/absent"), ("HEAD", "/absent"), ("PATCH", "/")]
+)
+def test_every_answer_has_its_id(holding: Store, method: str, target: str) -> None:
+    app = create_app(holding, AppConfig())
+    first, second = (call(app, method, target, {}, b"")[1] for _ in range(2))
+    assert first["x-amz-request-id"] != second["x-amz-request-id"]
+    assert first["x-amz-id-2"]
+
+
+def test_a_closed_store_answers_in_xml(tmp_path: Path) -> None:
+    """Not a plain 500 page: clients get a document that they can parse, and the log has the reason."""
+    store = bleepstore.open(tmp_path)
+    app = create_app(store, AppConfig())
+    store.close()
+    status, body = health(app, "/photos")
+    assert status == 500
+    assert b"<Code>InternalError</Code>" in body
+    assert str(tmp_path).encode() not in body

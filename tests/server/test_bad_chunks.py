@@ -1,0 +1,116 @@
+"""Bodies in chunks that are wrong, over real HTTP: each gets its error, and nothing has changed."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Any
+
+import pytest
+
+from bleepstore_server.wire.sigv4 import ChunkSigner
+from tests.server.conftest import Server
+from tests.server.test_chunked import signed as signed_chunks
+from tests.server.tools import UNSIGNED, Refused, Wire
+
+#: On files alone, where there is more that a refused request could leave behind.
+pytestmark = pytest.mark.parametrize("store", ["local"], indirect=True)
+
+
+@pytest.fixture
+def wire(prepared: Wire) -> Wire:
+    """A client of a server that holds something."""
+    return prepared
+
+
+def chunked(
+    body: bytes, decoded: int, trailer: str | None = None, payload: str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+) -> dict[str, Any]:
+    headers = {"Content-Encoding": "aws-chunked", "x-amz-decoded-content-length": str(decoded)}
+    if trailer:
+        headers["x-amz-trailer"] = trailer
+    return {"body": body, "headers": headers, "payload": payload}
+
+
+CRC = "x-amz-checksum-crc32"
+SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+GOOD_CRC = base64.b64encode(zlib.crc32(b"hello").to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "status"),
+    [
+        (chunked(b"5\r\nhello\r\n", 5), "IncompleteBody", 400),
+        (chunked(b"5\r\nhel", 5), "IncompleteBody", 400),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n", 6), "IncompleteBody", 400),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n", 4), "IncompleteBody", 400),
+        (chunked(b"hello\r\n", 5), "InvalidChunkSizeError", 403),
+        (chunked(b"5\r\nhelloworld\r\n0\r\n\r\n", 5), "InvalidChunkSizeError", 403),
+        (chunked(b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", 5, CRC), "BadDigest", 400),
+        (chunked(b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:nonsense\r\n\r\n", 5, CRC), "InvalidRequest", 400),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n", 5, CRC), "MalformedTrailerError", 400),
+        (chunked(b"5\r\nhello\r\n0\r\nnonsense\r\n\r\n", 5, CRC), "MalformedTrailerError", 400),
+        (chunked(b"5\r\nhello\r\n0\r\nx-amz-checksum-sha1:AAAA\r\n\r\n", 5, CRC), "MalformedTrailerError", 400),
+        (chunked(b"5\r\nhello\r\n0\r\nx-amz-meta-a:1\r\n\r\n", 5, "x-amz-meta-a"), "InvalidRequest", 400),
+        (chunked(b"5;chunk-signature=00\r\nhello\r\n", 5, None, SIGNED_CHUNKS), "SignatureDoesNotMatch", 403),
+        (chunked(b"5\r\nhello\r\n0\r\n\r\n", 5, None, SIGNED_CHUNKS), "InvalidChunkSizeError", 403),
+        (chunked(b"", 5, None, "STREAMING-NONSENSE"), "InvalidArgument", 400),
+    ],
+    ids=range(15),
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 30_000])
+def test_malformed_chunks(
+    refused: Refused, upload_id: str, request_: dict[str, Any], code: str, status: int, size: int
+) -> None:
+    """Small bodies are read at once and large ones as they are stored: `size` puts the same fault into both."""
+    given = {**request_, "headers": dict(request_["headers"])}
+    if size > 1:
+        # Whole chunks before the bad one; signed ones would fail at the first.
+        given["body"] = b"10\r\n0123456789abcdef\r\n" * size + given["body"]
+        given["headers"]["x-amz-decoded-content-length"] = str(
+            16 * size + int(given["headers"]["x-amz-decoded-content-length"])
+        )
+        if given["payload"] == SIGNED_CHUNKS:
+            code, status = "InvalidChunkSizeError", 403
+    for target in ("/photos/kept", f"/photos/multi?uploadId={upload_id}&partNumber=1"):
+        refused(code, status, "PUT", target, **given)
+
+
+def test_chunks_that_are_right(server: Server, wire: Wire) -> None:
+    """The same framing without a fault is accepted, so the tests above refuse what they say they refuse."""
+    trailer = chunked(b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:" + GOOD_CRC + b"\r\n\r\n", 5, CRC)
+    assert wire.send("PUT", "/photos/a", **trailer).status == 200
+    given = chunked(b"", 11, None, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+    headers = wire.sign("PUT", "/photos/b", given["headers"], given["payload"])
+    date = headers["x-amz-date"]
+    seed = headers["Authorization"].rpartition("=")[2]
+    signer = ChunkSigner(wire.key(date), date, f"{date[:8]}/us-east-1/s3/aws4_request", seed)
+    answer = wire.send("PUT", "/photos/b", signed_chunks([b"hello", b" world"], signer), headers, signed=False)
+    assert answer.status == 200, answer
+    for key, data in (("a", b"hello"), ("b", b"hello world")):
+        with server.store.get_object("photos", key) as found:
+            assert found.read() == data
+            assert found.version.system.content_encoding is None
+    changed = signed_chunks([b"hello", b" world"], signer).replace(b"world", b"wordl")
+    answer = wire.send("PUT", "/photos/c", changed, headers, signed=False)
+    assert answer.status == 403
+
+
+def test_undeclared_chunks_are_never_stored_as_data(server: Server, wire: Wire) -> None:
+    """The framing is told by the payload header alone as well as by the encoding alone."""
+    body = b"5\r\nhello\r\n0\r\n\r\n"
+    by_encoding = {"Content-Encoding": "aws-chunked", "x-amz-decoded-content-length": "5"}
+    assert wire.send("PUT", "/photos/a", body, by_encoding, payload=UNSIGNED).status == 200
+    by_payload = {"x-amz-decoded-content-length": "5"}
+    assert wire.send("PUT", "/photos/b", body, by_payload, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER").status == 200
+    for key in "ab":
+        with server.store.get_object("photos", key) as found:
+            assert found.read() == b"hello"
+
+
+def test_chunks_without_a_decoded_length(refused: Refused) -> None:
+    body = b"5\r\nhello\r\n0\r\n\r\n"
+    refused("MissingContentLength", 411, "PUT", "/photos/k", body, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    for text in ("x", "-5", "5.0", "9" * 30):
+        headers = {"x-amz-decoded-content-length": text}
+        refused("InvalidArgument", 400, "PUT", "/photos/k", body, headers, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")

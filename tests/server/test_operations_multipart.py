@@ -1,0 +1,462 @@
+"""Multipart uploads by boto3, in all their rules; copies, of objects and into parts."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bleepstore import Algorithm
+from bleepstore.digests import combine_full_object, composite_value, digest, encode_value
+from tests.server.conftest import Server
+from tests.server.tools import Wire, failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1024 * 1024
+PART = random.Random(4).randbytes(5 * MIB)
+
+
+@pytest.fixture(autouse=True)
+def bucket(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+
+
+class Upload:
+    """An upload, with few words."""
+
+    def __init__(self, s3: S3Client, key: str = "k", **options: Any) -> None:
+        self.s3, self.key = s3, key
+        self.created: Any = s3.create_multipart_upload(Bucket="photos", Key=key, **options)
+        self.where: Any = {"Bucket": "photos", "Key": key, "UploadId": self.created["UploadId"]}
+
+    def part(self, number: int, body: bytes, **options: Any) -> dict[str, Any]:
+        """Upload a part; returns its line in a Complete, with every checksum it has."""
+        answer: Any = self.s3.upload_part(**self.where, PartNumber=number, Body=body, **options)
+        sums = {name: value for name, value in answer.items() if name.startswith("Checksum")}
+        return {"PartNumber": number, "ETag": answer["ETag"], **sums}
+
+    def complete(self, *parts: dict[str, Any], **options: Any) -> Any:
+        listed: Any = {"Parts": list(parts)}
+        return self.s3.complete_multipart_upload(**self.where, MultipartUpload=listed, **options)
+
+
+def etag(*bodies: bytes) -> str:
+    joined = b"".join(hashlib.md5(body).digest() for body in bodies)
+    return f'"{hashlib.md5(joined).hexdigest()}-{len(bodies)}"'
+
+
+# -- the life of an upload
+
+
+def test_parts_become_an_object(s3: S3Client, server: Server) -> None:
+    upload = Upload(s3, "a/ü", Metadata={"m": "1"}, ContentType="text/plain", StorageClass="STANDARD_IA")
+    two, one = upload.part(2, b"tail"), upload.part(1, PART)
+    done = upload.complete(one, two)
+    assert done["ETag"] == etag(PART, b"tail")
+    assert (done["Bucket"], done["Key"]) == ("photos", "a/ü")
+    assert done["Location"] == f"{server.url}/photos/a/%C3%BC"
+    found = s3.get_object(Bucket="photos", Key="a/ü")
+    assert found["Body"].read() == PART + b"tail"
+    assert (found["ETag"], found["Metadata"], found["ContentType"]) == (done["ETag"], {"m": "1"}, "text/plain")
+    assert found["StorageClass"] == "STANDARD_IA"
+    with failure("NoSuchUpload", 404):
+        s3.list_parts(**upload.where)
+    assert upload.complete(one, two)["ETag"] == done["ETag"], "a Complete that is sent again gives the first answer"
+    with failure("NoSuchUpload", 404):
+        upload.complete(one)
+
+
+def test_reading_by_part_number(s3: S3Client) -> None:
+    upload = Upload(s3)
+    upload.complete(upload.part(1, PART), upload.part(2, b"tail"))
+    for number, body, start in ((1, PART, 0), (2, b"tail", 5 * MIB)):
+        found = s3.get_object(Bucket="photos", Key="k", PartNumber=number)
+        assert found["Body"].read() == body
+        assert found["PartsCount"] == 2
+        assert found["ContentRange"] == f"bytes {start}-{start + len(body) - 1}/{5 * MIB + 4}"
+        assert found["ResponseMetadata"]["HTTPStatusCode"] == 206
+        head = s3.head_object(Bucket="photos", Key="k", PartNumber=number)
+        assert (head["ContentLength"], head["PartsCount"]) == (len(body), 2)
+    with failure("InvalidPartNumber", 416):
+        s3.get_object(Bucket="photos", Key="k", PartNumber=3)
+    whole: Any = s3.get_object(Bucket="photos", Key="k", Range=f"bytes={5 * MIB - 1}-{5 * MIB}")
+    assert whole["Body"].read() == PART[-1:] + b"t"
+    assert "PartsCount" not in whole
+
+
+def test_a_part_uploaded_again_replaces_the_first(s3: S3Client) -> None:
+    upload = Upload(s3)
+    old = upload.part(1, b"old")
+    new = upload.part(1, b"newer")
+    with failure("InvalidPart", 400):
+        upload.complete(old)
+    upload.complete(new)
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"newer"
+
+
+def test_parts_that_are_left_out(s3: S3Client) -> None:
+    upload = Upload(s3)
+    upload.part(1, b"not this one")
+    upload.complete(upload.part(7, b"only this one"))
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"only this one"
+
+
+def test_an_upload_shows_nothing_before_it_is_complete(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"before")
+    upload = Upload(s3)
+    part = upload.part(1, b"after")
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"before"
+    upload.complete(part)
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"after"
+
+
+def test_two_uploads_of_one_key(s3: S3Client) -> None:
+    first, second = Upload(s3), Upload(s3)
+    one, two = first.part(1, b"first"), second.part(1, b"second")
+    with failure("InvalidPart", 400):
+        first.complete(two)
+    second.complete(two)
+    first.complete(one)
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"first"
+
+
+def test_aborting(s3: S3Client) -> None:
+    upload = Upload(s3)
+    part = upload.part(1, b"x")
+    s3.abort_multipart_upload(**upload.where)
+    for use in (
+        lambda: s3.abort_multipart_upload(**upload.where),
+        lambda: upload.complete(part),
+        lambda: upload.part(2, b"x"),
+        lambda: s3.list_parts(**upload.where),
+    ):
+        with failure("NoSuchUpload", 404):
+            use()
+    assert s3.list_objects_v2(Bucket="photos")["KeyCount"] == 0
+
+
+def test_what_a_complete_must_not_be(s3: S3Client) -> None:
+    upload = Upload(s3)
+    one, two, big = upload.part(1, b"small"), upload.part(2, b"small too"), upload.part(3, PART)
+    with failure("EntityTooSmall", 400) as small:
+        upload.complete(one, two)
+    assert (small["Error"]["ProposedSize"], small["Error"]["MinSizeAllowed"]) == ("5", "5242880")
+    with failure("InvalidPartOrder", 400):
+        upload.complete(big, one)
+    with failure("InvalidPart", 400):
+        upload.complete({"PartNumber": 4, "ETag": one["ETag"]})
+    with failure("InvalidRequest", 400):
+        upload.complete(big, MpuObjectSize=1)
+    upload.complete(big, MpuObjectSize=5 * MIB)
+    assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 5 * MIB
+
+
+def test_quotes_around_etags_do_not_matter(s3: S3Client) -> None:
+    upload = Upload(s3)
+    part = upload.part(1, b"x")
+    upload.complete({"PartNumber": 1, "ETag": part["ETag"].strip('"').upper()})
+
+
+# -- conditions
+
+
+def test_completing_on_a_condition(s3: S3Client) -> None:
+    upload = Upload(s3)
+    part = upload.part(1, b"new")
+    s3.put_object(Bucket="photos", Key="k", Body=b"meanwhile")
+    with failure("ConditionalRequestConflict", 409):
+        upload.complete(part, IfNoneMatch="*")
+    again = Upload(s3)
+    part = again.part(1, b"new")
+    with failure("PreconditionFailed", 412):
+        again.complete(part, IfNoneMatch="*")
+    with failure("PreconditionFailed", 412):
+        again.complete(part, IfMatch='"abc"')
+    current = s3.head_object(Bucket="photos", Key="k")["ETag"]
+    assert again.complete(part, IfMatch=current)["ETag"] == etag(b"new")
+    fresh = Upload(s3, "fresh")
+    fresh.complete(fresh.part(1, b"x"), IfNoneMatch="*")
+    late = Upload(s3)
+    part = late.part(1, b"late")
+    s3.delete_object(Bucket="photos", Key="k")
+    with failure("ConditionalRequestConflict", 409):
+        late.complete(part, IfMatch=etag(b"new"))
+
+
+# -- checksums
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256"])
+def test_composite_checksums(s3: S3Client, algorithm: Any) -> None:
+    upload = Upload(s3, ChecksumAlgorithm=algorithm)
+    name = f"Checksum{algorithm}"
+    assert upload.created["ChecksumAlgorithm"] == algorithm
+    assert upload.created["ChecksumType"] == "COMPOSITE"
+    parts = [upload.part(1, PART, ChecksumAlgorithm=algorithm), upload.part(2, b"tail", ChecksumAlgorithm=algorithm)]
+    values = [encode_value(digest(Algorithm(algorithm), body)) for body in (PART, b"tail")]
+    assert [part[name] for part in parts] == values
+    with failure("InvalidRequest", 400):
+        upload.complete(*({"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts))
+    with failure("InvalidPart", 400):
+        upload.complete({**parts[0], name: values[1]}, parts[1])
+    total = composite_value(Algorithm(algorithm), values)
+    done = upload.complete(*parts)
+    assert (done[name], done["ChecksumType"]) == (f"{total}-2", "COMPOSITE")
+    head: Any = s3.head_object(Bucket="photos", Key="k", ChecksumMode="ENABLED")
+    assert (head[name], head["ChecksumType"]) == (f"{total}-2", "COMPOSITE")
+    for number, (body, value) in enumerate(zip((PART, b"tail"), values, strict=True), start=1):
+        found: Any = s3.get_object(Bucket="photos", Key="k", PartNumber=number, ChecksumMode="ENABLED")
+        assert found["Body"].read() == body
+        assert (found[name], found["ChecksumType"]) == (value, "COMPOSITE"), "a part has its own checksum"
+    ranged: Any = s3.get_object(Bucket="photos", Key="k", Range="bytes=0-9", ChecksumMode="ENABLED")
+    assert name not in ranged
+    attributes: Any = s3.get_object_attributes(
+        Bucket="photos", Key="k", ObjectAttributes=["Checksum", "ObjectParts", "ETag"]
+    )
+    assert attributes["Checksum"][name] == total, "without the number of parts"
+    assert attributes["ObjectParts"]["TotalPartsCount"] == 2
+    assert [(p["PartNumber"], p["Size"], p[name]) for p in attributes["ObjectParts"]["Parts"]] == [
+        (1, 5 * MIB, values[0]),
+        (2, 4, values[1]),
+    ]
+    page: Any = s3.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["ObjectParts"], MaxParts=1)
+    assert (page["ObjectParts"]["IsTruncated"], page["ObjectParts"]["NextPartNumberMarker"]) == (True, 1)
+    rest: Any = s3.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["ObjectParts"], PartNumberMarker=1)
+    assert [p["PartNumber"] for p in rest["ObjectParts"]["Parts"]] == [2]
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME"])
+def test_full_object_checksums(s3: S3Client, algorithm: Any) -> None:
+    upload = Upload(s3, ChecksumAlgorithm=algorithm, ChecksumType="FULL_OBJECT")
+    name = f"Checksum{algorithm}"
+    parts = [upload.part(1, PART, ChecksumAlgorithm=algorithm), upload.part(2, b"tail", ChecksumAlgorithm=algorithm)]
+    expected = encode_value(digest(Algorithm(algorithm), PART + b"tail"))
+    assert combine_full_object(Algorithm(algorithm), [(parts[0][name], 5 * MIB), (parts[1][name], 4)]) == expected
+    bare = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+    with failure("BadDigest", 400):
+        upload.complete(*bare, **{name: parts[0][name]}, ChecksumType="FULL_OBJECT")
+    with failure("InvalidRequest", 400):
+        upload.complete(*bare, ChecksumType="COMPOSITE")
+    done = upload.complete(*bare, **{name: expected}, ChecksumType="FULL_OBJECT")
+    assert (done[name], done["ChecksumType"]) == (expected, "FULL_OBJECT")
+    found: Any = s3.get_object(Bucket="photos", Key="k", ChecksumMode="ENABLED")
+    assert found["Body"].read() == PART + b"tail"
+    assert found[name] == expected
+    part: Any = s3.get_object(Bucket="photos", Key="k", PartNumber=2, ChecksumMode="ENABLED")
+    assert part["Body"].read() == b"tail"
+    assert name not in part, "the checksum of the whole says nothing of a part"
+
+
+def test_a_checksum_of_another_algorithm_than_the_uploads(s3: S3Client) -> None:
+    upload = Upload(s3, ChecksumAlgorithm="SHA256")
+    with failure("InvalidRequest", 400):
+        upload.part(1, b"x", ChecksumAlgorithm="CRC32")
+
+
+def test_a_part_may_carry_a_checksum_though_the_upload_names_none(server: Server) -> None:
+    """As pyarrow does."""
+    wire = Wire(server.url)
+    client = server.client(request_checksum_calculation="when_required")
+    created: Any = client.create_multipart_upload(Bucket="photos", Key="k")
+    client.close()
+    assert "ChecksumAlgorithm" not in created
+    value = encode_value(digest(Algorithm.CRC32C, b"data"))
+    target = f"/photos/k?uploadId={created['UploadId']}"
+    answer = wire.send("PUT", f"{target}&partNumber=1", b"data", {"x-amz-checksum-crc32c": value})
+    assert (answer.status, answer.headers["x-amz-checksum-crc32c"]) == (200, value)
+    body = (
+        f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{answer.headers['etag']}</ETag>"
+        f"<ChecksumCRC32C>{value}</ChecksumCRC32C></Part></CompleteMultipartUpload>"
+    )
+    done = wire.send("POST", target, body.encode())
+    assert done.status == 200, done
+    expected = encode_value(digest(Algorithm.CRC64NVME, b"data"))
+    assert f"<ChecksumCRC64NVME>{expected}</ChecksumCRC64NVME>" in done.body.decode()
+
+
+def test_the_md5_of_a_part(s3: S3Client) -> None:
+    upload = Upload(s3)
+    md5 = base64.b64encode(hashlib.md5(b"data").digest()).decode()
+    part = upload.part(1, b"data", ContentMD5=md5)
+    with failure("BadDigest", 400):
+        upload.part(1, b"other", ContentMD5=md5)
+    upload.complete(part)
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"data"
+
+
+# -- CopyObject
+
+
+@pytest.mark.parametrize("source", ["photos/a b/ü+%", "/photos/a b/ü+%"])
+def test_copies_by_text(s3: S3Client, source: str) -> None:
+    s3.put_object(Bucket="photos", Key="a b/ü+%", Body=b"data", Metadata={"m": "1"}, ContentType="text/plain")
+    done = s3.copy_object(Bucket="photos", Key="copy", CopySource=source)
+    assert done["CopyObjectResult"]["ETag"] == f'"{hashlib.md5(b"data").hexdigest()}"'
+    assert done["CopyObjectResult"]["LastModified"].year > 2000
+    found = s3.get_object(Bucket="photos", Key="copy")
+    assert (found["Body"].read(), found["Metadata"], found["ContentType"]) == (b"data", {"m": "1"}, "text/plain")
+
+
+@pytest.mark.parametrize("size", [10, 50_000])
+def test_metadata_are_copied_or_replaced(s3: S3Client, size: int) -> None:
+    expires = dt.datetime(2033, 12, 1, 16, tzinfo=dt.UTC)
+    s3.put_object(
+        Bucket="photos",
+        Key="a",
+        Body=PART[:size],
+        Metadata={"m": "1"},
+        ContentType="text/plain",
+        CacheControl="no-store",
+        Expires=expires,
+        WebsiteRedirectLocation="/x",
+        StorageClass="STANDARD_IA",
+    )
+    s3.copy_object(Bucket="photos", Key="b", CopySource={"Bucket": "photos", "Key": "a"}, Metadata={"ignored": "1"})
+    copied: Any = s3.head_object(Bucket="photos", Key="b")
+    assert (copied["Metadata"], copied["ContentType"], copied["CacheControl"]) == ({"m": "1"}, "text/plain", "no-store")
+    assert "StorageClass" not in copied, "the storage class is not copied"
+    assert "WebsiteRedirectLocation" not in copied
+    s3.copy_object(
+        Bucket="photos",
+        Key="c",
+        CopySource={"Bucket": "photos", "Key": "a"},
+        MetadataDirective="REPLACE",
+        Metadata={"n": "2"},
+        ContentType="text/html",
+        StorageClass="GLACIER",
+    )
+    replaced: Any = s3.get_object(Bucket="photos", Key="c")
+    assert replaced["Body"].read() == PART[:size]
+    assert (replaced["Metadata"], replaced["ContentType"]) == ({"n": "2"}, "text/html")
+    assert replaced["StorageClass"] == "GLACIER"
+    assert "CacheControl" not in replaced
+
+
+def test_a_copy_onto_itself(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=PART[:50_000], Metadata={"mtime": "1"})
+    with failure("InvalidRequest", 400):
+        s3.copy_object(Bucket="photos", Key="k", CopySource="photos/k")
+    s3.copy_object(
+        Bucket="photos", Key="k", CopySource="photos/k", MetadataDirective="REPLACE", Metadata={"mtime": "2"}
+    )
+    found = s3.get_object(Bucket="photos", Key="k")
+    assert (found["Body"].read(), found["Metadata"]) == (PART[:50_000], {"mtime": "2"})
+    s3.copy_object(Bucket="photos", Key="k", CopySource="photos/k", StorageClass="STANDARD_IA")
+    assert s3.head_object(Bucket="photos", Key="k")["StorageClass"] == "STANDARD_IA"
+    assert s3.head_object(Bucket="photos", Key="k")["Metadata"] == {"mtime": "2"}
+
+
+def test_copies_on_conditions(s3: S3Client) -> None:
+    source = s3.put_object(Bucket="photos", Key="a", Body=b"1")["ETag"]
+    modified = s3.head_object(Bucket="photos", Key="a")["LastModified"]
+    past, future = modified - dt.timedelta(days=1), modified + dt.timedelta(days=1)
+    holds: list[dict[str, Any]] = [
+        {"CopySourceIfMatch": source},
+        {"CopySourceIfNoneMatch": '"abc"'},
+        {"CopySourceIfModifiedSince": past},
+        {"CopySourceIfUnmodifiedSince": future},
+        {"CopySourceIfMatch": source, "CopySourceIfUnmodifiedSince": past},
+    ]
+    for options in holds:
+        s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a", **options)
+    fails: list[dict[str, Any]] = [
+        {"CopySourceIfMatch": '"abc"'},
+        {"CopySourceIfNoneMatch": source},
+        {"CopySourceIfModifiedSince": future},
+        {"CopySourceIfUnmodifiedSince": past},
+        {"CopySourceIfNoneMatch": source, "CopySourceIfModifiedSince": past},
+    ]
+    for options in fails:
+        with failure("PreconditionFailed", 412):
+            s3.copy_object(Bucket="photos", Key="c", CopySource="photos/a", **options)
+    with failure("PreconditionFailed", 412):
+        s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a", IfNoneMatch="*")
+    s3.copy_object(Bucket="photos", Key="c", CopySource="photos/a", IfNoneMatch="*")
+    with failure("PreconditionFailed", 412):
+        s3.copy_object(Bucket="photos", Key="c", CopySource="photos/a", IfMatch='"abc"')
+    s3.copy_object(Bucket="photos", Key="c", CopySource="photos/a", IfMatch=source)
+
+
+def test_copies_of_what_is_not_there(s3: S3Client) -> None:
+    with failure("NoSuchKey", 404):
+        s3.copy_object(Bucket="photos", Key="b", CopySource="photos/absent")
+    with failure("NoSuchBucket", 404):
+        s3.copy_object(Bucket="photos", Key="b", CopySource="absent/k")
+    s3.put_object(Bucket="photos", Key="a", Body=b"")
+    with failure("NoSuchBucket", 404):
+        s3.copy_object(Bucket="absent", Key="b", CopySource="photos/a")
+    with failure("NoSuchVersion", 404):
+        s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a?versionId=abc")
+    s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a?versionId=null")
+
+
+def test_checksums_of_copies(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="a", Body=b"data", ChecksumAlgorithm="SHA1")
+    same: Any = s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a")["CopyObjectResult"]
+    assert same["ChecksumSHA1"] == encode_value(digest(Algorithm.SHA1, b"data"))
+    other: Any = s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a", ChecksumAlgorithm="SHA256")
+    assert other["CopyObjectResult"]["ChecksumSHA256"] == encode_value(digest(Algorithm.SHA256, b"data"))
+
+
+def test_a_copy_of_a_multipart_object(s3: S3Client) -> None:
+    upload = Upload(s3, "a")
+    upload.complete(upload.part(1, PART), upload.part(2, b"tail"))
+    s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a")
+    s3.delete_object(Bucket="photos", Key="a")
+    assert s3.get_object(Bucket="photos", Key="b")["Body"].read() == PART + b"tail"
+
+
+# -- UploadPartCopy
+
+
+def test_parts_by_copy(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="source+ü", Body=PART + b"0123456789")
+    upload = Upload(s3)
+    source: Any = {"Bucket": "photos", "Key": "source+ü"}
+    one: Any = s3.upload_part_copy(
+        **upload.where, PartNumber=1, CopySource=source, CopySourceRange=f"bytes=0-{5 * MIB - 1}"
+    )
+    two: Any = s3.upload_part_copy(
+        **upload.where, PartNumber=2, CopySource=source, CopySourceRange=f"bytes={5 * MIB + 2}-{5 * MIB + 4}"
+    )
+    three: Any = s3.upload_part_copy(**upload.where, PartNumber=3, CopySource=source)
+    assert one["CopyPartResult"]["ETag"] == f'"{hashlib.md5(PART).hexdigest()}"'
+    assert two["CopyPartResult"]["ETag"] == f'"{hashlib.md5(b"234").hexdigest()}"'
+    assert three["CopyPartResult"]["LastModified"]
+    lines = [{"PartNumber": n, "ETag": p["CopyPartResult"]["ETag"]} for n, p in ((1, one), (2, two))]
+    assert upload.complete(*lines)["ETag"] == etag(PART, b"234")
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == PART + b"234"
+
+
+def test_parts_by_copy_that_are_refused(s3: S3Client) -> None:
+    found = s3.put_object(Bucket="photos", Key="source", Body=b"0123456789")["ETag"]
+    upload = Upload(s3)
+    for text in ("bytes=0-10", "bytes=10-10", "bytes=5-", "bytes=-5", "nonsense"):
+        with failure("InvalidArgument", 400):
+            s3.upload_part_copy(**upload.where, PartNumber=1, CopySource="photos/source", CopySourceRange=text)
+    with failure("NoSuchKey", 404):
+        s3.upload_part_copy(**upload.where, PartNumber=1, CopySource="photos/absent")
+    with failure("PreconditionFailed", 412):
+        s3.upload_part_copy(**upload.where, PartNumber=1, CopySource="photos/source", CopySourceIfNoneMatch=found)
+    s3.upload_part_copy(**upload.where, PartNumber=1, CopySource="photos/source", CopySourceIfMatch=found)
+    assert len(s3.list_parts(**upload.where)["Parts"]) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256", "CRC64NVME"])
+def test_checksums_of_parts_by_copy(s3: S3Client, algorithm: Any) -> None:
+    s3.put_object(Bucket="photos", Key="source", Body=b"0123456789")
+    upload = Upload(s3, ChecksumAlgorithm=algorithm)
+    part: Any = s3.upload_part_copy(
+        **upload.where, PartNumber=1, CopySource="photos/source", CopySourceRange="bytes=0-4"
+    )
+    name = f"Checksum{algorithm}"
+    value = encode_value(digest(Algorithm(algorithm), b"01234"))
+    assert part["CopyPartResult"][name] == value
+    upload.complete({"PartNumber": 1, "ETag": part["CopyPartResult"]["ETag"], name: value})
+    assert s3.get_object(Bucket="photos", Key="k", ChecksumMode="ENABLED")["Body"].read() == b"01234"
