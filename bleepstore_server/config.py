@@ -47,6 +47,17 @@ def _check_domains(_: object, attribute: attrs.Attribute[Any], value: tuple[str,
             raise ConfigError(f"{attribute.name}: {text!r} is not a host name in lower case without a port")
 
 
+def _check_faults(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    if value:
+        from bleepstore_server.faults import FaultError, parse_rule
+
+        for text in value:
+            try:
+                parse_rule(text)
+            except FaultError as error:
+                raise ConfigError(f"{attribute.name}: {error}") from None
+
+
 def _at_least(least: int, most: int | None = None) -> Callable[[object, attrs.Attribute[Any], int], None]:
     def check(_: object, attribute: attrs.Attribute[Any], value: int) -> None:
         if value < least or (most is not None and value > most):
@@ -102,6 +113,10 @@ class ServerConfig(AppConfig):
         16384, "objects of up to this many bytes are kept in the catalog", validator=_at_least(0, 1 << 20)
     )
     upload_expiry_days: int = _setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
+    faults: tuple[str, ...] = _setting(
+        (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
+    )
+    fault_seed: int | None = _setting(None, "makes the faults of a probability repeatable, in each worker")
     access_log: bool = _setting(False, "log each request to standard output")
 
     def __attrs_post_init__(self) -> None:

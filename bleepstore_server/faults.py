@@ -30,10 +30,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
 import attrs
+from attrs import validators
 
 from bleepstore.errors import BleepStoreError
 from bleepstore_server.request import parse_request
-from bleepstore_server.router import find_route
+from bleepstore_server.router import ROUTES, find_route
 from bleepstore_server.wire import xml_render
 from bleepstore_server.wire.errors import RequestError
 
@@ -42,11 +43,12 @@ if TYPE_CHECKING:
 
 _PIECE = 64 * 1024
 _MAX_DRAIN = 1024 * 1024
+_OPERATIONS = frozenset(route.operation for route in ROUTES)
 _NO_ETAG = f'"{"0" * 32}"'
 
 
 class FaultError(BleepStoreError):
-    """A fault that is not well described; the message says what is possible."""
+    """A rule that is not well described; the message says what is possible."""
 
 
 # -- what can happen
@@ -79,7 +81,7 @@ class InternalError(Refuse):
 class Slow:
     """The request waits before it is carried out."""
 
-    seconds: float = 1.0
+    seconds: float = attrs.field(default=1.0, validator=validators.ge(0))
 
 
 @attrs.frozen
@@ -94,7 +96,7 @@ class Reset:
 class Truncate:
     """The body of the answer breaks off after the fraction `keep` of it."""
 
-    keep: float = 0.5
+    keep: float = attrs.field(default=0.5, validator=[validators.ge(0), validators.le(1)])
 
 
 @attrs.frozen
@@ -121,14 +123,22 @@ class Rule:
     """
 
     fault: Fault
-    operations: tuple[str, ...] = ("*",)
+    operations: tuple[str, ...] = attrs.field(default=("*",))
     bucket: str | None = None
     prefix: str = ""
-    times: int | None = None
-    after: int = 0
-    probability: float = 1.0
-    hits: int = 0
-    _seen: int = 0
+    times: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(0)))
+    after: int = attrs.field(default=0, validator=validators.ge(0))
+    probability: float = attrs.field(default=1.0, validator=[validators.ge(0), validators.le(1)])
+    hits: int = attrs.field(default=0, init=False)
+    _seen: int = attrs.field(default=0, init=False)
+
+    @operations.validator
+    def _check_operations(self, _: object, operations: tuple[str, ...]) -> None:
+        for pattern in operations:
+            if not fnmatch.filter(_OPERATIONS, pattern):
+                raise FaultError(
+                    f"{pattern!r} is no S3 operation, such as GetObject, nor a pattern of some, such as Get*"
+                )
 
     def matches(self, operation: str, bucket: str | None, key: str | None) -> bool:
         """Whether this is a request that the rule is about."""
@@ -415,4 +425,7 @@ def parse_rule(text: str) -> Rule:
         except (KeyError, ValueError):
             known = ", ".join([*_WHEN, *sorted(names)])
             raise FaultError(f"{text!r}: {option!r} is not an option of {kind}; options are {known}") from None
-    return Rule(fault=_KINDS[kind](**of_fault), operations=tuple(operations.split("+")), **when)
+    try:
+        return Rule(fault=_KINDS[kind](**of_fault), operations=tuple(operations.split("+")), **when)
+    except ValueError as error:
+        raise FaultError(f"{text!r}: {error.args[0]}") from None

@@ -12,7 +12,7 @@ All S3 clients of the process, for the length of a block, also those that were m
 
 A request goes from botocore's `before-send` event through the same WSGI app that serves HTTP: signatures, checksums,
 conditions and XML are all real; only the socket is missing. Bodies stream in both directions. Services other than
-S3 are left alone.
+S3 are left alone, and so is what goes to a `live_server` of this process: it has a store of its own.
 
 What speaks no botocore (requests, pyarrow, obstore, other languages) or speaks it asynchronously (aiobotocore, s3fs)
 needs a socket: `bleepstore_server.live_server`.
@@ -21,16 +21,13 @@ needs a socket: `bleepstore_server.live_server`.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
-import io
 import os
-import re
 import sys
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from email.utils import formatdate
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -38,22 +35,19 @@ import attrs
 import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
-from bleepstore_server.app import create_app
 from bleepstore_server.config import WELL_KNOWN, AppConfig
+from bleepstore_server.transport import Transport, is_live, text_of_header
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
     from mypy_boto3_s3 import S3Client
     from urllib3 import HTTPResponse
 
     from bleepstore_server.faults import Faults
 
-#: The hosts of Amazon S3, below which the first labels name a bucket: s3.amazonaws.com, s3.eu-west-1.amazonaws.com,
-#: s3-accelerate.amazonaws.com, s3.dualstack.eu-west-1.amazonaws.com and their like in other partitions.
-_AMAZON = re.compile(r"(?:[^:]+\.)??(s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com(?:\.cn)?)", re.IGNORECASE)
-_DEFAULT_PORT = {"http": ":80", "https": ":443"}
 _EVENT = "before-send.s3"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_USER_AGENT = "bleepstore-in-process"
 _NEEDS_A_SOCKET = (
     "An asynchronous client (aiobotocore, s3fs) cannot be served in this process: give it the URL of "
     "bleepstore_server.live_server.live_server(), or of the pytest fixture s3_server, as its endpoint_url."
@@ -66,191 +60,6 @@ def test_config() -> AppConfig:
 
 
 test_config.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it where it is imported
-
-
-# -- bodies
-
-
-class _SentBody:
-    """A request's body as the app reads it; what its source raises is kept, for the caller to see."""
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-        self.error: Exception | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            data: bytes = self._source.read(size)
-        except Exception as error:
-            self.error = error
-            raise
-        return data
-
-
-class _AnswerBody(io.RawIOBase):
-    """The chunks of a WSGI answer as a file, closed with the answer."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self._iterator = iter(chunks)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            chunk = next(self._iterator, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        count = min(len(self._rest), len(buffer))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            close = getattr(self._chunks, "close", None)
-            if close is not None:
-                close()
-        super().close()
-
-
-class _Answer:
-    """What a WSGI app calls to begin its answer."""
-
-    status = 500
-    headers: list[tuple[str, str]]
-
-    def start(self, status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], object]:
-        self.status = int(status[:3])
-        self.headers = [*headers, ("Date", formatdate(usegmt=True)), ("Server", "BleepStore")]
-        return _no_write
-
-
-def _no_write(_data: bytes) -> object:
-    raise NotImplementedError("the app returns its body")
-
-
-# -- the way of one request
-
-
-@attrs.define(eq=False)
-class Transport:
-    """The way into one store: the app for each host name that clients address it by."""
-
-    store: Store
-    config: AppConfig
-    faults: Faults | None = None
-    _apps: dict[str, WSGIApplication] = attrs.field(factory=dict, init=False)
-
-    def app(self, host: str) -> WSGIApplication:
-        """The app that takes the bucket from the host name as Amazon S3 would."""
-        found = _AMAZON.fullmatch(host)
-        domain = found[1].lower() if found else ""
-        app = self._apps.get(domain)
-        if app is None:
-            domains = (*self.config.domains, domain) if domain else self.config.domains
-            app = create_app(self.store, attrs.evolve(self.config, domains=domains))
-            if self.faults is not None:
-                app = self.faults.wrap(app, domains)
-            self._apps[domain] = app
-        return app
-
-    def request(
-        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None
-    ) -> tuple[HTTPResponse, Exception | None]:
-        """Carry out one HTTP request; the answer, and what the body's source raised.
-
-        Raises StoreClosed, and ConnectionResetError where a fault asks for it.
-        """
-        from urllib3 import HTTPHeaderDict, HTTPResponse
-
-        self.store.check_open()
-        environ, host = _make_environ(method, url, headers)
-        source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
-        environ["wsgi.input"] = source
-        answer = _Answer()
-        chunks = self.app(host)(environ, answer.start)
-        plain = b"".join(chunks) if isinstance(chunks, list) else None
-        response = HTTPResponse(
-            body=io.BytesIO(plain) if plain is not None else _AnswerBody(chunks),
-            headers=HTTPHeaderDict(answer.headers),
-            status=answer.status,
-            preload_content=False,
-            decode_content=False,
-            enforce_content_length=False,
-            request_method=method,
-        )
-        return response, getattr(source, "error", None)
-
-    def send(self, request: AWSPreparedRequest) -> AWSResponse:
-        """What botocore's HTTP session does, without HTTP. Raises what that would raise, and StoreClosed."""
-        from botocore.awsrequest import AWSResponse
-        from botocore.exceptions import ConnectionClosedError, HTTPClientError
-
-        headers = [(name, _text(value)) for name, value in request.headers.items()]
-        try:
-            raw, error = self.request(request.method or "GET", request.url or "", headers, request.body)
-        except ConnectionError as reset:
-            raise ConnectionClosedError(error=reset, request=request, endpoint_url=request.url) from reset
-        if error is not None:
-            raw.close()
-            raise HTTPClientError(error=error) from error
-        response = AWSResponse(request.url or "", raw.status, raw.headers, raw)  # type: ignore[arg-type]  # as botocore
-        if not request.stream_output:
-            try:
-                _ = response.content
-            except Exception as broken:
-                raise ConnectionClosedError(error=broken, request=request, endpoint_url=request.url) from broken
-        return response
-
-
-def _text(value: object) -> str:
-    """A header's value as WSGI shows it: its bytes as Latin-1."""
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    text = str(value)
-    return text if text.isascii() else text.encode().decode("latin-1")
-
-
-def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> tuple[WSGIEnvironment, str]:
-    """(environ without a body, host without a port) of a request."""
-    scheme, _, rest = url.partition("://")
-    cut = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
-    host, target = rest[:cut], rest[cut:]
-    path, _, query = target.partition("?")
-    fields = list(headers)
-    names = {name.lower(): value for name, value in fields}
-    if "host" not in names:
-        fields.append(("Host", host.removesuffix(_DEFAULT_PORT.get(scheme, ""))))
-    environ: WSGIEnvironment = {
-        "REQUEST_METHOD": method,
-        "RAW_URI": target if target.startswith("/") else "/" + target,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path or "/",
-        "QUERY_STRING": query,
-        "SERVER_NAME": host,
-        "SERVER_PORT": "0",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": host,
-        "CONTENT_LENGTH": names.get("content-length", ""),
-        "CONTENT_TYPE": names.get("content-type", ""),
-        "HTTP_TRANSFER_ENCODING": names.get("transfer-encoding", ""),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scheme,
-        "wsgi.errors": sys.stderr,
-        "wsgi.input_terminated": True,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-        "bleepstore.headers": fields,
-        # Whoever signs does so in this process, by the system's clock, also where the store has another.
-        "bleepstore.signing_time": int(time.time()),
-    }
-    return environ, host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
 
 
 # -- one client
@@ -305,17 +114,41 @@ _warm = threading.local()
 
 
 def _new_session() -> Any:
-    """A boto3 session with nothing of the user's, that shares what botocore read of its models with the others."""
+    """A boto3 session that shares what botocore read of its models with the others. It reads no file of the user's:
+    a profile with another endpoint or style of addressing must not change what a test does.
+
+    botocore puts the name of its user agent together anew for every request and parses dates of any form, which are a
+    fifth of the time of a small request. Nobody asks here for the one, and there is one form of the other.
+    """
     import boto3
     import botocore.session
+    from botocore.config import Config
 
-    session = botocore.session.Session()
+    nothing: dict[str, Any] = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    nothing["profile"] = (None, None, None, None)
+    session = botocore.session.Session(session_vars=nothing)
     loader = getattr(_warm, "loader", None)
     if loader is None:
         _warm.loader = session.get_component("data_loader")
     else:
         session.register_component("data_loader", loader)
+    session.set_default_client_config(Config(user_agent=_USER_AGENT))
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
     return boto3.Session(botocore_session=session)
+
+
+def _parse_timestamp(value: Any) -> Any:
+    """As botocore does it; the form of header fields ("Tue, 24 Nov 2026 07:30:00 GMT") by a shorter way."""
+    from botocore.utils import parse_timestamp
+    from dateutil.tz import tzutc  # type: ignore[import-untyped]
+
+    if isinstance(value, str) and len(value) == 29 and value[8:11] in _MONTHS and value.endswith(" GMT"):
+        with contextlib.suppress(ValueError):  # botocore has an error of its own for it
+            time = int(value[17:19]), int(value[20:22]), int(value[23:25])
+            return dt.datetime(
+                int(value[12:16]), _MONTHS.index(value[8:11]) + 1, int(value[5:7]), *time, tzinfo=tzutc()
+            )
+    return parse_timestamp(value)
 
 
 def client_for(
@@ -330,9 +163,16 @@ def client_for(
 ) -> S3Client:
     """A new boto3 client of `store`, with any other option of `boto3.client`, such as botocore's `config` as
     `client_config`. Close it after use."""
-    if "client_config" in options:
-        options["config"] = options.pop("client_config")
-    client: S3Client = _new_session().client(
+    from botocore.config import Config
+
+    given = options.pop("client_config", None)
+    # AWS_ENDPOINT_URL is where other clients go.
+    alone = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # not in the stubs
+    options["config"] = alone if given is None else alone.merge(given)
+    session = getattr(_warm, "session", None)
+    if session is None:
+        session = _warm.session = _new_session()
+    client: S3Client = session.client(
         "s3", aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region, **options
     )
     attach(client, store, config=config, faults=faults)
@@ -353,7 +193,7 @@ def open_url(
     if body is not None:
         fields.setdefault("Content-Length", str(len(body)))
     transport = Transport(store, config or test_config())
-    return transport.request(method, url, [(name, _text(value)) for name, value in fields.items()], body)[0]
+    return transport.request(method, url, [(name, text_of_header(value)) for name, value in fields.items()], body)
 
 
 # -- all clients
@@ -372,11 +212,11 @@ class _Switchboard:
         self._environ: dict[str, str | None] = {}
         self._session_before: Any = None
         self._session_kept = False
-        self._send: Any = None
+        self._replaced: list[tuple[Any, Any]] = []
 
     def __call__(self, request: AWSPreparedRequest, **_event: object) -> AWSResponse | None:
         """The handler of `before-send`, which sessions keep that were made within a block."""
-        if getattr(request, "bleepstore_answered", False):
+        if getattr(request, "bleepstore_answered", False) or is_live(request.url or ""):
             return None
         # Nothing in the request tells an asynchronous client, but it is aiobotocore that calls its handlers.
         if "aiobotocore" in sys.modules and sys._getframe(1).f_globals["__name__"].startswith("aiobotocore"):
@@ -419,23 +259,40 @@ class _Switchboard:
         from botocore.handlers import BUILTIN_HANDLERS
 
         BUILTIN_HANDLERS.append((_EVENT, self))
-        self._send = original = Endpoint._send  # type: ignore[attr-defined]  # not in botocore's stubs
+        original = Endpoint._send  # type: ignore[attr-defined]  # not in botocore's stubs
 
         def send(endpoint: Any, request: AWSPreparedRequest) -> AWSResponse:
             blocks = self._blocks
-            if blocks and endpoint._endpoint_prefix == "s3":
+            if blocks and endpoint._endpoint_prefix == "s3" and not is_live(request.url or ""):
                 return blocks[-1].transport.send(request)
             answer: AWSResponse = original(endpoint, request)
             return answer
 
-        Endpoint._send = send  # type: ignore[attr-defined]
+        self._replace(Endpoint, send)
+        if "aiobotocore.endpoint" in sys.modules:
+            self._refuse_asynchronous(sys.modules["aiobotocore.endpoint"].AioEndpoint)
+
+    def _refuse_asynchronous(self, endpoint_class: Any) -> None:
+        original = endpoint_class._send
+
+        async def send(endpoint: Any, request: AWSPreparedRequest) -> Any:
+            if self._blocks and endpoint._endpoint_prefix == "s3" and not is_live(request.url or ""):
+                raise StoreError(_NEEDS_A_SOCKET)
+            return await original(endpoint, request)
+
+        self._replace(endpoint_class, send)
+
+    def _replace(self, endpoint_class: Any, send: Any) -> None:
+        self._replaced.append((endpoint_class, endpoint_class._send))
+        endpoint_class._send = send
 
     def _unhook(self) -> None:
-        from botocore.endpoint import Endpoint
         from botocore.handlers import BUILTIN_HANDLERS
 
         BUILTIN_HANDLERS.remove((_EVENT, self))
-        Endpoint._send = self._send  # type: ignore[attr-defined]
+        while self._replaced:
+            endpoint_class, send = self._replaced.pop()
+            endpoint_class._send = send
 
     def _set_surroundings(self) -> None:
         """The environment and the default session of the innermost block, on top of what was before the first."""
@@ -518,7 +375,7 @@ class in_process:
         self._config = config or test_config()
         self._faults = faults
         self._environment = environment
-        self._stack = contextlib.ExitStack()
+        self._entered: list[contextlib.ExitStack] = []
 
     def __enter__(self) -> Store:
         with contextlib.ExitStack() as stack:
@@ -529,11 +386,11 @@ class in_process:
             block = _Block(Transport(store, self._config, self._faults), environ)
             _switchboard.enter(block)
             stack.callback(_switchboard.leave, block)
-            self._stack = stack.pop_all()
+            self._entered.append(stack.pop_all())
         return store
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        self._entered.pop().close()
 
     def _wanted_environ(self) -> dict[str, str | None]:
         config = self._config

@@ -28,6 +28,7 @@ from bleepstore.errors import StoreError
 from bleepstore_server.app import create_app
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.in_process import client_environ, test_config
+from bleepstore_server.transport import live_urls
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -159,10 +160,13 @@ def live_server(
         with socket.create_server((host, port), backlog=_Server.request_queue_size) as listener:
             httpd = _Server(host, port, app, _Handler, fd=listener.fileno())
         thread = threading.Thread(target=httpd.serve_forever, args=(_POLL_SECONDS,), name="bleepstore-live-server")
+        url = f"http://{host}:{httpd.socket.getsockname()[1]}"
         thread.start()
+        live_urls.add(url)
         try:
-            yield LiveServer(store, f"http://{host}:{httpd.socket.getsockname()[1]}", *pair, config.region)
+            yield LiveServer(store, url, *pair, config.region)
         finally:
+            live_urls.discard(url)
             httpd.shutdown()
             httpd.end_connections()
             thread.join()

@@ -158,7 +158,16 @@ def pytest_runtest_makereport(
 
 
 def describe(store: Store) -> str:
-    """The buckets of a store and their first keys, for people."""
+    """The buckets of a store and their first keys, for people; why not, if it cannot be read."""
+    from bleepstore.errors import BleepStoreError
+
+    try:
+        return _describe(store)
+    except (BleepStoreError, OSError) as error:
+        return f"it cannot be read: {error}"
+
+
+def _describe(store: Store) -> str:
     lines = []
     for bucket in store.list_buckets().buckets:
         page = store.list_objects(bucket.name, limit=_SHOWN_KEYS)

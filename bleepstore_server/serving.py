@@ -32,8 +32,18 @@ def open_configured_store(config: ServerConfig) -> Store:
 
 def app_from_env() -> WSGIApplication:
     """The WSGI app that the BLEEPSTORE_* environment describes; call it in each worker, after the fork."""
-    config = load_config(environ=os.environ)
-    return create_app(open_configured_store(config), config)
+    return make_app(load_config(environ=os.environ))
+
+
+def make_app(config: ServerConfig) -> WSGIApplication:
+    """The WSGI app of the store that `config` names, with the faults that it asks for."""
+    app = create_app(open_configured_store(config), config)
+    if config.faults:
+        from bleepstore_server.faults import Faults, parse_rule
+
+        faults = Faults([parse_rule(text) for text in config.faults], seed=config.fault_seed)
+        app = faults.wrap(app, config.domains)
+    return app
 
 
 def first_keys(config: ServerConfig) -> tuple[str, str] | None:
@@ -73,6 +83,10 @@ def _held_port(host: str, port: int) -> Iterator[int]:
         raise ConfigError(f"host and port: cannot listen on {host} port {port}: {error.strerror}") from error
 
 
+def _warning(config: ServerConfig) -> str:
+    return f"  FAULTS      on purpose: {', '.join(config.faults)}\n" if config.faults else ""
+
+
 def _banner(config: ServerConfig, url: str, keys: tuple[str, str] | None) -> str:
     if keys is not None:
         access_key, secret_key, note = (
@@ -88,7 +102,7 @@ def _banner(config: ServerConfig, url: str, keys: tuple[str, str] | None) -> str
     access_key, secret_key = access_key or "ACCESS_KEY", secret_key or "SECRET_KEY"
     verify = ", verify=CERTIFICATE" if config.tls_cert else ""
     return (
-        f"BleepStore {bleepstore.__version__} serves {config.data} at {url}\n"
+        f"BleepStore {bleepstore.__version__} serves {config.data} at {url}\n{_warning(config)}"
         f"  access key  {access_key}\n"
         f"  secret key  {secret_key}{note}\n"
         f"  boto3       boto3.client('s3', endpoint_url='{url}', aws_access_key_id='{access_key}', "
@@ -145,7 +159,7 @@ def serve(config: ServerConfig) -> None:
                     self.cfg.set(name, value)
 
             def load(self) -> WSGIApplication:
-                return create_app(open_configured_store(config), config)
+                return make_app(config)
 
         Server().run()
 

@@ -15,6 +15,7 @@ import apsw
 
 from bleepstore.catalog.apply import apply
 from bleepstore.catalog.connection import open_reader, open_writer
+from bleepstore.catalog.copying import copy_database
 from bleepstore.catalog.schema import migrate
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, StorageFull, StoreClosed
@@ -36,6 +37,19 @@ class _Lease:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._catalog._give_reader(self._connection, self._generation)
+
+
+_blanks = threading.local()
+
+
+def _blank() -> apsw.Connection:
+    """An empty catalog in memory, one for each thread: to copy it takes a third of the time of making the tables."""
+    blank: apsw.Connection | None = getattr(_blanks, "connection", None)
+    if blank is None:
+        blank = open_writer(None)
+        migrate(blank)
+        _blanks.connection = blank
+    return blank
 
 
 class Catalog:
@@ -62,7 +76,10 @@ class Catalog:
         with self._exclusive():
             try:
                 self._writer = open_writer(path, replicated=replicated)
-                migrate(self._writer)
+                if path is None:
+                    copy_database(_blank(), self._writer)
+                else:
+                    migrate(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
                 raise CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup") from error
 

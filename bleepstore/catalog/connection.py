@@ -46,6 +46,11 @@ def _set_memory(connection: apsw.Connection) -> None:
     connection.pragma("mmap_size", 1 << 30)
 
 
+def _keep_plans(connection: apsw.Connection) -> None:
+    """A statement is planned once. Without this guarantee SQLite plans it again whenever other values are bound."""
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+
+
 def _refuse_nondeterminism(connection: apsw.Connection) -> None:
     """What a log replays must not ask for the time or for chance."""
 
@@ -73,6 +78,7 @@ def open_writer(path: Path | None, *, replicated: bool = False) -> apsw.Connecti
         _set_checkpoint(connection)
     _set_memory(connection)
     connection.pragma("foreign_keys", "off")
+    _keep_plans(connection)
     _refuse_nondeterminism(connection)
     return connection
 
@@ -82,5 +88,6 @@ def open_reader(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=200)
     _set_patience(connection)
     _set_memory(connection)
+    _keep_plans(connection)
     connection.pragma("query_only", "on")
     return connection

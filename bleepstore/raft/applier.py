@@ -62,6 +62,11 @@ class Applier:
         if self._thread.ident is not None:
             self._thread.join()
 
+    @property
+    def is_this_thread(self) -> bool:
+        """Whether the caller runs in the thread that applies."""
+        return threading.current_thread() is self._thread
+
     def _run(self) -> None:
         try:
             while self._work(self._queue.get()):

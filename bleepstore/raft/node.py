@@ -138,7 +138,7 @@ class Node:
         self._proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
         self._applier = Applier(machine, self._proposals, self._inbox.put, f"raft-{self.id}-apply")
         self._machine = machine
-        self._senders = Senders(transport, f"raft-{self.id}")
+        self._senders = Senders(transport, f"raft-{self.id}", self._inbox.put)
         self._thread = threading.Thread(target=self._run, name=f"raft-{self.id}", daemon=True)
         self._stopping = False
         self._crashed = False
@@ -178,7 +178,8 @@ class Node:
         self._inbox.put(("stop", None))
         if self._thread.ident is None:
             self._end(NodeEnded("it was never started"))
-        elif threading.current_thread() is not self._thread:
+        elif threading.current_thread() is not self._thread and not self._applier.is_this_thread:
+            # Either of those would wait for itself: what a future calls when it is answered runs there.
             self._thread.join()
 
     @property
@@ -278,7 +279,10 @@ class Node:
                 self._flush()
         except BaseException as error:  # noqa: BLE001  # whatever it was, the node must not go on
             reason = self.failure = error
-        self._end(reason)
+        try:
+            self._end(reason)
+        except Exception as error:  # noqa: BLE001  # what the disk refuses at the end must not hide why it ended
+            self.failure = self.failure or error
         if self.failure is not None and self._on_failure is not None:
             self._on_failure(self.failure)
 
@@ -308,8 +312,10 @@ class Node:
                 _settle(event[1], ended)
         if self._fetcher is not None:
             self._fetcher.join()
-        self._log.close()
-        self._machine.close()
+        try:
+            self._log.close()
+        finally:
+            self._machine.close()
 
     def _wait(self) -> Any:
         """The next event, or None when it is time to tick."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from bleepstore.raft.messages import Message, NodeId
 from bleepstore.raft.transport import Transport
@@ -15,9 +16,10 @@ MAX_TOGETHER = 64
 
 
 class Senders:
-    """Used by one thread."""
+    """Used by one thread. `post` gets ("failed", error) if the transport raises what it should not."""
 
-    def __init__(self, transport: Transport, name: str) -> None:
+    def __init__(self, transport: Transport, name: str, post: Callable[[tuple[str, Any]], None]) -> None:
+        self._post = post
         self._transport = transport
         self._name = name
         self._peers: dict[NodeId, _Sender] = {}
@@ -32,9 +34,12 @@ class Senders:
         for message in messages:
             sender = self._peers.get(message.to)
             if sender is None:
-                sender = self._peers[message.to] = _Sender(self._transport, message.to, f"{self._name}-to-{message.to}")
+                sender = self._peers[message.to] = self._new(message.to)
             if not sender.put(message):
                 self.lost += 1
+
+    def _new(self, peer: NodeId) -> _Sender:
+        return _Sender(self._transport, peer, f"{self._name}-to-{peer}", self._post)
 
     def forget_all_but(self, peers: Sequence[NodeId]) -> None:
         """End the threads of nodes that left."""
@@ -47,7 +52,8 @@ class Senders:
 
 
 class _Sender:
-    def __init__(self, transport: Transport, peer: NodeId, name: str) -> None:
+    def __init__(self, transport: Transport, peer: NodeId, name: str, post: Callable[[tuple[str, Any]], None]) -> None:
+        self._post = post
         self._transport = transport
         self._peer = peer
         self._queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
@@ -61,6 +67,12 @@ class _Sender:
         return True
 
     def _run(self) -> None:
+        try:
+            self._send_all()
+        except Exception as error:  # noqa: BLE001  # the node ends with it; else this peer would hear no more
+            self._post(("failed", error))
+
+    def _send_all(self) -> None:
         while True:
             messages = []
             for _ in range(min(max(self._queue.qsize(), 1), MAX_TOGETHER)):

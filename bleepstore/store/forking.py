@@ -30,6 +30,8 @@ from bleepstore.store.engine import Engine
 if TYPE_CHECKING:
     from bleepstore.store.opening import Store
 
+#: The folder of a store's snapshots. What is in it when a store is opened by its first process belongs to nobody.
+SNAPSHOTS = "snapshots"
 _snapshot_numbers = itertools.count(1)
 
 
@@ -48,7 +50,7 @@ class Snapshot:
         if self._blobs is not None:
             self._blobs.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self._folder)
         self._catalog = self._blobs = self._folder = None
 
     def __enter__(self) -> Snapshot:
@@ -102,7 +104,7 @@ class ForkOperations(Engine):
             catalog, blobs = self._copy_to_memory(self._backend)
             return Snapshot(catalog, blobs)
         assert isinstance(self._backend, LocalBackend)
-        folder = self._backend.root / "snapshots" / f"{os.getpid()}-{next(_snapshot_numbers)}"
+        folder = self._backend.root / SNAPSHOTS / f"{os.getpid()}-{next(_snapshot_numbers)}"
         self._copy_to_folder(self._backend, folder)
         return Snapshot(folder=folder)
 

@@ -8,6 +8,7 @@ import fcntl
 import functools
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.engine import DEFAULT_OWNER
-from bleepstore.store.forking import ForkOperations
+from bleepstore.store.forking import SNAPSHOTS, ForkOperations
 from bleepstore.store.uploads import UploadOperations
 
 _log = logging.getLogger("bleepstore.store")
@@ -108,6 +109,8 @@ def _recover(store: Store, backend: StorageBackend) -> None:
     """Remove what a crash left. A full disk must not keep anyone from reading, or from making room."""
     try:
         backend.recover()
+        if store.path is not None and (store.path / SNAPSHOTS).exists():
+            shutil.rmtree(store.path / SNAPSHOTS)
         store._sweeper.sweep(grace_ms=0)
     except StorageFull:
         _log.warning("the disk is full: what an earlier process left behind is removed once there is room")

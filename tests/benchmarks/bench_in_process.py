@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BODY = os.urandom(1024)
+MOTO = "moto mock_aws"
 _KEYS: Any = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
 
 
@@ -67,6 +70,7 @@ def _moto() -> Iterator[S3Client]:
 def _moto_server() -> Iterator[S3Client]:
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it prints every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -78,6 +82,12 @@ def _moto_server() -> Iterator[S3Client]:
 def _in_process(path: str | None = None) -> Iterator[S3Client]:
     with bleepstore.open(path) as store:
         yield client_for(store)
+
+
+@contextlib.contextmanager
+def _block() -> Iterator[S3Client]:
+    with in_process():
+        yield boto3.client("s3")
 
 
 @contextlib.contextmanager
@@ -113,35 +123,42 @@ def _floor() -> Iterator[S3Client]:
 
 
 CALLS: dict[str, Callable[[], contextlib.AbstractContextManager[S3Client]]] = {
-    "moto mock_aws": _moto,
     "bleepstore in-process": _in_process,
-    "botocore's floor": _floor,
-    "moto server": _moto_server,
+    "bleepstore, boto3.client in a block": _block,
     "bleepstore live server": _live_server,
+    "botocore's floor": _floor,
+    MOTO: _moto,
+    "moto server": _moto_server,
 }
 
 
-def measure_calls(count: int) -> list[Row]:
-    rows = []
-    for name, make in CALLS.items():
-        with make() as client:
-            client.create_bucket(Bucket="bench")
-            client.put_object(Bucket="bench", Key="k", Body=BODY)
+def _calls_of(client: S3Client) -> dict[str, Callable[[], object]]:
+    def put() -> None:
+        client.put_object(Bucket="bench", Key="k", Body=BODY)
 
-            def put(client: S3Client = client) -> None:
-                client.put_object(Bucket="bench", Key="k", Body=BODY)
+    def get() -> None:
+        client.get_object(Bucket="bench", Key="k")["Body"].read()
 
-            def get(client: S3Client = client) -> None:
-                client.get_object(Bucket="bench", Key="k")["Body"].read()
+    def both() -> None:
+        put()
+        get()
 
-            def both(client: S3Client = client) -> None:
-                client.put_object(Bucket="bench", Key="k", Body=BODY)
-                client.get_object(Bucket="bench", Key="k")["Body"].read()
+    return {"put 1 KiB": put, "get 1 KiB": get, "put + get": both}
 
-            rows += [Row("put 1 KiB", name, time_of(put, count)), Row("get 1 KiB", name, time_of(get, count))]
-            rows.append(Row("put + get", name, time_of(both, count)))
-            client.close()
-    return rows
+
+def measure_calls(count: int, rounds: int) -> list[Row]:
+    """All contestants take turns in every round, so that a busy neighbour meets each of them; the best round counts."""
+    best: dict[tuple[str, str], float] = {}
+    for number in range(rounds):
+        for name, make in CALLS.items():
+            with make() as client:
+                client.create_bucket(Bucket="bench")
+                for what, call in _calls_of(client).items():
+                    seconds = time_of(call, count, 2)
+                    best[what, name] = min(best.get((what, name), seconds), seconds)
+                client.close()
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+    return [Row(what, name, seconds) for (what, name), seconds in best.items()]
 
 
 def _fresh_moto(session: boto3.Session | None) -> None:
@@ -151,6 +168,13 @@ def _fresh_moto(session: boto3.Session | None) -> None:
         client = (session or boto3.Session()).client("s3", **_KEYS)
         client.create_bucket(Bucket="fresh")
         client.close()
+
+
+def _fresh_moto_bucket(client: S3Client) -> None:
+    from moto import mock_aws
+
+    with mock_aws():
+        client.create_bucket(Bucket="fresh")
 
 
 def _fresh_store() -> None:
@@ -175,36 +199,43 @@ def measure_fresh(count: int) -> list[Row]:
 
     with mock_aws():
         session = boto3.Session()  # a session made within knows moto
-    what = "fresh store + bucket"
+    few = max(count // 10, 3)
+    store, client = "fresh store + bucket", "fresh store + bucket + boto3 client"
+    with mock_aws():
+        kept = session.client("s3", **_KEYS)
+    rows = [
+        Row(store, MOTO, time_of(lambda: _fresh_moto_bucket(kept), few)),
+        Row(store, "bleepstore", time_of(_fresh_store, count)),
+        Row(client, "moto mock_aws, new session", time_of(lambda: _fresh_moto(None), max(count // 20, 3), 3)),
+        Row(client, MOTO, time_of(lambda: _fresh_moto(session), few)),
+        Row(client, "bleepstore", time_of(_fresh_client, few)),
+        Row(client, "bleepstore block, session reused", time_of(lambda: _fresh_block(session), few)),
+    ]
+    kept.close()
     with bleepstore.open() as seeded:
         seeded.create_bucket("fresh")
         for number in range(10_000):
             seeded.put_object("fresh", f"key-{number:05d}", b"seed")
-        fork = 1.0
-    return [
-        Row(what, "moto, new session", time_of(lambda: _fresh_moto(None), max(count // 20, 3), 3)),
-        Row(what, "moto, session reused", time_of(lambda: _fresh_moto(session), max(count // 10, 3), 3)),
-        Row(what, "bleepstore", time_of(_fresh_store, count)),
-        Row(what, "bleepstore + boto3 client", time_of(_fresh_client, max(count // 10, 3))),
-        Row(what, "bleepstore block, session reused", time_of(lambda: _fresh_block(session), max(count // 10, 3))),
-        Row("fork of 10,000 objects", "bleepstore", fork),
-    ]
+        rows.append(Row("fork of 10,000 objects", "bleepstore", time_of(lambda: seeded.fork().close(), few)))
+    return rows
 
 
 def print_table(rows: list[Row]) -> None:
-    print(f"{'':24}{'':36}{'ms':>9}{'per s':>9}{'x moto':>9}")
-    first: dict[str, Row] = {}
-    for row in sorted(rows, key=lambda row: row.what):
-        base = first.setdefault(row.what, row)
-        ratio = f"{base.seconds / row.seconds:>8.2f}x"
-        print(f"{row.what:24}{row.name:36}{row.seconds * 1000:>9.3f}{row.per_second:>9.0f}{ratio}")
+    """A table in Markdown."""
+    print("| | | ms | per second | x moto |\n| --- | --- | ---: | ---: | ---: |")
+    moto = {row.what: row for row in rows if row.name == MOTO}
+    for row in sorted(rows, key=lambda row: (row.what, row.name)):
+        base = moto.get(row.what)
+        ratio = "" if base is None else f"{base.seconds / row.seconds:.2f}"
+        print(f"| {row.what} | {row.name} | {row.seconds * 1000:.3f} | {row.per_second:.0f} | {ratio} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=200, help="calls of a round")
-    count = parser.parse_args().count
-    print_table(measure_calls(count) + measure_fresh(count))
+    parser.add_argument("--count", type=int, default=100, help="calls of a round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the best counts")
+    arguments = parser.parse_args()
+    print_table(measure_calls(arguments.count, arguments.rounds) + measure_fresh(arguments.count))
 
 
 if __name__ == "__main__":

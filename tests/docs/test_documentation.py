@@ -21,7 +21,9 @@ _LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
 def with_python(pages: list[Path]) -> list[Path]:
-    return [page for page in pages if _PYTHON.search(page.read_text(encoding="utf-8"))]
+    """Those with examples, but for the recipes, which are whole test suites: tests/recipes runs them."""
+    found = [page for page in pages if _PYTHON.search(page.read_text(encoding="utf-8"))]
+    return [page for page in found if page.parent.name != "recipes"]
 
 
 def names(pages: list[Path]) -> list[str]:

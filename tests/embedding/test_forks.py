@@ -185,6 +185,19 @@ def test_restore_keeps_nothing_that_is_no_longer_needed(tmp_path: Path) -> None:
         assert list((tmp_path / "s" / "snapshots").iterdir()) == []
 
 
+def test_a_snapshot_of_a_process_that_is_gone_is_removed(tmp_path: Path) -> None:
+    script = (
+        "import bleepstore, os, sys\n"
+        "store = bleepstore.open(sys.argv[1])\nstore.create_bucket('photos')\nstore.snapshot()\nos._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, os.fspath(tmp_path / "s")], check=True)
+    assert list((tmp_path / "s" / "snapshots").iterdir())
+    with bleepstore.open(tmp_path / "s") as store:
+        assert not (tmp_path / "s" / "snapshots").exists()
+        with store.snapshot() as snapshot:
+            store.restore(snapshot)
+
+
 def test_what_cannot_be_copied_says_so(tmp_path: Path) -> None:
     with bleepstore.open() as memory, bleepstore.open(tmp_path / "s") as local:
         with pytest.raises(StoreError, match="without a path"):

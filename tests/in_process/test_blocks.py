@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ import bleepstore
 from bleepstore.errors import StoreError
 from bleepstore_server import AppConfig, in_process
 from bleepstore_server.in_process import attach, client_for
+from bleepstore_server.live_server import LiveServer, live_server
 
 AMAZON: Any = {
     "region_name": "us-east-1",
@@ -123,6 +125,53 @@ def test_blocks_that_end_in_another_order_leave_the_right_one() -> None:
     assert buckets(boto3.client("s3")) == ["two"]
     second.__exit__(None, None, None)
     assert dict(os.environ) == environ
+
+
+def test_one_block_can_be_entered_again_within_itself() -> None:
+    environ, block = dict(os.environ), in_process()
+    with block as outer:
+        with block as inner:
+            assert inner is not outer
+            boto3.client("s3").create_bucket(Bucket="inner")
+        assert buckets(boto3.client("s3")) == []
+    assert dict(os.environ) == environ
+
+
+def test_the_files_and_variables_of_the_user_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").write_text("[default]\ns3 =\n  use_accelerate_endpoint = true\nregion = eu-west-3\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.invalid:9000")
+    with bleepstore.open() as store:
+        client = client_for(store)
+        assert client.meta.endpoint_url == "https://s3.amazonaws.com"
+        client.create_bucket(Bucket="photos")
+        assert buckets(client) == ["photos"]
+        client.close()
+    with in_process():
+        client = boto3.client("s3")
+        assert client.meta.region_name == "us-east-1"
+        assert buckets(client) == []
+
+
+def test_a_client_of_ours_has_nothing_of_the_one_before(store: bleepstore.Store) -> None:
+    first = client_for(store)
+    first.meta.events.register("before-call.s3", lambda **_: pytest.fail("another client's handler"))
+    second = client_for(store)
+    assert buckets(second) == []
+
+
+def test_dates_are_as_botocore_reads_them(store: bleepstore.Store) -> None:
+    from botocore.utils import parse_timestamp
+
+    from bleepstore_server.in_process import _parse_timestamp
+
+    others = ("2026-11-24T07:30:09.123Z", "1790000000", "24 Nov 2026 07:30 +0100")
+    for text in ("Tue, 24 Nov 2026 07:30:09 GMT", *others):
+        ours, theirs = _parse_timestamp(text), parse_timestamp(text)
+        assert (ours, ours.utcoffset(), repr(ours)) == (theirs, theirs.utcoffset(), repr(theirs))
+    with pytest.raises(ValueError, match="Invalid timestamp"):
+        _parse_timestamp("Xxx, 99 Xxx 2026 99:99:99 GMT")
 
 
 def test_a_store_that_was_given_stays_open(store: bleepstore.Store) -> None:
@@ -249,15 +298,33 @@ def test_an_asynchronous_client_is_told_to_use_a_socket(store: bleepstore.Store)
 
 
 def test_a_real_asynchronous_client_is_told_to_use_a_socket() -> None:
-    session = pytest.importorskip("aiobotocore.session")
+    """One that was made within the block, and one that was made before; a live server is what it is told to use."""
+    if "BLEEPSTORE_RECIPES" not in os.environ:
+        reason = "aiobotocore holds botocore back, so it is in the extra recipes: tox -e recipes"
+        pytest.importorskip("aiobotocore", reason=reason)
     import asyncio
 
-    async def ask() -> None:
-        async with session.get_session().create_client("s3") as client:
-            await client.list_buckets()
+    from aiobotocore.session import get_session
 
-    with in_process(), pytest.raises(StoreError, match="live_server"):
-        asyncio.run(ask())
+    async def ask(early: bool) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            if not early:
+                stack.enter_context(in_process())
+            client = await stack.enter_async_context(get_session().create_client("s3", **AMAZON))
+            if early:
+                stack.enter_context(in_process())
+            with pytest.raises(StoreError, match="live_server"):
+                await client.list_buckets()
+
+    async def use_a_socket(server: LiveServer) -> None:
+        async with get_session().create_client("s3", endpoint_url=server.url, **AMAZON) as client:
+            await client.create_bucket(Bucket="afar")
+
+    for early in (False, True):
+        asyncio.run(ask(early))
+    with in_process(), live_server() as server:
+        asyncio.run(use_a_socket(server))
+        assert server.store.head_bucket("afar").name == "afar"
 
 
 def test_the_module_says_how_the_folder_of_a_store_is_used(tmp_path: Path) -> None:

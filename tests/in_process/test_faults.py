@@ -39,6 +39,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BODY = b"0123456789" * 10_000
+WRONG = (
+    "*=slowdown;status=1",
+    "PutObjekt=slowdown",
+    "*=slow;seconds=-1",
+    "*=truncate;keep=2",
+    "*=slowdown;probability=1.5",
+)
 
 
 @pytest.fixture
@@ -193,7 +200,7 @@ def test_rules_are_written_in_text() -> None:
     assert parse_rule("*=slow;seconds=0.5").fault == Slow(0.5)
     assert parse_rule("*=reset;late=1").fault == Reset(late=True)
     assert parse_rule("GetObject=truncate;keep=0.1").fault == Truncate(0.1)
-    for wrong in ("", "PutObject", "PutObject=fire", "*=slow;times=x", "*=reset;keep=1", "*=slowdown;status=1"):
+    for wrong in ("", "PutObject", "PutObject=fire", "*=slow;times=x", "*=reset;keep=1", *WRONG):
         with pytest.raises(FaultError):
             parse_rule(wrong)
 

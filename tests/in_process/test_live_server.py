@@ -13,12 +13,13 @@ import threading
 from typing import Any
 from urllib.request import Request, urlopen
 
+import boto3
 import pytest
 from botocore.config import Config
 
 import bleepstore
 from bleepstore.errors import StoreError
-from bleepstore_server import AppConfig
+from bleepstore_server import AppConfig, in_process
 from bleepstore_server.live_server import live_server
 
 
@@ -59,6 +60,18 @@ def test_a_target_that_begins_with_two_slashes_keeps_them() -> None:
         connection.request("GET", "//k", headers={"Host": "photos.store.test"})
         assert connection.getresponse().read() == b"1"
         connection.close()
+
+
+def test_a_block_leaves_live_servers_alone() -> None:
+    """What goes to the URL of a server gets to the store of that server."""
+    with live_server() as server, in_process() as inside:
+        before = boto3.session.Session().client("s3", endpoint_url=server.url)
+        for client in (server.client(), before):
+            client.list_buckets()
+        server.client().create_bucket(Bucket="afar")
+        boto3.client("s3").create_bucket(Bucket="inside")
+        assert [bucket.name for bucket in server.store.list_buckets().buckets] == ["afar"]
+        assert [bucket.name for bucket in inside.list_buckets().buckets] == ["inside"]
 
 
 def test_many_clients_at_once() -> None:

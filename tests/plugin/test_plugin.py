@@ -106,9 +106,9 @@ def test_a_wider_scope_is_an_option(run, pytester: pytest.Pytester, how: str) ->
     if how == "ini":
         pytester.makeini("[pytest]\nbleepstore_scope = module\n")
         run(source).assert_outcomes(passed=2)
+        run(source, "--bleepstore-scope=function").assert_outcomes(passed=1, failed=1)
     else:
         run(source, "--bleepstore-scope=session").assert_outcomes(passed=2)
-    run(source, "--bleepstore-scope=function").assert_outcomes(passed=1, failed=1)
 
 
 def test_the_bytes_can_be_on_disk(run) -> None:  # type: ignore[no-untyped-def]
@@ -204,11 +204,15 @@ def test_a_failing_test_shows_what_is_in_the_store(run) -> None:  # type: ignore
         def test_fails_without_a_store():
             assert False
 
+        def test_fails_with_a_closed_store(s3_store):
+            s3_store.close()
+            assert False
+
         def test_passes(s3_store):
             s3_store.create_bucket("not-shown")
         """
     )
-    result.assert_outcomes(failed=3, passed=1)
+    result.assert_outcomes(failed=4, passed=1)
     result.stdout.fnmatch_lines(
         [
             "*What is in s3_store*",
@@ -218,10 +222,12 @@ def test_a_failing_test_shows_what_is_in_the_store(run) -> None:  # type: ignore
             "    'unfinished'  multipart upload under way",
             "*What is in s3_store*",
             "no buckets",
+            "*What is in s3_store*",
+            "it cannot be read: The store was closed*",
         ]
     )
     text = result.stdout.str()
-    assert text.count("What is in s3_store") == 2
+    assert text.count("What is in s3_store") == 3
     assert "key-20" not in text
     assert "not-shown" not in text
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
+from bleepstore_server.config import ConfigError, load_config
 from tests.serving.conftest import SECRET_KEY, Served, clean_environment
 
 if TYPE_CHECKING:
@@ -191,3 +192,21 @@ def test_settings_come_from_the_file_the_environment_and_flags_in_rising_order(s
 def test_version_and_help(serve: Serve) -> None:
     assert re.fullmatch(r"bleepstore \d+\.\d+\.\d+\n", run("--version").stdout)
     assert "BLEEPSTORE_TLS_CERT" in run("serve", "--help").stdout
+
+
+def test_faults_are_on_only_where_they_are_asked_for(serve: Callable[..., Served]) -> None:
+    served = serve("--workers", "1", "--faults", "PutObject=slowdown;times=1,DeleteBucket=reset;late=1")
+    assert "FAULTS      on purpose: PutObject=slowdown;times=1, DeleteBucket=reset;late=1" in served.banner
+    client = served.client(retries={"total_max_attempts": 1})
+    client.create_bucket(Bucket="photos")
+    with pytest.raises(ClientError, match="SlowDown"):
+        client.put_object(Bucket="photos", Key="k", Body=b"1")
+    client.put_object(Bucket="photos", Key="k", Body=b"1")
+    client.delete_object(Bucket="photos", Key="k")
+    with pytest.raises(ConnectionClosedError):
+        client.delete_bucket(Bucket="photos")
+    assert client.list_buckets()["Buckets"] == []
+    client.close()
+    with pytest.raises(ConfigError, match=r"faults: .* is not OPERATIONS=FAULT"):
+        load_config(environ={"BLEEPSTORE_FAULTS": "everything"})
+    assert load_config().faults == ()

@@ -1,0 +1,255 @@
+"""The way of a request from botocore to the WSGI app and back, without a socket (see `in_process`)."""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from bleepstore import Store
+from bleepstore_server.app import create_app
+from bleepstore_server.config import AppConfig
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+    from urllib3 import HTTPResponse
+
+    from bleepstore_server.faults import Faults
+
+#: The hosts of Amazon S3, below which the first labels name a bucket: s3.amazonaws.com, s3.eu-west-1.amazonaws.com,
+#: s3-accelerate.amazonaws.com, s3.dualstack.eu-west-1.amazonaws.com and their like in other partitions.
+_AMAZON = re.compile(r"(?:[^:]+\.)??(s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com(?:\.cn)?)", re.IGNORECASE)
+_DEFAULT_PORT = {"http": ":80", "https": ":443"}
+
+#: The URLs, without a path, of the live servers of this process.
+live_urls: set[str] = set()
+
+
+def is_live(url: str) -> bool:
+    """Whether a request goes to a live server of this process, which has a store of its own."""
+    return bool(live_urls) and "/".join(url.split("/", 3)[:3]) in live_urls
+
+
+# -- bodies
+
+
+class _SentBody:
+    """A request's body as the app reads it; what its source raises is kept, for the caller to see."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self.error: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data: bytes = self._source.read(size)
+        except Exception as error:
+            self.error = error
+            raise
+        return data
+
+
+class _AnswerBody(io.RawIOBase):
+    """The chunks of a WSGI answer as a file, closed with the answer."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self._iterator = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            chunk = next(self._iterator, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(self._rest), len(buffer))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            _close(self._chunks)
+        super().close()
+
+
+class _WholeBody:
+    """A body that botocore reads at once and shows to nobody: what it asks of urllib3's answer."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def stream(self) -> Iterable[bytes]:
+        return (self._data,)
+
+
+class _Answer:
+    """What a WSGI app calls to begin its answer, and what came of it."""
+
+    status = 500
+    headers: list[tuple[str, str]]
+    chunks: Iterable[bytes] = ()
+    #: What the source of the request's body raised.
+    error: Exception | None = None
+
+    def start(self, status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], object]:
+        self.status = int(status[:3])
+        self.headers = [*headers, ("Date", _http_date(int(time.time()))), ("Server", "BleepStore")]
+        return _no_write
+
+
+@functools.lru_cache(maxsize=2)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+def _no_write(_data: bytes) -> object:
+    raise NotImplementedError("the app returns its body")
+
+
+# -- the way of one request
+
+
+@attrs.define(eq=False)
+class Transport:
+    """The way into one store: the app for each host name that clients address it by."""
+
+    store: Store
+    config: AppConfig
+    faults: Faults | None = None
+    _apps: dict[str, WSGIApplication] = attrs.field(factory=dict, init=False)
+
+    def app(self, host: str) -> WSGIApplication:
+        """The app that takes the bucket from the host name as Amazon S3 would."""
+        found = _AMAZON.fullmatch(host)
+        domain = found[1].lower() if found else ""
+        app = self._apps.get(domain)
+        if app is None:
+            domains = (*self.config.domains, domain) if domain else self.config.domains
+            app = create_app(self.store, attrs.evolve(self.config, domains=domains))
+            if self.faults is not None:
+                app = self.faults.wrap(app, domains)
+            self._apps[domain] = app
+        return app
+
+    def answer(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> _Answer:
+        """Carry out one request. Raises StoreClosed, and ConnectionResetError where a fault asks for it."""
+        self.store.check_open()
+        environ, host = _make_environ(method, url, headers)
+        source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
+        environ["wsgi.input"] = source
+        answer = _Answer()
+        answer.chunks = self.app(host)(environ, answer.start)
+        answer.error = getattr(source, "error", None)
+        return answer
+
+    def request(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> HTTPResponse:
+        """Carry out one request; the answer streams. Raises as `answer`."""
+        return _as_urllib3(self.answer(method, url, headers, body), method)
+
+    def send(self, request: AWSPreparedRequest) -> AWSResponse:
+        """What botocore's HTTP session does, without HTTP. Raises what that would raise, and StoreClosed."""
+        from botocore.awsrequest import AWSResponse
+        from botocore.exceptions import ConnectionClosedError, HTTPClientError
+
+        method, url = request.method or "GET", request.url or ""
+        headers = [(name, text_of_header(value)) for name, value in request.headers.items()]
+        try:
+            answer = self.answer(method, url, headers, request.body)
+            if answer.error is not None:
+                _close(answer.chunks)
+                raise HTTPClientError(error=answer.error) from answer.error
+            if request.stream_output:
+                raw: Any = _as_urllib3(answer, method)
+            else:
+                raw = _WholeBody(_read_whole(answer.chunks))
+        except ConnectionError as reset:
+            raise ConnectionClosedError(error=reset, request=request, endpoint_url=url) from reset
+        # A plain dict is read faster than urllib3's; no answer of S3 has a field twice.
+        return AWSResponse(url, answer.status, dict(answer.headers), raw)  # type: ignore[arg-type]  # as botocore does
+
+
+def _as_urllib3(answer: _Answer, method: str) -> HTTPResponse:
+    from urllib3 import HTTPHeaderDict, HTTPResponse
+
+    chunks = answer.chunks
+    return HTTPResponse(
+        body=io.BytesIO(b"".join(chunks)) if isinstance(chunks, list) else _AnswerBody(chunks),
+        headers=HTTPHeaderDict(answer.headers),
+        status=answer.status,
+        preload_content=False,
+        decode_content=False,
+        enforce_content_length=False,
+        request_method=method,
+    )
+
+
+def _close(chunks: Iterable[bytes]) -> None:
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()
+
+
+def _read_whole(chunks: Iterable[bytes]) -> bytes:
+    try:
+        return b"".join(chunks)
+    finally:
+        _close(chunks)
+
+
+def text_of_header(value: object) -> str:
+    """A header's value as WSGI shows it: its bytes as Latin-1."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    text = str(value)
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
+def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> tuple[WSGIEnvironment, str]:
+    """(environ without a body, host without a port) of a request."""
+    scheme, _, rest = url.partition("://")
+    cut = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
+    host, target = rest[:cut], rest[cut:]
+    path, _, query = target.partition("?")
+    fields = list(headers)
+    names = {name.lower(): value for name, value in fields}
+    if "host" not in names:
+        fields.append(("Host", host.removesuffix(_DEFAULT_PORT.get(scheme, ""))))
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": method,
+        "RAW_URI": target if target.startswith("/") else "/" + target,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path or "/",
+        "QUERY_STRING": query,
+        "SERVER_NAME": host,
+        "SERVER_PORT": "0",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": host,
+        "CONTENT_LENGTH": names.get("content-length", ""),
+        "CONTENT_TYPE": names.get("content-type", ""),
+        "HTTP_TRANSFER_ENCODING": names.get("transfer-encoding", ""),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scheme,
+        "wsgi.errors": sys.stderr,
+        "wsgi.input_terminated": True,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "bleepstore.headers": fields,
+        # Whoever signs does so in this process, by the system's clock, also where the store has another.
+        "bleepstore.signing_time": int(time.time()),
+    }
+    return environ, host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host

@@ -1,0 +1,313 @@
+"""Raft's proposals per second, in one run beside its peers: `python -m tests.benchmarks.bench_raft`.
+
+Every node of ours has a log of its own with an fsync before it acknowledges. The baseline is a bare SQLite commit
+with its fsync; it is measured first and once, so a figure of ours above it at 1 outstanding is not to be believed
+before the difference is explained. PySyncObj runs three nodes in one process as ours
+do, with its journal on, which it does not flush per command. etcd, if it is installed, runs three processes behind its
+HTTP gateway, so its figures hold the cost of HTTP and of this client too. What is missing is named, never left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import http.client
+import importlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import apsw
+import attrs
+
+from bleepstore.raft.messages import Configuration, Role
+from bleepstore.raft.node import Node
+from bleepstore.raft.sqlite_log import create_log
+from bleepstore.raft.transport import MemoryNetwork
+
+OUTSTANDING = (1, 16, 64, 256)
+BODY = b"x" * 256
+PATIENCE = 60.0  # seconds for a cluster to elect a leader
+
+#: Begins one proposal and calls back when it is applied.
+Propose = Callable[[int, Callable[[], None]], None]
+
+
+@attrs.frozen
+class Figure:
+    name: str
+    outstanding: int
+    per_second: float
+    p50: float  # seconds
+    p99: float
+
+
+class Nothing:
+    """A state machine that does nothing, so that only Raft is measured."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        self.applied = 0
+
+    def apply(self, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
+        self.applied = through
+        return [None] * len(batch)
+
+    def make_durable(self) -> int:
+        return self.applied
+
+    def write_snapshot(self, path: Path) -> int:
+        raise OSError("there is nothing to copy")
+
+    def incoming(self) -> Path:
+        raise OSError("there is nothing to receive")
+
+    def prepare(self, path: Path, index: int) -> str:
+        raise OSError("there is nothing to receive")
+
+    def install(self, name: str) -> None:
+        raise OSError("there is nothing to install")
+
+    def discard(self, name: str) -> None:
+        raise OSError("there is nothing to discard")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def measure(name: str, propose: Propose, outstanding: int, seconds: float) -> Figure:
+    """Keep `outstanding` proposals under way for `seconds`."""
+    free = threading.Semaphore(outstanding)
+    latencies: list[float] = []
+    begun = time.perf_counter()
+    number = 0
+    while time.perf_counter() - begun < seconds:
+        free.acquire()
+        number += 1
+        asked = time.perf_counter()
+
+        def done(asked: float = asked) -> None:
+            latencies.append(time.perf_counter() - asked)
+            free.release()
+
+        propose(number, done)
+    for _ in range(outstanding):
+        free.acquire()
+    return figure(name, outstanding, latencies, time.perf_counter() - begun)
+
+
+def figure(name: str, outstanding: int, latencies: list[float], seconds: float) -> Figure:
+    latencies.sort()
+    count = len(latencies)
+    return Figure(name, outstanding, count / seconds, latencies[count // 2], latencies[int(count * 0.99)])
+
+
+def wait_for(found: Callable[[], Any]) -> Any:
+    """What `found` gives once it gives something."""
+    end = time.monotonic() + PATIENCE
+    while not (result := found()):
+        if time.monotonic() > end:
+            sys.exit("no leader was elected in time")
+        time.sleep(0.01)
+    return result
+
+
+def floor(folder: Path, seconds: float) -> Figure:
+    """A row of the same size, committed and synced, one after the other."""
+    connection = apsw.Connection(str(folder / "floor.db"))
+    connection.execute(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE log(idx INTEGER PRIMARY KEY, d)"
+    ).fetchall()
+    latencies = []
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        asked = time.perf_counter()
+        connection.execute("INSERT INTO log(d) VALUES (?)", (BODY,))
+        latencies.append(time.perf_counter() - asked)
+    connection.close()
+    return figure("SQLite commit + fsync (baseline)", 1, latencies, time.perf_counter() - begun)
+
+
+@contextlib.contextmanager
+def ours(folder: Path, size: int) -> Iterator[Propose]:
+    ids = tuple(f"node-{number}" for number in range(size))
+    nodes: list[Node] = []
+    network = MemoryNetwork()
+    for one in ids:
+        path = folder / f"ours-{size}-{one}"
+        path.mkdir()
+        log = create_log(path / "raft.db", cluster="bench", node=one, configuration=Configuration(ids))
+        nodes.append(Node(log, Nothing(), network))
+    try:
+        for node in nodes:
+            node.start()
+        leader: Node = wait_for(lambda: next((one for one in nodes if one.status.role is Role.LEADER), None))
+        prefix = iter(range(1 << 62))
+
+        def propose(_: int, done: Callable[[], None]) -> None:
+            def answered(future: Future[bytes]) -> None:
+                future.result()
+                done()
+
+            leader.propose(str(next(prefix)), BODY).add_done_callback(answered)
+
+        yield propose
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextlib.contextmanager
+def pysyncobj(folder: Path) -> Iterator[Propose]:
+    library: Any = importlib.import_module("pysyncobj")
+
+    class Peer(library.SyncObj):  # type: ignore[misc]  # the package has no types
+        @library.replicated  # type: ignore[untyped-decorator]
+        def put(self, data: bytes) -> None:
+            """Nothing, as our state machine."""
+
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
+    peers = [
+        Peer(
+            address,
+            [one for one in addresses if one != address],
+            library.SyncObjConf(journalFile=str(folder / f"pysyncobj-{n}"), appendEntriesUseBatch=True),
+        )
+        for n, address in enumerate(addresses)
+    ]
+    try:
+        leader = wait_for(
+            lambda: next((one for one in peers if one.isReady() and one._isLeader()), None)  # no public name for it
+        )
+
+        def propose(_: int, done: Callable[[], None]) -> None:
+            def answered(result: object, error: object) -> None:
+                if error:
+                    sys.stderr.write(f"PySyncObj: error {error}\n")
+                done()
+
+            leader.put(BODY, callback=answered)
+
+        yield propose
+    finally:
+        for peer in peers:
+            peer.destroy()
+
+
+@contextlib.contextmanager
+def etcd(folder: Path, program: str) -> Iterator[list[int]]:
+    """Three processes; gives the ports for clients."""
+    ports = free_ports(6)
+    cluster = ",".join(f"e{n}=http://127.0.0.1:{ports[3 + n]}" for n in range(3))
+    running = []
+    for n in range(3):
+        client, peer = (f"http://127.0.0.1:{ports[n]}", f"http://127.0.0.1:{ports[3 + n]}")
+        words = [program, "--name", f"e{n}", "--data-dir", str(folder / f"etcd-{n}"), "--initial-cluster", cluster,
+                 "--listen-client-urls", client, "--advertise-client-urls", client, "--log-level", "error",
+                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]  # fmt: skip
+        running.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    try:
+        wait_for(lambda: _is_up(ports[0]))
+        yield ports[:3]
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+_PUT = json.dumps({"key": base64.b64encode(b"key").decode(), "value": base64.b64encode(BODY).decode()})
+
+
+def _put(connection: http.client.HTTPConnection) -> bool:
+    connection.request("POST", "/v3/kv/put", _PUT)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status == 200
+
+
+def _is_up(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError):
+        return _put(connection)
+    return False
+
+
+def measure_etcd(port: int, outstanding: int, seconds: float) -> Figure:
+    """One thread and one connection for each proposal under way."""
+    latencies: list[float] = []
+    begun = time.perf_counter()
+
+    def client() -> None:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            while time.perf_counter() - begun < seconds:
+                asked = time.perf_counter()
+                if _put(connection):
+                    latencies.append(time.perf_counter() - asked)
+
+    threads = [threading.Thread(target=client) for _ in range(outstanding)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return figure("etcd, 3 processes, HTTP", outstanding, latencies, time.perf_counter() - begun)
+
+
+def table(figures: list[Figure], base: Figure) -> str:
+    lines = [
+        "| | outstanding | per second | p50 ms | p99 ms | of the baseline |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {one.name} | {one.outstanding} | {one.per_second:,.0f} | {one.p50 * 1e3:.2f} | {one.p99 * 1e3:.2f} "
+        f"| {one.per_second / base.per_second:.2f} x |"
+        for one in figures
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each row is measured")
+    seconds = parser.parse_args().seconds
+    missing = []
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        base = floor(folder, seconds)
+        figures = [base]
+        for size in (1, 3):
+            with ours(folder, size) as propose:
+                figures += [measure(f"bleepstore, nodes: {size}", propose, count, seconds) for count in OUTSTANDING]
+        try:
+            with pysyncobj(folder) as propose:
+                figures += [measure("PySyncObj, nodes: 3, journal", propose, count, seconds) for count in OUTSTANDING]
+        except ModuleNotFoundError:
+            missing.append("PySyncObj was not measured: pip install pysyncobj")
+        program = shutil.which("etcd")
+        if program is None:
+            missing.append("etcd was not measured: apt-get install etcd-server")
+        else:
+            with etcd(folder, program) as ports:
+                figures += [measure_etcd(ports[0], count, seconds) for count in OUTSTANDING]
+    sys.stdout.write("\n".join([table(figures, base), *missing]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

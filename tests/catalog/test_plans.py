@@ -1,0 +1,45 @@
+"""Statements are planned once, however often other values are bound: planning takes longer than most queries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from bleepstore.catalog import Catalog, queries
+from bleepstore.catalog.connection import open_reader, open_writer
+from bleepstore.catalog.schema import migrate
+
+
+@pytest.mark.parametrize("kind", ["writer", "reader", "memory"])
+def test_a_query_is_planned_once(tmp_path: Path, kind: str) -> None:
+    path = None if kind == "memory" else tmp_path / "catalog.db"
+    writer = open_writer(path)
+    migrate(writer)
+    connection = writer if path is None or kind == "writer" else open_reader(path)
+    planned: list[int] = []
+
+    def count(action: int, *_: str | None) -> int:
+        planned.append(action)
+        return apsw.SQLITE_OK
+
+    connection.authorizer = count  # SQLite asks it while it plans
+    queries.find_object(connection, "bucket", "key", with_data=True)
+    assert planned
+    planned.clear()
+    for number in range(10):
+        queries.find_object(connection, f"bucket-{number}", f"key-{number}", with_data=True)
+    assert planned == []
+    connection.close()
+    writer.close()
+
+
+def test_a_catalog_in_memory_makes_its_tables_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Catalog(None)
+    monkeypatch.setattr("bleepstore.catalog.catalog.migrate", lambda _connection: pytest.fail("made anew"))
+    second = Catalog(None)
+    for catalog in (first, second):
+        with catalog.read() as connection:
+            assert queries.applied_index(connection) == 0
+        catalog.close()
