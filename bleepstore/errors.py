@@ -391,6 +391,17 @@ class BlobNotFound(BleepStoreError):
 
 
 @attrs.define
+class BlobChanged(BleepStoreError):
+    """A conditional write found something else under the name than what it was to replace."""
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"what is stored as {self.bucket}/{self.key} was changed meanwhile"
+
+
+@attrs.define
 class BlobBusy(BleepStoreError):
     """The blob cannot be deleted while it is being read; try again later."""
 

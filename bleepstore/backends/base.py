@@ -9,12 +9,16 @@ Laws, checked by `bleepstore.testing.backend_contract`:
 - A failed write leaves nothing behind that a read or `iter_blobs` would show.
 - Deleting what is not there is not an error. A reader that was opened before a delete finishes undisturbed.
 - All verbs are thread-safe; none holds a whole blob in memory.
+
+A `Gateway` with `own_names` (the layout `keys`) keeps one blob for
+each key, so a write replaces the one before, and anybody else who has the provider's credentials may do so too. Its
+handles pin what was written: the handle of what was replaced gives BlobNotFound, never other bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
 
@@ -23,12 +27,20 @@ from bleepstore.model import STANDARD, SystemMetadata
 CHUNK = 1024 * 1024  # bytes moved at a time
 
 
+@attrs.frozen
+class Replaced:
+    """What lies under a key of a `Gateway` with `own_names`, as the catalog knows it; None is nothing."""
+
+    handle: str | None
+
+
 @attrs.frozen(kw_only=True)
 class BlobSpec:
     """What a blob is for. Opaque-name backends ignore it; gateways store it natively with the object.
 
     `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once
-    all bytes were consumed and gives the S3 ETag.
+    all bytes were consumed and gives the S3 ETag. `only_over` makes a write to a `Gateway` with `own_names`
+    conditional: it raises BlobChanged unless this is what lies under the key.
     """
 
     bucket: str
@@ -38,6 +50,7 @@ class BlobSpec:
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     storage_class: str = STANDARD
     etag: Callable[[], str] | None = None
+    only_over: Replaced | None = None
 
 
 @attrs.frozen
@@ -63,6 +76,21 @@ class PartBlob:
 
     handle: str
     size: int
+
+
+@attrs.frozen(kw_only=True)
+class FoundBlob:
+    """A blob as its provider describes it: all that a catalog can be rebuilt from. `etag` is S3's, bare."""
+
+    bucket: str
+    key: str
+    handle: str
+    size: int
+    etag: str
+    stored_ms: int
+    system: SystemMetadata = SystemMetadata()
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    storage_class: str = STANDARD
 
 
 class StorageBackend(Protocol):
@@ -113,3 +141,35 @@ class StorageBackend(Protocol):
 
     def close(self) -> None:
         """Release files, connections and threads."""
+
+
+@runtime_checkable
+class Gateway(StorageBackend, Protocol):
+    """A backend whose blobs lie at a provider and describe themselves, so that a catalog can be rebuilt from them.
+
+    Failures of the provider: AccessDenied, SlowDown, ServiceUnavailable, each with the cause as its reason. What may
+    pass is retried with jittered back-off first.
+    """
+
+    own_names: bool
+    """Whether each blob lies under the name of its key (the layout `keys`)."""
+
+    url: str
+    """Where the blobs are, without credentials."""
+
+    def check(self) -> None:
+        """Raise ServiceUnavailable or AccessDenied if the provider cannot be used as configured."""
+
+    def claim(self, store_id: str, *, take_over: bool = False) -> str:
+        """The id of the store that these blobs belong to, which is `store_id` if nobody's was noted before or if it is
+        taken over. Two catalogs over the same blobs would remove each other's parts."""
+
+    def buckets(self) -> Iterator[str]:
+        """The names of the buckets that blobs lie in, in the order of UTF-8."""
+
+    def find(self, bucket: str, key: str) -> FoundBlob | None:
+        """What lies under a key now, whoever wrote it. Layout `keys` only."""
+
+    def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
+        """The blobs of a bucket, each with a text to go on from as `after`. None is something that is no object of
+        ours and cannot be one."""

@@ -1,0 +1,1 @@
+"""What the gateways to cloud storage share: names, metadata, retries, and streams."""

@@ -1,0 +1,152 @@
+"""User metadata and what we note of an object, as the native metadata of a provider.
+
+What a provider can hold as it is lies there under its own name, where the provider's own tools find it. The rest, in
+one item, is base64 of JSON. The items of our own begin with a mark:
+
+    etag    S3's ETag, where the provider's is another
+    write   a number of this one write: two writes of the same bytes are two blobs
+    crc32c  base64 of the CRC32C of all bytes (big-endian)
+    place   base64 of JSON: the bucket and the key of what does not lie under its key
+    more    base64 of JSON: the metadata and the system metadata that the provider would refuse
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from bleepstore.backends.base import BlobSpec
+from bleepstore.model import SystemMetadata
+
+_PLAIN_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_SYSTEM_FIELDS = tuple(field.name for field in attrs.fields(SystemMetadata))
+
+
+@attrs.frozen(kw_only=True)
+class Notes:
+    """What native metadata say of an object."""
+
+    etag: str | None = None
+    write: str | None = None
+    crc32c: str | None = None
+    bucket: str | None = None
+    key: str | None = None
+    system: Mapping[str, str] = attrs.field(factory=dict)
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+
+
+def _pack(value: object) -> str:
+    return base64.b64encode(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()).decode()
+
+
+def _unpack(text: str) -> Any:
+    """The value, or None: what others wrote there is not an error of ours."""
+    try:
+        return json.loads(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _texts(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    return {name: text for name, text in value.items() if isinstance(text, str)}
+
+
+@attrs.frozen(kw_only=True)
+class MetadataCodec:
+    """`mark` begins our own names, `plain_name` is what the provider accepts as a name and gives back as it was, and
+    `budget` how many bytes of names and values it takes. `native_system` are the fields of SystemMetadata that it has
+    a place of its own for."""
+
+    mark: str
+    plain_name: re.Pattern[str]
+    budget: int
+    native_system: frozenset[str]
+
+    def encode(
+        self,
+        spec: BlobSpec,
+        *,
+        write: str | None = None,
+        etag: str | None = None,
+        crc32c: str | None = None,
+        place: bool = False,
+    ) -> dict[str, str]:
+        """The native metadata. `place` notes the bucket and the key.
+
+        What exceeds the budget is left out, and is then known to the catalog alone: first what had to be packed, then
+        the largest of the others.
+        """
+        notes = {
+            "write": write,
+            "etag": etag,
+            "crc32c": crc32c,
+            "place": _pack([spec.bucket, spec.key]) if place else None,
+        }
+        made = {self.mark + name: text for name, text in notes.items() if text is not None}
+        plain = {name: text for name, text in spec.metadata.items() if self._is_plain(name, text)}
+        system = {
+            name: text
+            for name in _SYSTEM_FIELDS
+            if (text := getattr(spec.system, name)) is not None
+            and not (name in self.native_system and _PLAIN_VALUE.fullmatch(text))
+        }
+        packed = {name: text for name, text in spec.metadata.items() if name not in plain}
+        room = self.budget - _length(made)
+        for name, text in sorted(plain.items(), key=lambda item: len(item[0]) + len(item[1])):
+            room -= len(name) + len(text)
+            if room >= 0:
+                made[name] = text
+        if packed or system:
+            more = _pack({"metadata": packed, "system": system})
+            if len(self.mark) + len("more") + len(more) <= self.budget - _length(made):
+                made[f"{self.mark}more"] = more
+        return made
+
+    def _is_plain(self, name: str, text: str) -> bool:
+        return (
+            not name.startswith(self.mark)
+            and self.plain_name.fullmatch(name) is not None
+            and _PLAIN_VALUE.fullmatch(text) is not None
+        )
+
+    def native(self, system: SystemMetadata) -> dict[str, str]:
+        """The fields that the provider keeps in a place of its own, by their names in SystemMetadata."""
+        return {
+            name: text
+            for name in _SYSTEM_FIELDS
+            if name in self.native_system
+            and (text := getattr(system, name)) is not None
+            and _PLAIN_VALUE.fullmatch(text)
+        }
+
+    def decode(self, native: Mapping[str, str] | None) -> Notes:
+        """What `encode` made, or what somebody else wrote. Names come back in lower case, as S3 gives them."""
+        given = {name.lower(): text for name, text in (native or {}).items()}
+        ours = {name.removeprefix(self.mark): text for name, text in given.items() if name.startswith(self.mark)}
+        more = _unpack(ours.get("more", ""))
+        more = more if isinstance(more, dict) else {}
+        place = _unpack(ours.get("place", ""))
+        located = isinstance(place, list) and len(place) == 2 and all(isinstance(item, str) for item in place)
+        plain = {name: text for name, text in given.items() if not name.startswith(self.mark)}
+        system = _texts(more.get("system"))
+        return Notes(
+            etag=ours.get("etag"),
+            write=ours.get("write"),
+            crc32c=ours.get("crc32c"),
+            bucket=place[0] if located else None,
+            key=place[1] if located else None,
+            system={name: text for name, text in system.items() if name in _SYSTEM_FIELDS},
+            metadata=plain | _texts(more.get("metadata")),
+        )
+
+
+def _length(items: Mapping[str, str]) -> int:
+    return sum(len(name) + len(text) for name, text in items.items())

@@ -1,0 +1,209 @@
+"""Bytes on their way to a provider and back."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from awscrt import checksums
+
+from bleepstore.backends.base import CHUNK
+from bleepstore.backends.gateway.retry import Retry
+from bleepstore.errors import BlobNotFound, InternalError, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class Crc32c:
+    """A CRC32C as bytes pass by."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes) -> None:
+        self._value = checksums.crc32c(data, self._value)
+
+    @property
+    def text(self) -> str:
+        """Base64 of the four bytes, big-endian, as all providers write it."""
+        return base64.b64encode(self._value.to_bytes(4, "big")).decode()
+
+
+class ChunkReader(io.RawIOBase):
+    """An iterable of bytes as a file that is read once, for SDKs that take files.
+
+    An error that the iterable raises is kept in `failure`: an SDK may hide it behind one of its own. `crc32c` is of
+    what was read so far.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], length: int | None = None) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+        self._position = 0
+        self.length = length
+        self.failure: BaseException | None = None
+        self.crc32c = Crc32c()
+
+    def __len__(self) -> int:
+        """The declared length, for SDKs that ask for it so."""
+        if self.length is None:
+            raise TypeError("the length of this stream is not known")
+        return self.length
+
+    def __bool__(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes; fewer only at the end, so that an SDK's blocks are full."""
+        wanted = -1 if size is None else size
+        found: list[bytes | memoryview] = []
+        length = 0
+        while wanted < 0 or length < wanted:
+            if not self._rest and not self._fill():
+                break
+            taken = self._rest if wanted < 0 else self._rest[: wanted - length]
+            self._rest = self._rest[len(taken) :]
+            found.append(taken)
+            length += len(taken)
+        data = bytes(found[0]) if len(found) == 1 else b"".join(found)
+        self._position += len(data)
+        return data
+
+    def _fill(self) -> bool:
+        try:
+            for chunk in self._chunks:
+                if chunk:
+                    self.crc32c.update(chunk)
+                    self._rest = memoryview(chunk)
+                    return True
+        except BaseException as error:
+            self.failure = error
+            raise
+        return False
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+def head_of(chunks: Iterable[bytes], limit: int) -> tuple[bytes, Iterator[bytes] | None]:
+    """The whole body and None if it has at most `limit` bytes; else its beginning, of more than `limit` bytes, and the
+    iterator of what follows."""
+    iterator = iter(chunks)
+    head: list[bytes] = []
+    length = 0
+    for chunk in iterator:
+        head.append(chunk)
+        length += len(chunk)
+        if length > limit:
+            return b"".join(head), iterator
+    return b"".join(head), None
+
+
+def chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    del head
+    yield from rest
+
+
+def blocks_of(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The bytes in blocks of `size` bytes, of which only the last is shorter. An empty body has no block."""
+    reader = ChunkReader(chunks)
+    while block := reader.read(size):
+        yield block
+
+
+class Stream(Protocol):
+    """The body of a provider's answer."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class ResumingReader(io.RawIOBase):
+    """Bytes `start` to `stop` (exclusive) of a blob. A connection that breaks or ends early is opened again where it
+    ended, under the same pin: if the blob was replaced meanwhile reading fails, and never goes on with other bytes.
+
+    `open_at` gives the stream of the bytes from a position to `stop`, or raises BlobNotFound. `crc32c` is what all
+    bytes must have, where the whole blob is read and the provider knows it.
+    """
+
+    def __init__(
+        self,
+        open_at: Callable[[int], Stream],
+        start: int,
+        stop: int,
+        retry: Retry,
+        *,
+        first: Stream | None = None,
+        crc32c: str | None = None,
+    ) -> None:
+        self._open_at = open_at
+        self._position = start
+        self._stop = stop
+        self._retry = retry
+        self._stream: Stream | None = first
+        self._wanted = crc32c
+        self._crc = Crc32c()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.closed:
+            raise ValueError("read of a closed blob")
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(CHUNK), b""))
+        wanted = min(size, self._stop - self._position)
+        if wanted <= 0:
+            return b""
+        data = self._retry.run(lambda: self._read_some(wanted))
+        self._position += len(data)
+        if self._wanted is not None:
+            self._crc.update(data)
+            if self._position == self._stop and self._crc.text != self._wanted:
+                raise InternalError(
+                    f"The storage provider sent bytes with CRC32C {self._crc.text}; stored were {self._wanted}."
+                )
+        return data
+
+    def _read_some(self, size: int) -> bytes:
+        try:
+            if self._stream is None:
+                self._stream = self._open_at(self._position)
+            data = self._stream.read(size)
+            if not data:
+                raise EOFError(f"the connection ended {self._stop - self._position} bytes too early")
+        except BlobNotFound as error:
+            raise ServiceUnavailable("The object was replaced while it was being read: read it again.") from error
+        except BaseException:
+            self._drop()
+            raise
+        return data
+
+    def _drop(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._drop()
+        super().close()
