@@ -7,6 +7,10 @@ catalog. Each command ends in one `Result`; a refusal is a result (an `S3Error`)
 `request_id` makes a retry safe: the second time a command is applied it gives the first result. Ids are made in the
 order of time, which keeps the catalog's record of them cheap.
 
+`over` is for backends that keep one blob under each key: what the write, or the removal, has already replaced there.
+The command is refused with OperationAborted if the catalog knows another blob by then; and what was replaced is no
+garbage, for it is gone.
+
 `stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
 remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
 """
@@ -28,6 +32,7 @@ from bleepstore.model import (
     Data,
     Owner,
     PartSummary,
+    Replaced,
     SystemMetadata,
     WriteCondition,
 )
@@ -69,7 +74,7 @@ class PutObject:
     size: int
     etag: str
     data: Data
-    stored_ms: int | None = None  # None: the bytes are inline
+    stored_ms: int | None = None  # None: the bytes are inline, or the sweep never removes them
     storage_class: str = STANDARD
     system: SystemMetadata = SystemMetadata()
     metadata: Mapping[str, str] = attrs.field(factory=dict)
@@ -77,6 +82,7 @@ class PutObject:
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
     acl: Acl | None = None  # None: private
     condition: WriteCondition = WriteCondition()
+    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -87,6 +93,7 @@ class DeleteObject:
     key: str
     version_id: str | None = None
     condition: WriteCondition = WriteCondition()
+    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -171,8 +178,9 @@ class CompleteUpload:
     etag: str
     checksum: Checksum | None = None
     handle: str
-    stored_ms: int
+    stored_ms: int | None = None  # None: the sweep never removes it
     condition: WriteCondition = WriteCondition()
+    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -10,6 +10,7 @@
     │   ├── Denied                   AccessDenied, MethodNotAllowed
     │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull, InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
+    ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
     ├── BlobBusy                     a blob that is being read cannot be deleted yet
     └── StoreError                   StoreClosed, CatalogDamaged, CatalogTooNew
 

@@ -9,13 +9,15 @@ activity since, not the size of the store.
 
 from __future__ import annotations
 
+import concurrent.futures
 import itertools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from bleepstore.backends.base import StorageBackend
+from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.catalog import Catalog, queries
+from bleepstore.catalog.queries import Garbage
 from bleepstore.commands import AbortUpload, BeginSweep, EndSweep, ForgetGarbage
 from bleepstore.committer import Committer
 from bleepstore.errors import BlobBusy
@@ -27,6 +29,7 @@ GRACE_MS = 10 * 60 * 1000
 #: A sweep looks back a little beyond the end of the last one: clocks of several processes differ.
 OVERLAP_MS = 5 * 60 * 1000
 _BATCH = 500
+_REMOTE_DELETES = 8  # at once
 _GATHER_SECONDS = 0.5
 _FULL_SWEEP_SECONDS = 60.0
 
@@ -100,7 +103,7 @@ class Sweeper:
             with self._catalog.read() as connection:
                 referenced = queries.is_referenced(connection, handle)
             if not referenced:
-                self._delete(handle, None)
+                self._delete([handle], None)
         self._committer.submit(EndSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
 
     def collect_garbage(self) -> None:
@@ -113,19 +116,41 @@ class Sweeper:
         with self._work_lock:
             with self._catalog.read() as connection:
                 garbage = queries.list_garbage(connection, _BATCH)
-            gone = [item.garbage_id for item in garbage if self._delete(item.handle, item.token)]
+            gone = self._delete_garbage(garbage)
             if gone:
                 self._committer.submit(
                     ForgetGarbage(request_id=self._new_id(), time_ms=self._clock(), garbage_ids=tuple(gone))
                 )
             return len(garbage) == _BATCH and bool(gone)
 
-    def _delete(self, handle: str, token: str | None) -> bool:
+    def _delete_garbage(self, garbage: Sequence[Garbage]) -> list[int]:
+        """The ids of those that are gone. The parts of an upload are one request."""
+        groups: dict[tuple[str, str | None], list[Garbage]] = {}
+        for item in garbage:
+            groups.setdefault((item.handle, None) if item.token is None else ("", item.token), []).append(item)
+
+        def delete(group: list[Garbage]) -> bool:
+            return self._delete([item.handle for item in group], group[0].token)
+
+        if isinstance(self._backend, Gateway):
+            with concurrent.futures.ThreadPoolExecutor(_REMOTE_DELETES) as pool:
+                deleted = list(pool.map(delete, groups.values()))
+        else:
+            deleted = [delete(group) for group in groups.values()]
+        return [
+            item.garbage_id
+            for group, is_gone in zip(groups.values(), deleted, strict=True)
+            if is_gone
+            for item in group
+        ]
+
+    def _delete(self, handles: Sequence[str], token: str | None) -> bool:
         try:
             if token is None:
-                self._backend.delete_object(handle)
+                for handle in handles:
+                    self._backend.delete_object(handle)
             else:
-                self._backend.delete_parts(token, [handle])
+                self._backend.delete_parts(token, handles)
         except BlobBusy:
             return False
         return True

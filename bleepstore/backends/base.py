@@ -22,16 +22,9 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
 
-from bleepstore.model import STANDARD, SystemMetadata
+from bleepstore.model import STANDARD, Replaced, SystemMetadata
 
 CHUNK = 1024 * 1024  # bytes moved at a time
-
-
-@attrs.frozen
-class Replaced:
-    """What lies under a key of a `Gateway` with `own_names`, as the catalog knows it; None is nothing."""
-
-    handle: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -55,10 +48,12 @@ class BlobSpec:
 
 @attrs.frozen
 class StoredBlob:
-    """What a write returns. `stored_ms` is the time, by the backend's clock, that `iter_blobs` compares with."""
+    """What a write returns. `stored_ms` is the time, by the backend's clock, that `iter_blobs` compares with. `md5` is
+    the digest in hex of what was copied on the backend's side, where it says so."""
 
     handle: str
     stored_ms: int
+    md5: str | None = None
 
 
 @attrs.frozen
@@ -124,8 +119,10 @@ class StorageBackend(Protocol):
     def begin_parts(self, spec: BlobSpec) -> str:
         """Start a multipart upload; returns a token that any process can go on with ("" if none is needed)."""
 
-    def put_part(self, token: str, number: int, source: Iterable[bytes] | BlobRange) -> StoredBlob:
-        """Store one part, from bytes or from a range of a stored blob."""
+    def put_part(
+        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+    ) -> StoredBlob:
+        """Store one part, from bytes (`size` of them, where that is known before) or from a range of a stored blob."""
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         """One blob out of parts, in O(parts): no bytes move. The parts stay until `delete_parts`."""

@@ -228,7 +228,9 @@ class LocalBackend:
     def begin_parts(self, spec: BlobSpec) -> str:
         return ""
 
-    def put_part(self, token: str, number: int, source: Iterable[bytes] | BlobRange) -> StoredBlob:
+    def put_part(
+        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+    ) -> StoredBlob:
         if not isinstance(source, BlobRange):
             return self._write(source)
         with self.get_object(source.handle, source.start, source.stop) as reader:

@@ -64,7 +64,9 @@ class MemoryBackend:
     def begin_parts(self, spec: BlobSpec) -> str:
         return ""
 
-    def put_part(self, token: str, number: int, source: Iterable[bytes] | BlobRange) -> StoredBlob:
+    def put_part(
+        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+    ) -> StoredBlob:
         if isinstance(source, BlobRange):
             return self._store(self._find(source.handle)[source.start : source.stop])
         return self._store(b"".join(source))

@@ -16,8 +16,8 @@ from bleepstore.commands import (
     Result,
     Written,
 )
-from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, S3Error
-from bleepstore.model import NULL_VERSION, BlobRef, Inline, WriteCondition
+from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, OperationAborted, PreconditionFailed, S3Error
+from bleepstore.model import NULL_VERSION, BlobRef, Inline, Replaced, WriteCondition
 
 _INSERT = """
 INSERT INTO object_version (
@@ -56,7 +56,7 @@ def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Writte
     """Make `command`'s object the current version; the one it replaces becomes garbage. Nothing is judged here."""
     replaced = current_version(tx, bucket_id, command.key)
     if replaced is not None:
-        _remove(tx, bucket_id, command.key, replaced)
+        _remove(tx, bucket_id, command.key, replaced, is_garbage=command.over is None)
     inline_id = tx.index if isinstance(command.data, Inline) else None
     handle = command.data.handle if isinstance(command.data, BlobRef) else None
     if isinstance(command.data, Inline):
@@ -96,7 +96,10 @@ def put_object(tx: Transaction, command: PutObject) -> Result:
         return NoSuchBucket(command.bucket)
     if refusal := tx.swept_away(command.stored_ms):
         return refusal
-    if command.condition:
+    handle = command.data.handle if isinstance(command.data, BlobRef) else None
+    if refused := check_over(tx, bucket_id, command.key, command.over, handle):
+        return refused
+    if command.condition and command.over is None:
         current = current_version(tx, bucket_id, command.key)
         refused = check_write(command.condition, current[1] if current else None, command.bucket, command.key)
         if refused is not None:
@@ -104,16 +107,41 @@ def put_object(tx: Transaction, command: PutObject) -> Result:
     return write_version(tx, bucket_id, command)
 
 
-def _remove(tx: Transaction, bucket_id: int, key: str, version: tuple[int, str, str | None, int | None]) -> None:
+def check_over(
+    tx: Transaction, bucket_id: int, key: str, over: Replaced | None, written: str | None = None
+) -> S3Error | None:
+    """Refuse a write if the blob that it replaced at the backend is no longer the one that the catalog knows.
+
+    If the catalog knows already what was `written`, somebody read it there before this command came.
+    """
+    if over is None:
+        return None
+    current = current_version(tx, bucket_id, key)
+    handle = None if current is None else current[2]
+    if handle == over.handle or (handle is not None and handle == written):
+        return None
+    return OperationAborted("Another write of this key ended meanwhile.")
+
+
+def _remove(
+    tx: Transaction,
+    bucket_id: int,
+    key: str,
+    version: tuple[int, str, str | None, int | None],
+    *,
+    is_garbage: bool = True,
+) -> None:
     sequence, _etag, handle, inline_id = version
     tx.run("DELETE FROM object_version WHERE bucket_id = ? AND key = ? AND sequence = ?", (bucket_id, key, sequence))
     if inline_id is not None:
         tx.run("DELETE FROM inline_data WHERE inline_id = ?", (inline_id,))
-    if handle is not None:
+    if handle is not None and is_garbage:
         tx.discard(handle)
 
 
-def _delete(tx: Transaction, bucket: str, bucket_id: int, entry: DeleteEntry) -> Removed | S3Error:
+def _delete(
+    tx: Transaction, bucket: str, bucket_id: int, entry: DeleteEntry, *, is_garbage: bool = True
+) -> Removed | S3Error:
     if entry.version_id not in (None, NULL_VERSION):
         # An unversioned bucket has no such version, and removing what is not there succeeds.
         return Removed(entry.key, entry.version_id)
@@ -123,7 +151,7 @@ def _delete(tx: Transaction, bucket: str, bucket_id: int, entry: DeleteEntry) ->
         if refused is not None:
             return refused
     if current is not None:
-        _remove(tx, bucket_id, entry.key, current)
+        _remove(tx, bucket_id, entry.key, current, is_garbage=is_garbage)
     return Removed(entry.key, entry.version_id)
 
 
@@ -131,8 +159,11 @@ def delete_object(tx: Transaction, command: DeleteObject) -> Result:
     bucket_id = tx.bucket_id(command.bucket)
     if bucket_id is None:
         return NoSuchBucket(command.bucket)
-    entry = DeleteEntry(key=command.key, version_id=command.version_id, condition=command.condition)
-    return _delete(tx, command.bucket, bucket_id, entry)
+    if refused := check_over(tx, bucket_id, command.key, command.over):
+        return refused
+    condition = command.condition if command.over is None else WriteCondition()
+    entry = DeleteEntry(key=command.key, version_id=command.version_id, condition=condition)
+    return _delete(tx, command.bucket, bucket_id, entry, is_garbage=command.over is None)
 
 
 def delete_objects(tx: Transaction, command: DeleteObjects) -> Result:

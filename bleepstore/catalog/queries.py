@@ -85,6 +85,25 @@ def find_upload(connection: apsw.Connection, bucket: str, key: str, upload_id: s
     return None if row is None else make_upload(bucket, row)
 
 
+@attrs.frozen
+class ObjectSince:
+    """The object under an upload's key: its ETag, if there is one, and whether it changed since the upload began."""
+
+    etag: str | None
+    changed: bool
+
+
+def object_since(connection: apsw.Connection, bucket: str, key: str, upload_id: str) -> ObjectSince:
+    row = connection.execute(
+        "SELECT o.etag, o.sequence IS NOT u.replaced_sequence FROM bucket b "
+        "JOIN upload u ON u.bucket_id = b.bucket_id AND u.key = ?2 AND u.upload_id = ?3 "
+        "LEFT JOIN object_version o ON o.bucket_id = b.bucket_id AND o.key = ?2 AND o.is_current = 1 "
+        "WHERE b.name = ?1",
+        (bucket, key, upload_id),
+    ).fetchone()
+    return ObjectSince(None, False) if row is None else ObjectSince(row[0], bool(row[1]))
+
+
 def find_completed(connection: apsw.Connection, bucket: str, key: str, upload_id: str) -> tuple[str, int] | None:
     """(ETag, time) of an upload that was completed a short while ago."""
     return connection.execute(
@@ -153,10 +172,11 @@ def list_garbage(connection: apsw.Connection, limit: int) -> list[Garbage]:
 
 
 def is_referenced(connection: apsw.Connection, handle: str) -> bool:
-    """Whether an object, a part or the list of garbage knows this blob."""
+    """Whether an object, a part, an upload (by its token) or the list of garbage knows this blob."""
     sql = (
         "SELECT EXISTS (SELECT 1 FROM object_version WHERE handle = ?1) "
-        "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1)"
+        "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1) "
+        "OR EXISTS (SELECT 1 FROM upload WHERE backend_token = ?1 AND backend_token <> '')"
     )
     return bool(connection.execute(sql, (handle,)).get)
 

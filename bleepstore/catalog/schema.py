@@ -143,7 +143,10 @@ CREATE TABLE applied_request(
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1,)
+#: Backends whose provider lists uploads, not their parts, ask whether an upload is known.
+_V2 = "CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> ''"
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 
 
 def migrate(connection: apsw.Connection) -> None:

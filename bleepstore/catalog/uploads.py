@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import check_write, current_version, write_version
+from bleepstore.catalog.objects import check_over, check_write, current_version, write_version
 from bleepstore.catalog.rows import UPLOAD_COLUMNS, UPLOAD_OWNERS, dump_acl, dump_metadata, dump_system, make_upload
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import (
@@ -107,16 +107,23 @@ def _condition_refused(tx: Transaction, bucket_id: int, command: CompleteUpload)
     return check_write(command.condition, current and current[1], command.bucket, command.key)
 
 
-def complete_upload(tx: Transaction, command: CompleteUpload) -> Result:
-    located = _locate(tx, command)
-    if isinstance(located, S3Error):
-        return _completed_before(tx, command) or located
-    if refusal := tx.swept_away(command.stored_ms) or _condition_refused(tx, located, command):
-        return refusal
+def _parts_changed(tx: Transaction, command: CompleteUpload) -> S3Error | None:
     stored = tx.connection.execute("SELECT number, handle FROM part WHERE upload_id = ?", (command.upload_id,))
     handles: dict[int, str] = dict(stored.fetchall())  # type: ignore[arg-type]  # rows of two columns
     if any(handles.get(part.number) != part.handle for part in command.assembled):
         return OperationAborted("A part was uploaded again while the upload was completed. Try again.")
+    return None
+
+
+def complete_upload(tx: Transaction, command: CompleteUpload) -> Result:
+    located = _locate(tx, command)
+    if isinstance(located, S3Error):
+        return _completed_before(tx, command) or located
+    refusal = tx.swept_away(command.stored_ms) or check_over(tx, located, command.key, command.over, command.handle)
+    if command.over is None:  # else the object lies under its key already: there is nothing more to ask
+        refusal = refusal or _condition_refused(tx, located, command) or _parts_changed(tx, command)
+    if refusal:
+        return refusal
     row = tx.row(f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE upload_id = ?", (command.upload_id,))
     assert row is not None
     upload = make_upload(command.bucket, row)
@@ -139,6 +146,7 @@ def complete_upload(tx: Transaction, command: CompleteUpload) -> Result:
             checksum=command.checksum,
             parts=command.parts,
             acl=upload.acl,
+            over=command.over,
         ),
     )
     remove_upload(tx, command.upload_id)

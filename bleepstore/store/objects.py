@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
@@ -23,6 +24,7 @@ from bleepstore.commands import (
 from bleepstore.digests import Algorithm, Digester
 from bleepstore.errors import (
     AccessDenied,
+    BlobChanged,
     BlobNotFound,
     InternalError,
     InvalidRequest,
@@ -58,13 +60,16 @@ from bleepstore.model import (
 from bleepstore.names import check_key
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, stage
 from bleepstore.store.buckets import settle_acl
-from bleepstore.store.engine import Engine, check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.own_names import OwnNameOperations
 from bleepstore.store.reading import StoredObject, check_read, resolve_part, resolve_range
 
 _NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
 _OPEN_ATTEMPTS = 5
+#: Deletes of one DeleteObjects that are under way at a provider at once.
+_PARALLEL_DELETES = 16
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +81,7 @@ class DeleteFailure:
     error: S3Error
 
 
-class ObjectOperations(Engine):
+class ObjectOperations(OwnNameOperations):
     """The object operations of a store. For `caller` see `BucketOperations`."""
 
     # -- writing
@@ -124,10 +129,20 @@ class ObjectOperations(Engine):
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
+        over = self._judge(bucket, key, condition)
         spec = BlobSpec(
-            bucket=bucket, key=key, size=size, system=system, metadata=metadata, storage_class=storage_class
+            bucket=bucket,
+            key=key,
+            size=size,
+            system=system,
+            metadata=metadata,
+            storage_class=storage_class,
+            only_over=over if condition else None,
         )
-        staged = self._stage(spec, body, expected, algorithm)
+        try:
+            staged = self._stage(spec, body, expected, algorithm)
+        except BlobChanged:
+            raise self._changed(bucket, key, condition) from None
         command = PutObject(
             **self._stamp(),
             bucket=bucket,
@@ -136,13 +151,14 @@ class ObjectOperations(Engine):
             size=staged.size,
             etag=staged.etag,
             data=staged.data,
-            stored_ms=staged.stored_ms,
+            stored_ms=staged.stored_ms if over is None else None,
             storage_class=storage_class,
             system=system,
             metadata=metadata,
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
             acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
             condition=condition,
+            over=over,
         )
         return self._commit_object(command)
 
@@ -153,7 +169,7 @@ class ObjectOperations(Engine):
         return stage(body, expected, (algorithm,), self._inline_limit, write)
 
     def _commit_object(self, command: PutObject) -> ObjectVersion:
-        result = self._committer.submit(command)
+        result = self._submit_over(command)
         if isinstance(result, S3Error):
             # Only a refusal says for sure that nothing refers to the blob. After any other failure the sweeper decides.
             if isinstance(command.data, BlobRef):
@@ -225,6 +241,7 @@ class ObjectOperations(Engine):
             try:
                 stored.file = self._backend.get_object(found.handle, stored.start, stored.stop)
             except BlobNotFound:
+                self._missing(found)
                 continue  # it was replaced or deleted since we looked
             return stored
         raise InternalError(f"The bytes of {bucket}/{key} are missing from the storage backend.")
@@ -298,6 +315,9 @@ class ObjectOperations(Engine):
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there."""
         check_key(key)
         self._find_bucket(bucket, caller, Permission.WRITE)
+        if self._gateway is not None and version_id in (None, NULL_VERSION):
+            self._delete_own(bucket, key, condition)
+            return DeletedObject(key=key, version_id=version_id)
         command = DeleteObject(**self._stamp(), bucket=bucket, key=key, version_id=version_id, condition=condition)
         self._submit(command)
         self._sweeper.poke()
@@ -310,6 +330,9 @@ class ObjectOperations(Engine):
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
         self._find_bucket(bucket, caller, Permission.WRITE)
+        if self._gateway is not None:
+            with concurrent.futures.ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
+                return list(pool.map(lambda entry: self._delete_entry(bucket, entry), entries))
         result = self._submit(DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries)))
         assert isinstance(result, RemovedMany)
         self._sweeper.poke()
@@ -319,6 +342,14 @@ class ObjectOperations(Engine):
             else DeleteFailure(key=entry.key, version_id=entry.version_id, error=outcome)
             for entry, outcome in zip(entries, result.outcomes, strict=True)
         ]
+
+    def _delete_entry(self, bucket: str, entry: DeleteEntry) -> DeletedObject | DeleteFailure:
+        try:
+            if entry.version_id in (None, NULL_VERSION):
+                self._delete_own(bucket, entry.key, entry.condition)
+        except S3Error as error:
+            return DeleteFailure(key=entry.key, version_id=entry.version_id, error=error)
+        return DeletedObject(key=entry.key, version_id=entry.version_id)
 
     # -- copying
 
@@ -360,6 +391,7 @@ class ObjectOperations(Engine):
                     "This copies an object to itself without changing its metadata or storage class: "
                     "ask for REPLACE as metadata directive, or name another key."
                 )
+            over = self._judge(bucket, key, condition)
             if not replace_metadata:
                 # "x-amz-website-redirect-location is not copied; it must be given with the request."
                 redirect = system.website_redirect_location
@@ -376,11 +408,15 @@ class ObjectOperations(Engine):
                         metadata=metadata,
                         storage_class=storage_class,
                         etag=lambda etag=version.etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
+                        only_over=over if condition else None,
                     ),
                 )
                 checksum = self._copied_checksum(source, checksum_algorithm)
             except BlobNotFound:
+                self._missing(source)
                 continue
+            except BlobChanged:
+                raise self._changed(bucket, key, condition) from None
             command = PutObject(
                 **self._stamp(),
                 bucket=bucket,
@@ -389,7 +425,7 @@ class ObjectOperations(Engine):
                 size=version.size,
                 etag=version.etag,
                 data=data,
-                stored_ms=stored_ms,
+                stored_ms=stored_ms if over is None else None,
                 storage_class=storage_class,
                 system=system,
                 metadata=metadata,
@@ -397,6 +433,7 @@ class ObjectOperations(Engine):
                 parts=self._parts_of(version),
                 acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
                 condition=condition,
+                over=over,
             )
             return self._commit_object(command)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")

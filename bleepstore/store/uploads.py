@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from bleepstore.acl import AclRequest, make_acl
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.catalog import listing, queries
+from bleepstore.catalog.objects import check_write
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import Algorithm, Digester, can_combine, combine_full_object, composite_value, multipart_etag
 from bleepstore.errors import (
     BadDigest,
+    BlobChanged,
     BlobNotFound,
+    ConditionalRequestConflict,
     EntityTooLarge,
     EntityTooSmall,
     InternalError,
@@ -45,6 +48,7 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     ReadCondition,
+    Replaced,
     SystemMetadata,
     Upload,
     UploadPage,
@@ -176,7 +180,7 @@ class UploadOperations(ObjectOperations):
         algorithms = (kept,) if shown == kept else (kept, shown)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
-            return self._backend.put_part(upload.backend_token, number, chunks)
+            return self._backend.put_part(upload.backend_token, number, chunks, size)
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         staged = stage(body, expected, algorithms, -1, write)
@@ -194,8 +198,8 @@ class UploadOperations(ObjectOperations):
         stored: StoredBlob,
         size: int,
         etag: str,
-        checksum: Checksum,
-        shown: Checksum,
+        checksum: Checksum | None,
+        shown: Checksum | None,
     ) -> Part:
         command = RegisterPart(
             **self._stamp(),
@@ -259,11 +263,14 @@ class UploadOperations(ObjectOperations):
                     stored = self._backend.put_part(token, number, digester.wrap([span]))
                 else:
                     assert source.handle is not None
+                    stored = self._backend.put_part(token, number, BlobRange(source.handle, start, stop))
+                    if stored.md5 is not None and upload.checksum_algorithm is None:
+                        return self._register(upload, number, stored, stop - start, stored.md5, None, None)
                     with self._backend.get_object(source.handle, start, stop) as reader:
                         for chunk in iter(lambda: reader.read(CHUNK), b""):
                             digester.update(chunk)
-                    stored = self._backend.put_part(token, number, BlobRange(source.handle, start, stop))
             except BlobNotFound:
+                self._missing(source)
                 continue
             checksum = Checksum(algorithm, digester.value(algorithm))
             return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, checksum)
@@ -305,19 +312,42 @@ class UploadOperations(ObjectOperations):
                 if self._is_under_way(upload):
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
-            command = self._complete_command(upload, stored, checksum, object_size, condition)
+            over = self._judge_completion(upload, condition)
+            command = self._complete_command(upload, stored, checksum, object_size, condition, over)
             if command is None:
                 continue
-            result = self._committer.submit(command)
+            result = self._submit_over(command)
             if isinstance(result, S3Error):
                 self._backend.delete_object(command.handle)
                 if isinstance(result, OperationAborted):
                     continue
                 raise result
             assert isinstance(result, Written)
-            self._sweeper.poke()
+            self._end_upload(upload)
             return _completed(upload, command, result)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
+
+    def _judge_completion(self, upload: Upload, condition: WriteCondition) -> Replaced | None:
+        """What a completion is about to replace at the backend, as `_judge`; its condition is judged before anything is
+        assembled, since a provider may have no parts left afterwards to try once more with."""
+        over = self._judge(upload.bucket, upload.key, _ALWAYS)
+        if condition:
+            with self._catalog.read() as connection:
+                state = queries.object_since(connection, upload.bucket, upload.key, upload.upload_id)
+            if state.changed:
+                name = "If-None-Match" if condition.if_none_match else "If-Match"
+                raise ConditionalRequestConflict(upload.bucket, upload.key, name)
+            if refused := check_write(condition, state.etag, upload.bucket, upload.key):
+                raise refused
+        return over
+
+    def _end_upload(self, upload: Upload) -> None:
+        """After a completion. One whose object was replaced at once has left the upload in the catalog."""
+        if self._gateway is not None and self._is_under_way(upload):
+            stamp = self._stamp()
+            command = AbortUpload(**stamp, bucket=upload.bucket, key=upload.key, upload_id=upload.upload_id)
+            self._committer.submit(command)
+        self._sweeper.poke()
 
     def _is_under_way(self, upload: Upload) -> bool:
         with self._catalog.read() as connection:
@@ -346,6 +376,7 @@ class UploadOperations(ObjectOperations):
         checksum: Checksum | None,
         object_size: int | None,
         condition: WriteCondition,
+        over: Replaced | None,
     ) -> CompleteUpload | None:
         """The command, with the blob assembled; None if a part was replaced meanwhile."""
         size = sum(part.size for part in parts)
@@ -354,7 +385,9 @@ class UploadOperations(ObjectOperations):
         if object_size is not None and object_size != size:
             raise InvalidRequest(f"The object has {size} bytes, but x-amz-mp-object-size says {object_size}.")
         total = _total_checksum(upload, parts)
-        if checksum is not None and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
+        if checksum is not None and total is None:
+            raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
+        if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
             raise BadDigest(checksum.algorithm.value, checksum.value, total.value)
         etag = multipart_etag([part.etag for part in parts])
         spec = BlobSpec(
@@ -365,6 +398,7 @@ class UploadOperations(ObjectOperations):
             metadata=upload.metadata,
             storage_class=upload.storage_class,
             etag=lambda: etag,
+            only_over=over if condition else None,
         )
         try:
             blob = self._backend.assemble_parts(
@@ -372,6 +406,8 @@ class UploadOperations(ObjectOperations):
             )
         except BlobNotFound:
             return None
+        except BlobChanged:
+            raise self._changed(upload.bucket, upload.key, condition) from None
         return CompleteUpload(
             **self._stamp(),
             bucket=upload.bucket,
@@ -386,8 +422,9 @@ class UploadOperations(ObjectOperations):
             etag=etag,
             checksum=total,
             handle=blob.handle,
-            stored_ms=blob.stored_ms,
+            stored_ms=blob.stored_ms if over is None else None,
             condition=condition,
+            over=over,
         )
 
     def _completed_before(self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> ObjectVersion:
@@ -503,9 +540,12 @@ def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> N
         raise InvalidPart(upload.upload_id, wanted.number, wanted.etag)
 
 
-def _total_checksum(upload: Upload, parts: Sequence[Part]) -> Checksum:
+def _total_checksum(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
+    """None if there is a part that was copied by the provider, whose MD5 alone is known."""
     algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
     values = [part.checksum.value for part in parts if part.checksum is not None]
+    if len(values) < len(parts):
+        return None
     if upload.checksum_type == ChecksumType.COMPOSITE:
         return Checksum(algorithm, composite_value(algorithm, values), ChecksumType.COMPOSITE)
     sizes = [part.size for part in parts]

@@ -6,7 +6,7 @@ import concurrent.futures
 import random
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import pytest
 
@@ -77,8 +77,9 @@ class ContractTools:
     streams: ClassVar[bool] = True
     #: Whether parts can be assembled once more after `assemble_parts` (a conditional completion that was refused).
     parts_survive_assembly: ClassVar[bool] = True
-    #: Whether `iter_blobs` gives an upload's token in place of its parts, because the provider removes these with it.
-    lists_uploads: ClassVar[bool] = False
+    #: What `iter_blobs` gives of an upload under way: its parts, its token where the provider removes the parts with
+    #: it, or nothing where uploads of others cannot be told from ours.
+    sweeps: ClassVar[Literal["parts", "uploads", "nothing"]] = "parts"
     #: The least size in bytes of parts other than the last.
     minimum_part: ClassVar[int] = 1
     #: How many parts the longest assembly has. S3's limit is 10,000.
@@ -120,13 +121,17 @@ class ContractTools:
 
     @staticmethod
     def listed(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> set[str]:
+        return set(ContractTools.visited(backend, since_ms, until_ms))
+
+    @staticmethod
+    def visited(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> Iterator[str]:
         """All that is stored. What lies under its own name is not for the sweep, so it is found by another way."""
-        found = set(backend.iter_blobs(since_ms, until_ms))
+        yield from backend.iter_blobs(since_ms, until_ms)
         if isinstance(backend, Gateway) and backend.own_names:
             for bucket in backend.buckets():
-                blobs = [blob for _, blob in backend.iter_found(bucket) if blob is not None]
-                found |= {blob.handle for blob in blobs if since_ms <= blob.stored_ms < until_ms}
-        return found
+                for _, blob in backend.iter_found(bucket):
+                    if blob is not None:
+                        yield blob.handle
 
     def put_parts(
         self, backend: StorageBackend, token: str, bodies: Sequence[tuple[int, bytes]]

@@ -75,7 +75,8 @@ class PartsContract(ContractTools):
         token = backend.begin_parts(self.spec())
         bodies = self.bodies(2)
         parts = [part for part, _ in self.put_parts(backend, token, list(enumerate(bodies, start=1)))]
-        backend.delete_parts(token, [parts[1].handle])
+        # Where the provider removes parts only with their upload, that is what is missing.
+        backend.delete_parts(token, [parts[1].handle] if self.sweeps == "parts" else [])
         before = self.listed(backend)
         with pytest.raises(BlobNotFound):
             backend.assemble_parts(token, self.spec(), parts)

@@ -3,7 +3,8 @@
 In a container for all buckets, `{prefix}{bucket}/` is the root of a bucket; in one for each bucket the container is
 `{prefix}{bucket}` and the root is empty. In the layout `keys` an object is `{root}{key}`, unless the provider would
 refuse or change that name, or it would lie in our own folder; then it is `{root}.bleepstore/keys/{SHA-256 of the key}`,
-and its metadata hold the key. All else is ours and lies in a `.bleepstore/` folder.
+and its metadata hold the key. In the layout `blobs` it is `{root}.bleepstore/blobs/{a random number}`. What belongs
+to no key lies in `{prefix}.bleepstore/`, or in the `.bleepstore/` of each bucket's container.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Names:
         return f"{self.prefix}{bucket}/" if self.container is not None else ""
 
     def own(self, bucket: str) -> Place:
-        """The folder of what is not stored under a key: parts, blobs, the note of whose all this is."""
+        """The folder of what belongs to no key: parts, staged uploads, the note of whose all this is."""
         return Place(self.container_of(bucket), f"{self.prefix if self.container is not None else ''}{OWN}")
 
     def of_key(self, bucket: str, key: str) -> Place:
@@ -85,8 +86,12 @@ class Names:
 
     def new_blob(self, bucket: str) -> Place:
         """A name for a blob in the layout `blobs`, that nothing had or will have."""
-        own = self.own(bucket)
-        return Place(own.container, f"{own.name}blobs/{secrets.token_hex(16)}")
+        folder = self.blobs_of(bucket)
+        return Place(folder.container, folder.name + secrets.token_hex(16))
+
+    def blobs_of(self, bucket: str) -> Place:
+        """The folder of a bucket's blobs in the layout `blobs`."""
+        return Place(self.container_of(bucket), f"{self.root_of(bucket)}{OWN}blobs/")
 
     def new_token(self) -> str:
         """A name for an upload's folder or blob, that nothing had or will have."""

@@ -35,13 +35,16 @@ class Crc32c:
 class ChunkReader(io.RawIOBase):
     """An iterable of bytes as a file that is read once, for SDKs that take files.
 
-    An error that the iterable raises is kept in `failure`: an SDK may hide it behind one of its own. `crc32c` is of
-    what was read so far.
+    An error that the iterable raises is kept in `failure`: an SDK may hide it behind one of its own. The last chunk is
+    held back until the iterable has ended, for the store's last checks are made there, and a provider stores what it
+    was sent as soon as it has every byte. `crc32c` is of all bytes once they were read.
     """
 
     def __init__(self, chunks: Iterable[bytes], length: int | None = None) -> None:
         self._chunks = iter(chunks)
         self._rest = memoryview(b"")
+        self._next: bytes | None = None
+        self._begun = False
         self._position = 0
         self.length = length
         self.failure: BaseException | None = None
@@ -79,16 +82,25 @@ class ChunkReader(io.RawIOBase):
         return data
 
     def _fill(self) -> bool:
+        if not self._begun:
+            self._begun = True
+            self._next = self._pull()
+        if self._next is None:
+            return False
+        self._rest = memoryview(self._next)
+        self._next = self._pull()
+        return True
+
+    def _pull(self) -> bytes | None:
         try:
             for chunk in self._chunks:
                 if chunk:
                     self.crc32c.update(chunk)
-                    self._rest = memoryview(chunk)
-                    return True
+                    return chunk
         except BaseException as error:
             self.failure = error
             raise
-        return False
+        return None
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")

@@ -1,0 +1,71 @@
+"""From the errors of S3 and its SDK to ours."""
+
+from __future__ import annotations
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from urllib3.exceptions import HTTPError as TransportError
+
+from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
+from bleepstore.errors import AccessDenied, ServiceUnavailable
+
+PROVIDER = "The S3 endpoint of the storage"
+
+
+def _text(error: ClientError) -> str:
+    found = error.response.get("Error", {})
+    return f"{found.get('Code', '?')}: {found.get('Message', '')}".strip()
+
+
+def _retry_after(error: ClientError) -> float | None:
+    value = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
+    return float(value) if value.isdecimal() else None
+
+
+class Gone(Exception):
+    """404 or 416: there is no such object, or it is shorter than what was asked for."""
+
+
+class Unequal(Exception):
+    """412: it is not what the pin or the condition says."""
+
+
+def meaning(error: BaseException) -> Exception | Passing | None:
+    """The table from the errors of S3 and its SDK to ours."""
+    if isinstance(error, ClientError):
+        return client_error_meaning(error)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
+        return AccessDenied(f"{PROVIDER} needs credentials: {error} See the credential chain of the AWS SDKs.")
+    if isinstance(error, FlexibleChecksumError):
+        return unavailable(PROVIDER, str(error))
+    if isinstance(error, BotoCoreError | TransportError | EOFError | ConnectionError | TimeoutError):
+        return unavailable(PROVIDER, f"{type(error).__name__}: {error}")
+    return None
+
+
+def client_error_meaning(error: ClientError) -> Exception | Passing:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = error.response.get("Error", {}).get("Code", "")
+    text = _text(error)
+    if code == "NoSuchBucket":
+        return ServiceUnavailable(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
+    if status in (404, 416) or code in ("NoSuchKey", "NoSuchUpload", "InvalidPart", "NoSuchVersion"):
+        return Gone(text)
+    if status == 412:
+        return Unequal(text)
+    if status in (401, 403) or code in ("ExpiredToken", "InvalidToken", "TokenRefreshRequired"):
+        return AccessDenied(
+            f"The storage provider refused the gateway's own credentials or their permissions, {text}: "
+            "check whether they are expired and may read, write, list and delete there."
+        )
+    if status == 429 or code in ("SlowDown", "RequestLimitExceeded", "Throttling", "ThrottlingException"):
+        return slow_down(PROVIDER, text, _retry_after(error))
+    if status >= 500 or status == 409 or code in ("RequestTimeout", "BadDigest", "IncompleteBody"):
+        return unavailable(PROVIDER, text)
+    return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")

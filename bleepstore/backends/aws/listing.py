@@ -1,0 +1,171 @@
+"""What lies at the endpoint: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bleepstore.backends.aws.client import AwsClient
+from bleepstore.backends.aws.errors import Gone, Unequal
+from bleepstore.backends.aws.pins import CODEC, SYSTEM, Pin, Upload, bare, new_write, to_ms, version_of
+from bleepstore.backends.base import FoundBlob
+from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.errors import ServiceUnavailable
+from bleepstore.model import STANDARD, SystemMetadata
+
+_S3_ETAG = re.compile("[0-9a-f]{32}(-[0-9]+)?")
+
+
+class AwsListing(AwsClient):
+    """Part of `AwsBackend`."""
+
+    # -- what is stored
+
+    def _list(self, folder: Place, after: str = "") -> Iterator[Mapping[str, Any]]:
+        parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name}
+        if after:
+            parameters["StartAfter"] = after
+        while True:
+            page = self._call("list_objects_v2", **parameters)
+            yield from page.get("Contents", [])
+            if not page.get("IsTruncated"):
+                return
+            parameters["ContinuationToken"] = page["NextContinuationToken"]
+
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+        if self.own_names:
+            return
+        for bucket in self.buckets():
+            folder = self._names.blobs_of(bucket)
+            recent = (item for item in self._list(folder) if since_ms <= to_ms(item["LastModified"]) < until_ms)
+            yield from (blob.handle for _, blob in self._describe(bucket, recent) if blob is not None)
+            yield from self._uploads(folder, since_ms, until_ms)
+
+    def _uploads(self, folder: Place, since_ms: int, until_ms: int) -> Iterator[str]:
+        parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name}
+        while True:
+            page = self._call("list_multipart_uploads", **parameters)
+            for found in page.get("Uploads", []):
+                if since_ms <= to_ms(found["Initiated"]) < until_ms:
+                    yield Upload(folder.container, found["Key"], found["UploadId"], new_write(found["Key"])).token
+            if not page.get("IsTruncated"):
+                return
+            parameters |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    # -- what a catalog is rebuilt from
+
+    def check(self) -> None:
+        try:
+            if self._settings.container is None:
+                self._call("list_buckets")
+            else:
+                self._call("list_objects_v2", Bucket=self._settings.container, Prefix=self._settings.prefix, MaxKeys=1)
+        except Gone as gone:
+            raise ServiceUnavailable(f"{self.url} does not exist: create the bucket first. ({gone})") from None
+
+    def claim(self, store_id: str, *, take_over: bool = False) -> str:
+        if self._settings.container is None:
+            return store_id  # each bucket is somebody's by its creation, and nothing lies beside them
+        place = self._names.own("")
+        address: dict[str, Any] = {"Bucket": place.container, "Key": f"{place.name}store.json"}
+        body = json.dumps({"store": store_id, "layout": self._settings.layout.value}).encode()
+        condition: dict[str, Any] = {} if take_over else {"IfNoneMatch": "*"}
+        found: dict[str, Any] | None = None
+        if not take_over:
+            with contextlib.suppress(Gone):
+                found = json.loads(self._call("get_object", **address)["Body"].read(4096))
+        if found is None:
+            try:
+                self._call("put_object", **address, **condition, Body=body, ContentType="application/json")
+                return store_id
+            except Unequal:
+                found = json.loads(self._call("get_object", **address)["Body"].read(4096))
+        return str(found.get("store"))
+
+    def buckets(self) -> Iterator[str]:
+        if self._settings.container is None:
+            for found in self._call("list_buckets").get("Buckets", []):
+                if found["Name"].startswith(self._settings.prefix):
+                    yield self._names.bucket_of_container(found["Name"])
+            return
+        prefix = self._settings.prefix
+        parameters: dict[str, Any] = {"Bucket": self._settings.container, "Prefix": prefix, "Delimiter": "/"}
+        while True:
+            page = self._call("list_objects_v2", **parameters)
+            for found in page.get("CommonPrefixes", []):
+                name = found["Prefix"].removeprefix(prefix)
+                if name != OWN:
+                    yield name.removesuffix("/")
+            if not page.get("IsTruncated"):
+                return
+            parameters["ContinuationToken"] = page["NextContinuationToken"]
+
+    def find(self, bucket: str, key: str) -> FoundBlob | None:
+        place = self._names.of_key(bucket, key)
+        try:
+            head = self._call("head_object", Bucket=place.container, Key=place.name)
+        except Gone:
+            return None
+        return self._found(bucket, place, head, key)
+
+    def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
+        root = Place(self._names.container_of(bucket), self._names.root_of(bucket))
+        folder = root if self.own_names else self._names.blobs_of(bucket)
+        yield from self._describe(bucket, self._list(folder, after))
+
+    def _describe(self, bucket: str, items: Iterator[Mapping[str, Any]]) -> Iterator[tuple[str, FoundBlob | None]]:
+        """(name, blob) of listed names, each asked for its metadata, several at once."""
+        container = self._names.container_of(bucket)
+
+        def describe(name: str) -> FoundBlob | None:
+            if self.own_names and not self._is_object(bucket, name):
+                return None
+            try:
+                head = self._call("head_object", Bucket=container, Key=name)
+            except Gone:
+                return None
+            return self._found(bucket, Place(container, name), head, None)
+
+        window = 2 * self._settings.connections
+        with concurrent.futures.ThreadPoolExecutor(self._settings.connections) as pool:
+            waiting: list[tuple[str, concurrent.futures.Future[FoundBlob | None]]] = []
+            for item in items:
+                waiting.append((item["Key"], pool.submit(describe, item["Key"])))
+                if len(waiting) >= window:
+                    name, future = waiting.pop(0)
+                    yield name, future.result()
+            for name, future in waiting:
+                yield name, future.result()
+
+    def _is_object(self, bucket: str, name: str) -> bool:
+        return self._names.can_be_native(bucket, name) or self._names.is_named_by_digest(bucket, name)
+
+    def _found(self, bucket: str, place: Place, head: Mapping[str, Any], key: str | None) -> FoundBlob | None:
+        notes = CODEC.decode(head.get("Metadata"))
+        if key is None:
+            is_native = self.own_names and self._names.can_be_native(bucket, place.name)
+            key = place.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
+        if key is None:
+            return None
+        etag = bare(head["ETag"])
+        shown = notes.etag or etag
+        if not _S3_ETAG.fullmatch(shown):
+            shown = hashlib.md5(etag.encode(), usedforsecurity=False).hexdigest() + "-1"
+        system = {name: head[parameter] for name, parameter in SYSTEM.items() if head.get(parameter)}
+        pin = Pin(place.container, place.name, etag, notes.write or "", version_of(head))
+        return FoundBlob(
+            bucket=bucket,
+            key=key,
+            handle=pin.handle,
+            size=head["ContentLength"],
+            etag=shown,
+            stored_ms=to_ms(head["LastModified"]),
+            system=SystemMetadata(**(system | dict(notes.system))),
+            metadata=notes.metadata,
+            storage_class=head.get("StorageClass", STANDARD),
+        )

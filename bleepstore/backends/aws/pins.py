@@ -1,0 +1,98 @@
+"""What the texts that the catalog keeps for us say: handles and tokens; and what is noted with an object."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from bleepstore.backends.gateway.metadata import MetadataCodec
+
+#: The fields of SystemMetadata that S3 keeps, by the parameters of PutObject.
+SYSTEM = {
+    "content_type": "ContentType",
+    "content_encoding": "ContentEncoding",
+    "content_language": "ContentLanguage",
+    "content_disposition": "ContentDisposition",
+    "cache_control": "CacheControl",
+}
+CODEC = MetadataCodec(
+    mark="bleepstore-",
+    plain_name=re.compile("[a-z0-9][a-z0-9_.-]*"),
+    budget=2048,
+    native_system=frozenset(SYSTEM),
+)
+
+
+@attrs.frozen
+class Pin:
+    """What a handle says: where a blob lies, and how to tell it from another one there."""
+
+    container: str
+    name: str
+    etag: str
+    write: str
+    version: str | None = None
+
+    @property
+    def handle(self) -> str:
+        fields = [self.container, self.name, self.etag, self.write, self.version]
+        return json.dumps(fields if self.version else fields[:-1], separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """The parameters that name exactly this blob."""
+        found: dict[str, Any] = {"Bucket": self.container, "Key": self.name}
+        if self.version:
+            found["VersionId"] = self.version
+        return found
+
+
+def read_handle(handle: str) -> Pin:
+    return Pin(*json.loads(handle))
+
+
+def new_write(blob: str | None = None) -> str:
+    """The number of a write; that of a `blob` of a name that nothing else has is known from the name."""
+    return secrets.token_hex(8) if blob is None else blob[-16:]
+
+
+@attrs.frozen
+class Upload:
+    """What a token says."""
+
+    container: str
+    name: str
+    upload_id: str
+    write: str
+
+    @property
+    def token(self) -> str:
+        return json.dumps({"upload": attrs.astuple(self)}, separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def address(self) -> dict[str, Any]:
+        return {"Bucket": self.container, "Key": self.name, "UploadId": self.upload_id}
+
+
+def read_token(token: str) -> Upload:
+    return Upload(*json.loads(token)["upload"])
+
+
+def bare(etag: str) -> str:
+    return etag.strip('"')
+
+
+def to_ms(moment: Any) -> int:
+    """Milliseconds since the epoch of a whole second: listings are more precise than the answers to other requests."""
+    return int(moment.timestamp()) * 1000
+
+
+def version_of(answer: Mapping[str, Any]) -> str | None:
+    """The version id, in a bucket that keeps versions."""
+    version = answer.get("VersionId")
+    return None if version in (None, "", "null") else str(version)
