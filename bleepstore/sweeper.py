@@ -53,11 +53,16 @@ class Sweeper:
         self._clock = clock
         self._new_id = new_id
         self.upload_expiry_ms = upload_expiry_ms
+        self._leaves_orphans = False
         self._poked = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()
         self._work_lock = threading.RLock()
+
+    def leave_orphans(self) -> None:
+        """Remove no blob for the reason that this catalog does not know it: it may be another's."""
+        self._leaves_orphans = True
 
     def paused(self) -> threading.RLock:
         """A lock under which nothing is removed by anyone else: `with sweeper.paused():`."""
@@ -95,6 +100,8 @@ class Sweeper:
 
     def find_orphans(self, grace_ms: int) -> None:
         """Remove the blobs that no command brought in."""
+        if self._leaves_orphans:
+            return
         until = self._clock() - grace_ms
         self._committer.submit(BeginSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
         with self._catalog.read() as connection:

@@ -1,4 +1,4 @@
-"""The command line: `bleepstore serve`, `bleepstore keys`."""
+"""The command line: `bleepstore serve`, `bleepstore keys`, `bleepstore adopt`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bleepstore
-from bleepstore import Owner, Store
+from bleepstore import Owner
 from bleepstore.errors import BleepStoreError
+from bleepstore.store.accounts import AccountOperations
+from bleepstore.store.opening import open_accounts
+from bleepstore_server import cli_adopt
 from bleepstore_server.config import SETTINGS, ConfigError, load_config
 
 _EPILOG = """\
@@ -83,10 +86,10 @@ def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     disable.set_defaults(run=_keys_disable)
 
 
-def _open_existing(data: str) -> Store:
+def _open_existing(data: str) -> AccountOperations:
     if not (Path(data) / "catalog.db").exists():
         raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
-    return bleepstore.open(data)
+    return open_accounts(data)
 
 
 def _keys_add(arguments: argparse.Namespace) -> None:
@@ -94,7 +97,9 @@ def _keys_add(arguments: argparse.Namespace) -> None:
 
     owner = None if arguments.owner_id is None else Owner(arguments.owner_id, arguments.display_name)
     secret = arguments.secret_key or secrets.token_urlsafe(30)
-    with bleepstore.open(arguments.data) as store:
+    if not (Path(arguments.data) / "catalog.db").exists():
+        bleepstore.open(arguments.data).close()
+    with open_accounts(arguments.data) as store:
         credential = store.put_credential(arguments.access_key, secret, owner=owner, email=arguments.email)
     print(f"{credential.access_key} belongs to {credential.owner.display_name or credential.owner.id}")
     if arguments.secret_key is None:
@@ -124,6 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_keys(commands)
+    cli_adopt.add_commands(commands)
     return parser
 
 

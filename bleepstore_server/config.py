@@ -3,7 +3,8 @@
     flags  >  BLEEPSTORE_* environment  >  TOML file  >  defaults
 
 A setting `client_timeout` is the key `client_timeout` of the file, the variable `BLEEPSTORE_CLIENT_TIMEOUT` and the
-flag `--client-timeout`. Lists are comma-separated in the environment and on the command line.
+flag `--client-timeout`. In the file the settings `backend_...` may be a table, `[backend]`. Lists are comma-separated
+in the environment and on the command line.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
+from attrs import validators
 from cattrs import Converter
 
+from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.errors import BleepStoreError
 
 WELL_KNOWN = ("bleepstore", "bleepstore-secret")
@@ -56,6 +59,14 @@ def _check_faults(_: object, attribute: attrs.Attribute[Any], value: tuple[str, 
                 parse_rule(text)
             except FaultError as error:
                 raise ConfigError(f"{attribute.name}: {error}") from None
+
+
+def _one_of(*words: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
+        if value not in words:
+            raise ConfigError(f"{attribute.name}: {value!r} is not one of {', '.join(words)}")
+
+    return check
 
 
 def _at_least(least: int, most: int | None = None) -> Callable[[object, attrs.Attribute[Any], int], None]:
@@ -109,8 +120,17 @@ class ServerConfig(AppConfig):
     client_timeout: int = _setting(
         30, "seconds that a client may stall while it sends or reads", validator=_at_least(1)
     )
-    inline_limit: int = _setting(
-        16384, "objects of up to this many bytes are kept in the catalog", validator=_at_least(0, 1 << 20)
+    backend_url: str | None = _setting(
+        None, "where objects lie: s3://, gs:// or az://, a bucket or container, a prefix; the catalog stays in `data`"
+    )
+    backend_layout: str = _setting(
+        "keys", 'there: "keys", each under its own key, or "blobs"', validator=_one_of("keys", "blobs")
+    )
+    backend_endpoint_url: str | None = _setting(None, "there: the provider's address, where it is another")
+    inline_limit: int | None = _setting(
+        None,
+        "objects of up to this many bytes are kept in the catalog; 16384, or none if objects lie elsewhere",
+        validator=validators.optional(_at_least(0, 1 << 20)),
     )
     upload_expiry_days: int = _setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
     faults: tuple[str, ...] = _setting(
@@ -123,6 +143,10 @@ class ServerConfig(AppConfig):
         super().__attrs_post_init__()
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigError("tls_cert and tls_key: set both or neither")
+        if self.backend_url is None and self.backend_endpoint_url is not None:
+            raise ConfigError("backend_endpoint_url: set backend_url too")
+        if self.backend_url is not None and not is_gateway_url(self.backend_url):
+            raise ConfigError(f"backend_url: {self.backend_url!r} does not begin with s3://, gs:// or az://")
         for name in ("tls_cert", "tls_key"):
             path = getattr(self, name)
             if path is not None and not Path(path).is_file():
@@ -200,7 +224,11 @@ def load_config(
     path = file or (Path(environ["BLEEPSTORE_CONFIG"]) if "BLEEPSTORE_CONFIG" in environ else None)
     if path is not None:
         for name, value in _read_file(path).items():
-            given[name] = (f"{name} in {path}", value)
+            if name == "backend" and isinstance(value, dict):
+                for part, text in value.items():
+                    given[f"backend_{part}"] = (f"{part} in [backend] in {path}", text)
+            else:
+                given[name] = (f"{name} in {path}", value)
     for variable, text in environ.items():
         if variable.startswith(PREFIX) and variable != "BLEEPSTORE_CONFIG":
             given[variable.removeprefix(PREFIX).lower()] = (variable, text)

@@ -21,12 +21,21 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def open_configured_store(config: ServerConfig) -> Store:
+def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> Store:
     """The store that `config` names. Raises what `bleepstore.open` does."""
+    data = None if config.in_memory else config.data
+    expiry = dt.timedelta(days=config.upload_expiry_days)
+    if config.backend_url is None:
+        return bleepstore.open(data, inline_limit=config.inline_limit, upload_expiry=expiry)
     return bleepstore.open(
-        None if config.in_memory else config.data,
+        config.backend_url,
+        catalog=data,
+        layout=config.backend_layout,
+        endpoint_url=config.backend_endpoint_url,
+        connections=max(config.threads, 4),
         inline_limit=config.inline_limit,
-        upload_expiry=dt.timedelta(days=config.upload_expiry_days),
+        upload_expiry=expiry,
+        take_over=take_over,
     )
 
 

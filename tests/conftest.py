@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import functools
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,51 @@ import bleepstore
 # The contract suites are tests that ship in the package.
 pytest.register_assert_rewrite("bleepstore.testing")
 
+#: Where the bytes of a tested store may be: by default in memory and in a folder; others by `--store`.
+STORES = ("memory", "local", *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")))
 
-@pytest.fixture(params=["memory", "local"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bleepstore.Store]:
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--store",
+        action="append",
+        choices=STORES,
+        help="run the tests of the store and the server on this backend; may be repeated (default: memory and local)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "store_kind" in metafunc.fixturenames:
+        metafunc.parametrize("store_kind", metafunc.config.getoption("store") or STORES[:2], scope="session")
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def far_end_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Callable[[], tuple[str, str]]]]:
+    """By the kind of a provider: what gives (URL, endpoint) of a new empty place there."""
+    from tests.backends import providers
+
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(kind: str) -> Callable[[], tuple[str, str]]:
+            return stack.enter_context(providers.PROVIDERS[kind](tmp_path_factory.mktemp(kind)))
+
+        yield start
+
+
+@pytest.fixture
+def store(store_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[bleepstore.Store]:
     """An empty store, on each backend."""
-    with bleepstore.open(None if request.param == "memory" else tmp_path / "store") as opened:
+    if store_kind in ("memory", "local"):
+        with bleepstore.open(None if store_kind == "memory" else tmp_path / "store") as opened:
+            yield opened
+        return
+    kind, _, layout = store_kind.partition("-")
+    url, endpoint = request.getfixturevalue("far_end_of")(kind)()
+    with bleepstore.open(url, catalog=tmp_path / "store", layout=layout, endpoint_url=endpoint) as opened:
         yield opened
 
 

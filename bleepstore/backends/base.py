@@ -164,6 +164,9 @@ class Gateway(StorageBackend, Protocol):
     def buckets(self) -> Iterator[str]:
         """The names of the buckets that blobs lie in, in the order of UTF-8."""
 
+    def remove(self, handle: str) -> bool:
+        """As delete_object; and whether it was this call that removed the blob."""
+
     def find(self, bucket: str, key: str) -> FoundBlob | None:
         """What lies under a key now, whoever wrote it. Layout `keys` only."""
 

@@ -161,6 +161,11 @@ class Catalog:
                     os.close(descriptor)
         return index
 
+    @property
+    def path(self) -> Path | None:
+        """The database file; None for a catalog in memory."""
+        return self._path
+
     def switch_to(self, path: Path) -> None:
         """Go on with the catalog in the file `path`, which a copy made. Queries under way end with the old one."""
         with self._exclusive():

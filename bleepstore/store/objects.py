@@ -68,6 +68,8 @@ _NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
 _OPEN_ATTEMPTS = 5
+#: The same where a write replaces the blob before the catalog knows: a key that is written all the time.
+_OPEN_ATTEMPTS_OVER_NAMES = 50
 #: Deletes of one DeleteObjects that are under way at a provider at once.
 _PARALLEL_DELETES = 16
 
@@ -231,7 +233,7 @@ class ObjectOperations(OwnNameOperations):
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
         InvalidPartNumber.
         """
-        for _ in builtin_range(_OPEN_ATTEMPTS):
+        for _ in builtin_range(_OPEN_ATTEMPTS if self._gateway is None else _OPEN_ATTEMPTS_OVER_NAMES):
             found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=True)
             stored = self._span(found, range, part_number, condition)
             if found.data is not None:

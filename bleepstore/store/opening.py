@@ -6,14 +6,18 @@ import contextlib
 import datetime as dt
 import fcntl
 import functools
+import json
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bleepstore.backends.base import StorageBackend
+from bleepstore.backends.base import Gateway, StorageBackend
+from bleepstore.backends.gateway.names import Layout
+from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, open_gateway, parse_url
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog import Catalog, queries
@@ -21,6 +25,7 @@ from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StorageFull, StoreError
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
+from bleepstore.store.adopting import AdoptOperations
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.engine import DEFAULT_OWNER
 from bleepstore.store.forking import SNAPSHOTS, ForkOperations
@@ -33,8 +38,8 @@ INLINE_LIMIT = 16 * 1024
 UPLOAD_EXPIRY = dt.timedelta(days=7)
 
 
-class Store(BucketOperations, UploadOperations, AccountOperations, ForkOperations):
-    """An object store: buckets, objects, multipart uploads, access keys, and forks of the whole.
+class Store(BucketOperations, UploadOperations, AccountOperations, ForkOperations, AdoptOperations):
+    """An object store: buckets, objects, multipart uploads, access keys, forks of the whole, what lies at a provider.
 
     Made by `bleepstore.open`.
 
@@ -68,28 +73,59 @@ def open_store(
     path: str | os.PathLike[str] | None = None,
     *,
     owner: Owner = DEFAULT_OWNER,
-    inline_limit: int = INLINE_LIMIT,
+    inline_limit: int | None = None,
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
     clock: Callable[[], int] = _now_ms,
+    catalog: str | os.PathLike[str] | None = None,
+    layout: str = "keys",
+    endpoint_url: str | None = None,
+    connections: int = 16,
+    take_over: bool = False,
 ) -> Store:
     """Open the store in the directory `path`, which is made if need be, or a new one in memory if it is None.
 
-    `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog.
+    `path` may also be a URL: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix` keep the bytes of
+    the objects there, and `s3:///prefix` in a bucket for each, named `prefix` and the bucket's name. The catalog is in
+    the directory `catalog`. Without one it is made anew in memory, of all that lies there; then nobody else may write
+    there meanwhile. `layout` is "keys", where each object lies under its own key, or "blobs". `endpoint_url` is another
+    address of the provider. `connections` is how many requests may be under way there at once. `take_over` makes a
+    catalog the one of blobs that belonged to another, which is lost; `Store.adopt` then fills it.
+
+    `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog
+    (16 KiB; none where the bytes lie at a provider).
     An upload that is neither completed nor aborted within `upload_expiry` is removed. `clock` gives milliseconds
     since the epoch.
 
     Use the store in a `with` block, or close it. Raises CatalogDamaged, CatalogTooNew, StorageFull, OSError.
     """
     clock = _SteadyClock(clock)
+    if is_gateway_url(path):
+        scheme, container, prefix = parse_url(str(path))
+        settings = GatewaySettings(
+            scheme=scheme,
+            container=container,
+            prefix=prefix,
+            layout=_check_layout(layout, inline_limit),
+            endpoint_url=endpoint_url,
+            connections=connections,
+        )
+        root = None if catalog is None else Path(catalog)
+        return _open_at_provider(settings, root, owner, inline_limit, upload_expiry, clock, take_over)
+    if catalog is not None or endpoint_url is not None:
+        raise StoreError(
+            "A catalog or an endpoint_url is for a store at a provider: open('s3://...'), 'gs://' or 'az://'."
+        )
+    if inline_limit is None:
+        inline_limit = INLINE_LIMIT
     if path is None:
         return _assemble(None, MemoryBackend(clock=clock), owner, inline_limit, upload_expiry, clock)
     root = Path(path)
-    if root.exists() and not root.is_dir():
-        raise StoreError(f"{root} is not a directory: a store needs one of its own")
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(root / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = _open_lock(root)
     try:
         alone = _lock_alone(lock)
+        if (root / GATEWAY_FILE).exists():
+            url = json.loads((root / GATEWAY_FILE).read_text())["url"]
+            raise StoreError(f"{root} is the catalog of {url}: open that URL with this catalog")
         backend = LocalBackend(root, clock=clock)
         store = _assemble(root, backend, owner, inline_limit, upload_expiry, clock, lock)
     except BaseException:
@@ -103,6 +139,98 @@ def open_store(
             raise
         fcntl.flock(lock, fcntl.LOCK_SH)
     return store
+
+
+def open_accounts(path: str | os.PathLike[str]) -> AccountOperations:
+    """The access keys of the store whose catalog is in `path`, wherever its bytes are. Close it after use."""
+    return _assemble(Path(path), MemoryBackend(), DEFAULT_OWNER, -1, UPLOAD_EXPIRY, _SteadyClock(_now_ms))
+
+
+def _open_lock(root: Path) -> int:
+    if root.exists() and not root.is_dir():
+        raise StoreError(f"{root} is not a directory: a store needs one of its own")
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(root / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _check_layout(layout: str, inline_limit: int | None) -> Layout:
+    if layout not in list(Layout):
+        raise StoreError(f"the layout {layout!r} is neither {' nor '.join(repr(str(one)) for one in Layout)}")
+    if layout == Layout.KEYS and inline_limit is not None and inline_limit >= 0:
+        raise StoreError("inline_limit: in the layout 'keys' every object lies at the provider, none in the catalog")
+    return Layout(layout)
+
+
+def _open_at_provider(
+    settings: GatewaySettings,
+    root: Path | None,
+    owner: Owner,
+    inline_limit: int | None,
+    upload_expiry: dt.timedelta,
+    clock: _SteadyClock,
+    take_over: bool,
+) -> Store:
+    """A store whose bytes lie at a provider and whose catalog is in `root`, or in memory and made anew."""
+    inline = -1 if inline_limit is None else inline_limit
+    lock = None if root is None else _open_lock(root)
+    try:
+        backend = open_gateway(settings)
+        try:
+            backend.check()
+            if root is not None and lock is not None:
+                alone = _lock_alone(lock)
+                _claim(root, settings, backend, take_over)
+            store = _assemble(root, backend, owner, inline, upload_expiry, clock, lock)
+        except BaseException:
+            backend.close()
+            raise
+    except BaseException:
+        if lock is not None:
+            os.close(lock)
+        raise
+    try:
+        if root is None:
+            store._sweeper.leave_orphans()  # what this catalog does not know may be another's
+            for bucket in store.adoptable_buckets():
+                store.adopt(bucket)
+        elif lock is not None and alone:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+#: Beside a catalog: which provider's objects it is of.
+GATEWAY_FILE = "gateway.json"
+
+
+def _claim(root: Path, settings: GatewaySettings, backend: Gateway, take_over: bool) -> None:
+    """Make sure that this catalog and these blobs belong together. The first to open them makes it so."""
+    path = root / GATEWAY_FILE
+    wanted = {"url": settings.url, "layout": settings.layout.value}
+    if path.exists():
+        known = json.loads(path.read_text())
+        if {name: known[name] for name in wanted} != wanted:
+            raise StoreError(
+                f"{root} is the catalog of {known['url']} in the layout {known['layout']!r}, "
+                f"not of {settings.url} in the layout {settings.layout.value!r}"
+            )
+    else:
+        known = wanted | {"store": secrets.token_hex(16)}
+    found = backend.claim(known["store"], take_over=take_over)
+    if found != known["store"]:
+        raise StoreError(
+            f"{settings.url} belongs to another catalog than {root}: open it with that one. If it is lost, rebuild it "
+            "with `bleepstore adopt --take-over`, or open(..., take_over=True) and adopt()"
+        )
+    if not path.exists():
+        temporary = path.with_suffix(".new")
+        with temporary.open("w") as file:
+            json.dump(known, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
 
 
 def _recover(store: Store, backend: StorageBackend) -> None:

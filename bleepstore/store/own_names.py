@@ -129,7 +129,9 @@ class OwnNameOperations(Engine):
         assert over is not None
         if over.handle is None:
             return
-        self._backend.delete_object(over.handle)
+        assert self._gateway is not None
+        if not self._gateway.remove(over.handle) and condition:
+            raise self._changed(bucket, key, condition)
         result = self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))
         if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
             raise result

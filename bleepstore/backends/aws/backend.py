@@ -112,8 +112,9 @@ class AwsBackend(AwsListing):
             return {"IfNoneMatch": "*"}
         return {"IfMatch": f'"{read_handle(spec.only_over.handle).etag}"'}
 
-    def _raise_changed(self, spec: BlobSpec) -> NoReturn:
-        raise BlobChanged(spec.bucket, spec.key) from None
+    def _raise_changed(self, spec: BlobSpec, refused: Exception) -> NoReturn:
+        """A condition was refused; also by 404, if what was to be replaced is gone."""
+        raise BlobChanged(spec.bucket, spec.key) from refused
 
     def _stored(self, pin: Pin) -> StoredBlob:
         """What a write returns. The sweep asks for the provider's time only of blobs that do not lie under a key."""
@@ -158,8 +159,8 @@ class AwsBackend(AwsListing):
 
         try:
             answer = self._retry.run(put)
-        except Unequal:
-            self._raise_changed(spec)
+        except (Gone, Unequal) as refused:
+            self._raise_changed(spec, refused)
         return self._finished(place, write, answer, digest.hex())
 
     def _put_stream(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes]) -> StoredBlob:
@@ -168,8 +169,8 @@ class AwsBackend(AwsListing):
         parameters = self._described(spec, place, write, None) | self._condition(spec)
         try:
             answer = self._call("put_object", repeatable=False, Body=reader, ContentLength=spec.size, **parameters)
-        except Unequal:
-            self._raise_changed(spec)
+        except (Gone, Unequal) as refused:
+            self._raise_changed(spec, refused)
         except Exception:
             if reader.failure is not None:
                 raise reader.failure from None
@@ -235,21 +236,23 @@ class AwsBackend(AwsListing):
         return size
 
     def delete_object(self, handle: str) -> None:
+        self.remove(handle)
+
+    def remove(self, handle: str) -> bool:
         if handle.startswith("{"):
             self._abort(read_token(handle))
-            return
+            return True
         pin = read_handle(handle)
-        if not self.own_names:
-            with contextlib.suppress(Gone):
-                self._call("delete_object", **pin.address)
-            return
         try:
+            if not self.own_names:
+                self._call("delete_object", **pin.address)
+                return True
             self.head_object(handle)
-        except BlobNotFound:
-            return
-        # In a bucket with versions this adds a delete marker: what was there before must not come back.
-        with contextlib.suppress(Gone, Unequal):
+            # In a bucket with versions this adds a delete marker: what was there before must not come back.
             self._call("delete_object", Bucket=pin.container, Key=pin.name, IfMatch=f'"{pin.etag}"')
+        except (BlobNotFound, Gone, Unequal):
+            return False
+        return True
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
@@ -259,11 +262,9 @@ class AwsBackend(AwsListing):
         parameters |= {"CopySource": source.address, "CopySourceIfMatch": f'"{source.etag}"'}
         try:
             answer = self._call("copy_object", MetadataDirective="REPLACE", **parameters)
-        except Gone:
-            raise BlobNotFound(handle) from None
-        except Unequal:
+        except (Gone, Unequal) as refused:
             self.head_object(handle)  # raises if it was the source that changed
-            self._raise_changed(spec)
+            self._raise_changed(spec, refused)
         copied = answer["CopyObjectResult"]["ETag"]
         return self._stored(Pin(place.container, place.name, bare(copied), write, version_of(answer)))
 
@@ -357,8 +358,8 @@ class AwsBackend(AwsListing):
         except (Gone, Unequal) as refused:
             # A request whose answer was lost, or a process that died, may have completed it.
             pin = self._find_write(place, upload.write)
-            if pin is None and isinstance(refused, Unequal):
-                self._raise_changed(spec)
+            if pin is None and (isinstance(refused, Unequal) or refused.code == "NoSuchKey"):
+                self._raise_changed(spec, refused)
             if pin is None:
                 raise BlobNotFound(token) from None
         else:

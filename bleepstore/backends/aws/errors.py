@@ -29,11 +29,15 @@ def _retry_after(error: ClientError) -> float | None:
 
 
 class Gone(Exception):
-    """404 or 416: there is no such object, or it is shorter than what was asked for."""
+    """404 or 416: there is no such object, upload or part, or it is shorter than what was asked for."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Unequal(Exception):
-    """412: it is not what the pin or the condition says."""
+    """412, or 409 ConditionalRequestConflict: it is not what the pin or the condition says."""
 
 
 def meaning(error: BaseException) -> Exception | Passing | None:
@@ -56,8 +60,8 @@ def client_error_meaning(error: ClientError) -> Exception | Passing:
     if code == "NoSuchBucket":
         return ServiceUnavailable(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
     if status in (404, 416) or code in ("NoSuchKey", "NoSuchUpload", "InvalidPart", "NoSuchVersion"):
-        return Gone(text)
-    if status == 412:
+        return Gone(text, code)
+    if status == 412 or code == "ConditionalRequestConflict":
         return Unequal(text)
     if status in (401, 403) or code in ("ExpiredToken", "InvalidToken", "TokenRefreshRequired"):
         return AccessDenied(

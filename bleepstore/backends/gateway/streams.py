@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from awscrt import checksums
 
 from bleepstore.backends.base import CHUNK
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.errors import BlobNotFound, InternalError, ServiceUnavailable
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 
 class Crc32c:
@@ -102,7 +99,7 @@ class ChunkReader(io.RawIOBase):
             raise
         return None
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
@@ -210,7 +207,7 @@ class ResumingReader(io.RawIOBase):
             self._stream.close()
             self._stream = None
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data

@@ -1,0 +1,55 @@
+"""Places at emulated providers, for tests of a store of which only the bytes lie there."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+
+from tests.backends.far_ends import far_end
+from tests.serving.conftest import ACCESS_KEY, SECRET_KEY
+
+#: Gives the URL of a new empty place, and the endpoint.
+NewPlace = Callable[[], tuple[str, str]]
+
+AWS_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def aws(folder: Path) -> Iterator[NewPlace]:
+    numbers = itertools.count(1)
+    with far_end(folder) as served, _environment(**AWS_ENVIRONMENT):
+
+        def new_place() -> tuple[str, str]:
+            name = f"place-{next(numbers)}"
+            with contextlib.closing(boto3.client("s3", endpoint_url=served.url)) as client:
+                client.create_bucket(Bucket=name)
+            return f"s3://{name}/folder", served.url
+
+        yield new_place
+
+
+#: By the kinds of tests/conftest.py.
+PROVIDERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[NewPlace]]] = {"aws": aws}
