@@ -158,9 +158,15 @@ class Sweeper:
                     self._backend.delete_object(handle)
             else:
                 self._backend.delete_parts(token, handles)
+                if isinstance(self._backend, Gateway) and not self._is_under_way(token):
+                    self._backend.delete_parts(token, [])
         except BlobBusy:
             return False
         return True
+
+    def _is_under_way(self, token: str) -> bool:
+        with self._catalog.read() as connection:
+            return queries.is_token_in_use(connection, token)
 
     # -- the thread
 

@@ -128,7 +128,7 @@ class StorageBackend(Protocol):
         """One blob out of parts, in O(parts): no bytes move. The parts stay until `delete_parts`."""
 
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
-        """Remove parts, and the upload itself when it was not assembled."""
+        """Remove these parts; no handles end the upload, assembled or not, and remove all that is left of it."""
 
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         """Handles of all blobs and parts with since_ms <= stored_ms < until_ms, for the sweep of orphans."""

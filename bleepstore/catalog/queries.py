@@ -181,6 +181,11 @@ def is_referenced(connection: apsw.Connection, handle: str) -> bool:
     return bool(connection.execute(sql, (handle,)).get)
 
 
+def is_token_in_use(connection: apsw.Connection, token: str) -> bool:
+    """Whether an upload under way has this backend's token."""
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)", (token,)).get)
+
+
 def sweep_times(connection: apsw.Connection) -> tuple[int, int]:
     """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
     row = connection.execute("SELECT sweep_begun_ms, sweep_ended_ms FROM state").fetchone()

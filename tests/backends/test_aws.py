@@ -17,22 +17,9 @@ from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.testing.backend_contract import BackendContract
 from bleepstore.testing.contract_tools import MIB
-from tests.backends.far_ends import far_end, moto
-from tests.serving.conftest import ACCESS_KEY, SECRET_KEY
+from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with moto(tmp_path_factory.mktemp("moto")) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def bleepstore_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with far_end(tmp_path_factory.mktemp("bleepstore")) as served:
-        yield served.url
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +52,8 @@ class _AwsContract(BackendContract):
     threads = 4
 
     @pytest.fixture
-    def url(self, bleepstore_url: str) -> str:
-        return bleepstore_url
+    def url(self, far_bleepstore: Served) -> str:
+        return far_bleepstore.url
 
     @pytest.fixture
     def wanted(self, url: str) -> GatewaySettings:
