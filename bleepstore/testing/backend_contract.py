@@ -247,8 +247,8 @@ class BackendContract(PartsContract):
                 head = reader.read(1000)
                 with contextlib.suppress(BlobBusy):
                     backend.delete_object(handle)
-                rest = b"".join(iter(lambda: reader.read(100_000), b""))
-                assert head + rest == data
+                assert data.startswith(head)
+                self.check_rest(reader, data[len(head) :])
             backend.delete_object(handle)
             with pytest.raises(BlobNotFound):
                 backend.get_object(handle)
@@ -258,7 +258,8 @@ class BackendContract(PartsContract):
         with backend.get_object(self.put(backend, data).handle) as reader:
             head = reader.read(1000)
             self.put(backend, b"another")
-            assert head + b"".join(iter(lambda: reader.read(100_000), b"")) == data
+            assert data.startswith(head)
+            self.check_rest(reader, data[len(head) :])
 
     # -- copies
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.backends.emulators import azurite, fake_gcs
 from tests.backends.far_ends import far_end, moto
 from tests.serving.conftest import Served
 
@@ -20,4 +21,16 @@ def far_bleepstore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]
 @pytest.fixture(scope="session")
 def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with moto(tmp_path_factory.mktemp("moto")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def azurite_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with azurite(tmp_path_factory.mktemp("azurite")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def fake_gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as url:
         yield url

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
+from azure.storage.blob import BlobServiceClient
 
+from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY, azurite
 from tests.backends.far_ends import far_end
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY
 
@@ -51,5 +53,20 @@ def aws(folder: Path) -> Iterator[NewPlace]:
         yield new_place
 
 
+@contextlib.contextmanager
+def azure(folder: Path) -> Iterator[NewPlace]:
+    numbers = itertools.count(1)
+    with azurite(folder) as endpoint, _environment(AZURE_STORAGE_KEY=AZURITE_KEY):
+
+        def new_place() -> tuple[str, str]:
+            name = f"place-{next(numbers)}"
+            credential = {"account_name": AZURITE_ACCOUNT, "account_key": AZURITE_KEY}
+            with BlobServiceClient(endpoint, credential=credential) as service:
+                service.create_container(name)
+            return f"az://{name}/folder", endpoint
+
+        yield new_place
+
+
 #: By the kinds of tests/conftest.py.
-PROVIDERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[NewPlace]]] = {"aws": aws}
+PROVIDERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[NewPlace]]] = {"aws": aws, "azure": azure}

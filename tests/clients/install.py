@@ -18,6 +18,7 @@ from pathlib import Path
 
 CACHE = Path(__file__).parents[2] / ".cache" / "clients"
 JS_PACKAGES = ("@aws-sdk/client-s3@3", "@aws-sdk/lib-storage@3", "@aws-sdk/s3-request-presigner@3")
+FAKE_GCS_VERSION = "v1.56.1"
 
 
 def find_aws() -> Path | None:
@@ -52,10 +53,36 @@ def _install_js() -> None:
     subprocess.run(command, cwd=CACHE / "js", check=True)
 
 
+def find_azurite() -> Path | None:
+    """The script of Microsoft's emulator of Azure Blob Storage."""
+    path = CACHE / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    return path if path.exists() and shutil.which("node") else None
+
+
+def _install_azurite() -> None:
+    (CACHE / "azurite").mkdir(parents=True, exist_ok=True)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "azurite@3"]
+    subprocess.run(command, cwd=CACHE / "azurite", check=True)
+
+
+def find_fake_gcs() -> Path | None:
+    """An emulator of Google Cloud Storage."""
+    path = CACHE / "go" / "fake-gcs-server"
+    return path if path.exists() else None
+
+
+def _install_fake_gcs() -> None:
+    environ = os.environ | {"GOBIN": str(CACHE / "go")}
+    go = shutil.which("go") or "/usr/local/go/bin/go"
+    subprocess.run([go, "install", f"github.com/fsouza/fake-gcs-server@{FAKE_GCS_VERSION}"], env=environ, check=True)
+
+
 CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "aws": (find_aws, _install_aws),
     "rclone": (find_rclone, _install_rclone),
     "js": (find_js, _install_js),
+    "azurite": (find_azurite, _install_azurite),
+    "fake-gcs-server": (find_fake_gcs, _install_fake_gcs),
 }
 
 

@@ -106,6 +106,32 @@ class ChunkReader(io.RawIOBase):
         return len(data)
 
 
+class Span(io.RawIOBase):
+    """The next `length` bytes of a reader, as a file of their own."""
+
+    def __init__(self, reader: ChunkReader, length: int) -> None:
+        self._reader = reader
+        self._length = self._left = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __bool__(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._length - self._left
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        data = self._reader.read(wanted) if wanted else b""
+        self._left -= len(data)
+        return data
+
+
 def head_of(chunks: Iterable[bytes], limit: int) -> tuple[bytes, Iterator[bytes] | None]:
     """The whole body and None if it has at most `limit` bytes; else its beginning, of more than `limit` bytes, and the
     iterator of what follows."""

@@ -1,0 +1,412 @@
+"""The verbs of a storage backend, as requests to Azure Blob Storage."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, BinaryIO, NoReturn, cast
+
+import attrs
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceExistsError
+from azure.storage.blob import BlobBlock
+
+from bleepstore.backends.azure.client import READ_WINDOW, WINDOW
+from bleepstore.backends.azure.errors import PROVIDER, Gone, Unequal
+from bleepstore.backends.azure.listing import AzureListing
+from bleepstore.backends.azure.pins import (
+    CODEC,
+    SYSTEM,
+    Pin,
+    StagedPart,
+    Upload,
+    content_settings,
+    is_token,
+    new_upload,
+    read_handle,
+    read_part,
+    read_token,
+    to_ms,
+)
+from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.streams import ChunkReader, Crc32c, ResumingReader, Span, blocks_of, chained, head_of
+from bleepstore.errors import BlobChanged, BlobNotFound, EntityTooLarge, ServiceUnavailable
+
+_log = logging.getLogger("bleepstore.gateway")
+
+#: "A blob has at most 50,000 committed blocks", and an upload 10,000 parts.
+_MAX_BLOCKS = 50_000
+_BLOCKS_OF_A_PART = _MAX_BLOCKS // 10_000
+#: How long a copy within an account may take, in seconds.
+_COPY_PATIENCE = 600.0
+
+
+class AzureBackend(AzureListing):
+    """See `bleepstore.backends.base`."""
+
+    # -- buckets
+
+    def create_bucket(self, bucket: str) -> None:
+        if self._settings.container is not None:
+            return
+        container = self._service.get_container_client(self._names.container_of(bucket))
+
+        def create() -> None:
+            with contextlib.suppress(ResourceExistsError):
+                container.create_container()
+
+        self._call(create)
+
+    def delete_bucket(self, bucket: str) -> None:
+        if self._settings.container is not None:
+            return
+        container = self._service.get_container_client(self._names.container_of(bucket))
+        with contextlib.suppress(Gone):
+            names = self._pages(Place(container.container_name, ""), include=())
+            if any(not blob.name.startswith(OWN) for _, blob in names):
+                _log.warning("the container %s is left: others have blobs in it", container.container_name)
+                return
+            self._call(container.delete_container)
+
+    # -- what goes with a blob
+
+    def _place(self, bucket: str, key: str) -> Place:
+        return self._names.of_key(bucket, key) if self.own_names else self._names.new_blob(bucket)
+
+    def _described(
+        self, spec: BlobSpec, place: Place, write: str, crc32c: str | None, md5: bytes | None
+    ) -> dict[str, Any]:
+        located = not self.own_names or self._names.is_named_by_digest(spec.bucket, place.name)
+        etag = None if spec.etag is None else spec.etag()
+        return {
+            "metadata": CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, place=located),
+            "content_settings": content_settings(spec, md5),
+        }
+
+    def _condition(self, spec: BlobSpec) -> dict[str, Any]:
+        if spec.only_over is None or not self.own_names:
+            return {}
+        if spec.only_over.handle is None:
+            return {"match_condition": MatchConditions.IfMissing}
+        return read_handle(spec.only_over.handle).condition
+
+    def _raise_changed(self, spec: BlobSpec, refused: Exception) -> NoReturn:
+        raise BlobChanged(spec.bucket, spec.key) from refused
+
+    def _stored(self, place: Place, answer: Mapping[str, Any]) -> StoredBlob:
+        return StoredBlob(Pin(place.container, place.name, answer["etag"]).handle, to_ms(answer["last_modified"]))
+
+    def _find_write(self, place: Place, write: str) -> Mapping[str, Any] | None:
+        """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
+        try:
+            found = self._call(self._blob(place).get_blob_properties)
+        except Gone:
+            return None
+        return found if CODEC.decode(found.metadata).write == write else None
+
+    # -- objects
+
+    def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+        head, rest = head_of(chunks, WINDOW)
+        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        if rest is None:
+            return self._put_bytes(spec, place, write, head)
+        upload = new_upload(self._names.own(spec.bucket))
+        try:
+            digest, crc = hashlib.md5(usedforsecurity=False), Crc32c()
+            part = StagedPart(1, secrets.token_hex(4), 0)
+            for block in blocks_of(chained(head, rest), WINDOW):
+                self._stage(upload, part.block_id(part.blocks), block)
+                digest.update(block)
+                crc.update(block)
+                part = attrs.evolve(part, blocks=part.blocks + 1)
+            described = self._described(spec, place, write, crc.text, digest.digest())
+            self._commit(upload, part.block_ids, described)
+            return self._move(upload, place, spec, write, described)
+        finally:
+            self._end_upload(upload)
+
+    def _put_bytes(self, spec: BlobSpec, place: Place, write: str, body: bytes) -> StoredBlob:
+        crc = Crc32c()
+        crc.update(body)
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        options = self._described(spec, place, write, crc.text, digest) | self._condition(spec)
+        try:
+            answer = self._call(self._blob(place).upload_blob, body, overwrite=True, validate_content=True, **options)
+        except (Gone, Unequal) as refused:
+            found = self._find_write(place, write)
+            if found is None:
+                self._raise_changed(spec, refused)
+            answer = found
+        stored = answer.get("content_md5")
+        if stored and bytes(stored) != digest:
+            self.delete_object(self._stored(place, answer).handle)
+            raise ServiceUnavailable(f"{PROVIDER} stored other bytes than were sent. Send them again.")
+        return self._stored(place, answer)
+
+    def _stage(self, upload: Upload, block_id: str, block: bytes) -> None:
+        self._call(self._blob(upload.place).stage_block, block_id, block, length=len(block), validate_content=True)
+
+    def _commit(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> None:
+        self._call(self._blob(upload.place).commit_block_list, [BlobBlock(one) for one in block_ids], **described)
+
+    def _move(
+        self, upload: Upload, place: Place, spec: BlobSpec, write: str, described: Mapping[str, Any]
+    ) -> StoredBlob:
+        """Copy a staged blob, with all that was noted at its commit, to where it belongs."""
+        try:
+            return self._copy(upload.place, {}, place, self._condition(spec), described, same_content=True)
+        except Gone as gone:
+            raise ServiceUnavailable(
+                f"What was staged was removed before it was complete: send it again. ({gone})"
+            ) from None
+        except Unequal as refused:
+            found = self._find_write(place, write)
+            if found is None:
+                self._raise_changed(spec, refused)
+            return self._stored(place, found)
+
+    def _copy(
+        self,
+        source: Place,
+        source_condition: Mapping[str, Any],
+        place: Place,
+        condition: Mapping[str, Any],
+        described: Mapping[str, Any],
+        *,
+        same_content: bool,
+    ) -> StoredBlob:
+        """Have Azure copy a blob and wait for it. Its content settings come with it, unless others are described."""
+        blob = self._blob(place)
+        # An empty mapping would mean the source's metadata: there is always a note of ours in it.
+        self._call(
+            blob.start_copy_from_url,
+            self._blob(source).url,
+            metadata=described["metadata"],
+            **source_condition,
+            **condition,
+        )
+        end, pause = time.monotonic() + _COPY_PATIENCE, 0.01
+        while True:
+            found = self._call(blob.get_blob_properties)
+            if found.copy.status in (None, "success"):
+                break
+            if found.copy.status != "pending" or time.monotonic() > end:
+                raise ServiceUnavailable(
+                    f"{PROVIDER} did not copy: {found.copy.status} {found.copy.status_description}"
+                )
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+        pin = Pin(place.container, place.name, found.etag)
+        wanted = described["content_settings"]
+        if same_content or _same_settings(found.content_settings, wanted):
+            return self._stored(place, found)
+        wanted.content_md5 = found.content_settings.content_md5
+        return self._stored(place, self._call(blob.set_http_headers, content_settings=wanted, **pin.condition))
+
+    def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
+        pin = read_handle(handle)
+        if stop is not None and stop <= start:
+            self.head_object(handle)
+            return io.BytesIO()
+        first = self._window(handle, pin, start, stop)
+        end = first.size if stop is None else min(stop, first.size)
+        if first.size <= start:
+            return io.BytesIO()
+
+        def open_at(position: int) -> _Windows:
+            return _Windows(lambda place: self._window(handle, pin, place, end).data, position, end)
+
+        whole = start == 0 and end == first.size
+        stream = _Windows(lambda place: self._window(handle, pin, place, end).data, start, end, first.data)
+        reader = ResumingReader(open_at, start, end, self._retry, first=stream, crc32c=first.crc32c if whole else None)
+        return cast("BinaryIO", reader)
+
+    def _window(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Window:
+        """Up to READ_WINDOW bytes from `start`, in one request."""
+        length = READ_WINDOW if stop is None else min(READ_WINDOW, stop - start)
+        blob = self._blob(pin.place)
+
+        def download() -> _Window:
+            found = blob.download_blob(offset=start, length=length, decompress=False, **pin.condition)
+            data = found.readall()
+            properties = found.properties
+            return _Window(data, _total(found), CODEC.decode(properties.metadata).crc32c)
+
+        try:
+            return self._call(download)
+        except Gone:
+            size = self.head_object(handle)
+            if start < size:
+                raise BlobNotFound(handle) from None
+            return _Window(b"", size, None)
+        except Unequal:
+            raise BlobNotFound(handle) from None
+
+    def head_object(self, handle: str) -> int:
+        pin = read_handle(handle)
+        try:
+            size: int = self._call(self._blob(pin.place).get_blob_properties, **pin.condition).size
+        except (Gone, Unequal):
+            raise BlobNotFound(handle) from None
+        return size
+
+    def delete_object(self, handle: str) -> None:
+        self.remove(handle)
+
+    def remove(self, handle: str) -> bool:
+        if is_token(handle):
+            self._end_upload(read_token(handle))
+            return True
+        pin = read_handle(handle)
+        try:
+            self._call(self._blob(pin.place).delete_blob, delete_snapshots="include", **pin.condition)
+        except (Gone, Unequal):
+            return False
+        return True
+
+    def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
+        pin = read_handle(handle)
+        try:
+            source = self._call(self._blob(pin.place).get_blob_properties, **pin.condition)
+        except (Gone, Unequal):
+            raise BlobNotFound(handle) from None
+        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        crc32c = CODEC.decode(source.metadata).crc32c
+        described = self._described(spec, place, write, crc32c, None)
+        try:
+            return self._copy(
+                pin.place, pin.source_condition, place, self._condition(spec), described, same_content=False
+            )
+        except Gone:
+            raise BlobNotFound(handle) from None
+        except Unequal as refused:
+            found = self._find_write(place, write)
+            if found is not None:
+                return self._stored(place, found)
+            self.head_object(handle)  # raises if it was the source that changed
+            self._raise_changed(spec, refused)
+
+    # -- parts
+
+    def begin_parts(self, spec: BlobSpec) -> str:
+        return new_upload(self._names.own(spec.bucket)).token
+
+    def put_part(
+        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+    ) -> StoredBlob:
+        upload = read_token(token)
+        part = StagedPart(number, secrets.token_hex(4), 0)
+        if isinstance(source, BlobRange):
+            # Azure's Put Block From URL does this without us, but needs a URL that carries its own credentials, and the
+            # ETag of a part is the MD5 of its bytes, which nobody else computes.
+            with self.get_object(source.handle, source.start, source.stop) as reader:
+                return self._stage_part(
+                    upload, part, iter(lambda: reader.read(WINDOW), b""), source.stop - source.start
+                )
+        return self._stage_part(upload, part, source, size)
+
+    def _stage_part(self, upload: Upload, part: StagedPart, chunks: Iterable[bytes], size: int | None) -> StoredBlob:
+        """Stage a part of as many blocks as every part may have. A block that is larger than what is held in memory is
+        streamed, and not sent again if the connection breaks."""
+        length = max(WINDOW, -(-(size or 0) // _BLOCKS_OF_A_PART))
+        if length == WINDOW:
+            for block in blocks_of(chunks, WINDOW):
+                self._stage(upload, part.block_id(part.blocks), block)
+                part = attrs.evolve(part, blocks=part.blocks + 1)
+        else:
+            reader, left = ChunkReader(chunks), size or 0
+            try:
+                while left > 0:
+                    block_size = min(length, left)
+                    body = Span(reader, block_size)
+                    stage = functools.partial(self._blob(upload.place).stage_block, part.block_id(part.blocks), body)
+                    self._retry.run(functools.partial(stage, length=block_size), repeatable=False)
+                    part = attrs.evolve(part, blocks=part.blocks + 1)
+                    left -= block_size
+                reader.read(1)  # the body's own end has something to say
+            except Exception:
+                if reader.failure is not None:
+                    raise reader.failure from None
+                raise
+        return StoredBlob(part.handle, int(time.time() * 1000))
+
+    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+        upload = read_token(token)
+        block_ids = [one for part in parts for one in read_part(part.handle).block_ids]
+        if len(block_ids) > _MAX_BLOCKS:
+            raise EntityTooLarge(sum(part.size for part in parts), _MAX_BLOCKS * WINDOW)
+        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        described = self._described(spec, place, write, None, None)
+        try:
+            self._commit(upload, block_ids, described)
+        except Gone:
+            raise BlobNotFound(token) from None
+        return self._move(upload, place, spec, write, described)
+
+    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+        # Azure removes blocks only with their blob.
+        if token and not handles:
+            self._end_upload(read_token(token))
+
+    def _end_upload(self, upload: Upload) -> None:
+        """Remove a staged blob. One that was never committed cannot be deleted, but a blob that takes its place can."""
+        blob = self._blob(upload.place)
+        try:
+            self._call(blob.delete_blob)
+        except Gone:
+            folder = self._pages(upload.place, include=("uncommittedblobs",))
+            if any(found.name == upload.name for _, found in folder):
+                self._call(blob.commit_block_list, [])
+                with contextlib.suppress(Gone):
+                    self._call(blob.delete_blob)
+
+    def recover(self) -> None:
+        """What was being staged when a process died is found by the sweep."""
+
+
+@attrs.frozen
+class _Window:
+    """The bytes of one request, the size of the whole blob, and what is noted of its CRC32C."""
+
+    data: bytes
+    size: int
+    crc32c: str | None
+
+
+class _Windows:
+    """A stream out of one request after the other."""
+
+    def __init__(self, fetch: Any, position: int, stop: int, first: bytes = b"") -> None:
+        self._fetch = fetch
+        self._position = position + len(first)
+        self._stop = stop
+        self._rest = memoryview(first)
+
+    def read(self, size: int, /) -> bytes:
+        if not self._rest and self._position < self._stop:
+            data = self._fetch(self._position)
+            self._position += len(data)
+            self._rest = memoryview(data)
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+    def close(self) -> None:
+        self._rest = memoryview(b"")
+
+
+def _total(found: Any) -> int:
+    """The size of the whole blob, of a download of a range of it."""
+    text: str | None = found.properties.content_range
+    return int(text.rpartition("/")[2]) if text else int(found.properties.size)
+
+
+def _same_settings(one: Any, other: Any) -> bool:
+    return all((getattr(one, name) or None) == (getattr(other, name) or None) for name in SYSTEM)

@@ -1,0 +1,128 @@
+"""The client of one account, its credentials, and its calls in our terms."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from azure.core.credentials import AccessToken
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobServiceClient
+from requests.adapters import HTTPAdapter
+
+from bleepstore.backends.azure.errors import meaning
+from bleepstore.backends.gateway.names import Layout, Names, Place
+from bleepstore.backends.gateway.retry import Retry
+from bleepstore.backends.gateway.settings import GatewaySettings
+from bleepstore.errors import StoreError
+
+T = TypeVar("T")
+
+#: Bytes of one request that are sent from memory, so that they can be sent again.
+WINDOW = 4 * 1024 * 1024
+#: Bytes that are read in one request. The SDK holds nine times as many while it makes one.
+READ_WINDOW = 3 * 512 * 1024
+#: "Avoid blob names that end with a dot or a forward slash"; nor may a segment end in a dot, nor be a backslash's.
+_REFUSED = re.compile(r"\.(?:/|$)|/$|\\")
+_MAX_SEGMENTS = 254
+
+
+class _StaticToken:
+    """A bearer token from the environment. Whoever puts it there renews it, and starts the process again."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+        return AccessToken(self._token, int(time.time()) + 3600)
+
+
+def _is_plain(name: str) -> bool:
+    return not _REFUSED.search(name) and name.count("/") < _MAX_SEGMENTS
+
+
+def _make_service(settings: GatewaySettings, environ: Any = os.environ) -> BlobServiceClient:
+    """The client, by the first of: a connection string, an account key, a SAS, a bearer token, the default chain."""
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=settings.connections))
+    options: dict[str, Any] = {
+        "transport": RequestsTransport(session=session, session_owner=False, connection_timeout=5, read_timeout=20),
+        "retry_total": 0,
+        "retry_connect": 0,
+        "retry_read": 0,
+        "retry_status": 0,
+        "max_single_put_size": 2 * WINDOW,
+        "max_single_get_size": READ_WINDOW,
+        "max_chunk_get_size": READ_WINDOW,
+        "logging_enable": False,
+    }
+    text = environ.get("AZURE_STORAGE_CONNECTION_STRING")
+    if text and settings.endpoint_url is None:
+        return BlobServiceClient.from_connection_string(text, **options)
+    account = environ.get("AZURE_STORAGE_ACCOUNT")
+    url = settings.endpoint_url or (f"https://{account}.blob.core.windows.net" if account else None)
+    if url is None:
+        raise StoreError(
+            f"{settings.url}: which storage account? Set AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_CONNECTION_STRING "
+            "or an endpoint URL"
+        )
+    return BlobServiceClient(url, credential=_find_credential(url, account, environ), **options)
+
+
+def _find_credential(url: str, account: str | None, environ: Any) -> Any:
+    parts = urlsplit(url)
+    if key := environ.get("AZURE_STORAGE_KEY"):
+        # The emulator has its account in the path, Azure in the host.
+        name = parts.path.strip("/") or account or (parts.hostname or "").partition(".")[0]
+        return {"account_name": name, "account_key": key}
+    if sas := environ.get("AZURE_STORAGE_SAS_TOKEN"):
+        return sas.removeprefix("?")
+    if token := environ.get("AZURE_ACCESS_TOKEN"):
+        if parts.scheme != "https":
+            raise StoreError(f"AZURE_ACCESS_TOKEN is sent over https only, and the endpoint is {url}")
+        return _StaticToken(token)
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential()
+
+
+class AzureClient:
+    """Thread-safe; the client is made at the first use."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self.url = settings.url
+        self.own_names = settings.layout is Layout.KEYS
+        self._names = Names(container=settings.container, prefix=settings.prefix, is_plain=_is_plain)
+        self._retry = Retry(meaning=meaning, deadline=settings.deadline)
+        self._lock = threading.Lock()
+        self._made: BlobServiceClient | None = None
+
+    @property
+    def _service(self) -> BlobServiceClient:
+        made = self._made
+        if made is None:
+            with self._lock:
+                made = self._made = self._made or _make_service(self._settings)
+        return made
+
+    def _blob(self, place: Place) -> Any:
+        return self._service.get_blob_client(place.container, place.name)
+
+    def _call(self, call: Callable[..., T], /, *arguments: Any, **options: Any) -> T:
+        """The answer to one request that can be sent again. Raises Gone, Unequal, or an error of ours."""
+        return self._retry.run(lambda: call(*arguments, **options))
+
+    def close(self) -> None:
+        """Release the connections."""
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None:
+            made.close()

@@ -1,0 +1,79 @@
+"""From the errors of Azure and its SDK to ours."""
+
+from __future__ import annotations
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    IncompleteReadError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
+from bleepstore.errors import AccessDenied, ServiceUnavailable
+
+PROVIDER = "Azure Blob Storage"
+
+#: 400 and 409 that say that blocks are not there (any more).
+_NO_BLOCKS = frozenset({"InvalidBlockList", "InvalidBlobOrBlock"})
+#: 409 and 412 that say that a condition does not hold.
+_CONDITIONS = frozenset({"BlobAlreadyExists", "ConditionNotMet", "SourceConditionNotMet", "TargetConditionNotMet"})
+_BUSY = frozenset({"ServerBusy", "OperationTimedOut", "AccountBusy"})
+
+
+class Gone(Exception):
+    """404 or 416: there is no such blob, or it is shorter than what was asked for; or its blocks are not there."""
+
+
+class Unequal(Exception):
+    """412, or 409 BlobAlreadyExists: it is not what the pin or the condition says."""
+
+
+def meaning(error: BaseException) -> Exception | Passing | None:
+    """The table."""
+    if isinstance(error, HttpResponseError) and error.status_code:
+        return _answer_meaning(error)
+    if isinstance(error, ClientAuthenticationError):
+        return AccessDenied(f"{PROVIDER} was not asked, for there are no usable credentials: {_first_line(error)}")
+    if isinstance(error, ServiceRequestError | ServiceResponseError | IncompleteReadError | AzureError):
+        return unavailable(PROVIDER, f"{type(error).__name__}: {_first_line(error)}")
+    if isinstance(error, ConnectionError | TimeoutError | EOFError):
+        return unavailable(PROVIDER, f"{type(error).__name__}: {error}")
+    return None
+
+
+def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
+    status = error.status_code or 0
+    found = getattr(error, "error_code", None)
+    code = str(getattr(found, "value", found) or "")
+    text = f"{status} {code}: {_first_line(error)}"
+    if code == "ContainerNotFound":
+        return ServiceUnavailable(
+            f"The container of the storage does not exist: create it or correct the URL. ({text})"
+        )
+    if status in (404, 416) or code in _NO_BLOCKS:
+        return Gone(text)
+    if code in _CONDITIONS or (status in (304, 412) and not code.startswith("Lease")):
+        return Unequal(text)
+    if status in (401, 403):
+        return AccessDenied(
+            f"{PROVIDER} refused the gateway's own credentials or their permissions, {text}: "
+            "check whether they are expired and may read, write, list and delete blobs there."
+        )
+    if status == 429 or code in _BUSY:
+        return slow_down(PROVIDER, text, _retry_after(error))
+    if status >= 500 or status == 409 or code in ("Md5Mismatch", "InvalidMd5"):
+        return unavailable(PROVIDER, text)
+    return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")
+
+
+def _retry_after(error: HttpResponseError) -> float | None:
+    value: str = getattr(error.response, "headers", {}).get("Retry-After", "")
+    return float(value) if value.isdecimal() else None
+
+
+def _first_line(error: AzureError) -> str:
+    """The SDK's messages go on with request ids and advice."""
+    return (str(error.message or error).strip().splitlines() or [""])[0][:300]

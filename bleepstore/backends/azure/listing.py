@@ -1,0 +1,136 @@
+"""What lies in an account: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from azure.core import MatchConditions
+
+from bleepstore.backends.azure.client import AzureClient
+from bleepstore.backends.azure.errors import Gone, Unequal
+from bleepstore.backends.azure.pins import CODEC, SYSTEM, Pin, Upload, to_ms
+from bleepstore.backends.base import FoundBlob
+from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.errors import ServiceUnavailable
+from bleepstore.model import SystemMetadata
+
+
+class AzureListing(AzureClient):
+    """Part of `AzureBackend`."""
+
+    def _pages(
+        self, folder: Place, marker: str = "", include: tuple[str, ...] = ("metadata",)
+    ) -> Iterator[tuple[str, Any]]:
+        """(marker of its page, blob) of what lies in a folder."""
+        container = self._service.get_container_client(folder.container)
+        while True:
+            pages = container.list_blobs(name_starts_with=folder.name, include=list(include), results_per_page=1000)
+            by_page: Any = pages.by_page(marker or None)
+
+            def next_page(by_page: Any = by_page) -> list[Any]:
+                return list(next(by_page, ()))
+
+            page = self._call(next_page)
+            for blob in page:
+                yield marker, blob
+            marker = by_page.continuation_token or ""
+            if not marker:
+                return
+
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+        for folder in self._own_folders():
+            uploads = Place(folder.container, f"{folder.name}uploads/")
+            for _, blob in self._pages(uploads, include=("uncommittedblobs",)):
+                upload = Upload(folder.container, blob.name)
+                if since_ms <= upload.begun_ms < until_ms:
+                    yield upload.token
+        if not self.own_names:
+            for bucket in self.buckets():
+                folder = self._names.blobs_of(bucket)
+                for _, blob in self._pages(folder):
+                    if since_ms <= to_ms(blob.last_modified) < until_ms:
+                        yield Pin(folder.container, blob.name, blob.etag).handle
+
+    def _own_folders(self) -> Iterator[Place]:
+        if self._settings.container is not None:
+            yield self._names.own("")
+            return
+        for bucket in self.buckets():
+            yield self._names.own(bucket)
+
+    def check(self) -> None:
+        try:
+            if self._settings.container is None:
+                self._call(lambda: next(iter(self._service.list_containers(results_per_page=1)), None))
+            else:
+                self._call(self._service.get_container_client(self._settings.container).get_container_properties)
+        except Gone as gone:
+            raise ServiceUnavailable(f"{self.url} does not exist: create the container first. ({gone})") from None
+
+    def claim(self, store_id: str, *, take_over: bool = False) -> str:
+        if self._settings.container is None:
+            return store_id  # each container is somebody's by its creation, and nothing lies beside them
+        own = self._names.own("")
+        blob = self._blob(Place(own.container, f"{own.name}store.json"))
+        body = json.dumps({"store": store_id, "layout": self._settings.layout.value}).encode()
+        if not take_over:
+            try:
+                self._call(blob.upload_blob, body, overwrite=True, match_condition=MatchConditions.IfMissing)
+                return store_id
+            except Unequal:
+                found = self._call(lambda: blob.download_blob().readall())
+                return str(json.loads(found).get("store"))
+        self._call(blob.upload_blob, body, overwrite=True)
+        return store_id
+
+    def buckets(self) -> Iterator[str]:
+        prefix = self._settings.prefix
+        if self._settings.container is None:
+            for found in self._call(lambda: list(self._service.list_containers(name_starts_with=prefix or None))):
+                yield self._names.bucket_of_container(found.name)
+            return
+        container = self._service.get_container_client(self._settings.container)
+        for folder in self._call(lambda: list(container.walk_blobs(name_starts_with=prefix or None, delimiter="/"))):
+            name = folder.name.removeprefix(prefix)
+            if name.endswith("/") and name != OWN:
+                yield name.removesuffix("/")
+
+    def find(self, bucket: str, key: str) -> FoundBlob | None:
+        place = self._names.of_key(bucket, key)
+        try:
+            return self._found(bucket, place, self._call(self._blob(place).get_blob_properties), key)
+        except Gone:
+            return None
+
+    def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
+        """`after` is the marker of a page, which is given once more from its beginning."""
+        root = Place(self._names.container_of(bucket), self._names.root_of(bucket))
+        for marker, blob in self._pages(root if self.own_names else self._names.blobs_of(bucket), after):
+            place = Place(root.container, blob.name)
+            ours = self._names.can_be_native(bucket, place.name) or self._names.is_named_by_digest(bucket, place.name)
+            yield marker, self._found(bucket, place, blob, None) if ours or not self.own_names else None
+
+    def _found(self, bucket: str, place: Place, blob: Any, key: str | None) -> FoundBlob | None:
+        notes = CODEC.decode(blob.metadata)
+        if key is None:
+            is_native = self.own_names and self._names.can_be_native(bucket, place.name)
+            key = place.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
+        if key is None:
+            return None
+        content = blob.content_settings
+        md5 = bytes(content.content_md5).hex() if content.content_md5 else None
+        etag = notes.etag or md5 or hashlib.md5(blob.etag.encode(), usedforsecurity=False).hexdigest() + "-1"
+        system = {name: text for name in SYSTEM if (text := getattr(content, name))}
+        return FoundBlob(
+            bucket=bucket,
+            key=key,
+            handle=Pin(place.container, place.name, blob.etag).handle,
+            size=blob.size,
+            etag=etag,
+            stored_ms=to_ms(blob.last_modified),
+            system=SystemMetadata(**(system | dict(notes.system))),
+            metadata=notes.metadata,
+        )

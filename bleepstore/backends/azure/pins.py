@@ -1,0 +1,131 @@
+"""What the texts that the catalog keeps for us say: handles, tokens and parts; and what is noted with a blob."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from typing import Any
+
+import attrs
+from azure.core import MatchConditions
+from azure.storage.blob import ContentSettings
+
+from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.gateway.metadata import MetadataCodec
+from bleepstore.backends.gateway.names import Place
+
+#: The fields of SystemMetadata that Azure keeps are called the same in its ContentSettings.
+SYSTEM = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
+CODEC = MetadataCodec(
+    mark="bleepstore_",
+    plain_name=re.compile("[a-z][a-z0-9_]*"),  # "names must adhere to the naming rules for C# identifiers"
+    budget=8000,
+    native_system=frozenset(SYSTEM),
+)
+
+
+def _bare(etag: str) -> str:
+    """Listings give ETags without quotes, other answers with them."""
+    return etag.strip('"')
+
+
+@attrs.frozen
+class Pin:
+    """What a handle says: where a blob lies, and the ETag, by which Azure tells it from any other there."""
+
+    container: str
+    name: str
+    etag: str = attrs.field(converter=_bare)
+
+    @property
+    def handle(self) -> str:
+        return _dump([self.container, self.name, self.etag])
+
+    @property
+    def place(self) -> Place:
+        return Place(self.container, self.name)
+
+    @property
+    def condition(self) -> dict[str, Any]:
+        return {"etag": f'"{self.etag}"', "match_condition": MatchConditions.IfNotModified}
+
+    @property
+    def source_condition(self) -> dict[str, Any]:
+        return {"source_etag": f'"{self.etag}"', "source_match_condition": MatchConditions.IfNotModified}
+
+
+def read_handle(handle: str) -> Pin:
+    return Pin(*json.loads(handle))
+
+
+@attrs.frozen
+class Upload:
+    """What a token says: the blob in our own folder on which an upload's blocks are staged. Its name begins with the
+    time, for Azure tells none of a blob that was never committed."""
+
+    container: str
+    name: str
+
+    @property
+    def token(self) -> str:
+        return _dump([self.container, self.name])
+
+    @property
+    def place(self) -> Place:
+        return Place(self.container, self.name)
+
+    @property
+    def begun_ms(self) -> int:
+        return int(self.name.rpartition("/")[2][:12], 16)
+
+
+def new_upload(own: Place) -> Upload:
+    return Upload(own.container, f"{own.name}uploads/{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}")
+
+
+def is_token(handle: str) -> bool:
+    return len(json.loads(handle)) == 2
+
+
+def read_token(token: str) -> Upload:
+    return Upload(*json.loads(token))
+
+
+@attrs.frozen
+class StagedPart:
+    """What the handle of a part says: its number, a number of this one attempt, and how many blocks it has."""
+
+    number: int
+    attempt: str
+    blocks: int
+
+    @property
+    def handle(self) -> str:
+        return _dump(["part", self.number, self.attempt, self.blocks])
+
+    def block_id(self, index: int) -> str:
+        """All ids of a blob are of one length."""
+        return f"{self.number:05d}-{self.attempt}-{index:05d}"
+
+    @property
+    def block_ids(self) -> list[str]:
+        return [self.block_id(index) for index in range(self.blocks)]
+
+
+def read_part(handle: str) -> StagedPart:
+    return StagedPart(*json.loads(handle)[1:])
+
+
+def content_settings(spec: BlobSpec, md5: bytes | None = None) -> ContentSettings:
+    return ContentSettings(**CODEC.native(spec.system), content_md5=None if md5 is None else bytearray(md5))
+
+
+def _dump(fields: list[Any]) -> str:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+
+
+def to_ms(moment: Any) -> int:
+    """Milliseconds since the epoch of a whole second, as all answers have it."""
+    return int(moment.timestamp()) * 1000
