@@ -247,8 +247,8 @@ class BackendContract(PartsContract):
                 head = reader.read(1000)
                 with contextlib.suppress(BlobBusy):
                     backend.delete_object(handle)
-                assert data.startswith(head)
-                self.check_rest(reader, data[len(head) :])
+                rest = b"".join(iter(lambda: reader.read(100_000), b""))
+                assert head + rest == data
             backend.delete_object(handle)
             with pytest.raises(BlobNotFound):
                 backend.get_object(handle)
@@ -258,8 +258,7 @@ class BackendContract(PartsContract):
         with backend.get_object(self.put(backend, data).handle) as reader:
             head = reader.read(1000)
             self.put(backend, b"another")
-            assert data.startswith(head)
-            self.check_rest(reader, data[len(head) :])
+            assert head + b"".join(iter(lambda: reader.read(100_000), b"")) == data
 
     # -- copies
 

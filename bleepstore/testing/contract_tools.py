@@ -6,12 +6,11 @@ import concurrent.futures
 import random
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import pytest
 
 from bleepstore.backends.base import BlobSpec, Gateway, PartBlob, StorageBackend, StoredBlob
-from bleepstore.errors import ServiceUnavailable
 
 T = TypeVar("T")
 
@@ -81,9 +80,6 @@ class ContractTools:
     #: What `iter_blobs` gives of an upload under way: its parts, its token where the provider removes the parts with
     #: it, or nothing where uploads of others cannot be told from ours.
     sweeps: ClassVar[Literal["parts", "uploads", "nothing"]] = "parts"
-    #: Whether a reader goes on to its end when its blob is deleted or replaced meanwhile. One that asks its provider
-    #: again and again may fail then; what it gave is right even so.
-    readers_outlive_blobs: ClassVar[bool] = True
     #: The least size in bytes of parts other than the last.
     minimum_part: ClassVar[int] = 1
     #: How many parts the longest assembly has. S3's limit is 10,000.
@@ -136,18 +132,6 @@ class ContractTools:
                 for _, blob in backend.iter_found(bucket):
                     if blob is not None:
                         yield blob.handle
-
-    def check_rest(self, reader: BinaryIO, rest: bytes) -> None:
-        """A reader whose blob was deleted or replaced goes on with `rest`."""
-        got = b""
-        try:
-            while chunk := reader.read(100_000):
-                got += chunk
-        except ServiceUnavailable:
-            assert not self.readers_outlive_blobs
-            assert rest.startswith(got)
-        else:
-            assert got == rest
 
     def put_parts(
         self, backend: StorageBackend, token: str, bodies: Sequence[tuple[int, bytes]]

@@ -43,7 +43,6 @@ def settings(url: str, layout: Layout, container: str | None, prefix: str = "pre
 class _AzureContract(BackendContract):
     layout: ClassVar[Layout]
     sweeps = "uploads"  # blocks are removed with the blob on which they are staged
-    readers_outlive_blobs = False  # the SDK reads a few MB in each request
     many_parts = 60
     threads = 4
 

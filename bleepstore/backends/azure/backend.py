@@ -9,7 +9,7 @@ import io
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NoReturn, cast
 
 import attrs
@@ -17,7 +17,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobBlock
 
-from bleepstore.backends.azure.client import READ_WINDOW, WINDOW
+from bleepstore.backends.azure.client import WINDOW
 from bleepstore.backends.azure.errors import PROVIDER, Gone, Unequal
 from bleepstore.backends.azure.listing import AzureListing
 from bleepstore.backends.azure.pins import (
@@ -216,39 +216,41 @@ class AzureBackend(AzureListing):
         if stop is not None and stop <= start:
             self.head_object(handle)
             return io.BytesIO()
-        first = self._window(handle, pin, start, stop)
-        end = first.size if stop is None else min(stop, first.size)
-        if first.size <= start:
+        first = self._open(handle, pin, start, stop)
+        if first is None:
             return io.BytesIO()
+        end = first.size if stop is None else min(stop, first.size)
 
-        def open_at(position: int) -> _Windows:
-            return _Windows(lambda place: self._window(handle, pin, place, end).data, position, end)
+        def open_at(position: int) -> _Body:
+            found = self._open(handle, pin, position, end)
+            if found is None:
+                raise BlobNotFound(handle)
+            return found
 
-        whole = start == 0 and end == first.size
-        stream = _Windows(lambda place: self._window(handle, pin, place, end).data, start, end, first.data)
-        reader = ResumingReader(open_at, start, end, self._retry, first=stream, crc32c=first.crc32c if whole else None)
-        return cast("BinaryIO", reader)
+        crc32c = first.crc32c if start == 0 and end == first.size else None
+        return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, crc32c=crc32c))
 
-    def _window(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Window:
-        """Up to READ_WINDOW bytes from `start`, in one request."""
-        length = READ_WINDOW if stop is None else min(READ_WINDOW, stop - start)
+    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Body | None:
+        """The answer to one request for all bytes of a range; None if the blob ends before it."""
+        length = None if stop is None else stop - start
         blob = self._blob(pin.place)
 
-        def download() -> _Window:
-            found = blob.download_blob(offset=start, length=length, decompress=False, **pin.condition)
-            data = found.readall()
-            properties = found.properties
-            return _Window(data, _total(found), CODEC.decode(properties.metadata).crc32c)
+        def download() -> _Body:
+            try:
+                blob.download_blob(offset=start, length=length, decompress=False, cls=_raise_answer, **pin.condition)
+            except _Answer as answer:
+                return _Body(answer)
+            return _Body(None)  # an empty blob, which the SDK knows from the refusal of any range
 
         try:
-            return self._call(download)
+            found = self._call(download)
         except Gone:
-            size = self.head_object(handle)
-            if start < size:
-                raise BlobNotFound(handle) from None
-            return _Window(b"", size, None)
+            if self.head_object(handle) <= start:
+                return None
+            raise BlobNotFound(handle) from None
         except Unequal:
             raise BlobNotFound(handle) from None
+        return found if found.size > start else None
 
     def head_object(self, handle: str) -> int:
         pin = read_handle(handle)
@@ -372,40 +374,51 @@ class AzureBackend(AzureListing):
         """What was being staged when a process died is found by the sweep."""
 
 
-@attrs.frozen
-class _Window:
-    """The bytes of one request, the size of the whole blob, and what is noted of its CRC32C."""
+class _Answer(Exception):
+    """The answer to a download, on its way past the SDK's own reader, which would have all of it in memory."""
 
-    data: bytes
-    size: int
-    crc32c: str | None
+    def __init__(self, response: Any, chunks: Any) -> None:
+        super().__init__("an answer")
+        self.response = response
+        self.chunks = chunks
 
 
-class _Windows:
-    """A stream out of one request after the other."""
+def _raise_answer(response: Any, chunks: Any, _headers: Any) -> NoReturn:
+    raise _Answer(response.http_response, chunks)
 
-    def __init__(self, fetch: Any, position: int, stop: int, first: bytes = b"") -> None:
-        self._fetch = fetch
-        self._position = position + len(first)
-        self._stop = stop
-        self._rest = memoryview(first)
+
+class _Body:
+    """The body of an answer as a stream, the size of the whole blob, and what is noted of its CRC32C."""
+
+    def __init__(self, answer: _Answer | None) -> None:
+        self.size = 0
+        self.crc32c: str | None = None
+        self._response: Any = None
+        self._chunks: Iterator[bytes] = iter(())
+        self._rest = memoryview(b"")
+        if answer is not None:
+            self._response = answer.response
+            self._chunks = iter(answer.chunks)
+            headers = answer.response.headers
+            _, _, total = headers.get("Content-Range", "").rpartition("/")
+            self.size = int(total or headers["Content-Length"])
+            prefix = "x-ms-meta-"
+            noted = {name.lower().removeprefix(prefix): text for name, text in headers.items()}
+            self.crc32c = CODEC.decode(noted).crc32c
 
     def read(self, size: int, /) -> bytes:
-        if not self._rest and self._position < self._stop:
-            data = self._fetch(self._position)
-            self._position += len(data)
-            self._rest = memoryview(data)
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
         taken, self._rest = self._rest[:size], self._rest[size:]
         return bytes(taken)
 
     def close(self) -> None:
         self._rest = memoryview(b"")
-
-
-def _total(found: Any) -> int:
-    """The size of the whole blob, of a download of a range of it."""
-    text: str | None = found.properties.content_range
-    return int(text.rpartition("/")[2]) if text else int(found.properties.size)
+        if self._response is not None:
+            self._response.close()
 
 
 def _same_settings(one: Any, other: Any) -> bool:

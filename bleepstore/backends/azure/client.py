@@ -26,8 +26,6 @@ T = TypeVar("T")
 
 #: Bytes of one request that are sent from memory, so that they can be sent again.
 WINDOW = 4 * 1024 * 1024
-#: Bytes that are read in one request. The SDK holds nine times as many while it makes one.
-READ_WINDOW = 3 * 512 * 1024
 #: "Avoid blob names that end with a dot or a forward slash"; nor may a segment end in a dot, nor be a backslash's.
 _REFUSED = re.compile(r"\.(?:/|$)|/$|\\")
 _MAX_SEGMENTS = 254
@@ -59,8 +57,7 @@ def _make_service(settings: GatewaySettings, environ: Any = os.environ) -> BlobS
         "retry_read": 0,
         "retry_status": 0,
         "max_single_put_size": 2 * WINDOW,
-        "max_single_get_size": READ_WINDOW,
-        "max_chunk_get_size": READ_WINDOW,
+        "max_single_get_size": 1 << 50,  # one request for any range
         "logging_enable": False,
     }
     text = environ.get("AZURE_STORAGE_CONNECTION_STRING")
