@@ -10,8 +10,10 @@ from pathlib import Path
 
 import boto3
 from azure.storage.blob import BlobServiceClient
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 
-from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY, azurite
+from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY, azurite, fake_gcs
 from tests.backends.far_ends import far_end
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY
 
@@ -68,5 +70,26 @@ def azure(folder: Path) -> Iterator[NewPlace]:
         yield new_place
 
 
+@contextlib.contextmanager
+def gcs(folder: Path) -> Iterator[NewPlace]:
+    numbers = itertools.count(1)
+    with fake_gcs(folder) as endpoint:
+        options = {"api_endpoint": endpoint}
+        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        client = storage.Client(project="test", credentials=anonymous, client_options=options)
+
+        def new_place() -> tuple[str, str]:
+            name = f"place-{next(numbers)}"
+            client.create_bucket(name)
+            return f"gs://{name}/folder", endpoint
+
+        with contextlib.closing(client):
+            yield new_place
+
+
 #: By the kinds of tests/conftest.py.
-PROVIDERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[NewPlace]]] = {"aws": aws, "azure": azure}
+PROVIDERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[NewPlace]]] = {
+    "aws": aws,
+    "azure": azure,
+    "gcs": gcs,
+}

@@ -1,0 +1,14 @@
+"""The gateway to Google Cloud Storage.
+
+The generation of an object is the pin: no other write ever has it. The MD5 that GCS keeps is S3's ETag, except for an
+object that was composed of parts, with which the ETag is noted. A part is an object of its own, in our own folder; an
+upload is completed by composing them, 32 at a time, as a tree. GCS copies whole objects only, so a part that is a range
+of an object passes through this process.
+"""
+
+from bleepstore.backends.gateway.settings import GatewaySettings
+from bleepstore.backends.gcs.backend import GcsBackend
+
+
+def open_gateway(settings: GatewaySettings) -> GcsBackend:
+    return GcsBackend(settings)

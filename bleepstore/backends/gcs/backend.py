@@ -1,0 +1,335 @@
+"""The verbs of a storage backend, as requests to Google Cloud Storage."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import contextlib
+import io
+import itertools
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any, BinaryIO, cast
+
+from awscrt import checksums
+from google.api_core.exceptions import Conflict
+
+from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.streams import Crc32c, ResumingReader, blocks_of, chained, head_of
+from bleepstore.backends.gcs.client import CALL
+from bleepstore.backends.gcs.errors import PROVIDER, Gone, Unequal
+from bleepstore.backends.gcs.listing import GcsListing
+from bleepstore.backends.gcs.pins import CODEC, Pin, make_token, pin_of, read_handle, read_token, to_ms
+from bleepstore.errors import BlobChanged, BlobNotFound, ServiceUnavailable
+
+_log = logging.getLogger("bleepstore.gateway")
+
+#: Bytes of one request; a multiple of 256 KiB, as resumable uploads ask.
+_BLOCK = 3 * 1024 * 1024
+#: "A compose request has up to 32 source objects."
+_MAX_SOURCES = 32
+_PARALLEL = 8
+_DEFAULT_TYPE = "application/octet-stream"
+
+
+class GcsBackend(GcsListing):
+    """See `bleepstore.backends.base`."""
+
+    # -- buckets
+
+    def create_bucket(self, bucket: str) -> None:
+        if self._settings.container is not None:
+            return
+
+        def create() -> None:
+            with contextlib.suppress(Conflict):
+                self._client.create_bucket(self._names.container_of(bucket), **CALL)
+
+        self._retry.run(create)
+
+    def delete_bucket(self, bucket: str) -> None:
+        if self._settings.container is not None:
+            return
+        container = self._names.container_of(bucket)
+        with contextlib.suppress(Gone):
+            blobs = list(itertools.islice(self._list(Place(container, "")), 1000))
+            if any(not blob.name.startswith(OWN) for blob in blobs):
+                _log.warning("the bucket %s of the storage is left: others have objects in it", container)
+                return
+            for blob in blobs:
+                self._call(blob.delete)
+            self._call(self._bucket(container).delete)
+
+    # -- what goes with an object
+
+    def _place(self, bucket: str, key: str) -> Place:
+        return self._names.of_key(bucket, key) if self.own_names else self._names.new_blob(bucket)
+
+    def _described(self, spec: BlobSpec, place: Place, write: str, *, note_etag: bool) -> Any:
+        """A blob to be written, with all that goes with it."""
+        located = not self.own_names or self._names.is_named_by_digest(spec.bucket, place.name)
+        etag = spec.etag() if note_etag and spec.etag is not None else None
+        blob = self._blob(place)
+        blob.metadata = CODEC.encode(spec, write=write, etag=etag, place=located)
+        for name, text in CODEC.native(spec.system).items():
+            setattr(blob, name, text)
+        if blob.content_type is None:
+            blob.content_type = _DEFAULT_TYPE
+        return blob
+
+    def _condition(self, spec: BlobSpec) -> dict[str, Any]:
+        if spec.only_over is None or not self.own_names:
+            return {}
+        handle = spec.only_over.handle
+        return {"if_generation_match": 0 if handle is None else read_handle(handle).generation}
+
+    def _stored(self, blob: Any) -> StoredBlob:
+        return StoredBlob(pin_of(blob).handle, to_ms(blob.time_created))
+
+    def _written(self, spec: BlobSpec, place: Place, write: str, refused: Exception) -> Any:
+        """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
+        blob = self._blob(place)
+        with contextlib.suppress(Gone):
+            self._call(blob.reload)
+        if CODEC.decode(blob.metadata).write != write:
+            raise BlobChanged(spec.bucket, spec.key) from refused
+        return blob
+
+    def _check(self, blob: Any, crc32c: str) -> StoredBlob:
+        if blob.crc32c and blob.crc32c != crc32c:
+            self.delete_object(pin_of(blob).handle)
+            raise ServiceUnavailable(
+                f"{PROVIDER} stored bytes with the CRC32C {blob.crc32c}; sent were {crc32c}. Send them again."
+            )
+        return self._stored(blob)
+
+    # -- objects
+
+    def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        return self._write(spec, place, write, chunks)
+
+    def _write(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes]) -> StoredBlob:
+        head, rest = head_of(chunks, _BLOCK)
+        crc = Crc32c()
+        try:
+            if rest is None:
+                crc.update(head)
+                blob = self._described(spec, place, write, note_etag=False)
+                options = {"content_type": blob.content_type, "checksum": "crc32c", **self._condition(spec)}
+                self._call(blob.upload_from_string, head, **options)
+            else:
+                blob = self._upload(spec, place, write, chained(head, rest), crc)
+        except (Gone, Unequal) as refused:
+            blob = self._written(spec, place, write, refused)
+        return self._check(blob, crc.text)
+
+    def _upload(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes], crc: Crc32c) -> Any:
+        """A resumable upload, each block of which can be sent again. It is given up if the body breaks."""
+        blob = self._described(spec, place, write, note_etag=False)
+        url = self._call(blob.create_resumable_upload_session, content_type=blob.content_type, **self._condition(spec))
+        position = 0
+        try:
+            blocks = blocks_of(chunks, _BLOCK)
+            block = next(blocks, b"")
+            while True:
+                following = next(blocks, None)  # the last block is sent when the body has ended in order
+                crc.update(block)
+                end = position + len(block)
+                total = "*" if following is not None else str(end)
+                answer = self._send_block(url, block, position, total)
+                position = end
+                if following is None:
+                    blob._set_properties(answer.json())
+                    return blob
+                block = following
+        except BaseException:
+            with contextlib.suppress(Exception):  # the session ends by itself after a week; the first error matters
+                self._send("DELETE", url, accept=(404, 499))
+            raise
+
+    def _send_block(self, url: str, block: bytes, position: int, total: str) -> Any:
+        span = f"{position}-{position + len(block) - 1}" if block else "*"
+        headers = {"Content-Range": f"bytes {span}/{total}"}
+        return self._retry.run(lambda: self._send("PUT", url, accept=(308,), data=block, headers=headers))
+
+    def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
+        pin = read_handle(handle)
+        if stop is not None and stop <= start:
+            self.head_object(handle)
+            return io.BytesIO()
+        first = self._open(handle, pin, start, stop)
+        if first is None:
+            return io.BytesIO()
+        end = first.size if stop is None else min(stop, first.size)
+
+        def open_at(position: int) -> _Body:
+            found = self._open(handle, pin, position, end)
+            if found is None:
+                raise BlobNotFound(handle)
+            return found
+
+        crc32c = first.crc32c if start == 0 and end == first.size else None
+        return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, crc32c=crc32c))
+
+    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Body | None:
+        """The answer to one request for all bytes of a range; None if the blob ends before it."""
+        # With this header, what is labelled gzip comes as it is stored.
+        headers = {"Accept-Encoding": "gzip"}
+        if start or stop is not None:
+            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        url = self._media_url(pin.place, pin.generation)
+        try:
+            answer = self._retry.run(lambda: self._send("GET", url, headers=headers, stream=True))
+        except Gone:
+            if self.head_object(handle) <= start:
+                return None
+            raise BlobNotFound(handle) from None
+        except Unequal:
+            raise BlobNotFound(handle) from None
+        return _Body(answer)
+
+    def head_object(self, handle: str) -> int:
+        pin = read_handle(handle)
+        blob = self._blob(pin.place, pin.generation)
+        try:
+            self._call(blob.reload)
+        except (Gone, Unequal):
+            raise BlobNotFound(handle) from None
+        size: int = blob.size
+        return size
+
+    def delete_object(self, handle: str) -> None:
+        self.remove(handle)
+
+    def remove(self, handle: str) -> bool:
+        pin = read_handle(handle)
+        try:
+            # By its generation it is gone for good, also in a bucket that keeps versions.
+            self._call(self._blob(pin.place, pin.generation).delete, if_generation_match=pin.generation)
+        except (Gone, Unequal):
+            return False
+        return True
+
+    def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
+        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        return self._copy(handle, spec, place, write)
+
+    def _copy(self, handle: str, spec: BlobSpec, place: Place, write: str) -> StoredBlob:
+        pin = read_handle(handle)
+        source = self._blob(pin.place, pin.generation)
+        blob = self._described(spec, place, write, note_etag=True)
+        condition = self._condition(spec)
+        try:
+            token: str | None = None
+            while True:
+                token, _done, _total = self._call(
+                    blob.rewrite, source, token=token, if_source_generation_match=pin.generation, **condition
+                )
+                if token is None:
+                    return self._stored(blob)
+        except Gone:
+            raise BlobNotFound(handle) from None
+        except Unequal as refused:
+            self.head_object(handle)  # raises if it was the source that changed
+            return self._stored(self._written(spec, place, write, refused))
+
+    # -- parts
+
+    def begin_parts(self, spec: BlobSpec) -> str:
+        own = self._names.own(spec.bucket)
+        return make_token(Place(own.container, f"{own.name}parts/{self._names.new_token()}/"))
+
+    def put_part(
+        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+    ) -> StoredBlob:
+        folder = read_token(token)
+        place = Place(folder.container, f"{folder.name}{number:05d}-{secrets.token_hex(6)}")
+        spec, write = BlobSpec(bucket="", key=""), secrets.token_hex(8)
+        if not isinstance(source, BlobRange):
+            return self._write(spec, place, write, source)
+        if source.start == 0 and source.stop == self.head_object(source.handle):
+            return self._copy(source.handle, spec, place, write)
+        with self.get_object(source.handle, source.start, source.stop) as reader:
+            return self._write(spec, place, write, iter(lambda: reader.read(_BLOCK), b""))
+
+    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+        folder = read_token(token)
+        known = {pin_of(blob).handle: blob for blob in self._list(folder)}
+        try:
+            sources = [known[part.handle] for part in parts]
+        except KeyError as missing:
+            raise BlobNotFound(str(missing.args[0])) from None
+        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        made: list[Any] = []
+        try:
+            while len(sources) > _MAX_SOURCES:
+                groups = [sources[start : start + _MAX_SOURCES] for start in range(0, len(sources), _MAX_SOURCES)]
+                sources = self._compose_groups(folder, groups)
+                made += sources
+            blob = self._described(spec, place, write, note_etag=True)
+            self._compose(blob, sources, **self._condition(spec))
+        except Gone as gone:
+            raise BlobNotFound(token) from gone
+        except Unequal as refused:
+            blob = self._written(spec, place, write, refused)
+        finally:
+            for blob_made in made:
+                self.delete_object(pin_of(blob_made).handle)
+        return self._check(blob, _combined([known[part.handle] for part in parts]))
+
+    def _compose_groups(self, folder: Place, groups: Sequence[Sequence[Any]]) -> list[Any]:
+        def compose(group: Sequence[Any]) -> Any:
+            blob = self._blob(Place(folder.container, f"{folder.name}composed-{secrets.token_hex(8)}"))
+            blob.content_type = _DEFAULT_TYPE
+            self._compose(blob, group)
+            return blob
+
+        with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
+            return list(pool.map(compose, groups))
+
+    def _compose(self, blob: Any, sources: Sequence[Any], **condition: Any) -> None:
+        pinned = [int(source.generation) for source in sources]
+        self._call(blob.compose, list(sources), if_source_generation_match=pinned, **condition)
+        self._call(blob.reload)
+
+    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+        if not token:
+            return
+        if not handles:
+            handles = [pin_of(blob).handle for blob in self._list(read_token(token))]
+        with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
+            list(pool.map(self.delete_object, handles))
+
+    def recover(self) -> None:
+        """What was cut off left a session that ends by itself, or parts that the sweep finds."""
+
+
+class _Body:
+    """The body of an answer as a stream, the size of the whole blob, and its CRC32C where GCS says it."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        headers = answer.headers
+        total = headers.get("Content-Range", "").rpartition("/")[2]
+        self.size = int(total or headers.get("x-goog-stored-content-length") or headers["Content-Length"])
+        hashes = dict(item.strip().partition("=")[::2] for item in headers.get("x-goog-hash", "").split(","))
+        self.crc32c = hashes.get("crc32c")
+
+    def read(self, size: int, /) -> bytes:
+        data: bytes = self._answer.raw.read(size, decode_content=False)
+        return data
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+def _combined(parts: Sequence[Any]) -> str:
+    """The CRC32C of all parts' bytes together, from those of the parts."""
+    value = 0
+    for part in parts:
+        one = int.from_bytes(base64.b64decode(part.crc32c), "big")
+        value = checksums.combine_crc32c(value, one, part.size)
+    return base64.b64encode(value.to_bytes(4, "big")).decode()

@@ -1,0 +1,137 @@
+"""What lies at Google Cloud Storage: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from bleepstore.backends.base import FoundBlob
+from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gcs.client import GcsClient
+from bleepstore.backends.gcs.errors import Gone, Unequal
+from bleepstore.backends.gcs.pins import CODEC, SYSTEM, pin_of, to_ms
+from bleepstore.errors import ServiceUnavailable
+from bleepstore.model import SystemMetadata
+
+
+class GcsListing(GcsClient):
+    """Part of `GcsBackend`."""
+
+    def _list(self, folder: Place, after: str = "") -> Iterator[Any]:
+        """What lies in a folder, in the order of UTF-8; with `after`, what comes behind that name."""
+        marker: str | None = None
+        while True:
+
+            def next_page(marker: str | None = marker) -> tuple[list[Any], str | None]:
+                found = self._client.list_blobs(
+                    folder.container,
+                    prefix=folder.name or None,
+                    start_offset=after or None,
+                    page_token=marker,
+                    page_size=1000,
+                    retry=None,
+                    timeout=20,
+                )
+                return list(next(found.pages, ())), found.next_page_token
+
+            page, marker = self._retry.run(next_page)
+            for blob in page:
+                if blob.name != after:
+                    yield blob
+            if not marker:
+                return
+
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+        folders = [self._names.own("")] if self._settings.container is not None else []
+        for bucket in self.buckets():
+            if self._settings.container is None:
+                folders.append(self._names.own(bucket))
+            if not self.own_names:
+                folders.append(self._names.blobs_of(bucket))
+        parts = {Place(one.container, f"{one.name}parts/" if one.name.endswith(OWN) else one.name) for one in folders}
+        for folder in sorted(parts, key=lambda one: (one.container, one.name)):
+            for blob in self._list(folder):
+                if since_ms <= to_ms(blob.time_created) < until_ms:
+                    yield pin_of(blob).handle
+
+    def check(self) -> None:
+        try:
+            if self._settings.container is None:
+                self._retry.run(lambda: next(iter(self._client.list_buckets(max_results=1, retry=None)), None))
+            else:
+                place = Place(self._settings.container, self._settings.prefix)
+                self._retry.run(lambda: next(self._list(place), None))
+        except Gone as gone:
+            raise ServiceUnavailable(f"{self.url} does not exist: create the bucket first. ({gone})") from None
+
+    def claim(self, store_id: str, *, take_over: bool = False) -> str:
+        if self._settings.container is None:
+            return store_id  # each bucket is somebody's by its creation, and nothing lies beside them
+        own = self._names.own("")
+        blob = self._blob(Place(own.container, f"{own.name}store.json"))
+        body = json.dumps({"store": store_id, "layout": self._settings.layout.value})
+        condition = {} if take_over else {"if_generation_match": 0}
+        try:
+            self._call(blob.upload_from_string, body, content_type="application/json", **condition)
+        except Unequal:
+            return str(json.loads(self._call(blob.download_as_bytes)).get("store"))
+        return store_id
+
+    def buckets(self) -> Iterator[str]:
+        prefix = self._settings.prefix
+        if self._settings.container is None:
+            for found in self._retry.run(lambda: list(self._client.list_buckets(prefix=prefix or None, retry=None))):
+                yield self._names.bucket_of_container(found.name)
+            return
+
+        def list_folders() -> set[str]:
+            found = self._client.list_blobs(
+                self._settings.container, prefix=prefix or None, delimiter="/", retry=None, timeout=20
+            )
+            for _ in found.pages:
+                pass
+            return set(found.prefixes)
+
+        for folder in sorted(self._retry.run(list_folders)):
+            name = folder.removeprefix(prefix)
+            if name != OWN:
+                yield name.removesuffix("/")
+
+    def find(self, bucket: str, key: str) -> FoundBlob | None:
+        blob = self._blob(self._names.of_key(bucket, key))
+        try:
+            self._call(blob.reload)
+        except Gone:
+            return None
+        return self._found(bucket, blob, key)
+
+    def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
+        root = Place(self._names.container_of(bucket), self._names.root_of(bucket))
+        for blob in self._list(root if self.own_names else self._names.blobs_of(bucket), after):
+            ours = self._names.can_be_native(bucket, blob.name) or self._names.is_named_by_digest(bucket, blob.name)
+            yield blob.name, self._found(bucket, blob, None) if ours or not self.own_names else None
+
+    def _found(self, bucket: str, blob: Any, key: str | None) -> FoundBlob | None:
+        notes = CODEC.decode(blob.metadata)
+        if key is None:
+            is_native = self.own_names and self._names.can_be_native(bucket, blob.name)
+            key = blob.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
+        if key is None:
+            return None
+        md5 = base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None
+        pin = pin_of(blob)
+        etag = notes.etag or md5 or hashlib.md5(pin.handle.encode(), usedforsecurity=False).hexdigest() + "-1"
+        system = {name: text for name in SYSTEM if (text := getattr(blob, name))}
+        return FoundBlob(
+            bucket=bucket,
+            key=key,
+            handle=pin.handle,
+            size=blob.size,
+            etag=etag,
+            stored_ms=to_ms(blob.time_created),
+            system=SystemMetadata(**(system | dict(notes.system))),
+            metadata=notes.metadata,
+        )

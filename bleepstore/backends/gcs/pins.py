@@ -1,0 +1,59 @@
+"""What the texts that the catalog keeps for us say: handles and tokens; and what is noted with an object."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import attrs
+
+from bleepstore.backends.gateway.metadata import MetadataCodec
+from bleepstore.backends.gateway.names import Place
+
+#: The fields of SystemMetadata that GCS keeps are called the same on its Blob.
+SYSTEM = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
+CODEC = MetadataCodec(
+    mark="bleepstore-",
+    plain_name=re.compile("[a-z0-9][a-z0-9_.-]*"),
+    budget=8000,
+    native_system=frozenset(SYSTEM),
+)
+
+
+@attrs.frozen
+class Pin:
+    """What a handle says: where an object lies, and its generation."""
+
+    container: str
+    name: str
+    generation: int
+
+    @property
+    def handle(self) -> str:
+        return json.dumps([self.container, self.name, self.generation], separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def place(self) -> Place:
+        return Place(self.container, self.name)
+
+
+def read_handle(handle: str) -> Pin:
+    return Pin(*json.loads(handle))
+
+
+def pin_of(blob: Any) -> Pin:
+    return Pin(blob.bucket.name, blob.name, int(blob.generation))
+
+
+def make_token(folder: Place) -> str:
+    return json.dumps([folder.container, folder.name], separators=(",", ":"), ensure_ascii=False)
+
+
+def read_token(token: str) -> Place:
+    """The folder of an upload's parts."""
+    return Place(*json.loads(token))
+
+
+def to_ms(moment: Any) -> int:
+    return int(moment.timestamp() * 1000)
