@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,11 +29,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """In CI these tests run before every provider too; elsewhere `--store` asks for it."""
     if "store_kind" in metafunc.fixturenames:
-        metafunc.parametrize("store_kind", metafunc.config.getoption("store") or STORES[:2], scope="session")
+        default = STORES if os.environ.get("CI") else STORES[:2]
+        metafunc.parametrize("store_kind", metafunc.config.getoption("store") or default, scope="session")
 
 
-_numbers = itertools.count()
+#: What an emulator does otherwise than the provider documents.
+EMULATORS_LACK = {
+    (
+        "gcs-keys",
+        "test_of_many_uploads_that_want_a_new_key_exactly_one_is_completed",
+    ): "fake-gcs-server composes whatever ifGenerationMatch says",
+}
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +66,8 @@ def store(store_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> It
             yield opened
         return
     kind, _, layout = store_kind.partition("-")
+    if (reason := EMULATORS_LACK.get((store_kind, request.node.originalname))) is not None:
+        pytest.skip(reason)
     url, endpoint = request.getfixturevalue("far_end_of")(kind)()
     with bleepstore.open(url, catalog=tmp_path / "store", layout=layout, endpoint_url=endpoint) as opened:
         yield opened

@@ -211,6 +211,8 @@ class ObjectOperations(OwnNameOperations):
             if not allows(owner.acl, caller, Permission.READ):
                 # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
                 raise AccessDenied
+            found = self._appeared(bucket, key)
+        if found is None:
             raise NoSuchKey(bucket, key)
         require(found.version.acl, caller, permission)
         if version_id not in (None, NULL_VERSION):

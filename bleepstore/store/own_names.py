@@ -6,7 +6,7 @@ A write replaces the blob under its key before the catalog knows of it, so the o
   meanwhile; then the one whose blob still lies under the key is the last, and the other counts as replaced by it.
 - A conditional write is judged by the catalog, then by the provider, by which nothing may lie under the key but the
   blob that was judged.
-- A read whose blob is gone, or is another, makes the catalog follow the provider.
+- A read whose blob is gone, or is another, or that the catalog does not know makes the catalog follow the provider.
 """
 
 from __future__ import annotations
@@ -114,6 +114,14 @@ class OwnNameOperations(Engine):
             over=over,
         )
 
+    def _appeared(self, bucket: str, key: str) -> FoundObject | None:
+        """What lies at the provider under a key that the catalog does not know: a write of ours that was cut off before
+        its commit, or another's."""
+        if self._gateway is None:
+            return None
+        self._follow(bucket, key, None)
+        return self._current(bucket, key)
+
     def _missing(self, found: FoundObject) -> None:
         """The blob of `found` is not there as the catalog says: have the catalog follow, if it can."""
         if self._gateway is not None:
@@ -127,9 +135,12 @@ class OwnNameOperations(Engine):
         """Remove the blob, then tell the catalog. A write that ends in between is later than this and stays."""
         over = self._judge(bucket, key, condition)
         assert over is not None
-        if over.handle is None:
-            return
         assert self._gateway is not None
+        if over.handle is None:
+            unknown = self._gateway.find(bucket, key)
+            if unknown is not None:
+                self._gateway.remove(unknown.handle)
+            return
         if not self._gateway.remove(over.handle) and condition:
             raise self._changed(bucket, key, condition)
         result = self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))

@@ -213,6 +213,17 @@ def test_a_condition_meets_what_others_wrote(store: Store, native: S3Client, con
         store.put_object("photos", "k", b"new", condition=WriteCondition(if_match=hashlib.md5(b"theirs").hexdigest()))
 
 
+def test_what_others_created_is_found_and_deleted(store: Store, native: S3Client, container: str) -> None:
+    native.put_object(Bucket=container, Key="photos/new", Body=b"theirs")
+    native.put_object(Bucket=container, Key="photos/other", Body=b"theirs")
+    assert store.head_object("photos", "new").version.size == 6
+    assert read(store, "new") == b"theirs"
+    store.delete_object("photos", "other")
+    assert [item["Key"] for item in native.list_objects_v2(Bucket=container, Prefix="photos/")["Contents"]] == [
+        "photos/new"
+    ]
+
+
 def test_deleting_leaves_what_others_put_in_the_place(store: Store, native: S3Client, container: str) -> None:
     store.put_object("photos", "k", b"ours")
     native.put_object(Bucket=container, Key="photos/k", Body=b"theirs")

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +74,17 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return kept | variables
 
 
-def start(data: Path, *arguments: str, keys: bool = True, certificate: Path | None = None) -> Served:
+def start(
+    data: Path,
+    *arguments: str,
+    keys: bool = True,
+    certificate: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Served:
     """Start a server on a free port and wait for the line with its URL."""
-    environ = {"BLEEPSTORE_ACCESS_KEY": ACCESS_KEY, "BLEEPSTORE_SECRET_KEY": SECRET_KEY} if keys else {}
+    environ = dict(environ or {})
+    if keys:
+        environ |= {"BLEEPSTORE_ACCESS_KEY": ACCESS_KEY, "BLEEPSTORE_SECRET_KEY": SECRET_KEY}
     command = [sys.executable, "-m", "bleepstore_server", "serve", "--data", str(data), "--port", "0", *arguments]
     if certificate is not None:
         command += ["--tls-cert", str(certificate), "--tls-key", str(certificate.with_suffix(".key"))]
