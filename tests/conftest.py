@@ -16,7 +16,11 @@ import bleepstore
 pytest.register_assert_rewrite("bleepstore.testing")
 
 #: Where the bytes of a tested store may be: by default in memory and in a folder; others by `--store`.
-STORES = ("memory", "local", *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")))
+LOCAL = ("memory", "local")
+STORES = (*LOCAL, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")))
+
+#: The folders whose tests run before providers too: what a store does with bytes that lie far away.
+S3_SUITE = frozenset({"server", "store", "library"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,8 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """In CI these tests run before every provider too; elsewhere `--store` asks for it."""
     if "store_kind" in metafunc.fixturenames:
-        default = STORES if os.environ.get("CI") else STORES[:2]
-        metafunc.parametrize("store_kind", metafunc.config.getoption("store") or default, scope="session")
+        wanted = metafunc.config.getoption("store") or (STORES if os.environ.get("CI") else LOCAL)
+        folder = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
+        kinds = [kind for kind in wanted if kind in LOCAL or folder in S3_SUITE]
+        metafunc.parametrize("store_kind", kinds, scope="session")
 
 
 #: What an emulator does otherwise than the provider documents.

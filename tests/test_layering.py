@@ -29,6 +29,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "backends": frozenset({"errors", "model"}),
     "sweeper": BASE | {"commands", "catalog", "committer", "backends"},
     "store": BASE | {"commands", "catalog", "committer", "backends", "sweeper"},
+    "filesystem": BASE | {"commands", "store"},
     "raft": frozenset({"errors"}),
     "cluster": BASE | {"raft", "codec", "commands", "catalog", "committer", "store", "backends"},
 }
@@ -43,9 +44,11 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "awscrt": frozenset({"digests", "backends"}),
     "boto3": frozenset({"backends"}),
     "botocore": frozenset({"backends"}),
+    "requests": frozenset({"backends"}),
     "urllib3": frozenset({"backends"}),
     "google": frozenset({"backends"}),
     "azure": frozenset({"backends"}),
+    "fsspec": frozenset({"filesystem"}),
     "pytest": frozenset({"testing"}),
     "hypothesis": frozenset({"testing"}),
 }

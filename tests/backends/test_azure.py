@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
+import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
+import attrs
 import pytest
 from azure.storage.blob import BlobServiceClient
 
 from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import StorageBackend
+from bleepstore.backends.base import BlobSpec, StorageBackend
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
+from bleepstore.errors import AccessDenied, ServiceUnavailable
 from bleepstore.testing.backend_contract import BackendContract
-from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY
+from bleepstore.testing.contract_tools import MIB
+from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY, azurite
+from tests.serving.conftest import certificate
+
+__all__ = ["certificate"]
 
 _numbers = itertools.count()
 
@@ -81,3 +91,69 @@ class TestAContainerForEach(_AzureContract):
     @pytest.fixture
     def wanted(self, azurite_url: str) -> GatewaySettings:
         return settings(azurite_url, self.layout, None, f"each-{next(_numbers)}-")
+
+
+# -- over https, with a bearer token
+
+
+def bearer_token(lifetime: float = 3600) -> str:
+    """A token as Microsoft Entra ID makes them, as far as the emulator looks at it: nobody signed this one."""
+    now = int(time.time())
+    claims = {
+        "aud": "https://storage.azure.com",
+        "iss": "https://sts.windows.net/00000000-0000-0000-0000-000000000000/",
+        "nbf": now - 60,
+        "iat": now - 60,
+        "exp": now + int(lifetime),
+    }
+    fields = [{"alg": "RS256", "typ": "JWT"}, claims, "signature"]
+    return ".".join(base64.urlsafe_b64encode(json.dumps(field).encode()).decode().rstrip("=") for field in fields)
+
+
+@pytest.fixture(scope="module")
+def https_url(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> Iterator[str]:
+    with azurite(tmp_path_factory.mktemp("azurite-https"), certificate) as url:
+        yield url
+
+
+@pytest.fixture
+def bearer(https_url: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The endpoint, with a token and its certificate in the environment."""
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.setenv("AZURE_ACCESS_TOKEN", bearer_token())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    return https_url
+
+
+class TestBearer(_AzureContract):
+    """Everything once more, with the credential that cannot sign URLs."""
+
+    layout = Layout.KEYS
+    keeps_superseded = False
+    large = 24 * MIB
+
+    @pytest.fixture
+    def wanted(self, bearer: str) -> GatewaySettings:
+        wanted = settings(bearer, self.layout, f"bearer-{next(_numbers)}")
+        with contextlib.closing(AzureBackend(wanted)) as made:
+            made._service.create_container(wanted.container or "")
+        return wanted
+
+
+def test_an_expired_token_is_named(bearer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = bearer_token(-30)
+    monkeypatch.setenv("AZURE_ACCESS_TOKEN", token)
+    with contextlib.closing(AzureBackend(settings(bearer, Layout.KEYS, "any-container"))) as backend:
+        with pytest.raises(AccessDenied, match="expired") as refused:
+            backend.check()
+        with pytest.raises(AccessDenied):
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=1), [b"x"])
+    assert token not in str(refused.value)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(bearer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    wanted = attrs.evolve(settings(bearer, Layout.KEYS, "any-container"), deadline=0.3)
+    closing = contextlib.closing(AzureBackend(wanted))
+    with closing as backend, pytest.raises(ServiceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        backend.check()

@@ -18,7 +18,7 @@ from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobBlock
 
 from bleepstore.backends.azure.client import WINDOW
-from bleepstore.backends.azure.errors import PROVIDER, Gone, Unequal
+from bleepstore.backends.azure.errors import PROVIDER, Gone, NoContainer, Unequal
 from bleepstore.backends.azure.listing import AzureListing
 from bleepstore.backends.azure.pins import (
     CODEC,
@@ -37,7 +37,7 @@ from bleepstore.backends.azure.pins import (
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gateway.streams import ChunkReader, Crc32c, ResumingReader, Span, blocks_of, chained, head_of
-from bleepstore.errors import BlobChanged, BlobNotFound, EntityTooLarge, ServiceUnavailable
+from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, EntityTooLarge, ServiceUnavailable, SlowDown
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -46,6 +46,8 @@ _MAX_BLOCKS = 50_000
 _BLOCKS_OF_A_PART = _MAX_BLOCKS // 10_000
 #: How long a copy within an account may take, in seconds.
 _COPY_PATIENCE = 600.0
+#: How often a completion gives way to others of the same upload.
+_COMPLETIONS = 20
 
 
 class AzureBackend(AzureListing):
@@ -68,7 +70,7 @@ class AzureBackend(AzureListing):
         if self._settings.container is not None:
             return
         container = self._service.get_container_client(self._names.container_of(bucket))
-        with contextlib.suppress(Gone):
+        with contextlib.suppress(NoContainer):
             names = self._pages(Place(container.container_name, ""), include=())
             if any(not blob.name.startswith(OWN) for _, blob in names):
                 _log.warning("the container %s is left: others have blobs in it", container.container_name)
@@ -128,10 +130,12 @@ class AzureBackend(AzureListing):
                 crc.update(block)
                 part = attrs.evolve(part, blocks=part.blocks + 1)
             described = self._described(spec, place, write, crc.text, digest.digest())
-            self._commit(upload, part.block_ids, described)
-            return self._move(upload, place, spec, write, described)
+            staged = self._commit(upload, part.block_ids, described)
+            return self._move(staged, place, spec, write, described)
+        except (Gone, _Restaged) as gone:
+            raise ServiceUnavailable(f"What was staged was taken away: send it again. ({gone})") from None
         finally:
-            self._end_upload(upload)
+            self._forget(upload)
 
     def _put_bytes(self, spec: BlobSpec, place: Place, write: str, body: bytes) -> StoredBlob:
         crc = Crc32c()
@@ -154,62 +158,76 @@ class AzureBackend(AzureListing):
     def _stage(self, upload: Upload, block_id: str, block: bytes) -> None:
         self._call(self._blob(upload.place).stage_block, block_id, block, length=len(block), validate_content=True)
 
-    def _commit(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> None:
-        self._call(self._blob(upload.place).commit_block_list, [BlobBlock(one) for one in block_ids], **described)
+    def _commit(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> Pin:
+        blocks = [BlobBlock(one) for one in block_ids]
+        answer = self._call(self._blob(upload.place).commit_block_list, blocks, **described)
+        return Pin(upload.container, upload.name, answer["etag"])
 
-    def _move(
-        self, upload: Upload, place: Place, spec: BlobSpec, write: str, described: Mapping[str, Any]
-    ) -> StoredBlob:
-        """Copy a staged blob, with all that was noted at its commit, to where it belongs."""
+    def _move(self, staged: Pin, place: Place, spec: BlobSpec, write: str, described: Mapping[str, Any]) -> StoredBlob:
+        """Copy a staged blob, with all that was noted at its commit, to where it belongs. Raises Gone or _Restaged if
+        it is no longer as it was staged."""
         try:
-            return self._copy(upload.place, {}, place, self._condition(spec), described, same_content=True)
-        except Gone as gone:
-            raise ServiceUnavailable(
-                f"What was staged was removed before it was complete: send it again. ({gone})"
-            ) from None
+            return self._copy(staged, place, self._condition(spec), write, described, described["content_settings"])
         except Unequal as refused:
             found = self._find_write(place, write)
-            if found is None:
-                self._raise_changed(spec, refused)
-            return self._stored(place, found)
+            if found is not None:
+                return self._stored(place, found)
+            try:
+                self._call(self._blob(staged.place).get_blob_properties, **staged.condition)
+            except Unequal:
+                raise _Restaged from None
+            self._raise_changed(spec, refused)
 
     def _copy(
         self,
-        source: Place,
-        source_condition: Mapping[str, Any],
+        source: Pin,
         place: Place,
         condition: Mapping[str, Any],
+        write: str,
         described: Mapping[str, Any],
-        *,
-        same_content: bool,
+        source_settings: Any,
     ) -> StoredBlob:
-        """Have Azure copy a blob and wait for it. Its content settings come with it, unless others are described."""
+        """Have Azure copy a blob and wait for it. Its content settings come with it, so others take a second request.
+
+        What another writes there meanwhile is never taken for the copy: then the handle is that of what was replaced.
+        """
         blob = self._blob(place)
         # An empty mapping would mean the source's metadata: there is always a note of ours in it.
-        self._call(
+        answer: Mapping[str, Any] = self._call(
             blob.start_copy_from_url,
-            self._blob(source).url,
+            self._blob(source.place).url,
             metadata=described["metadata"],
-            **source_condition,
+            **source.source_condition,
             **condition,
         )
+        if answer["copy_status"] != "success":
+            found = self._await_copy(place, write)
+            if found is None:
+                return self._stored(place, answer)
+            answer = found
+        wanted = described["content_settings"]
+        if _same_settings(source_settings, wanted):
+            return self._stored(place, answer)
+        wanted.content_md5 = source_settings.content_md5
+        pin = Pin(place.container, place.name, answer["etag"])
+        try:
+            return self._stored(place, self._call(blob.set_http_headers, content_settings=wanted, **pin.condition))
+        except (Gone, Unequal):
+            # Either the answer to this very request was lost, or another write came right after ours.
+            return self._stored(place, self._find_write(place, write) or answer)
+
+    def _await_copy(self, place: Place, write: str) -> Mapping[str, Any] | None:
+        """What was copied, once it is; None if another write took its place."""
         end, pause = time.monotonic() + _COPY_PATIENCE, 0.01
-        while True:
-            found = self._call(blob.get_blob_properties)
-            if found.copy.status in (None, "success"):
-                break
-            if found.copy.status != "pending" or time.monotonic() > end:
-                raise ServiceUnavailable(
-                    f"{PROVIDER} did not copy: {found.copy.status} {found.copy.status_description}"
-                )
+        while (found := self._find_write(place, write)) is not None:
+            copy = found["copy"]
+            if copy.status == "success":
+                return found
+            if copy.status != "pending" or time.monotonic() > end:
+                raise ServiceUnavailable(f"{PROVIDER} did not copy: {copy.status} {copy.status_description}")
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
-        pin = Pin(place.container, place.name, found.etag)
-        wanted = described["content_settings"]
-        if same_content or _same_settings(found.content_settings, wanted):
-            return self._stored(place, found)
-        wanted.content_md5 = found.content_settings.content_md5
-        return self._stored(place, self._call(blob.set_http_headers, content_settings=wanted, **pin.condition))
+        return None
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         pin = read_handle(handle)
@@ -284,9 +302,7 @@ class AzureBackend(AzureListing):
         crc32c = CODEC.decode(source.metadata).crc32c
         described = self._described(spec, place, write, crc32c, None)
         try:
-            return self._copy(
-                pin.place, pin.source_condition, place, self._condition(spec), described, same_content=False
-            )
+            return self._copy(pin, place, self._condition(spec), write, described, source.content_settings)
         except Gone:
             raise BlobNotFound(handle) from None
         except Unequal as refused:
@@ -348,15 +364,38 @@ class AzureBackend(AzureListing):
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
         described = self._described(spec, place, write, None, None)
         try:
-            self._commit(upload, block_ids, described)
+            staged = self._commit(upload, block_ids, described)
+            for _ in range(_COMPLETIONS):
+                try:
+                    return self._move(staged, place, spec, write, described)
+                except _Restaged:
+                    staged = self._commit_unless_equal(upload, block_ids, described)
         except Gone:
             raise BlobNotFound(token) from None
-        return self._move(upload, place, spec, write, described)
+        raise ServiceUnavailable("Too many completions of this upload at once: send it again.")
+
+    def _commit_unless_equal(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> Pin:
+        """After a completion by another: if it was of the same parts, what it staged is as good, and staging it anew
+        would take it from under that completion."""
+        blob = self._blob(upload.place)
+        pin = Pin(upload.container, upload.name, self._call(blob.get_blob_properties)["etag"])
+        committed, _ = self._call(blob.get_block_list, "committed")
+        if [block.id for block in committed] == list(block_ids):
+            return pin
+        return self._commit(upload, block_ids, described)
 
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         # Azure removes blocks only with their blob.
         if token and not handles:
             self._end_upload(read_token(token))
+
+    def _forget(self, upload: Upload) -> None:
+        """Remove what was staged for a write that ended. If that fails the write has still ended as it did, and the
+        sweep finds the rest."""
+        try:
+            self._end_upload(upload)
+        except (AccessDenied, SlowDown, ServiceUnavailable) as error:
+            _log.warning("what was staged at %s is left for the sweep: %s", upload.name, error)
 
     def _end_upload(self, upload: Upload) -> None:
         """Remove a staged blob. One that was never committed cannot be deleted, but a blob that takes its place can."""
@@ -372,6 +411,10 @@ class AzureBackend(AzureListing):
 
     def recover(self) -> None:
         """What was being staged when a process died is found by the sweep."""
+
+
+class _Restaged(Exception):
+    """Another completion of the same upload came between."""
 
 
 class _Answer(Exception):
@@ -422,4 +465,7 @@ class _Body:
 
 
 def _same_settings(one: Any, other: Any) -> bool:
-    return all((getattr(one, name) or None) == (getattr(other, name) or None) for name in SYSTEM)
+    default = {"content_type": "application/octet-stream"}  # Azure's, where none is given
+    return all(
+        (getattr(one, name) or default.get(name)) == (getattr(other, name) or default.get(name)) for name in SYSTEM
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
@@ -23,8 +25,15 @@ _CONDITIONS = frozenset({"BlobAlreadyExists", "ConditionNotMet", "SourceConditio
 _BUSY = frozenset({"ServerBusy", "OperationTimedOut", "AccountBusy"})
 
 
+_SIGNATURE = re.compile(r"\b(sig=)[^&\s'\")]+")
+
+
 class Gone(Exception):
     """404 or 416: there is no such blob, or it is shorter than what was asked for; or its blocks are not there."""
+
+
+class NoContainer(ServiceUnavailable):
+    """404 of the container itself."""
 
 
 class Unequal(Exception):
@@ -50,9 +59,7 @@ def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
     code = str(getattr(found, "value", found) or "")
     text = f"{status} {code}: {_first_line(error)}"
     if code == "ContainerNotFound":
-        return ServiceUnavailable(
-            f"The container of the storage does not exist: create it or correct the URL. ({text})"
-        )
+        return NoContainer(f"The container of the storage does not exist: create it or correct the URL. ({text})")
     if status in (404, 416) or code in _NO_BLOCKS:
         return Gone(text)
     if code in _CONDITIONS or (status in (304, 412) and not code.startswith("Lease")):
@@ -75,5 +82,6 @@ def _retry_after(error: HttpResponseError) -> float | None:
 
 
 def _first_line(error: AzureError) -> str:
-    """The SDK's messages go on with request ids and advice."""
-    return (str(error.message or error).strip().splitlines() or [""])[0][:300]
+    """The SDK's messages go on with request ids and advice, and may hold the URL with the signature of a SAS."""
+    line = (str(error.message or error).strip().splitlines() or [""])[0]
+    return _SIGNATURE.sub(r"\1...", line)[:300]

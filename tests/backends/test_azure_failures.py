@@ -1,0 +1,283 @@
+"""The gateway to Azure when the provider, the network, a body or a credential fails."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+import pytest
+from azure.storage.blob import AccountSasPermissions, ContainerClient, ResourceTypes, generate_account_sas
+
+import bleepstore
+from bleepstore import Store, errors
+from bleepstore.backends.azure.backend import AzureBackend
+from bleepstore.backends.base import BlobSpec
+from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, SlowDown, StoreError
+from bleepstore.model import Replaced
+from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
+from tests.backends.azure_places import (
+    backend,
+    container,
+    credentials,
+    lying,
+    make,
+    native,
+    read_blob,
+    service,
+    store,
+)
+from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY
+from tests.backends.tcp_faults import FaultProxy, fault_proxy
+
+__all__ = ["backend", "container", "credentials", "native", "service", "store"]
+
+
+@pytest.mark.parametrize("size", [100, 9 * MIB])
+def test_a_body_that_breaks_leaves_nothing_billable(store: Store, native: ContainerClient, size: int) -> None:
+    with pytest.raises(Broken):
+        store.put_object("photos", "k", broken_after(pattern(size)), size=2 * size)
+    with pytest.raises(errors.BadDigest):
+        store.put_object("photos", "k", pattern(size), size=size, content_md5="1B2M2Y8AsgTpgAmY7PhCfg==")
+    assert lying(native) == []
+
+
+def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: ContainerClient) -> None:
+    upload = store.create_upload("photos", "k")
+    store.put_part("photos", "k", upload.upload_id, 1, b"part")
+    assert len(lying(native)) == 1
+    store.abort_upload("photos", "k", upload.upload_id)
+    assert lying(native) == []
+
+
+def test_a_write_is_done_also_if_what_was_staged_cannot_be_removed(
+    backend: AzureBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ServiceUnavailable("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AzureBackend, "_end_upload", fail)
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(9 * MIB)])
+    assert backend.head_object(blob.handle) == 9 * MIB
+    assert "left for the sweep" in caplog.text
+    left = list(backend.iter_blobs(0, 1 << 47))
+    assert len(left) == 1
+    backend.delete_object(left[0])
+    assert list(backend.iter_blobs(0, 1 << 47)) == []
+    assert backend.head_object(blob.handle) == 9 * MIB
+
+
+def test_a_wrong_key_is_named(container: str, azurite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "d3Jvbmc=")
+    with contextlib.closing(make(container, azurite_url)) as backend:
+        with pytest.raises(AccessDenied, match=r"403 \w+: .*expired") as refused:
+            backend.check()
+        with pytest.raises(AccessDenied):
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=1), [b"x"])
+    assert "d3Jvbmc" not in str(refused.value)
+
+
+def _sas(**permissions: bool) -> str:
+    text: str = generate_account_sas(
+        AZURITE_ACCOUNT,
+        AZURITE_KEY,
+        ResourceTypes(container=True, object=True),
+        AccountSasPermissions(**permissions),
+        dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
+    )
+    return text
+
+
+def test_a_sas_is_enough_and_what_it_does_not_permit_is_named(
+    container: str, azurite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", _sas(read=True, write=True, delete=True, list=True))
+    data = pattern(9 * MIB)
+    with contextlib.closing(make(container, azurite_url)) as backend:
+        backend.check()
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [data])
+        copied = backend.copy_object(blob.handle, BlobSpec(bucket="photos", key="copy"))
+        assert read_blob(backend, copied.handle) == data
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", _sas(read=True, list=True))
+    with contextlib.closing(make(container, azurite_url)) as backend:
+        assert read_blob(backend, copied.handle) == data
+        with pytest.raises(AccessDenied, match="AuthorizationPermissionMismatch"):
+            backend.put_object(BlobSpec(bucket="photos", key="k2", size=1), [b"x"])
+
+
+def test_a_signature_is_in_no_message(container: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "?" + _sas(read=True))
+    signature = _sas(read=True).rpartition("sig=")[2][:10]
+    endpoint = f"http://127.0.0.1:9/{AZURITE_ACCOUNT}"
+    with contextlib.closing(make(container, endpoint, deadline=0.3)) as backend:
+        with pytest.raises(ServiceUnavailable, match="did not answer") as refused:
+            backend.check()
+        assert signature not in str(refused.value)
+        assert signature not in repr(backend) + backend.url
+
+
+def test_a_connection_string_is_enough(container: str, azurite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"AccountName={AZURITE_ACCOUNT};AccountKey={AZURITE_KEY};BlobEndpoint={azurite_url};"
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    with contextlib.closing(make(container, None)) as backend:
+        backend.check()
+        assert read_blob(backend, backend.put_object(BlobSpec(bucket="photos", key="k"), [b"x"]).handle) == b"x"
+
+
+def test_no_account_and_a_token_in_clear_text_are_refused(
+    container: str, azurite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(make(container, None)) as backend, pytest.raises(StoreError, match="which storage account"):
+        backend.check()
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.setenv("AZURE_ACCESS_TOKEN", "a-token")
+    closing = contextlib.closing(make(container, azurite_url))
+    with closing as backend, pytest.raises(StoreError, match="over https only") as refused:
+        backend.check()
+    assert "a-token" not in str(refused.value)
+
+
+def test_a_missing_container_is_named(azurite_url: str, tmp_path: Path) -> None:
+    with pytest.raises(ServiceUnavailable, match="does not exist"):
+        bleepstore.open("az://not-there", catalog=tmp_path / "catalog", endpoint_url=azurite_url)
+    with contextlib.closing(make("not-there", azurite_url)) as backend:
+        for size in (1, 9 * MIB):
+            with pytest.raises(ServiceUnavailable, match="container"):
+                backend.put_object(BlobSpec(bucket="photos", key="k"), [bytes(size)])
+
+
+@contextlib.contextmanager
+def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tuple[str, list[str]]]:
+    """An endpoint that gives the same error some times, and then takes whatever is put; and the requests it got."""
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            requests.append(self.path)
+            failing = len(requests) <= times
+            self.send_response(status if failing else 201)
+            answer = {"x-ms-error-code": code} | headers
+            if not failing:
+                answer = {"ETag": '"0x1"', "Last-Modified": "Thu, 01 Dec 2033 16:00:00 GMT"}
+            for name, text in answer.items():
+                self.send_header(name.replace("_", "-"), text)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_HEAD(self) -> None:
+            """Nothing lies there."""
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/{AZURITE_ACCOUNT}", requests
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected", "repeated"),
+    [
+        (503, "ServerBusy", SlowDown, True),
+        (429, "TooManyRequests", SlowDown, True),
+        (500, "InternalError", ServiceUnavailable, True),
+        (500, "OperationTimedOut", SlowDown, True),
+        (409, "ContainerBeingDeleted", ServiceUnavailable, True),
+        (400, "Md5Mismatch", ServiceUnavailable, True),
+        (400, "InvalidMetadata", ServiceUnavailable, False),
+        (401, "InvalidAuthenticationInfo", AccessDenied, False),
+        (403, "AuthorizationPermissionMismatch", AccessDenied, False),
+        (412, "LeaseIdMissing", ServiceUnavailable, False),
+        (412, "ConditionNotMet", BlobChanged, False),
+        (409, "BlobAlreadyExists", BlobChanged, False),
+    ],
+)
+def test_each_refusal_has_its_meaning(status: int, code: str, expected: type[Exception], repeated: bool) -> None:
+    spec = BlobSpec(bucket="photos", key="k", size=1, only_over=Replaced(None))
+    with answering(10**9, status, code) as (url, requests):
+        closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
+        with closing as backend, pytest.raises(expected) as refused:
+            backend.put_object(spec, [b"x"])
+    assert expected is BlobChanged or code in str(refused.value)
+    assert (len(requests) > 1) == repeated
+
+
+def test_what_passes_is_repeated_and_the_provider_says_when() -> None:
+    spec = BlobSpec(bucket="photos", key="k", size=1)
+    for headers in ({}, {"Retry_After": "0"}):
+        with answering(2, 503, "ServerBusy", **headers) as (url, requests):
+            with contextlib.closing(make("container", url)) as backend:
+                assert backend.put_object(spec, [b"x"]).stored_ms == 2017065600000
+            assert len(requests) == 3
+    with answering(1, 503, "ServerBusy", Retry_After="60") as (url, requests):
+        with contextlib.closing(make("container", url)) as backend, pytest.raises(SlowDown):
+            backend.put_object(spec, [b"x"])
+        assert len(requests) == 1
+
+
+@pytest.fixture
+def proxy(azurite_url: str) -> Iterator[FaultProxy]:
+    with fault_proxy(urlsplit(azurite_url).port or 0) as made:
+        yield made
+
+
+def through(proxy: FaultProxy) -> str:
+    return f"{proxy.url}/{AZURITE_ACCOUNT}"
+
+
+@pytest.mark.parametrize("kind", ["cut", "truncate"])
+def test_a_broken_download_goes_on_where_it_ended(container: str, proxy: FaultProxy, kind: str) -> None:
+    data = pattern(6 * MIB)
+    with contextlib.closing(make(container, through(proxy))) as backend:
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+    for start, stop in [(0, None), (1000, 5 * MIB)]:
+        with contextlib.closing(make(container, through(proxy))) as backend:
+            proxy.inject(kind, received=2 * MIB)
+            proxy.inject(kind, received=MIB)
+            before = proxy.hits
+            with backend.get_object(blob.handle, start, stop) as reader:
+                assert b"".join(iter(lambda: reader.read(300_000), b"")) == data[start:stop]
+            assert proxy.hits == before + 2
+
+
+@pytest.mark.parametrize("kind", ["cut", "truncate"])
+@pytest.mark.parametrize("size", [MIB, 12 * MIB])
+def test_a_broken_upload_is_sent_again(
+    container: str, native: ContainerClient, proxy: FaultProxy, kind: str, size: int
+) -> None:
+    data = pattern(size)
+    with contextlib.closing(make(container, through(proxy))) as backend:
+        proxy.inject(kind, sent=size // 2)
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
+        assert proxy.hits == 1
+        assert read_blob(backend, blob.handle) == data
+    assert lying(native) == ["photos/k"]
+
+
+def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str, proxy: FaultProxy) -> None:
+    """The first request was carried out; sent again, its condition no longer holds, but what lies there is ours."""
+    with contextlib.closing(make(container, through(proxy))) as backend:
+        proxy.inject("truncate", received=1)
+        spec = BlobSpec(bucket="photos", key="k", size=4, only_over=Replaced(None))
+        blob = backend.put_object(spec, [b"data"])
+        assert proxy.hits == 1
+        assert read_blob(backend, blob.handle) == b"data"
