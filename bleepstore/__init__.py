@@ -40,7 +40,7 @@ from bleepstore.model import (
     UploadPage,
     WriteCondition,
 )
-from bleepstore.store import DeleteFailure, Snapshot, Store, StoredObject
+from bleepstore.store import DeleteFailure, Snapshot, Store, StoredObject, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
 __version__ = "0.1.0"
@@ -82,4 +82,5 @@ __all__ = [
     "__version__",
     "errors",
     "open",
+    "restore",
 ]

@@ -12,7 +12,7 @@
     ├── BlobNotFound                 a backend no longer has what a handle names
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
     ├── BlobBusy                     a blob that is being read cannot be deleted yet
-    └── StoreError                   StoreClosed, CatalogDamaged, CatalogTooNew
+    └── StoreError                   StoreClosed, CatalogDamaged, CatalogTooNew, ArchiveDamaged
 
 An `S3Error` is a value before it is an exception: the catalog returns it as the result of a command that
 it refuses, the codec can write it down, and `Store` raises it. It knows nothing of HTTP; the server has the table
@@ -422,6 +422,10 @@ class StoreClosed(StoreError):
 
 class CatalogDamaged(StoreError):
     """The catalog is not a sound BleepStore catalog; restore it from a backup."""
+
+
+class ArchiveDamaged(StoreError):
+    """The file is no sound backup of a store, or its bytes are not those that were backed up."""
 
 
 class CatalogTooNew(StoreError):

@@ -1,4 +1,4 @@
-"""The command line: `bleepstore serve`, `bleepstore keys`, `bleepstore adopt`."""
+"""The command line: `bleepstore serve`, `keys`, `adopt`, `backup`, `restore`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bleepstore import Owner
 from bleepstore.errors import BleepStoreError
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.opening import open_accounts
-from bleepstore_server import cli_adopt
+from bleepstore_server import cli_adopt, cli_backup
 from bleepstore_server.config import SETTINGS, ConfigError, load_config
 
 _EPILOG = """\
@@ -130,6 +130,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_keys(commands)
     cli_adopt.add_commands(commands)
+    cli_backup.add_commands(commands)
     return parser
 
 

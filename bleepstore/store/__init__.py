@@ -1,8 +1,9 @@
 """The engine's public face, a module for each noun."""
 
+from bleepstore.store.archiving import restore
 from bleepstore.store.forking import Snapshot
 from bleepstore.store.objects import DeleteFailure
 from bleepstore.store.opening import Store, open_store
 from bleepstore.store.reading import StoredObject
 
-__all__ = ["DeleteFailure", "Snapshot", "Store", "StoredObject", "open_store"]
+__all__ = ["DeleteFailure", "Snapshot", "Store", "StoredObject", "open_store", "restore"]

@@ -26,9 +26,10 @@ from bleepstore.errors import StorageFull, StoreError
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.adopting import AdoptOperations
+from bleepstore.store.archiving import ArchiveOperations
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.engine import DEFAULT_OWNER
-from bleepstore.store.forking import SNAPSHOTS, ForkOperations
+from bleepstore.store.forking import SNAPSHOTS
 from bleepstore.store.uploads import UploadOperations
 
 _log = logging.getLogger("bleepstore.store")
@@ -38,7 +39,7 @@ INLINE_LIMIT = 16 * 1024
 UPLOAD_EXPIRY = dt.timedelta(days=7)
 
 
-class Store(BucketOperations, UploadOperations, AccountOperations, ForkOperations, AdoptOperations):
+class Store(BucketOperations, UploadOperations, AccountOperations, ArchiveOperations, AdoptOperations):
     """An object store: buckets, objects, multipart uploads, access keys, forks of the whole, what lies at a provider.
 
     Made by `bleepstore.open`.

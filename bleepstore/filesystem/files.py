@@ -1,0 +1,232 @@
+"""Open files: ranges of an object when reading, a multipart upload when writing."""
+
+from __future__ import annotations
+
+import io
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fsspec.spec import AbstractBufferedFile
+
+from bleepstore.errors import S3Error
+from bleepstore.filesystem.refusals import as_os_error, told_as_os_errors
+from bleepstore.model import (
+    MAX_PART,
+    MIN_PART,
+    ByteRange,
+    CompletedPart,
+    ObjectVersion,
+    ReadCondition,
+    SystemMetadata,
+    Upload,
+    WriteCondition,
+)
+from bleepstore.store import Store
+
+if TYPE_CHECKING:
+    from bleepstore.filesystem.system import BleepStoreFileSystem
+
+#: The buffer doubles after so many parts, so that 10,000 of them reach S3's 5 TiB.
+_PARTS_OF_ONE_SIZE = 1_000
+
+
+def even_ranges(size: int) -> list[ByteRange]:
+    """Ranges of at most 5 GiB, none of them much smaller than another, that cover `size` bytes."""
+    count = -(-size // MAX_PART)
+    step = -(-size // count)
+    return [ByteRange(start, min(start + step, size) - 1) for start in range(0, size, step)]
+
+
+def copy_parts(store: Store, source: ObjectVersion, upload: Upload) -> list[CompletedPart]:
+    """The first parts of an upload, out of an object and without moving its bytes through here."""
+    condition = ReadCondition(if_match=(source.etag,))
+    parts = []
+    for number, span in enumerate(even_ranges(source.size), start=1):
+        part = store.copy_part(
+            source.bucket, source.key, upload.bucket, upload.key, upload.upload_id, number,
+            source_range=span, source_condition=condition,
+        )  # fmt: skip
+        parts.append(CompletedPart(number=number, etag=part.etag))
+    return parts
+
+
+class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no type information
+    """An object opened as a file, in the modes rb, wb, ab and xb.
+
+    Reading asks for the bytes of the version that was opened: if it is overwritten meanwhile, a read that needs more of
+    it raises OSError (ESTALE). Writing holds one buffer of `block_size` bytes (5 MiB at least) and shows the object on
+    `close`; a `with` block that raises writes nothing, and what was sent is given back. xb is refused by `open` if the
+    key is taken, and by `close` if it was taken since. ab goes on behind the present bytes, which are not moved, and is
+    refused by `close` if the object was changed since.
+    """
+
+    fs: BleepStoreFileSystem
+
+    def __init__(
+        self,
+        fs: BleepStoreFileSystem,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        autocommit: bool = True,
+        *,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        if mode not in ("rb", "wb", "ab", "xb"):
+            raise ValueError(f"the mode is one of rb, wb, ab and xb, not {mode!r}")
+        self._bucket, self._key = fs.split_path(path)
+        self._upload: Upload | None = None
+        self._parts: list[CompletedPart] = []
+        self._system = SystemMetadata(content_type=content_type)
+        self._metadata = metadata or {}
+        self._condition = WriteCondition(if_none_match=mode == "xb")
+        size = max(int(block_size or 0), MIN_PART)
+        super().__init__(fs, path, mode, size, autocommit, **options)
+        if mode == "rb":
+            if self.details["type"] != "file":
+                raise IsADirectoryError(21, os.strerror(21), path)
+        else:
+            try:
+                with told_as_os_errors(path):
+                    self._begin()
+            except BaseException:
+                self.closed = True  # or its end would write what was refused
+                raise
+
+    # -- reading
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        stop = min(end, self.size)
+        if start >= stop:
+            return b""
+        condition = ReadCondition(if_match=(self.details["ETag"],))
+        span = ByteRange(start, stop - 1)
+        with (
+            told_as_os_errors(self.path),
+            self.fs.store.get_object(self._bucket, self._key, range=span, condition=condition) as stored,
+        ):
+            return stored.read()
+
+    # -- writing
+
+    def _begin(self) -> None:
+        """What can be known to fail is refused now; bytes to go on behind are taken over."""
+        store = self.fs.store
+        if not self._key:
+            raise IsADirectoryError(21, "a bucket is a directory", self.path)
+        store.head_bucket(self._bucket)
+        if self.mode == "xb" and self.fs.isfile(self.path):
+            raise FileExistsError(17, os.strerror(17), self.path)
+        if self.mode != "ab":
+            return
+        if not self.fs.isfile(self.path):
+            self._condition = WriteCondition(if_none_match=True)
+            return
+        version = store.head_object(self._bucket, self._key).version
+        self._condition = WriteCondition(if_match=version.etag)
+        self._system, self._metadata = version.system, dict(version.metadata)
+        self.loc = version.size
+        if version.size < MIN_PART:
+            with store.get_object(self._bucket, self._key, condition=ReadCondition(if_match=(version.etag,))) as stored:
+                self.buffer.write(stored.read())
+            return
+        self._initiate_upload()
+        self.offset = 0
+        assert self._upload is not None
+        try:
+            self._parts = copy_parts(store, version, self._upload)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _initiate_upload(self) -> None:
+        if self._upload is None:
+            with told_as_os_errors(self.path):
+                self._upload = self.fs.store.create_upload(
+                    self._bucket, self._key, system=self._system, metadata=self._metadata
+                )
+
+    def flush(self, force: bool = False) -> None:
+        """Send what is buffered once it is enough for a part. `force` is for `close`: the last of it."""
+        if force and not self.closed and self._upload is None and self.autocommit and self.writable():
+            self.forced = True
+            self._put_whole()
+            return
+        super().flush(force)
+
+    def _put_whole(self) -> None:
+        """What never filled a buffer is one write."""
+        with told_as_os_errors(self.path):
+            self.fs.store.put_object(
+                self._bucket,
+                self._key,
+                self.buffer.getvalue(),
+                system=self._system,
+                metadata=self._metadata,
+                condition=self._condition,
+            )
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        assert self._upload is not None
+        view = self.buffer.getbuffer()
+        try:
+            for start in range(0, max(len(view), 1), MAX_PART):
+                if final and not len(view) and self._parts:
+                    break
+                part = self.fs.store.put_part(
+                    self._bucket,
+                    self._key,
+                    self._upload.upload_id,
+                    len(self._parts) + 1,
+                    view[start : start + MAX_PART],
+                )
+                self._parts.append(CompletedPart(number=part.number, etag=part.etag))
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, S3Error):
+                raise as_os_error(error, self.path) from error
+            raise
+        finally:
+            view.release()
+        if len(self._parts) % _PARTS_OF_ONE_SIZE == 0:
+            self.blocksize *= 2
+        if final and self.autocommit:
+            self.commit()
+        return True
+
+    def commit(self) -> None:
+        """Show the object; `close` does it, other than in a transaction. Raises FileExistsError, OSError."""
+        upload, self._upload = self._upload, None
+        if upload is None:
+            return
+        try:
+            with told_as_os_errors(self.path):
+                self.fs.store.complete_upload(
+                    self._bucket, self._key, upload.upload_id, self._parts, condition=self._condition
+                )
+        except BaseException:
+            self._upload = upload
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Write nothing, and give back what was sent."""
+        upload, self._upload = self._upload, None
+        self.forced = True  # nothing more is taken, and `close` writes nothing
+        self.buffer = io.BytesIO()
+        if upload is not None:
+            with told_as_os_errors(self.path):
+                self.fs.store.abort_upload(self._bucket, self._key, upload.upload_id)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        tb: TracebackType | None = None,
+    ) -> None:
+        if kind is not None and self.mode != "rb" and not self.closed:
+            self.discard()
+        self.close()

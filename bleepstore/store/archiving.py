@@ -1,0 +1,284 @@
+"""A store as one file, and back.
+
+The archive is a plain tar file, compressed if its name ends in `.gz`:
+
+    catalog.db         a copy of the catalog as of one moment
+    blobs/<handle>     the bytes of each object and part that are not in the catalog
+
+A backup is made of a snapshot, so writes go on meanwhile and no process can remove what it needs. A restore gives every
+blob a new name and believes nothing: names, kinds and sizes of the members must be what the catalog says, and
+the bytes must have the ETag and the checksum of their object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend
+from bleepstore.backends.local import LocalBackend
+from bleepstore.catalog import Catalog, archive
+from bleepstore.catalog.archive import Content
+from bleepstore.catalog.snapshot import make_file_durable, write_copy
+from bleepstore.digests import Digester, multipart_etag
+from bleepstore.errors import ArchiveDamaged, BlobNotFound, StorageFull, StoreError
+from bleepstore.model import ChecksumType
+from bleepstore.store.forking import ForkOperations
+
+#: Called with (bytes done, bytes in all).
+Progress = Callable[[int, int], None]
+
+_BLOCK = tarfile.BLOCKSIZE
+_CATALOG = "catalog.db"
+_BLOB = re.compile(r"blobs/([0-9a-zA-Z.]{1,80})")
+_MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
+
+
+class ArchiveOperations(ForkOperations):
+    """Backups of stores whose bytes are in memory or in a folder."""
+
+    def backup(self, target: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        """Write all of the store to the new file `target`, as of now, while it is in use.
+
+        The file has its name only once it is whole and durable. Raises FileExistsError, OSError, StoreError
+        for a store at a provider or in a cluster.
+        """
+        path = Path(target)
+        if path.exists():
+            raise FileExistsError(f"{path} exists: a backup never replaces a file")
+        partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+        try:
+            with self.snapshot() as snapshot, partial.open("xb") as raw:
+                folder = snapshot._folder
+                with contextlib.ExitStack() as stack:
+                    if folder is None:
+                        assert snapshot._catalog is not None
+                        assert snapshot._blobs is not None
+                        catalog, blobs = snapshot._catalog, cast("StorageBackend", snapshot._blobs)
+                    else:
+                        catalog, blobs = Catalog(folder / _CATALOG), LocalBackend(folder)
+                        stack.callback(blobs.close)
+                        stack.callback(catalog.close)
+                    out: BinaryIO = raw
+                    if path.suffix == ".gz":
+                        out = cast("BinaryIO", gzip.GzipFile(path.stem, "wb", compresslevel=3, fileobj=raw))
+                        stack.callback(out.close)
+                    _write_archive(out, catalog, blobs, path.parent, progress or _nothing)
+                raw.flush()
+                os.fsync(raw.fileno())
+            partial.rename(path)
+            make_file_durable(path.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def _nothing(_done: int, _total: int) -> None:
+    """No progress is shown."""
+
+
+def _write_archive(out: BinaryIO, catalog: Catalog, blobs: StorageBackend, room: Path, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(dir=room, prefix=".bleepstore-backup-") as folder:
+        copy = Path(folder) / _CATALOG
+        write_copy(catalog, copy)
+        size = copy.stat().st_size
+        with catalog.read() as connection:
+            done, total = 0, archive.blobs_in_all(connection)[1] + size
+            progress(done, total)
+            with copy.open("rb") as file:
+                done = _write_member(out, _CATALOG, size, file, done, total, progress)
+            for handle, blob_size in archive.iter_blobs(connection):
+                try:
+                    with blobs.get_object(handle) as reader:
+                        done = _write_member(out, f"blobs/{handle}", blob_size, reader, done, total, progress)
+                except BlobNotFound:
+                    raise StoreError(f"The bytes of blob {handle} are missing: nothing was backed up.") from None
+    out.write(bytes(2 * _BLOCK))
+
+
+def _write_member(
+    out: BinaryIO, name: str, size: int, reader: BinaryIO, done: int, total: int, progress: Progress
+) -> int:
+    """Returns the bytes done."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    out.write(member.tobuf(tarfile.GNU_FORMAT))
+    left = size
+    while left:
+        chunk = reader.read(min(CHUNK, left))
+        if not chunk:
+            raise StoreError(f"{name} has {left} bytes less than the catalog says: nothing was backed up.")
+        out.write(chunk)
+        left -= len(chunk)
+        done += len(chunk)
+        progress(done, total)
+    out.write(bytes(-size % _BLOCK))
+    return done
+
+
+def restore(source: str | os.PathLike[str], path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+    """Make the folder `path` the store that was backed up in the file `source`. Open it then as any store.
+
+    `path` must be new or an empty folder. It appears, or is filled, only once all is there and durable and the
+    size, the ETag and the checksum of every object were found right.
+
+    Raises ArchiveDamaged if the file is no sound backup, FileExistsError, StorageFull, CatalogTooNew, OSError.
+    """
+    root = Path(path).absolute()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise FileExistsError(f"{root} exists: a store is restored into a new or empty folder")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    partial = root.with_name(f".{root.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    partial.mkdir(mode=0o700)
+    try:
+        with Path(source).open("rb") as raw, contextlib.ExitStack() as stack:
+            is_compressed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            file: BinaryIO = raw
+            if is_compressed:
+                file = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
+            try:
+                _read_archive(file, partial, progress or _nothing)
+            except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise ArchiveDamaged(f"{source} is not a whole backup: {error}") from error
+        make_file_durable(partial)
+        partial.rename(root)
+        make_file_durable(root.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _read_archive(file: BinaryIO, root: Path, progress: Progress) -> None:
+    first = _next_member(file)
+    if first is None or first[0] != _CATALOG:
+        raise ArchiveDamaged("the archive does not begin with a catalog")
+    _check_room(root, first[1])
+    with (root / _CATALOG).open("xb") as target:
+        for chunk in _member_chunks(file, _CATALOG, first[1]):
+            target.write(chunk)
+        target.flush()
+        os.fsync(target.fileno())
+    with archive.restoring(root / _CATALOG) as connection, contextlib.closing(LocalBackend(root)) as backend:
+        for key, content, data in archive.iter_inline(connection):
+            for _ in _verified((data or b"",), content, key):
+                pass
+        count, size = archive.blobs_in_all(connection)
+        _check_room(root, size)
+        done, total = first[1], first[1] + size
+        progress(done, total)
+        seen: set[str] = set()
+        while (member := _next_member(file)) is not None:
+            name, member_size = member
+            found = _BLOB.fullmatch(name)
+            content_found = None if found is None else archive.content_of(connection, found[1])
+            if found is None or content_found is None or found[1] in seen:
+                raise ArchiveDamaged(
+                    f"the archive holds {name!r}, which its catalog does not know or which came before"
+                )
+            if member_size != content_found.size:
+                raise ArchiveDamaged(f"{name} has {member_size} bytes, but its catalog says {content_found.size}")
+            seen.add(found[1])
+            chunks = _verified(_member_chunks(file, name, member_size), content_found, name)
+            stored = backend.put_object(BlobSpec(bucket="", key=""), chunks)
+            archive.move_blob(connection, found[1], stored.handle)
+            done += member_size
+            progress(done, total)
+        if len(seen) != count:
+            raise ArchiveDamaged(f"the archive lacks {count - len(seen)} of {count} blobs")
+
+
+def _check_room(root: Path, size: int) -> None:
+    if size > shutil.disk_usage(root).free:
+        raise StorageFull
+
+
+def _next_member(file: BinaryIO) -> tuple[str, int] | None:
+    """(name, size) of the next plain file, or None at the end. Each header is read by itself, so none can be long."""
+    block = file.read(_BLOCK)
+    if block == bytes(_BLOCK):
+        if file.read(_BLOCK) != bytes(_BLOCK):
+            raise ArchiveDamaged("the archive is cut off")
+        # Other programs fill the last record with zeros. To meet the end makes gzip compare its checksum.
+        if file.read(tarfile.RECORDSIZE).strip(b"\0") or file.read(1):
+            raise ArchiveDamaged("something follows behind the archive's end")
+        return None
+    member = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+    if member.type != tarfile.REGTYPE or member.size < 0:
+        raise ArchiveDamaged(f"the archive holds {member.name!r}, which is not a plain file")
+    return member.name, member.size
+
+
+def _member_chunks(file: BinaryIO, name: str, size: int) -> Iterator[bytes]:
+    left = size
+    while left:
+        chunk = file.read(min(CHUNK, left))
+        if not chunk:
+            raise ArchiveDamaged(f"the archive is cut off within {name}")
+        left -= len(chunk)
+        yield chunk
+    if len(file.read(-size % _BLOCK)) != -size % _BLOCK:
+        raise ArchiveDamaged(f"the archive is cut off behind {name}")
+
+
+def _verified(chunks: Iterable[bytes], content: Content, name: str) -> Iterator[bytes]:
+    """Pass `chunks` through; raises ArchiveDamaged at their end if they are not what the catalog says."""
+    full = content.checksum if content.checksum and content.checksum.type == ChecksumType.FULL_OBJECT else None
+    digester = Digester(*(() if full is None else (full.algorithm,)))
+    is_multipart = _MULTIPART.fullmatch(content.etag) is not None
+    etags = _PartEtags([part.size for part in content.parts]) if is_multipart else None
+    for chunk in chunks:
+        digester.update(chunk)
+        if etags is not None:
+            etags.update(chunk)
+        yield chunk
+    etag = etags.etag() if etags is not None else digester.md5_hex
+    if digester.size != content.size or etag != content.etag:
+        raise ArchiveDamaged(f"the bytes of {name} are not those that were stored: size or ETag differ")
+    if full is not None and digester.value(full.algorithm) != full.value:
+        raise ArchiveDamaged(f"the bytes of {name} are not those that were stored: {full.algorithm} differs")
+
+
+class _PartEtags:
+    """The ETag of a multipart object from its bytes and the sizes of its parts."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self._sizes = iter(sizes)
+        self._etags: list[str] = []
+        self._left = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._begin()
+
+    def _begin(self) -> None:
+        """The next part that has bytes; empty ones end at once."""
+        for size in self._sizes:
+            self._left = size
+            self._md5 = hashlib.md5(usedforsecurity=False)
+            if size:
+                return
+            self._etags.append(self._md5.hexdigest())
+
+    def update(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        while view and self._left:
+            taken = view[: self._left]
+            self._md5.update(taken)
+            self._left -= len(taken)
+            view = view[len(taken) :]
+            if not self._left:
+                self._etags.append(self._md5.hexdigest())
+                self._begin()
+
+    def etag(self) -> str:
+        return multipart_etag(self._etags)

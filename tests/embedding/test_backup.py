@@ -1,0 +1,295 @@
+"""A store as one file, and back."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+import bleepstore
+from bleepstore import Algorithm, CompletedPart, SystemMetadata
+from bleepstore.errors import ArchiveDamaged
+from bleepstore_server.cli import main
+
+MIB = 1024 * 1024
+LARGE = 100_000  # more than is kept in the catalog
+
+
+def fill(store: bleepstore.Store) -> dict[str, bytes]:
+    """Objects of every kind in the bucket `bbb`: what reads must give."""
+    store.create_bucket("bbb")
+    store.put_credential("KEY", "secret")
+    data = {
+        "small": b"s",
+        "large": os.urandom(LARGE),
+        "parts": os.urandom(5 * MIB + 7),
+        "composite": b"1" * 5 * MIB + b"2",
+    }
+    store.put_object("bbb", "small", data["small"], metadata={"a": "b"}, system=SystemMetadata(content_type="x/y"))
+    store.put_object("bbb", "large", data["large"], checksum_algorithm=Algorithm.SHA256)
+    for key, algorithm in (("parts", None), ("composite", Algorithm.SHA256)):
+        upload = store.create_upload("bbb", key, checksum_algorithm=algorithm)
+        parts = []
+        for number, start in enumerate((0, 5 * MIB), 1):
+            chunk = data[key][start : start + 5 * MIB]
+            part = store.put_part("bbb", key, upload.upload_id, number, chunk)
+            parts.append(CompletedPart(number=number, etag=part.etag, checksum=part.checksum))
+        store.complete_upload("bbb", key, upload.upload_id, parts)
+    store.copy_object("bbb", "parts", "bbb", "copy")
+    data["copy"] = data["parts"]
+    return data
+
+
+def contents(store: bleepstore.Store) -> dict[str, bytes]:
+    found = {}
+    for listed in store.list_objects("bbb").objects:
+        with store.get_object("bbb", listed.key) as stored:
+            found[listed.key] = stored.read()
+    return found
+
+
+@pytest.mark.parametrize("name", ["backup.tar", "backup.tar.gz"])
+def test_a_restored_store_has_all_that_was_backed_up(store: bleepstore.Store, tmp_path: Path, name: str) -> None:
+    data = fill(store)
+    pending = store.create_upload("bbb", "pending")
+    store.put_part("bbb", "pending", pending.upload_id, 1, b"part")
+    seen: list[tuple[int, int]] = []
+    store.backup(tmp_path / name, lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] == seen[0][1] > sum(map(len, data.values())) - 2
+    store.put_object("bbb", "later", b"")
+    back: list[tuple[int, int]] = []
+    bleepstore.restore(tmp_path / name, tmp_path / "restored", lambda done, total: back.append((done, total)))
+    assert back[-1] == seen[-1]
+    with bleepstore.open(tmp_path / "restored") as restored:
+        assert contents(restored) == data
+        assert restored.head_object("bbb", "small").version == store.head_object("bbb", "small").version
+        assert restored.get_credential("KEY") == store.get_credential("KEY")
+        part = restored.list_parts("bbb", "pending", pending.upload_id).parts[0]
+        restored.complete_upload("bbb", "pending", pending.upload_id, [CompletedPart(number=1, etag=part.etag)])
+        restored.sweep()
+        assert contents(restored) == data | {"pending": b"part"}
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "store") == [name, "restored"]
+
+
+def test_a_backup_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
+    """Each writer makes its objects in order and replaces them, so a moment has no gap, and every blob is there."""
+    stop = threading.Event()
+    with bleepstore.open(tmp_path / "store") as store:
+        store.create_bucket("bbb")
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                store.put_object("bbb", f"{number:06d}", os.urandom(LARGE))
+                store.put_object("bbb", "same", os.urandom(LARGE))
+                number += 1
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            while len(store.list_objects("bbb").objects) < 5:
+                store.sweep()
+            for number in range(3):
+                store.backup(tmp_path / f"{number}.tar")
+                store.sweep()
+        finally:
+            stop.set()
+            writer.join()
+    for number in range(3):
+        bleepstore.restore(tmp_path / f"{number}.tar", tmp_path / f"restored-{number}")
+        with bleepstore.open(tmp_path / f"restored-{number}") as restored:
+            keys = [key for key in contents(restored) if key != "same"]
+            assert keys == [f"{index:06d}" for index in range(len(keys))]
+
+
+def test_the_command_line_backs_up_a_store_that_is_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with bleepstore.open(tmp_path / "store") as store:
+        data = fill(store)
+        assert main(["backup", str(tmp_path / "store"), str(tmp_path / "a.tar")]) == 0
+        assert main(["backup", str(tmp_path / "store"), str(tmp_path / "a.tar")]) == 2
+        assert "never replaces" in capsys.readouterr().err
+    assert main(["restore", str(tmp_path / "a.tar"), str(tmp_path / "new" / "restored")]) == 0
+    assert main(["restore", str(tmp_path / "a.tar"), str(tmp_path / "new" / "restored")]) == 2
+    assert main(["backup", str(tmp_path / "missing"), str(tmp_path / "b.tar")]) == 2
+    with bleepstore.open(tmp_path / "new" / "restored") as restored:
+        assert contents(restored) == data
+
+
+# -- bad archives
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    with bleepstore.open() as store:
+        store.create_bucket("bbb")
+        store.put_object("bbb", "inline", b"inline data")
+        store.put_object("bbb", "large", bytes(LARGE))
+        store.put_object("bbb", "other", b"x" * LARGE)
+        store.backup(tmp_path / "a.tar")
+    return tmp_path / "a.tar"
+
+
+def assert_refused(archive: Path, match: str | None = None) -> None:
+    target = archive.parent / "folder" / "restored"
+    with pytest.raises(ArchiveDamaged, match=match):
+        bleepstore.restore(archive, target)
+    assert list(target.parent.iterdir()) == []
+
+
+def rewrite(archive: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]) -> None:
+    with tarfile.open(archive) as tar:
+        members = [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+    change(members)
+    with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
+        for member, data in members:
+            tar.addfile(member, io.BytesIO(data) if member.isreg() else None)
+
+
+def test_a_backup_is_an_ordinary_tar_file(archive: Path) -> None:
+    with tarfile.open(archive) as tar:
+        assert [name.split("/")[0] for name in tar.getnames()] == ["catalog.db", "blobs", "blobs"]
+
+
+@pytest.mark.parametrize("share", [0, 100, 512, 0.2, 0.5, 0.999])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_cut_off_archive_is_refused(archive: Path, share: float, compressed: bool) -> None:
+    data = archive.read_bytes()
+    data = gzip.compress(data) if compressed else data
+    archive.write_bytes(data[: int(share * len(data) if share < 1 else share)])
+    assert_refused(archive)
+
+
+def test_what_follows_behind_the_end_is_refused(archive: Path) -> None:
+    archive.write_bytes(archive.read_bytes() + b"more")
+    assert_refused(archive, "follows")
+
+
+def test_a_file_of_something_else_is_refused(archive: Path) -> None:
+    archive.write_bytes(os.urandom(10_000))
+    assert_refused(archive)
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "blobs/../escaped", "blobs/unknown", "catalog.db"])
+def test_a_member_that_the_catalog_does_not_know_is_refused(archive: Path, name: str) -> None:
+    def add(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        extra = tarfile.TarInfo(name)
+        extra.size = 1
+        members.append((extra, b"x"))
+
+    rewrite(archive, add)
+    assert_refused(archive, "does not know")
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE, tarfile.XHDTYPE]
+)
+def test_anything_but_plain_files_is_refused(archive: Path, kind: bytes) -> None:
+    def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        members[1][0].type = kind
+        members[1][0].linkname = "/etc/passwd"
+
+    rewrite(archive, change)
+    assert_refused(archive, "not a plain file")
+
+
+def test_a_blob_that_comes_twice_or_not_at_all_is_refused(archive: Path) -> None:
+    original = archive.read_bytes()
+    rewrite(archive, lambda members: members.append(members[1]))
+    assert_refused(archive, "came before")
+    archive.write_bytes(original)
+    rewrite(archive, lambda members: members.__delitem__(2))
+    assert_refused(archive, "lacks 1 of 2")
+
+
+def test_bytes_that_changed_are_refused(archive: Path) -> None:
+    original = archive.read_bytes()
+
+    def flip(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        members[1] = (members[1][0], b"\1" + members[1][1][1:])
+
+    rewrite(archive, flip)
+    assert_refused(archive, "ETag")
+    at = original.index(b"inline data")
+    archive.write_bytes(original[:at] + b"I" + original[at + 1 :])
+    assert_refused(archive, "inline|damaged")
+
+
+def test_a_blob_larger_than_the_catalog_says_is_refused_before_it_is_read(archive: Path) -> None:
+    def swell(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        members[1][0].size = 50 * MIB
+        members[1] = (members[1][0], bytes(50 * MIB))
+
+    rewrite(archive, swell)
+    archive.write_bytes(gzip.compress(archive.read_bytes()))
+    assert_refused(archive, "its catalog says")
+
+
+def test_a_catalog_with_a_trigger_is_refused(archive: Path, tmp_path: Path) -> None:
+    def infect(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        path = tmp_path / "c.db"
+        path.write_bytes(members[0][1])
+        connection = apsw.Connection(str(path))
+        connection.execute("CREATE TRIGGER t AFTER UPDATE ON object_version BEGIN DELETE FROM bucket; END")
+        connection.close()
+        members[0][0].size = path.stat().st_size
+        members[0] = (members[0][0], path.read_bytes())
+
+    rewrite(archive, infect)
+    assert_refused(archive, "not of this kind")
+
+
+def test_a_folder_in_use_is_never_restored_into(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "mine").write_text("mine")
+    with pytest.raises(FileExistsError):
+        bleepstore.restore(archive, tmp_path / "used")
+    with pytest.raises(FileExistsError):
+        bleepstore.restore(archive, tmp_path / "used" / "mine")
+    (tmp_path / "empty").mkdir()
+    bleepstore.restore(archive, tmp_path / "empty")
+    with bleepstore.open(tmp_path / "empty") as restored:
+        assert len(contents(restored)) == 3
+
+
+# -- kill -9
+
+_KILLED = """
+import os, signal, sys, bleepstore
+def progress(done, total):
+    if done > total / 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[1] == "backup":
+    bleepstore.open(sys.argv[2]).backup(sys.argv[3], progress)
+else:
+    bleepstore.restore(sys.argv[2], sys.argv[3], progress)
+"""
+
+
+def killed(*arguments: object) -> None:
+    done = subprocess.run([sys.executable, "-c", _KILLED, *map(str, arguments)], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_what_is_killed_leaves_nothing_half_under_the_final_name(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path / "store") as store:
+        data = fill(store)
+    killed("backup", tmp_path / "store", tmp_path / "a.tar")
+    assert not (tmp_path / "a.tar").exists()
+    with bleepstore.open(tmp_path / "store") as store:
+        assert not (tmp_path / "store" / "snapshots").exists()  # what the killed process left is gone
+        store.backup(tmp_path / "a.tar")
+    killed("restore", tmp_path / "a.tar", tmp_path / "restored")
+    assert not (tmp_path / "restored").exists()
+    bleepstore.restore(tmp_path / "a.tar", tmp_path / "restored")
+    with bleepstore.open(tmp_path / "restored") as restored:
+        assert contents(restored) == data
