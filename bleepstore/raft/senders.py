@@ -41,14 +41,11 @@ class Senders:
     def _new(self, peer: NodeId) -> _Sender:
         return _Sender(self._transport, peer, f"{self._name}-to-{peer}", self._post)
 
-    def forget_all_but(self, peers: Sequence[NodeId]) -> None:
-        """End the threads of nodes that left."""
-        for peer in [one for one in self._peers if one not in peers]:
-            self._peers.pop(peer).close()
-
     def close(self) -> None:
         """End all threads, when each has sent what it is sending."""
-        self.forget_all_but(())
+        for peer in self._peers.values():
+            peer.close()
+        self._peers.clear()
 
 
 class _Sender:
