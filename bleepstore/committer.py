@@ -37,9 +37,9 @@ class _Pending:
 class DirectCommitter:
     """Applies commands to the local catalog; those that wait at the same time share one transaction and one fsync.
 
-    A thread queues its command. If nobody leads, it leads: it commits all that is queued, wakes those that wait for
-    it, and hands the lead to the first of those that came meanwhile. A thread that is woken either has its result or
-    the lead.
+    A thread queues its command. If nobody leads, it leads: when other processes let it, it commits all that is queued
+    by then, wakes those that wait for it, and hands the lead to the first of those that came meanwhile. A thread that
+    is woken either has its result or the lead.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -58,7 +58,7 @@ class DirectCommitter:
             self._wait(pending)
             leads = pending.result is None and pending.error is None
         if leads:
-            self._lead()
+            self._lead(pending)
         if pending.error is not None:
             raise pending.error
         assert pending.result is not None
@@ -75,10 +75,10 @@ class DirectCommitter:
                         self._pass_lead()
             raise
 
-    def _lead(self) -> None:
+    def _lead(self, own: _Pending) -> None:
         if self._crowded:
             os.sched_yield()  # others that are about to submit get the interpreter, and come along
-        batch = self._commit_queued()
+        batch = self._commit_queued(own)
         self._crowded = len(batch) > 1
         with self._lock:
             self._pass_lead()
@@ -91,12 +91,21 @@ class DirectCommitter:
         if self._led:
             self._queue[0].done.release()
 
-    def _commit_queued(self) -> list[_Pending]:
-        with self._lock:
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+    def _commit_queued(self, own: _Pending) -> list[_Pending]:
+        batch: list[_Pending] = []
+
+        def take() -> list[Command]:
+            with self._lock:
+                batch.extend(self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH)))
+            return [pending.command for pending in batch]
+
         try:
-            results = self._catalog.apply([pending.command for pending in batch])
+            results = self._catalog.apply_taken(take)
         except BaseException as error:  # noqa: BLE001  # every waiter gets it, and this thread raises its own
+            if not batch:  # its turn never came: the next leader finds out for itself
+                with self._lock:
+                    self._queue.remove(own)
+                batch.append(own)
             for pending in batch:
                 pending.error = error
             return batch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import secrets
+import os
+import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bleepstore.server")
 
+#: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
+_request_ids = random.Random()
+os.register_at_fork(after_in_child=_request_ids.seed)
+
 #: Of a body that nobody read, this much is read so that the client gets to see the answer before the connection ends.
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
@@ -50,7 +55,7 @@ class _App:
         self._configured = {key: Credential(key, secret, store.owner, None, True, 0) for key, secret in pairs}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request_id = secrets.token_hex(8).upper()
+        request_id = f"{_request_ids.getrandbits(64):016X}"
         request: Request | None = None
         try:
             if not environ.get("wsgi.input_terminated"):

@@ -28,6 +28,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ from bleepstore.errors import BlobBusy, BlobNotFound, StorageFull
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")
 _MINUTE_MS = 60_000
+#: After so many bytes of a large blob the disk begins to write them.
+_WRITEBACK = 4 * CHUNK
 _STALE_SECONDS = 24 * 3600
 #: No room on the device, in the quota, or in one file (a limit of the process or of the file system).
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -57,6 +60,16 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _begin_writeback(fd: int, start: int, size: int) -> None:
+    """Have the disk begin with what was just written, so that fsync finds little left to wait for.
+
+    Linux does so when it is told that the pages will not be needed (posix_fadvise(2): it "may attempt to write back
+    dirty pages in the specified region", and "any unwritten dirty pages will not be freed").
+    """
+    if sys.platform == "linux":
+        os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
 @contextlib.contextmanager
@@ -211,10 +224,16 @@ class LocalBackend:
         temporary = self._new_temporary()
         try:
             with _report_full(), temporary.open("xb", buffering=0) as file:
+                begun = written = 0
                 for chunk in chunks:
                     view = memoryview(chunk)
                     while view:
-                        view = view[file.write(view) :]
+                        count = file.write(view)
+                        written += count
+                        view = view[count:]
+                    if written - begun >= _WRITEBACK:
+                        _begin_writeback(file.fileno(), begun, written - begun)
+                        begun = written
                 os.fsync(file.fileno())
             with _report_full():
                 return self._publish(temporary)

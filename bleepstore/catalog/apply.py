@@ -39,8 +39,13 @@ from bleepstore.errors import ServiceUnavailable
 REMEMBERED_REQUESTS = 4096
 
 
-def apply(connection: apsw.Connection, index: int, command: Command, valid_to: int | None = None) -> Result:
-    """Carry out `command` as the change number `index`, within the transaction that is open on `connection`.
+def apply(connection: apsw.Connection, index: int, command: Command) -> Result:
+    """Carry out `command` as the change number `index`, within the transaction that is open on `connection`."""
+    return _dispatch(Transaction(connection, index), command)
+
+
+def apply_once(connection: apsw.Connection, index: int, command: Command, valid_to: int) -> Result:
+    """As `apply`, for a log in which a command may come twice.
 
     A command that was applied before (by its request id) changes nothing and gives its first result. One that comes
     after the index `valid_to` is refused: it may be a repeat of one whose result is forgotten.
@@ -48,9 +53,9 @@ def apply(connection: apsw.Connection, index: int, command: Command, valid_to: i
     first = connection.execute("SELECT result FROM applied_request WHERE request_id = ?", (command.request_id,)).get
     if first is not None:
         return codec.decode_result(first.encode())
-    if valid_to is not None and index > valid_to:
+    if index > valid_to:
         return ServiceUnavailable("The command waited too long for its place in the log.")
-    result = _dispatch(Transaction(connection, index), command)
+    result = apply(connection, index, command)
     connection.execute(
         "INSERT INTO applied_request VALUES (?, ?, ?)",
         (command.request_id, index, codec.encode_result(result).decode()),

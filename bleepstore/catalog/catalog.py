@@ -7,13 +7,13 @@ import fcntl
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import apsw
 
-from bleepstore.catalog.apply import apply
+from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.connection import open_reader, open_writer
 from bleepstore.catalog.copying import copy_database
 from bleepstore.catalog.schema import migrate
@@ -111,9 +111,15 @@ class Catalog:
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Apply `commands` in order in one durable transaction and return their results.
 
+        Nothing repeats a command on its way here, so their request ids are not kept.
         An exception leaves the catalog as it was, for all of them. Raises StorageFull, StoreClosed.
         """
+        return self.apply_taken(lambda: commands)
+
+    def apply_taken(self, take: Callable[[], Sequence[Command]]) -> list[Result]:
+        """As `apply`, with what `take` returns once it is this caller's turn, after all other writers."""
         with self._transaction() as connection:
+            commands = take()
             index = connection.execute("SELECT applied_index FROM state").get
             results = []
             for command in commands:
@@ -127,7 +133,7 @@ class Catalog:
         and note that the log is applied up to `through`. Otherwise as `apply`.
         """
         with self._transaction() as connection:
-            results = [apply(connection, index, command, valid_to) for index, valid_to, command in entries]
+            results = [apply_once(connection, index, command, valid_to) for index, valid_to, command in entries]
             connection.execute("UPDATE state SET applied_index = ?", (through,))
         return results
 

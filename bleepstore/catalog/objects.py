@@ -55,12 +55,17 @@ def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: s
 def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Written:
     """Make `command`'s object the current version; the one it replaces becomes garbage. Nothing is judged here."""
     replaced = current_version(tx, bucket_id, command.key)
-    if replaced is not None:
-        _remove(tx, bucket_id, command.key, replaced, is_garbage=command.over is None)
     inline_id = tx.index if isinstance(command.data, Inline) else None
     handle = command.data.handle if isinstance(command.data, BlobRef) else None
-    if isinstance(command.data, Inline):
+    if replaced is not None and replaced[3] is not None and isinstance(command.data, Inline):
+        # In the place of the bytes that it replaces: fewer pages change than by a delete and an insert.
+        sequence, etag, _, inline_id = replaced
+        tx.run("UPDATE inline_data SET data = ? WHERE inline_id = ?", (command.data.data, inline_id))
+        replaced = (sequence, etag, None, None)
+    elif isinstance(command.data, Inline):
         tx.run("INSERT INTO inline_data VALUES (?, ?)", (inline_id, command.data.data))
+    if replaced is not None:
+        _remove(tx, bucket_id, command.key, replaced, is_garbage=command.over is None)
     checksum = command.checksum
     tx.remember_owner(command.owner)
     tx.run(

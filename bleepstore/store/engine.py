@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bleepstore.acl import allows
-from bleepstore.backends.base import StorageBackend
+from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.catalog import Catalog, queries
 from bleepstore.commands import Command, Result
 from bleepstore.committer import Committer
@@ -49,6 +49,8 @@ class Engine:
         self._catalog = catalog
         self._committer = committer
         self._backend = backend
+        #: The backend, if its blobs lie under their own names.
+        self._gateway = backend if isinstance(backend, Gateway) and backend.own_names else None
         self._clock = clock
         self._wall_clock = wall_clock or clock
         self._owner = owner

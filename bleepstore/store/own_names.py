@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import attrs
 
-from bleepstore.backends.base import FoundBlob, Gateway
+from bleepstore.backends.base import FoundBlob
 from bleepstore.catalog import queries
 from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.queries import FoundObject
@@ -27,12 +27,6 @@ _ATTEMPTS = 20
 
 class OwnNameOperations(Engine):
     """What the operations on objects ask when the backend's blobs lie under their own names."""
-
-    @property
-    def _gateway(self) -> Gateway | None:
-        """The backend, if its blobs lie under their own names."""
-        backend = self._backend
-        return backend if isinstance(backend, Gateway) and backend.own_names else None
 
     def _current(self, bucket: str, key: str) -> FoundObject | None:
         self._committer.read_barrier()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,14 @@ from bleepstore.model import Acl, BlobRef, Inline, Owner
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 
 
+def apply_all(catalog: Catalog, commands: Sequence[Command]) -> list[Result]:
+    """Apply `commands` as a log does, which remembers their results."""
+    with catalog.read() as connection:
+        before: int = connection.execute("SELECT applied_index FROM state").get
+    through = before + len(commands)
+    return catalog.apply_log([(index, through, one) for index, one in enumerate(commands, before + 1)], through)
+
+
 class Applier:
     """Applies commands to a catalog, stamping them from a counter."""
 
@@ -30,7 +38,7 @@ class Applier:
         return {"request_id": f"{number:012x}-test", "time_ms": 1_000_000 + number}
 
     def __call__(self, command: Command) -> Result:
-        (result,) = self.catalog.apply([command])
+        (result,) = apply_all(self.catalog, [command])
         return result
 
     def create_bucket(self, bucket: str, owner: Owner = ALICE) -> Result:

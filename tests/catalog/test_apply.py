@@ -13,7 +13,7 @@ from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.catalog.sweeps import COMPLETED_MEMORY_MS
 from bleepstore.commands import Done, Removed, RemovedMany, Written
 from bleepstore.model import Acl, Grant, Group, Inline, ObjectVersion, Owner, Permission, WriteCondition
-from tests.catalog.conftest import ALICE, BOB, Applier
+from tests.catalog.conftest import ALICE, BOB, Applier, apply_all
 
 ONLY_NEW = WriteCondition(if_none_match=True)
 
@@ -351,7 +351,7 @@ def test_the_index_counts_every_command_refused_or_not(apply: Applier) -> None:
 
 def test_the_memory_of_requests_is_bounded(apply: Applier, catalog: Catalog) -> None:
     count = 2 * REMEMBERED_REQUESTS
-    catalog.apply([c.DeleteObject(**apply.stamp(), bucket="photos", key="k") for _ in range(count)])
+    apply_all(catalog, [c.DeleteObject(**apply.stamp(), bucket="photos", key="k") for _ in range(count)])
     remembered = apply.rows("SELECT count(*) FROM applied_request")[0][0]
     assert REMEMBERED_REQUESTS <= remembered <= 2 * REMEMBERED_REQUESTS
 

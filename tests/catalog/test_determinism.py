@@ -29,7 +29,7 @@ from bleepstore.model import (
     Permission,
     WriteCondition,
 )
-from tests.catalog.conftest import Applier, content
+from tests.catalog.conftest import Applier, apply_all, content
 from tests.library.samples import COMMANDS
 
 OWNERS = [Owner("alice", "Alice"), Owner("bob", ""), Owner("carol", "Carol")]
@@ -109,17 +109,17 @@ def test_equal_commands_make_equal_catalogs(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     one_by_one, batched, replayed = Catalog(None), Catalog(tmp_path / "a.db"), Catalog(None)
     try:
-        results = [one_by_one.apply([command])[0] for command in history]
+        results = [apply_all(one_by_one, [command])[0] for command in history]
         assert sum(isinstance(result, Written) for result in results) > 40, "the history must do something"
         in_batches = []
         rest = history
         while rest:
             size = chance.randrange(1, 50)
-            in_batches += batched.apply(rest[:size])
+            in_batches += apply_all(batched, rest[:size])
             rest = rest[size:]
         again = [codec.decode_command(codec.encode_command(command)) for command in history]
         assert again == history
-        assert in_batches == results == replayed.apply(again)
+        assert in_batches == results == apply_all(replayed, again)
         contents = []
         for catalog in (one_by_one, batched, replayed):
             with catalog.read() as connection:
@@ -135,10 +135,10 @@ def test_every_command_applied_twice_gives_its_first_result_and_changes_nothing(
     history = list(random_commands(seed, 300))
     once, twice = Catalog(None), Catalog(None)
     try:
-        first = [once.apply([command])[0] for command in history]
+        first = [apply_all(once, [command])[0] for command in history]
         for command, result in zip(history, first, strict=True):
-            assert twice.apply([command]) == [result]
-            assert twice.apply([command, command]) == [result, result]
+            assert apply_all(twice, [command]) == [result]
+            assert apply_all(twice, [command, command]) == [result, result]
         with once.read() as connection:
             expected = content(connection)
         with twice.read() as connection:
@@ -179,7 +179,7 @@ def test_every_kind_of_command_can_be_applied_to_an_empty_catalog(full: bool) ->
     catalog = Catalog(None)
     try:
         for pair in COMMANDS.values():
-            (result,) = catalog.apply([pair[0 if full else 1]])
+            (result,) = apply_all(catalog, [pair[0 if full else 1]])
             assert codec.decode_result(codec.encode_result(result)) == result
     finally:
         catalog.close()

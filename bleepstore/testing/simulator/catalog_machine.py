@@ -56,9 +56,12 @@ class CatalogMachine:
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """One transaction."""
-        commands = [decode_command(entry.data) for entry in entries if entry.kind is EntryKind.COMMAND]
-        if commands:
-            self._catalog.apply(commands)
+        commands = [
+            (entry.index, entry.index, decode_command(entry.data))
+            for entry in entries
+            if entry.kind is EntryKind.COMMAND
+        ]
+        self._catalog.apply_log(commands, entries[-1].index)
         self.applied = entries[-1].index
 
     def digest(self) -> int | None:
