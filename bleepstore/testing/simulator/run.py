@@ -92,16 +92,16 @@ def _has_converged(world: World) -> bool:
 
 
 def _can_converge(world: World) -> bool:
-    """Whether every membership that may come into effect has a majority of disks left."""
-    configurations: list[Configuration] = []
+    """Whether the membership in effect, and every one that may follow it, has a majority of disks left."""
+    committed, in_effect = world.ledger.configurations[-1]
+    configurations = [in_effect]
     for node in world.nodes.values():
         if node.core is None:
             continue
-        configurations.append(node.core.configuration)
         log = node.core.log
         configurations += [
             Configuration.decode(entry.data)
-            for entry in log.scan(log.applied + 1, log.last + 1)
+            for entry in log.scan(max(committed, log.applied) + 1, log.last + 1)
             if entry.kind is EntryKind.CONFIGURATION
         ]
     return all(
