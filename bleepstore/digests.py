@@ -230,3 +230,40 @@ class Digester:
         """The base64 digest of one of the algorithms asked for, or of MD5."""
         raw = self._md5.digest() if algorithm == Algorithm.MD5 else self._hashers[algorithm].digest()
         return encode_value(raw)
+
+
+class PartsEtag:
+    """The ETag of a multipart object from its bytes, as they pass by, and the sizes of its parts."""
+
+    def __init__(self, sizes: Iterable[int]) -> None:
+        self._sizes = iter(sizes)
+        self._etags: list[str] = []
+        self._size = 0
+        self._left = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._begin()
+
+    def _begin(self) -> None:
+        """The next part that has bytes; empty ones end at once."""
+        for size in self._sizes:
+            self._size = self._left = size
+            self._md5 = hashlib.md5(usedforsecurity=False)
+            if size:
+                return
+            self._etags.append(self._md5.hexdigest())
+
+    def update(self, data: bytes, /) -> None:
+        view = memoryview(data)
+        while view and self._left:
+            taken = view[: self._left]
+            self._md5.update(taken)
+            self._left -= len(taken)
+            view = view[len(taken) :]
+            if not self._left:
+                self._etags.append(self._md5.hexdigest())
+                self._begin()
+
+    def etag(self) -> str:
+        """The last part may be shorter than its size."""
+        begun = [self._md5.hexdigest()] if 0 < self._left < self._size else []
+        return multipart_etag(self._etags + begun)

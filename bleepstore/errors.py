@@ -12,7 +12,8 @@
     ├── BlobNotFound                 a backend no longer has what a handle names
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
     ├── BlobBusy                     a blob that is being read cannot be deleted yet
-    └── StoreError                   StoreClosed, CatalogDamaged, CatalogTooNew, ArchiveDamaged
+    └── StoreError                   StoreClosed, StoreReadOnly, CatalogDamaged, CatalogTooNew,
+                                     CatalogTooOld, ArchiveDamaged
 
 An `S3Error` is a value before it is an exception: the catalog returns it as the result of a command that
 it refuses, the codec can write it down, and `Store` raises it. It knows nothing of HTTP; the server has the table
@@ -426,6 +427,14 @@ class CatalogDamaged(StoreError):
 
 class ArchiveDamaged(StoreError):
     """The file is no sound backup of a store, or its bytes are not those that were backed up."""
+
+
+class StoreReadOnly(StoreError):
+    """The store was opened with `read_only=True`; open it without to change it."""
+
+
+class CatalogTooOld(StoreError):
+    """The catalog is of an older BleepStore; open it once without `read_only=True`, which brings it up to date."""
 
 
 class CatalogTooNew(StoreError):

@@ -1,4 +1,4 @@
-"""The command line: `bleepstore serve`, `keys`, `adopt`, `backup`, `restore`."""
+"""The command line: `bleepstore serve`, `keys`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bleepstore import Owner
 from bleepstore.errors import BleepStoreError
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.opening import open_accounts
-from bleepstore_server import cli_adopt, cli_backup
+from bleepstore_server import cli_adopt, cli_backup, cli_transfer
 from bleepstore_server.config import SETTINGS, ConfigError, load_config
 
 _EPILOG = """\
@@ -129,8 +129,9 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_keys(commands)
-    cli_adopt.add_commands(commands)
+    cli_transfer.add_commands(commands)
     cli_backup.add_commands(commands)
+    cli_adopt.add_commands(commands)
     return parser
 
 

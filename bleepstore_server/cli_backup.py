@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bleepstore
 from bleepstore_server.config import ConfigError
-
-_SECONDS_BETWEEN_LINES = 5.0
+from bleepstore_server.progress import shown_progress
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,32 +29,6 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     restore.add_argument("archive", metavar="ARCHIVE", type=Path, help="the file")
     restore.add_argument("data", metavar="DATA", type=Path, help="the folder, which must be new or empty")
     restore.set_defaults(run=_restore)
-
-
-@contextlib.contextmanager
-def shown_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, if tqdm is installed (the extra `progress`); else a line now and then."""
-    if sys.stderr.isatty():
-        with contextlib.suppress(ImportError):
-            from tqdm import tqdm
-
-            with tqdm(desc=what, unit="B", unit_scale=True, unit_divisor=1024, file=sys.stderr) as bar:
-
-                def update(done: int, total: int) -> None:
-                    bar.total = total
-                    bar.update(done - bar.n)
-
-                yield update
-            return
-    shown = time.monotonic()
-
-    def say(done: int, total: int) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= _SECONDS_BETWEEN_LINES:
-            shown = time.monotonic()
-            sys.stderr.write(f"{what}: {done:,} of {total:,} bytes\n")
-
-    yield say
 
 
 def _backup(arguments: argparse.Namespace) -> None:

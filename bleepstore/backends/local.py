@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
-from bleepstore.errors import BlobBusy, BlobNotFound, StorageFull
+from bleepstore.errors import BlobBusy, BlobNotFound, StorageFull, StoreReadOnly
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")
@@ -457,3 +457,18 @@ class LocalBackend:
 
     def close(self) -> None:
         """Files are opened for each use."""
+
+
+class ReadOnlyBackend(LocalBackend):
+    """The blobs in a folder in which nothing is changed."""
+
+    def __init__(self, root: Path, *, clock: Callable[[], int] = _now_ms) -> None:
+        self.root = root
+        self._blobs = root / "blobs"
+        self._clock = clock
+
+    def _new_temporary(self) -> Path:
+        raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
+
+    def delete_object(self, handle: str) -> None:
+        """Nothing is removed."""

@@ -16,9 +16,9 @@ import apsw
 from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.connection import open_reader, open_writer
 from bleepstore.catalog.copying import copy_database
-from bleepstore.catalog.schema import migrate
+from bleepstore.catalog.schema import check_version, migrate
 from bleepstore.commands import Command, Result
-from bleepstore.errors import CatalogDamaged, StorageFull, StoreClosed
+from bleepstore.errors import CatalogDamaged, StorageFull, StoreClosed, StoreReadOnly
 
 MAX_IDLE_READERS = 64
 
@@ -59,10 +59,12 @@ class Catalog:
     private catalog in memory. All methods are thread-safe.
 
     `replicated`: a log that is durable elsewhere can apply again what a crash undoes, so a commit waits for no fsync.
+    `read_only`: the file must exist, and every change raises StoreReadOnly.
     """
 
-    def __init__(self, path: Path | None, *, replicated: bool = False) -> None:
+    def __init__(self, path: Path | None, *, replicated: bool = False, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._replicated = replicated
         self._generation = 0  # rises when another file takes the place of `path`
         self._pid = os.getpid()
@@ -70,6 +72,11 @@ class Catalog:
         self._write_lock = threading.RLock()
         self._readers: deque[tuple[int, apsw.Connection]] = deque()
         self._process_lock: int | None = None
+        if read_only:
+            assert path is not None
+            self._writer = open_reader(path, read_only=True)
+            check_version(self._writer)
+            return
         if path is not None:
             self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -92,6 +99,8 @@ class Catalog:
         with self._write_lock:
             # Asked before the file lock: a forked child shares its parent's, and would release it.
             self.check_usable()
+            if self._read_only:
+                raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
             if self._process_lock is None:
                 yield
                 return
@@ -204,7 +213,7 @@ class Catalog:
                 found, connection = self._readers.pop()
             except IndexError:
                 try:
-                    return generation, open_reader(path)
+                    return generation, open_reader(path, read_only=self._read_only)
                 except apsw.CantOpenError:
                     if path == self._path:
                         raise

@@ -7,6 +7,7 @@ other's POSIX locks ("How To Corrupt An SQLite Database File", section 2.2.1).
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import apsw
 
@@ -83,9 +84,27 @@ def open_writer(path: Path | None, *, replicated: bool = False) -> apsw.Connecti
     return connection
 
 
-def open_reader(path: Path) -> apsw.Connection:
-    """A connection for queries."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=200)
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def open_reader(path: Path, *, read_only: bool = False) -> apsw.Connection:
+    """A connection for queries. With `read_only` it needs no permission to write, nor that the disk can be written to.
+
+    Raises apsw.CantOpenError.
+    """
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    try:
+        connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+        connection.pragma("schema_version")  # the first read, which opens the write-ahead log
+    except (apsw.CantOpenError, apsw.ReadOnlyError):
+        if not read_only or _has_log(path):
+            raise
+        # "A read-only WAL-mode database can be opened if the -shm and -wal files exist, or can be created, or the
+        # database is immutable." It is: without a log nobody has it open.
+        uri = f"file:{quote(str(path))}?immutable=1"
+        connection = apsw.Connection(uri, flags=flags | apsw.SQLITE_OPEN_URI, statementcachesize=200)
     _set_patience(connection)
     _set_memory(connection)
     _keep_plans(connection)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import apsw
 
-from bleepstore.errors import CatalogDamaged, CatalogTooNew
+from bleepstore.errors import CatalogDamaged, CatalogTooNew, CatalogTooOld
 
 APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this database is
 
@@ -147,6 +147,21 @@ CREATE TABLE applied_request(
 _V2 = "CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> ''"
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+
+
+def check_version(connection: apsw.Connection) -> None:
+    """Raises CatalogTooNew, CatalogTooOld, CatalogDamaged unless the catalog is of this version."""
+    try:
+        version = connection.pragma("user_version")
+        application_id = connection.pragma("application_id")
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise CatalogDamaged(f"{connection.filename} is not a sound catalog ({error})") from error
+    if application_id != APPLICATION_ID:
+        raise CatalogDamaged(f"{connection.filename} is not a BleepStore catalog")
+    if version > len(MIGRATIONS):
+        raise CatalogTooNew(f"{connection.filename} has schema version {version}: upgrade this BleepStore")
+    if version < len(MIGRATIONS):
+        raise CatalogTooOld(f"{connection.filename} has schema version {version}: open it once without read_only")
 
 
 def migrate(connection: apsw.Connection) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import os
 import re
 import secrets
@@ -31,7 +30,7 @@ from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog import Catalog, archive
 from bleepstore.catalog.archive import Content
 from bleepstore.catalog.snapshot import make_file_durable, write_copy
-from bleepstore.digests import Digester, multipart_etag
+from bleepstore.digests import Digester, PartsEtag
 from bleepstore.errors import ArchiveDamaged, BlobNotFound, StorageFull, StoreError
 from bleepstore.model import ChecksumType
 from bleepstore.store.forking import ForkOperations
@@ -237,7 +236,7 @@ def _verified(chunks: Iterable[bytes], content: Content, name: str) -> Iterator[
     full = content.checksum if content.checksum and content.checksum.type == ChecksumType.FULL_OBJECT else None
     digester = Digester(*(() if full is None else (full.algorithm,)))
     is_multipart = _MULTIPART.fullmatch(content.etag) is not None
-    etags = _PartEtags([part.size for part in content.parts]) if is_multipart else None
+    etags = PartsEtag([part.size for part in content.parts]) if is_multipart else None
     for chunk in chunks:
         digester.update(chunk)
         if etags is not None:
@@ -248,37 +247,3 @@ def _verified(chunks: Iterable[bytes], content: Content, name: str) -> Iterator[
         raise ArchiveDamaged(f"the bytes of {name} are not those that were stored: size or ETag differ")
     if full is not None and digester.value(full.algorithm) != full.value:
         raise ArchiveDamaged(f"the bytes of {name} are not those that were stored: {full.algorithm} differs")
-
-
-class _PartEtags:
-    """The ETag of a multipart object from its bytes and the sizes of its parts."""
-
-    def __init__(self, sizes: list[int]) -> None:
-        self._sizes = iter(sizes)
-        self._etags: list[str] = []
-        self._left = 0
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._begin()
-
-    def _begin(self) -> None:
-        """The next part that has bytes; empty ones end at once."""
-        for size in self._sizes:
-            self._left = size
-            self._md5 = hashlib.md5(usedforsecurity=False)
-            if size:
-                return
-            self._etags.append(self._md5.hexdigest())
-
-    def update(self, chunk: bytes) -> None:
-        view = memoryview(chunk)
-        while view and self._left:
-            taken = view[: self._left]
-            self._md5.update(taken)
-            self._left -= len(taken)
-            view = view[len(taken) :]
-            if not self._left:
-                self._etags.append(self._md5.hexdigest())
-                self._begin()
-
-    def etag(self) -> str:
-        return multipart_etag(self._etags)

@@ -18,7 +18,7 @@ from pathlib import Path
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, open_gateway, parse_url
-from bleepstore.backends.local import LocalBackend
+from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog import Catalog, queries
 from bleepstore.committer import DirectCommitter
@@ -82,6 +82,7 @@ def open_store(
     endpoint_url: str | None = None,
     connections: int = 16,
     take_over: bool = False,
+    read_only: bool = False,
 ) -> Store:
     """Open the store in the directory `path`, which is made if need be, or a new one in memory if it is None.
 
@@ -97,9 +98,16 @@ def open_store(
     An upload that is neither completed nor aborted within `upload_expiry` is removed. `clock` gives milliseconds
     since the epoch.
 
+    `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
+    changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
+
     Use the store in a `with` block, or close it. Raises CatalogDamaged, CatalogTooNew, StorageFull, OSError.
     """
     clock = _SteadyClock(clock)
+    if read_only:
+        if path is None or is_gateway_url(path) or catalog is not None:
+            raise StoreError("read_only is for the directory of a store")
+        return _open_read_only(Path(path), owner, upload_expiry, clock)
     if is_gateway_url(path):
         scheme, container, prefix = parse_url(str(path))
         settings = GatewaySettings(
@@ -140,6 +148,22 @@ def open_store(
             raise
         fcntl.flock(lock, fcntl.LOCK_SH)
     return store
+
+
+def _open_read_only(root: Path, owner: Owner, upload_expiry: dt.timedelta, clock: _SteadyClock) -> Store:
+    if not (root / "catalog.db").exists():
+        raise StoreError(f"there is no store in {root}, and read_only makes none")
+    if (root / GATEWAY_FILE).exists():
+        raise StoreError(f"{root} is the catalog of a store at a provider: read_only is for the directory of a store")
+    lock = os.open(root / "store.lock", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # nobody takes this store for unused
+        catalog = Catalog(root / "catalog.db", read_only=True)
+        backend = ReadOnlyBackend(root, clock=clock)
+        return _assemble(root, backend, owner, INLINE_LIMIT, upload_expiry, clock, lock, catalog)
+    except BaseException:
+        os.close(lock)
+        raise
 
 
 def open_accounts(path: str | os.PathLike[str]) -> AccountOperations:

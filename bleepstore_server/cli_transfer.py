@@ -1,0 +1,210 @@
+"""`bleepstore import`, `export` and `sync`: objects from and to directories, stores and other S3 endpoints."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bleepstore.errors import StoreError
+from bleepstore_server.config import ConfigError, load_config
+from bleepstore_server.progress import shown_progress
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from bleepstore_server.places import Place
+
+_OURS, _S3 = "bleepstore://", "s3://"
+_PLACES = """\
+A place is one of
+  ./photos, /srv/photos        a directory
+  bleepstore://bucket/prefix   a bucket of the store in --data; a server may run meanwhile
+  s3://bucket/prefix           a bucket elsewhere, with the credentials that the AWS CLI would use
+A prefix is a folder: 2024 means 2024/.
+"""
+_RULES = """\
+What is equal at both places is left as it is, so a run that was cut off is simply repeated. Equal means: the same
+size, and the same ETag or checksum of the whole object; files are read for it. Content type, encoding, cache control
+and metadata go along between buckets; the content type of a file is guessed from its name. ACLs, versions and storage
+classes stay behind. The status is 2 if an object could not be brought; each is named.
+"""
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with settings (BLEEPSTORE_CONFIG)")
+    common.add_argument("--data", metavar="DIR", help="the folder of the store")
+    common.add_argument("--delete", action="store_true", help="remove from the target what the source does not have")
+    common.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    common.add_argument("--jobs", metavar="N", type=_jobs, default=4, help="objects at a time (default: 4)")
+    ends: dict[str, Any] = {"parents": [common], "formatter_class": argparse.RawDescriptionHelpFormatter}
+
+    into = commands.add_parser(
+        "import",
+        help="bring a directory, or a bucket of another S3, into a store",
+        description="Bring a directory, or a bucket of another S3 endpoint, into a bucket, which is made if need be.",
+        epilog=f"{_PLACES}\n{_RULES}\nexample: bleepstore import ./photos photos/2024",
+        **ends,
+    )
+    into.add_argument("source", metavar="PLACE", help="a directory, or s3://bucket/prefix")
+    into.add_argument("bucket", metavar="BUCKET[/PREFIX]", help="where to, in the store")
+    _add_endpoint(into, "")
+    into.set_defaults(run=_import)
+
+    out = commands.add_parser(
+        "export",
+        help="bring a bucket to a directory, or to another S3",
+        description="Bring a bucket to a directory, or to a bucket of another S3 endpoint.",
+        epilog=f"{_PLACES}\n{_RULES}\nexample: bleepstore export photos/2024 ./photos",
+        **ends,
+    )
+    out.add_argument("bucket", metavar="BUCKET[/PREFIX]", help="what, in the store")
+    out.add_argument("target", metavar="PLACE", help="a directory, or s3://bucket/prefix")
+    _add_endpoint(out, "")
+    out.set_defaults(run=_export)
+
+    both = commands.add_parser(
+        "sync",
+        help="bring any place to any other",
+        description="Make one place have what another has.",
+        epilog=f"{_PLACES}\n{_RULES}\n"
+        "example: bleepstore sync s3://photos s3://photos --source-profile old --target-profile new",
+        **ends,
+    )
+    both.add_argument("source", metavar="SOURCE", help="a place")
+    both.add_argument("target", metavar="TARGET", help="a place")
+    _add_endpoint(both, "source-")
+    _add_endpoint(both, "target-")
+    both.set_defaults(run=_sync)
+
+
+def _jobs(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError("from 1 to 64")
+    return number
+
+
+def _add_endpoint(parser: argparse.ArgumentParser, which: str) -> None:
+    parser.add_argument(f"--{which}endpoint-url", metavar="URL", help="the address of s3:// (default: Amazon's)")
+    parser.add_argument(f"--{which}profile", metavar="NAME", help="credentials of s3://, from the AWS configuration")
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    _run(arguments, (arguments.source, ""), (_OURS + arguments.bucket, ""), make_bucket=True)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    _run(arguments, (_OURS + arguments.bucket, ""), (arguments.target, ""))
+
+
+def _sync(arguments: argparse.Namespace) -> None:
+    _run(arguments, (arguments.source, "source_"), (arguments.target, "target_"))
+
+
+def _run(
+    arguments: argparse.Namespace, source: tuple[str, str], target: tuple[str, str], *, make_bucket: bool = False
+) -> None:
+    """Each end is (the place as given, what the names of its options begin with)."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from bleepstore_server.transfer import Transfer
+    except ModuleNotFoundError as error:
+        raise StoreError(f"this needs the package {error.name}: pip install 'bleepstore[aws]'") from error
+    if not source[0].startswith((_OURS, _S3)) and not Path(source[0]).is_dir():
+        raise ConfigError(f"source: there is no directory {source[0]}")
+    with _Opener(arguments) as opener, shown_progress("transfer") as progress:
+        transfer = Transfer(
+            opener.open(*source, make_bucket=False),
+            opener.open(*target, make_bucket=make_bucket),
+            progress=progress,
+            tell=_tell,
+            delete=arguments.delete,
+            dry_run=arguments.dry_run,
+            jobs=arguments.jobs,
+        )
+        opener.refuse = transfer.refuse
+        try:
+            outcome = transfer.run()
+        except (BotoCoreError, ClientError) as error:
+            raise StoreError(f"a place cannot be listed: {error}") from error
+    print(
+        f"{outcome.brought:,} objects brought ({outcome.bytes:,} bytes), {outcome.equal:,} were equal, "
+        f"{outcome.removed:,} removed" + (" (nothing was done: a dry run)" if arguments.dry_run else "")
+    )
+    if outcome.failed:
+        raise StoreError(f"{outcome.failed:,} could not be brought")
+
+
+def _tell(what: str, key: str, why: str) -> None:
+    line = f"{what}: {key!r}" + (f": {why}" if why else "")
+    print(line, file=sys.stderr if what == "failed" else sys.stdout, flush=True)
+
+
+class _Opener(contextlib.ExitStack):
+    """Opens places, the store once, and closes all of it."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__()
+        self.refuse: Callable[[str, str], None] = lambda key, why: _tell("failed", key, why)
+        self._arguments = arguments
+        self._store: S3Client | None = None
+
+    def open(self, text: str, options: str, *, make_bucket: bool) -> Place:
+        from bleepstore_server.places import Bucket, Directory
+
+        if text.startswith(_OURS):
+            client, rest = self._store_client(), text.removeprefix(_OURS)
+        elif text.startswith(_S3):
+            client, rest = self._s3_client(options), text.removeprefix(_S3)
+        else:
+            return Directory(Path(text), self._refuse)
+        bucket, _, prefix = rest.partition("/")
+        if not bucket:
+            raise ConfigError(f"{text} names no bucket")
+        if make_bucket and not self._arguments.dry_run:
+            with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+                client.create_bucket(Bucket=bucket)
+        return Bucket(client, bucket, f"{prefix}/" if prefix and not prefix.endswith("/") else prefix)
+
+    def _refuse(self, key: str, why: str) -> None:
+        self.refuse(key, why)
+
+    def _store_client(self) -> S3Client:
+        if self._store is None:
+            from bleepstore_server.in_process import client_for
+            from bleepstore_server.serving import open_configured_store
+
+            flags = {} if self._arguments.data is None else {"data": self._arguments.data}
+            config = load_config(file=self._arguments.config, environ=os.environ, flags=flags)
+            if config.in_memory:
+                raise ConfigError("data: a store in memory ends with this command: name a folder")
+            store = self.enter_context(open_configured_store(config))
+            self._store = client_for(store)
+            self.callback(self._store.close)
+        return self._store
+
+    def _s3_client(self, options: str) -> S3Client:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        arguments = vars(self._arguments)
+        try:
+            session = boto3.Session(profile_name=arguments[f"{options}profile"])
+            client = session.client(
+                "s3",
+                endpoint_url=arguments[f"{options}endpoint_url"],
+                region_name=session.region_name or "us-east-1",
+                config=Config(max_pool_connections=2 * self._arguments.jobs),
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigError(f"{_S3}: {error}") from error
+        self.callback(client.close)
+        return client

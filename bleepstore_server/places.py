@@ -1,0 +1,347 @@
+"""Where objects can be brought from and to: a directory, and a bucket of a store or of any S3 endpoint.
+
+Keys are relative to a place. Listings come in the order of the keys' UTF-8 bytes, which is S3's, so that two places are
+compared in bounded memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import mimetypes
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from bleepstore.backends.base import CHUNK
+from bleepstore.digests import Algorithm, Hasher, PartsEtag, encode_value, new_hasher
+from bleepstore.errors import StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+#: Bytes of a part where the source has no better one, and the most of one that is held in memory.
+PART = 16 * 1024 * 1024
+MAX_PART = 64 * 1024 * 1024
+_MIN_PART = 5 * 1024 * 1024
+_MAX_PARTS = 10_000
+_PLAIN_ETAG = re.compile("[0-9a-f]{32}")
+_PARTS_ETAG = re.compile(r"[0-9a-f]{32}-\d+")
+_PARTIAL = ".bleepstore-partial"
+#: What is taken along, by the parameters of PutObject, which GetObject answers by the same names.
+_TAKEN = ("ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl", "Metadata")
+_CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32C", "ChecksumCRC32", "ChecksumSHA256", "ChecksumSHA1")
+
+
+class NotTransferred(StoreError):
+    """One object could not be brought over; the others were tried."""
+
+
+@attrs.frozen
+class Entry:
+    """What a listing says of an object. A file has no ETag until it is read."""
+
+    key: str
+    size: int
+    etag: str | None = None
+
+
+class Place(Protocol):
+    def entries(self) -> Iterator[Entry]:
+        """All objects, in the order of their keys."""
+
+    def open(self, entry: Entry) -> contextlib.AbstractContextManager[Body]:
+        """The bytes of an object as it was listed."""
+
+    def put(self, key: str, body: Body) -> None:
+        """Store an object, whole and verified or not at all."""
+
+    def remove(self, key: str) -> None: ...
+
+    def part_size(self, entry: Entry) -> int | None:
+        """The size of all parts but the last, if this is a multipart object whose ETag tells its bytes."""
+
+
+class Body:
+    """The bytes of one object on their way. `check` says at their end whether they are those that the source has."""
+
+    def __init__(
+        self,
+        file: Any,
+        size: int,
+        *,
+        etag: str | None = None,
+        part_size: int | None = None,
+        crc64: str | None = None,
+        described: Mapping[str, Any],
+    ) -> None:
+        self._file = file
+        self.size = size
+        self.described = described
+        self.part_size = part_size
+        #: Called with the number of bytes of each read.
+        self.count: Callable[[int], None] = lambda _: None
+        self._etag = etag
+        self._crc64 = crc64
+        self._done = 0
+        self._digest: Hasher | PartsEtag | None = None
+        if etag is not None and _PLAIN_ETAG.fullmatch(etag):
+            self._digest = hashlib.md5(usedforsecurity=False)
+        elif crc64 is not None:
+            self._digest = new_hasher(Algorithm.CRC64NVME)
+        elif part_size is not None:
+            self._digest = PartsEtag(itertools.repeat(part_size))
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes unless they end before."""
+        pieces = []
+        while size and (piece := self._file.read(min(size, CHUNK))):
+            if self._digest is not None:
+                self._digest.update(piece)
+            self._done += len(piece)
+            self.count(len(piece))
+            size -= len(piece)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def check(self) -> None:
+        """Raise NotTransferred if bytes are missing, or are not those that the ETag or the checksum stands for."""
+        if self._done != self.size or self._file.read(1):
+            raise NotTransferred(f"it has {self._done} bytes, not the {self.size} that were listed: it was changed")
+        if self._digest is None:
+            return  # a file, or an object that nothing is known of
+        if isinstance(self._digest, PartsEtag):
+            found, expected = self._digest.etag(), self._etag
+        elif self._etag is not None and _PLAIN_ETAG.fullmatch(self._etag):
+            found, expected = self._digest.digest().hex(), self._etag
+        else:
+            found, expected = encode_value(self._digest.digest()), self._crc64
+        if found != expected:
+            raise NotTransferred(f"the digest of the bytes that came is {found}, not {expected}: they were damaged")
+
+
+# -- directories
+
+
+class Directory:
+    """The files below a folder. Symbolic links are neither followed nor written through."""
+
+    def __init__(self, root: Path, refused: Callable[[str, str], None]) -> None:
+        self._root = root
+        self._refused = refused
+
+    def entries(self) -> Iterator[Entry]:
+        return self._walk(self._root, "")
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[Entry]:
+        try:
+            with os.scandir(folder) as scanned:
+                found = [(_key_bytes(entry), entry) for entry in scanned]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._refused(prefix, str(error))
+            return
+        for _, entry in sorted(found, key=lambda pair: pair[0]):
+            if entry.name.endswith(_PARTIAL):
+                continue
+            key = prefix + entry.name
+            if entry.is_symlink():
+                self._refused(key, "a symbolic link is not followed")
+            elif not _is_text(entry.name):
+                self._refused(key.encode(errors="backslashreplace").decode(), "its name is not UTF-8")
+            elif entry.is_dir():
+                yield from self._walk(folder / entry.name, f"{key}/")
+            elif entry.is_file():
+                yield Entry(key, entry.stat().st_size)
+            else:
+                self._refused(key, "it is not a file")
+
+    @contextlib.contextmanager
+    def open(self, entry: Entry) -> Iterator[Body]:
+        content_type, encoding = mimetypes.guess_type(entry.key)
+        described: dict[str, Any] = {}
+        if content_type is not None and encoding is None:
+            described["ContentType"] = content_type
+        elif encoding is not None:
+            described["ContentType"] = {"gzip": "application/gzip"}.get(encoding, "application/octet-stream")
+        with (self._root / entry.key).open("rb") as file:
+            yield Body(file, os.fstat(file.fileno()).st_size, described=described)
+
+    def etag(self, entry: Entry, part_size: int | None) -> str:
+        """The ETag that an object of these bytes has."""
+        digest = PartsEtag(itertools.repeat(part_size)) if part_size else None
+        md5 = hashlib.md5(usedforsecurity=False)
+        with (self._root / entry.key).open("rb") as file:
+            while chunk := file.read(CHUNK):
+                (digest or md5).update(chunk)
+        return md5.hexdigest() if digest is None else digest.etag()
+
+    def put(self, key: str, body: Body) -> None:
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{secrets.token_hex(8)}{_PARTIAL}")
+        try:
+            with partial.open("xb") as file:
+                while chunk := body.read(CHUNK):
+                    file.write(chunk)
+                body.check()
+                file.flush()
+                os.fsync(file.fileno())
+            if path.is_dir():
+                raise NotTransferred("there is a folder of this name: no file can have it too")
+            partial.rename(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def remove(self, key: str) -> None:
+        path = self._path(key)
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self._root:
+                return
+            try:
+                folder.rmdir()
+            except OSError:  # others are in it
+                return
+
+    def part_size(self, entry: Entry) -> int | None:
+        return None
+
+    def _path(self, key: str) -> Path:
+        """The file of a key. Raises NotTransferred for a key that is none, or would lead out of the folder."""
+        names = key.split("/")
+        if any(name in ("", ".", "..") or "\0" in name or name.endswith(_PARTIAL) for name in names):
+            raise NotTransferred("no file can have this name")
+        path = self._root
+        for name in names:
+            path = path / name
+            if path.is_symlink():
+                raise NotTransferred(f"{path} is a symbolic link, which is not followed")
+        return path
+
+
+def _key_bytes(entry: os.DirEntry[str]) -> bytes:
+    """Folders come where the keys below them do."""
+    name = os.fsencode(entry.name)
+    return name + b"/" if entry.is_dir(follow_symlinks=False) else name
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# -- buckets
+
+
+class Bucket:
+    """The objects of a bucket whose keys begin with a prefix, through a boto3 client."""
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+
+    def _named(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def entries(self) -> Iterator[Entry]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        for page in pages:
+            for found in page.get("Contents", ()):
+                key = found["Key"].removeprefix(self._prefix)
+                yield Entry(key, found["Size"], found["ETag"].strip('"'))
+
+    @contextlib.contextmanager
+    def open(self, entry: Entry) -> Iterator[Body]:
+        answer: Any = self._client.get_object(
+            **self._named(entry.key), IfMatch=f'"{entry.etag}"', ChecksumMode="ENABLED"
+        )
+        described = {name: answer[name] for name in _TAKEN if answer.get(name)}
+        crc64 = answer.get("ChecksumCRC64NVME")  # it is always of the whole object
+        with contextlib.closing(answer["Body"]) as stream:
+            yield Body(
+                stream,
+                answer["ContentLength"],
+                etag=entry.etag,
+                part_size=self.part_size(entry),
+                crc64=crc64,
+                described=described,
+            )
+
+    def part_size(self, entry: Entry) -> int | None:
+        if entry.etag is None or not _PARTS_ETAG.fullmatch(entry.etag):
+            return None
+        count = int(entry.etag.partition("-")[2])
+        first, last = (
+            self._client.head_object(**self._named(entry.key), PartNumber=number)["ContentLength"]
+            for number in (1, count)
+        )
+        # Parts may be of any sizes; those of nearly all uploads are equal but for the last.
+        return first if first and first * (count - 1) + last == entry.size else None
+
+    def checksums(self, entry: Entry) -> dict[str, str]:
+        """The checksums that are of the whole object, by the names of their parameters."""
+        answer: Any = self._client.head_object(**self._named(entry.key), ChecksumMode="ENABLED")
+        if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
+            return {}
+        return {name: answer[name] for name in _CHECKSUMS if name in answer}
+
+    def put(self, key: str, body: Body) -> None:
+        part_size = body.part_size or PART
+        if not _MIN_PART <= part_size <= MAX_PART or -(-body.size // part_size) > _MAX_PARTS:
+            part_size = max(PART, -(-body.size // _MAX_PARTS))
+        if body.part_size is None and body.size <= part_size:
+            data = body.read(body.size)
+            body.check()
+            self._client.put_object(**self._named(key), Body=data, ContentMD5=_md5(data), **body.described)
+            return
+        upload = self._named(key)
+        upload["UploadId"] = self._client.create_multipart_upload(**upload, **body.described)["UploadId"]
+        try:
+            parts: list[Any] = []
+            while (data := body.read(part_size)) or not parts:
+                number = len(parts) + 1
+                done = self._client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=_md5(data))
+                parts.append({"PartNumber": number, "ETag": done["ETag"]})
+            body.check()
+            self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        except BaseException:
+            self._client.abort_multipart_upload(**upload)
+            raise
+
+    def remove(self, key: str) -> None:
+        self._client.delete_object(**self._named(key))
+
+
+def _md5(data: bytes) -> str:
+    return encode_value(hashlib.md5(data, usedforsecurity=False).digest())
+
+
+def is_equal(source: Place, one: Entry, target: Place, other: Entry) -> bool:
+    """Whether two places have the same bytes: by size, then by ETag or by a checksum of the whole object."""
+    if one.size != other.size:
+        return False
+    if isinstance(source, Directory) and isinstance(target, Directory):
+        return source.etag(one, None) == target.etag(other, None)
+    if isinstance(source, Directory):
+        return source.etag(one, target.part_size(other)) == other.etag
+    if isinstance(target, Directory):
+        return target.etag(other, source.part_size(one)) == one.etag
+    if one.etag == other.etag:
+        return True
+    assert isinstance(source, Bucket)
+    assert isinstance(target, Bucket)
+    mine, theirs = source.checksums(one), target.checksums(other)
+    return any(theirs.get(name) == value for name, value in mine.items())
