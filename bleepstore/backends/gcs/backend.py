@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, cast
 
+import attrs
 from awscrt import checksums
 from google.api_core.exceptions import Conflict
 
@@ -229,7 +230,8 @@ class GcsBackend(GcsListing):
                     blob.rewrite, source, token=token, if_source_generation_match=pin.generation, **condition
                 )
                 if token is None:
-                    return self._stored(blob)
+                    md5 = base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None  # composed ones have none
+                    return attrs.evolve(self._stored(blob), md5=md5)
         except Gone:
             raise BlobNotFound(handle) from None
         except Unequal as refused:

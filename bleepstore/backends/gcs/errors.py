@@ -47,7 +47,7 @@ def meaning(error: BaseException) -> Exception | Passing | None:
 
 def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
     status = int(error.code or 0)
-    text = f"{status} {_first_line(error.message)}"
+    text = f"{status} {_reason(error)}"
     if status == 404 and "bucket" in text.lower() and "does not exist" in text.lower():
         return ServiceUnavailable(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
     if status in (404, 416):
@@ -69,6 +69,14 @@ def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
 def _retry_after(error: api.GoogleAPICallError) -> float | None:
     value = str(getattr(error.response, "headers", {}).get("Retry-After", ""))
     return float(value) if value.isdecimal() else None
+
+
+def _reason(error: api.GoogleAPICallError) -> str:
+    """What the provider says; the SDK's own text has the whole request and answer in it."""
+    try:
+        return str(error.response.json()["error"]["message"])[:300]
+    except (AttributeError, ValueError, KeyError, TypeError):
+        return _first_line(error.message)
 
 
 def _first_line(error: object) -> str:

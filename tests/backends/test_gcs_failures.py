@@ -1,0 +1,240 @@
+"""The gateway to Google Cloud Storage when the provider, the network, a body or a credential fails."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import tracemalloc
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import bleepstore
+from bleepstore import Store, errors
+from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, SlowDown
+from bleepstore.model import Replaced
+from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
+from tests.backends.gcs_places import backend, lying, make, native, read_blob, service, store
+from tests.backends.tcp_faults import FaultProxy, fault_proxy
+
+__all__ = ["backend", "native", "service", "store"]
+
+
+@pytest.mark.parametrize("size", [100, 7 * MIB])
+def test_a_body_that_breaks_leaves_nothing_billable(store: Store, native: Any, size: int) -> None:
+    with pytest.raises(Broken):
+        store.put_object("photos", "k", broken_after(pattern(size)), size=2 * size)
+    with pytest.raises(errors.BadDigest):
+        store.put_object("photos", "k", pattern(size), size=size, content_md5="1B2M2Y8AsgTpgAmY7PhCfg==")
+    assert lying(native) == []
+
+
+def test_a_body_that_breaks_ends_its_session(backend: GcsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    send = GcsBackend._send
+
+    def note(self: GcsBackend, method: str, url: str, **options: Any) -> Any:
+        sent.append((method, url))
+        return send(self, method, url, **options)
+
+    monkeypatch.setattr(GcsBackend, "_send", note)
+    with pytest.raises(Broken):
+        backend.put_object(BlobSpec(bucket="photos", key="k"), broken_after(pattern(7 * MIB)))
+    assert sent[-1] == ("DELETE", sent[0][1])
+
+
+def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: Any) -> None:
+    upload = store.create_upload("photos", "k")
+    store.put_part("photos", "k", upload.upload_id, 1, b"part")
+    assert len(lying(native)) == 1
+    store.abort_upload("photos", "k", upload.upload_id)
+    assert lying(native) == []
+
+
+def test_a_missing_bucket_is_named(fake_gcs_url: str, tmp_path: Path) -> None:
+    with pytest.raises(ServiceUnavailable, match="does not exist"):
+        bleepstore.open("gs://not-there", catalog=tmp_path / "catalog", endpoint_url=fake_gcs_url)
+
+
+def test_an_endpoint_that_does_not_answer_is_named_within_the_deadline() -> None:
+    closing = contextlib.closing(make("container", "http://127.0.0.1:9", deadline=0.3))
+    with closing as backend, pytest.raises(ServiceUnavailable, match="did not answer"):
+        backend.check()
+
+
+def test_missing_credentials_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    closing = contextlib.closing(make("container", None, deadline=0.3))
+    with closing as backend, pytest.raises(AccessDenied, match="no usable credentials"):
+        backend.check()
+
+
+@contextlib.contextmanager
+def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> Iterator[tuple[str, list[str]]]:
+    """An endpoint that gives the same error some times and then takes whatever is put; and the requests it got."""
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            requests.append(self.path)
+            if len(requests) <= times:
+                self._answer(status, {"error": {"code": status, "message": reason}}, headers)
+            else:
+                made = {"name": "photos/k", "generation": "7", "timeCreated": "2033-12-01T16:00:00Z", "size": "1"}
+                self._answer(200, made, {})
+
+        def do_GET(self) -> None:
+            """Nothing lies there."""
+            self._answer(404, {"error": {"code": 404, "message": "No such object"}}, {})
+
+        def _answer(self, code: int, document: object, fields: dict[str, str]) -> None:
+            body = json.dumps(document).encode()
+            self.send_response(code)
+            for name, text in fields.items():
+                self.send_header(name.replace("_", "-"), text)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", requests
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "repeated"),
+    [
+        (503, ServiceUnavailable, True),
+        (429, SlowDown, True),
+        (500, ServiceUnavailable, True),
+        (408, ServiceUnavailable, True),
+        (409, ServiceUnavailable, True),
+        (400, ServiceUnavailable, False),
+        (401, AccessDenied, False),
+        (403, AccessDenied, False),
+        (412, BlobChanged, False),
+    ],
+)
+def test_each_refusal_has_its_meaning(status: int, expected: type[Exception], repeated: bool) -> None:
+    spec = BlobSpec(bucket="photos", key="k", size=1, only_over=Replaced(None))
+    with answering(status, "the reason") as (url, requests):
+        closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
+        with closing as backend, pytest.raises(expected) as refused:
+            backend.put_object(spec, [b"x"])
+    if status == 401:  # the SDK asks for a new token, which an anonymous client cannot have
+        assert "no usable credentials" in str(refused.value)
+    else:
+        assert expected is BlobChanged or f"{status} the reason" in str(refused.value)
+    assert (len(requests) > 1) == repeated
+
+
+def test_what_passes_is_repeated_and_the_provider_says_when() -> None:
+    spec = BlobSpec(bucket="photos", key="k", size=1)
+    for headers in ({}, {"Retry_After": "0"}):
+        with answering(503, "busy", 2, **headers) as (url, requests):
+            with contextlib.closing(make("container", url)) as backend:
+                assert backend.put_object(spec, [b"x"]).stored_ms == 2017065600000
+            assert len(requests) == 3
+    with answering(429, "busy", 1, Retry_After="60") as (url, requests):
+        with contextlib.closing(make("container", url)) as backend, pytest.raises(SlowDown):
+            backend.put_object(spec, [b"x"])
+        assert len(requests) == 1
+
+
+# -- the network
+
+
+@pytest.fixture
+def proxy(fake_gcs_url: str) -> Iterator[FaultProxy]:
+    with fault_proxy(urlsplit(fake_gcs_url).port or 0) as made:
+        yield made
+
+
+@pytest.mark.parametrize("kind", ["cut", "truncate"])
+def test_a_broken_download_goes_on_where_it_ended(native: Any, proxy: FaultProxy, kind: str) -> None:
+    data = pattern(6 * MIB)
+    with contextlib.closing(make(native.name, proxy.url)) as backend:
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+    for start, stop in [(0, None), (1000, 5 * MIB)]:
+        with contextlib.closing(make(native.name, proxy.url)) as backend:
+            proxy.inject(kind, received=2 * MIB)
+            proxy.inject(kind, received=MIB)
+            before = proxy.hits
+            with backend.get_object(blob.handle, start, stop) as reader:
+                assert b"".join(iter(lambda: reader.read(300_000), b"")) == data[start:stop]
+            assert proxy.hits == before + 2
+
+
+@pytest.mark.parametrize("kind", ["cut", "truncate"])
+@pytest.mark.parametrize("size", [MIB, 7 * MIB])
+def test_a_broken_upload_is_sent_again(native: Any, proxy: FaultProxy, kind: str, size: int) -> None:
+    data = pattern(size)
+    with contextlib.closing(make(native.name, proxy.url)) as backend:
+        proxy.inject(kind, sent=size // 2)
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
+        assert proxy.hits == 1
+        assert read_blob(backend, blob.handle) == data
+    assert lying(native) == ["photos/k"]
+
+
+def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(native: Any, proxy: FaultProxy) -> None:
+    """The first request was carried out; sent again, its condition no longer holds, but what lies there is ours."""
+    with contextlib.closing(make(native.name, proxy.url)) as backend:
+        proxy.inject("truncate", received=1)
+        spec = BlobSpec(bucket="photos", key="k", size=4, only_over=Replaced(None))
+        blob = backend.put_object(spec, [b"data"])
+        assert proxy.hits == 1
+        assert read_blob(backend, blob.handle) == b"data"
+
+
+def test_a_provider_that_says_other_bytes_came_is_not_believed(
+    backend: GcsBackend, native: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it stored is removed, and the client is told to send it again."""
+    upload = GcsBackend._upload
+
+    def damaged(self: GcsBackend, *arguments: Any) -> Any:
+        blob = upload(self, *arguments)
+        blob._properties["crc32c"] = "AAAAAA=="
+        return blob
+
+    monkeypatch.setattr(GcsBackend, "_upload", damaged)
+    with pytest.raises(ServiceUnavailable, match="CRC32C"):
+        backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(7 * MIB)])
+    assert lying(native) == []
+
+
+def test_memory_is_bounded_however_large_the_body(backend: GcsBackend) -> None:
+    size = 96 * MIB
+    piece = pattern(MIB)
+    tracemalloc.start()
+    try:
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), itertools.repeat(piece, size // MIB))
+        with backend.get_object(blob.handle) as reader:
+            while reader.read(MIB):
+                pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * MIB
