@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from bleepstore.catalog.catalog import Catalog
+from bleepstore.catalog.copying import copy_database
 from bleepstore.errors import StorageFull
 
 #: sqlite_sequence, which numbers buckets and garbage, is part of the state; the planner's statistics are not.
@@ -90,8 +91,7 @@ def _back_up(catalog: Catalog, destination: apsw.Connection) -> int:
         source.execute("BEGIN")
         try:
             index: int = source.execute("SELECT applied_index FROM state").get
-            with destination.backup("main", source, "main") as backup:
-                backup.step()
+            copy_database(source, destination)
         except apsw.FullError as error:
             raise StorageFull from error
         finally:
