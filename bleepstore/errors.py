@@ -12,7 +12,7 @@
     ├── BlobNotFound                 a backend no longer has what a handle names
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
     ├── BlobBusy                     a blob that is being read cannot be deleted yet
-    └── StoreError                   StoreClosed, StoreReadOnly, CatalogDamaged, CatalogTooNew, CatalogTooOld, ArchiveDamaged
+    └── StoreError                   of the store as a whole: closed, read-only, damaged, too new, too old
 
 An `S3Error` is a value before it is an exception: the catalog returns it as the result of a command that
 it refuses, the codec can write it down, and `Store` raises it. It knows nothing of HTTP; the server has the table
