@@ -10,9 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from mypy_boto3_s3 import S3Client
 
 import bleepstore
 from bleepstore import CompletedPart, SystemMetadata
@@ -21,6 +21,9 @@ from bleepstore_server.faults import Corrupt, Faults
 from bleepstore_server.live_server import LiveServer, live_server
 from bleepstore_server.places import Directory, Entry
 from bleepstore_server.transfer import merged
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 MIB = 1024 * 1024
 
