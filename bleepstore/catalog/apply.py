@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-import apsw
-
 from bleepstore import codec
 from bleepstore.catalog import accounts, buckets, objects, sweeps, uploads
 from bleepstore.catalog.transaction import Transaction
@@ -39,33 +37,29 @@ from bleepstore.errors import ServiceUnavailable
 REMEMBERED_REQUESTS = 4096
 
 
-def apply(connection: apsw.Connection, index: int, command: Command) -> Result:
-    """Carry out `command` as the change number `index`, within the transaction that is open on `connection`."""
-    return _dispatch(Transaction(connection, index), command)
-
-
-def apply_once(connection: apsw.Connection, index: int, command: Command, valid_to: int) -> Result:
+def apply_once(tx: Transaction, command: Command, valid_to: int) -> Result:
     """As `apply`, for a log in which a command may come twice.
 
     A command that was applied before (by its request id) changes nothing and gives its first result. One that comes
     after the index `valid_to` is refused: it may be a repeat of one whose result is forgotten.
     """
-    first = connection.execute("SELECT result FROM applied_request WHERE request_id = ?", (command.request_id,)).get
+    first = tx.row("SELECT result FROM applied_request WHERE request_id = ?", (command.request_id,))
     if first is not None:
-        return codec.decode_result(first.encode())
-    if index > valid_to:
+        return codec.decode_result(first[0].encode())
+    if tx.index > valid_to:
         return ServiceUnavailable("The command waited too long for its place in the log.")
-    result = apply(connection, index, command)
-    connection.execute(
+    result = apply(tx, command)
+    tx.run(
         "INSERT INTO applied_request VALUES (?, ?, ?)",
-        (command.request_id, index, codec.encode_result(result).decode()),
+        (command.request_id, tx.index, codec.encode_result(result).decode()),
     )
-    if index % REMEMBERED_REQUESTS == 0:
-        connection.execute("DELETE FROM applied_request WHERE applied_index <= ?", (index - REMEMBERED_REQUESTS,))
+    if tx.index % REMEMBERED_REQUESTS == 0:
+        tx.run("DELETE FROM applied_request WHERE applied_index <= ?", (tx.index - REMEMBERED_REQUESTS,))
     return result
 
 
-def _dispatch(tx: Transaction, command: Command) -> Result:
+def apply(tx: Transaction, command: Command) -> Result:
+    """Carry out `command` as the change number `tx.index`."""
     match command:
         case PutObject():
             return objects.put_object(tx, command)

@@ -44,6 +44,7 @@ def delete_bucket(tx: Transaction, command: DeleteBucket) -> Result:
         (bucket_id,),
     )
     tx.run("DELETE FROM upload WHERE bucket_id = ?", (bucket_id,))
+    tx.before_bucket_change()
     tx.run("DELETE FROM bucket WHERE bucket_id = ?", (bucket_id,))
     return Done()
 
@@ -52,5 +53,6 @@ def put_bucket_acl(tx: Transaction, command: PutBucketAcl) -> Result:
     row = tx.row("SELECT bucket_id, owner_id FROM bucket WHERE name = ?", (command.bucket,))
     if row is None:
         return NoSuchBucket(command.bucket)
+    tx.before_bucket_change()
     tx.run("UPDATE bucket SET acl = ? WHERE bucket_id = ?", (dump_acl(command.acl, row[1]), row[0]))
     return Done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -13,12 +14,16 @@ from types import TracebackType
 
 import apsw
 
+from bleepstore.catalog import queries
 from bleepstore.catalog.apply import apply, apply_once
+from bleepstore.catalog.bucket_cache import BucketCache
 from bleepstore.catalog.connection import open_reader, open_writer
 from bleepstore.catalog.copying import copy_database
 from bleepstore.catalog.schema import check_version, migrate
+from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, StorageFull, StoreClosed, StoreReadOnly
+from bleepstore.model import Bucket
 
 MAX_IDLE_READERS = 64
 
@@ -72,6 +77,7 @@ class Catalog:
         self._write_lock = threading.RLock()
         self._readers: deque[tuple[int, apsw.Connection]] = deque()
         self._process_lock: int | None = None
+        self._buckets = BucketCache(None)
         if read_only:
             assert path is not None
             self._writer = open_reader(path, read_only=True)
@@ -81,6 +87,7 @@ class Catalog:
             self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._exclusive():
+            self._buckets = BucketCache(self._process_lock)
             try:
                 self._writer = open_writer(path, replicated=replicated)
                 if path is None:
@@ -101,14 +108,14 @@ class Catalog:
             self.check_usable()
             if self._read_only:
                 raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
-            if self._process_lock is None:
-                yield
-                return
-            fcntl.flock(self._process_lock, fcntl.LOCK_EX)
+            if self._process_lock is not None:
+                fcntl.flock(self._process_lock, fcntl.LOCK_EX)
             try:
                 yield
             finally:
-                fcntl.flock(self._process_lock, fcntl.LOCK_UN)
+                self._buckets.end()
+                if self._process_lock is not None:
+                    fcntl.flock(self._process_lock, fcntl.LOCK_UN)
 
     def check_usable(self) -> None:
         """Raise StoreClosed if this process cannot use these connections."""
@@ -133,7 +140,7 @@ class Catalog:
             results = []
             for command in commands:
                 index += 1
-                results.append(apply(connection, index, command))
+                results.append(apply(Transaction(connection, index, self._buckets.begin), command))
             connection.execute("UPDATE state SET applied_index = ?", (index,))
         return results
 
@@ -142,7 +149,10 @@ class Catalog:
         and note that the log is applied up to `through`. Otherwise as `apply`.
         """
         with self._transaction() as connection:
-            results = [apply_once(connection, index, command, valid_to) for index, valid_to, command in entries]
+            results = [
+                apply_once(Transaction(connection, index, self._buckets.begin), command, valid_to)
+                for index, valid_to, command in entries
+            ]
             connection.execute("UPDATE state SET applied_index = ?", (through,))
         return results
 
@@ -185,6 +195,7 @@ class Catalog:
         """Go on with the catalog in the file `path`, which a copy made. Queries under way end with the old one."""
         with self._exclusive():
             writer = open_writer(path, replicated=self._replicated)
+            self._buckets.begin()
             self._writer.close()
             self._writer = writer
             self._path = path
@@ -192,13 +203,29 @@ class Catalog:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[apsw.Connection]:
-        """The writer's connection, while no command is applied in any process."""
+        """The writer's connection, while no command is applied in any process. All of it may be replaced."""
         with self._exclusive():
+            self._buckets.begin()
             yield self._writer
 
     def read(self) -> _Lease:
         """A connection for queries: `with catalog.read() as connection:`."""
         return _Lease(self)
+
+    def find_bucket(self, name: str) -> Bucket | None:
+        """A bucket, as the last commit left it."""
+        self.check_usable()
+        if self._read_only:  # it may not write where others share the counter, so it has none
+            with self.read() as connection:
+                return queries.find_bucket(connection, name)
+        count = self._buckets.count()
+        found = self._buckets.find(name, count)
+        if found is None:
+            with self.read() as connection:
+                found = queries.find_bucket(connection, name)
+            if found is not None:
+                self._buckets.keep(found, count)
+        return found
 
     def _take_reader(self) -> tuple[int, apsw.Connection]:
         """(generation, connection)."""
@@ -239,12 +266,15 @@ class Catalog:
             while self._readers:
                 self._readers.pop()[1].close()
             self._writer.close()
+            self._buckets.close()
             if self._process_lock is not None:
                 os.close(self._process_lock)
 
 
 def _is_disk_full(error: BaseException) -> bool:
     """SQLite reports a write that failed for want of space as an I/O error when it happens in the log's index."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in (
         apsw.SQLITE_IOERR_SHMSIZE,
         apsw.SQLITE_IOERR_WRITE,

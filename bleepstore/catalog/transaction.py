@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import apsw
@@ -15,8 +16,11 @@ Row = tuple[Any, ...]
 
 @attrs.frozen
 class Transaction:
+    """`before_bucket_change` must be called before the row of a bucket or an owner's name changes."""
+
     connection: apsw.Connection
     index: int
+    before_bucket_change: Callable[[], None]
 
     def row(self, sql: str, bindings: tuple[Any, ...]) -> Row | None:
         """The first row, or None."""
@@ -35,6 +39,7 @@ class Transaction:
         if known is None:
             self.run("INSERT INTO owner VALUES (?, ?)", (owner.id, owner.display_name))
         elif owner.display_name and known[0] != owner.display_name:
+            self.before_bucket_change()  # a bucket shows its owner's name
             self.run("UPDATE owner SET display_name = ? WHERE owner_id = ?", (owner.display_name, owner.id))
 
     def discard(self, handle: str, token: str | None = None) -> None:

@@ -46,8 +46,7 @@ class BucketOperations(Engine):
     def get_bucket(self, bucket: str, *, caller: Owner | None = None) -> Bucket:
         """The bucket, for its owner alone: what reads of its location and configuration ask."""
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        found = self._catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
         require_owner(found.owner, caller)

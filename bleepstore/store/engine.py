@@ -106,8 +106,7 @@ class Engine:
     def _find_bucket(self, bucket: str, caller: Owner | None, permission: Permission) -> Bucket:
         """The bucket, if it exists and `caller` has `permission` on it."""
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        found = self._catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
         require(found.acl, caller, permission)

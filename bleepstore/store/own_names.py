@@ -87,8 +87,7 @@ class OwnNameOperations(Engine):
             self._committer.submit(self._adoption(found, owner, acl, over))
 
     def _find_owner(self, bucket: str) -> Owner:
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        found = self._catalog.find_bucket(bucket)
         return self._owner if found is None else found.owner
 
     def _adoption(self, found: FoundBlob, owner: Owner, acl: Acl | None, over: Replaced | None) -> PutObject:

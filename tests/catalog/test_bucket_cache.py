@@ -1,0 +1,124 @@
+"""A bucket that is kept is the bucket that a query would find, whatever any process did."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bleepstore import commands as c
+from bleepstore.catalog import Catalog, queries
+from bleepstore.catalog.bucket_cache import BucketCache
+from bleepstore.commands import Command
+from bleepstore.model import Acl, Bucket, Grant, Inline, Owner, Permission
+
+NAMES = ("alpha", "beta", "gamma")
+
+
+def _asked(catalog: Catalog, name: str) -> Bucket | None:
+    with catalog.read() as connection:
+        return queries.find_bucket(connection, name)
+
+
+def _stamp(number: int) -> dict[str, Any]:
+    return {"request_id": f"{number:012x}-test", "time_ms": 1_000_000 + number}
+
+
+def _random_command(chance: random.Random, number: int) -> Command:
+    stamp = _stamp(number)
+    name = chance.choice(NAMES)
+    owner = Owner(chance.choice(("alice", "bob")), chance.choice(("A", "B", "C")))
+    match chance.randrange(6):
+        case 0:
+            return c.CreateBucket(**stamp, bucket=name, owner=owner, location="", acl=Acl.private(owner.id))
+        case 1:
+            return c.DeleteBucket(**stamp, bucket=name)
+        case 2:
+            grants = (Grant("carol", chance.choice((Permission.READ, Permission.WRITE))),)
+            return c.PutBucketAcl(**stamp, bucket=name, acl=Acl(owner.id, grants))
+        case 3:
+            return c.PutCredential(**stamp, access_key="k", secret_key="s", owner=owner)
+        case 4:
+            return c.DeleteObject(**stamp, bucket=name, key="k")
+        case _:
+            return c.PutObject(**stamp, bucket=name, key="k", data=Inline(b""), owner=owner, size=0, etag="e")
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("processes", [0, 3], ids=["memory", "file"])
+def test_it_is_what_a_query_finds(tmp_path: Path, processes: int, seed: int) -> None:
+    chance = random.Random(seed)
+    path = tmp_path / "catalog.db"
+    catalogs = [Catalog(path) for _ in range(processes)] or [Catalog(None)]
+    for number in range(60):
+        writer = chance.choice(catalogs)
+        writer.apply([_random_command(chance, number) for _ in range(chance.randint(1, 3))])
+        for catalog in chance.sample(catalogs, len(catalogs) // 2 + 1):
+            for name in NAMES:
+                assert catalog.find_bucket(name) == _asked(catalog, name)
+    for catalog in catalogs:
+        catalog.close()
+
+
+def test_nobody_finds_an_older_bucket_after_a_newer(tmp_path: Path) -> None:
+    owner = Owner("alice", "0")
+    writer, *readers = [Catalog(tmp_path / "catalog.db") for _ in range(3)]
+    writer.apply([c.CreateBucket(**_stamp(0), bucket="photos", owner=owner, location="", acl=Acl.private("alice"))])
+    last_seen, ended, failures = 0, threading.Event(), []
+    lock = threading.Lock()
+
+    def read(catalog: Catalog) -> None:
+        nonlocal last_seen
+        while not ended.is_set():
+            before = last_seen
+            found = catalog.find_bucket("photos")
+            assert found is not None
+            seen = int(found.owner.display_name)
+            if seen < before:
+                failures.append((before, seen))
+            with lock:
+                last_seen = max(last_seen, seen)
+
+    threads = [threading.Thread(target=read, args=(catalog,)) for catalog in readers for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 200):
+        renamed = Owner("alice", str(number))
+        writer.apply([c.PutCredential(**_stamp(number), access_key="k", secret_key="s", owner=renamed)])
+        with lock:
+            last_seen = max(last_seen, number)  # acknowledged
+    ended.set()
+    for thread in threads:
+        thread.join()
+    for catalog in (writer, *readers):
+        catalog.close()
+    assert not failures
+
+
+def test_a_writer_that_was_killed_before_its_end(tmp_path: Path) -> None:
+    file = os.open(tmp_path / "counter", os.O_RDWR | os.O_CREAT)
+    bucket = Bucket("photos", Owner("alice", ""), 1, "", acl=Acl.private("alice"))
+    BucketCache(file).begin()
+    cache = BucketCache(file)
+    count = cache.count()
+    cache.keep(bucket, count)
+    assert cache.find("photos", count) is None
+    cache.end()
+    assert cache.count() == count + 1
+    cache.keep(bucket, count + 1)
+    assert cache.find("photos", cache.count()) == bucket
+    BucketCache(file).begin()
+    assert cache.find("photos", cache.count()) is None
+    os.close(file)
+
+
+def test_it_is_bounded() -> None:
+    cache = BucketCache(None)
+    for number in range(3_000):
+        cache.keep(Bucket(str(number), Owner("alice", ""), 1, "", acl=Acl.private("alice")), cache.count())
+    assert len(cache._kept) <= 1024
+    assert cache.find("2999", cache.count()) is not None
