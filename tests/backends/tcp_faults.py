@@ -18,7 +18,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 @attrs.define
 class Fault:
     """What happens to the next `times` connections once the given bytes have passed: the connection is reset (`cut`),
-    ended in order (`truncate`), or kept open with nothing more passing (`stall`). None of the bytes beyond pass."""
+    ended in order (`truncate`), or kept open with nothing more passing (`stall`). No byte beyond passes."""
 
     kind: str
     times: int = 1
@@ -105,15 +105,18 @@ class FaultProxy:
                     assert isinstance(source, socket.socket)
                     try:
                         data = source.recv(_PIECE)
+                        passed[source] += len(data)
+                        fault = self._take(passed[client], passed[server]) if data else None
+                        if fault is not None:
+                            limit = fault.sent if source is client else fault.received
+                            beyond = passed[source] - (limit or 0)
+                            data = data[: max(0, len(data) - beyond)]
                         target.sendall(data)
                     except OSError:
                         return
-                    if not data:
-                        return
-                    passed[source] += len(data)
-                    fault = self._take(passed[client], passed[server])
                     if fault is not None:
                         self._harm(fault, client, server)
+                    if fault is not None or not data:
                         return
 
     def _harm(self, fault: Fault, client: socket.socket, server: socket.socket) -> None:

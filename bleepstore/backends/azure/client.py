@@ -51,7 +51,7 @@ def _make_service(settings: GatewaySettings, environ: Any = os.environ) -> BlobS
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=settings.connections))
     options: dict[str, Any] = {
-        "transport": RequestsTransport(session=session, session_owner=False, connection_timeout=5, read_timeout=20),
+        "transport": RequestsTransport(session=session, connection_timeout=5, read_timeout=20),
         "retry_total": 0,
         "retry_connect": 0,
         "retry_read": 0,

@@ -100,10 +100,21 @@ class ChunkReader(io.RawIOBase):
         return None
 
     def readinto(self, buffer: Any, /) -> int:
+        """Fill `buffer`; less only at the end."""
         view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        filled = 0
+        while filled < len(view) and (self._rest or self._fill()):
+            taken = self._rest[: len(view) - filled]
+            view[filled : filled + len(taken)] = taken
+            self._rest = self._rest[len(taken) :]
+            filled += len(taken)
+        self._position += filled
+        return filled
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all bytes were read and the iterable has ended in order."""
+        return self._begun and not self._rest and self._next is None
 
 
 class Span(io.RawIOBase):

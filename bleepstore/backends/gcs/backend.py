@@ -16,9 +16,9 @@ import attrs
 from awscrt import checksums
 from google.api_core.exceptions import Conflict
 
-from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import Crc32c, ResumingReader, blocks_of, chained, head_of
+from bleepstore.backends.gateway.streams import ChunkReader, Crc32c, ResumingReader, chained, head_of
 from bleepstore.backends.gcs.client import CALL
 from bleepstore.backends.gcs.errors import PROVIDER, Gone, Unequal
 from bleepstore.backends.gcs.listing import GcsListing
@@ -27,8 +27,10 @@ from bleepstore.errors import BlobChanged, BlobNotFound, ServiceUnavailable
 
 _log = logging.getLogger("bleepstore.gateway")
 
-#: Bytes of one request; a multiple of 256 KiB, as resumable uploads ask.
-_BLOCK = 3 * 1024 * 1024
+#: Up to so many bytes go in one request, which the SDK holds several times.
+_IN_ONE = 3 * 1024 * 1024
+#: Bytes of a block of a resumable upload: "at least 8 MiB", in multiples of 256 KiB.
+_BLOCK = 8 * 1024 * 1024
 #: "A compose request has up to 32 source objects."
 _MAX_SOURCES = 32
 _PARALLEL = 8
@@ -113,7 +115,7 @@ class GcsBackend(GcsListing):
         return self._write(spec, place, write, chunks)
 
     def _write(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes]) -> StoredBlob:
-        head, rest = head_of(chunks, _BLOCK)
+        head, rest = head_of(chunks, _IN_ONE)
         crc = Crc32c()
         try:
             if rest is None:
@@ -122,38 +124,37 @@ class GcsBackend(GcsListing):
                 options = {"content_type": blob.content_type, "checksum": "crc32c", **self._condition(spec)}
                 self._call(blob.upload_from_string, head, **options)
             else:
-                blob = self._upload(spec, place, write, chained(head, rest), crc)
+                reader = ChunkReader(chained(head, rest))
+                crc = reader.crc32c
+                del head
+                blob = self._upload(spec, place, write, reader)
         except (Gone, Unequal) as refused:
             blob = self._written(spec, place, write, refused)
         return self._check(blob, crc.text)
 
-    def _upload(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes], crc: Crc32c) -> Any:
+    def _upload(self, spec: BlobSpec, place: Place, write: str, reader: ChunkReader) -> Any:
         """A resumable upload, each block of which can be sent again. It is given up if the body breaks."""
         blob = self._described(spec, place, write, note_etag=False)
         url = self._call(blob.create_resumable_upload_session, content_type=blob.content_type, **self._condition(spec))
-        position = 0
+        block, position = bytearray(_BLOCK), 0
         try:
-            blocks = blocks_of(chunks, _BLOCK)
-            block = next(blocks, b"")
             while True:
-                following = next(blocks, None)  # the last block is sent when the body has ended in order
-                crc.update(block)
-                end = position + len(block)
-                total = "*" if following is not None else str(end)
-                answer = self._send_block(url, block, position, total)
-                position = end
-                if following is None:
+                del block[reader.readinto(block) :]
+                ended = reader.at_end
+                answer = self._send_block(url, block, position, ended=ended)
+                position += len(block)
+                if ended:
                     blob._set_properties(answer.json())
                     return blob
-                block = following
         except BaseException:
             with contextlib.suppress(Exception):  # the session ends by itself after a week; the first error matters
                 self._send("DELETE", url, accept=(404, 499))
             raise
 
-    def _send_block(self, url: str, block: bytes, position: int, total: str) -> Any:
-        span = f"{position}-{position + len(block) - 1}" if block else "*"
-        headers = {"Content-Range": f"bytes {span}/{total}"}
+    def _send_block(self, url: str, block: bytearray, position: int, *, ended: bool) -> Any:
+        end = position + len(block)
+        span = f"{position}-{end - 1}" if block else "*"
+        headers = {"Content-Range": f"bytes {span}/{end if ended else '*'}"}
         return self._retry.run(lambda: self._send("PUT", url, accept=(308,), data=block, headers=headers))
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
@@ -255,7 +256,7 @@ class GcsBackend(GcsListing):
         if source.start == 0 and source.stop == self.head_object(source.handle):
             return self._copy(source.handle, spec, place, write)
         with self.get_object(source.handle, source.start, source.stop) as reader:
-            return self._write(spec, place, write, iter(lambda: reader.read(_BLOCK), b""))
+            return self._write(spec, place, write, iter(lambda: reader.read(CHUNK), b""))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         folder = read_token(token)
