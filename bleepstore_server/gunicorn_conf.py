@@ -43,5 +43,8 @@ def ssl_context(config: Any, make_default: Callable[[], ssl.SSLContext]) -> ssl.
     """One context for all connections: certificates are not read again and TLS sessions can be resumed."""
     files = (config.certfile, config.keyfile)
     if files not in _contexts:
+        from bleepstore_server.worker import TlsSocket
+
         _contexts[files] = make_default()
+        _contexts[files].sslsocket_class = TlsSocket
     return _contexts[files]

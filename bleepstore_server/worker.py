@@ -3,7 +3,8 @@
 - WSGI cannot tell `x-amz-meta-my_key` from `x-amz-meta-my-key`. The app gets the header fields as they were sent in
   `bleepstore.headers`, and names with "_" stay out of the environ, where they could pose as others.
 - A request that gunicorn itself refuses is answered with an S3 error document.
-- A client that stalls gives its thread back after a timeout (SO_RCVTIMEO, SO_SNDTIMEO).
+- A client that stalls gives its thread back after a timeout (SO_RCVTIMEO, SO_SNDTIMEO); one that has sent nothing yet
+  has no thread, and one that sends its header in drops has it for some seconds only.
 - A thread that has answered looks for the connection's next request before it hands the connection back.
 - The Date of a response is formatted once a second.
 - A worker that is told to end closes its listening sockets at once, so that nobody waits in their queues.
@@ -12,10 +13,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import os
 import secrets
 import select
+import selectors
 import socket
 import ssl
 import struct
@@ -60,7 +63,26 @@ _REFUSALS: tuple[tuple[type[Exception], str, str, str], ...] = (
 _LINGER_MS = 1
 
 
-class _ClientSocket(socket.socket):
+#: Seconds for a request's header from its first byte on, and the longest pause in it or in a TLS handshake.
+_HEADER_SECONDS = 5.0
+
+
+class _Deadline:
+    """Of a socket: past `deadline` (of time.monotonic) nothing more is received."""
+
+    deadline: float | None = None
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise TimeoutError("the header of the request came too slowly")
+        return super().recv(size, flags)  # type: ignore[misc,no-any-return]  # the socket beside which it is a base
+
+
+class TlsSocket(_Deadline, ssl.SSLSocket):
+    """An accepted socket that speaks TLS."""
+
+
+class _ClientSocket(_Deadline, socket.socket):
     """An accepted socket in blocking mode, whose timeouts are the kernel's."""
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
@@ -82,15 +104,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         super().__init__(*args, **kwargs)
         # gunicorn has no room for settings of others; `bleepstore serve` sets this for its workers.
         self._timeout = float(os.environ.get(TIMEOUT_VARIABLE, ServerConfig().client_timeout))
+        self._header_timeout = min(_HEADER_SECONDS, self._timeout)
         self._sent = threading.local()
         util.http_date = _HttpDate()
 
     def init_process(self) -> None:
         for listener in self.sockets:
             # Accepted sockets inherit it.
-            limit = struct.pack("@ll", int(self._timeout), 0)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            _set_timeout(listener, socket.SO_RCVTIMEO, self._header_timeout)
+            _set_timeout(listener, socket.SO_SNDTIMEO, self._timeout)
         self.log.error_log.addFilter(_is_no_stall)
         super().init_process()
 
@@ -110,11 +132,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             for listener in self.sockets:
                 listener.close()
 
+    def enqueue_req(self, conn: Any) -> None:
+        """A new connection waits for its first byte with the poller: many that send nothing would take all threads."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.timeout = time.monotonic() + self._timeout
+        conn.sock.setblocking(False)
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, functools.partial(self.on_pending_socket_readable, conn))
+
     def handle(self, conn: Any) -> Any:
         accepted = conn.sock
         if type(accepted) is socket.socket:
             conn.sock = _ClientSocket(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        if self.cfg.is_ssl and not conn.initialized:
+            conn.init = functools.partial(_begin_tls, conn)
         while True:
+            conn.sock.deadline = time.monotonic() + _HEADER_SECONDS
             result = super().handle(conn)
             if result is not True or not self.alive or not self.tpool._work_queue.empty():
                 return result
@@ -125,7 +160,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         self._sent.headers = req.headers
         if any("_" in name for name, _ in req.headers):
             req.headers = [(name, value) for name, value in req.headers if "_" not in name]
-        return super().handle_request(req, conn)
+        conn.sock.deadline = None
+        if not any(name in ("CONTENT-LENGTH", "TRANSFER-ENCODING") for name, _ in req.headers):
+            return super().handle_request(req, conn)
+        _set_timeout(conn.sock, socket.SO_RCVTIMEO, self._timeout)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            _set_timeout(conn.sock, socket.SO_RCVTIMEO, self._header_timeout)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         if isinstance(exc, ssl.SSLError):
@@ -142,11 +184,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/xml\r\n"
             f"Content-Length: {len(body)}\r\nx-amz-request-id: {request_id}\r\n\r\n"
         )
+        if getattr(req, "method", None) == "HEAD":
+            body = b""
         try:
             client.setblocking(True)
             client.sendall(head.encode("latin-1") + body)
         except OSError as error:
             self.log.debug("%s went away before its refusal: %s", addr, error)
+
+
+def _begin_tls(conn: Any) -> None:
+    """What gunicorn does before a connection's first request, of which the TLS socket then has to hear too."""
+    type(conn).init(conn)
+    conn.sock.deadline = time.monotonic() + _HEADER_SECONDS
+
+
+def _set_timeout(connection: socket.socket, direction: int, seconds: float) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, direction, struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000)))
 
 
 class _HttpDate:

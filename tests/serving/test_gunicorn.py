@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -115,6 +117,44 @@ def test_clients_that_stall_do_not_keep_the_threads(serve: Serve) -> None:
     for connection in connections:
         connection.close()
     assert "Contents" in s3.list_objects_v2(Bucket="photos")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_clients_that_send_nothing_have_no_thread(serve: Serve, certificate: Path, scheme: str) -> None:
+    server = serve("--workers", "1", "--threads", "2", certificate=certificate if scheme == "https" else None)
+    # By itself gunicorn gives each idle connection a thread for 5 seconds: that is 50 seconds until it is our turn.
+    s3 = server.client(read_timeout=20, retries={"total_max_attempts": 1})
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        assert s3.list_buckets()["Buckets"] == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_header_in_drops_is_cut_off(serve: Serve, certificate: Path, scheme: str) -> None:
+    tls = scheme == "https"
+    server = serve("--workers", "1", "--threads", "1", certificate=certificate if tls else None)
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        if tls:
+            context = ssl.create_default_context(cafile=str(certificate))
+            slow = stack.enter_context(context.wrap_socket(slow, server_hostname="localhost"))
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Drop: ")
+        ended = threading.Event()
+
+        def drip() -> None:
+            with contextlib.suppress(OSError):  # the server has ended the connection
+                while not ended.wait(0.2):
+                    slow.sendall(b"x")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        slow.settimeout(20)
+        with contextlib.suppress(ConnectionError):
+            assert slow.recv(1) == b""
+        ended.set()
+        dripping.join()
+    assert server.client().list_buckets()["Buckets"] == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SO_REUSEPORT shares connections out on Linux only")
