@@ -15,6 +15,7 @@ from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.opening import open_accounts
 from bleepstore_server import cli_adopt, cli_backup, cli_transfer
 from bleepstore_server.config import SETTINGS, ConfigError, load_config
+from bleepstore_server.extras import needing
 
 _EPILOG = """\
 Every setting can also be given by the environment (--tls-cert is BLEEPSTORE_TLS_CERT) or in a TOML file
@@ -53,7 +54,8 @@ def _serve(arguments: argparse.Namespace) -> None:
     names = {setting.name for setting in SETTINGS}
     flags = {name: value for name, value in vars(arguments).items() if name in names and value is not None}
     config = load_config(file=arguments.config, environ=os.environ, flags=flags)
-    from bleepstore_server.serving import serve
+    with needing("server"):
+        from bleepstore_server.serving import serve
 
     serve(config)
 
@@ -143,4 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BleepStoreError, OSError) as error:
         print(f"bleepstore: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("bleepstore: interrupted", file=sys.stderr)
+        return 130  # as a shell says that SIGINT ended it
     return 0

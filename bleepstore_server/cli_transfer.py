@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bleepstore.errors import StoreError
 from bleepstore_server.config import ConfigError, load_config
+from bleepstore_server.extras import needing
 from bleepstore_server.progress import shown_progress
 
 if TYPE_CHECKING:
@@ -111,29 +112,32 @@ def _run(
     arguments: argparse.Namespace, source: tuple[str, str], target: tuple[str, str], *, make_bucket: bool = False
 ) -> None:
     """Each end is (the place as given, what the names of its options begin with)."""
-    try:
+    with needing("server,aws"):
         from botocore.exceptions import BotoCoreError, ClientError
 
         from bleepstore_server.transfer import Transfer
-    except ModuleNotFoundError as error:
-        raise StoreError(f"this needs the package {error.name}: pip install 'bleepstore[aws]'") from error
     if not source[0].startswith((_OURS, _S3)) and not Path(source[0]).is_dir():
         raise ConfigError(f"source: there is no directory {source[0]}")
-    with _Opener(arguments) as opener, shown_progress("transfer") as progress:
-        transfer = Transfer(
-            opener.open(*source, make_bucket=False),
-            opener.open(*target, make_bucket=make_bucket),
-            progress=progress,
-            tell=_tell,
-            delete=arguments.delete,
-            dry_run=arguments.dry_run,
-            jobs=arguments.jobs,
-        )
-        opener.refuse = transfer.refuse
-        try:
+    opener = _Opener(arguments)
+    try:
+        with opener, shown_progress("transfer") as progress:
+            transfer = Transfer(
+                opener.open(*source, make_bucket=False),
+                opener.open(*target, make_bucket=make_bucket),
+                progress=progress,
+                tell=_tell,
+                delete=arguments.delete,
+                dry_run=arguments.dry_run,
+                jobs=arguments.jobs,
+            )
+            opener.refuse, opener.pass_over = transfer.refuse, transfer.pass_over
             outcome = transfer.run()
-        except (BotoCoreError, ClientError) as error:
-            raise StoreError(f"a place cannot be listed: {error}") from error
+    except ClientError as error:
+        told = error.response["Error"]
+        bucket = f" (bucket {told['BucketName']})" if "BucketName" in told else ""
+        raise StoreError(f"{opener.ends(source[0], target[0])}: {told['Code']}: {told['Message']}{bucket}") from error
+    except BotoCoreError as error:
+        raise StoreError(f"{opener.ends(source[0], target[0])}: {error}") from error
     print(
         f"{outcome.brought:,} objects brought ({outcome.bytes:,} bytes), {outcome.equal:,} were equal, "
         f"{outcome.removed:,} removed" + (" (nothing was done: a dry run)" if arguments.dry_run else "")
@@ -152,19 +156,31 @@ class _Opener(contextlib.ExitStack):
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__()
+        # Known before the transfer is, which has two of these places and tells what becomes of them.
         self.refuse: Callable[[str, str], None] = lambda key, why: _tell("failed", key, why)
+        self.pass_over: Callable[[str, str], None] = lambda key, why: _tell("left out", key, why)
         self._arguments = arguments
         self._store: S3Client | None = None
+        flags = {} if arguments.data is None else {"data": arguments.data}
+        self._config = load_config(file=arguments.config, environ=os.environ, flags=flags)
+
+    def ends(self, *places: str) -> str:
+        """Two places, for people."""
+        return " to ".join(f"{place} in {self._config.data}" if place.startswith(_OURS) else place for place in places)
 
     def open(self, text: str, options: str, *, make_bucket: bool) -> Place:
         from bleepstore_server.places import Bucket, Directory
 
         if text.startswith(_OURS):
-            client, rest = self._store_client(), text.removeprefix(_OURS)
+            client, rest = (
+                self._store_client(make=make_bucket and not self._arguments.dry_run),
+                text.removeprefix(_OURS),
+            )
         elif text.startswith(_S3):
             client, rest = self._s3_client(options), text.removeprefix(_S3)
         else:
-            return Directory(Path(text), self._refuse)
+            reserved = None if self._config.in_memory else Path(self._config.data)
+            return Directory(Path(text), self._refuse, self._pass_over, reserved)
         bucket, _, prefix = rest.partition("/")
         if not bucket:
             raise ConfigError(f"{text} names no bucket")
@@ -176,16 +192,21 @@ class _Opener(contextlib.ExitStack):
     def _refuse(self, key: str, why: str) -> None:
         self.refuse(key, why)
 
-    def _store_client(self) -> S3Client:
-        if self._store is None:
-            from bleepstore_server.in_process import client_for
-            from bleepstore_server.serving import open_configured_store
+    def _pass_over(self, key: str, why: str) -> None:
+        self.pass_over(key, why)
 
-            flags = {} if self._arguments.data is None else {"data": self._arguments.data}
-            config = load_config(file=self._arguments.config, environ=os.environ, flags=flags)
-            if config.in_memory:
+    def _store_client(self, *, make: bool) -> S3Client:
+        if self._store is None:
+            with needing("server,aws"):
+                from bleepstore_server.in_process import client_for
+                from bleepstore_server.serving import open_configured_store
+
+            data = self._config.data
+            if self._config.in_memory:
                 raise ConfigError("data: a store in memory ends with this command: name a folder")
-            store = self.enter_context(open_configured_store(config))
+            if not make and not (Path(data) / "catalog.db").exists():
+                raise ConfigError(f"data: there is no store in {data}; --data names the folder of one")
+            store = self.enter_context(open_configured_store(self._config))
             self._store = client_for(store)
             self.callback(self._store.close)
         return self._store

@@ -128,13 +128,37 @@ class Body:
 
 # -- directories
 
+#: Whoever has this file of a store has all its secrets, and whoever replaces it has destroyed the store.
+CATALOG = "catalog.db"
+
 
 class Directory:
-    """The files below a folder. Symbolic links are neither followed nor written through."""
+    """The files below a folder. Symbolic links are neither followed nor written through.
 
-    def __init__(self, root: Path, refused: Callable[[str, str], None]) -> None:
-        self._root = root
+    The folder of a store, which holds a catalog, and `reserved`, where one may be made, are neither read nor written.
+    Raises NotTransferred if the folder is, or lies in, one of them.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        refused: Callable[[str, str], None],
+        passed_over: Callable[[str, str], None],
+        reserved: Path | None = None,
+    ) -> None:
         self._refused = refused
+        self._passed_over = passed_over
+        self._root = root.resolve()
+        self._reserved = None if reserved is None else reserved.resolve()
+        for folder in (self._root, *self._root.parents):
+            if self._is_store(folder):
+                raise NotTransferred(f"{root} is, or lies in, the folder of a store, {folder}: name another directory")
+
+    def _is_store(self, folder: Path) -> bool:
+        try:
+            return folder == self._reserved or (folder / CATALOG).exists()
+        except OSError:  # nobody gets into it, and to list it says so
+            return False
 
     def entries(self) -> Iterator[Entry]:
         return self._walk(self._root, "")
@@ -156,6 +180,8 @@ class Directory:
                 self._refused(key, "a symbolic link is not followed")
             elif not _is_text(entry.name):
                 self._refused(key.encode(errors="backslashreplace").decode(), "its name is not UTF-8")
+            elif entry.is_dir() and self._is_store(folder / entry.name):
+                self._passed_over(f"{key}/", "it is the folder of a store")
             elif entry.is_dir():
                 yield from self._walk(folder / entry.name, f"{key}/")
             elif entry.is_file():
@@ -175,6 +201,10 @@ class Directory:
             yield Body(file, os.fstat(file.fileno()).st_size, described=described)
 
     def put(self, key: str, body: Body) -> None:
+        if key.endswith("/") and not body.size:  # by which consoles show a folder that has nothing in it
+            self._path(key.removesuffix("/")).mkdir(parents=True, exist_ok=True)
+            body.check()
+            return
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{secrets.token_hex(8)}{_PARTIAL}")
@@ -211,11 +241,15 @@ class Directory:
         names = key.split("/")
         if any(name in ("", ".", "..") or "\0" in name or name.endswith(_PARTIAL) for name in names):
             raise NotTransferred("no file can have this name")
+        if names[-1] == CATALOG:
+            raise NotTransferred("a folder with a file of this name is taken for a store")
         path = self._root
         for name in names:
             path = path / name
             if path.is_symlink():
                 raise NotTransferred(f"{path} is a symbolic link, which is not followed")
+            if self._is_store(path):
+                raise NotTransferred(f"{path} is the folder of a store, which nothing is written into")
         return path
 
 

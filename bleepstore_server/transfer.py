@@ -7,12 +7,22 @@ import threading
 from collections.abc import Callable, Iterator
 
 import attrs
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 
 from bleepstore.errors import BleepStoreError
-from bleepstore_server.places import Entry, Place, is_equal
+from bleepstore_server.places import Entry, NotTransferred, Place, is_equal
 
 Progress = Callable[[int, int], None]
+
+#: What a body that breaks off raises. botocore tries again until a body begins, and no further.
+_BROKEN_OFF = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+_ATTEMPTS = 3
 
 
 @attrs.define
@@ -43,6 +53,7 @@ class Transfer:
     jobs: int = 4
     outcome: Outcome = attrs.field(factory=Outcome, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _stopped: bool = attrs.field(default=False, init=False)
     _done: int = attrs.field(default=0, init=False)
     _found: int = attrs.field(default=0, init=False)
 
@@ -64,6 +75,7 @@ class Transfer:
                 for future in pending:
                     future.result()
             except BaseException:
+                self._stopped = True
                 pool.shutdown(cancel_futures=True)
                 raise
         return self.outcome
@@ -73,6 +85,10 @@ class Transfer:
         with self._lock:
             self.outcome.failed += 1
         self.tell("failed", key, why)
+
+    def pass_over(self, key: str, why: str) -> None:
+        """Tell what is left out on purpose."""
+        self.tell("left out", key, why)
 
     def _settle(self, one: Entry | None, other: Entry | None) -> None:
         entry = one or other
@@ -94,9 +110,25 @@ class Transfer:
             self._count(done=entry.size, brought=1, size=entry.size)
             self.tell("would bring", entry.key, "")
             return
-        with self.source.open(entry) as body:
-            body.count = lambda size: self._count(done=size)
-            self.target.put(entry.key, body)
+        for attempt in range(1, _ATTEMPTS + 1):
+            read = 0
+
+            def count(size: int) -> None:
+                nonlocal read
+                if self._stopped:
+                    raise NotTransferred("the transfer was stopped")
+                read += size
+                self._count(done=size)
+
+            try:
+                with self.source.open(entry) as body:
+                    body.count = count
+                    self.target.put(entry.key, body)
+                break
+            except _BROKEN_OFF:
+                if attempt == _ATTEMPTS:
+                    raise
+                self._count(done=-read)
         self._count(brought=1, size=entry.size)
 
     def _remove(self, entry: Entry) -> None:

@@ -17,7 +17,7 @@ import pytest
 import bleepstore
 from bleepstore import CompletedPart, SystemMetadata
 from bleepstore_server.cli import main
-from bleepstore_server.faults import Corrupt, Faults
+from bleepstore_server.faults import Corrupt, Faults, Truncate
 from bleepstore_server.live_server import LiveServer, live_server
 from bleepstore_server.places import Directory, Entry
 from bleepstore_server.transfer import merged
@@ -302,7 +302,12 @@ def test_a_transfer_that_was_killed_goes_on(data: Path, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["import", "no-such-folder", "photos"], "there is no directory"),
-        (["export", "none", "out"], "NoSuchBucket"),
+        (["import", ".", "Bad_Name"], "bleepstore://Bad_Name in "),
+        (["import", ".", "a"], "InvalidBucketName"),
+        (["import", ".", "no:name"], "Invalid bucket name"),
+        (["export", "none", "out"], "there is no store in "),
+        (["sync", "bleepstore://none", "out"], "there is no store in "),
+        (["sync", ".", "bleepstore://none"], "there is no store in "),
         (["sync", "s3:///x", "out"], "names no bucket"),
         (["sync", "s3://x", "out", "--source-profile", "none"], "none"),
     ],
@@ -313,6 +318,130 @@ def test_what_cannot_be_done_is_said(
     words = [str(tmp_path / "out") if word == "out" else word for word in arguments]
     assert run(*words, "--data", data) == 2
     assert said in capsys.readouterr().err
+    assert data.exists() == (arguments[0] == "import" and arguments[1] == "."), "only an import makes a store"
+
+
+def test_a_bucket_that_is_not_there_is_named_with_its_store(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bleepstore.open(data).close()
+    assert run("export", "none", tmp_path / "out", "--data", data) == 2
+    assert f"bleepstore://none in {data} to {tmp_path / 'out'}: NoSuchBucket" in (said := capsys.readouterr().err)
+    assert "(bucket none)" in said
+
+
+# -- the folders of stores
+
+
+def test_an_import_of_the_folder_around_a_store_leaves_the_store_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default of --data is a folder in the current one, and a catalog holds the secrets of all access keys."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_bytes(b"a")
+    (tmp_path / "sub").mkdir()
+    bleepstore.open(tmp_path / "sub" / "another").close()
+    for _ in range(2):
+        assert run("import", ".", "photos") == 0
+        said = capsys.readouterr().out
+        assert "left out: 'bleepstore-data/': it is the folder of a store" in said
+        assert "left out: 'sub/another/': it is the folder of a store" in said
+    assert objects_of(tmp_path / "bleepstore-data", "photos") == {"a.txt": b"a"}
+
+
+def test_an_export_writes_into_no_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = ("bleepstore-data/catalog.db", "bleepstore-data/blobs/x", "other/deep/x", "new/catalog.db", "ok")
+    with bleepstore.open("bleepstore-data") as store:
+        store.create_bucket("photos")
+        for key in keys:
+            store.put_object("photos", key, b"not a catalog")
+    bleepstore.open("other").close()
+    before = {path for folder in ("bleepstore-data", "other") for path in Path(folder).iterdir()}
+    assert run("export", "photos", ".", "--delete") == 2
+    said = capsys.readouterr().err
+    for key in keys[:-1]:
+        assert re.search(f"failed: '{key}': .*store", said), key
+    assert (tmp_path / "ok").read_bytes() == b"not a catalog"
+    assert not (tmp_path / "new" / "catalog.db").exists()
+    assert not (tmp_path / "other" / "deep").exists()
+    assert not (tmp_path / "bleepstore-data" / "blobs" / "x").exists()
+    after = {path for folder in ("bleepstore-data", "other") for path in Path(folder).iterdir()}
+    assert after == before
+    assert set(objects_of(tmp_path / "bleepstore-data", "photos")) == set(keys)
+
+
+@pytest.mark.parametrize("place", ["data", "data/snapshots/x", "link/x"])
+def test_a_directory_is_no_store_and_lies_in_none(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    with bleepstore.open(data) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "x", b"x")
+    (data / "snapshots" / "x").mkdir(parents=True)
+    (data / "x").mkdir()
+    (tmp_path / "link").symlink_to(data)
+    for command in (["import", tmp_path / place, "photos"], ["export", "photos", tmp_path / place]):
+        assert run(*command, "--data", data) == 2
+        assert f"lies in, the folder of a store, {data}" in capsys.readouterr().err
+    assert set(objects_of(data, "photos")) == {"x"}
+
+
+# -- what goes wrong on the way
+
+
+@pytest.mark.parametrize("size", [3000, 20 * MIB])
+def test_an_object_whose_body_breaks_off_is_tried_again(
+    data: Path, tmp_path: Path, far: LiveServer, s3_far: S3Client, size: int
+) -> None:
+    content = random.Random(5).randbytes(size)
+    far.store.create_bucket("photos")
+    far.store.put_object("photos", "k", content)
+    faults = Faults()
+    with live_server(far.store, faults=faults) as server:
+        for command in (["import", "s3://photos", "copy"], ["sync", "s3://photos", tmp_path / "out"]):
+            which = "--endpoint-url" if command[0] == "import" else "--source-endpoint-url"
+            with faults.inject(Truncate(), operations="GetObject", times=2) as fault:
+                assert run(*command, "--data", data, which, server.url) == 0
+            assert fault.hits == 2
+        with faults.inject(Truncate(), operations="GetObject"):
+            assert run("import", "s3://photos", "more", "--data", data, "--endpoint-url", server.url) == 2
+    assert objects_of(data, "copy") == {"k": content}
+    assert files_of(tmp_path / "out") == {"k": content}
+
+
+def test_the_marker_of_an_empty_folder_becomes_a_folder(data: Path, tmp_path: Path) -> None:
+    with bleepstore.open(data) as store:
+        store.create_bucket("photos")
+        for key in ("empty/", "full/", "full/x"):
+            store.put_object("photos", key, b"" if key.endswith("/") else b"x")
+    for _ in range(2):
+        assert run("export", "photos", tmp_path / "out", "--data", data) == 0
+    assert (tmp_path / "out" / "empty").is_dir()
+    assert files_of(tmp_path / "out") == {"full/x": b"x"}
+
+
+def test_ctrl_c_ends_a_transfer_in_a_line(data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    for number in range(300):
+        (root / f"{number:03}").write_bytes(bytes(200_000))
+    with bleepstore.open(data) as store:
+        store.create_bucket("photos")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bleepstore_server", "import", str(root), "photos", "--data", str(data)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not store.list_objects("photos").objects:
+            assert process.poll() is None, "it ended before it could be interrupted"
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    assert process.returncode == 130
+    assert "bleepstore: interrupted" in said
+    assert "Traceback" not in said
 
 
 def test_a_folder_lists_in_the_order_of_s3(tmp_path: Path) -> None:
@@ -323,7 +452,7 @@ def test_a_folder_lists_in_the_order_of_s3(tmp_path: Path) -> None:
         path = tmp_path.joinpath(*folders, "".join(rng.choices(alphabet, k=2)) + "x")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    keys = [entry.key for entry in Directory(tmp_path, lambda *_: None).entries()]
+    keys = [entry.key for entry in Directory(tmp_path, print, print).entries()]
     assert len(keys) > 100
     assert keys == sorted(keys, key=str.encode)
 
