@@ -20,6 +20,7 @@ import base64
 import contextlib
 import errno
 import fnmatch
+import math
 import random
 import secrets
 import socket
@@ -27,11 +28,12 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, get_args
 
 import attrs
 from attrs import validators
 
+from bleepstore.digests import Algorithm
 from bleepstore.errors import BleepStoreError
 from bleepstore_server.request import parse_request
 from bleepstore_server.router import ROUTES, find_route
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 _PIECE = 64 * 1024
 _MAX_DRAIN = 1024 * 1024
 _OPERATIONS = frozenset(route.operation for route in ROUTES)
+_CHECKSUMS = frozenset(f"x-amz-checksum-{algorithm.lower()}" for algorithm in Algorithm)
 _NO_ETAG = f'"{"0" * 32}"'
 
 
@@ -53,14 +56,21 @@ class FaultError(BleepStoreError):
 
 # -- what can happen
 
+_DAY = 24 * 3600.0
+
+
+def _within(kind: type | tuple[type, ...], least: float, most: float) -> Any:
+    """A rule that is not possible is refused where it is made, not where a request meets it."""
+    return [validators.instance_of(kind), validators.ge(least), validators.le(most)]
+
 
 @attrs.frozen
 class Refuse:
     """An S3 error instead of an answer; nothing is carried out."""
 
-    status: int = 503
-    code: str = "SlowDown"
-    message: str = "Reduce your request rate."
+    status: int = attrs.field(default=503, validator=_within(int, 400, 599))
+    code: str = attrs.field(default="SlowDown", validator=validators.instance_of(str))
+    message: str = attrs.field(default="Reduce your request rate.", validator=validators.instance_of(str))
 
 
 @attrs.frozen
@@ -72,16 +82,18 @@ class SlowDown(Refuse):
 class InternalError(Refuse):
     """500 InternalError."""
 
-    status: int = 500
-    code: str = "InternalError"
-    message: str = "We encountered an internal error. Please try again."
+    status: int = attrs.field(default=500, validator=_within(int, 400, 599))
+    code: str = attrs.field(default="InternalError", validator=validators.instance_of(str))
+    message: str = attrs.field(
+        default="We encountered an internal error. Please try again.", validator=validators.instance_of(str)
+    )
 
 
 @attrs.frozen
 class Slow:
     """The request waits before it is carried out."""
 
-    seconds: float = attrs.field(default=1.0, validator=validators.ge(0))
+    seconds: float = attrs.field(default=1.0, validator=_within((int, float), 0, _DAY))
 
 
 @attrs.frozen
@@ -89,14 +101,14 @@ class Reset:
     """The connection is reset: before the request is carried out or, `late`, after it was, when only the answer is
     lost. A client cannot tell one from the other, which is why writes are retried under conditions."""
 
-    late: bool = False
+    late: bool = attrs.field(default=False, validator=validators.instance_of(bool))
 
 
 @attrs.frozen
 class Truncate:
     """The body of the answer breaks off after the fraction `keep` of it."""
 
-    keep: float = attrs.field(default=0.5, validator=[validators.ge(0), validators.le(1)])
+    keep: float = attrs.field(default=0.5, validator=_within((int, float), 0, 1))
 
 
 @attrs.frozen
@@ -112,6 +124,10 @@ class WrongChecksum:
 Fault = Refuse | Slow | Reset | Truncate | Corrupt | WrongChecksum
 
 
+def _names() -> list[str]:
+    return sorted(kind.__name__ for kind in (SlowDown, InternalError, *get_args(Fault)))
+
+
 # -- when it happens
 
 
@@ -122,20 +138,27 @@ class Rule:
     `operations` are names of S3 operations, in which `*` stands for anything: "PutObject", "Get*".
     """
 
-    fault: Fault
+    fault: Fault = attrs.field()
     operations: tuple[str, ...] = attrs.field(default=("*",))
-    bucket: str | None = None
-    prefix: str = ""
-    times: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(0)))
-    after: int = attrs.field(default=0, validator=validators.ge(0))
-    probability: float = attrs.field(default=1.0, validator=[validators.ge(0), validators.le(1)])
+    bucket: str | None = attrs.field(default=None, validator=validators.optional(validators.instance_of(str)))
+    prefix: str = attrs.field(default="", validator=validators.instance_of(str))
+    times: int | None = attrs.field(default=None, validator=validators.optional(_within(int, 0, math.inf)))
+    after: int = attrs.field(default=0, validator=_within(int, 0, math.inf))
+    probability: float = attrs.field(default=1.0, validator=_within((int, float), 0, 1))
     hits: int = attrs.field(default=0, init=False)
     _seen: int = attrs.field(default=0, init=False)
 
+    @fault.validator
+    def _check_fault(self, _: object, fault: object) -> None:
+        if not isinstance(fault, Fault):
+            raise FaultError(f"{fault!r} is no fault: give one of {', '.join(_names())}, such as SlowDown()")
+
     @operations.validator
     def _check_operations(self, _: object, operations: tuple[str, ...]) -> None:
+        if not operations:
+            raise FaultError("no operations are named: a rule without any never strikes")
         for pattern in operations:
-            if not fnmatch.filter(_OPERATIONS, pattern):
+            if not isinstance(pattern, str) or not fnmatch.filter(_OPERATIONS, pattern):
                 raise FaultError(
                     f"{pattern!r} is no S3 operation, such as GetObject, nor a pattern of some, such as Get*"
                 )
@@ -263,9 +286,10 @@ def _carry_out(
             case WrongChecksum():
                 return app(environ, _with_other_checksums(start_response))
             case Truncate() | Corrupt():
-                environ.pop("wsgi.file_wrapper", None)  # the server would send the file itself, past us
+                # By a file wrapper the server would send the file itself, past us. It still looks for its own one.
+                without = {name: value for name, value in environ.items() if name != "wsgi.file_wrapper"}
                 sizes: list[int] = []
-                chunks = app(environ, _with_size(start_response, sizes))
+                chunks = app(without, _with_size(start_response, sizes))
                 return _Spoiled(fault, chunks, sizes[0] if sizes else 0, environ)
             case _:
                 assert_never(fault)
@@ -331,7 +355,7 @@ def _with_other_checksums(start_response: StartResponse) -> Any:
     def other(name: str, value: str) -> str:
         if name.lower() == "etag":
             return _NO_ETAG
-        if name.lower().startswith("x-amz-checksum-") and not name.lower().endswith("-type"):
+        if name.lower() in _CHECKSUMS:
             digest, dash, parts = value.partition("-")
             return base64.b64encode(bytes(len(base64.b64decode(digest)))).decode() + dash + parts
         return value
@@ -369,11 +393,11 @@ class _Spoiled:
         for chunk in self._chunks:
             if len(chunk) > left:
                 yield chunk[:left]
-                break
+                if self._keeps_alive:
+                    raise ConnectionResetError(errno.ECONNRESET, "a fault cuts the body short")
+                return
             left -= len(chunk)
             yield chunk
-        if self._keeps_alive:
-            raise ConnectionResetError(errno.ECONNRESET, "a fault cuts the body short")
 
     def close(self) -> None:
         _close(self._chunks)
@@ -419,7 +443,7 @@ def parse_rule(text: str) -> Rule:
         name, _, value = option.partition("=")
         try:
             if name in names:
-                of_fault[name] = float(value) if name != "late" else value in ("1", "true")
+                of_fault[name] = float(value) if name != "late" else {"1": True, "0": False}[value]
             else:
                 when[name] = _WHEN[name](value)
         except (KeyError, ValueError):

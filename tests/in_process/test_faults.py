@@ -45,6 +45,9 @@ WRONG = (
     "*=slow;seconds=-1",
     "*=truncate;keep=2",
     "*=slowdown;probability=1.5",
+    "*=slowdown;times=-1",
+    "*=slow;seconds=inf",
+    "*=reset;late=yes",
 )
 
 
@@ -151,6 +154,50 @@ def test_a_wrong_etag(s3: S3Client, faults: Faults) -> None:
     with faults.inject(WrongChecksum(), operations="PutObject"):
         wrong = s3.put_object(Bucket="photos", Key="k", Body=BODY)["ETag"]
     assert s3.head_object(Bucket="photos", Key="k")["ETag"] != wrong
+
+
+def test_a_header_that_is_no_digest_stays_as_it_is(s3: S3Client, faults: Faults) -> None:
+    with faults.inject(WrongChecksum()) as rule:
+        answer = s3.create_multipart_upload(
+            Bucket="photos", Key="k", ChecksumAlgorithm="CRC32C", ChecksumType="COMPOSITE"
+        )
+        assert (answer["ChecksumAlgorithm"], answer["ChecksumType"]) == ("CRC32C", "COMPOSITE")
+        part = s3.upload_part(
+            Bucket="photos", Key="k", UploadId=answer["UploadId"], PartNumber=1, Body=b"1", ChecksumAlgorithm="CRC32C"
+        )
+    assert part["ChecksumCRC32C"] == "AAAAAA=="
+    assert rule.hits == 2
+
+
+@pytest.mark.parametrize("fault", [Truncate(0.5), Corrupt()])
+def test_a_body_that_is_empty_cannot_be_spoiled(s3: S3Client, faults: Faults, fault: Truncate | Corrupt) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"")
+    with faults.inject(fault):
+        assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b""
+        assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda faults: faults.add(SlowDown), "such as SlowDown"),
+        (lambda faults: faults.add("slowdown"), "such as SlowDown"),
+        (lambda faults: faults.add(SlowDown(), operations=()), "no operations"),
+        (lambda faults: faults.add(SlowDown(), operations=[None]), "None is no S3 operation"),
+        (lambda faults: faults.add(SlowDown(), probability="often"), "probability"),
+        (lambda faults: faults.add(SlowDown(), times=1.5), "times"),
+        (lambda faults: faults.add(SlowDown(), prefix=b"p"), "prefix"),
+        (lambda _: Refuse("503"), "status"),  # type: ignore[arg-type]  # on purpose
+        (lambda _: Refuse(200), "status"),
+        (lambda _: Slow(-1), "seconds"),
+        (lambda _: Slow(float("inf")), "seconds"),
+        (lambda _: Truncate(2), "keep"),
+        (lambda _: Reset("late"), "late"),  # type: ignore[arg-type]  # on purpose
+    ],
+)
+def test_what_cannot_be_is_refused_where_it_is_made(faults: Faults, make: Any, said: str) -> None:
+    with pytest.raises((FaultError, TypeError, ValueError), match=said):
+        make(faults)
 
 
 def test_slow_is_slow(s3: S3Client, faults: Faults) -> None:
