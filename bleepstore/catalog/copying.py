@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import apsw
 
@@ -25,8 +27,14 @@ def copy_database(
                 progress(backup.page_count - backup.remaining, backup.page_count)
 
 
+def open_private(path: Path) -> BinaryIO:
+    """A new file that only its owner can read: who has a catalog has the secrets of all access keys."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
 def copy_to_file(source: apsw.Connection, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Make a new catalog file at `path`, durably."""
+    open_private(path).close()
     target = apsw.Connection(str(path))
     try:
         copy_database(source, target, progress)

@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 
 from bleepstore.catalog.catalog import Catalog
-from bleepstore.catalog.copying import copy_database
+from bleepstore.catalog.copying import copy_database, open_private
 from bleepstore.errors import StorageFull
 
 #: sqlite_sequence, which numbers buckets and garbage, is part of the state; the planner's statistics are not.
@@ -69,6 +69,7 @@ def write_copy(catalog: Catalog, target: Path) -> int:
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
     try:
+        open_private(partial).close()
         destination = apsw.Connection(str(partial))
         try:
             # Nobody sees the file before it is whole, and `make_file_durable` syncs it once.

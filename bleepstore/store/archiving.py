@@ -2,18 +2,22 @@
 
 The archive is a plain tar file, compressed if its name ends in `.gz`:
 
-    catalog.db         a copy of the catalog as of one moment
-    blobs/<handle>     the bytes of each object and part that are not in the catalog
+    catalog.db           a copy of the catalog as of one moment
+    catalog.db.sha256    its SHA-256, as sha256sum writes it
+    blobs/<handle>       the bytes of each object and part that are not in the catalog
 
 A backup is made of a snapshot, so writes go on meanwhile and no process can remove what it needs. A restore gives every
-blob a new name and believes nothing: names, kinds and sizes of the members must be what the catalog says, and
-the bytes must have the ETag and the checksum of their object.
+blob a new name and believes nothing: the catalog must have its SHA-256; names, kinds and sizes of the members must be
+what the catalog says, and the bytes must have the ETag and the checksum of their object. This finds what was damaged.
+It is no signature: whoever can write the archive can write another one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
+import io
 import os
 import re
 import secrets
@@ -29,6 +33,7 @@ from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend
 from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog import Catalog, archive
 from bleepstore.catalog.archive import Content
+from bleepstore.catalog.copying import open_private
 from bleepstore.catalog.snapshot import make_file_durable, write_copy
 from bleepstore.digests import Digester, PartsEtag
 from bleepstore.errors import ArchiveDamaged, BlobNotFound, StorageFull, StoreError
@@ -40,6 +45,7 @@ Progress = Callable[[int, int], None]
 
 _BLOCK = tarfile.BLOCKSIZE
 _CATALOG = "catalog.db"
+_DIGEST = "catalog.db.sha256"
 _BLOB = re.compile(r"blobs/([0-9a-zA-Z.]{1,80})")
 _MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
 
@@ -58,7 +64,7 @@ class ArchiveOperations(ForkOperations):
             raise FileExistsError(f"{path} exists: a backup never replaces a file")
         partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
         try:
-            with self.snapshot() as snapshot, partial.open("xb") as raw:
+            with self.snapshot() as snapshot, open_private(partial) as raw:
                 folder = snapshot._folder
                 with contextlib.ExitStack() as stack:
                     if folder is None:
@@ -96,7 +102,10 @@ def _write_archive(out: BinaryIO, catalog: Catalog, blobs: StorageBackend, room:
             done, total = 0, archive.blobs_in_all(connection)[1] + size
             progress(done, total)
             with copy.open("rb") as file:
+                digest = _digest_line(hashlib.file_digest(file, "sha256"))
+                file.seek(0)
                 done = _write_member(out, _CATALOG, size, file, done, total, progress)
+            _write_member(out, _DIGEST, len(digest), io.BytesIO(digest), 0, 0, _nothing)
             for handle, blob_size in archive.iter_blobs(connection):
                 try:
                     with blobs.get_object(handle) as reader:
@@ -104,6 +113,10 @@ def _write_archive(out: BinaryIO, catalog: Catalog, blobs: StorageBackend, room:
                 except BlobNotFound:
                     raise StoreError(f"The bytes of blob {handle} are missing: nothing was backed up.") from None
     out.write(bytes(2 * _BLOCK))
+
+
+def _digest_line(digest: hashlib._Hash) -> bytes:
+    return f"{digest.hexdigest()}  {_CATALOG}\n".encode()
 
 
 def _write_member(
@@ -164,11 +177,14 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress) -> None:
     if first is None or first[0] != _CATALOG:
         raise ArchiveDamaged("the archive does not begin with a catalog")
     _check_room(root, first[1])
-    with (root / _CATALOG).open("xb") as target:
+    digest = hashlib.sha256()
+    with open_private(root / _CATALOG) as target:
         for chunk in _member_chunks(file, _CATALOG, first[1]):
+            digest.update(chunk)
             target.write(chunk)
         target.flush()
         os.fsync(target.fileno())
+    _check_digest(file, _digest_line(digest))
     with archive.restoring(root / _CATALOG) as connection, contextlib.closing(LocalBackend(root)) as backend:
         for key, content, data in archive.iter_inline(connection):
             for _ in _verified((data or b"",), content, key):
@@ -196,6 +212,13 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress) -> None:
             progress(done, total)
         if len(seen) != count:
             raise ArchiveDamaged(f"the archive lacks {count - len(seen)} of {count} blobs")
+
+
+def _check_digest(file: BinaryIO, wanted: bytes) -> None:
+    if _next_member(file) != (_DIGEST, len(wanted)):
+        raise ArchiveDamaged(f"the archive has no {_DIGEST}")
+    if b"".join(_member_chunks(file, _DIGEST, len(wanted))) != wanted:
+        raise ArchiveDamaged("the catalog in the archive is not the one that was backed up: its SHA-256 differs")
 
 
 def _check_room(root: Path, size: int) -> None:

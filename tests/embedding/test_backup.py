@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import signal
@@ -133,6 +134,7 @@ def archive(tmp_path: Path) -> Path:
     with bleepstore.open() as store:
         store.create_bucket("bbb")
         store.put_object("bbb", "inline", b"inline data")
+        store.put_credential("KEY", "a secret")
         store.put_object("bbb", "large", bytes(LARGE))
         store.put_object("bbb", "other", b"x" * LARGE)
         store.backup(tmp_path / "a.tar")
@@ -155,9 +157,16 @@ def rewrite(archive: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]
             tar.addfile(member, io.BytesIO(data) if member.isreg() else None)
 
 
+def set_catalog(members: list[tuple[tarfile.TarInfo, bytes]], data: bytes) -> None:
+    """Another catalog, with its digest."""
+    members[0][0].size = len(data)
+    members[0] = (members[0][0], data)
+    members[1] = (members[1][0], f"{hashlib.sha256(data).hexdigest()}  catalog.db\n".encode())
+
+
 def test_a_backup_is_an_ordinary_tar_file(archive: Path) -> None:
     with tarfile.open(archive) as tar:
-        assert [name.split("/")[0] for name in tar.getnames()] == ["catalog.db", "blobs", "blobs"]
+        assert [name.split("/")[0] for name in tar.getnames()] == ["catalog.db", "catalog.db.sha256", "blobs", "blobs"]
 
 
 @pytest.mark.parametrize("share", [0, 100, 512, 0.2, 0.5, 0.999])
@@ -195,8 +204,8 @@ def test_a_member_that_the_catalog_does_not_know_is_refused(archive: Path, name:
 )
 def test_anything_but_plain_files_is_refused(archive: Path, kind: bytes) -> None:
     def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
-        members[1][0].type = kind
-        members[1][0].linkname = "/etc/passwd"
+        members[2][0].type = kind
+        members[2][0].linkname = "/etc/passwd"
 
     rewrite(archive, change)
     assert_refused(archive, "not a plain file")
@@ -204,30 +213,48 @@ def test_anything_but_plain_files_is_refused(archive: Path, kind: bytes) -> None
 
 def test_a_blob_that_comes_twice_or_not_at_all_is_refused(archive: Path) -> None:
     original = archive.read_bytes()
-    rewrite(archive, lambda members: members.append(members[1]))
+    rewrite(archive, lambda members: members.append(members[2]))
     assert_refused(archive, "came before")
     archive.write_bytes(original)
-    rewrite(archive, lambda members: members.__delitem__(2))
+    rewrite(archive, lambda members: members.__delitem__(3))
     assert_refused(archive, "lacks 1 of 2")
 
 
 def test_bytes_that_changed_are_refused(archive: Path) -> None:
-    original = archive.read_bytes()
-
     def flip(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
-        members[1] = (members[1][0], b"\1" + members[1][1][1:])
+        members[2] = (members[2][0], b"\1" + members[2][1][1:])
 
     rewrite(archive, flip)
     assert_refused(archive, "ETag")
-    at = original.index(b"inline data")
+
+
+@pytest.mark.parametrize("text", [b"inline data", b"a secret", b"bbb"])
+def test_a_catalog_that_changed_is_refused(archive: Path, text: bytes) -> None:
+    original = archive.read_bytes()
+    at = original.index(text)
     archive.write_bytes(original[:at] + b"I" + original[at + 1 :])
+    assert_refused(archive, "SHA-256 differs")
+
+
+def test_a_catalog_without_its_digest_is_refused(archive: Path) -> None:
+    rewrite(archive, lambda members: members.__delitem__(1))
+    assert_refused(archive, r"no catalog\.db\.sha256")
+
+
+def test_the_bytes_in_a_catalog_are_verified_too(archive: Path) -> None:
+    """By an archive whose digest fits."""
+
+    def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        set_catalog(members, members[0][1].replace(b"inline data", b"Inline data"))
+
+    rewrite(archive, change)
     assert_refused(archive, "inline|damaged")
 
 
 def test_a_blob_larger_than_the_catalog_says_is_refused_before_it_is_read(archive: Path) -> None:
     def swell(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
-        members[1][0].size = 50 * MIB
-        members[1] = (members[1][0], bytes(50 * MIB))
+        members[2][0].size = 50 * MIB
+        members[2] = (members[2][0], bytes(50 * MIB))
 
     rewrite(archive, swell)
     archive.write_bytes(gzip.compress(archive.read_bytes()))
@@ -241,8 +268,7 @@ def test_a_catalog_with_a_trigger_is_refused(archive: Path, tmp_path: Path) -> N
         connection = apsw.Connection(str(path))
         connection.execute("CREATE TRIGGER t AFTER UPDATE ON object_version BEGIN DELETE FROM bucket; END")
         connection.close()
-        members[0][0].size = path.stat().st_size
-        members[0] = (members[0][0], path.read_bytes())
+        set_catalog(members, path.read_bytes())
 
     rewrite(archive, infect)
     assert_refused(archive, "not of this kind")
@@ -259,6 +285,20 @@ def test_a_folder_in_use_is_never_restored_into(archive: Path, tmp_path: Path) -
     bleepstore.restore(archive, tmp_path / "empty")
     with bleepstore.open(tmp_path / "empty") as restored:
         assert len(contents(restored)) == 3
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_only_the_owner_can_read_what_has_the_secrets(tmp_path: Path, name: str) -> None:
+    (tmp_path / "fork").mkdir(mode=0o755)
+    (tmp_path / "restored").mkdir(mode=0o755)
+    with bleepstore.open(tmp_path / "store") as store:
+        store.put_credential("KEY", "secret")
+        store.backup(tmp_path / name)
+        with store.fork(tmp_path / "fork"), store.snapshot():
+            bleepstore.restore(tmp_path / name, tmp_path / "restored")
+            catalogs = [tmp_path / name, *tmp_path.rglob("catalog.db*")]
+            assert len(catalogs) >= 5
+            assert {path: oct(path.stat().st_mode & 0o077) for path in catalogs} == dict.fromkeys(catalogs, "0o0")
 
 
 # -- kill -9
