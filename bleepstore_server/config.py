@@ -129,7 +129,7 @@ class ServerConfig(AppConfig):
     backend_endpoint_url: str | None = _setting(None, "there: the provider's address, where it is another")
     inline_limit: int | None = _setting(
         None,
-        "objects of up to this many bytes are kept in the catalog; 16384, 1024 in memory, or none if objects lie elsewhere",
+        "objects of up to this many bytes are kept in the catalog; 16384, 1024 in memory, none elsewhere",
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
     upload_expiry_days: int = _setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
