@@ -8,9 +8,26 @@ from collections import deque
 from typing import Protocol
 
 from bleepstore.catalog import Catalog
-from bleepstore.commands import Command, Result
+from bleepstore.commands import (
+    AbortUpload,
+    BeginSweep,
+    Command,
+    DeleteBucket,
+    DeleteObject,
+    DeleteObjects,
+    DisableCredential,
+    EndSweep,
+    ForgetGarbage,
+    Result,
+)
+from bleepstore.errors import StorageFull
 
 MAX_BATCH = 256
+#: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
+RESERVE = 4 * 1024 * 1024
+_FREEING = (
+    AbortUpload, BeginSweep, DeleteBucket, DeleteObject, DeleteObjects, DisableCredential, EndSweep, ForgetGarbage,
+)  # fmt: skip
 
 
 class Committer(Protocol):
@@ -50,6 +67,8 @@ class DirectCommitter:
         self._crowded = False
 
     def submit(self, command: Command) -> Result:
+        if not isinstance(command, _FREEING) and self._catalog.free_bytes < RESERVE:
+            return StorageFull()
         pending = _Pending(command)
         with self._lock:
             self._queue.append(pending)

@@ -21,6 +21,7 @@ from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.headers import http_date
 from bleepstore_server.wire.sigv4 import Identity
 from bleepstore_server.wire.status import fields_of, status_of
 
@@ -80,7 +81,7 @@ class _App:
         request.identity = None if route.operation == "PostObject" else self._authenticate(request)
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
-        call = Call(self._store, self._config, request, caller_of(request.identity))
+        call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
         return route.function(call)
@@ -122,7 +123,7 @@ class _App:
         if isinstance(error, RequestError):
             status, code, message, fields = error.status, error.code, error.message, dict(error.fields)
         elif isinstance(error, NotModified):
-            return Response(304, [] if error.etag is None else [("ETag", f'"{error.etag}"')])
+            return Response(304, _unchanged_headers(error))
         elif isinstance(error, S3Error):
             status, code, message, fields = status_of(error), error.code, error.message, fields_of(error)
         else:
@@ -135,7 +136,7 @@ class _App:
         if code == "InvalidRange" and "ActualObjectSize" in fields:
             headers.append(("Content-Range", f"bytes */{fields['ActualObjectSize']}"))
         if status == 503:
-            headers.append(("Retry-After", "1"))
+            headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
         if not _drain(environ):
             headers.append(("Connection", "close"))
         return Response(status, headers, xml_render.error(code, message, resource, request_id, fields))
@@ -175,6 +176,13 @@ class _App:
                     (name, host if name.lower() == "host" else value) for name, value in raw
                 ]
             environ["HTTP_HOST"] = host
+
+
+def _unchanged_headers(error: NotModified) -> Headers:
+    headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
+    if error.modified_ms is not None:
+        headers.append(("Last-Modified", http_date(error.modified_ms)))
+    return headers
 
 
 def _declared_length(environ: WSGIEnvironment) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT = 2 * 1024 * 1024  # bytes of an XML body: a Complete of 10,000 parts with checksums fits
 SMALL_BODY = 64 * 1024
+
+#: Parameters of a presigned URL that are the signature's own, or say what nobody knew when it was signed.
+_ONLY_IN_QUERY = frozenset(
+    f"x-amz-{name}"
+    for name in ("algorithm", "content-sha256", "credential", "date", "expires", "sdk-checksum-algorithm",
+                 "security-token", "signature", "signedheaders", "trailer")
+)  # fmt: skip
 
 _CHECKSUM_HEADERS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
 
@@ -78,10 +86,15 @@ class Request:
 
     @cached_property
     def is_chunked(self) -> bool:
-        """Whether the body is aws-chunked. Clients say it in either of two places."""
-        return (
-            self.payload.startswith("STREAMING-") or "aws-chunked" in self.headers.get("content-encoding", "").lower()
-        )
+        """Whether the body is aws-chunked. Clients say it in either of two places.
+
+        One that says it as content encoding alone also gives the length of the data; otherwise it only passes on the
+        encoding that an object had elsewhere.
+        """
+        if self.payload.startswith("STREAMING-"):
+            return True
+        encoding = self.headers.get("content-encoding", "").lower()
+        return "aws-chunked" in encoding and "x-amz-decoded-content-length" in self.headers
 
     @cached_property
     def body_length(self) -> int | None:
@@ -92,9 +105,7 @@ class Request:
             return self.content_length
         text = self.headers.get("x-amz-decoded-content-length")
         if text is None:
-            if self.payload.startswith("STREAMING-"):
-                raise RequestError("MissingContentLength", "An aws-chunked body needs x-amz-decoded-content-length.")
-            return None
+            raise RequestError("MissingContentLength", "An aws-chunked body needs x-amz-decoded-content-length.")
         if not (text.isascii() and text.isdigit()) or len(text) > 18:
             raise RequestError("InvalidArgument", "x-amz-decoded-content-length is not a number.")
         return int(text)
@@ -159,11 +170,7 @@ class Request:
     # -- checksums
 
     def checksum(self) -> Checksum | None:
-        """The additional checksum in a header.
-
-        One in the query of a presigned URL is ignored, as S3 does: SDKs put the CRC32 of an empty body there, for they
-        do not know the body when they sign.
-        """
+        """The additional checksum in a header."""
         found = {
             algorithm: value
             for name, value in self.headers.items()
@@ -244,9 +251,14 @@ def _headers(environ: WSGIEnvironment) -> Sequence[tuple[str, str]]:
     return found
 
 
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
 def _decode(text: str, decode: Callable[..., str]) -> str:
     if "%" not in text and "+" not in text and text.isascii():
         return text
+    if _BAD_ESCAPE.search(text):
+        raise RequestError("InvalidURI", "The request target has a % that two hexadecimal digits do not follow.")
     try:
         return decode(text.encode("latin-1").decode() if not text.isascii() else text, errors="strict")
     except UnicodeError:
@@ -261,6 +273,17 @@ def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, s
             return name[: -len(domain) - 1], _decode(path[1:], unquote) or None, True
     bucket, _, key = path[1:].partition("/")
     return _decode(bucket, unquote) or None, _decode(key, unquote) or None, False
+
+
+def _add_signed_query(headers: dict[str, str], query: Mapping[str, str]) -> None:
+    """What SDKs move from the headers of a request into its presigned URL counts as if it had been left there.
+
+    Not so the checksums: SDKs put the CRC32 of an empty body there, for they do not know the body when they sign.
+    """
+    for name, value in query.items():
+        lower = name.lower()
+        if lower.startswith("x-amz-") and lower not in _ONLY_IN_QUERY and lower not in _CHECKSUM_HEADERS:
+            headers.setdefault(lower, value)
 
 
 def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Request:
@@ -279,6 +302,8 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
     headers: dict[str, str] = {}
     for name, value in header_list:
         headers[name] = f"{headers[name]},{value}" if name in headers else value
+    if "X-Amz-Signature" in query:
+        _add_signed_query(headers, query)
     host = headers.get("host", "")
     bucket, key, virtual_host = _locate(raw_path, host, domains)
     return Request(

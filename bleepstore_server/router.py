@@ -86,6 +86,18 @@ _NOT_CONFIGURED: dict[str, tuple[str, Operation]] = {
     "versioning": ("GetBucketVersioning", c.constant("VersioningConfiguration")),
 }
 
+#: Configurations of which a bucket has several, each with an id; without one, all are listed.
+_NO_CONFIGURATIONS: dict[str, tuple[str, Operation]] = {
+    "analytics": ("GetBucketAnalyticsConfiguration", c.none_of("ListBucketAnalyticsConfigurationResult")),
+    "intelligent-tiering": (
+        "GetBucketIntelligentTieringConfiguration",
+        c.none_of("ListBucketIntelligentTieringConfigurationsOutput"),
+    ),
+    "inventory": ("GetBucketInventoryConfiguration", c.none_of("ListInventoryConfigurationsResult")),
+    "metrics": ("GetBucketMetricsConfiguration", c.none_of("ListMetricsConfigurationsResult")),
+}
+_NO_LOCK = ("InvalidRequest", "Bucket is missing Object Lock Configuration")
+
 _NOTHING_TO_DELETE = {
     "cors": "DeleteBucketCors",
     "encryption": "DeleteBucketEncryption",
@@ -114,6 +126,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects),
     Route("PostObject", "POST", _B, None, post_object.post_object),
     *(Route(name, "GET", _B, sub, function) for sub, (name, function) in _NOT_CONFIGURED.items()),
+    *(Route(name, "GET", _B, sub, function) for sub, (name, function) in _NO_CONFIGURATIONS.items()),
     *(Route(name, "DELETE", _B, sub, c.nothing_to_delete) for sub, name in _NOTHING_TO_DELETE.items()),
     # objects
     Route("PutObject", "PUT", _O, None, objects.put_object),
@@ -125,6 +138,8 @@ ROUTES: tuple[Route, ...] = (
     Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl),
     Route("GetObjectAttributes", "GET", _O, "attributes", objects.get_object_attributes),
     Route("GetObjectTagging", "GET", _O, "tagging", c.get_object_tagging),
+    Route("GetObjectLegalHold", "GET", _O, "legal-hold", c.absent_of_object(*_NO_LOCK)),
+    Route("GetObjectRetention", "GET", _O, "retention", c.absent_of_object(*_NO_LOCK)),
     # multipart uploads
     Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload),
     Route("UploadPart", "PUT", _O, "uploadId", multipart.upload_part),
@@ -136,10 +151,8 @@ ROUTES: tuple[Route, ...] = (
     *(
         Route(name, method, resource, sub, None)
         for resource, method, rows in (
-            (_B, "GET", "CreateSession:session GetBucketAbac:abac GetBucketAnalyticsConfiguration:analytics "
-             "GetBucketIntelligentTieringConfiguration:intelligent-tiering GetBucketInventoryConfiguration:inventory "
-             "GetBucketMetadataConfiguration:metadataConfiguration "
-             "GetBucketMetadataTableConfiguration:metadataTable GetBucketMetricsConfiguration:metrics"),
+            (_B, "GET", "CreateSession:session GetBucketAbac:abac "
+             "GetBucketMetadataConfiguration:metadataConfiguration GetBucketMetadataTableConfiguration:metadataTable"),
             (_B, "PUT", "PutBucketAbac:abac PutBucketAccelerateConfiguration:accelerate "
              "PutBucketAnalyticsConfiguration:analytics PutBucketCors:cors PutBucketEncryption:encryption "
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
@@ -159,8 +172,7 @@ ROUTES: tuple[Route, ...] = (
              "DeleteBucketInventoryConfiguration:inventory "
              "DeleteBucketMetadataConfiguration:metadataConfiguration "
              "DeleteBucketMetadataTableConfiguration:metadataTable DeleteBucketMetricsConfiguration:metrics"),
-            (_O, "GET", "GetObjectAnnotation:annotation GetObjectLegalHold:legal-hold "
-             "GetObjectRetention:retention GetObjectTorrent:torrent"),
+            (_O, "GET", "GetObjectAnnotation:annotation GetObjectTorrent:torrent"),
             (_O, "PUT", "PutObjectAnnotation:annotation PutObjectLegalHold:legal-hold PutObjectRetention:retention "
              "PutObjectTagging:tagging RenameObject:renameObject UpdateObjectEncryption:encryption"),
             (_O, "POST", "RestoreObject:restore SelectObjectContent:select"),
@@ -190,20 +202,29 @@ _TABLE: dict[tuple[str, Resource, str | None, bool], Route] = {
 _SUB_RESOURCES = frozenset(route.sub_resource for route in ROUTES if route.sub_resource)
 
 #: Parameters that do not choose the operation.
-_PARAMETERS = frozenset(
+_READING = frozenset(
     {
         "prefix", "delimiter",
         "marker", "max-keys", "encoding-type", "continuation-token", "fetch-owner", "start-after",
         "key-marker", "version-id-marker", "upload-id-marker", "max-uploads", "max-buckets", "bucket-region",
         "versionId",
-        "partNumber", "part-number-marker", "max-parts", "id", "select-type", "AWSAccessKeyId", "Signature",
-        "Expires", "response-content-type", "response-content-language", "response-expires", "response-cache-control",
-        "response-content-disposition", "response-content-encoding", "allow-unordered", "annotationName",
-        "annotation-prefix", "max-annotation-results", "max-directory-buckets",
+        "partNumber", "part-number-marker", "max-parts", "id", "response-content-type", "response-content-language",
+        "response-expires", "response-cache-control", "response-content-disposition", "response-content-encoding",
+        "allow-unordered", "annotationName", "annotation-prefix", "max-annotation-results", "max-directory-buckets",
+    }
+)  # fmt: skip
+_WRITING = {
+    "versionId": {"DeleteObject", "PutObjectAcl"},
+    "partNumber": {"UploadPart", "UploadPartCopy"},
+}
+_ANYWHERE = frozenset(
+    {
+        "AWSAccessKeyId", "Signature", "Expires", "select-type",
         # What boto3 notes in a URL of signature version 2; the headers themselves must come with the request.
         "content-type", "content-md5",
     }
 )  # fmt: skip
+_PARAMETERS = _READING | _ANYWHERE
 
 
 def resource_of(request: Request) -> Resource:
@@ -225,7 +246,20 @@ def find_route(request: Request) -> Route:
         if sub_resource is not None and method in ("GET", "PUT", "POST", "DELETE", "HEAD"):
             raise RequestError("NotImplemented", f"This store has no {method} of the sub-resource {sub_resource}.")
         raise RequestError("MethodNotAllowed", fields={"Method": method, "ResourceType": resource.name})
+    if request.query and method in ("PUT", "POST", "DELETE") and route.function is not None:
+        _check_parameters(request, route)
     return route
+
+
+def _check_parameters(request: Request, route: Route) -> None:
+    """Refuse a write that has a parameter of another operation: it would do something else than was meant."""
+    for name in request.query:
+        if name in _READING and route.operation not in _WRITING.get(name, ()):
+            raise RequestError(
+                "InvalidArgument",
+                f"The operation {route.operation} has no query parameter {name}.",
+                fields={"ArgumentName": name, "ArgumentValue": request.query[name]},
+            )
 
 
 def _sub_resource(request: Request, resource: Resource) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import threading
 from collections import deque
@@ -123,6 +124,14 @@ class Catalog:
             raise StoreClosed("The store was closed: open it again.")
         if os.getpid() != self._pid:
             raise StoreClosed("The store was opened before this process was forked: open it after the fork.")
+
+    @property
+    def free_bytes(self) -> float:
+        """Bytes that the file system of the catalog has left."""
+        if self._process_lock is None or self._closed:
+            return math.inf
+        found = os.fstatvfs(self._process_lock)
+        return found.f_bavail * found.f_frsize
 
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Apply `commands` in order in one durable transaction and return their results.

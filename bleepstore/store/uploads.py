@@ -13,6 +13,7 @@ from bleepstore.catalog.objects import check_write
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import Algorithm, Digester, can_combine, combine_full_object, composite_value, multipart_etag
 from bleepstore.errors import (
+    AccessDenied,
     BadDigest,
     BlobChanged,
     BlobNotFound,
@@ -30,6 +31,7 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.model import (
+    ANONYMOUS,
     MAX_OBJECT,
     MAX_PAGE,
     MAX_PART,
@@ -111,6 +113,8 @@ class UploadOperations(ObjectOperations):
         check_metadata(metadata)
         check_storage_class(storage_class)
         kind = settle_checksum_type(checksum_algorithm, checksum_type)
+        if caller is not None and caller.id == ANONYMOUS.id:
+            raise AccessDenied("Anonymous callers cannot start multipart uploads: sign the request.")
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
         spec = BlobSpec(bucket=bucket, key=key, system=system, metadata=metadata, storage_class=storage_class)
@@ -134,12 +138,19 @@ class UploadOperations(ObjectOperations):
         self._submit(command)
         return self._find_upload(bucket, key, command.upload_id, None)
 
-    def _find_upload(self, bucket: str, key: str, upload_id: str, caller: Owner | None) -> Upload:
-        self._find_bucket(bucket, caller, Permission.WRITE)
+    def _find_upload(
+        self, bucket: str, key: str, upload_id: str, caller: Owner | None, *, by_bucket_owner: bool = False
+    ) -> Upload:
+        """The upload, for who initiated it and, if `by_bucket_owner`, for the bucket's owner ("Multipart upload API and
+        permissions"): nobody else may put parts into what becomes the initiator's object."""
+        found = self._find_bucket(bucket, caller, Permission.WRITE)
         with self._catalog.read() as connection:
             upload = queries.find_upload(connection, bucket, key, upload_id)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
+        allowed = {upload.initiator.id, found.owner.id} if by_bucket_owner else {upload.initiator.id}
+        if caller is not None and caller.id not in allowed:
+            raise AccessDenied
         return upload
 
     # -- parts
@@ -442,7 +453,7 @@ class UploadOperations(ObjectOperations):
 
     def abort_upload(self, bucket: str, key: str, upload_id: str, *, caller: Owner | None = None) -> None:
         """End an upload and give its parts' space back. Raises NoSuchUpload."""
-        upload = self._find_upload(bucket, key, upload_id, caller)
+        upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
         self._submit(AbortUpload(**self._stamp(), bucket=bucket, key=key, upload_id=upload_id))
         self._backend.delete_parts(upload.backend_token, [])
         self._sweeper.poke()
@@ -494,7 +505,7 @@ class UploadOperations(ObjectOperations):
         """A page of an upload's parts with numbers above `after`."""
         check_limit(limit, "max-parts")
         limit = min(limit, MAX_PAGE)
-        upload = self._find_upload(bucket, key, upload_id, caller)
+        upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
         with self._catalog.read() as connection:
             parts = queries.list_parts(connection, upload_id, after, limit + 1)
         page = parts[:limit]
@@ -529,6 +540,10 @@ def _check_type(upload: Upload, claimed: ChecksumType | None) -> None:
 def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> None:
     algorithm = upload.checksum_algorithm
     if algorithm is None:
+        # Of another algorithm than the store's own, a part's checksum was verified when it came, and not kept.
+        own, named = part.checksum, wanted.checksum
+        if own and named and own.algorithm == named.algorithm and own.value != named.value:
+            raise InvalidPart(upload.upload_id, wanted.number, wanted.etag)
         return
     if wanted.checksum is None:
         if upload.checksum_type == ChecksumType.COMPOSITE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.acl import AclRequest
-from bleepstore.model import Acl
+from bleepstore.model import Acl, Bucket
 from bleepstore_server.operations.call import Call
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import xml_parse, xml_render
@@ -21,7 +21,9 @@ def list_buckets(call: Call) -> Response:
     after = "" if token is None else decode_token(token)
     page = call.store.list_buckets(prefix=query.get("prefix", ""), after=after, limit=limit, caller=call.caller)
     following = None if page.next_name is None else encode_token(page.next_name)
-    return xml(xml_render.buckets(page.buckets, call.caller, query.get("prefix", ""), following))
+    region = query.get("bucket-region")
+    found = [bucket for bucket in page.buckets if region in (None, _region_of(call, bucket))]
+    return xml(xml_render.buckets(found, call.caller, query.get("prefix", ""), following))
 
 
 def create_bucket(call: Call) -> Response:
@@ -42,12 +44,15 @@ def delete_bucket(call: Call) -> Response:
     return Response(204)
 
 
+def _region_of(call: Call, bucket: Bucket) -> str:
+    return bucket.location or call.config.region
+
+
 def head_bucket(call: Call) -> Response:
     bucket = call.store.head_bucket(call.bucket, caller=call.caller)
-    region = bucket.location or call.config.region
     return Response(
         headers=[
-            ("x-amz-bucket-region", region),
+            ("x-amz-bucket-region", _region_of(call, bucket)),
             ("x-amz-access-point-alias", "false"),
             ("Content-Type", "application/xml"),
         ],

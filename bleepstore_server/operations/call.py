@@ -26,6 +26,8 @@ class Call:
     config: AppConfig
     request: Request
     caller: Owner
+    #: A configured access key, or one of the store.
+    find_credential: Callable[[str], Credential | None]
 
     @property
     def bucket(self) -> str:

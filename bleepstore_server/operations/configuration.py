@@ -32,6 +32,18 @@ def constant(root: str, content: str = "") -> Operation:
     return operation
 
 
+def none_of(root: str) -> Operation:
+    """An operation on configurations with ids: an empty list of them, or 404 for the one with a given id."""
+
+    def operation(call: Call) -> Response:
+        call.store.get_bucket(call.bucket, caller=call.caller)
+        if "id" in call.request.query:
+            raise RequestError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
+        return xml(xml_render.document(root, "<IsTruncated>false</IsTruncated>"))
+
+    return operation
+
+
 def nothing_to_delete(call: Call) -> Response:
     """S3 answers 204 whether or not there was a configuration; here there never is one."""
     call.store.get_bucket(call.bucket, caller=call.caller)
@@ -45,10 +57,10 @@ def get_object_tagging(call: Call) -> Response:
 
 
 def absent_of_object(code: str, message: str) -> Operation:
-    """As `absent`, for an object."""
+    """An operation that answers with `code` for an object that exists."""
 
     def operation(call: Call) -> Response:
         call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
-        raise RequestError(code, message, status=404, fields={"BucketName": call.bucket, "Key": call.key})
+        raise RequestError(code, message, fields={"BucketName": call.bucket, "Key": call.key})
 
     return operation

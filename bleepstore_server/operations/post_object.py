@@ -84,10 +84,10 @@ def _events(call: Call, boundary: bytes) -> Iterator[Any]:
 def _read_form(call: Call) -> _Form:
     kind, options = parse_options_header(call.request.headers.get("content-type"))
     if kind != "multipart/form-data" or not options.get("boundary"):
-        raise RequestError(
-            "MethodNotAllowed" if kind != "multipart/form-data" else "MalformedPOSTRequest",
-            "A POST to a bucket must be multipart/form-data with a boundary.",
-        )
+        if kind != "multipart/form-data":
+            message = "Bucket POST must be of the enclosure-type multipart/form-data"
+            raise RequestError("PreconditionFailed", message, status=412)
+        raise RequestError("MalformedPOSTRequest", "A POST to a bucket must be multipart/form-data with a boundary.")
     events = _events(call, options["boundary"].encode("latin-1", "replace"))
     fields: list[tuple[str, str]] = []
     size = 0
@@ -166,7 +166,7 @@ def post_object(call: Call) -> Response:
     if "key" not in names:
         raise RequestError("InvalidArgument", "Bucket POST must contain a field named 'key'.")
     now = call.store.wall_time_ms() // 1000
-    granted = post_policy.verify_form(form.fields, call.bucket, call.store.get_credential, now)
+    granted = post_policy.verify_form(form.fields, call.bucket, call.find_credential, now)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
     # A header's signature does not count here: the form speaks for itself.
     caller = ANONYMOUS if granted is None else granted.secret.owner

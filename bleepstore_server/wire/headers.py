@@ -92,6 +92,13 @@ def system_metadata(request: Request) -> SystemMetadata:
         # The framing of the body is not a property of the object.
         kept = [item.strip() for item in encoding.split(",") if item.strip() not in ("aws-chunked", "")]
         values["content_encoding"] = ",".join(kept) or None
+    redirect = values.get("website_redirect_location")
+    if redirect and not redirect.startswith(("/", "http://", "https://")):
+        raise RequestError(
+            "InvalidRedirectLocation",
+            "The website redirect location must begin with 'http://', 'https://' or '/'.",
+            status=400,
+        )
     values.setdefault("content_type", None)
     return SystemMetadata(**{field: value or None for field, value in values.items()})
 

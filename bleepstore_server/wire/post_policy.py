@@ -19,6 +19,7 @@ from bleepstore_server.wire.sigv4 import SecretT
 
 _EXEMPT = frozenset({"x-amz-signature", "file", "policy", "signature", "awsaccesskeyid"})
 _MAX_POLICY = 20 * 1024
+_LENGTH = "content-length-range"
 
 
 @attrs.frozen
@@ -121,8 +122,8 @@ def _check_policy(encoded: str, form: dict[str, str], now: int) -> tuple[int, in
             case dict() if len(condition) == 1:
                 ((name, value),) = condition.items()
                 _check_condition("eq", name, value, form, covered)
-            case [str() as kind, int() as least, int() as most] if kind.lower() == "content-length-range":
-                low, high = least, most
+            case [str() as kind, int() | str() as least, int() | str() as most] if kind.lower() == _LENGTH:
+                low, high = _bytes(least), _bytes(most)
             case [str() as kind, str() as name, str() as value] if kind.lower() in ("eq", "starts-with"):
                 if not name.startswith("$"):
                     raise _bad_policy(f"the name of a field begins with $, not as in {name!r}.")
@@ -130,9 +131,16 @@ def _check_policy(encoded: str, form: dict[str, str], now: int) -> tuple[int, in
             case _:
                 raise _bad_policy("a condition is not of a known form.")
     for name in form:
-        if name not in covered and name not in _EXEMPT and name != "bucket" and not name.startswith("x-ignore-"):
+        if name not in covered and name not in _EXEMPT and not name.startswith("x-ignore-"):
             raise RequestError("AccessDenied", f"Invalid according to Policy: Extra input fields: {name}")
     return low, high
+
+
+def _bytes(limit: int | str) -> int:
+    """A limit of a length, which SDKs also write as a string."""
+    if isinstance(limit, str) and not (limit.isascii() and limit.isdigit() and len(limit) < 20):
+        raise _bad_policy(f"{_LENGTH} has numbers of bytes.")
+    return int(limit)
 
 
 def _check_condition(kind: str, name: str, value: Any, form: dict[str, str], covered: set[str]) -> None:

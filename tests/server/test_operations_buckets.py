@@ -91,6 +91,8 @@ def test_locations(s3: S3Client, location: Any, shown: str) -> None:
     assert s3.get_bucket_location(Bucket="photos")["LocationConstraint"] == shown
     assert s3.head_bucket(Bucket="photos")["BucketRegion"] == shown
     assert s3.list_buckets()["Buckets"][0]["BucketRegion"] == shown
+    assert len(s3.list_buckets(BucketRegion=shown)["Buckets"]) == 1
+    assert s3.list_buckets(BucketRegion="mars-north-1")["Buckets"] == []
 
 
 def test_the_default_location_is_none(s3: S3Client, anyone: Wire) -> None:
@@ -442,3 +444,32 @@ def test_a_disabled_key_is_refused(server: Server, bob: S3Client) -> None:
         bob.list_buckets()
     server.store.put_credential("bob", "bob-secret", owner=server.store.find_owner("bob-id"))
     assert [found["Name"] for found in bob.list_buckets()["Buckets"]] == ["bobs"]
+
+
+@pytest.mark.parametrize("location", ["eu\nX-Evil: 1", "é", "x" * 65, "a b"])
+def test_a_location_is_the_name_of_a_region(server: Server, location: str) -> None:
+    content = f"<LocationConstraint>{location}</LocationConstraint>"
+    body = f"<CreateBucketConfiguration>{content}</CreateBucketConfiguration>".encode()
+    assert Wire(server.url).send("PUT", "/photos", body).code == "InvalidLocationConstraint"
+    assert Wire(server.url).send("HEAD", "/photos").status == 404
+
+
+@pytest.mark.parametrize("kind", ["analytics", "intelligent-tiering", "inventory", "metrics"])
+def test_configurations_that_have_ids(server: Server, s3: S3Client, kind: str) -> None:
+    s3.create_bucket(Bucket="photos")
+    listed = Wire(server.url).send("GET", f"/photos?{kind}")
+    assert (listed.status, b"<IsTruncated>false</IsTruncated>" in listed.body) == (200, True)
+    one = Wire(server.url).send("GET", f"/photos?{kind}&id=1")
+    assert (one.status, one.code) == (404, "NoSuchConfiguration")
+    assert Wire(server.url).send("GET", f"/missing?{kind}").code == "NoSuchBucket"
+
+
+def test_locks_of_objects_in_a_bucket_without_locks(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="k", Body=b"")
+    with failure("InvalidRequest", 400):
+        s3.get_object_retention(Bucket="photos", Key="k")
+    with failure("InvalidRequest", 400):
+        s3.get_object_legal_hold(Bucket="photos", Key="k")
+    with failure("NoSuchKey", 404):
+        s3.get_object_legal_hold(Bucket="photos", Key="missing")

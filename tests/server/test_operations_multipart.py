@@ -460,3 +460,68 @@ def test_checksums_of_parts_by_copy(s3: S3Client, algorithm: Any) -> None:
     assert part["CopyPartResult"][name] == value
     upload.complete({"PartNumber": 1, "ETag": part["CopyPartResult"]["ETag"], name: value})
     assert s3.get_object(Bucket="photos", Key="k", ChecksumMode="ENABLED")["Body"].read() == b"01234"
+
+
+# -- whose upload it is
+
+
+def test_nobody_else_puts_parts_into_an_upload_or_completes_it(server: Server, s3: S3Client) -> None:
+    s3.put_bucket_acl(Bucket="photos", ACL="public-read-write")
+    upload = Upload(s3)
+    good = upload.part(1, b"good")
+    s3.put_object(Bucket="photos", Key="source", Body=b"evil", ACL="public-read")
+    bob = server.client("bob", "bob-secret")
+    listed: Any = {"Parts": [good]}
+    with failure("AccessDenied", 403):
+        bob.upload_part(**upload.where, PartNumber=1, Body=b"evil")
+    with failure("AccessDenied", 403):
+        bob.upload_part_copy(**upload.where, PartNumber=1, CopySource="photos/source")
+    with failure("AccessDenied", 403):
+        bob.complete_multipart_upload(**upload.where, MultipartUpload=listed)
+    with failure("AccessDenied", 403):
+        bob.abort_multipart_upload(**upload.where)
+    with failure("AccessDenied", 403):
+        bob.list_parts(**upload.where)
+    bob.close()
+    anonymous = Wire(server.url).send("PUT", f"/photos/k?partNumber=1&uploadId={upload.where['UploadId']}", b"evil",
+                                      signed=False)  # fmt: skip
+    assert anonymous.code == "AccessDenied"
+    upload.complete(good)
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"good"
+
+
+def test_the_buckets_owner_sees_and_ends_uploads_of_others(server: Server, s3: S3Client) -> None:
+    s3.put_bucket_acl(Bucket="photos", ACL="public-read-write")
+    bob = server.client("bob", "bob-secret")
+    upload = Upload(bob)
+    upload.part(1, b"bob's")
+    assert len(s3.list_parts(**upload.where)["Parts"]) == 1
+    with failure("AccessDenied", 403):
+        s3.upload_part(**upload.where, PartNumber=1, Body=b"alice's")
+    s3.abort_multipart_upload(**upload.where)
+    with failure("NoSuchUpload", 404):
+        bob.list_parts(**upload.where)
+    bob.close()
+
+
+def test_an_upload_needs_somebody_who_begins_it(server: Server, s3: S3Client) -> None:
+    s3.put_bucket_acl(Bucket="photos", ACL="public-read-write")
+    assert Wire(server.url).send("POST", "/photos/k?uploads", signed=False).code == "AccessDenied"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="photos")
+
+
+def test_a_completion_names_the_checksum_that_a_part_has(server: Server, s3: S3Client) -> None:
+    created = Wire(server.url).send("POST", "/photos/k?uploads")  # boto3 would name an algorithm
+    upload_id = created.body.decode().partition("<UploadId>")[2].partition("<")[0]
+    target = f"/photos/k?uploadId={upload_id}"
+    put = Wire(server.url).send("PUT", f"{target}&partNumber=1", b"data")
+    right = encode_value(digest(Algorithm.CRC64NVME, b"data"))
+
+    def complete(checksum: str) -> str | None:
+        part = f"<PartNumber>1</PartNumber><ETag>{put.headers['etag']}</ETag>"
+        part += f"<ChecksumCRC64NVME>{checksum}</ChecksumCRC64NVME>"
+        body = f"<CompleteMultipartUpload><Part>{part}</Part></CompleteMultipartUpload>"
+        return Wire(server.url).send("POST", target, body.encode()).code
+
+    assert complete("AAAAAAAAAAA=") == "InvalidPart"
+    assert complete(right) is None

@@ -424,3 +424,27 @@ def test_the_waiters_of_boto3_work(s3: S3Client) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"")
     s3.get_waiter("object_exists").wait(Bucket="photos", Key="k", WaiterConfig={"Delay": 1, "MaxAttempts": 1})
     s3.get_waiter("object_not_exists").wait(Bucket="photos", Key="absent", WaiterConfig={"Delay": 1, "MaxAttempts": 1})
+
+
+def test_an_encoding_that_only_says_aws_chunked_does_not_make_a_body_so(s3: S3Client) -> None:
+    for body in (b"", b"data", b"data" * 100_000):
+        s3.put_object(Bucket="photos", Key="k", Body=body, ContentEncoding="gzip, aws-chunked")
+        found = s3.get_object(Bucket="photos", Key="k")
+        assert (found["ContentEncoding"], found["Body"].read()) == ("gzip", body)
+
+
+def test_an_answer_without_a_body_says_what_has_not_changed(s3: S3Client, wire: Wire) -> None:
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"data")["ETag"]
+    answer = wire.send("GET", "/photos/k", headers={"If-None-Match": etag})
+    assert (answer.status, answer.headers["etag"], "last-modified" in answer.headers) == (304, etag, True)
+
+
+def test_where_a_website_may_redirect_to(s3: S3Client) -> None:
+    with failure("InvalidRedirectLocation", 400):
+        s3.put_object(Bucket="photos", Key="k", Body=b"", WebsiteRedirectLocation="zz")
+    s3.put_object(Bucket="photos", Key="k", Body=b"", WebsiteRedirectLocation="/other")
+
+
+def test_a_target_that_is_not_percent_encoded(wire: Wire) -> None:
+    assert wire.send("GET", "/photos/%zz", signed=False).code == "InvalidURI"
+    assert wire.send("GET", "/photos/100%", signed=False).code == "InvalidURI"

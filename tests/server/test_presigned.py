@@ -308,8 +308,8 @@ FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\
     ("content_type", "body", "code"),
     [
         ("multipart/form-data", KEY + FILE + b"data\r\n--b--\r\n", "MalformedPOSTRequest"),
-        ("application/x-www-form-urlencoded", b"key=k&file=data", "MethodNotAllowed"),
-        ("text/plain", b"data", "MethodNotAllowed"),
+        ("application/x-www-form-urlencoded", b"key=k&file=data", "PreconditionFailed"),
+        ("text/plain", b"data", "PreconditionFailed"),
         ("multipart/form-data; boundary=b", b"", "MalformedPOSTRequest"),
         ("multipart/form-data; boundary=b", b"nonsense", "MalformedPOSTRequest"),
         ("multipart/form-data; boundary=b", KEY + b"--b--\r\n", "InvalidArgument"),
@@ -359,3 +359,45 @@ def test_clocks_of_urls_and_servers(server: Server, wire: Wire) -> None:
             now=int(time.time()) + ahead,
         )
         assert wire.send("GET", made, signed=False).status == status
+
+
+# -- headers in the query
+
+
+def presigned(server: Server, method: str, path: str, **query: str) -> str:
+    """A URL of which parameters are what other SDKs move there from the headers."""
+    moved = [(name.replace("_", "-"), urllib.parse.quote(value, safe="")) for name, value in query.items()]
+    keys = {"access_key": "alice", "secret_key": "alice-secret"}
+    return presign(method, server.url.removeprefix("http://"), path, now=int(time.time()), query=moved, **keys)
+
+
+def test_headers_that_a_url_carries_count(signer: S3Client, server: Server, wire: Wire) -> None:
+    url = presigned(server, "PUT", "/photos/k", x_amz_meta_color="rötlich", x_amz_acl="public-read",
+                    x_amz_storage_class="STANDARD_IA", x_amz_checksum_crc32="AAAAAA==",
+                    x_amz_sdk_checksum_algorithm="CRC32")  # fmt: skip
+    assert wire.send("PUT", url, b"data", signed=False).status == 200
+    found = signer.head_object(Bucket="photos", Key="k")
+    assert (found["StorageClass"], wire.send("GET", "/photos/k", signed=False).body) == ("STANDARD_IA", b"data")
+    assert server.store.head_object("photos", "k").version.metadata == {"color": "rötlich"}
+
+
+def test_a_url_of_a_copy_copies(signer: S3Client, server: Server, wire: Wire) -> None:
+    signer.put_object(Bucket="photos", Key="source", Body=b"data")
+    signer.put_object(Bucket="photos", Key="k", Body=b"before")
+    url = presigned(server, "PUT", "/photos/k", x_amz_copy_source="/photos/source")
+    assert b"CopyObjectResult" in wire.send("PUT", url, signed=False).body
+    assert signer.get_object(Bucket="photos", Key="k")["Body"].read() == b"data"
+
+
+def test_what_a_url_asks_for_in_vain_is_refused(signer: S3Client, server: Server, wire: Wire) -> None:
+    for query in ({"x_amz_server_side_encryption": "AES256"}, {"x_amz_tagging": "a=b"}):
+        assert wire.send("PUT", presigned(server, "PUT", "/photos/k", **query), b"", signed=False).status == 501
+    url = presigned(server, "PUT", "/photos/k", x_amz_expected_bucket_owner="bob-id")
+    assert wire.send("PUT", url, b"", signed=False).code == "AccessDenied"
+    assert "Contents" not in signer.list_objects_v2(Bucket="photos")
+
+
+def test_the_query_of_an_unsigned_request_holds_no_headers(signer: S3Client, server: Server, wire: Wire) -> None:
+    signer.put_bucket_acl(Bucket="photos", ACL="public-read-write")
+    assert wire.send("PUT", "/photos/k?x-amz-meta-a=b", b"", signed=False).status == 200
+    assert server.store.head_object("photos", "k").version.metadata == {}

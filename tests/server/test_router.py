@@ -142,4 +142,14 @@ def test_two_sub_resources_contradict_each_other(target: str) -> None:
 def test_a_cache_buster_on_a_read_is_harmless() -> None:
     assert operation("GET", "/b/k?v=123&t=5") == "GetObject"
     assert refusal("PUT", "/b/k?v=123") == "NotImplemented"
+    for method, target in (
+        ("PUT", "/b/k?partNumber=1"),  # an UploadPart without its upload
+        ("PUT", "/b/k?versionId=1"),
+        ("PUT", "/b/k?max-keys=1"),
+        ("DELETE", "/b/k?partNumber=1"),
+        ("PUT", "/b?versionId=1"),
+        ("DELETE", "/b?prefix=a"),
+        ("POST", "/b?delete&prefix=a"),
+    ):
+        assert refusal(method, target) == "InvalidArgument"
     assert refusal("GET", "/b?v=123") == "NotImplemented"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+import requests
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from bleepstore_server.config import ConfigError, load_config
@@ -210,3 +211,11 @@ def test_faults_are_on_only_where_they_are_asked_for(serve: Callable[..., Served
     with pytest.raises(ConfigError, match=r"faults: .* is not OPERATIONS=FAULT"):
         load_config(environ={"BLEEPSTORE_FAULTS": "everything"})
     assert load_config().faults == ()
+
+
+def test_forms_may_be_signed_with_the_configured_key(serve: Serve) -> None:
+    s3 = serve().client()
+    s3.create_bucket(Bucket="photos")
+    form = s3.generate_presigned_post("photos", "k")
+    assert requests.post(form["url"], data=form["fields"], files={"file": b"data"}, timeout=60).status_code == 204
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"data"

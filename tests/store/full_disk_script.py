@@ -93,6 +93,13 @@ def main(root: Path) -> dict[str, Any]:
         inline_status, _ = over_wsgi(store, "PUT", "/photos/wire", bytes(15_000))
         read_status, _ = over_wsgi(store, "GET", "/photos")
         left = list((root / "store" / "tmp").iterdir())
+        # What frees room is never refused, and then there is room.
+        store.delete_object("photos", f"blob/{blobs.pop():06d}")
+        store.sweep()
+        store.put_object("photos", "freed", body(9, 10_000))
+        store.delete_object("photos", "freed")
+        inline += [number + len(inline) for number in fill(lambda n: store.put_object(
+            "photos", f"inline/{len(inline) + n:06d}", body(len(inline) + n, 10_000)))]  # fmt: skip
     with bleepstore.open(root / "store") as store:  # a restart while the disk is full
         check(store, "blob/", blobs, MIB)
         check(store, "inline/", inline, 10_000)
