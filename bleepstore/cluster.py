@@ -10,6 +10,7 @@ results for at least as many indexes as an envelope is valid, so a command never
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import struct
@@ -28,10 +29,11 @@ from bleepstore.codec import MalformedRecord, decode_command, encode_command
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
 from bleepstore.raft.machine import RandomSource
-from bleepstore.raft.messages import Configuration, NodeId, Role
+from bleepstore.raft.messages import Configuration, NodeId, Role, is_text
 from bleepstore.raft.node import Node, NodeSettings
 from bleepstore.raft.sqlite_log import create_log, open_log
 from bleepstore.raft.state_machine import SnapshotRefused
+from bleepstore.raft.storage import LogMisuse
 from bleepstore.raft.transport import Transport
 from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRefused, TimedOut
 
@@ -210,12 +212,33 @@ class Member:
 def create_member(folder: Path, *, cluster: str, node: NodeId, voters: Sequence[NodeId]) -> None:
     """Make the directory of a new node.
 
-    `voters` is what a new cluster begins with, the same on all its nodes; () for a node that will join one: the
-    leader adds it by `propose_conf`. Raises LogMisuse if there is a node already.
+    `node` is an id that was never used, best a new UUID. `voters` is what a new cluster begins with, the same on all
+    its nodes; () for a node that will join one: the leader adds it by `propose_conf`. Raises LogMisuse if there is a
+    node already, or was one: a log that was lost cannot be made anew under the same id.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not node or not all(map(is_text, (cluster, node, *voters))):
+        raise LogMisuse("the ids of a cluster and its nodes are texts, and not empty")
+    _make_folder(folder)
+    left = sorted(path.name for path in folder.glob("catalog*"))
+    if left:
+        raise LogMisuse(
+            f"{folder} holds the state of a node already ({left[0]}). If its log is lost, so is what it has promised: "
+            "make a node with a NEW id in an empty directory, and remove the old id from the cluster"
+        )
     create_log(folder / "raft.db", cluster=cluster, node=node, configuration=Configuration(tuple(voters))).close()
-    _sync(folder.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """With every directory above it that is missing, each durable before the next one is made. A crash may have kept
+    the last one that exists from becoming durable, so it counts as new, unless this user cannot have made it.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    there = missing[-1].parent if missing else folder
+    with contextlib.suppress(PermissionError):
+        _sync(there.parent)
+    for path in reversed(missing):
+        path.mkdir(mode=0o700 if path == folder else 0o777, exist_ok=True)
+        _sync(path.parent)
 
 
 def open_member(

@@ -33,6 +33,7 @@ class Applier:
         self._post = post
         self._queue: queue.SimpleQueue[tuple[int, tuple[Entry, ...]] | str] = queue.SimpleQueue()
         self._lock = threading.Lock()  # held while the machine changes
+        self._stopping = False
         self._era = 0  # rises when a snapshot replaces the state: what was handed out before is void
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -56,11 +57,15 @@ class Applier:
             applied = self.machine.applied
         self.watch.reached(applied)
 
-    def stop(self) -> None:
-        """End the thread after the batch it is at; what else was handed out is applied after the next start."""
-        self._queue.put("stop")
+    def stop(self, seconds: float) -> bool:
+        """End the thread after the batch it is at; what else was handed out is applied after the next start. Returns
+        whether it has ended in so many seconds: if not, the machine is still in use.
+        """
+        self._stopping = True
+        self._queue.put("stop")  # wakes it
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     @property
     def is_this_thread(self) -> bool:
@@ -75,7 +80,7 @@ class Applier:
             self._post(("failed", error))
 
     def _work(self, item: tuple[int, tuple[Entry, ...]] | str) -> bool:
-        if item == "stop":
+        if self._stopping:
             return False
         if item == "durable":
             with self._lock:

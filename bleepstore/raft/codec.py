@@ -14,24 +14,25 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import attrs
 
 from bleepstore.raft.messages import (
+    MOST_NUMBER,
     Configuration,
     Entry,
     EntryKind,
     MalformedValue,
     Message,
     SnapshotMeta,
+    is_text,
 )
 
 MAGIC = b"BRF1"
 #: Larger frames are refused before they are read.
 MAX_FRAME_BYTES = 64 << 20
 _HEAD = struct.Struct(">4sII")
-_MOST_INT = 1 << 63
 
 
 class MalformedFrame(MalformedValue):
@@ -119,15 +120,15 @@ class _Data:
 
 
 def _int(value: object) -> int:
-    if type(value) is not int or not 0 <= value < _MOST_INT:
+    if type(value) is not int or not 0 <= value < MOST_NUMBER:
         raise MalformedFrame("a number of the header is none, or out of range")
     return value
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
+    if not is_text(value):
         raise MalformedFrame("a text of the header is none")
-    return value
+    return cast("str", value)
 
 
 def _list(value: object, length: int | None = None) -> list[Any]:

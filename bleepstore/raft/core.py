@@ -26,6 +26,7 @@ from __future__ import annotations
 from bleepstore.raft.elections import Elections
 from bleepstore.raft.messages import (
     ENTRY_OVERHEAD,
+    MOST_NUMBER,
     AppendEntries,
     AppendReply,
     Entry,
@@ -35,6 +36,7 @@ from bleepstore.raft.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ProposeRefused,
     ProposeRequest,
     ReadIndexReply,
     ReadIndexRequest,
@@ -45,6 +47,7 @@ from bleepstore.raft.messages import (
     SoftState,
     TimeoutNow,
     VoteReply,
+    is_text,
 )
 
 #: Which method handles a message once its envelope was found good and its term is this node's.
@@ -60,6 +63,7 @@ HANDLERS: dict[type, str] = {
     ReadIndexRequest: "_on_read_index_request",
     ReadIndexReply: "_on_read_index_reply",
     ProposeRequest: "_on_propose_request",
+    ProposeRefused: "_on_propose_refused",
 }
 
 #: What answers what, and from whom to whom: (message, from, to, answered by).
@@ -70,7 +74,7 @@ CONVERSATION: tuple[tuple[type, Role, Role, type | None], ...] = (
     (InstallSnapshot, Role.LEADER, Role.FOLLOWER, AppendReply),
     (TimeoutNow, Role.LEADER, Role.FOLLOWER, None),
     (ReadIndexRequest, Role.FOLLOWER, Role.LEADER, ReadIndexReply),
-    (ProposeRequest, Role.FOLLOWER, Role.LEADER, None),
+    (ProposeRequest, Role.FOLLOWER, Role.LEADER, ProposeRefused),
 )
 
 #: Only the leader of a term sends these: they tell a node of an older term who leads.
@@ -104,8 +108,12 @@ class Raft(Elections):
             return Refusal.OTHER_RECIPIENT
         if m.sender == self.node:
             return Refusal.SELF_NAMED_SENDER
+        if not 0 <= m.term < MOST_NUMBER:
+            return Refusal.OUT_OF_RANGE
         if m.sender not in self.tracker.progress:
-            if m.sender in self._removed and kind not in FROM_LEADER:
+            if not is_text(m.sender):
+                return Refusal.MALFORMED_TEXT
+            if m.sender in self.tracker.removed and kind not in FROM_LEADER:
                 return Refusal.REMOVED_SENDER  # as a leader it may still have to tell that its removal is decided
             if kind not in FROM_ANYBODY:
                 return Refusal.UNKNOWN_SENDER

@@ -92,10 +92,10 @@ class Machine:
     __slots__ = (
         "_after", "_applying", "_applying_bytes", "_early_reads", "_emitted_hard", "_emitted_soft", "_farewell",
         "_fetch", "_fetching", "_forwarded_reads", "_handed_configurations", "_last_context", "_lost_reads",
-        "_messages", "_pump_due", "_reads_ready", "_removed", "_rng", "_round", "_round_due", "_token",
+        "_messages", "_pump_due", "_reads_ready", "_rng", "_round", "_round_due", "_token",
         "_waiting_reads", "cluster", "configurations", "counters", "election_elapsed", "election_timeout",
-        "heartbeat_elapsed", "incarnation", "leader", "log", "node", "pending_configuration_index", "role",
-        "settings", "term", "tracker", "transfer_target", "uncommitted_bytes", "vote", "votes",
+        "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space", "node", "pending_configuration_index",
+        "role", "settings", "term", "tracker", "transfer_target", "uncommitted_bytes", "vote", "votes",
     )  # fmt: skip
 
     def __init__(
@@ -127,6 +127,7 @@ class Machine:
         self.votes: dict[NodeId, bool] = {}
         self.transfer_target: NodeId | None = None
         self.uncommitted_bytes = 0
+        self.low_on_space = False  # set by the driver: proposals are refused, all else goes on
         self._pump_due = False
 
         self._round = 0
@@ -144,10 +145,6 @@ class Machine:
         self.pending_configuration_index = 0  # no further change before this index is applied
         self._farewell = 0  # a removed leader leads until this index is committed
         self._handed_configurations: list[int] = []  # handed out, not yet applied
-        members = self.tracker.progress
-        self._removed: set[NodeId] = {
-            one for _, configuration in self.configurations for one in configuration.members if one not in members
-        }
 
     def _begin_output(self, hard: HardState) -> None:
         self._messages: list[Message] = []

@@ -12,8 +12,6 @@ not campaign before having applied it.
 
 from __future__ import annotations
 
-import attrs
-
 from bleepstore.errors import BleepStoreError
 from bleepstore.raft.messages import (
     Accepted,
@@ -25,6 +23,7 @@ from bleepstore.raft.messages import (
     Refusal,
     Role,
     SnapshotMeta,
+    is_text,
 )
 from bleepstore.raft.reads import Reads
 
@@ -57,7 +56,7 @@ def changed(configuration: Configuration, change: ConfChange) -> Configuration:
         one for one in (*now.learners, *change.learn) if one not in change.remove and one not in change.promote
     )
     outgoing = now.voters if set(voters) != set(now.voters) else ()
-    return Configuration(voters, outgoing, learners)
+    return now.followed_by(voters, outgoing, learners)
 
 
 class Membership(Reads):
@@ -88,8 +87,10 @@ class Membership(Reads):
             return Refusal.TRANSFERRING
         if self._change_pending():
             return Refusal.CHANGE_PENDING
-        if any(one in self._removed for one in change.learn):
+        if any(one in self.tracker.removed for one in change.learn):
             return Refusal.REMOVED_SENDER
+        if not all(map(is_text, change.learn)):
+            return Refusal.MALFORMED_TEXT
         return None if all(self._is_caught_up(one) for one in change.promote) else Refusal.NOT_CAUGHT_UP
 
     def _is_caught_up(self, learner: NodeId) -> bool:
@@ -112,7 +113,7 @@ class Membership(Reads):
         """The joint membership is in effect and so committed: go on to the new one."""
         now = self.tracker.configuration
         if self.role is Role.LEADER and now.is_joint and self.pending_configuration_index <= self.log.applied:
-            self._append_configuration(attrs.evolve(now, voters_outgoing=()))
+            self._append_configuration(now.followed_by(now.voters, (), now.learners))
 
     # --- into effect ---
 
@@ -137,17 +138,14 @@ class Membership(Reads):
             self._become_follower(self.term, None)
 
     def _switch(self, index: int, configuration: Configuration) -> None:
-        old = self.tracker.configuration
         self.configurations.append((index, configuration))
         self.tracker.switch(self.node, configuration, self.log.last)
-        members = self.tracker.progress
-        self._removed.update(member for member in old.members if member not in members)
         if self.role is not Role.LEADER:
             return
         if not self.tracker.is_voter(self.node):
             # Whoever has this entry knows that the new membership is decided, and can elect without this node.
             self._farewell = self._append_own(EntryKind.NOOP, b"").index
-        if self.transfer_target is not None and self.transfer_target not in members:
+        if self.transfer_target is not None and self.transfer_target not in self.tracker.progress:
             self.transfer_target = None
         self._acknowledge_own()
         self._maybe_commit()
@@ -185,10 +183,8 @@ class Membership(Reads):
         self._handed_configurations.clear()
         self._applying.clear()
         self._applying_bytes = 0
-        old = self.tracker.configuration
         self.configurations = [(meta.index, self._configuration_of_snapshot(meta))]
         self.tracker.switch(self.node, self.configurations[0][1], meta.index)
-        self._removed.update(member for member in old.members if member not in self.tracker.progress)
         self.counters.snapshots_installed += 1
         if self.leader is not None and self.leader != self.node:
             self._after.append(AppendReply(self.cluster, self.node, self.leader, self.term, meta.index))

@@ -18,9 +18,13 @@ import attrs
 
 from bleepstore.errors import BleepStoreError
 
-#: A node's name: the text of a UUID that is made with its empty log and never used again, also not by the same machine
-#: after its disk was wiped. A node that lost its disk has forgotten votes and acknowledgements, so it is another node.
+#: A node's name: made with its empty log (best a new UUID) and never used again, also not by the same
+#: machine after its disk was wiped: a node that lost its disk has forgotten votes and acknowledgements, so it is
+#: another node. The cluster remembers who was removed: see `Configuration.removed`.
 NodeId = str
+
+#: Terms and indexes are below it: they and their sums fit wherever they are kept. Nobody counts so far.
+MOST_NUMBER = 1 << 62
 
 #: What an entry counts beside its data where bytes are limited.
 ENTRY_OVERHEAD = 64
@@ -28,6 +32,21 @@ ENTRY_OVERHEAD = 64
 
 class MalformedValue(BleepStoreError):
     """Bytes that should hold a value of this module do not."""
+
+
+def is_text(value: object) -> bool:
+    """Whether `value` is a text that can be stored and sent. JSON can smuggle in halves of surrogate pairs, which are
+    no characters and have no UTF-8.
+    """
+    if not isinstance(value, str):
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class EntryKind(enum.IntEnum):
@@ -55,6 +74,8 @@ class Refusal(enum.Enum):
     SELF_NAMED_SENDER = "the message names this node as its sender"
     UNKNOWN_SENDER = "the sender is not a member of the cluster"
     REMOVED_SENDER = "the sender was removed from the cluster"
+    MALFORMED_TEXT = "a name or a request id is no text"
+    OUT_OF_RANGE = "a term is out of range"
     UNKNOWN_MESSAGE = "the message is of no known kind"
     UNKNOWN_ENTRY_KIND = "an entry is of no known kind"
     INDEX_GAP = "the entries do not follow each other"
@@ -64,12 +85,15 @@ class Refusal(enum.Enum):
     TWO_LEADERS = "another node claims to lead this node's own term"
     CONTRADICTS_COMMITTED = "the entries contradict what is committed here"
     COMMIT_BEYOND_LOG = "the sender counts on entries that this node does not have: was its disk wiped?"
+    NOT_FROM_LEADER = "the sender does not lead"
     BEYOND_LOG = "the sender acknowledges entries that were never sent"
     IN_LEASE = "a leader is known and was heard of lately"
     NO_LEADER = "no leader is known"
     NOT_LEADER = "this node is not the leader"
     TRANSFERRING = "leadership is being handed over"
     TOO_MUCH_UNCOMMITTED = "too many bytes wait for their commit"
+    NO_SPACE = "the disk of the leader is almost full"
+    MALFORMED_DATA = "the data of a proposal is not bytes"
     ENTRY_TOO_LARGE = "the entry is larger than a message may be"
     CHANGE_PENDING = "another change of the membership is under way"
     BAD_CHANGE = "the change of the membership cannot be made from the present one"
@@ -98,6 +122,9 @@ class Configuration:
     voters: tuple[NodeId, ...] = attrs.field(default=(), converter=_ids)
     voters_outgoing: tuple[NodeId, ...] = attrs.field(default=(), converter=_ids)  # () unless joint
     learners: tuple[NodeId, ...] = attrs.field(default=(), converter=_ids)  # get the log, have no vote
+    # Who ever was a member and is none any more: these ids never come back. Part of the membership, so that neither
+    # compaction, nor a restart, nor a snapshot forgets them.
+    removed: tuple[NodeId, ...] = attrs.field(default=(), converter=_ids)
 
     def __attrs_post_init__(self) -> None:
         both = set(self.learners) & (set(self.voters) | set(self.voters_outgoing))
@@ -105,6 +132,9 @@ class Configuration:
             raise MalformedValue(f"{sorted(both)} would be learners and voters at once")
         if self.voters_outgoing and not self.voters:
             raise MalformedValue("a joint membership needs incoming voters")
+        back = set(self.removed) & set(self.members)
+        if back:
+            raise MalformedValue(f"{sorted(back)} would be members and removed at once")
 
     @property
     def is_joint(self) -> bool:
@@ -115,9 +145,20 @@ class Configuration:
         """Every node that takes part, sorted."""
         return _ids((*self.voters, *self.voters_outgoing, *self.learners))
 
+    def followed_by(
+        self, voters: tuple[NodeId, ...], voters_outgoing: tuple[NodeId, ...], learners: tuple[NodeId, ...]
+    ) -> Configuration:
+        """The next membership; it remembers who leaves."""
+        left = set(self.members).difference(voters, voters_outgoing, learners)
+        return Configuration(voters, voters_outgoing, learners, (*self.removed, *left))
+
     def encode(self) -> bytes:
-        """Canonical JSON: equal configurations give equal bytes."""
-        record = {"form": 1, "voters": self.voters, "outgoing": self.voters_outgoing, "learners": self.learners}
+        """Canonical JSON: equal configurations give equal bytes. Form 2 is form 1 and the removed ids, if any."""
+        record: dict[str, object] = {
+            "form": 1, "voters": self.voters, "outgoing": self.voters_outgoing, "learners": self.learners,
+        }  # fmt: skip
+        if self.removed:
+            record |= {"form": 2, "removed": self.removed}
         return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
 
     @staticmethod
@@ -125,11 +166,13 @@ class Configuration:
         """The inverse of `encode`. Raises MalformedValue."""
         try:
             record = json.loads(data)
-            if record["form"] != 1:
+            if record["form"] not in (1, 2):
                 raise MalformedValue(f"unknown form {record['form']!r} of a configuration: upgrade this node")
             parts = [record["voters"], record["outgoing"], record["learners"]]
-            if not all(isinstance(part, list) and all(isinstance(one, str) for one in part) for part in parts):
-                raise MalformedValue("a configuration holds three lists of ids")
+            if record["form"] == 2:
+                parts.append(record["removed"])
+            if not all(isinstance(part, list) and all(map(is_text, part)) for part in parts):
+                raise MalformedValue("a configuration holds lists of ids")
             return Configuration(*(tuple(part) for part in parts))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise MalformedValue(f"not a configuration: {error!r}") from error
@@ -292,6 +335,13 @@ class ProposeRequest(Envelope):
     data: bytes
 
 
+@attrs.frozen
+class ProposeRefused(Envelope):
+    """The leader's disk is almost full: it took nothing of this message, and retries are of no use for now."""
+
+    request_id: str
+
+
 Message = (
     RequestVote
     | VoteReply
@@ -304,6 +354,7 @@ Message = (
     | ReadIndexRequest
     | ReadIndexReply
     | ProposeRequest
+    | ProposeRefused
 )
 
 

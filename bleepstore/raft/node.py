@@ -13,12 +13,12 @@ machine ends the node: what waits gets NodeEnded, and nothing is answered from a
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -26,6 +26,7 @@ import attrs
 from bleepstore.errors import BleepStoreError
 from bleepstore.raft.applier import Applier
 from bleepstore.raft.core import Raft
+from bleepstore.raft.fetcher import Fetcher
 from bleepstore.raft.machine import RandomSource, Settings, system_random
 from bleepstore.raft.messages import (
     Accepted,
@@ -34,15 +35,15 @@ from bleepstore.raft.messages import (
     HardState,
     Message,
     NodeId,
-    ProposeRequest,
+    ProposeRefused,
     Ready,
     Refusal,
     Role,
-    SnapshotFetch,
     SnapshotMeta,
+    is_text,
 )
 from bleepstore.raft.senders import Senders
-from bleepstore.raft.snapshot_transfer import FileStream, receive
+from bleepstore.raft.snapshot_transfer import FileStream
 from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
 from bleepstore.raft.storage import LogStorage
 from bleepstore.raft.transport import SnapshotStream, SnapshotUnavailable, Transport
@@ -62,6 +63,10 @@ T = TypeVar("T")
 
 #: Events that are taken together, so that a flood cannot keep ticks away.
 MAX_TOGETHER = 512
+#: How long an end waits for each part of the node.
+END_SECONDS = 10.0
+
+_log = logging.getLogger("bleepstore.raft")
 
 
 @attrs.frozen
@@ -77,7 +82,7 @@ class NodeSettings:
     max_inbox: int = 20_000  # messages that may wait; more are lost
     compact_after: int = 10_000  # entries of the log beyond `keep_entries`
     keep_entries: int = 2_000  # are kept for followers that are a little behind
-    min_free_bytes: int = 0  # below it proposals are refused and reads go on
+    min_free_bytes: int = 64 << 20  # below it proposals are refused, here and by followers, and reads go on
 
 
 @attrs.frozen
@@ -103,6 +108,7 @@ class NodeCounters:
     snapshots_refused: int = 0  # came in, and were not what they should be
     compactions: int = 0
     retries: int = 0  # proposals offered again
+    proposals_malformed: int = 0
 
 
 class Node:
@@ -138,6 +144,7 @@ class Node:
         self._proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
         self._applier = Applier(machine, self._proposals, self._inbox.put, f"raft-{self.id}-apply")
         self._machine = machine
+        self._fetcher = Fetcher(self.id, machine, transport, self._inbox.put)
         self._senders = Senders(transport, f"raft-{self.id}", self._inbox.put)
         self._thread = threading.Thread(target=self._run, name=f"raft-{self.id}", daemon=True)
         self._stopping = False
@@ -152,7 +159,7 @@ class Node:
         self._asked: dict[int, list[Read]] = {}
         self._context = 0
         self._durable_asked = False
-        self._fetcher: threading.Thread | None = None
+        self._beyond_log_in = -1  # the term in which it was last logged
 
     # --- life ---
 
@@ -180,11 +187,13 @@ class Node:
             self._end(NodeEnded("it was never started"))
         elif threading.current_thread() is not self._thread and not self._applier.is_this_thread:
             # Either of those would wait for itself: what a future calls when it is answered runs there.
-            self._thread.join()
+            self._thread.join(2 * END_SECONDS)
 
     @property
     def ended(self) -> threading.Event:
-        """Set when the node has ended, by itself (see `failure`) or not."""
+        """Set when the node takes part no more, by itself (see `failure`) or not. Its files are closed a moment later:
+        `stop` waits for that.
+        """
         return self._ended
 
     @property
@@ -208,14 +217,23 @@ class Node:
         """Have `data` applied on all nodes; the future gives the state machine's result here.
 
         `request_id` is unique to this command; proposing it again while it waits gives the same future. The future
-        fails with ProposalRefused, TimedOut or NodeEnded. Raises Overloaded, LowSpace, NodeEnded: nothing was proposed.
+        fails with ProposalRefused, LowSpace, TimedOut or NodeEnded. Raises Overloaded, LowSpace, NodeEnded, and
+        ProposalRefused if `request_id` is empty or no text, or `data` no bytes: nothing was proposed.
         """
+        if not request_id or not is_text(request_id):
+            raise self._malformed(Refusal.MALFORMED_TEXT)
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise self._malformed(Refusal.MALFORMED_DATA)
         if self._low:
             raise LowSpace("the disk of this node is almost full: free some space")
-        proposal, is_new = self._proposals.add(request_id, data)
+        proposal, is_new = self._proposals.add(request_id, bytes(data))
         if is_new:
             self._inbox.put(proposal)
         return proposal.future
+
+    def _malformed(self, reason: Refusal) -> ProposalRefused:
+        self.counters.proposals_malformed += 1
+        return ProposalRefused(reason)
 
     def read_barrier(self) -> Future[int]:
         """Wait until the state machine here has applied all that was committed anywhere before this call.
@@ -279,23 +297,45 @@ class Node:
                 self._flush()
         except BaseException as error:  # noqa: BLE001  # whatever it was, the node must not go on
             reason = self.failure = error
+            self._tell(error)
         try:
             self._end(reason)
         except Exception as error:  # noqa: BLE001  # what the disk refuses at the end must not hide why it ended
-            self.failure = self.failure or error
-        if self.failure is not None and self._on_failure is not None:
-            self._on_failure(self.failure)
+            if self.failure is None:
+                self.failure = error
+                self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        """Before anything is waited for: whoever must act on a failure cannot wait for a disk or network that hangs."""
+        self._stopping = True
+        _log.error("raft node %s ends: %r", self.id, error)
+        if self._on_failure is not None:
+            try:
+                self._on_failure(error)
+            except Exception:  # noqa: BLE001  # the embedder's: it must not keep the files open
+                _log.exception("on_failure of raft node %s", self.id)
 
     def _end(self, reason: BaseException) -> None:
-        """Tell all who wait, and release everything."""
+        """Tell all who wait, then release everything; no thread is waited for longer than END_SECONDS."""
         with self._end_lock:
             if self._ended.is_set():
                 return
             self._stopping = True
             self._transport.unregister(self.id)
-            self._applier.stop()
-            self._senders.close()
             self._ended.set()
+        self._fail_all(reason)
+        self._senders.close()
+        self._fetcher.stop(END_SECONDS)
+        applier_ended = self._applier.stop(END_SECONDS)
+        try:
+            self._log.close()
+        finally:
+            if applier_ended:
+                self._machine.close()
+            else:
+                _log.error("raft node %s: the state machine does not end a batch, so it stays open", self.id)
+
+    def _fail_all(self, reason: BaseException) -> None:
         ended = NodeEnded(f"the node has ended: {reason}")
         self._proposals.end(reason)
         self._applier.watch.end(ended)
@@ -310,12 +350,6 @@ class Node:
                 fail_read(event, ended)
             elif isinstance(event, tuple) and isinstance(event[1], Future):
                 _settle(event[1], ended)
-        if self._fetcher is not None:
-            self._fetcher.join()
-        try:
-            self._log.close()
-        finally:
-            self._machine.close()
 
     def _wait(self) -> Any:
         """The next event, or None when it is time to tick."""
@@ -352,10 +386,21 @@ class Node:
             self._asking.append(event)
         elif isinstance(event, tuple):
             self._take_call(event)
-        elif self._low and isinstance(event, ProposeRequest):
-            self.counters.messages_dropped += 1  # the proposer tries again, perhaps with another leader
         else:
-            self._core.step(event)
+            self._step(event)
+
+    def _step(self, message: Message) -> None:
+        refusal = self._core.step(message)
+        if refusal is None:
+            if isinstance(message, ProposeRefused):
+                self._refuse_for_space(self._proposals.find(message.request_id))
+        elif refusal is Refusal.COMMIT_BEYOND_LOG and self._beyond_log_in != message.term:
+            self._beyond_log_in = message.term
+            _log.error(
+                "raft node %s has lost what it acknowledged: leader %s of term %d counts on entries that its log does "
+                "not have. Was its disk wiped or restored? Remove this node from the cluster and add one with a new id",
+                self.id, message.sender, message.term,
+            )  # fmt: skip
 
     def _take_call(self, event: tuple[Any, Any]) -> None:
         what, value = event
@@ -387,13 +432,26 @@ class Node:
     def _offer(self, proposal: Proposal) -> None:
         answered = self._core.propose(proposal.request_id, proposal.data)
         if isinstance(answered, Accepted):
+            proposal.offers += 1
             proposal.resend_at = None
         elif isinstance(answered, Forwarded):
+            proposal.offers += 1
             proposal.resend_at = self._ticks + self.settings.retry_ticks
+        elif answered is Refusal.NO_SPACE:
+            proposal.offers += 1
+            self._refuse_for_space(proposal)
         elif answered is Refusal.ENTRY_TOO_LARGE:
             self._proposals.fail(proposal, ProposalRefused(answered))
         else:
             proposal.resend_at = self._ticks + 1
+
+    def _refuse_for_space(self, proposal: Proposal | None) -> None:
+        if proposal is None:
+            return
+        if proposal.offers > 1:  # what an earlier leader made of it is unknown
+            self._proposals.fail(proposal, TimedOut("the disk of the leader is almost full; it still may be applied"))
+        else:
+            self._proposals.fail(proposal, LowSpace("the disk of the leader is almost full: free some space"))
 
     def _offer_again(self, *, all_of_them: bool) -> None:
         for proposal in self._proposals.all():
@@ -442,7 +500,7 @@ class Node:
             self._offer_again(all_of_them=False)
         self._expire_reads()
         if self._free_bytes is not None:
-            self._low = self._free_bytes() < self.settings.min_free_bytes
+            self._low = self._core.low_on_space = self._free_bytes() < self.settings.min_free_bytes
         if self._ticks % self.settings.retry_ticks == 0:
             self._flush()
         if not self._durable_asked and self._compactable(self._machine.applied) > self.settings.compact_after:
@@ -472,7 +530,7 @@ class Node:
             # What the last leader had may be lost, and nobody will say so.
             self._offer_again(all_of_them=True)
         if ready.fetch is not None:
-            self._fetch(ready.fetch)
+            self._fetcher.start(ready.fetch)
 
     def _release(self, reads: list[Read], index: int) -> None:
         if index <= self._machine.applied:
@@ -517,29 +575,6 @@ class Node:
     def _install(self, ready: Ready, snapshot: SnapshotMeta) -> None:
         hard = ready.hard_state or self._unsaved_hard
         self._applier.replace(lambda: self._write(hard, ready.truncate_from, ready), snapshot.name)
-
-    def _fetch(self, fetch: SnapshotFetch) -> None:
-        if self._fetcher is not None:
-            self._fetcher.join()  # it has posted its result, or the core would not ask again
-        self._fetcher = threading.Thread(
-            target=self._fetch_in_thread, args=(fetch,), name=f"raft-{self.id}-fetch", daemon=True
-        )
-        self._fetcher.start()
-
-    def _fetch_in_thread(self, fetch: SnapshotFetch) -> None:
-        path: Path = self._machine.incoming()
-        try:
-            stream = self._transport.fetch_snapshot(fetch.source, self.id, fetch.meta.index)
-            try:
-                receive(stream, path)
-            finally:
-                stream.close()
-            name = self._machine.prepare(path, stream.meta.index)
-        except Exception as error:  # noqa: BLE001  # whatever the source sent, this node lives on without it
-            path.unlink(missing_ok=True)
-            self._inbox.put(("fetch failed", error))
-        else:
-            self._inbox.put(("fetched", (stream.meta, name)))
 
     def _compactable(self, durable: int) -> int:
         """How many entries could be dropped."""

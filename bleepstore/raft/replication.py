@@ -19,12 +19,14 @@ from bleepstore.raft.messages import (
     InstallSnapshot,
     MalformedValue,
     NodeId,
+    ProposeRefused,
     ProposeRequest,
     Refusal,
     Role,
     SnapshotFetch,
     SnapshotMeta,
     TimeoutNow,
+    is_text,
 )
 from bleepstore.raft.tracker import Flow, Progress
 
@@ -68,6 +70,8 @@ class Replication(Machine):
     def _proposal_refusal(self, size: int) -> Refusal | None:
         if self.node not in self.tracker.progress:
             return Refusal.NOT_LEADER
+        if self.low_on_space:
+            return Refusal.NO_SPACE
         if self.transfer_target is not None:
             return Refusal.TRANSFERRING
         if self.uncommitted_bytes and self.uncommitted_bytes + size > self.settings.max_uncommitted_bytes:
@@ -77,13 +81,21 @@ class Replication(Machine):
     def _on_propose_request(self, m: ProposeRequest) -> Refusal | None:
         if self.role is not Role.LEADER:
             return Refusal.NOT_LEADER
+        if not is_text(m.request_id):
+            return Refusal.MALFORMED_TEXT
         if len(m.data) > self.settings.max_entry_bytes:
             return Refusal.ENTRY_TOO_LARGE
         answer = self._proposal_refusal(len(m.data) + ENTRY_OVERHEAD)
         if answer is None:
             self.uncommitted_bytes += len(m.data) + ENTRY_OVERHEAD
             self._append_own(EntryKind.COMMAND, m.data, m.request_id)
+        elif answer is Refusal.NO_SPACE:
+            self._messages.append(ProposeRefused(self.cluster, self.node, m.sender, self.term, m.request_id))
         return answer
+
+    def _on_propose_refused(self, m: ProposeRefused) -> Refusal | None:
+        """The driver tells the proposer, if this is not refused."""
+        return None if m.sender == self.leader else Refusal.NOT_FROM_LEADER
 
     # --- the leader sends ---
 
@@ -210,10 +222,9 @@ class Replication(Machine):
             if not term <= entry.term <= m.term:
                 return Refusal.TERM_DISORDER
             term = entry.term
-            if entry.kind is not EntryKind.COMMAND:
-                refusal = _check_special(entry)
-                if refusal is not None:
-                    return refusal
+            refusal = _check_command(entry) if entry.kind is EntryKind.COMMAND else _check_special(entry)
+            if refusal is not None:
+                return refusal
         return None
 
     def _reply_append(self, leader: NodeId, index: int) -> None:
@@ -359,6 +370,10 @@ class Replication(Machine):
 
     def _release_early_reads(self) -> None:
         raise NotImplementedError
+
+
+def _check_command(entry: Entry) -> Refusal | None:
+    return None if is_text(entry.request_id) else Refusal.MALFORMED_TEXT
 
 
 def _check_special(entry: Entry) -> Refusal | None:

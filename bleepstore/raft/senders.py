@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from bleepstore.raft.transport import Transport
 #: Messages that may wait for a slow peer; more are lost, as on any network.
 MAX_WAITING = 1024
 MAX_TOGETHER = 64
+#: How long an end waits for what is being sent. The threads are daemons: no process waits for them.
+CLOSE_SECONDS = 2.0
 
 
 class Senders:
@@ -42,9 +45,12 @@ class Senders:
         return _Sender(self._transport, peer, f"{self._name}-to-{peer}", self._post)
 
     def close(self) -> None:
-        """End all threads, when each has sent what it is sending."""
+        """Drop what waits, and end all threads; one that the transport holds longer than CLOSE_SECONDS ends later."""
         for peer in self._peers.values():
-            peer.close()
+            peer.drop()
+        until = time.monotonic() + CLOSE_SECONDS
+        for peer in self._peers.values():
+            peer.join(max(0.0, until - time.monotonic()))
         self._peers.clear()
 
 
@@ -54,6 +60,7 @@ class _Sender:
         self._transport = transport
         self._peer = peer
         self._queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._dropping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -77,8 +84,13 @@ class _Sender:
                 if message is None:
                     return
                 messages.append(message)
+            if self._dropping:
+                return
             self._transport.send(self._peer, messages)
 
-    def close(self) -> None:
-        self._queue.put(None)
-        self._thread.join()
+    def drop(self) -> None:
+        self._dropping = True
+        self._queue.put(None)  # wakes it
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,11 +34,15 @@ class FileStream:
         self._path.unlink(missing_ok=True)
 
 
-def receive(stream: SnapshotStream, path: Path) -> None:
-    """Write a snapshot to the new file `path`, verified and synced. Raises SnapshotRefused, and leaves no file then."""
+def receive(stream: SnapshotStream, path: Path, stopping: threading.Event) -> None:
+    """Write a snapshot to the new file `path`, verified and synced. Raises SnapshotRefused, also if `stopping` is set
+    meanwhile, and leaves no file then.
+    """
     try:
         with path.open("xb") as file:
             for chunk in stream.chunks():
+                if stopping.is_set():
+                    raise SnapshotRefused("this node is being stopped")
                 if chunk.offset != file.tell():
                     raise SnapshotRefused(f"a chunk of offset {chunk.offset} comes at {file.tell()}")
                 if not chunk.is_sound:

@@ -14,6 +14,7 @@ One process holds the log: SQLite's exclusive locking mode keeps every other out
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -122,7 +123,10 @@ def chain_crc(entry: Entry, before: int) -> int:
 def check_sqlite_version(version: str | None = None) -> None:
     """Raises LogMisuse if the SQLite library is older than LEAST_SQLITE."""
     version = apsw.sqlite_lib_version() if version is None else version
-    if tuple(int(part) for part in version.split(".")[:3]) < LEAST_SQLITE:
+    parts = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if parts is None:
+        raise LogMisuse(f"{version!r} is no version of SQLite that is known")
+    if tuple(int(part or 0) for part in parts.groups()) < LEAST_SQLITE:
         least = ".".join(map(str, LEAST_SQLITE))
         raise LogMisuse(
             f"SQLite {version} may lose committed transactions when it resets its write-ahead log; "
@@ -309,8 +313,7 @@ def create_log(path: Path, *, cluster: str, node: NodeId, configuration: Configu
         connection.execute(_SCHEMA)
         _write_state(connection, cluster, node, row)
         connection.execute("COMMIT")
-        if not vfs:
-            _sync_directory(path.parent)
+        _sync_directory(path.parent)
     except BaseException:
         connection.close()
         raise
@@ -373,13 +376,19 @@ def _write_state(connection: apsw.Connection, cluster: str, node: NodeId, row: _
 def _read_state(path: Path, connection: apsw.Connection) -> tuple[tuple[str, NodeId], _Row]:
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema ORDER BY name")]
     if not tables:
-        raise LogMisuse(f"{path} is empty: the node was never set up completely; set it up again")
+        raise LogMisuse(
+            f"{path} is empty. If the setup of this node has never succeeded, do it again; otherwise its log is lost, "
+            "and with it what the node has promised: move its directory away, make a node with a NEW id in an empty "
+            "one, and remove the old id from the cluster. Never give the old id to another log"
+        )
     if connection.pragma("application_id") != APPLICATION_ID:
         raise LogDamaged(f"{path} is a SQLite database of something else, not a log. Name the right directory")
     form = connection.execute("SELECT format FROM raft_state").get
     if form is None:
         raise _damaged(path, "its state is missing")
-    if form != FORMAT:
+    if form < 1:
+        raise _damaged(path, f"its format is {form}, and there is none below 1")
+    if form > FORMAT:
         raise LogTooNew(f"{path} is of format {form}, this BleepStore knows {FORMAT}: upgrade it")
     found: list[tuple[Any, ...]] = connection.execute("SELECT * FROM raft_state").fetchall()
     _, _, cluster, node, term, vote, commit, index, snapshot_term, configuration, name, base, last, crc, _ = found[0]

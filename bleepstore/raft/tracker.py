@@ -85,7 +85,7 @@ class Progress:
 class Tracker:
     """The membership in effect and the progress of each member, this node included."""
 
-    __slots__ = ("_incoming", "_outgoing", "configuration", "peers", "progress")
+    __slots__ = ("_incoming", "_outgoing", "configuration", "peers", "progress", "removed")
 
     def __init__(self, node: NodeId, configuration: Configuration, last_index: int) -> None:
         self.progress: dict[NodeId, Progress] = {}
@@ -95,6 +95,7 @@ class Tracker:
         """Put a membership into effect; members that stay keep their progress."""
         old = self.progress
         self.configuration = configuration
+        self.removed = frozenset(configuration.removed)
         self.progress = {
             member: old[member] if member in old else Progress(member, max(last_index, 1))
             for member in configuration.members

@@ -27,7 +27,7 @@ class Overloaded(BleepStoreError):
 
 
 class LowSpace(BleepStoreError):
-    """The disk of this node is almost full: nothing was proposed, reads go on."""
+    """The disk of this node or of the leader is almost full: nothing was proposed, reads go on."""
 
 
 class TimedOut(BleepStoreError):
@@ -41,7 +41,7 @@ class NodeEnded(BleepStoreError):
 class Proposal:
     """One command on its way."""
 
-    __slots__ = ("data", "deadline", "future", "request_id", "resend_at")
+    __slots__ = ("data", "deadline", "future", "offers", "request_id", "resend_at")
 
     def __init__(self, request_id: str, data: bytes) -> None:
         self.request_id = request_id
@@ -49,6 +49,7 @@ class Proposal:
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()  # what may be in the log already cannot be cancelled
         self.deadline = 0  # in ticks; set when the node sees it first
+        self.offers = 0  # how often a leader was given it
         self.resend_at: int | None = 0  # in ticks; None: it is in this leader's log
 
 
@@ -76,6 +77,10 @@ class Proposals:
             proposal = self._waiting[request_id] = Proposal(request_id, data)
             self._bytes += len(data)
         return proposal, True
+
+    def find(self, request_id: str) -> Proposal | None:
+        with self._lock:
+            return self._waiting.get(request_id)
 
     def take(self, request_id: str) -> Proposal | None:
         """Remove the proposal of this id, if it waits here."""

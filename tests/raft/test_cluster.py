@@ -12,7 +12,7 @@ import pytest
 from bleepstore import commands as c
 from bleepstore.catalog import queries
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
-from bleepstore.cluster import CatalogMachine, LocalCluster, Member, unwrap, wrap
+from bleepstore.cluster import CatalogMachine, LocalCluster, Member, create_member, unwrap, wrap
 from bleepstore.codec import MalformedRecord, UnknownTag
 from bleepstore.commands import Done, Result, Written
 from bleepstore.errors import (
@@ -26,6 +26,7 @@ from bleepstore.errors import (
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
 from bleepstore.raft.messages import Role
 from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.storage import LogMisuse
 from bleepstore.raft.transport import Chunk, MemoryNetwork
 
 OWNER = Owner("alice", "Alice")
@@ -340,3 +341,69 @@ def test_leadership_is_handed_over(tmp_path: Path) -> None:
         wait_until(lambda: cluster.members[target].node.status.role is Role.LEADER, "the new leader")
         wait_for_leader(cluster).committer.submit(put("p", "k"))
         equal_hash(cluster)
+
+
+def test_a_node_whose_log_was_emptied_is_not_made_anew_under_its_old_id(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, start(tmp_path, network) as cluster:
+        equal_hash(cluster)
+        victim = cluster.ids[0]
+        cluster.stop(victim)
+        folder = tmp_path / victim
+        (folder / "raft.db").write_bytes(b"")
+        with pytest.raises(LogMisuse, match="make a node with a NEW id"):
+            cluster.start(victim)
+        for _ in range(2):
+            with pytest.raises(LogMisuse, match="make a node with a NEW id"):
+                create_member(folder, cluster="local", node=victim, voters=cluster.ids)
+            (folder / "raft.db").unlink(missing_ok=True)  # nor if it is gone
+
+
+@pytest.mark.parametrize(
+    ("cluster", "node", "voters"),
+    [("c", "", ()), ("c", "\ud800", ()), ("\ud800", "n", ()), ("c", "n", ("n", "\ud800"))],
+)
+def test_ids_are_texts(tmp_path: Path, cluster: str, node: str, voters: tuple[str, ...]) -> None:
+    with pytest.raises(LogMisuse, match="texts"):
+        create_member(tmp_path / "node", cluster=cluster, node=node, voters=voters)
+
+
+def test_a_leader_with_a_full_disk_is_storage_full_at_every_node(tmp_path: Path) -> None:
+    with MemoryNetwork(as_bytes=True) as network, start(tmp_path, network) as cluster:
+        leader = wait_for_leader(cluster)
+        leader.node._free_bytes = lambda: 0
+        wait_until(lambda: leader.node.low_on_space, "the disk is looked at")
+        for member in cluster.members.values():
+            with pytest.raises(StorageFull):
+                member.committer.submit(put(f"p{member.id}", "k"))
+            member.committer.read_barrier()
+
+
+def test_a_long_reader_holds_the_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    """While it reads one moment, commits and the compaction of Raft's log go on; then the write-ahead log is reused."""
+    with MemoryNetwork() as network, start(tmp_path, network, COMPACTING, size=1) as cluster:
+        (member,) = cluster.members.values()
+        limit = 50 * 4096
+        with member.catalog.hold() as writer:
+            writer.pragma("wal_autocheckpoint", 50)
+            writer.pragma("journal_size_limit", limit)
+        wal = tmp_path / member.id / "catalog.db-wal"
+        with member.catalog.read() as reader:
+            reader.execute("BEGIN")
+            before = reader.execute("SELECT count(*) FROM object_version").get
+            for number in range(120):
+                member.committer.submit(put(f"p{number}", f"{number:03}", b"x" * 3000))
+            wait_until(lambda: member.node.core.log.first > 50, "compaction in spite of the reader")
+            assert wal.stat().st_size > 2 * limit, "it held the checkpoint"
+            assert reader.execute("SELECT count(*) FROM object_version").get == before, "and sees its moment"
+            # What the log has dropped is durable: a crash now finds no gap.
+            cluster.crash(member.id)
+            reader.execute("ROLLBACK")
+        member = cluster.start(member.id)
+        wait_for_leader(cluster)
+        assert keys_of(member) == [f"{n:03}" for n in range(120)]
+        with member.catalog.hold() as writer:
+            writer.pragma("wal_autocheckpoint", 50)
+            writer.pragma("journal_size_limit", limit)
+        for number in range(60):
+            member.committer.submit(put(f"q{number}", "same", b"x" * 3000))
+        assert wal.stat().st_size < 2 * limit

@@ -27,6 +27,7 @@ from bleepstore.raft.messages import (
     InstallSnapshot,
     MalformedValue,
     Message,
+    ProposeRefused,
     ProposeRequest,
     ReadIndexReply,
     ReadIndexRequest,
@@ -299,7 +300,7 @@ def test_impossible_changes(change: ConfChange, reason: str) -> None:
 def test_a_change_of_voters_is_joint_and_one_of_learners_is_not() -> None:
     now = Configuration(NAMES, learners=("d",))
     assert changed(now, ConfChange(learn=("e",))) == Configuration(NAMES, (), ("d", "e"))
-    assert changed(now, ConfChange(remove=("d",))) == Configuration(NAMES)
+    assert changed(now, ConfChange(remove=("d",))) == Configuration(NAMES, removed=("d",))
     joint = changed(now, ConfChange(learn=("e",), promote=("d",), remove=("a",)))
     assert joint == Configuration(("b", "c", "d"), NAMES, ("e",))
     with pytest.raises(ImpossibleChange, match="not finished"):
@@ -312,6 +313,19 @@ def test_the_bytes_of_a_configuration_are_fixed() -> None:
     assert configuration.encode() == data
     assert Configuration.decode(data) == configuration
     assert configuration.members == ("a", "b", "c", "d")
+    configuration = Configuration(("b", "a"), removed=("y", "x"))
+    data = b'{"form":2,"learners":[],"outgoing":[],"removed":["x","y"],"voters":["a","b"]}'
+    assert configuration.encode() == data
+    assert Configuration.decode(data) == configuration
+
+
+def test_a_configuration_remembers_who_was_removed() -> None:
+    now = Configuration(NAMES, learners=("d",))
+    joint = changed(now, ConfChange(remove=("a", "d")))
+    assert joint.removed == ("d",), "a still has a say"
+    assert joint.followed_by(joint.voters, (), joint.learners) == Configuration(("b", "c"), removed=("a", "d"))
+    with pytest.raises(MalformedValue, match="members and removed"):
+        Configuration(NAMES, removed=("a",))
 
 
 @pytest.mark.parametrize(
@@ -321,7 +335,9 @@ def test_the_bytes_of_a_configuration_are_fixed() -> None:
         b"\xff",
         b"[]",
         b"{}",
+        b'{"form":3,"learners":[],"outgoing":[],"voters":[]}',
         b'{"form":2,"learners":[],"outgoing":[],"voters":[]}',
+        b'{"form":1,"learners":["\\ud800"],"outgoing":[],"voters":[]}',
         b'{"form":1,"learners":[1],"outgoing":[],"voters":[]}',
         b'{"form":1,"learners":"a","outgoing":[],"voters":[]}',
         b'{"form":1,"learners":["a"],"outgoing":[],"voters":["a"]}',
@@ -353,6 +369,7 @@ _messages = st.one_of(
     st.builds(ReadIndexRequest, *_head, _numbers, _numbers),
     st.builds(ReadIndexReply, *_head, _numbers, _numbers, _numbers),
     st.builds(ProposeRequest, *_head, st.just("r"), st.just(b"x")),
+    st.builds(ProposeRefused, *_head, st.just("r")),
     st.just("no message"),
 )
 

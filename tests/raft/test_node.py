@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bleepstore.raft.messages import Configuration, Entry, EntryKind, HardState, Message, NodeId, SnapshotMeta
+from bleepstore.raft import node as node_module
+from bleepstore.raft import senders
+from bleepstore.raft.messages import (
+    AppendEntries,
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    Heartbeat,
+    Message,
+    NodeId,
+    ProposeRefused,
+    Refusal,
+    SnapshotMeta,
+)
 from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.snapshot_transfer import receive
+from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
-from bleepstore.raft.transport import MemoryNetwork
-from bleepstore.raft.waiting import NodeEnded
+from bleepstore.raft.transport import Chunk, MemoryNetwork
+from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, TimedOut
+from tests.raft.driver import DrivenNode, Echo
 
 PATIENCE = 60  # seconds; only a failure takes so long
-
-
-class Echo:
-    """A state machine whose results are the commands."""
-
-    name = ""
-
-    def __init__(self) -> None:
-        self.applied = 0
-        self.closed = threading.Event()
-
-    def apply(self, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
-        self.applied = through
-        return [data for _, data in batch]
-
-    def make_durable(self) -> int:
-        return self.applied
-
-    def write_snapshot(self, path: Path) -> int:
-        raise OSError("no snapshots here")
-
-    def incoming(self) -> Path:
-        raise OSError("no snapshots here")
-
-    def prepare(self, path: Path, index: int) -> str:
-        raise OSError("no snapshots here")
-
-    def install(self, name: str) -> None:
-        raise OSError("no snapshots here")
-
-    def discard(self, name: str) -> None:
-        raise OSError("no snapshots here")
-
-    def close(self) -> None:
-        self.closed.set()
 
 
 class BrokenDisk(MemoryLog):
@@ -107,7 +90,7 @@ def test_a_disk_error_ends_the_node_and_tells_everybody_even_if_the_log_cannot_b
         node.propose("1", b"data").result(PATIENCE)
     assert informed.wait(PATIENCE)
     assert str(told[0]) == "the disk is gone"
-    assert machine.closed.is_set()
+    assert machine.closed.wait(PATIENCE), "told first, closed then"
     node.stop()
     with pytest.raises(NodeEnded):
         node.propose("2", b"data")
@@ -137,3 +120,244 @@ def test_a_transport_that_raises_ends_the_node_instead_of_leaving_a_peer_in_sile
     assert informed.wait(PATIENCE)
     assert "a fault of the transport" in str(node.failure)
     node.stop()
+
+
+@pytest.mark.parametrize(
+    ("request_id", "data", "reason"),
+    [
+        ("\ud800", b"x", Refusal.MALFORMED_TEXT),
+        ("", b"x", Refusal.MALFORMED_TEXT),
+        (None, b"x", Refusal.MALFORMED_TEXT),
+        ("id", "text", Refusal.MALFORMED_DATA),
+        ("id", None, Refusal.MALFORMED_DATA),
+        ("id", 5, Refusal.MALFORMED_DATA),
+    ],
+)
+def test_what_is_no_proposal_is_refused_and_the_node_lives(request_id: Any, data: Any, reason: Refusal) -> None:
+    node = DrivenNode(log_of(), Echo())
+    node.elect()
+    with pytest.raises(ProposalRefused) as caught:
+        node.propose(request_id, data)
+    assert caught.value.reason is reason
+    assert node.node.counters.proposals_malformed == 1
+    good: Any = bytearray(b"good")
+    assert node.propose("good", good).result(0) == b"good"
+
+
+# --- an end does not wait for others ---
+
+
+class HangingTransport(MemoryNetwork):
+    """Holds whoever sends until it is released."""
+
+    is_direct = False
+
+    def __init__(self) -> None:
+        super().__init__(is_direct=False)
+        self.holds = threading.Semaphore(0)
+        self.release = threading.Event()
+        self.sent = 0
+
+    def send(self, to: NodeId, messages: Sequence[Message]) -> None:
+        self.sent += 1
+        self.holds.release()
+        self.release.wait(PATIENCE)
+
+
+class HangingMachine(Echo):
+    """Holds whoever applies a command until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds = threading.Event()
+        self.release = threading.Event()
+
+    def apply(self, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
+        if batch:
+            self.holds.set()
+            self.release.wait(PATIENCE)
+        return super().apply(batch, through)
+
+
+class FailingDisk(MemoryLog):
+    """Fails when it is told to."""
+
+    __slots__ = ("fails",)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.fails = False
+
+    def save(self, *arguments: Any) -> None:
+        if self.fails:
+            raise OSError("the disk is gone")
+        super().save(*arguments)
+
+
+def test_a_failure_is_told_and_who_waits_is_answered_while_the_network_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(senders, "CLOSE_SECONDS", 0.0)
+    network = HangingTransport()
+    log = FailingDisk("cluster", "a", SnapshotMeta(configuration=Configuration(("a", "b", "c"))))
+    informed = threading.Event()
+    node, machine = start(log, network, on_failure=lambda _: informed.set())
+    assert network.holds.acquire(timeout=PATIENCE)
+    assert network.holds.acquire(timeout=PATIENCE)
+    read = node.read_barrier()
+    log.fails = True
+    node.deliver(AppendEntries("cluster", "b", "a", 50, 0, 0, (Entry(1, 50, EntryKind.NOOP),), 0))
+    assert informed.wait(PATIENCE)
+    with pytest.raises(NodeEnded):
+        read.result(PATIENCE)
+    node.stop()
+    assert machine.closed.is_set()
+    assert not network.release.is_set(), "nobody had to wait for the network"
+    sent = network.sent
+    network.release.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("raft-a-to-"):
+            thread.join(PATIENCE)
+    assert network.sent == sent, "what waited in the queues is dropped"
+
+
+def test_an_end_does_not_wait_for_ever_for_the_state_machine_nor_closes_it_under_its_feet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node_module, "END_SECONDS", 0.0)
+    machine = HangingMachine()
+    node = Node(log_of(), machine, MemoryNetwork(), settings=NodeSettings(tick_seconds=0.005), rng=random.Random(1))
+    node.start()
+    future = node.propose("1", b"data")
+    assert machine.holds.wait(PATIENCE)
+    node.stop()
+    assert node.ended.wait(PATIENCE)
+    with pytest.raises(NodeEnded):
+        future.result(PATIENCE)
+    node._thread.join(PATIENCE)
+    assert not machine.closed.is_set()
+    machine.release.set()
+
+
+def test_a_snapshot_that_is_coming_in_is_given_up_at_the_end(tmp_path: Path) -> None:
+    stopping = threading.Event()
+
+    class Endless:
+        meta = SnapshotMeta(1, 1)
+        size = 1 << 60
+
+        def chunks(self) -> Iterator[Chunk]:
+            for offset in itertools.count():
+                yield Chunk.of(offset, b"x")
+                stopping.set()
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    with pytest.raises(SnapshotRefused, match="being stopped"):
+        receive(Endless(), tmp_path / "incoming", stopping)
+    assert not (tmp_path / "incoming").exists()
+
+
+def test_who_failed_to_be_told_does_not_keep_the_files_open() -> None:
+    def raises(_: BaseException) -> None:
+        raise RuntimeError("a fault of the embedder")
+
+    node, machine = start(log_of(BrokenDisk), MemoryNetwork(), on_failure=raises)
+    with pytest.raises(NodeEnded):
+        node.propose("1", b"data").result(PATIENCE)
+    assert machine.closed.wait(PATIENCE)
+
+
+# --- little space ---
+
+
+def pair() -> tuple[DrivenNode, DrivenNode]:
+    """A leader and a follower; what one sends is delivered to the other by `exchange`."""
+    names = ("a", "b", "c")
+    made = []
+    for name in names[:2]:
+        log = MemoryLog("cluster", name, SnapshotMeta(configuration=Configuration(names)))
+        made.append(DrivenNode(log, Echo()))
+    leader, follower = made
+    leader.elect("c")
+    exchange(leader, follower)
+    return leader, follower
+
+
+def exchange(*nodes: DrivenNode) -> None:
+    by_name = {node.core.node: node for node in nodes}
+    while any(node.outbox.sent for node in nodes):
+        for node in nodes:
+            sent, node.outbox.sent = node.outbox.sent, []
+            for message in sent:
+                if message.to in by_name:
+                    by_name[message.to].deliver(message)
+
+
+def test_little_space_is_refused_by_default() -> None:
+    assert NodeSettings().min_free_bytes == 64 << 20
+    node = DrivenNode(log_of(), Echo())
+    node.elect()
+    node.free_bytes = (64 << 20) - 1
+    node.tick()
+    with pytest.raises(LowSpace):
+        node.propose("1")
+    node.free_bytes += 1
+    node.tick()
+    assert node.propose("1").result(0) == b"x"
+
+
+def test_a_leader_with_little_space_says_so_to_who_proposes_elsewhere() -> None:
+    leader, follower = pair()
+    leader.free_bytes = 0
+    leader.tick()
+    exchange(leader, follower)
+    future = follower.propose("1")
+    exchange(leader, follower)
+    with pytest.raises(LowSpace, match="the disk of the leader"):
+        future.result(0)
+    assert leader.core.counters.refused == {Refusal.NO_SPACE: 1}
+    leader.free_bytes = 1 << 40
+    leader.tick()
+    future = follower.propose("2")
+    exchange(leader, follower)
+    assert future.result(0) == b"x"
+
+
+def test_a_proposal_that_an_earlier_leader_may_have_taken_is_not_said_to_be_refused() -> None:
+    leader, follower = pair()
+    future = follower.propose("1")
+    follower.outbox.sent.clear()  # lost, for all that is known
+    leader.free_bytes = 0
+    for _ in range(NodeSettings().retry_ticks):
+        leader.tick()
+        exchange(leader, follower)
+        follower.tick()
+    exchange(leader, follower)
+    with pytest.raises(TimedOut, match="it still may be applied"):
+        future.result(0)
+
+
+def test_only_the_leader_says_that_there_is_no_space() -> None:
+    leader, follower = pair()
+    future = follower.propose("1")
+    follower.deliver(ProposeRefused("cluster", "c", "b", follower.core.term, "1"))
+    assert not future.done()
+    assert follower.core.counters.refused[Refusal.NOT_FROM_LEADER] == 1
+    exchange(leader, follower)
+    assert future.result(0) == b"x"
+
+
+# --- a disk that was wiped ---
+
+
+def test_a_log_that_lost_what_it_acknowledged_is_reported_once_a_term(caplog: pytest.LogCaptureFixture) -> None:
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo())
+    for term in (4, 4, 4, 5):
+        node.deliver(Heartbeat("cluster", "b", "a", term, 9, 0))
+    reports = [record for record in caplog.records if "has lost what it acknowledged" in record.getMessage()]
+    assert len(reports) == 2
+    assert reports[0].levelname == "ERROR"
+    assert "add one with a new id" in reports[0].getMessage()
+    assert node.core.counters.refused == {Refusal.COMMIT_BEYOND_LOG: 4}

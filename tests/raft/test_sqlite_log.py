@@ -127,6 +127,12 @@ def test_a_newer_format_is_refused(path: Path) -> None:
         open_log(path)
 
 
+def test_a_format_that_never_was_is_damage_and_no_reason_to_upgrade(path: Path) -> None:
+    tamper(path, "UPDATE raft_state SET format = 0")
+    with pytest.raises(LogDamaged, match="its format is 0"):
+        open_log(path)
+
+
 def test_an_entry_of_a_newer_kind_is_refused(path: Path) -> None:
     tamper(path, "UPDATE raft_log SET kind = 9 WHERE idx = 2")
     with pytest.raises(LogTooNew, match="unknown kind 9"):
@@ -145,7 +151,8 @@ def test_something_else_is_no_log(tmp_path: Path) -> None:
     with pytest.raises(LogMisuse, match="cannot open"):
         open_log(tmp_path / "missing.db")
     (tmp_path / "empty.db").touch()
-    with pytest.raises(LogMisuse, match="never set up completely"):
+    # Its node may have promised what it has forgotten, so the advice is never to begin anew under the old id.
+    with pytest.raises(LogMisuse, match="make a node with a NEW id"):
         open_log(tmp_path / "empty.db")
 
 
@@ -186,7 +193,13 @@ def test_an_sqlite_that_may_lose_commits_is_refused(version: str) -> None:
         check_sqlite_version(version)
 
 
-@pytest.mark.parametrize("version", ["3.51.3", "3.52.0", "4.0.0"])
+@pytest.mark.parametrize("version", ["x", "", "3", "beta-3.53"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(LogMisuse, match="no version of SQLite"):
+        check_sqlite_version(version)
+
+
+@pytest.mark.parametrize("version", ["3.51.3", "3.52.0", "4.0.0", "3.53.0-beta", "3.53"])
 def test_a_good_sqlite_is_accepted(version: str) -> None:
     check_sqlite_version(version)
 
