@@ -64,7 +64,8 @@ from bleepstore.store.reading import resolve_range
 
 _NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
-_ATTEMPTS = 5
+#: At a provider, whoever writes the same key meanwhile costs one.
+_ATTEMPTS = 20
 
 
 def settle_checksum_type(algorithm: Algorithm | None, kind: ChecksumType | None) -> ChecksumType | None:

@@ -10,6 +10,7 @@ import attrs
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.response import StreamingBody
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 import bleepstore
@@ -34,10 +35,12 @@ class _Handler(WSGIRequestHandler):
 class Server:
     store: bleepstore.Store
     url: str
+    #: What its clients got: what a test does not read to its end is closed after it, not by chance by the collector.
+    bodies: list[StreamingBody] = attrs.field(factory=list)
 
     def client(self, access_key: str = "alice", secret_key: str = "alice-secret", **config: object) -> S3Client:
         options: Any = {"retries": {"max_attempts": 1}, **config}
-        return boto3.client(
+        client = boto3.client(
             "s3",
             endpoint_url=self.url,
             aws_access_key_id=access_key,
@@ -45,6 +48,12 @@ class Server:
             region_name="us-east-1",
             config=Config(**options),
         )
+        client.meta.events.register("after-call.s3.GetObject", self._note_body)
+        return client
+
+    def _note_body(self, parsed: dict[str, Any], **_: Any) -> None:
+        if "Body" in parsed:
+            self.bodies.append(parsed["Body"])
 
 
 @pytest.fixture
@@ -55,7 +64,10 @@ def server(store: bleepstore.Store) -> Iterator[Server]:
     httpd = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield Server(store, f"http://127.0.0.1:{httpd.server_port}")
+    serving = Server(store, f"http://127.0.0.1:{httpd.server_port}")
+    yield serving
+    for body in serving.bodies:
+        body.close()
     httpd.shutdown()
     thread.join()
     httpd.server_close()

@@ -215,6 +215,7 @@ def test_composite_checksums(s3: S3Client, algorithm: Any) -> None:
         assert found["Body"].read() == body
         assert (found[name], found["ChecksumType"]) == (value, "COMPOSITE"), "a part has its own checksum"
     ranged: Any = s3.get_object(Bucket="photos", Key="k", Range="bytes=0-9", ChecksumMode="ENABLED")
+    assert ranged["Body"].read() == PART[:10]
     assert name not in ranged
     attributes: Any = s3.get_object_attributes(
         Bucket="photos", Key="k", ObjectAttributes=["Checksum", "ObjectParts", "ETag"]
