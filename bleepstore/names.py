@@ -13,8 +13,15 @@ _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 
+def check_type(what: str, name: object) -> None:
+    """Raise TypeError unless a name is a str: bytes or a path would be a name that nothing ever has."""
+    if not isinstance(name, str):
+        raise TypeError(f"a {what} is a str, not {type(name).__name__}: {name!r}")
+
+
 def check_bucket_name(bucket: str) -> None:
     """Raise InvalidBucketName unless a general purpose bucket may have this name."""
+    check_type("bucket", bucket)
     reason = None
     if not _BUCKET.fullmatch(bucket):
         reason = (
@@ -32,7 +39,9 @@ def check_bucket_name(bucket: str) -> None:
 
 
 def check_key(key: str) -> None:
-    """Raise KeyTooLong, InvalidURI or InvalidArgument unless an object may have this key."""
+    """Raise KeyTooLong, InvalidURI or InvalidArgument unless an object may have this key; TypeError if it is no str."""
+    if not isinstance(key, str):
+        check_type("key", key)
     if not key:
         raise InvalidArgument("A key must not be empty.", "key")
     if len(key) * 4 <= MAX_KEY_BYTES and key.isascii():

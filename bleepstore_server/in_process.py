@@ -36,7 +36,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
 from bleepstore_server.config import WELL_KNOWN, AppConfig
-from bleepstore_server.transport import Transport, is_live, text_of_header
+from bleepstore_server.transport import Transport, check_store, is_live, text_of_header
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -73,8 +73,11 @@ def attach(
     The store verifies the client's signatures: its access key must be one of the store (`Store.put_credential`), the
     one in `config`, or, without a `config`, the well-known pair `bleepstore` and `bleepstore-secret`.
 
-    Raises StoreError for a client of another service or an asynchronous one.
+    Raises StoreError for a client of another service or an asynchronous one, TypeError for what is neither.
     """
+    if not hasattr(getattr(client, "meta", None), "service_model"):
+        hint = "attach(resource.meta.client, store)" if hasattr(client, "meta") else 'boto3.client("s3") makes one'
+        raise TypeError(f"attach() takes a boto3 client, not {type(client).__name__}: {hint}")
     service = client.meta.service_model.service_name
     if service != "s3":
         raise StoreError(f"A store answers S3; this is a client of {service}.")
@@ -163,6 +166,7 @@ def client_for(
 ) -> S3Client:
     """A new boto3 client of `store`, with any other option of `boto3.client`, such as botocore's `config` as
     `client_config`. Close it after use."""
+    check_store(store)
     from botocore.config import Config
 
     given = options.pop("client_config", None)

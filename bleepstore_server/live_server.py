@@ -28,7 +28,7 @@ from bleepstore.errors import StoreError
 from bleepstore_server.app import create_app
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.in_process import client_environ, test_config
-from bleepstore_server.transport import live_urls
+from bleepstore_server.transport import check_store, live_urls
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -154,6 +154,7 @@ def live_server(
     with contextlib.ExitStack() as stack:
         if store is None:
             store = stack.enter_context(bleepstore.open())
+        check_store(store)
         app = create_app(store, config)
         if faults is not None:
             app = faults.wrap(app, config.domains)

@@ -122,6 +122,12 @@ def _no_write(_data: bytes) -> object:
 # -- the way of one request
 
 
+def check_store(store: object) -> None:
+    """Raise TypeError for a path and whatever else is no store."""
+    if not isinstance(store, Store):
+        raise TypeError(f"this takes a store, which bleepstore.open() gives, not {type(store).__name__}: {store!r}")
+
+
 @attrs.define(eq=False)
 class Transport:
     """The way into one store: the app for each host name that clients address it by."""
@@ -130,6 +136,9 @@ class Transport:
     config: AppConfig
     faults: Faults | None = None
     _apps: dict[str, WSGIApplication] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_store(self.store)
 
     def app(self, host: str) -> WSGIApplication:
         """The app that takes the bucket from the host name as Amazon S3 would."""

@@ -20,6 +20,7 @@ from bleepstore.catalog.rows import (
     make_upload,
 )
 from bleepstore.model import Bucket, Credential, ObjectVersion, Owner, Part, PartSummary, Upload
+from bleepstore.names import check_type
 
 
 @attrs.frozen
@@ -44,6 +45,7 @@ _GET = (
 
 
 def find_bucket(connection: apsw.Connection, bucket: str) -> Bucket | None:
+    check_type("bucket", bucket)
     row = connection.execute(f"{_BUCKET} WHERE b.name = ?", (bucket,)).fetchone()
     return None if row is None else make_bucket(row)
 
@@ -66,6 +68,8 @@ def list_buckets(
 
 def find_object(connection: apsw.Connection, bucket: str, key: str, *, with_data: bool) -> FoundObject | None:
     """The current version, or None if the key or the bucket does not exist."""
+    if not isinstance(key, str):
+        check_type("key", key)
     row = connection.execute(_GET if with_data else _HEAD, (bucket, key)).fetchone()
     return None if row is None else FoundObject(make_object(bucket, key, row), row[14], row[15])
 

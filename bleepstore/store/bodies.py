@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 import attrs
@@ -73,15 +74,41 @@ def _decode_md5(content_md5: str) -> bytes:
 
 
 def chunks_of(body: Body) -> Iterable[bytes]:
-    """The body as an iterable of bytes of a moderate size each."""
+    """The body as an iterable of bytes of a moderate size each. Raises TypeError for what is no body."""
     if isinstance(body, bytes):
         return (body,)
     if isinstance(body, bytearray | memoryview):
         return (bytes(body),)
     read = getattr(body, "read", None)
     if read is not None:
-        return iter(lambda: read(CHUNK), b"")
-    return body
+        return _chunks_read(read)
+    # A str and a dict can be iterated over too, and neither has bytes in it.
+    if isinstance(body, str | Mapping) or not isinstance(body, Iterable):
+        raise TypeError(_no_body(body))
+    return _bytes_of(body)
+
+
+def _chunks_read(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    while True:
+        chunk = read(CHUNK)
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise TypeError(f"the body's read() gave {type(chunk).__name__}, not bytes: open the file in mode 'rb'")
+        if not chunk:
+            return
+        yield chunk
+
+
+def _bytes_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise TypeError(f"the body is an iterable of {type(chunk).__name__}, not of bytes")
+        yield chunk
+
+
+def _no_body(body: object) -> str:
+    hints = {str: ": encode it", Path: ": open it in mode 'rb'"}
+    hint = next((hint for kind, hint in hints.items() if isinstance(body, kind)), "")
+    return f"a body is bytes, a binary file or an iterable of bytes, not {type(body).__name__}{hint}"
 
 
 def stage(

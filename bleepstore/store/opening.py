@@ -9,11 +9,13 @@ import functools
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.names import Layout
@@ -49,6 +51,10 @@ class Store(BucketOperations, UploadOperations, AccountOperations, ArchiveOperat
 
     All methods are thread-safe. Several processes may open the same directory; each opens it for itself, after a fork.
     """
+
+    def __enter__(self) -> Self:
+        self.check_open()
+        return self
 
 
 def _now_ms() -> int:
@@ -104,8 +110,14 @@ def open_store(
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
 
-    Use the store in a `with` block, or close it. Raises CatalogDamaged, CatalogTooNew, StorageFull, OSError.
+    Use the store in a `with` block, or close it. Raises StoreError where no store can be, CatalogDamaged,
+    CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
     """
+    _check_options(
+        owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, clock=clock, connections=connections
+    )
+    for value, what in ((path, "path"), (catalog, "catalog")):
+        _check_place(value, what)
     clock = _SteadyClock(clock)
     if read_only:
         if path is None or is_gateway_url(path) or catalog is not None:
@@ -153,6 +165,43 @@ def open_store(
     return store
 
 
+def _check_options(**given: object) -> None:
+    kinds: dict[str, tuple[object, str]] = {
+        "owner": (Owner, "an Owner"),
+        "inline_limit": (int | None, "a number of bytes, or None"),
+        "upload_expiry": (dt.timedelta, "a datetime.timedelta"),
+        "clock": (Callable, "a function that gives milliseconds"),
+        "connections": (int, "a number"),
+    }
+    for name, value in given.items():
+        kind, wanted = kinds[name]
+        if not isinstance(value, kind):  # type: ignore[arg-type]  # unions are allowed
+            raise TypeError(f"{name} is {wanted}, not {type(value).__name__}: {value!r}")
+
+
+#: As a path it would be a folder named "s3:", also where pathlib has made one slash of two.
+_LIKE_A_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
+
+
+def _check_place(place: object, what: str) -> None:
+    """Refuse what would become a folder by mistake."""
+    if place is None:
+        return
+    if not isinstance(place, str | os.PathLike):
+        raise TypeError(f"{what} is a folder or a URL (str or os.PathLike), not {type(place).__name__}: {place!r}")
+    text = os.fspath(place)
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is a str, not {type(text).__name__}: os.fsdecode() makes one")
+    if not text:
+        raise StoreError(f"{what} is empty: name a folder; open() without a path is a store in memory")
+    if text == ":memory:":
+        raise StoreError(f"{what}: ':memory:' is for `bleepstore serve`; open() without a path is a store in memory")
+    if _LIKE_A_URL.match(text) and (what == "catalog" or not is_gateway_url(place)):
+        raise StoreError(
+            f"{what}: {place!r} is no folder; the URLs of stores are 's3://…', 'gs://…' and 'az://…', as str"
+        )
+
+
 def _open_read_only(root: Path, owner: Owner, upload_expiry: dt.timedelta, clock: _SteadyClock) -> Store:
     if not (root / "catalog.db").exists():
         raise StoreError(f"there is no store in {root}, and read_only makes none")
@@ -177,6 +226,14 @@ def open_accounts(path: str | os.PathLike[str]) -> AccountOperations:
 def _open_lock(root: Path) -> int:
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root} is not a directory: a store needs one of its own")
+    if root.exists() and not (root / "catalog.db").exists() and not (root / "store.lock").exists():
+        others = sorted(path.name for path in root.iterdir() if path.name != "lost+found")
+        # Listed after the look for the lock, which another process may have made since.
+        if others and not (root / "store.lock").exists():
+            raise StoreError(
+                f"{root} is not empty ({others[0]!r} is in it) and holds no store: name a new or an empty folder, such "
+                f"as {root / 'bleepstore-data'}"
+            )
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.open(root / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
