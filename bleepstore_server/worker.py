@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn import util
 from gunicorn.http import errors
+from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
 
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
@@ -53,7 +54,6 @@ _REFUSALS: tuple[tuple[type[Exception], str, str, str], ...] = (
         "NotImplemented",
         "Of transfer codings, chunked is known.",
     ),
-    (errors.ExpectationFailed, "417 Expectation Failed", "BadRequest", "Of expectations, 100-continue is known."),
     (errors.ParseException, "400 Bad Request", "BadRequest", "An error occurred when parsing the HTTP request."),
 )
 
@@ -72,10 +72,10 @@ class _Deadline:
 
     deadline: float | None = None
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise TimeoutError("the header of the request came too slowly")
-        return super().recv(size, flags)  # type: ignore[misc,no-any-return]  # the socket beside which it is a base
+        return super().recv(buflen, flags)  # type: ignore[misc,no-any-return]  # the socket beside which it is a base
 
 
 class TlsSocket(_Deadline, ssl.SSLSocket):
@@ -114,6 +114,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             _set_timeout(listener, socket.SO_RCVTIMEO, self._header_timeout)
             _set_timeout(listener, socket.SO_SNDTIMEO, self._timeout)
         self.log.error_log.addFilter(_is_no_stall)
+        # "MAY respond with a 417" (RFC 9110 section 10.1.1) to other expectations than 100-continue; S3 ignores them.
+        Request._policy_expect_continue = False
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -158,10 +160,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         self._sent.headers = req.headers
-        if any("_" in name for name, _ in req.headers):
+        has_body = has_underscore = False
+        for name, value in req.headers:
+            if "_" in name:
+                has_underscore = True
+            elif name in ("CONTENT-LENGTH", "TRANSFER-ENCODING"):
+                has_body = True
+            elif name == "EXPECT" and value.lower() == "100-continue":
+                req._expected_100_continue = req.version >= (1, 1)
+        if has_underscore:
             req.headers = [(name, value) for name, value in req.headers if "_" not in name]
         conn.sock.deadline = None
-        if not any(name in ("CONTENT-LENGTH", "TRANSFER-ENCODING") for name, _ in req.headers):
+        if not has_body:
             return super().handle_request(req, conn)
         _set_timeout(conn.sock, socket.SO_RCVTIMEO, self._timeout)
         try:

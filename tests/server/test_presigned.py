@@ -367,8 +367,8 @@ def test_clocks_of_urls_and_servers(server: Server, wire: Wire) -> None:
 def presigned(server: Server, method: str, path: str, **query: str) -> str:
     """A URL of which parameters are what other SDKs move there from the headers."""
     moved = [(name.replace("_", "-"), urllib.parse.quote(value, safe="")) for name, value in query.items()]
-    keys = {"access_key": "alice", "secret_key": "alice-secret"}
-    return presign(method, server.url.removeprefix("http://"), path, now=int(time.time()), query=moved, **keys)
+    host = server.url.removeprefix("http://")
+    return presign(method, host, path, access_key="alice", secret_key="alice-secret", now=int(time.time()), query=moved)
 
 
 def test_headers_that_a_url_carries_count(signer: S3Client, server: Server, wire: Wire) -> None:

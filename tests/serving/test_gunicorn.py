@@ -222,3 +222,19 @@ def test_gunicorn_itself_can_run_the_app_from_the_environment(tmp_path: Path) ->
                 process.terminate()
                 log.read()
                 assert process.wait(timeout=40) == 0
+
+
+@pytest.mark.parametrize(
+    ("expected", "continues"), [("100-continue", True), ("100-Continue", True), ("", False), ("200", False)]
+)
+def test_expectations(serve: Serve, expected: str, continues: bool) -> None:
+    server = serve()
+    server.client().create_bucket(Bucket="photos")
+    url = server.client().generate_presigned_url("put_object", {"Bucket": "photos", "Key": "k"})
+    target = url.partition(str(server.port))[2]
+    host = f"127.0.0.1:{server.port}"
+    head = (
+        f"PUT {target} HTTP/1.1\r\nHost: {host}\r\nExpect: {expected}\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
+    )
+    answer = exchange(server.port, head.encode() + b"data")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK" if continues else b"HTTP/1.1 200 OK")
