@@ -308,7 +308,7 @@ def main() -> None:
             missing.append("PySyncObj was not measured: pip install pysyncobj")
         program = shutil.which("etcd")
         if program is None:
-            missing.append("etcd was not measured: apt-get install etcd-server")
+            missing.append("etcd was not measured: python -m tests.clients.install etcd")
         else:
             with etcd(folder, program) as ports:
                 figures += [measure_etcd(ports[0], count, seconds) for count in OUTSTANDING]

@@ -269,7 +269,7 @@ def main() -> None:
     parser.add_argument("--skip-moto", action="store_true")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
-        sys.exit("wrk is missing: apt-get install wrk")
+        sys.exit("wrk is missing: python -m tests.clients.install wrk")
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
         folder = Path(name)
         print("measuring the floor", file=sys.stderr)

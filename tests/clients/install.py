@@ -1,12 +1,14 @@
 """Installs the clients that are not in the `test` extra: `python -m tests.clients.install [NAME ...]`.
 
-They go to .cache/clients in the checkout (rclone to the system, from Debian's packages). A client that is installed
-is left alone. The tests call this by themselves when CI is set; elsewhere the tests of a missing client skip.
+They go to .cache/clients in the checkout (rclone, wrk and etcd to the system, from Debian's packages; the last two are
+for benchmarks). A client that is installed is left alone. The tests call this by themselves when CI is set; elsewhere
+the tests of a missing client skip.
 """
 
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
@@ -32,13 +34,21 @@ def _install_aws() -> None:
     subprocess.run([CACHE / "aws" / "bin" / "pip", "install", "--quiet", "awscli>=1.40"], check=True)
 
 
-def find_rclone() -> Path | None:
-    path = shutil.which("rclone")
+def _find_program(name: str) -> Path | None:
+    path = shutil.which(name)
     return Path(path) if path else None
 
 
-def _install_rclone() -> None:
-    subprocess.run(["apt-get", "install", "--yes", "--quiet", "rclone"], check=True, stdout=subprocess.DEVNULL)
+def _install_package(name: str) -> None:
+    install = ["apt-get", "install", "--yes", "--quiet", name]
+    if subprocess.run(install, check=False, stdout=subprocess.DEVNULL).returncode:
+        # A new machine has no lists of packages yet, or lists that are too old.
+        subprocess.run(["apt-get", "update", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+
+
+def _from_debian(program: str, package: str) -> tuple[Callable[[], Path | None], Callable[[], None]]:
+    return functools.partial(_find_program, program), functools.partial(_install_package, package)
 
 
 def find_js() -> Path | None:
@@ -79,10 +89,12 @@ def _install_fake_gcs() -> None:
 
 CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "aws": (find_aws, _install_aws),
-    "rclone": (find_rclone, _install_rclone),
+    "rclone": _from_debian("rclone", "rclone"),
     "js": (find_js, _install_js),
     "azurite": (find_azurite, _install_azurite),
     "fake-gcs-server": (find_fake_gcs, _install_fake_gcs),
+    "wrk": _from_debian("wrk", "wrk"),
+    "etcd": _from_debian("etcd", "etcd-server"),
 }
 
 
