@@ -23,12 +23,13 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
+import inspect
 import os
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -36,7 +37,8 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
 from bleepstore_server.config import WELL_KNOWN, AppConfig
-from bleepstore_server.transport import Transport, check_store, is_live, text_of_header
+from bleepstore_server.extras import needing
+from bleepstore_server.transport import Transport, check_store, is_amazon, is_live, text_of_header
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from urllib3 import HTTPResponse
 
     from bleepstore_server.faults import Faults
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _EVENT = "before-send.s3"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -123,9 +127,10 @@ def _new_session() -> Any:
     botocore puts the name of its user agent together anew for every request and parses dates of any form, which are a
     fifth of the time of a small request. Nobody asks here for the one, and there is one form of the other.
     """
-    import boto3
-    import botocore.session
-    from botocore.config import Config
+    with needing("server,aws"):
+        import boto3
+        import botocore.session
+        from botocore.config import Config
 
     nothing: dict[str, Any] = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
     nothing["profile"] = (None, None, None, None)
@@ -167,7 +172,8 @@ def client_for(
     """A new boto3 client of `store`, with any other option of `boto3.client`, such as botocore's `config` as
     `client_config`. Close it after use."""
     check_store(store)
-    from botocore.config import Config
+    with needing("server,aws"):
+        from botocore.config import Config
 
     given = options.pop("client_config", None)
     # AWS_ENDPOINT_URL is where other clients go.
@@ -231,7 +237,7 @@ class _Switchboard:
         credential = b"Credential=" + WELL_KNOWN[0].encode() + b"/"
         signature = request.headers.get("Authorization") or b""
         signature = signature.encode() if isinstance(signature, str) else signature
-        if credential in signature and ".amazonaws.com" in (request.url or ""):
+        if credential in signature and is_amazon(request.url or ""):
             raise StoreError(
                 "This client was made within an in_process() block that has ended: make it within the block that "
                 "uses it, or bind it to its store by bleepstore_server.in_process.attach()."
@@ -259,8 +265,9 @@ class _Switchboard:
                 self._unhook()
 
     def _hook(self) -> None:
-        from botocore.endpoint import Endpoint
-        from botocore.handlers import BUILTIN_HANDLERS
+        with needing("server,aws"):
+            from botocore.endpoint import Endpoint
+            from botocore.handlers import BUILTIN_HANDLERS
 
         BUILTIN_HANDLERS.append((_EVENT, self))
         original = Endpoint._send  # type: ignore[attr-defined]  # not in botocore's stubs
@@ -357,8 +364,10 @@ def client_environ(access_key: str, secret_key: str, region: str, endpoint_url: 
     return environ
 
 
-class in_process:
+class in_process(contextlib.ContextDecorator):
     """A `with` block in which every S3 client of this process reaches `store`, or a new one in memory.
+
+    As a decorator, `@in_process()`, it is such a block around each call of a function, with a new store for each.
 
     The block gives the store. Within it the environment has an access key that the store accepts, so that
     `boto3.client("s3")` just works; with `environment=False` it is left alone, and the keys of the clients must be
@@ -375,11 +384,19 @@ class in_process:
         faults: Faults | None = None,
         environment: bool = True,
     ) -> None:
+        if callable(store):
+            raise TypeError("write @in_process() with parentheses")
         self._given = store
         self._config = config or test_config()
         self._faults = faults
         self._environment = environment
         self._entered: list[contextlib.ExitStack] = []
+
+    def __call__(self, function: _Function) -> _Function:
+        is_late = inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function)
+        if inspect.isclass(function) or is_late:
+            raise TypeError(f"{function.__name__} runs on after its call: use in_process() in a with block within it")
+        return super().__call__(function)
 
     def __enter__(self) -> Store:
         with contextlib.ExitStack() as stack:

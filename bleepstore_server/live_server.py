@@ -20,15 +20,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
-from bleepstore_server.app import create_app
 from bleepstore_server.config import WELL_KNOWN, AppConfig
+from bleepstore_server.extras import needing
 from bleepstore_server.in_process import client_environ, test_config
 from bleepstore_server.transport import check_store, live_urls
+
+with needing("server"):
+    from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+    from bleepstore_server.app import create_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -119,7 +123,8 @@ class LiveServer:
 
     def client(self, **options: Any) -> S3Client:
         """A boto3 client; `options` are those of `boto3.client`. Close it after use."""
-        import boto3
+        with needing("server,aws"):
+            import boto3
 
         given = {
             "endpoint_url": self.url,

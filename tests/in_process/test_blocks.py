@@ -6,12 +6,14 @@ import concurrent.futures
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import botocore.session
 import pytest
+from botocore.config import Config
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ClientError
 from botocore.handlers import BUILTIN_HANDLERS
@@ -27,6 +29,11 @@ AMAZON: Any = {
     "aws_access_key_id": "bleepstore",
     "aws_secret_access_key": "bleepstore-secret",
 }
+
+
+#: One of each partition that botocore knows.
+REGIONS = ("us-east-1", "cn-north-1", "eusc-de-east-1", "us-gov-west-1", "us-iso-east-1", "us-isob-east-1",
+           "eu-isoe-west-1", "us-isof-south-1")  # fmt: skip
 
 
 class Network(Exception):
@@ -83,6 +90,39 @@ def test_a_client_made_within_says_afterwards_what_to_do() -> None:
         assert buckets(client) == ["again"]
 
 
+@pytest.mark.parametrize(
+    ("region", "dual_stack"), [*((region, False) for region in REGIONS), *((region, True) for region in REGIONS[:4])]
+)
+def test_a_client_of_any_partition_reaches_the_store(region: str, dual_stack: bool) -> None:
+    config = Config(s3={"addressing_style": "virtual"}, use_dualstack_endpoint=dual_stack)
+    with in_process() as store:
+        client = boto3.client("s3", region_name=region, config=config)
+        store.create_bucket("photos")
+        client.put_object(Bucket="photos", Key="k", Body=b"1")
+        assert [item.key for item in store.list_objects("photos").objects] == ["k"]
+        assert "://photos." in client.generate_presigned_url("get_object", {"Bucket": "photos", "Key": "k"})
+    with pytest.raises(StoreError, match="has ended"):
+        client.list_buckets()
+
+
+def test_other_credentials_are_told_which_ones_there_are(
+    store: bleepstore.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a suite that was written for moto has them."""
+    store.create_bucket("photos")
+    with in_process(store):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        client = boto3.client("s3")
+        with pytest.raises(ClientError, match=r"InvalidAccessKeyId.*'bleepstore-secret'.*put_credential\(") as refused:
+            client.list_buckets()
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        store.put_credential("testing", "testing", owner=store.owner)
+        assert buckets(client) == ["photos"]
+        with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+            buckets(boto3.client("s3", aws_secret_access_key="other", aws_access_key_id="testing"))
+
+
 def test_everything_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
@@ -100,6 +140,35 @@ def test_everything_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dict(os.environ) == environ
     assert handlers == BUILTIN_HANDLERS
     assert Endpoint._send is send  # type: ignore[attr-defined]
+
+
+def test_a_decorated_function_has_a_store_for_each_call() -> None:
+    @in_process()
+    def make(name: str, *, more: str) -> list[str]:
+        """Make two buckets."""
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=name)
+        client.create_bucket(Bucket=more)
+        return buckets(client)
+
+    assert make("photos", more="second") == ["photos", "second"]
+    assert make("photos", more="third") == ["photos", "third"]
+    assert (make.__name__, make.__doc__) == ("make", "Make two buckets.")
+
+
+def test_what_cannot_be_decorated_says_so(store: bleepstore.Store) -> None:
+    async def late() -> None: ...
+
+    def piecemeal() -> Iterator[None]:
+        yield
+
+    class Tests: ...
+
+    for wrong in (late, piecemeal, Tests):
+        with pytest.raises(TypeError, match=f"{wrong.__name__} .* with block"):
+            in_process(store)(wrong)
+    with pytest.raises(TypeError, match="parentheses"):
+        in_process(piecemeal)  # type: ignore[arg-type]  # on purpose
 
 
 def test_blocks_nest_and_the_innermost_counts() -> None:

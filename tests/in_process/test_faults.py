@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ConnectionClosedError,
     FlexibleChecksumError,
     IncompleteReadError,
+    ResponseStreamingError,
 )
 
 import bleepstore
@@ -141,6 +142,24 @@ def test_a_body_breaks_off(s3: S3Client, faults: Faults) -> None:
             read()
     assert received == BODY[: len(BODY) // 4]
     assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == BODY
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        (lambda body: body.read(), ResponseStreamingError),
+        (lambda body: list(body.iter_lines()), IncompleteReadError),
+        (lambda body: (body.read(1000), body.read()), ResponseStreamingError),
+    ],
+)
+def test_a_body_that_breaks_off_raises_what_it_does_on_the_wire(
+    s3: S3Client, faults: Faults, read: Any, expected: type[Exception]
+) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=BODY)
+    with faults.inject(Truncate(0.25), operations="GetObject"):
+        body = s3.get_object(Bucket="photos", Key="k")["Body"]
+        with pytest.raises(expected):
+            read(body)
 
 
 @pytest.mark.parametrize("fault", [Corrupt(), WrongChecksum()])
