@@ -33,7 +33,7 @@ def create_bucket(call: Call) -> Response:
     ownership = headers.get("x-amz-object-ownership", "ObjectWriter")
     if ownership != "ObjectWriter":
         raise RequestError("NotImplemented", "Buckets of this store have the object ownership ObjectWriter.")
-    location = xml_parse.location_constraint(call.request.document())
+    location = xml_parse.location_constraint(call.document())
     acl = call.acl_request()
     call.store.create_bucket(call.bucket, location=location, acl=acl, caller=call.caller)
     return Response(headers=[("Location", f"/{call.bucket}")])
@@ -91,7 +91,7 @@ def put_object_acl(call: Call) -> Response:
 def requested_acl(call: Call) -> Acl | AclRequest:
     """The new ACL: in the headers or in the body, but not in both."""
     from_headers = call.acl_request()
-    body = call.request.document()
+    body = call.document()
     if body.strip():
         if from_headers is not None:
             raise RequestError("UnexpectedContent", "This request does not support content", status=400)

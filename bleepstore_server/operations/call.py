@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 
@@ -11,6 +11,7 @@ from bleepstore.acl import AclRequest
 from bleepstore.errors import UnresolvableGrantByEmailAddress
 from bleepstore.model import ANONYMOUS, Credential, Owner
 from bleepstore.store import Store
+from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.config import AppConfig
 from bleepstore_server.request import Request
 from bleepstore_server.wire import headers
@@ -46,6 +47,18 @@ class Call:
             raise RequestError("InvalidArgument", "Version id cannot be the empty string.")
         return value
 
+    def document(self, *, checksum_is_its_own: bool = True) -> bytes:
+        """The XML body, once its digests are verified as those of an object are. The checksum that is sent with a
+        CompleteMultipartUpload is not of its body."""
+        request = self.request
+        body = request.document()
+        checksum = None
+        if checksum_is_its_own:
+            checksum = request.checksum() or (request.late_checksum() if request.trailer_names else None)
+        expected = Expected(content_md5=request.headers.get("content-md5"), checksum=checksum, max_size=len(body))
+        stage(body, expected, () if checksum is None else (checksum.algorithm,), len(body), _never)
+        return body
+
     def find_by_email(self, email: str) -> str:
         owner = self.store.owner_by_email(email)
         if owner is None:
@@ -72,6 +85,10 @@ class Call:
 
     def names(self) -> Callable[[str], str]:
         return self.store.display_name
+
+
+def _never(*_: object) -> NoReturn:
+    raise AssertionError("a document is held in memory")
 
 
 def caller_of(identity: Identity[Credential] | None) -> Owner:

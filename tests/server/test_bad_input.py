@@ -106,6 +106,21 @@ def test_two_checksums_and_unknown_algorithms(refused: Refused) -> None:
     refused("InvalidRequest", 400, "POST", "/photos/k?uploads", b"", mismatch)
 
 
+def test_documents_that_are_not_what_was_sent(refused: Refused, upload_id: str) -> None:
+    wrong = {"Content-MD5": base64.b64encode(bytes(16)).decode()}
+    acl = b"<AccessControlPolicy><Owner><ID>alice-id</ID></Owner><AccessControlList/></AccessControlPolicy>"
+    for method, target, body in (
+        ("PUT", "/new", b"<CreateBucketConfiguration/>"),
+        ("PUT", "/photos?acl", acl),
+        ("PUT", "/photos/kept?acl", acl),
+        ("POST", "/photos?delete", b"<Delete><Object><Key>kept</Key></Object></Delete>"),
+        ("POST", f"/photos/multi?uploadId={upload_id}", b"<CompleteMultipartUpload/>"),
+    ):
+        refused("BadDigest", 400, method, target, body, wrong)
+        if "uploadId" not in target:
+            refused("BadDigest", 400, method, target, body, {"x-amz-checksum-crc32": "AAAAAA=="})
+
+
 @pytest.mark.parametrize("body", [b"", b"other", b"o" * 100_000], ids=len)
 def test_a_body_that_is_not_what_was_signed(refused: Refused, body: bytes) -> None:
     answer = refused(
