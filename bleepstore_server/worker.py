@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.http.message import Request
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
 from bleepstore_server.wire import xml_render
@@ -133,6 +133,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         if not enabled and not self.alive:
             for listener in self.sockets:
                 listener.close()
+            # gunicorn lets kept-alive connections linger so long; those that never sent anything are no more.
+            last = time.monotonic() + STOP_KEEPALIVE_LINGER
+            for conn in self.pending_conns:
+                conn.timeout = min(conn.timeout, last)
 
     def enqueue_req(self, conn: Any) -> None:
         """A new connection waits for its first byte with the poller: many that send nothing would take all threads."""

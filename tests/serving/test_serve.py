@@ -177,6 +177,14 @@ def test_sigterm_lets_a_request_end_and_takes_no_other(serve: Serve) -> None:
         assert body.read() == b"0123456789"
 
 
+def test_sigterm_does_not_wait_for_those_who_never_sent_anything(serve: Serve) -> None:
+    server = serve("--workers", "1")
+    with socket.create_connection(("127.0.0.1", server.port)):
+        server.client().list_buckets()  # accepted later than that one
+        server.process.terminate()
+        assert server.process.wait(timeout=20) == 0  # clients may stall for 30 seconds
+
+
 def test_settings_come_from_the_file_the_environment_and_flags_in_rising_order(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "bleepstore.toml"
     file.write_text('region = "eu-west-1"\naccess_key = "filed"\nsecret_key = "filed-secret"\nthreads = 2\n')
