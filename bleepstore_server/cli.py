@@ -57,7 +57,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     with needing("server"):
         from bleepstore_server.serving import serve
 
-    serve(config)
+        serve(config)
 
 
 def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -35,10 +35,13 @@ from attrs import validators
 
 from bleepstore.digests import Algorithm
 from bleepstore.errors import BleepStoreError
-from bleepstore_server.request import parse_request
-from bleepstore_server.router import ROUTES, find_route
-from bleepstore_server.wire import xml_render
-from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.extras import needing
+
+with needing("server"):
+    from bleepstore_server.request import parse_request
+    from bleepstore_server.router import ROUTES, find_route
+    from bleepstore_server.wire import xml_render
+    from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

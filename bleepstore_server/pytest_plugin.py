@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 _SCOPES = ("function", "class", "module", "package", "session")
 _BACKENDS = ("memory", "local")
-#: A failing test shows at most so many keys of each bucket.
+#: A failing test shows at most so many buckets, and so many keys of each.
+_SHOWN_BUCKETS = 50
 _SHOWN_KEYS = 20
+#: The `s3_store` that is open, and what was in the last one when it was closed. All have one scope, so there is one.
+_STORE = pytest.StashKey["Store"]()
+_LEFT = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bleepstore-backend", choices=_BACKENDS, help="where s3_store keeps its bytes (default: memory)")
     parser.addini("bleepstore_scope", "default of --bleepstore-scope", default="function")
     parser.addini("bleepstore_backend", "default of --bleepstore-backend", default="memory")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a wrong setting once, before a test asks for it."""
+    _setting(config, "bleepstore_scope", _SCOPES)
+    _setting(config, "bleepstore_backend", _BACKENDS)
 
 
 def _setting(config: pytest.Config, name: str, allowed: tuple[str, ...]) -> str:
@@ -75,8 +85,12 @@ def s3_store(
     if _setting(request.config, "bleepstore_backend", _BACKENDS) == "local" or (s3_seed and s3_seed.path):
         path = tmp_path_factory.mktemp("s3") / "store"
     opened = bleepstore.open(path, clock=s3_clock) if s3_seed is None else s3_seed.fork(path, clock=s3_clock)
+    stash = request.config.stash
     with opened as store:
+        stash[_STORE] = store
         yield store
+        del stash[_STORE]
+        stash[_LEFT] = describe(store)  # for whatever fails after this, in the same teardown
 
 
 @pytest.fixture(scope=_scope)
@@ -149,11 +163,16 @@ def s3_server(s3_store: Store, s3_faults: Faults) -> Iterator[LiveServer]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what is in the store to the report of a test that failed."""
+    """Add what is in the store to the report of a test that failed, also in its set-up and teardown."""
     report = yield
-    store = getattr(item, "funcargs", {}).get("s3_store")
-    if store is not None and report.when == "call" and report.failed:
-        report.sections.append(("What is in s3_store", describe(store)))
+    if report.failed and "s3_store" in getattr(item, "fixturenames", ()):
+        # A fixture that another one asked for is not among the test's arguments until all are set up.
+        store = item.config.stash.get(_STORE, None) or getattr(item, "funcargs", {}).get("s3_store")
+        left = item.config.stash.get(_LEFT, None)
+        if left is not None and report.when == "teardown" and _STORE not in item.config.stash:
+            report.sections.append(("What was in s3_store", left))
+        elif store is not None:
+            report.sections.append(("What is in s3_store", describe(store)))
     return report
 
 
@@ -169,7 +188,8 @@ def describe(store: Store) -> str:
 
 def _describe(store: Store) -> str:
     lines = []
-    for bucket in store.list_buckets().buckets:
+    found = store.list_buckets(limit=_SHOWN_BUCKETS)
+    for bucket in found.buckets:
         page = store.list_objects(bucket.name, limit=_SHOWN_KEYS)
         lines.append(f"{bucket.name}/" + ("" if page.objects else "    (empty)"))
         lines += [f"    {item.key!r}  {item.size} bytes  etag {item.etag}" for item in page.objects]
@@ -177,4 +197,6 @@ def _describe(store: Store) -> str:
             lines.append("    ...")
         uploads = store.list_uploads(bucket.name, limit=_SHOWN_KEYS).uploads
         lines += [f"    {upload.key!r}  multipart upload under way" for upload in uploads]
+    if found.next_name is not None:
+        lines.append("...")
     return "\n".join(lines) or "no buckets"

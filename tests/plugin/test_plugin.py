@@ -232,10 +232,63 @@ def test_a_failing_test_shows_what_is_in_the_store(run) -> None:  # type: ignore
     assert "not-shown" not in text
 
 
-def test_a_wrong_setting_is_explained(run, pytester: pytest.Pytester) -> None:  # type: ignore[no-untyped-def]
-    pytester.makeini("[pytest]\nbleepstore_scope = forever\n")
-    result = run("def test_it(s3_store):\n    pass\n")
-    assert "bleepstore_scope: 'forever' is not one of function, class" in result.stdout.str() + result.stderr.str()
+def test_a_failing_set_up_or_teardown_shows_it_too(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        import pytest
+
+        @pytest.fixture
+        def bad_set_up(s3_client):
+            s3_client.create_bucket(Bucket="set-up")
+            raise ValueError
+
+        @pytest.fixture
+        def bad_teardown(s3_client):
+            yield
+            s3_client.create_bucket(Bucket="teardown")
+            raise ValueError
+
+        def test_set_up(s3_client, bad_set_up):
+            pass
+
+        def test_teardown(bad_teardown):
+            pass
+
+        @pytest.fixture
+        def bad_at_once():
+            raise ValueError
+
+        def test_before_there_is_a_store(bad_at_once, s3_client):
+            pass
+        """
+    )
+    result.assert_outcomes(passed=1, errors=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*What is in s3_store*",
+            "set-up/    (empty)",
+            "*What was in s3_store*",
+            "teardown/    (empty)",
+        ]
+    )
+    assert result.stdout.str().count("in s3_store -") == 2
+
+
+@pytest.mark.parametrize("setting", ["scope", "backend"])
+def test_a_wrong_setting_is_explained_before_anything_runs(run, pytester: pytest.Pytester, setting: str) -> None:  # type: ignore[no-untyped-def]
+    pytester.makeini(f"[pytest]\nbleepstore_{setting} = forever\n")
+    result = run("def test_it():\n    pass\n")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = result.stdout.str() + result.stderr.str()
+    assert f"ERROR: bleepstore_{setting}: 'forever' is not one of " in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("fixture", ["s3_client", "s3_server", "s3_in_process"])
+def test_a_fixture_names_the_extras_that_it_needs(run, fixture: str) -> None:  # type: ignore[no-untyped-def]
+    result = run(f"def test_one({fixture}): pass", conftest="import sys\nsys.modules['werkzeug'] = None\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines("*needs the package werkzeug: pip install 'bleepstore[[]server*")
 
 
 def test_the_list_of_fixtures_reads_well(run) -> None:  # type: ignore[no-untyped-def]
