@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -16,18 +17,16 @@ def shown_progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
     It shows a bar on a terminal, if tqdm is installed (the extra `progress`), else a line now and then.
     """
-    if sys.stderr.isatty():
-        with contextlib.suppress(ImportError):
-            from tqdm import tqdm
+    tqdm = _tqdm() if sys.stderr.isatty() else None
+    if tqdm is not None:
+        with tqdm(desc=what, unit="B", unit_scale=True, unit_divisor=1024, file=sys.stderr) as bar:
 
-            with tqdm(desc=what, unit="B", unit_scale=True, unit_divisor=1024, file=sys.stderr) as bar:
+            def update(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
 
-                def update(done: int, total: int) -> None:
-                    bar.total = total
-                    bar.update(done - bar.n)
-
-                yield update
-            return
+            yield update
+        return
     shown = time.monotonic()
 
     def say(done: int, total: int) -> None:
@@ -37,3 +36,11 @@ def shown_progress(what: str) -> Iterator[Callable[[int, int], None]]:
             sys.stderr.write(f"{what}: {done:,} of {total:,} bytes\n")
 
     yield say
+
+
+def _tqdm() -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm

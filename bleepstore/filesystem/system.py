@@ -19,6 +19,7 @@ from fsspec.utils import isfilelike, stringify_path, tokenize
 from bleepstore.commands import DeleteEntry
 from bleepstore.errors import BucketAlreadyOwnedByYou, InvalidRange, NoSuchBucket, NotFound
 from bleepstore.filesystem.files import BleepStoreFile, copy_parts
+from bleepstore.filesystem.instances import Instances
 from bleepstore.filesystem.refusals import as_os_error, told_as_os_errors
 from bleepstore.filesystem.stores import OpenFolder, name_of, named_store, open_folder, shared_store
 from bleepstore.model import (
@@ -39,16 +40,7 @@ _PRESENT = WriteCondition(if_match="*")
 Entry = dict[str, Any]
 
 
-class _Absolute(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec has no type information
-    """fsspec finds a known instance by its options, so a path must be the same place after a change of directory."""
-
-    def __call__(cls, *args: Any, **options: Any) -> Any:
-        if options.get("path") is not None:
-            options["path"] = os.path.realpath(options["path"])
-        return super().__call__(*args, **options)
-
-
-class BleepStoreFileSystem(AbstractFileSystem, metaclass=_Absolute):  # type: ignore[misc]  # as above
+class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ignore[misc]  # as above
     """A store as a file system.
 
     `path` is the folder of a store, which is opened and closed as needed; `store` is an open store, which is left open.

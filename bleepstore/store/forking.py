@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bleepstore.backends.local import LocalBackend
+from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog import Catalog
 from bleepstore.catalog.copying import copy_database, copy_to_file, opened_file
 from bleepstore.committer import DirectCommitter
-from bleepstore.errors import StoreError
+from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.store.engine import Engine
 
 if TYPE_CHECKING:
@@ -134,6 +134,11 @@ class ForkOperations(Engine):
         self.check_open()
         if not isinstance(self._backend, MemoryBackend | LocalBackend):
             raise StoreError("Only a store whose bytes are in memory or in a folder can be forked: copy or back it up.")
+        if isinstance(self._backend, ReadOnlyBackend):
+            raise StoreReadOnly(
+                "The store was opened with read_only=True. A fork, a snapshot and a backup link to its blobs, which "
+                "writes in its folder but changes no object: open it without read_only for them."
+            )
         if not isinstance(self._committer, DirectCommitter):
             raise StoreError("A node of a cluster cannot be forked: back it up and restore it elsewhere.")
 

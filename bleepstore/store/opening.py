@@ -116,8 +116,8 @@ def open_store(
     _check_options(
         owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, clock=clock, connections=connections
     )
-    for value, what in ((path, "path"), (catalog, "catalog")):
-        _check_place(value, what)
+    check_place(path, "path", urls=True)
+    check_place(catalog, "catalog")
     clock = _SteadyClock(clock)
     if read_only:
         if path is None or is_gateway_url(path) or catalog is not None:
@@ -183,8 +183,8 @@ def _check_options(**given: object) -> None:
 _LIKE_A_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
-def _check_place(place: object, what: str) -> None:
-    """Refuse what would become a folder by mistake."""
+def check_place(place: object, what: str, *, urls: bool = False) -> None:
+    """Refuse what would become a folder by mistake. Raises StoreError, TypeError."""
     if place is None:
         return
     if not isinstance(place, str | os.PathLike):
@@ -196,9 +196,9 @@ def _check_place(place: object, what: str) -> None:
         raise StoreError(f"{what} is empty: name a folder; open() without a path is a store in memory")
     if text == ":memory:":
         raise StoreError(f"{what}: ':memory:' is for `bleepstore serve`; open() without a path is a store in memory")
-    if _LIKE_A_URL.match(text) and (what == "catalog" or not is_gateway_url(place)):
+    if _LIKE_A_URL.match(text) and not (urls and is_gateway_url(place)):
         raise StoreError(
-            f"{what}: {place!r} is no folder; the URLs of stores are 's3://…', 'gs://…' and 'az://…', as str"
+            f"{what}: {place!r} is no folder. The stores at a URL are open('s3://...'), 'gs://' and 'az://', as str."
         )
 
 

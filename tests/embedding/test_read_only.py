@@ -119,3 +119,13 @@ def test_a_catalog_of_another_version_is_refused(folder: Path, version: int, err
     connection.close()
     with pytest.raises(error):
         bleepstore.open(folder, read_only=True)
+
+
+def test_what_would_write_in_the_folder_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    bleepstore.open(tmp_path / "s").close()
+    with bleepstore.open(tmp_path / "s", read_only=True) as store:
+        before = sorted(tmp_path.rglob("*"))
+        for refused in (store.snapshot, lambda: store.backup(tmp_path / "a.tar"), lambda: store.fork(tmp_path / "f")):
+            with pytest.raises(StoreReadOnly, match=r"backup link.* changes no object: open it without read_only"):
+                refused()
+        assert sorted(tmp_path.rglob("*")) == before

@@ -163,6 +163,27 @@ def test_a_name_of_another_process_is_no_store() -> None:
 # -- reading and listing
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pth": "data"}, "'pth' is no option"),
+        ({"url": "s3://bucket"}, "path= "),
+        ({"path": ":memory:"}, "without a path"),
+        ({"path": "s3://bucket"}, "no folder"),
+        ({"path": ""}, "empty"),
+    ],
+)
+def test_a_mistyped_option_is_refused(
+    options: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((TypeError, StoreError), match=said):
+        fsspec.filesystem("bleepstore", **options)
+    with pytest.raises((TypeError, StoreError), match=said), fsspec.open("bleepstore://data/k", "rb", **options):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_listing_shows_what_others_write_at_once(fs: BleepStoreFileSystem) -> None:
     assert fs.ls("bucket") == []
     fs.store.put_object("bucket", "a/b", b"12")

@@ -1,0 +1,31 @@
+"""How file systems are made of the options that users, URLs and fsspec's configuration give."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from fsspec.spec import AbstractFileSystem
+
+from bleepstore.store.opening import check_place
+
+_OURS = frozenset({"path", "store"})
+_OF_FSSPEC = frozenset(
+    {"asynchronous", "loop", "listings_expiry_time", "max_paths", "skip_instance_cache", "use_listings_cache"}
+)
+
+
+class Instances(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec has no type information
+    """fsspec finds a known instance by its options, so a path must be the same place after a change of directory.
+
+    A mistyped option is refused: without its path= a file system would be of the store in memory.
+    """
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        unknown = options.keys() - _OURS - _OF_FSSPEC
+        if unknown:
+            raise TypeError(f"{min(unknown)!r} is no option of this file system: it has path= (a folder) and store=")
+        if options.get("path") is not None:
+            check_place(options["path"], "path")
+            options["path"] = os.path.realpath(options["path"])
+        return super().__call__(*args, **options)
