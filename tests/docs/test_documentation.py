@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -45,6 +46,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in _LINK.findall(page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("package", ["bleepstore", "bleepstore_server"])
+def test_the_api_page_has_what_the_package_exports_and_nothing_else(package: str) -> None:
+    page = (ROOT / "docs" / "reference" / "python-api.md").read_text(encoding="utf-8")
+    documented = re.findall(rf"^\.\. (?:auto\w+|py:data):: {package}\.(\w+)(?:\(\))?$", page, re.MULTILINE)
+    assert sorted(documented) == sorted(importlib.import_module(package).__all__)
 
 
 def test_generated_pages_are_current() -> None:
