@@ -133,7 +133,7 @@ def _run(
             opener.refuse, opener.pass_over = transfer.refuse, transfer.pass_over
             outcome = transfer.run()
     except ClientError as error:
-        told = error.response["Error"]
+        told: Any = error.response["Error"]
         bucket = f" (bucket {told['BucketName']})" if "BucketName" in told else ""
         raise StoreError(f"{opener.ends(source[0], target[0])}: {told['Code']}: {told['Message']}{bucket}") from error
     except BotoCoreError as error:

@@ -68,8 +68,7 @@ def list_buckets(
 
 def find_object(connection: apsw.Connection, bucket: str, key: str, *, with_data: bool) -> FoundObject | None:
     """The current version, or None if the key or the bucket does not exist."""
-    if not isinstance(key, str):
-        check_type("key", key)
+    check_type("key", key)
     row = connection.execute(_GET if with_data else _HEAD, (bucket, key)).fetchone()
     return None if row is None else FoundObject(make_object(bucket, key, row), row[14], row[15])
 
