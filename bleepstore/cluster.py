@@ -98,7 +98,9 @@ class CatalogMachine:
         return results
 
     def make_durable(self) -> int:
-        return self.catalog.make_durable()
+        index = self.catalog.make_durable()
+        _sync(self._folder)  # the write-ahead log may be a new file
+        return index
 
     def write_snapshot(self, path: Path) -> int:
         return write_copy(self.catalog, path)

@@ -10,16 +10,21 @@ import attrs
 from bleepstore.raft.core import HANDLERS, Raft
 from bleepstore.raft.messages import (
     AppendReply,
+    ConfChange,
     Configuration,
     Entry,
+    HeartbeatReply,
     Message,
     NodeId,
     Ready,
     Refusal,
     RequestVote,
+    Role,
     SnapshotMeta,
+    TimeoutNow,
+    VoteReply,
 )
-from bleepstore.raft.quorum import Tally, tally
+from bleepstore.raft.quorum import Tally, joint_value, tally
 from bleepstore.testing.simulator.machines import ChainMachine
 
 
@@ -131,21 +136,27 @@ class SnapshotKeepsConfiguration(Raft):
 class AppliedOutsideTransaction(ChainMachine):
     """The applied index is written a moment later than the state, so a crash may come between."""
 
-    __slots__ = ("written",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = 0
+    __slots__ = ()
 
     def apply(self, entries: Sequence[Entry]) -> None:
-        self.written = self.applied
         for entry in entries:
             # Without its own transaction the record of requests is as late as the index.
             self.done.discard(entry.request_id)
         super().apply(entries)
 
-    def crash(self) -> None:
-        self.applied = max(self.written, 0)
+    def crash(self, keep: int) -> None:
+        super().crash(keep)
+        if self._undo:
+            self.applied = self._undo[-1][0]
+
+
+class DurableInName(ChainMachine):
+    """`make_durable` does not make durable, and the log is compacted."""
+
+    __slots__ = ()
+
+    def make_durable(self) -> int:
+        return self.applied
 
 
 # --- beyond the list of the specification --------------------------------------------------------------------------
@@ -201,6 +212,83 @@ class LateSnapshotDropsEntries(Raft):
         return meta.index <= self.log.committed
 
 
+class ReadsByOnePeer(Raft):
+    """One peer that confirms is enough, however many there are."""
+
+    def _confirmed_round(self) -> int:
+        return max((peer.read_round for peer in self.tracker.peers), default=self._round)
+
+
+class ReadsByIncomingVoters(Raft):
+    """In a joint membership the new voters confirm a read alone."""
+
+    def _confirmed_round(self) -> int:
+        return joint_value([one.read_round for one in self.tracker._incoming], ())
+
+
+class AcceptsStaleConfirmations(Raft):
+    """The confirmation of an earlier leadership counts for this one."""
+
+    def _handle(self, m: Message) -> Refusal | None:
+        if isinstance(m, HeartbeatReply) and m.term < self.term and self.role is Role.LEADER:
+            return self._on_heartbeat_reply(attrs.evolve(m, read_round=min(m.read_round, self._round)))
+        return super()._handle(m)
+
+
+class CampaignsUnapplied(Raft):
+    """A node campaigns by a membership that it knows to be outdated."""
+
+    def _may_campaign(self) -> bool:
+        return self.tracker.is_voter(self.node) and not self.log.has_snapshot()
+
+
+class CampaignsWhenAnybodySaysSo(Raft):
+    """Whoever sends it, and whether this node is a voter or not: TimeoutNow makes it campaign."""
+
+    def _on_timeout_now(self, m: TimeoutNow) -> Refusal | None:
+        if self.role is not Role.FOLLOWER:
+            return Refusal.NOT_LEADER
+        self._campaign(pre=False, transfer=True)
+        return None
+
+
+class AcceptsStaleVotes(Raft):
+    """A vote that was granted in an earlier term counts in this one."""
+
+    def _handle(self, m: Message) -> Refusal | None:
+        if isinstance(m, VoteReply) and m.granted and m.term < self.term and not m.pre:
+            return self._on_vote_reply(m)
+        return super()._handle(m)
+
+
+class KeepsMatchAcrossLeaderships(Raft):
+    """What a member acknowledged to an earlier leadership counts for this one."""
+
+    def _become_leader(self) -> None:
+        known = {peer.node: peer.match for peer in self.tracker.peers}
+        super()._become_leader()
+        for peer in self.tracker.peers:
+            peer.match = min(known[peer.node], self.log.last)
+            peer.next = max(peer.next, peer.match + 1)
+
+
+class ForgetsRemovedIds(Raft):
+    """A removed id may come back."""
+
+    def _change_refusal(self, change: ConfChange) -> Refusal | None:
+        self.tracker.removed = frozenset()
+        return super()._change_refusal(change)
+
+
+class KeepsConflictingEntries(Raft):
+    """A follower keeps what contradicts the leader's entries, and acknowledges these."""
+
+    def _take_entries(self, entries: Sequence[Entry]) -> None:
+        new = [entry for entry in entries if entry.index > self.log.last]
+        if new:
+            self.log.append(new)
+
+
 #: Name -> options of the world that make it wrong. The first thirteen are the list of the specification.
 MUTANTS: dict[str, dict[str, Callable[..., Any]]] = {
     "vote granted ignoring the log": {"core_factory": VoteIgnoresLog},
@@ -216,10 +304,20 @@ MUTANTS: dict[str, dict[str, Callable[..., Any]]] = {
     "two changes pending": {"core_factory": TwoChangesPending},
     "snapshot installs a stale configuration": {"core_factory": SnapshotKeepsConfiguration},
     "applied index outside the transaction": {"make_machine": AppliedOutsideTransaction},
+    "make_durable does nothing": {"make_machine": DurableInName},
     "own vote counted before fsync": {"core_factory": CountsOwnVoteBeforeSync},
     "leader counts itself before fsync": {"core_factory": LeaderCountsItselfBeforeSync},
     "vote requests before fsync": {"core_factory": AsksForVotesBeforeSync},
     "outgoing voters forgotten": {"core_factory": ForgetsOutgoingVoters},
     "late snapshot drops acknowledged entries": {"core_factory": LateSnapshotDropsEntries},
     "writes under way survive a truncation": {"core_factory": KeepsWritesUnderWay},
+    "read confirmed by one peer": {"core_factory": ReadsByOnePeer},
+    "joint read confirmed by the new voters": {"core_factory": ReadsByIncomingVoters},
+    "stale confirmation accepted": {"core_factory": AcceptsStaleConfirmations},
+    "campaign with an unapplied change": {"core_factory": CampaignsUnapplied},
+    "anybody starts a campaign": {"core_factory": CampaignsWhenAnybodySaysSo},
+    "stale vote accepted": {"core_factory": AcceptsStaleVotes},
+    "match kept across leaderships": {"core_factory": KeepsMatchAcrossLeaderships},
+    "conflicting entries kept": {"core_factory": KeepsConflictingEntries},
+    "removed id comes back": {"core_factory": ForgetsRemovedIds},
 }

@@ -22,6 +22,7 @@ from bleepstore.raft.messages import (
     EntryKind,
     HardState,
     Heartbeat,
+    HeartbeatReply,
     InstallSnapshot,
     Message,
     Ready,
@@ -30,6 +31,8 @@ from bleepstore.raft.messages import (
     Role,
     SnapshotFetch,
     SnapshotMeta,
+    TimeoutNow,
+    VoteReply,
 )
 from bleepstore.raft.storage import MemoryLog
 from bleepstore.testing.simulator.machines import ChainMachine
@@ -67,6 +70,10 @@ class RecordingMachine(ChainMachine):
             if entry.kind is EntryKind.COMMAND and entry.request_id not in self.done:
                 self.effects.append(entry.request_id)
             super().apply((entry,))
+
+    def crash(self, keep: int) -> None:
+        super().crash(keep)
+        self.effects = [one for one in self.effects if one in self.done]
 
     def copy(self) -> RecordingMachine:
         twin = super().copy()
@@ -157,7 +164,15 @@ class Script:
         for ready in node.writing[: int(written)]:
             self._save(name, node, ready)
         node.core = None
-        node.machine.crash()
+
+    def do_power_cut(self, name: str, written: str = "0") -> None:
+        """A crash that the state machine's last batches do not survive either, unless they were made durable."""
+        self.do_crash(name, written)
+        machine = self.nodes[name].machine
+        machine.crash(machine.durable)
+
+    def do_durable(self, name: str) -> None:
+        self.say(f"{name}: state durable at {self.nodes[name].machine.make_durable()}")
 
     def do_wipe(self, name: str, new: str) -> None:
         """The disk is replaced: whoever comes back has a new id, but messages to the old one still reach it."""
@@ -366,6 +381,15 @@ class Script:
 
     def do_ack(self, sender: str, to: str, term: str, index: str) -> None:
         self._step(AppendReply(CLUSTER, sender, to, int(term), int(index)))
+
+    def do_vote(self, sender: str, to: str, term: str) -> None:
+        self._step(VoteReply(CLUSTER, sender, to, int(term), granted=True))
+
+    def do_timeout_now(self, sender: str, to: str, term: str) -> None:
+        self._step(TimeoutNow(CLUSTER, sender, to, int(term)))
+
+    def do_confirm(self, sender: str, to: str, term: str, read_round: str) -> None:
+        self._step(HeartbeatReply(CLUSTER, sender, to, int(term), int(read_round)))
 
     def do_heartbeat(self, sender: str, to: str, term: str, commit: str) -> None:
         self._step(Heartbeat(CLUSTER, sender, to, int(term), int(commit), 0))

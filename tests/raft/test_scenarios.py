@@ -14,11 +14,12 @@ ROOT = Path(__file__).parent.parent.parent
 #: where the danger lies outside of the core.
 ROWS = {
     "vote forgotten at restart": "durability_vote_forgotten_at_restart",
+    "missing directory fsync": "tests/raft/test_driver.py",
     "term and vote written apart": "durability_term_and_vote_written_apart",
     "single node acknowledges before fsync": "durability_single_node_acknowledges_before_fsync",
     "truncated entries back after restart": "durability_truncated_entries_back_after_restart",
     "leader's write fails and the index is reused": "durability_failed_write_and_reused_index",
-    "a wiped disk rejoins under its old id": "durability_wiped_disk_rejoins",
+    "a wiped disk rejoins under its old id": "durability_wiped_disk_same_id",
     "Figure 8": "log_figure_8",
     "a stale append truncates an acknowledged suffix": "log_stale_append_truncates_acknowledged_suffix",
     "stale-term ack": "log_stale_term_ack",
@@ -35,7 +36,8 @@ ROWS = {
     "gap between log and snapshot at restart": "snapshots_gap_at_restart",
     "two in a row": "snapshots_two_in_a_row",
     "a follower that can never catch up": "snapshots_follower_that_never_catches_up",
-    "applied index outside the transaction": "state_machine_applied_once",
+    "a long reader holds the checkpoint": "tests/raft/test_cluster.py",
+    "applied index outside the transaction": "tests/raft/test_driver.py",
     "SQL time/random in apply": "tests/catalog/test_determinism.py",
     "an unknown command logged and skipped": "state_machine_unknown_entry",
     "ordering by node clocks": "state_machine_order_of_the_log",

@@ -5,20 +5,29 @@ from __future__ import annotations
 import functools
 import os
 import random
+import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 
+from bleepstore.errors import BleepStoreError
 from bleepstore.raft import log_view
-from bleepstore.testing.simulator import Plan, run_seed
+from bleepstore.raft.machine import Settings
+from bleepstore.raft.messages import Entry, EntryKind, Refusal
+from bleepstore.testing.simulator import Plan, Violation, run_seed
 from bleepstore.testing.simulator import __main__ as command
-from bleepstore.testing.simulator.catalog_machine import CATALOG_OPTIONS
+from bleepstore.testing.simulator.catalog_machine import CATALOG_OPTIONS, CatalogMachine, catalog_command
+from bleepstore.testing.simulator.machines import ChainMachine, StateMachine
 from bleepstore.testing.simulator.plan import FAULTS
-from tests.raft.mutants import AcknowledgesBeforeSync, ReadsBeforeCommitOfTerm
+from bleepstore.testing.simulator.run import Outcome
+from bleepstore.testing.simulator.world import World, tiny_command
+from tests.raft.mutants import AcknowledgesBeforeSync, KeepsConflictingEntries, ReadsBeforeCommitOfTerm
 
 Record = Callable[[str, object], None]
 
@@ -50,9 +59,14 @@ def test_no_seed_notices_where_memory_ends_and_storage_begins(monkeypatch: pytes
     assert command.main(["--first-seed", "7000", "--seeds", "60", "--events", str(EVENTS)]) == 0
 
 
+@functools.cache
+def first_outcomes() -> list[Outcome]:
+    return [run_seed(seed, EVENTS) for seed in range(60)]
+
+
 def test_the_seeds_see_what_they_should() -> None:
     """A check that never has anything to check proves nothing."""
-    outcomes = [run_seed(seed, EVENTS) for seed in range(60)]
+    outcomes = first_outcomes()
     assert sum(outcome.commits for outcome in outcomes) > 3_000
     assert sum(outcome.acknowledged for outcome in outcomes) > 3_000
     assert sum(outcome.reads for outcome in outcomes) > 1_000
@@ -60,6 +74,118 @@ def test_the_seeds_see_what_they_should() -> None:
     assert sum(outcome.snapshots for outcome in outcomes) > 10
     assert sum(outcome.converged for outcome in outcomes) > 50
     assert {outcome.members for outcome in outcomes} >= {1, 2, 3, 4, 5}
+
+
+def test_every_fault_really_happens() -> None:
+    """Not only by name: a node that could be crashed, a write that was torn, a tail of the state that was lost."""
+    happened = sum((outcome.happened for outcome in first_outcomes()), Counter[str]())
+    assert set(happened) == {*FAULTS, "lost_tail"}
+    assert min(happened.values()) >= 5, happened
+
+
+def quiet_plan(**changes: Any) -> Plan:
+    """A plan in which nothing goes wrong by itself."""
+    return attrs.evolve(
+        Plan.draw(random.Random(0)), settings=Settings(), faults=(), skew=1.0, delay=(100, 300), drop=0.0, slow=0.0,
+        duplicate=0.0, apply=(0, 0), lazy_commit=False, **{"disk": (0, 0), **changes},
+    )  # fmt: skip
+
+
+def test_a_disk_that_fails_ends_the_node_whether_the_write_was_done_or_not() -> None:
+    landed = set()
+    for seed in range(40):
+        world = World(seed, plan=quiet_plan(nodes=1))
+        world.populate()
+        world.run(1000)
+        (node,) = world.nodes.values()
+        assert node.core is not None
+        before = node.log.last_index()
+        node.disk_fault = "disk_error" if seed % 2 else "torn_write"
+        world.propose(node)
+        assert node.core is None, "it ended"
+        assert world.happened["torn_write"] + world.happened["disk_error"] == 1
+        landed.add((seed % 2, node.log.last_index() - before))
+        world.close()
+    assert landed == {(1, 0), (1, 1), (0, 0)}, "a torn write is never there, one that raised may be"
+
+
+def test_a_full_disk_refuses_proposals_here_and_those_that_are_passed_on() -> None:
+    world = World(3, plan=quiet_plan(nodes=3))
+    world.populate()
+    world.run(2000)
+    leader = world.leader()
+    assert leader is not None
+    assert leader.core is not None
+    leader.set_full(True)
+    last = leader.core.log.last
+    for node in world.live():
+        world.propose(node)
+    world.run(200)
+    assert leader.core.log.last == last
+    assert leader.core.counters.refused[Refusal.NO_SPACE] >= 2
+    world.close()
+
+
+@pytest.mark.parametrize("make", [ChainMachine, CatalogMachine])
+def test_a_crash_undoes_what_was_not_made_durable_and_no_more(make: Callable[[], StateMachine]) -> None:
+    make_command = tiny_command if make is ChainMachine else catalog_command
+    rng = random.Random(1)
+    entries = [Entry(n, 1, EntryKind.COMMAND, make_command(rng, n), f"r{n}") for n in range(1, 41)]
+    machine, other = make(), make()
+    machine.apply(entries[:20])
+    assert machine.make_durable() == machine.durable == 20
+    before = machine.digest()
+    machine.apply(entries[20:30])
+    machine.apply(entries[30:])
+    machine.crash(40)
+    assert machine.applied == 40
+    machine.crash(20)
+    assert (machine.applied, machine.digest()) == (20, before)
+    machine.apply(entries[20:])
+    other.apply(entries)
+    assert machine.digest() == other.digest()
+    twin = machine.copy()
+    assert twin.durable == 40, "a snapshot that was installed is durable"
+    for one in (machine, other, twin):
+        one.close()
+
+
+def test_what_a_lost_disk_was_about_to_write_holds_nothing() -> None:
+    """What it had acknowledged counts, since those answers may still be on their way; nothing else does."""
+    world = World(1, plan=quiet_plan(nodes=1, disk=(500, 15_000), writes=8))
+    world.populate()
+    world.run(3000)
+    (node,) = world.nodes.values()
+    assert node.core is not None
+    written = node.log.last_index()
+    for _ in range(3):
+        world.propose(node)
+    assert node.core.log.last > written
+    term = node.core.term
+    node.wipe()
+    assert node.holds(written, node.log.term(written))
+    assert not node.holds(written + 1, term)
+    world.close()
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--events", "--first-seed"])
+@pytest.mark.parametrize("value", ["-1", "1.5", "many", ""])
+def test_a_count_that_is_none_is_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command.main([f"{option}={value}"])
+    assert caught.value.code == 2
+    assert "is not a whole number from 0 on" in capsys.readouterr().err
+
+
+def test_an_acknowledgement_of_another_entry_is_a_violation() -> None:
+    """The durable log is long enough, but holds something else there."""
+    found = set()
+    for seed in range(60):
+        try:
+            run_seed(seed, EVENTS, core_factory=KeepsConflictingEntries)
+        except (Violation, BleepStoreError) as error:
+            found.add(re.sub(r"\w+ acknowledges entry \d+ of term \d+, durable is one of term \d+", "it", str(error)))
+    assert "it" in found, found
 
 
 def test_the_plans_mix_all_kinds_of_trouble() -> None:
@@ -71,6 +197,7 @@ def test_the_plans_mix_all_kinds_of_trouble() -> None:
     assert any(plan.duplicate for plan in plans)
     assert any(not plan.ordered for plan in plans)
     assert any(plan.disk != (0, 0) and plan.writes > 1 for plan in plans)
+    assert any(plan.nodes == 5 and plan.reads > 0.5 and "change_members" in plan.faults for plan in plans)
 
 
 def test_a_seed_gives_the_same_run_everywhere() -> None:

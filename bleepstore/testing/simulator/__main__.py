@@ -16,11 +16,17 @@ import attrs
 from bleepstore.testing.simulator.run import replay_line, run_seed
 
 
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bleepstore.testing.simulator", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, help="how many seeds; 0: until told to stop")
-    parser.add_argument("--events", type=int, default=4000, help="events of chaos per seed")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--seeds", type=_count, default=100, help="how many seeds; 0: until told to stop")
+    parser.add_argument("--events", type=_count, default=4000, help="events of chaos per seed")
+    parser.add_argument("--first-seed", type=_count, default=0)
     parser.add_argument("--catalog", action="store_true", help="with the real catalog as the state machine")
     parser.add_argument("--trace", action="store_true", help="print what happens")
     parser.add_argument("--progress", action="store_true", help="a progress bar (needs tqdm)")
@@ -65,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = given.first_seed
     try:
         for seed in numbers:
-            totals.update(attrs.asdict(run_seed(seed, given.events, **options)), seeds=1)
+            figures = attrs.asdict(run_seed(seed, given.events, **options), recurse=False)
+            totals["faults"] += figures.pop("happened").total()
+            totals.update(figures, seeds=1)
     except KeyboardInterrupt:
         pass
     except Exception as error:  # whatever a seed provokes is a finding
@@ -84,6 +92,7 @@ def summary(totals: Counter[str], seconds: float) -> str:
         f"{totals['seeds']} seeds, {totals['events']} events, {totals['events'] / max(seconds, 1e-9):,.0f} events/s: "
         f"{totals['commits']} commits, {totals['acknowledged']} acknowledged, {totals['reads']} reads, "
         f"{totals['term']} terms, {totals['snapshots']} snapshots installed, {totals['nodes']} nodes, "
+        f"{totals['faults']} faults, "
         f"{totals['converged']} converged; no violation"
     )
 

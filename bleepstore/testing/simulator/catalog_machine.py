@@ -46,13 +46,15 @@ def _draw(rng: random.Random, number: int) -> Command:
 
 
 class CatalogMachine:
-    """A catalog in memory. The object outlives the crashes of its node: what is in it is durable."""
+    """A catalog in memory, and a copy of it as it was when it was last made durable: where a crash leads back to."""
 
-    __slots__ = ("_catalog", "applied")
+    __slots__ = ("_catalog", "_durable", "applied", "durable")
 
     def __init__(self) -> None:
         self.applied = 0
+        self.durable = 0
         self._catalog = Catalog(None)
+        self._durable = Catalog(None)
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """One transaction."""
@@ -72,20 +74,31 @@ class CatalogMachine:
 
     def copy(self) -> CatalogMachine:
         twin = type(self)()
-        with (
-            self._catalog.read() as source,
-            twin._catalog.read() as target,
-            target.backup("main", source, "main") as all_,
-        ):
-            all_.step()
+        _copy(self._catalog, twin._catalog)
         twin.applied = self.applied
+        twin.make_durable()
         return twin
 
-    def crash(self) -> None:
-        """Everything is durable."""
+    def make_durable(self) -> int:
+        if self.durable != self.applied:
+            _copy(self._catalog, self._durable)
+            self.durable = self.applied
+        return self.durable
+
+    def crash(self, keep: int) -> None:
+        """All of the tail is lost, or nothing of it."""
+        if keep < self.applied:
+            _copy(self._durable, self._catalog)
+            self.applied = self.durable
 
     def close(self) -> None:
         self._catalog.close()
+        self._durable.close()
+
+
+def _copy(source: Catalog, target: Catalog) -> None:
+    with source.read() as old, target.read() as new, new.backup("main", old, "main") as all_:
+        all_.step()
 
 
 #: Options of World for runs with the catalog. Nodes are compared with each other: a reference would double the work.

@@ -142,6 +142,9 @@ class Ledger:
             raise Violation(
                 f"entry {index} of term {term} is committed by {configurations[-1]}, durable only at {sorted(holders)}"
             )
+        others = {name for name, node in self._nodes.items() if not node.wiped and name not in holders}
+        if all(_is_quorum(others, configuration) for configuration in configurations):
+            raise Violation(f"entry {index} of term {term} is committed, and {sorted(others)} could go on without it")
 
     def _check_membership(self, entry: Entry) -> None:
         """Memberships follow each other as joint consensus demands: no two changes at once."""
@@ -150,6 +153,11 @@ class Ledger:
             legal = now.voters == before.voters and not now.is_joint
         else:
             legal = now.voters_outgoing == before.voters if now.is_joint else now.voters == before.voters
+        back = set(now.members).difference(before.members).intersection(
+            one for _, earlier in self.configurations for one in earlier.members
+        )
+        if back:
+            raise Violation(f"entry {entry.index} brings {sorted(back)} back")
         if not legal:
             raise Violation(f"entry {entry.index} leads from {before} to {now}")
         self.configurations.append((entry.index, now))
@@ -182,9 +190,18 @@ class Ledger:
     def _check_append_reply(self, node: SimulatedNode, m: AppendReply) -> None:
         # If a later term's leader replaced the entries before they were written, one write stands for both: the node is
         # where it would be had it written them and then dropped them.
-        superseded = node.log.initial_state().hard_state.term > m.term
-        if not m.rejected and node.log.last_index() < m.index and not superseded:
-            raise Violation(f"{node.id} acknowledges {m.index}, durable is only {node.log.last_index()}")
+        log = node.log
+        if m.rejected or log.initial_state().hard_state.term > m.term:
+            return
+        if log.last_index() < m.index:
+            raise Violation(f"{node.id} acknowledges {m.index}, durable is only {log.last_index()}")
+        leader = self._nodes[m.to].core
+        if leader is None or leader.term != m.term or leader.role is not Role.LEADER or m.index < log.first_index():
+            return
+        # Equal index and term is the same entry, and what comes before it too: see _check_entries.
+        asked, durable = leader.log.term(m.index), log.term(m.index)
+        if asked not in (-1, durable):
+            raise Violation(f"{node.id} acknowledges entry {m.index} of term {asked}, durable is one of term {durable}")
 
     def _check_vote_reply(self, node: SimulatedNode, m: VoteReply) -> None:
         if m.granted and not m.pre:

@@ -20,11 +20,11 @@ CoreFactory = Callable[..., Raft]
 
 
 class SimulatedNode:
-    """`log` and `machine` are what is durable; `core` is gone while the node is down."""
+    """`log` is what is durable, and `machine` up to its durable index; `core` is gone while the node is down."""
 
     __slots__ = (
         "_apply_queue", "_backlog", "_disk_queue", "_fetched", "_lazy_hard", "_next_context", "_reads", "core",
-        "full", "id", "life", "log", "machine", "paused_until", "proposed", "tick", "wiped", "world",
+        "disk_fault", "full", "id", "life", "log", "machine", "paused_until", "proposed", "tick", "wiped", "world",
     )  # fmt: skip
 
     def __init__(self, world: World, node: NodeId, log: MemoryLog, machine: StateMachine, tick: int) -> None:
@@ -37,7 +37,8 @@ class SimulatedNode:
         self.life = 0  # counts starts: events of an earlier life are void
         self.paused_until = 0
         self.wiped = False
-        self.full = False  # the disk: proposals are refused early, everything else goes on
+        self.full = False  # the disk: proposals are refused early, everything else goes on until a write fails
+        self.disk_fault = ""  # what happens to the next write: see `_fails`
         self.proposed: set[str] = set()
         self._next_context = 0
 
@@ -53,32 +54,60 @@ class SimulatedNode:
         self._reads: dict[int, int] = {}  # context -> what was committed when it was asked
         world = self.world
         self.core = world.core_factory(self.log, world.rng, self.machine.applied, world.plan.settings)
+        self.core.low_on_space = self.full
         world.after(world.rng.randrange(self.tick), self.on_tick, self.life)
         self.drain()
 
     def crash(self) -> None:
-        """Lose what is not durable. Writes under way may have reached the disk, in order and each whole or not."""
+        """Lose what is not durable. Writes under way may have reached the disk, in order and each whole or not: what is
+        torn is none, since the log's transactions are checked when it is opened (see test_crash_images.py).
+        """
         if self.core is None:
             return
         self.world.note("%s crashes", self.id)
+        under_way = list(self._disk_queue)
+        self._end()
+        landed = self.world.rng.randrange(len(under_way) + 1)
+        for ready in under_way[:landed]:
+            self._save(ready)
+        self._lose_tail()
+
+    def _end(self) -> None:
         self.core = None
         self.life += 1
-        for ready in list(self._disk_queue)[: self.world.rng.randrange(len(self._disk_queue) + 1)]:
-            self._write(ready)
+        self.disk_fault = ""
+
+    def _lose_tail(self) -> None:
         self._fetched = None
-        self.machine.crash()
+        machine, rng = self.machine, self.world.rng
+        keep = machine.applied if rng.random() < 0.5 else rng.randint(machine.durable, machine.applied)
+        if keep < machine.applied:
+            self.world.happened["lost_tail"] += 1
+            machine.crash(keep)
+
+    def crash_for_a_while(self) -> None:
+        self.crash()
+        self.world.restart_later(self)
 
     def wipe(self) -> None:
-        """The disk is lost, and with it the id."""
-        self.crash()
+        """The disk is lost, and with it the id. What it held is kept for the checks: its acknowledgements may still be
+        on their way, and were true.
+        """
+        self._end()
+        self._fetched = None
         self.wiped = True
+
+    def set_full(self, full: bool) -> None:
+        self.full = full
+        if self.core is not None:
+            self.core.low_on_space = full
 
     @property
     def up(self) -> bool:
         return self.core is not None
 
     def holds(self, index: int, term: int) -> bool:
-        """Whether the entry is durable here, or a state that includes it."""
+        """Whether the entry is durable here, or a state that includes it; or was, when the disk was lost."""
         log = self.log
         if index < log.first_index():
             return True
@@ -119,7 +148,11 @@ class SimulatedNode:
             self.on_message(m)
 
     def propose(self, request_id: str, data: bytes) -> None:
-        if self.core is not None and not self.full and self.paused_until <= self.world.now:
+        if self.core is None or self.paused_until > self.world.now:
+            return
+        if self.full:
+            self.world.happened["disk_full"] += 1
+        else:
             self.proposed.add(request_id)
             self.core.propose(request_id, data)
             self.drain()
@@ -137,7 +170,8 @@ class SimulatedNode:
         core = self.core
         if core is None or self._disk_queue:
             return
-        limit = self.machine.applied if hasty else min(core.compaction_limit(), self.machine.applied)
+        durable = self.machine.durable if self.world.rng.random() < 0.3 else self.machine.make_durable()
+        limit = durable if hasty else min(core.compaction_limit(), durable)
         meta = core.snapshot_meta(limit)
         if meta is not None:
             self.log.compact(meta)
@@ -160,9 +194,10 @@ class SimulatedNode:
                 queue.append(ready)
                 if len(queue) == 1:
                     world.after(world.disk_delay(), self.on_disk, self.life)
-            else:
-                self._write(ready)
+            elif self._write(ready):
                 self._finish(ready)
+            else:
+                return
             if ready.committed:
                 self._take_committed(ready.committed)
             for read in ready.reads:
@@ -172,7 +207,32 @@ class SimulatedNode:
             if ready.fetch is not None:
                 world.after(world.fetch_delay(), self.on_fetched, (self.life, ready.fetch))
 
-    def _write(self, ready: Ready) -> None:
+    def _write(self, ready: Ready) -> bool:
+        """Make it durable; False: the disk failed, and with it the node."""
+        if not ready.must_save:
+            return True
+        if self.full and ready.entries and self.world.rng.random() < 0.02:
+            self.disk_fault = "disk_error"
+        if self.disk_fault:
+            self._fail(ready)
+            return False
+        self._save(ready)
+        return True
+
+    def _fail(self, ready: Ready) -> None:
+        """The write raises, and perhaps it was done nevertheless; or it is torn, so that it was not. Those after it are
+        lost. The node ends: a write is never tried again.
+        """
+        world, fault = self.world, self.disk_fault
+        world.note("%s has a %s", self.id, fault)
+        world.happened[fault] += 1
+        self._end()
+        if fault == "disk_error" and world.rng.random() < 0.5:
+            self._save(ready)
+        self._lose_tail()
+        world.restart_later(self)
+
+    def _save(self, ready: Ready) -> None:
         if not ready.must_save:
             return
         hard = ready.hard_state or self._lazy_hard
@@ -208,7 +268,8 @@ class SimulatedNode:
         if life != self.life or self.core is None:
             return
         ready = self._disk_queue.popleft()
-        self._write(ready)
+        if not self._write(ready):
+            return
         self._finish(ready)
         if self._disk_queue:
             self.world.after(self.world.disk_delay(), self.on_disk, self.life)

@@ -14,14 +14,18 @@ FAULTS: dict[str, int] = {
     "crash_leader": 5,
     "power_cut": 2,
     "disk_error": 2,
+    "torn_write": 2,
     "disk_full": 1,
     "isolate": 3,
     "isolate_leader": 4,
     "cut_one_way": 4,
+    "cut_around_leader": 2,
     "partition": 4,
+    "part_with_old_leader": 2,
     "mend": 8,
     "pause": 4,
-    "wipe": 1,
+    "pause_leader": 1,
+    "wipe": 2,
     "change_members": 6,
     "transfer": 2,
 }
@@ -60,7 +64,9 @@ class Plan:
         plan = Plan._mixed(rng)
         if temper < 0.3:
             return plan._stormy(rng)
-        return plan._churning(rng) if temper < 0.45 else plan
+        if temper < 0.45:
+            return plan._churning(rng)
+        return plan._reading(rng) if temper < 0.6 else plan
 
     def _stormy(self, rng: random.Random) -> Plan:
         """Leaders come and go, messages hold one entry, and terms overlap."""
@@ -93,6 +99,26 @@ class Plan:
                               "crash_leader": 1, "transfer": 1}),
             compact_every=rng.choice((10_000, 30_000, 1_000_000)),
             hasty_compaction=rng.choice((0.0, 0.5, 1.0)),
+        )  # fmt: skip
+
+    def _reading(self, rng: random.Random) -> Plan:
+        """Many reads, at leaders that some hear and others do not, while memberships are joint."""
+        return attrs.evolve(
+            self,
+            nodes=rng.choice((3, 5, 5)),
+            settings=attrs.evolve(self.settings, election_ticks=rng.choice((3, 6)), heartbeat_ticks=1, promote_lag=64),
+            skew=rng.choice((1.3, 2.0, 2.0)),
+            delay=rng.choice(((100, 300), (500, 5_000), (1_000, 12_000))),
+            ordered=rng.random() < 0.3,
+            drop=0.0,
+            duplicate=rng.choice((0.0, 0.1)),
+            slow=rng.choice((0.0, 0.05)),
+            client_every=rng.choice((500, 2_000)),
+            reads=0.7,
+            fault_every=rng.choice((20_000, 40_000)),
+            down=rng.choice((20_000, 60_000)),
+            faults=_weighted({"part_with_old_leader": 4, "cut_around_leader": 2, "partition": 1, "pause_leader": 1,
+                              "mend": 5, "transfer": 1, "change_members": 3, "crash": 1}),
         )  # fmt: skip
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ class Outcome:
     snapshots: int
     members: int
     converged: bool  # False: the faults left no majority alive, so there was nothing to expect
+    happened: Counter[str]  # how often each fault really happened
 
 
 def replay_line(seed: int, events: int, *, catalog: bool = False) -> str:
@@ -126,4 +128,5 @@ def _outcome(world: World, *, converged: bool) -> Outcome:
         snapshots=sum(core.counters.snapshots_installed for core in cores),
         members=len(leaders[0].configuration.members) if leaders else 0,
         converged=converged,
+        happened=world.happened,
     )

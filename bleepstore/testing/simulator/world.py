@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,7 @@ class World:
         "cuts",
         "disk_is_slow",
         "events",
+        "happened",
         "ledger",
         "make_machine",
         "next_node",
@@ -79,6 +81,7 @@ class World:
         self.now = 0
         self.events = 0
         self.calm = False  # the faults are over
+        self.happened: Counter[str] = Counter()  # what went wrong, when it really did: a plan only allows it
         self.requests = 0
         self.next_node = 0
         self._retry: str | None = None
@@ -240,6 +243,14 @@ class World:
             node = live[self.rng.randrange(len(live))]
             node.compact(hasty=not self.calm and self.rng.random() < self.plan.hasty_compaction)
 
+    def restart_later(self, node: SimulatedNode) -> None:
+        self.after(self.rng.randrange(1, self.plan.down), self._restart, node)
+
+    def _restart(self, node: SimulatedNode) -> None:
+        if node.core is None and not node.wiped:
+            self.note("%s starts", node.id)
+            node.start()
+
     # --- the end of the faults ---
 
     def heal(self) -> None:
@@ -250,7 +261,8 @@ class World:
         self.apply_is_slow = False
         self._set_network(calm=True)
         for node in list(self.nodes.values()):
-            node.full = False
+            node.set_full(False)
+            node.disk_fault = ""
             if node.core is None and not node.wiped:
                 node.start()
             elif node.paused_until > self.now:
