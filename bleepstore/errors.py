@@ -7,7 +7,7 @@
     │   │                            ConditionalRequestConflict, OperationAborted
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes
-    │   ├── Denied                   AccessDenied, MethodNotAllowed
+    │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed
     │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull, InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
@@ -332,6 +332,13 @@ class Denied(S3Error):
 class AccessDenied(Denied):
     code = "AccessDenied"
     summary = "Access denied."
+    reason: str | None = None
+
+
+@attrs.define
+class InvalidObjectState(Denied):
+    code = "InvalidObjectState"
+    summary = "The object is archived at the storage provider. Restore it there first."
     reason: str | None = None
 
 

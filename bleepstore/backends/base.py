@@ -157,6 +157,9 @@ class Gateway(StorageBackend, Protocol):
     def check(self) -> None:
         """Raise ServiceUnavailable or AccessDenied if the provider cannot be used as configured."""
 
+    def check_bucket(self, bucket: str) -> None:
+        """Raise ServiceUnavailable if the container of a bucket does not exist: then nothing is known of its blobs."""
+
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
         """The id of the store that these blobs belong to, which is `store_id` if nobody's was noted before or if it is
         taken over. Two catalogs over the same blobs would remove each other's parts."""

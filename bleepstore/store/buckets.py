@@ -21,15 +21,19 @@ class BucketOperations(Engine):
     def create_bucket(
         self, bucket: str, *, location: str = "", acl: AclRequest | None = None, caller: Owner | None = None
     ) -> Bucket:
-        """Create a bucket. Raises InvalidBucketName, BucketAlreadyExists, BucketAlreadyOwnedByYou."""
+        """Create a bucket. Raises InvalidBucketName, BucketAlreadyExists, BucketAlreadyOwnedByYou.
+
+        Room for it comes first: a provider may refuse the name, and a bucket without room must not be seen.
+        """
         check_bucket_name(bucket)
         owner = caller or self._owner
         if owner.id == ANONYMOUS.id:
             raise AccessDenied("Anonymous callers cannot create buckets: sign the request.")
         made = make_acl(acl, owner.id, owner.id)
         command = CreateBucket(**self._stamp(), bucket=bucket, owner=owner, location=location, acl=made)
+        if self._catalog.find_bucket(bucket) is None:
+            self._backend.create_bucket(bucket)
         self._submit(command)
-        self._backend.create_bucket(bucket)
         return Bucket(bucket, owner, command.time_ms, location, acl=made)
 
     def delete_bucket(self, bucket: str, *, caller: Owner | None = None) -> None:

@@ -27,11 +27,14 @@ from bleepstore.errors import (
     BlobChanged,
     BlobNotFound,
     InternalError,
+    InvalidPartNumber,
+    InvalidRange,
     InvalidRequest,
     NoSuchBucket,
     NoSuchKey,
     NoSuchVersion,
     NotModified,
+    Precondition,
     PreconditionFailed,
     S3Error,
     TooManyEntries,
@@ -236,8 +239,7 @@ class ObjectOperations(OwnNameOperations):
         InvalidPartNumber.
         """
         for _ in builtin_range(_OPEN_ATTEMPTS if self._gateway is None else _OPEN_ATTEMPTS_OVER_NAMES):
-            found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=True)
-            stored = self._span(found, range, part_number, condition)
+            found, stored = self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=True)
             if found.data is not None:
                 stored.data = found.data[stored.start : stored.stop]
                 return stored
@@ -262,8 +264,29 @@ class ObjectOperations(OwnNameOperations):
         caller: Owner | None = None,
     ) -> StoredObject:
         """As get_object, without the bytes."""
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
-        return self._span(found, range, part_number, condition)
+        return self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=False)[1]
+
+    def _find_span(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        range: ByteRange | None,
+        part_number: int | None,
+        condition: ReadCondition | None,
+        caller: Owner | None,
+        *,
+        data: bool,
+    ) -> tuple[FoundObject, StoredObject]:
+        """An object and what a read asks of it, which is not refused before the backend was asked too."""
+        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data)
+        try:
+            return found, self._span(found, range, part_number, condition)
+        except (Precondition, InvalidRange, InvalidPartNumber):
+            if not self._changed_behind(found):
+                raise
+        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data)
+        return found, self._span(found, range, part_number, condition)
 
     def _span(
         self, found: FoundObject, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
@@ -456,8 +479,12 @@ class ObjectOperations(OwnNameOperations):
         if condition is not None:
             try:
                 check_read(condition, found.version)
-            except NotModified as error:
-                raise PreconditionFailed(error.condition, bucket, key) from None
+            except Precondition as error:
+                if self._changed_behind(found):
+                    return self._open_source(bucket, key, version_id, condition, caller, max_size)
+                if isinstance(error, NotModified):
+                    raise PreconditionFailed(error.condition, bucket, key) from None
+                raise
         if found.version.size > max_size:
             raise InvalidRequest(f"A copy source has at most {max_size} bytes: copy it in parts.")
         return found

@@ -7,6 +7,7 @@ A write replaces the blob under its key before the catalog knows of it, so the o
 - A conditional write is judged by the catalog, then by the provider, by which nothing may lie under the key but the
   blob that was judged.
 - A read whose blob is gone, or is another, or that the catalog does not know makes the catalog follow the provider.
+  So does whatever the catalog would refuse: what it refuses by may have changed behind our back.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class OwnNameOperations(Engine):
             return None
         current = self._current(bucket, key)
         refused = check_write(condition, _etag(current), bucket, key)
+        if refused is not None:
+            self._follow(bucket, key, current)
+            current = self._current(bucket, key)
+            refused = check_write(condition, _etag(current), bucket, key)
         if refused is not None:
             raise refused
         return _over(current)
@@ -81,6 +86,7 @@ class OwnNameOperations(Engine):
         over = _over(known)
         if found is None:
             if known is not None:
+                self._gateway.check_bucket(bucket)  # without its container every object would seem to be gone
                 self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))
         elif found.handle != over.handle:
             owner, acl = (self._find_owner(bucket), None) if known is None else (known.version.owner, known.version.acl)
@@ -122,23 +128,35 @@ class OwnNameOperations(Engine):
             if current is not None and current.handle == found.handle:
                 self._follow(found.version.bucket, found.version.key, current)
 
+    def _changed_behind(self, found: FoundObject) -> bool:
+        """Whether the catalog, now that it followed the provider, says something else of this key than `found`."""
+        if self._gateway is None:
+            return False
+        self._follow(found.version.bucket, found.version.key, found)
+        current = self._current(found.version.bucket, found.version.key)
+        return current is None or current.handle != found.handle
+
     # -- deleting
 
     def _delete_own(self, bucket: str, key: str, condition: WriteCondition) -> None:
-        """Remove the blob, then tell the catalog. A write that ends in between is later than this and stays."""
+        """Remove the blob, then tell the catalog. A write that ends after that is later than this and stays."""
         over = self._judge(bucket, key, condition)
         assert over is not None
         assert self._gateway is not None
-        if over.handle is None:
-            unknown = self._gateway.find(bucket, key)
-            if unknown is not None:
-                self._gateway.remove(unknown.handle)
-            return
-        if not self._gateway.remove(over.handle) and condition:
-            raise self._changed(bucket, key, condition)
-        result = self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))
-        if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
-            raise result
+        gone = [] if over.handle is None else [over.handle]
+        if over.handle is None or not self._gateway.remove(over.handle):
+            if condition:
+                raise self._changed(bucket, key, condition)
+            found = self._gateway.find(bucket, key)
+            if found is None:
+                self._gateway.check_bucket(bucket)
+            elif self._gateway.remove(found.handle):
+                gone.append(found.handle)  # a write under way may have committed it
+        for handle in gone:
+            command = DeleteObject(**self._stamp(), bucket=bucket, key=key, over=Replaced(handle))
+            result = self._committer.submit(command)
+            if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
+                raise result
 
 
 def _etag(found: FoundObject | None) -> str | None:

@@ -21,6 +21,7 @@ STATUS: dict[str, int] = {
     "InvalidRange": 416,
     "InvalidPartNumber": 416,
     "AccessDenied": 403,
+    "InvalidObjectState": 403,
     "MethodNotAllowed": 405,
     "NotImplemented": 501,
     "SlowDown": 503,
@@ -39,7 +40,7 @@ _ELEMENTS = {
     "expected": "ExpectedDigest",
     "content_md5": "Content-MD5",
 }
-_HIDDEN = frozenset({"reason", "modified_ms", "delete_marker"})
+_HIDDEN = frozenset({"reason", "modified_ms", "delete_marker", "retry_after"})
 
 
 def status_of(error: S3Error) -> int:

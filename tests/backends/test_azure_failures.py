@@ -17,7 +17,16 @@ import bleepstore
 from bleepstore import Store, errors
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.base import BlobSpec
-from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, SlowDown, StoreError
+from bleepstore.backends.gateway.retry import ProviderBusy
+from bleepstore.errors import (
+    AccessDenied,
+    BlobChanged,
+    InvalidObjectState,
+    OperationAborted,
+    ServiceUnavailable,
+    SlowDown,
+    StoreError,
+)
 from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.azure_places import (
@@ -201,7 +210,10 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
         (429, "TooManyRequests", SlowDown, True),
         (500, "InternalError", ServiceUnavailable, True),
         (500, "OperationTimedOut", SlowDown, True),
-        (409, "ContainerBeingDeleted", ServiceUnavailable, True),
+        (409, "ContainerBeingDeleted", OperationAborted, False),
+        (409, "PendingCopyOperation", ServiceUnavailable, True),
+        (409, "BlobArchived", InvalidObjectState, False),
+        (409, "BlobImmutableDueToPolicy", ServiceUnavailable, False),
         (400, "Md5Mismatch", ServiceUnavailable, True),
         (400, "InvalidMetadata", ServiceUnavailable, False),
         (401, "InvalidAuthenticationInfo", AccessDenied, False),
@@ -229,8 +241,9 @@ def test_what_passes_is_repeated_and_the_provider_says_when() -> None:
                 assert backend.put_object(spec, [b"x"]).stored_ms == 2017065600000
             assert len(requests) == 3
     with answering(1, 503, "ServerBusy", Retry_After="60") as (url, requests):
-        with contextlib.closing(make("container", url)) as backend, pytest.raises(SlowDown):
+        with contextlib.closing(make("container", url)) as backend, pytest.raises(ProviderBusy) as refused:
             backend.put_object(spec, [b"x"])
+        assert refused.value.retry_after == 60
         assert len(requests) == 1
 
 

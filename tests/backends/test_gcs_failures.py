@@ -23,6 +23,7 @@ from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, Slo
 from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.gcs_places import backend, lying, make, native, read_blob, service, store
+from tests.backends.http_faults import ResumableProxy
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
 
 __all__ = ["backend", "native", "service", "store"]
@@ -188,9 +189,13 @@ def test_a_broken_download_goes_on_where_it_ended(native: Any, proxy: FaultProxy
 
 @pytest.mark.parametrize("kind", ["cut", "truncate"])
 @pytest.mark.parametrize("size", [MIB, 7 * MIB])
-def test_a_broken_upload_is_sent_again(native: Any, proxy: FaultProxy, kind: str, size: int) -> None:
+def test_a_broken_upload_is_sent_again(native: Any, fake_gcs_url: str, kind: str, size: int) -> None:
     data = pattern(size)
-    with contextlib.closing(make(native.name, proxy.url)) as backend:
+    with (
+        contextlib.closing(ResumableProxy(fake_gcs_url)) as google,
+        fault_proxy(google.port) as proxy,
+        contextlib.closing(make(native.name, proxy.url)) as backend,
+    ):
         proxy.inject(kind, sent=size // 2)
         blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
         assert proxy.hits == 1

@@ -8,43 +8,50 @@ import hashlib
 import io
 import json
 import logging
-import re
 import secrets
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NoReturn, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, cast
 
 import attrs
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, FlexibleChecksumError, ParamValidationError
 
-from bleepstore.backends.aws.errors import PROVIDER, Gone, Unequal, client_error_meaning
+from bleepstore.backends.aws.errors import PROVIDER, Gone, Unequal
 from bleepstore.backends.aws.listing import AwsListing
 from bleepstore.backends.aws.pins import (
     CODEC,
+    STAGING,
     SYSTEM,
     Pin,
     Upload,
     bare,
+    is_md5,
     new_write,
+    notes_of,
     read_handle,
     read_token,
-    to_ms,
+    stored_ms,
     version_of,
 )
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import ChunkReader, ResumingReader, chained, head_of
-from bleepstore.errors import BlobChanged, BlobNotFound, ServiceUnavailable
+from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader, blocks_of, head_of
+from bleepstore.errors import (
+    AccessDenied,
+    BlobChanged,
+    BlobNotFound,
+    BucketAlreadyExists,
+    InvalidBucketName,
+    ServiceUnavailable,
+    SlowDown,
+)
 
 _log = logging.getLogger("bleepstore.gateway")
 
-#: Bodies up to this many bytes are sent from memory, so that they can be sent again.
+#: Up to so many bytes go in one request, from memory, so that they can be sent again; at least the 5 MiB of a part.
 _IN_MEMORY = 8 * 1024 * 1024
-_SPOOL = 1024 * 1024
 #: A source of at most this many bytes cannot be copied in ranges.
 _LEAST_RANGE = 5 * 1024 * 1024
-_MD5 = re.compile("[0-9a-f]{32}")
 
 
 class AwsBackend(AwsListing):
@@ -64,8 +71,15 @@ class AwsBackend(AwsListing):
         def create() -> None:
             try:
                 self._client.create_bucket(**parameters)
+            except ParamValidationError as error:
+                raise InvalidBucketName(bucket, f"{PROVIDER} does not take this name: {error}") from None
             except ClientError as error:
-                if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
+                code = error.response["Error"]["Code"]
+                if code == "InvalidBucketName":
+                    raise InvalidBucketName(bucket, f"{PROVIDER} does not take this name.") from None
+                if code == "BucketAlreadyExists":  # another customer's
+                    raise BucketAlreadyExists(bucket) from None
+                if code != "BucketAlreadyOwnedByYou":
                     raise
 
         self._retry.run(create)
@@ -93,13 +107,17 @@ class AwsBackend(AwsListing):
         place = self._names.new_blob(bucket)
         return place, new_write(place.name)
 
-    def _described(self, spec: BlobSpec, place: Place, write: str, etag: str | None) -> dict[str, Any]:
-        """The parameters of a request that makes an object."""
+    def _described(self, spec: BlobSpec, place: Place, write: str, known: _Bytes | None) -> dict[str, Any]:
+        """The parameters of a request that makes an object. `known` is None before all bytes were seen."""
         located = not self.own_names or self._names.is_named_by_digest(spec.bucket, place.name)
+        noted: dict[str, Any] = {}
+        if known is not None:
+            noted = {"crc32c": known.crc32c, "size": known.size, "of": known.etags}
+            noted["etag"] = None if spec.etag is None else spec.etag()
         parameters: dict[str, Any] = {
             "Bucket": place.container,
             "Key": place.name,
-            "Metadata": CODEC.encode(spec, write=write, etag=etag, place=located),
+            "Metadata": CODEC.encode(spec, write=write, place=located, **noted),
         }
         for name, text in CODEC.native(spec.system).items():
             parameters[SYSTEM[name]] = text
@@ -112,73 +130,50 @@ class AwsBackend(AwsListing):
             return {"IfNoneMatch": "*"}
         return {"IfMatch": f'"{read_handle(spec.only_over.handle).etag}"'}
 
-    def _raise_changed(self, spec: BlobSpec, refused: Exception) -> NoReturn:
-        """A condition was refused; also by 404, if what was to be replaced is gone."""
-        raise BlobChanged(spec.bucket, spec.key) from refused
-
     def _stored(self, pin: Pin) -> StoredBlob:
         """What a write returns. The sweep asks for the provider's time only of blobs that do not lie under a key."""
         if self.own_names:
             return StoredBlob(pin.handle, int(time.time() * 1000))
         head = self._on_blob(pin.handle, "head_object", **pin.address)
-        return StoredBlob(pin.handle, to_ms(head["LastModified"]))
+        return StoredBlob(pin.handle, stored_ms(head))
 
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        head, rest = head_of(chunks, _IN_MEMORY)
+        body, rest = head_of(chunks, _IN_MEMORY)
         place, write = self._place(spec.bucket, spec.key)
         if rest is None:
-            return self._put_bytes(spec, place, write, head)
-        if spec.size is None:
-            with tempfile.TemporaryFile() as spool:
-                size = _spool(spool, chained(head, rest))
-                return self._put_stream(attrs.evolve(spec, size=size), place, write, _pieces(spool))
-        return self._put_stream(spec, place, write, chained(head, rest))
+            return self._put_bytes(spec, place, write, body)
+        with self._staged(self._names.own(spec.bucket), rest) as staged:
+            described = self._described(spec, place, write, staged)
+            try:
+                return self._copy(staged.pin, spec, place, write, described, staged.md5)
+            except BlobChanged as changed:
+                if spec.only_over is not None:
+                    raise
+                raise _lost_upload(changed) from None
 
     def _put_bytes(self, spec: BlobSpec, place: Place, write: str, body: bytes) -> StoredBlob:
-        etag = None if spec.etag is None else spec.etag()
+        crc = Crc32c()
+        crc.update(body)
         digest = hashlib.md5(body, usedforsecurity=False).digest()
-        parameters = self._described(spec, place, write, etag) | self._condition(spec)
-        sent: list[bool] = []
-
-        def put() -> Any:
-            again = bool(sent)
-            sent.append(True)
-            try:
-                return self._client.put_object(Body=body, ContentMD5=base64.b64encode(digest).decode(), **parameters)
-            except ClientError as error:
-                if (
-                    again
-                    and isinstance(client_error_meaning(error), Unequal)
-                    and (pin := self._find_write(place, write))
-                ):
-                    # The first request, whose answer was lost, had done it.
-                    return {"ETag": pin.etag, "VersionId": pin.version}
-                raise
-
+        known = _Bytes(len(body), digest.hex(), crc.text, (digest.hex(),))
+        parameters = self._described(spec, place, write, known) | self._condition(spec)
+        checked = base64.b64encode(digest).decode()
         try:
-            answer = self._retry.run(put)
+            answer = self._call("put_object", Body=body, ContentMD5=checked, **parameters)
         except (Gone, Unequal) as refused:
-            self._raise_changed(spec, refused)
+            return self._written(spec, place, write, refused)
         return self._finished(place, write, answer, digest.hex())
 
-    def _put_stream(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes]) -> StoredBlob:
-        digest = hashlib.md5(usedforsecurity=False)
-        reader = ChunkReader(_digested(chunks, digest.update), spec.size)
-        parameters = self._described(spec, place, write, None) | self._condition(spec)
-        try:
-            answer = self._call("put_object", repeatable=False, Body=reader, ContentLength=spec.size, **parameters)
-        except (Gone, Unequal) as refused:
-            self._raise_changed(spec, refused)
-        except Exception:
-            if reader.failure is not None:
-                raise reader.failure from None
-            raise
-        return self._finished(place, write, answer, digest.hexdigest())
+    def _written(self, spec: BlobSpec, place: Place, write: str, refused: Exception) -> StoredBlob:
+        """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
+        pin = self._find_write(place, write)
+        if pin is None:
+            raise BlobChanged(spec.bucket, spec.key) from refused
+        return self._stored(pin)
 
     def _find_write(self, place: Place, write: str) -> Pin | None:
-        """What lies there, if it is of this write of ours."""
         try:
             head = self._call("head_object", Bucket=place.container, Key=place.name)
         except Gone:
@@ -187,13 +182,84 @@ class AwsBackend(AwsListing):
             return None
         return Pin(place.container, place.name, bare(head["ETag"]), write, version_of(head))
 
-    def _finished(self, place: Place, write: str, answer: Mapping[str, Any], md5: str) -> StoredBlob:
+    def _finished(self, place: Place, write: str, answer: Mapping[str, Any], md5: str | None) -> StoredBlob:
         etag = bare(answer["ETag"])
         pin = Pin(place.container, place.name, etag, write, version_of(answer))
-        if _is_md5(etag, answer) and etag != md5:
+        if md5 is not None and is_md5(etag, answer) and etag != md5:
             self.delete_object(pin.handle)
             raise ServiceUnavailable(f"{PROVIDER} stored bytes with the MD5 {etag}; sent were {md5}. Send it again.")
         return self._stored(pin)
+
+    # -- bodies of more than one request
+
+    @contextlib.contextmanager
+    def _staged(self, own: Place, chunks: Iterable[bytes]) -> Iterator[_Staged]:
+        """An object in our `own` folder with these bytes, until the block ends.
+
+        A body that does not fit in memory is sent in parts, each with its MD5 and again if need be. S3 puts them
+        together there, so that what lies under the key is replaced only by a whole and checked body, whose ETag is
+        known by then.
+        """
+        address = {"Bucket": own.container, "Key": f"{own.name}{STAGING}{self._names.new_token()}"}
+        upload = {"UploadId": self._call("create_multipart_upload", **address)["UploadId"]}
+        try:
+            known, listed = self._send_blocks(address | upload, chunks)
+            staged = self._join(address, upload, known, listed)
+        except BaseException:
+            self._clean("abort_multipart_upload", **address, **upload)
+            raise
+        try:
+            yield staged
+        finally:
+            self._clean("delete_object", **staged.pin.address)
+
+    def _send_blocks(self, upload: Mapping[str, Any], chunks: Iterable[bytes]) -> tuple[_Bytes, list[dict[str, Any]]]:
+        whole, crc = hashlib.md5(usedforsecurity=False), Crc32c()
+        size = 0
+        listed: list[dict[str, Any]] = []
+        for block in blocks_of(chunks, _IN_MEMORY):  # `enumerate` would hold each until it has the next
+            number = len(listed) + 1
+            listed.append({"PartNumber": number, "ETag": self._send_part(upload, number, block)})
+            whole.update(block)
+            crc.update(block)
+            size += len(block)
+            del block
+        return _Bytes(size, whole.hexdigest(), crc.text, (whole.hexdigest(),)), listed
+
+    def _send_part(self, upload: Mapping[str, Any], number: int, body: bytes) -> str:
+        """The ETag of a part that was sent from memory."""
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        checked = base64.b64encode(digest).decode()
+        try:
+            answer = self._call("upload_part", Body=body, ContentMD5=checked, PartNumber=number, **upload)
+        except Gone as gone:
+            raise _lost_upload(gone) from None
+        return _checked_etag(answer, answer, digest.hex())
+
+    def _join(
+        self, address: Mapping[str, Any], upload: Mapping[str, Any], known: _Bytes, listed: list[dict[str, Any]]
+    ) -> _Staged:
+        try:
+            parts = {"Parts": listed}
+            answer = self._call("complete_multipart_upload", **address, **upload, MultipartUpload=parts)
+        except Gone as gone:
+            try:  # a request whose answer was lost had been carried out
+                answer = self._call("head_object", **address)
+            except Gone:
+                raise _lost_upload(gone) from None
+        pin = Pin(address["Bucket"], address["Key"], bare(answer["ETag"]), "", version_of(answer))
+        return _Staged(**attrs.asdict(attrs.evolve(known, etags=(*known.etags, pin.etag))), pin=pin)
+
+    def _clean(self, operation: str, /, **parameters: Any) -> None:
+        """Remove what was staged for a write that ended. If that fails the write has still ended as it did, and the
+        sweep finds the rest."""
+        try:
+            with contextlib.suppress(Gone):
+                self._call(operation, **parameters)
+        except (AccessDenied, SlowDown, ServiceUnavailable) as error:
+            _log.warning("what was staged at %s is left for the sweep: %s", parameters["Key"], error)
+
+    # -- reading
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         pin = read_handle(handle)
@@ -224,8 +290,10 @@ class AwsBackend(AwsListing):
                 return io.BytesIO()
             raise BlobNotFound(handle) from None
         end = start + first["ContentLength"]
-        reader = ResumingReader(stream_at, start, end, self._retry, first=first["Body"])
-        return cast("BinaryIO", reader)
+        body, check = first["Body"], None
+        if start == 0 and first.get("ContentRange", "").rpartition("/")[2] in ("", str(end)):
+            body, check = _Validated(body, end), _check_of(first, end)
+        return cast("BinaryIO", ResumingReader(stream_at, start, end, self._retry, first=body, check=check))
 
     def head_object(self, handle: str) -> int:
         pin = read_handle(handle)
@@ -243,6 +311,9 @@ class AwsBackend(AwsListing):
             self._abort(read_token(handle))
             return True
         pin = read_handle(handle)
+        if self._is_staged(pin):
+            self._remove_staged(pin)
+            return True
         try:
             if not self.own_names:
                 self._call("delete_object", **pin.address)
@@ -254,19 +325,39 @@ class AwsBackend(AwsListing):
             return False
         return True
 
+    def _is_staged(self, pin: Pin) -> bool:
+        # The folder is the container's, or that of the one for all buckets.
+        return pin.name.startswith(f"{self._names.own('').name}{STAGING}")
+
+    def _remove_staged(self, pin: Pin) -> None:
+        """By its version, of which nothing must stay in a bucket that keeps them."""
+        with contextlib.suppress(Gone):
+            version = version_of(self._call("head_object", Bucket=pin.container, Key=pin.name))
+            self._call("delete_object", **attrs.evolve(pin, version=version).address)
+
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
         place, write = self._place(spec.bucket, spec.key)
-        etag = None if spec.etag is None else spec.etag()
-        parameters = self._described(spec, place, write, etag) | self._condition(spec)
+        # Amazon gives a copy of what was uploaded in parts another ETag.
+        etags = (source.etag,) if is_md5(source.etag, {}) else ()
+        described = self._described(spec, place, write, _Bytes(spec.size, None, None, etags))
+        try:
+            return self._copy(source, spec, place, write, described, None)
+        except BlobChanged:
+            self.head_object(handle)  # raises if it was the source that changed
+            raise
+
+    def _copy(
+        self, source: Pin, spec: BlobSpec, place: Place, write: str, described: Mapping[str, Any], md5: str | None
+    ) -> StoredBlob:
+        parameters = {**described, **self._condition(spec), "MetadataDirective": "REPLACE"}
         parameters |= {"CopySource": source.address, "CopySourceIfMatch": f'"{source.etag}"'}
         try:
-            answer = self._call("copy_object", MetadataDirective="REPLACE", **parameters)
+            answer = self._call("copy_object", **parameters)
         except (Gone, Unequal) as refused:
-            self.head_object(handle)  # raises if it was the source that changed
-            self._raise_changed(spec, refused)
-        copied = answer["CopyObjectResult"]["ETag"]
-        return self._stored(Pin(place.container, place.name, bare(copied), write, version_of(answer)))
+            return self._written(spec, place, write, refused)
+        copied = {name: text for name, text in answer.items() if name != "CopyObjectResult"}
+        return self._finished(place, write, copied | {"ETag": answer["CopyObjectResult"]["ETag"]}, md5)
 
     # -- parts
 
@@ -282,42 +373,20 @@ class AwsBackend(AwsListing):
         parameters = upload.address | {"PartNumber": number}
         if isinstance(source, BlobRange):
             return self._copy_part(parameters, source)
-        head, rest = head_of(source, _IN_MEMORY)
+        body, rest = head_of(source, _IN_MEMORY)
         if rest is None:
-            return self._send_part(parameters, head)
-        if size is not None:
-            return self._stream_part(parameters, chained(head, rest), size)
-        with tempfile.TemporaryFile() as spool:
-            length = _spool(spool, chained(head, rest))
-            return self._stream_part(parameters, _pieces(spool), length)
-
-    def _send_part(self, parameters: dict[str, Any], body: bytes) -> StoredBlob:
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        try:
-            checked = base64.b64encode(digest).decode()
-            answer = self._call("upload_part", Body=body, ContentMD5=checked, **parameters)
-        except Gone as gone:
-            raise _lost_upload(gone) from None
-        return self._checked_part(parameters["PartNumber"], answer, digest.hex())
-
-    def _stream_part(self, parameters: dict[str, Any], chunks: Iterable[bytes], size: int) -> StoredBlob:
-        digest = hashlib.md5(usedforsecurity=False)
-        reader = ChunkReader(_digested(chunks, digest.update), size)
-        try:
-            answer = self._call("upload_part", repeatable=False, Body=reader, ContentLength=size, **parameters)
-        except Gone as gone:
-            raise _lost_upload(gone) from None
-        except Exception:
-            if reader.failure is not None:
-                raise reader.failure from None
-            raise
-        return self._checked_part(parameters["PartNumber"], answer, digest.hexdigest())
-
-    def _checked_part(self, number: int, answer: Mapping[str, Any], md5: str) -> StoredBlob:
-        etag = bare(answer["ETag"])
-        if _is_md5(etag, answer) and etag != md5:
-            raise ServiceUnavailable(f"{PROVIDER} stored a part with the MD5 {etag}; sent were {md5}. Send it again.")
-        return self._stored_part(number, etag)
+            return self._stored_part(number, self._send_part(upload.address, number, body))
+        with self._staged(Place(upload.container, self._names.own("").name), rest) as staged:
+            try:
+                answer = self._call(
+                    "upload_part_copy",
+                    CopySource=staged.pin.address,
+                    CopySourceIfMatch=f'"{staged.pin.etag}"',
+                    **parameters,
+                )
+            except (Gone, Unequal) as gone:
+                raise _lost_upload(gone) from None
+            return self._stored_part(number, _checked_etag(answer["CopyPartResult"], answer, staged.md5))
 
     def _copy_part(self, parameters: dict[str, Any], source: BlobRange) -> StoredBlob:
         pin = read_handle(source.handle)
@@ -329,7 +398,8 @@ class AwsBackend(AwsListing):
             # such a source, and passes through this process.
             with self.get_object(source.handle, source.start, source.stop) as reader:
                 body = reader.read()
-            return self._send_part(parameters, body)
+            number = parameters.pop("PartNumber")
+            return self._stored_part(number, self._send_part(parameters, number, body))
         answer = self._on_blob(
             source.handle,
             "upload_part_copy",
@@ -338,7 +408,7 @@ class AwsBackend(AwsListing):
             **parameters,
         )
         etag = bare(answer["CopyPartResult"]["ETag"])
-        md5 = etag if _is_md5(etag, answer) else None
+        md5 = etag if is_md5(etag, answer) else None
         return attrs.evolve(self._stored_part(parameters["PartNumber"], etag), md5=md5)
 
     def _stored_part(self, number: int, etag: str) -> StoredBlob:
@@ -359,7 +429,7 @@ class AwsBackend(AwsListing):
             # A request whose answer was lost, or a process that died, may have completed it.
             pin = self._find_write(place, upload.write)
             if pin is None and (isinstance(refused, Unequal) or refused.code == "NoSuchKey"):
-                self._raise_changed(spec, refused)
+                raise BlobChanged(spec.bucket, spec.key) from refused
             if pin is None:
                 raise BlobNotFound(token) from None
         else:
@@ -379,28 +449,58 @@ class AwsBackend(AwsListing):
         """A write that was cut off left nothing: S3 stores an object when it has all of it."""
 
 
-def _lost_upload(gone: Gone) -> ServiceUnavailable:
-    return ServiceUnavailable(f"The storage provider no longer has this upload, abort it and start another: {gone}")
+@attrs.frozen
+class _Bytes:
+    """What is known of all bytes of a write, and the ETags that S3 may give them, before it is told to store them."""
+
+    size: int | None
+    md5: str | None
+    crc32c: str | None
+    etags: tuple[str, ...] = ()
 
 
-def _is_md5(etag: str, answer: Mapping[str, Any]) -> bool:
-    """Whether an ETag is the MD5 of the bytes, which it is not where a key of the customer's encrypts them."""
-    encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
-    return _MD5.fullmatch(etag) is not None and not encrypted
+@attrs.frozen(kw_only=True)
+class _Staged(_Bytes):
+    pin: Pin
 
 
-def _digested(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
-    for chunk in chunks:
-        update(chunk)
-        yield chunk
+class _Validated:
+    """The body of a whole object of `left` bytes, to whose end the SDK compares the checksum that S3 sent along. What
+    fails then must not be asked for again from where it ended."""
+
+    def __init__(self, body: Any, left: int) -> None:
+        self._body = body
+        self._left = left
+
+    def read(self, size: int, /) -> bytes:
+        data: bytes = self._body.read(size)
+        self._left -= len(data)
+        if data and self._left == 0:
+            try:
+                self._body.read(1)
+            except FlexibleChecksumError as error:
+                raise ServiceUnavailable(f"{PROVIDER} sent other bytes than it has. Read it again. ({error})") from None
+        return data
+
+    def close(self) -> None:
+        self._body.close()
 
 
-def _spool(file: Any, chunks: Iterable[bytes]) -> int:
-    """Write all bytes to a file, for S3 asks for the length before the first of them."""
-    size = sum(file.write(chunk) for chunk in chunks)
-    file.seek(0)
-    return int(size)
+def _check_of(head: Mapping[str, Any], size: int) -> Check | None:
+    """What all bytes must have: what we noted of them, or what the ETag says."""
+    notes = notes_of(head, size)
+    if notes.crc32c is not None and notes.of and bare(head["ETag"]) in notes.of:
+        return Check(Crc32c(), notes.crc32c)
+    etag = bare(head["ETag"])
+    return Check(Md5(), etag) if is_md5(etag, head) else None
 
 
-def _pieces(file: Any) -> Iterator[bytes]:
-    return iter(lambda: file.read(_SPOOL), b"")
+def _lost_upload(gone: Exception) -> ServiceUnavailable:
+    return ServiceUnavailable(f"{PROVIDER} no longer has what was sent of this upload, start another: {gone}")
+
+
+def _checked_etag(result: Mapping[str, Any], answer: Mapping[str, Any], md5: str | None) -> str:
+    etag = bare(result["ETag"])
+    if md5 is not None and is_md5(etag, answer) and etag != md5:
+        raise ServiceUnavailable(f"{PROVIDER} stored a part with the MD5 {etag}; sent were {md5}. Send it again.")
+    return etag

@@ -15,6 +15,9 @@ from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import BlobNotFound, ServiceUnavailable
 
+#: Seconds to wait for an answer, at most.
+_ANSWER = 20.0
+
 
 class AwsClient:
     """Thread-safe; the client is made at the first use."""
@@ -42,9 +45,9 @@ class AwsClient:
             "retries": {"total_max_attempts": 1},
             "max_pool_connections": settings.connections,
             "connect_timeout": 5,
-            "read_timeout": 20,
+            "read_timeout": _ANSWER,
             "tcp_keepalive": True,
-            # What is streamed cannot be read twice, and is compared with the ETag of the answer.
+            # Every body is sent with its MD5, and compared with the ETag of the answer.
             "request_checksum_calculation": "when_required",
             "s3": {"payload_signing_enabled": False},
         }
@@ -53,16 +56,22 @@ class AwsClient:
         session = boto3.Session()
         region = session.region_name or "us-east-1"
         try:
-            return session.client(
+            client = session.client(
                 "s3", region_name=region, endpoint_url=settings.endpoint_url, config=Config(**options)
             )
         except (BotoCoreError, ValueError) as error:
             raise ServiceUnavailable(f"{self.url} cannot be used: {error}") from error
+        client.meta.events.register("before-call.s3", self._clip)
+        return client
 
-    def _call(self, operation: str, /, *, repeatable: bool = True, **parameters: Any) -> Any:
+    def _clip(self, params: dict[str, Any], **_: Any) -> None:
+        """Wait for an answer no longer than what is left of the call's deadline."""
+        params["context"]["read_timeout"] = self._retry.clip(_ANSWER)
+
+    def _call(self, operation: str, /, **parameters: Any) -> Any:
         """The answer to one request. Raises Gone, Unequal, or an error of ours."""
         call = getattr(self._client, operation)
-        return self._retry.run(lambda: call(**parameters), repeatable=repeatable)
+        return self._retry.run(lambda: call(**parameters))
 
     def _on_blob(self, handle: str, operation: str, /, **parameters: Any) -> Any:
         try:

@@ -13,7 +13,7 @@ from botocore.exceptions import (
 from urllib3.exceptions import HTTPError as TransportError
 
 from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
-from bleepstore.errors import AccessDenied, ServiceUnavailable
+from bleepstore.errors import AccessDenied, InvalidObjectState, ServiceUnavailable
 
 PROVIDER = "The S3 endpoint of the storage"
 
@@ -63,6 +63,8 @@ def client_error_meaning(error: ClientError) -> Exception | Passing:
         return Gone(text, code)
     if status == 412 or code == "ConditionalRequestConflict":
         return Unequal(text)
+    if code == "InvalidObjectState":
+        return InvalidObjectState(f"The object is archived at the storage provider, restore it there first: {text}")
     if status in (401, 403) or code in ("ExpiredToken", "InvalidToken", "TokenRefreshRequired"):
         return AccessDenied(
             f"The storage provider refused the gateway's own credentials or their permissions, {text}: "
@@ -70,6 +72,6 @@ def client_error_meaning(error: ClientError) -> Exception | Passing:
         )
     if status == 429 or code in ("SlowDown", "RequestLimitExceeded", "Throttling", "ThrottlingException"):
         return slow_down(PROVIDER, text, _retry_after(error))
-    if status >= 500 or status == 409 or code in ("RequestTimeout", "BadDigest", "IncompleteBody"):
-        return unavailable(PROVIDER, text)
+    if status >= 500 or code in ("OperationAborted", "RequestTimeout", "BadDigest", "IncompleteBody"):
+        return unavailable(PROVIDER, text, _retry_after(error))
     return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")

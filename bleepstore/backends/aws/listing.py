@@ -12,9 +12,21 @@ from typing import Any
 
 from bleepstore.backends.aws.client import AwsClient
 from bleepstore.backends.aws.errors import Gone, Unequal
-from bleepstore.backends.aws.pins import CODEC, SYSTEM, Pin, Upload, bare, new_write, to_ms, version_of
+from bleepstore.backends.aws.pins import (
+    STAGING,
+    SYSTEM,
+    Pin,
+    Upload,
+    bare,
+    new_write,
+    notes_of,
+    stored_ms,
+    to_ms,
+    version_of,
+)
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import STANDARD, SystemMetadata
 
@@ -38,20 +50,32 @@ class AwsListing(AwsClient):
             parameters["ContinuationToken"] = page["NextContinuationToken"]
 
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+        for folder in self._staging_folders():
+            for item in self._list(folder):
+                if since_ms <= to_ms(item["LastModified"]) + LONGEST_WRITE_MS < until_ms:
+                    yield Pin(folder.container, item["Key"], bare(item["ETag"]), "").handle
+            yield from self._uploads(folder, since_ms, until_ms)
         if self.own_names:
             return
         for bucket in self.buckets():
             folder = self._names.blobs_of(bucket)
-            recent = (item for item in self._list(folder) if since_ms <= to_ms(item["LastModified"]) < until_ms)
+            recent = (item for item in self._list(folder) if since_ms <= stored_ms(item) < until_ms)
             yield from (blob.handle for _, blob in self._describe(bucket, recent) if blob is not None)
             yield from self._uploads(folder, since_ms, until_ms)
+
+    def _staging_folders(self) -> Iterator[Place]:
+        """Where large bodies lie until they are whole."""
+        buckets = [""] if self._settings.container is not None else self.buckets()
+        for bucket in buckets:
+            own = self._names.own(bucket)
+            yield Place(own.container, f"{own.name}{STAGING}")
 
     def _uploads(self, folder: Place, since_ms: int, until_ms: int) -> Iterator[str]:
         parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name}
         while True:
             page = self._call("list_multipart_uploads", **parameters)
             for found in page.get("Uploads", []):
-                if since_ms <= to_ms(found["Initiated"]) < until_ms:
+                if since_ms <= to_ms(found["Initiated"]) + LONGEST_WRITE_MS < until_ms:
                     yield Upload(folder.container, found["Key"], found["UploadId"], new_write(found["Key"])).token
             if not page.get("IsTruncated"):
                 return
@@ -67,6 +91,10 @@ class AwsListing(AwsClient):
                 self._call("list_objects_v2", Bucket=self._settings.container, Prefix=self._settings.prefix, MaxKeys=1)
         except Gone as gone:
             raise ServiceUnavailable(f"{self.url} does not exist: create the bucket first. ({gone})") from None
+
+    def check_bucket(self, bucket: str) -> None:
+        # The answer to HEAD does not say whether it is the object or the bucket that is missing.
+        self._call("list_objects_v2", Bucket=self._names.container_of(bucket), MaxKeys=1)
 
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
         if self._settings.container is None:
@@ -146,7 +174,7 @@ class AwsListing(AwsClient):
         return self._names.can_be_native(bucket, name) or self._names.is_named_by_digest(bucket, name)
 
     def _found(self, bucket: str, place: Place, head: Mapping[str, Any], key: str | None) -> FoundBlob | None:
-        notes = CODEC.decode(head.get("Metadata"))
+        notes = notes_of(head, head["ContentLength"])
         if key is None:
             is_native = self.own_names and self._names.can_be_native(bucket, place.name)
             key = place.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key

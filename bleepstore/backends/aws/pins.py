@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 
-from bleepstore.backends.gateway.metadata import MetadataCodec
+from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
+from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
 
 #: The fields of SystemMetadata that S3 keeps, by the parameters of PutObject.
 SYSTEM = {
@@ -26,6 +27,11 @@ CODEC = MetadataCodec(
     budget=2048,
     native_system=frozenset(SYSTEM),
 )
+
+
+#: The folder, within our own, of bodies that are being put together.
+STAGING = "staged/"
+_MD5 = re.compile("[0-9a-f]{32}")
 
 
 @attrs.frozen
@@ -83,6 +89,25 @@ def read_token(token: str) -> Upload:
     return Upload(*json.loads(token)["upload"])
 
 
+def is_md5(etag: str, answer: Mapping[str, Any]) -> bool:
+    """Whether an ETag is the MD5 of the bytes, which it is not where a key of the customer's encrypts them."""
+    return _MD5.fullmatch(etag) is not None and not _is_opaque(answer)
+
+
+def _is_opaque(answer: Mapping[str, Any]) -> bool:
+    return str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
+
+
+def notes_of(head: Mapping[str, Any], size: int) -> Notes:
+    """What is noted with an object, and of its bytes only if it is about these."""
+    notes = CODEC.decode(head.get("Metadata"))
+    etag = bare(head["ETag"])
+    known = notes.of or ((notes.etag,) if notes.etag is not None and is_md5(notes.etag, {}) else ())
+    comparable = is_md5(etag, head) or (bool(notes.of) and not _is_opaque(head))
+    other = bool(known) and comparable and etag not in known
+    return notes.without_bytes() if other or notes.size not in (None, size) else notes
+
+
 def bare(etag: str) -> str:
     return etag.strip('"')
 
@@ -90,6 +115,12 @@ def bare(etag: str) -> str:
 def to_ms(moment: Any) -> int:
     """Milliseconds since the epoch of a whole second: listings are more precise than the answers to other requests."""
     return int(moment.timestamp()) * 1000
+
+
+def stored_ms(item: Mapping[str, Any]) -> int:
+    """When a blob was stored, for the sweep. "For multipart uploads, the object creation date is the date of initiation
+    of the multipart upload"; their ETags have a hyphen."""
+    return to_ms(item["LastModified"]) + (LONGEST_WRITE_MS if "-" in item["ETag"] else 0)
 
 
 def version_of(answer: Mapping[str, Any]) -> str | None:

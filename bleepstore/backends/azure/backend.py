@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import hashlib
 import io
 import logging
 import secrets
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NoReturn, cast
 
 import attrs
 from azure.core import MatchConditions
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobBlock
 
 from bleepstore.backends.azure.client import WINDOW
-from bleepstore.backends.azure.errors import PROVIDER, Gone, NoContainer, Unequal
+from bleepstore.backends.azure.errors import PROVIDER, Gone, NoContainer, Unequal, code_of
 from bleepstore.backends.azure.listing import AzureListing
 from bleepstore.backends.azure.pins import (
     CODEC,
@@ -29,15 +31,32 @@ from bleepstore.backends.azure.pins import (
     content_settings,
     is_token,
     new_upload,
+    notes_of,
     read_handle,
     read_part,
     read_token,
     to_ms,
 )
-from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import ChunkReader, Crc32c, ResumingReader, Span, blocks_of, chained, head_of
-from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, EntityTooLarge, ServiceUnavailable, SlowDown
+from bleepstore.backends.gateway.streams import (
+    Check,
+    ChunkReader,
+    Crc32c,
+    ResumingReader,
+    blocks_of,
+    combined_crc32c,
+    head_of,
+)
+from bleepstore.errors import (
+    AccessDenied,
+    BlobChanged,
+    BlobNotFound,
+    EntityTooLarge,
+    InvalidBucketName,
+    ServiceUnavailable,
+    SlowDown,
+)
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -61,8 +80,15 @@ class AzureBackend(AzureListing):
         container = self._service.get_container_client(self._names.container_of(bucket))
 
         def create() -> None:
-            with contextlib.suppress(ResourceExistsError):
+            try:
                 container.create_container()
+            except ResourceExistsError as error:
+                if code_of(error) != "ContainerAlreadyExists":  # then it is the account's own
+                    raise
+            except HttpResponseError as error:
+                if error.status_code == 400:
+                    raise InvalidBucketName(bucket, f"{PROVIDER} does not take this name: {code_of(error)}") from None
+                raise
 
         self._call(create)
 
@@ -83,12 +109,12 @@ class AzureBackend(AzureListing):
         return self._names.of_key(bucket, key) if self.own_names else self._names.new_blob(bucket)
 
     def _described(
-        self, spec: BlobSpec, place: Place, write: str, crc32c: str | None, md5: bytes | None
+        self, spec: BlobSpec, place: Place, write: str, size: int | None, crc32c: str | None, md5: bytes | None
     ) -> dict[str, Any]:
         located = not self.own_names or self._names.is_named_by_digest(spec.bucket, place.name)
         etag = None if spec.etag is None else spec.etag()
         return {
-            "metadata": CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, place=located),
+            "metadata": CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, size=size, place=located),
             "content_settings": content_settings(spec, md5),
         }
 
@@ -116,20 +142,21 @@ class AzureBackend(AzureListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        head, rest = head_of(chunks, WINDOW)
+        body, rest = head_of(chunks, WINDOW)
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
         if rest is None:
-            return self._put_bytes(spec, place, write, head)
+            return self._put_bytes(spec, place, write, body)
         upload = new_upload(self._names.own(spec.bucket))
         try:
             digest, crc = hashlib.md5(usedforsecurity=False), Crc32c()
-            part = StagedPart(1, secrets.token_hex(4), 0)
-            for block in blocks_of(chained(head, rest), WINDOW):
+            part, size = StagedPart(1, secrets.token_hex(4), 0), 0
+            for block in blocks_of(rest, WINDOW):
                 self._stage(upload, part.block_id(part.blocks), block)
                 digest.update(block)
                 crc.update(block)
-                part = attrs.evolve(part, blocks=part.blocks + 1)
-            described = self._described(spec, place, write, crc.text, digest.digest())
+                part, size = attrs.evolve(part, blocks=part.blocks + 1), size + len(block)
+                del block
+            described = self._described(spec, place, write, size, crc.text, digest.digest())
             staged = self._commit(upload, part.block_ids, described)
             return self._move(staged, place, spec, write, described)
         except (Gone, _Restaged) as gone:
@@ -141,7 +168,7 @@ class AzureBackend(AzureListing):
         crc = Crc32c()
         crc.update(body)
         digest = hashlib.md5(body, usedforsecurity=False).digest()
-        options = self._described(spec, place, write, crc.text, digest) | self._condition(spec)
+        options = self._described(spec, place, write, len(body), crc.text, digest) | self._condition(spec)
         try:
             answer = self._call(self._blob(place).upload_blob, body, overwrite=True, validate_content=True, **options)
         except (Gone, Unequal) as refused:
@@ -155,8 +182,16 @@ class AzureBackend(AzureListing):
             raise ServiceUnavailable(f"{PROVIDER} stored other bytes than were sent. Send them again.")
         return self._stored(place, answer)
 
-    def _stage(self, upload: Upload, block_id: str, block: bytes) -> None:
-        self._call(self._blob(upload.place).stage_block, block_id, block, length=len(block), validate_content=True)
+    def _stage(self, upload: Upload, block_id: str, block: bytes | BinaryIO, length: int | None = None) -> None:
+        blob = self._blob(upload.place)
+
+        def stage() -> None:
+            if not isinstance(block, bytes):
+                block.seek(0)
+            size = len(block) if isinstance(block, bytes) else length
+            blob.stage_block(block_id, block, length=size, validate_content=True)
+
+        self._call(stage)
 
     def _commit(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> Pin:
         blocks = [BlobBlock(one) for one in block_ids]
@@ -245,8 +280,10 @@ class AzureBackend(AzureListing):
                 raise BlobNotFound(handle)
             return found
 
-        crc32c = first.crc32c if start == 0 and end == first.size else None
-        return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, crc32c=crc32c))
+        check = None
+        if first.crc32c is not None and start == 0 and end == first.size:
+            check = Check(Crc32c(), first.crc32c, functools.partial(self._doubts.accept, handle))
+        return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, check=check))
 
     def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Body | None:
         """The answer to one request for all bytes of a range; None if the blob ends before it."""
@@ -299,8 +336,9 @@ class AzureBackend(AzureListing):
         except (Gone, Unequal):
             raise BlobNotFound(handle) from None
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
-        crc32c = CODEC.decode(source.metadata).crc32c
-        described = self._described(spec, place, write, crc32c, None)
+        known = source.content_settings.content_md5
+        notes = notes_of(source.metadata, source.size, bytes(known).hex() if known else None)
+        described = self._described(spec, place, write, source.size, notes.crc32c, None)
         try:
             return self._copy(pin, place, self._condition(spec), write, described, source.content_settings)
         except Gone:
@@ -332,29 +370,27 @@ class AzureBackend(AzureListing):
         return self._stage_part(upload, part, source, size)
 
     def _stage_part(self, upload: Upload, part: StagedPart, chunks: Iterable[bytes], size: int | None) -> StoredBlob:
-        """Stage a part of as many blocks as every part may have. A block that is larger than what is held in memory is
-        streamed, and not sent again if the connection breaks."""
+        """Stage a part of as many blocks as every part may have. Blocks that are larger than what is held in memory
+        lie on disk first, since a block is sent with its MD5 before it, and maybe again."""
         length = max(WINDOW, -(-(size or 0) // _BLOCKS_OF_A_PART))
+        crc = Crc32c()
         if length == WINDOW:
             for block in blocks_of(chunks, WINDOW):
                 self._stage(upload, part.block_id(part.blocks), block)
+                crc.update(block)
                 part = attrs.evolve(part, blocks=part.blocks + 1)
+                del block
         else:
-            reader, left = ChunkReader(chunks), size or 0
-            try:
-                while left > 0:
-                    block_size = min(length, left)
-                    body = Span(reader, block_size)
-                    stage = functools.partial(self._blob(upload.place).stage_block, part.block_id(part.blocks), body)
-                    self._retry.run(functools.partial(stage, length=block_size), repeatable=False)
+            reader = ChunkReader(chunks)
+            crc = reader.crc32c
+            while True:
+                with tempfile.TemporaryFile() as file:
+                    stored = _fill(file, reader, length)
+                    if not stored:
+                        break
+                    self._stage(upload, part.block_id(part.blocks), file, stored)
                     part = attrs.evolve(part, blocks=part.blocks + 1)
-                    left -= block_size
-                reader.read(1)  # the body's own end has something to say
-            except Exception:
-                if reader.failure is not None:
-                    raise reader.failure from None
-                raise
-        return StoredBlob(part.handle, int(time.time() * 1000))
+        return StoredBlob(attrs.evolve(part, crc32c=crc.text).handle, int(time.time() * 1000))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         upload = read_token(token)
@@ -362,7 +398,10 @@ class AzureBackend(AzureListing):
         if len(block_ids) > _MAX_BLOCKS:
             raise EntityTooLarge(sum(part.size for part in parts), _MAX_BLOCKS * WINDOW)
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
-        described = self._described(spec, place, write, None, None)
+        staged_parts = [(read_part(part.handle).crc32c, part.size) for part in parts]
+        known = [(crc32c, size) for crc32c, size in staged_parts if crc32c is not None]
+        crc32c = combined_crc32c(known) if len(known) == len(parts) else None
+        described = self._described(spec, place, write, sum(part.size for part in parts), crc32c, None)
         try:
             staged = self._commit(upload, block_ids, described)
             for _ in range(_COMPLETIONS):
@@ -413,6 +452,14 @@ class AzureBackend(AzureListing):
         """What was being staged when a process died is found by the sweep."""
 
 
+def _fill(file: BinaryIO, reader: ChunkReader, length: int) -> int:
+    """Write up to `length` bytes to a file; fewer only at the end."""
+    stored = 0
+    while stored < length and (data := reader.read(min(CHUNK, length - stored))):
+        stored += file.write(data)
+    return stored
+
+
 class _Restaged(Exception):
     """Another completion of the same upload came between."""
 
@@ -447,7 +494,8 @@ class _Body:
             self.size = int(total or headers["Content-Length"])
             prefix = "x-ms-meta-"
             noted = {name.lower().removeprefix(prefix): text for name, text in headers.items()}
-            self.crc32c = CODEC.decode(noted).crc32c
+            md5 = headers.get("x-ms-blob-content-md5") or (headers.get("Content-MD5") if not total else None)
+            self.crc32c = notes_of(noted, self.size, base64.b64decode(md5).hex() if md5 else None).crc32c
 
     def read(self, size: int, /) -> bytes:
         while not self._rest:

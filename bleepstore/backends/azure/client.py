@@ -20,6 +20,7 @@ from bleepstore.backends.azure.errors import meaning
 from bleepstore.backends.gateway.names import Layout, Names, Place
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
+from bleepstore.backends.gateway.streams import Doubts
 from bleepstore.errors import StoreError
 
 T = TypeVar("T")
@@ -45,13 +46,27 @@ def _is_plain(name: str) -> bool:
     return not _REFUSED.search(name) and name.count("/") < _MAX_SEGMENTS
 
 
-def _make_service(settings: GatewaySettings, environ: Any = os.environ) -> BlobServiceClient:
+class _Transport(RequestsTransport):  # type: ignore[misc]  # azure.core has no type information here
+    """Waits no longer than what is left of a call's deadline. Seconds to connect and to wait for an answer, at most."""
+
+    _CONNECT, _ANSWER = 5.0, 20.0
+
+    def __init__(self, session: requests.Session, clip: Callable[[float], float]) -> None:
+        super().__init__(session=session)
+        self._clip = clip
+
+    def send(self, request: Any, **options: Any) -> Any:
+        options |= {"connection_timeout": self._clip(self._CONNECT), "read_timeout": self._clip(self._ANSWER)}
+        return super().send(request, **options)
+
+
+def _make_service(settings: GatewaySettings, retry: Retry, environ: Any = os.environ) -> BlobServiceClient:
     """The client, by the first of: a connection string, an account key, a SAS, a bearer token, the default chain."""
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=settings.connections))
     options: dict[str, Any] = {
-        "transport": RequestsTransport(session=session, connection_timeout=5, read_timeout=20),
+        "transport": _Transport(session, retry.clip),
         "retry_total": 0,
         "retry_connect": 0,
         "retry_read": 0,
@@ -99,6 +114,7 @@ class AzureClient:
         self.own_names = settings.layout is Layout.KEYS
         self._names = Names(container=settings.container, prefix=settings.prefix, is_plain=_is_plain)
         self._retry = Retry(meaning=meaning, deadline=settings.deadline)
+        self._doubts = Doubts()
         self._lock = threading.Lock()
         self._made: BlobServiceClient | None = None
 
@@ -107,7 +123,7 @@ class AzureClient:
         made = self._made
         if made is None:
             with self._lock:
-                made = self._made = self._made or _make_service(self._settings)
+                made = self._made = self._made or _make_service(self._settings, self._retry)
         return made
 
     def _blob(self, place: Place) -> Any:

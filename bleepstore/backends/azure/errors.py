@@ -14,7 +14,7 @@ from azure.core.exceptions import (
 )
 
 from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
-from bleepstore.errors import AccessDenied, ServiceUnavailable
+from bleepstore.errors import AccessDenied, InvalidObjectState, OperationAborted, ServiceUnavailable
 
 PROVIDER = "Azure Blob Storage"
 
@@ -22,6 +22,10 @@ PROVIDER = "Azure Blob Storage"
 _NO_BLOCKS = frozenset({"InvalidBlockList", "InvalidBlobOrBlock"})
 #: 409 and 412 that say that a condition does not hold.
 _CONDITIONS = frozenset({"BlobAlreadyExists", "ConditionNotMet", "SourceConditionNotMet", "TargetConditionNotMet"})
+#: 409 that passes by itself.
+_PASSING = frozenset({"PendingCopyOperation", "AccountBeingCreated"})
+#: 409 of a blob that cannot be read until somebody has it brought back.
+_ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
 _BUSY = frozenset({"ServerBusy", "OperationTimedOut", "AccountBusy"})
 
 
@@ -55,8 +59,7 @@ def meaning(error: BaseException) -> Exception | Passing | None:
 
 def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
     status = error.status_code or 0
-    found = getattr(error, "error_code", None)
-    code = str(getattr(found, "value", found) or "")
+    code = code_of(error)
     text = f"{status} {code}: {_first_line(error)}"
     if code == "ContainerNotFound":
         return NoContainer(f"The container of the storage does not exist: create it or correct the URL. ({text})")
@@ -71,9 +74,19 @@ def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
         )
     if status == 429 or code in _BUSY:
         return slow_down(PROVIDER, text, _retry_after(error))
-    if status >= 500 or status == 409 or code in ("Md5Mismatch", "InvalidMd5"):
-        return unavailable(PROVIDER, text)
+    if status >= 500 or code in _PASSING or code in ("Md5Mismatch", "InvalidMd5"):
+        return unavailable(PROVIDER, text, _retry_after(error))
+    if code in _ARCHIVED:
+        return InvalidObjectState(f"The object is archived at {PROVIDER}, restore it there first: {text}")
+    if code == "ContainerBeingDeleted":
+        return OperationAborted(f"{PROVIDER} is still deleting what had this name, try again later: {text}")
     return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")
+
+
+def code_of(error: HttpResponseError) -> str:
+    """What Azure calls the error; the SDK adds that to its exceptions."""
+    found = getattr(error, "error_code", None)
+    return str(getattr(found, "value", found) or "")
 
 
 def _retry_after(error: HttpResponseError) -> float | None:

@@ -11,9 +11,10 @@ from azure.core import MatchConditions
 
 from bleepstore.backends.azure.client import AzureClient
 from bleepstore.backends.azure.errors import Gone, Unequal
-from bleepstore.backends.azure.pins import CODEC, SYSTEM, Pin, Upload, to_ms
+from bleepstore.backends.azure.pins import SYSTEM, Pin, Upload, notes_of, to_ms
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import SystemMetadata
 
@@ -45,7 +46,7 @@ class AzureListing(AzureClient):
             uploads = Place(folder.container, f"{folder.name}uploads/")
             for _, blob in self._pages(uploads, include=("uncommittedblobs",)):
                 upload = Upload(folder.container, blob.name)
-                if since_ms <= upload.begun_ms < until_ms:
+                if since_ms <= upload.begun_ms + LONGEST_WRITE_MS < until_ms:
                     yield upload.token
         if not self.own_names:
             for bucket in self.buckets():
@@ -69,6 +70,10 @@ class AzureListing(AzureClient):
                 self._call(self._service.get_container_client(self._settings.container).get_container_properties)
         except Gone as gone:
             raise ServiceUnavailable(f"{self.url} does not exist: create the container first. ({gone})") from None
+
+    def check_bucket(self, bucket: str) -> None:
+        container = self._names.container_of(bucket)
+        self._call(self._service.get_container_client(container).get_container_properties)
 
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
         if self._settings.container is None:
@@ -114,14 +119,14 @@ class AzureListing(AzureClient):
             yield marker, self._found(bucket, place, blob, None) if ours or not self.own_names else None
 
     def _found(self, bucket: str, place: Place, blob: Any, key: str | None) -> FoundBlob | None:
-        notes = CODEC.decode(blob.metadata)
+        content = blob.content_settings
+        md5 = bytes(content.content_md5).hex() if content.content_md5 else None
+        notes = notes_of(blob.metadata, blob.size, md5)
         if key is None:
             is_native = self.own_names and self._names.can_be_native(bucket, place.name)
             key = place.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:
             return None
-        content = blob.content_settings
-        md5 = bytes(content.content_md5).hex() if content.content_md5 else None
         etag = notes.etag or md5 or hashlib.md5(blob.etag.encode(), usedforsecurity=False).hexdigest() + "-1"
         system = {name: text for name in SYSTEM if (text := getattr(content, name))}
         return FoundBlob(

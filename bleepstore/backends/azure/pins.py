@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -13,7 +14,7 @@ from azure.core import MatchConditions
 from azure.storage.blob import ContentSettings
 
 from bleepstore.backends.base import BlobSpec
-from bleepstore.backends.gateway.metadata import MetadataCodec
+from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
 from bleepstore.backends.gateway.names import Place
 
 #: The fields of SystemMetadata that Azure keeps are called the same in its ContentSettings.
@@ -95,15 +96,17 @@ def read_token(token: str) -> Upload:
 
 @attrs.frozen
 class StagedPart:
-    """What the handle of a part says: its number, a number of this one attempt, and how many blocks it has."""
+    """What the handle of a part says: its number, a number of this one attempt, how many blocks it has, and the CRC32C
+    of its bytes."""
 
     number: int
     attempt: str
     blocks: int
+    crc32c: str | None = None
 
     @property
     def handle(self) -> str:
-        return _dump(["part", self.number, self.attempt, self.blocks])
+        return _dump(["part", self.number, self.attempt, self.blocks, self.crc32c])
 
     def block_id(self, index: int) -> str:
         """All ids of a blob are of one length."""
@@ -116,6 +119,12 @@ class StagedPart:
 
 def read_part(handle: str) -> StagedPart:
     return StagedPart(*json.loads(handle)[1:])
+
+
+def notes_of(metadata: Mapping[str, str] | None, size: int, md5: str | None) -> Notes:
+    """What is noted with a blob, and of its bytes only if it is about these. Azure has an MD5 (in hex) of what we wrote
+    if its ETag is one."""
+    return CODEC.decode(metadata).about(size, md5)
 
 
 def content_settings(spec: BlobSpec, md5: bytes | None = None) -> ContentSettings:

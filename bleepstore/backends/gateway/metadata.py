@@ -6,8 +6,13 @@ one item, is base64 of JSON. The items of our own begin with a mark:
     etag    S3's ETag, where the provider's is another
     write   a number of this one write: two writes of the same bytes are two blobs
     crc32c  base64 of the CRC32C of all bytes (big-endian)
+    size    how many bytes
+    of      the provider's own ETags of these bytes, with a space between them, where they are known
     place   base64 of JSON: the bucket and the key of what does not lie under its key
     more    base64 of JSON: the metadata and the system metadata that the provider would refuse
+
+Whoever writes other bytes under the name may keep the metadata, so what is noted of the bytes counts only as long as it
+agrees with what the provider says of them.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -24,6 +29,9 @@ import attrs
 from bleepstore.backends.base import BlobSpec
 from bleepstore.model import SystemMetadata
 
+#: HTTP clients, Python's own among them, take at most 100 headers, of which an answer has some anyway.
+_MAX_PLAIN = 50
+_PLAIN_MD5 = re.compile("[0-9a-f]{32}")
 _PLAIN_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _SYSTEM_FIELDS = tuple(field.name for field in attrs.fields(SystemMetadata))
 
@@ -35,10 +43,22 @@ class Notes:
     etag: str | None = None
     write: str | None = None
     crc32c: str | None = None
+    size: int | None = None
+    of: tuple[str, ...] = ()
     bucket: str | None = None
     key: str | None = None
     system: Mapping[str, str] = attrs.field(factory=dict)
     metadata: Mapping[str, str] = attrs.field(factory=dict)
+
+    def about(self, size: int, md5: str | None) -> Notes:
+        """Without what is noted of other bytes than these, whose MD5 (in hex) the provider knows unless they were
+        put together from parts; then the ETag is none either."""
+        expected = self.etag if self.etag is not None and _PLAIN_MD5.fullmatch(self.etag) else None
+        other = self.etag is not None and md5 != expected
+        return self.without_bytes() if other or self.size not in (None, size) else self
+
+    def without_bytes(self) -> Notes:
+        return attrs.evolve(self, etag=None, crc32c=None, size=None, of=())
 
 
 def _pack(value: object) -> str:
@@ -77,6 +97,8 @@ class MetadataCodec:
         write: str | None = None,
         etag: str | None = None,
         crc32c: str | None = None,
+        size: int | None = None,
+        of: Sequence[str] = (),
         place: bool = False,
     ) -> dict[str, str]:
         """The native metadata. `place` notes the bucket and the key.
@@ -88,10 +110,13 @@ class MetadataCodec:
             "write": write,
             "etag": etag,
             "crc32c": crc32c,
+            "size": None if size is None else str(size),
+            "of": " ".join(of) or None,
             "place": _pack([spec.bucket, spec.key]) if place else None,
         }
         made = {self.mark + name: text for name, text in notes.items() if text is not None}
-        plain = {name: text for name, text in spec.metadata.items() if self._is_plain(name, text)}
+        able = [(name, text) for name, text in spec.metadata.items() if self._is_plain(name, text)]
+        plain = dict(sorted(able, key=lambda item: len(item[0]) + len(item[1]))[:_MAX_PLAIN])
         system = {
             name: text
             for name in _SYSTEM_FIELDS
@@ -100,7 +125,7 @@ class MetadataCodec:
         }
         packed = {name: text for name, text in spec.metadata.items() if name not in plain}
         room = self.budget - _length(made)
-        for name, text in sorted(plain.items(), key=lambda item: len(item[0]) + len(item[1])):
+        for name, text in plain.items():
             room -= len(name) + len(text)
             if room >= 0:
                 made[name] = text
@@ -141,6 +166,8 @@ class MetadataCodec:
             etag=ours.get("etag"),
             write=ours.get("write"),
             crc32c=ours.get("crc32c"),
+            size=int(text) if len(text := ours.get("size", "")) < 20 and text.isdecimal() else None,
+            of=tuple(ours.get("of", "").split()),
             bucket=place[0] if located else None,
             key=place[1] if located else None,
             system={name: text for name, text in system.items() if name in _SYSTEM_FIELDS},

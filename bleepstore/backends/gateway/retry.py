@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -26,17 +28,41 @@ class Passing:
 Meaning = Callable[[BaseException], "Exception | Passing | None"]
 
 
+@attrs.define
+class ProviderBusy(SlowDown):
+    """`retry_after` are the seconds that the provider asked for, if it did."""
+
+    retry_after: int | None = None
+
+
+@attrs.define
+class ProviderUnavailable(ServiceUnavailable):
+    """`retry_after` as above."""
+
+    retry_after: int | None = None
+
+
 def slow_down(provider: str, text: str, wait: float | None = None) -> Passing:
-    return Passing(SlowDown(f"{provider} asks for fewer requests: {text}"), wait)
+    return Passing(ProviderBusy(f"{provider} asks for fewer requests: {text}", _whole(wait)), wait)
 
 
-def unavailable(provider: str, text: str) -> Passing:
-    return Passing(ServiceUnavailable(f"{provider} did not answer as it should: {text}"))
+def unavailable(provider: str, text: str, wait: float | None = None) -> Passing:
+    return Passing(ProviderUnavailable(f"{provider} did not answer as it should: {text}", _whole(wait)), wait)
+
+
+def _whole(wait: float | None) -> int | None:
+    """Seconds as Retry-After has them."""
+    return None if wait is None else max(1, math.ceil(wait))
+
+
+#: What an attempt may wait at the very least, in seconds: zero would mean for ever.
+_LEAST = 0.05
 
 
 @attrs.frozen(kw_only=True)
 class Retry:
-    """`deadline` is in seconds, for a call with all its repetitions. Waits are random, twice as long at most each time
+    """`deadline` is in seconds, for a call with all its repetitions, each of which asks `clip` how long it may take; a
+    call within a call ends with the outer one. Waits are random, twice as long at most each time
     ("exponential backoff and jitter"), so that many callers do not come back together."""
 
     meaning: Meaning
@@ -45,11 +71,24 @@ class Retry:
     longest_wait: float = 5.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    _under_way: threading.local = attrs.field(factory=threading.local, init=False, eq=False, repr=False)
 
-    def run(self, call: Callable[[], T], *, repeatable: bool = True) -> T:
-        """What `call` gives. Errors of the provider are raised as ours, any other as it is. A call that consumed a
-        stream is not `repeatable`."""
+    def clip(self, seconds: float) -> float:
+        """How long an attempt of this thread's call may wait: `seconds`, or what is left of the deadline."""
+        end: float | None = getattr(self._under_way, "end", None)
+        return seconds if end is None else max(min(seconds, end - self.clock()), _LEAST)
+
+    def run(self, call: Callable[[], T]) -> T:
+        """What `call` gives. Errors of the provider are raised as ours, any other as it is."""
+        outer: float | None = getattr(self._under_way, "end", None)
         end = self.clock() + self.deadline
+        self._under_way.end = end = end if outer is None else min(end, outer)
+        try:
+            return self._repeat(call, end)
+        finally:
+            self._under_way.end = outer
+
+    def _repeat(self, call: Callable[[], T], end: float) -> T:
         wait = self.first_wait
         while True:
             try:
@@ -61,7 +100,7 @@ class Retry:
                 if not isinstance(meaning, Passing):
                     raise meaning from error
                 pause = random.uniform(0, wait) if meaning.wait is None else meaning.wait
-                if not repeatable or self.clock() + pause >= end:
+                if self.clock() + pause >= end:
                     raise meaning.error from error
             self.sleep(pause)
             wait = min(2 * wait, self.longest_wait)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -11,7 +13,7 @@ from awscrt import checksums
 
 from bleepstore.backends.base import CHUNK
 from bleepstore.backends.gateway.retry import Retry
-from bleepstore.errors import BlobNotFound, InternalError, ServiceUnavailable
+from bleepstore.errors import BlobNotFound, ServiceUnavailable
 
 
 class Crc32c:
@@ -27,6 +29,66 @@ class Crc32c:
     def text(self) -> str:
         """Base64 of the four bytes, big-endian, as all providers write it."""
         return base64.b64encode(self._value.to_bytes(4, "big")).decode()
+
+
+def combined_crc32c(parts: Iterable[tuple[str, int]]) -> str:
+    """The CRC32C of all bytes together, from (CRC32C, length) of each of their parts."""
+    value = 0
+    for text, size in parts:
+        value = checksums.combine_crc32c(value, int.from_bytes(base64.b64decode(text), "big"), size)
+    return base64.b64encode(value.to_bytes(4, "big")).decode()
+
+
+class Md5:
+    """An MD5 as bytes pass by."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.md5(usedforsecurity=False)
+
+    def update(self, data: bytes) -> None:
+        self._digest.update(data)
+
+    @property
+    def text(self) -> str:
+        return self._digest.hexdigest()
+
+
+class Check:
+    """What all bytes of a blob must have: a CRC32C or an MD5. `accept` may let another one pass."""
+
+    def __init__(self, digest: Crc32c | Md5, wanted: str, accept: Callable[[str], bool] = lambda _found: False) -> None:
+        self._digest = digest
+        self._wanted = wanted
+        self._accept = accept
+
+    def update(self, data: bytes) -> None:
+        self._digest.update(data)
+
+    def end(self) -> None:
+        found = self._digest.text
+        if found != self._wanted and not self._accept(found):
+            raise ServiceUnavailable(
+                f"The storage provider sent bytes with the checksum {found}; stored were {self._wanted}. Read it again."
+            )
+
+
+class Doubts:
+    """Checksums that were found where a note of ours says another. Bytes that change on their way hardly change the
+    same way twice; so a checksum that is found again is that of what is stored, and it is the note that is wrong."""
+
+    _MOST = 1000
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def accept(self, handle: str, found: str) -> bool:
+        with self._lock:
+            again = self._found.pop(handle, None) == found
+            self._found[handle] = found
+            if len(self._found) > self._MOST:
+                del self._found[next(iter(self._found))]
+            return again
 
 
 class ChunkReader(io.RawIOBase):
@@ -65,18 +127,15 @@ class ChunkReader(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         """Up to `size` bytes; fewer only at the end, so that an SDK's blocks are full."""
         wanted = -1 if size is None else size
-        found: list[bytes | memoryview] = []
-        length = 0
-        while wanted < 0 or length < wanted:
+        found = io.BytesIO()  # whose value is not copied once more, as by joining a list
+        while wanted < 0 or found.tell() < wanted:
             if not self._rest and not self._fill():
                 break
-            taken = self._rest if wanted < 0 else self._rest[: wanted - length]
+            taken = self._rest if wanted < 0 else self._rest[: wanted - found.tell()]
             self._rest = self._rest[len(taken) :]
-            found.append(taken)
-            length += len(taken)
-        data = bytes(found[0]) if len(found) == 1 else b"".join(found)
-        self._position += len(data)
-        return data
+            found.write(taken)
+        self._position += found.tell()
+        return found.getvalue()
 
     def _fill(self) -> bool:
         if not self._begun:
@@ -117,35 +176,9 @@ class ChunkReader(io.RawIOBase):
         return self._begun and not self._rest and self._next is None
 
 
-class Span(io.RawIOBase):
-    """The next `length` bytes of a reader, as a file of their own."""
-
-    def __init__(self, reader: ChunkReader, length: int) -> None:
-        self._reader = reader
-        self._length = self._left = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __bool__(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._length - self._left
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        wanted = self._left if size is None or size < 0 else min(size, self._left)
-        data = self._reader.read(wanted) if wanted else b""
-        self._left -= len(data)
-        return data
-
-
 def head_of(chunks: Iterable[bytes], limit: int) -> tuple[bytes, Iterator[bytes] | None]:
-    """The whole body and None if it has at most `limit` bytes; else its beginning, of more than `limit` bytes, and the
-    iterator of what follows."""
+    """The whole body and None if it has at most `limit` bytes; else nothing and the
+    iterator of all of it."""
     iterator = iter(chunks)
     head: list[bytes] = []
     length = 0
@@ -153,21 +186,28 @@ def head_of(chunks: Iterable[bytes], limit: int) -> tuple[bytes, Iterator[bytes]
         head.append(chunk)
         length += len(chunk)
         if length > limit:
-            return b"".join(head), iterator
-    return b"".join(head), None
+            return b"", _chained(head, iterator)
+    whole = io.BytesIO()
+    for piece in _chained(head, iterator):
+        whole.write(piece)
+    return whole.getvalue(), None
 
 
-def chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield head
-    del head
+def _chained(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
+    """Each piece is let go of once it was given."""
+    while head:
+        yield head.pop(0)
     yield from rest
 
 
 def blocks_of(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The bytes in blocks of `size` bytes, of which only the last is shorter. An empty body has no block."""
+    """The bytes in blocks of `size` bytes, of which only the last is shorter. An empty body has no block.
+
+    Let go of each before the next is taken, and one is held at a time."""
     reader = ChunkReader(chunks)
     while block := reader.read(size):
         yield block
+        del block
 
 
 class Stream(Protocol):
@@ -182,8 +222,8 @@ class ResumingReader(io.RawIOBase):
     """Bytes `start` to `stop` (exclusive) of a blob. A connection that breaks or ends early is opened again where it
     ended, under the same pin: if the blob was replaced meanwhile reading fails, and never goes on with other bytes.
 
-    `open_at` gives the stream of the bytes from a position to `stop`, or raises BlobNotFound. `crc32c` is what all
-    bytes must have, where the whole blob is read and the provider knows it.
+    `open_at` gives the stream of the bytes from a position to `stop`, or raises BlobNotFound. `check` judges all bytes,
+    where the whole blob is read and a checksum is known; the last of them are given only if it passes.
     """
 
     def __init__(
@@ -194,15 +234,14 @@ class ResumingReader(io.RawIOBase):
         retry: Retry,
         *,
         first: Stream | None = None,
-        crc32c: str | None = None,
+        check: Check | None = None,
     ) -> None:
         self._open_at = open_at
         self._position = start
         self._stop = stop
         self._retry = retry
         self._stream: Stream | None = first
-        self._wanted = crc32c
-        self._crc = Crc32c()
+        self._check = check
 
     def readable(self) -> bool:
         return True
@@ -217,12 +256,10 @@ class ResumingReader(io.RawIOBase):
             return b""
         data = self._retry.run(lambda: self._read_some(wanted))
         self._position += len(data)
-        if self._wanted is not None:
-            self._crc.update(data)
-            if self._position == self._stop and self._crc.text != self._wanted:
-                raise InternalError(
-                    f"The storage provider sent bytes with CRC32C {self._crc.text}; stored were {self._wanted}."
-                )
+        if self._check is not None:
+            self._check.update(data)
+            if self._position == self._stop:
+                self._check.end()
         return data
 
     def _read_some(self, size: int) -> bytes:

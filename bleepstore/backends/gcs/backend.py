@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
 import contextlib
 import io
@@ -13,17 +12,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, cast
 
 import attrs
-from awscrt import checksums
-from google.api_core.exceptions import Conflict
+from google.api_core.exceptions import BadRequest, Conflict
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import ChunkReader, Crc32c, ResumingReader, chained, head_of
-from bleepstore.backends.gcs.client import CALL
-from bleepstore.backends.gcs.errors import PROVIDER, Gone, Unequal
+from bleepstore.backends.gateway.streams import Check, ChunkReader, Crc32c, ResumingReader, combined_crc32c, head_of
+from bleepstore.backends.gcs.errors import PROVIDER, Gone, Unequal, reason_of
 from bleepstore.backends.gcs.listing import GcsListing
-from bleepstore.backends.gcs.pins import CODEC, Pin, make_token, pin_of, read_handle, read_token, to_ms
-from bleepstore.errors import BlobChanged, BlobNotFound, ServiceUnavailable
+from bleepstore.backends.gcs.pins import CODEC, Pin, make_token, md5_of, pin_of, read_handle, read_token, to_ms
+from bleepstore.errors import BlobChanged, BlobNotFound, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -45,10 +42,18 @@ class GcsBackend(GcsListing):
     def create_bucket(self, bucket: str) -> None:
         if self._settings.container is not None:
             return
+        container = self._names.container_of(bucket)
 
         def create() -> None:
-            with contextlib.suppress(Conflict):
-                self._client.create_bucket(self._names.container_of(bucket), **CALL)
+            try:
+                self._client.create_bucket(container, **self._once())
+            except BadRequest as refused:
+                raise InvalidBucketName(bucket, f"{PROVIDER} does not take this name: {reason_of(refused)}") from None
+            except Conflict:
+                # It is ours, or another customer's, into whose bucket our users' objects must not go.
+                mine = self._client.list_buckets(prefix=container, **self._once())
+                if all(found.name != container for found in mine):
+                    raise BucketAlreadyExists(bucket) from None
 
         self._retry.run(create)
 
@@ -70,12 +75,15 @@ class GcsBackend(GcsListing):
     def _place(self, bucket: str, key: str) -> Place:
         return self._names.of_key(bucket, key) if self.own_names else self._names.new_blob(bucket)
 
-    def _described(self, spec: BlobSpec, place: Place, write: str, *, note_etag: bool) -> Any:
-        """A blob to be written, with all that goes with it."""
+    def _described(
+        self, spec: BlobSpec, place: Place, write: str, *, note_etag: bool, crc32c: str | None = None
+    ) -> Any:
+        """A blob to be written, with all that goes with it. `crc32c` is noted to tell whether the ETag is still its."""
         located = not self.own_names or self._names.is_named_by_digest(spec.bucket, place.name)
         etag = spec.etag() if note_etag and spec.etag is not None else None
         blob = self._blob(place)
-        blob.metadata = CODEC.encode(spec, write=write, etag=etag, place=located)
+        size = None if etag is None else spec.size
+        blob.metadata = CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, size=size, place=located)
         for name, text in CODEC.native(spec.system).items():
             setattr(blob, name, text)
         if blob.content_type is None:
@@ -94,8 +102,11 @@ class GcsBackend(GcsListing):
     def _written(self, spec: BlobSpec, place: Place, write: str, refused: Exception) -> Any:
         """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
         blob = self._blob(place)
-        with contextlib.suppress(Gone):
+        try:
             self._call(blob.reload)
+        except Gone:
+            if isinstance(refused, Gone):
+                self._check_container(place.container)
         if CODEC.decode(blob.metadata).write != write:
             raise BlobChanged(spec.bucket, spec.key) from refused
         return blob
@@ -124,9 +135,8 @@ class GcsBackend(GcsListing):
                 options = {"content_type": blob.content_type, "checksum": "crc32c", **self._condition(spec)}
                 self._call(blob.upload_from_string, head, **options)
             else:
-                reader = ChunkReader(chained(head, rest))
+                reader = ChunkReader(rest)
                 crc = reader.crc32c
-                del head
                 blob = self._upload(spec, place, write, reader)
         except (Gone, Unequal) as refused:
             blob = self._written(spec, place, write, refused)
@@ -136,14 +146,14 @@ class GcsBackend(GcsListing):
         """A resumable upload, each block of which can be sent again. It is given up if the body breaks."""
         blob = self._described(spec, place, write, note_etag=False)
         url = self._call(blob.create_resumable_upload_session, content_type=blob.content_type, **self._condition(spec))
-        block, position = bytearray(_BLOCK), 0
+        buffer, position = memoryview(bytearray(_BLOCK)), 0
         try:
             while True:
-                del block[reader.readinto(block) :]
-                ended = reader.at_end
-                answer = self._send_block(url, block, position, ended=ended)
+                block = buffer[: reader.readinto(buffer)]
+                # With the last block the CRC32C of all: Google refuses other bytes before it replaces what was there.
+                answer = self._send_block(url, block, position, reader.crc32c.text if reader.at_end else None)
                 position += len(block)
-                if ended:
+                if reader.at_end:
                     blob._set_properties(answer.json())
                     return blob
         except BaseException:
@@ -151,11 +161,39 @@ class GcsBackend(GcsListing):
                 self._send("DELETE", url, accept=(404, 499))
             raise
 
-    def _send_block(self, url: str, block: bytearray, position: int, *, ended: bool) -> Any:
+    def _send_block(self, url: str, block: memoryview, position: int, crc32c: str | None) -> Any:
+        """The answer to the last bytes of a block, which is the last one if it comes with a checksum.
+
+        Google may keep fewer bytes than it was sent, and says how many. After a failure, or an answer that was lost,
+        it is asked that first.
+        """
         end = position + len(block)
-        span = f"{position}-{end - 1}" if block else "*"
-        headers = {"Content-Range": f"bytes {span}/{end if ended else '*'}"}
-        return self._retry.run(lambda: self._send("PUT", url, accept=(308,), data=block, headers=headers))
+        total = "*" if crc32c is None else str(end)
+        hashed = {} if crc32c is None else {"X-Goog-Hash": f"crc32c={crc32c}"}
+        kept = position
+        failed = False
+
+        def ask_and_send() -> Any:
+            nonlocal kept, failed
+            if failed:
+                answer = self._send("PUT", url, accept=(308,), headers={"Content-Range": f"bytes */{total}"})
+                if answer.status_code != 308:
+                    return answer
+                kept = _kept(answer, position, end)
+            while kept < end or crc32c is not None:
+                failed = True
+                span = f"{kept}-{end - 1}" if kept < end else "*"
+                headers = {"Content-Range": f"bytes {span}/{total}", **hashed}
+                answer = self._send("PUT", url, accept=(308,), data=block[kept - position :], headers=headers)
+                if answer.status_code != 308:
+                    return answer
+                before, kept = kept, _kept(answer, position, end)
+                if kept == before:
+                    raise EOFError("none of the bytes that were sent were kept")
+            failed = False
+            return None
+
+        return self._retry.run(ask_and_send)
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         pin = read_handle(handle)
@@ -173,8 +211,9 @@ class GcsBackend(GcsListing):
                 raise BlobNotFound(handle)
             return found
 
-        crc32c = first.crc32c if start == 0 and end == first.size else None
-        return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, crc32c=crc32c))
+        known = first.crc32c if start == 0 and end == first.size else None
+        check = None if known is None else Check(Crc32c(), known)
+        return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, check=check))
 
     def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Body | None:
         """The answer to one request for all bytes of a range; None if the blob ends before it."""
@@ -222,17 +261,20 @@ class GcsBackend(GcsListing):
     def _copy(self, handle: str, spec: BlobSpec, place: Place, write: str) -> StoredBlob:
         pin = read_handle(handle)
         source = self._blob(pin.place, pin.generation)
-        blob = self._described(spec, place, write, note_etag=True)
         condition = self._condition(spec)
         try:
+            composed = spec.etag is not None and "-" in spec.etag()
+            if composed:
+                self._call(source.reload)
+            crc32c = source.crc32c if composed else None
+            blob = self._described(spec, place, write, note_etag=True, crc32c=crc32c)
             token: str | None = None
             while True:
                 token, _done, _total = self._call(
                     blob.rewrite, source, token=token, if_source_generation_match=pin.generation, **condition
                 )
                 if token is None:
-                    md5 = base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None  # composed ones have none
-                    return attrs.evolve(self._stored(blob), md5=md5)
+                    return attrs.evolve(self._stored(blob), md5=md5_of(blob))
         except Gone:
             raise BlobNotFound(handle) from None
         except Unequal as refused:
@@ -266,13 +308,14 @@ class GcsBackend(GcsListing):
         except KeyError as missing:
             raise BlobNotFound(str(missing.args[0])) from None
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        crc32c = combined_crc32c((one.crc32c, one.size) for one in sources)
         made: list[Any] = []
         try:
             while len(sources) > _MAX_SOURCES:
                 groups = [sources[start : start + _MAX_SOURCES] for start in range(0, len(sources), _MAX_SOURCES)]
                 sources = self._compose_groups(folder, groups)
                 made += sources
-            blob = self._described(spec, place, write, note_etag=True)
+            blob = self._described(spec, place, write, note_etag=True, crc32c=crc32c)
             self._compose(blob, sources, **self._condition(spec))
         except Gone as gone:
             raise BlobNotFound(token) from gone
@@ -281,7 +324,7 @@ class GcsBackend(GcsListing):
         finally:
             for blob_made in made:
                 self.delete_object(pin_of(blob_made).handle)
-        return self._check(blob, _combined([known[part.handle] for part in parts]))
+        return self._check(blob, crc32c)
 
     def _compose_groups(self, folder: Place, groups: Sequence[Sequence[Any]]) -> list[Any]:
         def compose(group: Sequence[Any]) -> Any:
@@ -329,10 +372,10 @@ class _Body:
         self._answer.close()
 
 
-def _combined(parts: Sequence[Any]) -> str:
-    """The CRC32C of all parts' bytes together, from those of the parts."""
-    value = 0
-    for part in parts:
-        one = int.from_bytes(base64.b64decode(part.crc32c), "big")
-        value = checksums.combine_crc32c(value, one, part.size)
-    return base64.b64encode(value.to_bytes(4, "big")).decode()
+def _kept(answer: Any, position: int, end: int) -> int:
+    """Up to where Google has the bytes of an upload, "Range: bytes=0-last", which is within this block."""
+    last = answer.headers.get("Range", "").rpartition("-")[2]
+    kept = int(last) + 1 if last.isdecimal() else 0
+    if not position <= kept <= end:
+        raise ServiceUnavailable(f"{PROVIDER} has lost bytes of an upload: it has {kept}. Send it again.")
+    return kept

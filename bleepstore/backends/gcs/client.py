@@ -20,10 +20,8 @@ from bleepstore.backends.gcs.errors import meaning
 
 T = TypeVar("T")
 
-#: Seconds to connect and to wait for an answer.
-TIMEOUT = (5, 20)
-#: Options of every call of the SDK: ours is the only retry.
-CALL: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
+#: Seconds to connect and to wait for an answer, at most.
+_CONNECT, _ANSWER = 5.0, 20.0
 
 
 def _is_plain(name: str) -> bool:
@@ -75,12 +73,16 @@ class GcsClient:
 
     def _call(self, call: Callable[..., T], /, *arguments: Any, **options: Any) -> T:
         """The answer to one request that can be sent again. Raises Gone, Unequal, or an error of ours."""
-        return self._retry.run(lambda: call(*arguments, **CALL, **options))
+        return self._retry.run(lambda: call(*arguments, **self._once(), **options))
+
+    def _once(self) -> dict[str, Any]:
+        """Options of every call of the SDK: one attempt, since ours is the only retry, within what is left of it."""
+        return {"retry": None, "timeout": (self._retry.clip(_CONNECT), self._retry.clip(_ANSWER))}
 
     def _send(self, method: str, url: str, *, accept: tuple[int, ...] = (), **options: Any) -> Any:
         """One request of our own, for what the SDK has no call that streams: its answer, whose status is a success or
         one to `accept`."""
-        answer = self._client._http.request(method, url, timeout=TIMEOUT, **options)
+        answer = self._client._http.request(method, url, timeout=self._once()["timeout"], **options)
         if answer.status_code >= 300 and answer.status_code not in accept:
             try:
                 raise from_http_response(answer)  # type: ignore[no-untyped-call]

@@ -22,6 +22,10 @@ class Unequal(Exception):
     """412 or 304: its generation is not what the pin or the condition says."""
 
 
+def no_bucket(text: str) -> ServiceUnavailable:
+    return ServiceUnavailable(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
+
+
 def meaning(error: BaseException) -> Exception | Passing | None:
     """The table."""
     if isinstance(error, InvalidResponse):
@@ -47,9 +51,9 @@ def meaning(error: BaseException) -> Exception | Passing | None:
 
 def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
     status = int(error.code or 0)
-    text = f"{status} {_reason(error)}"
+    text = f"{status} {reason_of(error)}"
     if status == 404 and "bucket" in text.lower() and "does not exist" in text.lower():
-        return ServiceUnavailable(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
+        return no_bucket(text)
     if status in (404, 416):
         return Gone(text)
     if status in (304, 412):
@@ -61,8 +65,8 @@ def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
         )
     if status == 429:
         return slow_down(PROVIDER, text, _retry_after(error))
-    if status >= 500 or status in (408, 409):
-        return unavailable(PROVIDER, text)
+    if status >= 500 or status == 408 or (status == 409 and "not empty" not in text):
+        return unavailable(PROVIDER, text, _retry_after(error))
     return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")
 
 
@@ -71,7 +75,7 @@ def _retry_after(error: api.GoogleAPICallError) -> float | None:
     return float(value) if value.isdecimal() else None
 
 
-def _reason(error: api.GoogleAPICallError) -> str:
+def reason_of(error: api.GoogleAPICallError) -> str:
     """What the provider says; the SDK's own text has the whole request and answer in it."""
     try:
         return str(error.response.json()["error"]["message"])[:300]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from typing import Any
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gcs.client import GcsClient
-from bleepstore.backends.gcs.errors import Gone, Unequal
-from bleepstore.backends.gcs.pins import CODEC, SYSTEM, pin_of, to_ms
+from bleepstore.backends.gcs.errors import Gone, Unequal, no_bucket
+from bleepstore.backends.gcs.pins import SYSTEM, md5_of, notes_of, pin_of, to_ms
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import SystemMetadata
 
@@ -32,8 +31,7 @@ class GcsListing(GcsClient):
                     start_offset=after or None,
                     page_token=marker,
                     page_size=1000,
-                    retry=None,
-                    timeout=20,
+                    **self._once(),
                 )
                 return list(next(found.pages, ())), found.next_page_token
 
@@ -60,12 +58,24 @@ class GcsListing(GcsClient):
     def check(self) -> None:
         try:
             if self._settings.container is None:
-                self._retry.run(lambda: next(iter(self._client.list_buckets(max_results=1, retry=None)), None))
+                self._retry.run(lambda: next(iter(self._client.list_buckets(max_results=1, **self._once())), None))
             else:
                 place = Place(self._settings.container, self._settings.prefix)
                 self._retry.run(lambda: next(self._list(place), None))
         except Gone as gone:
             raise ServiceUnavailable(f"{self.url} does not exist: create the bucket first. ({gone})") from None
+
+    def check_bucket(self, bucket: str) -> None:
+        self._check_container(self._names.container_of(bucket))
+
+    def _check_container(self, container: str) -> None:
+        """A missing bucket may look like a missing object, to an emulator at least. Whoever may list may ask this."""
+        try:
+            self._retry.run(
+                lambda: list(next(self._client.list_blobs(container, page_size=1, **self._once()).pages, ()))
+            )
+        except Gone as gone:
+            raise no_bucket(str(gone)) from None
 
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
         if self._settings.container is None:
@@ -83,13 +93,17 @@ class GcsListing(GcsClient):
     def buckets(self) -> Iterator[str]:
         prefix = self._settings.prefix
         if self._settings.container is None:
-            for found in self._retry.run(lambda: list(self._client.list_buckets(prefix=prefix or None, retry=None))):
+
+            def list_names() -> list[Any]:
+                return list(self._client.list_buckets(prefix=prefix or None, **self._once()))
+
+            for found in self._retry.run(list_names):
                 yield self._names.bucket_of_container(found.name)
             return
 
         def list_folders() -> set[str]:
             found = self._client.list_blobs(
-                self._settings.container, prefix=prefix or None, delimiter="/", retry=None, timeout=20
+                self._settings.container, prefix=prefix or None, delimiter="/", **self._once()
             )
             for _ in found.pages:
                 pass
@@ -115,15 +129,14 @@ class GcsListing(GcsClient):
             yield blob.name, self._found(bucket, blob, None) if ours or not self.own_names else None
 
     def _found(self, bucket: str, blob: Any, key: str | None) -> FoundBlob | None:
-        notes = CODEC.decode(blob.metadata)
+        notes = notes_of(blob)
         if key is None:
             is_native = self.own_names and self._names.can_be_native(bucket, blob.name)
             key = blob.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:
             return None
-        md5 = base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None
         pin = pin_of(blob)
-        etag = notes.etag or md5 or hashlib.md5(pin.handle.encode(), usedforsecurity=False).hexdigest() + "-1"
+        etag = notes.etag or md5_of(blob) or hashlib.md5(pin.handle.encode(), usedforsecurity=False).hexdigest() + "-1"
         system = {name: text for name in SYSTEM if (text := getattr(blob, name))}
         return FoundBlob(
             bucket=bucket,

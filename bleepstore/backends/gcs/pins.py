@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any
 
 import attrs
 
-from bleepstore.backends.gateway.metadata import MetadataCodec
+from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
 from bleepstore.backends.gateway.names import Place
 
 #: The fields of SystemMetadata that GCS keeps are called the same on its Blob.
@@ -44,6 +45,20 @@ def read_handle(handle: str) -> Pin:
 
 def pin_of(blob: Any) -> Pin:
     return Pin(blob.bucket.name, blob.name, int(blob.generation))
+
+
+def notes_of(blob: Any) -> Notes:
+    """What is noted with an object, and of its bytes only if it is about these."""
+    notes = CODEC.decode(blob.metadata)
+    if notes.crc32c is not None:
+        same = notes.crc32c == blob.crc32c and notes.size in (None, blob.size)
+        return notes if same else notes.without_bytes()
+    return notes.about(blob.size, md5_of(blob))
+
+
+def md5_of(blob: Any) -> str | None:
+    """In hex; composed objects have none."""
+    return base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None
 
 
 def make_token(folder: Place) -> str:

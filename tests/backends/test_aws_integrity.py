@@ -1,0 +1,236 @@
+"""The gateway to S3 when bytes or notes are not what they were, and when writes take long."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import bleepstore
+from bleepstore import CompletedPart, Store, errors
+from bleepstore.backends.aws.backend import AwsBackend
+from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.gateway.names import Layout
+from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
+from bleepstore.errors import BlobChanged, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
+from bleepstore.model import Replaced
+from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, pattern
+from tests.backends.http_faults import Answer, HttpProxy, Request, flipped, http_proxy, once
+from tests.backends.test_aws_own import backend, container, credentials, make, native, read, store
+from tests.serving.conftest import Served
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["backend", "container", "credentials", "native", "store"]
+
+
+@pytest.fixture
+def proxy(far_bleepstore: Served) -> Iterator[HttpProxy]:
+    with http_proxy(far_bleepstore.url) as made:
+        yield made
+
+
+def _flip(request: Request) -> Request:
+    return Request(request.method, request.path, request.headers, flipped(request.body))
+
+
+def _is_large_put(request: Request) -> bool:
+    return request.method == "PUT" and len(request.body) >= MIB
+
+
+def _flip_body(request: Request, answer: Answer) -> Answer | None:
+    is_body = request.method == "GET" and len(answer.body) >= MIB
+    return Answer(answer.status, answer.headers, flipped(answer.body)) if is_body else None
+
+
+def _refusal(status: int, code: str) -> Answer:
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    return Answer(status, [("Content-Type", "application/xml")], body)
+
+
+def _names(native: S3Client, container: str) -> list[str]:
+    found = native.list_objects_v2(Bucket=container).get("Contents", [])
+    uploads = native.list_multipart_uploads(Bucket=container).get("Uploads", [])
+    return [item["Key"] for item in found] + [item["Key"] for item in uploads]
+
+
+# -- what is being written
+
+
+@pytest.mark.parametrize("size", [MIB, 12 * MIB])
+def test_bytes_that_change_on_the_way_are_sent_again(container: str, proxy: HttpProxy, size: int) -> None:
+    """S3 refuses them by their MD5, before it replaces what was there."""
+    data = pattern(size)
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        proxy.before = once(_is_large_put, _flip)
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
+        with backend.get_object(blob.handle) as reader:
+            assert reader.read() == data
+
+
+def test_a_large_overwrite_that_fails_leaves_what_was_there(container: str, native: S3Client, proxy: HttpProxy) -> None:
+    with contextlib.closing(make(container, proxy.url, deadline=0.5)) as backend:
+        old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
+        proxy.before = lambda request: _flip(request) if _is_large_put(request) else None
+        with pytest.raises(ServiceUnavailable):
+            backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(12 * MIB)])
+        with backend.get_object(old.handle) as reader:
+            assert reader.read() == b"precious"
+    assert _names(native, container) == ["photos/k"]
+
+
+@pytest.mark.parametrize("size", [5 * MIB, 12 * MIB])
+def test_a_part_that_fails_once_is_sent_again(container: str, native: S3Client, proxy: HttpProxy, size: int) -> None:
+    data = pattern(size)
+    spec = BlobSpec(bucket="photos", key="k")
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        token = backend.begin_parts(spec)
+        proxy.before = once(_is_large_put, lambda _: _refusal(500, "InternalError"))
+        part = backend.put_part(token, 1, [data], size)
+        blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, size)])
+        with backend.get_object(blob.handle) as reader:
+            assert reader.read() == data
+    assert _names(native, container) == ["photos/k"]
+
+
+def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend) -> None:
+    made = store.put_object("photos", "k", pattern(9 * MIB), metadata={"owner": "alice"})
+    store.copy_object("photos", "k", "photos", "copy")
+    for key in ("k", "copy"):
+        found = backend.find("photos", key)
+        assert found is not None
+        assert (found.etag, found.size, dict(found.metadata)) == (made.etag, 9 * MIB, {"owner": "alice"})
+
+
+def test_a_large_conditional_write_is_the_providers(backend: AwsBackend) -> None:
+    def put(seed: int, only_over: Replaced | None) -> str:
+        spec = BlobSpec(bucket="photos", key="k", only_over=only_over)
+        return backend.put_object(spec, [pattern(9 * MIB, seed)]).handle
+
+    first = put(1, Replaced(None))
+    with pytest.raises(BlobChanged):
+        put(2, Replaced(None))
+    put(2, Replaced(first))
+    with pytest.raises(BlobChanged):
+        put(3, Replaced(first))
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_what_a_killed_put_staged_is_swept_when_no_put_takes_that_long(
+    container: str, far_bleepstore: Served, native: S3Client, layout: Layout
+) -> None:
+    with contextlib.closing(make(container, far_bleepstore.url, layout)) as backend:
+        key = ".bleepstore/staged/one"
+        native.put_object(Bucket=container, Key=key, Body=b"x")
+        native.create_multipart_upload(Bucket=container, Key=".bleepstore/staged/two")
+        now = native.head_object(Bucket=container, Key=key)["LastModified"].timestamp() * 1000
+        assert list(backend.iter_blobs(0, int(now) + LONGEST_WRITE_MS)) == []
+        left = list(backend.iter_blobs(0, END_OF_TIME_MS))
+        assert len(left) == 2
+        for handle in left:
+            backend.delete_object(handle)
+        assert _names(native, container) == []
+
+
+# -- what is read
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 12 * MIB])
+def test_a_flipped_bit_is_noticed(container: str, native: S3Client, proxy: HttpProxy, size: int) -> None:
+    data = pattern(size)
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        ours = backend.put_object(BlobSpec(bucket="photos", key="ours"), [data]).handle
+        native.put_object(Bucket=container, Key="photos/theirs", Body=data)
+        theirs = backend.find("photos", "theirs")
+        assert theirs is not None
+        for handle in (ours, theirs.handle):
+            proxy.after = _flip_body
+            with backend.get_object(handle) as reader, pytest.raises(ServiceUnavailable):
+                reader.read()
+            proxy.after = lambda _request, _answer: None
+            with backend.get_object(handle, 0, size) as reader:
+                assert reader.read() == data
+
+
+@pytest.mark.parametrize("size", [3, 9 * MIB])
+def test_a_write_that_keeps_our_notes_is_read_as_it_is(
+    store: Store, native: S3Client, container: str, size: int
+) -> None:
+    store.put_object("photos", "put", pattern(size, 1))
+    store.copy_object("photos", "put", "photos", "copy")
+    upload = store.create_upload("photos", "parts")
+    part = store.put_part("photos", "parts", upload.upload_id, 1, pattern(size, 1))
+    store.complete_upload("photos", "parts", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
+    theirs = pattern(size, 2)
+    for key in ("put", "copy", "parts"):
+        notes = native.head_object(Bucket=container, Key=f"photos/{key}")["Metadata"]
+        native.put_object(Bucket=container, Key=f"photos/{key}", Body=theirs, Metadata=notes)
+        assert read(store, key) == theirs
+        assert store.head_object("photos", key).version.etag == hashlib.md5(theirs).hexdigest()
+
+
+def test_a_missing_bucket_loses_no_object(store: Store, native: S3Client, container: str) -> None:
+    store.put_object("photos", "k", b"data")
+    for name in _names(native, container):
+        native.delete_object(Bucket=container, Key=name)
+    native.delete_bucket(Bucket=container)
+    with pytest.raises(ServiceUnavailable, match="bucket of the storage does not exist"):
+        read(store, "k")
+    assert [found.key for found in store.list_objects("photos").objects] == ["k"]
+
+
+def test_many_items_of_metadata_come_back(store: Store, backend: AwsBackend) -> None:
+    """A client takes at most 100 headers of an answer."""
+    metadata = {f"m{number:03}": "v" for number in range(120)}
+    store.put_object("photos", "k", b"data", metadata=metadata)
+    assert read(store, "k") == b"data"
+    found = backend.find("photos", "k")
+    assert found is not None
+    assert found.metadata == metadata
+
+
+# -- buckets, and time
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [(409, "BucketAlreadyExists", BucketAlreadyExists), (400, "InvalidBucketName", InvalidBucketName)],
+)
+def test_a_bucket_that_is_refused_is_not_made(
+    proxy: HttpProxy, tmp_path: Path, status: int, code: str, expected: type[errors.S3Error]
+) -> None:
+    with bleepstore.open("s3:///refused-", catalog=tmp_path / "catalog", endpoint_url=proxy.url) as store:
+        proxy.before = lambda request: _refusal(status, code) if request.method == "PUT" else None
+        with pytest.raises(expected):
+            store.create_bucket(f"photos-{status}")
+        assert store.list_buckets().buckets == []
+        proxy.before = lambda _: None
+        store.create_bucket(f"photos-{status}")
+
+
+def test_no_attempt_waits_longer_than_what_is_left(container: str, proxy: HttpProxy) -> None:
+    waits: list[float] = []
+    with contextlib.closing(make(container, proxy.url, deadline=0.5)) as backend:
+        backend._client.meta.events.register(
+            "before-send.s3", lambda request, **_: waits.append(request.context["read_timeout"])
+        )
+        backend.check()
+    assert waits
+    assert all(wait <= 0.5 for wait in waits)
+
+
+def test_what_is_archived_is_named_at_once(store: Store, container: str, proxy: HttpProxy) -> None:
+    store.put_object("photos", "k", b"data")
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        found = backend.find("photos", "k")
+        assert found is not None
+        proxy.before = lambda _: _refusal(403, "InvalidObjectState")
+        before = len(proxy.seen)
+        with pytest.raises(errors.InvalidObjectState, match="archived"):
+            backend.get_object(found.handle)
+        assert len(proxy.seen) == before + 1

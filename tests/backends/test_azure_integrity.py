@@ -1,0 +1,246 @@
+"""The gateway to Azure when bytes or notes are not what they were, and when writes take long."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient
+
+import bleepstore
+from bleepstore import ByteRange, CompletedPart, ReadCondition, Store, WriteCondition, errors
+from bleepstore.backends.azure.backend import AzureBackend
+from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.errors import InvalidBucketName, OperationAborted, ServiceUnavailable
+from bleepstore.testing.contract_tools import MIB, pattern
+from tests.backends.azure_places import (
+    backend,
+    container,
+    credentials,
+    lying,
+    make,
+    native,
+    read,
+    read_blob,
+    service,
+    store,
+)
+from tests.backends.http_faults import Answer, HttpProxy, Request, flipped, http_proxy, once
+
+__all__ = ["backend", "container", "credentials", "native", "service", "store"]
+
+
+@pytest.fixture
+def proxy(azurite_url: str) -> Iterator[HttpProxy]:
+    with http_proxy(azurite_url) as made:
+        yield made
+
+
+def _flip(request: Request) -> Request:
+    return Request(request.method, request.path, request.headers, flipped(request.body))
+
+
+def _is_large_put(request: Request) -> bool:
+    return request.method == "PUT" and len(request.body) >= MIB
+
+
+# -- what is being written
+
+
+def test_a_sweep_leaves_what_a_long_put_has_staged(store: Store) -> None:
+    """However long ago it began."""
+    data = pattern(12 * MIB)
+
+    def body() -> Iterator[bytes]:
+        for start in range(0, len(data), MIB):
+            yield data[start : start + MIB]
+        store._sweeper.sweep(grace_ms=-(10**7))
+
+    store.put_object("photos", "slow", body(), size=len(data))
+    assert read(store, "slow") == data
+
+
+@pytest.mark.parametrize("size", [MIB, 12 * MIB])
+def test_bytes_that_change_on_the_way_are_refused_and_leave_what_was_there(
+    container: str, proxy: HttpProxy, size: int
+) -> None:
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
+        proxy.before = once(_is_large_put, _flip)
+        with pytest.raises(ServiceUnavailable):
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [pattern(size)])
+        assert read_blob(backend, old.handle) == b"precious"
+
+
+@pytest.mark.parametrize("size", [MIB, 21 * MIB])  # in memory, on disk
+def test_a_part_whose_bytes_change_on_the_way_is_refused(container: str, proxy: HttpProxy, size: int) -> None:
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        token = backend.begin_parts(BlobSpec(bucket="photos", key="k"))
+        proxy.before = once(_is_large_put, _flip)
+        with pytest.raises(ServiceUnavailable):
+            backend.put_part(token, 1, [pattern(size)], size)
+
+
+def test_a_large_block_is_sent_again(container: str, proxy: HttpProxy) -> None:
+    data = pattern(21 * MIB)
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        spec = BlobSpec(bucket="photos", key="k")
+        token = backend.begin_parts(spec)
+        proxy.before = once(_is_large_put, lambda _: Answer(500, [("x-ms-error-code", "InternalError")]))
+        part = backend.put_part(token, 1, [data], len(data))
+        blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, len(data))])
+        assert read_blob(backend, blob.handle) == data
+
+
+# -- what is read
+
+
+def _upload(store: Store, key: str, bodies: list[bytes]) -> None:
+    upload = store.create_upload("photos", key)
+    parts = [
+        CompletedPart(number=number, etag=store.put_part("photos", key, upload.upload_id, number, body).etag)
+        for number, body in enumerate(bodies, start=1)
+    ]
+    store.complete_upload("photos", key, upload.upload_id, parts)
+
+
+def test_a_flipped_bit_of_a_multipart_object_is_noticed(container: str, proxy: HttpProxy, tmp_path: Path) -> None:
+    bodies = [pattern(5 * MIB, 1), pattern(MIB, 2)]
+
+    def flip(request: Request, answer: Answer) -> Answer | None:
+        is_body = request.method == "GET" and len(answer.body) > MIB
+        return Answer(answer.status, answer.headers, flipped(answer.body)) if is_body else None
+
+    with bleepstore.open(f"az://{container}", catalog=tmp_path / "catalog", endpoint_url=proxy.url) as store:
+        store.create_bucket("photos")
+        _upload(store, "k", bodies)
+        proxy.after = flip
+        with pytest.raises(ServiceUnavailable, match="checksum"):
+            read(store, "k")
+        proxy.after = lambda _request, _answer: None
+        assert read(store, "k") == b"".join(bodies)
+
+
+def test_a_write_that_keeps_our_notes_is_read_as_it_is(store: Store, native: ContainerClient) -> None:
+    _upload(store, "parts", [b"one"])
+    for key in ("parts", "put"):
+        if key == "put":
+            store.put_object("photos", key, b"one")
+        notes = native.get_blob_client(f"photos/{key}").get_blob_properties().metadata
+        native.upload_blob(f"photos/{key}", b"two", overwrite=True, metadata=notes)
+        assert read(store, key) == b"two"
+        assert store.head_object("photos", key).version.etag == hashlib.md5(b"two").hexdigest()
+
+
+def test_a_note_that_cannot_be_told_to_be_wrong_does_not_make_an_object_unreadable(
+    store: Store, native: ContainerClient
+) -> None:
+    """Blocks of the same length, under the notes of a multipart object: nothing but the bytes says that they differ."""
+    _upload(store, "k", [b"one"])
+    blob = native.get_blob_client("photos/k")
+    notes = blob.get_blob_properties().metadata
+    blob.stage_block("1", b"two")
+    blob.commit_block_list([BlobBlock("1")], metadata=notes)
+    with pytest.raises(ServiceUnavailable, match="checksum"):
+        read(store, "k")
+    assert read(store, "k") == b"two"
+
+
+# -- what others changed, and the catalog would refuse by what it knows
+
+
+def test_a_read_is_refused_only_by_what_lies_there_now(store: Store, native: ContainerClient) -> None:
+    def change(key: str, data: bytes = b"0123456789") -> str:
+        etag = store.put_object("photos", key, b"ours").etag
+        native.upload_blob(f"photos/{key}", data, overwrite=True)
+        return etag
+
+    theirs = hashlib.md5(b"0123456789").hexdigest()
+    old = change("unchanged")
+    assert read(store, "unchanged", condition=ReadCondition(if_none_match=(old,))) == b"0123456789"
+    change("new etag")
+    assert read(store, "new etag", condition=ReadCondition(if_match=(theirs,))) == b"0123456789"
+    change("range")
+    assert read(store, "range", range=ByteRange(8, 9)) == b"89"
+    old = change("head")
+    assert store.head_object("photos", "head", condition=ReadCondition(if_none_match=(old,))).version.etag == theirs
+    change("source")
+    store.copy_object("photos", "source", "photos", "copy", source_condition=ReadCondition(if_match=(theirs,)))
+    old = change("same")
+    with pytest.raises(errors.PreconditionFailed):
+        read(store, "same", condition=ReadCondition(if_match=(old,)))
+    store.put_object("photos", "gone", b"ours")
+    native.delete_blob("photos/gone")
+    store.put_object("photos", "gone", b"new", condition=WriteCondition(if_none_match=True))
+    assert read(store, "gone") == b"new"
+
+
+def test_what_is_deleted_is_gone_also_if_others_replaced_it(store: Store, native: ContainerClient) -> None:
+    store.put_object("photos", "k", b"ours")
+    native.upload_blob("photos/k", b"theirs", overwrite=True)
+    store.delete_object("photos", "k")
+    assert lying(native) == []
+    with pytest.raises(errors.NoSuchKey):
+        read(store, "k")
+
+
+# -- containers
+
+
+def _refusal(code: str) -> Any:
+    def refuse(request: Request) -> Answer | None:
+        is_creation = request.method == "PUT" and "restype=container" in request.path
+        return Answer(409, [("x-ms-error-code", code)]) if is_creation else None
+
+    return refuse
+
+
+def test_a_bucket_whose_container_cannot_be_made_is_not_made(
+    service: BlobServiceClient, proxy: HttpProxy, tmp_path: Path
+) -> None:
+    with bleepstore.open("az:///each-", catalog=tmp_path / "catalog", endpoint_url=proxy.url) as store:
+        proxy.before = _refusal("ContainerBeingDeleted")
+        with pytest.raises(OperationAborted, match="still deleting"):
+            store.create_bucket("photos")
+        proxy.before = lambda _: None
+        with pytest.raises(InvalidBucketName):
+            store.create_bucket("no--container")
+        assert store.list_buckets().buckets == []
+        service.create_container("each-photos")  # the account's own
+        store.create_bucket("photos")
+        store.put_object("photos", "k", b"data")
+        assert read(store, "k") == b"data"
+
+
+# -- what is slow
+
+
+def test_no_attempt_waits_longer_than_what_is_left(container: str, proxy: HttpProxy) -> None:
+    waits: list[float] = []
+    with contextlib.closing(make(container, proxy.url, deadline=0.5)) as backend:
+        send = RequestsTransport.send
+
+        def note(self: Any, request: Any, **options: Any) -> Any:
+            waits.append(options["read_timeout"])
+            return send(self, request, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RequestsTransport, "send", note)
+            backend.check()
+    assert waits
+    assert all(wait <= 0.5 for wait in waits)
+
+
+def test_many_items_of_metadata_come_back(store: Store, backend: AzureBackend) -> None:
+    """A client takes at most 100 headers of an answer."""
+    metadata = {f"m{number:03}": "v" * 5 for number in range(120)}
+    store.put_object("photos", "k", b"data", metadata=metadata)
+    assert read(store, "k") == b"data"
+    found = backend.find("photos", "k")
+    assert found is not None
+    assert found.metadata == metadata
