@@ -9,7 +9,7 @@ happened at any time after its call, or never.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -151,3 +151,36 @@ def _unlift(call: _Event) -> None:
         event.previous.following = event
         if event.following is not None:
             event.following.previous = event
+
+
+# --- listings: the order of the log is the witness ---
+
+
+@attrs.frozen
+class Listing:
+    """What a client saw of many keys at once, and up to which index of the log that state was applied."""
+
+    called: float
+    returned: float
+    index: int
+    content: tuple[Any, ...]
+
+
+def find_wrong_listing(
+    listings: Iterable[Listing], contents: Mapping[int, tuple[Any, ...]], writes: Iterable[tuple[float, int]]
+) -> str | None:
+    """What is wrong with the first listing that is not the state after its index, or of an index that is too old.
+
+    A search over all keys at once would not end, and is not needed: the log says in which order everything happened.
+    `contents` is what a replay of it lists after each index. `writes` are (time of its answer, index) of the changes
+    that were acknowledged. A listing must include what was acknowledged, and what another listing saw, before it began.
+    """
+    listings = list(listings)
+    known = [*writes, *((one.returned, one.index) for one in listings)]
+    for one in listings:
+        if contents.get(one.index) != one.content:
+            return f"at index {one.index} {one.content} was listed, the log says {contents.get(one.index)}"
+        least = max((index for returned, index in known if returned < one.called), default=0)
+        if one.index < least:
+            return f"a listing of index {one.index} began when index {least} had been answered"
+    return None

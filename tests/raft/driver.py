@@ -109,6 +109,11 @@ class DrivenNode:
             while not queue.empty():
                 self.node._applier._work(queue.get())
 
+    def turn(self) -> None:
+        """What the node's thread has to do; nothing is applied."""
+        while not self.node._inbox.empty():
+            self.node._turn(self.node._inbox.get())
+
     def deliver(self, *messages: Message) -> None:
         for message in messages:
             self.node.deliver(message)

@@ -15,6 +15,7 @@ from bleepstore.catalog import Catalog
 from bleepstore.catalog.snapshot import catalog_hash
 from bleepstore.cluster import CatalogMachine, create_member, unwrap, wrap
 from bleepstore.model import Acl, Inline, Owner
+from bleepstore.raft.machine import Settings
 from bleepstore.raft.messages import (
     AppendEntries,
     AppendReply,
@@ -23,6 +24,7 @@ from bleepstore.raft.messages import (
     EntryKind,
     Heartbeat,
     Message,
+    ProposeRequest,
     RequestVote,
     SnapshotMeta,
     VoteReply,
@@ -153,6 +155,45 @@ def check_that_only_what_is_durable_is_compacted(_: Path) -> None:
     machine.durable = 12
     node.tick()
     assert log.first_index() == 12, "up to what is durable, but for what is kept"
+
+
+def check_that_a_read_waits_until_what_it_must_see_is_applied(_: Path) -> None:
+    log = memory_log(("a",))
+    machine = Careful(log)
+    node = DrivenNode(log, machine)
+    node.elect()
+    node.node.propose("1", b"x")
+    node.turn()
+    read = node.node.read_barrier()
+    node.turn()
+    assert node.core.log.committed > machine.applied
+    assert not read.done(), "a read was answered from a state that lacks what was committed before"
+    node.settle()
+    assert read.result(0) <= machine.applied
+
+
+def check_that_a_proposal_is_offered_until_it_is_answered(_: Path) -> None:
+    log = memory_log()
+    node = DrivenNode(log, Careful(log), retry_ticks=5, core=Settings(election_ticks=100))
+    node.deliver(Heartbeat("c", "b", "a", 1, 0, 0))
+
+    def offers() -> list[tuple[str, str]]:
+        sent, node.outbox.sent = node.outbox.sent, []
+        return [(m.to, m.request_id) for m in sent if isinstance(m, ProposeRequest)]
+
+    future = node.propose("1")
+    assert offers() == [("b", "1")]
+    for _tick in range(5):
+        node.tick()
+    assert offers() == [("b", "1")], "it may be lost, so it is offered again"
+    node.deliver(Heartbeat("c", "c", "a", 2, 0, 0))
+    assert offers() == [("c", "1")], "what the last leader had may be lost"
+    entry = Entry(1, 2, EntryKind.COMMAND, b"x", "1")
+    node.deliver(AppendEntries("c", "c", "a", 2, 0, 0, (entry,), 1))
+    assert future.result(0) == b"x"
+    for _tick in range(20):
+        node.tick()
+    assert offers() == []
 
 
 # --- power cuts ---
@@ -291,6 +332,8 @@ CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_the_commit_of_a_change_is_saved,
     check_that_a_snapshot_is_in_the_log_before_it_is_the_state,
     check_that_only_what_is_durable_is_compacted,
+    check_that_a_read_waits_until_what_it_must_see_is_applied,
+    check_that_a_proposal_is_offered_until_it_is_answered,
     check_that_no_power_cut_parts_the_log_from_the_catalog,
     check_that_the_names_of_a_new_node_are_durable,
     check_that_a_power_cut_during_the_setup_is_no_obstacle,

@@ -18,6 +18,7 @@ from bleepstore.raft import sqlite_log
 from bleepstore.raft.applier import Applier
 from bleepstore.raft.messages import Ready
 from bleepstore.raft.node import Node
+from bleepstore.raft.waiting import answer
 
 Patch = pytest.MonkeyPatch
 
@@ -73,6 +74,20 @@ def compacts_what_is_applied(patch: Patch) -> None:
     """Whether it is durable or not."""
     right = Node._compact
     patch.setattr(Node, "_compact", lambda self, durable: right(self, self._machine.applied))
+
+
+def answers_reads_at_once(patch: Patch) -> None:
+    """Before the state machine is there."""
+    patch.setattr(Node, "_release", lambda self, reads, index: answer(reads, index))
+
+
+def offers_nothing_again(patch: Patch) -> None:
+    patch.setattr(Node, "_offer_again", lambda self, *, all_of_them: None)
+
+
+def offers_nothing_to_the_next_leader(patch: Patch) -> None:
+    right = Node._offer_again
+    patch.setattr(Node, "_offer_again", lambda self, *, all_of_them: right(self, all_of_them=False))
 
 
 def catalog_is_not_synced(patch: Patch) -> None:
@@ -136,6 +151,9 @@ DRIVER_MUTANTS: dict[str, Callable[[Patch], None]] = {
         installs_before_the_save,
         saves_no_commit_alone,
         compacts_what_is_applied,
+        answers_reads_at_once,
+        offers_nothing_again,
+        offers_nothing_to_the_next_leader,
         catalog_is_not_synced,
         catalog_in_two_transactions,
         name_of_a_new_log_is_not_synced,

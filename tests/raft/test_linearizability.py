@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from bleepstore import commands as c
-from bleepstore.catalog import queries
-from bleepstore.cluster import LocalCluster, Member
+from bleepstore.catalog import Catalog, listing, queries
+from bleepstore.cluster import CatalogMachine, LocalCluster, Member, unwrap
 from bleepstore.commands import Done, Written
 from bleepstore.errors import PreconditionFailed, ServiceUnavailable
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
@@ -22,8 +25,10 @@ from bleepstore.raft.transport import Faults, MemoryNetwork
 from bleepstore.testing.linearizability import (
     MOST_OPERATIONS,
     HistoryTooLong,
+    Listing,
     Operation,
     find_violation,
+    find_wrong_listing,
     is_linearizable,
     register_model,
 )
@@ -142,9 +147,77 @@ def test_a_history_of_the_greatest_length_is_checked_quickly() -> None:
     assert find_violation(history) is None
 
 
+CONTENTS = {0: (), 1: ("a",), 2: ("a", "b"), 3: ("b",)}
+
+
+@pytest.mark.parametrize(
+    ("listings", "complaint"),
+    [
+        ([Listing(0, 1, 2, ("a",))], "the log says"),  # a key is missing
+        ([Listing(0, 1, 2, ("b", "a"))], "the log says"),  # not in order
+        ([Listing(0, 1, 9, ("a",))], "the log says None"),  # an index that nobody reached
+        ([Listing(6, 7, 1, ("a",))], "index 2 had been answered"),  # misses what was acknowledged at 5
+        ([Listing(0, 1, 3, ("b",)), Listing(2, 3, 1, ("a",))], "index 3 had been answered"),  # goes back
+    ],
+)
+def test_a_listing_that_the_log_does_not_explain_is_found(listings: list[Listing], complaint: str) -> None:
+    found = find_wrong_listing(listings, CONTENTS, [(5, 2)])
+    assert found is not None
+    assert complaint in found
+
+
+def test_a_listing_is_right_if_it_is_the_state_after_its_index_and_not_too_old() -> None:
+    listings = [Listing(0, 9, 0, ()), Listing(0, 4, 1, ("a",)), Listing(6, 7, 2, ("a", "b")), Listing(6, 9, 3, ("b",))]
+    assert find_wrong_listing(listings, CONTENTS, [(5, 2)]) is None
+
+
 # -- the cluster
 
 KEYS = ("red", "green", "blue", "white")
+
+
+def listed(connection: apsw.Connection) -> tuple[tuple[str, str], ...]:
+    """(key, ETag) of all objects, in the order of the listing."""
+    bucket = listing.bucket_id(connection, "photos")
+    if bucket is None:
+        return ()
+    page = listing.list_objects(connection, bucket, "", "", "", 1000)
+    return tuple((one.key, one.etag) for one in page.objects)
+
+
+class Journal:
+    """Every command that any node applied, by its index: the log, also where it was compacted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.commands: dict[int, bytes] = {}
+        self._last = 0
+        right = CatalogMachine.apply
+
+        def apply(machine: CatalogMachine, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
+            for index, data in batch:
+                assert self.commands.setdefault(index, data) == data, f"nodes apply different commands at {index}"
+            self._last = max(self._last, through)
+            return right(machine, batch, through)
+
+        monkeypatch.setattr(CatalogMachine, "apply", apply)
+
+    def replay(self) -> dict[int, tuple[tuple[str, str], ...]]:
+        """What a listing shows after each index."""
+        found = {}
+        with contextlib.closing(Catalog(None)) as catalog:
+            for index in range(1, self._last + 1):
+                entries = [(index, *unwrap(self.commands[index]))] if index in self.commands else []
+                catalog.apply_log(entries, index)
+                with catalog.read() as connection:
+                    found[index] = listed(connection)
+        return found
+
+    def indexes(self) -> dict[str, int]:
+        """Request id -> where it took effect: the first of its entries."""
+        found: dict[str, int] = {}
+        for index in sorted(self.commands):
+            found.setdefault(unwrap(self.commands[index])[1].request_id, index)
+        return found
 
 
 class Client(threading.Thread):
@@ -153,7 +226,7 @@ class Client(threading.Thread):
     def __init__(self, cluster: LocalCluster, number: int, seed: int, count: int, clock: itertools.count[int]) -> None:
         super().__init__(name=f"client-{number}")
         self.history: list[Operation] = []
-        self.listings: list[tuple[int, frozenset[str]]] = []
+        self.listings: list[Listing] = []
         self._cluster = cluster
         self._number = number
         self._rng = random.Random(seed * 1000 + number)
@@ -170,15 +243,27 @@ class Client(threading.Thread):
 
     def _do(self, member: Member, value: str) -> None:
         key = self._rng.choice(KEYS)
-        what = self._rng.choice(["put", "create", "delete", "read", "read"])
+        what = self._rng.choice(["put", "create", "delete", "read", "read", "list"])
         called = next(self._clock)
         try:
+            if what == "list":
+                self.listings.append(self._list(member, called))
+                return
             answer = self._ask(member, what, key, value)
         except ServiceUnavailable:
-            if what != "read":
+            if what not in ("read", "list"):
                 self.history.append(Operation(key, what, (value,), called, None))
             return
         self.history.append(Operation(key, what, (value,), called, next(self._clock), answer))
+
+    def _list(self, member: Member, called: int) -> Listing:
+        member.committer.read_barrier()
+        with member.catalog.read() as connection:
+            connection.execute("BEGIN")  # index and listing are of one moment
+            index = queries.applied_index(connection)
+            content = listed(connection)
+            connection.execute("ROLLBACK")
+        return Listing(called, next(self._clock), index, content)
 
     def _ask(self, member: Member, what: str, key: str, value: str) -> Any:
         stamp: dict[str, Any] = {"request_id": value, "time_ms": 1}
@@ -194,11 +279,8 @@ class Client(threading.Thread):
             case _:
                 condition = WriteCondition(if_none_match=what == "create")
                 data = Inline(value.encode())
-                result = member.committer.submit(
-                    c.PutObject(
-                        **stamp, bucket="photos", key=key, owner=OWNER, size=1, etag="e", data=data, condition=condition
-                    )
-                )
+                stamp |= {"bucket": "photos", "key": key, "owner": OWNER, "size": 1, "etag": value}
+                result = member.committer.submit(c.PutObject(**stamp, data=data, condition=condition))
                 if what == "put":
                     assert isinstance(result, Written)
                     return None
@@ -233,7 +315,10 @@ def disturb(cluster: LocalCluster, network: MemoryNetwork, rng: random.Random, c
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_clients_of_three_nodes_with_faults_see_one_catalog(seed: int, tmp_path: Path) -> None:
+def test_clients_of_three_nodes_with_faults_see_one_catalog(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(monkeypatch)
     rng = random.Random(seed)
     settings = NodeSettings(
         core=Settings(), tick_seconds=0.01, answer_ticks=150, retry_ticks=15, compact_after=60, keep_entries=20
@@ -261,8 +346,23 @@ def test_clients_of_three_nodes_with_faults_see_one_catalog(seed: int, tmp_path:
         answered = sum(one.returned is not None for one in history)
         assert answered > 150, f"only {answered} of {len(history)} operations were answered"
         assert find_violation(history) is None
+        _check_listings(clients, journal)
         _check_equal_hashes(cluster)
         assert all(member.node.failure is None for member in cluster.members.values())
+
+
+def _check_listings(clients: list[Client], journal: Journal) -> None:
+    listings = [one for client in clients for one in client.listings]
+    assert len(listings) > 15, f"only {len(listings)} listings were answered"
+    assert len({one.content for one in listings}) > 5, "they see different states"
+    indexes = journal.indexes()
+    writes = [
+        (one.returned, indexes[one.arguments[0]])
+        for client in clients
+        for one in client.history
+        if one.returned is not None and one.what != "read"
+    ]
+    assert find_wrong_listing(listings, journal.replay(), writes) is None
 
 
 def _check_equal_hashes(cluster: LocalCluster) -> None:
