@@ -62,18 +62,36 @@ class FaultError(BleepStoreError):
 _DAY = 24 * 3600.0
 
 
-def _within(kind: type | tuple[type, ...], least: float, most: float) -> Any:
-    """A rule that is not possible is refused where it is made, not where a request meets it."""
-    return [validators.instance_of(kind), validators.ge(least), validators.le(most)]
+def _number(kind: type, least: float, most: float) -> Any:
+    """A validator. What is not possible is refused where it is made, not where a request meets it."""
+
+    def check(_: object, field: attrs.Attribute[Any], value: Any) -> None:
+        number = isinstance(value, int | kind) and not isinstance(value, bool)
+        if not number or not least <= value <= most:
+            span = f"from {least:g} on" if most == math.inf else f"from {least:g} to {most:g}"
+            raise FaultError(f"{field.name} is {'a whole number' if kind is int else 'a number'} {span}, not {value!r}")
+
+    return check
+
+
+def _of(kind: type, what: str) -> Any:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind):
+            raise FaultError(f"{field.name} is {what}, not {value!r}")
+
+    return check
+
+
+_TEXT, _SWITCH = _of(str, "a str"), _of(bool, "True or False")
 
 
 @attrs.frozen
 class Refuse:
     """An S3 error instead of an answer; nothing is carried out."""
 
-    status: int = attrs.field(default=503, validator=_within(int, 400, 599))
-    code: str = attrs.field(default="SlowDown", validator=validators.instance_of(str))
-    message: str = attrs.field(default="Reduce your request rate.", validator=validators.instance_of(str))
+    status: int = attrs.field(default=503, validator=_number(int, 400, 599))
+    code: str = attrs.field(default="SlowDown", validator=_TEXT)
+    message: str = attrs.field(default="Reduce your request rate.", validator=_TEXT)
 
 
 @attrs.frozen
@@ -85,18 +103,16 @@ class SlowDown(Refuse):
 class InternalError(Refuse):
     """500 InternalError."""
 
-    status: int = attrs.field(default=500, validator=_within(int, 400, 599))
-    code: str = attrs.field(default="InternalError", validator=validators.instance_of(str))
-    message: str = attrs.field(
-        default="We encountered an internal error. Please try again.", validator=validators.instance_of(str)
-    )
+    status: int = attrs.field(default=500, validator=_number(int, 400, 599))
+    code: str = attrs.field(default="InternalError", validator=_TEXT)
+    message: str = attrs.field(default="We encountered an internal error. Please try again.", validator=_TEXT)
 
 
 @attrs.frozen
 class Slow:
     """The request waits before it is carried out."""
 
-    seconds: float = attrs.field(default=1.0, validator=_within((int, float), 0, _DAY))
+    seconds: float = attrs.field(default=1.0, validator=_number(float, 0, _DAY))
 
 
 @attrs.frozen
@@ -104,14 +120,14 @@ class Reset:
     """The connection is reset: before the request is carried out or, `late`, after it was, when only the answer is
     lost. A client cannot tell one from the other, which is why writes are retried under conditions."""
 
-    late: bool = attrs.field(default=False, validator=validators.instance_of(bool))
+    late: bool = attrs.field(default=False, validator=_SWITCH)
 
 
 @attrs.frozen
 class Truncate:
     """The body of the answer breaks off after the fraction `keep` of it."""
 
-    keep: float = attrs.field(default=0.5, validator=_within((int, float), 0, 1))
+    keep: float = attrs.field(default=0.5, validator=_number(float, 0, 1))
 
 
 @attrs.frozen
@@ -143,11 +159,11 @@ class Rule:
 
     fault: Fault = attrs.field()
     operations: tuple[str, ...] = attrs.field(default=("*",))
-    bucket: str | None = attrs.field(default=None, validator=validators.optional(validators.instance_of(str)))
-    prefix: str = attrs.field(default="", validator=validators.instance_of(str))
-    times: int | None = attrs.field(default=None, validator=validators.optional(_within(int, 0, math.inf)))
-    after: int = attrs.field(default=0, validator=_within(int, 0, math.inf))
-    probability: float = attrs.field(default=1.0, validator=_within((int, float), 0, 1))
+    bucket: str | None = attrs.field(default=None, validator=validators.optional(_TEXT))
+    prefix: str = attrs.field(default="", validator=_TEXT)
+    times: int | None = attrs.field(default=None, validator=validators.optional(_number(int, 0, math.inf)))
+    after: int = attrs.field(default=0, validator=_number(int, 0, math.inf))
+    probability: float = attrs.field(default=1.0, validator=_number(float, 0, 1))
     hits: int = attrs.field(default=0, init=False)
     _seen: int = attrs.field(default=0, init=False)
 
@@ -454,5 +470,5 @@ def parse_rule(text: str) -> Rule:
             raise FaultError(f"{text!r}: {option!r} is not an option of {kind}; options are {known}") from None
     try:
         return Rule(fault=_KINDS[kind](**of_fault), operations=tuple(operations.split("+")), **when)
-    except ValueError as error:
-        raise FaultError(f"{text!r}: {error.args[0]}") from None
+    except FaultError as error:
+        raise FaultError(f"{text!r}: {error}") from None
