@@ -19,7 +19,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "adopt",
         help="bring what lies in a cloud bucket into the catalog",
         description="Register the objects that lie at a provider already, or build a lost catalog anew. What is known "
-        "is left as it is, and a run that was cut off goes on where it was. A server may run meanwhile.",
+        "is left as it is, what is gone there leaves the catalog, and a run that was cut off goes on where it was. "
+        "A server may run meanwhile.",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with settings (BLEEPSTORE_CONFIG)")
     parser.add_argument("--data", metavar="DIR", help="the folder of the catalog")
@@ -58,6 +59,7 @@ class _Progress:
     def end(self) -> None:
         if self._is_terminal:
             sys.stderr.write("\r\x1b[K")
+        self._begun = time.monotonic()  # of the next bucket
 
 
 def _adopt(arguments: argparse.Namespace) -> None:
@@ -71,11 +73,13 @@ def _adopt(arguments: argparse.Namespace) -> None:
     from bleepstore_server.serving import open_configured_store
 
     with open_configured_store(config, take_over=arguments.take_over) as store:
-        for bucket in arguments.bucket or store.adoptable_buckets():
-            progress = _Progress()
-            done = store.adopt(bucket, progress)
+        progress = _Progress()
+        for done in store.adopt_all(arguments.bucket or store.adoptable_buckets(), progress):
             progress.end()
+            if done.before:
+                print(f"{done.bucket}: done by the run that was cut off")
+                continue
             print(
-                f"{bucket}: {done.adopted:,} objects adopted, {done.known:,} were known, "
-                f"{done.skipped:,} names cannot be objects"
+                f"{done.bucket}: {done.adopted:,} objects adopted, {done.known:,} were known, "
+                f"{done.removed:,} are gone there and removed here, {done.skipped:,} names cannot be objects"
             )

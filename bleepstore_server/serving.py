@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import bleepstore
 from bleepstore import Store
+from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
 from bleepstore_server.config import TIMEOUT_VARIABLE, WELL_KNOWN, ConfigError, ServerConfig, load_config
@@ -39,6 +40,14 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
     )
 
 
+def check_backend(url: str, endpoint_url: str | None) -> None:
+    """Raise if a provider cannot be used as configured. To open a store without a catalog would list all objects."""
+    scheme, container, prefix = parse_url(url)
+    settings = GatewaySettings(scheme=scheme, container=container, prefix=prefix, endpoint_url=endpoint_url)
+    with contextlib.closing(open_gateway(settings)) as gateway:
+        gateway.check()
+
+
 def app_from_env() -> WSGIApplication:
     """The WSGI app that the BLEEPSTORE_* environment describes; call it in each worker, after the fork."""
     return make_app(load_config(environ=os.environ))
@@ -56,11 +65,16 @@ def make_app(config: ServerConfig) -> WSGIApplication:
 
 
 def first_keys(config: ServerConfig) -> tuple[str, str] | None:
-    """Make a random access key for a store that has none and is configured with none; returns it with its secret."""
-    if config.in_memory or config.access_key is not None or config.allow_well_known_key:
+    """Make a random access key for a store that has none and is configured with none; returns it with its secret.
+
+    The store is opened in any case: what is wrong with it is one line here, and pages of traceback in a worker.
+    """
+    if config.in_memory:
+        if config.backend_url is not None:
+            check_backend(config.backend_url, config.backend_endpoint_url)
         return None
     with open_configured_store(config) as store:
-        if store.list_credentials():
+        if config.access_key is not None or config.allow_well_known_key or store.list_credentials():
             return None
         pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
         store.put_credential(*pair)

@@ -75,7 +75,8 @@ class PartBlob:
 
 @attrs.frozen(kw_only=True)
 class FoundBlob:
-    """A blob as its provider describes it: all that a catalog can be rebuilt from. `etag` is S3's, bare."""
+    """A blob as its provider describes it: all that a catalog can be rebuilt from. `etag` is S3's, bare. `native` says
+    whether it is called as its key, so that it is found in the order of keys."""
 
     bucket: str
     key: str
@@ -86,6 +87,7 @@ class FoundBlob:
     system: SystemMetadata = SystemMetadata()
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     storage_class: str = STANDARD
+    native: bool = False
 
 
 class StorageBackend(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, ServiceUnavailable, SlowDown
 from bleepstore.model import Replaced
+from bleepstore.store.adopting import Adopted
 from bleepstore.testing.contract_tools import ODD_KEYS, Broken, broken_after, pattern
 from bleepstore_server.faults import Faults, parse_rule
 from bleepstore_server.live_server import live_server
@@ -274,14 +274,80 @@ def test_without_a_catalog_it_is_made_of_what_lies_there(store: Store, far_bleep
     assert read(store, "k") == b"data"
 
 
-def test_an_adoption_goes_on_where_it_was(store: Store, native: S3Client, container: str, tmp_path: Path) -> None:
-    for number in range(5):
-        native.put_object(Bucket=container, Key=f"photos/{number}", Body=b"x")
-    (tmp_path / "catalog" / "adopting.json").write_text(json.dumps({"photos": "photos/2"}))
+def _files(native: S3Client, container: str, *keys: str) -> None:
+    for key in keys:
+        native.put_object(Bucket=container, Key=key, Body=b"x")
+
+
+def _keys(store: Store, bucket: str = "photos") -> list[str]:
+    return [item.key for item in store.list_objects(bucket).objects]
+
+
+class CutOff(Exception):
+    """The process ends here."""
+
+
+def test_an_adoption_goes_on_where_it_was(
+    store: Store, native: S3Client, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bleepstore.store.adopting._BATCH", 2)
+    _files(native, container, *(f"photos/{number}" for number in range(5)), "videos/a")
+
+    def cut(done: Adopted) -> None:
+        if done.bucket == "photos" and done.seen == 4:
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        list(store.adopt_all(["videos", "photos"], cut))
+    assert _keys(store) == ["0", "1", "2", "3"]
+    _files(native, container, "photos/00")  # in what was listed already
+    videos, photos = store.adopt_all(["videos", "photos"])
+    assert videos.before
+    assert photos.adopted == 1
+    assert store.adopt("photos").adopted == 1  # the next run is a whole one
+    assert not next(store.adopt_all(["videos"])).before
+
+
+def test_how_far_an_adoption_was_is_not_believed_of_another_catalog(
+    store: Store,
+    far_bleepstore: Served,
+    native: S3Client,
+    container: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bleepstore.store.adopting._BATCH", 2)
+    _files(native, container, *(f"photos/{number}" for number in range(5)))
+
+    def cut(done: Adopted) -> None:
+        raise CutOff
+
+    with pytest.raises(CutOff):
+        store.adopt("photos", cut)
+    store.close()
+    for path in (tmp_path / "catalog").glob("catalog.db*"):
+        path.unlink()
+    with bleepstore.open(f"s3://{container}", catalog=tmp_path / "catalog", endpoint_url=far_bleepstore.url) as rebuilt:
+        assert rebuilt.adopt("photos").adopted == 5
+
+
+def test_an_adoption_removes_what_others_deleted(
+    store: Store, native: S3Client, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bleepstore.store.adopting._BATCH", 2)
+    for key in ("0", "1", "2", "3", "4", "5", "a//b", "c/../d", "z//z"):
+        store.put_object("photos", key, b"x")
+    for key in ("0", "3", "5"):
+        native.delete_object(Bucket=container, Key=f"photos/{key}")
     done = store.adopt("photos")
-    assert done.adopted == 2
-    assert [item.key for item in store.list_objects("photos").objects] == ["3", "4"]
-    assert store.adopt("photos").adopted == 3  # the next run is a whole one
+    assert (done.adopted, done.known, done.removed) == (0, 6, 3)
+    assert _keys(store) == ["1", "2", "4", "a//b", "c/../d", "z//z"]
+
+
+def test_a_bucket_that_lies_nowhere_is_not_adopted(store: Store) -> None:
+    with pytest.raises(errors.NoSuchBucket):
+        store.adopt("tpyo")
+    assert [bucket.name for bucket in store.list_buckets().buckets] == ["photos"]
 
 
 def test_a_catalog_is_of_one_place(store: Store, far_bleepstore: Served, container: str, tmp_path: Path) -> None:

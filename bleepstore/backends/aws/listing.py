@@ -175,8 +175,8 @@ class AwsListing(AwsClient):
 
     def _found(self, bucket: str, place: Place, head: Mapping[str, Any], key: str | None) -> FoundBlob | None:
         notes = notes_of(head, head["ContentLength"])
+        is_native = self.own_names and self._names.can_be_native(bucket, place.name)
         if key is None:
-            is_native = self.own_names and self._names.can_be_native(bucket, place.name)
             key = place.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:
             return None
@@ -195,5 +195,6 @@ class AwsListing(AwsClient):
             stored_ms=to_ms(head["LastModified"]),
             system=SystemMetadata(**(system | dict(notes.system))),
             metadata=notes.metadata,
+            native=is_native,
             storage_class=head.get("StorageClass", STANDARD),
         )

@@ -77,7 +77,10 @@ def _make_service(settings: GatewaySettings, retry: Retry, environ: Any = os.env
     }
     text = environ.get("AZURE_STORAGE_CONNECTION_STRING")
     if text and settings.endpoint_url is None:
-        return BlobServiceClient.from_connection_string(text, **options)
+        try:
+            return BlobServiceClient.from_connection_string(text, **options)
+        except ValueError as error:  # whose text has none of the string in it
+            raise StoreError(f"AZURE_STORAGE_CONNECTION_STRING is none: {error}") from None
     account = environ.get("AZURE_STORAGE_ACCOUNT")
     url = settings.endpoint_url or (f"https://{account}.blob.core.windows.net" if account else None)
     if url is None:

@@ -122,8 +122,8 @@ class AzureListing(AzureClient):
         content = blob.content_settings
         md5 = bytes(content.content_md5).hex() if content.content_md5 else None
         notes = notes_of(blob.metadata, blob.size, md5)
+        is_native = self.own_names and self._names.can_be_native(bucket, place.name)
         if key is None:
-            is_native = self.own_names and self._names.can_be_native(bucket, place.name)
             key = place.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:
             return None
@@ -138,4 +138,5 @@ class AzureListing(AzureClient):
             stored_ms=to_ms(blob.last_modified),
             system=SystemMetadata(**(system | dict(notes.system))),
             metadata=notes.metadata,
+            native=is_native,
         )

@@ -17,7 +17,7 @@ from google.api_core.exceptions import BadRequest, Conflict
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gateway.streams import Check, ChunkReader, Crc32c, ResumingReader, combined_crc32c, head_of
-from bleepstore.backends.gcs.errors import PROVIDER, Gone, Unequal, reason_of
+from bleepstore.backends.gcs.errors import PROVIDER, Gone, NoBucket, Unequal, reason_of
 from bleepstore.backends.gcs.listing import GcsListing
 from bleepstore.backends.gcs.pins import CODEC, Pin, make_token, md5_of, pin_of, read_handle, read_token, to_ms
 from bleepstore.errors import BlobChanged, BlobNotFound, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
@@ -61,7 +61,7 @@ class GcsBackend(GcsListing):
         if self._settings.container is not None:
             return
         container = self._names.container_of(bucket)
-        with contextlib.suppress(Gone):
+        with contextlib.suppress(Gone, NoBucket):
             blobs = list(itertools.islice(self._list(Place(container, "")), 1000))
             if any(not blob.name.startswith(OWN) for blob in blobs):
                 _log.warning("the bucket %s of the storage is left: others have objects in it", container)

@@ -22,8 +22,12 @@ class Unequal(Exception):
     """412 or 304: its generation is not what the pin or the condition says."""
 
 
-def no_bucket(text: str) -> ServiceUnavailable:
-    return ServiceUnavailable(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
+class NoBucket(ServiceUnavailable):
+    """404 of the bucket itself."""
+
+
+def no_bucket(text: str) -> NoBucket:
+    return NoBucket(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
 
 
 def meaning(error: BaseException) -> Exception | Passing | None:

@@ -35,7 +35,10 @@ class GcsListing(GcsClient):
                 )
                 return list(next(found.pages, ())), found.next_page_token
 
-            page, marker = self._retry.run(next_page)
+            try:
+                page, marker = self._retry.run(next_page)
+            except Gone as gone:  # an emulator's; Google itself says what is missing
+                raise no_bucket(str(gone)) from None
             for blob in page:
                 if blob.name != after:
                     yield blob
@@ -70,12 +73,7 @@ class GcsListing(GcsClient):
 
     def _check_container(self, container: str) -> None:
         """A missing bucket may look like a missing object, to an emulator at least. Whoever may list may ask this."""
-        try:
-            self._retry.run(
-                lambda: list(next(self._client.list_blobs(container, page_size=1, **self._once()).pages, ()))
-            )
-        except Gone as gone:
-            raise no_bucket(str(gone)) from None
+        next(self._list(Place(container, "")), None)
 
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
         if self._settings.container is None:
@@ -130,8 +128,8 @@ class GcsListing(GcsClient):
 
     def _found(self, bucket: str, blob: Any, key: str | None) -> FoundBlob | None:
         notes = notes_of(blob)
+        is_native = self.own_names and self._names.can_be_native(bucket, blob.name)
         if key is None:
-            is_native = self.own_names and self._names.can_be_native(bucket, blob.name)
             key = blob.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:
             return None
@@ -147,4 +145,5 @@ class GcsListing(GcsClient):
             stored_ms=to_ms(blob.time_created),
             system=SystemMetadata(**(system | dict(notes.system))),
             metadata=notes.metadata,
+            native=is_native,
         )
