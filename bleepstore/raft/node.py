@@ -42,7 +42,7 @@ from bleepstore.raft.messages import (
     SnapshotMeta,
     is_text,
 )
-from bleepstore.raft.senders import Senders
+from bleepstore.raft.senders import CLOSE_SECONDS, Senders
 from bleepstore.raft.snapshot_transfer import FileStream
 from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
 from bleepstore.raft.storage import LogStorage
@@ -325,7 +325,7 @@ class Node:
             self._ended.set()
         self._fail_all(reason)
         self._senders.close()
-        self._fetcher.stop(END_SECONDS)
+        self._fetcher.stop(CLOSE_SECONDS)
         applier_ended = self._applier.stop(END_SECONDS)
         try:
             self._log.close()

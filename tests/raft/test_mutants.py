@@ -20,7 +20,7 @@ from tests.raft.script import Script, ScriptError
 #: How many seeds are tried. The right core passes all of these in test_simulator.py.
 MOST_SEEDS = 400
 #: ... when a scenario catches the mutant already.
-MOST_SEEDS_BESIDES = 150
+MOST_SEEDS_BESIDES = 70
 
 
 def scenarios_that_catch(options: dict[str, Any]) -> list[str]:

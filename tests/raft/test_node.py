@@ -59,8 +59,6 @@ class BrokenDisk(MemoryLog):
 class BrokenTransport(MemoryNetwork):
     """Raises what a transport should not."""
 
-    is_direct = False
-
     def send(self, to: NodeId, messages: Sequence[Message]) -> None:
         raise RuntimeError("a fault of the transport")
 
@@ -116,7 +114,7 @@ def test_a_node_may_be_stopped_by_what_waits_for_an_answer() -> None:
 
 def test_a_transport_that_raises_ends_the_node_instead_of_leaving_a_peer_in_silence() -> None:
     informed = threading.Event()
-    node, _ = start(log_of(voters=("a", "b")), BrokenTransport(), on_failure=lambda _: informed.set())
+    node, _ = start(log_of(voters=("a", "b")), BrokenTransport(is_direct=False), on_failure=lambda _: informed.set())
     assert informed.wait(PATIENCE)
     assert "a fault of the transport" in str(node.failure)
     node.stop()
@@ -149,8 +147,6 @@ def test_what_is_no_proposal_is_refused_and_the_node_lives(request_id: Any, data
 
 class HangingTransport(MemoryNetwork):
     """Holds whoever sends until it is released."""
-
-    is_direct = False
 
     def __init__(self) -> None:
         super().__init__(is_direct=False)
