@@ -307,6 +307,15 @@ def test_a_change_of_voters_is_joint_and_one_of_learners_is_not() -> None:
         changed(joint, ConfChange(learn=("f",)))
 
 
+def test_an_id_that_is_no_text_does_not_become_a_member() -> None:
+    core, log = make_core()
+    elect(core, log)
+    core.step(AppendReply("c", "b", "a", 1, 1))
+    list(drain(core, log))
+    assert core.propose_conf(ConfChange(learn=("\ud800",))) is Refusal.MALFORMED_TEXT
+    assert isinstance(core.propose_conf(ConfChange(learn=("ä",))), Accepted)
+
+
 def test_the_bytes_of_a_configuration_are_fixed() -> None:
     configuration = Configuration(("b", "a"), ("c",), ("d",))
     data = b'{"form":1,"learners":["d"],"outgoing":["c"],"voters":["a","b"]}'

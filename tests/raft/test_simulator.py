@@ -79,7 +79,7 @@ def test_the_seeds_see_what_they_should() -> None:
 def test_every_fault_really_happens() -> None:
     """Not only by name: a node that could be crashed, a write that was torn, a tail of the state that was lost."""
     happened = sum((outcome.happened for outcome in first_outcomes()), Counter[str]())
-    assert set(happened) == {*FAULTS, "lost_tail"}
+    assert set(happened) == {*FAULTS, "lost_tail", "partly_written"}
     assert min(happened.values()) >= 5, happened
 
 

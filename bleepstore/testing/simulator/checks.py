@@ -142,9 +142,6 @@ class Ledger:
             raise Violation(
                 f"entry {index} of term {term} is committed by {configurations[-1]}, durable only at {sorted(holders)}"
             )
-        others = {name for name, node in self._nodes.items() if not node.wiped and name not in holders}
-        if all(_is_quorum(others, configuration) for configuration in configurations):
-            raise Violation(f"entry {index} of term {term} is committed, and {sorted(others)} could go on without it")
 
     def _check_membership(self, entry: Entry) -> None:
         """Memberships follow each other as joint consensus demands: no two changes at once."""

@@ -68,6 +68,8 @@ class SimulatedNode:
         under_way = list(self._disk_queue)
         self._end()
         landed = self.world.rng.randrange(len(under_way) + 1)
+        if 0 < landed < len(under_way):
+            self.world.happened["partly_written"] += 1
         for ready in under_way[:landed]:
             self._save(ready)
         self._lose_tail()
