@@ -368,9 +368,7 @@ def test_an_asynchronous_client_is_told_to_use_a_socket(store: bleepstore.Store)
 
 def test_a_real_asynchronous_client_is_told_to_use_a_socket() -> None:
     """One that was made within the block, and one that was made before; a live server is what it is told to use."""
-    if "BLEEPSTORE_RECIPES" not in os.environ:
-        reason = "aiobotocore holds botocore back, so it is in the extra recipes: tox -e recipes"
-        pytest.importorskip("aiobotocore", reason=reason)
+    pytest.importorskip("aiobotocore", reason="aiobotocore holds botocore back: tox -e aiobotocore")
     import asyncio
 
     from aiobotocore.session import get_session
