@@ -226,14 +226,6 @@ def open_accounts(path: str | os.PathLike[str]) -> AccountOperations:
 def _open_lock(root: Path) -> int:
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root} is not a directory: a store needs one of its own")
-    if root.exists() and not (root / "catalog.db").exists() and not (root / "store.lock").exists():
-        others = sorted(path.name for path in root.iterdir() if path.name != "lost+found")
-        # Listed after the look for the lock, which another process may have made since.
-        if others and not (root / "store.lock").exists():
-            raise StoreError(
-                f"{root} is not empty ({others[0]!r} is in it) and holds no store: name a new or an empty folder, such "
-                f"as {root / 'bleepstore-data'}"
-            )
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.open(root / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 

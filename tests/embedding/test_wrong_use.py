@@ -41,19 +41,11 @@ def test_a_near_miss_makes_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_other_things_is_not_taken_for_a_new_store(tmp_path: Path) -> None:
-    (tmp_path / "photo.jpg").write_bytes(b"")
-    with pytest.raises(StoreError, match=r"'photo\.jpg' is in it.* new or an empty folder, such as .*/bleepstore-data"):
-        bleepstore.open(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
-
-
-def test_a_new_file_system_and_what_a_crash_left_are_a_new_store(tmp_path: Path) -> None:
-    (tmp_path / "lost+found").mkdir()
-    bleepstore.open(tmp_path).close()
-    for file in tmp_path.glob("catalog.db*"):
-        file.unlink()
-    bleepstore.open(tmp_path).close()
+def test_a_store_leaves_alone_what_else_is_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "server.log").write_bytes(b"kept")
+    with bleepstore.open(tmp_path) as store:
+        store.sweep()
+    assert (tmp_path / "server.log").read_bytes() == b"kept"
 
 
 @pytest.mark.parametrize(
