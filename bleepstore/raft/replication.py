@@ -146,13 +146,15 @@ class Replication(Machine):
         self._messages.append(InstallSnapshot(self.cluster, self.node, peer.node, self.term, meta))
 
     def snapshot_meta(self, index: int) -> SnapshotMeta | None:
-        """What a snapshot of the state at `index` must carry; None if `index` was compacted or is not applied."""
+        """What a snapshot of the state at `index` must carry; None if `index` was compacted or is not applied, or is from
+        before this node was a member: what the cluster began with is in no entry, so it does not know who was.
+        """
         term = self.log.term(index)
         if term < 0 or index > self.log.applied:
             return None
         for since, configuration in reversed(self.configurations):
             if since <= index:
-                return SnapshotMeta(index, term, configuration)
+                return SnapshotMeta(index, term, configuration) if configuration.voters else None
         return None
 
     def _send_heartbeats(self) -> None:

@@ -289,6 +289,31 @@ class KeepsConflictingEntries(Raft):
             self.log.append(new)
 
 
+class OldSnapshotTakesBack(Raft):
+    """A snapshot that is older than the compacted log replaces it."""
+
+    def _has_all_of(self, meta: SnapshotMeta) -> bool:
+        return self.log.holds(meta.index, meta.term)
+
+
+class SnapshotOfLaterMembership(Raft):
+    """A snapshot, or the compacted log, carries the newest membership, not that of its index."""
+
+    def snapshot_meta(self, index: int) -> SnapshotMeta | None:
+        meta = super().snapshot_meta(index)
+        return None if meta is None else attrs.evolve(meta, configuration=self.configurations[-1][1])
+
+
+class SnapshotOfUnknownMembership(Raft):
+    """A node gives a snapshot from before it was a member, without any membership."""
+
+    def snapshot_meta(self, index: int) -> SnapshotMeta | None:
+        meta = super().snapshot_meta(index)
+        if meta is None and self.log.first - 1 <= index <= self.log.applied:
+            return SnapshotMeta(index, self.log.term(index))
+        return meta
+
+
 #: Name -> options of the world that make it wrong. The first thirteen are the list of the specification.
 MUTANTS: dict[str, dict[str, Callable[..., Any]]] = {
     "vote granted ignoring the log": {"core_factory": VoteIgnoresLog},
@@ -318,6 +343,9 @@ MUTANTS: dict[str, dict[str, Callable[..., Any]]] = {
     "anybody starts a campaign": {"core_factory": CampaignsWhenAnybodySaysSo},
     "stale vote accepted": {"core_factory": AcceptsStaleVotes},
     "match kept across leaderships": {"core_factory": KeepsMatchAcrossLeaderships},
+    "old snapshot takes back": {"core_factory": OldSnapshotTakesBack},
+    "snapshot carries a later membership": {"core_factory": SnapshotOfLaterMembership},
+    "snapshot carries no membership": {"core_factory": SnapshotOfUnknownMembership},
     "conflicting entries kept": {"core_factory": KeepsConflictingEntries},
     "removed id comes back": {"core_factory": ForgetsRemovedIds},
 }

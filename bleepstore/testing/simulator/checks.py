@@ -150,8 +150,10 @@ class Ledger:
             legal = now.voters == before.voters and not now.is_joint
         else:
             legal = now.voters_outgoing == before.voters if now.is_joint else now.voters == before.voters
-        back = set(now.members).difference(before.members).intersection(
-            one for _, earlier in self.configurations for one in earlier.members
+        back = (
+            set(now.members)
+            .difference(before.members)
+            .intersection(one for _, earlier in self.configurations for one in earlier.members)
         )
         if back:
             raise Violation(f"entry {entry.index} brings {sorted(back)} back")
@@ -159,10 +161,19 @@ class Ledger:
             raise Violation(f"entry {entry.index} leads from {before} to {now}")
         self.configurations.append((entry.index, now))
 
+    def _in_effect(self, index: int) -> Configuration:
+        return next(one for since, one in reversed(self.configurations) if since <= index)
+
+    def check_meta(self, node: SimulatedNode, meta: SnapshotMeta) -> None:
+        """What a snapshot or a compacted log says of the membership is what was in effect there."""
+        expected = self._in_effect(meta.index)
+        if meta.index and meta.configuration != expected:
+            raise Violation(f"{node.id} says {meta.configuration} of index {meta.index}, in effect was {expected}")
+
     def check_snapshot(self, node: SimulatedNode, meta: SnapshotMeta) -> None:
         """The membership in effect is the one of the applied index."""
         assert node.core is not None
-        expected = next(one for index, one in reversed(self.configurations) if index <= meta.index)
+        expected = self._in_effect(meta.index)
         if node.core.configuration != expected:
             raise Violation(f"{node.id} has {node.core.configuration} from a snapshot, in effect was {expected}")
 

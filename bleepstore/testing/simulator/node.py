@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bleepstore.raft.core import Raft
-from bleepstore.raft.messages import Entry, HardState, Message, NodeId, ReadReady, Ready, SnapshotFetch
+from bleepstore.raft.messages import Entry, HardState, Message, NodeId, ReadReady, Ready, SnapshotFetch, SnapshotMeta
 from bleepstore.raft.storage import MemoryLog
 from bleepstore.testing.simulator.checks import Violation
 from bleepstore.testing.simulator.machines import StateMachine
@@ -176,6 +176,7 @@ class SimulatedNode:
         limit = durable if hasty else min(core.compaction_limit(), durable)
         meta = core.snapshot_meta(limit)
         if meta is not None:
+            self.world.ledger.check_meta(self, meta)
             self.log.compact(meta)
             core.compacted(meta)
 
@@ -207,7 +208,7 @@ class SimulatedNode:
             for context in ready.lost_reads:
                 self._reads.pop(context, None)
             if ready.fetch is not None:
-                world.after(world.fetch_delay(), self.on_fetched, (self.life, ready.fetch))
+                world.after(world.fetch_delay(), self.on_fetch, (self.life, ready.fetch))
 
     def _write(self, ready: Ready) -> bool:
         """Make it durable; False: the disk failed, and with it the node."""
@@ -317,7 +318,8 @@ class SimulatedNode:
 
     # --- snapshots ---
 
-    def on_fetched(self, task: tuple[int, SnapshotFetch]) -> None:
+    def on_fetch(self, task: tuple[int, SnapshotFetch]) -> None:
+        """The source makes its copy; the copy takes a while, and may be overtaken by the entries it stands for."""
         life, fetch = task
         core = self.core
         if life != self.life or core is None:
@@ -326,10 +328,22 @@ class SimulatedNode:
         meta = None
         if source is not None and source.core is not None and not self.world.is_cut(source.id, self.id):
             meta = source.core.snapshot_meta(source.machine.applied)
-        if source is None or meta is None or meta.index < fetch.meta.index or self._fetched is not None:
+        if source is None or meta is None or meta.index < fetch.meta.index:
             core.snapshot_failed()
             return
-        copy = source.machine.copy()
+        self.world.ledger.check_meta(source, meta)
+        self.world.after(self.world.fetch_delay(), self.on_fetched, (life, meta, source.machine.copy()))
+
+    def on_fetched(self, task: tuple[int, SnapshotMeta, StateMachine]) -> None:
+        life, meta, copy = task
+        core = self.core
+        if life != self.life or core is None:
+            copy.close()
+            return
+        if self._fetched is not None:
+            copy.close()
+            core.snapshot_failed()
+            return
         if core.install_snapshot(meta) is None:
             self._fetched = copy
         else:
