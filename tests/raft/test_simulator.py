@@ -92,17 +92,17 @@ def quiet_plan(**changes: Any) -> Plan:
 
 
 def test_a_disk_that_fails_ends_the_node_whether_the_write_was_done_or_not() -> None:
-    landed = set()
+    landed: set[tuple[int, int]] = set()
     for seed in range(40):
         world = World(seed, plan=quiet_plan(nodes=1))
         world.populate()
         world.run(1000)
         (node,) = world.nodes.values()
-        assert node.core is not None
+        assert node.up
         before = node.log.last_index()
         node.disk_fault = "disk_error" if seed % 2 else "torn_write"
         world.propose(node)
-        assert node.core is None, "it ended"
+        assert not node.up, "it ended"
         assert world.happened["torn_write"] + world.happened["disk_error"] == 1
         landed.add((seed % 2, node.log.last_index() - before))
         world.close()
