@@ -102,7 +102,7 @@ def test_a_disk_that_fails_ends_the_node_whether_the_write_was_done_or_not() -> 
         before = node.log.last_index()
         node.disk_fault = "disk_error" if seed % 2 else "torn_write"
         world.propose(node)
-        assert not node.up, "it ended"
+        assert world.live() == [], "it ended"
         assert world.happened["torn_write"] + world.happened["disk_error"] == 1
         landed.add((seed % 2, node.log.last_index() - before))
         world.close()
