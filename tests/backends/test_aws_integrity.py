@@ -120,21 +120,22 @@ def test_a_large_conditional_write_is_the_providers(backend: AwsBackend) -> None
         put(3, Replaced(first))
 
 
-@pytest.mark.parametrize("layout", list(Layout))
-def test_what_a_killed_put_staged_is_swept_when_no_put_takes_that_long(
-    container: str, far_bleepstore: Served, native: S3Client, layout: Layout
+def test_a_sweep_leaves_uploads_and_objects_of_them_as_long_as_an_upload_may_take(
+    container: str, far_bleepstore: Served, native: S3Client
 ) -> None:
-    with contextlib.closing(make(container, far_bleepstore.url, layout)) as backend:
-        key = ".bleepstore/staged/one"
-        native.put_object(Bucket=container, Key=key, Body=b"x")
-        native.create_multipart_upload(Bucket=container, Key=".bleepstore/staged/two")
-        now = native.head_object(Bucket=container, Key=key)["LastModified"].timestamp() * 1000
-        assert list(backend.iter_blobs(0, int(now) + LONGEST_WRITE_MS)) == []
-        left = list(backend.iter_blobs(0, END_OF_TIME_MS))
-        assert len(left) == 2
-        for handle in left:
-            backend.delete_object(handle)
-        assert _names(native, container) == []
+    """Amazon tells only when an upload began, also of the object that was made of it."""
+    spec = BlobSpec(bucket="photos", key="k")
+    with contextlib.closing(make(container, far_bleepstore.url, Layout.BLOBS)) as backend:
+        other = backend.put_object(spec, [b"other"]).handle
+        token = backend.begin_parts(spec)
+        begun = native.list_multipart_uploads(Bucket=container)["Uploads"][0]["Initiated"].timestamp() * 1000
+        early = int(begun) + LONGEST_WRITE_MS - 1000
+        assert list(backend.iter_blobs(0, early)) == [other]
+        assert set(backend.iter_blobs(0, END_OF_TIME_MS)) == {other, token}
+        part = backend.put_part(token, 1, [b"data"])
+        blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
+        assert list(backend.iter_blobs(0, early)) == [other]
+        assert list(backend.iter_blobs(blob.stored_ms, blob.stored_ms + 1)) == [blob.handle]
 
 
 # -- what is read

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import io
 import json
 import logging
 import secrets
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
@@ -20,7 +20,6 @@ from bleepstore.backends.aws.errors import PROVIDER, Gone, Unequal
 from bleepstore.backends.aws.listing import AwsListing
 from bleepstore.backends.aws.pins import (
     CODEC,
-    STAGING,
     SYSTEM,
     Pin,
     Upload,
@@ -35,20 +34,18 @@ from bleepstore.backends.aws.pins import (
 )
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader, blocks_of, head_of
+from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader, head_of, spool
 from bleepstore.errors import (
-    AccessDenied,
     BlobChanged,
     BlobNotFound,
     BucketAlreadyExists,
     InvalidBucketName,
     ServiceUnavailable,
-    SlowDown,
 )
 
 _log = logging.getLogger("bleepstore.gateway")
 
-#: Up to so many bytes go in one request, from memory, so that they can be sent again; at least the 5 MiB of a part.
+#: Bodies up to this many bytes are sent from memory: the part size of most clients. Larger ones are sent from disk.
 _IN_MEMORY = 8 * 1024 * 1024
 #: A source of at most this many bytes cannot be copied in ranges.
 _LEAST_RANGE = 5 * 1024 * 1024
@@ -140,31 +137,27 @@ class AwsBackend(AwsListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        body, rest = head_of(chunks, _IN_MEMORY)
         place, write = self._place(spec.bucket, spec.key)
-        if rest is None:
-            return self._put_bytes(spec, place, write, body)
-        with self._staged(self._names.own(spec.bucket), rest) as staged:
-            described = self._described(spec, place, write, staged)
+        with _gathered(chunks) as (body, known):
+            parameters = self._described(spec, place, write, known) | self._condition(spec)
             try:
-                return self._copy(staged.pin, spec, place, write, described, staged.md5)
-            except BlobChanged as changed:
-                if spec.only_over is not None:
-                    raise
-                raise _lost_upload(changed) from None
+                answer = self._send("put_object", body, known, **parameters)
+            except (Gone, Unequal) as refused:
+                return self._written(spec, place, write, refused)
+        return self._finished(place, write, answer, known.md5)
 
-    def _put_bytes(self, spec: BlobSpec, place: Place, write: str, body: bytes) -> StoredBlob:
-        crc = Crc32c()
-        crc.update(body)
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        known = _Bytes(len(body), digest.hex(), crc.text, (digest.hex(),))
-        parameters = self._described(spec, place, write, known) | self._condition(spec)
-        checked = base64.b64encode(digest).decode()
-        try:
-            answer = self._call("put_object", Body=body, ContentMD5=checked, **parameters)
-        except (Gone, Unequal) as refused:
-            return self._written(spec, place, write, refused)
-        return self._finished(place, write, answer, digest.hex())
+    def _send(self, operation: str, body: bytes | BinaryIO, known: _Bytes, **parameters: Any) -> Any:
+        """The answer to a request with a body, which S3 refuses if it comes with another MD5."""
+        assert known.md5 is not None
+        parameters |= {"ContentLength": known.size, "ContentMD5": base64.b64encode(bytes.fromhex(known.md5)).decode()}
+        call = getattr(self._client, operation)
+
+        def send() -> Any:
+            if not isinstance(body, bytes):
+                body.seek(0)
+            return call(Body=body, **parameters)
+
+        return self._retry.run(send)
 
     def _written(self, spec: BlobSpec, place: Place, write: str, refused: Exception) -> StoredBlob:
         """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
@@ -189,75 +182,6 @@ class AwsBackend(AwsListing):
             self.delete_object(pin.handle)
             raise ServiceUnavailable(f"{PROVIDER} stored bytes with the MD5 {etag}; sent were {md5}. Send it again.")
         return self._stored(pin)
-
-    # -- bodies of more than one request
-
-    @contextlib.contextmanager
-    def _staged(self, own: Place, chunks: Iterable[bytes]) -> Iterator[_Staged]:
-        """An object in our `own` folder with these bytes, until the block ends.
-
-        A body that does not fit in memory is sent in parts, each with its MD5 and again if need be. S3 puts them
-        together there, so that what lies under the key is replaced only by a whole and checked body, whose ETag is
-        known by then.
-        """
-        address = {"Bucket": own.container, "Key": f"{own.name}{STAGING}{self._names.new_token()}"}
-        upload = {"UploadId": self._call("create_multipart_upload", **address)["UploadId"]}
-        try:
-            known, listed = self._send_blocks(address | upload, chunks)
-            staged = self._join(address, upload, known, listed)
-        except BaseException:
-            self._clean("abort_multipart_upload", **address, **upload)
-            raise
-        try:
-            yield staged
-        finally:
-            self._clean("delete_object", **staged.pin.address)
-
-    def _send_blocks(self, upload: Mapping[str, Any], chunks: Iterable[bytes]) -> tuple[_Bytes, list[dict[str, Any]]]:
-        whole, crc = hashlib.md5(usedforsecurity=False), Crc32c()
-        size = 0
-        listed: list[dict[str, Any]] = []
-        for block in blocks_of(chunks, _IN_MEMORY):  # `enumerate` would hold each until it has the next
-            number = len(listed) + 1
-            listed.append({"PartNumber": number, "ETag": self._send_part(upload, number, block)})
-            whole.update(block)
-            crc.update(block)
-            size += len(block)
-            del block
-        return _Bytes(size, whole.hexdigest(), crc.text, (whole.hexdigest(),)), listed
-
-    def _send_part(self, upload: Mapping[str, Any], number: int, body: bytes) -> str:
-        """The ETag of a part that was sent from memory."""
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        checked = base64.b64encode(digest).decode()
-        try:
-            answer = self._call("upload_part", Body=body, ContentMD5=checked, PartNumber=number, **upload)
-        except Gone as gone:
-            raise _lost_upload(gone) from None
-        return _checked_etag(answer, answer, digest.hex())
-
-    def _join(
-        self, address: Mapping[str, Any], upload: Mapping[str, Any], known: _Bytes, listed: list[dict[str, Any]]
-    ) -> _Staged:
-        try:
-            parts = {"Parts": listed}
-            answer = self._call("complete_multipart_upload", **address, **upload, MultipartUpload=parts)
-        except Gone as gone:
-            try:  # a request whose answer was lost had been carried out
-                answer = self._call("head_object", **address)
-            except Gone:
-                raise _lost_upload(gone) from None
-        pin = Pin(address["Bucket"], address["Key"], bare(answer["ETag"]), "", version_of(answer))
-        return _Staged(**attrs.asdict(attrs.evolve(known, etags=(*known.etags, pin.etag))), pin=pin)
-
-    def _clean(self, operation: str, /, **parameters: Any) -> None:
-        """Remove what was staged for a write that ended. If that fails the write has still ended as it did, and the
-        sweep finds the rest."""
-        try:
-            with contextlib.suppress(Gone):
-                self._call(operation, **parameters)
-        except (AccessDenied, SlowDown, ServiceUnavailable) as error:
-            _log.warning("what was staged at %s is left for the sweep: %s", parameters["Key"], error)
 
     # -- reading
 
@@ -311,9 +235,6 @@ class AwsBackend(AwsListing):
             self._abort(read_token(handle))
             return True
         pin = read_handle(handle)
-        if self._is_staged(pin):
-            self._remove_staged(pin)
-            return True
         try:
             if not self.own_names:
                 self._call("delete_object", **pin.address)
@@ -325,39 +246,21 @@ class AwsBackend(AwsListing):
             return False
         return True
 
-    def _is_staged(self, pin: Pin) -> bool:
-        # The folder is the container's, or that of the one for all buckets.
-        return pin.name.startswith(f"{self._names.own('').name}{STAGING}")
-
-    def _remove_staged(self, pin: Pin) -> None:
-        """By its version, of which nothing must stay in a bucket that keeps them."""
-        with contextlib.suppress(Gone):
-            version = version_of(self._call("head_object", Bucket=pin.container, Key=pin.name))
-            self._call("delete_object", **attrs.evolve(pin, version=version).address)
-
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
         place, write = self._place(spec.bucket, spec.key)
         # Amazon gives a copy of what was uploaded in parts another ETag.
         etags = (source.etag,) if is_md5(source.etag, {}) else ()
         described = self._described(spec, place, write, _Bytes(spec.size, None, None, etags))
-        try:
-            return self._copy(source, spec, place, write, described, None)
-        except BlobChanged:
-            self.head_object(handle)  # raises if it was the source that changed
-            raise
-
-    def _copy(
-        self, source: Pin, spec: BlobSpec, place: Place, write: str, described: Mapping[str, Any], md5: str | None
-    ) -> StoredBlob:
         parameters = {**described, **self._condition(spec), "MetadataDirective": "REPLACE"}
         parameters |= {"CopySource": source.address, "CopySourceIfMatch": f'"{source.etag}"'}
         try:
             answer = self._call("copy_object", **parameters)
         except (Gone, Unequal) as refused:
+            self.head_object(handle)  # raises if it was the source that changed
             return self._written(spec, place, write, refused)
-        copied = {name: text for name, text in answer.items() if name != "CopyObjectResult"}
-        return self._finished(place, write, copied | {"ETag": answer["CopyObjectResult"]["ETag"]}, md5)
+        copied = bare(answer["CopyObjectResult"]["ETag"])
+        return self._stored(Pin(place.container, place.name, copied, write, version_of(answer)))
 
     # -- parts
 
@@ -373,20 +276,20 @@ class AwsBackend(AwsListing):
         parameters = upload.address | {"PartNumber": number}
         if isinstance(source, BlobRange):
             return self._copy_part(parameters, source)
-        body, rest = head_of(source, _IN_MEMORY)
-        if rest is None:
-            return self._stored_part(number, self._send_part(upload.address, number, body))
-        with self._staged(Place(upload.container, self._names.own("").name), rest) as staged:
-            try:
-                answer = self._call(
-                    "upload_part_copy",
-                    CopySource=staged.pin.address,
-                    CopySourceIfMatch=f'"{staged.pin.etag}"',
-                    **parameters,
-                )
-            except (Gone, Unequal) as gone:
-                raise _lost_upload(gone) from None
-            return self._stored_part(number, _checked_etag(answer["CopyPartResult"], answer, staged.md5))
+        with _gathered(source) as (body, known):
+            return self._send_part(parameters, body, known)
+
+    def _send_part(self, parameters: Mapping[str, Any], body: bytes | BinaryIO, known: _Bytes) -> StoredBlob:
+        try:
+            answer = self._send("upload_part", body, known, **parameters)
+        except Gone as gone:
+            raise _lost_upload(gone) from None
+        etag = bare(answer["ETag"])
+        if is_md5(etag, answer) and etag != known.md5:
+            raise ServiceUnavailable(
+                f"{PROVIDER} stored a part with the MD5 {etag}; sent were {known.md5}. Send it again."
+            )
+        return self._stored_part(parameters["PartNumber"], etag)
 
     def _copy_part(self, parameters: dict[str, Any], source: BlobRange) -> StoredBlob:
         pin = read_handle(source.handle)
@@ -398,8 +301,8 @@ class AwsBackend(AwsListing):
             # such a source, and passes through this process.
             with self.get_object(source.handle, source.start, source.stop) as reader:
                 body = reader.read()
-            number = parameters.pop("PartNumber")
-            return self._stored_part(number, self._send_part(parameters, number, body))
+            with _gathered([body]) as (_, known):
+                return self._send_part(parameters, body, known)
         answer = self._on_blob(
             source.handle,
             "upload_part_copy",
@@ -459,9 +362,24 @@ class _Bytes:
     etags: tuple[str, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class _Staged(_Bytes):
-    pin: Pin
+@contextlib.contextmanager
+def _gathered(chunks: Iterable[bytes]) -> Iterator[tuple[bytes | BinaryIO, _Bytes]]:
+    """A body, and what is known of it, before it is sent: S3 asks for the length and the MD5 first, and a body that was
+    cut off is sent again. A large one lies on disk, where nothing is left of it when the process dies."""
+    body, rest = head_of(chunks, _IN_MEMORY)
+    md5, crc = Md5(), Crc32c()
+    if rest is None:
+        md5.update(body)
+        crc.update(body)
+        yield body, _Bytes(len(body), md5.text, crc.text, (md5.text,))
+        return
+    size = 0
+    with tempfile.TemporaryFile() as file:
+        for chunk in rest:
+            size += spool(file, chunk)
+            md5.update(chunk)
+            crc.update(chunk)
+        yield file, _Bytes(size, md5.text, crc.text, (md5.text,))
 
 
 class _Validated:
@@ -497,10 +415,3 @@ def _check_of(head: Mapping[str, Any], size: int) -> Check | None:
 
 def _lost_upload(gone: Exception) -> ServiceUnavailable:
     return ServiceUnavailable(f"{PROVIDER} no longer has what was sent of this upload, start another: {gone}")
-
-
-def _checked_etag(result: Mapping[str, Any], answer: Mapping[str, Any], md5: str | None) -> str:
-    etag = bare(result["ETag"])
-    if md5 is not None and is_md5(etag, answer) and etag != md5:
-        raise ServiceUnavailable(f"{PROVIDER} stored a part with the MD5 {etag}; sent were {md5}. Send it again.")
-    return etag

@@ -13,7 +13,6 @@ from typing import Any
 from bleepstore.backends.aws.client import AwsClient
 from bleepstore.backends.aws.errors import Gone, Unequal
 from bleepstore.backends.aws.pins import (
-    STAGING,
     SYSTEM,
     Pin,
     Upload,
@@ -50,11 +49,6 @@ class AwsListing(AwsClient):
             parameters["ContinuationToken"] = page["NextContinuationToken"]
 
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
-        for folder in self._staging_folders():
-            for item in self._list(folder):
-                if since_ms <= to_ms(item["LastModified"]) + LONGEST_WRITE_MS < until_ms:
-                    yield Pin(folder.container, item["Key"], bare(item["ETag"]), "").handle
-            yield from self._uploads(folder, since_ms, until_ms)
         if self.own_names:
             return
         for bucket in self.buckets():
@@ -62,13 +56,6 @@ class AwsListing(AwsClient):
             recent = (item for item in self._list(folder) if since_ms <= stored_ms(item) < until_ms)
             yield from (blob.handle for _, blob in self._describe(bucket, recent) if blob is not None)
             yield from self._uploads(folder, since_ms, until_ms)
-
-    def _staging_folders(self) -> Iterator[Place]:
-        """Where large bodies lie until they are whole."""
-        buckets = [""] if self._settings.container is not None else self.buckets()
-        for bucket in buckets:
-            own = self._names.own(bucket)
-            yield Place(own.container, f"{own.name}{STAGING}")
 
     def _uploads(self, folder: Place, since_ms: int, until_ms: int) -> Iterator[str]:
         parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name}

@@ -29,8 +29,6 @@ CODEC = MetadataCodec(
 )
 
 
-#: The folder, within our own, of bodies that are being put together.
-STAGING = "staged/"
 _MD5 = re.compile("[0-9a-f]{32}")
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from awscrt import checksums
 
 from bleepstore.backends.base import CHUNK
 from bleepstore.backends.gateway.retry import Retry
-from bleepstore.errors import BlobNotFound, ServiceUnavailable
+from bleepstore.errors import BlobNotFound, ServiceUnavailable, StorageFull
 
 
 class Crc32c:
@@ -208,6 +209,18 @@ def blocks_of(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     while block := reader.read(size):
         yield block
         del block
+
+
+def spool(file: BinaryIO, chunk: bytes) -> int:
+    """Write to a temporary file, TMPDIR's, what does not fit in memory; the number of bytes. Raises StorageFull."""
+    try:
+        file.write(chunk)
+        file.flush()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull from error
+        raise
+    return len(chunk)
 
 
 class Stream(Protocol):

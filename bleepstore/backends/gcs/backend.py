@@ -26,8 +26,8 @@ _log = logging.getLogger("bleepstore.gateway")
 
 #: Up to so many bytes go in one request, which the SDK holds several times.
 _IN_ONE = 3 * 1024 * 1024
-#: Bytes of a block of a resumable upload: "at least 8 MiB", in multiples of 256 KiB.
-_BLOCK = 8 * 1024 * 1024
+#: Bytes of a block of a resumable upload, in multiples of 256 KiB; more take more than a transfer may hold.
+_BLOCK = 6 * 1024 * 1024
 #: "A compose request has up to 32 source objects."
 _MAX_SOURCES = 32
 _PARALLEL = 8
