@@ -146,7 +146,7 @@ class Replication(Machine):
         self._messages.append(InstallSnapshot(self.cluster, self.node, peer.node, self.term, meta))
 
     def snapshot_meta(self, index: int) -> SnapshotMeta | None:
-        """What a snapshot of the state at `index` must carry; None if `index` was compacted or is not applied, or is from
+        """What a snapshot of the state at `index` must carry; None if `index` was compacted, is not applied, or is from
         before this node was a member: what the cluster began with is in no entry, so it does not know who was.
         """
         term = self.log.term(index)
