@@ -18,9 +18,12 @@ from bleepstore.commands import (
     DisableCredential,
     EndSweep,
     ForgetGarbage,
+    PutObject,
+    RegisterPart,
     Result,
 )
 from bleepstore.errors import StorageFull
+from bleepstore.model import BlobRef
 
 MAX_BATCH = 256
 #: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
@@ -65,9 +68,10 @@ class DirectCommitter:
         self._queue: deque[_Pending] = deque()
         self._led = False
         self._crowded = False
+        self._full = catalog.free_bytes < RESERVE
 
     def submit(self, command: Command) -> Result:
-        if not isinstance(command, _FREEING) and self._catalog.free_bytes < RESERVE:
+        if not self._has_room(command):
             return StorageFull()
         pending = _Pending(command)
         with self._lock:
@@ -82,6 +86,18 @@ class DirectCommitter:
             raise pending.error
         assert pending.result is not None
         return pending.result
+
+    def _has_room(self, command: Command) -> bool:
+        """Whether the reserve is untouched, or the command may use it. To ask the file system costs a small command too
+        much: one that brings no blob believes what was found after the last batch."""
+        if isinstance(command, _FREEING):
+            return True
+        brings_blob = isinstance(command, RegisterPart) or (
+            isinstance(command, PutObject) and isinstance(command.data, BlobRef)
+        )
+        if self._full or brings_blob:
+            self._full = self._catalog.free_bytes < RESERVE
+        return not self._full
 
     def _wait(self, pending: _Pending) -> None:
         try:
@@ -99,6 +115,7 @@ class DirectCommitter:
             os.sched_yield()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
         self._crowded = len(batch) > 1
+        self._full = self._catalog.free_bytes < RESERVE
         with self._lock:
             self._pass_lead()
         for pending in batch:
