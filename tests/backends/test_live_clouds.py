@@ -57,7 +57,6 @@ def clean(backend: Gateway) -> None:
         backend.delete_object(handle)
 
 
-@pytest.mark.slow
 class _LiveContract(BackendContract):
     scheme: ClassVar[str]
     layout: ClassVar[Layout] = Layout.KEYS
