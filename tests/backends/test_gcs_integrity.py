@@ -13,6 +13,7 @@ import pytest
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.gcs.backend import _BLOCK as BLOCK
 from bleepstore.errors import BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.gcs_places import lying, make, native, put, read, read_blob, service, store
@@ -60,7 +61,7 @@ def test_what_google_did_not_keep_is_sent_again(native: Any, proxy: ResumablePro
     with contextlib.closing(make(native.name, proxy.url)) as backend:
         blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
         assert read_blob(backend, blob.handle) == data
-    assert _ranges(proxy)[:2] == [f"bytes 0-{8 * MIB - 1}/*", f"bytes {4 * MIB}-{8 * MIB - 1}/*"]
+    assert _ranges(proxy)[:2] == [f"bytes 0-{BLOCK - 1}/*", f"bytes {4 * MIB}-{BLOCK - 1}/*"]
 
 
 @pytest.mark.parametrize("block", [0, 1])  # in the middle, the last
@@ -84,7 +85,7 @@ def test_after_a_lost_answer_google_is_asked_what_it_has(native: Any, proxy: Res
 
 
 def test_an_upload_of_which_google_lost_what_it_had_said_to_have_fails(native: Any, proxy: ResumableProxy) -> None:
-    second = f"bytes {8 * MIB}-"
+    second = f"bytes {BLOCK}-"
     proxy.after = lambda request, _: (
         Answer(308) if request.headers.get("content-range", "").startswith(second) else None
     )
