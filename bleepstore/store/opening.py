@@ -122,7 +122,7 @@ def open_store(
     if read_only:
         if path is None or is_gateway_url(path) or catalog is not None:
             raise StoreError("read_only is for the directory of a store")
-        return _open_read_only(Path(path), owner, upload_expiry, clock)
+        return _open_read_only(Path(path).absolute(), owner, upload_expiry, clock)
     if is_gateway_url(path):
         scheme, container, prefix = parse_url(str(path))
         settings = GatewaySettings(
@@ -133,7 +133,7 @@ def open_store(
             endpoint_url=endpoint_url,
             connections=connections,
         )
-        root = None if catalog is None else Path(catalog)
+        root = None if catalog is None else Path(catalog).absolute()
         return _open_at_provider(settings, root, owner, inline_limit, upload_expiry, clock, take_over)
     if catalog is not None or endpoint_url is not None:
         raise StoreError(
@@ -143,7 +143,7 @@ def open_store(
         inline_limit = MEMORY_INLINE_LIMIT if path is None else INLINE_LIMIT
     if path is None:
         return _assemble(None, MemoryBackend(clock=clock), owner, inline_limit, upload_expiry, clock)
-    root = Path(path)
+    root = Path(path).absolute()  # the process may change its directory
     lock = _open_lock(root)
     try:
         alone = _lock_alone(lock)

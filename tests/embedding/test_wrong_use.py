@@ -149,3 +149,18 @@ def test_clients_are_of_stores(store: bleepstore.Store, tmp_path: Path) -> None:
 def with_block(use: Any, store: object) -> None:
     with use(store):
         pass
+
+
+def test_a_store_stays_where_it_is_when_the_process_changes_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with bleepstore.open("store") as store:
+        store.create_bucket("photos")
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        store.put_object("photos", "large", bytes(100_000))
+        store.sweep()
+        with store.get_object("photos", "large") as found:
+            assert len(found.read()) == 100_000
+    assert list((tmp_path / "elsewhere").iterdir()) == []
