@@ -88,13 +88,14 @@ class Request:
     def is_chunked(self) -> bool:
         """Whether the body is aws-chunked. Clients say it in either of two places.
 
-        One that says it as content encoding alone also gives the length of the data; otherwise it only passes on the
-        encoding that an object had elsewhere.
+        One that says it as content encoding alone also gives the length of the data, or names trailers; otherwise it
+        only passes on the encoding that an object had elsewhere.
         """
         if self.payload.startswith("STREAMING-"):
             return True
         encoding = self.headers.get("content-encoding", "").lower()
-        return "aws-chunked" in encoding and "x-amz-decoded-content-length" in self.headers
+        framed = "x-amz-decoded-content-length" in self.headers or "x-amz-trailer" in self.headers
+        return framed and "aws-chunked" in encoding
 
     @cached_property
     def body_length(self) -> int | None:

@@ -433,6 +433,12 @@ def test_an_encoding_that_only_says_aws_chunked_does_not_make_a_body_so(s3: S3Cl
         assert (found["ContentEncoding"], found["Body"].read()) == ("gzip", body)
 
 
+def test_trailers_without_the_length_of_the_data_are_refused(wire: Wire) -> None:
+    headers = {"Content-Encoding": "aws-chunked", "x-amz-trailer": "x-amz-checksum-crc32"}
+    answer = wire.send("PUT", "/photos/k", b"4\r\ndata\r\n0\r\n\r\n", headers, payload=UNSIGNED)
+    assert (answer.status, answer.code) == (411, "MissingContentLength")
+
+
 def test_an_answer_without_a_body_says_what_has_not_changed(s3: S3Client, wire: Wire) -> None:
     etag = s3.put_object(Bucket="photos", Key="k", Body=b"data")["ETag"]
     answer = wire.send("GET", "/photos/k", headers={"If-None-Match": etag})
