@@ -28,15 +28,18 @@ from bleepstore.catalog.snapshot import catalog_hash, write_copy
 from bleepstore.codec import MalformedRecord, decode_command, encode_command
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
+from bleepstore.raft.ids import check_id, new_id
 from bleepstore.raft.machine import RandomSource
-from bleepstore.raft.messages import Configuration, NodeId, Role, is_text
+from bleepstore.raft.messages import Accepted, ConfChange, Configuration, NodeId, Refusal, Role
 from bleepstore.raft.node import Node, NodeSettings
-from bleepstore.raft.sqlite_log import create_log, open_log
+from bleepstore.raft.sqlite_log import create_log, open_log, read_identity
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogMisuse
 from bleepstore.raft.transport import Transport
 from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRefused, TimedOut
 
+#: The file of a node's log, in its directory.
+_LOG = "raft.db"
 #: The first byte of an entry: the form of its envelope.
 _FORM = 1
 DEFAULTS = NodeSettings()
@@ -207,19 +210,50 @@ class Member:
     def catalog(self) -> Catalog:
         return self.machine.catalog
 
+    def propose_change(self, change: ConfChange) -> Accepted | Refusal:
+        """Propose a change of the membership, at the leader: see `Raft.propose_conf`. Accepted is not yet decided.
+
+        Raises LogMisuse if a new member has an id that `create_member` cannot have made, NodeEnded.
+        """
+        for one in change.learn:
+            check_id(one)
+        return self.node.call(lambda core: core.propose_conf(change)).result()
+
     def stop(self) -> None:
         self.node.stop()
 
 
-def create_member(folder: Path, *, cluster: str, node: NodeId, voters: Sequence[NodeId]) -> None:
-    """Make the directory of a new node.
+@attrs.frozen
+class Identity:
+    """Who a node is: ids that were made here, and are never used again."""
 
-    `node` is an id that was never used, best a new UUID. `voters` is what a new cluster begins with, the same on all
-    its nodes; () for a node that will join one: the leader adds it by `propose_conf`. Raises LogMisuse if there is a
-    node already, or was one: a log that was lost cannot be made anew under the same id.
+    cluster: str
+    node: NodeId
+
+
+def create_member(folder: Path, cluster: str | None = None) -> Identity:
+    """Make the directory of a new node, and say which ids it has. Where there is a node already, it keeps its own.
+
+    Without `cluster` the node begins a new cluster, alone. With the id of a cluster it will join that one: once it
+    runs, `Member.propose_change` at the leader makes its id a learner's, and then a voter's. Nobody chooses an id: a
+    node whose log is lost has forgotten what it promised, and what is made in its place is another node.
+
+    Raises LogMisuse if the directory is that of a node of another cluster, of a node that runs, or of one whose log is
+    lost; LogDamaged or LogTooNew if its log is so.
     """
-    if not node or not all(map(is_text, (cluster, node, *voters))):
-        raise LogMisuse("the ids of a cluster and its nodes are texts, and not empty")
+    if cluster is not None:
+        check_id(cluster)
+    found = read_identity(folder / _LOG)
+    if found is None:
+        node = new_id()
+        found = (cluster or new_id(), node)
+        _set_up(folder, *found, voters=(node,) if cluster is None else ())
+    elif cluster not in (None, found[0]):
+        raise LogMisuse(f"{folder} is that of a node of the cluster {found[0]}, not of {cluster}")
+    return Identity(*found)
+
+
+def _set_up(folder: Path, cluster: str, node: NodeId, voters: Sequence[NodeId]) -> None:
     _make_folder(folder)
     left = sorted(path.name for path in folder.glob("catalog*"))
     if left:
@@ -227,7 +261,7 @@ def create_member(folder: Path, *, cluster: str, node: NodeId, voters: Sequence[
             f"{folder} holds the state of a node already ({left[0]}). If its log is lost, so is what it has promised: "
             "make a node with a NEW id in an empty directory, and remove the old id from the cluster"
         )
-    create_log(folder / "raft.db", cluster=cluster, node=node, configuration=Configuration(tuple(voters))).close()
+    create_log(folder / _LOG, cluster=cluster, node=node, configuration=Configuration(tuple(voters))).close()
 
 
 def _make_folder(folder: Path) -> None:
@@ -260,7 +294,7 @@ def open_member(
         found = os.statvfs(folder)
         return found.f_bavail * found.f_frsize
 
-    log = open_log(folder / "raft.db")
+    log = open_log(folder / _LOG)
     try:
         machine = CatalogMachine(folder, log.snapshot().name)
     except BaseException:
@@ -288,7 +322,7 @@ class LocalCluster:
         settings: NodeSettings = DEFAULTS,
         rng: Callable[[], RandomSource] | None = None,
     ) -> None:
-        """Start a new cluster of `size` members, each in a directory of its own below `folder`.
+        """Start a new cluster of `size` members, each in a directory of its own below `folder`, named after its id.
 
         `rng` makes the generator of each start; by default the operating system seeds them.
         """
@@ -296,10 +330,11 @@ class LocalCluster:
         self._transport = transport
         self._settings = settings
         self._rng = rng
-        self.ids = tuple(f"node-{number}" for number in range(1, size + 1))
+        self.cluster = new_id()
+        self.ids = tuple(new_id() for _ in range(size))
         self.members: dict[NodeId, Member] = {}
         for node in self.ids:
-            create_member(folder / node, cluster="local", node=node, voters=self.ids)
+            _set_up(folder / node, self.cluster, node, voters=self.ids)
         try:
             for node in self.ids:
                 self.start(node)

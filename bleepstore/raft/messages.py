@@ -18,9 +18,9 @@ import attrs
 
 from bleepstore.errors import BleepStoreError
 
-#: A node's name: made with its empty log (best a new UUID) and never used again, also not by the same
+#: A node's name: a UUID that is made with its empty log (see `ids`) and never used again, also not by the same
 #: machine after its disk was wiped: a node that lost its disk has forgotten votes and acknowledgements, so it is
-#: another node. The cluster remembers who was removed: see `Configuration.removed`.
+#: another node. The cluster remembers who was removed: see `Configuration.removed`. To the core it is any text.
 NodeId = str
 
 #: Terms and indexes are below it: they and their sums fit wherever they are kept. Nobody counts so far.

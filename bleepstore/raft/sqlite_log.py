@@ -13,16 +13,18 @@ One process holds the log: SQLite's exclusive locking mode keeps every other out
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apsw
 
+from bleepstore.raft.ids import check_id
 from bleepstore.raft.messages import (
     ENTRY_OVERHEAD,
     Configuration,
@@ -300,15 +302,17 @@ class SqliteLog:
 def create_log(path: Path, *, cluster: str, node: NodeId, configuration: Configuration, vfs: str = "") -> SqliteLog:
     """Make the log of a new node and open it.
 
-    `node` is a new UUID. `configuration` is the membership that a new cluster begins with, the same on all its nodes;
-    an empty one for a node that will join a cluster. Raises LogMisuse if there is a log already.
+    `node` comes of `new_id`, as does `cluster` for a new one. `configuration` is the membership that a new cluster
+    begins with, the same on all its nodes; an empty one for a node that will join a cluster. Raises LogMisuse if there
+    is a log already, or an id is no UUID.
     """
+    for one in (cluster, node, *configuration.members):
+        check_id(one)
     connection = _connect(path, vfs, create=True)
     row = _Row(HardState(), SnapshotMeta(configuration=configuration), 0, 0, 0)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        # What a crash left of an earlier attempt has no table: the first transaction was all or nothing.
-        if connection.execute("SELECT count(*) FROM sqlite_schema").get:
+        if not _is_blank(connection):
             raise LogMisuse(f"{path} has a log already; a node's id is never given to another log")
         connection.execute(_SCHEMA)
         _write_state(connection, cluster, node, row)
@@ -326,16 +330,48 @@ def open_log(path: Path, *, vfs: str = "") -> SqliteLog:
     Raises LogDamaged, LogTooNew, or LogMisuse if another process has it open, or there is none.
     """
     connection = _connect(path, vfs, create=False)
-    try:
+    with _closed_if_refused(path, connection):
+        if _is_blank(connection):
+            raise LogMisuse(
+                f"{path} is empty. If the setup of this node has never succeeded, do it again; otherwise its log is "
+                "lost, and with it what the node has promised: move its directory away, make a node with a NEW id in "
+                "an empty one, and remove the old id from the cluster. Never give the old id to another log"
+            )
         identity, row = _read_state(path, connection)
         _verify_chain(path, connection, row)
+    return SqliteLog(path, connection, *identity, row)
+
+
+def read_identity(path: Path) -> tuple[str, NodeId] | None:
+    """(cluster, node) of the log at `path`, or None if none was made there, or its setup did not come to its end.
+
+    Raises LogDamaged, LogTooNew, or LogMisuse if another process has it open.
+    """
+    if not path.exists():
+        return None
+    connection = _connect(path, "", create=False)
+    with _closed_if_refused(path, connection):
+        found = None if _is_blank(connection) else _read_state(path, connection)[0]
+    connection.close()
+    return found
+
+
+@contextlib.contextmanager
+def _closed_if_refused(path: Path, connection: apsw.Connection) -> Iterator[None]:
+    """What SQLite or a decoder say against the content is said as LogDamaged."""
+    try:
+        yield
     except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, MalformedValue, TypeError) as error:
         connection.close()
         raise _damaged(path, f"{error!r}") from error
     except BaseException:
         connection.close()
         raise
-    return SqliteLog(path, connection, *identity, row)
+
+
+def _is_blank(connection: apsw.Connection) -> bool:
+    """What a crash left of a setup has no table: its transaction was all or nothing."""
+    return connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
 
 
 def _connect(path: Path, vfs: str, *, create: bool) -> apsw.Connection:
@@ -374,13 +410,6 @@ def _write_state(connection: apsw.Connection, cluster: str, node: NodeId, row: _
 
 
 def _read_state(path: Path, connection: apsw.Connection) -> tuple[tuple[str, NodeId], _Row]:
-    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema ORDER BY name")]
-    if not tables:
-        raise LogMisuse(
-            f"{path} is empty. If the setup of this node has never succeeded, do it again; otherwise its log is lost, "
-            "and with it what the node has promised: move its directory away, make a node with a NEW id in an empty "
-            "one, and remove the old id from the cluster. Never give the old id to another log"
-        )
     if connection.pragma("application_id") != APPLICATION_ID:
         raise LogDamaged(f"{path} is a SQLite database of something else, not a log. Name the right directory")
     form = connection.execute("SELECT format FROM raft_state").get
@@ -396,6 +425,8 @@ def _read_state(path: Path, connection: apsw.Connection) -> tuple[tuple[str, Nod
     row = _Row(HardState(term, vote, commit), snapshot, base, last, crc)
     if row.values(cluster, node) != found[0][1:]:
         raise _damaged(path, "its state was changed")
+    for one in (cluster, node):
+        check_id(one)
     return (cluster, node), row
 
 

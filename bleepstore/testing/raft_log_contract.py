@@ -15,8 +15,9 @@ import pytest
 from bleepstore.raft.messages import ENTRY_OVERHEAD, Configuration, Entry, EntryKind, HardState, SnapshotMeta
 from bleepstore.raft.storage import Compacted, LogMisuse, LogState, LogStorage, MemoryLog, Unavailable
 
-CLUSTER, NODE = "cluster-1", "node-1"
-MEMBERS = Configuration(("node-1", "node-2", "node-3"))
+CLUSTER = "4b1d5a52-3c1e-4f5b-9b43-6a1d8f0c7e00"
+NODE, OTHER, THIRD = (f"9e0f9d1c-52b7-4a0c-8d3f-00000000000{number}" for number in (1, 2, 3))
+MEMBERS = Configuration((NODE, OTHER, THIRD))
 UNLIMITED = 1 << 40
 
 
@@ -62,10 +63,10 @@ class LogContract:
 
     def test_what_was_saved_is_there_after_opening_again(self, log: LogStorage) -> None:
         special = [Entry(4, 2, EntryKind.NOOP), Entry(5, 2, EntryKind.CONFIGURATION, MEMBERS.encode())]
-        log.save(HardState(2, "node-3", 4), None, [*run(1, 3), *special], None)
+        log.save(HardState(2, THIRD, 4), None, [*run(1, 3), *special], None)
         before = content(log)
         assert before[1] == [*run(1, 3), *special]
-        assert before[0].hard_state == HardState(2, "node-3", 4)
+        assert before[0].hard_state == HardState(2, THIRD, 4)
         again = self.reopen(log)
         assert content(again) == before
         again.close()
@@ -78,7 +79,7 @@ class LogContract:
         assert log.initial_state().hard_state == HardState(1, None, 1)
 
     def test_a_suffix_is_replaced_in_one_save_and_stays_replaced(self, log: LogStorage) -> None:
-        log.save(HardState(1, "node-1", 2), None, run(1, 6), None)
+        log.save(HardState(1, NODE, 2), None, run(1, 6), None)
         log.save(HardState(2, None, 3), 4, run(4, 5, 2), None)
         log = self.reopen(log)
         assert content(log)[1] == [*run(1, 3), *run(4, 5, 2)]
@@ -130,7 +131,7 @@ class LogContract:
             (None, run(6, 6), SnapshotMeta(9, 2, MEMBERS)),
         ):
             with pytest.raises(LogMisuse):
-                log.save(HardState(9, "node-2", 5), truncate_from, entries, snapshot)
+                log.save(HardState(9, OTHER, 5), truncate_from, entries, snapshot)
             assert content(log) == before
         with pytest.raises(LogMisuse):
             log.compact(SnapshotMeta(6, 1, MEMBERS))
@@ -142,7 +143,7 @@ class LogContract:
 
     def test_compaction_drops_a_prefix_and_keeps_its_end(self, log: LogStorage) -> None:
         log.save(HardState(3, None, 9), None, [*run(1, 5), *run(6, 9, 3)], None)
-        meta = SnapshotMeta(6, 3, Configuration(("node-1", "node-2")), "copy-6")
+        meta = SnapshotMeta(6, 3, Configuration((NODE, OTHER)), "copy-6")
         log.compact(meta)
         log.compact(SnapshotMeta(2, 1, MEMBERS))
         before = content(log)
@@ -158,7 +159,7 @@ class LogContract:
 
     def test_a_snapshot_replaces_the_whole_log(self, log: LogStorage) -> None:
         log.save(HardState(1, None, 2), None, run(1, 5), None)
-        meta = SnapshotMeta(100, 7, Configuration(("node-1",)), "copy-100")
+        meta = SnapshotMeta(100, 7, Configuration((NODE,)), "copy-100")
         log.save(HardState(8, None, 100), None, run(101, 102, 8), meta)
         log = self.reopen(log)
         state, entries = content(log)
@@ -174,7 +175,7 @@ class LogContract:
             Entry(2, 1, EntryKind.COMMAND, bytes(range(256)) * 5000, "ü-\U0001f600"),
             Entry(3, 2**60, EntryKind.COMMAND, b"\0", "x" * 1000),
         ]
-        log.save(HardState(2**60, "node-ü", 3), None, entries, None)
+        log.save(HardState(2**60, "ü", 3), None, entries, None)
         log = self.reopen(log)
         assert content(log)[1] == entries
         log.close()
@@ -214,7 +215,7 @@ def _save_something(rng: random.Random, term: int, logs: tuple[LogStorage, LogSt
         truncate_from = rng.randrange(first, last + 1)
         last = truncate_from - 1
     entries = run(last + 1, last + rng.randrange(6), term)
-    hard_state = HardState(term, rng.choice([None, "node-1", "node-2"]), last) if rng.randrange(2) else None
+    hard_state = HardState(term, rng.choice([None, NODE, OTHER]), last) if rng.randrange(2) else None
     if hard_state is None and model.initial_state().hard_state.commit > last:
         hard_state = HardState(term, None, last)
     for one in logs:

@@ -31,6 +31,7 @@ from typing import Any
 import apsw
 import attrs
 
+from bleepstore.raft.ids import new_id
 from bleepstore.raft.messages import Configuration, Role
 from bleepstore.raft.node import Node
 from bleepstore.raft.sqlite_log import create_log
@@ -142,13 +143,13 @@ def floor(folder: Path, seconds: float) -> Figure:
 
 @contextlib.contextmanager
 def ours(folder: Path, size: int) -> Iterator[Propose]:
-    ids = tuple(f"node-{number}" for number in range(size))
+    cluster, ids = new_id(), tuple(new_id() for _ in range(size))
     nodes: list[Node] = []
     network = MemoryNetwork()
     for one in ids:
         path = folder / f"ours-{size}-{one}"
         path.mkdir()
-        log = create_log(path / "raft.db", cluster="bench", node=one, configuration=Configuration(ids))
+        log = create_log(path / "raft.db", cluster=cluster, node=one, configuration=Configuration(ids))
         nodes.append(Node(log, Nothing(), network))
     try:
         for node in nodes:

@@ -253,7 +253,7 @@ def states(commands: dict[int, bytes], last: int) -> dict[int, str]:
 
 def live(disk: RecordingDisk, folder: Path) -> dict[int, str]:
     """The life of a node alone: set up, written to, compacted. What is acknowledged is marked. Returns its states."""
-    create_member(folder, cluster="c", node="a", voters=("a",))
+    create_member(folder)
     disk.mark(-1)
     node, machine = opened(folder)
     node.elect()
@@ -303,7 +303,7 @@ def check_image(image: Path, acknowledged: int, expected: dict[int, str]) -> Non
 def check_that_the_names_of_a_new_node_are_durable(folder: Path) -> None:
     target = folder / "new" / "nested" / "node"
     with RecordingDisk(default=True) as disk:
-        create_member(target, cluster="c", node="a", voters=("a",))
+        create_member(target)
     lost = {path for path in disk.unsafe_names() if path.suffix not in (".db-wal", ".db-journal")}
     assert not lost, f"a power cut may take {lost}"
 
@@ -311,7 +311,7 @@ def check_that_the_names_of_a_new_node_are_durable(folder: Path) -> None:
 def check_that_a_power_cut_during_the_setup_is_no_obstacle(folder: Path) -> None:
     rng = random.Random(2)
     with RecordingDisk(default=True) as disk:
-        create_member(folder / "live", cluster="c", node="a", voters=("a",))
+        create_member(folder / "live")
     total = len(disk.events)
     for cut in range(total + 1):
         image = folder / f"setup-{cut}"
@@ -322,8 +322,8 @@ def check_that_a_power_cut_during_the_setup_is_no_obstacle(folder: Path) -> None
                 open_log(image / "raft.db").close()
             except LogMisuse:
                 assert cut < total, "the setup had succeeded, and the log is gone"
-                create_member(image, cluster="c", node="a", voters=("a",))
-                open_log(image / "raft.db").close()
+                made = create_member(image)
+                assert create_member(image) == made, "it keeps the id that it has"
 
 
 CHECKS: tuple[Callable[[Path], None], ...] = (

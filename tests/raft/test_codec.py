@@ -34,11 +34,12 @@ from bleepstore.raft.messages import (
     VoteReply,
 )
 from bleepstore.raft.sqlite_log import create_log
+from bleepstore.testing.raft_log_contract import CLUSTER, MEMBERS, NODE, OTHER
 from tests.raft.driver import DrivenNode, Echo
 
 HALF = "\ud800"  # half of a surrogate pair: JSON has it, UTF-8 does not
 HEAD = ("c", "b", "a", 5)
-MEMBERS = Configuration(("a", "b", "c"))
+SHORT = Configuration(("a", "b", "c"))
 MESSAGES: list[Message] = [
     RequestVote(*HEAD, 10, 4, False, True, 3, 2),
     VoteReply(*HEAD, True, False, 3, 2),
@@ -79,8 +80,8 @@ def test_no_kind_of_message_was_left_out() -> None:
         frame(["RequestVote", HALF, "b", "a", 5, 10, 5, False, False, 0, 0]),
         frame(["AppendEntries", "c", "b", "a", 5, 0, 0, [[1, 5, 1, HALF, 1]], 0, 0], b"x"),
         frame(["ProposeRequest", "c", "b", "a", 5, HALF, 1], b"x"),
-        frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, MEMBERS.encode().decode(), HALF]]),
-        frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, MEMBERS.encode().decode().replace("b", "\\ud800"), ""]]),
+        frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, SHORT.encode().decode(), HALF]]),
+        frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, SHORT.encode().decode().replace("b", "\\ud800"), ""]]),
         frame(["Heartbeat", "c", "b", "a", MOST_NUMBER, 0, 0]),
         frame(["Heartbeat", "c", "b", "a", 2**63 - 1, 0, 0]),
         frame(["Heartbeat", "c", "b", "a", -1, 0, 0]),
@@ -104,12 +105,12 @@ def test_what_is_no_message_is_refused(bad: bytes) -> None:
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
-        (RequestVote("c", HALF, "a", 5, 10, 5), Refusal.MALFORMED_TEXT),
-        (RequestVote("c", "b", "a", 2**63 - 1, 10, 5), Refusal.OUT_OF_RANGE),
-        (Heartbeat("c", "b", "a", MOST_NUMBER, 0, 0), Refusal.OUT_OF_RANGE),
-        (RequestVote("c", "b", "a", -1, 10, 5), Refusal.OUT_OF_RANGE),
+        (RequestVote(CLUSTER, HALF, NODE, 5, 10, 5), Refusal.MALFORMED_TEXT),
+        (RequestVote(CLUSTER, OTHER, NODE, 2**63 - 1, 10, 5), Refusal.OUT_OF_RANGE),
+        (Heartbeat(CLUSTER, OTHER, NODE, MOST_NUMBER, 0, 0), Refusal.OUT_OF_RANGE),
+        (RequestVote(CLUSTER, OTHER, NODE, -1, 10, 5), Refusal.OUT_OF_RANGE),
         (
-            AppendEntries("c", "b", "a", 5, 0, 0, (Entry(1, 5, EntryKind.COMMAND, b"x", HALF),), 0),
+            AppendEntries(CLUSTER, OTHER, NODE, 5, 0, 0, (Entry(1, 5, EntryKind.COMMAND, b"x", HALF),), 0),
             Refusal.MALFORMED_TEXT,
         ),
     ],
@@ -118,20 +119,20 @@ def test_a_message_that_no_frame_carries_does_not_end_a_node_either(
     tmp_path: Path, message: Message, reason: Refusal
 ) -> None:
     """A transport could build messages otherwise; the log could not store these."""
-    log = create_log(tmp_path / "raft.db", cluster="c", node="a", configuration=MEMBERS)
+    log = create_log(tmp_path / "raft.db", cluster=CLUSTER, node=NODE, configuration=MEMBERS)
     node = DrivenNode(log, Echo())
     node.deliver(message)
     assert node.core.counters.refused == {reason: 1}
     assert node.core.term < MOST_NUMBER
-    node.deliver(Heartbeat("c", "b", "a", MOST_NUMBER - 1, 0, 0))
-    assert node.core.leader == "b", "it lives"
+    node.deliver(Heartbeat(CLUSTER, OTHER, NODE, MOST_NUMBER - 1, 0, 0))
+    assert node.core.leader == OTHER, "it lives"
     node.close()
 
 
 def test_a_leader_refuses_a_request_id_that_is_no_text(tmp_path: Path) -> None:
-    log = create_log(tmp_path / "raft.db", cluster="c", node="a", configuration=MEMBERS)
+    log = create_log(tmp_path / "raft.db", cluster=CLUSTER, node=NODE, configuration=MEMBERS)
     node = DrivenNode(log, Echo(), core=Settings(election_ticks=2))
-    node.elect("b")
-    node.deliver(ProposeRequest("c", "b", "a", node.core.term, HALF, b"x"))
+    node.elect(OTHER)
+    node.deliver(ProposeRequest(CLUSTER, OTHER, NODE, node.core.term, HALF, b"x"))
     assert node.core.counters.refused == {Refusal.MALFORMED_TEXT: 1}
     node.close()

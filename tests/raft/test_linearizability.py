@@ -236,7 +236,7 @@ class Client(threading.Thread):
 
     def run(self) -> None:
         for step in range(self._count):
-            member = self._cluster.members.get(f"node-{self._rng.randrange(3) + 1}")
+            member = self._cluster.members.get(self._rng.choice(self._cluster.ids))
             if member is not None:
                 self._do(member, f"{self._number}-{step}")
             self._thinking.wait(self._rng.random() * 0.05)

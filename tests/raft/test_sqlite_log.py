@@ -13,7 +13,7 @@ from bleepstore.raft.messages import HardState, SnapshotMeta
 from bleepstore.raft.sqlite_log import LogFailed, SqliteLog, check_sqlite_version, create_log, open_log
 from bleepstore.raft.storage import LogDamaged, LogMisuse, LogStorage, LogTooNew, MemoryLog
 from bleepstore.testing.crash_disk import RecordingDisk
-from bleepstore.testing.raft_log_contract import CLUSTER, MEMBERS, NODE, LogContract, content, entry, run
+from bleepstore.testing.raft_log_contract import CLUSTER, MEMBERS, NODE, OTHER, LogContract, content, entry, run
 
 
 class TestMemoryLog(LogContract):
@@ -43,7 +43,7 @@ def new(folder: Path) -> SqliteLog:
 def path(tmp_path: Path) -> Path:
     """A closed log of ten entries, five of them committed."""
     log = new(tmp_path)
-    log.save(HardState(1, "node-1", 5), None, run(1, 10), None)
+    log.save(HardState(1, NODE, 5), None, run(1, 10), None)
     log.close()
     return tmp_path / "raft.db"
 
@@ -158,7 +158,7 @@ def test_something_else_is_no_log(tmp_path: Path) -> None:
 
 def test_an_id_is_not_given_to_a_second_log(path: Path) -> None:
     with pytest.raises(LogMisuse, match="has a log already"):
-        create_log(path, cluster=CLUSTER, node="node-2", configuration=MEMBERS)
+        create_log(path, cluster=CLUSTER, node=OTHER, configuration=MEMBERS)
     log = open_log(path)
     assert log.initial_state().node == NODE
     log.close()
@@ -208,7 +208,7 @@ def test_every_save_is_one_sync(tmp_path: Path) -> None:
     """Group commit: what a Ready holds costs one sync, however much it is."""
     with RecordingDisk() as disk:
         log = create_log(tmp_path / "raft.db", cluster=CLUSTER, node=NODE, configuration=MEMBERS, vfs=disk.name)
-        log.save(HardState(1, "node-1", 0), None, run(1, 2), None)  # the first one writes the header too
+        log.save(HardState(1, NODE, 0), None, run(1, 2), None)  # the first one writes the header too
         for number in range(10):
             before = disk.syncs
             log.save(HardState(number + 2, None, 2), 3 if number else None, run(3, 100, number + 2), None)
@@ -220,7 +220,7 @@ FULL_DISK = """
 import pathlib, resource, signal, sys
 from bleepstore.raft.messages import HardState
 from bleepstore.raft.sqlite_log import LogFailed, open_log
-from bleepstore.testing.raft_log_contract import entry
+from bleepstore.testing.raft_log_contract import NODE, entry
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = pathlib.Path(sys.argv[1])
 log = open_log(path)
@@ -228,7 +228,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 index = log.last_index()
 try:
     while True:
-        log.save(HardState(1, "node-1", index), None, [entry(index + 1, 1, b"x" * 50_000)], None)
+        log.save(HardState(1, NODE, index), None, [entry(index + 1, 1, b"x" * 50_000)], None)
         index += 1
 except LogFailed as error:
     print(index, error)
