@@ -17,8 +17,3 @@ def test_the_diagram_is_the_one_of_the_code(name: str, drawn: str) -> None:
     found = re.search(rf"<!-- {name} -->\n```text\n(.*?)\n```", PAGE, re.DOTALL)
     assert found is not None, f"the page has no diagram of the {name}"
     assert found[1] == drawn, f"draw it again: bleepstore.raft.diagrams\n{drawn}"
-
-
-def test_the_example_of_the_page_runs() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(example, "raft.md", "exec"), {})
