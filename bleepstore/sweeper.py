@@ -99,19 +99,21 @@ class Sweeper:
                 return
 
     def find_orphans(self, grace_ms: int) -> None:
-        """Remove the blobs that no command brought in."""
+        """Remove the blobs that no command brought in. If one is busy, the next sweep looks from here again."""
         if self._leaves_orphans:
             return
         until = self._clock() - grace_ms
         self._committer.submit(BeginSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
         with self._catalog.read() as connection:
             _begun, ended = queries.sweep_times(connection)
+        all_gone = True
         for handle in self._backend.iter_blobs(max(ended - OVERLAP_MS, 0), until):
             with self._catalog.read() as connection:
                 referenced = queries.is_referenced(connection, handle)
-            if not referenced:
-                self._delete([handle], None)
-        self._committer.submit(EndSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
+            if not referenced and not self._delete([handle], None):
+                all_gone = False
+        if all_gone:
+            self._committer.submit(EndSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
 
     def collect_garbage(self) -> None:
         """Remove the blobs that commands let go; those that are being read stay on the list."""

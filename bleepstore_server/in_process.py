@@ -145,6 +145,26 @@ def _new_session() -> Any:
     return boto3.Session(botocore_session=session)
 
 
+@functools.cache
+def _late_session_class() -> Any:
+    import boto3
+
+    class LateSession(boto3.Session):
+        """A session that is made when somebody asks it for something. That takes as long as many requests, and most
+        blocks have clients that were made of another."""
+
+        def __init__(self) -> None:
+            """Nothing yet."""
+
+        def __getattr__(self, name: str) -> Any:
+            if "_session" in self.__dict__ or (name.startswith("__") and name.endswith("__")):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            vars(self).update(vars(_new_session()))
+            return getattr(self, name)
+
+    return LateSession
+
+
 def _parse_timestamp(value: Any) -> Any:
     """As botocore does it; the form of header fields ("Tue, 24 Nov 2026 07:30:00 GMT") by a shorter way."""
     from botocore.utils import parse_timestamp
@@ -326,7 +346,7 @@ class _Switchboard:
             if block is None or block.environ is None:
                 boto3.DEFAULT_SESSION = self._session_before
             else:
-                block.session = block.session or _new_session()
+                block.session = block.session or _late_session_class()()
                 boto3.DEFAULT_SESSION = block.session
         if block is None:
             self._session_before, self._session_kept = None, False

@@ -82,7 +82,7 @@ def s3_store(
     import bleepstore
 
     path = None
-    if _setting(request.config, "bleepstore_backend", _BACKENDS) == "local" or (s3_seed and s3_seed.path):
+    if _setting(request.config, "bleepstore_backend", _BACKENDS) == "local":
         path = tmp_path_factory.mktemp("s3") / "store"
     opened = bleepstore.open(path, clock=s3_clock) if s3_seed is None else s3_seed.fork(path, clock=s3_clock)
     stash = request.config.stash

@@ -3,6 +3,7 @@
     blobs/<minute>/<id>            a blob
     blobs/<minute>/<id>.parts/     an assembled blob: hard links to its parts, and `manifest`
     tmp/                           writes under way
+    pins.lock                      locked by whoever needs that nothing is removed
 
 An id begins with the time at which the blob was finished, so `iter_blobs` visits only the folders of the minutes it is
 asked for, and what a crash left behind is found in time proportional to recent activity.
@@ -12,7 +13,7 @@ therefore always has all of its bytes. An assembled blob is a folder that is fil
 
 Deleting a plain file never disturbs who has it open. The parts of an assembled blob are opened one after
 another, so its readers hold a shared lock on the manifest, and a delete that meets one raises BlobBusy: the
-garbage collector comes back later.
+garbage collector comes back later. So does a delete of any blob while somebody has pinned them all.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import re
 import secrets
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -178,6 +180,7 @@ class LocalBackend:
         self._clock = clock
         self._names = itertools.count()
         self._process = secrets.token_hex(8)
+        self._pins = threading.Lock()
         with _report_full():
             for folder in (root, self._blobs, self._tmp):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -356,11 +359,34 @@ class LocalBackend:
             path = self._path(handle)
         except BlobNotFound:
             return
+        self._check_pins(handle)
         if handle.endswith(".parts"):
             self._delete_parts_folder(path)
         else:
             path.unlink(missing_ok=True)
         self._remove_empty(path.parent)
+
+    def pin(self) -> int:
+        """Keep every process from removing blobs, until the descriptor that is returned is closed."""
+        with _report_full():
+            fd = os.open(self.root / "pins.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        return fd
+
+    def _check_pins(self, handle: str) -> None:
+        """Raise BlobBusy if blobs are pinned. Who pins them from now on does not want this one: nothing refers to it
+        already. Two processes that ask at the same moment may find each other; then one of them asks again later."""
+        with self._pins:
+            try:
+                fd = os.open(self.root / "pins.lock", os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BlobBusy(handle) from None
+            finally:
+                os.close(fd)
 
     def _delete_parts_folder(self, folder: Path) -> None:
         """The manifest goes first: from then on new readers find no blob. What a crash leaves goes next time."""

@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, Self
 
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.errors import BlobNotFound
@@ -17,11 +17,29 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class MemoryBackend:
-    """The protocol of `bleepstore.backends.base` over a dictionary."""
+class Underlay(Protocol):
+    """Blobs that several backends in memory lie over. They never change, and nobody removes them."""
 
-    def __init__(self, *, clock: Callable[[], int] = _now_ms) -> None:
+    def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
+        """As `StorageBackend.get_object`."""
+
+    def head_object(self, handle: str) -> int:
+        """As `StorageBackend.head_object`."""
+
+    def share(self) -> Self:
+        """The same, for one more backend that closes it."""
+
+    def close(self) -> None:
+        """Let it go; after the last one nothing keeps its blobs."""
+
+
+class MemoryBackend:
+    """The protocol of `bleepstore.backends.base` over a dictionary, and over an `underlay`, if there is one, which
+    answers for what is not in the dictionary. It is closed with this."""
+
+    def __init__(self, *, clock: Callable[[], int] = _now_ms, underlay: Underlay | None = None) -> None:
         self._clock = clock
+        self._underlay = underlay
         self._numbers = itertools.count(1)
         self._blobs: dict[str, tuple[int, bytes]] = {}
         self._lock = threading.Lock()
@@ -40,26 +58,40 @@ class MemoryBackend:
 
     def _find(self, handle: str) -> bytes:
         found = self._blobs.get(handle)
-        if found is None:
+        if found is not None:
+            return found[1]
+        with self._below(handle).get_object(handle) as reader:
+            return reader.read()
+
+    def _below(self, handle: str) -> Underlay:
+        if self._underlay is None:
             raise BlobNotFound(handle)
-        return found[1]
+        return self._underlay
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         return self._store(b"".join(chunks))
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
-        data = self._find(handle)
+        found = self._blobs.get(handle)
+        if found is None:
+            return self._below(handle).get_object(handle, start, stop)
+        data = found[1]
         return io.BytesIO(data if start == 0 and stop is None else data[start:stop])
 
     def head_object(self, handle: str) -> int:
-        return len(self._find(handle))
+        found = self._blobs.get(handle)
+        return self._below(handle).head_object(handle) if found is None else len(found[1])
 
     def delete_object(self, handle: str) -> None:
         with self._lock:
             self._blobs.pop(handle, None)
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
-        return self._store(self._find(handle))
+        found = self._blobs.get(handle)
+        if found is not None:
+            return self._store(found[1])
+        self._below(handle).head_object(handle)
+        return StoredBlob(handle, self._clock())  # nobody removes it, so there can be two of it
 
     def begin_parts(self, spec: BlobSpec) -> str:
         return ""
@@ -68,7 +100,8 @@ class MemoryBackend:
         self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
     ) -> StoredBlob:
         if isinstance(source, BlobRange):
-            return self._store(self._find(source.handle)[source.start : source.stop])
+            with self.get_object(source.handle, source.start, source.stop) as reader:
+                return self._store(reader.read())
         return self._store(b"".join(source))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
@@ -80,7 +113,7 @@ class MemoryBackend:
 
     def copy(self) -> MemoryBackend:
         """Another backend with the same blobs, which no change of either shows in the other."""
-        made = MemoryBackend(clock=self._clock)
+        made = MemoryBackend(clock=self._clock, underlay=self._underlay and self._underlay.share())
         with self._lock:
             made._blobs = dict(self._blobs)
             made._numbers = itertools.count(next(self._numbers))
@@ -94,6 +127,9 @@ class MemoryBackend:
         """Have the blobs of an earlier `copy` again, beside those that came since."""
         with other._lock, self._lock:
             self._blobs |= other._blobs
+            own, self._underlay = self._underlay, other._underlay and other._underlay.share()
+        if own is not None:
+            own.close()
 
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         with self._lock:
@@ -106,3 +142,6 @@ class MemoryBackend:
     def close(self) -> None:
         with self._lock:
             self._blobs.clear()
+            underlay, self._underlay = self._underlay, None
+        if underlay is not None:
+            underlay.close()

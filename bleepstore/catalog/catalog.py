@@ -17,9 +17,9 @@ import apsw
 
 from bleepstore.catalog import queries
 from bleepstore.catalog.apply import apply, apply_once
+from bleepstore.catalog.blank import give_blank, take_blank
 from bleepstore.catalog.bucket_cache import BucketCache
 from bleepstore.catalog.connection import open_reader, open_writer
-from bleepstore.catalog.copying import copy_database
 from bleepstore.catalog.schema import check_version, migrate
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
@@ -45,19 +45,6 @@ class _Lease:
         self._catalog._give_reader(self._connection, self._generation)
 
 
-_blanks = threading.local()
-
-
-def _blank() -> apsw.Connection:
-    """An empty catalog in memory, one for each thread: to copy it takes a third of the time of making the tables."""
-    blank: apsw.Connection | None = getattr(_blanks, "connection", None)
-    if blank is None:
-        blank = open_writer(None)
-        migrate(blank)
-        _blanks.connection = blank
-    return blank
-
-
 class Catalog:
     """The metadata database of a store.
 
@@ -77,6 +64,7 @@ class Catalog:
         self._closed = False
         self._write_lock = threading.RLock()
         self._readers: deque[tuple[int, apsw.Connection]] = deque()
+        self._lent = 0  # how many blocks have the writer's connection
         self._process_lock: int | None = None
         self._buckets = BucketCache(None)
         if read_only:
@@ -90,10 +78,10 @@ class Catalog:
         with self._exclusive():
             self._buckets = BucketCache(self._process_lock)
             try:
-                self._writer = open_writer(path, replicated=replicated)
                 if path is None:
-                    copy_database(_blank(), self._writer)
+                    self._writer = take_blank()
                 else:
+                    self._writer = open_writer(path, replicated=replicated)
                     migrate(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
                 raise CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup") from error
@@ -215,7 +203,25 @@ class Catalog:
         """The writer's connection, while no command is applied in any process. All of it may be replaced."""
         with self._exclusive():
             self._buckets.begin()
-            yield self._writer
+            self._lent += 1
+            try:
+                yield self._writer
+            finally:
+                self._lent -= 1
+
+    def pin(self) -> apsw.Connection:
+        """A connection whose queries see the catalog as it is now, until it is closed. Only for a catalog in a file.
+
+        The write-ahead log grows meanwhile with every commit.
+        """
+        assert self._path is not None
+        connection = open_reader(self._path)
+        try:
+            connection.execute("BEGIN; SELECT applied_index FROM state").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def read(self) -> _Lease:
         """A connection for queries: `with catalog.read() as connection:`."""
@@ -242,6 +248,10 @@ class Catalog:
         if self._path is None:
             # One connection serves all: a query must not see the middle of a batch.
             self._write_lock.acquire()
+            if self._closed:  # while we waited: the connection may be another catalog's by now
+                self._write_lock.release()
+                self.check_usable()
+            self._lent += 1
             return self._generation, self._writer
         while True:
             generation, path = self._generation, self._path
@@ -260,6 +270,7 @@ class Catalog:
 
     def _give_reader(self, connection: apsw.Connection, generation: int) -> None:
         if self._path is None:
+            self._lent -= 1
             self._write_lock.release()
         elif self._closed or generation != self._generation or len(self._readers) >= MAX_IDLE_READERS:
             connection.close()
@@ -274,7 +285,10 @@ class Catalog:
             self._closed = True
             while self._readers:
                 self._readers.pop()[1].close()
-            self._writer.close()
+            if self._path is None and not self._lent:
+                give_blank(self._writer)
+            else:
+                self._writer.close()
             self._buckets.close()
             if self._process_lock is not None:
                 os.close(self._process_lock)

@@ -1,4 +1,4 @@
-"""A catalog's contents from one database to another, page by page (SQLite's backup API)."""
+"""A catalog's contents from one database to another: page by page (SQLite's backup API), or without its bytes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import BinaryIO
 import apsw
 
 from bleepstore.catalog.connection import BUSY_TIMEOUT_MS
+from bleepstore.catalog.schema import TABLES
 from bleepstore.errors import CatalogDamaged
 
 _PAGES = 4096  # copied between two calls of `progress`
+#: Before its id, it makes the handle of an object whose bytes were left in the catalog that it was copied from.
+INLINE = "inline-"
 
 
 def copy_database(
@@ -25,6 +28,25 @@ def copy_database(
             backup.step(-1 if progress is None else _PAGES)
             if progress is not None:
                 progress(backup.page_count - backup.remaining, backup.page_count)
+
+
+def copy_without_data(source: Path, target: apsw.Connection) -> None:
+    """Make `target`, a catalog of this version, equal to the one in the file `source`, but for the bytes of objects.
+
+    Objects whose bytes are in `source` have handles that begin with INLINE. Both catalogs belong to the caller alone.
+    """
+    columns = {row[1]: row[1] for row in target.execute("PRAGMA table_info(object_version)")}
+    columns |= {"handle": f"coalesce(handle, '{INLINE}' || inline_id)", "inline_id": "NULL"}
+    target.execute("ATTACH ? AS source", (str(source),))
+    try:
+        with target:
+            for table in TABLES:
+                target.execute(f"DELETE FROM main.{table}")
+                if table != "inline_data":
+                    chosen = ", ".join(columns.values()) if table == "object_version" else "*"
+                    target.execute(f"INSERT INTO main.{table} SELECT {chosen} FROM source.{table}")
+    finally:
+        target.execute("DETACH source")
 
 
 def open_private(path: Path) -> BinaryIO:

@@ -6,6 +6,8 @@ next one succeeds it.
 
 from __future__ import annotations
 
+import re
+
 import apsw
 
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, CatalogTooOld
@@ -147,6 +149,11 @@ CREATE TABLE applied_request(
 _V2 = "CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> ''"
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+#: All tables, also the one in which SQLite keeps the highest ids that were given.
+TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)), "sqlite_sequence")
+_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0); COMMIT".format(
+    "; ".join(f"DELETE FROM {table}" for table in TABLES)
+)
 
 
 def check_version(connection: apsw.Connection) -> None:
@@ -193,3 +200,8 @@ def migrate(connection: apsw.Connection) -> None:
         with_commit = True
     finally:
         connection.execute("COMMIT" if with_commit else "ROLLBACK")
+
+
+def clear(connection: apsw.Connection) -> None:
+    """Make a catalog of this version an empty one, in one transaction."""
+    connection.execute(_CLEAR)

@@ -14,7 +14,7 @@ from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.catalog import Catalog, queries
 from bleepstore.commands import Command, Result
 from bleepstore.committer import Committer
-from bleepstore.errors import AccessDenied, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
+from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
 from bleepstore.model import MAX_METADATA_BYTES, Acl, Bucket, Credential, Owner, Permission
 from bleepstore.sweeper import Sweeper
 
@@ -100,6 +100,15 @@ class Engine:
         if isinstance(result, S3Error):
             raise result
         return result
+
+    def _remove_refused(self, handle: str, token: str | None = None) -> None:
+        """Remove the blob of a command that was refused, or the part of the upload with this token. If it is busy, the
+        sweeper finds it as an orphan."""
+        with contextlib.suppress(BlobBusy):
+            if token is None:
+                self._backend.delete_object(handle)
+            else:
+                self._backend.delete_parts(token, [handle])
 
     # -- questions
 

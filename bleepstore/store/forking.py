@@ -2,6 +2,7 @@
 
 The catalog is copied; blobs are shared, as hard links on disk and as references in memory. Each store then removes
 its own: a blob that one store deletes stays readable in the other, and no sweeper ever sees another store's blobs.
+A fork in memory of a store on disk leaves all bytes where they are and keeps them there (`bleepstore.store.underlay`).
 
 While the copy is made no command is applied, so it is the store as of one moment. What the sweeper removes
 meanwhile is garbage already, to which nothing in the copy refers.
@@ -22,10 +23,11 @@ import attrs
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog import Catalog
-from bleepstore.catalog.copying import copy_database, copy_to_file, opened_file
+from bleepstore.catalog.copying import copy_database, copy_to_file, copy_without_data, opened_file
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.store.engine import Engine
+from bleepstore.store.underlay import LocalUnderlay
 
 if TYPE_CHECKING:
     from bleepstore.store.opening import Store
@@ -71,13 +73,16 @@ class ForkOperations(Engine):
     def fork(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], int] | None = None) -> Store:
         """An isolated store with the contents of this one, in O(1) bytes: what either writes the other never sees.
 
-        A store in memory gives one in memory. One on disk gives one in the new folder `path`, which shares the bytes
-        by hard links where it is on the same file system, and copies them where it is not. Only objects that are kept
-        in the catalog (`inline_limit`) are copied. `clock` replaces this store's clock in the fork.
+        Without a `path` it is in memory. If this store is on disk, the fork reads what was there from its files, which
+        keep what this store removes until the fork is closed; what the fork writes is in memory.
+
+        A store on disk can also be forked into the new folder `path`, for good. That one shares the bytes by hard
+        links where it is on the same file system, and copies them where it is not and where they are kept in the
+        catalog (`inline_limit`). `clock` replaces this store's clock in the fork.
 
         Raises StoreError if there is no such fork; OSError. Close the fork as any store.
         """
-        from bleepstore.store.opening import assemble_memory, open_store
+        from bleepstore.store.opening import MEMORY_INLINE_LIMIT, assemble_memory, open_store
 
         options = {
             "owner": self._owner,
@@ -87,9 +92,9 @@ class ForkOperations(Engine):
         }
         self._check_can_copy()
         if path is None:
-            if not isinstance(self._backend, MemoryBackend):
-                raise StoreError("A fork of a store on disk needs a folder of its own: fork(path).")
-            catalog, blobs = self._copy_to_memory(self._backend)
+            if isinstance(self._backend, LocalBackend):
+                options["inline_limit"] = min(self._inline_limit, MEMORY_INLINE_LIMIT)
+            catalog, blobs = self._copy_to_memory()
             return assemble_memory(catalog, blobs, **options)  # type: ignore[arg-type]  # a dict of several types
         if not isinstance(self._backend, LocalBackend):
             raise StoreError("A store in memory is forked in memory: fork() without a path.")
@@ -101,7 +106,7 @@ class ForkOperations(Engine):
         """The contents as of now, to come back to by `restore`. On disk it is a folder within the store's."""
         self._check_can_copy()
         if isinstance(self._backend, MemoryBackend):
-            catalog, blobs = self._copy_to_memory(self._backend)
+            catalog, blobs = self._copy_to_memory()
             return Snapshot(catalog, blobs)
         assert isinstance(self._backend, LocalBackend)
         folder = self._backend.root / SNAPSHOTS / f"{os.getpid()}-{next(_snapshot_numbers)}"
@@ -142,12 +147,20 @@ class ForkOperations(Engine):
         if not isinstance(self._committer, DirectCommitter):
             raise StoreError("A node of a cluster cannot be forked: back it up and restore it elsewhere.")
 
-    def _copy_to_memory(self, backend: MemoryBackend) -> tuple[Catalog, MemoryBackend]:
+    def _copy_to_memory(self) -> tuple[Catalog, MemoryBackend]:
         catalog = Catalog(None)
-        with self._catalog.hold() as source, catalog.hold() as target:
-            copy_database(source, target)
-            blobs = backend.copy()
-        return catalog, blobs
+        try:
+            with self._catalog.hold() as source, catalog.hold() as target:
+                if isinstance(self._backend, MemoryBackend):
+                    copy_database(source, target)
+                    return catalog, self._backend.copy()
+                assert isinstance(self._backend, LocalBackend)
+                assert self._catalog.path is not None
+                copy_without_data(self._catalog.path, target)
+                return catalog, MemoryBackend(underlay=LocalUnderlay(self._catalog, self._backend))
+        except BaseException:
+            catalog.close()
+            raise
 
     def _copy_to_folder(self, backend: LocalBackend, root: Path) -> None:
         if root.exists() and any(root.iterdir()):

@@ -178,7 +178,7 @@ class ObjectOperations(OwnNameOperations):
         if isinstance(result, S3Error):
             # Only a refusal says for sure that nothing refers to the blob. After any other failure the sweeper decides.
             if isinstance(command.data, BlobRef):
-                self._backend.delete_object(command.data.handle)
+                self._remove_refused(command.data.handle)
             raise result
         assert isinstance(result, Written)
         self._sweeper.poke()

@@ -227,7 +227,7 @@ class UploadOperations(ObjectOperations):
         )
         result = self._committer.submit(command)
         if isinstance(result, S3Error):
-            self._backend.delete_parts(upload.backend_token, [stored.handle])
+            self._remove_refused(stored.handle, upload.backend_token)
             raise result
         return Part(
             number=number, size=size, etag=etag, modified_ms=command.time_ms, checksum=shown, handle=stored.handle
@@ -330,7 +330,7 @@ class UploadOperations(ObjectOperations):
                 continue
             result = self._submit_over(command)
             if isinstance(result, S3Error):
-                self._backend.delete_object(command.handle)
+                self._remove_refused(command.handle)
                 if isinstance(result, OperationAborted):
                     continue
                 raise result

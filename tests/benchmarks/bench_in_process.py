@@ -5,18 +5,22 @@ Figures are comparable within a run only; the table shows them with their ratios
 - calls: put_object and get_object of 1 KiB, one after the other. Signatures, checksums and digests are verified by
   BleepStore; moto verifies none of them.
 - floor: botocore with an answer that is made up, which no S3 can undercut.
-- fresh: a store with a bucket as a test gets it.
+- fresh: a store with a bucket as a test gets it; by a client that is kept, with its call, and with a new client.
+- fork: a fork of 10,000 objects, of a store in memory, of one on disk in memory, and of one on disk into a folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import contextlib
+import itertools
 import logging
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
 BODY = os.urandom(1024)
 MOTO = "moto mock_aws"
+_OURS: Any = {"aws_access_key_id": "bleepstore", "aws_secret_access_key": "bleepstore-secret"}
 _KEYS: Any = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
 
 
@@ -177,6 +182,11 @@ def _fresh_moto_bucket(client: S3Client) -> None:
         client.create_bucket(Bucket="fresh")
 
 
+def _fresh_block_bucket(client: S3Client) -> None:
+    with in_process():
+        client.create_bucket(Bucket="fresh")
+
+
 def _fresh_store() -> None:
     with bleepstore.open() as store:
         store.create_bucket("fresh")
@@ -203,20 +213,40 @@ def measure_fresh(count: int) -> list[Row]:
     store, client = "fresh store + bucket", "fresh store + bucket + boto3 client"
     with mock_aws():
         kept = session.client("s3", **_KEYS)
+    ours = session.client("s3", **_KEYS | _OURS)
     rows = [
         Row(store, MOTO, time_of(lambda: _fresh_moto_bucket(kept), few)),
         Row(store, "bleepstore", time_of(_fresh_store, count)),
+        Row(store, "bleepstore block, by the kept client", time_of(lambda: _fresh_block_bucket(ours), few)),
         Row(client, "moto mock_aws, new session", time_of(lambda: _fresh_moto(None), max(count // 20, 3), 3)),
         Row(client, MOTO, time_of(lambda: _fresh_moto(session), few)),
         Row(client, "bleepstore", time_of(_fresh_client, few)),
         Row(client, "bleepstore block, session reused", time_of(lambda: _fresh_block(session), few)),
     ]
     kept.close()
-    with bleepstore.open() as seeded:
-        seeded.create_bucket("fresh")
-        for number in range(10_000):
-            seeded.put_object("fresh", f"key-{number:05d}", b"seed")
-        rows.append(Row("fork of 10,000 objects", "bleepstore", time_of(lambda: seeded.fork().close(), few)))
+    ours.close()
+    return rows
+
+
+def measure_forks(sizes: Sequence[int]) -> list[Row]:
+    rows = []
+    for size, kind in itertools.product(sizes, ("memory", "disk, forked in memory", "disk")):
+        with tempfile.TemporaryDirectory() as folder:
+            numbers = itertools.count()
+            with bleepstore.open(None if kind == "memory" else f"{folder}/seeded") as seeded:
+                seeded.create_bucket("fresh")
+
+                def put(number: int, store: bleepstore.Store = seeded, body: bytes = bytes(size)) -> None:
+                    store.put_object("fresh", f"key-{number:05d}", body)
+
+                with concurrent.futures.ThreadPoolExecutor(16) as pool:  # so that they share commits
+                    list(pool.map(put, range(10_000)))
+
+                def fork(store: bleepstore.Store = seeded, kind: str = kind, numbers: Iterator[int] = numbers) -> None:
+                    store.fork(f"{folder}/{next(numbers)}" if kind == "disk" else None).close()
+
+                rows.append(Row(f"fork of 10,000 objects of {size} bytes", kind, time_of(fork, 3, 3)))
+        print(f"forks of {size} bytes, {kind}", file=sys.stderr)
     return rows
 
 
@@ -235,7 +265,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="calls of a round")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the best counts")
     arguments = parser.parse_args()
-    print_table(measure_calls(arguments.count, arguments.rounds) + measure_fresh(arguments.count))
+    rows = measure_calls(arguments.count, arguments.rounds) + measure_fresh(arguments.count)
+    print_table(rows + measure_forks((16, 1024, 16 * 1024, 32 * 1024)))
 
 
 if __name__ == "__main__":

@@ -79,6 +79,25 @@ def test_clients_made_before_are_caught_and_released() -> None:
     assert boto3.DEFAULT_SESSION is default
 
 
+def test_a_block_makes_a_session_when_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session takes 8 ms, and a suite enters a block for each test."""
+    before = boto3.client("s3", **AMAZON)
+    made: list[object] = []
+    monkeypatch.setattr(botocore.session.Session, "_register_builtin_handlers", lambda *_: made.append(1))
+    with in_process() as store:
+        store.create_bucket("photos")
+        assert buckets(before) == ["photos"]
+    assert made == []
+    monkeypatch.undo()
+    with in_process():
+        session = boto3.DEFAULT_SESSION
+        assert isinstance(session, boto3.Session)
+        assert session.region_name == "us-east-1"
+        assert session is boto3.DEFAULT_SESSION
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            session.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_a_client_made_within_says_afterwards_what_to_do() -> None:
     with in_process():
         client = boto3.client("s3")

@@ -130,6 +130,7 @@ def test_every_test_has_a_fork_of_the_seed(run, backend: str) -> None:  # type: 
 
         @pytest.mark.parametrize("turn", range(2))
         def test_seeded(turn, s3_store, s3_client):
+            assert s3_store.path is None
             assert s3_client.list_objects_v2(Bucket="seeded")["KeyCount"] == 50
             s3_client.delete_object(Bucket="seeded", Key="key-7")
         """,
