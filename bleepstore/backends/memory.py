@@ -41,7 +41,8 @@ class MemoryBackend:
         self._clock = clock
         self._underlay = underlay
         self._numbers = itertools.count(1)
-        self._blobs: dict[str, tuple[int, bytes]] = {}
+        #: (time, bytes, or the handle that the underlay knows them by) by our handle
+        self._blobs: dict[str, tuple[int, bytes | str]] = {}
         self._lock = threading.Lock()
 
     def create_bucket(self, bucket: str) -> None:
@@ -50,48 +51,48 @@ class MemoryBackend:
     def delete_bucket(self, bucket: str) -> None:
         """Buckets need no room."""
 
-    def _store(self, data: bytes) -> StoredBlob:
+    def _store(self, data: bytes | str) -> StoredBlob:
         handle, now = f"m{next(self._numbers)}", self._clock()
         with self._lock:
             self._blobs[handle] = (now, data)
         return StoredBlob(handle, now)
 
-    def _find(self, handle: str) -> bytes:
-        found = self._blobs.get(handle)
-        if found is not None:
-            return found[1]
-        with self._below(handle).get_object(handle) as reader:
-            return reader.read()
-
-    def _below(self, handle: str) -> Underlay:
+    def _find(self, handle: str) -> bytes | tuple[Underlay, str]:
+        """The bytes, or who has them and by which handle."""
+        data = self._blobs.get(handle, (0, handle))[1]
+        if isinstance(data, bytes):
+            return data
         if self._underlay is None:
             raise BlobNotFound(handle)
-        return self._underlay
+        return self._underlay, data
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         return self._store(b"".join(chunks))
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
-        found = self._blobs.get(handle)
-        if found is None:
-            return self._below(handle).get_object(handle, start, stop)
-        data = found[1]
-        return io.BytesIO(data if start == 0 and stop is None else data[start:stop])
+        found = self._find(handle)
+        if not isinstance(found, bytes):
+            return found[0].get_object(found[1], start, stop)
+        return io.BytesIO(found if start == 0 and stop is None else found[start:stop])
+
+    def _read(self, handle: str, start: int = 0, stop: int | None = None) -> bytes:
+        with self.get_object(handle, start, stop) as reader:
+            return reader.read()
 
     def head_object(self, handle: str) -> int:
-        found = self._blobs.get(handle)
-        return self._below(handle).head_object(handle) if found is None else len(found[1])
+        found = self._find(handle)
+        return len(found) if isinstance(found, bytes) else found[0].head_object(found[1])
 
     def delete_object(self, handle: str) -> None:
         with self._lock:
             self._blobs.pop(handle, None)
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
-        found = self._blobs.get(handle)
-        if found is not None:
+        found = self._find(handle)
+        if not isinstance(found, bytes):
+            found[0].head_object(found[1])
             return self._store(found[1])
-        self._below(handle).head_object(handle)
-        return StoredBlob(handle, self._clock())  # nobody removes it, so there can be two of it
+        return self._store(found)
 
     def begin_parts(self, spec: BlobSpec) -> str:
         return ""
@@ -100,12 +101,11 @@ class MemoryBackend:
         self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
     ) -> StoredBlob:
         if isinstance(source, BlobRange):
-            with self.get_object(source.handle, source.start, source.stop) as reader:
-                return self._store(reader.read())
+            return self._store(self._read(source.handle, source.start, source.stop))
         return self._store(b"".join(source))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
-        return self._store(b"".join(self._find(part.handle) for part in parts))
+        return self._store(b"".join(self._read(part.handle) for part in parts))
 
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         for handle in handles:

@@ -16,7 +16,7 @@ from bleepstore.errors import CatalogDamaged
 
 _PAGES = 4096  # copied between two calls of `progress`
 #: Before its id, it makes the handle of an object whose bytes were left in the catalog that it was copied from.
-INLINE = "inline-"
+INLINE = "inline."
 
 
 def copy_database(

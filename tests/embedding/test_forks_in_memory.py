@@ -131,6 +131,21 @@ def test_it_can_be_restored(store: Store) -> None:
     assert blobs(store) == []
 
 
+def test_it_is_backed_up_with_all_its_bytes(store: Store, tmp_path: Path) -> None:
+    expected = fill(store)
+    with store.fork() as other:
+        other.copy_object("photos", "parts", "photos", "copied in the fork")
+        other.put_object("photos", "new", b"new")
+        for key in ("big", "copy", "parts", "small"):
+            store.delete_object("photos", key)
+        store.sweep()
+        other.backup(tmp_path / "a.tar")
+    bleepstore.restore(tmp_path / "a.tar", tmp_path / "restored")
+    with bleepstore.open(tmp_path / "restored") as restored:
+        expected |= {"photos/copied in the fork": expected["photos/parts"], "photos/new": b"new"}
+        assert contents(restored) == expected
+
+
 def test_ids_of_buckets_are_not_given_again(store: Store) -> None:
     store.create_bucket("first")
     store.create_bucket("second")
