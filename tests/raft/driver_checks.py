@@ -22,6 +22,7 @@ from bleepstore.raft.messages import (
     Configuration,
     Entry,
     EntryKind,
+    HardState,
     Heartbeat,
     Message,
     ProposeRequest,
@@ -121,6 +122,43 @@ def check_that_the_commit_of_a_change_is_saved(_: Path) -> None:
     node.deliver(AppendEntries("c", "b", "a", 1, 2, 1, (), 2))
     assert log.initial_state().hard_state.commit == 2, "a committed change is not known after a crash"
     assert node.core.configuration.learners == ("d",)
+
+
+class CountingLog(MemoryLog):
+    """Notes what each save had."""
+
+    __slots__ = ("saves",)
+    saves: list[tuple[HardState | None, int | None, int, SnapshotMeta | None]]
+
+    def save(
+        self,
+        hard_state: HardState | None,
+        truncate_from: int | None,
+        entries: Sequence[Entry],
+        snapshot: SnapshotMeta | None,
+    ) -> None:
+        self.saves.append((hard_state, truncate_from, len(entries), snapshot))
+        super().save(hard_state, truncate_from, entries, snapshot)
+
+
+def check_that_a_ready_is_one_save(_: Path) -> None:
+    """A crash between two would leave entries without the term, the vote or the commit index that belong to them."""
+    log = CountingLog("c", "a", SnapshotMeta(configuration=Configuration(NAMES)))
+    log.saves = saves = []
+    node = DrivenNode(log, Careful(log))
+    first = tuple(Entry(n, 1, EntryKind.COMMAND, b"x", f"r{n}") for n in (1, 2, 3))
+    node.deliver(AppendEntries("c", "b", "a", 1, 0, 0, first, 1))
+    node.deliver(AppendEntries("c", "c", "a", 2, 1, 1, (Entry(2, 2, EntryKind.NOOP),), 2))
+    node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
+    meta = SnapshotMeta(7, 4, Configuration(NAMES), "copy-7")
+    node.node._inbox.put(("fetched", (meta, "copy-7")))
+    node.settle()
+    assert saves == [
+        (HardState(1, None, 1), None, 3, None),
+        (HardState(2, None, 2), 2, 1, None),
+        (HardState(4, None, 2), None, 0, None),
+        (HardState(4, None, 7), None, 0, meta),
+    ], "what belongs together was saved apart"
 
 
 def check_that_a_snapshot_is_in_the_log_before_it_is_the_state(_: Path) -> None:
@@ -330,6 +368,7 @@ CHECKS: tuple[Callable[[Path], None], ...] = (
     check_that_nothing_is_promised_before_it_is_saved,
     check_that_a_node_alone_answers_after_the_save,
     check_that_the_commit_of_a_change_is_saved,
+    check_that_a_ready_is_one_save,
     check_that_a_snapshot_is_in_the_log_before_it_is_the_state,
     check_that_only_what_is_durable_is_compacted,
     check_that_a_read_waits_until_what_it_must_see_is_applied,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -16,8 +17,9 @@ from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
 from bleepstore.raft import sqlite_log
 from bleepstore.raft.applier import Applier
-from bleepstore.raft.messages import Ready
+from bleepstore.raft.messages import HardState, Ready
 from bleepstore.raft.node import Node
+from bleepstore.raft.sqlite_log import SqliteLog, _Row
 from bleepstore.raft.waiting import answer
 
 Patch = pytest.MonkeyPatch
@@ -68,6 +70,33 @@ def saves_no_commit_alone(patch: Patch) -> None:
         self._write(hard, ready.truncate_from, ready)
 
     patch.setattr(Node, "_save", save)
+
+
+def saves_the_hard_state_apart(patch: Patch) -> None:
+    """Before the entries that came with it."""
+    right = Node._write
+
+    def write(self: Node, hard: HardState | None, truncate_from: int | None, ready: Ready) -> None:
+        right(self, hard, None, attrs.evolve(ready, entries=(), snapshot=None))
+        right(self, None, truncate_from, ready)
+
+    patch.setattr(Node, "_write", write)
+
+
+def log_commits_each_statement(patch: Patch) -> None:
+    """A save is as many transactions as it has statements."""
+
+    def commit(self: SqliteLog, row: _Row, first: str, keep_to: int, rows: list[tuple[Any, ...]]) -> None:
+        if first:
+            self._connection.execute(first)
+        if keep_to < self._row.last_index:
+            self._connection.execute("DELETE FROM raft_log WHERE idx > ?", (keep_to,))
+        for one in rows:
+            self._connection.execute("INSERT INTO raft_log VALUES (?, ?, ?, ?, ?, ?)", one)
+        sqlite_log._write_state(self._connection, *self._identity, row)
+        self._row = row
+
+    patch.setattr(SqliteLog, "_commit", commit)
 
 
 def compacts_what_is_applied(patch: Patch) -> None:
@@ -150,6 +179,8 @@ DRIVER_MUTANTS: dict[str, Callable[[Patch], None]] = {
         applies_before_it_is_told_what_is_durable,
         installs_before_the_save,
         saves_no_commit_alone,
+        saves_the_hard_state_apart,
+        log_commits_each_statement,
         compacts_what_is_applied,
         answers_reads_at_once,
         offers_nothing_again,

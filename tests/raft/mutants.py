@@ -1,8 +1,8 @@
-"""Cores, and one state machine, that are wrong on purpose: the checks are worth what they catch of these."""
+"""Cores, logs and state machines that are wrong on purpose: the checks are worth what they catch of these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -25,6 +25,7 @@ from bleepstore.raft.messages import (
     VoteReply,
 )
 from bleepstore.raft.quorum import Tally, joint_value, tally
+from bleepstore.testing.simulator.disk import SimulatedLog
 from bleepstore.testing.simulator.machines import ChainMachine
 
 
@@ -314,8 +315,61 @@ class SnapshotOfUnknownMembership(Raft):
         return meta
 
 
-#: Name -> options of the world that make it wrong. The first thirteen are the list of the specification.
-MUTANTS: dict[str, dict[str, Callable[..., Any]]] = {
+# --- logs that make several transactions of what should be one ------------------------------------------------------
+
+
+class EntriesBeforeHardState(SimulatedLog):
+    """Term, vote and commit index follow the entries that came with them."""
+
+    __slots__ = ()
+    SAVE = (("drop all", "snapshot", "truncate", "append"), ("term", "vote", "commit"))
+
+
+class HardStateBeforeEntries(SimulatedLog):
+    """Entries follow the term, vote and commit index that came with them."""
+
+    __slots__ = ()
+    SAVE = (("term", "vote", "commit"), ("drop all", "snapshot", "truncate", "append"))
+
+
+class CommitBehindEntries(SimulatedLog):
+    """The commit index, which can be learnt again, is written when there is time."""
+
+    __slots__ = ()
+    SAVE = (("drop all", "snapshot", "truncate", "append", "term", "vote"), ("commit",))
+
+
+class VoteBeforeTerm(SimulatedLog):
+    """The vote is written, and then the term that it is of."""
+
+    __slots__ = ()
+    SAVE = (("vote",), ("drop all", "snapshot", "truncate", "append", "term", "commit"))
+
+
+class TruncatesApart(SimulatedLog):
+    """What is replaced is gone before there is a replacement."""
+
+    __slots__ = ()
+    SAVE = (("truncate",), ("drop all", "snapshot", "append", "term", "vote", "commit"))
+
+
+class DropsBeforeSnapshot(SimulatedLog):
+    """The log is emptied, and then begins anew after the snapshot."""
+
+    __slots__ = ()
+    SAVE = (("drop all",), ("snapshot", "truncate", "append", "term", "vote", "commit"))
+
+
+class CompactsBeforePointer(SimulatedLog):
+    """Entries are dropped, and then the log notes where it begins."""
+
+    __slots__ = ()
+    COMPACTION = (("drop",), ("snapshot",))
+
+
+#: Name -> options of the world that make it wrong, and the mix of troubles in which it shows soon. The first thirteen
+#: are the list of the specification.
+MUTANTS: dict[str, dict[str, Any]] = {
     "vote granted ignoring the log": {"core_factory": VoteIgnoresLog},
     "truncate always": {"core_factory": TruncatesAlways},
     "vote not persisted": {"core_factory": VoteNotPersisted},
@@ -348,4 +402,11 @@ MUTANTS: dict[str, dict[str, Callable[..., Any]]] = {
     "snapshot carries no membership": {"core_factory": SnapshotOfUnknownMembership},
     "conflicting entries kept": {"core_factory": KeepsConflictingEntries},
     "removed id comes back": {"core_factory": ForgetsRemovedIds},
+    "entries before the hard state": {"make_log": EntriesBeforeHardState, "mix": "tearing"},
+    "hard state before the entries": {"make_log": HardStateBeforeEntries, "mix": "tearing"},
+    "commit index behind the entries": {"make_log": CommitBehindEntries, "mix": "tearing"},
+    "vote before the term": {"make_log": VoteBeforeTerm, "mix": "tearing"},
+    "truncation apart from the append": {"make_log": TruncatesApart, "mix": "tearing"},
+    "log dropped before the snapshot": {"make_log": DropsBeforeSnapshot, "mix": "tearing"},
+    "compaction before the pointer": {"make_log": CompactsBeforePointer, "mix": "tearing"},
 }

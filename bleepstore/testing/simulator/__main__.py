@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from bleepstore.testing.simulator.plan import MIXES
 from bleepstore.testing.simulator.run import replay_line, run_seed
 
 
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=_count, default=4000, help="events of chaos per seed")
     parser.add_argument("--first-seed", type=_count, default=0)
     parser.add_argument("--catalog", action="store_true", help="with the real catalog as the state machine")
+    parser.add_argument("--mix", choices=sorted(MIXES), help="what kind of trouble; by default each seed chooses")
     parser.add_argument("--trace", action="store_true", help="print what happens")
     parser.add_argument("--progress", action="store_true", help="a progress bar (needs tqdm)")
     return parser
@@ -50,6 +52,8 @@ def _say(text: str) -> None:
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"trace": _say} if arguments.trace else {}
+    if arguments.mix is not None:
+        options["mix"] = arguments.mix
     if arguments.catalog:
         from bleepstore.testing.simulator.catalog_machine import CATALOG_OPTIONS
 
@@ -78,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pass
     except Exception as error:  # whatever a seed provokes is a finding
         _say(f"seed {seed}: {type(error).__name__}: {error}")
-        _say(replay_line(seed, given.events, catalog=given.catalog))
+        _say(replay_line(seed, given.events, catalog=given.catalog, mix=given.mix))
         if given.trace:
             raise
         return 1

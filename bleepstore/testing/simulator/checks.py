@@ -37,6 +37,7 @@ class Ledger:
         "_digests",
         "_leaders",
         "_nodes",
+        "_promised",
         "_reference",
         "_votes",
         "acknowledged",
@@ -58,6 +59,8 @@ class Ledger:
         self._chain: dict[tuple[int, int], tuple[Entry, int]] = {}  # (index, term) -> (entry, term before it)
         self._commits: list[tuple[int, int]] = []  # (term in which it was committed, index up to which)
         self._leaders: dict[int, NodeId] = {}  # term -> leader
+        #: node -> (term, index of that term's log, or 0 for a vote): the greatest that it has ever promised.
+        self._promised: dict[NodeId, tuple[int, int]] = {}
         self._votes: dict[tuple[NodeId, int], NodeId] = {}  # (voter, term) -> candidate
         self._digests: dict[int, int] = {0: 0}
         # Applies the committed list as it grows: what every node's state must equal. None: nodes are compared.
@@ -203,6 +206,7 @@ class Ledger:
             return
         if log.last_index() < m.index:
             raise Violation(f"{node.id} acknowledges {m.index}, durable is only {log.last_index()}")
+        self._promise(node, m.term, m.index)
         leader = self._nodes[m.to].core
         if leader is None or leader.term != m.term or leader.role is not Role.LEADER or m.index < log.first_index():
             return
@@ -210,6 +214,37 @@ class Ledger:
         asked, durable = leader.log.term(m.index), log.term(m.index)
         if asked not in (-1, durable):
             raise Violation(f"{node.id} acknowledges entry {m.index} of term {asked}, durable is one of term {durable}")
+
+    def _promise(self, node: SimulatedNode, term: int, index: int) -> None:
+        if (term, index) > self._promised.get(node.id, (0, 0)):
+            self._promised[node.id] = (term, index)
+
+    # --- starts ---
+
+    def check_start(self, node: SimulatedNode) -> None:
+        """What a node begins with is sound by itself, and all that it has promised is there."""
+        log = node.log
+        hard, last = log.initial_state().hard_state, log.last_index()
+        if log.term(last) > hard.term:
+            raise Violation(f"{node.id} starts in term {hard.term} with an entry of term {log.term(last)}")
+        if hard.commit > last:
+            raise Violation(f"{node.id} starts with {hard.commit} committed and a log that ends at {last}")
+        promised = self._promised.get(node.id, (0, 0))
+        if (hard.term, last) < promised:
+            raise Violation(f"{node.id} starts in term {hard.term} at {last}, it has promised {promised}")
+        vote = self._votes.get((node.id, hard.term), hard.vote)
+        if hard.vote != vote:
+            raise Violation(
+                f"{node.id} starts with a vote for {hard.vote} in term {hard.term}, it has sent one for {vote}"
+            )
+        self._check_known_changes(node, max(hard.commit, node.machine.applied), last)
+
+    def _check_known_changes(self, node: SimulatedNode, committed: int, last: int) -> None:
+        """Whoever has a change of the membership knows that the one before it is committed: see `HardState`."""
+        unknown = node.log.entries(committed + 1, last + 1, 1 << 62) if committed < last else []
+        changes = [entry.index for entry in unknown if entry.kind is EntryKind.CONFIGURATION]
+        if len(changes) > 1:
+            raise Violation(f"{node.id} starts with changes of the membership at {changes}, committed is {committed}")
 
     def _check_vote_reply(self, node: SimulatedNode, m: VoteReply) -> None:
         if m.granted and not m.pre:
@@ -225,6 +260,7 @@ class Ledger:
         hard = node.log.initial_state().hard_state
         if hard.term < term or (hard.term == term and hard.vote != candidate):
             raise Violation(f"{node.id} sends a vote for {candidate} in term {term}, durable is {hard}")
+        self._promise(node, term, 0)
 
     # --- states ---
 

@@ -59,8 +59,16 @@ class Faults:
         return self._break_disk("disk_error")
 
     def torn_write(self) -> bool:
-        """The next write is torn by a loss of power."""
+        """The next write of entries is torn by a loss of power."""
         return self._break_disk("torn_write")
+
+    def torn_install(self) -> bool:
+        """The next write of a snapshot is."""
+        return self._break_disk("torn_install")
+
+    def torn_compaction(self) -> bool:
+        node = self._pick()
+        return node is not None and node.tear_compaction()
 
     def _break_disk(self, fault: str) -> bool:
         node = self._pick()

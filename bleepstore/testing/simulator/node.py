@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bleepstore.raft.core import Raft
 from bleepstore.raft.messages import Entry, HardState, Message, NodeId, ReadReady, Ready, SnapshotFetch, SnapshotMeta
-from bleepstore.raft.storage import MemoryLog
 from bleepstore.testing.simulator.checks import Violation
+from bleepstore.testing.simulator.disk import SimulatedLog
 from bleepstore.testing.simulator.machines import StateMachine
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 #: Makes a core: (storage, rng, applied, settings).
 CoreFactory = Callable[..., Raft]
+
+#: Fault of a disk -> whether this write meets it. A term, vote or commit index alone is torn often enough by crashes.
+_MEETS: dict[str, Callable[[Ready], bool]] = {
+    "disk_error": lambda _: True,
+    "torn_write": lambda ready: bool(ready.entries) or ready.snapshot is not None,
+    "torn_install": lambda ready: ready.snapshot is not None,
+}
 
 
 class SimulatedNode:
@@ -27,7 +34,7 @@ class SimulatedNode:
         "disk_fault", "full", "id", "life", "log", "machine", "paused_until", "proposed", "tick", "wiped", "world",
     )  # fmt: skip
 
-    def __init__(self, world: World, node: NodeId, log: MemoryLog, machine: StateMachine, tick: int) -> None:
+    def __init__(self, world: World, node: NodeId, log: SimulatedLog, machine: StateMachine, tick: int) -> None:
         self.world = world
         self.id = node
         self.log = log
@@ -38,7 +45,7 @@ class SimulatedNode:
         self.paused_until = 0
         self.wiped = False
         self.full = False  # the disk: proposals are refused early, everything else goes on until a write fails
-        self.disk_fault = ""  # what happens to the next write: see `_fails`
+        self.disk_fault = ""  # what happens to the next write that meets it
         self.proposed: set[str] = set()
         self._next_context = 0
 
@@ -53,14 +60,15 @@ class SimulatedNode:
         self._lazy_hard: HardState | None = None
         self._reads: dict[int, int] = {}  # context -> what was committed when it was asked
         world = self.world
+        world.ledger.check_start(self)
         self.core = world.core_factory(self.log, world.rng, self.machine.applied, world.plan.settings)
         self.core.low_on_space = self.full
         world.after(world.rng.randrange(self.tick), self.on_tick, self.life)
         self.drain()
 
     def crash(self) -> None:
-        """Lose what is not durable. Writes under way may have reached the disk, in order and each whole or not: what is
-        torn is none, since the log's transactions are checked when it is opened (see test_crash_images.py).
+        """Lose what is not durable. Of the saves under way the first may have reached the disk, and the next in part:
+        what becomes of that is the log's affair (see `disk`; the real one is in test_crash_images.py).
         """
         if self.core is None:
             return
@@ -72,6 +80,8 @@ class SimulatedNode:
             self.world.happened["partly_written"] += 1
         for ready in under_way[:landed]:
             self._save(ready)
+        if landed < len(under_way):
+            self._save(under_way[landed], torn=True)
         self._lose_tail()
 
     def _end(self) -> None:
@@ -169,16 +179,32 @@ class SimulatedNode:
         self.drain()
 
     def compact(self, *, hasty: bool) -> None:
-        core = self.core
-        if core is None or self._disk_queue:
-            return
-        durable = self.machine.durable if self.world.rng.random() < 0.3 else self.machine.make_durable()
-        limit = durable if hasty else min(core.compaction_limit(), durable)
-        meta = core.snapshot_meta(limit)
-        if meta is not None:
-            self.world.ledger.check_meta(self, meta)
+        core, meta = self.core, self._compactable(hasty=hasty)
+        if core is not None and meta is not None:
             self.log.compact(meta)
             core.compacted(meta)
+
+    def tear_compaction(self) -> bool:
+        """The power fails while the log is compacted."""
+        meta = self._compactable(hasty=False)
+        if meta is None or meta.index <= self.log.snapshot().index:
+            return False
+        self._end()
+        self.log.tear_compaction(self.world.rng, meta)
+        self._lose_tail()
+        self.world.restart_later(self)
+        return True
+
+    def _compactable(self, *, hasty: bool) -> SnapshotMeta | None:
+        """Up to where the log can be compacted."""
+        core = self.core
+        if core is None or self._disk_queue:
+            return None
+        durable = self.machine.durable if self.world.rng.random() < 0.3 else self.machine.make_durable()
+        meta = core.snapshot_meta(durable if hasty else min(core.compaction_limit(), durable))
+        if meta is not None:
+            self.world.ledger.check_meta(self, meta)
+        return meta
 
     # --- the driver's loop ---
 
@@ -216,35 +242,38 @@ class SimulatedNode:
             return True
         if self.full and ready.entries and self.world.rng.random() < 0.02:
             self.disk_fault = "disk_error"
-        if self.disk_fault:
+        if self.disk_fault and _MEETS[self.disk_fault](ready):
             self._fail(ready)
             return False
         self._save(ready)
         return True
 
     def _fail(self, ready: Ready) -> None:
-        """The write raises, and perhaps it was done nevertheless; or it is torn, so that it was not. Those after it are
-        lost. The node ends: a write is never tried again.
+        """The write raises, and perhaps it was done nevertheless; or it is torn. Those after it are lost. The node
+        ends: a write is never tried again.
         """
         world, fault = self.world, self.disk_fault
         world.note("%s has a %s", self.id, fault)
         world.happened[fault] += 1
         self._end()
-        if fault == "disk_error" and world.rng.random() < 0.5:
-            self._save(ready)
+        if fault != "disk_error" or world.rng.random() < 0.5:
+            self._save(ready, torn=fault != "disk_error")
         self._lose_tail()
         world.restart_later(self)
 
-    def _save(self, ready: Ready) -> None:
+    def _save(self, ready: Ready, *, torn: bool = False) -> None:
         if not ready.must_save:
             return
         hard = ready.hard_state or self._lazy_hard
         if self.world.plan.lazy_commit and self._is_commit_alone(ready):
             self._lazy_hard = hard
             return
-        self.log.save(hard, ready.truncate_from, ready.entries, ready.snapshot)
+        if torn:
+            self.log.tear_save(self.world.rng, hard, ready.truncate_from, ready.entries, ready.snapshot)
+        else:
+            self.log.save(hard, ready.truncate_from, ready.entries, ready.snapshot)
         self._lazy_hard = None
-        if ready.snapshot is not None:
+        if ready.snapshot is not None and ready.snapshot is self.log.snapshot():  # the state is the one it points to
             if self._fetched is None or self._fetched.applied != ready.snapshot.index:
                 raise Violation(f"{self.id} installs a snapshot that it does not have")
             # The old state may have gone on meanwhile only if the log did.

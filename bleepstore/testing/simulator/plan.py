@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import attrs
 
@@ -15,6 +16,8 @@ FAULTS: dict[str, int] = {
     "power_cut": 2,
     "disk_error": 2,
     "torn_write": 2,
+    "torn_install": 1,
+    "torn_compaction": 1,
     "disk_full": 1,
     "isolate": 3,
     "isolate_leader": 4,
@@ -25,7 +28,7 @@ FAULTS: dict[str, int] = {
     "mend": 8,
     "pause": 4,
     "pause_leader": 1,
-    "wipe": 2,
+    "wipe": 3,
     "change_members": 6,
     "transfer": 2,
 }
@@ -58,15 +61,15 @@ class Plan:
     hasty_compaction: float  # how often the log is compacted without regard for members that wait
 
     @staticmethod
-    def draw(rng: random.Random) -> Plan:
-        """A plan for a seed."""
-        temper = rng.random()
+    def draw(rng: random.Random, mix: str | None = None) -> Plan:
+        """A plan for a seed; `mix` is one of MIXES, by default the seed chooses."""
+        luck = rng.random()
         plan = Plan._mixed(rng)
-        if temper < 0.3:
-            return plan._stormy(rng)
-        if temper < 0.45:
-            return plan._churning(rng)
-        return plan._reading(rng) if temper < 0.6 else plan
+        for name, (share, adapt) in MIXES.items():
+            luck -= share
+            if mix == name or (mix is None and luck < 0):
+                return adapt(plan, rng)
+        raise ValueError(f"there is no mix {mix!r}, but {sorted(MIXES)}")
 
     def _stormy(self, rng: random.Random) -> Plan:
         """Leaders come and go, messages hold one entry, and terms overlap."""
@@ -121,9 +124,30 @@ class Plan:
                               "mend": 5, "transfer": 1, "change_members": 3, "crash": 1}),
         )  # fmt: skip
 
+    def _tearing(self, rng: random.Random) -> Plan:
+        """The power fails in the midst of saves, each of which has much to save: while one is under way, terms, votes,
+        truncations and entries gather for the next. The log is short, so snapshots are frequent.
+        """
+        return attrs.evolve(
+            self,
+            nodes=rng.choice((3, 3, 5)),
+            settings=attrs.evolve(self.settings, election_ticks=rng.choice((3, 6)), heartbeat_ticks=1, promote_lag=64),
+            delay=rng.choice(((100, 300), (500, 5_000))),
+            drop=0.0,
+            disk=rng.choice(((500, 5_000), (500, 15_000))),
+            writes=1,
+            client_every=rng.choice((1_000, 3_000)),
+            fault_every=rng.choice((20_000, 40_000)),
+            down=rng.choice((20_000, 60_000)),
+            faults=_weighted({"torn_write": 5, "torn_install": 3, "torn_compaction": 1, "crash": 1, "crash_leader": 2,
+                              "isolate": 3, "isolate_leader": 3, "partition": 1, "change_members": 3, "mend": 6}),
+            compact_every=5_000,
+            hasty_compaction=1.0,
+        )  # fmt: skip
+
     @staticmethod
     def _mixed(rng: random.Random) -> Plan:
-        """Every kind of trouble is present or absent, so that each is also seen alone."""
+        """Every kind of trouble is present or absent, so that each is also seen alone. The other mixes begin so."""
         chosen = [name for name in FAULTS if rng.random() < 0.6]
         if rng.random() < 0.15:
             chosen = []
@@ -160,6 +184,16 @@ class Plan:
             compact_every=rng.choice((50_000, 200_000, 1_000_000)),
             hasty_compaction=rng.choice((0.0, 0.3)),
         )
+
+
+#: Name -> how often a seed chooses it, and how it is made of the general one.
+MIXES: dict[str, tuple[float, Callable[[Plan, random.Random], Plan]]] = {
+    "stormy": (0.25, Plan._stormy),
+    "churning": (0.15, Plan._churning),
+    "reading": (0.15, Plan._reading),
+    "tearing": (0.1, Plan._tearing),
+    "general": (1.0, lambda plan, _: plan),  # all else
+}
 
 
 def _weighted(weights: dict[str, int]) -> tuple[str, ...]:

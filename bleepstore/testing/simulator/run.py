@@ -35,11 +35,11 @@ class Outcome:
     happened: Counter[str]  # how often each fault really happened
 
 
-def replay_line(seed: int, events: int, *, catalog: bool = False) -> str:
+def replay_line(seed: int, events: int, *, catalog: bool = False, mix: str | None = None) -> str:
     """The command that runs exactly one seed again."""
     return (
         f"replay: python -m bleepstore.testing.simulator --first-seed {seed} --seeds 1 --events {events}"
-        f"{' --catalog' if catalog else ''} --trace"
+        f"{' --catalog' if catalog else ''}{'' if mix is None else f' --mix {mix}'} --trace"
     )
 
 

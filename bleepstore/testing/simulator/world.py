@@ -10,8 +10,8 @@ from typing import Any
 
 from bleepstore.raft.core import Raft
 from bleepstore.raft.messages import Configuration, Message, NodeId, Role, SnapshotMeta
-from bleepstore.raft.storage import MemoryLog
 from bleepstore.testing.simulator.checks import Ledger
+from bleepstore.testing.simulator.disk import SimulatedLog
 from bleepstore.testing.simulator.machines import ChainMachine, StateMachine
 from bleepstore.testing.simulator.node import CoreFactory, SimulatedNode
 from bleepstore.testing.simulator.plan import Plan
@@ -48,6 +48,7 @@ class World:
         "events",
         "happened",
         "ledger",
+        "make_log",
         "make_machine",
         "next_node",
         "nodes",
@@ -65,7 +66,9 @@ class World:
         seed: int,
         *,
         plan: Plan | None = None,
+        mix: str | None = None,
         core_factory: CoreFactory = Raft,
+        make_log: Callable[[str, NodeId, SnapshotMeta], SimulatedLog] = SimulatedLog,
         make_machine: Callable[[], StateMachine] = ChainMachine,
         command: CommandFactory = tiny_command,
         with_reference: bool = True,
@@ -73,8 +76,9 @@ class World:
     ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
-        self.plan = Plan.draw(self.rng) if plan is None else plan
+        self.plan = Plan.draw(self.rng, mix) if plan is None else plan
         self.core_factory = core_factory
+        self.make_log = make_log
         self.make_machine = make_machine
         self.command = command
         self.trace = trace
@@ -118,7 +122,7 @@ class World:
         skew = self.plan.skew
         factor = self.rng.uniform(1 / skew, skew) if skew > 1 else 1.0
         node = SimulatedNode(
-            self, name, MemoryLog(CLUSTER, name, beginning), self.make_machine(), int(self.plan.tick * factor)
+            self, name, self.make_log(CLUSTER, name, beginning), self.make_machine(), int(self.plan.tick * factor)
         )
         self.nodes[name] = node
         node.start()
