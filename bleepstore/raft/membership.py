@@ -176,9 +176,10 @@ class Membership(Reads):
             if self.leader is not None and self.leader != self.node:
                 self._reply_append(self.leader, self.log.committed)
             return self._refuse(Refusal.STALE_SNAPSHOT)
-        if self.role is not Role.FOLLOWER:
-            # What is committed is in the log of every leader that still is one.
-            self._become_follower(self.term, None)
+        if self.role is not Role.FOLLOWER or meta.term > self.term:
+            # What is committed is in the log of every leader that still is one; and the source may have gone on to a
+            # later term than its offer was of.
+            self._become_follower(max(self.term, meta.term), None)
         self.log.restore(meta)
         self._handed_configurations.clear()
         self._applying.clear()

@@ -517,7 +517,7 @@ class Node:
         if ready.committed:
             # Durable here and on a quorum already: only what the log must know of it is left to this Ready's save.
             self._applier.put(ready.committed)
-        if ready.snapshot is None and ready.must_save:
+        if ready.snapshot is None and (ready.must_save or self._unsaved_hard is not None):
             self._save(ready)
         if ready.messages_after:
             self._senders.send(ready.messages_after)

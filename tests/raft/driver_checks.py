@@ -122,6 +122,13 @@ def check_that_the_commit_of_a_change_is_saved(_: Path) -> None:
     node.deliver(AppendEntries("c", "b", "a", 1, 2, 1, (), 2))
     assert log.initial_state().hard_state.commit == 2, "a committed change is not known after a crash"
     assert node.core.configuration.learners == ("d",)
+    # Also if so much was committed at once that it is handed out only after that.
+    log = memory_log()
+    node = DrivenNode(log, Careful(log), core=Settings(max_apply_bytes=1))
+    node.deliver(AppendEntries("c", "b", "a", 1, 0, 0, entries, 0))
+    node.deliver(AppendEntries("c", "b", "a", 1, 2, 1, (), 2))
+    assert node.core.configuration.learners == ("d",)
+    assert log.initial_state().hard_state.commit == 2, "a committed change took effect and is not known after a crash"
 
 
 class CountingLog(MemoryLog):

@@ -22,6 +22,7 @@ from bleepstore.raft.messages import (
     Entry,
     EntryKind,
     Forwarded,
+    HardState,
     Heartbeat,
     HeartbeatReply,
     InstallSnapshot,
@@ -232,6 +233,18 @@ def test_a_snapshot_that_a_leader_lacks_shows_that_it_was_deposed() -> None:
     assert core.role is Role.FOLLOWER
     list(drain(core, log))
     assert log.first_index() == 10
+
+
+def test_a_snapshot_of_a_later_term_brings_the_term() -> None:
+    """Its source went on while it was copied: no log may hold an entry of a term that its node does not know."""
+    core, log = make_core("b")
+    core.step(InstallSnapshot("c", "a", "b", 1, SnapshotMeta(5, 1, Configuration(NAMES))))
+    list(drain(core, log))
+    assert core.install_snapshot(SnapshotMeta(9, 3, Configuration(NAMES))) is None
+    (ready,) = drain(core, log)
+    assert ready.hard_state == HardState(3, None, 9)
+    assert (core.term, core.leader, core.log.last_term) == (3, None, 3)
+    assert not any(isinstance(m, AppendReply) for m in ready.messages_after), "who leads that term is unknown"
 
 
 def test_an_old_tail_is_read_from_storage() -> None:
