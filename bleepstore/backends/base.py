@@ -32,8 +32,8 @@ class BlobSpec:
     """What a blob is for. Opaque-name backends ignore it; gateways store it natively with the object.
 
     `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once
-    all bytes were consumed and gives the S3 ETag. `only_over` makes a write to a `Gateway` with `own_names`
-    conditional: it raises BlobChanged unless this is what lies under the key.
+    all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex. `only_over` makes a
+    write to a `Gateway` with `own_names` conditional: it raises BlobChanged unless this is what lies under the key.
     """
 
     bucket: str

@@ -15,6 +15,7 @@ from azure.storage.blob import AccountSasPermissions, ContainerClient, ResourceT
 
 import bleepstore
 from bleepstore import Store, errors
+from bleepstore.backends.azure import backend as azure_backend
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.base import BlobSpec
 from bleepstore.backends.gateway.retry import ProviderBusy
@@ -63,6 +64,19 @@ def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: Contain
     assert lying(native) == []
 
 
+def test_what_is_too_large_for_one_request_is_staged_and_copied(
+    backend: AzureBackend, native: ContainerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(azure_backend, "_MAX_PUT", 4 * MIB)
+    data = pattern(9 * MIB)
+    blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [data])
+    assert read_blob(backend, blob.handle) == data
+    assert lying(native) == ["photos/k"]
+    with pytest.raises(BlobChanged):
+        backend.put_object(BlobSpec(bucket="photos", key="k", only_over=Replaced(None)), [data])
+    assert lying(native) == ["photos/k"]
+
+
 def test_a_write_is_done_also_if_what_was_staged_cannot_be_removed(
     backend: AzureBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -71,6 +85,7 @@ def test_a_write_is_done_also_if_what_was_staged_cannot_be_removed(
 
     with monkeypatch.context() as patch:
         patch.setattr(AzureBackend, "_end_upload", fail)
+        patch.setattr(azure_backend, "_MAX_PUT", 4 * MIB)
         blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(9 * MIB)])
     assert backend.head_object(blob.handle) == 9 * MIB
     assert "left for the sweep" in caplog.text

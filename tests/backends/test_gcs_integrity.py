@@ -13,13 +13,22 @@ import pytest
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.base import BlobSpec
-from bleepstore.backends.gcs.backend import _BLOCK as BLOCK
+from bleepstore.backends.gcs import backend as gcs_backend
 from bleepstore.errors import BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.gcs_places import lying, make, native, put, read, read_blob, service, store
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, ResumableProxy, flipped, http_proxy, once
 
 __all__ = ["native", "service", "store"]
+
+
+#: Bytes of a request of an upload in these tests.
+BLOCK = 6 * MIB
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gcs_backend, "_BLOCK", BLOCK)
 
 
 @pytest.fixture

@@ -1,31 +1,33 @@
 """The gateways against each provider's bare SDK, on the same emulator: `python -m tests.benchmarks.bench_gateways`.
 
-Both put and get the same bytes, one request after the other; the gateway is a store with its catalog on disk, so each
-of its puts holds a commit with fsync too, and MD5 and CRC64NVME of all bytes. A share of 1.0 is the SDK's speed.
-Emulators are far slower than the clouds at moving bytes and far quicker to answer, so shares are what can be compared,
-and to the second digit at best. The last column is what the process grew by at most while 2 GiB went through the
-gateway.
+Both put and get the same bytes, each SDK in its own default way, the two in turn within each round; the figures are
+medians of the rounds, and a share of 1.0 is the SDK's speed. The gateway is a store with its catalog on disk, so each
+of its puts holds a commit with fsync too, and MD5 and CRC64NVME of all bytes, which the SDKs do not compute. Emulators
+are far slower than the clouds at moving bytes and far quicker to answer, so shares are what can be compared, and to the
+second digit at best. The last column is by how much the memory of a process that had put 1 MiB before rose at most
+while it put one huge object.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
+import itertools
 import os
-import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import boto3
 from azure.storage.blob import BlobServiceClient
-from botocore.config import Config
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
@@ -35,8 +37,8 @@ from tests.backends.providers import PROVIDERS
 
 MIB = 1024 * 1024
 SMALL, LARGE = os.urandom(1024), os.urandom(64 * MIB)
-#: MiB of the put whose memory is measured. fake-gcs-server copies all that came before for each block that comes.
-HUGE = {"aws": 2048, "azure": 2048, "gcs": 256}
+#: Small requests of one round.
+BATCH = 40
 
 
 @attrs.frozen
@@ -58,7 +60,7 @@ def gateway(store: bleepstore.Store) -> Pair:
 
 
 def aws_sdk(container: str, endpoint: str) -> Pair:
-    client = boto3.client("s3", endpoint_url=endpoint, config=Config(request_checksum_calculation="when_required"))
+    client = boto3.client("s3", endpoint_url=endpoint)
 
     def get(key: str) -> int:
         return sum(map(len, client.get_object(Bucket=container, Key=key)["Body"].iter_chunks(MIB)))
@@ -82,7 +84,7 @@ def gcs_sdk(container: str, endpoint: str) -> Pair:
     bucket = client.bucket(container)
 
     def put(key: str, body: bytes) -> None:
-        bucket.blob(key, chunk_size=8 * MIB).upload_from_file(io.BytesIO(body), size=len(body))
+        bucket.blob(key).upload_from_file(io.BytesIO(body), size=len(body))
 
     def get(key: str) -> int:
         sink = io.BytesIO()
@@ -95,77 +97,88 @@ def gcs_sdk(container: str, endpoint: str) -> Pair:
 SDKS: dict[str, Callable[[str, str], Pair]] = {"aws": aws_sdk, "azure": azure_sdk, "gcs": gcs_sdk}
 
 
-def rate(work: Callable[[], object], seconds: float) -> float:
-    """Calls per second."""
-    work()
-    count, begun = 0, time.perf_counter()
-    while (passed := time.perf_counter() - begun) < seconds:
-        work()
-        count += 1
-    return count / passed
-
-
 def checked(got: int, wanted: int) -> None:
     if got != wanted:
         sys.exit(f"{got} bytes came back instead of {wanted}")
 
 
-def measure(pair: Pair, seconds: float) -> list[float]:
-    """Small puts and gets per second, then MB/s of large ones."""
-    figures = [
-        rate(lambda: pair.put("small", SMALL), seconds),
-        rate(lambda: checked(pair.get("small"), len(SMALL)), seconds),
+def seconds(work: Callable[[], object], times: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(times):
+        work()
+    return time.perf_counter() - begun
+
+
+def measure(pairs: Sequence[Pair], rounds: int) -> list[list[float]]:
+    """Of each pair: small puts and gets per second, then MB/s of large ones."""
+    works: list[tuple[Callable[[Pair], object], int, int]] = [
+        (lambda pair: pair.put("small", SMALL), BATCH, BATCH),
+        (lambda pair: checked(pair.get("small"), len(SMALL)), BATCH, BATCH),
+        (lambda pair: pair.put("large", LARGE), 1, 64),
+        (lambda pair: checked(pair.get("large"), len(LARGE)), 1, 64),
     ]
-    figures += [
-        64 * rate(lambda: pair.put("large", LARGE), seconds),
-        64 * rate(lambda: checked(pair.get("large"), len(LARGE)), seconds),
-    ]
+    figures: list[list[float]] = [[] for _ in pairs]
+    for work, times, amount in works:
+        taken: list[list[float]] = [[] for _ in pairs]
+        for turn in range(rounds + 1):
+            for pair, found in zip(pairs, taken, strict=True):
+                passed = seconds(functools.partial(work, pair), times)
+                if turn:  # the first makes connections
+                    found.append(passed)
+        for found, figure in zip(taken, figures, strict=True):
+            figure.append(amount / statistics.median(found))
     return figures
 
 
 def grown_by_huge_put(url: str, endpoint: str, catalog: str, size: int) -> int:
-    """MiB that a process of its own grew by while it put `size` MiB through the gateway."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_gateways", "--huge", url, endpoint, catalog, str(size)]
+    """MiB that a process of its own grew by at most while it put `size` MiB through the gateway."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench_gateways", "--put", url, endpoint, catalog, str(size)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def put_huge(url: str, endpoint: str, catalog: str, size: int) -> None:
     block = os.urandom(MIB)
-
-    def body(count: int) -> Iterator[bytes]:
-        for _ in range(count):
-            yield block
-
     with bleepstore.open(url, catalog=catalog, endpoint_url=endpoint) as store:
         store.create_bucket("huge")
-        store.put_object("huge", "warm-up", body(20), size=20 * MIB)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        store.put_object("huge", "huge", body(size), size=size * MIB)
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+        store.put_object("huge", "warm-up", block, size=MIB)
+        before = memory("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # "resets the peak resident set size"
+        store.put_object("huge", "huge", itertools.repeat(block, size), size=size * MIB)
+        print((memory("VmHWM") - before) // 1024)
+
+
+def memory(name: str) -> int:
+    """KiB of this process, as Linux has it."""
+    found = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(found[name].split()[0])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement (default: 3)")
-    parser.add_argument("--huge", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=11, help="of each measurement (default: 11)")
+    parser.add_argument("--huge", type=int, default=2048, help="MiB of the huge put; 0 is none (default: 2048)")
+    parser.add_argument("--provider", action="append", choices=SDKS, help="only this one; may be repeated")
+    parser.add_argument("--put", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.huge:
-        url, endpoint, catalog, size = arguments.huge
+    if arguments.put:
+        url, endpoint, catalog, size = arguments.put
         put_huge(url, endpoint, catalog, int(size))
         return
-    print("| provider | by | put 1 KiB /s | get 1 KiB /s | put 64 MiB MB/s | get 64 MiB MB/s | memory of a huge put |")
+    huge = f"memory of a put of {arguments.huge} MiB"
+    print(f"| provider | by | put 1 KiB /s | get 1 KiB /s | put 64 MiB MB/s | get 64 MiB MB/s | {huge} |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for kind, sdk in SDKS.items():
+    for kind in arguments.provider or SDKS:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             new_place = stack.enter_context(PROVIDERS[kind](folder))
             url, endpoint = new_place()
-            container = url.split("/")[2]
-            bare = measure(sdk(container, endpoint), arguments.seconds)
             options: dict[str, Any] = {"catalog": folder / "catalog", "endpoint_url": endpoint}
             store = stack.enter_context(bleepstore.open(url, **options))
-            ours = measure(gateway(store), arguments.seconds)
-            grown = f"+{grown_by_huge_put(*new_place(), str(folder / 'huge'), HUGE[kind])} MiB"
+            pairs = [SDKS[kind](url.split("/")[2], endpoint), gateway(store)]
+            bare, ours = measure(pairs, arguments.rounds)
+            grown = ""
+            if arguments.huge:
+                grown = f"+{grown_by_huge_put(*new_place(), str(folder / 'huge'), arguments.huge)} MiB"
         print(f"| {kind} | SDK | " + " | ".join(f"{figure:,.0f}" for figure in bare) + " | |")
         shares = [f"{one:,.0f} ({one / other:.2f})" for one, other in zip(ours, bare, strict=True)]
         print(f"| {kind} | gateway | " + " | ".join(shares) + f" | {grown} |", flush=True)

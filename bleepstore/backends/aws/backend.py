@@ -8,9 +8,8 @@ import io
 import json
 import logging
 import secrets
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
 import attrs
@@ -33,8 +32,9 @@ from bleepstore.backends.aws.pins import (
     version_of,
 )
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.gateway.bodies import IN_MEMORY, Held, held
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader, head_of, spool
+from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader
 from bleepstore.errors import (
     BlobChanged,
     BlobNotFound,
@@ -45,8 +45,6 @@ from bleepstore.errors import (
 
 _log = logging.getLogger("bleepstore.gateway")
 
-#: Bodies up to this many bytes are sent from memory: the part size of most clients. Larger ones are sent from disk.
-_IN_MEMORY = 8 * 1024 * 1024
 #: A source of at most this many bytes cannot be copied in ranges.
 _LEAST_RANGE = 5 * 1024 * 1024
 
@@ -138,26 +136,20 @@ class AwsBackend(AwsListing):
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         place, write = self._place(spec.bucket, spec.key)
-        with _gathered(chunks) as (body, known):
+        with held(chunks, IN_MEMORY, spec.etag) as body:
+            known = _Bytes(body.size, body.crc32c, (body.md5,))
             parameters = self._described(spec, place, write, known) | self._condition(spec)
             try:
-                answer = self._send("put_object", body, known, **parameters)
+                answer = self._send("put_object", body, **parameters)
             except (Gone, Unequal) as refused:
                 return self._written(spec, place, write, refused)
-        return self._finished(place, write, answer, known.md5)
+        return self._finished(place, write, answer, body.md5)
 
-    def _send(self, operation: str, body: bytes | BinaryIO, known: _Bytes, **parameters: Any) -> Any:
+    def _send(self, operation: str, body: Held, **parameters: Any) -> Any:
         """The answer to a request with a body, which S3 refuses if it comes with another MD5."""
-        assert known.md5 is not None
-        parameters |= {"ContentLength": known.size, "ContentMD5": base64.b64encode(bytes.fromhex(known.md5)).decode()}
+        parameters |= {"ContentLength": body.size, "ContentMD5": base64.b64encode(bytes.fromhex(body.md5)).decode()}
         call = getattr(self._client, operation)
-
-        def send() -> Any:
-            if not isinstance(body, bytes):
-                body.seek(0)
-            return call(Body=body, **parameters)
-
-        return self._retry.run(send)
+        return self._retry.run(lambda: call(Body=body.body(), **parameters))
 
     def _written(self, spec: BlobSpec, place: Place, write: str, refused: Exception) -> StoredBlob:
         """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
@@ -175,10 +167,10 @@ class AwsBackend(AwsListing):
             return None
         return Pin(place.container, place.name, bare(head["ETag"]), write, version_of(head))
 
-    def _finished(self, place: Place, write: str, answer: Mapping[str, Any], md5: str | None) -> StoredBlob:
+    def _finished(self, place: Place, write: str, answer: Mapping[str, Any], md5: str) -> StoredBlob:
         etag = bare(answer["ETag"])
         pin = Pin(place.container, place.name, etag, write, version_of(answer))
-        if md5 is not None and is_md5(etag, answer) and etag != md5:
+        if is_md5(etag, answer) and etag != md5:
             self.delete_object(pin.handle)
             raise ServiceUnavailable(f"{PROVIDER} stored bytes with the MD5 {etag}; sent were {md5}. Send it again.")
         return self._stored(pin)
@@ -251,7 +243,7 @@ class AwsBackend(AwsListing):
         place, write = self._place(spec.bucket, spec.key)
         # Amazon gives a copy of what was uploaded in parts another ETag.
         etags = (source.etag,) if is_md5(source.etag, {}) else ()
-        described = self._described(spec, place, write, _Bytes(spec.size, None, None, etags))
+        described = self._described(spec, place, write, _Bytes(spec.size, None, etags))
         parameters = {**described, **self._condition(spec), "MetadataDirective": "REPLACE"}
         parameters |= {"CopySource": source.address, "CopySourceIfMatch": f'"{source.etag}"'}
         try:
@@ -276,18 +268,18 @@ class AwsBackend(AwsListing):
         parameters = upload.address | {"PartNumber": number}
         if isinstance(source, BlobRange):
             return self._copy_part(parameters, source)
-        with _gathered(source) as (body, known):
-            return self._send_part(parameters, body, known)
+        with held(source, IN_MEMORY) as body:
+            return self._send_part(parameters, body)
 
-    def _send_part(self, parameters: Mapping[str, Any], body: bytes | BinaryIO, known: _Bytes) -> StoredBlob:
+    def _send_part(self, parameters: Mapping[str, Any], body: Held) -> StoredBlob:
         try:
-            answer = self._send("upload_part", body, known, **parameters)
+            answer = self._send("upload_part", body, **parameters)
         except Gone as gone:
             raise _lost_upload(gone) from None
         etag = bare(answer["ETag"])
-        if is_md5(etag, answer) and etag != known.md5:
+        if is_md5(etag, answer) and etag != body.md5:
             raise ServiceUnavailable(
-                f"{PROVIDER} stored a part with the MD5 {etag}; sent were {known.md5}. Send it again."
+                f"{PROVIDER} stored a part with the MD5 {etag}; sent were {body.md5}. Send it again."
             )
         return self._stored_part(parameters["PartNumber"], etag)
 
@@ -301,8 +293,8 @@ class AwsBackend(AwsListing):
             # such a source, and passes through this process.
             with self.get_object(source.handle, source.start, source.stop) as reader:
                 body = reader.read()
-            with _gathered([body]) as (_, known):
-                return self._send_part(parameters, body, known)
+            with held([body], IN_MEMORY) as small:
+                return self._send_part(parameters, small)
         answer = self._on_blob(
             source.handle,
             "upload_part_copy",
@@ -357,29 +349,8 @@ class _Bytes:
     """What is known of all bytes of a write, and the ETags that S3 may give them, before it is told to store them."""
 
     size: int | None
-    md5: str | None
     crc32c: str | None
-    etags: tuple[str, ...] = ()
-
-
-@contextlib.contextmanager
-def _gathered(chunks: Iterable[bytes]) -> Iterator[tuple[bytes | BinaryIO, _Bytes]]:
-    """A body, and what is known of it, before it is sent: S3 asks for the length and the MD5 first, and a body that was
-    cut off is sent again. A large one lies on disk, where nothing is left of it when the process dies."""
-    body, rest = head_of(chunks, _IN_MEMORY)
-    md5, crc = Md5(), Crc32c()
-    if rest is None:
-        md5.update(body)
-        crc.update(body)
-        yield body, _Bytes(len(body), md5.text, crc.text, (md5.text,))
-        return
-    size = 0
-    with tempfile.TemporaryFile() as file:
-        for chunk in rest:
-            size += spool(file, chunk)
-            md5.update(chunk)
-            crc.update(chunk)
-        yield file, _Bytes(size, md5.text, crc.text, (md5.text,))
+    etags: tuple[str, ...]
 
 
 class _Validated:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
-import hashlib
 import io
+import itertools
 import logging
 import secrets
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NoReturn, cast
 
 import attrs
@@ -19,7 +18,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobBlock
 
-from bleepstore.backends.azure.client import WINDOW
+from bleepstore.backends.azure.client import WINDOW, put_blob
 from bleepstore.backends.azure.errors import PROVIDER, Gone, NoContainer, Unequal, code_of
 from bleepstore.backends.azure.listing import AzureListing
 from bleepstore.backends.azure.pins import (
@@ -37,19 +36,19 @@ from bleepstore.backends.azure.pins import (
     read_token,
     to_ms,
 )
-from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
-from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import (
-    Check,
-    ChunkReader,
-    Crc32c,
-    Md5,
-    ResumingReader,
+from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.gateway.bodies import (
+    IN_MEMORY,
+    FileBody,
+    Held,
+    Noted,
     blocks_of,
-    combined_crc32c,
-    head_of,
-    spool,
+    files_of,
+    held,
+    send_behind,
 )
+from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
 from bleepstore.errors import (
     AccessDenied,
     BlobChanged,
@@ -65,6 +64,8 @@ _log = logging.getLogger("bleepstore.gateway")
 #: "A blob has at most 50,000 committed blocks", and an upload 10,000 parts.
 _MAX_BLOCKS = 50_000
 _BLOCKS_OF_A_PART = _MAX_BLOCKS // 10_000
+#: Bytes of one request that makes a blob at most: 5,000 MiB (and 4,000 of one that stages a block).
+_MAX_PUT = 4000 * 1024 * 1024
 #: How long a copy within an account may take, in seconds.
 _COPY_PATIENCE = 600.0
 #: How often a completion gives way to others of the same upload.
@@ -144,58 +145,50 @@ class AzureBackend(AzureListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        body, rest = head_of(chunks, WINDOW)
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
-        if rest is None:
-            return self._put_bytes(spec, place, write, body)
-        upload = new_upload(self._names.own(spec.bucket))
-        try:
-            digest, crc = Md5(), Crc32c()
-            part, size = StagedPart(1, secrets.token_hex(4), 0), 0
-            for block in blocks_of(rest, WINDOW):
-                self._stage(upload, part.block_id(part.blocks), block)
-                if spec.etag is None:  # else nothing is digested twice
-                    digest.update(block)
-                crc.update(block)
-                part, size = attrs.evolve(part, blocks=part.blocks + 1), size + len(block)
-                del block
-            md5 = digest.text if spec.etag is None else spec.etag()
-            described = self._described(spec, place, write, size, crc.text, bytes.fromhex(md5))
-            staged = self._commit(upload, part.block_ids, described)
-            return self._move(staged, place, spec, write, described)
-        except (Gone, _Restaged) as gone:
-            raise ServiceUnavailable(f"What was staged was taken away: send it again. ({gone})") from None
-        finally:
-            self._forget(upload)
+        with held(chunks, IN_MEMORY, spec.etag) as body:
+            described = self._described(spec, place, write, body.size, body.crc32c, bytes.fromhex(body.md5))
+            if body.size > _MAX_PUT:
+                return self._put_blocks(spec, place, write, body, described)
+            return self._put_blob(spec, place, write, body, described)
 
-    def _put_bytes(self, spec: BlobSpec, place: Place, write: str, body: bytes) -> StoredBlob:
-        crc = Crc32c()
-        crc.update(body)
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        options = self._described(spec, place, write, len(body), crc.text, digest) | self._condition(spec)
+    def _put_blob(
+        self, spec: BlobSpec, place: Place, write: str, body: Held, described: Mapping[str, Any]
+    ) -> StoredBlob:
+        blob, condition = self._blob(place), self._condition(spec)
         try:
-            answer = self._call(self._blob(place).upload_blob, body, overwrite=True, validate_content=True, **options)
+            answer = self._call(lambda: put_blob(blob, body, **described, **condition))
         except (Gone, Unequal) as refused:
             found = self._find_write(place, write)
             if found is None:
                 self._raise_changed(spec, refused)
             answer = found
         stored = answer.get("content_md5")
-        if stored and bytes(stored) != digest:
+        if stored and bytes(stored).hex() != body.md5:
             self.delete_object(self._stored(place, answer).handle)
             raise ServiceUnavailable(f"{PROVIDER} stored other bytes than were sent. Send them again.")
         return self._stored(place, answer)
 
-    def _stage(self, upload: Upload, block_id: str, block: bytes | BinaryIO, length: int | None = None) -> None:
+    def _put_blocks(
+        self, spec: BlobSpec, place: Place, write: str, body: Held, described: Mapping[str, Any]
+    ) -> StoredBlob:
+        """Stage the blocks under a name of their own and have Azure copy them: under the key's, whatever another writes
+        there would discard them."""
+        upload, part = new_upload(self._names.own(spec.bucket)), StagedPart(1, secrets.token_hex(4), 0)
+        try:
+            for start in range(0, body.size, _MAX_PUT):
+                stop = min(start + _MAX_PUT, body.size)
+                self._stage(upload, part.block_id(part.blocks), functools.partial(body.body, start, stop), stop - start)
+                part = attrs.evolve(part, blocks=part.blocks + 1)
+            return self._move(self._commit(upload, part.block_ids, described), place, spec, write, described)
+        except (Gone, _Restaged) as gone:
+            raise ServiceUnavailable(f"What was staged was taken away: send it again. ({gone})") from None
+        finally:
+            self._forget(upload)
+
+    def _stage(self, upload: Upload, block_id: str, body: Callable[[], bytes | BinaryIO], length: int) -> None:
         blob = self._blob(upload.place)
-
-        def stage() -> None:
-            if not isinstance(block, bytes):
-                block.seek(0)
-            size = len(block) if isinstance(block, bytes) else length
-            blob.stage_block(block_id, block, length=size, validate_content=True)
-
-        self._call(stage)
+        self._call(lambda: blob.stage_block(block_id, body(), length=length, validate_content=True))
 
     def _commit(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> Pin:
         blocks = [BlobBlock(one) for one in block_ids]
@@ -374,27 +367,24 @@ class AzureBackend(AzureListing):
         return self._stage_part(upload, part, source, size)
 
     def _stage_part(self, upload: Upload, part: StagedPart, chunks: Iterable[bytes], size: int | None) -> StoredBlob:
-        """Stage a part of as many blocks as every part may have. Blocks that are larger than what is held in memory
-        lie on disk first, since a block is sent with its MD5 before it, and maybe again."""
+        """Stage a part of as many blocks as every part may have, each while the next one comes. Blocks that are larger
+        than what is held in memory lie on disk first, since a block is sent with its MD5 before it, and maybe again."""
         length = max(WINDOW, -(-(size or 0) // _BLOCKS_OF_A_PART))
-        crc = Crc32c()
-        if length == WINDOW:
-            for block in blocks_of(chunks, WINDOW):
-                self._stage(upload, part.block_id(part.blocks), block)
-                crc.update(block)
-                part = attrs.evolve(part, blocks=part.blocks + 1)
-                del block
-        else:
-            reader = ChunkReader(chunks)
-            crc = reader.crc32c
-            while True:
-                with tempfile.TemporaryFile() as file:
-                    stored = _fill(file, reader, length)
-                    if not stored:
-                        break
-                    self._stage(upload, part.block_id(part.blocks), file, stored)
-                    part = attrs.evolve(part, blocks=part.blocks + 1)
-        return StoredBlob(attrs.evolve(part, crc32c=crc.text).handle, int(time.time() * 1000))
+        noted, count = Noted(chunks), itertools.count()
+
+        def stage(block: bytes | BinaryIO) -> None:
+            block_id = part.block_id(next(count))
+            if isinstance(block, bytes):
+                self._stage(upload, block_id, lambda: block, len(block))
+                return
+            with block as file:
+                stored = file.seek(0, io.SEEK_END)
+                self._stage(upload, block_id, lambda: FileBody(file, 0, stored), stored)
+
+        with contextlib.ExitStack() as files:
+            send_behind(blocks_of(noted, length) if length == WINDOW else files_of(noted, length, files), stage)
+        staged = attrs.evolve(part, blocks=next(count), crc32c=noted.crc32c)
+        return StoredBlob(staged.handle, int(time.time() * 1000))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         upload = read_token(token)
@@ -454,14 +444,6 @@ class AzureBackend(AzureListing):
 
     def recover(self) -> None:
         """What was being staged when a process died is found by the sweep."""
-
-
-def _fill(file: BinaryIO, reader: ChunkReader, length: int) -> int:
-    """Write up to `length` bytes to a file; fewer only at the end."""
-    stored = 0
-    while stored < length and (data := reader.read(min(CHUNK, length - stored))):
-        stored += spool(file, data)
-    return stored
 
 
 class _Restaged(Exception):

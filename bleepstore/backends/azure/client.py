@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+from azure.core import MatchConditions
 from azure.core.credentials import AccessToken
 from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, ContentSettings
 from requests.adapters import HTTPAdapter
 
 from bleepstore.backends.azure.errors import meaning
+from bleepstore.backends.gateway.bodies import Held
 from bleepstore.backends.gateway.names import Layout, Names, Place
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
@@ -25,11 +29,19 @@ from bleepstore.errors import StoreError
 
 T = TypeVar("T")
 
-#: Bytes of one request that are sent from memory, so that they can be sent again.
+#: Bytes of a block that is sent from memory, while the next one comes.
 WINDOW = 4 * 1024 * 1024
 #: "Avoid blob names that end with a dot or a forward slash"; nor may a segment end in a dot, nor be a backslash's.
 _REFUSED = re.compile(r"\.(?:/|$)|/$|\\")
 _MAX_SEGMENTS = 254
+#: The headers of what Azure keeps of a blob's description, by their names in ContentSettings.
+_SETTINGS = {
+    "content_type": "x-ms-blob-content-type",
+    "content_encoding": "x-ms-blob-content-encoding",
+    "content_language": "x-ms-blob-content-language",
+    "content_disposition": "x-ms-blob-content-disposition",
+    "cache_control": "x-ms-blob-cache-control",
+}
 
 
 class _StaticToken:
@@ -71,7 +83,6 @@ def _make_service(settings: GatewaySettings, retry: Retry, environ: Any = os.env
         "retry_connect": 0,
         "retry_read": 0,
         "retry_status": 0,
-        "max_single_put_size": 2 * WINDOW,
         "max_single_get_size": 1 << 50,  # one request for any range
         "logging_enable": False,
     }
@@ -106,6 +117,32 @@ def _find_credential(url: str, account: str | None, environ: Any) -> Any:
     from azure.identity import DefaultAzureCredential
 
     return DefaultAzureCredential()
+
+
+def put_blob(
+    blob: Any, body: Held, *, metadata: Mapping[str, str], content_settings: ContentSettings, **condition: Any
+) -> Mapping[str, Any]:
+    """Put Blob, with the MD5 before the bytes; what the answer says. The SDK's own upload_blob would have in memory
+    whatever it sends in one request; this is the call that it makes then."""
+    headers = {"Content-MD5": base64.b64encode(bytes.fromhex(body.md5)).decode()}
+    headers |= {f"x-ms-meta-{name}": text for name, text in metadata.items()}
+    for name, header in _SETTINGS.items():
+        if (text := getattr(content_settings, name)) is not None:
+            headers[header] = text
+    match condition.get("match_condition"):
+        case MatchConditions.IfMissing:
+            headers["If-None-Match"] = "*"
+        case MatchConditions.IfNotModified:
+            headers["If-Match"] = condition["etag"]
+    found = blob._client.block_blob.upload(
+        content_length=body.size, body=body.body(), headers=headers, cls=lambda answer, *_: answer.http_response.headers
+    )
+    md5 = found.get("Content-MD5")
+    return {
+        "etag": found["ETag"],
+        "last_modified": parsedate_to_datetime(found["Last-Modified"]),
+        "content_md5": None if md5 is None else base64.b64decode(md5),
+    }
 
 
 class AzureClient:

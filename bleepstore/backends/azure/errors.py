@@ -84,8 +84,8 @@ def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
 
 
 def code_of(error: HttpResponseError) -> str:
-    """What Azure calls the error; the SDK adds that to its exceptions."""
-    found = getattr(error, "error_code", None)
+    """What Azure calls the error; the SDK adds that to the exceptions of its public methods."""
+    found = getattr(error, "error_code", None) or getattr(error.response, "headers", {}).get("x-ms-error-code")
     return str(getattr(found, "value", found) or "")
 
 

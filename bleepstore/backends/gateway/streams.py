@@ -1,20 +1,19 @@
-"""Bytes on their way to a provider and back."""
+"""Checksums of bytes on their way to a provider and back, and reading from one."""
 
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from awscrt import checksums
 
 from bleepstore.backends.base import CHUNK
 from bleepstore.backends.gateway.retry import Retry
-from bleepstore.errors import BlobNotFound, ServiceUnavailable, StorageFull
+from bleepstore.errors import BlobNotFound, ServiceUnavailable
 
 
 class Crc32c:
@@ -90,137 +89,6 @@ class Doubts:
             if len(self._found) > self._MOST:
                 del self._found[next(iter(self._found))]
             return again
-
-
-class ChunkReader(io.RawIOBase):
-    """An iterable of bytes as a file that is read once, for SDKs that take files.
-
-    An error that the iterable raises is kept in `failure`: an SDK may hide it behind one of its own. The last chunk is
-    held back until the iterable has ended, for the store's last checks are made there, and a provider stores what it
-    was sent as soon as it has every byte. `crc32c` is of all bytes once they were read.
-    """
-
-    def __init__(self, chunks: Iterable[bytes], length: int | None = None) -> None:
-        self._chunks = iter(chunks)
-        self._rest = memoryview(b"")
-        self._next: bytes | None = None
-        self._begun = False
-        self._position = 0
-        self.length = length
-        self.failure: BaseException | None = None
-        self.crc32c = Crc32c()
-
-    def __len__(self) -> int:
-        """The declared length, for SDKs that ask for it so."""
-        if self.length is None:
-            raise TypeError("the length of this stream is not known")
-        return self.length
-
-    def __bool__(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes; fewer only at the end, so that an SDK's blocks are full."""
-        wanted = -1 if size is None else size
-        found = io.BytesIO()  # whose value is not copied once more, as by joining a list
-        while wanted < 0 or found.tell() < wanted:
-            if not self._rest and not self._fill():
-                break
-            taken = self._rest if wanted < 0 else self._rest[: wanted - found.tell()]
-            self._rest = self._rest[len(taken) :]
-            found.write(taken)
-        self._position += found.tell()
-        return found.getvalue()
-
-    def _fill(self) -> bool:
-        if not self._begun:
-            self._begun = True
-            self._next = self._pull()
-        if self._next is None:
-            return False
-        self._rest = memoryview(self._next)
-        self._next = self._pull()
-        return True
-
-    def _pull(self) -> bytes | None:
-        try:
-            for chunk in self._chunks:
-                if chunk:
-                    self.crc32c.update(chunk)
-                    return chunk
-        except BaseException as error:
-            self.failure = error
-            raise
-        return None
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Fill `buffer`; less only at the end."""
-        view = memoryview(buffer).cast("B")
-        filled = 0
-        while filled < len(view) and (self._rest or self._fill()):
-            taken = self._rest[: len(view) - filled]
-            view[filled : filled + len(taken)] = taken
-            self._rest = self._rest[len(taken) :]
-            filled += len(taken)
-        self._position += filled
-        return filled
-
-    @property
-    def at_end(self) -> bool:
-        """Whether all bytes were read and the iterable has ended in order."""
-        return self._begun and not self._rest and self._next is None
-
-
-def head_of(chunks: Iterable[bytes], limit: int) -> tuple[bytes, Iterator[bytes] | None]:
-    """The whole body and None if it has at most `limit` bytes; else nothing and the
-    iterator of all of it."""
-    iterator = iter(chunks)
-    head: list[bytes] = []
-    length = 0
-    for chunk in iterator:
-        head.append(chunk)
-        length += len(chunk)
-        if length > limit:
-            return b"", _chained(head, iterator)
-    whole = io.BytesIO()
-    for piece in _chained(head, iterator):
-        whole.write(piece)
-    return whole.getvalue(), None
-
-
-def _chained(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
-    """Each piece is let go of once it was given."""
-    while head:
-        yield head.pop(0)
-    yield from rest
-
-
-def blocks_of(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The bytes in blocks of `size` bytes, of which only the last is shorter. An empty body has no block.
-
-    Let go of each before the next is taken, and one is held at a time."""
-    reader = ChunkReader(chunks)
-    while block := reader.read(size):
-        yield block
-        del block
-
-
-def spool(file: BinaryIO, chunk: bytes) -> int:
-    """Write to a temporary file, TMPDIR's, what does not fit in memory; the number of bytes. Raises StorageFull."""
-    try:
-        file.write(chunk)
-        file.flush()
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull from error
-        raise
-    return len(chunk)
 
 
 class Stream(Protocol):

@@ -15,8 +15,9 @@ import attrs
 from google.api_core.exceptions import BadRequest, Conflict
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.gateway.bodies import IN_MEMORY, Held, held
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import Check, ChunkReader, Crc32c, ResumingReader, combined_crc32c, head_of
+from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
 from bleepstore.backends.gcs.errors import PROVIDER, Gone, NoBucket, Unequal, reason_of
 from bleepstore.backends.gcs.listing import GcsListing
 from bleepstore.backends.gcs.pins import CODEC, Pin, make_token, md5_of, pin_of, read_handle, read_token, to_ms
@@ -26,8 +27,8 @@ _log = logging.getLogger("bleepstore.gateway")
 
 #: Up to so many bytes go in one request, which the SDK holds several times.
 _IN_ONE = 3 * 1024 * 1024
-#: Bytes of a block of a resumable upload, in multiples of 256 KiB; more take more than a transfer may hold.
-_BLOCK = 6 * 1024 * 1024
+#: Bytes of a request of a resumable upload, in multiples of 256 KiB: each request has its own deadline.
+_BLOCK = 64 * 1024 * 1024
 #: "A compose request has up to 32 source objects."
 _MAX_SOURCES = 32
 _PARALLEL = 8
@@ -126,51 +127,41 @@ class GcsBackend(GcsListing):
         return self._write(spec, place, write, chunks)
 
     def _write(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes]) -> StoredBlob:
-        head, rest = head_of(chunks, _IN_ONE)
-        crc = Crc32c()
-        try:
-            if rest is None:
-                crc.update(head)
-                blob = self._described(spec, place, write, note_etag=False)
-                options = {"content_type": blob.content_type, "checksum": "crc32c", **self._condition(spec)}
-                self._call(blob.upload_from_string, head, **options)
-            else:
-                reader = ChunkReader(rest)
-                crc = reader.crc32c
-                blob = self._upload(spec, place, write, reader)
-        except (Gone, Unequal) as refused:
-            blob = self._written(spec, place, write, refused)
-        return self._check(blob, crc.text)
+        with held(chunks, IN_MEMORY, spec.etag) as body:
+            try:
+                blob = self._upload(spec, place, write, body)
+            except (Gone, Unequal) as refused:
+                blob = self._written(spec, place, write, refused)
+            return self._check(blob, body.crc32c)
 
-    def _upload(self, spec: BlobSpec, place: Place, write: str, reader: ChunkReader) -> Any:
-        """A resumable upload, each block of which can be sent again. It is given up if the body breaks."""
+    def _upload(self, spec: BlobSpec, place: Place, write: str, body: Held) -> Any:
         blob = self._described(spec, place, write, note_etag=False)
-        url = self._call(blob.create_resumable_upload_session, content_type=blob.content_type, **self._condition(spec))
-        buffer, position = memoryview(bytearray(_BLOCK)), 0
+        options = {"content_type": blob.content_type, **self._condition(spec)}
+        if body.size <= _IN_ONE:
+            self._call(blob.upload_from_string, body.body(), checksum="crc32c", **options)
+            return blob
+        url = self._call(blob.create_resumable_upload_session, **options)
         try:
-            while True:
-                block = buffer[: reader.readinto(buffer)]
-                # With the last block the CRC32C of all: Google refuses other bytes before it replaces what was there.
-                answer = self._send_block(url, block, position, reader.crc32c.text if reader.at_end else None)
-                position += len(block)
-                if reader.at_end:
-                    blob._set_properties(answer.json())
-                    return blob
+            for start in range(0, body.size, _BLOCK):
+                answer = self._send_block(url, body, start, min(start + _BLOCK, body.size))
+            blob._set_properties(answer.json())
         except BaseException:
             with contextlib.suppress(Exception):  # the session ends by itself after a week; the first error matters
                 self._send("DELETE", url, accept=(404, 499))
             raise
+        return blob
 
-    def _send_block(self, url: str, block: memoryview, position: int, crc32c: str | None) -> Any:
-        """The answer to the last bytes of a block, which is the last one if it comes with a checksum.
+    def _send_block(self, url: str, body: Held, start: int, stop: int) -> Any:
+        """The answer to the last bytes of a block of a resumable upload.
 
         Google may keep fewer bytes than it was sent, and says how many. After a failure, or an answer that was lost,
-        it is asked that first.
+        it is asked that first. With the last block comes the CRC32C of all bytes: Google refuses others before it
+        replaces what was there.
         """
-        end = position + len(block)
-        total = "*" if crc32c is None else str(end)
-        hashed = {} if crc32c is None else {"X-Goog-Hash": f"crc32c={crc32c}"}
-        kept = position
+        is_last = stop == body.size
+        total = str(body.size) if is_last else "*"
+        hashed = {"X-Goog-Hash": f"crc32c={body.crc32c}"} if is_last else {}
+        kept = start
         failed = False
 
         def ask_and_send() -> Any:
@@ -179,15 +170,15 @@ class GcsBackend(GcsListing):
                 answer = self._send("PUT", url, accept=(308,), headers={"Content-Range": f"bytes */{total}"})
                 if answer.status_code != 308:
                     return answer
-                kept = _kept(answer, position, end)
-            while kept < end or crc32c is not None:
+                kept = _kept(answer, start, stop)
+            while kept < stop or is_last:
                 failed = True
-                span = f"{kept}-{end - 1}" if kept < end else "*"
+                span = f"{kept}-{stop - 1}" if kept < stop else "*"
                 headers = {"Content-Range": f"bytes {span}/{total}", **hashed}
-                answer = self._send("PUT", url, accept=(308,), data=block[kept - position :], headers=headers)
+                answer = self._send("PUT", url, accept=(308,), data=body.body(kept, stop), headers=headers)
                 if answer.status_code != 308:
                     return answer
-                before, kept = kept, _kept(answer, position, end)
+                before, kept = kept, _kept(answer, start, stop)
                 if kept == before:
                     raise EOFError("none of the bytes that were sent were kept")
             failed = False
