@@ -214,17 +214,6 @@ def test_a_bucket_that_is_refused_is_not_made(
         store.create_bucket(f"photos-{status}")
 
 
-def test_no_attempt_waits_longer_than_what_is_left(container: str, proxy: HttpProxy) -> None:
-    waits: list[float] = []
-    with contextlib.closing(make(container, proxy.url, deadline=0.5)) as backend:
-        backend._client.meta.events.register(
-            "before-send.s3", lambda request, **_: waits.append(request.context["read_timeout"])
-        )
-        backend.check()
-    assert waits
-    assert all(wait <= 0.5 for wait in waits)
-
-
 def test_what_is_archived_is_named_at_once(store: Store, container: str, proxy: HttpProxy) -> None:
     store.put_object("photos", "k", b"data")
     with contextlib.closing(make(container, proxy.url)) as backend:

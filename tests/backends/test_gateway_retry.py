@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 import pytest
+from urllib3.connectionpool import HTTPConnectionPool
 
 from bleepstore.backends.gateway.retry import Passing, Retry, slow_down, unavailable
+from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
 from bleepstore.errors import ServiceUnavailable, SlowDown
+from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY
+from tests.backends.providers import AWS_ENVIRONMENT
 
 
 @attrs.define
@@ -65,3 +73,41 @@ def test_the_time_that_a_provider_asks_for_is_passed_on() -> None:
         error = made("The provider", "busy", 2.5).error
         assert isinstance(error, kind)
         assert getattr(error, "retry_after", None) == 3
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """A port that takes no connection and refuses none: nobody accepts those that wait already."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port: int = listener.getsockname()[1]
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+def test_no_attempt_waits_longer_than_what_is_left(
+    scheme: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither to connect nor for an answer."""
+    waits: list[float] = []
+    urlopen = HTTPConnectionPool.urlopen
+
+    def note(pool: HTTPConnectionPool, *arguments: Any, **options: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():  # Google's SDK has one of its own, for its traces
+            timeout = options.get("timeout") or pool.timeout
+            waits.extend([timeout.connect_timeout, timeout.read_timeout])
+        return urlopen(pool, *arguments, **options)
+
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", note)
+    for name, value in (AWS_ENVIRONMENT | {"AZURE_STORAGE_KEY": AZURITE_KEY}).items():
+        monkeypatch.setenv(name, value)
+    endpoint = f"http://127.0.0.1:{black_hole}" + (f"/{AZURITE_ACCOUNT}" if scheme == "az" else "")
+    settings = GatewaySettings(scheme=scheme, container="photos", endpoint_url=endpoint, deadline=0.3)
+    with contextlib.closing(open_gateway(settings)) as gateway, pytest.raises(ServiceUnavailable):
+        gateway.check()
+    assert waits
+    assert all(wait <= 0.3 for wait in waits)

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from urllib3.util import Timeout
 
 from bleepstore.backends.aws.errors import Gone, Unequal, meaning
 from bleepstore.backends.gateway.names import Layout, Names
@@ -15,8 +16,8 @@ from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import BlobNotFound, ServiceUnavailable
 
-#: Seconds to wait for an answer, at most.
-_ANSWER = 20.0
+#: Seconds to connect and to wait for an answer, at most.
+_CONNECT, _ANSWER = 5.0, 20.0
 
 
 class AwsClient:
@@ -44,7 +45,7 @@ class AwsClient:
         options: dict[str, Any] = {
             "retries": {"total_max_attempts": 1},
             "max_pool_connections": settings.connections,
-            "connect_timeout": 5,
+            "connect_timeout": _CONNECT,
             "read_timeout": _ANSWER,
             "tcp_keepalive": True,
             # Every body is sent with its MD5, and compared with the ETag of the answer.
@@ -61,12 +62,13 @@ class AwsClient:
             )
         except (BotoCoreError, ValueError) as error:
             raise ServiceUnavailable(f"{self.url} cannot be used: {error}") from error
-        client.meta.events.register("before-call.s3", self._clip)
+        # botocore lets a request say how long it waits for its answer, and not how long to connect.
+        client._endpoint.http_session._get_request_timeout = self._timeout
         return client
 
-    def _clip(self, params: dict[str, Any], **_: Any) -> None:
-        """Wait for an answer no longer than what is left of the call's deadline."""
-        params["context"]["read_timeout"] = self._retry.clip(_ANSWER)
+    def _timeout(self, _request: Any) -> Timeout:
+        """Wait no longer than what is left of the call's deadline."""
+        return Timeout(connect=self._retry.clip(_CONNECT), read=self._retry.clip(_ANSWER))
 
     def _call(self, operation: str, /, **parameters: Any) -> Any:
         """The answer to one request. Raises Gone, Unequal, or an error of ours."""
