@@ -34,14 +34,26 @@ class BucketOperations(Engine):
         if self._catalog.find_bucket(bucket) is None:
             self._backend.create_bucket(bucket)
         self._submit(command)
+        self._backend.create_bucket(bucket)  # once more: a deletion that came before may have removed the room since
         return Bucket(bucket, owner, command.time_ms, location, acl=made)
 
     def delete_bucket(self, bucket: str, *, caller: Owner | None = None) -> None:
-        """Delete an empty bucket. Raises BucketNotEmpty."""
+        """Delete an empty bucket. Raises BucketNotEmpty.
+
+        The catalog decides, then the room goes. If the bucket was made again meanwhile, it gets its room back: either
+        that creation saw that the room was gone, or this deletion sees that the bucket is there.
+        """
         self.get_bucket(bucket, caller=caller)
         self._submit(DeleteBucket(**self._stamp(), bucket=bucket))
-        self._backend.delete_bucket(bucket)
+        if not self._has_bucket(bucket):
+            self._backend.delete_bucket(bucket)
+            if self._has_bucket(bucket):
+                self._backend.create_bucket(bucket)
         self._sweeper.poke()
+
+    def _has_bucket(self, bucket: str) -> bool:
+        self._committer.read_barrier()
+        return self._catalog.find_bucket(bucket) is not None
 
     def head_bucket(self, bucket: str, *, caller: Owner | None = None) -> Bucket:
         """The bucket, for whoever may list it."""

@@ -87,11 +87,20 @@ class AwsBackend(AwsListing):
             own = [found["Key"] for found in self._list(Place(container, OWN))]
             others = self._call("list_objects_v2", Bucket=container, MaxKeys=len(own) + 1).get("KeyCount", 0) > len(own)
             if others:
-                _log.warning("the bucket %s of the storage is left: others have objects in it", container)
+                _warn_of_left(container)
                 return
             for name in own:
                 self._call("delete_object", Bucket=container, Key=name)
-            self._call("delete_bucket", Bucket=container)
+
+            def delete() -> None:
+                try:
+                    self._client.delete_bucket(Bucket=container)
+                except ClientError as error:
+                    if error.response["Error"]["Code"] != "BucketNotEmpty":
+                        raise
+                    _warn_of_left(container)
+
+            self._retry.run(delete)
 
     # -- what goes with an object
 
@@ -382,6 +391,10 @@ def _check_of(head: Mapping[str, Any], size: int) -> Check | None:
         return Check(Crc32c(), notes.crc32c)
     etag = bare(head["ETag"])
     return Check(Md5(), etag) if is_md5(etag, head) else None
+
+
+def _warn_of_left(container: str) -> None:
+    _log.warning("the bucket %s of the storage is left: others have objects in it", container)
 
 
 def _lost_upload(gone: Exception) -> ServiceUnavailable:

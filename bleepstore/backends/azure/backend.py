@@ -10,13 +10,14 @@ import itertools
 import logging
 import secrets
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NoReturn, cast
 
 import attrs
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
-from azure.storage.blob import BlobBlock
+from azure.storage.blob import BlobBlock, BlobLeaseClient
 
 from bleepstore.backends.azure.client import WINDOW, put_blob
 from bleepstore.backends.azure.errors import PROVIDER, Gone, NoContainer, Unequal, code_of
@@ -66,6 +67,8 @@ _MAX_BLOCKS = 50_000
 _BLOCKS_OF_A_PART = _MAX_BLOCKS // 10_000
 #: Bytes of one request that makes a blob at most: 5,000 MiB (and 4,000 of one that stages a block).
 _MAX_PUT = 4000 * 1024 * 1024
+#: Seconds of a lease on a container that is about to be deleted.
+_LEASE = 60
 #: How long a copy within an account may take, in seconds.
 _COPY_PATIENCE = 600.0
 #: How often a completion gives way to others of the same upload.
@@ -88,6 +91,7 @@ class AzureBackend(AzureListing):
             except ResourceExistsError as error:
                 if code_of(error) != "ContainerAlreadyExists":  # then it is the account's own
                     raise
+                self._unless_leased(_deleting(container).release)
             except HttpResponseError as error:
                 if error.status_code == 400:
                     raise InvalidBucketName(bucket, f"{PROVIDER} does not take this name: {code_of(error)}") from None
@@ -101,10 +105,30 @@ class AzureBackend(AzureListing):
         container = self._service.get_container_client(self._names.container_of(bucket))
         with contextlib.suppress(NoContainer):
             names = self._pages(Place(container.container_name, ""), include=())
-            if any(not blob.name.startswith(OWN) for _, blob in names):
+            # Azure would delete what comes after this look too. So a deletion takes a lease first, which a creation of
+            # the bucket takes away: then nothing is deleted.
+            lease = _deleting(container)
+            if not self._unless_leased(lambda: lease.acquire(lease_duration=_LEASE)):
+                _log.warning("the container %s is left: others have leased it", container.container_name)
+            elif any(not blob.name.startswith(OWN) for _, blob in names):
                 _log.warning("the container %s is left: others have blobs in it", container.container_name)
-                return
-            self._call(container.delete_container)
+                self._unless_leased(lease.release)
+            else:
+                self._unless_leased(lambda: container.delete_container(lease=lease))
+
+    def _unless_leased(self, call: Callable[[], object]) -> bool:
+        """Whether Azure did it, rather than refuse it for a lease."""
+
+        def attempt() -> bool:
+            try:
+                call()
+            except HttpResponseError as error:
+                if not code_of(error).startswith("Lease"):
+                    raise
+                return False
+            return True
+
+        return self._call(attempt)
 
     # -- what goes with a blob
 
@@ -444,6 +468,11 @@ class AzureBackend(AzureListing):
 
     def recover(self) -> None:
         """What was being staged when a process died is found by the sweep."""
+
+
+def _deleting(container: Any) -> BlobLeaseClient:
+    """The lease of whoever deletes a container, of an id that all know; anybody else's is left alone."""
+    return BlobLeaseClient(container, lease_id=str(uuid.uuid5(uuid.NAMESPACE_URL, container.url)))
 
 
 class _Restaged(Exception):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, cast
 
 import attrs
-from google.api_core.exceptions import BadRequest, Conflict
+from google.api_core.exceptions import BadRequest, Conflict, PreconditionFailed
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import IN_MEMORY, Held, held
@@ -65,11 +65,20 @@ class GcsBackend(GcsListing):
         with contextlib.suppress(Gone, NoBucket):
             blobs = list(itertools.islice(self._list(Place(container, "")), 1000))
             if any(not blob.name.startswith(OWN) for blob in blobs):
-                _log.warning("the bucket %s of the storage is left: others have objects in it", container)
+                _warn_of_left(container)
                 return
             for blob in blobs:
                 self._call(blob.delete)
-            self._call(self._bucket(container).delete)
+
+            def delete() -> None:
+                try:
+                    self._bucket(container).delete(**self._once())
+                except (Conflict, PreconditionFailed) as refused:  # Google's answer, and an emulator's
+                    if "empty" not in reason_of(refused):
+                        raise
+                    _warn_of_left(container)
+
+            self._retry.run(delete)
 
     # -- what goes with an object
 
@@ -361,6 +370,10 @@ class _Body:
 
     def close(self) -> None:
         self._answer.close()
+
+
+def _warn_of_left(container: str) -> None:
+    _log.warning("the bucket %s of the storage is left: others have objects in it", container)
 
 
 def _kept(answer: Any, position: int, end: int) -> int:
