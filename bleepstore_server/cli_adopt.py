@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bleepstore.store.adopting import Adopted
 from bleepstore_server.config import ConfigError, load_config
-
-_SECONDS_BETWEEN_LINES = 5.0
+from bleepstore_server.progress import shown_progress
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,28 +37,22 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=_adopt)
 
 
-class _Progress:
-    """A line that is written over on a terminal; a new line now and then elsewhere."""
+class _Bars:
+    """A bar for each bucket, one after the other."""
 
     def __init__(self) -> None:
-        self._begun = time.monotonic()
-        self._shown = self._begun
-        self._is_terminal = sys.stderr.isatty()
+        self._shown = contextlib.ExitStack()
+        self._update: Callable[[int, int], None] | None = None
 
     def __call__(self, done: Adopted) -> None:
-        now = time.monotonic()
-        text = f"{done.bucket}: {done.seen:,} seen, {done.adopted:,} adopted, {done.seen / (now - self._begun):,.0f}/s"
-        if self._is_terminal:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-        elif now - self._shown >= _SECONDS_BETWEEN_LINES:
-            self._shown = now
-            sys.stderr.write(f"{text}\n")
+        if self._update is None:
+            what = f"{done.bucket} (resumed)" if done.resumed else done.bucket
+            self._update = self._shown.enter_context(shown_progress(what, "objects"))
+        self._update(done.seen, max(done.total, done.seen))
 
-    def end(self) -> None:
-        if self._is_terminal:
-            sys.stderr.write("\r\x1b[K")
-        self._begun = time.monotonic()  # of the next bucket
+    def close(self) -> None:
+        self._update = None
+        self._shown.close()
 
 
 def _adopt(arguments: argparse.Namespace) -> None:
@@ -72,10 +65,9 @@ def _adopt(arguments: argparse.Namespace) -> None:
         raise ConfigError("data: a catalog in memory is made anew at every start, and needs no adoption")
     from bleepstore_server.serving import open_configured_store
 
-    with open_configured_store(config, take_over=arguments.take_over) as store:
-        progress = _Progress()
-        for done in store.adopt_all(arguments.bucket or store.adoptable_buckets(), progress):
-            progress.end()
+    with open_configured_store(config, take_over=arguments.take_over) as store, contextlib.closing(_Bars()) as bars:
+        for done in store.adopt_all(arguments.bucket or store.adoptable_buckets(), bars):
+            bars.close()
             if done.before:
                 print(f"{done.bucket}: done by the run that was cut off")
                 continue

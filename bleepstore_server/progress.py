@@ -12,14 +12,15 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 @contextlib.contextmanager
-def shown_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives what takes (bytes done, bytes in all).
+def shown_progress(what: str, unit: str = "bytes") -> Iterator[Callable[[int, int], None]]:
+    """Gives what takes (bytes done, bytes in all), or numbers of another unit.
 
     It shows a bar on a terminal, if tqdm is installed (the extra `progress`), else a line now and then.
     """
     tqdm = _tqdm() if sys.stderr.isatty() else None
     if tqdm is not None:
-        with tqdm(desc=what, unit="B", unit_scale=True, unit_divisor=1024, file=sys.stderr) as bar:
+        scale = {"unit": "B", "unit_divisor": 1024} if unit == "bytes" else {"unit": f" {unit}"}
+        with tqdm(desc=what, unit_scale=True, file=sys.stderr, **scale) as bar:
 
             def update(done: int, total: int) -> None:
                 bar.total = total
@@ -33,7 +34,7 @@ def shown_progress(what: str) -> Iterator[Callable[[int, int], None]]:
         nonlocal shown
         if time.monotonic() - shown >= _SECONDS_BETWEEN_LINES:
             shown = time.monotonic()
-            sys.stderr.write(f"{what}: {done:,} of {total:,} bytes\n")
+            sys.stderr.write(f"{what}: {done:,} of {total:,} {unit}\n")
 
     yield say
 

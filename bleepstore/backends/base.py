@@ -178,3 +178,6 @@ class Gateway(StorageBackend, Protocol):
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         """The blobs of a bucket, each with a text to go on from as `after`. None is something that is no object of
         ours and cannot be one."""
+
+    def sizes(self, bucket: str, after: str = "") -> Iterator[int]:
+        """The length of each thing that iter_found would give: by listings alone, so a total can be known before."""

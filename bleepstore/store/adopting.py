@@ -31,6 +31,7 @@ from bleepstore.store.own_names import OwnNameOperations
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
 PROGRESS_FILE = "adopting.json"
 _BATCH = 500
+_COUNTED = 1000  # names between two calls of `progress`
 _COMMITS = 8  # under way at once
 
 
@@ -38,7 +39,8 @@ _COMMITS = 8  # under way at once
 class Adopted:
     """What an adoption has done so far in a bucket: objects brought in, objects that were known as they are, names at
     the provider that cannot be objects of S3, and objects that the provider no longer has. `before` says that it was
-    done by a run that was cut off later."""
+    done by a run that was cut off later, `resumed` that it goes on where that one was; `total` is how many names this
+    run has to look at, as far as they were counted, which is done only for who wants to see progress."""
 
     bucket: str
     adopted: int = 0
@@ -46,6 +48,8 @@ class Adopted:
     skipped: int = 0
     removed: int = 0
     before: bool = False
+    resumed: bool = False
+    total: int = 0
 
     @property
     def seen(self) -> int:
@@ -108,7 +112,9 @@ class AdoptOperations(OwnNameOperations):
     def _adopt_bucket(
         self, bucket: str, start: _Progress, notes: _Notes, progress: Callable[[Adopted], None] | None
     ) -> Adopted:
-        done, at = Adopted(bucket=bucket), start
+        done, at = Adopted(bucket=bucket, resumed=start.after != ""), start
+        if progress is not None:
+            done = self._count(done, start.after, progress)
         batch: list[FoundBlob] = []
         for after, blob in self._require_gateway().iter_found(bucket, start.after):
             if blob is None or not _is_object(blob):
@@ -127,6 +133,14 @@ class AdoptOperations(OwnNameOperations):
         notes.write(bucket, attrs.evolve(at, done=True))
         if progress is not None:
             progress(done)
+        return done
+
+    def _count(self, done: Adopted, after: str, progress: Callable[[Adopted], None]) -> Adopted:
+        """Listings alone are far quicker than what follows: a commit for each object, at some providers a request."""
+        for _ in self._require_gateway().sizes(done.bucket, after):
+            done = attrs.evolve(done, total=done.total + 1)
+            if done.total % _COUNTED == 0:
+                progress(done)
         return done
 
     def _require_gateway(self) -> Gateway:

@@ -129,9 +129,11 @@ class AwsListing(AwsClient):
         return self._found(bucket, place, head, key)
 
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
-        root = Place(self._names.container_of(bucket), self._names.root_of(bucket))
-        folder = root if self.own_names else self._names.blobs_of(bucket)
-        yield from self._describe(bucket, self._list(folder, after))
+        yield from self._describe(bucket, self._list(self._names.objects_of(bucket, own=self.own_names), after))
+
+    def sizes(self, bucket: str, after: str = "") -> Iterator[int]:
+        for item in self._list(self._names.objects_of(bucket, own=self.own_names), after):
+            yield item["Size"]
 
     def _describe(self, bucket: str, items: Iterator[Mapping[str, Any]]) -> Iterator[tuple[str, FoundBlob | None]]:
         """(name, blob) of listed names, each asked for its metadata, several at once."""

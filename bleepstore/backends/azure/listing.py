@@ -112,11 +112,15 @@ class AzureListing(AzureClient):
 
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         """`after` is the marker of a page, which is given once more from its beginning."""
-        root = Place(self._names.container_of(bucket), self._names.root_of(bucket))
-        for marker, blob in self._pages(root if self.own_names else self._names.blobs_of(bucket), after):
-            place = Place(root.container, blob.name)
+        folder = self._names.objects_of(bucket, own=self.own_names)
+        for marker, blob in self._pages(folder, after):
+            place = Place(folder.container, blob.name)
             ours = self._names.can_be_native(bucket, place.name) or self._names.is_named_by_digest(bucket, place.name)
             yield marker, self._found(bucket, place, blob, None) if ours or not self.own_names else None
+
+    def sizes(self, bucket: str, after: str = "") -> Iterator[int]:
+        for _, blob in self._pages(self._names.objects_of(bucket, own=self.own_names), after, include=()):
+            yield blob.size
 
     def _found(self, bucket: str, place: Place, blob: Any, key: str | None) -> FoundBlob | None:
         content = blob.content_settings

@@ -93,6 +93,10 @@ class Names:
         """The folder of a bucket's blobs in the layout `blobs`."""
         return Place(self.container_of(bucket), f"{self.root_of(bucket)}{OWN}blobs/")
 
+    def objects_of(self, bucket: str, *, own: bool) -> Place:
+        """The folder of a bucket's objects, in the layout `keys` if they have their own names."""
+        return Place(self.container_of(bucket), self.root_of(bucket)) if own else self.blobs_of(bucket)
+
     def new_token(self) -> str:
         """A name for an upload's folder or blob, that nothing had or will have."""
         return secrets.token_hex(16)

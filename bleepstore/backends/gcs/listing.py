@@ -121,10 +121,13 @@ class GcsListing(GcsClient):
         return self._found(bucket, blob, key)
 
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
-        root = Place(self._names.container_of(bucket), self._names.root_of(bucket))
-        for blob in self._list(root if self.own_names else self._names.blobs_of(bucket), after):
+        for blob in self._list(self._names.objects_of(bucket, own=self.own_names), after):
             ours = self._names.can_be_native(bucket, blob.name) or self._names.is_named_by_digest(bucket, blob.name)
             yield blob.name, self._found(bucket, blob, None) if ours or not self.own_names else None
+
+    def sizes(self, bucket: str, after: str = "") -> Iterator[int]:
+        for blob in self._list(self._names.objects_of(bucket, own=self.own_names), after):
+            yield blob.size
 
     def _found(self, bucket: str, blob: Any, key: str | None) -> FoundBlob | None:
         notes = notes_of(blob)
