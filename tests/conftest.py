@@ -21,6 +21,8 @@ STORES = (*LOCAL, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for l
 
 #: The folders whose tests run before providers too: what a store does with bytes that lie far away.
 S3_SUITE = frozenset({"server", "store", "library"})
+#: Those that CI runs in the layout `blobs` too. What the server does with a store does not depend on the layout.
+BLOBS_SUITE = frozenset({"store", "library"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,9 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """In CI these tests run before every provider too; elsewhere `--store` asks for it."""
     if "store_kind" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("store") or (STORES if os.environ.get("CI") else LOCAL)
         folder = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
-        kinds = [kind for kind in wanted if kind in LOCAL or folder in S3_SUITE]
+        wanted = metafunc.config.getoption("store")
+        if not wanted and os.environ.get("CI"):
+            wanted = [kind for kind in STORES if folder in BLOBS_SUITE or not kind.endswith("-blobs")]
+        kinds = [kind for kind in wanted or LOCAL if kind in LOCAL or folder in S3_SUITE]
         metafunc.parametrize("store_kind", kinds, scope="session")
 
 
