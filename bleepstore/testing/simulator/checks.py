@@ -102,6 +102,11 @@ class Ledger:
             raise Violation(f"{node.id} and {self._leaders[term]} both lead term {term}")
         core = node.core
         assert core is not None
+        hard = node.log.initial_state().hard_state
+        if (hard.term, hard.vote) != (term, node.id):
+            raise Violation(f"{node.id} leads term {term}, and its own vote is not durable: {hard}")
+        for peer in core.tracker.peers:
+            self.check_match(node, peer.node)
         # A leader of an earlier term may still be elected by late votes; it will not commit anything.
         index = next((index for since, index in reversed(self._commits) if since < term), 0)
         entry = self.committed[index]
@@ -214,6 +219,19 @@ class Ledger:
         asked, durable = leader.log.term(m.index), log.term(m.index)
         if asked not in (-1, durable):
             raise Violation(f"{node.id} acknowledges entry {m.index} of term {asked}, durable is one of term {durable}")
+
+    def check_match(self, leader: SimulatedNode, peer: NodeId) -> None:
+        """What a leader counts on is on that disk, unless the peer has gone on to a term in which it counts no more."""
+        core, node = leader.core, self._nodes[peer]
+        assert core is not None
+        known = core.tracker.progress.get(peer)
+        if core.role is not Role.LEADER or known is None or node.log.initial_state().hard_state.term > core.term:
+            return
+        term = core.log.term(known.match)
+        if term >= 0 and not node.holds(known.match, term):
+            raise Violation(
+                f"{leader.id} counts on entry {known.match} of term {term} at {peer}, which does not have it"
+            )
 
     def _promise(self, node: SimulatedNode, term: int, index: int) -> None:
         if (term, index) > self._promised.get(node.id, (0, 0)):

@@ -7,7 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bleepstore.raft.core import Raft
-from bleepstore.raft.messages import Entry, HardState, Message, NodeId, ReadReady, Ready, SnapshotFetch, SnapshotMeta
+from bleepstore.raft.messages import (
+    AppendReply,
+    Entry,
+    HardState,
+    Message,
+    NodeId,
+    ReadReady,
+    Ready,
+    SnapshotFetch,
+    SnapshotMeta,
+)
 from bleepstore.testing.simulator.checks import Violation
 from bleepstore.testing.simulator.disk import SimulatedLog
 from bleepstore.testing.simulator.machines import StateMachine
@@ -145,6 +155,8 @@ class SimulatedNode:
             self._backlog.append(m)
             return
         core.step(m)
+        if type(m) is AppendReply:
+            self.world.ledger.check_match(self, m.sender)
         self.drain()
 
     def pause(self, until: int) -> None:
