@@ -67,14 +67,41 @@ def test_a_sweep_leaves_what_a_long_put_has_staged(store: Store) -> None:
 
 @pytest.mark.parametrize("size", [MIB, 12 * MIB])
 def test_bytes_that_change_on_the_way_are_refused_and_leave_what_was_there(
-    container: str, proxy: HttpProxy, size: int
+    container: str, native: ContainerClient, proxy: HttpProxy, size: int
 ) -> None:
     with contextlib.closing(make(container, proxy.url)) as backend:
         old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
-        proxy.before = once(_is_large_put, _flip)
+        proxy.before = lambda request: _flip(request) if _is_large_put(request) else None
         with pytest.raises(ServiceUnavailable):
             backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [pattern(size)])
         assert read_blob(backend, old.handle) == b"precious"
+        assert lying(native) == ["photos/k"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_large_body_of_which_bytes_change_while_it_comes_is_sent_again(
+    container: str, native: ContainerClient, proxy: HttpProxy, known: bool
+) -> None:
+    """From disk, and with its MD5 before it."""
+    data = pattern(12 * MIB)
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        proxy.before = once(_is_large_put, _flip if known else lambda _: Answer(500))
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data) if known else None), [data])
+        assert read_blob(backend, blob.handle) == data
+    puts = [request for request in proxy.seen if _is_large_put(request)]
+    assert ["content-md5" in request.headers for request in puts] == [not known, True]
+    assert lying(native) == ["photos/k"]
+
+
+@pytest.mark.parametrize("announced", [11 * MIB, 13 * MIB])
+def test_a_body_of_another_length_than_announced_is_stored_as_it_came(
+    backend: AzureBackend, native: ContainerClient, announced: int
+) -> None:
+    """It is for the store to refuse it."""
+    data = pattern(12 * MIB)
+    blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=announced), [data[: 9 * MIB], data[9 * MIB :]])
+    assert read_blob(backend, blob.handle) == data
+    assert lying(native) == ["photos/k"]
 
 
 @pytest.mark.parametrize("size", [MIB, 21 * MIB])  # in memory, on disk

@@ -40,6 +40,7 @@ from bleepstore.backends.azure.pins import (
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import (
     IN_MEMORY,
+    Coming,
     FileBody,
     Held,
     Noted,
@@ -169,19 +170,50 @@ class AzureBackend(AzureListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+        """A large body is sent while it comes, under a name of its own. Azure says what MD5 it stored; if that is right
+        it copies the blob to where it belongs, and else the body is sent once more, from disk with its MD5 before it.
+        """
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
-        with held(chunks, IN_MEMORY, spec.etag) as body:
-            described = self._described(spec, place, write, body.size, body.crc32c, bytes.fromhex(body.md5))
-            if body.size > _MAX_PUT:
-                return self._put_blocks(spec, place, write, body, described)
-            return self._put_blob(spec, place, write, body, described)
+        upload = new_upload(self._names.own(spec.bucket))
+        sent: list[Mapping[str, Any]] = []
+
+        def send(body: Coming) -> None:
+            sent.append(self._put_early(upload, spec, body))
+
+        early = send if spec.size is not None and spec.size <= _MAX_PUT else None
+        try:
+            with held(chunks, IN_MEMORY, spec.etag, size=spec.size, early=early) as body:
+                md5 = bytes.fromhex(body.md5)
+                described = self._described(spec, place, write, body.size, body.crc32c, md5)
+                if sent and sent[0].get("content_md5") == md5:
+                    with contextlib.suppress(Gone, _Restaged):
+                        staged = Pin(upload.container, upload.name, sent[0]["etag"])
+                        return self._move(staged, place, spec, write, described)
+                if body.size > _MAX_PUT:
+                    return self._put_blocks(spec, place, write, body, described)
+                return self._put_blob(spec, place, write, body, described)
+        finally:
+            if sent:
+                self._forget(upload)
+
+    def _put_early(self, upload: Upload, spec: BlobSpec, body: Coming) -> Mapping[str, Any]:
+        """The answer to a request that can be sent only once, for the body is read meanwhile; nothing if it failed."""
+        blob = self._blob(upload.place)
+        try:
+            return put_blob(blob, body, len(body), metadata={}, content_settings=content_settings(spec))
+        except Exception as error:
+            if body.failure is not None:
+                raise body.failure from None
+            if self._retry.translate(error) is None:
+                raise
+            return {}
 
     def _put_blob(
         self, spec: BlobSpec, place: Place, write: str, body: Held, described: Mapping[str, Any]
     ) -> StoredBlob:
         blob, condition = self._blob(place), self._condition(spec)
         try:
-            answer = self._call(lambda: put_blob(blob, body, **described, **condition))
+            answer = self._call(lambda: put_blob(blob, body.body(), body.size, md5=body.md5, **described, **condition))
         except (Gone, Unequal) as refused:
             found = self._find_write(place, write)
             if found is None:

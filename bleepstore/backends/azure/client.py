@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import re
 import threading
@@ -20,7 +21,6 @@ from azure.storage.blob import BlobServiceClient, ContentSettings
 from requests.adapters import HTTPAdapter
 
 from bleepstore.backends.azure.errors import meaning
-from bleepstore.backends.gateway.bodies import Held
 from bleepstore.backends.gateway.names import Layout, Names, Place
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
@@ -120,11 +120,18 @@ def _find_credential(url: str, account: str | None, environ: Any) -> Any:
 
 
 def put_blob(
-    blob: Any, body: Held, *, metadata: Mapping[str, str], content_settings: ContentSettings, **condition: Any
+    blob: Any,
+    body: bytes | io.RawIOBase,
+    size: int,
+    *,
+    metadata: Mapping[str, str],
+    content_settings: ContentSettings,
+    md5: str | None = None,
+    **condition: Any,
 ) -> Mapping[str, Any]:
-    """Put Blob, with the MD5 before the bytes; what the answer says. The SDK's own upload_blob would have in memory
-    whatever it sends in one request; this is the call that it makes then."""
-    headers = {"Content-MD5": base64.b64encode(bytes.fromhex(body.md5)).decode()}
+    """Put Blob, with the MD5 (in hex) before the bytes where it is known; what the answer says. The SDK's own
+    upload_blob would have in memory whatever it sends in one request; this is the call that it makes then."""
+    headers = {} if md5 is None else {"Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
     headers |= {f"x-ms-meta-{name}": text for name, text in metadata.items()}
     for name, header in _SETTINGS.items():
         if (text := getattr(content_settings, name)) is not None:
@@ -135,13 +142,13 @@ def put_blob(
         case MatchConditions.IfNotModified:
             headers["If-Match"] = condition["etag"]
     found = blob._client.block_blob.upload(
-        content_length=body.size, body=body.body(), headers=headers, cls=lambda answer, *_: answer.http_response.headers
+        content_length=size, body=body, headers=headers, cls=lambda answer, *_: answer.http_response.headers
     )
-    md5 = found.get("Content-MD5")
+    stored = found.get("Content-MD5")
     return {
         "etag": found["ETag"],
         "last_modified": parsedate_to_datetime(found["Last-Modified"]),
-        "content_md5": None if md5 is None else base64.b64decode(md5),
+        "content_md5": None if stored is None else base64.b64decode(stored),
     }
 
 

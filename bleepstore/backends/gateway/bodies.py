@@ -94,16 +94,71 @@ class Noted:
         return self._md5.text
 
 
+class Coming(io.RawIOBase):
+    """A body of `size` bytes that is sent while it comes, and lies in a file then. An error of the body's own is kept
+    in `failure`, for SDKs may hide it behind theirs."""
+
+    def __init__(self, chunks: Iterable[bytes], size: int, file: BinaryIO) -> None:
+        self._chunks = iter(chunks)
+        self._size = size
+        self._file = file
+        self.failure: BaseException | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bool__(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, _size: int | None = -1) -> bytes:
+        """A chunk as it comes. Raises EOFError if there are other bytes than were announced."""
+        chunk = self._next()
+        if self.tell() > self._size or (not chunk and self.tell() < self._size):
+            raise EOFError(f"{self.tell()} bytes came instead of {self._size}")
+        return chunk
+
+    def finish(self) -> None:
+        """Take what has not been sent."""
+        while self._next():
+            pass
+
+    def _next(self) -> bytes:
+        try:
+            chunk = next((one for one in self._chunks if one), b"")
+            spool(self._file, chunk)
+        except BaseException as error:
+            self.failure = error
+            raise
+        return chunk
+
+
 @contextlib.contextmanager
-def held(chunks: Iterable[bytes], in_memory: int, etag: Callable[[], str] | None = None) -> Iterator[Held]:
+def held(
+    chunks: Iterable[bytes],
+    in_memory: int,
+    etag: Callable[[], str] | None = None,
+    *,
+    size: int | None = None,
+    early: Callable[[Coming], None] | None = None,
+) -> Iterator[Held]:
     """A whole body: in memory up to so many bytes, else on disk, where nothing is left of it when the process dies.
 
-    `etag` gives the MD5 of all bytes once they have come, where that is computed already."""
+    `etag` gives the MD5 of all bytes once they have come, where that is computed already. `early` may read what goes to
+    the disk while it comes, as far as it likes, if its `size` is known."""
     noted = Noted(chunks, md5=etag is None)
     body, rest = head_of(noted, in_memory)
     with contextlib.nullcontext(body) if rest is None else tempfile.TemporaryFile() as content:
-        for chunk in rest or ():
-            spool(content, chunk)
+        if rest is not None:
+            coming = Coming(rest, size or 0, content)
+            if early is not None and size:
+                early(coming)
+            coming.finish()
         yield Held(content, noted.size, noted.md5 if etag is None else etag(), noted.crc32c)
 
 
