@@ -371,7 +371,8 @@ def _closed_if_refused(path: Path, connection: apsw.Connection) -> Iterator[None
 
 def _is_blank(connection: apsw.Connection) -> bool:
     """What a crash left of a setup has no table: its transaction was all or nothing."""
-    return connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    return tables == 0
 
 
 def _connect(path: Path, vfs: str, *, create: bool) -> apsw.Connection:

@@ -151,7 +151,7 @@ class CountingLog(MemoryLog):
 def check_that_a_ready_is_one_save(_: Path) -> None:
     """A crash between two would leave entries without the term, the vote or the commit index that belong to them."""
     log = CountingLog("c", "a", SnapshotMeta(configuration=Configuration(NAMES)))
-    log.saves = saves = []
+    log.saves = []
     node = DrivenNode(log, Careful(log))
     first = tuple(Entry(n, 1, EntryKind.COMMAND, b"x", f"r{n}") for n in (1, 2, 3))
     node.deliver(AppendEntries("c", "b", "a", 1, 0, 0, first, 1))
@@ -160,7 +160,7 @@ def check_that_a_ready_is_one_save(_: Path) -> None:
     meta = SnapshotMeta(7, 4, Configuration(NAMES), "copy-7")
     node.node._inbox.put(("fetched", (meta, "copy-7")))
     node.settle()
-    assert saves == [
+    assert log.saves == [
         (HardState(1, None, 1), None, 3, None),
         (HardState(2, None, 2), 2, 1, None),
         (HardState(4, None, 2), None, 0, None),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
@@ -28,7 +28,7 @@ class _Store:
         self.snapshot = snapshot
         self.rows = {entry.index: entry for entry in entries}
 
-    def set_hard(self, **changes: object) -> None:
+    def set_hard(self, **changes: Any) -> None:
         self.hard = attrs.evolve(self.hard, **changes)
 
     def point(self, snapshot: SnapshotMeta) -> None:
