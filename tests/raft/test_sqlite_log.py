@@ -9,8 +9,16 @@ from pathlib import Path
 import apsw
 import pytest
 
+from bleepstore.raft import sqlite_log
 from bleepstore.raft.messages import HardState, SnapshotMeta
-from bleepstore.raft.sqlite_log import LogFailed, SqliteLog, check_sqlite_version, create_log, open_log
+from bleepstore.raft.sqlite_log import (
+    LogFailed,
+    SqliteLog,
+    check_sqlite_version,
+    create_log,
+    open_log,
+    read_identity,
+)
 from bleepstore.raft.storage import LogDamaged, LogMisuse, LogStorage, LogTooNew, MemoryLog
 from bleepstore.testing.crash_disk import RecordingDisk
 from bleepstore.testing.raft_log_contract import CLUSTER, MEMBERS, NODE, OTHER, LogContract, content, entry, run
@@ -162,6 +170,27 @@ def test_an_id_is_not_given_to_a_second_log(path: Path) -> None:
     log = open_log(path)
     assert log.initial_state().node == NODE
     log.close()
+
+
+def test_a_log_under_an_id_that_was_chosen_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever made it: the id could be that of another node, or was."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_log, "check_id", lambda _: None)
+        create_log(tmp_path / "raft.db", cluster=CLUSTER, node="node-1", configuration=MEMBERS).close()
+    with pytest.raises(LogMisuse, match="'node-1' is no id"):
+        open_log(tmp_path / "raft.db")
+    with pytest.raises(LogMisuse, match="'node-1' is no id"):
+        read_identity(tmp_path / "raft.db")
+
+
+def test_the_identity_is_read_without_the_rest(path: Path, tmp_path: Path) -> None:
+    assert read_identity(path) == (CLUSTER, NODE)
+    assert read_identity(tmp_path / "none.db") is None
+    (tmp_path / "empty.db").touch()
+    assert read_identity(tmp_path / "empty.db") is None
+    (tmp_path / "text.db").write_text("this is no database at all, though it is long enough to be taken for one" * 9)
+    with pytest.raises(LogDamaged):
+        read_identity(tmp_path / "text.db")
 
 
 def test_what_an_interrupted_setup_left_is_no_obstacle(tmp_path: Path) -> None:
