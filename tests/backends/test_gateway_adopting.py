@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_the_total_is_known_before_and_is_what_is_left_after_a_run_that_was_cut_
         if done.seen == 2:
             raise CutOff
 
-    options = {"catalog": tmp_path / "catalog", "layout": layout, "endpoint_url": endpoint}
+    options: dict[str, Any] = {"catalog": tmp_path / "catalog", "layout": layout, "endpoint_url": endpoint}
     with bleepstore.open(url, **options, take_over=True) as store:
         with pytest.raises(CutOff):
             store.adopt("photos", cut)

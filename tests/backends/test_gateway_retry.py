@@ -93,7 +93,7 @@ def test_no_attempt_waits_longer_than_what_is_left(
     scheme: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither to connect nor for an answer."""
-    waits: list[float] = []
+    waits: list[Any] = []
     urlopen = HTTPConnectionPool.urlopen
 
     def note(pool: HTTPConnectionPool, *arguments: Any, **options: Any) -> Any:

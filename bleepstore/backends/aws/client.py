@@ -57,7 +57,7 @@ class AwsClient:
         session = boto3.Session()
         region = session.region_name or "us-east-1"
         try:
-            client = session.client(
+            client: Any = session.client(
                 "s3", region_name=region, endpoint_url=settings.endpoint_url, config=Config(**options)
             )
         except (BotoCoreError, ValueError) as error:

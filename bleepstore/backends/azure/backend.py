@@ -242,7 +242,7 @@ class AzureBackend(AzureListing):
         finally:
             self._forget(upload)
 
-    def _stage(self, upload: Upload, block_id: str, body: Callable[[], bytes | BinaryIO], length: int) -> None:
+    def _stage(self, upload: Upload, block_id: str, body: Callable[[], bytes | io.RawIOBase], length: int) -> None:
         blob = self._blob(upload.place)
         self._call(lambda: blob.stage_block(block_id, body(), length=length, validate_content=True))
 
@@ -438,7 +438,11 @@ class AzureBackend(AzureListing):
                 self._stage(upload, block_id, lambda: FileBody(file, 0, stored), stored)
 
         with contextlib.ExitStack() as files:
-            send_behind(blocks_of(noted, length) if length == WINDOW else files_of(noted, length, files), stage)
+            in_memory = length == WINDOW
+            blocks: Iterable[bytes | BinaryIO] = (
+                blocks_of(noted, length) if in_memory else files_of(noted, length, files)
+            )
+            send_behind(blocks, stage)
         staged = attrs.evolve(part, blocks=next(count), crc32c=noted.crc32c)
         return StoredBlob(staged.handle, int(time.time() * 1000))
 

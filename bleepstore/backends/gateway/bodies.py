@@ -153,13 +153,15 @@ def held(
     the disk while it comes, as far as it likes, if its `size` is known."""
     noted = Noted(chunks, md5=etag is None)
     body, rest = head_of(noted, in_memory)
-    with contextlib.nullcontext(body) if rest is None else tempfile.TemporaryFile() as content:
-        if rest is not None:
-            coming = Coming(rest, size or 0, content)
-            if early is not None and size:
-                early(coming)
-            coming.finish()
-        yield Held(content, noted.size, noted.md5 if etag is None else etag(), noted.crc32c)
+    if rest is None:
+        yield Held(body, noted.size, noted.md5 if etag is None else etag(), noted.crc32c)
+        return
+    with tempfile.TemporaryFile() as file:
+        coming = Coming(rest, size or 0, file)
+        if early is not None and size:
+            early(coming)
+        coming.finish()
+        yield Held(file, noted.size, noted.md5 if etag is None else etag(), noted.crc32c)
 
 
 def head_of(chunks: Iterable[bytes], limit: int) -> tuple[bytes, Iterator[bytes] | None]:
