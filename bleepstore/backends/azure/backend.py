@@ -438,10 +438,9 @@ class AzureBackend(AzureListing):
                 self._stage(upload, block_id, lambda: FileBody(file, 0, stored), stored)
 
         with contextlib.ExitStack() as files:
-            in_memory = length == WINDOW
-            blocks: Iterable[bytes | BinaryIO] = (
-                blocks_of(noted, length) if in_memory else files_of(noted, length, files)
-            )
+            blocks: Iterable[bytes | BinaryIO] = blocks_of(noted, length)
+            if length > WINDOW:
+                blocks = (file for file, _is_last in files_of(noted, length, files))
             send_behind(blocks, stage)
         staged = attrs.evolve(part, blocks=next(count), crc32c=noted.crc32c)
         return StoredBlob(staged.handle, int(time.time() * 1000))

@@ -51,6 +51,11 @@ class FileBody(io.RawIOBase):
         return self._file.tell() - self._start
 
 
+def body_of(content: bytes | BinaryIO, start: int, stop: int) -> bytes | FileBody:
+    """Bytes `start` to `stop` (exclusive) of what is in memory or in a file, for one request."""
+    return content[start:stop] if isinstance(content, bytes) else FileBody(content, start, stop)
+
+
 @attrs.frozen
 class Held:
     """All of a body, which can be sent as often as need be, and what is known of it. `md5` is in hex."""
@@ -62,8 +67,7 @@ class Held:
 
     def body(self, start: int = 0, stop: int | None = None) -> bytes | FileBody:
         """The bytes from `start` to `stop` (exclusive), for one request."""
-        end = self.size if stop is None else stop
-        return self.content[start:end] if isinstance(self.content, bytes) else FileBody(self.content, start, end)
+        return body_of(self.content, start, self.size if stop is None else stop)
 
 
 class Noted:
@@ -199,18 +203,23 @@ def blocks_of(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield block.getvalue()
 
 
-def files_of(chunks: Iterable[bytes], size: int, files: contextlib.ExitStack) -> Iterator[BinaryIO]:
-    """The same for blocks that do not fit in memory. `files` closes them, and who is done with one before."""
+def files_of(chunks: Iterable[bytes], size: int, files: contextlib.ExitStack) -> Iterator[tuple[BinaryIO, bool]]:
+    """The same for blocks that do not fit in memory, each with whether it is the last: then all chunks have come.
+    `files` closes them, and who is done with one before."""
     file: BinaryIO | None = None
+    full: BinaryIO | None = None
     for chunk, is_full in _cut(chunks, size):
+        if full is not None:
+            yield full, False
+            full = None
         if file is None:
             file = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # `files` closes it
         spool(file, chunk)
         if is_full:
-            yield file
-            file = None
-    if file is not None:
-        yield file
+            full, file = file, None
+    last = file or full
+    if last is not None:
+        yield last, True
 
 
 def _cut(chunks: Iterable[bytes], size: int) -> Iterator[tuple[memoryview, bool]]:

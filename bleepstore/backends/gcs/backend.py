@@ -8,14 +8,14 @@ import io
 import itertools
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO, cast
 
 import attrs
 from google.api_core.exceptions import BadRequest, Conflict, PreconditionFailed
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
-from bleepstore.backends.gateway.bodies import IN_MEMORY, Held, held
+from bleepstore.backends.gateway.bodies import IN_MEMORY, Noted, body_of, files_of, head_of, send_behind
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
 from bleepstore.backends.gcs.errors import PROVIDER, Gone, NoBucket, Unequal, reason_of
@@ -27,8 +27,8 @@ _log = logging.getLogger("bleepstore.gateway")
 
 #: Up to so many bytes go in one request, which the SDK holds several times.
 _IN_ONE = 3 * 1024 * 1024
-#: Bytes of a request of a resumable upload, in multiples of 256 KiB: each request has its own deadline.
-_BLOCK = 64 * 1024 * 1024
+#: Bytes of a block of a resumable upload, in multiples of 256 KiB. Two lie on disk: one is sent while the next comes.
+_BLOCK = 32 * 1024 * 1024
 #: "A compose request has up to 32 source objects."
 _MAX_SOURCES = 32
 _PARALLEL = 8
@@ -136,40 +136,61 @@ class GcsBackend(GcsListing):
         return self._write(spec, place, write, chunks)
 
     def _write(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes]) -> StoredBlob:
-        with held(chunks, IN_MEMORY, spec.etag) as body:
-            try:
-                blob = self._upload(spec, place, write, body)
-            except (Gone, Unequal) as refused:
-                blob = self._written(spec, place, write, refused)
-            return self._check(blob, body.crc32c)
-
-    def _upload(self, spec: BlobSpec, place: Place, write: str, body: Held) -> Any:
+        noted = Noted(chunks)
+        head, rest = head_of(noted, IN_MEMORY)
         blob = self._described(spec, place, write, note_etag=False)
         options = {"content_type": blob.content_type, **self._condition(spec)}
-        if body.size <= _IN_ONE:
-            self._call(blob.upload_from_string, body.body(), checksum="crc32c", **options)
-            return blob
-        url = self._call(blob.create_resumable_upload_session, **options)
         try:
-            for start in range(0, body.size, _BLOCK):
-                answer = self._send_block(url, body, start, min(start + _BLOCK, body.size))
-            blob._set_properties(answer.json())
+            if rest is None and len(head) <= _IN_ONE:
+                self._call(blob.upload_from_string, head, checksum="crc32c", **options)
+            else:
+                url = self._call(blob.create_resumable_upload_session, **options)
+                with contextlib.ExitStack() as files:
+                    blocks = [(head, True)] if rest is None else files_of(rest, _BLOCK, files)
+                    blob._set_properties(self._send_blocks(url, blocks, noted).json())
+        except (Gone, Unequal) as refused:
+            blob = self._written(spec, place, write, refused)
+        return self._check(blob, noted.crc32c)
+
+    def _send_blocks(self, url: str, blocks: Iterable[tuple[bytes | BinaryIO, bool]], noted: Noted) -> Any:
+        """The answer to the last bytes of a resumable upload. Each block is sent while the next one comes, and again if
+        need be; with the last goes the CRC32C of all, by which Google refuses other bytes before it replaces anything.
+        """
+        position, answer = 0, None
+
+        def send(block: tuple[bytes | BinaryIO, bool]) -> None:
+            nonlocal position, answer
+            content, is_last = block
+            start, size = position, len(content) if isinstance(content, bytes) else content.seek(0, io.SEEK_END)
+            position += size
+            answer = self._send_block(
+                url,
+                lambda kept: body_of(content, kept - start, size),
+                start,
+                position,
+                noted.crc32c if is_last else None,
+            )
+            if not isinstance(content, bytes):
+                content.close()
+
+        try:
+            send_behind(blocks, send)
         except BaseException:
             with contextlib.suppress(Exception):  # the session ends by itself after a week; the first error matters
                 self._send("DELETE", url, accept=(404, 499))
             raise
-        return blob
+        return answer
 
-    def _send_block(self, url: str, body: Held, start: int, stop: int) -> Any:
-        """The answer to the last bytes of a block of a resumable upload.
+    def _send_block(
+        self, url: str, body_from: Callable[[int], bytes | io.RawIOBase], start: int, stop: int, crc32c: str | None
+    ) -> Any:
+        """The answer to the last bytes of a block, which is the last one if it comes with a checksum.
 
         Google may keep fewer bytes than it was sent, and says how many. After a failure, or an answer that was lost,
-        it is asked that first. With the last block comes the CRC32C of all bytes: Google refuses others before it
-        replaces what was there.
+        it is asked that first.
         """
-        is_last = stop == body.size
-        total = str(body.size) if is_last else "*"
-        hashed = {"X-Goog-Hash": f"crc32c={body.crc32c}"} if is_last else {}
+        total = "*" if crc32c is None else str(stop)
+        hashed = {} if crc32c is None else {"X-Goog-Hash": f"crc32c={crc32c}"}
         kept = start
         failed = False
 
@@ -180,11 +201,11 @@ class GcsBackend(GcsListing):
                 if answer.status_code != 308:
                     return answer
                 kept = _kept(answer, start, stop)
-            while kept < stop or is_last:
+            while kept < stop or crc32c is not None:
                 failed = True
                 span = f"{kept}-{stop - 1}" if kept < stop else "*"
                 headers = {"Content-Range": f"bytes {span}/{total}", **hashed}
-                answer = self._send("PUT", url, accept=(308,), data=body.body(kept, stop), headers=headers)
+                answer = self._send("PUT", url, accept=(308,), data=body_from(kept), headers=headers)
                 if answer.status_code != 308:
                     return answer
                 before, kept = kept, _kept(answer, start, stop)
