@@ -156,7 +156,8 @@ def held(
     `etag` gives the MD5 of all bytes once they have come, where that is computed already. `early` may read what goes to
     the disk while it comes, as far as it likes, if its `size` is known."""
     noted = Noted(chunks, md5=etag is None)
-    body, rest = head_of(noted, in_memory)
+    # What is known to be large needs no look at its beginning, and `early` can begin at once.
+    body, rest = head_of(noted, in_memory) if size is None or size <= in_memory else (b"", iter(noted))
     if rest is None:
         yield Held(body, noted.size, noted.md5 if etag is None else etag(), noted.crc32c)
         return
