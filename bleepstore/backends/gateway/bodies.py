@@ -100,12 +100,17 @@ class Noted:
 
 class Coming(io.RawIOBase):
     """A body of `size` bytes that is sent while it comes, and lies in a file then. An error of the body's own is kept
-    in `failure`, for SDKs may hide it behind theirs."""
+    in `failure`, for SDKs may hide it behind theirs.
+
+    The last chunk is held back until the body has ended, for the store's last checks are made there, and a provider
+    stores what it was sent as soon as it has every byte."""
 
     def __init__(self, chunks: Iterable[bytes], size: int, file: BinaryIO) -> None:
         self._chunks = iter(chunks)
         self._size = size
         self._file = file
+        self._given = 0
+        self._next: bytes | None = None
         self.failure: BaseException | None = None
 
     def __len__(self) -> int:
@@ -118,21 +123,23 @@ class Coming(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._given
 
     def read(self, _size: int | None = -1) -> bytes:
         """A chunk as it comes. Raises EOFError if there are other bytes than were announced."""
-        chunk = self._next()
-        if self.tell() > self._size or (not chunk and self.tell() < self._size):
-            raise EOFError(f"{self.tell()} bytes came instead of {self._size}")
+        chunk = self._pull() if self._next is None else self._next
+        self._next = self._pull() if chunk else b""
+        self._given += len(chunk)
+        if self._given > self._size or (not chunk and self._given < self._size):
+            raise EOFError(f"{self._given} bytes came instead of {self._size}")
         return chunk
 
     def finish(self) -> None:
-        """Take what has not been sent."""
-        while self._next():
+        """Take what has not come yet."""
+        while self._pull():
             pass
 
-    def _next(self) -> bytes:
+    def _pull(self) -> bytes:
         try:
             chunk = next((one for one in self._chunks if one), b"")
             spool(self._file, chunk)
