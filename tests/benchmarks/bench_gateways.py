@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import functools
 import io
-import itertools
 import os
 import statistics
 import subprocess
@@ -143,7 +142,8 @@ def put_huge(url: str, endpoint: str, catalog: str, size: int) -> None:
         store.put_object("huge", "warm-up", block, size=MIB)
         before = memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # "resets the peak resident set size"
-        store.put_object("huge", "huge", itertools.repeat(block, size), size=size * MIB)
+        chunks = (bytes(bytearray(block)) for _ in range(size))  # each takes memory of its own, as received ones do
+        store.put_object("huge", "huge", chunks, size=size * MIB)
         print((memory("VmHWM") - before) // 1024)
 
 
