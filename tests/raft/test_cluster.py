@@ -384,7 +384,10 @@ def test_a_folder_keeps_the_ids_that_it_has(tmp_path: Path) -> None:
             running.stop()
 
 
-@pytest.mark.parametrize("name", ["", "node-1", "4B1D5A52-3C1E-4F5B-9B43-6A1D8F0C7E00", "\ud800", new_id() + "\n"])
+_ID = "4b1d5a52-3c1e-4f5b-9b43-6a1d8f0c7e00"
+
+
+@pytest.mark.parametrize("name", ["", "node-1", _ID.upper(), "\ud800", f"{_ID}\n"])
 def test_an_id_that_was_not_made_here_is_refused(tmp_path: Path, name: str) -> None:
     """One id has one spelling, and nobody chooses it: not a cluster's, not a node's, not a new member's."""
     with pytest.raises(LogMisuse, match="made by create_member and never chosen"):
