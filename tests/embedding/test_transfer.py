@@ -426,8 +426,8 @@ def test_the_marker_of_an_empty_folder_becomes_a_folder(data: Path, tmp_path: Pa
 def test_ctrl_c_ends_a_transfer_in_a_line(data: Path, tmp_path: Path) -> None:
     root = tmp_path / "in"
     root.mkdir()
-    for number in range(300):
-        (root / f"{number:03}").write_bytes(bytes(200_000))
+    for number in range(3000):  # which take seconds, and the first few are seen at once
+        (root / f"{number:04}").write_bytes(bytes(20_000))
     with bleepstore.open(data) as store:
         store.create_bucket("photos")
         process = subprocess.Popen(
@@ -439,7 +439,7 @@ def test_ctrl_c_ends_a_transfer_in_a_line(data: Path, tmp_path: Path) -> None:
             assert process.poll() is None, "it ended before it could be interrupted"
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "bleepstore: interrupted" in said
     assert "Traceback" not in said
 
