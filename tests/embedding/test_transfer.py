@@ -426,15 +426,20 @@ def test_the_marker_of_an_empty_folder_becomes_a_folder(data: Path, tmp_path: Pa
 def test_ctrl_c_ends_a_transfer_in_a_line(data: Path, tmp_path: Path) -> None:
     root = tmp_path / "in"
     root.mkdir()
-    for number in range(3000):  # which take seconds, and the first few are seen at once
-        (root / f"{number:04}").write_bytes(bytes(20_000))
+    for number in range(300):
+        (root / f"{number:03}").write_bytes(bytes(200_000))
     with bleepstore.open(data) as store:
         store.create_bucket("photos")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bleepstore_server", "import", str(root), "photos", "--data", str(data)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        # Tests that run in the background of a shell ignore it, and a child would inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bleepstore_server", "import", str(root), "photos", "--data", str(data)],
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
         while not store.list_objects("photos").objects:
             assert process.poll() is None, "it ended before it could be interrupted"
         process.send_signal(signal.SIGINT)
