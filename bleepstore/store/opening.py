@@ -143,7 +143,13 @@ def open_store(
         inline_limit = MEMORY_INLINE_LIMIT if path is None else INLINE_LIMIT
     if path is None:
         return _assemble(None, MemoryBackend(clock=clock), owner, inline_limit, upload_expiry, clock)
-    root = Path(path).absolute()  # the process may change its directory
+    # Absolute, for the process may change its directory.
+    return _open_folder(Path(path).absolute(), owner, inline_limit, upload_expiry, clock)
+
+
+def _open_folder(
+    root: Path, owner: Owner, inline_limit: int, upload_expiry: dt.timedelta, clock: _SteadyClock
+) -> Store:
     lock = _open_lock(root)
     try:
         alone = _lock_alone(lock)

@@ -95,7 +95,7 @@ def test_a_block_makes_a_session_when_one_is_asked_for(monkeypatch: pytest.Monke
         assert session.region_name == "us-east-1"
         assert session is boto3.DEFAULT_SESSION
         with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-            session.nothing  # type: ignore[attr-defined]  # noqa: B018
+            session.nothing  # type: ignore[attr-defined]  # noqa: B018  # to ask for it is the test
 
 
 def test_a_client_made_within_says_afterwards_what_to_do() -> None:
