@@ -16,7 +16,7 @@ from bleepstore.commands import (
     Written,
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import BlobRef
+from bleepstore.model import BlobRef, Upload
 
 Located = CompleteUpload | AbortUpload | RegisterPart
 
@@ -126,35 +126,35 @@ def complete_upload(tx: Transaction, command: CompleteUpload) -> Result:
         return refusal
     row = tx.row(f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE upload_id = ?", (command.upload_id,))
     assert row is not None
-    upload = make_upload(command.bucket, row)
-    written = write_version(
-        tx,
-        located,
-        PutObject(
-            request_id=command.request_id,
-            time_ms=command.time_ms,
-            bucket=command.bucket,
-            key=command.key,
-            version_id=command.version_id,
-            owner=upload.owner,
-            size=command.size,
-            etag=command.etag,
-            data=BlobRef(command.handle),
-            storage_class=upload.storage_class,
-            system=upload.system,
-            metadata=upload.metadata,
-            checksum=command.checksum,
-            parts=command.parts,
-            acl=upload.acl,
-            over=command.over,
-        ),
-    )
+    written = write_version(tx, located, completed_object(command, make_upload(command.bucket, row)))
     remove_upload(tx, command.upload_id)
     tx.run(
         "INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?)",
         (command.upload_id, located, command.key, command.etag, command.time_ms),
     )
     return written
+
+
+def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
+    """What a completion writes, as the command that would write it without the upload."""
+    return PutObject(
+        request_id=command.request_id,
+        time_ms=command.time_ms,
+        bucket=command.bucket,
+        key=command.key,
+        version_id=command.version_id,
+        owner=upload.owner,
+        size=command.size,
+        etag=command.etag,
+        data=BlobRef(command.handle),
+        storage_class=upload.storage_class,
+        system=upload.system,
+        metadata=upload.metadata,
+        checksum=command.checksum,
+        parts=command.parts,
+        acl=upload.acl,
+        over=command.over,
+    )
 
 
 def _completed_before(tx: Transaction, command: CompleteUpload) -> Written | None:

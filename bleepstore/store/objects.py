@@ -177,7 +177,8 @@ class ObjectOperations(OwnNameOperations):
         result = self._submit_over(command)
         if isinstance(result, S3Error):
             # Only a refusal says for sure that nothing refers to the blob. After any other failure the sweeper decides.
-            if isinstance(command.data, BlobRef):
+            # One that lies under its own name has replaced the one before it, and stays as long as its bucket does.
+            if isinstance(command.data, BlobRef) and (command.over is None or isinstance(result, NoSuchBucket)):
                 self._remove_refused(command.data.handle)
             raise result
         assert isinstance(result, Written)
@@ -425,6 +426,8 @@ class ObjectOperations(OwnNameOperations):
                 system = attrs.evolve(version.system, website_redirect_location=redirect)
                 metadata = version.metadata
             try:
+                # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
+                checksum = self._copied_checksum(source, checksum_algorithm)
                 data, stored_ms = self._copy_bytes(
                     source,
                     BlobSpec(
@@ -438,7 +441,6 @@ class ObjectOperations(OwnNameOperations):
                         only_over=over if condition else None,
                     ),
                 )
-                checksum = self._copied_checksum(source, checksum_algorithm)
             except BlobNotFound:
                 self._missing(source)
                 continue

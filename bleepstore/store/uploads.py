@@ -6,10 +6,13 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import attrs
+
 from bleepstore.acl import AclRequest, make_acl
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.catalog import listing, queries
 from bleepstore.catalog.objects import check_write
+from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import Algorithm, Digester, can_combine, combine_full_object, composite_value, multipart_etag
 from bleepstore.errors import (
@@ -329,8 +332,12 @@ class UploadOperations(ObjectOperations):
             if command is None:
                 continue
             result = self._submit_over(command)
+            if isinstance(result, NoSuchUpload) and over is not None:
+                # An abort or another completion came between. The object has replaced the one before it already.
+                result = self._submit_over(attrs.evolve(completed_object(command, upload), **self._stamp()))
             if isinstance(result, S3Error):
-                self._remove_refused(command.handle)
+                if over is None or isinstance(result, NoSuchBucket):
+                    self._remove_refused(command.handle)
                 if isinstance(result, OperationAborted):
                     continue
                 raise result

@@ -1,0 +1,98 @@
+"""Operations of a gateway that end while others are under way: what was acknowledged stays readable.
+
+An object lies under its own name, so by the time that an operation is refused it may have replaced another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bleepstore
+from bleepstore import CompletedPart, Store
+from bleepstore.digests import Algorithm
+from bleepstore.errors import NoSuchUpload, ServiceUnavailable
+
+FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
+PART = b"part" * 2000  # too large for the catalog
+
+
+@pytest.fixture(params=["aws", "azure", "gcs"])
+def place(request: pytest.FixtureRequest, far_end_of: FarEnd) -> tuple[str, str]:
+    return far_end_of(request.param)()
+
+
+@pytest.fixture(params=["keys", "blobs"])
+def store(request: pytest.FixtureRequest, place: tuple[str, str], tmp_path: Path) -> Iterator[Store]:
+    url, endpoint = place
+    with bleepstore.open(url, catalog=tmp_path, endpoint_url=endpoint, layout=request.param) as opened:
+        opened.create_bucket("photos")
+        opened.put_object("photos", "k", b"precious")
+        yield opened
+
+
+def read(store: Store, key: str = "k") -> bytes:
+    with store.get_object("photos", key) as found:
+        return found.read()
+
+
+def upload(store: Store) -> tuple[str, list[CompletedPart]]:
+    upload_id = store.create_upload("photos", "k").upload_id
+    part = store.put_part("photos", "k", upload_id, 1, PART)
+    return upload_id, [CompletedPart(number=1, etag=part.etag)]
+
+
+def after_assembly(store: Store, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Have something happen between an assembly and its commit."""
+    assemble = store._backend.assemble_parts
+
+    def assemble_then(*arguments: Any) -> Any:
+        made = assemble(*arguments)
+        monkeypatch.setattr(store._backend, "assemble_parts", assemble)
+        then()
+        return made
+
+    monkeypatch.setattr(store._backend, "assemble_parts", assemble_then)
+
+
+def test_an_abort_in_the_midst_of_a_completion_loses_no_object(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload_id, parts = upload(store)
+    after_assembly(store, monkeypatch, lambda: store.abort_upload("photos", "k", upload_id))
+    if store._gateway is None:
+        with pytest.raises(NoSuchUpload):
+            store.complete_upload("photos", "k", upload_id, parts)
+        assert read(store) == b"precious"
+    else:
+        written = store.complete_upload("photos", "k", upload_id, parts)
+        assert read(store) == PART
+        found = store.head_object("photos", "k").version
+        assert (found.etag, found.checksum, found.parts_count) == (written.etag, written.checksum, 1)
+    store.sweep()
+    assert read(store) == (b"precious" if store._gateway is None else PART)
+
+
+def test_an_object_that_is_copied_onto_itself_gets_another_checksum(store: Store) -> None:
+    store.put_object("photos", "k", PART, metadata={"a": "1"})
+    before = store.head_object("photos", "k").version
+    store.copy_object("photos", "k", "photos", "k", checksum_algorithm=Algorithm.SHA256)
+    after = store.head_object("photos", "k").version
+    assert (after.etag, after.metadata) == (before.etag, {"a": "1"})
+    assert after.checksum is not None
+    assert after.checksum.algorithm is Algorithm.SHA256
+    assert read(store) == PART
+
+
+def test_a_copy_of_what_cannot_be_read_replaces_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put_object("photos", "source", PART)
+
+    def refuse(*_: object) -> Any:
+        raise ServiceUnavailable("it cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._backend, "get_object", refuse)
+        with pytest.raises(ServiceUnavailable):
+            store.copy_object("photos", "source", "photos", "k", checksum_algorithm=Algorithm.SHA256)
+    assert read(store) == b"precious"
