@@ -78,17 +78,21 @@ class Retry:
         end: float | None = getattr(self._under_way, "end", None)
         return seconds if end is None else max(min(seconds, end - self.clock()), _LEAST)
 
+    def renew(self) -> None:
+        """Let the deadline of this thread's call begin anew: what it did so far does not count."""
+        self._under_way.end = self.clock() + self.deadline
+
     def run(self, call: Callable[[], T]) -> T:
         """What `call` gives. Errors of the provider are raised as ours, any other as it is."""
         outer: float | None = getattr(self._under_way, "end", None)
         end = self.clock() + self.deadline
-        self._under_way.end = end = end if outer is None else min(end, outer)
+        self._under_way.end = end if outer is None else min(end, outer)
         try:
-            return self._repeat(call, end)
+            return self._repeat(call)
         finally:
             self._under_way.end = outer
 
-    def _repeat(self, call: Callable[[], T], end: float) -> T:
+    def _repeat(self, call: Callable[[], T]) -> T:
         wait = self.first_wait
         while True:
             try:
@@ -100,7 +104,7 @@ class Retry:
                 if not isinstance(meaning, Passing):
                     raise meaning from error
                 pause = random.uniform(0, wait) if meaning.wait is None else meaning.wait
-                if self.clock() + pause >= end:
+                if self.clock() + pause >= self._under_way.end:
                     raise meaning.error from error
             self.sleep(pause)
             wait = min(2 * wait, self.longest_wait)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import io
-import itertools
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -16,12 +15,19 @@ from google.api_core.exceptions import BadRequest, Conflict, PreconditionFailed
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import IN_MEMORY, Noted, body_of, files_of, head_of, send_behind
-from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.names import Place
 from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
 from bleepstore.backends.gcs.errors import PROVIDER, Gone, NoBucket, Unequal, reason_of
 from bleepstore.backends.gcs.listing import GcsListing
 from bleepstore.backends.gcs.pins import CODEC, Pin, make_token, md5_of, pin_of, read_handle, read_token, to_ms
-from bleepstore.errors import BlobChanged, BlobNotFound, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
+from bleepstore.errors import (
+    BlobChanged,
+    BlobNotFound,
+    BucketAlreadyExists,
+    InvalidBucketName,
+    S3Error,
+    ServiceUnavailable,
+)
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -40,12 +46,12 @@ class GcsBackend(GcsListing):
 
     # -- buckets
 
-    def create_bucket(self, bucket: str) -> None:
+    def create_bucket(self, bucket: str, *, known: bool = False) -> None:
         if self._settings.container is not None:
             return
         container = self._names.container_of(bucket)
 
-        def create() -> None:
+        def create() -> bool:
             try:
                 self._client.create_bucket(container, **self._once())
             except BadRequest as refused:
@@ -55,30 +61,35 @@ class GcsBackend(GcsListing):
                 mine = self._client.list_buckets(prefix=container, **self._once())
                 if all(found.name != container for found in mine):
                     raise BucketAlreadyExists(bucket) from None
+                return False
+            return True
 
-        self._retry.run(create)
+        is_new = self._retry.run(create)
+        self._claims.claim_bucket(bucket, is_new=is_new or known)
 
-    def delete_bucket(self, bucket: str) -> None:
+    def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
         if self._settings.container is not None:
-            return
+            return True
         container = self._names.container_of(bucket)
-        with contextlib.suppress(Gone, NoBucket):
-            blobs = list(itertools.islice(self._list(Place(container, "")), 1000))
-            if any(not blob.name.startswith(OWN) for blob in blobs):
-                _warn_of_left(container)
-                return
-            for blob in blobs:
-                self._call(blob.delete)
+        try:
+            is_rid = self._claims.is_rid(bucket, (blob.name for blob in self._list(Place(container, ""))))
+            if not is_rid:
+                return is_rid is None
+            with contextlib.suppress(Gone):
+                self._call(self._blob(self._claims.place(bucket)).delete)
+            return self._retry.run(lambda: self._delete_container(container))
+        except (Gone, NoBucket):
+            return True
 
-            def delete() -> None:
-                try:
-                    self._bucket(container).delete(**self._once())
-                except (Conflict, PreconditionFailed) as refused:  # Google's answer, and an emulator's
-                    if "empty" not in reason_of(refused):
-                        raise
-                    _warn_of_left(container)
-
-            self._retry.run(delete)
+    def _delete_container(self, container: str) -> bool:
+        """Google refuses it if something came into it since."""
+        try:
+            self._bucket(container).delete(**self._once())
+        except (Conflict, PreconditionFailed) as refused:  # Google's answer, and an emulator's
+            if "empty" not in reason_of(refused):
+                raise
+            return False
+        return True
 
     # -- what goes with an object
 
@@ -117,9 +128,11 @@ class GcsBackend(GcsListing):
         except Gone:
             if isinstance(refused, Gone):
                 self._check_container(place.container)
-        if CODEC.decode(blob.metadata).write != write:
+        if CODEC.decode(blob.metadata).write == write:
+            return blob
+        if isinstance(refused, Unequal) and self._condition(spec):
             raise BlobChanged(spec.bucket, spec.key) from refused
-        return blob
+        raise refused
 
     def _check(self, blob: Any, crc32c: str) -> StoredBlob:
         if blob.crc32c and blob.crc32c != crc32c:
@@ -187,15 +200,17 @@ class GcsBackend(GcsListing):
         """The answer to the last bytes of a block, which is the last one if it comes with a checksum.
 
         Google may keep fewer bytes than it was sent, and says how many. After a failure, or an answer that was lost,
-        it is asked that first.
+        it is asked that first. On a slow line a block may take longer than the deadline, so the time of the first
+        attempt from each position does not count.
         """
         total = "*" if crc32c is None else str(stop)
         hashed = {} if crc32c is None else {"X-Goog-Hash": f"crc32c={crc32c}"}
         kept = start
+        tried = -1
         failed = False
 
         def ask_and_send() -> Any:
-            nonlocal kept, failed
+            nonlocal kept, tried, failed
             if failed:
                 answer = self._send("PUT", url, accept=(308,), headers={"Content-Range": f"bytes */{total}"})
                 if answer.status_code != 308:
@@ -205,11 +220,16 @@ class GcsBackend(GcsListing):
                 failed = True
                 span = f"{kept}-{stop - 1}" if kept < stop else "*"
                 headers = {"Content-Range": f"bytes {span}/{total}", **hashed}
-                answer = self._send("PUT", url, accept=(308,), data=body_from(kept), headers=headers)
+                try:
+                    answer = self._send("PUT", url, accept=(308,), data=body_from(kept), headers=headers)
+                finally:
+                    if tried != kept:
+                        self._retry.renew()
+                    tried = kept
                 if answer.status_code != 308:
                     return answer
-                before, kept = kept, _kept(answer, start, stop)
-                if kept == before:
+                kept = _kept(answer, start, stop)
+                if kept == tried:
                     raise EOFError("none of the bytes that were sent were kept")
             failed = False
             return None
@@ -227,7 +247,7 @@ class GcsBackend(GcsListing):
         end = first.size if stop is None else min(stop, first.size)
 
         def open_at(position: int) -> _Body:
-            found = self._open(handle, pin, position, end)
+            found = self._open(handle, pin, position, end, resumed=True)
             if found is None:
                 raise BlobNotFound(handle)
             return found
@@ -236,70 +256,84 @@ class GcsBackend(GcsListing):
         check = None if known is None else Check(Crc32c(), known)
         return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, check=check))
 
-    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Body | None:
-        """The answer to one request for all bytes of a range; None if the blob ends before it."""
+    def _open(self, handle: str, pin: Pin, start: int, stop: int | None, *, resumed: bool = False) -> _Body | None:
+        """The answer to one request for all bytes of a range; None if the blob ends before it.
+
+        A bucket may keep what was replaced or deleted, under its generation: a read that is under way goes on with
+        that, but none begins with it."""
         # With this header, what is labelled gzip comes as it is stored.
         headers = {"Accept-Encoding": "gzip"}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        url = self._media_url(pin.place, pin.generation)
+        url = self._media_url(pin.place, f"{'generation' if resumed else 'ifGenerationMatch'}={pin.generation}")
         try:
             answer = self._retry.run(lambda: self._send("GET", url, headers=headers, stream=True))
         except Gone:
-            if self.head_object(handle) <= start:
+            if not resumed and self.head_object(handle) <= start:
                 return None
             raise BlobNotFound(handle) from None
         except Unequal:
             raise BlobNotFound(handle) from None
+        generation = str(pin.generation)
+        if answer.headers.get("x-goog-generation", generation) != generation:  # an emulator knows no condition here
+            answer.close()
+            raise BlobNotFound(handle)
         return _Body(answer)
 
     def head_object(self, handle: str) -> int:
-        pin = read_handle(handle)
-        blob = self._blob(pin.place, pin.generation)
-        try:
-            self._call(blob.reload)
-        except (Gone, Unequal):
-            raise BlobNotFound(handle) from None
-        size: int = blob.size
+        size: int = self._live(handle).size
         return size
 
+    def _live(self, handle: str) -> Any:
+        """A blob with what goes with it, if it is what lies under its name now. Raises BlobNotFound."""
+        pin = read_handle(handle)
+        blob = self._blob(pin.place)
+        try:
+            self._call(blob.reload)
+        except Gone:
+            raise BlobNotFound(handle) from None
+        if int(blob.generation) != pin.generation:
+            raise BlobNotFound(handle)
+        return blob
+
     def delete_object(self, handle: str) -> None:
-        self.remove(handle)
+        self._delete(read_handle(handle))
 
     def remove(self, handle: str) -> bool:
-        pin = read_handle(handle)
         try:
-            # By its generation it is gone for good, also in a bucket that keeps versions.
-            self._call(self._blob(pin.place, pin.generation).delete, if_generation_match=pin.generation)
-        except (Gone, Unequal):
+            self._live(handle)
+        except BlobNotFound:
+            return False
+        return self._delete(read_handle(handle))
+
+    def _delete(self, pin: Pin) -> bool:
+        """Whether it was there. By its generation it is gone for good, also in a bucket that keeps versions."""
+        try:
+            self._call(self._blob(pin.place, pin.generation).delete)
+        except Gone:
             return False
         return True
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
-        return self._copy(handle, spec, place, write)
+        return self._copy(handle, self._live(handle), spec, place, write)
 
-    def _copy(self, handle: str, spec: BlobSpec, place: Place, write: str) -> StoredBlob:
-        pin = read_handle(handle)
-        source = self._blob(pin.place, pin.generation)
+    def _copy(self, handle: str, source: Any, spec: BlobSpec, place: Place, write: str) -> StoredBlob:
         condition = self._condition(spec)
+        composed = spec.etag is not None and "-" in spec.etag()
+        blob = self._described(spec, place, write, note_etag=True, crc32c=source.crc32c if composed else None)
+        token: str | None = None
         try:
-            composed = spec.etag is not None and "-" in spec.etag()
-            if composed:
-                self._call(source.reload)
-            crc32c = source.crc32c if composed else None
-            blob = self._described(spec, place, write, note_etag=True, crc32c=crc32c)
-            token: str | None = None
             while True:
                 token, _done, _total = self._call(
-                    blob.rewrite, source, token=token, if_source_generation_match=pin.generation, **condition
+                    blob.rewrite, source, token=token, if_source_generation_match=source.generation, **condition
                 )
                 if token is None:
                     return attrs.evolve(self._stored(blob), md5=md5_of(blob))
         except Gone:
             raise BlobNotFound(handle) from None
         except Unequal as refused:
-            self.head_object(handle)  # raises if it was the source that changed
+            self._live(handle)  # raises if it was the source that changed
             return self._stored(self._written(spec, place, write, refused))
 
     # -- parts
@@ -316,21 +350,22 @@ class GcsBackend(GcsListing):
         spec, write = BlobSpec(bucket="", key=""), secrets.token_hex(8)
         if not isinstance(source, BlobRange):
             return self._write(spec, place, write, source)
-        if source.start == 0 and source.stop == self.head_object(source.handle):
-            return self._copy(source.handle, spec, place, write)
+        whole = self._live(source.handle)
+        if source.start == 0 and source.stop == whole.size:
+            return self._copy(source.handle, whole, spec, place, write)
         with self.get_object(source.handle, source.start, source.stop) as reader:
             return self._write(spec, place, write, iter(lambda: reader.read(CHUNK), b""))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         folder = read_token(token)
-        known = {pin_of(blob).handle: blob for blob in self._list(folder)}
+        known = {piece.pin: piece for piece in map(_Piece.of, self._list(folder))}
         try:
-            sources = [known[part.handle] for part in parts]
+            sources = [known[read_handle(part.handle)] for part in parts]
         except KeyError as missing:
-            raise BlobNotFound(str(missing.args[0])) from None
+            raise BlobNotFound(missing.args[0].handle) from None
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
         crc32c = combined_crc32c((one.crc32c, one.size) for one in sources)
-        made: list[Any] = []
+        made: list[_Piece] = []
         try:
             while len(sources) > _MAX_SOURCES:
                 groups = [sources[start : start + _MAX_SOURCES] for start in range(0, len(sources), _MAX_SOURCES)]
@@ -343,24 +378,33 @@ class GcsBackend(GcsListing):
         except Unequal as refused:
             blob = self._written(spec, place, write, refused)
         finally:
-            for blob_made in made:
-                self.delete_object(pin_of(blob_made).handle)
+            self._clean_up(made)
         return self._check(blob, crc32c)
 
-    def _compose_groups(self, folder: Place, groups: Sequence[Sequence[Any]]) -> list[Any]:
-        def compose(group: Sequence[Any]) -> Any:
+    def _compose_groups(self, folder: Place, groups: Sequence[Sequence[_Piece]]) -> list[_Piece]:
+        def compose(group: Sequence[_Piece]) -> _Piece:
             blob = self._blob(Place(folder.container, f"{folder.name}composed-{secrets.token_hex(8)}"))
             blob.content_type = _DEFAULT_TYPE
             self._compose(blob, group)
-            return blob
+            return _Piece.of(blob)
 
         with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
             return list(pool.map(compose, groups))
 
-    def _compose(self, blob: Any, sources: Sequence[Any], **condition: Any) -> None:
-        pinned = [int(source.generation) for source in sources]
-        self._call(blob.compose, list(sources), if_source_generation_match=pinned, **condition)
+    def _compose(self, blob: Any, sources: Sequence[_Piece], **condition: Any) -> None:
+        blobs = [self._blob(source.pin.place, source.pin.generation) for source in sources]
+        pinned = [source.pin.generation for source in sources]
+        self._call(blob.compose, blobs, if_source_generation_match=pinned, **condition)
         self._call(blob.reload)
+
+    def _clean_up(self, pieces: Sequence[_Piece]) -> None:
+        """Remove what was composed on the way. Whether that works says nothing of the object, and the sweep finds the
+        rest."""
+        try:
+            with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
+                list(pool.map(self._delete, [piece.pin for piece in pieces]))
+        except S3Error as error:
+            _log.warning("intermediate objects of a completion are left for the sweep: %s", error)
 
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         if not token:
@@ -372,6 +416,20 @@ class GcsBackend(GcsListing):
 
     def recover(self) -> None:
         """What was cut off left a session that ends by itself, or parts that the sweep finds."""
+
+
+@attrs.frozen
+class _Piece:
+    """What is known of a part or of several together. The SDK's own record takes 4 KiB, and an upload may have 10,000
+    parts."""
+
+    pin: Pin
+    size: int
+    crc32c: str
+
+    @classmethod
+    def of(cls, blob: Any) -> _Piece:
+        return cls(pin_of(blob), blob.size, blob.crc32c)
 
 
 class _Body:

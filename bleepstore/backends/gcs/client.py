@@ -90,10 +90,10 @@ class GcsClient:
                 answer.close()
         return answer
 
-    def _media_url(self, place: Place, generation: int) -> str:
+    def _media_url(self, place: Place, which: str) -> str:
         base = self._client._connection.API_BASE_URL.rstrip("/")
         name = quote(place.name, safe="")
-        return f"{base}/download/storage/v1/b/{place.container}/o/{name}?alt=media&generation={generation}"
+        return f"{base}/download/storage/v1/b/{place.container}/o/{name}?alt=media&{which}"
 
     def close(self) -> None:
         """Release the connections."""

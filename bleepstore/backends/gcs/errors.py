@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import requests.exceptions
 import urllib3.exceptions
 from google.api_core import exceptions as api
@@ -14,12 +16,12 @@ from bleepstore.errors import AccessDenied, ServiceUnavailable
 PROVIDER = "Google Cloud Storage"
 
 
-class Gone(Exception):
-    """404 or 416: there is no such object or generation, or it is shorter than what was asked for."""
+class Gone(ServiceUnavailable):
+    """404 or 416: there is no such object, generation or session, or it is shorter than what was asked for."""
 
 
-class Unequal(Exception):
-    """412 or 304: its generation is not what the pin or the condition says."""
+class Unequal(ServiceUnavailable):
+    """412 or 304: its generation is not what the condition says, or a policy of the organisation forbids the write."""
 
 
 class NoBucket(ServiceUnavailable):
@@ -36,7 +38,7 @@ def meaning(error: BaseException) -> Exception | Passing | None:
         error = api.from_http_response(error.response)  # type: ignore[no-untyped-call]
     if isinstance(error, api.GoogleAPICallError):
         return _answer_meaning(error)
-    if isinstance(error, auth.TransportError):
+    if _is_passing_auth(error):
         return unavailable(PROVIDER, _first_line(error))
     if isinstance(error, auth.GoogleAuthError):
         return AccessDenied(f"{PROVIDER} was not asked, for there are no usable credentials: {_first_line(error)}")
@@ -53,15 +55,25 @@ def meaning(error: BaseException) -> Exception | Passing | None:
     return None
 
 
+def _is_passing_auth(error: BaseException) -> bool:
+    """Whether it is who gives the tokens that could not be reached, or is busy. On a machine of Google's that is its
+    metadata server, whose failures the SDK wraps."""
+    if not isinstance(error, auth.GoogleAuthError):
+        return False
+    return error.retryable or isinstance(error, auth.TransportError) or isinstance(error.__cause__, auth.TransportError)
+
+
 def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
     status = int(error.code or 0)
     text = f"{status} {reason_of(error)}"
-    if status == 404 and "bucket" in text.lower() and "does not exist" in text.lower():
+    refused = f"{PROVIDER} refused a request: {text}"
+    # What is said of an object, "No such object: bucket/name", ends in a name, which may say anything.
+    if status == 404 and reason_of(error).startswith("The specified bucket does not exist"):
         return no_bucket(text)
     if status in (404, 416):
-        return Gone(text)
+        return Gone(refused)
     if status in (304, 412):
-        return Unequal(text)
+        return Unequal(refused)
     if status in (401, 403):
         return AccessDenied(
             f"{PROVIDER} refused the gateway's own credentials or their permissions, {text}: "
@@ -71,7 +83,7 @@ def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
         return slow_down(PROVIDER, text, _retry_after(error))
     if status >= 500 or status == 408 or (status == 409 and "not empty" not in text):
         return unavailable(PROVIDER, text, _retry_after(error))
-    return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")
+    return ServiceUnavailable(refused)
 
 
 def _retry_after(error: api.GoogleAPICallError) -> float | None:
@@ -80,14 +92,15 @@ def _retry_after(error: api.GoogleAPICallError) -> float | None:
 
 
 def reason_of(error: api.GoogleAPICallError) -> str:
-    """What the provider says; the SDK's own text has the whole request and answer in it."""
+    """What the provider says, in its document or else in the status line. The SDK's own text and a page in HTML name
+    the URL, which for a resumable upload is all that one needs to write to it."""
     try:
         return str(error.response.json()["error"]["message"])[:300]
     except (AttributeError, ValueError, KeyError, TypeError):
-        return _first_line(error.message)
+        return str(getattr(error.response, "reason", None) or type(error).__name__)[:300]
 
 
 def _first_line(error: object) -> str:
-    """The SDK's messages begin with the request, whose URL may hold the name of a session."""
+    """The texts of HTTP clients name the URL, whose query may hold the name of a session."""
     text = (str(error).strip().splitlines() or [""])[0]
-    return text.rpartition("prettyPrint=false: ")[2][:300]
+    return re.sub(r"\?\S*", "", text)[:300]
