@@ -26,6 +26,7 @@ from bleepstore.backends.aws.pins import (
     is_md5,
     new_write,
     notes_of,
+    notes_write,
     read_handle,
     read_token,
     stored_ms,
@@ -172,7 +173,7 @@ class AwsBackend(AwsListing):
             head = self._call("head_object", Bucket=place.container, Key=place.name)
         except Gone:
             return None
-        if CODEC.decode(head.get("Metadata")).write != write:
+        if notes_write(head) != write:
             return None
         return Pin(place.container, place.name, bare(head["ETag"]), write, version_of(head))
 
@@ -192,24 +193,23 @@ class AwsBackend(AwsListing):
             self.head_object(handle)
             return io.BytesIO()
 
-        def open_at(position: int) -> dict[str, Any]:
-            parameters = pin.address | {"IfMatch": f'"{pin.etag}"'}
-            if position or stop is not None:
-                parameters["Range"] = f"bytes={position}-{'' if stop is None else stop - 1}"
-            answer: dict[str, Any] = self._call("get_object", **parameters)
-            if CODEC.decode(answer.get("Metadata")).write != (pin.write or None):
+        def open_at(position: int, address: Mapping[str, Any]) -> dict[str, Any]:
+            span = {"Range": f"bytes={position}-{'' if stop is None else stop - 1}"}
+            ranged = span if position or stop is not None else {}
+            answer: dict[str, Any] = self._call("get_object", **{**pin.named, **address, **ranged})
+            if not pin.is_in(answer):
                 answer["Body"].close()
                 raise Unequal
             return answer
 
         def stream_at(position: int) -> Any:
             try:
-                return open_at(position)["Body"]
+                return open_at(position, pin.address)["Body"]
             except (Gone, Unequal):
                 raise BlobNotFound(handle) from None
 
         try:
-            first = open_at(start)
+            first = open_at(start, {})
         except (Gone, Unequal):
             if stop is None and start and self.head_object(handle) <= start:
                 return io.BytesIO()
@@ -222,8 +222,8 @@ class AwsBackend(AwsListing):
 
     def head_object(self, handle: str) -> int:
         pin = read_handle(handle)
-        head = self._on_blob(handle, "head_object", **pin.address, IfMatch=f'"{pin.etag}"')
-        if CODEC.decode(head.get("Metadata")).write != (pin.write or None):
+        head = self._on_blob(handle, "head_object", **pin.named)
+        if not pin.is_in(head):
             raise BlobNotFound(handle)
         size: int = head["ContentLength"]
         return size
@@ -242,7 +242,7 @@ class AwsBackend(AwsListing):
                 return True
             self.head_object(handle)
             # In a bucket with versions this adds a delete marker: what was there before must not come back.
-            self._call("delete_object", Bucket=pin.container, Key=pin.name, IfMatch=f'"{pin.etag}"')
+            self._call("delete_object", **pin.named)
         except (BlobNotFound, Gone, Unequal):
             return False
         return True
@@ -254,7 +254,7 @@ class AwsBackend(AwsListing):
         etags = (source.etag,) if is_md5(source.etag, {}) else ()
         described = self._described(spec, place, write, _Bytes(spec.size, None, etags))
         parameters = {**described, **self._condition(spec), "MetadataDirective": "REPLACE"}
-        parameters |= {"CopySource": source.address, "CopySourceIfMatch": f'"{source.etag}"'}
+        parameters |= self._source(handle)
         try:
             answer = self._call("copy_object", **parameters)
         except (Gone, Unequal) as refused:
@@ -262,6 +262,13 @@ class AwsBackend(AwsListing):
             return self._written(spec, place, write, refused)
         copied = bare(answer["CopyObjectResult"]["ETag"])
         return self._stored(Pin(place.container, place.name, copied, write, version_of(answer)))
+
+    def _source(self, handle: str) -> dict[str, Any]:
+        """The parameters of a copy. Raises BlobNotFound for what only a bucket with versions has still."""
+        pin = read_handle(handle)
+        if pin.version:
+            self.head_object(handle)
+        return {"CopySource": pin.address, "CopySourceIfMatch": f'"{pin.etag}"'}
 
     # -- parts
 
@@ -293,7 +300,6 @@ class AwsBackend(AwsListing):
         return self._stored_part(parameters["PartNumber"], etag)
 
     def _copy_part(self, parameters: dict[str, Any], source: BlobRange) -> StoredBlob:
-        pin = read_handle(source.handle)
         length = source.stop - source.start
         if length > _LEAST_RANGE:
             parameters |= {"CopySourceRange": f"bytes={source.start}-{source.stop - 1}"}
@@ -304,13 +310,7 @@ class AwsBackend(AwsListing):
                 body = reader.read()
             with held([body], IN_MEMORY) as small:
                 return self._send_part(parameters, small)
-        answer = self._on_blob(
-            source.handle,
-            "upload_part_copy",
-            CopySource=pin.address,
-            CopySourceIfMatch=f'"{pin.etag}"',
-            **parameters,
-        )
+        answer = self._on_blob(source.handle, "upload_part_copy", **self._source(source.handle), **parameters)
         etag = bare(answer["CopyPartResult"]["ETag"])
         md5 = etag if is_md5(etag, answer) else None
         return attrs.evolve(self._stored_part(parameters["PartNumber"], etag), md5=md5)

@@ -48,12 +48,23 @@ class Pin:
         return json.dumps(fields if self.version else fields[:-1], separators=(",", ":"), ensure_ascii=False)
 
     @property
+    def named(self) -> dict[str, Any]:
+        """The parameters for what lies under the name now, as long as that is this blob."""
+        return {"Bucket": self.container, "Key": self.name, "IfMatch": f'"{self.etag}"'}
+
+    @property
     def address(self) -> dict[str, Any]:
-        """The parameters that name exactly this blob."""
+        """The parameters that name exactly this blob, which a bucket with versions keeps after it was replaced or
+        deleted: only for who has seen that it is the current one."""
         found: dict[str, Any] = {"Bucket": self.container, "Key": self.name}
         if self.version:
             found["VersionId"] = self.version
         return found
+
+    def is_in(self, answer: Mapping[str, Any]) -> bool:
+        """Whether an answer is about this blob. Others may write the same bytes, or keep our notes."""
+        same = self.version is None or version_of(answer) == self.version
+        return same and bare(answer["ETag"]) == self.etag and (notes_write(answer) or "") == self.write
 
 
 def read_handle(handle: str) -> Pin:
@@ -94,6 +105,11 @@ def is_md5(etag: str, answer: Mapping[str, Any]) -> bool:
 
 def _is_opaque(answer: Mapping[str, Any]) -> bool:
     return str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
+
+
+def notes_write(answer: Mapping[str, Any]) -> str | None:
+    """The number of the write that an answer is about, if it is one of ours."""
+    return CODEC.decode(answer.get("Metadata")).write
 
 
 def notes_of(head: Mapping[str, Any], size: int) -> Notes:
