@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import json
 import tracemalloc
@@ -14,16 +15,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth import compute_engine
+from google.auth.exceptions import RefreshError, TransportError
+from google.cloud import storage
 
 import bleepstore
-from bleepstore import Store, errors
-from bleepstore.backends.base import BlobSpec
+from bleepstore import CompletedPart, Store, WriteCondition, errors
+from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.gateway.retry import Passing
 from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.backends.gcs.errors import meaning
 from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, SlowDown
 from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.gcs_places import backend, lying, make, native, read_blob, service, store
-from tests.backends.http_faults import Answer, ResumableProxy
+from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, ResumableProxy
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
 
 __all__ = ["backend", "native", "service", "store"]
@@ -244,3 +252,197 @@ def test_memory_is_bounded_however_large_the_body(backend: GcsBackend) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 16 * MIB
+
+
+# -- who is to blame
+
+
+def _json(status: int, message: str) -> Answer:
+    text = json.dumps({"error": {"code": status, "message": message}}).encode()
+    return Answer(status, [("Content-Type", "application/json")], text)
+
+
+@contextlib.contextmanager
+def behind(native: Any, url: str, folder: Path) -> Iterator[tuple[Store, HttpProxy]]:
+    """A store, and what its requests pass through."""
+    with (
+        contextlib.closing(ResumableProxy(url)) as proxy,
+        bleepstore.open(f"gs://{native.name}", catalog=folder / "catalog", endpoint_url=proxy.url) as store,
+    ):
+        store.create_bucket("photos")
+        yield store, proxy
+
+
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("condition", [WriteCondition(), WriteCondition(if_none_match=True)])
+def test_a_session_that_google_has_lost_is_a_passing_failure_that_does_not_name_it(
+    native: Any, fake_gcs_url: str, tmp_path: Path, status: int, condition: WriteCondition
+) -> None:
+    data = bytes(9 * MIB)
+    with behind(native, fake_gcs_url, tmp_path) as (store, proxy):
+        upload = store.create_upload("photos", "parts")
+        page = b"<html>The requested URL /upload?upload_id=secret was not found on this server.</html>"
+        proxy.before = lambda request: Answer(status, body=page) if "upload_id" in request.path else None
+        for write in (
+            lambda: store.put_object("photos", "k", data, condition=condition),
+            lambda: store.put_part("photos", "parts", upload.upload_id, 1, data),
+        ):
+            with pytest.raises(ServiceUnavailable, match=str(status)) as refused:
+                write()
+            assert "upload" not in refused.value.message
+
+
+def test_a_connection_that_fails_does_not_name_the_session(native: Any, fake_gcs_url: str) -> None:
+    def lose(request: Request) -> None:
+        if request.method == "PUT":
+            proxy._server.server_close()
+            raise Lost
+
+    with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:
+        proxy.before = lose
+        closing = contextlib.closing(make(native.name, proxy.url, deadline=0.3))
+        with closing as backend, pytest.raises(ServiceUnavailable) as refused:
+            backend.put_object(BlobSpec(bucket="photos", key="k"), [bytes(9 * MIB)])
+    assert "upload_id" not in refused.value.message
+
+
+def test_a_policy_that_forbids_writes_is_named(native: Any, fake_gcs_url: str, tmp_path: Path) -> None:
+    """Google says so with a 412, as it does of conditions; these writes have none."""
+    with behind(native, fake_gcs_url, tmp_path) as (store, proxy):
+        upload = store.create_upload("photos", "k")
+        store.put_object("photos", "source", bytes(5000))
+        part = store.put_part("photos", "k", upload.upload_id, 1, b"part")
+        proxy.before = lambda request: _json(412, "violates constraint") if request.method == "POST" else None
+        done = [CompletedPart(number=1, etag=part.etag)]
+        for write in (
+            lambda: store.put_object("photos", "k", bytes(5000)),
+            lambda: store.put_object("photos", "k", bytes(9 * MIB)),
+            lambda: store.put_part("photos", "k", upload.upload_id, 1, b"x"),
+            lambda: store.copy_object("photos", "source", "photos", "copy"),
+            lambda: store.copy_part("photos", "source", "photos", "k", upload.upload_id, 2),
+            lambda: store.complete_upload("photos", "k", upload.upload_id, done),
+        ):
+            with pytest.raises(ServiceUnavailable, match="412 violates constraint"):
+                write()
+
+
+def test_a_key_may_be_called_as_google_calls_what_is_missing(native: Any, fake_gcs_url: str, tmp_path: Path) -> None:
+    """Google: "No such object: bucket/name", and "The specified bucket does not exist." """
+    key = "The specified bucket does not exist.txt"
+
+    def name(request: Request, answer: Answer) -> Answer | None:
+        missing = answer.status == 404 and "/o/" in request.path
+        return _json(404, f"No such object: {native.name}/photos/{key}") if missing else None
+
+    with behind(native, fake_gcs_url, tmp_path) as (store, proxy):
+        proxy.after = name
+        with pytest.raises(errors.NoSuchKey):
+            store.get_object("photos", key)
+        store.put_object("photos", key, bytes(5000))
+        native.delete_blob(f"photos/{key}")
+        store.delete_object("photos", key)
+        proxy.after = lambda request, answer: (
+            _json(404, "The specified bucket does not exist.") if "/o/" in request.path else None
+        )
+        with pytest.raises(ServiceUnavailable, match="create it or correct the URL"):
+            store.get_object("photos", key)
+
+
+def test_what_lies_beside_an_object_does_not_decide_its_completion(
+    native: Any, fake_gcs_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:
+        proxy.before = lambda request: _json(503, "busy") if request.method == "DELETE" else None
+        with contextlib.closing(make(native.name, proxy.url, deadline=0.3)) as backend:
+            spec = BlobSpec(bucket="photos", key="k")
+            token = backend.begin_parts(spec)
+            parts = [PartBlob(backend.put_part(token, number, [b"x"]).handle, 1) for number in range(1, 34)]
+            blob = backend.assemble_parts(token, spec, parts)
+            assert read_blob(backend, blob.handle) == b"x" * 33
+            assert "left for the sweep" in caplog.text
+            proxy.before = lambda _: None
+            for handle in backend.iter_blobs(0, 2**60):
+                backend.delete_object(handle)
+    assert lying(native) == ["photos/k"]
+
+
+def test_the_records_of_the_parts_are_not_kept(
+    backend: GcsBackend, native: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK's own are large, and an upload may have 10,000 parts."""
+    kept: list[int] = []
+    compose = GcsBackend._compose
+
+    def count(self: GcsBackend, *arguments: Any, **options: Any) -> None:
+        gc.collect()
+        found = (one for one in gc.get_objects() if isinstance(one, storage.Blob))
+        kept.append(sum(blob.size is not None for blob in found))
+        compose(self, *arguments, **options)
+
+    spec = BlobSpec(bucket="photos", key="k")
+    token = backend.begin_parts(spec)
+    parts = [PartBlob(backend.put_part(token, number, [b"x"]).handle, 1) for number in range(1, 31)]
+    monkeypatch.setattr(GcsBackend, "_compose", count)
+    backend.assemble_parts(token, spec, parts)
+    assert kept == [0]
+
+
+# -- who gives the tokens
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the attempts of the SDK's own."""
+    monkeypatch.setattr("google.auth._exponential_backoff._BaseExponentialBackoff._calculate_jitter", lambda _: 0.0)
+
+
+@pytest.fixture
+def token_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Answer]]:
+    """What the endpoint of tokens answers."""
+    answers: list[Answer] = []
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with contextlib.closing(HttpProxy("http://127.0.0.1:9")) as proxy:
+        proxy.before = lambda _request: answers[0]
+        account = {
+            "type": "service_account",
+            "project_id": "p",
+            "private_key": key.decode(),
+            "client_email": "a@p.iam.gserviceaccount.com",
+            "token_uri": f"{proxy.url}/token",
+        }
+        path = tmp_path / "account.json"
+        path.write_text(json.dumps(account))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+        monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+        yield answers
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(503, body=b'{"error": "temporarily_unavailable"}'), ServiceUnavailable),
+        (Answer(500, body=b"<html>"), ServiceUnavailable),
+        (Answer(400, body=b'{"error": "invalid_grant", "error_description": "Invalid JWT"}'), AccessDenied),
+    ],
+)
+def test_an_endpoint_of_tokens_that_is_down_for_a_moment_is_not_a_refusal(
+    token_answers: list[Answer], answer: Answer, expected: type[Exception]
+) -> None:
+    token_answers.append(answer)
+    with contextlib.closing(make("container", None, deadline=0.3)) as backend, pytest.raises(expected):
+        backend.check()
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_machine_whose_metadata_server_is_down_for_a_moment_is_not_refused() -> None:
+    """The SDK wraps that failure in one that says it will not pass."""
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise TransportError("no answer")  # type: ignore[no-untyped-call]
+
+    with pytest.raises(RefreshError) as refused:
+        compute_engine.Credentials().refresh(unreachable)  # type: ignore[no-untyped-call]
+    assert isinstance(meaning(refused.value), Passing)
