@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.base import BlobSpec
 from bleepstore.backends.gcs import backend as gcs_backend
+from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.errors import BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.gcs_places import lying, make, native, put, read, read_blob, service, store
@@ -91,6 +93,57 @@ def test_after_a_lost_answer_google_is_asked_what_it_has(native: Any, proxy: Res
     assert ranges[block + 1] == f"bytes */{total}"
     assert len(ranges) == 3  # and nothing is sent twice
     assert lying(native) == ["photos/k"]
+
+
+@attrs.define
+class Clock:
+    now: float = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@contextlib.contextmanager
+def on_a_slow_line(container: str, proxy: ResumableProxy) -> Iterator[tuple[GcsBackend, Clock]]:
+    """A gateway whose blocks take longer than the deadline."""
+    clock = Clock()
+
+    def carry(request: Request) -> None:
+        if _has_block(request):
+            clock.sleep(100)
+
+    proxy.before = carry
+    with contextlib.closing(make(container, proxy.url, deadline=30)) as backend:
+        backend._retry = attrs.evolve(backend._retry, sleep=clock.sleep, clock=lambda: clock.now)
+        yield backend, clock
+
+
+def test_blocks_that_take_longer_than_the_deadline_are_sent_again(native: Any, proxy: ResumableProxy) -> None:
+    """Google keeps half of the first; the answers to its rest, and to the last block, are lost."""
+    data = pattern(12 * MIB)
+    kept = iter([3 * MIB])
+    proxy.keep = lambda length: next(kept, length)
+    rest, last = f"bytes {3 * MIB}-{BLOCK - 1}/*", f"bytes {BLOCK}-{12 * MIB - 1}/{12 * MIB}"
+    losses = {rest, last}
+
+    def lose(request: Request, _answer: Answer) -> None:
+        span = request.headers.get("content-range", "")
+        if span in losses:
+            losses.remove(span)
+            raise Lost
+
+    proxy.after = lose
+    with on_a_slow_line(native.name, proxy) as (backend, _):
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        assert read_blob(backend, blob.handle) == data
+    assert _ranges(proxy) == [f"bytes 0-{BLOCK - 1}/*", rest, "bytes */*", last, f"bytes */{12 * MIB}"]
+
+
+def test_a_block_of_which_google_never_keeps_a_byte_is_given_up(native: Any, proxy: ResumableProxy) -> None:
+    proxy.keep = lambda _length: 0
+    with on_a_slow_line(native.name, proxy) as (backend, clock), pytest.raises(ServiceUnavailable):
+        backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(9 * MIB)])
+    assert clock.now < 230, "two attempts, and a pause"
 
 
 def test_an_upload_of_which_google_lost_what_it_had_said_to_have_fails(native: Any, proxy: ResumableProxy) -> None:
