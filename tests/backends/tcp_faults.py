@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts, stalls and truncates connections on purpose, between a gateway and its provider."""
+"""A TCP proxy that cuts, stalls, truncates and damages connections on purpose, between a gateway and its provider."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 @attrs.define
 class Fault:
     """What happens to the next `times` connections once the given bytes have passed: the connection is reset (`cut`),
-    ended in order (`truncate`), or kept open with nothing more passing (`stall`). No byte beyond passes."""
+    ended in order (`truncate`), or kept open with nothing more passing (`stall`); no byte beyond passes. Or one bit of
+    what comes there is another (`damage`), and all goes on."""
 
     kind: str
     times: int = 1
@@ -107,6 +108,8 @@ class FaultProxy:
                         data = source.recv(_PIECE)
                         passed[source] += len(data)
                         fault = self._take(passed[client], passed[server]) if data else None
+                        if fault is not None and fault.kind == "damage":
+                            data, fault = bytes([data[0] ^ 1]) + data[1:], None
                         if fault is not None:
                             limit = fault.sent if source is client else fault.received
                             beyond = passed[source] - (limit or 0)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import attrs
 import pytest
@@ -21,8 +22,9 @@ from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, ServiceUnavailable
 from bleepstore.testing.backend_contract import BackendContract
-from bleepstore.testing.contract_tools import MIB
+from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY, azurite
+from tests.backends.tcp_faults import fault_proxy
 from tests.serving.conftest import certificate
 
 __all__ = ["certificate"]
@@ -157,3 +159,18 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(bearer: str, monkeypat
     closing = contextlib.closing(AzureBackend(wanted))
     with closing as backend, pytest.raises(ServiceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         backend.check()
+
+
+def test_a_download_that_is_damaged_on_its_way_goes_on_where_it_was(bearer: str) -> None:
+    """TLS notices, in the midst of the body, what the emulator never sent."""
+    data = pattern(6 * MIB)
+    port = urlsplit(bearer).port or 0
+    with fault_proxy(port) as proxy:
+        url = bearer.replace(f":{port}", f":{urlsplit(proxy.url).port}")
+        with contextlib.closing(AzureBackend(settings(url, Layout.KEYS, f"damaged-{next(_numbers)}"))) as backend:
+            backend._service.create_container(backend._settings.container or "")
+            blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+            proxy.inject("damage", received=2 * MIB)
+            with backend.get_object(blob.handle) as reader:
+                assert b"".join(iter(lambda: reader.read(300_000), b"")) == data
+            assert proxy.hits == 1

@@ -108,6 +108,19 @@ def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend:
     }
 
 
+def test_a_key_of_characters_that_azure_does_not_take_lies_under_its_digest(
+    store: Store, native: ContainerClient, backend: AzureBackend
+) -> None:
+    """ "Code points like \\uE000 ... cannot be used." The emulator takes them."""
+    keys = ["\ue000", "a/\uf8ff", "\ud7ff", "\uf900"]
+    for key in keys:
+        store.put_object("photos", key, key.encode())
+        assert read(store, key) == key.encode()
+    assert {blob.key for _, blob in backend.iter_found("photos") if blob is not None} == set(keys)
+    names = [name for name in lying(native) if not name.startswith("photos/.bleepstore/keys/")]
+    assert names == ["photos/\ud7ff", "photos/\uf900"]
+
+
 @pytest.mark.parametrize("layout", list(Layout))
 def test_finding_goes_on_where_it_was(container: str, azurite_url: str, layout: Layout) -> None:
     with contextlib.closing(make(container, azurite_url, layout)) as backend:

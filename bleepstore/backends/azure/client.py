@@ -32,7 +32,8 @@ T = TypeVar("T")
 #: Bytes of a block that is sent from memory, while the next one comes.
 WINDOW = 4 * 1024 * 1024
 #: "Avoid blob names that end with a dot or a forward slash"; nor may a segment end in a dot, nor be a backslash's.
-_REFUSED = re.compile(r"\.(?:/|$)|/$|\\")
+#: "Code points like \uE000 ... are not valid Unicode characters, so they cannot be used": those of private use.
+_REFUSED = re.compile(r"\.(?:/|$)|/$|\\|[\ue000-\uf8ff]")
 _MAX_SEGMENTS = 254
 #: The headers of what Azure keeps of a blob's description, by their names in ContentSettings.
 _SETTINGS = {

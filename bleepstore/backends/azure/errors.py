@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    IncompleteReadError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
+import requests.exceptions
+import urllib3.exceptions
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
 from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
 from bleepstore.errors import AccessDenied, InvalidObjectState, OperationAborted, ServiceUnavailable
@@ -27,6 +22,15 @@ _PASSING = frozenset({"PendingCopyOperation", "AccountBeingCreated"})
 #: 409 of a blob that cannot be read until somebody has it brought back.
 _ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
 _BUSY = frozenset({"ServerBusy", "OperationTimedOut", "AccountBusy"})
+#: Connections that broke; the SDK lets some errors of its HTTP client pass as they are, in the midst of a body.
+_BROKEN = (
+    AzureError,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+    TimeoutError,
+    EOFError,
+)
 
 
 _SIGNATURE = re.compile(r"\b(sig=)[^&\s'\")]+")
@@ -50,10 +54,8 @@ def meaning(error: BaseException) -> Exception | Passing | None:
         return _answer_meaning(error)
     if isinstance(error, ClientAuthenticationError):
         return AccessDenied(f"{PROVIDER} was not asked, for there are no usable credentials: {_first_line(error)}")
-    if isinstance(error, ServiceRequestError | ServiceResponseError | IncompleteReadError | AzureError):
+    if isinstance(error, _BROKEN):
         return unavailable(PROVIDER, f"{type(error).__name__}: {_first_line(error)}")
-    if isinstance(error, ConnectionError | TimeoutError | EOFError):
-        return unavailable(PROVIDER, f"{type(error).__name__}: {error}")
     return None
 
 
@@ -94,7 +96,7 @@ def _retry_after(error: HttpResponseError) -> float | None:
     return float(value) if value.isdecimal() else None
 
 
-def _first_line(error: AzureError) -> str:
+def _first_line(error: BaseException) -> str:
     """The SDK's messages go on with request ids and advice, and may hold the URL with the signature of a SAS."""
-    line = (str(error.message or error).strip().splitlines() or [""])[0]
+    line = (str(getattr(error, "message", None) or error).strip().splitlines() or [""])[0]
     return _SIGNATURE.sub(r"\1...", line)[:300]
