@@ -11,10 +11,17 @@ from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
-from azure.storage.blob import AccountSasPermissions, ContainerClient, ResourceTypes, generate_account_sas
+from azure.storage.blob import (
+    AccountSasPermissions,
+    ContainerClient,
+    ContainerSasPermissions,
+    ResourceTypes,
+    generate_account_sas,
+    generate_container_sas,
+)
 
 import bleepstore
-from bleepstore import Store, errors
+from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.azure import backend as azure_backend
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.base import BlobSpec
@@ -133,6 +140,34 @@ def test_a_sas_is_enough_and_what_it_does_not_permit_is_named(
         assert read_blob(backend, copied.handle) == data
         with pytest.raises(AccessDenied, match="AuthorizationPermissionMismatch"):
             backend.put_object(BlobSpec(bucket="photos", key="k2", size=1), [b"x"])
+
+
+def test_the_sas_of_a_container_is_enough(
+    container: str, native: ContainerClient, azurite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = generate_container_sas(
+        AZURITE_ACCOUNT,
+        container,
+        account_key=AZURITE_KEY,
+        permission=ContainerSasPermissions(read=True, write=True, create=True, delete=True, list=True),
+        expiry=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
+    )
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", text)
+    data = pattern(9 * MIB)
+    with bleepstore.open(f"az://{container}", catalog=tmp_path / "catalog", endpoint_url=azurite_url) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", data, size=len(data))
+        upload = store.create_upload("photos", "parts")
+        part = store.copy_part("photos", "k", "photos", "parts", upload.upload_id, 1)
+        store.complete_upload("photos", "parts", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
+        native.delete_blob("photos/k")
+        with pytest.raises(errors.NoSuchKey):
+            store.get_object("photos", "k")  # which asks whether the container is there
+        store._sweeper.sweep(grace_ms=-(10**7))
+        assert lying(native) == ["photos/parts"]
+        store.delete_object("photos", "parts")
+    assert lying(native) == []
 
 
 def test_a_signature_is_in_no_message(container: str, monkeypatch: pytest.MonkeyPatch) -> None:

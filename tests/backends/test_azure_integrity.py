@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient
+from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient, ContentSettings
 
 import bleepstore
-from bleepstore import ByteRange, CompletedPart, ReadCondition, Store, WriteCondition, errors
+from bleepstore import ByteRange, CompletedPart, ReadCondition, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.base import BlobSpec, PartBlob
 from bleepstore.errors import InvalidBucketName, OperationAborted, ServiceUnavailable
@@ -30,7 +30,7 @@ from tests.backends.azure_places import (
     service,
     store,
 )
-from tests.backends.http_faults import Answer, HttpProxy, Request, flipped, http_proxy, once
+from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, flipped, http_proxy, once
 
 __all__ = ["backend", "container", "credentials", "native", "service", "store"]
 
@@ -178,6 +178,31 @@ def test_a_note_that_cannot_be_told_to_be_wrong_does_not_make_an_object_unreadab
     assert read(store, "k") == b"two"
 
 
+@pytest.mark.parametrize("is_true", [True, False])
+def test_what_others_wrote_is_compared_with_the_md5_that_it_has(
+    container: str, native: ContainerClient, proxy: HttpProxy, tmp_path: Path, is_true: bool
+) -> None:
+    """Azure computes that of a small blob, and lets its writer say it of any."""
+    data = pattern(MIB)
+    native.upload_blob("photos/theirs", data)
+    if not is_true:
+        other = ContentSettings(content_md5=bytearray(hashlib.md5(b"other").digest()))
+        native.get_blob_client("photos/theirs").set_http_headers(content_settings=other)
+
+    def flip(request: Request, answer: Answer) -> Answer | None:
+        is_body = request.method == "GET" and len(answer.body) == MIB
+        return Answer(answer.status, answer.headers, flipped(answer.body)) if is_body else None
+
+    with bleepstore.open(f"az://{container}", catalog=tmp_path / "catalog", endpoint_url=proxy.url) as store:
+        store.create_bucket("photos")
+        if is_true:
+            proxy.after = flip
+        with pytest.raises(ServiceUnavailable, match="checksum"):
+            read(store, "theirs")
+        proxy.after = lambda _request, _answer: None
+        assert read(store, "theirs") == data
+
+
 # -- what others changed, and the catalog would refuse by what it knows
 
 
@@ -214,6 +239,35 @@ def test_what_is_deleted_is_gone_also_if_others_replaced_it(store: Store, native
     assert lying(native) == []
     with pytest.raises(errors.NoSuchKey):
         read(store, "k")
+
+
+# -- copies
+
+
+@pytest.mark.parametrize("condition", [WriteCondition(), WriteCondition(if_none_match=True)])
+def test_a_copy_whose_answer_is_lost_has_what_was_asked_for(
+    container: str, native: ContainerClient, proxy: HttpProxy, tmp_path: Path, condition: WriteCondition
+) -> None:
+    left = [True]
+
+    def lose(request: Request, _answer: Answer) -> None:
+        if "x-ms-copy-source" in request.headers and left:
+            left.clear()
+            raise Lost
+
+    with bleepstore.open(f"az://{container}", catalog=tmp_path / "catalog", endpoint_url=proxy.url) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "source", b"data", system=SystemMetadata(content_type="text/plain"))
+        proxy.after = lose
+        changed = SystemMetadata(content_type="image/png")
+        store.copy_object(
+            "photos", "source", "photos", "copy", replace_metadata=True, system=changed, condition=condition
+        )
+        assert not left
+        assert read(store, "copy") == b"data"
+    content = native.get_blob_client("photos/copy").get_blob_properties().content_settings
+    assert content.content_type == "image/png"
+    assert lying(native) == ["photos/copy", "photos/source"]
 
 
 # -- containers

@@ -50,7 +50,7 @@ from bleepstore.backends.gateway.bodies import (
     send_behind,
 )
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
+from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader, combined_crc32c
 from bleepstore.errors import (
     AccessDenied,
     BlobChanged,
@@ -257,9 +257,6 @@ class AzureBackend(AzureListing):
         try:
             return self._copy(staged, place, self._condition(spec), write, described, described["content_settings"])
         except Unequal as refused:
-            found = self._find_write(place, write)
-            if found is not None:
-                return self._stored(place, found)
             try:
                 self._call(self._blob(staged.place).get_blob_properties, **staged.condition)
             except Unequal:
@@ -279,15 +276,7 @@ class AzureBackend(AzureListing):
 
         What another writes there meanwhile is never taken for the copy: then the handle is that of what was replaced.
         """
-        blob = self._blob(place)
-        # An empty mapping would mean the source's metadata: there is always a note of ours in it.
-        answer: Mapping[str, Any] = self._call(
-            blob.start_copy_from_url,
-            self._blob(source.place).url,
-            metadata=described["metadata"],
-            **source.source_condition,
-            **condition,
-        )
+        answer = self._start_copy(source, place, condition, write, described["metadata"])
         if answer["copy_status"] != "success":
             found = self._await_copy(place, write)
             if found is None:
@@ -299,10 +288,32 @@ class AzureBackend(AzureListing):
         wanted.content_md5 = source_settings.content_md5
         pin = Pin(place.container, place.name, answer["etag"])
         try:
-            return self._stored(place, self._call(blob.set_http_headers, content_settings=wanted, **pin.condition))
+            headed = self._call(self._blob(place).set_http_headers, content_settings=wanted, **pin.condition)
+            return self._stored(place, headed)
         except (Gone, Unequal):
             # Either the answer to this very request was lost, or another write came right after ours.
             return self._stored(place, self._find_write(place, write) or answer)
+
+    def _start_copy(
+        self, source: Pin, place: Place, condition: Mapping[str, Any], write: str, metadata: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        blob = self._blob(place)
+        try:
+            # An empty mapping would mean the source's metadata: there is always a note of ours in it.
+            answer: Mapping[str, Any] = self._call(
+                blob.start_copy_from_url,
+                self._blob(source.place).url,
+                metadata=metadata,
+                **source.source_condition,
+                **condition,
+            )
+        except (Gone, Unequal):
+            # An answer may have been lost, and the conditions held only the first time.
+            found = self._find_write(place, write)
+            if found is None:
+                raise
+            return {**found, "copy_status": found["copy"].status}
+        return answer
 
     def _await_copy(self, place: Place, write: str) -> Mapping[str, Any] | None:
         """What was copied, once it is; None if another write took its place."""
@@ -333,9 +344,8 @@ class AzureBackend(AzureListing):
                 raise BlobNotFound(handle)
             return found
 
-        check = None
-        if first.crc32c is not None and start == 0 and end == first.size:
-            check = Check(Crc32c(), first.crc32c, functools.partial(self._doubts.accept, handle))
+        is_whole = start == 0 and end == first.size
+        check = first.check(functools.partial(self._doubts.accept, handle)) if is_whole else None
         return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, check=check))
 
     def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Body | None:
@@ -397,9 +407,6 @@ class AzureBackend(AzureListing):
         except Gone:
             raise BlobNotFound(handle) from None
         except Unequal as refused:
-            found = self._find_write(place, write)
-            if found is not None:
-                return self._stored(place, found)
             self.head_object(handle)  # raises if it was the source that changed
             self._raise_changed(spec, refused)
 
@@ -528,11 +535,12 @@ def _raise_answer(response: Any, chunks: Any, _headers: Any) -> NoReturn:
 
 
 class _Body:
-    """The body of an answer as a stream, the size of the whole blob, and what is noted of its CRC32C."""
+    """The body of an answer as a stream, the size of the whole blob, and what is noted of its bytes."""
 
     def __init__(self, answer: _Answer | None) -> None:
         self.size = 0
-        self.crc32c: str | None = None
+        self._crc32c: str | None = None
+        self._md5: str | None = None
         self._response: Any = None
         self._chunks: Iterator[bytes] = iter(())
         self._rest = memoryview(b"")
@@ -545,7 +553,14 @@ class _Body:
             prefix = "x-ms-meta-"
             noted = {name.lower().removeprefix(prefix): text for name, text in headers.items()}
             md5 = headers.get("x-ms-blob-content-md5") or (headers.get("Content-MD5") if not total else None)
-            self.crc32c = notes_of(noted, self.size, base64.b64decode(md5).hex() if md5 else None).crc32c
+            self._md5 = base64.b64decode(md5).hex() if md5 else None
+            self._crc32c = notes_of(noted, self.size, self._md5).crc32c
+
+    def check(self, accept: Callable[[str], bool]) -> Check | None:
+        """What all its bytes must have. Azure lets anybody say what MD5 a blob has, so that one may be wrong too."""
+        if self._crc32c is not None:
+            return Check(Crc32c(), self._crc32c, accept)
+        return None if self._md5 is None else Check(Md5(), self._md5, accept)
 
     def read(self, size: int, /) -> bytes:
         while not self._rest:

@@ -67,13 +67,18 @@ class AzureListing(AzureClient):
             if self._settings.container is None:
                 self._call(lambda: next(iter(self._service.list_containers(results_per_page=1)), None))
             else:
-                self._call(self._service.get_container_client(self._settings.container).get_container_properties)
+                self._look_into(self._settings.container)
         except Gone as gone:
             raise ServiceUnavailable(f"{self.url} does not exist: create the container first. ({gone})") from None
 
     def check_bucket(self, bucket: str) -> None:
-        container = self._names.container_of(bucket)
-        self._call(self._service.get_container_client(container).get_container_properties)
+        self._look_into(self._names.container_of(bucket))
+
+    def _look_into(self, container: str) -> None:
+        """Raise NoContainer, or what keeps us from it. "You cannot grant permissions to read ... container properties
+        ... with a container SAS"; to list blobs can be granted."""
+        pages = self._service.get_container_client(container).list_blobs(results_per_page=1)
+        self._call(lambda: next(pages.by_page(), None))
 
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
         if self._settings.container is None:
