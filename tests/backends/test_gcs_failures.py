@@ -295,12 +295,12 @@ def test_a_session_that_google_has_lost_is_a_passing_failure_that_does_not_name_
 def test_a_connection_that_fails_does_not_name_the_session(native: Any, fake_gcs_url: str) -> None:
     def lose(request: Request) -> None:
         if request.method == "PUT":
-            proxy._server.server_close()
+            google._server.server_close()
             raise Lost
 
-    with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:
-        proxy.before = lose
-        closing = contextlib.closing(make(native.name, proxy.url, deadline=0.3))
+    with contextlib.closing(ResumableProxy(fake_gcs_url)) as google:
+        google.before = lose
+        closing = contextlib.closing(make(native.name, google.url, deadline=0.3))
         with closing as backend, pytest.raises(ServiceUnavailable) as refused:
             backend.put_object(BlobSpec(bucket="photos", key="k"), [bytes(9 * MIB)])
     assert "upload_id" not in refused.value.message
