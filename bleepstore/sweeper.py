@@ -54,6 +54,7 @@ class Sweeper:
         self._new_id = new_id
         self.upload_expiry_ms = upload_expiry_ms
         self._leaves_orphans = False
+        self._rooms: set[str] = set()  # of deleted buckets, with garbage in them
         self._poked = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -115,10 +116,30 @@ class Sweeper:
         if all_gone:
             self._committer.submit(EndSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
 
+    def give_back(self, bucket: str) -> None:
+        """Give the room of a deleted bucket back, as soon as nothing is in it."""
+        self._give_back(bucket)
+        self.poke()
+
+    def _give_back(self, bucket: str) -> None:
+        """If the bucket was made again meanwhile it has its room: either that creation sees that the room is gone, or
+        the bucket is seen here."""
+        self._rooms.add(bucket)
+        if self._has_bucket(bucket) or self._backend.delete_bucket(bucket, lambda: self._has_bucket(bucket)):
+            self._rooms.discard(bucket)
+        if self._has_bucket(bucket):
+            self._backend.create_bucket(bucket, known=True)
+
+    def _has_bucket(self, bucket: str) -> bool:
+        self._committer.read_barrier()
+        return self._catalog.find_bucket(bucket) is not None
+
     def collect_garbage(self) -> None:
         """Remove the blobs that commands let go; those that are being read stay on the list."""
         while self._collect_batch():
             pass
+        for bucket in list(self._rooms):
+            self._give_back(bucket)
 
     def _collect_batch(self) -> bool:
         """Whether there may be more."""

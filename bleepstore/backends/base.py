@@ -75,11 +75,12 @@ class PartBlob:
 
 @attrs.frozen(kw_only=True)
 class FoundBlob:
-    """A blob as its provider describes it: all that a catalog can be rebuilt from. `etag` is S3's, bare. `native` says
-    whether it is called as its key, so that it is found in the order of keys."""
+    """A blob as its provider describes it: all that a catalog can be rebuilt from. `name` is what it is called there,
+    `native` says whether after its key, so that it is found in the order of keys. `etag` is S3's, bare."""
 
     bucket: str
     key: str
+    name: str
     handle: str
     size: int
     etag: str
@@ -93,11 +94,13 @@ class FoundBlob:
 class StorageBackend(Protocol):
     """See the module's docstring for the laws. Chunks are never empty-checked: an iterable may yield b""."""
 
-    def create_bucket(self, bucket: str) -> None:
-        """Prepare room for a bucket. Creating one that exists is not an error."""
+    def create_bucket(self, bucket: str, *, known: bool = False) -> None:
+        """Prepare room for a bucket. Creating one that exists is not an error; but a Gateway raises BucketAlreadyExists
+        for room that is another store's or, unless the bucket is `known` to the catalog, that has objects in it."""
 
-    def delete_bucket(self, bucket: str) -> None:
-        """Give that room back. Called after the catalog let the bucket go."""
+    def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
+        """Give that room back, and whether that is done: not as long as there is garbage in it. Called after the
+        catalog let the bucket go; `is_back` says whether it has it again, and needs the room."""
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         """Store the bytes of `chunks`. An exception raised by the iterable passes through and nothing is stored."""
@@ -166,6 +169,9 @@ class Gateway(StorageBackend, Protocol):
         """The id of the store that these blobs belong to, which is `store_id` if nobody's was noted before or if it is
         taken over. Two catalogs over the same blobs would remove each other's parts."""
 
+    def claim_bucket(self, bucket: str) -> None:
+        """Claim what lies in a bucket that is to be adopted. Raises BucketAlreadyExists if it is another store's."""
+
     def buckets(self) -> Iterator[str]:
         """The names of the buckets that blobs lie in, in the order of UTF-8."""
 
@@ -179,5 +185,5 @@ class Gateway(StorageBackend, Protocol):
         """The blobs of a bucket, each with a text to go on from as `after`. None is something that is no object of
         ours and cannot be one."""
 
-    def sizes(self, bucket: str, after: str = "") -> Iterator[int]:
-        """The length of each thing that iter_found would give: by listings alone, so a total can be known before."""
+    def names(self, bucket: str, after: str = "") -> Iterator[str]:
+        """What each thing that iter_found would give is called there, by listings alone: a page is one request."""

@@ -187,11 +187,12 @@ class LocalBackend:
         _sync_folder(root)
         self._remove_stale(_STALE_SECONDS)
 
-    def create_bucket(self, bucket: str) -> None:
+    def create_bucket(self, bucket: str, *, known: bool = False) -> None:
         """Blobs of all buckets share the folders of their minutes."""
 
-    def delete_bucket(self, bucket: str) -> None:
+    def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
         """Blobs of all buckets share the folders of their minutes."""
+        return True
 
     # -- names
 

@@ -45,11 +45,12 @@ class MemoryBackend:
         self._blobs: dict[str, tuple[int, bytes | str]] = {}
         self._lock = threading.Lock()
 
-    def create_bucket(self, bucket: str) -> None:
+    def create_bucket(self, bucket: str, *, known: bool = False) -> None:
         """Buckets need no room."""
 
-    def delete_bucket(self, bucket: str) -> None:
+    def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
         """Buckets need no room."""
+        return True
 
     def _store(self, data: bytes | str) -> StoredBlob:
         handle, now = f"m{next(self._numbers)}", self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bleepstore.acl import AclRequest, make_acl
 from bleepstore.catalog import queries
 from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
-from bleepstore.errors import AccessDenied, NoSuchBucket
+from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, S3Error
 from bleepstore.model import ANONYMOUS, Acl, Bucket, BucketPage, Owner, Permission
 from bleepstore.names import after_prefix, check_bucket_name
 from bleepstore.store.engine import Engine, check_limit, require, require_owner
@@ -33,27 +33,28 @@ class BucketOperations(Engine):
         command = CreateBucket(**self._stamp(), bucket=bucket, owner=owner, location=location, acl=made)
         if self._catalog.find_bucket(bucket) is None:
             self._backend.create_bucket(bucket)
-        self._submit(command)
-        self._backend.create_bucket(bucket)  # once more: a deletion that came before may have removed the room since
+        result = self._committer.submit(command)
+        if isinstance(result, S3Error) and not isinstance(result, BucketAlreadyOwnedByYou):
+            raise result
+        try:
+            # Once more: a deletion that came before may have removed the room since.
+            self._backend.create_bucket(bucket, known=True)
+        except Exception:
+            if not isinstance(result, S3Error):
+                self._committer.submit(DeleteBucket(**self._stamp(), bucket=bucket))
+            raise
+        if isinstance(result, S3Error):
+            raise result
         return Bucket(bucket, owner, command.time_ms, location, acl=made)
 
     def delete_bucket(self, bucket: str, *, caller: Owner | None = None) -> None:
         """Delete an empty bucket. Raises BucketNotEmpty.
 
-        The catalog decides, then the room goes. If the bucket was made again meanwhile, it gets its room back: either
-        that creation saw that the room was gone, or this deletion sees that the bucket is there.
+        The catalog decides, then the room goes.
         """
         self.get_bucket(bucket, caller=caller)
         self._submit(DeleteBucket(**self._stamp(), bucket=bucket))
-        if not self._has_bucket(bucket):
-            self._backend.delete_bucket(bucket)
-            if self._has_bucket(bucket):
-                self._backend.create_bucket(bucket)
-        self._sweeper.poke()
-
-    def _has_bucket(self, bucket: str) -> bool:
-        self._committer.read_barrier()
-        return self._catalog.find_bucket(bucket) is not None
+        self._sweeper.give_back(bucket)
 
     def head_bucket(self, bucket: str, *, caller: Owner | None = None) -> Bucket:
         """The bucket, for whoever may list it."""

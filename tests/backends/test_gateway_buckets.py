@@ -5,17 +5,20 @@ What was acknowledged holds: a bucket that is there has its place, and its objec
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 import bleepstore
-from bleepstore import Store
+from bleepstore import CompletedPart, Store
 from bleepstore.commands import Command, CreateBucket, Result
+from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, ServiceUnavailable, StoreError
 from tests.backends.http_faults import HttpProxy, Request, http_proxy, once
 
 SCHEMES = {"aws": "s3", "azure": "az", "gcs": "gs"}
@@ -40,6 +43,21 @@ def store(kind: str, proxy: HttpProxy, tmp_path: Path) -> Iterator[Store]:
     with bleepstore.open(url, catalog=tmp_path / "catalog", endpoint_url=proxy.url) as opened:
         opened.create_bucket("photos")
         yield opened
+
+
+@pytest.fixture
+def blobs(kind: str, proxy: HttpProxy, tmp_path: Path) -> Iterator[Store]:
+    """A store whose objects all lie in our own folder."""
+    url = f"{SCHEMES[kind]}:///race-{secrets.token_hex(4)}-"
+    with bleepstore.open(url, catalog=tmp_path / "blobs", endpoint_url=proxy.url, layout="blobs") as opened:
+        opened.create_bucket("photos")
+        yield opened
+
+
+def _asks_for_place(request: Request) -> bool:
+    """The first request of a removal: for what is there, or for the lease."""
+    path = urlsplit(request.path)
+    return "-photos" in path.path and (request.method == "GET" or "comp=lease" in path.query)
 
 
 def _removes_place(request: Request) -> bool:
@@ -76,18 +94,148 @@ def test_an_object_that_is_put_while_the_place_is_removed_stays(store: Store, pr
     assert _is_usable(store)
 
 
+@pytest.mark.parametrize(("layout", "key"), [("keys", "k"), ("keys", "a/../odd"), ("blobs", "k")])
+def test_an_object_that_is_put_before_the_place_is_looked_at_stays(
+    layout: str, key: str, request: pytest.FixtureRequest, proxy: HttpProxy
+) -> None:
+    """It may lie in our own folder, among what is garbage."""
+    store: Store = request.getfixturevalue("store" if layout == "keys" else "blobs")
+
+    def race(_request: Request) -> None:
+        store.create_bucket("photos")
+        store.put_object("photos", key, b"precious")
+
+    proxy.before = once(_asks_for_place, race)
+    store.delete_bucket("photos")
+    store.sweep()
+    with store.get_object("photos", key) as found:
+        assert found.read() == b"precious"
+    assert _is_usable(store)
+
+
+def test_the_place_of_a_deleted_bucket_goes_when_the_garbage_in_it_is_gone(blobs: Store, proxy: HttpProxy) -> None:
+    upload = blobs.create_upload("photos", "u").upload_id
+    blobs.put_part("photos", "u", upload, 1, b"part")
+    with blobs._sweeper.paused():  # the garbage stays for as long
+        blobs.put_object("photos", "k", b"old")
+        blobs.delete_object("photos", "k")
+        blobs.delete_bucket("photos")
+        assert not any(_removes_place(request) for request in proxy.seen)
+    blobs.sweep()
+    assert any(_removes_place(request) for request in proxy.seen)
+    assert list(blobs._backend.buckets()) == []
+
+
+def test_a_bucket_that_has_lost_its_place_gets_another_when_it_is_made_again(store: Store) -> None:
+    assert store._backend.delete_bucket("photos")
+    with pytest.raises(BucketAlreadyOwnedByYou):
+        store.create_bucket("photos")
+    assert _is_usable(store)
+
+
+def test_a_bucket_whose_place_cannot_be_made_is_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = store._backend.create_bucket
+
+    def refuse(bucket: str, *, known: bool = False) -> None:
+        if known:
+            raise ServiceUnavailable("its name is still being deleted")
+        make(bucket)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._backend, "create_bucket", refuse)
+        with pytest.raises(ServiceUnavailable):
+            store.create_bucket("videos")
+    assert [bucket.name for bucket in store.list_buckets().buckets] == ["photos"]
+    store.create_bucket("videos")
+
+
+# -- whose a place is
+
+
+@pytest.fixture(params=["keys", "blobs"])
+def layout(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def open_at(kind: str, proxy: HttpProxy, tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Opens stores with a place for each bucket, by their catalogs and by what their prefixes add to a common one."""
+    common = f"{SCHEMES[kind]}:///whose-{secrets.token_hex(4)}-"
+    with contextlib.ExitStack() as stack:
+
+        def open_store(catalog: str | None, prefix: str = "", **options: Any) -> Store:
+            root = None if catalog is None else tmp_path / catalog
+            return stack.enter_context(
+                bleepstore.open(common + prefix, catalog=root, endpoint_url=proxy.url, **options)
+            )
+
+        yield open_store
+
+
+def sweep_all(store: Store) -> None:
+    """As a sweep long after what there is was written."""
+    store._sweeper.sweep(grace_ms=-1000 * 60 * 60 * 24 * 14)
+
+
+def test_another_catalog_neither_gets_nor_sweeps_the_place_of_a_bucket(
+    open_at: Callable[..., Store], layout: str
+) -> None:
+    first = open_at("first", layout=layout)
+    first.create_bucket("photos")
+    first.put_object("photos", "k", b"precious")
+    upload = first.create_upload("photos", "u").upload_id
+    part = first.put_part("photos", "u", upload, 1, b"part")
+    second, neighbour = open_at("second", layout=layout), open_at("third", "photos"[:2], layout=layout)
+    with pytest.raises(BucketAlreadyExists):
+        second.create_bucket("photos")
+    second.create_bucket("videos")
+    neighbour.create_bucket("others")
+    for other in (second, neighbour):
+        sweep_all(other)
+    first.complete_upload("photos", "u", upload, [CompletedPart(number=1, etag=part.etag)])
+    for key, data in (("k", b"precious"), ("u", b"part")):
+        with first.get_object("photos", key) as found:
+            assert found.read() == data
+
+
+def test_a_place_with_objects_of_others_is_adopted_and_not_created(open_at: Callable[..., Store]) -> None:
+    other = open_at(None)  # a catalog in memory claims nothing
+    other.create_bucket("photos")
+    other.put_object("photos", "salaries", b"secret")
+    store = open_at("store")
+    with pytest.raises(BucketAlreadyExists):
+        store.create_bucket("photos")
+    store.adopt("photos")
+    with store.get_object("photos", "salaries") as found:
+        assert found.read() == b"secret"
+
+
+def test_a_place_of_another_catalog_is_adopted_by_taking_it_over(open_at: Callable[..., Store]) -> None:
+    with open_at("first") as first:
+        first.create_bucket("photos")
+        first.put_object("photos", "k", b"precious")
+    second = open_at("second")
+    with pytest.raises(StoreError, match="take-over"):
+        second.adopt("photos")
+    third = open_at("third", take_over=True)
+    third.adopt("photos")
+    with third.get_object("photos", "k") as found:
+        assert found.read() == b"precious"
+
+
 def test_a_bucket_whose_place_is_removed_before_its_commit_has_a_place(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was there when the creation began, for a deletion was not done with it."""
     began, removed = threading.Event(), threading.Event()
     remove = store._backend.delete_bucket
-    submit = store._submit
+    submit = store._committer.submit
 
-    def slow_removal(bucket: str) -> None:
+    def slow_removal(bucket: str, is_back: Callable[[], bool]) -> bool:
         began.set()
         assert removed.wait(30)
-        remove(bucket)
+        return remove(bucket, is_back)
 
     def late_commit(command: Command) -> Result:
         if isinstance(command, CreateBucket):
@@ -96,7 +244,7 @@ def test_a_bucket_whose_place_is_removed_before_its_commit_has_a_place(
         return submit(command)
 
     monkeypatch.setattr(store._backend, "delete_bucket", slow_removal)
-    monkeypatch.setattr(store, "_submit", late_commit)
+    monkeypatch.setattr(store._committer, "submit", late_commit)
     deleting = threading.Thread(target=store.delete_bucket, args=("photos",))
     deleting.start()
     assert began.wait(30)

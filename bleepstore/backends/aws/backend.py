@@ -9,13 +9,13 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
 import attrs
 from botocore.exceptions import ClientError, FlexibleChecksumError, ParamValidationError
 
-from bleepstore.backends.aws.errors import PROVIDER, Gone, Unequal
+from bleepstore.backends.aws.errors import PROVIDER, Gone, Unequal, Unsupported
 from bleepstore.backends.aws.listing import AwsListing
 from bleepstore.backends.aws.pins import (
     CODEC,
@@ -34,7 +34,7 @@ from bleepstore.backends.aws.pins import (
 )
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import IN_MEMORY, Held, held
-from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.names import Place
 from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader
 from bleepstore.errors import (
     BlobChanged,
@@ -55,7 +55,7 @@ class AwsBackend(AwsListing):
 
     # -- buckets
 
-    def create_bucket(self, bucket: str) -> None:
+    def create_bucket(self, bucket: str, *, known: bool = False) -> None:
         if self._settings.container is not None:
             return
         container = self._names.container_of(bucket)
@@ -64,7 +64,7 @@ class AwsBackend(AwsListing):
         if region != "us-east-1":
             parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
 
-        def create() -> None:
+        def create() -> bool:
             try:
                 self._client.create_bucket(**parameters)
             except ParamValidationError as error:
@@ -77,31 +77,35 @@ class AwsBackend(AwsListing):
                     raise BucketAlreadyExists(bucket) from None
                 if code != "BucketAlreadyOwnedByYou":
                     raise
+                return False
+            return True
 
-        self._retry.run(create)
+        is_new = self._retry.run(create)
+        self._claims.claim_bucket(bucket, is_new=is_new or known)
 
-    def delete_bucket(self, bucket: str) -> None:
+    def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
         if self._settings.container is not None:
-            return
-        container = self._names.container_of(bucket)
-        with contextlib.suppress(Gone):
-            own = [found["Key"] for found in self._list(Place(container, OWN))]
-            others = self._call("list_objects_v2", Bucket=container, MaxKeys=len(own) + 1).get("KeyCount", 0) > len(own)
-            if others:
-                _warn_of_left(container)
-                return
-            for name in own:
-                self._call("delete_object", Bucket=container, Key=name)
+            return True
+        container, file = self._names.container_of(bucket), self._claims.place(bucket)
+        try:
+            left = self._call("list_objects_v2", Bucket=container, MaxKeys=2).get("Contents", [])
+            is_rid = self._claims.is_rid(bucket, [found["Key"] for found in left])
+            if not is_rid:
+                return is_rid is None
+            self._call("delete_object", Bucket=container, Key=file.name)
+            return self._retry.run(lambda: self._delete_container(container))
+        except Gone:
+            return True
 
-            def delete() -> None:
-                try:
-                    self._client.delete_bucket(Bucket=container)
-                except ClientError as error:
-                    if error.response["Error"]["Code"] != "BucketNotEmpty":
-                        raise
-                    _warn_of_left(container)
-
-            self._retry.run(delete)
+    def _delete_container(self, container: str) -> bool:
+        """S3 refuses it if something came into it since."""
+        try:
+            self._client.delete_bucket(Bucket=container)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "BucketNotEmpty":
+                raise
+            return False
+        return True
 
     # -- what goes with an object
 
@@ -159,7 +163,7 @@ class AwsBackend(AwsListing):
         """The answer to a request with a body, which S3 refuses if it comes with another MD5."""
         parameters |= {"ContentLength": body.size, "ContentMD5": base64.b64encode(bytes.fromhex(body.md5)).decode()}
         call = getattr(self._client, operation)
-        return self._retry.run(lambda: call(Body=body.body(), **parameters))
+        return self._retry.run(lambda: call(Body=body.body(), **parameters), sends=True)
 
     def _written(self, spec: BlobSpec, place: Place, write: str, refused: Exception) -> StoredBlob:
         """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
@@ -237,15 +241,21 @@ class AwsBackend(AwsListing):
             return True
         pin = read_handle(handle)
         try:
-            if not self.own_names:
+            if self.own_names:
+                self.head_object(handle)
+                self._delete_current(pin)
+            else:
                 self._call("delete_object", **pin.address)
-                return True
-            self.head_object(handle)
-            # In a bucket with versions this adds a delete marker: what was there before must not come back.
-            self._call("delete_object", **pin.named)
         except (BlobNotFound, Gone, Unequal):
             return False
         return True
+
+    def _delete_current(self, pin: Pin) -> None:
+        """In a bucket with versions this adds a delete marker: what was there before must not come back."""
+        try:
+            self._call("delete_object", **pin.named)
+        except Unsupported:  # what HEAD just said must do
+            self._call("delete_object", Bucket=pin.container, Key=pin.name)
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
@@ -391,10 +401,6 @@ def _check_of(head: Mapping[str, Any], size: int) -> Check | None:
         return Check(Crc32c(), notes.crc32c)
     etag = bare(head["ETag"])
     return Check(Md5(), etag) if is_md5(etag, head) else None
-
-
-def _warn_of_left(container: str) -> None:
-    _log.warning("the bucket %s of the storage is left: others have objects in it", container)
 
 
 def _lost_upload(gone: Exception) -> ServiceUnavailable:

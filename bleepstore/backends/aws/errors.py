@@ -7,9 +7,15 @@ from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
     FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError as TransportError
 
 from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
@@ -40,16 +46,41 @@ class Unequal(Exception):
     """412, or 409 ConditionalRequestConflict: it is not what the pin or the condition says."""
 
 
+class Unsupported(ServiceUnavailable):
+    """501: the endpoint does not have an operation, or a condition of it."""
+
+
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    SSOError,
+    TokenRetrievalError,
+)
+#: Failures on the way. The SDK's other errors say that there was no request at all, and would be the same again.
+_BROKEN = (
+    HTTPClientError,
+    NoConnection,
+    IncompleteReadError,
+    ResponseParserError,
+    FlexibleChecksumError,
+    TransportError,
+    EOFError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
 def meaning(error: BaseException) -> Exception | Passing | None:
     """The table from the errors of S3 and its SDK to ours."""
     if isinstance(error, ClientError):
         return client_error_meaning(error)
-    if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
+    if isinstance(error, _NO_CREDENTIALS):
         return AccessDenied(f"{PROVIDER} needs credentials: {error} See the credential chain of the AWS SDKs.")
-    if isinstance(error, FlexibleChecksumError):
-        return unavailable(PROVIDER, str(error))
-    if isinstance(error, BotoCoreError | TransportError | EOFError | ConnectionError | TimeoutError):
+    if isinstance(error, _BROKEN):
         return unavailable(PROVIDER, f"{type(error).__name__}: {error}")
+    if isinstance(error, BotoCoreError):
+        return ServiceUnavailable(f"{PROVIDER} was not asked: {error}")
     return None
 
 
@@ -72,6 +103,8 @@ def client_error_meaning(error: ClientError) -> Exception | Passing:
         )
     if status == 429 or code in ("SlowDown", "RequestLimitExceeded", "Throttling", "ThrottlingException"):
         return slow_down(PROVIDER, text, _retry_after(error))
+    if status == 501 or code == "NotImplemented":
+        return Unsupported(f"{PROVIDER} cannot do what it was asked: {text}")
     if status >= 500 or code in ("OperationAborted", "RequestTimeout", "BadDigest", "IncompleteBody"):
         return unavailable(PROVIDER, text, _retry_after(error))
     return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")

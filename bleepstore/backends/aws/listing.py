@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,8 +22,9 @@ from bleepstore.backends.aws.pins import (
     version_of,
 )
 from bleepstore.backends.base import FoundBlob
+from bleepstore.backends.gateway.claims import Claims
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
+from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettings
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import STANDARD, SystemMetadata
 
@@ -34,6 +33,12 @@ _S3_ETAG = re.compile("[0-9a-f]{32}(-[0-9]+)?")
 
 class AwsListing(AwsClient):
     """Part of `AwsBackend`."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        super().__init__(settings)
+        self._claims = Claims(
+            settings, self._names, read=self._read_small, write=self._write_small, is_empty=self._is_empty
+        )
 
     # -- what is stored
 
@@ -51,7 +56,7 @@ class AwsListing(AwsClient):
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         if self.own_names:
             return
-        for bucket in self.buckets():
+        for bucket in filter(self._claims.is_ours, self.buckets()):
             folder = self._names.blobs_of(bucket)
             recent = (item for item in self._list(folder) if since_ms <= stored_ms(item) < until_ms)
             yield from (blob.handle for _, blob in self._describe(bucket, recent) if blob is not None)
@@ -84,23 +89,37 @@ class AwsListing(AwsClient):
         self._call("list_objects_v2", Bucket=self._names.container_of(bucket), MaxKeys=1)
 
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
-        if self._settings.container is None:
-            return store_id  # each bucket is somebody's by its creation, and nothing lies beside them
-        place = self._names.own("")
-        address: dict[str, Any] = {"Bucket": place.container, "Key": f"{place.name}store.json"}
-        body = json.dumps({"store": store_id, "layout": self._settings.layout.value}).encode()
-        condition: dict[str, Any] = {} if take_over else {"IfNoneMatch": "*"}
-        found: dict[str, Any] | None = None
-        if not take_over:
-            with contextlib.suppress(Gone):
-                found = json.loads(self._call("get_object", **address)["Body"].read(4096))
-        if found is None:
-            try:
-                self._call("put_object", **address, **condition, Body=body, ContentType="application/json")
-                return store_id
-            except Unequal:
-                found = json.loads(self._call("get_object", **address)["Body"].read(4096))
-        return str(found.get("store"))
+        return self._claims.claim(store_id, take_over=take_over)
+
+    def claim_bucket(self, bucket: str) -> None:
+        self._claims.claim_bucket(bucket, is_new=True)
+
+    def _read_small(self, place: Place) -> bytes | None:
+        try:
+            found: bytes = self._call("get_object", Bucket=place.container, Key=place.name)["Body"].read(4096)
+        except Gone:
+            return None
+        return found
+
+    def _write_small(self, place: Place, body: bytes, overwrite: bool) -> bool:
+        condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
+        if not overwrite and self._read_small(place) is not None:
+            return False
+        try:
+            self._call(
+                "put_object",
+                Bucket=place.container,
+                Key=place.name,
+                Body=body,
+                ContentType="application/json",
+                **condition,
+            )
+        except Unequal:
+            return False
+        return True
+
+    def _is_empty(self, container: str) -> bool:
+        return not self._call("list_objects_v2", Bucket=container, MaxKeys=1).get("KeyCount", 0)
 
     def buckets(self) -> Iterator[str]:
         if self._settings.container is None:
@@ -131,9 +150,9 @@ class AwsListing(AwsClient):
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         yield from self._describe(bucket, self._list(self._names.objects_of(bucket, own=self.own_names), after))
 
-    def sizes(self, bucket: str, after: str = "") -> Iterator[int]:
+    def names(self, bucket: str, after: str = "") -> Iterator[str]:
         for item in self._list(self._names.objects_of(bucket, own=self.own_names), after):
-            yield item["Size"]
+            yield item["Key"]
 
     def _describe(self, bucket: str, items: Iterator[Mapping[str, Any]]) -> Iterator[tuple[str, FoundBlob | None]]:
         """(name, blob) of listed names, each asked for its metadata, several at once."""
@@ -178,6 +197,7 @@ class AwsListing(AwsClient):
         return FoundBlob(
             bucket=bucket,
             key=key,
+            name=place.name,
             handle=pin.handle,
             size=head["ContentLength"],
             etag=shown,

@@ -49,7 +49,7 @@ from bleepstore.backends.gateway.bodies import (
     held,
     send_behind,
 )
-from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.names import Place
 from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader, combined_crc32c
 from bleepstore.errors import (
     AccessDenied,
@@ -81,41 +81,47 @@ class AzureBackend(AzureListing):
 
     # -- buckets
 
-    def create_bucket(self, bucket: str) -> None:
+    def create_bucket(self, bucket: str, *, known: bool = False) -> None:
         if self._settings.container is not None:
             return
         container = self._service.get_container_client(self._names.container_of(bucket))
 
-        def create() -> None:
+        def create() -> bool:
             try:
                 container.create_container()
             except ResourceExistsError as error:
                 if code_of(error) != "ContainerAlreadyExists":  # then it is the account's own
                     raise
                 self._unless_leased(_deleting(container).release)
+                return False
             except HttpResponseError as error:
                 if error.status_code == 400:
                     raise InvalidBucketName(bucket, f"{PROVIDER} does not take this name: {code_of(error)}") from None
                 raise
+            return True
 
-        self._call(create)
+        is_new = self._call(create)
+        self._claims.claim_bucket(bucket, is_new=is_new or known)
 
-    def delete_bucket(self, bucket: str) -> None:
+    def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
         if self._settings.container is not None:
-            return
+            return True
         container = self._service.get_container_client(self._names.container_of(bucket))
-        with contextlib.suppress(NoContainer):
-            names = self._pages(Place(container.container_name, ""), include=())
-            # Azure would delete what comes after this look too. So a deletion takes a lease first, which a creation of
-            # the bucket takes away: then nothing is deleted.
-            lease = _deleting(container)
+        # Azure would delete what comes after a look too. So a deletion takes a lease first, which a creation of the
+        # bucket takes away: then nothing is deleted. A creation that ended before the lease is seen by `is_back`.
+        lease = _deleting(container)
+        try:
             if not self._unless_leased(lambda: lease.acquire(lease_duration=_LEASE)):
                 _log.warning("the container %s is left: others have leased it", container.container_name)
-            elif any(not blob.name.startswith(OWN) for _, blob in names):
-                _log.warning("the container %s is left: others have blobs in it", container.container_name)
+                return True
+            names = (blob.name for _, blob in self._pages(Place(container.container_name, ""), include=()))
+            is_rid = None if is_back() else self._claims.is_rid(bucket, names)
+            if not is_rid:
                 self._unless_leased(lease.release)
-            else:
-                self._unless_leased(lambda: container.delete_container(lease=lease))
+                return is_rid is None
+            return self._unless_leased(lambda: container.delete_container(lease=lease))
+        except NoContainer:
+            return True
 
     def _unless_leased(self, call: Callable[[], object]) -> bool:
         """Whether Azure did it, rather than refuse it for a lease."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,14 +12,21 @@ from bleepstore.backends.azure.client import AzureClient
 from bleepstore.backends.azure.errors import Gone, Unequal
 from bleepstore.backends.azure.pins import SYSTEM, Pin, Upload, notes_of, to_ms
 from bleepstore.backends.base import FoundBlob
+from bleepstore.backends.gateway.claims import Claims
 from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
+from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettings
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import SystemMetadata
 
 
 class AzureListing(AzureClient):
     """Part of `AzureBackend`."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        super().__init__(settings)
+        self._claims = Claims(
+            settings, self._names, read=self._read_small, write=self._write_small, is_empty=self._is_empty
+        )
 
     def _pages(
         self, folder: Place, marker: str = "", include: tuple[str, ...] = ("metadata",)
@@ -49,7 +55,7 @@ class AzureListing(AzureClient):
                 if since_ms <= upload.begun_ms + LONGEST_WRITE_MS < until_ms:
                     yield upload.token
         if not self.own_names:
-            for bucket in self.buckets():
+            for bucket in filter(self._claims.is_ours, self.buckets()):
                 folder = self._names.blobs_of(bucket)
                 for _, blob in self._pages(folder):
                     if since_ms <= to_ms(blob.last_modified) < until_ms:
@@ -59,7 +65,7 @@ class AzureListing(AzureClient):
         if self._settings.container is not None:
             yield self._names.own("")
             return
-        for bucket in self.buckets():
+        for bucket in filter(self._claims.is_ours, self.buckets()):
             yield self._names.own(bucket)
 
     def check(self) -> None:
@@ -81,20 +87,28 @@ class AzureListing(AzureClient):
         self._call(lambda: next(pages.by_page(), None))
 
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
-        if self._settings.container is None:
-            return store_id  # each container is somebody's by its creation, and nothing lies beside them
-        own = self._names.own("")
-        blob = self._blob(Place(own.container, f"{own.name}store.json"))
-        body = json.dumps({"store": store_id, "layout": self._settings.layout.value}).encode()
-        if not take_over:
-            try:
-                self._call(blob.upload_blob, body, overwrite=True, match_condition=MatchConditions.IfMissing)
-                return store_id
-            except Unequal:
-                found = self._call(lambda: blob.download_blob().readall())
-                return str(json.loads(found).get("store"))
-        self._call(blob.upload_blob, body, overwrite=True)
-        return store_id
+        return self._claims.claim(store_id, take_over=take_over)
+
+    def claim_bucket(self, bucket: str) -> None:
+        self._claims.claim_bucket(bucket, is_new=True)
+
+    def _read_small(self, place: Place) -> bytes | None:
+        try:
+            found: bytes = self._call(lambda: self._blob(place).download_blob().readall())
+        except Gone:
+            return None
+        return found
+
+    def _write_small(self, place: Place, body: bytes, overwrite: bool) -> bool:
+        condition: dict[str, Any] = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
+        try:
+            self._call(self._blob(place).upload_blob, body, overwrite=True, **condition)
+        except Unequal:
+            return False
+        return True
+
+    def _is_empty(self, container: str) -> bool:
+        return next(self._pages(Place(container, ""), include=()), None) is None
 
     def buckets(self) -> Iterator[str]:
         prefix = self._settings.prefix
@@ -123,9 +137,9 @@ class AzureListing(AzureClient):
             ours = self._names.can_be_native(bucket, place.name) or self._names.is_named_by_digest(bucket, place.name)
             yield marker, self._found(bucket, place, blob, None) if ours or not self.own_names else None
 
-    def sizes(self, bucket: str, after: str = "") -> Iterator[int]:
+    def names(self, bucket: str, after: str = "") -> Iterator[str]:
         for _, blob in self._pages(self._names.objects_of(bucket, own=self.own_names), after, include=()):
-            yield blob.size
+            yield blob.name
 
     def _found(self, bucket: str, place: Place, blob: Any, key: str | None) -> FoundBlob | None:
         content = blob.content_settings
@@ -141,6 +155,7 @@ class AzureListing(AzureClient):
         return FoundBlob(
             bucket=bucket,
             key=key,
+            name=place.name,
             handle=Pin(place.container, place.name, blob.etag).handle,
             size=blob.size,
             etag=etag,

@@ -451,10 +451,6 @@ class _Body:
         self._answer.close()
 
 
-def _warn_of_left(container: str) -> None:
-    _log.warning("the bucket %s of the storage is left: others have objects in it", container)
-
-
 def _kept(answer: Any, position: int, end: int) -> int:
     """Up to where Google has the bytes of an upload, "Range: bytes=0-last", which is within this block."""
     last = answer.headers.get("Range", "").rpartition("-")[2]

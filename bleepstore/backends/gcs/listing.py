@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from bleepstore.backends.base import FoundBlob
+from bleepstore.backends.gateway.claims import Claims
 from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.backends.gcs.client import GcsClient
 from bleepstore.backends.gcs.errors import Gone, Unequal, no_bucket
 from bleepstore.backends.gcs.pins import SYSTEM, md5_of, notes_of, pin_of, to_ms
@@ -18,6 +19,12 @@ from bleepstore.model import SystemMetadata
 
 class GcsListing(GcsClient):
     """Part of `GcsBackend`."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        super().__init__(settings)
+        self._claims = Claims(
+            settings, self._names, read=self._read_small, write=self._write_small, is_empty=self._is_empty
+        )
 
     def _list(self, folder: Place, after: str = "") -> Iterator[Any]:
         """What lies in a folder, in the order of UTF-8; with `after`, what comes behind that name."""
@@ -47,7 +54,7 @@ class GcsListing(GcsClient):
 
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         folders = [self._names.own("")] if self._settings.container is not None else []
-        for bucket in self.buckets():
+        for bucket in filter(self._claims.is_ours, self.buckets()):
             if self._settings.container is None:
                 folders.append(self._names.own(bucket))
             if not self.own_names:
@@ -76,17 +83,28 @@ class GcsListing(GcsClient):
         next(self._list(Place(container, "")), None)
 
     def claim(self, store_id: str, *, take_over: bool = False) -> str:
-        if self._settings.container is None:
-            return store_id  # each bucket is somebody's by its creation, and nothing lies beside them
-        own = self._names.own("")
-        blob = self._blob(Place(own.container, f"{own.name}store.json"))
-        body = json.dumps({"store": store_id, "layout": self._settings.layout.value})
-        condition = {} if take_over else {"if_generation_match": 0}
+        return self._claims.claim(store_id, take_over=take_over)
+
+    def claim_bucket(self, bucket: str) -> None:
+        self._claims.claim_bucket(bucket, is_new=True)
+
+    def _read_small(self, place: Place) -> bytes | None:
         try:
-            self._call(blob.upload_from_string, body, content_type="application/json", **condition)
+            found: bytes = self._call(self._blob(place).download_as_bytes)
+        except Gone:
+            return None
+        return found
+
+    def _write_small(self, place: Place, body: bytes, overwrite: bool) -> bool:
+        condition = {} if overwrite else {"if_generation_match": 0}
+        try:
+            self._call(self._blob(place).upload_from_string, body, content_type="application/json", **condition)
         except Unequal:
-            return str(json.loads(self._call(blob.download_as_bytes)).get("store"))
-        return store_id
+            return False
+        return True
+
+    def _is_empty(self, container: str) -> bool:
+        return next(self._list(Place(container, "")), None) is None
 
     def buckets(self) -> Iterator[str]:
         prefix = self._settings.prefix
@@ -125,9 +143,9 @@ class GcsListing(GcsClient):
             ours = self._names.can_be_native(bucket, blob.name) or self._names.is_named_by_digest(bucket, blob.name)
             yield blob.name, self._found(bucket, blob, None) if ours or not self.own_names else None
 
-    def sizes(self, bucket: str, after: str = "") -> Iterator[int]:
+    def names(self, bucket: str, after: str = "") -> Iterator[str]:
         for blob in self._list(self._names.objects_of(bucket, own=self.own_names), after):
-            yield blob.size
+            yield blob.name
 
     def _found(self, bucket: str, blob: Any, key: str | None) -> FoundBlob | None:
         notes = notes_of(blob)
@@ -142,6 +160,7 @@ class GcsListing(GcsClient):
         return FoundBlob(
             bucket=bucket,
             key=key,
+            name=blob.name,
             handle=pin.handle,
             size=blob.size,
             etag=etag,
