@@ -65,7 +65,8 @@ def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Writte
     elif isinstance(command.data, Inline):
         tx.run("INSERT INTO inline_data VALUES (?, ?)", (inline_id, command.data.data))
     if replaced is not None:
-        _remove(tx, bucket_id, command.key, replaced, is_garbage=command.over is None)
+        # An adoption may have brought in this very blob before the command of the write came.
+        _remove(tx, bucket_id, command.key, replaced, is_garbage=command.over is None and replaced[2] != handle)
     checksum = command.checksum
     tx.remember_owner(command.owner)
     tx.run(

@@ -184,6 +184,11 @@ def is_referenced(connection: apsw.Connection, handle: str) -> bool:
     return bool(connection.execute(sql, (handle,)).get)
 
 
+def is_garbage(connection: apsw.Connection, handle: str) -> bool:
+    """Whether this blob is to be removed."""
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM garbage WHERE handle = ?)", (handle,)).get)
+
+
 def is_token_in_use(connection: apsw.Connection, token: str) -> bool:
     """Whether an upload under way has this backend's token."""
     return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)", (token,)).get)

@@ -1,9 +1,18 @@
-"""Bringing into the catalog what lies at a provider already."""
+"""Bringing into the catalog what lies at a provider already, while others may use the store.
+
+A listing is of the past: what it shows may have been overwritten or deleted, and committed, since. So
+
+- what the catalog knows otherwise is not taken from the listing. In the layout `keys` the provider is asked for that
+  one key; in `blobs`, where nobody else writes, it must be what was written last, and nobody's garbage;
+- what the catalog does not know is brought in on the condition that it still does not, and then listed once more, a
+  page at a time. What is missing then was deleted meanwhile, and is taken back.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,35 +21,44 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
-from bleepstore.catalog import listing
-from bleepstore.commands import CreateBucket
+from bleepstore.catalog import listing, queries
+from bleepstore.catalog.queries import FoundObject
+from bleepstore.commands import CreateBucket, DeleteObject
 from bleepstore.errors import (
+    BlobNotFound,
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     InvalidBucketName,
     KeyTooLong,
     NoSuchBucket,
+    NoSuchKey,
     OperationAborted,
+    PreconditionFailed,
     S3Error,
     StoreError,
 )
-from bleepstore.model import MAX_PAGE, Acl, Replaced
+from bleepstore.model import MAX_PAGE, Acl, Owner, Replaced, WriteCondition
 from bleepstore.names import check_bucket_name, check_key
 from bleepstore.store.own_names import OwnNameOperations
+from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
 
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
 PROGRESS_FILE = "adopting.json"
-_BATCH = 500
+_BATCH = 1000  # a page of a provider's listing
+#: Names that a batch may have more when it is listed again: Azure begins with the whole page, and others write.
+_RELISTED_MORE = 2000
 _COUNTED = 1000  # names between two calls of `progress`
 _COMMITS = 8  # under way at once
+_ATTEMPTS = 20
 
 
 @attrs.frozen(kw_only=True)
 class Adopted:
-    """What an adoption has done so far in a bucket: objects brought in, objects that were known as they are, names at
-    the provider that cannot be objects of S3, and objects that the provider no longer has. `before` says that it was
-    done by a run that was cut off later, `resumed` that it goes on where that one was; `total` is how many names this
-    run has to look at, as far as they were counted, which is done only for who wants to see progress."""
+    """What an adoption has done so far in a bucket: objects brought in, objects that the catalog knew as they are (or
+    that were written or deleted meanwhile), names at the provider that cannot be objects of S3, and objects that the
+    provider no longer has. `before` says that it was done by a run that was cut off later, `resumed` that it goes on
+    where that one was; `total` is how many names this run has to look at, as far as they were counted, which is done
+    only for who wants to see progress."""
 
     bucket: str
     adopted: int = 0
@@ -66,6 +84,22 @@ class _Progress:
     after: str = ""
     key: str = ""
     done: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class _Batch:
+    """What was listed in one go: what can be objects of these `listed` names. `after` is the text to go on from;
+    nothing is left to list if it `ends` the bucket."""
+
+    blobs: list[FoundBlob]
+    listed: int
+    after: str
+    ends: bool = False
+
+    @property
+    def last_key(self) -> str:
+        """Up to where all keys that are names were listed."""
+        return max((blob.key for blob in self.blobs if blob.native), default="")
 
 
 class AdoptOperations(OwnNameOperations):
@@ -115,29 +149,30 @@ class AdoptOperations(OwnNameOperations):
         done, at = Adopted(bucket=bucket, resumed=start.after != ""), start
         if progress is not None:
             done = self._count(done, start.after, progress)
-        batch: list[FoundBlob] = []
-        for after, blob in self._require_gateway().iter_found(bucket, start.after):
-            if blob is None or not _is_object(blob):
-                done = attrs.evolve(done, skipped=done.skipped + 1)
-            else:
-                batch.append(blob)
-            if len(batch) >= _BATCH:
-                upto = max((found.key for found in batch if found.native), default=at.key)
-                done = self._adopt_batch(batch, at.key, upto, done)
-                at = attrs.evolve(at, after=after, key=max(upto, at.key))
-                notes.write(bucket, at)
-                batch = []
-                if progress is not None:
-                    progress(done)
-        done = self._adopt_batch(batch, at.key, None, done)
-        notes.write(bucket, attrs.evolve(at, done=True))
-        if progress is not None:
-            progress(done)
+        for batch in self._batches(bucket, start.after):
+            done = self._adopt_batch(batch, at, done)
+            at = attrs.evolve(at, after=batch.after, key=max(batch.last_key, at.key), done=batch.ends)
+            notes.write(bucket, at)
+            if progress is not None:
+                progress(done)
         return done
+
+    def _batches(self, bucket: str, start: str) -> Iterator[_Batch]:
+        """The last one may be empty."""
+        blobs: list[FoundBlob] = []
+        listed, after = 0, start
+        for after, blob in self._require_gateway().iter_found(bucket, start):
+            listed += 1
+            if blob is not None and _is_object(blob):
+                blobs.append(blob)
+            if len(blobs) >= _BATCH:
+                yield _Batch(blobs=blobs, listed=listed, after=after)
+                blobs, listed = [], 0
+        yield _Batch(blobs=blobs, listed=listed, after=after, ends=True)
 
     def _count(self, done: Adopted, after: str, progress: Callable[[Adopted], None]) -> Adopted:
         """Listings alone are far quicker than what follows: a commit for each object, at some providers a request."""
-        for _ in self._require_gateway().sizes(done.bucket, after):
+        for _ in self._require_gateway().names(done.bucket, after):
             done = attrs.evolve(done, total=done.total + 1)
             if done.total % _COUNTED == 0:
                 progress(done)
@@ -156,6 +191,13 @@ class AdoptOperations(OwnNameOperations):
             return
         if bucket not in gateway.buckets():
             raise NoSuchBucket(bucket)
+        try:
+            gateway.claim_bucket(bucket)
+        except BucketAlreadyExists:
+            raise StoreError(
+                f"The bucket {bucket} at {gateway.url} belongs to another catalog: open it with that one. If it is "
+                "lost, take the bucket over: `bleepstore adopt --take-over`, or open(..., take_over=True) and adopt()"
+            ) from None
         command = CreateBucket(
             **self._stamp(), bucket=bucket, owner=self._owner, location="", acl=Acl.private(self._owner.id)
         )
@@ -170,21 +212,41 @@ class AdoptOperations(OwnNameOperations):
             raise NoSuchBucket(bucket)
         return found.created_ms
 
-    def _adopt_batch(self, batch: list[FoundBlob], start: str, stop: str | None, done: Adopted) -> Adopted:
-        """Bring in what was found, and remove what the catalog alone has of the keys after `start` up to `stop`.
+    def _adopt_batch(self, batch: _Batch, at: _Progress, done: Adopted) -> Adopted:
+        """Bring in what was found, and remove what the catalog alone has of the keys up to the last one.
 
         Several threads, for the committer gathers what comes at once in one transaction."""
+        bucket = done.bucket
+        adopt = self._adopt_own if self._gateway is not None else functools.partial(self._adopt_opaque, at.created_ms)
+        remove_gone = functools.partial(self._remove_gone, bucket)
         with concurrent.futures.ThreadPoolExecutor(_COMMITS) as pool:
-            brought_in = sum(pool.map(self._adopt_blob, batch))
-            found = {blob.key for blob in batch}
-            unseen = (key for key in self._keys(done.bucket, start, stop) if key not in found)
-            removed = sum(pool.map(functools.partial(self._remove_gone, done.bucket), unseen))
+            is_new = pool.map(adopt, batch.blobs)
+            new = [blob for blob, brought_in in zip(batch.blobs, is_new, strict=True) if brought_in]
+            taken_back = sum(pool.map(remove_gone, self._doubtful(bucket, new, batch, at.after)))
+            found = {blob.key for blob in batch.blobs}
+            known = self._keys(bucket, at.key, None if batch.ends else batch.last_key)
+            removed = sum(pool.map(remove_gone, (key for key in known if key not in found)))
+        adopted = len(new) - taken_back
         return attrs.evolve(
             done,
-            adopted=done.adopted + brought_in,
-            known=done.known + len(batch) - brought_in,
+            adopted=done.adopted + adopted,
+            known=done.known + len(batch.blobs) - adopted,
+            skipped=done.skipped + batch.listed - len(batch.blobs),
             removed=done.removed + removed,
         )
+
+    def _doubtful(self, bucket: str, new: list[FoundBlob], batch: _Batch, after: str) -> list[str]:
+        """The keys of what was brought in that a delete may have overtaken.
+
+        In this order: garbage is removed at the provider before the catalog forgets it."""
+        garbage = {blob.key for blob in new if self._is_garbage(blob.handle)}
+        missing = {blob.name: blob.key for blob in new}
+        if missing:
+            for name in itertools.islice(self._require_gateway().names(bucket, after), batch.listed + _RELISTED_MORE):
+                missing.pop(name, None)
+                if not missing:
+                    break
+        return sorted(garbage.union(missing.values()))
 
     def _keys(self, bucket: str, start: str, stop: str | None) -> list[str]:
         """The catalog's keys after `start` up to `stop`. In the layout `blobs` nobody else removes objects."""
@@ -208,30 +270,80 @@ class AdoptOperations(OwnNameOperations):
         current = self._current(bucket, key)
         if current is None:
             return False
-        self._follow(bucket, key, current)
+        if self._gateway is not None:
+            self._follow(bucket, key, current)
+        elif current.handle is not None and not self._is_there(current.handle):
+            over = Replaced(current.handle)
+            self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))
         return self._current(bucket, key) is None
 
-    def _adopt_blob(self, blob: FoundBlob) -> bool:
-        """Whether it was brought in; False if it was known, or is older than what is known."""
-        gateway = self._require_gateway()
+    def _adopt_own(self, blob: FoundBlob) -> bool:
+        """Whether something was brought in; False if all was known. For the layout `keys`."""
         current = self._current(blob.bucket, blob.key)
-        if current is not None and current.handle == blob.handle:
+        if current is None:
+            command = self._adoption(blob, self._find_owner(blob.bucket), None, Replaced(None))
+            result = self._committer.submit(command)
+            if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
+                raise result
+            return not isinstance(result, S3Error)
+        if current.handle == blob.handle:
             return False
-        owner = current.version.owner if current is not None else self._find_owner(blob.bucket)
-        acl = None if current is None else current.version.acl
-        if gateway.own_names:
-            result = self._committer.submit(
-                self._adoption(blob, owner, acl, Replaced(None if current is None else current.handle))
-            )
-            if isinstance(result, OperationAborted):
-                return False  # it was written again meanwhile, and is known
-        else:
-            if current is not None and current.version.modified_ms >= blob.stored_ms:
+        self._follow(blob.bucket, blob.key, current)
+        followed = self._current(blob.bucket, blob.key)
+        return followed is not None and followed.handle != current.handle
+
+    def _adopt_opaque(self, created_ms: int, blob: FoundBlob) -> bool:
+        """As `_adopt_own`, for the layout `blobs`, with the time since when this catalog has the bucket."""
+        if blob.stored_ms >= max(created_ms + OVERLAP_MS, self._clock() - GRACE_MS):
+            return False  # as for the sweep: the command of a write to this catalog may be on its way
+        for _ in range(_ATTEMPTS):
+            current = self._current(blob.bucket, blob.key)
+            if self._is_known(blob.handle) or not self._is_later(blob, current):
                 return False
-            result = self._committer.submit(self._adoption(blob, owner, acl, None))
-        if isinstance(result, S3Error):
-            raise result
+            owner, acl = (self._find_owner(blob.bucket), None) if current is None else _rights(current)
+            condition = (
+                WriteCondition(if_none_match=True) if current is None else WriteCondition(if_match=current.version.etag)
+            )
+            command = attrs.evolve(
+                self._adoption(blob, owner, acl, None), stored_ms=blob.stored_ms, condition=condition
+            )
+            match self._committer.submit(command):
+                case PreconditionFailed() | NoSuchKey():
+                    continue  # another blob of this key came in between
+                case OperationAborted():
+                    return False  # a sweep has taken it for an orphan
+                case S3Error() as refused:
+                    raise refused
+            return True
+        return False
+
+    def _is_later(self, blob: FoundBlob, current: FoundObject | None) -> bool:
+        """Whether a blob was written after the one that the catalog has of its key, and is there."""
+        if current is None:
+            return True  # whether it is there is asked of all of them at once
+        return current.version.modified_ms < blob.stored_ms and self._is_there(blob.handle)
+
+    def _is_known(self, handle: str) -> bool:
+        with self._catalog.read() as connection:
+            return queries.is_referenced(connection, handle)
+
+    def _is_garbage(self, handle: str) -> bool:
+        with self._catalog.read() as connection:
+            return queries.is_garbage(connection, handle)
+
+    def _is_there(self, handle: str) -> bool:
+        """Whether a blob is at the provider, and to stay."""
+        if self._is_garbage(handle):
+            return False
+        try:
+            self._backend.head_object(handle)
+        except BlobNotFound:
+            return False
         return True
+
+
+def _rights(current: FoundObject) -> tuple[Owner, Acl]:
+    return current.version.owner, current.version.acl
 
 
 class _Notes:

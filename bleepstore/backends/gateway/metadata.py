@@ -8,7 +8,8 @@ one item, is base64 of JSON. The items of our own begin with a mark:
     crc32c  base64 of the CRC32C of all bytes (big-endian)
     size    how many bytes
     of      the provider's own ETags of these bytes, with a space between them, where they are known
-    place   base64 of JSON: the bucket and the key of what does not lie under its key
+    key     base64 of the key of what does not lie under it; the longest key makes 1,368 bytes, whatever is in it
+    place   what was noted instead of `key` before: base64 of JSON, the bucket and the key
     more    base64 of JSON: the metadata and the system metadata that the provider would refuse
 
 Whoever writes other bytes under the name may keep the metadata, so what is noted of the bytes counts only as long as it
@@ -45,7 +46,6 @@ class Notes:
     crc32c: str | None = None
     size: int | None = None
     of: tuple[str, ...] = ()
-    bucket: str | None = None
     key: str | None = None
     system: Mapping[str, str] = attrs.field(factory=dict)
     metadata: Mapping[str, str] = attrs.field(factory=dict)
@@ -71,6 +71,21 @@ def _unpack(text: str) -> Any:
         return json.loads(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
         return None
+
+
+def _read_key(text: str) -> str | None:
+    """As `_unpack`, of what is not JSON."""
+    try:
+        return base64.b64decode(text, validate=True).decode() or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _read_place(text: str) -> str | None:
+    match _unpack(text):
+        case [str(), str() as key]:
+            return key
+    return None
 
 
 def _texts(value: object) -> dict[str, str]:
@@ -101,10 +116,10 @@ class MetadataCodec:
         of: Sequence[str] = (),
         place: bool = False,
     ) -> dict[str, str]:
-        """The native metadata. `place` notes the bucket and the key.
+        """The native metadata. `place` notes the key.
 
         What exceeds the budget is left out, and is then known to the catalog alone: first what had to be packed, then
-        the largest of the others.
+        the largest of the others. The notes of our own fit into every provider's budget.
         """
         notes = {
             "write": write,
@@ -112,7 +127,7 @@ class MetadataCodec:
             "crc32c": crc32c,
             "size": None if size is None else str(size),
             "of": " ".join(of) or None,
-            "place": _pack([spec.bucket, spec.key]) if place else None,
+            "key": base64.b64encode(spec.key.encode()).decode() if place else None,
         }
         made = {self.mark + name: text for name, text in notes.items() if text is not None}
         able = [(name, text) for name, text in spec.metadata.items() if self._is_plain(name, text)]
@@ -158,8 +173,6 @@ class MetadataCodec:
         ours = {name.removeprefix(self.mark): text for name, text in given.items() if name.startswith(self.mark)}
         more = _unpack(ours.get("more", ""))
         more = more if isinstance(more, dict) else {}
-        place = _unpack(ours.get("place", ""))
-        located = isinstance(place, list) and len(place) == 2 and all(isinstance(item, str) for item in place)
         plain = {name: text for name, text in given.items() if not name.startswith(self.mark)}
         system = _texts(more.get("system"))
         return Notes(
@@ -168,8 +181,7 @@ class MetadataCodec:
             crc32c=ours.get("crc32c"),
             size=int(text) if len(text := ours.get("size", "")) < 20 and text.isdecimal() else None,
             of=tuple(ours.get("of", "").split()),
-            bucket=place[0] if located else None,
-            key=place[1] if located else None,
+            key=_read_key(ours.get("key", "")) or _read_place(ours.get("place", "")),
             system={name: text for name, text in system.items() if name in _SYSTEM_FIELDS},
             metadata=plain | _texts(more.get("metadata")),
         )
