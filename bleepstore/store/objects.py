@@ -201,6 +201,10 @@ class ObjectOperations(OwnNameOperations):
 
     # -- reading
 
+    @property
+    def _open_attempts(self) -> Iterable[int]:
+        return builtin_range(_OPEN_ATTEMPTS if self._gateway is None else _OPEN_ATTEMPTS_OVER_NAMES)
+
     def _find_object(
         self, bucket: str, key: str, version_id: str | None, caller: Owner | None, permission: Permission, data: bool
     ) -> FoundObject:
@@ -239,7 +243,7 @@ class ObjectOperations(OwnNameOperations):
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
         InvalidPartNumber.
         """
-        for _ in builtin_range(_OPEN_ATTEMPTS if self._gateway is None else _OPEN_ATTEMPTS_OVER_NAMES):
+        for _ in self._open_attempts:
             found, stored = self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=True)
             if found.data is not None:
                 stored.data = found.data[stored.start : stored.stop]
@@ -410,7 +414,7 @@ class ObjectOperations(OwnNameOperations):
         check_storage_class(storage_class)
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
-        for _ in builtin_range(_OPEN_ATTEMPTS):
+        for _ in self._open_attempts:
             source = self._open_source(source_bucket, source_key, source_version_id, source_condition, caller)
             version = source.version
             same = (source_bucket, source_key) == (bucket, key)

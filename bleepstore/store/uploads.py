@@ -198,7 +198,10 @@ class UploadOperations(ObjectOperations):
             return self._backend.put_part(upload.backend_token, number, chunks, size)
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
-        staged = stage(body, expected, algorithms, -1, write)
+        try:
+            staged = stage(body, expected, algorithms, -1, write)
+        except BlobNotFound:  # a provider ends uploads that are old, by a rule of its own or of the account
+            raise NoSuchUpload(upload_id, bucket, key) from None
         assert isinstance(staged.data, BlobRef)
         assert staged.stored_ms is not None
         stored = StoredBlob(staged.data.handle, staged.stored_ms)
@@ -231,6 +234,8 @@ class UploadOperations(ObjectOperations):
         result = self._committer.submit(command)
         if isinstance(result, S3Error):
             self._remove_refused(stored.handle, upload.backend_token)
+            if self._gateway is not None and isinstance(result, NoSuchUpload):
+                self._backend.delete_parts(upload.backend_token, [])  # the end of the upload came before this part
             raise result
         return Part(
             number=number, size=size, etag=etag, modified_ms=command.time_ms, checksum=shown, handle=stored.handle
@@ -284,7 +289,9 @@ class UploadOperations(ObjectOperations):
                     with self._backend.get_object(source.handle, start, stop) as reader:
                         for chunk in iter(lambda: reader.read(CHUNK), b""):
                             digester.update(chunk)
-            except BlobNotFound:
+            except BlobNotFound as lost:
+                if lost.handle == token:
+                    raise NoSuchUpload(upload_id, bucket, key) from None
                 self._missing(source)
                 continue
             checksum = Checksum(algorithm, digester.value(algorithm))
@@ -315,6 +322,7 @@ class UploadOperations(ObjectOperations):
             raise InvalidRequest("A multipart upload is completed from at least one part.")
         if any(later.number <= earlier.number for earlier, later in itertools.pairwise(parts)):
             raise InvalidPartOrder(upload_id)
+        lost: list[Part] = []
         for _ in range(_ATTEMPTS):
             try:
                 upload = self._find_upload(bucket, key, upload_id, caller)
@@ -330,6 +338,9 @@ class UploadOperations(ObjectOperations):
             over = self._judge_completion(upload, condition)
             command = self._complete_command(upload, stored, checksum, object_size, condition, over)
             if command is None:
+                if stored == lost:  # nobody has sent them again: the provider has ended the upload
+                    raise NoSuchUpload(upload_id, bucket, key)
+                lost = stored
                 continue
             result = self._submit_over(command)
             if isinstance(result, NoSuchUpload) and over is not None:

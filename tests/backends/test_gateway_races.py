@@ -5,6 +5,7 @@ An object lies under its own name, so by the time that an operation is refused i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store
+from bleepstore.backends.azure.backend import AzureBackend
+from bleepstore.backends.azure.pins import read_token
+from bleepstore.catalog import queries
 from bleepstore.digests import Algorithm
 from bleepstore.errors import NoSuchUpload, ServiceUnavailable
 
@@ -72,6 +76,43 @@ def test_an_abort_in_the_midst_of_a_completion_loses_no_object(store: Store, mon
         assert (found.etag, found.checksum, found.parts_count) == (written.etag, written.checksum, 1)
     store.sweep()
     assert read(store) == (b"precious" if store._gateway is None else PART)
+
+
+def test_a_part_that_is_sent_while_its_upload_is_aborted_leaves_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id, _parts = upload(store)
+    send = store._backend.put_part
+
+    def send_then_abort(*arguments: Any) -> Any:
+        made = send(*arguments)
+        store.abort_upload("photos", "k", upload_id)
+        return made
+
+    monkeypatch.setattr(store._backend, "put_part", send_then_abort)
+    with pytest.raises(NoSuchUpload):
+        store.put_part("photos", "k", upload_id, 2, PART)
+    store.sweep()
+    with store._catalog.read() as connection:
+        left = [one for one in store._backend.iter_blobs(0, 1 << 62) if not queries.is_referenced(connection, one)]
+    assert not left
+
+
+def test_an_upload_that_the_provider_has_ended_is_there_no_more(store: Store) -> None:
+    """As a rule of the account does with old ones."""
+    store.put_object("photos", "source", PART)
+    upload_id, parts = upload(store)
+    token = store._find_upload("photos", "k", upload_id, None).backend_token
+    if isinstance(store._backend, AzureBackend):  # Azurite keeps the blocks of a blob that is deleted before a commit
+        store._backend._blob(read_token(token).place).commit_block_list([])
+    store._backend.delete_parts(token, [])
+    with pytest.raises(NoSuchUpload):
+        store.complete_upload("photos", "k", upload_id, parts)
+    with contextlib.suppress(NoSuchUpload):  # some providers take parts under any name
+        store.put_part("photos", "k", upload_id, 2, PART)
+    with contextlib.suppress(NoSuchUpload):
+        store.copy_part("photos", "source", "photos", "k", upload_id, 3)
+    assert read(store) == b"precious"
 
 
 def test_an_object_that_is_copied_onto_itself_gets_another_checksum(store: Store) -> None:

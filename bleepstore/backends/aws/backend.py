@@ -293,15 +293,15 @@ class AwsBackend(AwsListing):
         upload = read_token(token)
         parameters = upload.address | {"PartNumber": number}
         if isinstance(source, BlobRange):
-            return self._copy_part(parameters, source)
+            return self._copy_part(token, parameters, source)
         with held(source, IN_MEMORY) as body:
-            return self._send_part(parameters, body)
+            return self._send_part(token, parameters, body)
 
-    def _send_part(self, parameters: Mapping[str, Any], body: Held) -> StoredBlob:
+    def _send_part(self, token: str, parameters: Mapping[str, Any], body: Held) -> StoredBlob:
         try:
             answer = self._send("upload_part", body, **parameters)
         except Gone as gone:
-            raise _lost_upload(gone) from None
+            raise BlobNotFound(token) from gone
         etag = bare(answer["ETag"])
         if is_md5(etag, answer) and etag != body.md5:
             raise ServiceUnavailable(
@@ -309,7 +309,7 @@ class AwsBackend(AwsListing):
             )
         return self._stored_part(parameters["PartNumber"], etag)
 
-    def _copy_part(self, parameters: dict[str, Any], source: BlobRange) -> StoredBlob:
+    def _copy_part(self, token: str, parameters: dict[str, Any], source: BlobRange) -> StoredBlob:
         length = source.stop - source.start
         if length > _LEAST_RANGE:
             parameters |= {"CopySourceRange": f"bytes={source.start}-{source.stop - 1}"}
@@ -319,8 +319,12 @@ class AwsBackend(AwsListing):
             with self.get_object(source.handle, source.start, source.stop) as reader:
                 body = reader.read()
             with held([body], IN_MEMORY) as small:
-                return self._send_part(parameters, small)
-        answer = self._on_blob(source.handle, "upload_part_copy", **self._source(source.handle), **parameters)
+                return self._send_part(token, parameters, small)
+        try:
+            answer = self._on_blob(source.handle, "upload_part_copy", **self._source(source.handle), **parameters)
+        except BlobNotFound:
+            self.head_object(source.handle)  # raises if it is the source that is gone
+            raise BlobNotFound(token) from None
         etag = bare(answer["CopyPartResult"]["ETag"])
         md5 = etag if is_md5(etag, answer) else None
         return attrs.evolve(self._stored_part(parameters["PartNumber"], etag), md5=md5)
@@ -401,7 +405,3 @@ def _check_of(head: Mapping[str, Any], size: int) -> Check | None:
         return Check(Crc32c(), notes.crc32c)
     etag = bare(head["ETag"])
     return Check(Md5(), etag) if is_md5(etag, head) else None
-
-
-def _lost_upload(gone: Exception) -> ServiceUnavailable:
-    return ServiceUnavailable(f"{PROVIDER} no longer has what was sent of this upload, start another: {gone}")
