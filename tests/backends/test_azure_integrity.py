@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from azure.core.pipeline.transport import RequestsTransport
@@ -14,9 +15,11 @@ from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient, Co
 
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, ReadCondition, Store, SystemMetadata, WriteCondition, errors
+from bleepstore.backends.azure import backend as azure_backend
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.base import BlobSpec, PartBlob
-from bleepstore.errors import InvalidBucketName, OperationAborted, ServiceUnavailable
+from bleepstore.errors import BlobChanged, InvalidBucketName, OperationAborted, ServiceUnavailable
+from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.azure_places import (
     backend,
@@ -268,6 +271,135 @@ def test_a_copy_whose_answer_is_lost_has_what_was_asked_for(
     content = native.get_blob_client("photos/copy").get_blob_properties().content_settings
     assert content.content_type == "image/png"
     assert lying(native) == ["photos/copy", "photos/source"]
+
+
+# -- blobs of another type
+
+
+@pytest.fixture
+def strict(native: ContainerClient, proxy: HttpProxy) -> HttpProxy:
+    """Refuses what Azure documents, and the emulator does not: "If the destination blob already exists, it must be of
+    the same blob type as the source blob." """
+
+    def blob_type(path: str) -> str | None:
+        name = unquote(urlsplit(path).path).partition(f"/{native.container_name}/")[2]
+        blob = native.get_blob_client(name)
+        return blob.get_blob_properties().blob_type if blob.exists() else None
+
+    def refuse(request: Request) -> Answer | None:
+        source = request.headers.get("x-ms-copy-source")
+        if source is None or blob_type(request.path) in (None, blob_type(source)):
+            return None
+        return Answer(409, [("x-ms-error-code", "InvalidBlobType")])
+
+    proxy.before = refuse
+    return proxy
+
+
+def _append(native: ContainerClient, name: str, data: bytes = b"line") -> None:
+    blob = native.get_blob_client(name)
+    blob.create_append_blob()
+    blob.append_block(data)
+
+
+@pytest.fixture
+def strict_store(container: str, strict: HttpProxy, tmp_path: Path) -> Iterator[Store]:
+    with bleepstore.open(f"az://{container}", catalog=tmp_path / "catalog", endpoint_url=strict.url) as store:
+        store.create_bucket("photos")
+        yield store
+
+
+def test_a_large_put_over_an_append_blob_replaces_it_at_once(
+    strict_store: Store, strict: HttpProxy, native: ContainerClient
+) -> None:
+    _append(native, "photos/log")
+    data = pattern(9 * MIB)
+    strict_store.put_object("photos", "log", data, size=len(data))
+    assert read(strict_store, "log") == data
+    assert lying(native) == ["photos/log"]
+    deleted = [request.path for request in strict.seen if request.method == "DELETE"]
+    assert all("/.bleepstore/uploads/" in path for path in deleted)
+
+
+@pytest.mark.parametrize("is_conditional", [False, True])
+def test_what_is_copied_replaces_a_blob_of_another_type(
+    strict_store: Store, native: ContainerClient, monkeypatch: pytest.MonkeyPatch, is_conditional: bool
+) -> None:
+    monkeypatch.setattr(azure_backend, "_MAX_PUT", 4 * MIB)  # then large puts are copied only
+    store = strict_store
+    store.put_object("photos", "source", b"data")
+
+    def over(key: str) -> WriteCondition:
+        _append(native, f"photos/{key}")
+        assert read(store, key) == b"line"
+        etag = store.head_object("photos", key).version.etag
+        return WriteCondition(if_match=etag) if is_conditional else WriteCondition()
+
+    store.copy_object("photos", "source", "photos", "copy", condition=over("copy"))
+    assert read(store, "copy") == b"data"
+    condition = over("parts")
+    upload = store.create_upload("photos", "parts")
+    part = store.put_part("photos", "parts", upload.upload_id, 1, b"part")
+    parts = [CompletedPart(number=1, etag=part.etag)]
+    store.complete_upload("photos", "parts", upload.upload_id, parts, condition=condition)
+    assert read(store, "parts") == b"part"
+    data = pattern(9 * MIB)
+    store.put_object("photos", "large", data, condition=over("large"))
+    assert read(store, "large") == data
+    _append(native, "photos/log")
+    store.copy_object("photos", "log", "photos", "source")
+    assert read(store, "source") == b"line"
+
+
+def test_a_blob_of_another_type_is_removed_only_where_the_condition_holds(
+    container: str, strict: HttpProxy, native: ContainerClient
+) -> None:
+    with contextlib.closing(make(container, strict.url)) as backend:
+        source = backend.put_object(BlobSpec(bucket="photos", key="source"), [b"data"])
+        _append(native, "photos/log")
+        found = backend.find("photos", "log")
+        assert found is not None
+        native.get_blob_client("photos/log").append_block(b", line")
+        for handle in (None, found.handle):
+            with pytest.raises(BlobChanged):
+                backend.copy_object(source.handle, BlobSpec(bucket="photos", key="log", only_over=Replaced(handle)))
+    assert native.download_blob("photos/log").readall() == b"line, line"
+
+
+def test_a_blob_of_another_type_is_left_if_it_has_snapshots(
+    container: str, strict: HttpProxy, native: ContainerClient
+) -> None:
+    _append(native, "photos/log")
+    native.get_blob_client("photos/log").create_snapshot()
+    with contextlib.closing(make(container, strict.url)) as backend:
+        source = backend.put_object(BlobSpec(bucket="photos", key="source"), [b"data"])
+        with pytest.raises(ServiceUnavailable, match="SnapshotsPresent"):
+            backend.copy_object(source.handle, BlobSpec(bucket="photos", key="log"))
+    assert native.download_blob("photos/log").readall() == b"line"
+
+
+def test_what_comes_where_a_blob_of_another_type_was_removed_is_kept(
+    container: str, strict: HttpProxy, native: ContainerClient
+) -> None:
+    """By a write on a condition, that is; one without replaces it as any other."""
+    with contextlib.closing(make(container, strict.url)) as backend:
+        source = backend.put_object(BlobSpec(bucket="photos", key="source"), [b"data"])
+        for is_conditional in (True, False):
+            _append(native, "photos/log")
+            found = backend.find("photos", "log")
+            assert found is not None
+
+            def come(request: Request, _answer: Answer) -> None:
+                if request.method == "DELETE":
+                    native.upload_blob("photos/log", b"theirs")
+
+            strict.after = come
+            only_over = Replaced(found.handle) if is_conditional else None
+            spec = BlobSpec(bucket="photos", key="log", only_over=only_over)
+            with pytest.raises(BlobChanged) if is_conditional else contextlib.nullcontext():
+                backend.copy_object(source.handle, spec)
+            expected = b"theirs" if is_conditional else b"data"
+            assert native.download_blob("photos/log").readall() == expected
 
 
 # -- containers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import io
@@ -11,7 +10,7 @@ import logging
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, NoReturn, cast
 
 import attrs
@@ -20,7 +19,8 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobBlock, BlobLeaseClient
 
 from bleepstore.backends.azure.client import WINDOW, put_blob
-from bleepstore.backends.azure.errors import PROVIDER, Gone, NoContainer, Unequal, code_of
+from bleepstore.backends.azure.downloads import Answer, Body, raise_answer
+from bleepstore.backends.azure.errors import PROVIDER, Gone, NoContainer, OtherType, Unequal, code_of
 from bleepstore.backends.azure.listing import AzureListing
 from bleepstore.backends.azure.pins import (
     CODEC,
@@ -50,7 +50,7 @@ from bleepstore.backends.gateway.bodies import (
     send_behind,
 )
 from bleepstore.backends.gateway.names import Place
-from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader, combined_crc32c
+from bleepstore.backends.gateway.streams import ResumingReader, combined_crc32c
 from bleepstore.errors import (
     AccessDenied,
     BlobChanged,
@@ -60,6 +60,7 @@ from bleepstore.errors import (
     ServiceUnavailable,
     SlowDown,
 )
+from bleepstore.model import Replaced
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -192,7 +193,8 @@ class AzureBackend(AzureListing):
                 md5 = bytes.fromhex(body.md5)
                 described = self._described(spec, place, write, body.size, body.crc32c, md5)
                 if sent and sent[0].get("content_md5") == md5:
-                    with contextlib.suppress(Gone, _Restaged):
+                    # What Azure does not copy over, a request with the bytes replaces at once.
+                    with contextlib.suppress(Gone, _Restaged, OtherType):
                         staged = Pin(upload.container, upload.name, sent[0]["etag"])
                         return self._move(staged, place, spec, write, described)
                 if body.size > _MAX_PUT:
@@ -242,7 +244,8 @@ class AzureBackend(AzureListing):
                 stop = min(start + _MAX_PUT, body.size)
                 self._stage(upload, part.block_id(part.blocks), functools.partial(body.body, start, stop), stop - start)
                 part = attrs.evolve(part, blocks=part.blocks + 1)
-            return self._move(self._commit(upload, part.block_ids, described), place, spec, write, described)
+            staged = self._commit(upload, part.block_ids, described)
+            return self._over_any(place, spec, lambda over: self._move(staged, place, over, write, described))
         except (Gone, _Restaged) as gone:
             raise ServiceUnavailable(f"What was staged was taken away: send it again. ({gone})") from None
         finally:
@@ -268,6 +271,32 @@ class AzureBackend(AzureListing):
             except Unequal:
                 raise _Restaged from None
             self._raise_changed(spec, refused)
+
+    def _over_any(self, place: Place, spec: BlobSpec, copy: Callable[[BlobSpec], StoredBlob]) -> StoredBlob:
+        """Copy to where a blob of another type may lie: "If the destination blob already exists, it must be of the same
+        blob type as the source blob." That one is removed then, for nothing replaces it at once without its bytes."""
+        try:
+            return copy(spec)
+        except OtherType:
+            self._make_way(place, spec)
+        # Where there was a condition, nothing may have come there since.
+        return copy(spec if spec.only_over is None else attrs.evolve(spec, only_over=Replaced(None)))
+
+    def _make_way(self, place: Place, spec: BlobSpec) -> None:
+        """Remove a blob that Azure does not copy over, but not what somebody wrote there meanwhile."""
+        blob, condition = self._blob(place), self._condition(spec)
+        try:
+            if not condition:
+                found = self._call(blob.get_blob_properties)
+                condition = Pin(place.container, place.name, found["etag"]).condition
+            elif condition["match_condition"] is MatchConditions.IfMissing:
+                raise Unequal("there is a blob of another type")
+            self._call(blob.delete_blob, **condition)
+        except Gone:
+            pass
+        except Unequal as refused:
+            if spec.only_over is not None:
+                self._raise_changed(spec, refused)
 
     def _copy(
         self,
@@ -344,7 +373,7 @@ class AzureBackend(AzureListing):
             return io.BytesIO()
         end = first.size if stop is None else min(stop, first.size)
 
-        def open_at(position: int) -> _Body:
+        def open_at(position: int) -> Body:
             found = self._open(handle, pin, position, end)
             if found is None:
                 raise BlobNotFound(handle)
@@ -354,17 +383,17 @@ class AzureBackend(AzureListing):
         check = first.check(functools.partial(self._doubts.accept, handle)) if is_whole else None
         return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, check=check))
 
-    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> _Body | None:
+    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> Body | None:
         """The answer to one request for all bytes of a range; None if the blob ends before it."""
         length = None if stop is None else stop - start
         blob = self._blob(pin.place)
 
-        def download() -> _Body:
+        def download() -> Body:
             try:
-                blob.download_blob(offset=start, length=length, decompress=False, cls=_raise_answer, **pin.condition)
-            except _Answer as answer:
-                return _Body(answer)
-            return _Body(None)  # an empty blob, which the SDK knows from the refusal of any range
+                blob.download_blob(offset=start, length=length, decompress=False, cls=raise_answer, **pin.condition)
+            except Answer as answer:
+                return Body(answer)
+            return Body(None)  # an empty blob, which the SDK knows from the refusal of any range
 
         try:
             found = self._call(download)
@@ -409,7 +438,11 @@ class AzureBackend(AzureListing):
         notes = notes_of(source.metadata, source.size, bytes(known).hex() if known else None)
         described = self._described(spec, place, write, source.size, notes.crc32c, None)
         try:
-            return self._copy(pin, place, self._condition(spec), write, described, source.content_settings)
+            return self._over_any(
+                place,
+                spec,
+                lambda over: self._copy(pin, place, self._condition(over), write, described, source.content_settings),
+            )
         except Gone:
             raise BlobNotFound(handle) from None
         except Unequal as refused:
@@ -472,7 +505,9 @@ class AzureBackend(AzureListing):
             staged = self._commit(upload, block_ids, described)
             for _ in range(_COMPLETIONS):
                 try:
-                    return self._move(staged, place, spec, write, described)
+                    return self._over_any(
+                        place, spec, functools.partial(self._move, staged, place, write=write, described=described)
+                    )
                 except _Restaged:
                     staged = self._commit_unless_equal(upload, block_ids, described)
         except Gone:
@@ -525,62 +560,6 @@ def _deleting(container: Any) -> BlobLeaseClient:
 
 class _Restaged(Exception):
     """Another completion of the same upload came between."""
-
-
-class _Answer(Exception):
-    """The answer to a download, on its way past the SDK's own reader, which would have all of it in memory."""
-
-    def __init__(self, response: Any, chunks: Any) -> None:
-        super().__init__("an answer")
-        self.response = response
-        self.chunks = chunks
-
-
-def _raise_answer(response: Any, chunks: Any, _headers: Any) -> NoReturn:
-    raise _Answer(response.http_response, chunks)
-
-
-class _Body:
-    """The body of an answer as a stream, the size of the whole blob, and what is noted of its bytes."""
-
-    def __init__(self, answer: _Answer | None) -> None:
-        self.size = 0
-        self._crc32c: str | None = None
-        self._md5: str | None = None
-        self._response: Any = None
-        self._chunks: Iterator[bytes] = iter(())
-        self._rest = memoryview(b"")
-        if answer is not None:
-            self._response = answer.response
-            self._chunks = iter(answer.chunks)
-            headers = answer.response.headers
-            _, _, total = headers.get("Content-Range", "").rpartition("/")
-            self.size = int(total or headers["Content-Length"])
-            prefix = "x-ms-meta-"
-            noted = {name.lower().removeprefix(prefix): text for name, text in headers.items()}
-            md5 = headers.get("x-ms-blob-content-md5") or (headers.get("Content-MD5") if not total else None)
-            self._md5 = base64.b64decode(md5).hex() if md5 else None
-            self._crc32c = notes_of(noted, self.size, self._md5).crc32c
-
-    def check(self, accept: Callable[[str], bool]) -> Check | None:
-        """What all its bytes must have. Azure lets anybody say what MD5 a blob has, so that one may be wrong too."""
-        if self._crc32c is not None:
-            return Check(Crc32c(), self._crc32c, accept)
-        return None if self._md5 is None else Check(Md5(), self._md5, accept)
-
-    def read(self, size: int, /) -> bytes:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._rest = memoryview(chunk)
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(taken)
-
-    def close(self) -> None:
-        self._rest = memoryview(b"")
-        if self._response is not None:
-            self._response.close()
 
 
 def _same_settings(one: Any, other: Any) -> bool:

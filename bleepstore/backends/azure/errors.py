@@ -44,6 +44,10 @@ class NoContainer(ServiceUnavailable):
     """404 of the container itself."""
 
 
+class OtherType(ServiceUnavailable):
+    """409 InvalidBlobType: what lies there is no block blob, or no such blob as is copied over it."""
+
+
 class Unequal(Exception):
     """412, or 409 BlobAlreadyExists: it is not what the pin or the condition says."""
 
@@ -67,6 +71,8 @@ def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
         return NoContainer(f"The container of the storage does not exist: create it or correct the URL. ({text})")
     if status in (404, 416) or code in _NO_BLOCKS:
         return Gone(text)
+    if code == "InvalidBlobType":
+        return OtherType(f"{PROVIDER} does not change the type of what lies there: {text}")
     if code in _CONDITIONS or (status in (304, 412) and not code.startswith("Lease")):
         return Unequal(text)
     if status in (401, 403):
