@@ -32,7 +32,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--take-over",
         action="store_true",
-        help="the catalog that these objects belonged to is lost: this is the new one",
+        help="the catalog that these objects belonged to is lost: this is the new one. Until a run for all buckets has "
+        "ended, nothing is removed for the reason that this catalog does not know it",
     )
     parser.set_defaults(run=_adopt)
 

@@ -44,6 +44,8 @@ from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
 
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
 PROGRESS_FILE = "adopting.json"
+#: Beside a catalog that took over what another had, until all of it is adopted: what it does not know is no orphan.
+TAKEN_OVER_FILE = "taken-over"
 _BATCH = 1000  # a page of a provider's listing
 #: Names that a batch may have more when it is listed again: Azure begins with the whole page, and others write.
 _RELISTED_MORE = 2000
@@ -142,6 +144,8 @@ class AdoptOperations(OwnNameOperations):
                 continue
             yield self._adopt_bucket(bucket, start, notes, progress)
         notes.forget(buckets)
+        if self._catalog.path is not None and set(self.adoptable_buckets()) <= set(buckets):
+            self._catalog.path.with_name(TAKEN_OVER_FILE).unlink(missing_ok=True)
 
     def _adopt_bucket(
         self, bucket: str, start: _Progress, notes: _Notes, progress: Callable[[Adopted], None] | None

@@ -27,7 +27,7 @@ from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StorageFull, StoreError
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
-from bleepstore.store.adopting import AdoptOperations
+from bleepstore.store.adopting import TAKEN_OVER_FILE, AdoptOperations
 from bleepstore.store.archiving import ArchiveOperations
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.engine import DEFAULT_OWNER
@@ -272,8 +272,9 @@ def _open_at_provider(
             os.close(lock)
         raise
     try:
-        if root is None:
+        if root is None or (root / TAKEN_OVER_FILE).exists():
             store._sweeper.leave_orphans()  # what this catalog does not know may be another's
+        if root is None:
             for bucket in store.adoptable_buckets():
                 store.adopt(bucket)
         elif lock is not None and alone:
@@ -301,6 +302,8 @@ def _claim(root: Path, settings: GatewaySettings, backend: Gateway, take_over: b
             )
     else:
         known = wanted | {"store": secrets.token_hex(16)}
+    if take_over:
+        (root / TAKEN_OVER_FILE).touch()
     found = backend.claim(known["store"], take_over=take_over)
     if found != known["store"]:
         raise StoreError(

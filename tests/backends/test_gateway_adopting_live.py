@@ -15,7 +15,7 @@ from bleepstore import Store
 from bleepstore.backends.base import BlobSpec, FoundBlob
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.commands import BeginSweep, Command, DeleteObject, Result
-from bleepstore.errors import NoSuchKey
+from bleepstore.errors import BlobNotFound, NoSuchKey
 from bleepstore.model import Replaced
 
 FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
@@ -201,6 +201,26 @@ def test_a_write_to_a_catalog_that_has_the_bucket_for_long_is_not_adopted(option
         assert store.adopt("photos").adopted == 0
         assert _keys(store) == []
         assert store._backend.head_object(handle) == 4
+
+
+@in_blobs
+def test_a_catalog_that_took_over_sweeps_nothing_before_all_is_adopted(
+    pair: Pair, options: dict[str, Any], tmp_path: Path
+) -> None:
+    for number in range(3):
+        pair.server.put_object("photos", f"{number}", b"x")
+    pair.server.close()
+    options["catalog"] = tmp_path / "new"
+    bleepstore.open(**options, take_over=True).close()
+    with bleepstore.open(**options) as rebuilt:
+        rebuilt._sweeper.sweep(grace_ms=0)  # as if all this had been written long ago
+        assert rebuilt.adopt("photos").adopted == 3
+        orphan = rebuilt._backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"]).handle
+    with bleepstore.open(**options) as rebuilt:
+        rebuilt._sweeper.sweep(grace_ms=0)
+        assert _read(rebuilt, "2") == b"x"
+        with pytest.raises(BlobNotFound):
+            rebuilt._backend.head_object(orphan)
 
 
 @in_blobs
