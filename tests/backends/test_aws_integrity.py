@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 import bleepstore
@@ -19,7 +20,7 @@ from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
 from bleepstore.errors import BlobChanged, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, pattern
-from tests.backends.http_faults import Answer, HttpProxy, Request, flipped, http_proxy, once
+from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, flipped, http_proxy, once
 from tests.backends.test_aws_own import backend, container, credentials, make, native, read, store
 from tests.serving.conftest import Served
 
@@ -96,6 +97,30 @@ def test_a_part_that_fails_once_is_sent_again(container: str, native: S3Client, 
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == data
     assert _names(native, container) == ["photos/k"]
+
+
+@pytest.mark.parametrize("size", [MIB, 12 * MIB])
+def test_a_body_that_broke_off_after_more_than_the_deadline_is_sent_again(
+    container: str, proxy: HttpProxy, size: int
+) -> None:
+    now = [0.0]
+
+    def cut(_: Request) -> None:
+        now[0] += 1000
+        raise Lost
+
+    data = pattern(size)
+    spec = BlobSpec(bucket="photos", key="k")
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        backend._retry = attrs.evolve(backend._retry, clock=lambda: now[0], sleep=lambda _: None)
+        proxy.before = once(_is_large_put, cut)
+        blob = backend.put_object(spec, [data])
+        with backend.get_object(blob.handle) as reader:
+            assert reader.read() == data
+        token = backend.begin_parts(spec)
+        proxy.before = once(_is_large_put, cut)
+        part = backend.put_part(token, 1, [data])
+        assert backend.assemble_parts(token, spec, [PartBlob(part.handle, size)])
 
 
 def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend) -> None:
@@ -224,3 +249,38 @@ def test_what_is_archived_is_named_at_once(store: Store, container: str, proxy: 
         with pytest.raises(errors.InvalidObjectState, match="archived"):
             backend.get_object(found.handle)
         assert len(proxy.seen) == before + 1
+
+
+# -- other S3s, and errors of our own side
+
+
+def test_a_delete_where_s3_knows_no_conditional_one(container: str, proxy: HttpProxy) -> None:
+    """It is judged by what HEAD says."""
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        first = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"first"])
+        second = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"second"])
+        proxy.before = lambda request: (
+            _refusal(501, "NotImplemented") if request.method == "DELETE" and "if-match" in request.headers else None
+        )
+        assert not backend.remove(first.handle)
+        assert backend.head_object(second.handle) == 6
+        assert backend.remove(second.handle)
+        assert backend.find("photos", "k") is None
+
+
+def test_what_s3_does_not_have_is_asked_for_once(container: str, proxy: HttpProxy) -> None:
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        proxy.before = lambda _: _refusal(501, "NotImplemented")
+        with pytest.raises(ServiceUnavailable, match="NotImplemented"):
+            backend.put_object(BlobSpec(bucket="photos", key="k", only_over=Replaced(None)), [b"data"])
+        assert len(proxy.seen) == 1
+
+
+def test_what_the_sdk_refuses_is_not_repeated(proxy: HttpProxy) -> None:
+    pauses: list[float] = []
+    with contextlib.closing(make("Not a bucket's name", proxy.url)) as backend:
+        backend._retry = attrs.evolve(backend._retry, sleep=pauses.append)
+        with pytest.raises(ServiceUnavailable, match="Invalid bucket name"):
+            backend.check()
+    assert pauses == []
+    assert proxy.seen == []

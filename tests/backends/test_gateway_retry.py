@@ -68,6 +68,43 @@ def test_a_call_within_a_call_ends_with_the_outer_one(clock: Clock, retry: Retry
     assert retry.clip(20.0) == 20.0  # and leaves nothing behind for the thread's next call
 
 
+def test_what_sends_bytes_for_longer_than_the_deadline_is_sent_once_more(clock: Clock, retry: Retry) -> None:
+    def sending() -> None:
+        clock.sleep(100.0)
+        raise TimeoutError("broken off")
+
+    with pytest.raises(ServiceUnavailable, match="broken off"):
+        retry.run(sending, sends=True)
+    assert 200.0 <= clock.now < 230.0
+    clock.now = 0.0
+    with pytest.raises(ServiceUnavailable):
+        retry.run(hanging(clock, retry), sends=True)  # the attempts after the first have the deadline together
+    assert 49.9 < clock.now < 50.1
+
+
+@pytest.mark.parametrize("asked", [0.0, 2.0])
+def test_a_pause_is_longer_than_the_provider_asks_for(clock: Clock, asked: float) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        assert len(pauses) < 100
+        clock.sleep(seconds)
+
+    def refused() -> None:
+        raise TimeoutError
+
+    def meaning(error: BaseException) -> Passing:
+        return slow_down("The provider", "busy", asked)
+
+    retry = Retry(meaning=meaning, deadline=30.0, sleep=pause, clock=lambda: clock.now)
+    with pytest.raises(SlowDown):
+        retry.run(refused)
+    assert all(seconds > asked for seconds in pauses)
+    assert len(pauses) > 3
+    assert len(set(pauses)) == len(pauses)  # so that who was refused together does not come back together
+
+
 def test_the_time_that_a_provider_asks_for_is_passed_on() -> None:
     for made, kind in ((slow_down, SlowDown), (unavailable, ServiceUnavailable)):
         error = made("The provider", "busy", 2.5).error

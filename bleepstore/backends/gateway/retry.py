@@ -63,7 +63,8 @@ _LEAST = 0.05
 class Retry:
     """`deadline` is in seconds, for a call with all its repetitions, each of which asks `clip` how long it may take; a
     call within a call ends with the outer one. Waits are random, twice as long at most each time
-    ("exponential backoff and jitter"), so that many callers do not come back together."""
+    ("exponential backoff and jitter"), so that many callers do not come back together, and come on top of the time that
+    a provider asks for, which may be none."""
 
     meaning: Meaning
     deadline: float = 30.0
@@ -82,28 +83,34 @@ class Retry:
         """Let the deadline of this thread's call begin anew: what it did so far does not count."""
         self._under_way.end = self.clock() + self.deadline
 
-    def run(self, call: Callable[[], T]) -> T:
-        """What `call` gives. Errors of the provider are raised as ours, any other as it is."""
+    def run(self, call: Callable[[], T], *, sends: bool = False) -> T:
+        """What `call` gives. Errors of the provider are raised as ours, any other as it is.
+
+        A call that `sends` bytes may take longer than the deadline on a slow line, which therefore begins anew behind
+        the first attempt: if the connection breaks there is a second one."""
         outer: float | None = getattr(self._under_way, "end", None)
         end = self.clock() + self.deadline
         self._under_way.end = end if outer is None else min(end, outer)
         try:
-            return self._repeat(call)
+            return self._repeat(call, sends)
         finally:
             self._under_way.end = outer
 
-    def _repeat(self, call: Callable[[], T]) -> T:
+    def _repeat(self, call: Callable[[], T], sends: bool) -> T:
         wait = self.first_wait
         while True:
             try:
                 return call()
             except Exception as error:
+                if sends:
+                    self.renew()
+                    sends = False
                 meaning = self.meaning(error)
                 if meaning is None:
                     raise
                 if not isinstance(meaning, Passing):
                     raise meaning from error
-                pause = random.uniform(0, wait) if meaning.wait is None else meaning.wait
+                pause = random.uniform(0, wait) + (meaning.wait or 0)
                 if self.clock() + pause >= self._under_way.end:
                     raise meaning.error from error
             self.sleep(pause)
