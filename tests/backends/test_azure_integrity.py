@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import attrs
 import pytest
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient, ContentSettings
@@ -124,6 +125,32 @@ def test_a_large_block_is_sent_again(container: str, proxy: HttpProxy) -> None:
         proxy.before = once(_is_large_put, lambda _: Answer(500, [("x-ms-error-code", "InternalError")]))
         part = backend.put_part(token, 1, [data], len(data))
         blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, len(data))])
+        assert read_blob(backend, blob.handle) == data
+
+
+@pytest.mark.parametrize("size", [MIB, 21 * MIB])
+@pytest.mark.parametrize("kind", ["put", "part"])
+def test_what_breaks_after_more_than_the_deadline_is_sent_again(
+    container: str, proxy: HttpProxy, kind: str, size: int
+) -> None:
+    """For sending it may take as long as it takes."""
+    data, now = pattern(size), [0.0]
+
+    def break_late(_: Request) -> None:
+        now[0] += 1000
+        raise Lost
+
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        backend._retry = attrs.evolve(backend._retry, clock=lambda: now[0], sleep=lambda _: None)
+        proxy.before = once(_is_large_put, break_late)
+        spec = BlobSpec(bucket="photos", key="k")
+        if kind == "put":
+            blob = backend.put_object(spec, [data])
+        else:
+            token = backend.begin_parts(spec)
+            part = backend.put_part(token, 1, [data], size)
+            blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, size)])
+        assert now == [1000]
         assert read_blob(backend, blob.handle) == data
 
 

@@ -221,7 +221,9 @@ class AzureBackend(AzureListing):
     ) -> StoredBlob:
         blob, condition = self._blob(place), self._condition(spec)
         try:
-            answer = self._call(lambda: put_blob(blob, body.body(), body.size, md5=body.md5, **described, **condition))
+            answer = self._retry.run(
+                lambda: put_blob(blob, body.body(), body.size, md5=body.md5, **described, **condition), sends=True
+            )
         except (Gone, Unequal) as refused:
             found = self._find_write(place, write)
             if found is None:
@@ -253,7 +255,7 @@ class AzureBackend(AzureListing):
 
     def _stage(self, upload: Upload, block_id: str, body: Callable[[], bytes | io.RawIOBase], length: int) -> None:
         blob = self._blob(upload.place)
-        self._call(lambda: blob.stage_block(block_id, body(), length=length, validate_content=True))
+        self._retry.run(lambda: blob.stage_block(block_id, body(), length=length, validate_content=True), sends=True)
 
     def _commit(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> Pin:
         blocks = [BlobBlock(one) for one in block_ids]
