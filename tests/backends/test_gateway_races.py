@@ -78,6 +78,29 @@ def test_an_abort_in_the_midst_of_a_completion_loses_no_object(store: Store, mon
     assert read(store) == (b"precious" if store._gateway is None else PART)
 
 
+def test_a_new_object_that_is_deleted_before_its_commit_is_not_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = store._backend.put_object
+
+    def put_then_delete(*arguments: Any) -> Any:
+        made = put(*arguments)
+        store.delete_object("photos", "new")
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._backend, "put_object", put_then_delete)
+        store.put_object("photos", "new", b"x")
+    listed = [found.key for found in store.list_objects("photos").objects]
+    if store._gateway is None:  # the put is the later one
+        assert read(store, "new") == b"x"
+    else:
+        assert listed == ["k"]
+        store.sweep()
+        store.put_object("photos", "new", b"later")
+        assert read(store, "new") == b"later"
+
+
 def test_a_part_that_is_sent_while_its_upload_is_aborted_leaves_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
