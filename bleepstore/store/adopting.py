@@ -44,7 +44,7 @@ from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
 
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
 PROGRESS_FILE = "adopting.json"
-#: Beside a catalog that took over what another had, until all of it is adopted: what it does not know is no orphan.
+#: Beside a catalog that begins anew where another was, until all is adopted: what it does not know is no orphan.
 TAKEN_OVER_FILE = "taken-over"
 _BATCH = 1000  # a page of a provider's listing
 #: Names that a batch may have more when it is listed again: Azure begins with the whole page, and others write.

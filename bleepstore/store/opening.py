@@ -302,8 +302,8 @@ def _claim(root: Path, settings: GatewaySettings, backend: Gateway, take_over: b
             )
     else:
         known = wanted | {"store": secrets.token_hex(16)}
-    if take_over:
-        (root / TAKEN_OVER_FILE).touch()
+    if take_over or (path.exists() and not (root / "catalog.db").exists()):
+        (root / TAKEN_OVER_FILE).touch()  # before anything can be swept
     found = backend.claim(known["store"], take_over=take_over)
     if found != known["store"]:
         raise StoreError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -204,14 +205,19 @@ def test_a_write_to_a_catalog_that_has_the_bucket_for_long_is_not_adopted(option
 
 
 @in_blobs
-def test_a_catalog_that_took_over_sweeps_nothing_before_all_is_adopted(
-    pair: Pair, options: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize("lost", ["folder", "file"])
+def test_a_catalog_that_begins_anew_sweeps_nothing_before_all_is_adopted(
+    pair: Pair, options: dict[str, Any], lost: str
 ) -> None:
     for number in range(3):
         pair.server.put_object("photos", f"{number}", b"x")
     pair.server.close()
-    options["catalog"] = tmp_path / "new"
-    bleepstore.open(**options, take_over=True).close()
+    pair.adopter.close()
+    if lost == "folder":
+        shutil.rmtree(options["catalog"])
+    else:
+        (options["catalog"] / "catalog.db").unlink()
+    bleepstore.open(**options, take_over=lost == "folder").close()
     with bleepstore.open(**options) as rebuilt:
         rebuilt._sweeper.sweep(grace_ms=0)  # as if all this had been written long ago
         assert rebuilt.adopt("photos").adopted == 3
