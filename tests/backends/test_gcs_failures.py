@@ -30,7 +30,7 @@ from bleepstore.backends.gcs.errors import meaning
 from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, SlowDown
 from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
-from tests.backends.gcs_places import backend, lying, make, native, read_blob, service, store
+from tests.backends.gcs_places import backend, lying, make, native, put, read, read_blob, service, store
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, ResumableProxy
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
 
@@ -364,6 +364,23 @@ def test_what_lies_beside_an_object_does_not_decide_its_completion(
             for handle in backend.iter_blobs(0, 2**60):
                 backend.delete_object(handle)
     assert lying(native) == ["photos/k"]
+
+
+def test_an_object_that_is_replaced_as_soon_as_it_is_composed_was_complete(
+    native: Any, fake_gcs_url: str, tmp_path: Path
+) -> None:
+    def overwrite(request: Request, _answer: Answer) -> None:
+        if request.path.partition("?")[0].endswith("/compose"):
+            put(native, "photos/k", b"theirs")
+
+    with behind(native, fake_gcs_url, tmp_path) as (store, proxy):
+        upload = store.create_upload("photos", "k")
+        part = store.put_part("photos", "k", upload.upload_id, 1, b"part")
+        proxy.after = overwrite
+        done = [CompletedPart(number=1, etag=part.etag)]
+        assert store.complete_upload("photos", "k", upload.upload_id, done).size == 4
+        assert sum("/compose" in request.path for request in proxy.seen) == 1
+        assert read(store, "k") == b"theirs"
 
 
 def test_the_records_of_the_parts_are_not_kept(

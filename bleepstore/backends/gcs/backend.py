@@ -395,7 +395,6 @@ class GcsBackend(GcsListing):
         blobs = [self._blob(source.pin.place, source.pin.generation) for source in sources]
         pinned = [source.pin.generation for source in sources]
         self._call(blob.compose, blobs, if_source_generation_match=pinned, **condition)
-        self._call(blob.reload)
 
     def _clean_up(self, pieces: Sequence[_Piece]) -> None:
         """Remove what was composed on the way. Whether that works says nothing of the object, and the sweep finds the
