@@ -17,6 +17,7 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store
+from bleepstore.backends.base import Gateway
 from bleepstore.commands import Command, CreateBucket, Result
 from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, ServiceUnavailable, StoreError
 from tests.backends.http_faults import HttpProxy, Request, http_proxy, once
@@ -123,6 +124,7 @@ def test_the_place_of_a_deleted_bucket_goes_when_the_garbage_in_it_is_gone(blobs
         assert not any(_removes_place(request) for request in proxy.seen)
     blobs.sweep()
     assert any(_removes_place(request) for request in proxy.seen)
+    assert isinstance(blobs._backend, Gateway)
     assert list(blobs._backend.buckets()) == []
 
 
