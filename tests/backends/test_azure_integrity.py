@@ -393,6 +393,20 @@ def test_a_blob_of_another_type_is_removed_only_where_the_condition_holds(
     assert native.download_blob("photos/log").readall() == b"line, line"
 
 
+def test_a_blob_of_the_same_type_is_left_whatever_azure_says(
+    container: str, proxy: HttpProxy, native: ContainerClient
+) -> None:
+    with contextlib.closing(make(container, proxy.url)) as backend:
+        source = backend.put_object(BlobSpec(bucket="photos", key="source"), [b"data"])
+        old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
+        refusal = Answer(409, [("x-ms-error-code", "InvalidBlobType")])
+        proxy.before = lambda request: refusal if "x-ms-copy-source" in request.headers else None
+        for only_over in (None, Replaced(old.handle)):
+            with pytest.raises(ServiceUnavailable, match="InvalidBlobType"):
+                backend.copy_object(source.handle, BlobSpec(bucket="photos", key="k", only_over=only_over))
+    assert native.download_blob("photos/k").readall() == b"precious"
+
+
 def test_a_blob_of_another_type_is_left_if_it_has_snapshots(
     container: str, strict: HttpProxy, native: ContainerClient
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 import attrs
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
-from azure.storage.blob import BlobBlock, BlobLeaseClient
+from azure.storage.blob import BlobBlock, BlobLeaseClient, BlobType
 
 from bleepstore.backends.azure.client import WINDOW, put_blob
 from bleepstore.backends.azure.downloads import Answer, Body, raise_answer
@@ -274,30 +274,31 @@ class AzureBackend(AzureListing):
                 raise _Restaged from None
             self._raise_changed(spec, refused)
 
-    def _over_any(self, place: Place, spec: BlobSpec, copy: Callable[[BlobSpec], StoredBlob]) -> StoredBlob:
+    def _over_any(
+        self, place: Place, spec: BlobSpec, copy: Callable[[BlobSpec], StoredBlob], blob_type: str = BlobType.BLOCKBLOB
+    ) -> StoredBlob:
         """Copy to where a blob of another type may lie: "If the destination blob already exists, it must be of the same
         blob type as the source blob." That one is removed then, for nothing replaces it at once without its bytes."""
         try:
             return copy(spec)
         except OtherType:
-            self._make_way(place, spec)
+            self._make_way(place, spec, blob_type)
         # Where there was a condition, nothing may have come there since.
         return copy(spec if spec.only_over is None else attrs.evolve(spec, only_over=Replaced(None)))
 
-    def _make_way(self, place: Place, spec: BlobSpec) -> None:
-        """Remove a blob that Azure does not copy over, but not what somebody wrote there meanwhile."""
+    def _make_way(self, place: Place, spec: BlobSpec, blob_type: str) -> None:
+        """Remove a blob of another type than this, but not what somebody wrote there meanwhile."""
         blob, condition = self._blob(place), self._condition(spec)
         try:
-            if not condition:
-                found = self._call(blob.get_blob_properties)
-                condition = Pin(place.container, place.name, found["etag"]).condition
-            elif condition["match_condition"] is MatchConditions.IfMissing:
-                raise Unequal("there is a blob of another type")
-            self._call(blob.delete_blob, **condition)
+            if condition.get("match_condition") is MatchConditions.IfMissing:
+                raise Unequal("a blob of another type lies there")
+            found = self._call(blob.get_blob_properties, **condition)
+            if found.blob_type != blob_type:
+                self._call(blob.delete_blob, **Pin(place.container, place.name, found.etag).condition)
         except Gone:
             pass
         except Unequal as refused:
-            if spec.only_over is not None:
+            if condition:
                 self._raise_changed(spec, refused)
 
     def _copy(
@@ -444,6 +445,7 @@ class AzureBackend(AzureListing):
                 place,
                 spec,
                 lambda over: self._copy(pin, place, self._condition(over), write, described, source.content_settings),
+                source.blob_type,
             )
         except Gone:
             raise BlobNotFound(handle) from None
