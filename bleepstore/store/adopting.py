@@ -25,6 +25,7 @@ from bleepstore.catalog import listing, queries
 from bleepstore.catalog.queries import FoundObject
 from bleepstore.commands import CreateBucket, DeleteObject
 from bleepstore.errors import (
+    AccessDenied,
     BlobNotFound,
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
@@ -275,7 +276,12 @@ class AdoptOperations(OwnNameOperations):
         if current is None:
             return False
         if self._gateway is not None:
-            self._follow(bucket, key, current)
+            try:
+                self._follow(bucket, key, current)
+            except (
+                AccessDenied
+            ):  # of this object alone, which was skipped for that; else the next request is refused too
+                return False
         elif current.handle is not None and not self._is_there(current.handle):
             over = Replaced(current.handle)
             self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))

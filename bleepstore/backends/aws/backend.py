@@ -174,7 +174,7 @@ class AwsBackend(AwsListing):
 
     def _find_write(self, place: Place, write: str) -> Pin | None:
         try:
-            head = self._call("head_object", Bucket=place.container, Key=place.name)
+            head = self._head(Bucket=place.container, Key=place.name)
         except Gone:
             return None
         if notes_write(head) != write:
@@ -226,7 +226,10 @@ class AwsBackend(AwsListing):
 
     def head_object(self, handle: str) -> int:
         pin = read_handle(handle)
-        head = self._on_blob(handle, "head_object", **pin.named)
+        try:
+            head = self._head(**pin.named)
+        except (Gone, Unequal):
+            raise BlobNotFound(handle) from None
         if not pin.is_in(head):
             raise BlobNotFound(handle)
         size: int = head["ContentLength"]

@@ -10,11 +10,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from urllib3.util import Timeout
 
-from bleepstore.backends.aws.errors import Gone, Unequal, meaning
+from bleepstore.backends.aws.errors import PROVIDER, Gone, ObjectRefused, Unequal, meaning, status_of
 from bleepstore.backends.gateway.names import Layout, Names
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.errors import BlobNotFound, ServiceUnavailable
+from bleepstore.errors import AccessDenied, BlobNotFound, ServiceUnavailable
 
 #: Seconds to connect and to wait for an answer, at most.
 _CONNECT, _ANSWER = 5.0, 20.0
@@ -54,9 +54,9 @@ class AwsClient:
         }
         if settings.endpoint_url is not None:
             options["s3"]["addressing_style"] = "path"
-        session = boto3.Session()
-        region = session.region_name or "us-east-1"
         try:
+            session = boto3.Session()
+            region = session.region_name or "us-east-1"
             client: Any = session.client(
                 "s3", region_name=region, endpoint_url=settings.endpoint_url, config=Config(**options)
             )
@@ -74,6 +74,21 @@ class AwsClient:
         """The answer to one request. Raises Gone, Unequal, or an error of ours."""
         call = getattr(self._client, operation)
         return self._retry.run(lambda: call(**parameters))
+
+    def _head(self, **parameters: Any) -> Any:
+        """What S3 says of an object. The answer to HEAD has no text, so if it is a refusal a listing is asked for the
+        cause: an expired token, say. Raises ObjectRefused if it is none that concerns listings."""
+        try:
+            return self._call("head_object", **parameters)
+        except (AccessDenied, ServiceUnavailable) as refused:
+            status = status_of(refused.__cause__)
+            if status not in (400, 401, 403):
+                raise
+            self._call("list_objects_v2", Bucket=parameters["Bucket"], MaxKeys=1)
+            raise ObjectRefused(
+                f"{PROVIDER} does not let the gateway read {parameters['Key']}: check its permissions for this object, "
+                f"and for the key that it is encrypted with. (HEAD: {status})"
+            ) from refused.__cause__
 
     def _on_blob(self, handle: str, operation: str, /, **parameters: Any) -> Any:
         try:

@@ -50,6 +50,11 @@ class Unsupported(ServiceUnavailable):
     """501: the endpoint does not have an operation, or a condition of it."""
 
 
+class ObjectRefused(AccessDenied):
+    """S3 lists an object and refuses to describe it: the cause, which the answer to HEAD does not name, lies in this
+    one."""
+
+
 _NO_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -84,8 +89,16 @@ def meaning(error: BaseException) -> Exception | Passing | None:
     return None
 
 
+def status_of(error: BaseException | None) -> int:
+    """The status of the answer that an error comes from; 0 if there was none."""
+    if not isinstance(error, ClientError):
+        return 0
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status
+
+
 def client_error_meaning(error: ClientError) -> Exception | Passing:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    status = status_of(error)
     code = error.response.get("Error", {}).get("Code", "")
     text = _text(error)
     if code == "NoSuchBucket":

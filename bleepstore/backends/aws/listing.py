@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bleepstore.backends.aws.client import AwsClient
-from bleepstore.backends.aws.errors import Gone, Unequal
+from bleepstore.backends.aws.errors import Gone, ObjectRefused, Unequal, status_of
 from bleepstore.backends.aws.pins import (
     SYSTEM,
     Pin,
@@ -28,7 +29,13 @@ from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettin
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import STANDARD, SystemMetadata
 
+_log = logging.getLogger("bleepstore.gateway")
+
 _S3_ETAG = re.compile("[0-9a-f]{32}(-[0-9]+)?")
+
+
+#: What is known of a name that was listed.
+_Described = FoundBlob | ObjectRefused | None
 
 
 class AwsListing(AwsClient):
@@ -59,7 +66,7 @@ class AwsListing(AwsClient):
         for bucket in filter(self._claims.is_ours, self.buckets()):
             folder = self._names.blobs_of(bucket)
             recent = (item for item in self._list(folder) if since_ms <= stored_ms(item) < until_ms)
-            yield from (blob.handle for _, blob in self._describe(bucket, recent) if blob is not None)
+            yield from (blob.handle for _, blob in self._describe(bucket, recent) if isinstance(blob, FoundBlob))
             yield from self._uploads(folder, since_ms, until_ms)
 
     def _uploads(self, folder: Place, since_ms: int, until_ms: int) -> Iterator[str]:
@@ -142,34 +149,48 @@ class AwsListing(AwsClient):
     def find(self, bucket: str, key: str) -> FoundBlob | None:
         place = self._names.of_key(bucket, key)
         try:
-            head = self._call("head_object", Bucket=place.container, Key=place.name)
+            head = self._head(Bucket=place.container, Key=place.name)
         except Gone:
             return None
         return self._found(bucket, place, head, key)
 
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
-        yield from self._describe(bucket, self._list(self._names.objects_of(bucket, own=self.own_names), after))
+        items = self._list(self._names.objects_of(bucket, own=self.own_names), after)
+        refused: ObjectRefused | None = None
+        is_one_readable = after != ""
+        for name, found in self._describe(bucket, items):
+            if isinstance(found, ObjectRefused):
+                _log.warning("an object is skipped: %s", found.reason)
+                refused = found
+                yield name, None
+            else:
+                is_one_readable = is_one_readable or found is not None
+                yield name, found
+        if refused is not None and not is_one_readable and status_of(refused.__cause__) != 400:
+            raise refused  # these are credentials that may list and not read
 
     def names(self, bucket: str, after: str = "") -> Iterator[str]:
         for item in self._list(self._names.objects_of(bucket, own=self.own_names), after):
             yield item["Key"]
 
-    def _describe(self, bucket: str, items: Iterator[Mapping[str, Any]]) -> Iterator[tuple[str, FoundBlob | None]]:
+    def _describe(self, bucket: str, items: Iterator[Mapping[str, Any]]) -> Iterator[tuple[str, _Described]]:
         """(name, blob) of listed names, each asked for its metadata, several at once."""
         container = self._names.container_of(bucket)
 
-        def describe(name: str) -> FoundBlob | None:
+        def describe(name: str) -> _Described:
             if self.own_names and not self._is_object(bucket, name):
                 return None
             try:
-                head = self._call("head_object", Bucket=container, Key=name)
+                head = self._head(Bucket=container, Key=name)
             except Gone:
                 return None
+            except ObjectRefused as refused:
+                return refused
             return self._found(bucket, Place(container, name), head, None)
 
         window = 2 * self._settings.connections
         with concurrent.futures.ThreadPoolExecutor(self._settings.connections) as pool:
-            waiting: list[tuple[str, concurrent.futures.Future[FoundBlob | None]]] = []
+            waiting: list[tuple[str, concurrent.futures.Future[_Described]]] = []
             for item in items:
                 waiting.append((item["Key"], pool.submit(describe, item["Key"])))
                 if len(waiting) >= window:
@@ -193,6 +214,8 @@ class AwsListing(AwsClient):
         if not _S3_ETAG.fullmatch(shown):
             shown = hashlib.md5(etag.encode(), usedforsecurity=False).hexdigest() + "-1"
         system = {name: head[parameter] for name, parameter in SYSTEM.items() if head.get(parameter)}
+        if head.get("ExpiresString"):
+            system["expires"] = head["ExpiresString"]
         pin = Pin(place.container, place.name, etag, notes.write or "", version_of(head))
         return FoundBlob(
             bucket=bucket,
