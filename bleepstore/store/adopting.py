@@ -278,9 +278,7 @@ class AdoptOperations(OwnNameOperations):
         if self._gateway is not None:
             try:
                 self._follow(bucket, key, current)
-            except (
-                AccessDenied
-            ):  # of this object alone, which was skipped for that; else the next request is refused too
+            except AccessDenied:  # to this object, which was skipped, or else to the next request too
                 return False
         elif current.handle is not None and not self._is_there(current.handle):
             over = Replaced(current.handle)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import gc
+import weakref
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import pytest
@@ -34,6 +36,32 @@ def test_a_body_that_is_sent_while_it_comes_lies_on_disk_then() -> None:
         assert file.read() == DATA[200:900]
         assert file.seek(0) == 0
         assert file.read(1) == DATA[200:900]  # more than was asked for
+
+
+@pytest.mark.parametrize("early", [None, lambda body: list(iter(body.read, b""))])
+def test_nothing_is_left_of_a_body_that_breaks(early: Callable[[Coming], None] | None) -> None:
+    """Not even until the next collection of garbage."""
+    found: list[weakref.ref[BaseException]] = []
+
+    def noted(error: BaseException) -> BaseException:
+        found.append(weakref.ref(error))
+        return error
+
+    def broken() -> Iterator[bytes]:
+        yield from chunks()
+        raise noted(Broken())
+
+    def send() -> None:
+        with held(broken(), 100, size=len(DATA), early=early):
+            pytest.fail("it has not ended")
+
+    gc.disable()
+    try:
+        with contextlib.suppress(Broken):
+            send()
+        assert found[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_the_last_bytes_are_given_only_when_the_body_has_ended_in_order() -> None:

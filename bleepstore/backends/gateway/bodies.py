@@ -170,9 +170,12 @@ def held(
         return
     with tempfile.TemporaryFile() as file:
         coming = Coming(rest, size or 0, file)
-        if early is not None and size:
-            early(coming)
-        coming.finish()
+        try:
+            if early is not None and size:
+                early(coming)
+            coming.finish()
+        finally:
+            coming.failure = None  # whose traceback holds `coming` and its last chunk, until a collection of garbage
         yield Held(file, noted.size, noted.md5 if etag is None else etag(), noted.crc32c)
 
 
