@@ -120,7 +120,8 @@ def test_a_body_that_broke_off_after_more_than_the_deadline_is_sent_again(
         token = backend.begin_parts(spec)
         proxy.before = once(_is_large_put, cut)
         part = backend.put_part(token, 1, [data])
-        assert backend.assemble_parts(token, spec, [PartBlob(part.handle, size)])
+        made = backend.assemble_parts(token, spec, [PartBlob(part.handle, size)])
+        assert backend.head_object(made.handle) == size
 
 
 def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend) -> None:

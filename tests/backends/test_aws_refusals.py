@@ -14,7 +14,7 @@ import bleepstore
 from bleepstore import Store, errors
 from bleepstore.backends.base import BlobSpec
 from bleepstore.errors import AccessDenied, ServiceUnavailable
-from tests.backends.http_faults import Answer, HttpProxy, Request
+from tests.backends.http_faults import Answer, HttpProxy, Request, Rule
 from tests.backends.test_aws_integrity import proxy
 from tests.backends.test_aws_own import container, credentials, make, native, read, store
 from tests.serving.conftest import Served
@@ -41,7 +41,7 @@ def test_an_expired_token_is_named_also_where_head_is_the_first_request(
                 call(blob.handle)
 
 
-def _refuse_head(status: int, end: str) -> object:
+def _refuse_head(status: int, end: str) -> Rule:
     def rule(request: Request) -> Answer | None:
         return Answer(status) if request.method == "HEAD" and request.path.endswith(end) else None
 
