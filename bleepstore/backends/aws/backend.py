@@ -26,11 +26,11 @@ from bleepstore.backends.aws.pins import (
     is_md5,
     new_write,
     notes_of,
-    notes_write,
     read_handle,
     read_token,
     stored_ms,
     version_of,
+    write_of,
 )
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import IN_MEMORY, Held, held
@@ -177,7 +177,7 @@ class AwsBackend(AwsListing):
             head = self._head(Bucket=place.container, Key=place.name)
         except Gone:
             return None
-        if notes_write(head) != write:
+        if write_of(head) != write:
             return None
         return Pin(place.container, place.name, bare(head["ETag"]), write, version_of(head))
 

@@ -63,8 +63,8 @@ class Pin:
 
     def is_in(self, answer: Mapping[str, Any]) -> bool:
         """Whether an answer is about this blob. Others may write the same bytes, or keep our notes."""
-        same = self.version is None or version_of(answer) == self.version
-        return same and bare(answer["ETag"]) == self.etag and (notes_write(answer) or "") == self.write
+        is_version = self.version in (None, version_of(answer))
+        return is_version and bare(answer["ETag"]) == self.etag and (write_of(answer) or "") == self.write
 
 
 def read_handle(handle: str) -> Pin:
@@ -107,7 +107,7 @@ def _is_opaque(answer: Mapping[str, Any]) -> bool:
     return str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
 
 
-def notes_write(answer: Mapping[str, Any]) -> str | None:
+def write_of(answer: Mapping[str, Any]) -> str | None:
     """The number of the write that an answer is about, if it is one of ours."""
     return CODEC.decode(answer.get("Metadata")).write
 
