@@ -16,11 +16,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from bleepstore.backends.base import Gateway, StorageBackend
+from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog import Catalog, queries
 from bleepstore.catalog.queries import Garbage
 from bleepstore.commands import AbortUpload, BeginSweep, EndSweep, ForgetGarbage
 from bleepstore.committer import Committer
-from bleepstore.errors import BlobBusy
+from bleepstore.errors import BlobBusy, S3Error
 
 _log = logging.getLogger("bleepstore.sweeper")
 
@@ -30,6 +31,7 @@ GRACE_MS = 10 * 60 * 1000
 OVERLAP_MS = 5 * 60 * 1000
 _BATCH = 500
 _REMOTE_DELETES = 8  # at once
+_MOST_REPORTED = 1000
 _GATHER_SECONDS = 0.5
 _FULL_SWEEP_SECONDS = 60.0
 
@@ -55,6 +57,7 @@ class Sweeper:
         self.upload_expiry_ms = upload_expiry_ms
         self._leaves_orphans = False
         self._rooms: set[str] = set()  # of deleted buckets, with garbage in them
+        self._reported: set[str] = set()  # what could not be removed, and was logged
         self._poked = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -107,11 +110,11 @@ class Sweeper:
         self._committer.submit(BeginSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
         with self._catalog.read() as connection:
             _begun, ended = queries.sweep_times(connection)
-        all_gone = True
+        all_gone, outage = True, Outage()
         for handle in self._backend.iter_blobs(max(ended - OVERLAP_MS, 0), until):
             with self._catalog.read() as connection:
                 referenced = queries.is_referenced(connection, handle)
-            if not referenced and not self._delete([handle], None):
+            if not referenced and not self._delete([handle], None, outage):
                 all_gone = False
         if all_gone:
             self._committer.submit(EndSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
@@ -135,32 +138,34 @@ class Sweeper:
         return self._catalog.find_bucket(bucket) is not None
 
     def collect_garbage(self) -> None:
-        """Remove the blobs that commands let go; those that are being read stay on the list."""
-        while self._collect_batch():
-            pass
+        """Remove the blobs that commands let go; those that are being read, or cannot be removed, stay on the list."""
+        after: int | None = 0
+        outage = Outage()
+        while after is not None and outage.error is None:
+            after = self._collect_batch(after, outage)
         for bucket in list(self._rooms):
             self._give_back(bucket)
 
-    def _collect_batch(self) -> bool:
-        """Whether there may be more."""
+    def _collect_batch(self, after: int, outage: Outage) -> int | None:
+        """Where to go on, if there may be more."""
         with self._work_lock:
             with self._catalog.read() as connection:
-                garbage = queries.list_garbage(connection, _BATCH)
-            gone = self._delete_garbage(garbage)
+                garbage = queries.list_garbage(connection, _BATCH, after)
+            gone = self._delete_garbage(garbage, outage)
             if gone:
                 self._committer.submit(
                     ForgetGarbage(request_id=self._new_id(), time_ms=self._clock(), garbage_ids=tuple(gone))
                 )
-            return len(garbage) == _BATCH and bool(gone)
+            return garbage[-1].garbage_id if len(garbage) == _BATCH else None
 
-    def _delete_garbage(self, garbage: Sequence[Garbage]) -> list[int]:
+    def _delete_garbage(self, garbage: Sequence[Garbage], outage: Outage) -> list[int]:
         """The ids of those that are gone. The parts of an upload are one request."""
         groups: dict[tuple[str, str | None], list[Garbage]] = {}
         for item in garbage:
             groups.setdefault((item.handle, None) if item.token is None else ("", item.token), []).append(item)
 
         def delete(group: list[Garbage]) -> bool:
-            return self._delete([item.handle for item in group], group[0].token)
+            return self._delete([item.handle for item in group], group[0].token, outage)
 
         if isinstance(self._backend, Gateway):
             with concurrent.futures.ThreadPoolExecutor(_REMOTE_DELETES) as pool:
@@ -174,18 +179,33 @@ class Sweeper:
             for item in group
         ]
 
-    def _delete(self, handles: Sequence[str], token: str | None) -> bool:
+    def _delete(self, handles: Sequence[str], token: str | None, outage: Outage) -> bool:
+        """Whether they are gone. What a provider refuses to remove must not keep the rest from being removed."""
         try:
-            if token is None:
-                for handle in handles:
-                    self._backend.delete_object(handle)
-            else:
-                self._backend.delete_parts(token, handles)
-                if isinstance(self._backend, Gateway) and not self._is_under_way(token):
-                    self._backend.delete_parts(token, [])
+            outage.call(self._remove, handles, token)
         except BlobBusy:
             return False
+        except S3Error as error:
+            self._report(token or handles[0], error)
+            return False
         return True
+
+    def _remove(self, handles: Sequence[str], token: str | None) -> None:
+        if token is None:
+            for handle in handles:
+                self._backend.delete_object(handle)
+            return
+        self._backend.delete_parts(token, handles)
+        if isinstance(self._backend, Gateway) and not self._is_under_way(token):
+            self._backend.delete_parts(token, [])
+
+    def _report(self, name: str, error: S3Error) -> None:
+        """Once, for it is tried again and again."""
+        if name not in self._reported:
+            if len(self._reported) >= _MOST_REPORTED:
+                self._reported.clear()
+            self._reported.add(name)
+            _log.warning("%s cannot be removed and will be tried again: %s", name, error)
 
     def _is_under_way(self, token: str) -> bool:
         with self._catalog.read() as connection:

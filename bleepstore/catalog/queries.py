@@ -169,9 +169,10 @@ class Garbage:
     token: str | None
 
 
-def list_garbage(connection: apsw.Connection, limit: int) -> list[Garbage]:
-    sql = "SELECT garbage_id, handle, token FROM garbage ORDER BY garbage_id LIMIT ?"
-    return [Garbage(*row) for row in connection.execute(sql, (limit,))]
+def list_garbage(connection: apsw.Connection, limit: int, after: int = 0) -> list[Garbage]:
+    """In the order of their ids, those after `after`."""
+    sql = "SELECT garbage_id, handle, token FROM garbage WHERE garbage_id > ? ORDER BY garbage_id LIMIT ?"
+    return [Garbage(*row) for row in connection.execute(sql, (after, limit))]
 
 
 def is_referenced(connection: apsw.Connection, handle: str) -> bool:

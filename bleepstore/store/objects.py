@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
 from bleepstore.acl import AclRequest, allows, make_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
+from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog import listing, queries
 from bleepstore.catalog.queries import FoundObject
 from bleepstore.commands import (
@@ -363,8 +365,9 @@ class ObjectOperations(OwnNameOperations):
             raise TooManyEntries(MAX_PAGE)
         self._find_bucket(bucket, caller, Permission.WRITE)
         if self._gateway is not None:
+            delete = functools.partial(self._delete_entry, bucket, Outage())
             with concurrent.futures.ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
-                return list(pool.map(lambda entry: self._delete_entry(bucket, entry), entries))
+                return list(pool.map(delete, entries))
         result = self._submit(DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries)))
         assert isinstance(result, RemovedMany)
         self._sweeper.poke()
@@ -375,10 +378,10 @@ class ObjectOperations(OwnNameOperations):
             for entry, outcome in zip(entries, result.outcomes, strict=True)
         ]
 
-    def _delete_entry(self, bucket: str, entry: DeleteEntry) -> DeletedObject | DeleteFailure:
+    def _delete_entry(self, bucket: str, outage: Outage, entry: DeleteEntry) -> DeletedObject | DeleteFailure:
         try:
             if entry.version_id in (None, NULL_VERSION):
-                self._delete_own(bucket, entry.key, entry.condition)
+                outage.call(self._delete_own, bucket, entry.key, entry.condition)
         except S3Error as error:
             return DeleteFailure(key=entry.key, version_id=entry.version_id, error=error)
         return DeletedObject(key=entry.key, version_id=entry.version_id)

@@ -19,6 +19,7 @@ from typing import Self
 
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.names import Layout
+from bleepstore.backends.gateway.retry import ProviderBusy, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, open_gateway, parse_url
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
@@ -259,10 +260,10 @@ def _open_at_provider(
     try:
         backend = open_gateway(settings)
         try:
-            backend.check()
+            is_there = _check(backend, patiently=root is not None and (root / GATEWAY_FILE).exists() and not take_over)
             if root is not None and lock is not None:
                 alone = _lock_alone(lock)
-                _claim(root, settings, backend, take_over)
+                _claim(root, settings, backend, take_over, is_there)
             store = _assemble(root, backend, owner, inline, upload_expiry, clock, lock)
         except BaseException:
             backend.close()
@@ -289,7 +290,20 @@ def _open_at_provider(
 GATEWAY_FILE = "gateway.json"
 
 
-def _claim(root: Path, settings: GatewaySettings, backend: Gateway, take_over: bool) -> None:
+def _check(backend: Gateway, *, patiently: bool) -> bool:
+    """Whether the provider can be used. With patience it may be down for now: a server's worker that is started again
+    at such a time serves what needs the catalog alone."""
+    try:
+        backend.check()
+    except (ProviderBusy, ProviderUnavailable) as error:
+        if not patiently:
+            raise
+        _log.warning("opened without the provider: %s", error)
+        return False
+    return True
+
+
+def _claim(root: Path, settings: GatewaySettings, backend: Gateway, take_over: bool, is_there: bool) -> None:
     """Make sure that this catalog and these blobs belong together. The first to open them makes it so."""
     path = root / GATEWAY_FILE
     wanted = {"url": settings.url, "layout": settings.layout.value}
@@ -304,6 +318,8 @@ def _claim(root: Path, settings: GatewaySettings, backend: Gateway, take_over: b
         known = wanted | {"store": secrets.token_hex(16)}
     if take_over or (path.exists() and not (root / "catalog.db").exists()):
         (root / TAKEN_OVER_FILE).touch()  # before anything can be swept
+    if not is_there and settings.container is not None:
+        return  # it was claimed when it was opened first
     found = backend.claim(known["store"], take_over=take_over)
     if found != known["store"]:
         raise StoreError(

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 import attrs
 from botocore.exceptions import ClientError, FlexibleChecksumError, ParamValidationError
 
-from bleepstore.backends.aws.errors import PROVIDER, Gone, Unequal, Unsupported
+from bleepstore.backends.aws.errors import PROVIDER, Gone, NoBucket, Unequal, Unsupported
 from bleepstore.backends.aws.listing import AwsListing
 from bleepstore.backends.aws.pins import (
     CODEC,
@@ -236,7 +236,8 @@ class AwsBackend(AwsListing):
         return size
 
     def delete_object(self, handle: str) -> None:
-        self.remove(handle)
+        with contextlib.suppress(NoBucket):  # nor is anything else there then
+            self.remove(handle)
 
     def remove(self, handle: str) -> bool:
         if handle.startswith("{"):
@@ -360,7 +361,8 @@ class AwsBackend(AwsListing):
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         # S3 removes parts only with their upload, at its completion or its end.
         if token and not handles:
-            self._abort(read_token(token))
+            with contextlib.suppress(NoBucket):
+                self._abort(read_token(token))
 
     def _abort(self, upload: Upload) -> None:
         with contextlib.suppress(Gone):

@@ -42,6 +42,10 @@ class Gone(Exception):
         self.code = code
 
 
+class NoBucket(ServiceUnavailable):
+    """404 of the bucket itself."""
+
+
 class Unequal(Exception):
     """412, or 409 ConditionalRequestConflict: it is not what the pin or the condition says."""
 
@@ -102,7 +106,7 @@ def client_error_meaning(error: ClientError) -> Exception | Passing:
     code = error.response.get("Error", {}).get("Code", "")
     text = _text(error)
     if code == "NoSuchBucket":
-        return ServiceUnavailable(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
+        return NoBucket(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
     if status in (404, 416) or code in ("NoSuchKey", "NoSuchUpload", "InvalidPart", "NoSuchVersion"):
         return Gone(text, code)
     if status == 412 or code == "ConditionalRequestConflict":

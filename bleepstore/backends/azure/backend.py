@@ -73,6 +73,8 @@ _MAX_PUT = 4000 * 1024 * 1024
 _LEASE = 60
 #: How long a copy within an account may take, in seconds.
 _COPY_PATIENCE = 600.0
+#: How long the end of a write may wait for the removal of what was staged for it.
+_FORGET_SECONDS = 3.0
 #: How often a completion gives way to others of the same upload.
 _COMPLETIONS = 20
 
@@ -417,7 +419,8 @@ class AzureBackend(AzureListing):
         return size
 
     def delete_object(self, handle: str) -> None:
-        self.remove(handle)
+        with contextlib.suppress(NoContainer):  # nor is anything else there then
+            self.remove(handle)
 
     def remove(self, handle: str) -> bool:
         if is_token(handle):
@@ -531,13 +534,15 @@ class AzureBackend(AzureListing):
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         # Azure removes blocks only with their blob.
         if token and not handles:
-            self._end_upload(read_token(token))
+            with contextlib.suppress(NoContainer):
+                self._end_upload(read_token(token))
 
     def _forget(self, upload: Upload) -> None:
         """Remove what was staged for a write that ended. If that fails the write has still ended as it did, and the
-        sweep finds the rest."""
+        sweep finds the rest; so it does not wait for long."""
         try:
-            self._end_upload(upload)
+            with self._retry.within(_FORGET_SECONDS):
+                self._end_upload(upload)
         except (AccessDenied, SlowDown, ServiceUnavailable) as error:
             _log.warning("what was staged at %s is left for the sweep: %s", upload.name, error)
 

@@ -21,6 +21,8 @@ _CONDITIONS = frozenset({"BlobAlreadyExists", "ConditionNotMet", "SourceConditio
 _PASSING = frozenset({"PendingCopyOperation", "AccountBeingCreated"})
 #: 409 of a blob that cannot be read until somebody has it brought back.
 _ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
+#: What others have forbidden to write and delete, until they allow it again.
+_HELD = frozenset({"LeaseIdMissing", "BlobImmutableDueToPolicy"})
 _BUSY = frozenset({"ServerBusy", "OperationTimedOut", "AccountBusy"})
 #: Connections that broke; the SDK lets some errors of its HTTP client pass as they are, in the midst of a body.
 _BROKEN = (
@@ -80,6 +82,8 @@ def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
             f"{PROVIDER} refused the gateway's own credentials or their permissions, {text}: "
             "check whether they are expired and may read, write, list and delete blobs there."
         )
+    if code in _HELD:
+        return AccessDenied(f"Others hold this blob at {PROVIDER}, by a lease or a policy: {text}")
     if status == 429 or code in _BUSY:
         return slow_down(PROVIDER, text, _retry_after(error))
     if status >= 500 or code in _PASSING or code in ("Md5Mismatch", "InvalidMd5"):

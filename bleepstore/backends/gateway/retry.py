@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import attrs
 
@@ -50,6 +51,23 @@ def unavailable(provider: str, text: str, wait: float | None = None) -> Passing:
     return Passing(ProviderUnavailable(f"{provider} did not answer as it should: {text}", _whole(wait)), wait)
 
 
+class Outage:
+    """Of several calls, each with its retries: when one could not reach the provider to the end of its deadline, those
+    that have not begun fail with the same error at once."""
+
+    def __init__(self) -> None:
+        self.error: ProviderBusy | ProviderUnavailable | None = None
+
+    def call(self, function: Callable[..., T], /, *arguments: Any) -> T:
+        if self.error is not None:
+            raise self.error
+        try:
+            return function(*arguments)
+        except (ProviderBusy, ProviderUnavailable) as error:
+            self.error = error
+            raise
+
+
 def _whole(wait: float | None) -> int | None:
     """Seconds as Retry-After has them."""
     return None if wait is None else max(1, math.ceil(wait))
@@ -79,6 +97,17 @@ class Retry:
         end: float | None = getattr(self._under_way, "end", None)
         return seconds if end is None else max(min(seconds, end - self.clock()), _LEAST)
 
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A block whose calls have a deadline in common."""
+        outer: float | None = getattr(self._under_way, "end", None)
+        end = self.clock() + seconds
+        self._under_way.end = end if outer is None else min(end, outer)
+        try:
+            yield
+        finally:
+            self._under_way.end = outer
+
     def renew(self) -> None:
         """Let the deadline of this thread's call begin anew: what it did so far does not count."""
         self._under_way.end = self.clock() + self.deadline
@@ -88,13 +117,8 @@ class Retry:
 
         A call that `sends` bytes may take longer than the deadline on a slow line, which therefore begins anew behind
         the first attempt: if the connection breaks there is a second one."""
-        outer: float | None = getattr(self._under_way, "end", None)
-        end = self.clock() + self.deadline
-        self._under_way.end = end if outer is None else min(end, outer)
-        try:
+        with self.within(self.deadline):
             return self._repeat(call, sends)
-        finally:
-            self._under_way.end = outer
 
     def _repeat(self, call: Callable[[], T], sends: bool) -> T:
         wait = self.first_wait

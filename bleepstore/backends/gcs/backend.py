@@ -297,7 +297,8 @@ class GcsBackend(GcsListing):
         return blob
 
     def delete_object(self, handle: str) -> None:
-        self._delete(read_handle(handle))
+        with contextlib.suppress(NoBucket):  # nor is anything else there then
+            self._delete(read_handle(handle))
 
     def remove(self, handle: str) -> bool:
         try:
@@ -409,7 +410,8 @@ class GcsBackend(GcsListing):
         if not token:
             return
         if not handles:
-            handles = [pin_of(blob).handle for blob in self._list(read_token(token))]
+            with contextlib.suppress(NoBucket):
+                handles = [pin_of(blob).handle for blob in self._list(read_token(token))]
         with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
             list(pool.map(self.delete_object, handles))
 

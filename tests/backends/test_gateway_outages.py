@@ -1,0 +1,139 @@
+"""A provider that cannot be reached, or refuses to remove one thing: the rest goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+import bleepstore
+from bleepstore import DeleteEntry, Store
+from bleepstore.backends.gateway.retry import Outage, ProviderUnavailable
+from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
+from bleepstore.catalog import queries
+from bleepstore.errors import NoSuchKey, ServiceUnavailable
+from bleepstore.store import DeleteFailure
+from tests.backends.http_faults import Answer, HttpProxy, Request, http_proxy
+
+FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
+
+
+@pytest.fixture(params=["aws", "azure", "gcs"])
+def place(request: pytest.FixtureRequest, far_end_of: FarEnd) -> tuple[str, str]:
+    return far_end_of(request.param)()
+
+
+@pytest.fixture
+def proxy(place: tuple[str, str]) -> Iterator[HttpProxy]:
+    with http_proxy(place[1]) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_impatient(settings: GatewaySettings) -> Any:
+        return open_gateway(attrs.evolve(settings, deadline=0.3))
+
+    monkeypatch.setattr("bleepstore.store.opening.open_gateway", open_impatient)
+
+
+def open_at(place: tuple[str, str], proxy: HttpProxy, catalog: Path, layout: str = "keys") -> Store:
+    return bleepstore.open(place[0], catalog=catalog, endpoint_url=proxy.url, layout=layout)
+
+
+def is_down(_request: Request) -> Answer:
+    return Answer(503)
+
+
+def garbage(store: Store) -> int:
+    with store._catalog.read() as connection:
+        return len(queries.list_garbage(connection, 1000))
+
+
+def test_what_cannot_be_removed_keeps_no_other_garbage(
+    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_at(place, proxy, tmp_path, "blobs") as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "held", b"old" * 2000)
+        held = store._find_object("photos", "held", None, None, bleepstore.Permission.READ, False).handle
+        assert held is not None
+        name = next(text for text in held.replace('"', " ").replace("/", " ").split() if len(text) == 32)
+        proxy.before = lambda request: Answer(403) if request.method == "DELETE" and name in request.path else None
+        with store._sweeper.paused():
+            for key in ("held", "other"):
+                for data in (b"one", b"two"):
+                    store.put_object("photos", key, data * 2000)
+        assert garbage(store)
+        with caplog.at_level(logging.WARNING, "bleepstore.sweeper"):
+            store.sweep()
+            store.sweep()
+        assert garbage(store) == 1
+        said = [record.getMessage() for record in caplog.records if record.name == "bleepstore.sweeper"]
+        assert [name in text for text in said] == [True], "it is said once"
+        proxy.before = lambda _request: None
+        store.sweep()
+        assert garbage(store) == 0
+
+
+def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
+    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_at(place, proxy, tmp_path) as store:
+        store.create_bucket("photos")
+        for number in range(5):
+            store.put_object("photos", f"{number}", b"x")
+        proxy.before = is_down
+        asked = []
+        remove = store._delete_own
+
+        def counted(bucket: str, key: str, *rest: Any) -> None:
+            asked.append(key)
+            remove(bucket, key, *rest)
+
+        monkeypatch.setattr(store, "_delete_own", counted)
+        monkeypatch.setattr("bleepstore.store.objects._PARALLEL_DELETES", 1)
+        outcomes = store.delete_objects("photos", [DeleteEntry(key=f"{number}") for number in range(5)])
+        assert asked == ["0"]
+        assert len(outcomes) == 5
+        assert all(isinstance(one, DeleteFailure) and isinstance(one.error, ServiceUnavailable) for one in outcomes)
+        proxy.before = lambda _request: None
+        assert len(store.list_objects("photos").objects) == 5
+
+
+def test_what_was_opened_before_is_opened_while_the_provider_is_down(
+    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path
+) -> None:
+    """As a worker of a server that is started again."""
+    with open_at(place, proxy, tmp_path) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", b"data")
+    proxy.before = is_down
+    with pytest.raises(ProviderUnavailable):
+        open_at(place, proxy, tmp_path / "new")
+    with open_at(place, proxy, tmp_path) as store:
+        assert [found.key for found in store.list_objects("photos").objects] == ["k"]
+        with pytest.raises(ServiceUnavailable):
+            store.get_object("photos", "k")
+        proxy.before = lambda _request: None
+        with store.get_object("photos", "k") as found:
+            assert found.read() == b"data"
+
+
+def test_after_an_outage_nothing_else_is_asked() -> None:
+    outage = Outage()
+    with pytest.raises(NoSuchKey):
+        outage.call(fail, NoSuchKey("photos", "k"))
+    assert outage.call(str, 1) == "1"
+    with pytest.raises(ProviderUnavailable):
+        outage.call(fail, ProviderUnavailable("it is down"))
+    with pytest.raises(ProviderUnavailable, match="it is down"):
+        outage.call(str, 1)
+
+
+def fail(error: Exception) -> None:
+    raise error
