@@ -135,6 +135,13 @@ def test_a_bucket_that_has_lost_its_place_gets_another_when_it_is_made_again(sto
     assert _is_usable(store)
 
 
+def test_a_bucket_whose_place_others_removed_can_be_deleted(store: Store) -> None:
+    assert store._backend.delete_bucket("photos")
+    assert store._backend.delete_bucket("photos")
+    store.delete_bucket("photos")
+    assert store.list_buckets().buckets == []
+
+
 def test_a_bucket_whose_place_cannot_be_made_is_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     make = store._backend.create_bucket
 

@@ -94,7 +94,7 @@ class AwsBackend(AwsListing):
                 return is_rid is None
             self._call("delete_object", Bucket=container, Key=file.name)
             return self._retry.run(lambda: self._delete_container(container))
-        except Gone:
+        except NoBucket:
             return True
 
     def _delete_container(self, container: str) -> bool:
