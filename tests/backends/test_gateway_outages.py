@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import pytest
 
 import bleepstore
 from bleepstore import DeleteEntry, Store
+from bleepstore.backends.base import BlobSpec, StorageBackend
 from bleepstore.backends.gateway.retry import Outage, ProviderUnavailable
-from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
+from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.catalog import queries
 from bleepstore.errors import NoSuchKey, ServiceUnavailable
 from bleepstore.store import DeleteFailure
-from tests.backends.http_faults import Answer, HttpProxy, Request, http_proxy
+from bleepstore.testing.contract_tools import MIB, pattern
+from tests.backends.http_faults import Answer, HttpProxy, Request, ResumableProxy, http_proxy
+from tests.backends.tcp_faults import FaultProxy, fault_proxy
 
 FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
 
@@ -122,6 +128,51 @@ def test_what_was_opened_before_is_opened_while_the_provider_is_down(
         proxy.before = lambda _request: None
         with store.get_object("photos", "k") as found:
             assert found.read() == b"data"
+
+
+@pytest.fixture
+def stalling(place: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FaultProxy, StorageBackend]]:
+    """A gateway that waits a second for its provider, behind a proxy."""
+    for waits in ("aws.client.", "azure.client._Transport.", "gcs.client."):
+        for name in ("_CONNECT", "_ANSWER"):  # sending waits as long as connecting
+            monkeypatch.setattr(f"bleepstore.backends.{waits}{name}", 1.0)
+    scheme, container, prefix = parse_url(place[0])
+    with contextlib.ExitStack() as stack:
+        url = place[1]
+        if scheme == "gs":  # whose emulator ends an upload when it is asked how far it came
+            url = stack.enter_context(contextlib.closing(ResumableProxy(url))).url
+        endpoint = urlsplit(url)
+        assert endpoint.port is not None
+        faults = stack.enter_context(fault_proxy(endpoint.port))
+        settings = GatewaySettings(
+            scheme=scheme, container=container, prefix=prefix, endpoint_url=faults.url + endpoint.path
+        )
+        with contextlib.closing(open_gateway(settings)) as backend:
+            backend.check()  # the connections are made
+            yield faults, backend
+
+
+def test_a_download_that_stalls_goes_on_where_it_was(stalling: tuple[FaultProxy, StorageBackend]) -> None:
+    faults, backend = stalling
+    data = pattern(6 * MIB)
+    blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+    faults.inject("stall", received=2 * MIB)
+    with backend.get_object(blob.handle) as reader:
+        assert b"".join(iter(lambda: reader.read(300_000), b"")) == data
+    assert faults.hits == 1
+
+
+@pytest.mark.parametrize("size", [MIB, 12 * MIB])
+def test_an_upload_that_stalls_is_sent_again(stalling: tuple[FaultProxy, StorageBackend], size: int) -> None:
+    faults, backend = stalling
+    data = pattern(size)
+    faults.inject("stall", sent=size // 2)
+    blob = backend.put_object(
+        BlobSpec(bucket="photos", key="k", size=size, etag=lambda: hashlib.md5(data).hexdigest()), [data]
+    )
+    assert faults.hits == 1
+    with backend.get_object(blob.handle) as reader:
+        assert b"".join(iter(lambda: reader.read(MIB), b"")) == data
 
 
 def test_after_an_outage_nothing_else_is_asked() -> None:
