@@ -85,6 +85,7 @@ class Sweeper:
     def expire_uploads(self) -> None:
         """Abort the uploads that were created too long ago."""
         before = self._clock() - self.upload_expiry_ms
+        outage = Outage()
         while True:
             with self._catalog.read() as connection:
                 expired = queries.expired_uploads(connection, before, _BATCH)
@@ -98,7 +99,7 @@ class Sweeper:
                         upload_id=upload.upload_id,
                     )
                 )
-                self._backend.delete_parts(upload.backend_token, [])
+                self._delete([], upload.backend_token, outage)
             if len(expired) < _BATCH:
                 return
 
@@ -128,10 +129,13 @@ class Sweeper:
         """If the bucket was made again meanwhile it has its room: either that creation sees that the room is gone, or
         the bucket is seen here."""
         self._rooms.add(bucket)
-        if self._has_bucket(bucket) or self._backend.delete_bucket(bucket, lambda: self._has_bucket(bucket)):
-            self._rooms.discard(bucket)
-        if self._has_bucket(bucket):
-            self._backend.create_bucket(bucket, known=True)
+        try:
+            if self._has_bucket(bucket) or self._backend.delete_bucket(bucket, lambda: self._has_bucket(bucket)):
+                self._rooms.discard(bucket)
+            if self._has_bucket(bucket):
+                self._backend.create_bucket(bucket, known=True)
+        except S3Error as error:  # the bucket is deleted all the same
+            self._report(f"the room of the bucket {bucket}", error)
 
     def _has_bucket(self, bucket: str) -> bool:
         self._committer.read_barrier()
@@ -186,7 +190,7 @@ class Sweeper:
         except BlobBusy:
             return False
         except S3Error as error:
-            self._report(token or handles[0], error)
+            self._report(token or " ".join(handles), error)
             return False
         return True
 
@@ -195,8 +199,9 @@ class Sweeper:
             for handle in handles:
                 self._backend.delete_object(handle)
             return
-        self._backend.delete_parts(token, handles)
-        if isinstance(self._backend, Gateway) and not self._is_under_way(token):
+        if handles:
+            self._backend.delete_parts(token, handles)
+        if not handles or (isinstance(self._backend, Gateway) and not self._is_under_way(token)):
             self._backend.delete_parts(token, [])
 
     def _report(self, name: str, error: S3Error) -> None:

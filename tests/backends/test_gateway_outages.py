@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 import bleepstore
 from bleepstore import DeleteEntry, Store
-from bleepstore.backends.base import BlobSpec, StorageBackend
+from bleepstore.backends.base import BlobSpec, Gateway, StorageBackend
 from bleepstore.backends.gateway.retry import Outage, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.catalog import queries
@@ -84,6 +85,23 @@ def test_what_cannot_be_removed_keeps_no_other_garbage(
         proxy.before = lambda _request: None
         store.sweep()
         assert garbage(store) == 0
+
+
+def test_a_bucket_is_deleted_while_the_provider_is_down_and_its_place_later(
+    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path
+) -> None:
+    each = f"{place[0].partition(':')[0]}:///down-{secrets.token_hex(4)}-"
+    with open_at((each, place[1]), proxy, tmp_path) as store:
+        store.create_bucket("photos")
+        with store._sweeper.paused():
+            proxy.before = is_down
+            store.delete_bucket("photos")
+            assert store.list_buckets().buckets == []
+            proxy.before = lambda _request: None
+            assert isinstance(store._backend, Gateway)
+            assert list(store._backend.buckets()) == ["photos"]
+        store.sweep()
+        assert list(store._backend.buckets()) == []
 
 
 def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
