@@ -81,6 +81,7 @@ class Sweeper:
             self.expire_uploads()
             self.find_orphans(grace_ms)
             self.collect_garbage()
+            self._give_rooms_back(Outage())
 
     def expire_uploads(self) -> None:
         """Abort the uploads that were created too long ago."""
@@ -90,6 +91,8 @@ class Sweeper:
             with self._catalog.read() as connection:
                 expired = queries.expired_uploads(connection, before, _BATCH)
             for upload in expired:
+                if outage.error is not None:
+                    return  # what is not ended at the provider must not be forgotten here
                 self._committer.submit(
                     AbortUpload(
                         request_id=self._new_id(),
@@ -122,20 +125,30 @@ class Sweeper:
 
     def give_back(self, bucket: str) -> None:
         """Give the room of a deleted bucket back, as soon as nothing is in it."""
-        self._give_back(bucket)
+        self._give_back(bucket, Outage())
         self.poke()
 
-    def _give_back(self, bucket: str) -> None:
+    def _give_rooms_back(self, outage: Outage) -> None:
+        for bucket in list(self._rooms):
+            if outage.error is not None or self._stopped.is_set():
+                return
+            self._give_back(bucket, outage)
+
+    def _give_back(self, bucket: str, outage: Outage) -> None:
         """If the bucket was made again meanwhile it has its room: either that creation sees that the room is gone, or
         the bucket is seen here."""
         self._rooms.add(bucket)
         try:
-            if self._has_bucket(bucket) or self._backend.delete_bucket(bucket, lambda: self._has_bucket(bucket)):
+            if self._has_bucket(bucket) or outage.call(
+                self._backend.delete_bucket, bucket, lambda: self._has_bucket(bucket)
+            ):
                 self._rooms.discard(bucket)
             if self._has_bucket(bucket):
                 self._backend.create_bucket(bucket, known=True)
         except S3Error as error:  # the bucket is deleted all the same
             self._report(f"the room of the bucket {bucket}", error)
+            if outage.error is None:
+                self._rooms.discard(bucket)  # it would be refused again
 
     def _has_bucket(self, bucket: str) -> bool:
         self._committer.read_barrier()
@@ -145,13 +158,15 @@ class Sweeper:
         """Remove the blobs that commands let go; those that are being read, or cannot be removed, stay on the list."""
         after: int | None = 0
         outage = Outage()
+        collected = 0
         while after is not None and outage.error is None:
-            after = self._collect_batch(after, outage)
-        for bucket in list(self._rooms):
-            self._give_back(bucket)
+            after, count = self._collect_batch(after, outage)
+            collected += count
+        if collected:
+            self._give_rooms_back(outage)
 
-    def _collect_batch(self, after: int, outage: Outage) -> int | None:
-        """Where to go on, if there may be more."""
+    def _collect_batch(self, after: int, outage: Outage) -> tuple[int | None, int]:
+        """Where to go on, if there may be more, and how many blobs are gone."""
         with self._work_lock:
             with self._catalog.read() as connection:
                 garbage = queries.list_garbage(connection, _BATCH, after)
@@ -160,7 +175,7 @@ class Sweeper:
                 self._committer.submit(
                     ForgetGarbage(request_id=self._new_id(), time_ms=self._clock(), garbage_ids=tuple(gone))
                 )
-            return garbage[-1].garbage_id if len(garbage) == _BATCH else None
+            return (garbage[-1].garbage_id if len(garbage) == _BATCH else None), len(gone)
 
     def _delete_garbage(self, garbage: Sequence[Garbage], outage: Outage) -> list[int]:
         """The ids of those that are gone. The parts of an upload are one request."""
@@ -205,12 +220,12 @@ class Sweeper:
             self._backend.delete_parts(token, [])
 
     def _report(self, name: str, error: S3Error) -> None:
-        """Once, for it is tried again and again."""
+        """Once, for it may be tried again and again."""
         if name not in self._reported:
             if len(self._reported) >= _MOST_REPORTED:
                 self._reported.clear()
             self._reported.add(name)
-            _log.warning("%s cannot be removed and will be tried again: %s", name, error)
+            _log.warning("%s cannot be removed for now: %s", name, error)
 
     def _is_under_way(self, token: str) -> bool:
         with self._catalog.read() as connection:

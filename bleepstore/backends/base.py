@@ -165,9 +165,12 @@ class Gateway(StorageBackend, Protocol):
     def check_bucket(self, bucket: str) -> None:
         """Raise ServiceUnavailable if the container of a bucket does not exist: then nothing is known of its blobs."""
 
-    def claim(self, store_id: str, *, take_over: bool = False) -> str:
+    def claim(
+        self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
+    ) -> str:
         """The id of the store that these blobs belong to, which is `store_id` if nobody's was noted before or if it is
-        taken over. Two catalogs over the same blobs would remove each other's parts."""
+        taken over. Two catalogs over the same blobs would remove each other's parts. `has_bucket` says later on whether
+        the catalog has a bucket."""
 
     def claim_bucket(self, bucket: str) -> None:
         """Claim what lies in a bucket that is to be adopted. Raises BucketAlreadyExists if it is another store's."""

@@ -255,6 +255,10 @@ def _open_at_provider(
     take_over: bool,
 ) -> Store:
     """A store whose bytes lie at a provider and whose catalog is in `root`, or in memory and made anew."""
+
+    def has_bucket(bucket: str) -> bool:
+        return store._catalog.find_bucket(bucket) is not None
+
     inline = -1 if inline_limit is None else inline_limit
     lock = None if root is None else _open_lock(root)
     try:
@@ -263,7 +267,7 @@ def _open_at_provider(
             is_there = _check(backend, patiently=root is not None and (root / GATEWAY_FILE).exists() and not take_over)
             if root is not None and lock is not None:
                 alone = _lock_alone(lock)
-                _claim(root, settings, backend, take_over, is_there)
+                _claim(root, settings, backend, has_bucket, take_over, is_there)
             store = _assemble(root, backend, owner, inline, upload_expiry, clock, lock)
         except BaseException:
             backend.close()
@@ -303,7 +307,14 @@ def _check(backend: Gateway, *, patiently: bool) -> bool:
     return True
 
 
-def _claim(root: Path, settings: GatewaySettings, backend: Gateway, take_over: bool, is_there: bool) -> None:
+def _claim(
+    root: Path,
+    settings: GatewaySettings,
+    backend: Gateway,
+    has_bucket: Callable[[str], bool],
+    take_over: bool,
+    is_there: bool,
+) -> None:
     """Make sure that this catalog and these blobs belong together. The first to open them makes it so."""
     path = root / GATEWAY_FILE
     wanted = {"url": settings.url, "layout": settings.layout.value}
@@ -320,7 +331,7 @@ def _claim(root: Path, settings: GatewaySettings, backend: Gateway, take_over: b
         (root / TAKEN_OVER_FILE).touch()  # before anything can be swept
     if not is_there and settings.container is not None:
         return  # it was claimed when it was opened first
-    found = backend.claim(known["store"], take_over=take_over)
+    found = backend.claim(known["store"], has_bucket, take_over=take_over)
     if found != known["store"]:
         raise StoreError(
             f"{settings.url} belongs to another catalog than {root}: open it with that one. If it is lost, rebuild it "

@@ -72,11 +72,14 @@ def test_an_object_that_may_not_be_read_is_skipped(
 def test_credentials_that_may_read_nothing_are_named(
     container: str, proxy: HttpProxy, native: S3Client, tmp_path: Path
 ) -> None:
-    native.put_object(Bucket=container, Key="photos/a", Body=b"x")
+    """And soon, however many objects there are."""
+    for number in range(100):
+        native.put_object(Bucket=container, Key=f"photos/{number:03}", Body=b"x")
     with bleepstore.open(f"s3://{container}", catalog=tmp_path / "catalog", endpoint_url=proxy.url) as store:
         proxy.before = _refuse_head(403, "")
         with pytest.raises(AccessDenied, match="check its permissions"):
             store.adopt("photos")
+        assert sum(request.method == "HEAD" for request in proxy.seen) < 100
 
 
 @pytest.mark.parametrize(

@@ -170,3 +170,44 @@ def test_a_reader_under_way_goes_on_with_what_it_began(container: str, moto_url:
         assert proxy.hits == 1
         with pytest.raises(BlobNotFound):
             backend.get_object(blob.handle)
+
+
+# -- a bucket of the provider's for each
+
+
+@pytest.fixture
+def each(moto_url: str, tmp_path: Path) -> Iterator[tuple[str, Store]]:
+    """A store, and what its buckets are called at moto, which answers as S3 does in us-east-1."""
+    prefix = f"each-{next(_numbers)}-"
+    with bleepstore.open(f"s3:///{prefix}", catalog=tmp_path / "each", endpoint_url=moto_url) as opened:
+        yield prefix, opened
+
+
+def test_a_bucket_with_objects_of_others_is_not_created_where_s3_says_it_was(
+    each: tuple[str, Store], native: S3Client
+) -> None:
+    prefix, store = each
+    native.create_bucket(Bucket=f"{prefix}photos")
+    native.create_bucket(Bucket=f"{prefix}photos")  # as S3 does in us-east-1
+    native.put_object(Bucket=f"{prefix}photos", Key="theirs", Body=b"x")
+    with pytest.raises(errors.BucketAlreadyExists):
+        store.create_bucket("photos")
+    store.create_bucket("videos")
+
+
+def test_a_place_in_which_only_old_versions_are_is_left(
+    each: tuple[str, Store], native: S3Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    prefix, store = each
+    store.create_bucket("photos")
+    native.put_bucket_versioning(Bucket=f"{prefix}photos", VersioningConfiguration={"Status": "Enabled"})
+    store.put_object("photos", "k", b"data")
+    store.delete_object("photos", "k")
+    store.delete_bucket("photos")
+    assert "there are old versions in it" in caplog.text
+    before = len(native.list_object_versions(Bucket=f"{prefix}photos")["DeleteMarkers"])
+    store.sweep()
+    assert len(native.list_object_versions(Bucket=f"{prefix}photos")["DeleteMarkers"]) == before
+    store.create_bucket("photos")
+    store.put_object("photos", "k", b"again")
+    assert read(store, "k") == b"again"

@@ -17,10 +17,17 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store
-from bleepstore.backends.base import Gateway
+from bleepstore.backends.base import BlobSpec, Gateway
 from bleepstore.commands import Command, CreateBucket, Result
-from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, ServiceUnavailable, StoreError
-from tests.backends.http_faults import HttpProxy, Request, http_proxy, once
+from bleepstore.errors import (
+    AccessDenied,
+    BlobNotFound,
+    BucketAlreadyExists,
+    BucketAlreadyOwnedByYou,
+    ServiceUnavailable,
+    StoreError,
+)
+from tests.backends.http_faults import Answer, HttpProxy, Request, http_proxy, once
 
 SCHEMES = {"aws": "s3", "azure": "az", "gcs": "gs"}
 
@@ -206,6 +213,31 @@ def test_another_catalog_neither_gets_nor_sweeps_the_place_of_a_bucket(
     for key, data in (("k", b"precious"), ("u", b"part")):
         with first.get_object("photos", key) as found:
             assert found.read() == data
+
+
+def test_a_place_that_may_not_be_looked_into_ends_no_sweep_unless_it_is_ours(
+    open_at: Callable[..., Store], proxy: HttpProxy
+) -> None:
+    other = open_at(None)
+    for name in ("photos", "strange"):
+        other.create_bucket(name)
+    store = open_at("store", layout="blobs")
+    store.adopt("photos")
+    assert store._gateway is None
+    handle = store._backend.put_object(BlobSpec(bucket="photos", key="orphan", size=1), [b"x"]).handle
+    for refused in ("-photos", "-strange"):
+
+        def refuse(request: Request, refused: str = refused) -> Answer | None:
+            return Answer(403) if refused in request.path and "store.json" in request.path else None
+
+        proxy.before = refuse
+        if refused == "-photos":
+            with pytest.raises(AccessDenied):
+                sweep_all(store)
+        else:
+            sweep_all(store)
+    with pytest.raises(BlobNotFound):
+        store._backend.head_object(handle)
 
 
 def test_a_place_with_objects_of_others_is_adopted_and_not_created(open_at: Callable[..., Store]) -> None:

@@ -60,7 +60,7 @@ class AwsBackend(AwsListing):
             return
         container = self._names.container_of(bucket)
         parameters: dict[str, Any] = {"Bucket": container}
-        region = self._client.meta.region_name
+        region: str = self._client.meta.region_name
         if region != "us-east-1":
             parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
 
@@ -78,7 +78,7 @@ class AwsBackend(AwsListing):
                 if code != "BucketAlreadyOwnedByYou":
                     raise
                 return False
-            return True
+            return region != "us-east-1"  # where S3 answers so too for a bucket that one has already
 
         is_new = self._retry.run(create)
         self._claims.claim_bucket(bucket, is_new=is_new or known)
@@ -93,7 +93,12 @@ class AwsBackend(AwsListing):
             if not is_rid:
                 return is_rid is None
             self._call("delete_object", Bucket=container, Key=file.name)
-            return self._retry.run(lambda: self._delete_container(container))
+            if self._retry.run(lambda: self._delete_container(container)):
+                return True
+            if not self._is_empty(container):
+                return False
+            _log.warning("the bucket %s of the storage is left: there are old versions in it", container)
+            return True
         except NoBucket:
             return True
 
@@ -280,7 +285,7 @@ class AwsBackend(AwsListing):
     def _source(self, handle: str) -> dict[str, Any]:
         """The parameters of a copy. Raises BlobNotFound for what only a bucket with versions has still."""
         pin = read_handle(handle)
-        if pin.version:
+        if self.own_names and pin.version:
             self.head_object(handle)
         return {"CopySource": pin.address, "CopySourceIfMatch": f'"{pin.etag}"'}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bleepstore.backends.aws.client import AwsClient
@@ -31,6 +32,8 @@ from bleepstore.model import STANDARD, SystemMetadata
 
 _log = logging.getLogger("bleepstore.gateway")
 
+#: So many objects that may not be read, and none before them that may, are believed to be all.
+_REFUSED_AT_FIRST = 20
 _S3_ETAG = re.compile("[0-9a-f]{32}(-[0-9]+)?")
 
 
@@ -95,18 +98,24 @@ class AwsListing(AwsClient):
         # The answer to HEAD does not say whether it is the object or the bucket that is missing.
         self._call("list_objects_v2", Bucket=self._names.container_of(bucket), MaxKeys=1)
 
-    def claim(self, store_id: str, *, take_over: bool = False) -> str:
-        return self._claims.claim(store_id, take_over=take_over)
+    def claim(
+        self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
+    ) -> str:
+        return self._claims.claim(store_id, has_bucket, take_over=take_over)
 
     def claim_bucket(self, bucket: str) -> None:
         self._claims.claim_bucket(bucket, is_new=True)
 
     def _read_small(self, place: Place) -> bytes | None:
+        def read() -> bytes:
+            with contextlib.closing(self._client.get_object(Bucket=place.container, Key=place.name)["Body"]) as body:
+                found: bytes = body.read(4096)
+                return found
+
         try:
-            found: bytes = self._call("get_object", Bucket=place.container, Key=place.name)["Body"].read(4096)
+            return self._retry.run(read)
         except Gone:
             return None
-        return found
 
     def _write_small(self, place: Place, body: bytes, overwrite: bool) -> bool:
         condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
@@ -156,18 +165,21 @@ class AwsListing(AwsClient):
 
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         items = self._list(self._names.objects_of(bucket, own=self.own_names), after)
-        refused: ObjectRefused | None = None
+        refused: list[ObjectRefused] = []  # as long as none is readable
         is_one_readable = after != ""
         for name, found in self._describe(bucket, items):
             if isinstance(found, ObjectRefused):
                 _log.warning("an object is skipped: %s", found.reason)
-                refused = found
+                if not is_one_readable and status_of(found.__cause__) != 400:
+                    refused.append(found)
+                if len(refused) >= _REFUSED_AT_FIRST:
+                    break
                 yield name, None
             else:
                 is_one_readable = is_one_readable or found is not None
                 yield name, found
-        if refused is not None and not is_one_readable and status_of(refused.__cause__) != 400:
-            raise refused  # these are credentials that may list and not read
+        if refused and not is_one_readable:
+            raise refused[0]  # these are credentials that may list and not read
 
     def names(self, bucket: str, after: str = "") -> Iterator[str]:
         for item in self._list(self._names.objects_of(bucket, own=self.own_names), after):

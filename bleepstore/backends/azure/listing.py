@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from azure.core import MatchConditions
@@ -86,8 +86,10 @@ class AzureListing(AzureClient):
         pages = self._service.get_container_client(container).list_blobs(results_per_page=1)
         self._call(lambda: next(pages.by_page(), None))
 
-    def claim(self, store_id: str, *, take_over: bool = False) -> str:
-        return self._claims.claim(store_id, take_over=take_over)
+    def claim(
+        self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
+    ) -> str:
+        return self._claims.claim(store_id, has_bucket, take_over=take_over)
 
     def claim_bucket(self, bucket: str) -> None:
         self._claims.claim_bucket(bucket, is_new=True)

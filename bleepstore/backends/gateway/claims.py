@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bleepstore.backends.gateway.names import OWN, Names, Place
+from bleepstore.backends.gateway.retry import ProviderBusy, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.errors import AccessDenied, BucketAlreadyExists
+from bleepstore.errors import BucketAlreadyExists, S3Error
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -37,15 +38,16 @@ class Claims:
         self._is_empty = is_empty
         self._store_id: str | None = None  # None: a catalog in memory, which takes what it finds and removes no orphan
         self._take_over = False
+        self._has_bucket: Callable[[str], bool] = lambda _bucket: True
 
     def place(self, bucket: str) -> Place:
         """Where the file is."""
         own = self._names.own(bucket)
         return Place(own.container, f"{own.name}store.json")
 
-    def claim(self, store_id: str, *, take_over: bool) -> str:
+    def claim(self, store_id: str, has_bucket: Callable[[str], bool], *, take_over: bool) -> str:
         """Whose the common container is; one for each bucket is claimed when it is made or adopted."""
-        self._store_id, self._take_over = store_id, take_over
+        self._store_id, self._take_over, self._has_bucket = store_id, take_over, has_bucket
         return store_id if self._settings.container is None else self._claim("", store_id)
 
     def claim_bucket(self, bucket: str, *, is_new: bool) -> None:
@@ -78,7 +80,12 @@ class Claims:
             return True
         try:
             return self._owner(bucket) == self._store_id
-        except AccessDenied:  # the container of somebody else, called as if it were one of ours
+        except (ProviderBusy, ProviderUnavailable):
+            raise
+        except S3Error:
+            # The container of somebody else, called as if it were one of ours, which must not end the sweep of ours.
+            if self._has_bucket(bucket):
+                raise
             return False
 
     def _claim(self, bucket: str, store_id: str) -> str:

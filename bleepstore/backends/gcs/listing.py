@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bleepstore.backends.base import FoundBlob
@@ -82,8 +82,10 @@ class GcsListing(GcsClient):
         """A missing bucket may look like a missing object, to an emulator at least. Whoever may list may ask this."""
         next(self._list(Place(container, "")), None)
 
-    def claim(self, store_id: str, *, take_over: bool = False) -> str:
-        return self._claims.claim(store_id, take_over=take_over)
+    def claim(
+        self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
+    ) -> str:
+        return self._claims.claim(store_id, has_bucket, take_over=take_over)
 
     def claim_bucket(self, bucket: str) -> None:
         self._claims.claim_bucket(bucket, is_new=True)
