@@ -31,7 +31,7 @@ GRACE_MS = 10 * 60 * 1000
 OVERLAP_MS = 5 * 60 * 1000
 _BATCH = 500
 _REMOTE_DELETES = 8  # at once
-_MOST_REPORTED = 1000
+_MOST_REFUSED = 10_000
 _GATHER_SECONDS = 0.5
 _FULL_SWEEP_SECONDS = 60.0
 
@@ -55,18 +55,19 @@ class Sweeper:
         self._clock = clock
         self._new_id = new_id
         self.upload_expiry_ms = upload_expiry_ms
-        self._leaves_orphans = False
+        self._keeps_orphans: Callable[[], bool] = lambda: False
         self._rooms: set[str] = set()  # of deleted buckets, with garbage in them
-        self._reported: set[str] = set()  # what could not be removed, and was logged
+        self._refused: set[str] = set()  # what could not be removed, and was logged
         self._poked = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()
         self._work_lock = threading.RLock()
 
-    def leave_orphans(self) -> None:
-        """Remove no blob for the reason that this catalog does not know it: it may be another's."""
-        self._leaves_orphans = True
+    def keep_orphans_while(self, condition: Callable[[], bool]) -> None:
+        """As long as it holds, remove no blob for the reason that this catalog does not know it: it may be another's,
+        or about to be adopted."""
+        self._keeps_orphans = condition
 
     def paused(self) -> threading.RLock:
         """A lock under which nothing is removed by anyone else: `with sweeper.paused():`."""
@@ -80,7 +81,7 @@ class Sweeper:
             self.collect_garbage()  # first, for it makes room, and the rest needs some on a full disk
             self.expire_uploads()
             self.find_orphans(grace_ms)
-            self.collect_garbage()
+            self.collect_garbage(again=True)
             self._give_rooms_back(Outage())
 
     def expire_uploads(self) -> None:
@@ -108,7 +109,7 @@ class Sweeper:
 
     def find_orphans(self, grace_ms: int) -> None:
         """Remove the blobs that no command brought in. If one is busy, the next sweep looks from here again."""
-        if self._leaves_orphans:
+        if self._keeps_orphans():
             return
         until = self._clock() - grace_ms
         self._committer.submit(BeginSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
@@ -118,8 +119,11 @@ class Sweeper:
         for handle in self._backend.iter_blobs(max(ended - OVERLAP_MS, 0), until):
             with self._catalog.read() as connection:
                 referenced = queries.is_referenced(connection, handle)
-            if not referenced and not self._delete([handle], None, outage):
-                all_gone = False
+            if referenced:
+                continue
+            if self._keeps_orphans():
+                return
+            all_gone = self._delete([handle], None, outage) and all_gone
         if all_gone:
             self._committer.submit(EndSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
 
@@ -154,23 +158,27 @@ class Sweeper:
         self._committer.read_barrier()
         return self._catalog.find_bucket(bucket) is not None
 
-    def collect_garbage(self) -> None:
-        """Remove the blobs that commands let go; those that are being read, or cannot be removed, stay on the list."""
+    def collect_garbage(self, *, again: bool = False) -> None:
+        """Remove the blobs that commands let go; those that are being read, or cannot be removed, stay on the list.
+        What was refused before is tried `again` if that is asked for."""
         after: int | None = 0
         outage = Outage()
         collected = 0
         while after is not None and outage.error is None:
-            after, count = self._collect_batch(after, outage)
+            after, count = self._collect_batch(after, outage, again)
             collected += count
+        if outage.error is not None:
+            _log.warning("what is garbage will be removed later: %s", outage.error)
         if collected:
             self._give_rooms_back(outage)
 
-    def _collect_batch(self, after: int, outage: Outage) -> tuple[int | None, int]:
+    def _collect_batch(self, after: int, outage: Outage, again: bool) -> tuple[int | None, int]:
         """Where to go on, if there may be more, and how many blobs are gone."""
         with self._work_lock:
             with self._catalog.read() as connection:
                 garbage = queries.list_garbage(connection, _BATCH, after)
-            gone = self._delete_garbage(garbage, outage)
+            tried = [item for item in garbage if again or (item.token or item.handle) not in self._refused]
+            gone = self._delete_garbage(tried, outage)
             if gone:
                 self._committer.submit(
                     ForgetGarbage(request_id=self._new_id(), time_ms=self._clock(), garbage_ids=tuple(gone))
@@ -205,7 +213,8 @@ class Sweeper:
         except BlobBusy:
             return False
         except S3Error as error:
-            self._report(token or " ".join(handles), error)
+            if outage.error is None:
+                self._report(token or "".join(handles[:1]), error)
             return False
         return True
 
@@ -221,11 +230,11 @@ class Sweeper:
 
     def _report(self, name: str, error: S3Error) -> None:
         """Once, for it may be tried again and again."""
-        if name not in self._reported:
-            if len(self._reported) >= _MOST_REPORTED:
-                self._reported.clear()
-            self._reported.add(name)
+        if name not in self._refused:
+            if len(self._refused) >= _MOST_REFUSED:
+                self._refused.clear()
             _log.warning("%s cannot be removed for now: %s", name, error)
+        self._refused.add(name)
 
     def _is_under_way(self, token: str) -> bool:
         with self._catalog.read() as connection:

@@ -175,6 +175,9 @@ class Gateway(StorageBackend, Protocol):
     def claim_bucket(self, bucket: str) -> None:
         """Claim what lies in a bucket that is to be adopted. Raises BucketAlreadyExists if it is another store's."""
 
+    def is_anothers(self, bucket: str) -> bool:
+        """Whether what lies in a bucket at the provider is another store's, or may not be looked into."""
+
     def buckets(self) -> Iterator[str]:
         """The names of the buckets that blobs lie in, in the order of UTF-8."""
 

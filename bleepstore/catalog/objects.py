@@ -118,13 +118,10 @@ def check_over(
 ) -> S3Error | None:
     """Refuse a write if the blob that it replaced at the backend is no longer the one that the catalog knows.
 
-    If the catalog knows already what was `written`, somebody read it there before this command came; if that is
-    garbage, somebody deleted it there.
+    If the catalog knows already what was `written`, somebody read it there before this command came.
     """
     if over is None:
         return None
-    if written is not None and tx.row("SELECT 1 FROM garbage WHERE handle = ?", (written,)) is not None:
-        return OperationAborted("Another deleted what was written before the write had ended.")
     current = current_version(tx, bucket_id, key)
     handle = None if current is None else current[2]
     if handle == over.handle or (handle is not None and handle == written):
@@ -169,8 +166,6 @@ def delete_object(tx: Transaction, command: DeleteObject) -> Result:
     if bucket_id is None:
         return NoSuchBucket(command.bucket)
     if refused := check_over(tx, bucket_id, command.key, command.over):
-        if command.over is not None and command.over.handle is not None:
-            tx.discard(command.over.handle)  # of a write that has not ended yet, and comes too late
         return refused
     condition = command.condition if command.over is None else WriteCondition()
     entry = DeleteEntry(key=command.key, version_id=command.version_id, condition=condition)

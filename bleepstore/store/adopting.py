@@ -109,14 +109,15 @@ class AdoptOperations(OwnNameOperations):
     """Only for a store at a provider."""
 
     def adoptable_buckets(self) -> list[str]:
-        """The names of what lies at the provider that can be buckets."""
+        """The names of what lies at the provider that can be buckets, and are not another catalog's."""
         found = []
         for name in self._require_gateway().buckets():
             try:
                 check_bucket_name(name)
             except InvalidBucketName:
                 continue
-            found.append(name)
+            if not self._require_gateway().is_anothers(name):
+                found.append(name)
         return found
 
     def adopt(self, bucket: str, progress: Callable[[Adopted], None] | None = None) -> Adopted:
@@ -132,9 +133,14 @@ class AdoptOperations(OwnNameOperations):
 
     def adopt_all(self, buckets: Sequence[str], progress: Callable[[Adopted], None] | None = None) -> Iterator[Adopted]:
         """Adopt buckets, one after the other. If this is cut off, the next call lists none again that was finished."""
-        for bucket in buckets:
-            self._make_bucket(bucket)
         notes = _Notes(self._catalog.path)
+        begun = notes.begin(buckets)  # before anything is claimed: from then on a sweep would look into it
+        try:
+            for bucket in buckets:
+                self._make_bucket(bucket)
+        except BaseException:
+            notes.forget(begun)
+            raise
         for bucket in buckets:
             created_ms = self._created_ms(bucket)
             start = notes.read(bucket)
@@ -192,9 +198,8 @@ class AdoptOperations(OwnNameOperations):
     def _make_bucket(self, bucket: str) -> None:
         gateway = self._require_gateway()
         check_bucket_name(bucket)
-        if self._catalog.find_bucket(bucket) is not None:
-            return
-        if bucket not in gateway.buckets():
+        is_known = self._catalog.find_bucket(bucket) is not None
+        if not is_known and bucket not in gateway.buckets():
             raise NoSuchBucket(bucket)
         try:
             gateway.claim_bucket(bucket)
@@ -203,6 +208,8 @@ class AdoptOperations(OwnNameOperations):
                 f"The bucket {bucket} at {gateway.url} belongs to another catalog: open it with that one. If it is "
                 "lost, take the bucket over: `bleepstore adopt --take-over`, or open(..., take_over=True) and adopt()"
             ) from None
+        if is_known:
+            return
         command = CreateBucket(
             **self._stamp(), bucket=bucket, owner=self._owner, location="", acl=Acl.private(self._owner.id)
         )
@@ -313,7 +320,10 @@ class AdoptOperations(OwnNameOperations):
                 WriteCondition(if_none_match=True) if current is None else WriteCondition(if_match=current.version.etag)
             )
             command = attrs.evolve(
-                self._adoption(blob, owner, acl, None), stored_ms=blob.stored_ms, condition=condition
+                self._adoption(blob, owner, acl, None),
+                # No sweep has looked at what was here before this catalog had the bucket.
+                stored_ms=blob.stored_ms if blob.stored_ms >= created_ms else None,
+                condition=condition,
             )
             match self._committer.submit(command):
                 case PreconditionFailed() | NoSuchKey():
@@ -354,6 +364,11 @@ def _rights(current: FoundObject) -> tuple[Owner, Acl]:
     return current.version.owner, current.version.acl
 
 
+def is_adopting(catalog: Path) -> bool:
+    """Whether there may be something at the provider that this catalog has yet to be told: it is no orphan."""
+    return catalog.with_name(TAKEN_OVER_FILE).exists() or _Notes(catalog).is_one_unfinished()
+
+
 class _Notes:
     """The file that says how far adoptions are, beside the catalog; there is none of a catalog in memory."""
 
@@ -366,6 +381,16 @@ class _Notes:
         except (FileNotFoundError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    def begin(self, buckets: Sequence[str]) -> list[str]:
+        """Note that these are to be adopted; gives those that were not noted yet."""
+        known = self._load()
+        new = [bucket for bucket in buckets if bucket not in known]
+        self._save(known | {bucket: attrs.asdict(_Progress(created_ms=-1)) for bucket in new})
+        return new
+
+    def is_one_unfinished(self) -> bool:
+        return not all(isinstance(one, dict) and one.get("done") for one in self._load().values())
 
     def read(self, bucket: str) -> _Progress | None:
         try:

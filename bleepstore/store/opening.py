@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import datetime as dt
 import fcntl
@@ -25,10 +26,10 @@ from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog import Catalog, queries
 from bleepstore.committer import DirectCommitter
-from bleepstore.errors import StorageFull, StoreError
+from bleepstore.errors import BucketAlreadyExists, S3Error, StorageFull, StoreError
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
-from bleepstore.store.adopting import TAKEN_OVER_FILE, AdoptOperations
+from bleepstore.store.adopting import TAKEN_OVER_FILE, AdoptOperations, is_adopting
 from bleepstore.store.archiving import ArchiveOperations
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.engine import DEFAULT_OWNER
@@ -277,8 +278,10 @@ def _open_at_provider(
             os.close(lock)
         raise
     try:
-        if root is None or (root / TAKEN_OVER_FILE).exists():
-            store._sweeper.leave_orphans()  # what this catalog does not know may be another's
+        # What this catalog does not know may be another's.
+        store._sweeper.keep_orphans_while(lambda: root is None or not is_there or is_adopting(root / "catalog.db"))
+        if root is not None and is_there and settings.container is None:
+            _claim_buckets(store, backend)
         if root is None:
             for bucket in store.adoptable_buckets():
                 store.adopt(bucket)
@@ -290,6 +293,7 @@ def _open_at_provider(
     return store
 
 
+_CLAIMS = 8  # under way at once
 #: Beside a catalog: which provider's objects it is of.
 GATEWAY_FILE = "gateway.json"
 
@@ -344,6 +348,24 @@ def _claim(
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
+
+
+def _claim_buckets(store: Store, backend: Gateway) -> None:
+    """Where each bucket has a container: make sure that none has become another catalog's."""
+
+    def claim(bucket: str) -> None:
+        try:
+            backend.claim_bucket(bucket)
+        except BucketAlreadyExists:
+            raise StoreError(
+                f"The bucket {bucket} at {backend.url} belongs to another catalog than this one, which had it before. "
+                "Use that one, or take the buckets back: open(..., take_over=True)"
+            ) from None
+        except S3Error as error:
+            _log.warning("the bucket %s cannot be used now: %s", bucket, error)
+
+    with concurrent.futures.ThreadPoolExecutor(_CLAIMS) as pool:
+        list(pool.map(claim, [bucket.name for bucket in store.list_buckets().buckets]))
 
 
 def _recover(store: Store, backend: StorageBackend) -> None:

@@ -252,6 +252,72 @@ def test_a_place_with_objects_of_others_is_adopted_and_not_created(open_at: Call
         assert found.read() == b"secret"
 
 
+def test_a_catalog_whose_place_was_taken_over_is_refused_until_it_takes_it_back(
+    open_at: Callable[..., Store], layout: str
+) -> None:
+    with open_at("first", layout=layout) as first:
+        first.create_bucket("photos")
+        first.put_object("photos", "k", b"one")
+    with open_at("second", layout=layout, take_over=True) as second:
+        assert second.adopt("photos").adopted == 1
+    with pytest.raises(StoreError, match="belongs to another catalog"):
+        open_at("first", layout=layout)
+    with open_at("first", layout=layout, take_over=True) as first:
+        first.adopt("photos")
+        first.put_object("photos", "k", b"two")
+    with pytest.raises(StoreError, match="belongs to another catalog"):
+        open_at("second", layout=layout)
+    first = open_at("first", layout=layout)
+    sweep_all(first)
+    with first.get_object("photos", "k") as found:
+        assert found.read() == b"two"
+
+
+def test_only_what_is_nobody_elses_is_offered_to_be_adopted(open_at: Callable[..., Store]) -> None:
+    with open_at("first") as first:
+        first.create_bucket("photos")
+    other = open_at(None)
+    other.create_bucket("videos")
+    assert open_at("second").adoptable_buckets() == ["videos"]
+    assert open_at("third", take_over=True).adoptable_buckets() == ["photos", "videos"]
+
+
+def test_a_room_that_one_worker_remembers_and_another_catalog_has_stays(
+    open_at: Callable[..., Store],
+) -> None:
+    one, two = open_at("first", layout="blobs"), open_at("first", layout="blobs")
+    one.create_bucket("photos")
+    one.put_object("photos", "k", b"old")
+    with one._sweeper.paused(), two._sweeper.paused():
+        one.delete_object("photos", "k")
+        one.delete_bucket("photos")
+        assert one._sweeper._rooms == {"photos"}
+    two.sweep()
+    two.create_bucket("photos")
+    two.delete_bucket("photos")
+    stranger = open_at("second", layout="blobs")
+    stranger.create_bucket("photos")
+    one.sweep()
+    assert one._sweeper._rooms == set()
+    stranger.put_object("photos", "k", b"precious")
+    assert not any(bucket.name == "photos" for bucket in one.list_buckets().buckets)
+
+
+def test_a_catalog_that_has_swept_adopts_what_is_older(open_at: Callable[..., Store]) -> None:
+    with open_at("first", layout="blobs") as first:
+        first.create_bucket("photos")
+        first.put_object("photos", "k", b"precious")
+    with open_at("second", layout="blobs") as second:
+        second.create_bucket("videos")
+        sweep_all(second)
+    with open_at("second", layout="blobs", take_over=True) as second:
+        assert second.adopt("photos").adopted == 1
+    second = open_at("second", layout="blobs")
+    sweep_all(second)
+    with second.get_object("photos", "k") as found:
+        assert found.read() == b"precious"
+
+
 def test_a_place_of_another_catalog_is_adopted_by_taking_it_over(open_at: Callable[..., Store]) -> None:
     with open_at("first") as first:
         first.create_bucket("photos")

@@ -123,6 +123,25 @@ def test_uploads_that_expire_while_the_provider_is_down_are_ended_later(
         assert list(store._backend.iter_blobs(0, 1 << 62)) == []
 
 
+def test_what_is_opened_while_the_provider_is_down_sweeps_no_orphans(
+    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path
+) -> None:
+    """Another catalog may have taken the place over, which could not be asked."""
+    with open_at(place, proxy, tmp_path / "old", "blobs") as store:
+        store.create_bucket("photos")
+    with bleepstore.open(
+        place[0], catalog=tmp_path / "new", endpoint_url=proxy.url, layout="blobs", take_over=True
+    ) as new:
+        new.create_bucket("photos")
+        new.put_object("photos", "k", b"precious")
+        proxy.before = is_down
+        with open_at(place, proxy, tmp_path / "old", "blobs") as store:
+            proxy.before = lambda _request: None
+            store._sweeper.sweep(grace_ms=-1000 * 60 * 60 * 24 * 14)
+        with new.get_object("photos", "k") as found:
+            assert found.read() == b"precious"
+
+
 def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
     place: tuple[str, str], proxy: HttpProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bleepstore.backends.aws.client import AwsClient
@@ -24,7 +24,7 @@ from bleepstore.backends.aws.pins import (
     version_of,
 )
 from bleepstore.backends.base import FoundBlob
-from bleepstore.backends.gateway.claims import Claims
+from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettings
 from bleepstore.errors import ServiceUnavailable
@@ -41,7 +41,7 @@ _S3_ETAG = re.compile("[0-9a-f]{32}(-[0-9]+)?")
 _Described = FoundBlob | ObjectRefused | None
 
 
-class AwsListing(AwsClient):
+class AwsListing(ClaimVerbs, AwsClient):
     """Part of `AwsBackend`."""
 
     def __init__(self, settings: GatewaySettings) -> None:
@@ -98,14 +98,6 @@ class AwsListing(AwsClient):
         # The answer to HEAD does not say whether it is the object or the bucket that is missing.
         self._call("list_objects_v2", Bucket=self._names.container_of(bucket), MaxKeys=1)
 
-    def claim(
-        self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
-    ) -> str:
-        return self._claims.claim(store_id, has_bucket, take_over=take_over)
-
-    def claim_bucket(self, bucket: str) -> None:
-        self._claims.claim_bucket(bucket, is_new=True)
-
     def _read_small(self, place: Place) -> bytes | None:
         def read() -> bytes:
             with contextlib.closing(self._client.get_object(Bucket=place.container, Key=place.name)["Body"]) as body:
@@ -119,8 +111,6 @@ class AwsListing(AwsClient):
 
     def _write_small(self, place: Place, body: bytes, overwrite: bool) -> bool:
         condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
-        if not overwrite and self._read_small(place) is not None:
-            return False
         try:
             self._call(
                 "put_object",

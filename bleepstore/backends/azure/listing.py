@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from azure.core import MatchConditions
@@ -12,14 +12,14 @@ from bleepstore.backends.azure.client import AzureClient
 from bleepstore.backends.azure.errors import Gone, Unequal
 from bleepstore.backends.azure.pins import SYSTEM, Pin, Upload, notes_of, to_ms
 from bleepstore.backends.base import FoundBlob
-from bleepstore.backends.gateway.claims import Claims
+from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettings
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import SystemMetadata
 
 
-class AzureListing(AzureClient):
+class AzureListing(ClaimVerbs, AzureClient):
     """Part of `AzureBackend`."""
 
     def __init__(self, settings: GatewaySettings) -> None:
@@ -85,14 +85,6 @@ class AzureListing(AzureClient):
         ... with a container SAS"; to list blobs can be granted."""
         pages = self._service.get_container_client(container).list_blobs(results_per_page=1)
         self._call(lambda: next(pages.by_page(), None))
-
-    def claim(
-        self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
-    ) -> str:
-        return self._claims.claim(store_id, has_bucket, take_over=take_over)
-
-    def claim_bucket(self, bucket: str) -> None:
-        self._claims.claim_bucket(bucket, is_new=True)
 
     def _read_small(self, place: Place) -> bytes | None:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from bleepstore.backends.gateway.names import OWN, Names, Place
 from bleepstore.backends.gateway.retry import ProviderBusy, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.errors import BucketAlreadyExists, S3Error
+from bleepstore.errors import BucketAlreadyExists, S3Error, ServiceUnavailable
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -68,7 +68,10 @@ class Claims:
         file = self.place(bucket).name
         left = next((name for name in names if name != file), None)
         if left is None:
-            return True
+            if self._store_id is None or self._owner(bucket) in (None, self._store_id):
+                return True
+            _log.warning("the container %s is left: it is another catalog's now", self._names.container_of(bucket))
+            return None
         if left.startswith(OWN):
             return False
         _log.warning("the container %s is left: others have objects in it", self._names.container_of(bucket))
@@ -88,15 +91,26 @@ class Claims:
                 raise
             return False
 
+    def is_anothers(self, bucket: str) -> bool:
+        """Whether a bucket that lies at the provider cannot be adopted: it is another store's, or somebody else's."""
+        if self._settings.container is not None or self._store_id is None or self._take_over:
+            return False
+        try:
+            return self._owner(bucket) not in (None, self._store_id)
+        except (ProviderBusy, ProviderUnavailable):
+            raise
+        except S3Error:
+            return True
+
     def _claim(self, bucket: str, store_id: str) -> str:
         body = json.dumps({"store": store_id, "layout": self._settings.layout.value}).encode()
-        for _ in range(_ATTEMPTS):
-            if self._write(self.place(bucket), body, self._take_over):
-                break
-            owner = self._owner(bucket)
-            if owner is not None:  # else it was removed at this moment
+        for _ in range(_ATTEMPTS):  # for it may be made, or removed, at this moment
+            owner = None if self._take_over else self._owner(bucket)
+            if owner is not None:
                 return owner
-        return store_id
+            if self._write(self.place(bucket), body, self._take_over):
+                return store_id
+        raise ServiceUnavailable(f"Others write {self.place(bucket).name} at this moment: try again.")
 
     def _owner(self, bucket: str) -> str | None:
         found = self._read(self.place(bucket))
@@ -107,3 +121,20 @@ class Claims:
             return str(noted["store"])
         except (ValueError, TypeError, KeyError):
             return ""  # of something else: nobody's of us
+
+
+class ClaimVerbs:
+    """The verbs of a `Gateway` that are about claims."""
+
+    _claims: Claims
+
+    def claim(
+        self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
+    ) -> str:
+        return self._claims.claim(store_id, has_bucket, take_over=take_over)
+
+    def claim_bucket(self, bucket: str) -> None:
+        self._claims.claim_bucket(bucket, is_new=True)
+
+    def is_anothers(self, bucket: str) -> bool:
+        return self._claims.is_anothers(bucket)

@@ -77,7 +77,12 @@ class GcsBackend(GcsListing):
                 return is_rid is None
             with contextlib.suppress(Gone):
                 self._call(self._blob(self._claims.place(bucket)).delete)
-            return self._retry.run(lambda: self._delete_container(container))
+            if self._retry.run(lambda: self._delete_container(container)):
+                return True
+            if not self._is_empty(container):
+                return False
+            _log.warning("the bucket %s of the storage is left: there are old generations in it", container)
+            return True
         except (Gone, NoBucket):
             return True
 

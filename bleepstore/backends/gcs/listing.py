@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from bleepstore.backends.base import FoundBlob
-from bleepstore.backends.gateway.claims import Claims
+from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.backends.gcs.client import GcsClient
@@ -17,7 +17,7 @@ from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import SystemMetadata
 
 
-class GcsListing(GcsClient):
+class GcsListing(ClaimVerbs, GcsClient):
     """Part of `GcsBackend`."""
 
     def __init__(self, settings: GatewaySettings) -> None:
@@ -81,14 +81,6 @@ class GcsListing(GcsClient):
     def _check_container(self, container: str) -> None:
         """A missing bucket may look like a missing object, to an emulator at least. Whoever may list may ask this."""
         next(self._list(Place(container, "")), None)
-
-    def claim(
-        self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
-    ) -> str:
-        return self._claims.claim(store_id, has_bucket, take_over=take_over)
-
-    def claim_bucket(self, bucket: str) -> None:
-        self._claims.claim_bucket(bucket, is_new=True)
 
     def _read_small(self, place: Place) -> bytes | None:
         try:
