@@ -20,7 +20,7 @@ from typing import Self
 
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.names import Layout
-from bleepstore.backends.gateway.retry import ProviderBusy, ProviderUnavailable
+from bleepstore.backends.gateway.retry import Outage, ProviderBusy, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, open_gateway, parse_url
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
@@ -352,10 +352,11 @@ def _claim(
 
 def _claim_buckets(store: Store, backend: Gateway) -> None:
     """Where each bucket has a container: make sure that none has become another catalog's."""
+    outage = Outage()
 
     def claim(bucket: str) -> None:
         try:
-            backend.claim_bucket(bucket)
+            outage.call(backend.claim_bucket, bucket)
         except BucketAlreadyExists:
             raise StoreError(
                 f"The bucket {bucket} at {backend.url} belongs to another catalog than this one, which had it before. "
