@@ -134,13 +134,14 @@ class AdoptOperations(OwnNameOperations):
     def adopt_all(self, buckets: Sequence[str], progress: Callable[[Adopted], None] | None = None) -> Iterator[Adopted]:
         """Adopt buckets, one after the other. If this is cut off, the next call lists none again that was finished."""
         notes = _Notes(self._catalog.path)
-        begun = notes.begin(buckets)  # before anything is claimed: from then on a sweep would look into it
-        try:
-            for bucket in buckets:
+        for bucket in buckets:
+            is_new = notes.begin(bucket)  # before it is claimed: from then on a sweep would look into it
+            try:
                 self._make_bucket(bucket)
-        except BaseException:
-            notes.forget(begun)
-            raise
+            except (InvalidBucketName, NoSuchBucket, StoreError):  # refused before it was claimed
+                if is_new:
+                    notes.forget([bucket])
+                raise
         for bucket in buckets:
             created_ms = self._created_ms(bucket)
             start = notes.read(bucket)
@@ -382,12 +383,12 @@ class _Notes:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def begin(self, buckets: Sequence[str]) -> list[str]:
-        """Note that these are to be adopted; gives those that were not noted yet."""
-        known = self._load()
-        new = [bucket for bucket in buckets if bucket not in known]
-        self._save(known | {bucket: attrs.asdict(_Progress(created_ms=-1)) for bucket in new})
-        return new
+    def begin(self, bucket: str) -> bool:
+        """Note that it is to be adopted; whether that was not noted yet."""
+        if bucket in self._load():
+            return False
+        self.write(bucket, _Progress(created_ms=-1))
+        return True
 
     def is_one_unfinished(self) -> bool:
         return not all(isinstance(one, dict) and one.get("done") for one in self._load().values())

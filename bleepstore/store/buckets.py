@@ -39,7 +39,7 @@ class BucketOperations(Engine):
         try:
             # Once more: a deletion that came before may have removed the room since.
             self._backend.create_bucket(bucket, known=True)
-        except Exception:
+        except Exception:  # whatever it was, a bucket without room must not be seen
             if not isinstance(result, S3Error):
                 self._committer.submit(DeleteBucket(**self._stamp(), bucket=bucket))
             raise

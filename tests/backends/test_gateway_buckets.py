@@ -24,6 +24,7 @@ from bleepstore.errors import (
     BlobNotFound,
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
+    NoSuchBucket,
     ServiceUnavailable,
     StoreError,
 )
@@ -315,6 +316,20 @@ def test_a_catalog_that_has_swept_adopts_what_is_older(open_at: Callable[..., St
     second = open_at("second", layout="blobs")
     sweep_all(second)
     with second.get_object("photos", "k") as found:
+        assert found.read() == b"precious"
+
+
+def test_what_was_claimed_before_an_adoption_was_refused_is_not_swept(open_at: Callable[..., Store]) -> None:
+    other = open_at(None, layout="blobs")
+    other.create_bucket("photos")
+    other.put_object("photos", "k", b"precious")
+    store = open_at("store", layout="blobs")
+    with pytest.raises(NoSuchBucket):
+        list(store.adopt_all(["photos", "not-there"]))
+    sweep_all(store)
+    assert store.adopt("photos").adopted == 1
+    sweep_all(store)
+    with store.get_object("photos", "k") as found:
         assert found.read() == b"precious"
 
 
