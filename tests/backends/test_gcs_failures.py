@@ -458,8 +458,8 @@ def test_a_machine_whose_metadata_server_is_down_for_a_moment_is_not_refused() -
     """The SDK wraps that failure in one that says it will not pass."""
 
     def unreachable(*_: object, **__: object) -> None:
-        raise TransportError("no answer")  # type: ignore[no-untyped-call]
+        raise TransportError("no answer")  # type: ignore[no-untyped-call]  # google.auth is typed in part
 
     with pytest.raises(RefreshError) as refused:
-        compute_engine.Credentials().refresh(unreachable)  # type: ignore[no-untyped-call]
+        compute_engine.Credentials().refresh(unreachable)  # type: ignore[no-untyped-call]  # google.auth is typed in part
     assert isinstance(meaning(refused.value), Passing)
