@@ -78,7 +78,9 @@ class _App:
         if request.method == "OPTIONS":
             raise RequestError("AccessForbidden")
         route = find_route(request)
-        request.identity = None if route.operation == "PostObject" else self._authenticate(request)
+        if route.operation != "PostObject":
+            request.accept(self._authenticate(request))
+            route = find_route(request)  # a verified URL may name the source of a copy
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
@@ -90,12 +92,16 @@ class _App:
         """Who signed the request; None if nobody did."""
         authorization = request.headers.get("authorization") or None  # an empty one is none
         query = request.query
-        in_query = bool(query) and ("X-Amz-Signature" in query or "X-Amz-Algorithm" in query or "Signature" in query)
-        if authorization is None and not in_query:
+        version_4 = bool(query) and ("X-Amz-Signature" in query or "X-Amz-Algorithm" in query)
+        version_2 = bool(query) and "Signature" in query
+        given = (authorization is not None) + version_4 + version_2
+        if not given:
             return None
-        if authorization is not None and in_query:
+        if given > 1:
             raise RequestError(
-                "InvalidArgument", "Only one auth mechanism allowed: a query or an Authorization header."
+                "InvalidArgument",
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+                "parameter or the Authorization header should be specified",
             )
         signed, lookup, now = request.signed, self._find_credential, self._store.wall_time_ms() // 1000
         host_bucket = request.bucket if request.virtual_host else None
@@ -107,7 +113,8 @@ class _App:
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
             raise RequestError("InvalidArgument", "Unsupported Authorization Type")
-        if "Signature" in query:
+        request.refuse_repeated_parameters()
+        if version_2:
             return sigv2.verify_query(signed, query, lookup, now, host_bucket)
         return sigv4.verify_query(signed, query, lookup, now, self._region)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
@@ -14,7 +14,7 @@ import attrs
 from bleepstore.digests import Algorithm
 from bleepstore.model import Checksum
 from bleepstore_server.wire import sigv4
-from bleepstore_server.wire.chunked import ChunkedDecoder, read_chunked, read_plain
+from bleepstore_server.wire.chunked import ChunkedDecoder, hashing, read_chunked, read_plain
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import Identity, SignedRequest
 
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 MAX_DOCUMENT = 2 * 1024 * 1024  # bytes of an XML body: a Complete of 10,000 parts with checksums fits
 SMALL_BODY = 64 * 1024
 
-#: Parameters of a presigned URL that are the signature's own, or say what nobody knew when it was signed.
-_ONLY_IN_QUERY = frozenset(
-    f"x-amz-{name}"
-    for name in ("algorithm", "content-sha256", "credential", "date", "expires", "sdk-checksum-algorithm",
-                 "security-token", "signature", "signedheaders", "trailer")
-)  # fmt: skip
-
 _CHECKSUM_HEADERS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
+
+
+#: Fields that say of the body what nobody knew when a URL was signed.
+_OF_THE_BODY = frozenset({"x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm",
+                          "x-amz-trailer"})  # fmt: skip
 
 
 @attrs.define(slots=False)  # cached_property
 class Request:
-    """What the operations ask of a request. Header names are in lower case; `query` has decoded values ("" if none)."""
+    """What the operations ask of a request. Header names are in lower case; `query` has decoded values ("" if none).
+
+    `headers` are those that were sent, and once the signature of a URL is verified also those that it covers.
+    """
 
     method: str
     raw_path: str
@@ -56,6 +57,30 @@ class Request:
         """The value of a header as text: UTF-8 where it is, else Latin-1."""
         value = self.headers.get(name)
         return value if value is None or value.isascii() else decode_header(value)
+
+    def accept(self, identity: Identity[Any] | None) -> None:
+        """Take note of who signed, and of the header fields that the signature covers in the query.
+
+        Not so the checksums, the names of trailers and the algorithm of the SDK there: SDKs put the CRC32 of an empty
+        body into a URL, for they do not know the body when they sign. A field that is sent as a header counts as sent.
+        """
+        self.identity = identity
+        for name, value in {} if identity is None else identity.from_query.items():
+            if name not in _OF_THE_BODY and name not in _CHECKSUM_HEADERS:
+                self.headers.setdefault(name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
+
+    def refuse_repeated_parameters(self) -> None:
+        """In a signed URL each parameter is there once, however it is written: one that is judged is the one used."""
+        seen = set()
+        for raw, _value in self.raw_query:
+            name = _decode(raw, unquote_plus).lower()
+            if name in seen:
+                raise RequestError(
+                    "InvalidArgument",
+                    f"The query parameter {name} is given more than once.",
+                    fields={"ArgumentName": name},
+                )
+            seen.add(name)
 
     @property
     def signed(self) -> SignedRequest:
@@ -79,10 +104,10 @@ class Request:
 
     @cached_property
     def payload(self) -> str:
-        """The declared x-amz-content-sha256."""
+        """The declared x-amz-content-sha256. Raises RequestError for one that cannot be."""
         if self.identity is not None:
             return self.identity.payload
-        return self.headers.get("x-amz-content-sha256", sigv4.UNSIGNED)
+        return sigv4.check_payload(self.headers.get("x-amz-content-sha256", sigv4.UNSIGNED))
 
     @cached_property
     def is_chunked(self) -> bool:
@@ -141,10 +166,12 @@ class Request:
         It raises RequestError when the body is cut off, badly framed, or not what was signed.
         """
         length = self.body_length
+        sha256 = self.payload if len(self.payload) == 64 else None
         if self.is_chunked:
-            chunks = read_chunked(self.read_body, self._decoder)
+            # A digest that is declared is that of the bytes as they are sent, framing and all.
+            read, verify = (self.read_body, None) if sha256 is None else hashing(self.read_body, sha256)
+            chunks = read_chunked(read, self._decoder, verify)
         else:
-            sha256 = self.payload if len(self.payload) == 64 else None
             chunks = read_plain(self.read_body, length, sha256)
         if length is not None and length <= SMALL_BODY:
             return b"".join(chunks)
@@ -276,17 +303,6 @@ def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, s
     return _decode(bucket, unquote) or None, _decode(key, unquote) or None, False
 
 
-def _add_signed_query(headers: dict[str, str], query: Mapping[str, str]) -> None:
-    """What SDKs move from the headers of a request into its presigned URL counts as if it had been left there.
-
-    Not so the checksums: SDKs put the CRC32 of an empty body there, for they do not know the body when they sign.
-    """
-    for name, value in query.items():
-        lower = name.lower()
-        if lower.startswith("x-amz-") and lower not in _ONLY_IN_QUERY and lower not in _CHECKSUM_HEADERS:
-            headers.setdefault(lower, value)
-
-
 def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Request:
     """The request in `environ`. Raises RequestError."""
     raw_path, query_text = _raw_target(environ)
@@ -303,8 +319,6 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
     headers: dict[str, str] = {}
     for name, value in header_list:
         headers[name] = f"{headers[name]},{value}" if name in headers else value
-    if "X-Amz-Signature" in query:
-        _add_signed_query(headers, query)
     host = headers.get("host", "")
     bucket, key, virtual_host = _locate(raw_path, host, domains)
     return Request(

@@ -178,7 +178,10 @@ def _etags(value: str) -> tuple[str, ...]:
 
 def _date(value: str | None) -> dt.datetime | None:
     """An HTTP date; RFC 9110 has a field that is not one ignored."""
-    return None if value is None else parse_date(value)
+    try:
+        return None if value is None else parse_date(value)
+    except (OverflowError, ValueError):
+        return None
 
 
 def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadCondition | None:
