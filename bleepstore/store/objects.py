@@ -423,8 +423,8 @@ class ObjectOperations(OwnNameOperations):
             same = (source_bucket, source_key) == (bucket, key)
             if same and not replace_metadata and storage_class == version.storage_class and not checksum_algorithm:
                 raise InvalidRequest(
-                    "This copies an object to itself without changing its metadata or storage class: "
-                    "ask for REPLACE as metadata directive, or name another key."
+                    "This copy request is illegal because it is trying to copy an object to itself without changing "
+                    "the object's metadata, storage class, website redirect location or encryption attributes."
                 )
             over = self._judge(bucket, key, condition)
             if not replace_metadata:
@@ -495,7 +495,9 @@ class ObjectOperations(OwnNameOperations):
                     raise PreconditionFailed(error.condition, bucket, key) from None
                 raise
         if found.version.size > max_size:
-            raise InvalidRequest(f"A copy source has at most {max_size} bytes: copy it in parts.")
+            raise InvalidRequest(
+                f"The specified copy source is larger than the maximum allowable size for a copy source: {max_size}"
+            )
         return found
 
     def _copy_bytes(self, source: FoundObject, spec: BlobSpec) -> tuple[Data, int | None]:

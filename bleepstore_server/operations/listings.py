@@ -57,7 +57,11 @@ def list_objects(call: Call) -> Response:
 def list_objects_v2(call: Call) -> Response:
     query = call.request.query
     if query["list-type"] != "2":
-        raise RequestError("InvalidArgument", "list-type must be 2.")
+        raise RequestError(
+            "InvalidArgument",
+            "Invalid List Type specified in Request",
+            fields={"ArgumentName": "list-type", "ArgumentValue": query["list-type"]},
+        )
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
     encoding = encoding_type(call)
     token = query.get("continuation-token")

@@ -38,9 +38,13 @@ def create_multipart_upload(call: Call) -> Response:
 
 def _part_number(call: Call) -> int:
     text = call.request.query.get("partNumber")
-    if not text:
-        raise RequestError("InvalidArgument", "An upload of a part needs a partNumber.")
-    return h.number(text, "partNumber", 0)
+    if text is None:
+        raise RequestError(
+            "MethodNotAllowed",
+            fields={"Method": call.request.method, "ResourceType": "UPLOAD"},
+            headers=[("Allow", "DELETE, GET, POST")],
+        )
+    return h.part_number(text)
 
 
 def upload_part(call: Call) -> Response:
@@ -107,7 +111,7 @@ def complete_multipart_upload(call: Call) -> Response:
 
 def _object_size(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 15:
-        raise RequestError("InvalidArgument", "x-amz-mp-object-size is not a number of bytes.")
+        raise RequestError("InvalidRequest", f"Value for x-amz-mp-object-size header is invalid: '{text}'")
     return int(text)
 
 
