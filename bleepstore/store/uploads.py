@@ -494,7 +494,7 @@ class UploadOperations(ObjectOperations):
         caller: Owner | None = None,
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time."""
-        check_limit(limit, "max-uploads")
+        check_limit(limit, "limit")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.find_bucket(connection, bucket)
@@ -525,7 +525,7 @@ class UploadOperations(ObjectOperations):
         caller: Owner | None = None,
     ) -> PartPage:
         """A page of an upload's parts with numbers above `after`."""
-        check_limit(limit, "max-parts")
+        check_limit(limit, "limit")
         limit = min(limit, MAX_PAGE)
         upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
         with self._catalog.read() as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bleepstore.model import MAX_PAGE, Checksum
 from bleepstore_server.operations.call import Call, body_options
-from bleepstore_server.operations.listings import encoding_type
+from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import headers as h
@@ -133,12 +133,15 @@ def list_multipart_uploads(call: Call) -> Response:
     query = call.request.query
     limit = h.number(query.get("max-uploads"), "max-uploads", MAX_PAGE, MAX_PAGE)
     encoding = encoding_type(call)
+    key_marker = marker_of(call, "key-marker") or ""
+    # "If key-marker is not specified, the upload-id-marker parameter is ignored."
+    upload_id_marker = query.get("upload-id-marker", "") if key_marker else ""
     page = call.store.list_uploads(
         call.bucket,
         prefix=query.get("prefix", ""),
         delimiter=query.get("delimiter", ""),
-        after_key=query.get("key-marker", ""),
-        after_upload_id=query.get("upload-id-marker", ""),
+        after_key=key_marker,
+        after_upload_id=upload_id_marker,
         limit=limit,
         caller=call.caller,
     )
@@ -148,8 +151,8 @@ def list_multipart_uploads(call: Call) -> Response:
             page,
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
-            key_marker=query.get("key-marker", ""),
-            upload_id_marker=query.get("upload-id-marker", ""),
+            key_marker=key_marker,
+            upload_id_marker=upload_id_marker,
             limit=limit,
             encoding=encoding,
         )
