@@ -113,7 +113,11 @@ class _App:
                 return sigv4.verify_header(signed, authorization, lookup, now, self._region)
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
-            raise RequestError("InvalidArgument", "Unsupported Authorization Type")
+            raise RequestError(
+                "InvalidArgument",
+                "Unsupported Authorization Type",
+                fields={"ArgumentName": "Authorization", "ArgumentValue": authorization},
+            )
         request.refuse_repeated_parameters()
         if version_2:
             return sigv2.verify_query(signed, query, lookup, now, host_bucket)

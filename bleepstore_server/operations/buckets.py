@@ -98,8 +98,8 @@ def requested_acl(call: Call) -> Acl | AclRequest:
     body = call.document()
     if body.strip():
         if from_headers is not None:
-            raise RequestError("UnexpectedContent", "This request does not support content", status=400)
+            raise RequestError("UnexpectedContent", "This request does not support content")
         return xml_parse.access_control_policy(body, call.find_by_email, call.check_owner_id)
     if from_headers is None:
-        raise RequestError("MissingSecurityHeader", "Your request was missing a required header: x-amz-acl")
+        raise RequestError("MissingSecurityHeader", fields={"MissingHeaderName": "x-amz-acl"})
     return from_headers

@@ -78,7 +78,8 @@ class Call:
     def check_bucket_owner(self, bucket: str, header: str) -> None:
         expected = self.request.headers.get(header)
         if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
-            raise RequestError("AccessDenied", "The bucket is not owned by the expected owner.")
+            detail = "The bucket is not owned by the expected owner."
+            raise RequestError("AccessDenied", fields={"additionalMessage": detail})
 
     def acl_request(self) -> AclRequest | None:
         return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)
@@ -101,7 +102,9 @@ def body_options(request: Request) -> dict[str, Any]:
     checksum = request.checksum()
     trailing = announced is not None and request.is_chunked and bool(request.trailer_names)
     if trailing and checksum is not None:
-        raise RequestError("InvalidRequest", "Expecting a single x-amz-checksum- header.")
+        raise RequestError(
+            "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        )
     return {
         "body": request.body(),
         "size": request.body_length,

@@ -208,10 +208,19 @@ def get_object_attributes(call: Call) -> Response:
     request = call.request
     h.refuse_customer_key(request.headers)
     wanted = {item.strip() for item in request.headers.get("x-amz-object-attributes", "").split(",") if item.strip()}
-    if not wanted or not wanted <= _ATTRIBUTES:
+    if not wanted:
+        raise RequestError(
+            "InvalidRequest",
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty",
+        )
+    if not wanted <= _ATTRIBUTES:
         raise RequestError(
             "InvalidArgument",
-            "x-amz-object-attributes must name some of ETag, Checksum, ObjectParts, StorageClass and ObjectSize.",
+            "Invalid attribute name specified.",
+            fields={
+                "ArgumentName": "x-amz-object-attributes",
+                "ArgumentValue": request.headers["x-amz-object-attributes"],
+            },
         )
     after = h.number(request.headers.get("x-amz-part-number-marker"), "part-number-marker", 0)
     limit = h.number(request.headers.get("x-amz-max-parts"), "max-parts", MAX_PAGE, MAX_PAGE)

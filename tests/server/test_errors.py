@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import hashlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from bleepstore import errors
 from bleepstore.errors import S3Error
 from bleepstore_server.wire.errors import ERRORS, RequestError
 from bleepstore_server.wire.refusals import translate
+from bleepstore_server.wire.sigv4 import presign
 from tests.server.conftest import Server
-from tests.server.tools import Wire, failure
+from tests.server.tools import UNSIGNED, Wire, failure
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -343,3 +345,97 @@ def test_messages_of_delete_objects_are_those_of_s3(server: Server, bucket: str,
     answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "ETag": '"other"'}]})
     found: Any = answer["Errors"][0]
     assert (found["Code"], found["Message"]) == ("PreconditionFailed", DOCUMENTED["PreconditionFailed"][1])
+
+
+# -- signatures
+
+
+def _signed(server: Server) -> tuple[Wire, str]:
+    wire = Wire(server.url)
+    return wire, wire.sign("GET", "/photos", {}, UNSIGNED)["Authorization"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("/s3/", "/sts/", 'incorrect service "sts". This endpoint belongs to "s3".'),
+        ("aws4_request", "aws5_request", 'incorrect terminal "aws5_request". This endpoint uses "aws4_request".'),
+        ("=alice/", "=/", "a non-empty Access Key (AKID) must be provided in the credential."),
+        (
+            "/us-east-1/s3/aws4_request",
+            "",
+            'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".',
+        ),
+    ],
+)
+def test_malformed_credentials(server: Server, old: str, new: str, message: str) -> None:
+    wire, authorization = _signed(server)
+    assert old in authorization
+    answer = wire.send("GET", "/photos", headers={"Authorization": authorization.replace(old, new)}, signed=False)
+    assert (answer.status, answer.code) == (400, "AuthorizationHeaderMalformed")
+    assert answer.error["Message"] == f"The authorization header is malformed; {message}"
+
+
+def test_a_signature_that_does_not_match_shows_what_was_computed(server: Server, bucket: str) -> None:
+    wire = Wire(server.url, secret_key="wrong")
+    answer = wire.send("GET", "/photos")
+    assert (answer.status, answer.error["Message"]) == DOCUMENTED["SignatureDoesNotMatch"]
+    error = answer.error
+    assert (error["AWSAccessKeyId"], len(error["SignatureProvided"])) == ("alice", 64)
+    for name in ("StringToSign", "CanonicalRequest"):
+        assert bytes.fromhex(error[f"{name}Bytes"]).decode() == error[name]
+    assert Wire(server.url, access_key="nobody").send("GET", "/photos").error["AWSAccessKeyId"] == "nobody"
+
+
+def test_times_that_are_refused_are_shown(server: Server, bucket: str) -> None:
+    wire, now = Wire(server.url), int(time.time())
+    answer = wire.send("GET", "/photos", at=now - 3600)
+    assert (answer.status, answer.error["Message"]) == DOCUMENTED["RequestTimeTooSkewed"]
+    assert answer.error["MaxAllowedSkewMilliseconds"] == "900000"
+    assert answer.error["RequestTime"] == time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now - 3600))
+    assert answer.error["ServerTime"].endswith("Z")
+    for start, message in ((now - 3600, "Request has expired"), (now + 3600, "Request is not yet valid")):
+        target = presign(
+            "GET", wire.host, "/photos/k", access_key="alice", secret_key="alice-secret", now=start, expires=60
+        )
+        answer = wire.send("GET", target, signed=False)
+        assert (answer.status, answer.code, answer.error["Message"]) == (403, "AccessDenied", message)
+        assert answer.error["Expires"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start + 60))
+        assert answer.error["ServerTime"].endswith("Z")
+
+
+def test_headers_that_are_not_signed_are_named(server: Server, bucket: str) -> None:
+    wire = Wire(server.url)
+    headers = wire.sign("GET", "/photos", {}, UNSIGNED) | {"x-amz-expected-bucket-owner": "alice-id"}
+    answer = wire.send("GET", "/photos", headers=headers, signed=False)
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+    assert answer.error["Message"] == "There were headers present in the request which were not signed"
+    assert answer.error["HeadersNotSigned"] == "x-amz-expected-bucket-owner"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        ("X-Amz-Expires", "x", "X-Amz-Expires should be a number"),
+        ("X-Amz-Expires", "-1", "X-Amz-Expires must be non-negative"),
+        (
+            "X-Amz-Expires",
+            "604801",
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
+            "604800 seconds",
+        ),
+        ("X-Amz-Date", "today", "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""),
+        (
+            "X-Amz-Credential",
+            "alice%2F20200101%2Fus-east-1%2Fsts%2Faws4_request",
+            'Error parsing the X-Amz-Credential parameter; incorrect service "sts". This endpoint belongs to "s3".',
+        ),
+    ],
+)
+def test_parameters_of_presigned_urls(server: Server, parameter: str, value: str, message: str) -> None:
+    wire = Wire(server.url)
+    target = presign("GET", wire.host, "/photos/k", access_key="alice", secret_key="alice-secret", now=int(time.time()))
+    path, _, query = target.partition("?")
+    pairs = [item if item.partition("=")[0] != parameter else f"{parameter}={value}" for item in query.split("&")]
+    answer = wire.send("GET", f"{path}?{'&'.join(pairs)}", signed=False)
+    assert (answer.status, answer.code, answer.error["Message"]) == (400, "AuthorizationQueryParametersError", message)
