@@ -67,6 +67,9 @@ class _App:
             response = self._health(request) or self._operate(request)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = self._refuse(environ, request, request_id, error)
+        finally:
+            if request is not None:
+                request.close()
         common: Headers = [("x-amz-request-id", request_id), ("x-amz-id-2", request_id)]
         if environ["REQUEST_METHOD"] == "HEAD" and isinstance(response.body, bytes):
             if response.length is None:
@@ -76,7 +79,7 @@ class _App:
 
     def _operate(self, request: Request) -> Response:
         if request.method == "OPTIONS":
-            raise RequestError("AccessForbidden")
+            raise _preflight_refusal(request)
         route = find_route(request)
         if route.operation != "PostObject":
             request.accept(self._authenticate(request))
@@ -86,6 +89,8 @@ class _App:
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
+        if route.permission is not None:
+            call.check_permission(route.permission, of_object=route.of_object)
         return route.function(call)
 
     def _authenticate(self, request: Request) -> Identity[Credential] | None:
@@ -109,7 +114,10 @@ class _App:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).
             now = request.environ.get("bleepstore.signing_time", now)
             if authorization.startswith(sigv4.ALGORITHM + " "):
-                return sigv4.verify_header(signed, authorization, lookup, now, self._region)
+                payload = None
+                if not self._config.require_content_sha256 and "x-amz-content-sha256" not in request.headers:
+                    payload = request.hash_body()
+                return sigv4.verify_header(signed, authorization, lookup, now, self._region, payload)
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
             raise RequestError("InvalidArgument", "Unsupported Authorization Type")
@@ -185,6 +193,17 @@ class _App:
             environ["HTTP_HOST"] = host
 
 
+def _preflight_refusal(request: Request) -> RequestError:
+    """No bucket here has a CORS configuration yet."""
+    if "origin" not in request.headers:
+        return RequestError("BadRequest", "Insufficient information. Origin request header needed.")
+    method = request.headers.get("access-control-request-method")
+    if method not in ("GET", "PUT", "POST", "DELETE", "HEAD"):
+        return RequestError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
+    kind = "SERVICE" if request.bucket is None else "BUCKET" if request.key is None else "OBJECT"
+    return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": kind})
+
+
 def _unchanged_headers(error: NotModified) -> Headers:
     headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
     if error.modified_ms is not None:
@@ -206,8 +225,14 @@ class _BoundedInput(LimitedStream):
         """Whoever reads sees that the body is too short, and says so in S3's words."""
 
 
+def _never() -> bool:
+    return False
+
+
 def _drain(environ: WSGIEnvironment) -> bool:
     """Read what is left of a moderate body; False if there is more, so that the connection must end."""
+    if environ.get("bleepstore.awaits_continue", _never)():
+        return False  # the client waits to be asked for its body, and need not send it now
     length = environ.get("CONTENT_LENGTH")
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if not length and not chunked:

@@ -13,7 +13,7 @@ _NO_FIELDS: Mapping[str, str] = {}
 #: code -> (HTTP status, message), after "Error responses" of the S3 API reference.
 _KNOWN: dict[str, tuple[int, str]] = {
     "AccessDenied": (403, "Access denied."),
-    "AccessForbidden": (403, "CORS is not enabled for this bucket."),
+    "AccessForbidden": (403, "CORSResponse: CORS is not enabled for this bucket."),
     "AuthorizationHeaderMalformed": (400, "The authorization header is malformed."),
     "AuthorizationQueryParametersError": (400, "The authorization query parameters are not valid."),
     "BadDigest": (400, "The digest that you specified does not match what was received."),

@@ -376,8 +376,12 @@ def verify_header(
     lookup: Callable[[str], SecretT | None],
     now: int,
     region: str | None = None,
+    payload: str | None = None,
 ) -> Identity[SecretT]:
-    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any."""
+    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any.
+
+    `payload` is the SHA-256 of the body, of a request that need not say it.
+    """
     claim = _header_claim(request, authorization)
     signed_at = parse_date(claim.date)
     if signed_at is None:
@@ -386,10 +390,10 @@ def verify_header(
         raise RequestError("AuthorizationHeaderMalformed", "The date of the credential is not that of the request.")
     _check_region(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
-    payload = request.header("x-amz-content-sha256")
-    if payload is None:
+    declared = payload or request.header("x-amz-content-sha256")
+    if declared is None:
         raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    payload = check_payload(payload)
+    payload = check_payload(declared)
     secret = _look_up(lookup, claim.access_key)
     key = _verify_claim(request, claim, secret.secret_key, payload)
     _check_covered(request, frozenset(claim.signed_names))

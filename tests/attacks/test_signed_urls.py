@@ -219,7 +219,7 @@ def test_a_declared_digest_is_compared_however_the_body_is_framed(prepared: Wire
     assert prepared.send("GET", "/photos/new").body == b"data"
 
 
-@pytest.mark.parametrize("payload", ["é" * 64, "x" * 64, "STREAMING-", "unsigned-payload", "0" * 63, ""])
+@pytest.mark.parametrize("payload", ["é" * 64, "x" * 64, "STREAMING-", "unsigned-payload", "0" * 63])
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_payload_that_cannot_be_is_refused(server: Server, prepared: Wire, payload: str, signed: bool) -> None:
     server.store.create_bucket("open", caller=ALICE)

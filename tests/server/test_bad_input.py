@@ -441,7 +441,6 @@ def test_unsatisfiable_ranges(refused: Refused, range_: str) -> None:
         ("/?max-buckets=0", "InvalidArgument", 400),
         ("/?max-buckets=10001", "InvalidArgument", 400),
         ("/photos/kept?attributes", "InvalidArgument", 400),
-        ("/photos?unheard-of", "NotImplemented", 501),
         ("/photos/kept?torrent", "NotImplemented", 501),
         ("/photos?policy", "NoSuchBucketPolicy", 404),
     ],
@@ -498,11 +497,44 @@ def test_ranges_of_part_copies_that_are_refused(refused: Refused, upload_id: str
         ("BREW", "/photos", "MethodNotAllowed", 405),
         ("POST", "/photos/kept", "MethodNotAllowed", 405),
         ("DELETE", "/", "MethodNotAllowed", 405),
-        ("OPTIONS", "/photos", "AccessForbidden", 403),
+        ("OPTIONS", "/photos", "BadRequest", 400),
     ],
 )
 def test_methods_that_are_not_allowed(refused: Refused, method: str, target: str, code: str, status: int) -> None:
     refused(code, status, method, target)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "status", "message"),
+    [
+        ({}, "BadRequest", 400, "Insufficient information. Origin request header needed."),
+        ({"Origin": "http://x"}, "BadRequest", 400, "Invalid Access-Control-Request-Method: null"),
+        (
+            {"Origin": "http://x", "Access-Control-Request-Method": "PUT"},
+            "AccessForbidden", 403, "CORSResponse: CORS is not enabled for this bucket.",
+        ),
+    ],
+)  # fmt: skip
+def test_preflight_requests(refused: Refused, headers: dict[str, str], code: str, status: int, message: str) -> None:
+    answer = refused(code, status, "OPTIONS", "/photos/kept", b"", headers, signed=False)
+    assert answer.error["Message"] == message
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a,b", "a/b", "a:b", "[::1", "é", "a:1:2", "user@host"])
+def test_a_host_that_cannot_be(prepared: Wire, host: str) -> None:
+    answer = prepared.send("GET", "/photos", headers={"Host": host}, signed=False)
+    assert (answer.status, answer.code) == (400, "BadRequest")
+
+
+def test_a_missing_host(prepared: Wire) -> None:
+    answer = prepared.raw(b"GET /photos HTTP/1.1\r\n\r\n")
+    assert (answer.status, answer.code) == (400, "BadRequest")
+    assert prepared.raw(b"GET /healthz HTTP/1.0\r\n\r\n").status == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "gzip", "identity", "x"])
+def test_a_transfer_coding_that_is_not_chunked(refused: Refused, coding: str) -> None:
+    refused("NotImplemented", 501, "PUT", "/photos/k", b"4\r\ndata\r\n0\r\n\r\n", {"Transfer-Encoding": coding})
 
 
 def test_an_unread_body_does_not_spoil_the_answer(refused: Refused) -> None:
