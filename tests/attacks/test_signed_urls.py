@@ -15,8 +15,6 @@ from tests.server.tools import Answer, Wire, snapshot
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.parametrize("store", ["local"], indirect=True)
-
 COPY = "x-amz-copy-source=%2Fphotos%2Fkept"
 
 
