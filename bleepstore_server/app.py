@@ -18,12 +18,12 @@ from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
 from bleepstore_server.request import Request, parse_request
 from bleepstore_server.response import Headers, Response
-from bleepstore_server.router import find_route
+from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import http_date
+from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
-from bleepstore_server.wire.status import fields_of, status_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -134,27 +134,27 @@ class _App:
 
     def _refuse(self, environ: WSGIEnvironment, request: Request | None, request_id: str, error: Exception) -> Response:
         resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
-        headers: Headers = [("Content-Type", "application/xml")]
-        if isinstance(error, RequestError):
-            status, code, message, fields = error.status, error.code, error.message, dict(error.fields)
-        elif isinstance(error, NotModified):
+        if isinstance(error, NotModified):
             return Response(304, _unchanged_headers(error))
+        if isinstance(error, RequestError):
+            refused = error
         elif isinstance(error, S3Error):
-            status, code, message, fields = status_of(error), error.code, error.message, fields_of(error)
+            refused = translate(error, environ["REQUEST_METHOD"])
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)
-            status, code, fields = 500, "InternalError", {}
-            message = "The store met an internal error. Try again."
-        if status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
+            refused = RequestError("InternalError")
+        if refused.status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
             _log.error("request %s failed: %s", request_id, error, exc_info=error)
-        if code == "InvalidRange" and "ActualObjectSize" in fields:
-            headers.append(("Content-Range", f"bytes */{fields['ActualObjectSize']}"))
-        if status == 503:
+        headers: Headers = [("Content-Type", "application/xml"), *refused.headers]
+        if refused.code == "InvalidRange" and "ActualObjectSize" in refused.fields:
+            headers.append(("Content-Range", f"bytes */{refused.fields['ActualObjectSize']}"))
+        if refused.status == 503:
             headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
         if not _drain(environ):
             headers.append(("Connection", "close"))
-        return Response(status, headers, xml_render.error(code, message, resource, request_id, fields))
+        document = xml_render.error(refused.code, refused.message, resource, request_id, refused.fields)
+        return Response(refused.status, headers, document)
 
     # -- the edge
 
@@ -200,8 +200,7 @@ def _preflight_refusal(request: Request) -> RequestError:
     method = request.headers.get("access-control-request-method")
     if method not in ("GET", "PUT", "POST", "DELETE", "HEAD"):
         return RequestError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
-    kind = "SERVICE" if request.bucket is None else "BUCKET" if request.key is None else "OBJECT"
-    return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": kind})
+    return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": resource_of(request).name})
 
 
 def _unchanged_headers(error: NotModified) -> Headers:

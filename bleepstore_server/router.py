@@ -245,7 +245,12 @@ def find_route(request: Request) -> Route:
     if route is None:
         if sub_resource is not None and method in ("GET", "PUT", "POST", "DELETE", "HEAD"):
             raise RequestError("NotImplemented", f"This store has no {method} of the sub-resource {sub_resource}.")
-        raise RequestError("MethodNotAllowed", fields={"Method": method, "ResourceType": resource.name})
+        allowed = {row.method for row in ROUTES if row.resource is resource and row.sub_resource is None}
+        raise RequestError(
+            "MethodNotAllowed",
+            fields={"Method": method, "ResourceType": resource.name},
+            headers=[("Allow", ", ".join(sorted(allowed)))],
+        )
     if request.query and method in ("PUT", "POST", "DELETE") and route.function is not None:
         _check_parameters(request, route)
     return route

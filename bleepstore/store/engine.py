@@ -167,7 +167,7 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
 
 def check_storage_class(storage_class: str) -> None:
     if storage_class not in STORAGE_CLASSES:
-        raise InvalidArgument("The storage class is not one of S3's.", "x-amz-storage-class", storage_class)
+        raise InvalidArgument("The storage class is not one of S3's.", "storage_class", storage_class)
 
 
 def check_limit(limit: int, name: str) -> None:

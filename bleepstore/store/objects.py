@@ -329,7 +329,7 @@ class ObjectOperations(OwnNameOperations):
         caller: Owner | None = None,
     ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
         """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
-        check_limit(limit, "max-parts")
+        check_limit(limit, "limit")
         found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
         parts = [part for part in self._parts_of(found.version) if part.number > after]
         page = parts[:limit]
@@ -423,8 +423,8 @@ class ObjectOperations(OwnNameOperations):
             same = (source_bucket, source_key) == (bucket, key)
             if same and not replace_metadata and storage_class == version.storage_class and not checksum_algorithm:
                 raise InvalidRequest(
-                    "This copies an object to itself without changing its metadata or storage class: "
-                    "ask for REPLACE as metadata directive, or name another key."
+                    "This copy request is illegal because it is trying to copy an object to itself without changing "
+                    "the object's metadata, storage class, website redirect location or encryption attributes."
                 )
             over = self._judge(bucket, key, condition)
             if not replace_metadata:
@@ -495,7 +495,9 @@ class ObjectOperations(OwnNameOperations):
                     raise PreconditionFailed(error.condition, bucket, key) from None
                 raise
         if found.version.size > max_size:
-            raise InvalidRequest(f"A copy source has at most {max_size} bytes: copy it in parts.")
+            raise InvalidRequest(
+                f"The specified copy source is larger than the maximum allowable size for a copy source: {max_size}"
+            )
         return found
 
     def _copy_bytes(self, source: FoundObject, spec: BlobSpec) -> tuple[Data, int | None]:
@@ -529,11 +531,17 @@ class ObjectOperations(OwnNameOperations):
         prefix: str = "",
         delimiter: str = "",
         after: str = "",
+        start_after: str = "",
         limit: int = MAX_PAGE,
         caller: Owner | None = None,
     ) -> ObjectPage:
-        """A page of objects and common prefixes that come after `after` in the byte order of UTF-8."""
-        check_limit(limit, "max-keys")
+        """A page of at most 1,000 objects and common prefixes in the byte order of UTF-8.
+
+        `after` is the `next_key` of an earlier page: if that is a common prefix, nothing under it is shown again.
+        `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
+        shown if there are some under it. With both, `after` decides.
+        """
+        check_limit(limit, "limit")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.find_bucket(connection, bucket)
@@ -542,7 +550,9 @@ class ObjectOperations(OwnNameOperations):
             require(found.acl, caller, Permission.READ)
             bucket_id = listing.bucket_id(connection, bucket)
             assert bucket_id is not None
-            return listing.list_objects(connection, bucket_id, prefix, delimiter, after, min(limit, MAX_PAGE))
+            return listing.list_objects(
+                connection, bucket_id, prefix, delimiter, after, min(limit, MAX_PAGE), start_after
+            )
 
     # -- access control lists
 

@@ -84,14 +84,16 @@ def settle_checksum_type(algorithm: Algorithm | None, kind: ChecksumType | None)
     else:
         allowed = (ChecksumType.COMPOSITE,)
     if kind is not None and kind not in allowed:
-        raise InvalidRequest(f"The {kind} checksum type cannot be used with the {algorithm} checksum algorithm.")
+        raise InvalidRequest(
+            f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
+        )
     return kind or allowed[0]
 
 
 def check_part_number(number: int) -> None:
     if not 1 <= number <= MAX_PARTS:
         raise InvalidArgument(
-            f"A part number is an integer between 1 and {MAX_PARTS}, inclusive.", "partNumber", str(number)
+            f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", "number", str(number)
         )
 
 
@@ -188,7 +190,8 @@ class UploadOperations(ObjectOperations):
         sent = expected.checksum_algorithm
         if upload.checksum_algorithm is not None and sent not in (None, upload.checksum_algorithm):
             raise InvalidRequest(
-                f"The part's checksum is {sent}, but the upload was created with {upload.checksum_algorithm}."
+                f"Checksum Type mismatch occurred, expected checksum Type: {upload.checksum_algorithm.lower()}, "
+                f"actual checksum Type: {str(sent).lower()}"
             )
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         shown = sent or kept
@@ -268,8 +271,8 @@ class UploadOperations(ObjectOperations):
                 # "The range must lie within the source": unlike a read, it is not cut to fit.
                 if source_range.last is not None and source_range.last >= stop:
                     raise InvalidArgument(
-                        f"The range is not valid for a source of {stop} bytes.",
-                        "x-amz-copy-source-range",
+                        f"Range specified is not valid for source object of size: {stop}",
+                        "source_range",
                         f"bytes={source_range.first}-{source_range.last}",
                     )
                 start, stop = resolve_range(source_range, stop)
@@ -491,7 +494,7 @@ class UploadOperations(ObjectOperations):
         caller: Owner | None = None,
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time."""
-        check_limit(limit, "max-uploads")
+        check_limit(limit, "limit")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.find_bucket(connection, bucket)
@@ -522,7 +525,7 @@ class UploadOperations(ObjectOperations):
         caller: Owner | None = None,
     ) -> PartPage:
         """A page of an upload's parts with numbers above `after`."""
-        check_limit(limit, "max-parts")
+        check_limit(limit, "limit")
         limit = min(limit, MAX_PAGE)
         upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
         with self._catalog.read() as connection:
@@ -553,7 +556,10 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
 
 def _check_type(upload: Upload, claimed: ChecksumType | None) -> None:
     if claimed is not None and claimed != (upload.checksum_type or ChecksumType.FULL_OBJECT):
-        raise InvalidRequest(f"The upload was created for another checksum type than {claimed}.")
+        raise InvalidRequest(
+            f"The upload was created using the {upload.checksum_type or ChecksumType.FULL_OBJECT} checksum mode. "
+            f"The complete request must use the same checksum mode."
+        )
 
 
 def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> None:
@@ -567,7 +573,8 @@ def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> N
     if wanted.checksum is None:
         if upload.checksum_type == ChecksumType.COMPOSITE:
             raise InvalidRequest(
-                f"The upload was created with {algorithm} checksums: completing it needs the checksum of each part."
+                f"The upload was created using a {algorithm.lower()} checksum. The complete request must include the "
+                f"checksum for each part. It was missing for part {wanted.number} in the request."
             )
         return
     if part.checksum is None or (wanted.checksum.algorithm, wanted.checksum.value) != (algorithm, part.checksum.value):

@@ -16,7 +16,11 @@ def list_buckets(call: Call) -> Response:
     query = call.request.query
     limit = number(query.get("max-buckets"), "max-buckets", 10_000)
     if not 1 <= limit <= 10_000:
-        raise RequestError("InvalidArgument", "max-buckets must be between 1 and 10000.")
+        raise RequestError(
+            "InvalidArgument",
+            "Argument max-buckets must be an integer between 1 and 10000",
+            fields={"ArgumentName": "max-buckets", "ArgumentValue": str(limit)},
+        )
     token = query.get("continuation-token")
     after = "" if token is None else decode_token(token)
     page = call.store.list_buckets(prefix=query.get("prefix", ""), after=after, limit=limit, caller=call.caller)

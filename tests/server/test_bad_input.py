@@ -396,7 +396,7 @@ def test_uploads_that_do_not_exist(refused: Refused, upload_id: str, upload: str
 def test_totals_that_do_not_agree(refused: Refused, upload_id: str) -> None:
     target, body = f"/photos/multi?uploadId={upload_id}", complete_document((1, SMALL))
     refused("InvalidRequest", 400, "POST", target, body, {"x-amz-mp-object-size": "6"})
-    refused("InvalidArgument", 400, "POST", target, body, {"x-amz-mp-object-size": "many"})
+    refused("InvalidRequest", 400, "POST", target, body, {"x-amz-mp-object-size": "many"})
     refused("BadDigest", 400, "POST", target, body, {"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="})
 
 
