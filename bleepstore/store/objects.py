@@ -12,6 +12,7 @@ from bleepstore.acl import AclRequest, allows, make_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog import listing, queries
+from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.queries import FoundObject
 from bleepstore.commands import (
     DeleteEntry,
@@ -62,7 +63,7 @@ from bleepstore.model import (
     SystemMetadata,
     WriteCondition,
 )
-from bleepstore.names import check_key
+from bleepstore.names import check_key, check_version_id, is_version_id
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, stage
 from bleepstore.store.buckets import settle_acl
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
@@ -71,6 +72,11 @@ from bleepstore.store.reading import StoredObject, check_read, resolve_part, res
 
 _NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
+#: Amazon's words, which programs look for.
+_COPY_OF_ITSELF = (
+    "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
+    "metadata, storage class, website redirect location or encryption attributes."
+)
 #: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
 _OPEN_ATTEMPTS = 5
 #: The same where a write replaces the blob before the catalog knows: a key that is written all the time.
@@ -223,10 +229,10 @@ class ObjectOperations(OwnNameOperations):
                 raise AccessDenied
             found = self._appeared(bucket, key)
         if found is None:
-            raise NoSuchKey(bucket, key)
+            raise _absent(bucket, key, version_id)
         require(found.version.acl, caller, permission)
         if version_id not in (None, NULL_VERSION):
-            raise NoSuchVersion(bucket, key, version_id or "")
+            raise _absent(bucket, key, version_id)
         return found
 
     def get_object(
@@ -300,7 +306,7 @@ class ObjectOperations(OwnNameOperations):
     ) -> StoredObject:
         version = found.version
         if condition is not None:
-            check_read(condition, version)
+            check_read(condition, version, self._clock())
         if part_number is not None:
             if range is not None:
                 raise InvalidRequest("A range and a part number exclude each other.")
@@ -349,6 +355,7 @@ class ObjectOperations(OwnNameOperations):
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there."""
         check_key(key)
         self._find_bucket(bucket, caller, Permission.WRITE)
+        check_version_id(version_id)
         if self._gateway is not None and version_id in (None, NULL_VERSION):
             self._delete_own(bucket, key, condition)
             return DeletedObject(key=key, version_id=version_id)
@@ -380,6 +387,8 @@ class ObjectOperations(OwnNameOperations):
 
     def _delete_entry(self, bucket: str, outage: Outage, entry: DeleteEntry) -> DeletedObject | DeleteFailure:
         try:
+            if not is_version_id(entry.version_id or NULL_VERSION):
+                raise NoSuchVersion(bucket, entry.key, entry.version_id or "")
             if entry.version_id in (None, NULL_VERSION):
                 outage.call(self._delete_own, bucket, entry.key, entry.condition)
         except S3Error as error:
@@ -400,7 +409,7 @@ class ObjectOperations(OwnNameOperations):
         replace_metadata: bool = False,
         system: SystemMetadata = _NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
-        storage_class: str = STANDARD,
+        storage_class: str | None = None,
         acl: AclRequest | None = None,
         checksum_algorithm: Algorithm | None = None,
         condition: WriteCondition = _ALWAYS,
@@ -408,24 +417,23 @@ class ObjectOperations(OwnNameOperations):
     ) -> ObjectVersion:
         """Copy an object without moving its bytes through this process.
 
-        The metadata come with it unless `replace_metadata` gives new ones. The ETag stays the source's, also when
-        that was uploaded in parts. Raises InvalidRequest for a copy onto itself that changes nothing.
+        The metadata come with it unless `replace_metadata` gives new ones; the storage class and the redirect do not
+        come with it. A copy onto itself must name metadata, a storage class, a redirect or a source version, else it
+        raises InvalidRequest. The ETag stays the source's, also when that was uploaded in parts.
         """
         check_key(key)
         metadata = metadata or {}
         check_metadata(metadata)
+        changes = replace_metadata or storage_class is not None or system.website_redirect_location is not None
+        storage_class = storage_class or STANDARD
         check_storage_class(storage_class)
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
         for _ in self._open_attempts:
             source = self._open_source(source_bucket, source_key, source_version_id, source_condition, caller)
             version = source.version
-            same = (source_bucket, source_key) == (bucket, key)
-            if same and not replace_metadata and storage_class == version.storage_class and not checksum_algorithm:
-                raise InvalidRequest(
-                    "This copies an object to itself without changing its metadata or storage class: "
-                    "ask for REPLACE as metadata directive, or name another key."
-                )
+            if (source_bucket, source_key) == (bucket, key) and not changes and source_version_id is None:
+                raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             over = self._judge(bucket, key, condition)
             if not replace_metadata:
                 # "x-amz-website-redirect-location is not copied; it must be given with the request."
@@ -487,7 +495,7 @@ class ObjectOperations(OwnNameOperations):
         found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=True)
         if condition is not None:
             try:
-                check_read(condition, found.version)
+                check_read(condition, found.version, self._clock())
             except Precondition as error:
                 if self._changed_behind(found):
                     return self._open_source(bucket, key, version_id, condition, caller, max_size)
@@ -565,6 +573,14 @@ class ObjectOperations(OwnNameOperations):
         bucket_owner = self._find_bucket(bucket, None, Permission.READ).owner
         settled = settle_acl(acl, version.owner.id, bucket_owner.id)
         self._submit(PutObjectAcl(**self._stamp(), bucket=bucket, key=key, version_id=version_id, acl=settled))
+
+
+def _absent(bucket: str, key: str, version_id: str | None) -> S3Error:
+    """What is said of a version that is not there."""
+    check_version_id(version_id)
+    if version_id in (None, NULL_VERSION):
+        return NoSuchKey(bucket, key)
+    return NoSuchVersion(bucket, key, version_id or "")
 
 
 builtin_range = range  # `range` is what S3 calls the option of a read
