@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
@@ -70,6 +71,7 @@ from bleepstore.store.engine import check_limit, check_metadata, check_storage_c
 from bleepstore.store.own_names import OwnNameOperations
 from bleepstore.store.reading import StoredObject, check_read, resolve_part, resolve_range
 
+_MD5 = re.compile("[0-9a-f]{32}")
 _NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: Amazon's words, which programs look for.
@@ -415,11 +417,14 @@ class ObjectOperations(OwnNameOperations):
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
     ) -> ObjectVersion:
-        """Copy an object without moving its bytes through this process.
+        """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
 
         The metadata come with it unless `replace_metadata` gives new ones; the storage class and the redirect do not
         come with it. A copy onto itself must name metadata, a storage class, a redirect or a source version, else it
-        raises InvalidRequest. The ETag stays the source's, also when that was uploaded in parts.
+        raises InvalidRequest.
+
+        A copy is one part: of a source that was uploaded in parts it has neither the ETag nor the parts, but the MD5
+        and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
         """
         check_key(key)
         metadata = metadata or {}
@@ -442,7 +447,7 @@ class ObjectOperations(OwnNameOperations):
                 metadata = version.metadata
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
-                checksum = self._copied_checksum(source, checksum_algorithm)
+                etag, checksum = self._copied_digests(source, checksum_algorithm)
                 data, stored_ms = self._copy_bytes(
                     source,
                     BlobSpec(
@@ -452,7 +457,7 @@ class ObjectOperations(OwnNameOperations):
                         system=system,
                         metadata=metadata,
                         storage_class=storage_class,
-                        etag=lambda etag=version.etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
+                        etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
                         only_over=over if condition else None,
                     ),
                 )
@@ -467,14 +472,13 @@ class ObjectOperations(OwnNameOperations):
                 key=key,
                 owner=owner,
                 size=version.size,
-                etag=version.etag,
+                etag=etag,
                 data=data,
                 stored_ms=stored_ms if over is None else None,
                 storage_class=storage_class,
                 system=system,
                 metadata=metadata,
                 checksum=checksum,
-                parts=self._parts_of(version),
                 acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
                 condition=condition,
                 over=over,
@@ -513,20 +517,27 @@ class ObjectOperations(OwnNameOperations):
         stored = self._backend.copy_object(source.handle, spec)
         return BlobRef(stored.handle), stored.stored_ms
 
-    def _copied_checksum(self, source: FoundObject, algorithm: Algorithm | None) -> Checksum | None:
-        """The source's checksum, or one of the algorithm asked for, for which the bytes must be read."""
-        have = source.version.checksum
-        if algorithm is None or (have is not None and have.algorithm == algorithm):
-            return have
+    def _copied_digests(self, source: FoundObject, algorithm: Algorithm | None) -> tuple[str, Checksum | None]:
+        """The ETag and the checksum of a copy: those of one whole, also if its source was uploaded in parts.
+
+        They are the source's where it has them. Else its bytes are read, once for all of them.
+        """
+        version = source.version
+        have = version.checksum
+        is_whole = version.parts_count is None and _MD5.fullmatch(version.etag) is not None
+        algorithm = algorithm or (have.algorithm if have else None) or (None if is_whole else DEFAULT_ALGORITHM)
+        if is_whole and algorithm == (have.algorithm if have else None):
+            return version.etag, have
+        assert algorithm is not None  # a whole without a checksum was returned, and what is none gets the default
         digester = Digester(algorithm)
         if source.data is not None:
             digester.update(source.data)
         else:
             assert source.handle is not None
             with self._backend.get_object(source.handle) as reader:
-                while chunk := reader.read(CHUNK):
-                    digester.update(chunk)
-        return Checksum(algorithm, digester.value(algorithm))
+                for _ in digester.wrap(iter(lambda: reader.read(CHUNK), b"")):
+                    pass
+        return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.value(algorithm))
 
     # -- listing
 

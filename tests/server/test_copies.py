@@ -181,9 +181,32 @@ def test_checksums_of_copies(s3: S3Client) -> None:
 def test_a_copy_of_a_multipart_object(s3: S3Client) -> None:
     upload = Upload(s3, "a")
     upload.complete(upload.part(1, PART), upload.part(2, b"tail"))
-    s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a")
+    done: Any = s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a")["CopyObjectResult"]
     s3.delete_object(Bucket="photos", Key="a")
-    assert s3.get_object(Bucket="photos", Key="b")["Body"].read() == PART + b"tail"
+    body = PART + b"tail"
+    etag = f'"{hashlib.md5(body).hexdigest()}"'
+    assert (done["ETag"], done["ChecksumType"]) == (etag, "FULL_OBJECT")
+    assert done["ChecksumCRC64NVME"] == encode_value(digest(Algorithm.CRC64NVME, body))
+    found: Any = s3.get_object(Bucket="photos", Key="b", ChecksumMode="ENABLED")
+    assert (found["Body"].read(), found["ETag"]) == (body, etag)
+    assert found["ChecksumCRC64NVME"] == done["ChecksumCRC64NVME"]
+    assert "PartsCount" not in s3.head_object(Bucket="photos", Key="b", PartNumber=1)
+    with failure("InvalidPartNumber", 416):
+        s3.get_object(Bucket="photos", Key="b", PartNumber=2)
+    asked: Any = ["ETag", "Checksum", "ObjectParts"]
+    attributes: Any = s3.get_object_attributes(Bucket="photos", Key="b", ObjectAttributes=asked)
+    assert "ObjectParts" not in attributes
+    assert attributes["Checksum"]["ChecksumType"] == "FULL_OBJECT"
+
+
+def test_a_copy_of_a_composite_checksum_has_one_of_the_whole(s3: S3Client) -> None:
+    sha: Any = {"ChecksumAlgorithm": "SHA256"}
+    upload = Upload(s3, "a", **sha)
+    done = upload.complete(upload.part(1, PART, **sha), upload.part(2, b"tail", **sha))
+    assert done["ChecksumSHA256"].endswith("-2")
+    copied: Any = s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a")["CopyObjectResult"]
+    assert copied["ChecksumSHA256"] == encode_value(digest(Algorithm.SHA256, PART + b"tail"))
+    assert copied["ChecksumType"] == "FULL_OBJECT"
 
 
 def test_a_plus_in_a_copy_source_is_a_space(s3: S3Client, server: Server) -> None:

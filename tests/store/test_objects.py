@@ -20,6 +20,7 @@ from bleepstore import (
     ByteRange,
     CannedAcl,
     Checksum,
+    CompletedPart,
     DeletedObject,
     DeleteEntry,
     DeleteFailure,
@@ -30,6 +31,7 @@ from bleepstore import (
     WriteCondition,
     errors,
 )
+from bleepstore.digests import digest, encode_value
 from bleepstore.testing.clock import Clock
 
 BIG = random.Random(1).randbytes(3 * 1024 * 1024 + 17)
@@ -292,6 +294,32 @@ def test_copies(store: Store, bucket: str, size: int) -> None:
         store.copy_object(bucket, "b", bucket, "b")
     with pytest.raises(errors.PreconditionFailed):
         store.copy_object(bucket, "b", bucket, "d", source_condition=ReadCondition(if_none_match=("*",)))
+
+
+@pytest.mark.parametrize("algorithm", [None, Algorithm.CRC32, Algorithm.SHA256, Algorithm.CRC64NVME])
+@pytest.mark.parametrize("wanted", [None, Algorithm.SHA1])
+def test_a_copy_of_what_was_uploaded_in_parts_is_one_whole(
+    store: Store, bucket: str, algorithm: Algorithm | None, wanted: Algorithm | None
+) -> None:
+    upload = store.create_upload(bucket, "parts", checksum_algorithm=algorithm)
+    data = BIG + BIG
+    parts = [store.put_part(bucket, "parts", upload.upload_id, n, chunk) for n, chunk in ((1, data), (2, b"tail"))]
+    listed = [CompletedPart(number=part.number, etag=part.etag, checksum=part.checksum) for part in parts]
+    store.complete_upload(bucket, "parts", upload.upload_id, listed)
+    data += b"tail"
+    used = wanted or algorithm or Algorithm.CRC64NVME
+    expected = Checksum(used, encode_value(digest(used, data)))
+    for source, key in (("parts", "copy"), ("copy", "copy of a copy")):
+        copy = store.copy_object(bucket, source, bucket, key, checksum_algorithm=wanted, metadata={"ignored": "1"})
+        assert (copy.etag, copy.checksum, copy.parts_count) == (hashlib.md5(data).hexdigest(), expected, None)
+        assert store.head_object(bucket, key).version == copy
+        assert store.list_object_parts(bucket, key)[1] == []
+        assert read(store, bucket, key) == data
+    whole = store.copy_object(bucket, "parts", bucket, "parts", replace_metadata=True)
+    assert (whole.etag, whole.parts_count) == (hashlib.md5(data).hexdigest(), None)
+    store.delete_object(bucket, "copy")
+    store.sweep()
+    assert read(store, bucket, "parts") == read(store, bucket, "copy of a copy") == data
 
 
 def test_acls_decide_for_everyone_but_the_application(store: Store) -> None:
