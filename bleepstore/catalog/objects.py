@@ -18,6 +18,7 @@ from bleepstore.commands import (
 )
 from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, OperationAborted, PreconditionFailed, S3Error
 from bleepstore.model import NULL_VERSION, BlobRef, Inline, Replaced, WriteCondition
+from bleepstore.names import is_version_id
 
 _INSERT = """
 INSERT INTO object_version (
@@ -149,6 +150,9 @@ def _delete(
     tx: Transaction, bucket: str, bucket_id: int, entry: DeleteEntry, *, is_garbage: bool = True
 ) -> Removed | S3Error:
     if entry.version_id not in (None, NULL_VERSION):
+        if not is_version_id(entry.version_id or ""):
+            # What S3 says of one entry among many; a delete of one object is refused before it comes here.
+            return NoSuchVersion(bucket, entry.key, entry.version_id or "")
         # An unversioned bucket has no such version, and removing what is not there succeeds.
         return Removed(entry.key, entry.version_id)
     current = current_version(tx, bucket_id, entry.key)

@@ -93,18 +93,20 @@ def register_part(tx: Transaction, command: RegisterPart) -> Result:
 
 
 def _condition_refused(tx: Transaction, bucket_id: int, command: CompleteUpload) -> S3Error | None:
-    """A conditional Complete is also refused when the key changed since the upload was created.
+    """A conditional Complete whose condition holds is refused when the key changed since the upload was created.
 
     "If a conflicting operation occurs during the upload S3 returns a 409 ConditionalRequestConflict response."
     """
     if not command.condition:
         return None
     current = current_version(tx, bucket_id, command.key)
+    if refused := check_write(command.condition, current and current[1], command.bucket, command.key):
+        return refused
     at_create = tx.row("SELECT replaced_sequence FROM upload WHERE upload_id = ?", (command.upload_id,))
     name = "If-None-Match" if command.condition.if_none_match else "If-Match"
     if at_create is not None and at_create[0] != (current and current[0]):
         return ConditionalRequestConflict(command.bucket, command.key, name)
-    return check_write(command.condition, current and current[1], command.bucket, command.key)
+    return None
 
 
 def _parts_changed(tx: Transaction, command: CompleteUpload) -> S3Error | None:

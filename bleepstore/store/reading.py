@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -10,7 +11,7 @@ import attrs
 
 from bleepstore.backends.base import CHUNK
 from bleepstore.errors import InvalidPartNumber, InvalidRange, NotModified, PreconditionFailed
-from bleepstore.model import ByteRange, ObjectVersion, PartSummary, ReadCondition
+from bleepstore.model import ByteRange, ObjectVersion, PartSummary, ReadCondition, to_datetime
 
 
 @attrs.define(eq=False)
@@ -63,11 +64,12 @@ def _matches(etag: str, wanted: tuple[str, ...]) -> bool:
     return "*" in wanted or etag in wanted
 
 
-def check_read(condition: ReadCondition, version: ObjectVersion) -> None:
+def check_read(condition: ReadCondition, version: ObjectVersion, now_ms: int) -> None:
     """Judge the conditions of a read in the order of RFC 9110 section 13.2.2.
 
     An ETag condition that holds makes the date condition of the same direction irrelevant. Dates have whole seconds.
-    Raises PreconditionFailed or NotModified.
+    An `if_modified_since` in the future is ignored, as S3 does: later than now, and than the object, whose time may be
+    that of a provider's clock. Raises PreconditionFailed or NotModified.
     """
     modified = version.modified.replace(microsecond=0)
     if condition.if_match is not None:
@@ -78,13 +80,23 @@ def check_read(condition: ReadCondition, version: ObjectVersion) -> None:
     if condition.if_none_match is not None:
         if _matches(version.etag, condition.if_none_match):
             raise NotModified("If-None-Match", version.etag, version.modified_ms)
-    elif condition.if_modified_since is not None and modified <= condition.if_modified_since:
+    elif (since := condition.if_modified_since) is not None and modified <= since <= _latest(version, now_ms):
         raise NotModified("If-Modified-Since", version.etag, version.modified_ms)
 
 
+def _latest(version: ObjectVersion, now_ms: int) -> dt.datetime:
+    return to_datetime(max(version.modified_ms, now_ms))
+
+
 def resolve_range(wanted: ByteRange, size: int) -> tuple[int, int]:
-    """(start, stop) of a range within `size` bytes (RFC 9110 section 14.1.2). Raises InvalidRange."""
+    """(start, stop) of a range within `size` bytes (RFC 9110 section 14.1.2). Raises InvalidRange.
+
+    The last bytes of an empty object are none, and S3 gives them: "If the selected representation is shorter than the
+    specified suffix-length, the entire representation is used."
+    """
     if wanted.first is None:
+        if size == 0 and wanted.last:
+            return 0, 0
         length = min(wanted.last or 0, size)
         start, stop = size - length, size
     else:

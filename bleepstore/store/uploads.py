@@ -367,11 +367,11 @@ class UploadOperations(ObjectOperations):
         if condition:
             with self._catalog.read() as connection:
                 state = queries.object_since(connection, upload.bucket, upload.key, upload.upload_id)
+            if refused := check_write(condition, state.etag, upload.bucket, upload.key):
+                raise refused
             if state.changed:
                 name = "If-None-Match" if condition.if_none_match else "If-Match"
                 raise ConditionalRequestConflict(upload.bucket, upload.key, name)
-            if refused := check_write(condition, state.etag, upload.bucket, upload.key):
-                raise refused
         return over
 
     def _end_upload(self, upload: Upload) -> None:

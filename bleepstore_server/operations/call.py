@@ -44,7 +44,11 @@ class Call:
     def version_id(self) -> str | None:
         value = self.request.query.get("versionId")
         if value == "":
-            raise RequestError("InvalidArgument", "Version id cannot be the empty string.")
+            raise RequestError(
+                "InvalidArgument",
+                "Version id cannot be the empty string",
+                fields={"ArgumentName": "versionId", "ArgumentValue": ""},
+            )
         return value
 
     def document(self, *, checksum_is_its_own: bool = True) -> bytes:
