@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import random
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,17 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
 
+#: What proxies add to requests.
+_PROXY_FIELDS = (
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+)
+#: Anybody can send wrong signatures, and so fill a log.
+_PROXY_WARNING_SECONDS = 60.0
+
 
 def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
     """The S3 endpoint of `store` as a WSGI app."""
@@ -53,6 +65,7 @@ class _App:
         pairs = [WELL_KNOWN] if config.allow_well_known_key else []
         if config.access_key is not None and config.secret_key is not None:
             pairs.append((config.access_key, config.secret_key))
+        self._next_proxy_warning = 0.0
         self._configured = {key: Credential(key, secret, store.owner, None, True, 0) for key, secret in pairs}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -153,8 +166,27 @@ class _App:
             headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
         if not _drain(environ):
             headers.append(("Connection", "close"))
-        document = xml_render.error(refused.code, refused.message, resource, request_id, refused.fields)
+        fields = refused.fields
+        if refused.code == "SignatureDoesNotMatch" and "StringToSign" in fields:  # a form does not sign its host
+            fields = {**fields, "Host": self._seen_host(environ)}
+        document = xml_render.error(refused.code, refused.message, resource, request_id, fields)
         return Response(refused.status, headers, document)
+
+    def _seen_host(self, environ: WSGIEnvironment) -> str:
+        """The Host that the signature was verified with; the log says so where a proxy may have changed it."""
+        host = str(environ.get("HTTP_HOST", ""))
+        forwarded = {name: environ[name] for name in _PROXY_FIELDS if name in environ}
+        now = time.monotonic()
+        if forwarded and now >= self._next_proxy_warning:
+            self._next_proxy_warning = now + _PROXY_WARNING_SECONDS
+            told = ", ".join(f"{name[5:].replace('_', '-').title()} {value!r}" for name, value in forwarded.items())
+            _log.warning(
+                "a signature does not match; the request came with Host %r and %s. If the proxy changed Host, let it "
+                "pass it on as it came, or name the proxy in trusted_proxies (docs/howto/serve.md).",
+                host,
+                told,
+            )
+        return host
 
     # -- the edge
 
