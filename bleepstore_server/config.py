@@ -93,7 +93,7 @@ class AppConfig:
     )
     access_key: str | None = _setting(None, "an access key of the store's owner, beside those of `bleepstore keys`")
     secret_key: str | None = _setting(
-        None, "its secret; only by file or environment, as other users see flags", flag=False
+        None, "its secret; only by file or environment, as other users see flags", flag=False, repr=False
     )
     allow_well_known_key: bool = _setting(
         False, f"accept the access key {WELL_KNOWN[0]!r} with the secret {WELL_KNOWN[1]!r}: for tests only"

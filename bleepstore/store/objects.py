@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Unpack
 
 import attrs
 
@@ -63,6 +64,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.names import check_key
+from bleepstore.store.arguments import SystemHeaders, copied_headers, with_headers
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, stage
 from bleepstore.store.buckets import settle_acl
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
@@ -110,6 +112,7 @@ class ObjectOperations(OwnNameOperations):
         late_checksum: Callable[[], Checksum | None] | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
+        **headers: Unpack[SystemHeaders],
     ) -> ObjectVersion:
         """Store an object, durably, replacing the one of this key.
 
@@ -117,11 +120,13 @@ class ObjectOperations(OwnNameOperations):
         bytes where known; another length is refused. `content_md5` (base64) and `checksum` are verified;
         `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default); `late_checksum` is called once
         the body has ended, for a value that comes behind it. `condition` is judged atomically with the write.
+        `content_type` and the other fields of `system` can be keywords of their own.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
         PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
         """
         check_key(key)
+        system = with_headers(system, headers, "put_object")
         metadata = metadata or {}
         check_metadata(metadata)
         check_storage_class(storage_class)
@@ -253,6 +258,7 @@ class ObjectOperations(OwnNameOperations):
             assert found.handle is not None
             try:
                 stored.file = self._backend.get_object(found.handle, stored.start, stored.stop)
+                stored.open_span = functools.partial(self._backend.get_object, found.handle)
             except BlobNotFound:
                 self._missing(found)
                 continue  # it was replaced or deleted since we looked
@@ -405,6 +411,7 @@ class ObjectOperations(OwnNameOperations):
         checksum_algorithm: Algorithm | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
+        **headers: Unpack[SystemHeaders],
     ) -> ObjectVersion:
         """Copy an object without moving its bytes through this process.
 
@@ -412,6 +419,7 @@ class ObjectOperations(OwnNameOperations):
         that was uploaded in parts. Raises InvalidRequest for a copy onto itself that changes nothing.
         """
         check_key(key)
+        system = copied_headers(system, headers, replaces=replace_metadata)
         metadata = metadata or {}
         check_metadata(metadata)
         check_storage_class(storage_class)
