@@ -243,6 +243,15 @@ class IncompleteBody(Invalid):
     expected: int | None = None
     received: int | None = None
 
+    @property
+    def message(self) -> str:
+        """Which of the two is the longer. A body that is too long is not read to its end."""
+        if self.expected is None or self.received is None:
+            return self.summary
+        if self.received > self.expected:
+            return f"The body has more than the {self.expected} bytes that were declared as its size."
+        return f"The body ended after {self.received} bytes; {self.expected} were declared as its size."
+
 
 @attrs.define
 class MetadataTooLarge(Invalid):

@@ -33,7 +33,7 @@ class Response:
 
     status: int = 200
     headers: Headers = attrs.field(factory=list)
-    body: bytes | StoredObject = b""
+    body: bytes | StoredObject = attrs.field(default=b"", repr=False)
     length: int | None = None
 
     def send(self, environ: WSGIEnvironment, start_response: StartResponse, common: Headers) -> Iterable[bytes]:
@@ -82,7 +82,7 @@ class _Stream:
 
     def __init__(self, stored: StoredObject) -> None:
         self._stored = stored
-        self._chunks = iter(stored)
+        self._chunks = stored.chunks()
 
     def __iter__(self) -> _Stream:
         return self

@@ -89,11 +89,22 @@ class _FileSpan(io.RawIOBase):
 
     def __init__(self, fd: int, start: int, stop: int) -> None:
         self._fd = fd
-        self._left = stop - start
+        self._start = start
+        self._length = self._left = stop - start
         os.lseek(fd, start, os.SEEK_SET)
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("a span seeks from its beginning")
+        os.lseek(self._fd, self._start + offset, os.SEEK_SET)
+        self._left = max(0, self._length - offset)
+        return offset
 
     def fileno(self) -> int:
         return self._fd

@@ -29,7 +29,7 @@ class FoundObject:
 
     version: ObjectVersion
     handle: str | None
-    data: bytes | None
+    data: bytes | None = attrs.field(repr=False)
 
 
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"

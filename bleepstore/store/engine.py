@@ -160,7 +160,11 @@ def require_owner(owner: Owner, caller: Owner | None) -> None:
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
     """ "The size of user-defined metadata is the sum of the bytes in the UTF-8 encoding of each key and value." """
-    size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
+    try:
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
+    except AttributeError:
+        name, value = next(pair for pair in metadata.items() if not all(isinstance(text, str) for text in pair))
+        raise TypeError(f"metadata is a mapping of str to str; it has {name!r}: {value!r}") from None
     if size > MAX_METADATA_BYTES:
         raise MetadataTooLarge(size, MAX_METADATA_BYTES)
 

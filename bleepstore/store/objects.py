@@ -6,6 +6,7 @@ import concurrent.futures
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Unpack
 
 import attrs
 
@@ -65,6 +66,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id, is_version_id
+from bleepstore.store.arguments import SystemHeaders, copied_headers, with_headers
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, stage
 from bleepstore.store.buckets import settle_acl
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
@@ -118,6 +120,7 @@ class ObjectOperations(OwnNameOperations):
         late_checksum: Callable[[], Checksum | None] | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
+        **headers: Unpack[SystemHeaders],
     ) -> ObjectVersion:
         """Store an object, durably, replacing the one of this key.
 
@@ -125,11 +128,13 @@ class ObjectOperations(OwnNameOperations):
         bytes where known; another length is refused. `content_md5` (base64) and `checksum` are verified;
         `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default); `late_checksum` is called once
         the body has ended, for a value that comes behind it. `condition` is judged atomically with the write.
+        `content_type` and the other fields of `system` can be keywords of their own.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
         PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
         """
         check_key(key)
+        system = with_headers(system, headers, "put_object")
         metadata = metadata or {}
         check_metadata(metadata)
         check_storage_class(storage_class)
@@ -261,6 +266,7 @@ class ObjectOperations(OwnNameOperations):
             assert found.handle is not None
             try:
                 stored.file = self._backend.get_object(found.handle, stored.start, stored.stop)
+                stored.open_span = functools.partial(self._backend.get_object, found.handle)
             except BlobNotFound:
                 self._missing(found)
                 continue  # it was replaced or deleted since we looked
@@ -416,6 +422,7 @@ class ObjectOperations(OwnNameOperations):
         checksum_algorithm: Algorithm | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
+        **headers: Unpack[SystemHeaders],
     ) -> ObjectVersion:
         """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
 
@@ -427,6 +434,7 @@ class ObjectOperations(OwnNameOperations):
         and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
         """
         check_key(key)
+        system = copied_headers(system, headers, replaces=replace_metadata)
         metadata = metadata or {}
         check_metadata(metadata)
         changes = replace_metadata or storage_class is not None or system.website_redirect_location is not None

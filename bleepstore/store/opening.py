@@ -31,10 +31,10 @@ from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.adopting import TAKEN_OVER_FILE, AdoptOperations, is_adopting
 from bleepstore.store.archiving import ArchiveOperations
-from bleepstore.store.buckets import BucketOperations
+from bleepstore.store.arguments import with_checked_arguments
 from bleepstore.store.engine import DEFAULT_OWNER
 from bleepstore.store.forking import SNAPSHOTS
-from bleepstore.store.uploads import UploadOperations
+from bleepstore.store.iterating import IteratingOperations
 
 _log = logging.getLogger("bleepstore.store")
 
@@ -46,7 +46,8 @@ MEMORY_INLINE_LIMIT = 1024
 UPLOAD_EXPIRY = dt.timedelta(days=7)
 
 
-class Store(BucketOperations, UploadOperations, AccountOperations, ArchiveOperations, AdoptOperations):
+@with_checked_arguments
+class Store(IteratingOperations, AccountOperations, ArchiveOperations, AdoptOperations):
     """An object store: buckets, objects, multipart uploads, access keys, forks of the whole, what lies at a provider.
 
     Made by `bleepstore.open`.

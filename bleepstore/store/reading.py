@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import BinaryIO, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO
 
 import attrs
 
-from bleepstore.backends.base import CHUNK
 from bleepstore.errors import InvalidPartNumber, InvalidRange, NotModified, PreconditionFailed
 from bleepstore.model import ByteRange, ObjectVersion, PartSummary, ReadCondition, to_datetime
+from bleepstore.store.span_file import SpanFile
 
 
-@attrs.define(eq=False)
-class StoredObject:
-    """A version and an open stream of (a span of) its bytes. Close it, or use it in a `with` block.
+@attrs.define(eq=False, slots=False)
+class StoredObject(SpanFile):
+    """A version, and (a span of) its bytes as a binary file, for reading. Close it, or use it in a `with` block.
 
     The body is bytes `start` to `stop` (exclusive) of the object; `partial` says whether a range or a part was asked
     for, and `part` which part of a multipart object it is. Small objects come whole in `data`; others through `file`.
-    A head has neither.
+    A head has neither, and an empty body.
+
+    It seeks by opening a range of the same bytes. Where they lie under the object's own name at a provider and were
+    replaced there since, the next read raises PreconditionFailed. Bytes that are read after a seek are not compared
+    with the checksum of the whole.
     """
 
     version: ObjectVersion
@@ -28,36 +31,43 @@ class StoredObject:
     stop: int
     partial: bool = False
     part: PartSummary | None = None
-    data: bytes | None = None
-    file: BinaryIO | None = None
+    data: bytes | None = attrs.field(default=None, repr=False)
+    file: BinaryIO | None = attrs.field(default=None, repr=False)
+    #: Opens bytes `start` to `stop` of the object anew.
+    open_span: Callable[[int, int], BinaryIO] | None = attrs.field(default=None, repr=False)
 
     @property
-    def length(self) -> int:
-        """Bytes in the body."""
-        return self.stop - self.start
+    def name(self) -> str:
+        """The key, where a file has its name."""
+        return self.version.key
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` further bytes of the body, or all that are left."""
-        if self.file is not None:
-            return self.file.read(size)
-        data = self.data or b""
-        taken = data if size < 0 else data[:size]
-        self.data = data[len(taken) :]
-        return taken
+    @property
+    def etag(self) -> str:
+        """The ETag, without quotes."""
+        return self.version.etag
 
-    def __iter__(self) -> Iterator[bytes]:
-        while chunk := self.read(CHUNK):
-            yield chunk
+    @property
+    def size(self) -> int:
+        """Bytes of the whole object; `length` is that of the body."""
+        return self.version.size
 
-    def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The user's metadata."""
+        return self.version.metadata
 
-    def __enter__(self) -> Self:
-        return self
+    @property
+    def content_type(self) -> str | None:
+        """The type that it was stored with; the others of its kind are in `version.system`."""
+        return self.version.system.content_type
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
+    @property
+    def last_modified(self) -> dt.datetime:
+        """When it was written, in UTC."""
+        return self.version.modified
+
+    def _replaced(self) -> Exception:
+        return PreconditionFailed("If-Match", self.version.bucket, self.version.key)
 
 
 def _matches(etag: str, wanted: tuple[str, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Unpack
 
 import attrs
 
@@ -60,6 +61,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.names import check_key
+from bleepstore.store.arguments import SystemHeaders, with_headers
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, stage
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
 from bleepstore.store.objects import ObjectOperations
@@ -112,9 +114,11 @@ class UploadOperations(ObjectOperations):
         checksum_algorithm: Algorithm | None = None,
         checksum_type: ChecksumType | None = None,
         caller: Owner | None = None,
+        **headers: Unpack[SystemHeaders],
     ) -> Upload:
-        """Start a multipart upload."""
+        """Start a multipart upload. For the options see put_object."""
         check_key(key)
+        system = with_headers(system, headers, "create_upload")
         metadata = metadata or {}
         check_metadata(metadata)
         check_storage_class(storage_class)
