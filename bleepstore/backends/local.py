@@ -75,6 +75,15 @@ def _begin_writeback(fd: int, start: int, size: int) -> None:
         os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
+def has_blobs(root: Path) -> bool:
+    """Whether there is a blob in the folder of a store."""
+    try:
+        minutes = [path for path in (root / "blobs").iterdir() if _MINUTE.fullmatch(path.name)]
+    except FileNotFoundError:
+        return False
+    return any(_HANDLE.fullmatch(path.name) for minute in minutes for path in minute.iterdir())
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it that are missing, each of them durable in its parent."""
     missing = []
@@ -228,6 +237,11 @@ class LocalBackend:
 
     def _folder(self, stored_ms: int) -> Path:
         return self._blobs / f"{stored_ms // _MINUTE_MS:08x}"
+
+    @staticmethod
+    def stored_ms(handle: str) -> int:
+        """When a blob was finished."""
+        return int(handle[:12], 16)
 
     def _new_temporary(self) -> Path:
         return self._tmp / f"{self._process}-{next(self._names)}"
