@@ -202,6 +202,11 @@ def sweep_times(connection: apsw.Connection) -> tuple[int, int]:
     return row[0], row[1]
 
 
+def catalog_id(connection: apsw.Connection) -> str:
+    """Which catalog this is; "" if none has asked for its id."""
+    return connection.execute("SELECT id FROM identity").get or ""
+
+
 def applied_index(connection: apsw.Connection) -> int:
     """The number of commands applied so far."""
     index: int = connection.execute("SELECT applied_index FROM state").get

@@ -29,6 +29,11 @@ CREATE TABLE state(
 ) STRICT;
 INSERT INTO state VALUES (1, 0, 0, 0);
 
+-- Which catalog this is, for the folder that holds its blobs. It has no row elsewhere: replicas must be equal.
+CREATE TABLE identity(
+    id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE owner(
     owner_id TEXT PRIMARY KEY,
     display_name TEXT NOT NULL

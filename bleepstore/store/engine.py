@@ -62,7 +62,13 @@ class Engine:
         self._id_count = 0
         self._credential_memory: dict[str, tuple[float, Credential]] = {}
         self._sweeper = Sweeper(
-            catalog, committer, backend, clock=clock, new_id=self._new_request_id, upload_expiry_ms=upload_expiry_ms
+            catalog,
+            committer,
+            backend,
+            clock=clock,
+            wall_clock=self._wall_clock,
+            new_id=self._new_request_id,
+            upload_expiry_ms=upload_expiry_ms,
         )
 
     @property
@@ -92,7 +98,7 @@ class Engine:
         return f"{self._clock():012x}-{self._id_prefix}-{count:x}"
 
     def _stamp(self) -> dict[str, Any]:
-        return {"request_id": self._new_request_id(), "time_ms": self._clock()}
+        return {"request_id": self._new_request_id(), "time_ms": self._wall_clock()}
 
     def _submit(self, command: Command) -> Result:
         """The result of a command; a refusal is raised."""
