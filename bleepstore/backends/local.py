@@ -3,6 +3,7 @@
     blobs/<minute>/<id>            a blob
     blobs/<minute>/<id>.parts/     an assembled blob: hard links to its parts, and `manifest`
     tmp/                           writes under way
+    quarantine/blobs/<minute>/<id> what was set aside instead of removed: somebody may need it
     pins.lock                      locked by whoever needs that nothing is removed
 
 An id begins with the time at which the blob was finished, so `iter_blobs` visits only the folders of the minutes it is
@@ -72,6 +73,30 @@ def _begin_writeback(fd: int, start: int, size: int) -> None:
     """
     if sys.platform == "linux":
         os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, each of them durable in its parent."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(one.parent)
+
+
+@contextlib.contextmanager
+def _locked_manifest(folder: Path) -> Iterator[None]:
+    """A block in which nobody reads the assembled blob in `folder`. Raises BlobBusy, FileNotFoundError."""
+    manifest = os.open(folder / "manifest", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise BlobBusy(folder.name) from None
+    finally:
+        os.close(manifest)
 
 
 @contextlib.contextmanager
@@ -391,19 +416,39 @@ class LocalBackend:
 
     def _delete_parts_folder(self, folder: Path) -> None:
         """The manifest goes first: from then on new readers find no blob. What a crash leaves goes next time."""
-        try:
-            manifest = os.open(folder / "manifest", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        try:
-            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(FileNotFoundError), _locked_manifest(folder):
             (folder / "manifest").unlink(missing_ok=True)
-        except BlockingIOError:
-            raise BlobBusy(folder.name) from None
-        finally:
-            os.close(manifest)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def quarantine(self, handle: str) -> Path:
+        """Move a blob out of the store, durably, to the same path under `quarantine/`; returns where it is now.
+
+        Nothing that is there already is replaced: a number is put behind the name. Raises BlobNotFound, BlobBusy if it
+        is an assembled blob that is being read, StorageFull, OSError.
+        """
+        source = self._path(handle)
+        folder = self.root / "quarantine" / source.parent.relative_to(self.root)
+        if not source.exists():
+            raise BlobNotFound(handle)
+        with contextlib.ExitStack() as stack, _report_full():
+            if handle.endswith(".parts"):
+                with contextlib.suppress(FileNotFoundError):  # half deleted: no reader can open it
+                    stack.enter_context(_locked_manifest(source))
+            make_folder(folder)
+            target = folder / handle
+            for number in itertools.count(1):
+                if not target.exists():
+                    break
+                target = folder / f"{handle}.{number}"
+            try:
+                source.rename(target)
+            except FileNotFoundError:
+                raise BlobNotFound(handle) from None
+            _sync_folder(folder)
+            with contextlib.suppress(FileNotFoundError):  # it was the last, and another process gave the folder up
+                _sync_folder(source.parent)
+        self._remove_empty(source.parent)
+        return target
 
     def _remove_empty(self, folder: Path) -> None:
         """Give up an old minute's folder. A current one stays: another process may be about to rename into it."""
@@ -499,3 +544,6 @@ class ReadOnlyBackend(LocalBackend):
 
     def delete_object(self, handle: str) -> None:
         """Nothing is removed."""
+
+    def quarantine(self, handle: str) -> Path:
+        raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
