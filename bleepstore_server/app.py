@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, S3Error
+from bleepstore.errors import BleepStoreError, NotModified, ObjectDamaged, S3Error
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
@@ -126,6 +126,10 @@ class _App:
             return Response(304, _unchanged_headers(error))
         elif isinstance(error, S3Error):
             status, code, message, fields = status_of(error), error.code, error.message, fields_of(error)
+        elif isinstance(error, ObjectDamaged):
+            # The library has logged it.
+            status, code, fields = 500, "InternalError", {}
+            message = "The stored bytes of the object are damaged. Restore it from a backup."
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)
