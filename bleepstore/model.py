@@ -165,11 +165,12 @@ class Replaced:
 
 @attrs.frozen
 class PartSummary:
-    """One part of a completed multipart object."""
+    """One part of a completed multipart object. `crc64nvme` is the store's own checksum of its bytes, in base64."""
 
     number: int
     size: int
     checksum: str | None = None
+    crc64nvme: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -220,13 +221,14 @@ class Upload:
 
 @attrs.frozen(kw_only=True)
 class Part:
-    """An uploaded part. `etag` is the MD5 of its bytes in hex."""
+    """An uploaded part. `etag` is the MD5 of its bytes in hex; `crc64nvme` the store's own checksum, in base64."""
 
     number: int
     size: int
     etag: str
     modified_ms: int
     checksum: Checksum | None = None
+    crc64nvme: str | None = attrs.field(default=None, repr=False)
     handle: str = attrs.field(repr=False)
 
     @property

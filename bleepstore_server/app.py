@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, S3Error
+from bleepstore.errors import BleepStoreError, NotModified, ObjectDamaged, S3Error
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
@@ -153,6 +153,8 @@ class _App:
             refused = error
         elif isinstance(error, S3Error):
             refused = translate(error, environ["REQUEST_METHOD"])
+        elif isinstance(error, ObjectDamaged):
+            refused = RequestError("InternalError")  # the library has logged it
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
-from bleepstore.errors import BlobBusy, BlobNotFound, StorageFull, StoreReadOnly
+from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, StorageFull, StoreReadOnly
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")
@@ -108,6 +108,17 @@ def _locked_manifest(folder: Path) -> Iterator[None]:
         os.close(manifest)
 
 
+def _sizes_in(manifest: bytes, handle: str) -> list[int]:
+    """The sizes of the parts of an assembled blob. Raises BlobDamaged."""
+    try:
+        sizes = json.loads(manifest)
+    except ValueError:
+        sizes = None
+    if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
+        raise BlobDamaged(handle, "the list of its parts cannot be read")
+    return sizes
+
+
 @contextlib.contextmanager
 def _report_full() -> Iterator[None]:
     try:
@@ -174,6 +185,7 @@ class _PartsSpan(io.RawIOBase):
         self._position = start
         self._stop = stop
         self._part: _FileSpan | None = None
+        self._part_stop = start
 
     def readable(self) -> bool:
         return True
@@ -195,6 +207,8 @@ class _PartsSpan(io.RawIOBase):
             if not piece:
                 self._part.close()
                 self._part = None
+                if self._position < self._part_stop:
+                    raise BlobDamaged(self._folder.name, "a part was cut off while it was read")
                 continue
             pieces.append(piece)
             wanted -= len(piece)
@@ -204,7 +218,15 @@ class _PartsSpan(io.RawIOBase):
     def _open_part(self) -> _FileSpan:
         number = bisect.bisect_right(self._ends, self._position)
         begin = self._ends[number - 1] if number else 0
-        fd = os.open(self._folder / f"{number + 1:05d}", os.O_RDONLY | os.O_CLOEXEC)
+        size = self._ends[number] - begin
+        try:
+            fd = os.open(self._folder / f"{number + 1:05d}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise BlobDamaged(self._folder.name, f"its part {number + 1} is missing") from None
+        if (found := os.fstat(fd).st_size) != size:
+            os.close(fd)
+            raise BlobDamaged(self._folder.name, f"its part {number + 1} has {found} bytes instead of {size}")
+        self._part_stop = min(self._ends[number], self._stop)
         return _FileSpan(fd, self._position - begin, min(self._ends[number], self._stop) - begin)
 
     def close(self) -> None:
@@ -384,7 +406,7 @@ class LocalBackend:
             fcntl.flock(manifest, fcntl.LOCK_SH)
             if os.fstat(manifest).st_nlink == 0:  # deleted between the open and the lock
                 raise BlobNotFound(folder.name)
-            sizes = json.loads(os.read(manifest, os.fstat(manifest).st_size))
+            sizes = _sizes_in(os.read(manifest, os.fstat(manifest).st_size), folder.name)
         except BaseException:
             os.close(manifest)
             raise

@@ -23,9 +23,9 @@ from bleepstore.names import is_version_id
 _INSERT = """
 INSERT INTO object_version (
     bucket_id, key, sequence, version_id, is_current, is_delete_marker, modified_ms, etag, size, storage_class,
-    owner_id, checksum_algorithm, checksum_type, checksum_value, handle, inline_id, system, metadata, acl,
+    owner_id, checksum_algorithm, checksum_type, checksum_value, crc64nvme, handle, inline_id, system, metadata, acl,
     parts_count, parts
-) VALUES (?, ?, ?, ?, 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -85,6 +85,7 @@ def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Writte
             checksum and checksum.algorithm.value,
             checksum and checksum.type.value,
             checksum and checksum.value,
+            command.crc64nvme,
             handle,
             inline_id,
             dump_system(command.system),

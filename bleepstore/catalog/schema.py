@@ -20,6 +20,7 @@ APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this da
 #
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # JSON columns are NULL for the default (no metadata, a private ACL, no parts).
+# `crc64nvme` is what the bytes are compared with when they are read, in base64; NULL if it is not known.
 _V1 = """
 CREATE TABLE state(
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -74,6 +75,7 @@ CREATE TABLE object_version(
     checksum_algorithm TEXT,
     checksum_type TEXT,
     checksum_value TEXT,
+    crc64nvme TEXT,
     handle TEXT,
     inline_id INTEGER,
     system TEXT,
@@ -118,6 +120,7 @@ CREATE TABLE part(
     modified_ms INTEGER NOT NULL,
     checksum_algorithm TEXT,
     checksum_value TEXT,
+    crc64nvme TEXT,
     handle TEXT NOT NULL,
     PRIMARY KEY (upload_id, number)
 ) STRICT, WITHOUT ROWID;

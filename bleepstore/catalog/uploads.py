@@ -77,7 +77,7 @@ def register_part(tx: Transaction, command: RegisterPart) -> Result:
         tx.discard(previous[0], previous[1])
     checksum = command.checksum
     tx.run(
-        "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             command.upload_id,
             command.number,
@@ -86,6 +86,7 @@ def register_part(tx: Transaction, command: RegisterPart) -> Result:
             command.time_ms,
             checksum and checksum.algorithm.value,
             checksum and checksum.value,
+            command.crc64nvme,
             command.handle,
         ),
     )
@@ -153,6 +154,7 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         system=upload.system,
         metadata=upload.metadata,
         checksum=command.checksum,
+        crc64nvme=command.crc64nvme,
         parts=command.parts,
         acl=upload.acl,
         over=command.over,

@@ -176,6 +176,7 @@ class ObjectOperations(OwnNameOperations):
             system=system,
             metadata=metadata,
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
+            crc64nvme=staged.crc64nvme,
             acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
             condition=condition,
             over=over,
@@ -256,16 +257,17 @@ class ObjectOperations(OwnNameOperations):
         """Open an object, or a range or a part of it, for reading. Close what is returned.
 
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
-        InvalidPartNumber.
+        InvalidPartNumber; ObjectDamaged, here or instead of the last bytes, if they are not those that were written.
         """
         for _ in self._open_attempts:
             found, stored = self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=True)
             if found.data is not None:
+                self._check_inline(found)
                 stored.data = found.data[stored.start : stored.stop]
                 return stored
             assert found.handle is not None
             try:
-                stored.file = self._backend.get_object(found.handle, stored.start, stored.stop)
+                stored.file = self._open_span(found, stored.start, stored.stop)
                 stored.open_span = functools.partial(self._backend.get_object, found.handle)
             except BlobNotFound:
                 self._missing(found)
@@ -325,12 +327,6 @@ class ObjectOperations(OwnNameOperations):
             start, stop = resolve_range(range, version.size)
             return StoredObject(version, start, stop, partial=True)
         return StoredObject(version, 0, version.size)
-
-    def _parts_of(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
-        if version.parts_count is None:
-            return ()
-        with self._catalog.read() as connection:
-            return queries.object_parts(connection, version.bucket, version.key)
 
     def list_object_parts(
         self,
@@ -487,6 +483,7 @@ class ObjectOperations(OwnNameOperations):
                 system=system,
                 metadata=metadata,
                 checksum=checksum,
+                crc64nvme=source.crc64nvme,
                 acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
                 condition=condition,
                 over=over,
@@ -514,6 +511,7 @@ class ObjectOperations(OwnNameOperations):
                 if isinstance(error, NotModified):
                     raise PreconditionFailed(error.condition, bucket, key) from None
                 raise
+        self._check_inline(found)
         if found.version.size > max_size:
             raise InvalidRequest(
                 f"The specified copy source is larger than the maximum allowable size for a copy source: {max_size}"
@@ -543,8 +541,7 @@ class ObjectOperations(OwnNameOperations):
         if source.data is not None:
             digester.update(source.data)
         else:
-            assert source.handle is not None
-            with self._backend.get_object(source.handle) as reader:
+            with self._open_span(source, 0, version.size) as reader:
                 for _ in digester.wrap(iter(lambda: reader.read(CHUNK), b"")):
                     pass
         return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.value(algorithm))
