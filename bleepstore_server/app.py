@@ -6,12 +6,13 @@ import ipaddress
 import logging
 import os
 import random
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, S3Error
+from bleepstore.errors import BleepStoreError, NotModified, ObjectDamaged, S3Error
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
@@ -38,6 +39,17 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
 
+#: What proxies add to requests.
+_PROXY_FIELDS = (
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+)
+#: Anybody can send wrong signatures, and so fill a log.
+_PROXY_WARNING_SECONDS = 60.0
+
 
 def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
     """The S3 endpoint of `store` as a WSGI app."""
@@ -53,6 +65,7 @@ class _App:
         pairs = [WELL_KNOWN] if config.allow_well_known_key else []
         if config.access_key is not None and config.secret_key is not None:
             pairs.append((config.access_key, config.secret_key))
+        self._next_proxy_warning = 0.0
         self._configured = {key: Credential(key, secret, store.owner, None, True, 0) for key, secret in pairs}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -67,6 +80,9 @@ class _App:
             response = self._health(request) or self._operate(request)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = self._refuse(environ, request, request_id, error)
+        finally:
+            if request is not None:
+                request.close()
         common: Headers = [("x-amz-request-id", request_id), ("x-amz-id-2", request_id)]
         if environ["REQUEST_METHOD"] == "HEAD" and isinstance(response.body, bytes):
             if response.length is None:
@@ -76,8 +92,7 @@ class _App:
 
     def _operate(self, request: Request) -> Response:
         if request.method == "OPTIONS":
-            fields = {"Method": "OPTIONS", "ResourceType": resource_of(request).name}
-            raise RequestError("AccessForbidden", fields=fields)
+            raise _preflight_refusal(request)
         route = find_route(request)
         if route.operation != "PostObject":
             request.accept(self._authenticate(request))
@@ -87,6 +102,8 @@ class _App:
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
+        if route.permission is not None:
+            call.check_permission(route.permission, of_object=route.of_object)
         return route.function(call)
 
     def _authenticate(self, request: Request) -> Identity[Credential] | None:
@@ -110,7 +127,10 @@ class _App:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).
             now = request.environ.get("bleepstore.signing_time", now)
             if authorization.startswith(sigv4.ALGORITHM + " "):
-                return sigv4.verify_header(signed, authorization, lookup, now, self._region)
+                payload = None
+                if not self._config.require_content_sha256 and "x-amz-content-sha256" not in request.headers:
+                    payload = request.hash_body()
+                return sigv4.verify_header(signed, authorization, lookup, now, self._region, payload)
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
             raise RequestError(
@@ -137,6 +157,8 @@ class _App:
             refused = error
         elif isinstance(error, S3Error):
             refused = translate(error, environ["REQUEST_METHOD"])
+        elif isinstance(error, ObjectDamaged):
+            refused = RequestError("InternalError")  # the library has logged it
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)
@@ -150,8 +172,27 @@ class _App:
             headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
         if not _drain(environ):
             headers.append(("Connection", "close"))
-        document = xml_render.error(refused.code, refused.message, resource, request_id, refused.fields)
+        fields = refused.fields
+        if refused.code == "SignatureDoesNotMatch" and "StringToSign" in fields:  # a form does not sign its host
+            fields = {**fields, "Host": self._seen_host(environ)}
+        document = xml_render.error(refused.code, refused.message, resource, request_id, fields)
         return Response(refused.status, headers, document)
+
+    def _seen_host(self, environ: WSGIEnvironment) -> str:
+        """The Host that the signature was verified with; the log says so where a proxy may have changed it."""
+        host = str(environ.get("HTTP_HOST", ""))
+        forwarded = {name: environ[name] for name in _PROXY_FIELDS if name in environ}
+        now = time.monotonic()
+        if forwarded and now >= self._next_proxy_warning:
+            self._next_proxy_warning = now + _PROXY_WARNING_SECONDS
+            told = ", ".join(f"{name[5:].replace('_', '-').title()} {value!r}" for name, value in forwarded.items())
+            _log.warning(
+                "a signature does not match; the request came with Host %r and %s. If the proxy changed Host, let it "
+                "pass it on as it came, or name the proxy in trusted_proxies (docs/howto/serve.md).",
+                host,
+                told,
+            )
+        return host
 
     # -- the edge
 
@@ -190,6 +231,16 @@ class _App:
             environ["HTTP_HOST"] = host
 
 
+def _preflight_refusal(request: Request) -> RequestError:
+    """No bucket here has a CORS configuration yet."""
+    if "origin" not in request.headers:
+        return RequestError("BadRequest", "Insufficient information. Origin request header needed.")
+    method = request.headers.get("access-control-request-method")
+    if method not in ("GET", "PUT", "POST", "DELETE", "HEAD"):
+        return RequestError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
+    return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": resource_of(request).name})
+
+
 def _unchanged_headers(error: NotModified) -> Headers:
     headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
     if error.modified_ms is not None:
@@ -211,8 +262,14 @@ class _BoundedInput(LimitedStream):
         """Whoever reads sees that the body is too short, and says so in S3's words."""
 
 
+def _never() -> bool:
+    return False
+
+
 def _drain(environ: WSGIEnvironment) -> bool:
     """Read what is left of a moderate body; False if there is more, so that the connection must end."""
+    if environ.get("bleepstore.awaits_continue", _never)():
+        return False  # the client waits to be asked for its body, and need not send it now
     length = environ.get("CONTENT_LENGTH")
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if not length and not chunked:

@@ -188,7 +188,8 @@ def copy_object(call: Call) -> Response:
         replace_metadata=directive == "REPLACE",
         system=h.system_metadata(request),
         metadata=h.user_metadata(request),
-        storage_class=h.storage_class(request),
+        # One that is named is a change, be it the same: STANDARD is what the copy gets if none is.
+        storage_class=h.storage_class(request) if request.headers.get("x-amz-storage-class") else None,
         acl=call.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         condition=h.write_condition(request.headers),

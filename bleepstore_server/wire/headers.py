@@ -7,7 +7,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 import attrs
 from werkzeug.http import parse_date
@@ -298,24 +298,39 @@ class CopySource:
     version_id: str | None
 
 
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def _decode_form(text: str) -> str:
+    """Percent-encoded UTF-8 in which "+" is a space. Raises ValueError."""
+    if _BAD_ESCAPE.search(text):
+        raise ValueError("a % that two hexadecimal digits do not follow")
+    return unquote_plus(text.encode("latin-1").decode(), errors="strict")
+
+
 def copy_source(text: str) -> CopySource:
-    """`[/]bucket/key[?versionId=...]`, percent-encoded."""
+    """`[/]bucket/key[?versionId=...]`, in the encoding of forms: a plus sign is a space, as S3 reads it."""
     path, _, version = text.partition("?versionId=")
-    try:
-        bucket, slash, key = unquote(path.encode("latin-1").decode(), errors="strict").lstrip("/").partition("/")
-    except UnicodeError:
+    if path.removeprefix("/").startswith("arn:"):
         raise RequestError(
-            "InvalidArgument",
-            "Invalid copy source encoding.",
-            fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": text},
-        ) from None
-    if not bucket or not slash or not key:
-        raise RequestError(
-            "InvalidArgument",
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": text},
+            "NotImplemented", "This store has no access points: name the copy source as bucket/key, percent-encoded."
         )
-    return CopySource(bucket, key, version or None)
+
+    def refusal(message: str) -> RequestError:
+        return RequestError(
+            "InvalidArgument", message, fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": text}
+        )
+
+    try:
+        source, version_id = _decode_form(path), _decode_form(version)
+    except ValueError:
+        raise refusal("Invalid copy source encoding") from None
+    bucket, _, key = source.removeprefix("/").partition("/")
+    if not bucket:
+        raise refusal("Invalid copy source bucket name")
+    if not key:
+        raise refusal("Invalid copy source object key")
+    return CopySource(bucket, key, version_id or None)
 
 
 # -- access control

@@ -80,13 +80,13 @@ def _string_to_sign(request: SignedRequest, date: str, bucket: str | None, in_qu
     sent: dict[str, str] = {}
     for name, value in request.headers:
         if name.startswith("x-amz-") or name in ("content-md5", "content-type"):
-            text = _read(value).strip()
+            text = _read(value).strip(" \t")
             sent[name] = f"{sent[name]},{text}" if name in sent else text
     fields |= sent
     kept = _resource_parameters(request)
     resource = (f"/{bucket}" if bucket else "") + request.raw_path + ("?" + "&".join(kept) if kept else "")
     lines = [request.method, fields.pop("content-md5", ""), fields.pop("content-type", ""), date]
-    return "\n".join(lines) + "\n" + "".join(f"{name}:{fields[name].strip()}\n" for name in sorted(fields)) + resource
+    return "\n".join(lines) + "\n" + "".join(f"{name}:{fields[name]}\n" for name in sorted(fields)) + resource
 
 
 def sign(secret_key: str, to_sign: str) -> str:
@@ -177,7 +177,8 @@ def verify_query(
         if parameter.lower() in ("content-md5", "content-type"):
             if not is_field_value(value):
                 raise RequestError("InvalidArgument", f"The query parameter {parameter} cannot be a header field.")
-            in_query[parameter.lower()] = value
+            in_query[parameter.lower()] = value.strip(" \t")
     secret = _verify(request, access_key, query["Signature"], expires, lookup, bucket, in_query)
-    payload = check_payload(request.header("x-amz-content-sha256") or UNSIGNED)
+    declared = request.header("x-amz-content-sha256") or in_query.get("x-amz-content-sha256")
+    payload = check_payload(declared or UNSIGNED)
     return Identity(access_key, secret, payload, True, None, in_query)

@@ -32,6 +32,7 @@ SIGNED_CHUNKS_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNRESERVED = "-_.~"
+_SPACES = re.compile("  +")
 _MAX_CACHED_KEYS = 1024
 
 _NO_FIELDS: Mapping[str, str] = {}
@@ -183,15 +184,20 @@ def _parse_credential(text: str, error: str) -> tuple[str, str, str, str]:
     return access_key, date, region, service
 
 
+_AUTHORIZATION_FIELDS = frozenset({"Credential", "SignedHeaders", "Signature"})
+
+
 def _header_claim(request: SignedRequest, authorization: str) -> _Claim:
     error = "AuthorizationHeaderMalformed"
-    fields = {}
+    fields: dict[str, str] = {}
     for item in authorization[len(ALGORITHM) :].split(","):
         name, equals, value = item.strip().partition("=")
-        if not equals:
-            raise RequestError(error, "The authorization header needs Credential, SignedHeaders and Signature.")
+        if not equals or name not in _AUTHORIZATION_FIELDS or name in fields:
+            raise RequestError(
+                error, "The authorization header needs Credential, SignedHeaders and Signature, each once."
+            )
         fields[name] = value
-    missing = {"Credential", "SignedHeaders", "Signature"} - fields.keys()
+    missing = _AUTHORIZATION_FIELDS - fields.keys()
     if missing:
         raise RequestError(error, f"The authorization header lacks {', '.join(sorted(missing))}.")
     access_key, scope_date, region, service = _parse_credential(fields["Credential"], error)
@@ -334,7 +340,10 @@ def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
     values: dict[str, str] = {}
     for name, value in request.headers:
         if name in wanted:
-            trimmed = " ".join(value.split()) if "  " in value else value.strip()
+            # Only these: what Unicode counts as spaces are bytes of a value here, and are kept with it.
+            trimmed = value.strip(" \t")
+            if "  " in trimmed:
+                trimmed = _SPACES.sub(" ", trimmed)
             values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
     return "".join([f"{name}:{values.get(name, '')}\n" for name in names])
 
@@ -417,8 +426,12 @@ def verify_header(
     lookup: Callable[[str], SecretT | None],
     now: int,
     region: str | None = None,
+    payload: str | None = None,
 ) -> Identity[SecretT]:
-    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any."""
+    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any.
+
+    `payload` is the SHA-256 of the body, of a request that need not say it.
+    """
     claim = _header_claim(request, authorization)
     signed_at = parse_date(claim.date)
     if signed_at is None:
@@ -427,10 +440,10 @@ def verify_header(
         raise RequestError("AuthorizationHeaderMalformed", _other_day(claim, "AuthorizationHeaderMalformed"))
     _check_region(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
-    payload = request.header("x-amz-content-sha256")
-    if payload is None:
+    declared = payload or request.header("x-amz-content-sha256")
+    if declared is None:
         raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    payload = check_payload(payload)
+    payload = check_payload(declared)
     secret = _look_up(lookup, claim.access_key)
     key = _verify_claim(request, claim, secret.secret_key, payload)
     _check_covered(request, frozenset(claim.signed_names))
@@ -452,7 +465,7 @@ def verify_query(
         raise RequestError(error, _other_day(claim, error))
     _check_region(claim, region, "AuthorizationQueryParametersError")
     secret = _look_up(lookup, claim.access_key)
-    payload = check_payload(request.header("x-amz-content-sha256") or query.get("X-Amz-Content-Sha256") or UNSIGNED)
+    payload = _payload_of_url(request, query)
     try:
         _verify_claim(request, claim, secret.secret_key, payload)
     except RequestError:
@@ -462,6 +475,17 @@ def verify_query(
         _verify_claim(request, claim, secret.secret_key, UNSIGNED)
     _check_covered(request, frozenset(claim.signed_names))
     return Identity(claim.access_key, secret, payload, True, None, fields_in_query(query, _OF_SIGNATURE))
+
+
+def _payload_of_url(request: SignedRequest, query: Mapping[str, str]) -> str:
+    """The payload that a URL declares, or a header, which says more than a URL that was signed for any payload."""
+    in_url = next((value for name, value in query.items() if name.lower() == "x-amz-content-sha256"), UNSIGNED)
+    payload = check_payload(request.header("x-amz-content-sha256") or in_url)
+    if in_url not in (UNSIGNED, payload):
+        raise RequestError(
+            "InvalidRequest", "The x-amz-content-sha256 of the request is not the one that its URL was signed with."
+        )
+    return payload
 
 
 #: What is in a presigned URL for the signature alone.
@@ -486,7 +510,7 @@ def fields_in_query(query: Mapping[str, str], without: frozenset[str] = frozense
                 f"The query parameter {parameter!r} cannot be a header field.",
                 fields={"ArgumentName": parameter, "ArgumentValue": value},
             )
-        found[name] = value
+        found[name] = value.strip(" \t")  # as of a header field, where these are none of the value
     return found
 
 

@@ -73,11 +73,12 @@ def encoder(encoding_type: str | None) -> Callable[[str], str]:
 
 @functools.lru_cache(4096)  # the objects of a page were often written within the same seconds
 def _iso_second(seconds: int) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")[:19]
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def iso_time(time_ms: int) -> str:
-    return f"{_iso_second(time_ms // 1000)}.{time_ms % 1000:03d}Z"
+    """A time as documents show it: in whole seconds, so that it equals the Last-Modified header of the same object."""
+    return _iso_second(time_ms // 1000)
 
 
 def element(name: str, value: object) -> str:

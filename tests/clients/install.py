@@ -47,6 +47,22 @@ def _install_package(name: str) -> None:
         subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
 
 
+def find_nginx() -> Path | None:
+    path = CACHE / "nginx" / "usr" / "sbin" / "nginx"
+    return path if path.exists() else None
+
+
+def _install_nginx() -> None:
+    """From Debian's package, unpacked and not installed: that would start it as a service."""
+    (CACHE / "nginx").mkdir(parents=True, exist_ok=True)
+    fetch = ["apt-get", "download", "--quiet", "nginx"]
+    if subprocess.run(fetch, cwd=CACHE / "nginx", check=False, capture_output=True).returncode:
+        subprocess.run(["apt-get", "update", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(fetch, cwd=CACHE / "nginx", check=True)
+    (package,) = (CACHE / "nginx").glob("nginx_*.deb")
+    subprocess.run(["dpkg", "-x", package, CACHE / "nginx"], check=True)
+
+
 def _from_debian(program: str, package: str) -> tuple[Callable[[], Path | None], Callable[[], None]]:
     return functools.partial(_find_program, program), functools.partial(_install_package, package)
 
@@ -93,6 +109,7 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "js": (find_js, _install_js),
     "azurite": (find_azurite, _install_azurite),
     "fake-gcs-server": (find_fake_gcs, _install_fake_gcs),
+    "nginx": (find_nginx, _install_nginx),
     "wrk": _from_debian("wrk", "wrk"),
     "etcd": _from_debian("etcd", "etcd-server"),
 }
