@@ -36,6 +36,8 @@ _MARKS |= {"\ufffe": "\ufdd1", "\uffff": "\ufdd2"}
 _STAND_IN = "\ufdd0"
 _UNMARKED = {mark: char for char, mark in _MARKS.items()} | {_STAND_IN: _STAND_IN}
 _UNHOLDABLE = "\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff"
+#: Whether there is anything to write otherwise: one class, for nearly always there is nothing.
+_ANY_SPECIAL = re.compile(f"[&<>\"'\r{_UNHOLDABLE}{_STAND_IN}]")
 _SPECIAL = re.compile(f"[&<>\"'\r{_UNHOLDABLE}]|{_STAND_IN}(?=[{''.join(_UNMARKED)}{_UNHOLDABLE}])")
 _MARKED = re.compile(f"{_STAND_IN}([{''.join(_UNMARKED)}])")
 _PLAIN = re.compile(r"[A-Za-z0-9/\-_.*~]*")
@@ -54,7 +56,9 @@ def escape(text: str) -> str:
 
     Clients that must see such keys as they are ask for encoding-type=url.
     """
-    return _SPECIAL.sub(lambda match: _WRITTEN.get(match[0], "\ufffd"), text) if _SPECIAL.search(text) else text
+    if not _ANY_SPECIAL.search(text):
+        return text
+    return _SPECIAL.sub(lambda match: _WRITTEN.get(match[0], "\ufffd"), text)
 
 
 def restore(text: str) -> str:
