@@ -282,5 +282,10 @@ def _sub_resource(request: Request, resource: Resource) -> str | None:
     if "uploadId" in found and "uploads" not in found:
         return "uploadId"
     if len(found) > 1:
-        raise RequestError("InvalidArgument", f"Conflicting query parameters: {', '.join(sorted(found))}")
+        names = sorted(found)
+        raise RequestError(
+            "InvalidArgument",
+            f"Conflicting query string parameters: {', '.join(names)}",
+            fields={"ArgumentName": "ResourceType", "ArgumentValue": names[0]},
+        )
     return found[0] if found else None

@@ -340,6 +340,16 @@ def test_arguments_are_named_with_their_value(server: Server, bucket: str) -> No
         assert error == {"Code": "InvalidArgument", "Message": message, "ArgumentName": header, "ArgumentValue": value}
 
 
+def test_two_operations_at_once(server: Server, bucket: str) -> None:
+    _, error = _answer(Wire(server.url), "GET", "/photos?policy&acl")
+    assert error == {
+        "Code": "InvalidArgument",
+        "Message": "Conflicting query string parameters: acl, policy",
+        "ArgumentName": "ResourceType",
+        "ArgumentValue": "acl",
+    }
+
+
 def test_messages_of_delete_objects_are_those_of_s3(server: Server, bucket: str, s3: S3Client) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"1")
     answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "ETag": '"other"'}]})
