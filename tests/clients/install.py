@@ -159,11 +159,17 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
 }
 
 
+#: These take minutes, and are installed only when they are named.
+SLOW = frozenset({"tofu"})
+#: apt-get does one thing at a time.
+_DEBIAN = frozenset({"rclone", "wrk", "etcd", "nginx"})
+
+
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One process installs at a time."""
+def _alone(name: str) -> Iterator[None]:
+    """One process at a time installs a client; several clients may be installed at once."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
+    with (CACHE / f"lock-{'debian' if name in _DEBIAN else name}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -173,7 +179,7 @@ def locate(name: str) -> Path | None:
     find, install = CLIENTS[name]
     found = find()
     if found is None and os.environ.get("CI"):
-        with _alone():
+        with _alone(name):
             if find() is None:
                 install()
         found = find()
@@ -183,9 +189,9 @@ def locate(name: str) -> Path | None:
 
 
 def main(names: list[str]) -> None:
-    for name in names or list(CLIENTS):
+    for name in names or [name for name in CLIENTS if name not in SLOW]:
         find, install = CLIENTS[name]
-        with _alone():
+        with _alone(name):
             if find() is None:
                 install()
         sys.stdout.write(f"{name}: {find()}\n")
