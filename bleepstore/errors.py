@@ -11,6 +11,8 @@
     │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull, InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
+    ├── ObjectDamaged                stored bytes are not those that were written
+    ├── BlobDamaged                  a backend finds that a blob is not as it was written
     ├── BlobBusy                     a blob that is being read cannot be deleted yet
     └── StoreError                   of the store as a whole: closed, read-only, damaged, too new, too old
 
@@ -243,6 +245,15 @@ class IncompleteBody(Invalid):
     expected: int | None = None
     received: int | None = None
 
+    @property
+    def message(self) -> str:
+        """Which of the two is the longer. A body that is too long is not read to its end."""
+        if self.expected is None or self.received is None:
+            return self.summary
+        if self.received > self.expected:
+            return f"The body has more than the {self.expected} bytes that were declared as its size."
+        return f"The body ended after {self.received} bytes; {self.expected} were declared as its size."
+
 
 @attrs.define
 class MetadataTooLarge(Invalid):
@@ -407,6 +418,29 @@ class BlobChanged(BleepStoreError):
 
     def __str__(self) -> str:
         return f"what is stored as {self.bucket}/{self.key} was changed meanwhile"
+
+
+@attrs.define
+class BlobDamaged(BleepStoreError):
+    """What a backend has under a handle is not what it wrote."""
+
+    handle: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"blob {self.handle!r} is damaged: {self.reason}"
+
+
+@attrs.define
+class ObjectDamaged(BleepStoreError):
+    """The stored bytes of an object, or of a part of an upload, are not those that were written."""
+
+    bucket: str
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the stored bytes of {self.bucket}/{self.key} are damaged: {self.reason}"
 
 
 @attrs.define

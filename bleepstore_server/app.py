@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, S3Error
+from bleepstore.errors import BleepStoreError, NotModified, ObjectDamaged, S3Error
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
 from bleepstore_server.request import Request, parse_request
 from bleepstore_server.response import Headers, Response
-from bleepstore_server.router import find_route
+from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import http_date
+from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
-from bleepstore_server.wire.status import fields_of, status_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -80,6 +80,9 @@ class _App:
             response = self._health(request) or self._operate(request)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = self._refuse(environ, request, request_id, error)
+        finally:
+            if request is not None:
+                request.close()
         common: Headers = [("x-amz-request-id", request_id), ("x-amz-id-2", request_id)]
         if environ["REQUEST_METHOD"] == "HEAD" and isinstance(response.body, bytes):
             if response.length is None:
@@ -89,26 +92,34 @@ class _App:
 
     def _operate(self, request: Request) -> Response:
         if request.method == "OPTIONS":
-            raise RequestError("AccessForbidden")
+            raise _preflight_refusal(request)
         route = find_route(request)
-        request.identity = None if route.operation == "PostObject" else self._authenticate(request)
+        if route.operation != "PostObject":
+            request.accept(self._authenticate(request))
+            route = find_route(request)  # a verified URL may name the source of a copy
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
+        if route.permission is not None:
+            call.check_permission(route.permission, of_object=route.of_object)
         return route.function(call)
 
     def _authenticate(self, request: Request) -> Identity[Credential] | None:
         """Who signed the request; None if nobody did."""
         authorization = request.headers.get("authorization") or None  # an empty one is none
         query = request.query
-        in_query = bool(query) and ("X-Amz-Signature" in query or "X-Amz-Algorithm" in query or "Signature" in query)
-        if authorization is None and not in_query:
+        version_4 = bool(query) and ("X-Amz-Signature" in query or "X-Amz-Algorithm" in query)
+        version_2 = bool(query) and "Signature" in query
+        given = (authorization is not None) + version_4 + version_2
+        if not given:
             return None
-        if authorization is not None and in_query:
+        if given > 1:
             raise RequestError(
-                "InvalidArgument", "Only one auth mechanism allowed: a query or an Authorization header."
+                "InvalidArgument",
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+                "parameter or the Authorization header should be specified",
             )
         signed, lookup, now = request.signed, self._find_credential, self._store.wall_time_ms() // 1000
         host_bucket = request.bucket if request.virtual_host else None
@@ -116,11 +127,15 @@ class _App:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).
             now = request.environ.get("bleepstore.signing_time", now)
             if authorization.startswith(sigv4.ALGORITHM + " "):
-                return sigv4.verify_header(signed, authorization, lookup, now, self._region)
+                payload = None
+                if not self._config.require_content_sha256 and "x-amz-content-sha256" not in request.headers:
+                    payload = request.hash_body()
+                return sigv4.verify_header(signed, authorization, lookup, now, self._region, payload)
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
             raise RequestError("InvalidArgument", "Unsupported Authorization Type")
-        if "Signature" in query:
+        request.refuse_repeated_parameters()
+        if version_2:
             return sigv2.verify_query(signed, query, lookup, now, host_bucket)
         return sigv4.verify_query(signed, query, lookup, now, self._region)
 
@@ -132,29 +147,32 @@ class _App:
 
     def _refuse(self, environ: WSGIEnvironment, request: Request | None, request_id: str, error: Exception) -> Response:
         resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
-        headers: Headers = [("Content-Type", "application/xml")]
-        if isinstance(error, RequestError):
-            status, code, message, fields = error.status, error.code, error.message, dict(error.fields)
-            if code == "SignatureDoesNotMatch" and "StringToSign" in fields:  # a form does not sign its host
-                fields["Host"] = self._seen_host(environ)
-        elif isinstance(error, NotModified):
+        if isinstance(error, NotModified):
             return Response(304, _unchanged_headers(error))
+        if isinstance(error, RequestError):
+            refused = error
         elif isinstance(error, S3Error):
-            status, code, message, fields = status_of(error), error.code, error.message, fields_of(error)
+            refused = translate(error, environ["REQUEST_METHOD"])
+        elif isinstance(error, ObjectDamaged):
+            refused = RequestError("InternalError")  # the library has logged it
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)
-            status, code, fields = 500, "InternalError", {}
-            message = "The store met an internal error. Try again."
-        if status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
+            refused = RequestError("InternalError")
+        if refused.status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
             _log.error("request %s failed: %s", request_id, error, exc_info=error)
-        if code == "InvalidRange" and "ActualObjectSize" in fields:
-            headers.append(("Content-Range", f"bytes */{fields['ActualObjectSize']}"))
-        if status == 503:
+        headers: Headers = [("Content-Type", "application/xml"), *refused.headers]
+        if refused.code == "InvalidRange" and "ActualObjectSize" in refused.fields:
+            headers.append(("Content-Range", f"bytes */{refused.fields['ActualObjectSize']}"))
+        if refused.status == 503:
             headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
         if not _drain(environ):
             headers.append(("Connection", "close"))
-        return Response(status, headers, xml_render.error(code, message, resource, request_id, fields))
+        fields = refused.fields
+        if refused.code == "SignatureDoesNotMatch" and "StringToSign" in fields:  # a form does not sign its host
+            fields = {**fields, "Host": self._seen_host(environ)}
+        document = xml_render.error(refused.code, refused.message, resource, request_id, fields)
+        return Response(refused.status, headers, document)
 
     def _seen_host(self, environ: WSGIEnvironment) -> str:
         """The Host that the signature was verified with; the log says so where a proxy may have changed it."""
@@ -209,6 +227,16 @@ class _App:
             environ["HTTP_HOST"] = host
 
 
+def _preflight_refusal(request: Request) -> RequestError:
+    """No bucket here has a CORS configuration yet."""
+    if "origin" not in request.headers:
+        return RequestError("BadRequest", "Insufficient information. Origin request header needed.")
+    method = request.headers.get("access-control-request-method")
+    if method not in ("GET", "PUT", "POST", "DELETE", "HEAD"):
+        return RequestError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
+    return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": resource_of(request).name})
+
+
 def _unchanged_headers(error: NotModified) -> Headers:
     headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
     if error.modified_ms is not None:
@@ -230,8 +258,14 @@ class _BoundedInput(LimitedStream):
         """Whoever reads sees that the body is too short, and says so in S3's words."""
 
 
+def _never() -> bool:
+    return False
+
+
 def _drain(environ: WSGIEnvironment) -> bool:
     """Read what is left of a moderate body; False if there is more, so that the connection must end."""
+    if environ.get("bleepstore.awaits_continue", _never)():
+        return False  # the client waits to be asked for its body, and need not send it now
     length = environ.get("CONTENT_LENGTH")
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if not length and not chunked:

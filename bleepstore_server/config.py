@@ -97,6 +97,11 @@ class AppConfig:
     secret_key: str | None = _setting(
         None, "its secret; only by file or environment, as other users see flags", flag=False, repr=False
     )
+    require_content_sha256: bool = _setting(
+        True,
+        "refuse a request of signature version 4 without x-amz-content-sha256, as AWS does; off, the digest is that of "
+        "the body, which is read first, up to 64 MiB",
+    )
     allow_well_known_key: bool = _setting(
         False, f"accept the access key {WELL_KNOWN[0]!r} with the secret {WELL_KNOWN[1]!r}: for tests only"
     )

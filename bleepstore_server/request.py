@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
 
 import attrs
@@ -14,7 +16,7 @@ import attrs
 from bleepstore.digests import Algorithm
 from bleepstore.model import Checksum
 from bleepstore_server.wire import sigv4
-from bleepstore_server.wire.chunked import ChunkedDecoder, read_chunked, read_plain
+from bleepstore_server.wire.chunked import READ_SIZE, ChunkedDecoder, hashing, read_chunked, read_plain
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import Identity, SignedRequest
 
@@ -23,20 +25,23 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT = 2 * 1024 * 1024  # bytes of an XML body: a Complete of 10,000 parts with checksums fits
 SMALL_BODY = 64 * 1024
-
-#: Parameters of a presigned URL that are the signature's own, or say what nobody knew when it was signed.
-_ONLY_IN_QUERY = frozenset(
-    f"x-amz-{name}"
-    for name in ("algorithm", "content-sha256", "credential", "date", "expires", "sdk-checksum-algorithm",
-                 "security-token", "signature", "signedheaders", "trailer")
-)  # fmt: skip
+#: The largest body that is read before its signature can be verified, since its request does not say its digest.
+MAX_UNDECLARED = 64 * 1024 * 1024
 
 _CHECKSUM_HEADERS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
 
 
+#: Fields that say of the body what nobody knew when a URL was signed.
+_OF_THE_BODY = frozenset({"x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm",
+                          "x-amz-trailer"})  # fmt: skip
+
+
 @attrs.define(slots=False)  # cached_property
 class Request:
-    """What the operations ask of a request. Header names are in lower case; `query` has decoded values ("" if none)."""
+    """What the operations ask of a request. Header names are in lower case; `query` has decoded values ("" if none).
+
+    `headers` are those that were sent, and once the signature of a URL is verified also those that it covers.
+    """
 
     method: str
     raw_path: str
@@ -51,11 +56,41 @@ class Request:
     host: str
     environ: WSGIEnvironment
     identity: Identity[Any] | None = None
+    _body_file: IO[bytes] | None = None
+
+    def close(self) -> None:
+        """Drop what was kept of the body."""
+        if self._body_file is not None:
+            self._body_file.close()
 
     def header(self, name: str) -> str | None:
         """The value of a header as text: UTF-8 where it is, else Latin-1."""
         value = self.headers.get(name)
         return value if value is None or value.isascii() else decode_header(value)
+
+    def accept(self, identity: Identity[Any] | None) -> None:
+        """Take note of who signed, and of the header fields that the signature covers in the query.
+
+        Not so the checksums, the names of trailers and the algorithm of the SDK there: SDKs put the CRC32 of an empty
+        body into a URL, for they do not know the body when they sign. A field that is sent as a header counts as sent.
+        """
+        self.identity = identity
+        for name, value in {} if identity is None else identity.from_query.items():
+            if name not in _OF_THE_BODY and name not in _CHECKSUM_HEADERS:
+                self.headers.setdefault(name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
+
+    def refuse_repeated_parameters(self) -> None:
+        """In a signed URL each parameter is there once, however it is written: one that is judged is the one used."""
+        seen = set()
+        for raw, _value in self.raw_query:
+            name = _decode(raw, unquote_plus).lower()
+            if name in seen:
+                raise RequestError(
+                    "InvalidArgument",
+                    f"The query parameter {name} is given more than once.",
+                    fields={"ArgumentName": name},
+                )
+            seen.add(name)
 
     @property
     def signed(self) -> SignedRequest:
@@ -79,10 +114,10 @@ class Request:
 
     @cached_property
     def payload(self) -> str:
-        """The declared x-amz-content-sha256."""
+        """The declared x-amz-content-sha256. Raises RequestError for one that cannot be."""
         if self.identity is not None:
             return self.identity.payload
-        return self.headers.get("x-amz-content-sha256", sigv4.UNSIGNED)
+        return sigv4.check_payload(self.headers.get("x-amz-content-sha256", sigv4.UNSIGNED))
 
     @cached_property
     def is_chunked(self) -> bool:
@@ -136,19 +171,43 @@ class Request:
             raise RequestError("IncompleteBody", f"The body could not be read to its end: {error}") from error
 
     def body(self) -> bytes | Iterator[bytes]:
-        """The data of the body: bytes if there are few, else an iterator that verifies them at its end.
+        """The data of the body: bytes if they are few and here, else an iterator that verifies them at its end.
 
         It raises RequestError when the body is cut off, badly framed, or not what was signed.
         """
         length = self.body_length
+        sha256 = self.payload if len(self.payload) == 64 else None
         if self.is_chunked:
-            chunks = read_chunked(self.read_body, self._decoder)
+            # A digest that is declared is that of the bytes as they are sent, framing and all.
+            read, verify = (self.read_body, None) if sha256 is None else hashing(self.read_body, sha256)
+            chunks = read_chunked(read, self._decoder, verify)
         else:
-            sha256 = self.payload if len(self.payload) == 64 else None
             chunks = read_plain(self.read_body, length, sha256)
-        if length is not None and length <= SMALL_BODY:
+        if length is not None and length <= SMALL_BODY and "bleepstore.awaits_continue" not in self.environ:
             return b"".join(chunks)
-        return chunks
+        return chunks  # a body that is waited for is not asked for before everything else has been checked
+
+    def hash_body(self) -> str:
+        """The SHA-256 of the body in hex. What is read is kept for the operation, in memory if it is little."""
+        limit = MAX_UNDECLARED if self.content_length is None else self.content_length
+        if limit > MAX_UNDECLARED:
+            raise RequestError(
+                "InvalidRequest",
+                f"A body of more than {MAX_UNDECLARED} bytes needs the header x-amz-content-sha256.",
+            )
+        digest = hashlib.sha256()
+        self._body_file = tempfile.SpooledTemporaryFile(SMALL_BODY)  # noqa: SIM115  # closed with the request
+        has_body = self.content_length is not None or "transfer-encoding" in self.headers
+        size = 0
+        while has_body and (data := self.read_body(READ_SIZE)):
+            size += len(data)
+            if size > limit:
+                raise RequestError("MaxMessageLengthExceeded")
+            digest.update(data)
+            self._body_file.write(data)
+        self._body_file.seek(0)
+        self.environ["wsgi.input"] = self._body_file
+        return digest.hexdigest()
 
     def document(self) -> bytes:
         """A body that is an XML document."""
@@ -276,15 +335,24 @@ def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, s
     return _decode(bucket, unquote) or None, _decode(key, unquote) or None, False
 
 
-def _add_signed_query(headers: dict[str, str], query: Mapping[str, str]) -> None:
-    """What SDKs move from the headers of a request into its presigned URL counts as if it had been left there.
+#: RFC 9112 section 3.2 and RFC 3986 section 3.2: a name, an IPv4 address or a bracketed IPv6 one, and perhaps a port.
+_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9\-._~]+)?\])(?::[0-9]*)?")
 
-    Not so the checksums: SDKs put the CRC32 of an empty body there, for they do not know the body when they sign.
-    """
-    for name, value in query.items():
-        lower = name.lower()
-        if lower.startswith("x-amz-") and lower not in _ONLY_IN_QUERY and lower not in _CHECKSUM_HEADERS:
-            headers.setdefault(lower, value)
+
+def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: str) -> None:
+    """Refuse what RFC 9112 has every server refuse, also where the server in front of the app does not."""
+    # "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host
+    # header field and to any request message that contains more than one Host header field line or a Host header field
+    # with an invalid field value." Two lines are joined by a comma, which no host has.
+    if not _HOST.fullmatch(host) and (host or environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+        raise RequestError("BadRequest", "The request needs one Host header with the name of this server.")
+    coding = headers.get("transfer-encoding")
+    if coding is None:
+        return
+    if coding.strip().lower() != "chunked":
+        raise RequestError("NotImplemented", f"Of transfer codings, chunked is known, and not {coding!r}.")
+    if "content-length" in headers:
+        raise RequestError("BadRequest", "A request has a Transfer-Encoding or a Content-Length, not both.")
 
 
 def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Request:
@@ -303,9 +371,8 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
     headers: dict[str, str] = {}
     for name, value in header_list:
         headers[name] = f"{headers[name]},{value}" if name in headers else value
-    if "X-Amz-Signature" in query:
-        _add_signed_query(headers, query)
     host = headers.get("host", "")
+    _check_framing(environ, headers, host)
     bucket, key, virtual_host = _locate(raw_path, host, domains)
     return Request(
         method=environ["REQUEST_METHOD"],

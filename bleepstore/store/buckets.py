@@ -8,7 +8,7 @@ from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, S3Error
 from bleepstore.model import ANONYMOUS, Acl, Bucket, BucketPage, Owner, Permission
 from bleepstore.names import after_prefix, check_bucket_name
-from bleepstore.store.engine import Engine, check_limit, require, require_owner
+from bleepstore.store.engine import Engine, check_limit, require_owner
 
 
 class BucketOperations(Engine):
@@ -92,8 +92,9 @@ class BucketOperations(Engine):
         found = self._find_bucket(bucket, caller, Permission.WRITE_ACP)
         self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, acl=settle_acl(acl, found.owner.id, found.owner.id)))
 
-    def _require_list(self, bucket: str, caller: Owner | None) -> None:
-        require(self._find_bucket(bucket, None, Permission.READ).acl, caller, Permission.READ)
+    def check_bucket_access(self, bucket: str, permission: Permission, *, caller: Owner | None) -> None:
+        """Raise NoSuchBucket or AccessDenied as an operation that needs `permission` would."""
+        self._find_bucket(bucket, caller, permission)
 
 
 def settle_acl(acl: AclRequest | Acl, owner_id: str, bucket_owner_id: str) -> Acl:

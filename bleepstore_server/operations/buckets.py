@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.acl import AclRequest
-from bleepstore.model import Acl, Bucket
+from bleepstore.model import ANONYMOUS, Acl, Bucket
 from bleepstore_server.operations.call import Call
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import xml_parse, xml_render
@@ -16,7 +16,11 @@ def list_buckets(call: Call) -> Response:
     query = call.request.query
     limit = number(query.get("max-buckets"), "max-buckets", 10_000)
     if not 1 <= limit <= 10_000:
-        raise RequestError("InvalidArgument", "max-buckets must be between 1 and 10000.")
+        raise RequestError(
+            "InvalidArgument",
+            "Argument max-buckets must be an integer between 1 and 10000",
+            fields={"ArgumentName": "max-buckets", "ArgumentValue": str(limit)},
+        )
     token = query.get("continuation-token")
     after = "" if token is None else decode_token(token)
     page = call.store.list_buckets(prefix=query.get("prefix", ""), after=after, limit=limit, caller=call.caller)
@@ -27,6 +31,8 @@ def list_buckets(call: Call) -> Response:
 
 
 def create_bucket(call: Call) -> Response:
+    if call.caller is ANONYMOUS:
+        raise RequestError("AccessDenied")
     headers = call.request.headers
     if headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise RequestError("NotImplemented", "This store has no object lock.")

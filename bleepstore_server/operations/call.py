@@ -9,7 +9,7 @@ import attrs
 
 from bleepstore.acl import AclRequest
 from bleepstore.errors import UnresolvableGrantByEmailAddress
-from bleepstore.model import ANONYMOUS, Credential, Owner
+from bleepstore.model import ANONYMOUS, Credential, Owner, Permission
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.config import AppConfig
@@ -44,7 +44,11 @@ class Call:
     def version_id(self) -> str | None:
         value = self.request.query.get("versionId")
         if value == "":
-            raise RequestError("InvalidArgument", "Version id cannot be the empty string.")
+            raise RequestError(
+                "InvalidArgument",
+                "Version id cannot be the empty string",
+                fields={"ArgumentName": "versionId", "ArgumentValue": ""},
+            )
         return value
 
     def document(self, *, checksum_is_its_own: bool = True) -> bytes:
@@ -78,7 +82,16 @@ class Call:
     def check_bucket_owner(self, bucket: str, header: str) -> None:
         expected = self.request.headers.get(header)
         if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
-            raise RequestError("AccessDenied", "The bucket is not owned by the expected owner.")
+            raise RequestError("AccessDenied")  # in the words of any other refusal: whose it is is nobody's business
+
+    def check_permission(self, permission: Permission, *, of_object: bool) -> None:
+        """Refuse a caller who may not do this before anything of the request is read."""
+        if of_object:
+            self.store.check_object_access(
+                self.bucket, self.key, permission, version_id=self.version_id, caller=self.caller
+            )
+        else:
+            self.store.check_bucket_access(self.bucket, permission, caller=self.caller)
 
     def acl_request(self) -> AclRequest | None:
         return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)

@@ -205,14 +205,39 @@ class ChunkedDecoder:
             raise RequestError("IncompleteBody", "The body is shorter than x-amz-decoded-content-length.")
 
 
-def read_chunked(read: Callable[[int], bytes], decoder: ChunkedDecoder) -> Iterator[bytes]:
-    """The data of a body that `read(size)` gives, b"" at its end."""
+Read = Callable[[int], bytes]
+
+
+def read_chunked(read: Read, decoder: ChunkedDecoder, verify: Callable[[], None] | None = None) -> Iterator[bytes]:
+    """The data of a body that `read(size)` gives, b"" at its end. `verify` is asked when all has been read."""
     while data := read(READ_SIZE):
         yield from decoder.feed(data)
     decoder.finish()
+    if verify is not None:
+        verify()
 
 
-def read_plain(read: Callable[[int], bytes], length: int | None, sha256: str | None) -> Iterator[bytes]:
+def hashing(read: Read, sha256: str) -> tuple[Read, Callable[[], None]]:
+    """`read`, and what raises RequestError unless all that was read has this SHA-256 (in hex)."""
+    digest = hashlib.sha256()
+
+    def hashed(size: int) -> bytes:
+        data = read(size)
+        digest.update(data)
+        return data
+
+    return hashed, lambda: _check_sha256(digest.hexdigest(), sha256)
+
+
+def _check_sha256(computed: str, declared: str) -> None:
+    if not hmac.compare_digest(computed, declared.lower()):
+        raise RequestError(
+            "XAmzContentSHA256Mismatch",
+            fields={"ClientComputedContentSHA256": declared, "S3ComputedContentSHA256": computed},
+        )
+
+
+def read_plain(read: Read, length: int | None, sha256: str | None) -> Iterator[bytes]:
     """The data of a plain body of `length` bytes (None: until its end), verified against a SHA-256 in hex if given."""
     digest = hashlib.sha256() if sha256 is not None else None
     received = 0
@@ -226,11 +251,5 @@ def read_plain(read: Callable[[int], bytes], length: int | None, sha256: str | N
         yield data
     if length is not None and received < length:
         raise RequestError("IncompleteBody", f"The body has {received} bytes, but Content-Length says {length}.")
-    if digest is not None and not hmac.compare_digest(digest.hexdigest(), (sha256 or "").lower()):
-        raise RequestError(
-            "XAmzContentSHA256Mismatch",
-            fields={
-                "ClientComputedContentSHA256": sha256 or "",
-                "S3ComputedContentSHA256": digest.hexdigest(),
-            },
-        )
+    if digest is not None and sha256 is not None:
+        _check_sha256(digest.hexdigest(), sha256)

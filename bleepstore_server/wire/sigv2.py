@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Callable
-from urllib.parse import unquote
+from collections.abc import Callable, Mapping
+from urllib.parse import unquote_plus
 
 import attrs
 
@@ -20,35 +20,71 @@ from bleepstore_server.wire.sigv4 import (
     Identity,
     SecretT,
     SignedRequest,
+    check_payload,
     check_skew,
+    fields_in_query,
+    is_field_value,
     parse_date,
     parse_http_date,
 )
 
-#: The query parameters that belong to the resource.
-_SUB_RESOURCES = frozenset(
+#: The query parameters that belong to the resource: all that choose an operation, a version or a part, or say what the
+#: answer looks like. A parameter that is not among them can be added by whoever holds a URL.
+RESOURCE_PARAMETERS = frozenset(
     {
-        "accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "encryption", "inventory", "legal-hold",
-        "lifecycle", "location", "logging", "metrics", "notification", "object-lock", "ownershipControls", "partNumber",
-        "policy", "policyStatus", "publicAccessBlock", "replication", "requestPayment", "response-cache-control",
-        "response-content-disposition", "response-content-encoding", "response-content-language",
-        "response-content-type", "response-expires", "restore", "retention", "select", "select-type", "storageClass",
-        "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website",
+        "abac", "accelerate", "acl", "analytics", "annotation", "annotationName", "attributes", "cors",
+        "defaultObjectAcl", "delete", "encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle",
+        "location", "logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable",
+        "metadataJournalTable", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls",
+        "partNumber", "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment",
+        "response-cache-control", "response-content-disposition", "response-content-encoding",
+        "response-content-language", "response-content-type", "response-expires", "restore", "retention", "select",
+        "select-type", "session", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId",
+        "versioning", "versions", "website",
     }
 )  # fmt: skip
 
+_NO_FIELDS: Mapping[str, str] = {}
 
-def _string_to_sign(request: SignedRequest, date: str, bucket: str | None) -> str:
-    amz: dict[str, str] = {}
+
+def _read(text: str) -> str:
+    """A field's value as text: UTF-8 where its bytes are, which WSGI shows as Latin-1."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
+def _resource_parameters(request: SignedRequest) -> list[str]:
+    """`name` or `name=value`, decoded as the operations read them, in the order of the names."""
+    kept = sorted(
+        (name, value)
+        for name, value in ((unquote_plus(name), value) for name, value in request.query)
+        if name in RESOURCE_PARAMETERS
+    )
+    texts = [name if value is None else f"{name}={unquote_plus(value)}" for name, value in kept]
+    for text in texts:
+        # Written out, such a value reads like two parameters: two requests would share one signature.
+        if any(item.partition("=")[0] in RESOURCE_PARAMETERS for item in text.split("&")[1:]) or "\n" in text:
+            raise RequestError("InvalidArgument", "The value of a query parameter is not one that can be signed.")
+    return texts
+
+
+def _string_to_sign(request: SignedRequest, date: str, bucket: str | None, in_query: Mapping[str, str]) -> str:
+    """`in_query` are header fields in the query, which count where no such field is sent."""
+    fields = dict(in_query)
+    sent: dict[str, str] = {}
     for name, value in request.headers:
-        if name.startswith("x-amz-"):
-            amz[name] = f"{amz[name]},{value.strip()}" if name in amz else value.strip()
-    resource = (f"/{bucket}" if bucket else "") + request.raw_path
-    kept = sorted((unquote(name), value) for name, value in request.query if unquote(name) in _SUB_RESOURCES)
-    if kept:
-        resource += "?" + "&".join(name if value is None else f"{name}={unquote(value)}" for name, value in kept)
-    lines = [request.method, request.header("content-md5") or "", request.header("content-type") or "", date]
-    return "\n".join(lines) + "\n" + "".join(f"{name}:{amz[name]}\n" for name in sorted(amz)) + resource
+        if name.startswith("x-amz-") or name in ("content-md5", "content-type"):
+            text = _read(value).strip(" \t")
+            sent[name] = f"{sent[name]},{text}" if name in sent else text
+    fields |= sent
+    kept = _resource_parameters(request)
+    resource = (f"/{bucket}" if bucket else "") + request.raw_path + ("?" + "&".join(kept) if kept else "")
+    lines = [request.method, fields.pop("content-md5", ""), fields.pop("content-type", ""), date]
+    return "\n".join(lines) + "\n" + "".join(f"{name}:{fields[name]}\n" for name in sorted(fields)) + resource
 
 
 def sign(secret_key: str, to_sign: str) -> str:
@@ -62,15 +98,17 @@ def _verify(
     date: str,
     lookup: Callable[[str], SecretT | None],
     bucket: str | None,
+    in_query: Mapping[str, str] = _NO_FIELDS,
 ) -> SecretT:
     secret = lookup(access_key)
     if secret is None:
         raise RequestError("InvalidAccessKeyId", fields={"AWSAccessKeyId": access_key})
-    to_sign = _string_to_sign(request, date, bucket)
+    to_sign = _string_to_sign(request, date, bucket, in_query)
     spellings = [to_sign]
     if bucket is None and request.raw_path.count("/") == 1 and request.raw_path != "/":
         # S3 knows a bucket by its name and a slash; SDKs sign that also where they send "/bucket" alone.
-        spellings.append(_string_to_sign(attrs.evolve(request, raw_path=request.raw_path + "/"), date, bucket))
+        with_slash = attrs.evolve(request, raw_path=request.raw_path + "/")
+        spellings.append(_string_to_sign(with_slash, date, bucket, in_query))
     given = signature.encode("utf-8", "replace")
     if not any(hmac.compare_digest(sign(secret.secret_key, text).encode(), given) for text in spellings):
         raise RequestError(
@@ -98,7 +136,8 @@ def verify_header(
         raise RequestError("AccessDenied", "A signed request needs a valid Date or x-amz-date header.")
     check_skew(signed_at, now, text)
     secret = _verify(request, access_key, signature, "" if amz_date else text, lookup, bucket)
-    return Identity(access_key, secret, request.header("x-amz-content-sha256") or UNSIGNED, False, None)
+    payload = check_payload(request.header("x-amz-content-sha256") or UNSIGNED)
+    return Identity(access_key, secret, payload, False, None)
 
 
 def verify_query(
@@ -108,7 +147,10 @@ def verify_query(
     now: int,
     bucket: str | None = None,
 ) -> Identity[SecretT]:
-    """Verify a URL with AWSAccessKeyId, Expires and Signature."""
+    """Verify a URL with AWSAccessKeyId, Expires and Signature. `query` has the decoded parameters, each once.
+
+    SDKs move Content-Type, Content-MD5 and x-amz- fields into the URL; they are signed as the fields that they were.
+    """
     expires = query.get("Expires", "")
     if "AWSAccessKeyId" not in query or "Signature" not in query or not expires:
         raise RequestError("AccessDenied", "Query authentication needs AWSAccessKeyId, Expires and Signature.")
@@ -117,5 +159,13 @@ def verify_query(
     if int(expires) < now:
         raise RequestError("AccessDenied", "Request has expired.", fields={"Expires": expires})
     access_key = query["AWSAccessKeyId"]
-    secret = _verify(request, access_key, query["Signature"], expires, lookup, bucket)
-    return Identity(access_key, secret, request.header("x-amz-content-sha256") or UNSIGNED, True, None)
+    in_query = fields_in_query(query)
+    for parameter, value in query.items():
+        if parameter.lower() in ("content-md5", "content-type"):
+            if not is_field_value(value):
+                raise RequestError("InvalidArgument", f"The query parameter {parameter} cannot be a header field.")
+            in_query[parameter.lower()] = value.strip(" \t")
+    secret = _verify(request, access_key, query["Signature"], expires, lookup, bucket, in_query)
+    declared = request.header("x-amz-content-sha256") or in_query.get("x-amz-content-sha256")
+    payload = check_payload(declared or UNSIGNED)
+    return Identity(access_key, secret, payload, True, None, in_query)

@@ -13,8 +13,9 @@ import calendar
 import email.utils
 import hashlib
 import hmac
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
@@ -31,7 +32,10 @@ SIGNED_CHUNKS_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNRESERVED = "-_.~"
+_SPACES = re.compile("  +")
 _MAX_CACHED_KEYS = 1024
+
+_NO_FIELDS: Mapping[str, str] = {}
 
 RawQuery = Sequence[tuple[str, str | None]]
 Headers = Sequence[tuple[str, str]]
@@ -78,13 +82,18 @@ class ChunkSigner:
 
 @attrs.frozen
 class Identity(Generic[SecretT]):
-    """Who signed. `payload` is the declared x-amz-content-sha256; `chunks` is set for requests signed by header."""
+    """Who signed. `payload` is the declared x-amz-content-sha256; `chunks` is set for requests signed by header.
+
+    `from_query` are header fields that SDKs move into a presigned URL, and that its signature covers there: names in
+    lower case, values as text.
+    """
 
     access_key: str
     secret: SecretT
     payload: str
     presigned: bool
     chunks: ChunkSigner | None
+    from_query: Mapping[str, str] = _NO_FIELDS
 
 
 _keys: dict[tuple[str, str, str, str], bytes] = {}
@@ -114,7 +123,10 @@ def parse_date(text: str) -> int | None:
     if not (digits.isascii() and digits.isdigit()):
         return None
     fields = (int(text[:4]), int(text[4:6]), int(text[6:8]), int(text[9:11]), int(text[11:13]), int(text[13:15]))
-    if not (1 <= fields[1] <= 12 and 1 <= fields[2] <= 31 and fields[3] < 24 and fields[4] < 60 and fields[5] <= 60):
+    if not (
+        fields[0] >= 1 and 1 <= fields[1] <= 12 and 1 <= fields[2] <= 31
+        and fields[3] < 24 and fields[4] < 60 and fields[5] <= 60
+    ):  # fmt: skip
         return None
     return calendar.timegm(fields)
 
@@ -160,15 +172,20 @@ def _parse_credential(text: str, error: str) -> tuple[str, str, str, str]:
     return access_key, date, region, service
 
 
+_AUTHORIZATION_FIELDS = frozenset({"Credential", "SignedHeaders", "Signature"})
+
+
 def _header_claim(request: SignedRequest, authorization: str) -> _Claim:
     error = "AuthorizationHeaderMalformed"
-    fields = {}
+    fields: dict[str, str] = {}
     for item in authorization[len(ALGORITHM) :].split(","):
         name, equals, value = item.strip().partition("=")
-        if not equals:
-            raise RequestError(error, "The authorization header needs Credential, SignedHeaders and Signature.")
+        if not equals or name not in _AUTHORIZATION_FIELDS or name in fields:
+            raise RequestError(
+                error, "The authorization header needs Credential, SignedHeaders and Signature, each once."
+            )
         fields[name] = value
-    missing = {"Credential", "SignedHeaders", "Signature"} - fields.keys()
+    missing = _AUTHORIZATION_FIELDS - fields.keys()
     if missing:
         raise RequestError(error, f"The authorization header lacks {', '.join(sorted(missing))}.")
     access_key, scope_date, region, service = _parse_credential(fields["Credential"], error)
@@ -283,7 +300,8 @@ def _canonical_query(pairs: RawQuery, *, as_sent: bool) -> str:
 
 
 def _encode(text: str) -> str:
-    return quote(unquote_to_bytes(text), safe=_UNRESERVED)
+    """A name or value of the query as it is read, a `+` being a space, encoded as the specification has it."""
+    return quote(unquote_to_bytes(text.replace("+", " ")), safe=_UNRESERVED)
 
 
 def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
@@ -291,7 +309,10 @@ def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
     values: dict[str, str] = {}
     for name, value in request.headers:
         if name in wanted:
-            trimmed = " ".join(value.split()) if "  " in value else value.strip()
+            # Only these: what Unicode counts as spaces are bytes of a value here, and are kept with it.
+            trimmed = value.strip(" \t")
+            if "  " in trimmed:
+                trimmed = _SPACES.sub(" ", trimmed)
             values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
     return "".join([f"{name}:{values.get(name, '')}\n" for name in names])
 
@@ -308,7 +329,10 @@ def string_to_sign(request: SignedRequest, claim: _Claim, payload: str, *, as_se
 
 
 def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: str) -> bytes:
-    """The signing key, if the signature is right. SDKs differ in what they encode: both spellings count."""
+    """The signing key, if the signature is right. SDKs differ in what they encode: both spellings count.
+
+    The second is made of the decoded request, so that no two requests that are read differently share a signature.
+    """
     key = signing_key(secret, claim.scope_date, claim.region, claim.service)
     given = claim.signature.encode("ascii", "replace")
     to_sign, canonical = string_to_sign(request, claim, payload, as_sent=True)
@@ -335,7 +359,8 @@ def _is_payload(text: str) -> bool:
     return len(text) == 64 and all(c in "0123456789abcdefABCDEF" for c in text)
 
 
-def _payload_of(text: str) -> str:
+def check_payload(text: str) -> str:
+    """A legal x-amz-content-sha256, returned. Raises RequestError for any other."""
     if text.startswith("STREAMING-AWS4-ECDSA"):
         raise RequestError("NotImplemented", "Signature Version 4A is not supported: sign with AWS4-HMAC-SHA256.")
     if not _is_payload(text):
@@ -360,8 +385,12 @@ def verify_header(
     lookup: Callable[[str], SecretT | None],
     now: int,
     region: str | None = None,
+    payload: str | None = None,
 ) -> Identity[SecretT]:
-    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any."""
+    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any.
+
+    `payload` is the SHA-256 of the body, of a request that need not say it.
+    """
     claim = _header_claim(request, authorization)
     signed_at = parse_date(claim.date)
     if signed_at is None:
@@ -370,10 +399,10 @@ def verify_header(
         raise RequestError("AuthorizationHeaderMalformed", "The date of the credential is not that of the request.")
     _check_region(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
-    payload = request.header("x-amz-content-sha256")
-    if payload is None:
+    declared = payload or request.header("x-amz-content-sha256")
+    if declared is None:
         raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    payload = _payload_of(payload)
+    payload = check_payload(declared)
     secret = _look_up(lookup, claim.access_key)
     key = _verify_claim(request, claim, secret.secret_key, payload)
     _check_covered(request, frozenset(claim.signed_names))
@@ -388,13 +417,13 @@ def verify_query(
     now: int,
     region: str | None = None,
 ) -> Identity[SecretT]:
-    """Verify a presigned request. `query` has the decoded parameters."""
+    """Verify a presigned request. `query` has the decoded parameters, each once."""
     claim = _query_claim(query, now)
     if claim.date[:8] != claim.scope_date:
         raise RequestError("AuthorizationQueryParametersError", "The credential's date is not that of X-Amz-Date.")
     _check_region(claim, region, "AuthorizationQueryParametersError")
     secret = _look_up(lookup, claim.access_key)
-    payload = _payload_of(request.header("x-amz-content-sha256") or query.get("X-Amz-Content-Sha256") or UNSIGNED)
+    payload = _payload_of_url(request, query)
     try:
         _verify_claim(request, claim, secret.secret_key, payload)
     except RequestError:
@@ -403,7 +432,49 @@ def verify_query(
             raise
         _verify_claim(request, claim, secret.secret_key, UNSIGNED)
     _check_covered(request, frozenset(claim.signed_names))
-    return Identity(claim.access_key, secret, payload, True, None)
+    return Identity(claim.access_key, secret, payload, True, None, fields_in_query(query, _OF_SIGNATURE))
+
+
+def _payload_of_url(request: SignedRequest, query: Mapping[str, str]) -> str:
+    """The payload that a URL declares, or a header, which says more than a URL that was signed for any payload."""
+    in_url = next((value for name, value in query.items() if name.lower() == "x-amz-content-sha256"), UNSIGNED)
+    payload = check_payload(request.header("x-amz-content-sha256") or in_url)
+    if in_url not in (UNSIGNED, payload):
+        raise RequestError(
+            "InvalidRequest", "The x-amz-content-sha256 of the request is not the one that its URL was signed with."
+        )
+    return payload
+
+
+#: What is in a presigned URL for the signature alone.
+_OF_SIGNATURE = frozenset(
+    f"x-amz-{name}"
+    for name in ("algorithm", "content-sha256", "credential", "date", "expires", "security-token", "signature",
+                 "signedheaders")
+)  # fmt: skip
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110 section 5.6.2) in lower case
+
+
+def fields_in_query(query: Mapping[str, str], without: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The parameters that stand for x-amz- header fields. Raises RequestError for one that no field could be."""
+    found = {}
+    for parameter, value in query.items():
+        name = parameter.lower()
+        if not name.startswith("x-amz-") or name in without:
+            continue
+        if not _FIELD_NAME.fullmatch(name) or not is_field_value(value):
+            raise RequestError(
+                "InvalidArgument",
+                f"The query parameter {parameter!r} cannot be a header field.",
+                fields={"ArgumentName": parameter, "ArgumentValue": value},
+            )
+        found[name] = value.strip(" \t")  # as of a header field, where these are none of the value
+    return found
+
+
+def is_field_value(text: str) -> bool:
+    """Whether a header could hold this: no control characters but tabs (RFC 9110 section 5.5)."""
+    return not any((c < " " and c != "\t") or c == "\x7f" for c in text)
 
 
 def presign(

@@ -119,9 +119,11 @@ def test_other_operations_by_url(signer: S3Client, wire: Wire) -> None:
 
 
 def test_headers_that_a_url_demands(signer: S3Client, wire: Wire) -> None:
-    """What was signed with the URL must come with its request."""
+    """What was signed must come with the request, or, as version 2 has it, with the URL."""
     url = signer.generate_presigned_url("put_object", {"Bucket": "photos", "Key": "k", "ContentType": "text/plain"})
-    assert use(wire, "PUT", url, b"data").code == "SignatureDoesNotMatch"
+    if "content-type" not in url:
+        assert use(wire, "PUT", url, b"data").code == "SignatureDoesNotMatch"
+    assert use(wire, "PUT", url, b"data", {"Content-Type": "text/html"}).code == "SignatureDoesNotMatch"
     assert use(wire, "PUT", url, b"data", {"Content-Type": "text/plain"}).status == 200
     assert signer.head_object(Bucket="photos", Key="k")["ContentType"] == "text/plain"
 

@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl, quote
 import attrs
 import pytest
 
+from bleepstore_server.router import ROUTES
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.sigv2 import sign, verify_header, verify_query
+from bleepstore_server.wire.sigv2 import RESOURCE_PARAMETERS, sign, verify_header, verify_query
 from bleepstore_server.wire.sigv4 import SignedRequest
 
 ACCESS, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -224,3 +225,8 @@ def test_overrides_are_signed_decoded() -> None:
     override = quote("text/html; charset=ü", safe="")
     query = f"AWSAccessKeyId={ACCESS}&Signature={signature}&Expires=1175139620&response-content-type={override}"
     assert verify(query) == ACCESS
+
+
+def test_what_chooses_an_operation_is_signed() -> None:
+    """But for the version of a listing, which SDKs leave out."""
+    assert {route.sub_resource for route in ROUTES} - {None, "list-type"} <= RESOURCE_PARAMETERS
