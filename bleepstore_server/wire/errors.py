@@ -27,7 +27,7 @@ _KNOWN: dict[str, tuple[int, str]] = {
     "InvalidChunkSizeError": (403, "A chunk is not framed as aws-chunked."),
     "InvalidDigest": (400, "The digest that you specified is not valid."),
     "InvalidEncryptionAlgorithmError": (400, "The encryption algorithm is not valid."),
-    "InvalidLocationConstraint": (400, "The location constraint is not valid."),
+    "InvalidLocationConstraint": (400, "The specified location-constraint is not valid"),
     "InvalidPolicyDocument": (400, "The policy document is not valid."),
     "InvalidRange": (416, "The requested range is not satisfiable."),
     "InvalidRequest": (400, "The request is not valid."),
