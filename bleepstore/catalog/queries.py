@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import apsw
@@ -52,9 +53,15 @@ def find_bucket(connection: apsw.Connection, bucket: str) -> Bucket | None:
 
 
 def list_buckets(
-    connection: apsw.Connection, owner_id: str | None, prefix: str, upper: str | None, after: str, limit: int
+    connection: apsw.Connection,
+    owner_id: str | None,
+    prefix: str,
+    upper: str | None,
+    locations: Collection[str] | None,
+    after: str,
+    limit: int,
 ) -> list[Bucket]:
-    """Up to `limit` buckets in the order of their names: of one owner, or of all if `owner_id` is None."""
+    """Up to `limit` buckets in the order of their names: of one owner and in `locations`, or of all if that is None."""
     where = ["b.name > ?", "b.name >= ?"]
     bindings: list[Any] = [after, prefix]
     if upper is not None:
@@ -63,6 +70,9 @@ def list_buckets(
     if owner_id is not None:
         where.append("b.owner_id = ?")
         bindings.append(owner_id)
+    if locations is not None:
+        where.append(f"b.location IN ({', '.join('?' * len(locations))})")
+        bindings.extend(sorted(locations))
     sql = f"{_BUCKET} WHERE {' AND '.join(where)} ORDER BY b.name LIMIT ?"
     return [make_bucket(row) for row in connection.execute(sql, (*bindings, limit))]
 

@@ -114,11 +114,12 @@ def owner(name: str, who: Owner) -> str:
 # -- buckets
 
 
-def buckets(found: Sequence[Bucket], who: Owner, prefix: str, token: str | None) -> bytes:
+def buckets(found: Sequence[tuple[Bucket, str]], who: Owner, prefix: str, token: str | None) -> bytes:
+    """ListBuckets: each bucket with its region."""
     rows = "".join(
         f"<Bucket><Name>{bucket.name}</Name><CreationDate>{iso_time(bucket.created_ms)}</CreationDate>"
-        f"{element('BucketRegion', bucket.location or None)}</Bucket>"
-        for bucket in found
+        f"{element('BucketRegion', region)}</Bucket>"
+        for bucket, region in found
     )
     content = (
         f"{owner('Owner', who)}<Buckets>{rows}</Buckets>"

@@ -36,7 +36,8 @@ def test_bad_bucket_names(refused: Refused, bucket: str) -> None:
 
 
 def test_buckets_of_ones_own_and_of_others(refused: Refused, server: Server) -> None:
-    refused("BucketAlreadyOwnedByYou", 409, "PUT", "/photos")
+    elsewhere = b"<CreateBucketConfiguration><LocationConstraint>EU</LocationConstraint></CreateBucketConfiguration>"
+    refused("BucketAlreadyOwnedByYou", 409, "PUT", "/photos", elsewhere)
     before = snapshot(server.store)
     answer = Wire(server.url, "bob", "bob-secret").send("PUT", "/photos")
     assert (answer.status, answer.code) == (409, "BucketAlreadyExists")
