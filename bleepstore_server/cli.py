@@ -141,11 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors are one line on standard error and status 2."""
     parsed = make_parser().parse_args(arguments)
     try:
-        parsed.run(parsed)
+        status: int | None = parsed.run(parsed)
     except (BleepStoreError, OSError) as error:
         print(f"bleepstore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bleepstore: interrupted", file=sys.stderr)
         return 130  # as a shell says that SIGINT ended it
-    return 0
+    return status or 0

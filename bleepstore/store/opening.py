@@ -30,10 +30,10 @@ from bleepstore.errors import BucketAlreadyExists, S3Error, StorageFull, StoreEr
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.adopting import TAKEN_OVER_FILE, AdoptOperations, is_adopting
-from bleepstore.store.archiving import ArchiveOperations
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.engine import DEFAULT_OWNER
 from bleepstore.store.forking import SNAPSHOTS
+from bleepstore.store.scrubbing import ScrubOperations
 from bleepstore.store.uploads import UploadOperations
 
 _log = logging.getLogger("bleepstore.store")
@@ -46,8 +46,9 @@ MEMORY_INLINE_LIMIT = 1024
 UPLOAD_EXPIRY = dt.timedelta(days=7)
 
 
-class Store(BucketOperations, UploadOperations, AccountOperations, ArchiveOperations, AdoptOperations):
-    """An object store: buckets, objects, multipart uploads, access keys, forks of the whole, what lies at a provider.
+class Store(BucketOperations, UploadOperations, AccountOperations, ScrubOperations, AdoptOperations):
+    """An object store: buckets, objects, multipart uploads, access keys, forks and scrubs of the whole, what lies at a
+    provider.
 
     Made by `bleepstore.open`.
 
