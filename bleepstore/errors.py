@@ -23,6 +23,7 @@ from codes to statuses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -467,6 +468,38 @@ class CatalogDamaged(StoreError):
 
 class ArchiveDamaged(StoreError):
     """The file is no sound backup of a store, or its bytes are not those that were backed up."""
+
+
+@attrs.frozen(kw_only=True)
+class Damage:
+    """An object, or a part of an upload (then it has an `upload_id` and a `part_number`), whose stored bytes are not
+    those that were written, and why. `handle` is its blob; None if its bytes are in the catalog."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    upload_id: str | None = None
+    part_number: int | None = None
+    reason: str
+    handle: str | None = attrs.field(default=None, repr=False)
+    quarantined: bool = False
+
+    def __str__(self) -> str:
+        part = "" if self.upload_id is None else f" (part {self.part_number} of upload {self.upload_id})"
+        version = "" if self.version_id in (None, "null") else f" (version {self.version_id})"
+        return f"{self.bucket}/{self.key}{version}{part}: {self.reason}"
+
+
+class BackupIncomplete(StoreError):
+    """The backup was written, but objects in it are damaged, as they are in the store: `damaged` names each of them.
+    `restore(..., skip_damaged=True)` brings the others."""
+
+    def __init__(self, archive: str, damaged: Sequence[Damage]) -> None:
+        super().__init__(
+            f"{archive} was written, but {len(damaged)} of the store's objects are damaged: restoring it needs "
+            "--skip-damaged, which leaves them out"
+        )
+        self.damaged = tuple(damaged)
 
 
 class StoreReadOnly(StoreError):

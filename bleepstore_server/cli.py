@@ -93,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_utf_8(words)
         parsed = make_parser().parse_args(words)
-        parsed.run(parsed)
+        status: int | None = parsed.run(parsed)
     except (BleepStoreError, OSError) as error:
         print(f"bleepstore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bleepstore: interrupted", file=sys.stderr)
         return 130  # as a shell says that SIGINT ended it
-    return 0
+    return status or 0

@@ -140,6 +140,12 @@ class ServerConfig(AppConfig):
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
     upload_expiry_days: int = _setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
+    scrub_interval_days: int = _setting(
+        0,
+        "read everything and log what is damaged, so many days after the last time; 0 is never",
+        validator=_at_least(0),
+    )
+    scrub_rate: int = _setting(20_000_000, "bytes a second that such a scrub reads at the most", validator=_at_least(1))
     faults: tuple[str, ...] = _setting(
         (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
     )
@@ -153,6 +159,8 @@ class ServerConfig(AppConfig):
             raise ConfigError("tls_cert and tls_key: set both or neither")
         if self.backend_url is None and self.backend_endpoint_url is not None:
             raise ConfigError("backend_endpoint_url: set backend_url too")
+        if self.scrub_interval_days and (self.in_memory or self.backend_url is not None):
+            raise ConfigError("scrub_interval_days: only a folder is scrubbed")
         if self.backend_url is not None and not is_gateway_url(self.backend_url):
             raise ConfigError(f"backend_url: {self.backend_url!r} does not begin with s3://, gs:// or az://")
         for name in ("tls_cert", "tls_key"):

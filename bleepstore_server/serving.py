@@ -18,6 +18,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import BleepStoreError
+from bleepstore.store.scrub_job import ScrubJob
 from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
 from bleepstore_server.banner import ShownKeys, keys_configured, keys_made, keys_stored, keys_well_known, render_banner
@@ -62,7 +63,11 @@ def app_from_env() -> WSGIApplication:
 
 def make_app(config: ServerConfig) -> WSGIApplication:
     """The WSGI app of the store that `config` names, with the faults that it asks for."""
-    app = create_app(open_configured_store(config), config)
+    store = open_configured_store(config)
+    if config.scrub_interval_days:
+        interval = dt.timedelta(days=config.scrub_interval_days)
+        ScrubJob(store=store, interval=interval, rate=config.scrub_rate).start()
+    app = create_app(store, config)
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 

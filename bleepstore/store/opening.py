@@ -31,12 +31,12 @@ from bleepstore.errors import BucketAlreadyExists, S3Error, StorageFull, StoreEr
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.adopting import TAKEN_OVER_FILE, AdoptOperations, is_adopting
-from bleepstore.store.archiving import ArchiveOperations
 from bleepstore.store.arguments import with_checked_arguments
 from bleepstore.store.engine import DEFAULT_OWNER
 from bleepstore.store.forking import SNAPSHOTS
 from bleepstore.store.iterating import IteratingOperations
 from bleepstore.store.rolled_back import check_catalog_is_there, doubt, is_of
+from bleepstore.store.scrubbing import ScrubOperations
 
 _log = logging.getLogger("bleepstore.store")
 
@@ -51,8 +51,9 @@ _CLOCKS_DIFFER_MS = 1000
 
 
 @with_checked_arguments
-class Store(IteratingOperations, AccountOperations, ArchiveOperations, AdoptOperations):
-    """An object store: buckets, objects, multipart uploads, access keys, forks of the whole, what lies at a provider.
+class Store(IteratingOperations, AccountOperations, ScrubOperations, AdoptOperations):
+    """An object store: buckets, objects, multipart uploads, access keys, forks and scrubs of the whole, what lies at a
+    provider.
 
     Made by `bleepstore.open`.
 

@@ -14,12 +14,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import attrs
 
 from bleepstore.backends.base import CHUNK
+from bleepstore.catalog.archive import Content
 from bleepstore.digests import crc64nvme, encode_value
 from bleepstore.errors import BlobDamaged, ObjectDamaged
 
@@ -263,3 +264,16 @@ def _parts_of(reader: BinaryIO, span: Span, comparison: Comparison | None, start
         comparison.finish()
     if kept:
         yield kept
+
+
+def why_damaged(chunks: Iterable[bytes], content: Content) -> str | None:
+    """Why these bytes are not those of which the catalog speaks; None if they are."""
+    size = value = 0
+    for chunk in chunks:
+        size += len(chunk)
+        value = crc64nvme(chunk, value)
+    if size != content.size:
+        return f"there are {size} bytes instead of {content.size}"
+    if content.crc64nvme is not None and text_of(value) != content.crc64nvme:
+        return f"the CRC64NVME of its bytes is {text_of(value)}, not {content.crc64nvme}"
+    return None

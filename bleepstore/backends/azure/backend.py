@@ -51,6 +51,7 @@ from bleepstore.backends.gateway.bodies import (
     send_behind,
 )
 from bleepstore.backends.gateway.names import Place
+from bleepstore.backends.gateway.retry import ProviderRefused
 from bleepstore.backends.gateway.streams import ResumingReader, combined_crc32c
 from bleepstore.errors import (
     AccessDenied,
@@ -547,7 +548,7 @@ class AzureBackend(AzureListing):
         try:
             with self._retry.within(_FORGET_SECONDS):
                 self._end_upload(upload)
-        except (AccessDenied, SlowDown, ServiceUnavailable) as error:
+        except (AccessDenied, SlowDown, ServiceUnavailable, ProviderRefused) as error:
             _log.warning("what was staged at %s is left for the sweep: %s", upload.name, error)
 
     def _end_upload(self, upload: Upload) -> None:
