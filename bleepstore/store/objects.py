@@ -268,7 +268,7 @@ class ObjectOperations(OwnNameOperations):
             assert found.handle is not None
             try:
                 stored.file = self._open_span(found, stored.start, stored.stop)
-                stored.open_span = functools.partial(self._backend.get_object, found.handle)
+                stored.open_span = functools.partial(self._open_span, found)
             except BlobNotFound:
                 self._missing(found)
                 continue  # it was replaced or deleted since we looked
