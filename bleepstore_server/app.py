@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
@@ -51,14 +51,18 @@ _PROXY_FIELDS = (
 _PROXY_WARNING_SECONDS = 60.0
 
 
-def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
-    """The S3 endpoint of `store` as a WSGI app."""
-    return _App(store, config or AppConfig())
+def create_app(
+    store: Store, config: AppConfig | None = None, *, credentials: Mapping[str, Credential] | None = None
+) -> WSGIApplication:
+    """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
+    `config`; it may change while the app serves."""
+    return _App(store, config or AppConfig(), {} if credentials is None else credentials)
 
 
 class _App:
-    def __init__(self, store: Store, config: AppConfig) -> None:
+    def __init__(self, store: Store, config: AppConfig, credentials: Mapping[str, Credential]) -> None:
         self._store = store
+        self._credentials = credentials
         self._config = config
         self._proxies = [ipaddress.ip_network(text) for text in config.trusted_proxies]
         self._region = config.region if config.strict_region else None
@@ -144,8 +148,9 @@ class _App:
         return sigv4.verify_query(signed, query, lookup, now, self._region)
 
     def _find_credential(self, access_key: str) -> Credential | None:
-        """A configured access key, or one of the store."""
-        return self._configured.get(access_key) or self._store.get_credential(access_key)
+        """A configured access key, one of the store, or one of those that were given beside."""
+        known = self._configured.get(access_key) or self._store.get_credential(access_key)
+        return known or self._credentials.get(access_key)
 
     # -- refusals
 
