@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, S3Error
+from bleepstore.errors import BleepStoreError, S3Error
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
@@ -21,7 +21,6 @@ from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.headers import http_date
 from bleepstore_server.wire.sigv4 import Identity
 from bleepstore_server.wire.status import fields_of, status_of
 
@@ -129,8 +128,6 @@ class _App:
         headers: Headers = [("Content-Type", "application/xml")]
         if isinstance(error, RequestError):
             status, code, message, fields = error.status, error.code, error.message, dict(error.fields)
-        elif isinstance(error, NotModified):
-            return Response(304, _unchanged_headers(error))
         elif isinstance(error, S3Error):
             status, code, message, fields = status_of(error), error.code, error.message, fields_of(error)
         else:
@@ -183,13 +180,6 @@ class _App:
                     (name, host if name.lower() == "host" else value) for name, value in raw
                 ]
             environ["HTTP_HOST"] = host
-
-
-def _unchanged_headers(error: NotModified) -> Headers:
-    headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
-    if error.modified_ms is not None:
-        headers.append(("Last-Modified", http_date(error.modified_ms)))
-    return headers
 
 
 def _declared_length(environ: WSGIEnvironment) -> int:
