@@ -177,6 +177,8 @@ class NotModified(Precondition):
     condition: str
     etag: str | None = None
     modified_ms: int | None = None
+    cache_control: str | None = None
+    expires: str | None = None
 
 
 @attrs.define

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, ObjectDamaged, S3Error
+from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
@@ -22,7 +22,6 @@ from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.headers import http_date
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
 
@@ -156,8 +155,6 @@ class _App:
 
     def _refuse(self, environ: WSGIEnvironment, request: Request | None, request_id: str, error: Exception) -> Response:
         resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
-        if isinstance(error, NotModified):
-            return Response(304, _unchanged_headers(error))
         if isinstance(error, RequestError):
             refused = error
         elif isinstance(error, S3Error):
@@ -244,13 +241,6 @@ def _preflight_refusal(request: Request) -> RequestError:
     if method not in ("GET", "PUT", "POST", "DELETE", "HEAD"):
         return RequestError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
     return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": resource_of(request).name})
-
-
-def _unchanged_headers(error: NotModified) -> Headers:
-    headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
-    if error.modified_ms is not None:
-        headers.append(("Last-Modified", http_date(error.modified_ms)))
-    return headers
 
 
 def _declared_length(environ: WSGIEnvironment) -> int:
