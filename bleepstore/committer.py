@@ -23,11 +23,15 @@ from bleepstore.commands import (
     Result,
 )
 from bleepstore.errors import StorageFull
-from bleepstore.model import BlobRef
+from bleepstore.model import BlobRef, Inline
 
 MAX_BATCH = 256
 #: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
+#: They have to hold the write-ahead log between two checkpoints on a disk with little room, and a batch of deletes. What
+#: the log still adds to the database file is kept free beside them (`Catalog.spare_bytes`).
 RESERVE = 4 * 1024 * 1024
+#: What a command without a body may add to the log and to the database.
+_COMMAND_BYTES = 32 * 1024
 _FREEING = (
     AbortUpload, BeginSweep, DeleteBucket, DeleteObject, DeleteObjects, DisableCredential, EndSweep, ForgetGarbage,
 )  # fmt: skip
@@ -54,6 +58,11 @@ class _Pending:
         self.done.acquire()
 
 
+def brings_blob(command: Command) -> bool:
+    """Whether the command belongs to bytes that were just written elsewhere on the disk."""
+    return isinstance(command, RegisterPart) or (isinstance(command, PutObject) and isinstance(command.data, BlobRef))
+
+
 class DirectCommitter:
     """Applies commands to the local catalog; those that wait at the same time share one transaction and one fsync.
 
@@ -68,7 +77,7 @@ class DirectCommitter:
         self._queue: deque[_Pending] = deque()
         self._led = False
         self._crowded = False
-        self._full = catalog.free_bytes < RESERVE
+        self._spare = catalog.spare_bytes - RESERVE
 
     def submit(self, command: Command) -> Result:
         if not self._has_room(command):
@@ -92,12 +101,14 @@ class DirectCommitter:
         much: one that brings no blob believes what was found after the last batch."""
         if isinstance(command, _FREEING):
             return True
-        brings_blob = isinstance(command, RegisterPart) or (
-            isinstance(command, PutObject) and isinstance(command.data, BlobRef)
-        )
-        if self._full or brings_blob:
-            self._full = self._catalog.free_bytes < RESERVE
-        return not self._full
+        need = _COMMAND_BYTES
+        if isinstance(command, PutObject) and isinstance(command.data, Inline):
+            need += 2 * len(command.data.data)  # once in the log, and once in the database
+        if self._spare < need or brings_blob(command):
+            self._spare = self._catalog.spare_bytes - RESERVE
+        with self._lock:  # those that come at the same time must find room together
+            self._spare -= need
+            return self._spare >= 0
 
     def _wait(self, pending: _Pending) -> None:
         try:
@@ -115,7 +126,7 @@ class DirectCommitter:
             os.sched_yield()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
         self._crowded = len(batch) > 1
-        self._full = self._catalog.free_bytes < RESERVE
+        self._spare = self._catalog.spare_bytes - RESERVE
         with self._lock:
             self._pass_lead()
         for pending in batch:

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
-from bleepstore.errors import BlobBusy, BlobNotFound, StorageFull, StoreReadOnly
+from bleepstore.errors import BlobBusy, BlobNotFound, StoreReadOnly, refusal_of
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")
@@ -46,8 +46,6 @@ _MINUTE_MS = 60_000
 #: After so many bytes of a large blob the disk begins to write them.
 _WRITEBACK = 4 * CHUNK
 _STALE_SECONDS = 24 * 3600
-#: No room on the device, in the quota, or in one file (a limit of the process or of the file system).
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: When a hard link cannot be made: too many links, another device, or a file system that has none.
 _NO_LINK = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}
 
@@ -109,12 +107,13 @@ def _locked_manifest(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _report_full() -> Iterator[None]:
+def _report_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise StorageFull from error
+        refusal = refusal_of(error)
+        if refusal is not None:
+            raise refusal from error
         raise
 
 
@@ -215,7 +214,7 @@ class LocalBackend:
         self._names = itertools.count()
         self._process = secrets.token_hex(8)
         self._pins = threading.Lock()
-        with _report_full():
+        with _report_disk():
             for folder in (root, self._blobs, self._tmp):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sync_folder(root)
@@ -266,7 +265,7 @@ class LocalBackend:
     def _write(self, chunks: Iterable[bytes]) -> StoredBlob:
         temporary = self._new_temporary()
         try:
-            with _report_full(), temporary.open("xb", buffering=0) as file:
+            with _report_disk(), temporary.open("xb", buffering=0) as file:
                 begun = written = 0
                 for chunk in chunks:
                     view = memoryview(chunk)
@@ -278,7 +277,7 @@ class LocalBackend:
                         _begin_writeback(file.fileno(), begun, written - begun)
                         begun = written
                 os.fsync(file.fileno())
-            with _report_full():
+            with _report_disk():
                 return self._publish(temporary)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -317,7 +316,7 @@ class LocalBackend:
                 return self._gather([(source / f"{n:05d}", size) for n, size in enumerate(sizes, 1)])
         temporary = self._new_temporary()
         try:
-            with _report_full():
+            with _report_disk():
                 self._link(source, temporary)
                 return self._publish(temporary)
         except FileNotFoundError:
@@ -336,7 +335,7 @@ class LocalBackend:
         """One blob that shares the bytes of `files` (path, size)."""
         folder = self._new_temporary()
         try:
-            with _report_full():
+            with _report_disk():
                 folder.mkdir(mode=0o700)
                 for number, (path, _size) in enumerate(files, start=1):
                     self._link(path, folder / f"{number:05d}")
@@ -408,7 +407,7 @@ class LocalBackend:
 
     def pin(self) -> int:
         """Keep every process from removing blobs, until the descriptor that is returned is closed."""
-        with _report_full():
+        with _report_disk():
             fd = os.open(self.root / "pins.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_SH)
         return fd
@@ -444,7 +443,7 @@ class LocalBackend:
         folder = self.root / "quarantine" / source.parent.relative_to(self.root)
         if not source.exists():
             raise BlobNotFound(handle)
-        with contextlib.ExitStack() as stack, _report_full():
+        with contextlib.ExitStack() as stack, _report_disk():
             if handle.endswith(".parts"):
                 with contextlib.suppress(FileNotFoundError):  # half deleted: no reader can open it
                     stack.enter_context(_locked_manifest(source))
@@ -483,7 +482,7 @@ class LocalBackend:
                 continue
             folder = target / minute.name
             folder.mkdir(mode=0o700, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError), _report_full(), os.scandir(minute) as entries:
+            with contextlib.suppress(FileNotFoundError), _report_disk(), os.scandir(minute) as entries:
                 for entry in entries:
                     with contextlib.suppress(FileExistsError, FileNotFoundError):
                         if entry.name.endswith(".parts"):

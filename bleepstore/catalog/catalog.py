@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import math
 import os
@@ -20,15 +19,29 @@ from bleepstore.catalog import queries
 from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.blank import give_blank, take_blank
 from bleepstore.catalog.bucket_cache import BucketCache
-from bleepstore.catalog.connection import open_reader, open_writer
+from bleepstore.catalog.connection import CHECKPOINT_PAGES, open_reader, open_writer, set_low_space
 from bleepstore.catalog.mark import MarkFile
 from bleepstore.catalog.schema import check_version, migrate
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
-from bleepstore.errors import CatalogDamaged, StorageFull, StoreClosed, StoreReadOnly
+from bleepstore.errors import (
+    NO_SPACE,
+    CatalogDamaged,
+    SlowDown,
+    StorageFull,
+    StorageUnavailable,
+    StoreClosed,
+    StoreReadOnly,
+    refusal_of,
+)
 from bleepstore.model import Bucket
 
 MAX_IDLE_READERS = 64
+#: How much of the room within the database file counts as free. What is written there goes through the log, for which
+#: there must be room.
+MAX_UNUSED_BYTES = 2 * 1024 * 1024
+#: Free bytes from which on the longest log, and what its copying adds to the database file, may be a matter of room.
+_LOW_SPACE = 3 * CHECKPOINT_PAGES * 4096
 
 
 class _Lease:
@@ -70,6 +83,7 @@ class Catalog:
         self._process_lock: int | None = None
         self._buckets = BucketCache(None)
         self._mark: MarkFile | None = None
+        self._has_low_space = False
         if read_only:
             assert path is not None
             self._writer = open_reader(path, read_only=True)
@@ -124,6 +138,26 @@ class Catalog:
         found = os.fstatvfs(self._process_lock)
         return found.f_bavail * found.f_frsize
 
+    @property
+    def spare_bytes(self) -> float:
+        """`free_bytes` without what the database file will grow by when the log is copied to it, and with some of the
+        room that is free within that file: what is written there needs room on the disk for its log alone.
+
+        On a disk with little room it also begins to keep the log short.
+        """
+        free = self.free_bytes
+        is_low = free < _LOW_SPACE
+        if is_low is not self._has_low_space:
+            with self._write_lock:
+                set_low_space(self._writer, is_low)
+            self._has_low_space = is_low
+        if not is_low or self._path is None:
+            return free
+        with self._write_lock:
+            page, pages, unused = map(self._writer.pragma, ("page_size", "page_count", "freelist_count"))
+        growth = max(pages * page - self._path.stat().st_size, 0)
+        return free - growth + min(unused * page, MAX_UNUSED_BYTES)
+
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Apply `commands` in order in one durable transaction and return their results.
 
@@ -172,9 +206,25 @@ class Catalog:
             except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if isinstance(error, apsw.FullError) or _is_disk_full(error):
-                    raise StorageFull from error
-                raise
+                refusal = self._classify(error)
+                if refusal is error:
+                    raise
+                raise refusal from error
+
+    def _classify(self, error: BaseException) -> BaseException:
+        """What a failed transaction means. SQLite tells a full disk from a failing one only in part."""
+        if isinstance(error, apsw.BusyError):
+            return SlowDown("Another process does not give the catalog back. Try again later.")
+        if isinstance(error, apsw.FullError):
+            return StorageFull()
+        if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.IOError):
+            number = self._writer.system_errno
+            if number in NO_SPACE or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
+                return StorageFull()
+            return StorageUnavailable()
+        if isinstance(error, OSError):
+            return refusal_of(error) or error
+        return error
 
     def identify(self) -> tuple[str, int]:
         """(the catalog's id, its applied index); the first to ask for the id gives it one."""
@@ -319,13 +369,3 @@ class Catalog:
                 self._mark = None
             if self._process_lock is not None:
                 os.close(self._process_lock)
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    """SQLite reports a write that failed for want of space as an I/O error when it happens in the log's index."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in (
-        apsw.SQLITE_IOERR_SHMSIZE,
-        apsw.SQLITE_IOERR_WRITE,
-    )
