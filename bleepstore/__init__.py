@@ -40,7 +40,7 @@ from bleepstore.model import (
     UploadPage,
     WriteCondition,
 )
-from bleepstore.store import DeleteFailure, Snapshot, Store, StoredObject, restore
+from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
 __version__ = "0.1.0"
@@ -61,6 +61,7 @@ __all__ = [
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Finding",
     "Grant",
     "Group",
     "ListedObject",
@@ -81,6 +82,7 @@ __all__ = [
     "WriteCondition",
     "__version__",
     "errors",
+    "fsck",
     "open",
     "restore",
 ]

@@ -27,8 +27,8 @@ from bleepstore.model import BlobRef, Inline
 
 MAX_BATCH = 256
 #: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
-#: They have to hold the write-ahead log between two checkpoints on a disk with little room, and a batch of deletes. What
-#: the log still adds to the database file is kept free beside them (`Catalog.spare_bytes`).
+#: They have to hold the write-ahead log between two checkpoints on a disk with little room, and a batch of deletes.
+#: What the log still adds to the database file is kept free beside them (`Catalog.spare_bytes`).
 RESERVE = 4 * 1024 * 1024
 #: What a command without a body may add to the log and to the database.
 _COMMAND_BYTES = 32 * 1024

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, S3Error
+from bleepstore.errors import BleepStoreError, NotModified, S3Error, StoreReadOnly
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
@@ -37,6 +37,7 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 #: Of a body that nobody read, this much is read so that the client gets to see the answer before the connection ends.
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
+_READ_ONLY = "This store is served read-only: nothing in it can be changed."
 
 
 def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
@@ -81,6 +82,8 @@ class _App:
         request.identity = None if route.operation == "PostObject" else self._authenticate(request)
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
+        if self._store.read_only and request.method not in ("GET", "HEAD"):
+            raise RequestError("AccessDenied", _READ_ONLY)
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
@@ -122,6 +125,8 @@ class _App:
         headers: Headers = [("Content-Type", "application/xml")]
         if isinstance(error, RequestError):
             status, code, message, fields = error.status, error.code, error.message, dict(error.fields)
+        elif isinstance(error, StoreReadOnly):
+            status, code, message, fields = 403, "AccessDenied", _READ_ONLY, {}
         elif isinstance(error, NotModified):
             return Response(304, _unchanged_headers(error))
         elif isinstance(error, S3Error):

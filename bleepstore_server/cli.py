@@ -1,4 +1,5 @@
-"""The command line: `bleepstore serve`, `keys`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`."""
+"""The command line: `bleepstore serve`, `keys`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`,
+`fsck`."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from bleepstore import Owner
 from bleepstore.errors import BleepStoreError
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.opening import open_accounts
-from bleepstore_server import cli_adopt, cli_backup, cli_transfer
+from bleepstore_server import cli_adopt, cli_backup, cli_fsck, cli_transfer
 from bleepstore_server.config import SETTINGS, ConfigError, load_config
 from bleepstore_server.extras import needing
 
@@ -134,6 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_transfer.add_commands(commands)
     cli_backup.add_commands(commands)
     cli_adopt.add_commands(commands)
+    cli_fsck.add_commands(commands)
     return parser
 
 
@@ -141,11 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors are one line on standard error and status 2."""
     parsed = make_parser().parse_args(arguments)
     try:
-        parsed.run(parsed)
+        status = parsed.run(parsed)
     except (BleepStoreError, OSError) as error:
         print(f"bleepstore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bleepstore: interrupted", file=sys.stderr)
         return 130  # as a shell says that SIGINT ended it
-    return 0
+    return status or 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime as dt
 import os
@@ -27,7 +28,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
     data = None if config.in_memory else config.data
     expiry = dt.timedelta(days=config.upload_expiry_days)
     if config.backend_url is None:
-        return bleepstore.open(data, inline_limit=config.inline_limit, upload_expiry=expiry)
+        return bleepstore.open(data, inline_limit=config.inline_limit, upload_expiry=expiry, read_only=config.read_only)
     return bleepstore.open(
         config.backend_url,
         catalog=data,
@@ -55,7 +56,10 @@ def app_from_env() -> WSGIApplication:
 
 def make_app(config: ServerConfig) -> WSGIApplication:
     """The WSGI app of the store that `config` names, with the faults that it asks for."""
-    app = create_app(open_configured_store(config), config)
+    store = open_configured_store(config)
+    # A worker that ends in order leaves no write-ahead log: catalog.db alone is then the whole catalog.
+    atexit.register(store.close)
+    app = create_app(store, config)
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -74,7 +78,7 @@ def first_keys(config: ServerConfig) -> tuple[str, str] | None:
             check_backend(config.backend_url, config.backend_endpoint_url)
         return None
     with open_configured_store(config) as store:
-        if config.access_key is not None or config.allow_well_known_key or store.list_credentials():
+        if config.read_only or config.access_key is not None or config.allow_well_known_key or store.list_credentials():
             return None
         pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
         store.put_credential(*pair)

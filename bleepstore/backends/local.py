@@ -203,6 +203,26 @@ class _PartsSpan(io.RawIOBase):
         super().close()
 
 
+class _Minute:
+    """The open folder of a minute, whose own name is durable, whichever thread or process made it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = -1
+        while True:
+            path.mkdir(mode=0o700, exist_ok=True)
+            try:
+                self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                break
+            except FileNotFoundError:  # given up at this moment
+                continue
+        _sync_folder(path.parent)
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
 class LocalBackend:
     """The protocol of `bleepstore.backends.base` over the folder `root`, which several processes may share."""
 
@@ -214,9 +234,10 @@ class LocalBackend:
         self._names = itertools.count()
         self._process = secrets.token_hex(8)
         self._pins = threading.Lock()
+        self._minute: _Minute | None = None
         with _report_disk():
             for folder in (root, self._blobs, self._tmp):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(folder)
         _sync_folder(root)
         self._remove_stale(_STALE_SECONDS)
 
@@ -250,14 +271,18 @@ class LocalBackend:
         now = self._clock()
         handle = f"{now:012x}{secrets.token_hex(8)}{suffix}"
         folder = self._folder(now)
+        minute = self._minute
+        if minute is None or minute.path != folder:
+            minute = self._minute = _Minute(folder)
         while True:
             try:
-                temporary.rename(folder / handle)
+                os.rename(temporary, handle, dst_dir_fd=minute.descriptor)
                 break
             except FileNotFoundError:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                _sync_folder(self._blobs)
-        _sync_folder(folder)
+                if not temporary.exists():
+                    raise
+                minute = self._minute = _Minute(folder)  # another process gave the folder up
+        os.fsync(minute.descriptor)
         return StoredBlob(handle, now)
 
     # -- writes
@@ -541,7 +566,8 @@ class LocalBackend:
                     path.unlink()
 
     def close(self) -> None:
-        """Files are opened for each use."""
+        """Files are opened for each use, but for the folder of the present minute."""
+        self._minute = None
 
 
 class ReadOnlyBackend(LocalBackend):
@@ -551,6 +577,7 @@ class ReadOnlyBackend(LocalBackend):
         self.root = root
         self._blobs = root / "blobs"
         self._clock = clock
+        self._minute = None
 
     def _new_temporary(self) -> Path:
         raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import math
 import os
 import secrets
@@ -35,6 +36,8 @@ from bleepstore.errors import (
     refusal_of,
 )
 from bleepstore.model import Bucket
+
+_log = logging.getLogger("bleepstore.catalog")
 
 MAX_IDLE_READERS = 64
 #: How much of the room within the database file counts as free. What is written there goes through the log, for which
@@ -139,6 +142,20 @@ class Catalog:
         return found.f_bavail * found.f_frsize
 
     @property
+    def read_only(self) -> bool:
+        """Whether every change is refused."""
+        return self._read_only
+
+    def check_disk(self, reserve: int) -> None:
+        """Raise StorageFull or StorageUnavailable if the disk takes no more than what frees room, or nothing."""
+        if self._process_lock is None or self._closed:
+            return
+        if os.fstatvfs(self._process_lock).f_flag & os.ST_RDONLY:
+            raise StorageUnavailable
+        if self.spare_bytes < reserve:
+            raise StorageFull
+
+    @property
     def spare_bytes(self) -> float:
         """`free_bytes` without what the database file will grow by when the log is copied to it, and with some of the
         room that is free within that file: what is written there needs room on the disk for its log alone.
@@ -155,8 +172,9 @@ class Catalog:
             return free
         with self._write_lock:
             page, pages, unused = map(self._writer.pragma, ("page_size", "page_count", "freelist_count"))
-        growth = max(pages * page - self._path.stat().st_size, 0)
-        return free - growth + min(unused * page, MAX_UNUSED_BYTES)
+        growth: int = max(pages * page - self._path.stat().st_size, 0)
+        reusable: int = min(unused * page, MAX_UNUSED_BYTES)
+        return free - growth + reusable
 
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Apply `commands` in order in one durable transaction and return their results.
@@ -351,6 +369,15 @@ class Catalog:
         else:
             self._readers.append((generation, connection))
 
+    def _empty_log(self) -> None:
+        """Copy the log to the database file and make it empty, so that this file alone is all of the catalog. Another
+        process that reads at this moment may keep it from that; the last one to close does it."""
+        self._writer.set_busy_timeout(0)
+        try:
+            self._writer.pragma("wal_checkpoint(truncate)")
+        except apsw.Error as error:  # nothing is lost: all of it is in the log
+            _log.info("%s keeps its write-ahead log: %s", self._path, error)
+
     def close(self) -> None:
         """Close all connections. A reader that is leased now is closed when it comes back."""
         with self._write_lock:
@@ -359,6 +386,8 @@ class Catalog:
             self._closed = True
             while self._readers:
                 self._readers.pop()[1].close()
+            if self._path is not None and not self._read_only:
+                self._empty_log()
             if self._path is None and not self._lent:
                 give_blank(self._writer)
             else:
