@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import apsw
 import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend, make_folder
@@ -43,7 +42,9 @@ def fsck(
 
     Nobody may have the store open. `repair` moves what is unknown, of the wrong size or left over to the folder
     `quarantine` in it; nothing is ever removed, and an object whose bytes are missing stays in the catalog.
-    `progress` is called with (blobs looked at, blobs that the catalog has). Raises StoreError if there is no store or it is in use.
+    `progress` is called with (blobs looked at, blobs that the catalog has).
+
+    Raises StoreError if there is no store or it is in use.
     """
     root = Path(path).absolute()
     if not (root / "blobs").is_dir():
@@ -69,43 +70,30 @@ def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[
         yield from _unknown(backend, lambda _handle: False, repair)
         return
     with contextlib.closing(Catalog(root / "catalog.db", read_only=True)) as catalog, catalog.read() as connection:
-        for (problem,) in connection.execute("PRAGMA integrity_check(20)"):
-            if problem != "ok":
-                yield Finding(kind="damaged", name="catalog.db", detail=problem)
-        yield from _known(connection, backend, repair, progress)
+        for problem in queries.damages(connection):
+            yield Finding(kind="damaged", name="catalog.db", detail=problem)
+        yield from _known(catalog, backend, repair, progress)
         yield from _unknown(backend, lambda handle: queries.is_referenced(connection, handle), repair)
 
 
 def _known(
-    connection: apsw.Connection, backend: LocalBackend, repair: bool, progress: Callable[[int, int], None]
+    catalog: Catalog, backend: LocalBackend, repair: bool, progress: Callable[[int, int], None]
 ) -> Iterator[Finding]:
-    total = archive.blobs_in_all(connection)[0]
-    for done, (handle, size) in enumerate(archive.iter_blobs(connection), start=1):
-        progress(done, total)
-        try:
-            found = backend.head_object(handle)
-        except BlobNotFound:
-            yield Finding(kind="missing", name=_owner(connection, handle), detail=f"its blob {handle} is not there")
-            continue
-        if found != size:
-            yield Finding(
-                kind="wrong size",
-                name=_owner(connection, handle),
-                detail=f"its blob {handle} has {found} bytes instead of {size}",
-                moved_to=backend.quarantine(handle) if repair else None,
-            )
-
-
-def _owner(connection: apsw.Connection, handle: str) -> str:
-    """The object or the part that has a blob, as people know it."""
-    row = connection.execute(
-        "SELECT b.name || '/' || o.key FROM object_version o JOIN bucket b ON b.bucket_id = o.bucket_id "
-        "WHERE o.handle = ?1 UNION ALL SELECT b.name || '/' || u.key || ' (part ' || p.number || ' of an upload)' "
-        "FROM part p JOIN upload u ON u.upload_id = p.upload_id JOIN bucket b ON b.bucket_id = u.bucket_id "
-        "WHERE p.handle = ?1",
-        (handle,),
-    ).fetchone()
-    return handle if row is None else str(row[0])
+    with catalog.read() as connection:
+        total = archive.blobs_in_all(connection)[0]
+        for done, (handle, size) in enumerate(archive.iter_blobs(connection), start=1):
+            progress(done, total)
+            name, moved_to = queries.name_of_blob(connection, handle), None
+            try:
+                found = backend.head_object(handle)
+            except BlobNotFound:
+                yield Finding(kind="missing", name=name, detail=f"its blob {handle} is not there")
+                continue
+            if found != size:
+                if repair:
+                    moved_to = backend.quarantine(handle)
+                detail = f"its blob {handle} has {found} bytes instead of {size}"
+                yield Finding(kind="wrong size", name=name, detail=detail, moved_to=moved_to)
 
 
 def _unknown(backend: LocalBackend, is_known: Callable[[str], bool], repair: bool) -> Iterator[Finding]:
