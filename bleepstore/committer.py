@@ -22,7 +22,7 @@ from bleepstore.commands import (
     RegisterPart,
     Result,
 )
-from bleepstore.errors import StorageFull
+from bleepstore.errors import SlowDown, StorageFull
 from bleepstore.model import BlobRef, Inline
 
 MAX_BATCH = 256
@@ -58,6 +58,10 @@ class _Pending:
         self.done.acquire()
 
 
+def _stalled() -> SlowDown:
+    return SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+
+
 def brings_blob(command: Command) -> bool:
     """Whether the command belongs to bytes that were just written elsewhere on the disk."""
     return isinstance(command, RegisterPart) or (isinstance(command, PutObject) and isinstance(command.data, BlobRef))
@@ -82,6 +86,8 @@ class DirectCommitter:
     def submit(self, command: Command) -> Result:
         if not self._has_room(command):
             return StorageFull()
+        if self._led and self._catalog.is_stalled():
+            return _stalled()  # one writer that waits is enough: the other threads are there for reads
         pending = _Pending(command)
         with self._lock:
             self._queue.append(pending)
@@ -112,7 +118,12 @@ class DirectCommitter:
 
     def _wait(self, pending: _Pending) -> None:
         try:
-            pending.done.acquire()
+            while not pending.done.acquire(timeout=1):
+                with self._lock:
+                    if self._catalog.is_stalled() and pending in self._queue and self._queue[0] is not pending:
+                        self._queue.remove(pending)
+                        pending.result = _stalled()
+                        return
         except BaseException:  # an interrupt of the main thread: nobody else must wait for it
             with self._lock:
                 if pending in self._queue:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import math
 import os
@@ -22,6 +21,7 @@ from bleepstore.catalog.blank import give_blank, take_blank
 from bleepstore.catalog.bucket_cache import BucketCache
 from bleepstore.catalog.connection import CHECKPOINT_PAGES, open_reader, open_writer, set_low_space
 from bleepstore.catalog.mark import MarkFile
+from bleepstore.catalog.process_lock import ProcessLock
 from bleepstore.catalog.schema import check_version, migrate
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
@@ -40,6 +40,8 @@ from bleepstore.model import Bucket
 _log = logging.getLogger("bleepstore.catalog")
 
 MAX_IDLE_READERS = 64
+#: How long a write waits for other processes. Half of it later, those behind it are refused at once.
+LOCK_SECONDS = 5.0
 #: How much of the room within the database file counts as free. What is written there goes through the log, for which
 #: there must be room.
 MAX_UNUSED_BYTES = 2 * 1024 * 1024
@@ -87,6 +89,8 @@ class Catalog:
         self._buckets = BucketCache(None)
         self._mark: MarkFile | None = None
         self._has_low_space = False
+        self._lock: ProcessLock | None = None
+        self._opened = False
         if read_only:
             assert path is not None
             self._writer = open_reader(path, read_only=True)
@@ -94,6 +98,7 @@ class Catalog:
             return
         if path is not None:
             self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = ProcessLock(self._process_lock)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._exclusive():
             self._buckets = BucketCache(self._process_lock)
@@ -105,6 +110,7 @@ class Catalog:
                     migrate(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
                 raise CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup") from error
+        self._opened = True
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -117,14 +123,18 @@ class Catalog:
             self.check_usable()
             if self._read_only:
                 raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
-            if self._process_lock is not None:
-                fcntl.flock(self._process_lock, fcntl.LOCK_EX)
+            if self._lock is not None and not self._lock.acquire(LOCK_SECONDS if self._opened else None):
+                raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
             try:
                 yield
             finally:
                 self._buckets.end()
-                if self._process_lock is not None:
-                    fcntl.flock(self._process_lock, fcntl.LOCK_UN)
+                if self._lock is not None:
+                    self._lock.release()
+
+    def is_stalled(self) -> bool:
+        """Whether another process, stopped or hung, has kept everyone from writing for some seconds."""
+        return self._lock is not None and self._lock.is_stalled(LOCK_SECONDS / 2)
 
     def check_usable(self) -> None:
         """Raise StoreClosed if this process cannot use these connections."""
