@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error
+from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
@@ -37,6 +37,7 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 #: Of a body that nobody read, this much is read so that the client gets to see the answer before the connection ends.
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
+_READ_ONLY = "This store is served read-only: nothing in it can be changed."
 
 #: What proxies add to requests.
 _PROXY_FIELDS = (
@@ -102,6 +103,8 @@ class _App:
             route = find_route(request)  # a verified URL may name the source of a copy
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
+        if self._store.read_only and request.method not in ("GET", "HEAD"):
+            raise RequestError("AccessDenied", _READ_ONLY)
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
@@ -157,6 +160,8 @@ class _App:
         resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
         if isinstance(error, RequestError):
             refused = error
+        elif isinstance(error, StoreReadOnly):
+            refused = RequestError("AccessDenied", _READ_ONLY)
         elif isinstance(error, S3Error):
             refused = translate(error, environ["REQUEST_METHOD"])
         elif isinstance(error, ObjectDamaged):
