@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.acl import AclRequest
-from bleepstore.model import ANONYMOUS, Acl, Bucket
+from bleepstore.model import Acl, Bucket
 from bleepstore_server.operations.call import Call
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import xml_parse, xml_render
@@ -27,8 +27,6 @@ def list_buckets(call: Call) -> Response:
 
 
 def create_bucket(call: Call) -> Response:
-    if call.caller is ANONYMOUS:
-        raise RequestError("AccessDenied")
     headers = call.request.headers
     if headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise RequestError("NotImplemented", "This store has no object lock.")
