@@ -6,24 +6,25 @@ import ipaddress
 import logging
 import os
 import random
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, S3Error
+from bleepstore.errors import BleepStoreError, NotModified, ObjectDamaged, S3Error
 from bleepstore.model import ANONYMOUS, Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
 from bleepstore_server.request import Request, parse_request
 from bleepstore_server.response import Headers, Response
-from bleepstore_server.router import find_route
+from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import http_date
+from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
-from bleepstore_server.wire.status import fields_of, status_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,21 +39,37 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
 
+#: What proxies add to requests.
+_PROXY_FIELDS = (
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+)
+#: Anybody can send wrong signatures, and so fill a log.
+_PROXY_WARNING_SECONDS = 60.0
 
-def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
-    """The S3 endpoint of `store` as a WSGI app."""
-    return _App(store, config or AppConfig())
+
+def create_app(
+    store: Store, config: AppConfig | None = None, *, credentials: Mapping[str, Credential] | None = None
+) -> WSGIApplication:
+    """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
+    `config`; it may change while the app serves."""
+    return _App(store, config or AppConfig(), {} if credentials is None else credentials)
 
 
 class _App:
-    def __init__(self, store: Store, config: AppConfig) -> None:
+    def __init__(self, store: Store, config: AppConfig, credentials: Mapping[str, Credential]) -> None:
         self._store = store
+        self._credentials = credentials
         self._config = config
         self._proxies = [ipaddress.ip_network(text) for text in config.trusted_proxies]
         self._region = config.region if config.strict_region else None
         pairs = [WELL_KNOWN] if config.allow_well_known_key else []
         if config.access_key is not None and config.secret_key is not None:
             pairs.append((config.access_key, config.secret_key))
+        self._next_proxy_warning = 0.0
         self._configured = {key: Credential(key, secret, store.owner, None, True, 0) for key, secret in pairs}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -128,40 +145,66 @@ class _App:
                 return sigv4.verify_header(signed, authorization, lookup, now, self._region, undeclared)
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
-            raise RequestError("InvalidArgument", "Unsupported Authorization Type")
+            raise RequestError(
+                "InvalidArgument",
+                "Unsupported Authorization Type",
+                fields={"ArgumentName": "Authorization", "ArgumentValue": authorization},
+            )
         if version_2:
             return sigv2.verify_query(signed, query, lookup, now, host_bucket)
         return sigv4.verify_query(signed, query, lookup, now, self._region)
 
     def _find_credential(self, access_key: str) -> Credential | None:
-        """A configured access key, or one of the store."""
-        return self._configured.get(access_key) or self._store.get_credential(access_key)
+        """A configured access key, one of the store, or one of those that were given beside."""
+        known = self._configured.get(access_key) or self._store.get_credential(access_key)
+        return known or self._credentials.get(access_key)
 
     # -- refusals
 
     def _refuse(self, environ: WSGIEnvironment, request: Request | None, request_id: str, error: Exception) -> Response:
         resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
-        headers: Headers = [("Content-Type", "application/xml")]
-        if isinstance(error, RequestError):
-            status, code, message, fields = error.status, error.code, error.message, dict(error.fields)
-        elif isinstance(error, NotModified):
+        if isinstance(error, NotModified):
             return Response(304, _unchanged_headers(error))
+        if isinstance(error, RequestError):
+            refused = error
         elif isinstance(error, S3Error):
-            status, code, message, fields = status_of(error), error.code, error.message, fields_of(error)
+            refused = translate(error, environ["REQUEST_METHOD"])
+        elif isinstance(error, ObjectDamaged):
+            refused = RequestError("InternalError")  # the library has logged it
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)
-            status, code, fields = 500, "InternalError", {}
-            message = "The store met an internal error. Try again."
-        if status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
+            refused = RequestError("InternalError")
+        if refused.status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
             _log.error("request %s failed: %s", request_id, error, exc_info=error)
-        if code == "InvalidRange" and "ActualObjectSize" in fields:
-            headers.append(("Content-Range", f"bytes */{fields['ActualObjectSize']}"))
-        if status == 503:
+        headers: Headers = [("Content-Type", "application/xml"), *refused.headers]
+        if refused.code == "InvalidRange" and "ActualObjectSize" in refused.fields:
+            headers.append(("Content-Range", f"bytes */{refused.fields['ActualObjectSize']}"))
+        if refused.status == 503:
             headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
         if not _drain(environ):
             headers.append(("Connection", "close"))
-        return Response(status, headers, xml_render.error(code, message, resource, request_id, fields))
+        fields = refused.fields
+        if refused.code == "SignatureDoesNotMatch" and "StringToSign" in fields:  # a form does not sign its host
+            fields = {**fields, "Host": self._seen_host(environ)}
+        document = xml_render.error(refused.code, refused.message, resource, request_id, fields)
+        return Response(refused.status, headers, document)
+
+    def _seen_host(self, environ: WSGIEnvironment) -> str:
+        """The Host that the signature was verified with; the log says so where a proxy may have changed it."""
+        host = str(environ.get("HTTP_HOST", ""))
+        forwarded = {name: environ[name] for name in _PROXY_FIELDS if name in environ}
+        now = time.monotonic()
+        if forwarded and now >= self._next_proxy_warning:
+            self._next_proxy_warning = now + _PROXY_WARNING_SECONDS
+            told = ", ".join(f"{name[5:].replace('_', '-').title()} {value!r}" for name, value in forwarded.items())
+            _log.warning(
+                "a signature does not match; the request came with Host %r and %s. If the proxy changed Host, let it "
+                "pass it on as it came, or name the proxy in trusted_proxies (docs/howto/serve.md).",
+                host,
+                told,
+            )
+        return host
 
     # -- the edge
 
@@ -207,8 +250,7 @@ def _preflight_refusal(request: Request) -> RequestError:
     method = request.headers.get("access-control-request-method")
     if method not in ("GET", "PUT", "POST", "DELETE", "HEAD"):
         return RequestError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
-    kind = "SERVICE" if request.bucket is None else "BUCKET" if request.key is None else "OBJECT"
-    return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": kind})
+    return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": resource_of(request).name})
 
 
 def _unchanged_headers(error: NotModified) -> Headers:

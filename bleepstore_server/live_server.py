@@ -14,6 +14,7 @@ import contextlib
 import logging
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -106,6 +107,18 @@ class _Server(ThreadedWSGIServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
+def forget_file_systems() -> None:
+    """Have fsspec make its S3 file systems anew: it hands out a known one for the same options, and these need not name
+    the endpoint, which the environment gives."""
+    spec: Any = sys.modules.get("fsspec.spec")
+    kinds: list[Any] = [] if spec is None else [spec.AbstractFileSystem]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+        protocols = (kind.protocol,) if isinstance(kind.protocol, str) else kind.protocol
+        if "s3" in protocols:
+            kind.clear_instance_cache()
+
+
 @attrs.frozen
 class LiveServer:
     """A server that accepts requests, and an access key for it."""
@@ -148,6 +161,7 @@ def live_server(
     """A server over HTTP for `store`, or for a new one in memory; port 0 is a free one.
 
     It is ready when the block begins and gone, with its threads, when it ends; a store that was passed in stays open.
+    The S3 file systems that fsspec remembers (s3fs) are forgotten at both ends.
     Without a `config` the well-known access key signs for the store's owner. Raises OSError if the address is taken.
     """
     config = config or test_config()
@@ -169,10 +183,12 @@ def live_server(
         url = f"http://{host}:{httpd.socket.getsockname()[1]}"
         thread.start()
         live_urls.add(url)
+        forget_file_systems()
         try:
             yield LiveServer(store, url, *pair, config.region)
         finally:
             live_urls.discard(url)
+            forget_file_systems()
             httpd.shutdown()
             httpd.end_connections()
             thread.join()

@@ -216,7 +216,7 @@ class Request:
     def document(self) -> bytes:
         """A body that is an XML document."""
         if self.content_length is not None and self.content_length > MAX_DOCUMENT:
-            raise RequestError("MaxMessageLengthExceeded")
+            raise _too_long()
         if self.content_length is None and "transfer-encoding" not in self.headers:
             if self.is_chunked:
                 raise RequestError("IncompleteBody", "The request declares a body in chunks and has none.")
@@ -229,7 +229,7 @@ class Request:
         for piece in body:
             size += len(piece)
             if size > MAX_DOCUMENT:
-                raise RequestError("MaxMessageLengthExceeded")
+                raise _too_long()
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -243,7 +243,9 @@ class Request:
             if name.startswith("x-amz-checksum-") and (algorithm := _CHECKSUM_HEADERS.get(name)) is not None
         }
         if len(found) > 1:
-            raise RequestError("InvalidRequest", "Expecting a single x-amz-checksum- header.")
+            raise RequestError(
+                "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+            )
         for algorithm, value in found.items():
             return Checksum(algorithm, value)
         return None
@@ -269,6 +271,10 @@ class Request:
             if algorithm is not None:
                 return Checksum(algorithm, value)
         return None
+
+
+def _too_long() -> RequestError:
+    return RequestError("MaxMessageLengthExceeded", fields={"MaxMessageLengthBytes": str(MAX_DOCUMENT)})
 
 
 def parse_algorithm(name: str) -> Algorithm:

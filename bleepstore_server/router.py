@@ -252,7 +252,12 @@ def find_route(request: Request) -> Route:
     if route is None:
         if sub_resource is not None and method in ("GET", "PUT", "POST", "DELETE", "HEAD"):
             raise RequestError("NotImplemented", f"This store has no {method} of the sub-resource {sub_resource}.")
-        raise RequestError("MethodNotAllowed", fields={"Method": method, "ResourceType": resource.name})
+        allowed = {row.method for row in ROUTES if row.resource is resource and row.sub_resource is None}
+        raise RequestError(
+            "MethodNotAllowed",
+            fields={"Method": method, "ResourceType": resource.name},
+            headers=[("Allow", ", ".join(sorted(allowed)))],
+        )
     if request.query and method in ("PUT", "POST", "DELETE") and route.function is not None:
         _check_parameters(request, route)
     return route
@@ -284,5 +289,10 @@ def _sub_resource(request: Request, resource: Resource) -> str | None:
     if "uploadId" in found and "uploads" not in found:
         return "uploadId"
     if len(found) > 1:
-        raise RequestError("InvalidArgument", f"Conflicting query parameters: {', '.join(sorted(found))}")
+        names = sorted(found)
+        raise RequestError(
+            "InvalidArgument",
+            f"Conflicting query string parameters: {', '.join(names)}",
+            fields={"ArgumentName": "ResourceType", "ArgumentValue": names[0]},
+        )
     return found[0] if found else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from bleepstore.acl import AclRequest, make_acl
 from bleepstore.catalog import queries
 from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
@@ -70,16 +72,29 @@ class BucketOperations(Engine):
         return found
 
     def list_buckets(
-        self, *, prefix: str = "", after: str = "", limit: int = 10_000, caller: Owner | None = None
+        self,
+        *,
+        prefix: str = "",
+        locations: Collection[str] | None = None,
+        after: str = "",
+        limit: int = 10_000,
+        caller: Owner | None = None,
     ) -> BucketPage:
-        """The buckets of the caller, or all buckets if the caller is None, in the order of their names."""
+        """The buckets of the caller, or all buckets if the caller is None, in the order of their names: those whose
+        names begin with `prefix` and, unless `locations` is None, that were created with one of these locations."""
         check_limit(limit, "max-buckets")
         if caller is not None and caller.id == ANONYMOUS.id:
             raise AccessDenied("Anonymous callers own no buckets: sign the request.")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.list_buckets(
-                connection, None if caller is None else caller.id, prefix, after_prefix(prefix), after, limit + 1
+                connection,
+                None if caller is None else caller.id,
+                prefix,
+                after_prefix(prefix),
+                locations,
+                after,
+                limit + 1,
             )
         page = found[:limit]
         return BucketPage(buckets=page, next_name=page[-1].name if page and len(found) > limit else None)

@@ -53,7 +53,11 @@ class Call:
     def version_id(self) -> str | None:
         value = self.request.query.get("versionId")
         if value == "":
-            raise RequestError("InvalidArgument", "Version id cannot be the empty string.")
+            raise RequestError(
+                "InvalidArgument",
+                "Version id cannot be the empty string",
+                fields={"ArgumentName": "versionId", "ArgumentValue": ""},
+            )
         return value
 
     def document(self, *, checksum_is_its_own: bool = True) -> bytes:
@@ -127,7 +131,9 @@ def body_options(request: Request) -> dict[str, Any]:
     checksum = request.checksum()
     trailing = announced is not None and request.is_chunked and bool(request.trailer_names)
     if trailing and checksum is not None:
-        raise RequestError("InvalidRequest", "Expecting a single x-amz-checksum- header.")
+        raise RequestError(
+            "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        )
     return {
         "body": request.body(),
         "size": request.body_length,

@@ -23,7 +23,9 @@ from bleepstore_server.wire.sigv4 import (
     check_payload,
     check_skew,
     fields_in_query,
+    in_hex,
     is_field_value,
+    iso_date,
     parse_date,
     parse_http_date,
 )
@@ -113,7 +115,12 @@ def _verify(
     if not any(hmac.compare_digest(sign(secret.secret_key, text).encode(), given) for text in spellings):
         raise RequestError(
             "SignatureDoesNotMatch",
-            fields={"AWSAccessKeyId": access_key, "StringToSign": to_sign, "SignatureProvided": signature},
+            fields={
+                "AWSAccessKeyId": access_key,
+                "StringToSign": to_sign,
+                "SignatureProvided": signature,
+                "StringToSignBytes": in_hex(to_sign),
+            },
         )
     return secret
 
@@ -128,12 +135,12 @@ def verify_header(
     """Verify `Authorization: AWS key:signature`. `bucket` is the one named by the host, if any."""
     access_key, colon, signature = authorization[len("AWS ") :].strip().partition(":")
     if not colon:
-        raise RequestError("InvalidArgument", "The authorization header must have the form AWS ACCESS_KEY:SIGNATURE.")
+        raise RequestError("InvalidArgument", "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature")
     amz_date = request.header("x-amz-date")
     text = amz_date or request.header("date") or ""
     signed_at = parse_http_date(text) or parse_date(text)
     if signed_at is None:
-        raise RequestError("AccessDenied", "A signed request needs a valid Date or x-amz-date header.")
+        raise RequestError("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     check_skew(signed_at, now, text)
     secret = _verify(request, access_key, signature, "" if amz_date else text, lookup, bucket)
     payload = check_payload(request.header("x-amz-content-sha256") or UNSIGNED)
@@ -153,11 +160,17 @@ def verify_query(
     """
     expires = query.get("Expires", "")
     if "AWSAccessKeyId" not in query or "Signature" not in query or not expires:
-        raise RequestError("AccessDenied", "Query authentication needs AWSAccessKeyId, Expires and Signature.")
+        raise RequestError(
+            "AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+        )
     if not (expires.isascii() and expires.isdigit()) or len(expires) > 18:
-        raise RequestError("AccessDenied", "Expires must be a number of seconds since the epoch.")
+        raise RequestError("AccessDenied", f"Invalid date (should be seconds since epoch): {expires}")
     if int(expires) < now:
-        raise RequestError("AccessDenied", "Request has expired.", fields={"Expires": expires})
+        raise RequestError(
+            "AccessDenied",
+            "Request has expired",
+            fields={"Expires": iso_date(int(expires)), "ServerTime": iso_date(now)},
+        )
     access_key = query["AWSAccessKeyId"]
     in_query = fields_in_query(query)
     for parameter, value in query.items():

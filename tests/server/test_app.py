@@ -7,13 +7,15 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from defusedxml import ElementTree
 
 import bleepstore
 from bleepstore import CannedAcl, Store
 from bleepstore_server import AppConfig, create_app
+from bleepstore_server.in_process import client_for
 from tests.server.conftest import ALICE
 from tests.server.test_property import call
-from tests.server.tools import UNSIGNED, Wire
+from tests.server.tools import UNSIGNED, Wire, failure
 
 
 @pytest.fixture
@@ -75,6 +77,28 @@ def test_any_region_is_accepted_unless_strict(holding: Store) -> None:
 # -- proxies and public names
 
 
+def test_a_region_of_ones_own_is_the_location_of_its_buckets(holding: Store) -> None:
+    """Also if Amazon has none of this name. One's own bucket again is only taken for new in us-east-1."""
+    for region in ("home-1", "eu-west-1", "us-east-1"):
+        name = f"in-{region}"
+        client = client_for(holding, config=AppConfig(region=region, allow_well_known_key=True))
+        client.create_bucket(Bucket=name)
+        where: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        client.create_bucket(Bucket=f"{name}-too", **where)
+        for bucket in (name, f"{name}-too"):
+            shown: Any = client.get_bucket_location(Bucket=bucket)["LocationConstraint"]
+            assert shown == (None if region == "us-east-1" else region)
+            assert client.head_bucket(Bucket=bucket)["BucketRegion"] == region
+        named = [found["Name"] for found in client.list_buckets(BucketRegion=region, Prefix=name)["Buckets"]]
+        assert named == [name, f"{name}-too"]
+        if region == "us-east-1":
+            client.create_bucket(Bucket=name)
+        else:
+            with failure("BucketAlreadyOwnedByYou", 409):
+                client.create_bucket(Bucket=name)
+        client.close()
+
+
 def complete(app: Any, store: Store, signed_host: str, key: str = "m", **headers: str) -> str:
     """The location that a completed upload is told to have."""
     upload = store.create_upload("photos", key, caller=ALICE)
@@ -107,6 +131,23 @@ def test_forwarded_hosts_are_believed_from_trusted_proxies_alone(holding: Store)
     status, _, body = call(wary, "GET", target, headers, b"")
     assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
     assert call(create_app(holding, AppConfig()), "GET", target, headers, b"")[0] == 403
+
+
+def test_a_wrong_signature_names_the_host_that_came_and_fills_no_log(
+    holding: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(holding, AppConfig())
+    headers = {**signed("GET", "/photos/k", "s3.example.com"), "host": "inner:1", "via": "1.1 a\nb<&"}
+    for _ in range(3):
+        status, _, body = call(app, "GET", "/photos/k", headers, b"")
+        assert status == 403
+        assert ElementTree.fromstring(body).findtext("Host") == "inner:1"
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "Host 'inner:1' and Via '1.1 a\\nb<&'" in line, "once a minute, and on one line"
+    del headers["via"]
+    caplog.clear()
+    assert call(create_app(holding, AppConfig()), "GET", "/photos/k", headers, b"")[0] == 403
+    assert caplog.records == [], "no proxy, no word"
 
 
 def test_a_chain_of_proxies_ends_with_ours(holding: Store) -> None:
