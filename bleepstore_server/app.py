@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from werkzeug.wsgi import LimitedStream
 
 from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
-from bleepstore.model import Credential
+from bleepstore.model import ANONYMOUS, Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
@@ -108,9 +108,18 @@ class _App:
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
-        if route.permission is not None:
-            call.check_permission(route.permission, of_object=route.of_object)
-        return route.function(call)
+        if not route.anonymous and call.caller is ANONYMOUS:
+            raise RequestError("AccessDenied")
+        if route.permission is None:
+            return route.function(call)
+        if not route.reads:
+            call.check_permission(route.permission, route.subject)
+        try:
+            return route.function(call)
+        except RequestError:
+            if route.reads:
+                call.check_permission(route.permission, route.subject)
+            raise
 
     def _authenticate(self, request: Request) -> Identity[Credential] | None:
         """Who signed the request; None if nobody did."""
@@ -127,16 +136,15 @@ class _App:
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
                 "parameter or the Authorization header should be specified",
             )
+        request.refuse_repeated_parameters()
         signed, lookup, now = request.signed, self._find_credential, self._store.wall_time_ms() // 1000
         host_bucket = request.bucket if request.virtual_host else None
         if authorization is not None:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).
             now = request.environ.get("bleepstore.signing_time", now)
             if authorization.startswith(sigv4.ALGORITHM + " "):
-                payload = None
-                if not self._config.require_content_sha256 and "x-amz-content-sha256" not in request.headers:
-                    payload = request.hash_body()
-                return sigv4.verify_header(signed, authorization, lookup, now, self._region, payload)
+                undeclared = None if self._config.require_content_sha256 else request.hash_body
+                return sigv4.verify_header(signed, authorization, lookup, now, self._region, undeclared)
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
             raise RequestError(
@@ -144,7 +152,6 @@ class _App:
                 "Unsupported Authorization Type",
                 fields={"ArgumentName": "Authorization", "ArgumentValue": authorization},
             )
-        request.refuse_repeated_parameters()
         if version_2:
             return sigv2.verify_query(signed, query, lookup, now, host_bucket)
         return sigv4.verify_query(signed, query, lookup, now, self._region)
