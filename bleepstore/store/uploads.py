@@ -189,7 +189,10 @@ class UploadOperations(ObjectOperations):
         late_checksum: Callable[[], Checksum | None] | None = None,
         caller: Owner | None = None,
     ) -> Part:
-        """Store one part, replacing an earlier one of this number. For the options see put_object."""
+        """Store one part, replacing an earlier one of this number. For the options see put_object.
+
+        Of an upload with a composite checksum each part needs `checksum` or `checksum_algorithm`, else InvalidRequest.
+        """
         check_part_number(number)
         expected = Expected(
             size=size,
@@ -201,11 +204,7 @@ class UploadOperations(ObjectOperations):
         )
         upload = self._find_upload(bucket, key, upload_id, caller)
         sent = expected.checksum_algorithm
-        if upload.checksum_algorithm is not None and sent not in (None, upload.checksum_algorithm):
-            raise InvalidRequest(
-                f"Checksum Type mismatch occurred, expected checksum Type: {upload.checksum_algorithm.lower()}, "
-                f"actual checksum Type: {str(sent).lower()}"
-            )
+        _check_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         shown = sent or kept
         algorithms = (kept,) if shown == kept else (kept, shown)
@@ -573,6 +572,17 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
         checksum=command.checksum,
         parts_count=len(command.parts) or None,
         acl=upload.acl,
+    )
+
+
+def _check_algorithm(upload: Upload, sent: Algorithm | None) -> None:
+    """A part has the upload's checksum. Where the upload's is computed from all bytes, a part may come without one."""
+    expected = upload.checksum_algorithm
+    if expected in (None, sent) or (sent is None and upload.checksum_type == ChecksumType.FULL_OBJECT):
+        return
+    raise InvalidRequest(
+        f"Checksum Type mismatch occurred, expected checksum Type: {str(expected).lower()}, "
+        f"actual checksum Type: {str(sent or 'null').lower()}"
     )
 
 

@@ -26,7 +26,8 @@ def upload(store: Store) -> bleepstore.Upload:
 
 
 def put(store: Store, upload: bleepstore.Upload, number: int, body: bytes) -> Part:
-    return store.put_part(upload.bucket, upload.key, upload.upload_id, number, body)
+    algorithm = upload.checksum_algorithm
+    return store.put_part(upload.bucket, upload.key, upload.upload_id, number, body, checksum_algorithm=algorithm)
 
 
 def complete(store: Store, upload: bleepstore.Upload, *parts: Part) -> bleepstore.ObjectVersion:
@@ -91,6 +92,9 @@ def test_a_full_object_checksum_is_that_of_the_bytes(store: Store, algorithm: Al
 def test_a_composite_checksum_needs_every_part(store: Store, algorithm: Algorithm) -> None:
     store.create_bucket("photos")
     upload = store.create_upload("photos", "k", checksum_algorithm=algorithm)
+    with pytest.raises(errors.InvalidRequest):
+        store.put_part("photos", "k", upload.upload_id, 1, b"data")
+    assert not store.list_parts("photos", "k", upload.upload_id).parts
     part = put(store, upload, 1, b"data")
     with pytest.raises(errors.InvalidRequest):
         store.complete_upload("photos", "k", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
