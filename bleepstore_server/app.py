@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, NotModified, ObjectDamaged, S3Error
+from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
 from bleepstore.model import ANONYMOUS, Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
@@ -22,7 +22,6 @@ from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.headers import http_date
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
 
@@ -38,6 +37,7 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 #: Of a body that nobody read, this much is read so that the client gets to see the answer before the connection ends.
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
+_READ_ONLY = "This store is served read-only: nothing in it can be changed."
 
 #: What proxies add to requests.
 _PROXY_FIELDS = (
@@ -103,6 +103,8 @@ class _App:
             route = find_route(request)  # a verified URL may name the source of a copy
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
+        if self._store.read_only and request.method not in ("GET", "HEAD"):
+            raise RequestError("AccessDenied", _READ_ONLY)
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
@@ -163,10 +165,10 @@ class _App:
 
     def _refuse(self, environ: WSGIEnvironment, request: Request | None, request_id: str, error: Exception) -> Response:
         resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
-        if isinstance(error, NotModified):
-            return Response(304, _unchanged_headers(error))
         if isinstance(error, RequestError):
             refused = error
+        elif isinstance(error, StoreReadOnly):
+            refused = RequestError("AccessDenied", _READ_ONLY)
         elif isinstance(error, S3Error):
             refused = translate(error, environ["REQUEST_METHOD"])
         elif isinstance(error, ObjectDamaged):
@@ -251,13 +253,6 @@ def _preflight_refusal(request: Request) -> RequestError:
     if method not in ("GET", "PUT", "POST", "DELETE", "HEAD"):
         return RequestError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
     return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": resource_of(request).name})
-
-
-def _unchanged_headers(error: NotModified) -> Headers:
-    headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
-    if error.modified_ms is not None:
-        headers.append(("Last-Modified", http_date(error.modified_ms)))
-    return headers
 
 
 def _declared_length(environ: WSGIEnvironment) -> int:

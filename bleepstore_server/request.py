@@ -15,7 +15,7 @@ import attrs
 
 from bleepstore.digests import Algorithm
 from bleepstore.model import Checksum
-from bleepstore_server.wire import sigv4
+from bleepstore_server.wire import checksums, sigv4
 from bleepstore_server.wire.chunked import READ_SIZE, ChunkedDecoder, hashing, read_chunked, read_plain
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import Identity, SignedRequest
@@ -27,9 +27,6 @@ MAX_DOCUMENT = 2 * 1024 * 1024  # bytes of an XML body: a Complete of 10,000 par
 SMALL_BODY = 64 * 1024
 #: The largest body that is read before its signature can be verified, since its request does not say its digest.
 MAX_UNDECLARED = 64 * 1024 * 1024
-
-_CHECKSUM_HEADERS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
-
 
 #: Fields that say of the body what nobody knew when a URL was signed.
 _OF_THE_BODY = frozenset({"x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm",
@@ -76,7 +73,7 @@ class Request:
         """
         self.identity = identity
         for name, value in {} if identity is None else identity.from_query.items():
-            if name not in _OF_THE_BODY and name not in _CHECKSUM_HEADERS:
+            if name not in _OF_THE_BODY and name not in checksums.FIELDS:
                 self.headers.setdefault(name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
 
     def refuse_repeated_parameters(self) -> None:
@@ -237,37 +234,24 @@ class Request:
 
     def checksum(self) -> Checksum | None:
         """The additional checksum in a header."""
-        found = {
-            algorithm: value
-            for name, value in self.headers.items()
-            if name.startswith("x-amz-checksum-") and (algorithm := _CHECKSUM_HEADERS.get(name)) is not None
-        }
-        if len(found) > 1:
-            raise RequestError(
-                "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
-            )
-        for algorithm, value in found.items():
-            return Checksum(algorithm, value)
-        return None
+        return checksums.sent_checksum(self.headers)
 
     def checksum_algorithm(self) -> Algorithm | None:
         """The algorithm that is announced: by a trailer or by the SDK."""
-        for name in self.trailer_names:
-            if name in _CHECKSUM_HEADERS:
-                return _CHECKSUM_HEADERS[name]
-            raise RequestError("InvalidRequest", f"The value specified in x-amz-trailer is not supported: {name}")
-        name = self.headers.get("x-amz-sdk-checksum-algorithm", "")
-        if not name:
-            return None
-        algorithm = parse_algorithm(name)
-        announced = self.checksum()
-        # The announcement alone computes nothing: SDKs also send it where they send no checksum.
-        return algorithm if announced is None or announced.algorithm == algorithm else announced.algorithm
+        sent = self.checksum()
+        trailing = None
+        for name in self.trailer_names[:1]:
+            trailing = checksums.FIELDS.get(name)
+            if trailing is None:
+                raise RequestError("InvalidRequest", f"The value specified in x-amz-trailer is not supported: {name}")
+        # The SDK's announcement alone computes nothing: SDKs also send it where they send no checksum.
+        named = checksums.sdk_algorithm(self.headers, trailing or (sent.algorithm if sent else None))
+        return trailing or named
 
     def late_checksum(self) -> Checksum | None:
         """The checksum in the trailers, once the body has been read."""
         for name, value in self._decoder.trailers.items():
-            algorithm = _CHECKSUM_HEADERS.get(name)
+            algorithm = checksums.FIELDS.get(name)
             if algorithm is not None:
                 return Checksum(algorithm, value)
         return None
@@ -275,17 +259,6 @@ class Request:
 
 def _too_long() -> RequestError:
     return RequestError("MaxMessageLengthExceeded", fields={"MaxMessageLengthBytes": str(MAX_DOCUMENT)})
-
-
-def parse_algorithm(name: str) -> Algorithm:
-    try:
-        return Algorithm(name.upper())
-    except ValueError:
-        raise RequestError(
-            "InvalidRequest",
-            f"Checksum algorithm provided is unsupported. Please try again with any of "
-            f"the valid types: [{', '.join(algorithm.value for algorithm in Algorithm)}]",
-        ) from None
 
 
 def decode_header(value: str) -> str:

@@ -61,12 +61,7 @@ _REQUESTER = "<Payer>BucketOwner</Payer>"
 _NOT_CONFIGURED: dict[str, tuple[str, Operation]] = {
     # sub-resource: (operation, answer) for reads of what no bucket here has
     "cors": ("GetBucketCors", c.absent("NoSuchCORSConfiguration", "The CORS configuration does not exist")),
-    "encryption": (
-        "GetBucketEncryption",
-        c.absent(
-            "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found"
-        ),
-    ),
+    "encryption": ("GetBucketEncryption", c.get_bucket_encryption),
     "lifecycle": (
         "GetBucketLifecycleConfiguration",
         c.absent("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),

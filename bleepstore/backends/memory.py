@@ -45,6 +45,11 @@ class MemoryBackend:
         self._blobs: dict[str, tuple[int, bytes | str]] = {}
         self._lock = threading.Lock()
 
+    @property
+    def has_underlay(self) -> bool:
+        """Whether something may be read from elsewhere than memory."""
+        return self._underlay is not None
+
     def create_bucket(self, bucket: str, *, known: bool = False) -> None:
         """Buckets need no room."""
 

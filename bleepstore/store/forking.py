@@ -71,6 +71,13 @@ class ForkOperations(Engine):
         """The folder of the store; None if it is in memory or its bytes are elsewhere."""
         return self._backend.root if isinstance(self._backend, LocalBackend) else None
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing of the store is at rest anywhere: all of it ends with the process. Not so a fork in memory of
+        a store on disk, and a store at a provider whose catalog is in memory."""
+        backend = self._backend
+        return isinstance(backend, MemoryBackend) and not backend.has_underlay and self._catalog.path is None
+
     def fork(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], int] | None = None) -> Store:
         """An isolated store with the contents of this one, in O(1) bytes: what either writes the other never sees.
 

@@ -89,9 +89,15 @@ def check_read(condition: ReadCondition, version: ObjectVersion, now_ms: int) ->
         raise PreconditionFailed("If-Unmodified-Since", version.bucket, version.key)
     if condition.if_none_match is not None:
         if _matches(version.etag, condition.if_none_match):
-            raise NotModified("If-None-Match", version.etag, version.modified_ms)
+            raise _not_modified("If-None-Match", version)
     elif (since := condition.if_modified_since) is not None and modified <= since <= _latest(version, now_ms):
-        raise NotModified("If-Modified-Since", version.etag, version.modified_ms)
+        raise _not_modified("If-Modified-Since", version)
+
+
+def _not_modified(condition: str, version: ObjectVersion) -> NotModified:
+    """With all that a cache may want to know anew of what it has (RFC 9110 section 15.4.5)."""
+    system = version.system
+    return NotModified(condition, version.etag, version.modified_ms, system.cache_control, system.expires)
 
 
 def _latest(version: ObjectVersion, now_ms: int) -> dt.datetime:

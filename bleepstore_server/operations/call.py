@@ -15,6 +15,7 @@ from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.config import AppConfig
 from bleepstore_server.request import Request
+from bleepstore_server.response import Headers
 from bleepstore_server.wire import headers
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import Identity
@@ -59,6 +60,18 @@ class Call:
                 fields={"ArgumentName": "versionId", "ArgumentValue": ""},
             )
         return value
+
+    @property
+    def encryption(self) -> str | None:
+        """How S3 says that objects are encrypted at rest; None where they are at rest as they are.
+
+        What is in memory alone is at rest nowhere, so what S3 promises holds there.
+        """
+        return "AES256" if self.store.in_memory else None
+
+    def encryption_headers(self) -> Headers:
+        """What every answer about an object says of its encryption."""
+        return [] if self.encryption is None else [(headers.ENCRYPTION, self.encryption)]
 
     def document(self, *, checksum_is_its_own: bool = True) -> bytes:
         """The XML body, once its digests are verified as those of an object are. The checksum that is sent with a

@@ -32,6 +32,24 @@ def constant(root: str, content: str = "") -> Operation:
     return operation
 
 
+def get_bucket_encryption(call: Call) -> Response:
+    """ "By default, all buckets have a default encryption configuration that uses server-side encryption with Amazon S3
+    managed keys (SSE-S3)." """
+    if call.encryption is None:
+        return _NO_ENCRYPTION(call)
+    call.store.get_bucket(call.bucket, caller=call.caller)
+    default = (
+        f"<ApplyServerSideEncryptionByDefault><SSEAlgorithm>{call.encryption}</SSEAlgorithm>"
+        "</ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled>"
+    )
+    return xml(xml_render.document("ServerSideEncryptionConfiguration", f"<Rule>{default}</Rule>"))
+
+
+_NO_ENCRYPTION = absent(
+    "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found"
+)
+
+
 def none_of(root: str) -> Operation:
     """An operation on configurations with ids: an empty list of them, or 404 for the one with a given id."""
 

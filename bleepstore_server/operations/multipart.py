@@ -14,13 +14,13 @@ from bleepstore_server.wire.errors import RequestError
 
 def create_multipart_upload(call: Call) -> Response:
     request = call.request
-    h.refuse_unsupported(request.headers)
+    h.refuse_unsupported(request.headers, call.encryption)
     upload = call.store.create_upload(
         call.bucket,
         call.key,
         system=h.system_metadata(request),
         metadata=h.user_metadata(request),
-        storage_class=h.storage_class(request),
+        storage_class=h.storage_class(request.headers),
         acl=call.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
@@ -30,6 +30,7 @@ def create_multipart_upload(call: Call) -> Response:
         f"<Bucket>{call.bucket}</Bucket>{xml_render.element('Key', call.key)}<UploadId>{upload.upload_id}</UploadId>"
     )
     response = xml(xml_render.document("InitiateMultipartUploadResult", content))
+    response.headers.extend(call.encryption_headers())
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
         response.headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm.value))
         response.headers.append(("x-amz-checksum-type", upload.checksum_type.value))
@@ -58,7 +59,9 @@ def upload_part(call: Call) -> Response:
         **body_options(request),
         caller=call.caller,
     )
-    return Response(headers=[("ETag", f'"{part.etag}"'), *h.checksum_headers(part.checksum)[:1]])
+    return Response(
+        headers=[("ETag", f'"{part.etag}"'), *call.encryption_headers(), *h.checksum_headers(part.checksum)[:1]]
+    )
 
 
 def upload_part_copy(call: Call) -> Response:
@@ -82,7 +85,9 @@ def upload_part_copy(call: Call) -> Response:
         f"<LastModified>{xml_render.iso_time(part.modified_ms)}</LastModified><ETag>&quot;{part.etag}&quot;</ETag>"
         f"{xml_render.checksum_elements(part.checksum, with_type=False)}"
     )
-    return xml(xml_render.document("CopyPartResult", content))
+    response = xml(xml_render.document("CopyPartResult", content))
+    response.headers.extend(call.encryption_headers())
+    return response
 
 
 def complete_multipart_upload(call: Call) -> Response:
@@ -106,7 +111,9 @@ def complete_multipart_upload(call: Call) -> Response:
         f"{xml_render.element('Key', call.key)}<ETag>&quot;{version.etag}&quot;</ETag>"
         f"{xml_render.checksum_elements(version.checksum, version.parts_count)}"
     )
-    return xml(xml_render.document("CompleteMultipartUploadResult", content))
+    response = xml(xml_render.document("CompleteMultipartUploadResult", content))
+    response.headers.extend(call.encryption_headers())
+    return response
 
 
 def _object_size(text: str) -> int:

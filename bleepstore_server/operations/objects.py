@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from bleepstore.errors import NotModified
 from bleepstore.model import ANONYMOUS, MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion
 from bleepstore.store import StoredObject
 from bleepstore_server.operations.call import Call, body_options
@@ -12,6 +13,7 @@ from bleepstore_server.wire import headers as h
 from bleepstore_server.wire import xml_parse, xml_render
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.refusals import translate
+from bleepstore_server.wire.sigv4 import is_field_value
 
 _OVERRIDES = {
     "response-content-type": "Content-Type",
@@ -25,19 +27,25 @@ _OVERRIDES = {
 
 def put_object(call: Call) -> Response:
     request = call.request
-    h.refuse_unsupported(request.headers)
+    h.refuse_unsupported(request.headers, call.encryption)
     version = call.store.put_object(
         call.bucket,
         call.key,
         **body_options(request),
         system=h.system_metadata(request),
         metadata=h.user_metadata(request),
-        storage_class=h.storage_class(request),
+        storage_class=h.storage_class(request.headers),
         acl=call.acl_request(),
         condition=h.write_condition(request.headers),
         caller=call.caller,
     )
-    return Response(headers=[("ETag", f'"{version.etag}"'), *h.checksum_headers(version.checksum)])
+    return Response(
+        headers=[
+            ("ETag", f'"{version.etag}"'),
+            *call.encryption_headers(),
+            *h.checksum_headers(version.checksum),
+        ]
+    )
 
 
 def _part_number(call: Call) -> int | None:
@@ -47,21 +55,39 @@ def _part_number(call: Call) -> int | None:
 
 def _overrides(call: Call, found: Headers) -> Headers:
     """Apply the response-* parameters. "You must sign the request ... when using these parameters." """
-    given = {header: call.request.query[name] for name, header in _OVERRIDES.items() if name in call.request.query}
+    query = call.request.query
+    given = {name: query[name] for name in _OVERRIDES if name in query}
     if not given:
         return found
     if call.caller is ANONYMOUS:
         raise RequestError(
             "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
         )
-    kept = [(name, value) for name, value in found if name not in given]
-    return kept + [(name, h._header_text(value)) for name, value in given.items()]
+    headers = {_OVERRIDES[name]: _override(name, value) for name, value in given.items()}
+    return [(name, value) for name, value in found if name not in headers] + list(headers.items())
+
+
+def _override(name: str, value: str) -> str:
+    if any(c > "\xff" for c in value):
+        raise RequestError(
+            "InvalidArgument",
+            "Header value cannot be represented using ISO-8859-1.",
+            fields={"ArgumentName": name, "ArgumentValue": value},
+        )
+    if not is_field_value(value):
+        raise h.unfit_value(name, value)
+    return value
+
+
+def _unchanged(call: Call, error: NotModified) -> Response:
+    headers = _overrides(call, h.unchanged_headers(error))
+    return Response(304, [(name, value) for name, value in headers if h.belongs_in_304(name)])
 
 
 def _describe(call: Call, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
     version = stored.version
-    headers = _overrides(call, h.object_headers(version))
+    headers = _overrides(call, h.object_headers(version) + call.encryption_headers())
     status = 200
     if stored.partial:
         status = 206
@@ -88,15 +114,18 @@ def _checksum_of_body(stored: StoredObject) -> Headers:
 def get_object(call: Call) -> Response:
     request = call.request
     h.refuse_customer_key(request.headers)
-    stored = call.store.get_object(
-        call.bucket,
-        call.key,
-        version_id=call.version_id,
-        range=h.byte_range(request.headers.get("range")) if _range_holds(call) else None,
-        part_number=_part_number(call),
-        condition=h.read_condition(request.headers),
-        caller=call.caller,
-    )
+    try:
+        stored = call.store.get_object(
+            call.bucket,
+            call.key,
+            version_id=call.version_id,
+            range=h.byte_range(request.headers.get("range")) if _range_holds(call) else None,
+            part_number=_part_number(call),
+            condition=h.read_condition(request.headers),
+            caller=call.caller,
+        )
+    except NotModified as error:
+        return _unchanged(call, error)
     try:
         response = _describe(call, stored)
     except BaseException:
@@ -118,15 +147,18 @@ def _range_holds(call: Call) -> bool:
 def head_object(call: Call) -> Response:
     request = call.request
     h.refuse_customer_key(request.headers)
-    stored = call.store.head_object(
-        call.bucket,
-        call.key,
-        version_id=call.version_id,
-        range=h.byte_range(request.headers.get("range")),
-        part_number=_part_number(call),
-        condition=h.read_condition(request.headers),
-        caller=call.caller,
-    )
+    try:
+        stored = call.store.head_object(
+            call.bucket,
+            call.key,
+            version_id=call.version_id,
+            range=h.byte_range(request.headers.get("range")),
+            part_number=_part_number(call),
+            condition=h.read_condition(request.headers),
+            caller=call.caller,
+        )
+    except NotModified as error:
+        return _unchanged(call, error)
     response = _describe(call, stored)
     response.length = stored.length
     return response
@@ -168,7 +200,7 @@ def delete_objects(call: Call) -> Response:
 
 def copy_object(call: Call) -> Response:
     request = call.request
-    h.refuse_unsupported(request.headers)
+    h.refuse_unsupported(request.headers, call.encryption)
     source = h.copy_source(request.headers["x-amz-copy-source"])
     call.check_source_owner(source.bucket)
     directive = request.headers.get("x-amz-metadata-directive", "COPY")
@@ -189,7 +221,7 @@ def copy_object(call: Call) -> Response:
         system=h.system_metadata(request),
         metadata=h.user_metadata(request),
         # One that is named is a change, be it the same: STANDARD is what the copy gets if none is.
-        storage_class=h.storage_class(request) if request.headers.get("x-amz-storage-class") else None,
+        storage_class=h.storage_class(request.headers) if request.headers.get("x-amz-storage-class") else None,
         acl=call.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         condition=h.write_condition(request.headers),
@@ -199,7 +231,9 @@ def copy_object(call: Call) -> Response:
         f"<LastModified>{xml_render.iso_time(version.modified_ms)}</LastModified><ETag>&quot;{version.etag}&quot;</ETag>"
         f"{xml_render.checksum_elements(version.checksum, version.parts_count)}"
     )
-    return xml(xml_render.document("CopyObjectResult", content))
+    response = xml(xml_render.document("CopyObjectResult", content))
+    response.headers.extend(call.encryption_headers())
+    return response
 
 
 _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})

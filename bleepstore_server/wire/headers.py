@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from werkzeug.http import parse_date
 
 from bleepstore.acl import AclRequest, CannedAcl
 from bleepstore.digests import Algorithm
+from bleepstore.errors import NotModified
 from bleepstore.model import (
     STANDARD,
     ByteRange,
@@ -27,12 +27,17 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.store.engine import STORAGE_CLASSES
-from bleepstore_server.request import Request, decode_header, parse_algorithm
+from bleepstore_server.request import Request, decode_header
+from bleepstore_server.wire.checksums import parse_algorithm
+from bleepstore_server.wire.encoded_words import decode_words, encode_word
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.sigv4 import is_field_value
 from bleepstore_server.wire.xml_parse import MAX_PARTS, group_of
 from bleepstore_server.wire.xml_render import checksum_value
 
 META = "x-amz-meta-"
+ENCRYPTION = "x-amz-server-side-encryption"
+_ENCRYPTIONS = frozenset({"AES256", "aws:kms", "aws:kms:dsse", "aws:fsx"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 
@@ -48,31 +53,44 @@ _SYSTEM_HEADERS = {
 }
 
 #: Headers that ask for something this store does not do. Ignoring them would pretend.
-_UNSUPPORTED = (
-    "x-amz-server-side-encryption",
-    "x-amz-server-side-encryption-customer-algorithm",
-    "x-amz-server-side-encryption-customer-key",
-    "x-amz-server-side-encryption-aws-kms-key-id",
-    "x-amz-copy-source-server-side-encryption-customer-algorithm",
-    "x-amz-tagging",
-    "x-amz-tagging-directive",
-    "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date",
-    "x-amz-object-lock-legal-hold",
-    "x-amz-write-offset-bytes",
-    "x-amz-if-match-last-modified-time",
-    "x-amz-if-match-size",
-    "x-amz-if-match-initiated-time",
+_UNSUPPORTED = frozenset(
+    {
+        "x-amz-tagging",
+        "x-amz-tagging-directive",
+        "x-amz-write-offset-bytes",
+        "x-amz-if-match-last-modified-time",
+        "x-amz-if-match-size",
+        "x-amz-if-match-initiated-time",
+    }
 )
+_UNSUPPORTED_KINDS = ("x-amz-object-lock-", ENCRYPTION + "-", "x-amz-copy-source-server-side-encryption-")
 
 
-def refuse_unsupported(headers: Mapping[str, str]) -> None:
-    for name in _UNSUPPORTED:
-        if name in headers and not (name == "x-amz-tagging-directive" and headers[name] == "COPY"):
-            raise RequestError(
-                "NotImplemented",
-                fields={"Header": name, "additionalMessage": f"This store does not implement the header {name}."},
-            )
+def refuse_unsupported(headers: Mapping[str, str], encryption: str | None = None) -> None:
+    """Refuse what this store does not do. `encryption` is the only one that may be asked for, or None."""
+    if ENCRYPTION in headers:
+        _check_encryption(headers[ENCRYPTION], encryption)
+    for name in headers:
+        if name.startswith("x-amz-") and (name in _UNSUPPORTED or name.startswith(_UNSUPPORTED_KINDS)):
+            if name == "x-amz-tagging-directive" and headers[name] == "COPY":
+                continue
+            raise not_implemented(name)
+
+
+def not_implemented(name: str) -> RequestError:
+    return RequestError(
+        "NotImplemented",
+        fields={"Header": name, "additionalMessage": f"This store does not implement the header {name}."},
+    )
+
+
+def _check_encryption(asked: str, encryption: str | None) -> None:
+    if asked not in _ENCRYPTIONS:
+        raise RequestError(
+            "InvalidEncryptionAlgorithmError", fields={"ArgumentName": ENCRYPTION, "ArgumentValue": asked}
+        )
+    if asked != encryption:
+        raise not_implemented(ENCRYPTION)
 
 
 def refuse_customer_key(headers: Mapping[str, str]) -> None:
@@ -85,37 +103,61 @@ def refuse_customer_key(headers: Mapping[str, str]) -> None:
 
 
 def system_metadata(request: Request) -> SystemMetadata:
-    values = {field: request.header(name) for field, name in _SYSTEM_HEADERS.items() if name in request.headers}
-    encoding = values.get("content_encoding")
+    return system_of({name: request.header(name) or "" for name in _SYSTEM_HEADERS.values() if name in request.headers})
+
+
+def system_of(fields: Mapping[str, str]) -> SystemMetadata:
+    """The system metadata among header fields, or those of a form, whose names are in lower case and values text."""
+    values: dict[str, str | None] = {}
+    for field, name in _SYSTEM_HEADERS.items():
+        value = fields.get(name)
+        if value and not is_field_value(value):
+            raise unfit_value(name, value)
+        values[field] = value or None
+    encoding = values["content_encoding"]
     if encoding is not None and "aws-chunked" in encoding:
         # The framing of the body is not a property of the object.
         kept = [item.strip() for item in encoding.split(",") if item.strip() not in ("aws-chunked", "")]
         values["content_encoding"] = ",".join(kept) or None
-    redirect = values.get("website_redirect_location")
+    redirect = values["website_redirect_location"]
     if redirect and not redirect.startswith(("/", "http://", "https://")):
         raise RequestError("InvalidRedirectLocation")
-    values.setdefault("content_type", None)
-    return SystemMetadata(**{field: value or None for field, value in values.items()})
+    return SystemMetadata(**values)
+
+
+def unfit_value(name: str, value: str) -> RequestError:
+    """What to raise for text that a header cannot hold: it would end the header, or the answer."""
+    return RequestError(
+        "InvalidArgument",
+        f"The value of {name} has a control character, which no header can hold.",
+        fields={"ArgumentName": name, "ArgumentValue": value},
+    )
 
 
 def user_metadata(request: Request) -> dict[str, str]:
-    """x-amz-meta-*, without the prefix and in lower case. Values are text; RFC 2047 words stay as they are."""
-    return {name[len(META) :]: decode_header(value) for name, value in request.headers.items() if name.startswith(META)}
+    """x-amz-meta-* as text, without the prefix and in lower case."""
+    return metadata_of({n: decode_header(v) for n, v in request.headers.items() if n.startswith(META)})
 
 
-def storage_class(request: Request) -> str:
-    value = request.headers.get("x-amz-storage-class") or STANDARD
+def metadata_of(fields: Mapping[str, str]) -> dict[str, str]:
+    """The user metadata among fields whose values are text."""
+    return {name[len(META) :]: decode_words(value) for name, value in fields.items() if name.startswith(META)}
+
+
+def storage_class(fields: Mapping[str, str]) -> str:
+    value = fields.get("x-amz-storage-class") or STANDARD
     if value not in STORAGE_CLASSES:
         raise RequestError("InvalidStorageClass", fields={"StorageClassRequested": value})
     return value
 
 
-def _header_text(value: str) -> str:
-    """Text as a header value: what is not ASCII is an RFC 2047 word, as S3 shows it."""
-    if value.isascii():
-        # A control character would let a value end the header.
-        return value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
-    return f"=?UTF-8?B?{base64.b64encode(value.encode('utf-8', 'replace')).decode()}?="
+def _field_text(value: str) -> str:
+    """System metadata as WSGI wants a header: the bytes of its UTF-8, which are those that were sent.
+
+    A program may have stored what no client can send; a control character would let a value end the header.
+    """
+    text = value if is_field_value(value) else "".join(c if is_field_value(c) else " " for c in value)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
 
 
 def http_date(time_ms: int) -> str:
@@ -129,7 +171,7 @@ def object_headers(version: ObjectVersion) -> list[tuple[str, str]]:
         ("Last-Modified", http_date(version.modified_ms)),
         ("ETag", f'"{version.etag}"'),
         ("Accept-Ranges", "bytes"),
-        ("Content-Type", _header_text(system.content_type or DEFAULT_CONTENT_TYPE)),
+        ("Content-Type", _field_text(system.content_type or DEFAULT_CONTENT_TYPE)),
     ]
     for name, value in (
         ("Content-Encoding", system.content_encoding),
@@ -140,19 +182,41 @@ def object_headers(version: ObjectVersion) -> list[tuple[str, str]]:
         ("x-amz-website-redirect-location", system.website_redirect_location),
     ):
         if value is not None:
-            headers.append((name, _header_text(value)))
+            headers.append((name, _field_text(value)))
     if version.storage_class != STANDARD:
         headers.append(("x-amz-storage-class", version.storage_class))
     missing = 0
     for name, value in version.metadata.items():
-        if _TOKEN.fullmatch(name):
-            headers.append((META + name, _header_text(value)))
+        shown = encode_word(value)
+        if _TOKEN.fullmatch(name) and is_field_value(shown):
+            headers.append((META + name, shown))
         else:
             missing += 1
     if missing:
-        # "The number of metadata entries not returned in x-amz-meta headers": a form or a program can name them freely.
+        # "If some metadata contains unprintable characters, it's not returned. Instead, the x-amz-missing-meta header
+        # is returned with a value of the number of unprintable metadata entries." A form or a program may send them.
         headers.append(("x-amz-missing-meta", str(missing)))
     return headers
+
+
+#: "The server generating a 304 response MUST generate any of the following header fields that would have been sent in
+#: a 200 (OK) response" (RFC 9110 section 15.4.5). S3 has none of the others.
+_IN_304 = frozenset({"Cache-Control", "ETag", "Expires", "Last-Modified"})
+
+
+def unchanged_headers(error: NotModified) -> list[tuple[str, str]]:
+    """The headers of a 304, but for those that the request overrides."""
+    headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
+    if error.modified_ms is not None:
+        headers.append(("Last-Modified", http_date(error.modified_ms)))
+    for name, value in (("Cache-Control", error.cache_control), ("Expires", error.expires)):
+        if value is not None:
+            headers.append((name, _field_text(value)))
+    return headers
+
+
+def belongs_in_304(name: str) -> bool:
+    return name in _IN_304
 
 
 def checksum_headers(checksum: Checksum | None, parts_count: int | None = None) -> list[tuple[str, str]]:
@@ -336,7 +400,7 @@ def copy_source(text: str) -> CopySource:
 # -- access control
 
 
-_GRANT_HEADERS = {
+GRANT_HEADERS = {
     "x-amz-grant-full-control": Permission.FULL_CONTROL,
     "x-amz-grant-read": Permission.READ,
     "x-amz-grant-write": Permission.WRITE,
@@ -351,7 +415,7 @@ def acl_request(
     """The ACL that the headers ask for: canned, or by grants, but not both."""
     canned = headers.get("x-amz-acl")
     grants: list[Grant] = []
-    for name, permission in _GRANT_HEADERS.items():
+    for name, permission in GRANT_HEADERS.items():
         for item in headers.get(name, "").split(","):
             if item.strip():
                 grants.append(_grant(item, permission, find_by_email, check_id))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import hmac
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Generic
 
 import attrs
@@ -17,9 +18,12 @@ from bleepstore_server.wire import sigv2, sigv4
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import SecretT
 
+#: Field names that no condition need name, all in lower case ("Conditions").
 _EXEMPT = frozenset({"x-amz-signature", "file", "policy", "signature", "awsaccesskeyid"})
-_MAX_POLICY = 20 * 1024
+_IGNORED = "x-ignore-"
 _LENGTH = "content-length-range"
+#: "The expiration element specifies the expiration date and time of the POST policy in ISO8601 GMT date format."
+_EXPIRATION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z", re.ASCII)
 
 
 @attrs.frozen
@@ -33,45 +37,81 @@ class Grant(Generic[SecretT]):
 
 
 def verify_form(
-    fields: Sequence[tuple[str, str]], bucket: str, lookup: Callable[[str], SecretT | None], now: int
+    fields: Mapping[str, str],
+    bucket: str,
+    lookup: Callable[[str], SecretT | None],
+    now: int,
+    region: str | None = None,
 ) -> Grant[SecretT] | None:
-    """Verify the fields of a form, all but the file. None: the form is anonymous."""
-    form = {name.lower(): value for name, value in fields}
-    if "policy" not in form:
-        if "signature" in form or "x-amz-signature" in form:
-            raise RequestError("InvalidArgument", "A signed form needs a policy.")
+    """Verify the fields of a form by their names in lower case, all but the file. None: the form is anonymous.
+
+    `region` is that of the credential, or None for any.
+    """
+    if "policy" not in fields:
+        if "signature" in fields or "x-amz-signature" in fields:
+            raise missing_field("policy")
         return None
-    access_key, secret = _verify_signature(form, lookup)
-    form["bucket"] = bucket
-    low, high = _check_policy(form["policy"], form, now)
+    access_key, secret = _verify_signature(fields, lookup, region)
+    low, high = _check_policy(fields["policy"], {**fields, "bucket": bucket}, now)
     return Grant(access_key, secret, low, high)
 
 
-def _verify_signature(form: dict[str, str], lookup: Callable[[str], SecretT | None]) -> tuple[str, SecretT]:
+def missing_field(name: str) -> RequestError:
+    """What to raise for a form that lacks a field."""
+    return RequestError(
+        "InvalidArgument",
+        f"Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields.",
+        fields={"ArgumentName": name, "ArgumentValue": ""},
+    )
+
+
+def _bad_field(name: str, value: str, message: str) -> RequestError:
+    return RequestError("InvalidArgument", message, fields={"ArgumentName": name, "ArgumentValue": value})
+
+
+def _verify_signature(
+    form: Mapping[str, str], lookup: Callable[[str], SecretT | None], region: str | None
+) -> tuple[str, SecretT]:
     policy = form["policy"]
-    if "x-amz-signature" in form or form.get("x-amz-algorithm") == sigv4.ALGORITHM:
-        missing = [n for n in ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature") if n not in form]
-        if missing:
-            raise RequestError("InvalidArgument", f"The form lacks the field {missing[0]}.")
-        parts = form["x-amz-credential"].rsplit("/", 4)
-        if len(parts) != 5:
-            raise RequestError(
-                "InvalidArgument", "x-amz-credential has the form ACCESS_KEY/DATE/REGION/s3/aws4_request."
-            )
-        access_key, date, region, service, _ = parts
+    if "x-amz-signature" in form or "x-amz-algorithm" in form:
+        access_key, date, signed_region = _parse_v4(form, region)
         secret = _look_up(lookup, access_key)
-        key = sigv4.signing_key(secret.secret_key, date, region, service)
+        key = sigv4.signing_key(secret.secret_key, date, signed_region, "s3")
         computed, given = hmac.digest(key, policy.encode(), "sha256").hex(), form["x-amz-signature"]
     else:
         for name in ("AWSAccessKeyId", "signature"):
             if name.lower() not in form:
-                raise RequestError("InvalidArgument", f"Bucket POST must contain a field named '{name}'.")
+                raise missing_field(name)
         access_key = form["awsaccesskeyid"]
         secret = _look_up(lookup, access_key)
         computed, given = sigv2.sign(secret.secret_key, policy), form["signature"]
     if not hmac.compare_digest(computed.encode(), given.encode("utf-8", "replace")):
-        raise RequestError("SignatureDoesNotMatch", fields={"AWSAccessKeyId": access_key, "SignatureProvided": given})
+        raise RequestError(
+            "SignatureDoesNotMatch",
+            fields={"AWSAccessKeyId": access_key, "StringToSign": policy, "SignatureProvided": given},
+        )
     return access_key, secret
+
+
+def _parse_v4(form: Mapping[str, str], region: str | None) -> tuple[str, str, str]:
+    """(access key, date, region) of a form that is signed with version 4."""
+    for name in ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"):
+        if name not in form:
+            raise missing_field(name)
+    algorithm, credential, date = form["x-amz-algorithm"], form["x-amz-credential"], form["x-amz-date"]
+    if algorithm != sigv4.ALGORITHM:
+        raise _bad_field("x-amz-algorithm", algorithm, f'x-amz-algorithm only supports "{sigv4.ALGORITHM}".')
+    if sigv4.parse_date(date) is None:
+        message = "x-amz-date must have the ISO 8601 form \"yyyyMMdd'T'HHmmss'Z'\"."
+        raise _bad_field("x-amz-date", date, message)
+    parts = credential.rsplit("/", 4)
+    if len(parts) != 5 or not parts[0] or parts[1] != date[:8] or parts[3:] != ["s3", "aws4_request"]:
+        message = "x-amz-credential has the form ACCESS_KEY/DATE/REGION/s3/aws4_request, with the date of x-amz-date."
+        raise _bad_field("x-amz-credential", credential, message)
+    if region is not None and parts[2] != region:
+        message = f"The region '{parts[2]}' is wrong; expecting '{region}'."
+        raise _bad_field("x-amz-credential", credential, message)
+    return parts[0], parts[1], parts[2]
 
 
 def _look_up(lookup: Callable[[str], SecretT | None], access_key: str) -> SecretT:
@@ -82,7 +122,11 @@ def _look_up(lookup: Callable[[str], SecretT | None], access_key: str) -> Secret
 
 
 def _bad_policy(what: str) -> RequestError:
-    return RequestError("InvalidPolicyDocument", f"Invalid policy: {what}")
+    return RequestError("InvalidPolicyDocument", f"Invalid Policy: {what}")
+
+
+def _denied(what: str) -> RequestError:
+    return RequestError("AccessDenied", f"Invalid according to Policy: {what}")
 
 
 def _as_json(text: str) -> str:
@@ -91,72 +135,101 @@ def _as_json(text: str) -> str:
     return re.sub(r"\\.", lambda found: known.get(found[0], found[0]), text, flags=re.DOTALL)
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. A name that is there twice has two meanings, one of which would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
 def _parse_policy(encoded: str) -> tuple[dt.datetime, list[Any]]:
-    if len(encoded) > _MAX_POLICY:
-        raise _bad_policy("it is too long.")
     try:
-        document = json.loads(_as_json(base64.b64decode(encoded, validate=True).decode()))
+        text = _as_json(base64.b64decode(encoded, validate=True).decode())
+        document = json.loads(text, object_pairs_hook=_once)
     except (binascii.Error, ValueError, RecursionError):
-        raise _bad_policy("it is not base64 of a JSON document.") from None
-    if not isinstance(document, dict) or "expiration" not in document:
-        raise _bad_policy("it needs an expiration.")
+        raise _bad_policy("Invalid JSON.") from None
+    if not isinstance(document, dict):
+        raise _bad_policy("Invalid JSON.")
+    if "expiration" not in document:
+        raise _bad_policy("Policy missing expiration.")
     if not isinstance(document.get("conditions"), list):
-        raise _bad_policy("it needs a list of conditions.")
-    try:
-        expiration = dt.datetime.fromisoformat(document["expiration"])
-    except (TypeError, ValueError):
-        raise _bad_policy("its expiration is not an ISO 8601 time.") from None
-    if expiration.tzinfo is None:
-        raise _bad_policy("its expiration needs a time zone.")
-    return expiration, document["conditions"]
+        raise _bad_policy("Policy missing conditions: they are a list.")
+    return _parse_expiration(document["expiration"]), document["conditions"]
 
 
-def _check_policy(encoded: str, form: dict[str, str], now: int) -> tuple[int, int | None]:
+def _parse_expiration(value: Any) -> dt.datetime:
+    if isinstance(value, str) and _EXPIRATION.fullmatch(value):
+        with contextlib.suppress(ValueError):  # a day or an hour that there is not
+            return dt.datetime.fromisoformat(value[:19]).replace(tzinfo=dt.UTC)
+    raise _bad_policy(f"Invalid 'expiration' value: {json.dumps(value)}")
+
+
+def _check_policy(encoded: str, form: Mapping[str, str], now: int) -> tuple[int, int | None]:
+    """(least, greatest) length of the file, None: of any. Every condition must hold, also several of one field."""
     expiration, conditions = _parse_policy(encoded)
     if expiration.timestamp() < now:
-        raise RequestError("AccessDenied", "Invalid according to Policy: Policy expired.")
+        raise _denied("Policy expired.")
     covered: set[str] = set()
     low, high = 0, None
     for condition in conditions:
         match condition:
-            case dict() if len(condition) == 1:
-                ((name, value),) = condition.items()
-                _check_condition("eq", name, value, form, covered)
-            case [str() as kind, int() | str() as least, int() | str() as most] if kind.lower() == _LENGTH:
-                low, high = _bytes(least), _bytes(most)
-            case [str() as kind, str() as name, str() as value] if kind.lower() in ("eq", "starts-with"):
-                if not name.startswith("$"):
-                    raise _bad_policy(f"the name of a field begins with $, not as in {name!r}.")
-                _check_condition(kind.lower(), name[1:], value, form, covered)
+            case dict():
+                covered.add(_check_simple(condition, form))
+            case [str() as kind, least, most] if kind.lower() == _LENGTH:
+                limits = _length(least), _length(most)
+                if None in limits:
+                    raise _failed(condition)
+                low = max(low, limits[0] or 0)
+                high = limits[1] if high is None else min(high, limits[1] or 0)
+            case [str() as kind, str() as name, str() as value] if name.startswith("$"):
+                if not _holds(kind.lower(), name[1:].lower(), value, form):
+                    raise _failed(condition)
+                covered.add(name[1:].lower())
+            case list():
+                raise _failed(condition)  # S3 answers this also to a condition that it cannot make out
             case _:
-                raise _bad_policy("a condition is not of a known form.")
+                raise _bad_policy("Invalid Condition: a condition is an object or a list.")
     for name in form:
-        if name not in covered and name not in _EXEMPT and not name.startswith("x-ignore-"):
-            raise RequestError("AccessDenied", f"Invalid according to Policy: Extra input fields: {name}")
+        if name not in covered and name not in _EXEMPT and not name.startswith(_IGNORED):
+            raise _denied(f"Extra input fields: {name}")
     return low, high
 
 
-def _bytes(limit: int | str) -> int:
-    """A limit of a length, which SDKs also write as a string."""
-    if isinstance(limit, str) and not (limit.isascii() and limit.isdigit() and len(limit) < 20):
-        raise _bad_policy(f"{_LENGTH} has numbers of bytes.")
-    return int(limit)
+def _failed(condition: list[Any]) -> RequestError:
+    text = json.dumps(condition, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return _denied(f"Policy Condition failed: {text}")
 
 
-def _check_condition(kind: str, name: str, value: Any, form: dict[str, str], covered: set[str]) -> None:
+def _length(limit: Any) -> int | None:
+    """A limit of a length, which SDKs also write as a string; None if it is not one."""
+    if isinstance(limit, str) and limit.isascii() and limit.isdigit() and len(limit) < 20:
+        return int(limit)
+    return limit if type(limit) is int and limit >= 0 else None
+
+
+def _check_simple(condition: dict[str, Any], form: Mapping[str, str]) -> str:
+    """Check a condition of the form {"name": "value"}; returns the name in lower case."""
+    if len(condition) != 1:
+        raise _bad_policy("Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.")
+    ((name, value),) = condition.items()
     if not isinstance(value, str):
-        raise _bad_policy("the value of a condition must be a string.")
-    name = name.lower()
-    covered.add(name)
-    given = form.get(name, "")
+        raise _bad_policy("Invalid Simple-Condition: value must be a string.")
+    if not _holds("eq", name.lower(), value, form):
+        raise _failed(["eq", f"${name}", value])
+    return name.lower()
+
+
+def _holds(kind: str, name: str, value: str, form: Mapping[str, str]) -> bool:
+    """Whether a field is there and is what a condition asks for."""
+    given = form.get(name)
+    if given is None:
+        return False
     if kind == "eq":
-        holds = given == value
-    elif name == "content-type":
+        return given == value
+    if kind != "starts-with":
+        return False
+    if name == "content-type":
         # "Content-Types values for a starts-with condition can include comma separated values."
-        holds = all(item.strip().startswith(value) for item in given.split(","))
-    else:
-        holds = given.startswith(value)
-    if not holds:
-        raise RequestError(
-            "AccessDenied", f'Invalid according to Policy: Policy Condition failed: ["{kind}", "${name}", "{value}"]'
-        )
+        return all(item.strip().startswith(value) for item in given.split(","))
+    return given.startswith(value)

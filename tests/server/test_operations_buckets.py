@@ -197,7 +197,6 @@ def test_buckets_with_features_that_are_missing_are_not_made(s3: S3Client) -> No
 
 READS = {
     "get_bucket_cors": "NoSuchCORSConfiguration",
-    "get_bucket_encryption": "ServerSideEncryptionConfigurationNotFoundError",
     "get_bucket_lifecycle_configuration": "NoSuchLifecycleConfiguration",
     "get_object_lock_configuration": "ObjectLockConfigurationNotFoundError",
     "get_bucket_ownership_controls": "OwnershipControlsNotFoundError",

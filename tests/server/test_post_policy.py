@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import itertools
 import json
 from typing import Any
 
@@ -48,8 +49,10 @@ def signed(encoded: str, fields: dict[str, str] | None = None) -> list[tuple[str
     ]
 
 
-def verify(fields: list[tuple[str, str]], bucket: str = "photos", now: int = NOW) -> Grant[Key] | None:
-    return verify_form(fields, bucket, lookup, now)
+def verify(
+    fields: list[tuple[str, str]], bucket: str = "photos", now: int = NOW, region: str | None = None
+) -> Grant[Key] | None:
+    return verify_form({name.lower(): value for name, value in fields}, bucket, lookup, now, region)
 
 
 def refusal(fields: list[tuple[str, str]], now: int = NOW) -> RequestError:
@@ -101,11 +104,47 @@ def test_signatures() -> None:
     assert refusal(unknown).code == "InvalidAccessKeyId"
     wrong = [(name, "é" if name == "signature" else value) for name, value in good]
     assert refusal(wrong).code == "SignatureDoesNotMatch"
-    v4 = {"x-amz-algorithm": "AWS4-HMAC-SHA256", "x-amz-date": "x", "x-amz-signature": "0"}
-    assert refusal([*good, *v4.items()]).code == "InvalidArgument"
-    assert refusal([*good, *v4.items(), ("x-amz-credential", "nonsense")]).code == "InvalidArgument"
-    credential = ("x-amz-credential", f"{ACCESS}/20231114/us-east-1/s3/aws4_request")
-    assert refusal([*good, *v4.items(), credential]).code == "SignatureDoesNotMatch"
+
+
+V4 = {
+    "x-amz-algorithm": "AWS4-HMAC-SHA256",
+    "x-amz-credential": f"{ACCESS}/20231114/us-east-1/s3/aws4_request",
+    "x-amz-date": "20231114T000000Z",
+    "x-amz-signature": "0",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, None) for name in V4 if name != "x-amz-algorithm"),
+        ("x-amz-algorithm", ""),
+        ("x-amz-algorithm", "AWS4-HMAC-SHA1"),
+        ("x-amz-algorithm", "aws4-hmac-sha256"),
+        ("x-amz-date", "x"),
+        ("x-amz-credential", f"{ACCESS}/20231115/us-east-1/s3/aws4_request"),
+        ("x-amz-credential", "nonsense"),
+        ("x-amz-credential", f"{ACCESS}/20231114/us-east-1/s3/aws4"),
+        ("x-amz-credential", f"{ACCESS}/20231114/us-east-1/ec2/aws4_request"),
+        ("x-amz-credential", "/20231114/us-east-1/s3/aws4_request"),
+    ],
+)
+def test_version_4_is_said_in_full(name: str, value: str | None) -> None:
+    """Also where a valid signature of version 2 comes along: one form, one way to sign it."""
+    good = form(BUCKET_AND_KEY)
+    assert refusal([*good, *V4.items()]).code == "SignatureDoesNotMatch"
+    changed = {**V4, name: value}
+    error = refusal([*good, *((n, v) for n, v in changed.items() if v is not None)])
+    assert (error.code, error.fields["ArgumentName"]) == ("InvalidArgument", name)
+
+
+def test_a_form_is_signed_for_the_region_of_a_strict_store() -> None:
+    signing = [*form(BUCKET_AND_KEY), *V4.items()]
+    for region, code in ((None, "SignatureDoesNotMatch"), ("us-east-1", "SignatureDoesNotMatch")):
+        with pytest.raises(RequestError, match=code):
+            verify(signing, region=region)
+    with pytest.raises(RequestError, match="expecting 'eu-west-1'"):
+        verify(signing, region="eu-west-1")
 
 
 def test_a_policy_expires() -> None:
@@ -127,7 +166,9 @@ def test_a_policy_expires() -> None:
         (["starts-with", "$x-amz-meta-a", "ab"], {"x-amz-meta-a": "abc"}, True),
         (["starts-with", "$x-amz-meta-a", "ab"], {"x-amz-meta-a": "ac"}, False),
         (["starts-with", "$x-amz-meta-a", ""], {"x-amz-meta-a": "anything"}, True),
-        (["starts-with", "$x-amz-meta-a", ""], {}, True),
+        (["starts-with", "$x-amz-meta-a", ""], {}, False),
+        (["starts-with", "$x-amz-meta-a", ""], {"x-amz-meta-a": ""}, True),
+        (["eq", "$acl", ""], {}, False),
         (["starts-with", "$Content-Type", "image/"], {"Content-Type": "image/png"}, True),
         (["starts-with", "$Content-Type", "image/"], {"Content-Type": "image/png,image/gif"}, True),
         (["starts-with", "$Content-Type", "image/"], {"Content-Type": "image/png,text/html"}, False),
@@ -144,7 +185,8 @@ def test_conditions(condition: Any, fields: dict[str, str], holds: bool) -> None
     else:
         error = refusal(given)
         assert (error.code, error.status) == ("AccessDenied", 403)
-        assert "Policy Condition failed" in error.message
+        shown = condition if isinstance(condition, list) else ["eq", *(f"${n}" for n in condition), *condition.values()]
+        assert error.message == f"Invalid according to Policy: Policy Condition failed: {json.dumps(shown)}"
 
 
 def test_a_field_that_the_policy_does_not_name_is_refused() -> None:
@@ -162,6 +204,14 @@ def test_the_range_of_lengths_is_handed_on() -> None:
     granted = verify(form(BUCKET_AND_KEY))
     assert granted is not None
     assert (granted.min_length, granted.max_length) == (0, None)
+
+
+def test_of_several_ranges_all_must_hold() -> None:
+    limits: list[list[int | str]] = [[0, 100], [5, 50], ["2", "60"]]
+    for ranges in itertools.permutations(limits):
+        granted = verify(form([*BUCKET_AND_KEY, *(["content-length-range", *one] for one in ranges)]))
+        assert granted is not None
+        assert (granted.min_length, granted.max_length) == (5, 50)
 
 
 def test_escapes_of_policies() -> None:
@@ -182,35 +232,69 @@ def encode(value: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "policy",
+    ("policy", "message"),
     [
-        "not base64!",
-        "é",
-        encode(b"not json"),
-        encode(b"\xff\xfe"),
-        encode([]),
-        encode("text"),
-        encode({}),
-        encode({"expiration": LATER}),
-        encode({"conditions": []}),
-        encode({"expiration": LATER, "conditions": {}}),
-        encode({"expiration": 5, "conditions": []}),
-        encode({"expiration": "soon", "conditions": []}),
-        encode({"expiration": "2999-01-01T00:00:00", "conditions": []}),
-        encode({"expiration": LATER, "conditions": [5]}),
-        encode({"expiration": LATER, "conditions": [{"a": "1", "b": "2"}]}),
-        encode({"expiration": LATER, "conditions": [{}]}),
-        encode({"expiration": LATER, "conditions": [{"key": 5}]}),
-        encode({"expiration": LATER, "conditions": [["eq", "key", "k"]]}),
-        encode({"expiration": LATER, "conditions": [["like", "$key", "k"]]}),
-        encode({"expiration": LATER, "conditions": [["eq", "$key"]]}),
-        encode({"expiration": LATER, "conditions": [["content-length-range", "a", "b"]]}),
-        encode({"expiration": LATER, "conditions": [["content-length-range", 1]]}),
-        encode(b"[" * 5000),
-        encode({"expiration": LATER, "conditions": ["x" * 30_000]}),
+        ("not base64!", "Invalid JSON."),
+        ("é", "Invalid JSON."),
+        (encode(b"not json"), "Invalid JSON."),
+        (encode(b"\xff\xfe"), "Invalid JSON."),
+        (encode(b"[" * 5000), "Invalid JSON."),
+        (encode(b'{"expiration": ' + b"9" * 5000 + b"}"), "Invalid JSON."),
+        (encode(b'{"conditions": [], "conditions": [], "expiration": ""}'), "Invalid JSON."),
+        (encode(f'{{"expiration": "{LATER}", "conditions": [{{"acl": "a", "acl": "b"}}]}}'.encode()), "Invalid JSON."),
+        (encode([]), "Invalid JSON."),
+        (encode("text"), "Invalid JSON."),
+        (encode({}), "Policy missing expiration."),
+        (encode({"conditions": []}), "Policy missing expiration."),
+        (encode({"expiration": LATER}), "Policy missing conditions"),
+        (encode({"expiration": LATER, "conditions": {}}), "Policy missing conditions"),
+        (encode({"expiration": LATER, "conditions": [5]}), "Invalid Condition"),
+        (encode({"expiration": LATER, "conditions": ["x"]}), "Invalid Condition"),
+        (encode({"expiration": LATER, "conditions": [{"a": "1", "b": "2"}]}), "Invalid Simple-Condition: Simple-Cond"),
+        (encode({"expiration": LATER, "conditions": [{}]}), "Invalid Simple-Condition: Simple-Conditions must have"),
+        (encode({"expiration": LATER, "conditions": [{"key": 5}]}), "Invalid Simple-Condition: value must be a"),
     ],
-    ids=range(24),
-)
-def test_a_malformed_policy_is_refused(policy: str) -> None:
+    ids=range(19),
+)  # fmt: skip
+def test_a_malformed_policy_is_refused(policy: str, message: str) -> None:
     error = refusal(signed(policy))
     assert (error.code, error.status) == ("InvalidPolicyDocument", 400)
+    assert error.message.startswith(f"Invalid Policy: {message}")
+
+
+@pytest.mark.parametrize(
+    "expiration",
+    [
+        5, None, True, [LATER], "", "soon", "2999-01-01", "2999-01-01T00:00:00", "2999-01-01 00:00:00Z",
+        "29990101T000000Z", "2999-W01-1T00:00:00Z", "2999-13-01T00:00:00Z", "2999-02-30T00:00:00Z",
+        "2999-01-01T25:00:00Z", "2999-01-01T00:00:00+00:00", "2999-01-01T00:00:00z", "2999-01-01T00:00:00ZZ",
+        "2999-01-01T00:00Z", "\u0662999-01-01T00:00:00Z",
+    ],
+)  # fmt: skip
+def test_an_expiration_is_a_time_of_iso_8601_in_gmt(expiration: Any) -> None:
+    error = refusal(form(BUCKET_AND_KEY, expiration=expiration))
+    assert (error.code, error.status) == ("InvalidPolicyDocument", 400)
+    assert error.message.startswith("Invalid Policy: Invalid 'expiration' value: ")
+
+
+@pytest.mark.parametrize("expiration", ["2999-01-01T00:00:00Z", "2999-01-01T00:00:00.000Z", "2999-01-01T00:00:00.5Z"])
+def test_expirations_that_clients_write(expiration: str) -> None:
+    assert verify(form(BUCKET_AND_KEY, expiration=expiration)) is not None
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        [], ["eq"], ["eq", "$key"], ["eq", "$key", "k", "k"], ["eq", "key", "k"], ["like", "$key", "k"],
+        ["ends-with", "$key", "k"], ["eq", "$key", 5], ["eq", 5, "k"], [["eq", "$key", "k"]], [None, None, None],
+        ["eq", "$key", "\ud800"],
+        ["content-length-range", "a", "b"], ["content-length-range", 1], ["content-length-range", 1, 2.5],
+        ["content-length-range", -1, 5], ["content-length-range", True, 5], ["content-length-range", 1, None],
+    ],
+    ids=range(18),
+)  # fmt: skip
+def test_a_condition_that_cannot_be_made_out_does_not_hold(condition: Any) -> None:
+    error = refusal(form([*BUCKET_AND_KEY, condition]))
+    assert (error.code, error.status) == ("AccessDenied", 403)
+    assert error.message.startswith("Invalid according to Policy: Policy Condition failed: [")
+    error.message.encode()
