@@ -13,6 +13,7 @@ from bleepstore import errors
 from bleepstore.acl import AclRequest, CannedAcl
 from bleepstore.commands import DeleteEntry
 from bleepstore.digests import Algorithm
+from bleepstore.errors import Damage
 from bleepstore.model import (
     ANONYMOUS,
     Acl,
@@ -58,6 +59,7 @@ __all__ = [
     "ChecksumType",
     "CompletedPart",
     "Credential",
+    "Damage",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",

@@ -13,6 +13,9 @@ garbage, for it is gone.
 
 `stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
 remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
+
+`crc64nvme` is the base64 CRC64NVME of the bytes, by which the store compares what it reads, whatever checksum S3 shows.
+None where the bytes never passed here: at a provider.
 """
 
 from __future__ import annotations
@@ -79,6 +82,7 @@ class PutObject:
     system: SystemMetadata = SystemMetadata()
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     checksum: Checksum | None = None
+    crc64nvme: str | None = None
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
     acl: Acl | None = None  # None: private
     condition: WriteCondition = WriteCondition()
@@ -152,6 +156,7 @@ class RegisterPart:
     size: int
     etag: str
     checksum: Checksum | None = None
+    crc64nvme: str | None = None
     handle: str
     stored_ms: int
 
@@ -177,6 +182,7 @@ class CompleteUpload:
     size: int
     etag: str
     checksum: Checksum | None = None
+    crc64nvme: str | None = None
     handle: str
     stored_ms: int | None = None  # None: the sweep never removes it
     condition: WriteCondition = WriteCondition()

@@ -11,6 +11,8 @@
     │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull, InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
+    ├── ObjectDamaged                stored bytes are not those that were written
+    ├── BlobDamaged                  a backend finds that a blob is not as it was written
     ├── BlobBusy                     a blob that is being read cannot be deleted yet
     └── StoreError                   of the store as a whole: closed, read-only, damaged, too new, too old
 
@@ -21,6 +23,7 @@ from codes to statuses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -245,6 +248,15 @@ class IncompleteBody(Invalid):
     expected: int | None = None
     received: int | None = None
 
+    @property
+    def message(self) -> str:
+        """Which of the two is the longer. A body that is too long is not read to its end."""
+        if self.expected is None or self.received is None:
+            return self.summary
+        if self.received > self.expected:
+            return f"The body has more than the {self.expected} bytes that were declared as its size."
+        return f"The body ended after {self.received} bytes; {self.expected} were declared as its size."
+
 
 @attrs.define
 class MetadataTooLarge(Invalid):
@@ -412,6 +424,29 @@ class BlobChanged(BleepStoreError):
 
 
 @attrs.define
+class BlobDamaged(BleepStoreError):
+    """What a backend has under a handle is not what it wrote."""
+
+    handle: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"blob {self.handle!r} is damaged: {self.reason}"
+
+
+@attrs.define
+class ObjectDamaged(BleepStoreError):
+    """The stored bytes of an object, or of a part of an upload, are not those that were written."""
+
+    bucket: str
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the stored bytes of {self.bucket}/{self.key} are damaged: {self.reason}"
+
+
+@attrs.define
 class BlobBusy(BleepStoreError):
     """The blob cannot be deleted while it is being read; try again later."""
 
@@ -435,6 +470,38 @@ class CatalogDamaged(StoreError):
 
 class ArchiveDamaged(StoreError):
     """The file is no sound backup of a store, or its bytes are not those that were backed up."""
+
+
+@attrs.frozen(kw_only=True)
+class Damage:
+    """An object, or a part of an upload (then it has an `upload_id` and a `part_number`), whose stored bytes are not
+    those that were written, and why. `handle` is its blob; None if its bytes are in the catalog."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    upload_id: str | None = None
+    part_number: int | None = None
+    reason: str
+    handle: str | None = attrs.field(default=None, repr=False)
+    quarantined: bool = False
+
+    def __str__(self) -> str:
+        part = "" if self.upload_id is None else f" (part {self.part_number} of upload {self.upload_id})"
+        version = "" if self.version_id in (None, "null") else f" (version {self.version_id})"
+        return f"{self.bucket}/{self.key}{version}{part}: {self.reason}"
+
+
+class BackupIncomplete(StoreError):
+    """The backup was written, but objects in it are damaged, as they are in the store: `damaged` names each of them.
+    `restore(..., skip_damaged=True)` brings the others."""
+
+    def __init__(self, archive: str, damaged: Sequence[Damage]) -> None:
+        super().__init__(
+            f"{archive} was written, but {len(damaged)} of the store's objects are damaged: restoring it needs "
+            "--skip-damaged, which leaves them out"
+        )
+        self.damaged = tuple(damaged)
 
 
 class StoreReadOnly(StoreError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import attrs
@@ -165,11 +165,12 @@ class Replaced:
 
 @attrs.frozen
 class PartSummary:
-    """One part of a completed multipart object."""
+    """One part of a completed multipart object. `crc64nvme` is the store's own checksum of its bytes, in base64."""
 
     number: int
     size: int
     checksum: str | None = None
+    crc64nvme: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -220,13 +221,14 @@ class Upload:
 
 @attrs.frozen(kw_only=True)
 class Part:
-    """An uploaded part. `etag` is the MD5 of its bytes in hex."""
+    """An uploaded part. `etag` is the MD5 of its bytes in hex; `crc64nvme` the store's own checksum, in base64."""
 
     number: int
     size: int
     etag: str
     modified_ms: int
     checksum: Checksum | None = None
+    crc64nvme: str | None = attrs.field(default=None, repr=False)
     handle: str = attrs.field(repr=False)
 
     @property
@@ -243,6 +245,38 @@ class CompletedPart:
     checksum: Checksum | None = None
 
 
+def bare_etag(etag: object, option: str = "if_match") -> str:
+    """An ETag as a condition compares it: without the quotes around it, which S3's clients show. Raises TypeError."""
+    if not isinstance(etag, str):
+        raise TypeError(f"{option} is an ETag (a str), not {type(etag).__name__}: {etag!r}")
+    return etag[1:-1] if len(etag) > 1 and etag[0] == etag[-1] == '"' else etag
+
+
+def _bare_or_none(etag: str | None) -> str | None:
+    return None if etag is None else bare_etag(etag)
+
+
+def _bare_etags(etags: str | Iterable[str] | None, option: str) -> tuple[str, ...] | None:
+    if etags is None:
+        return None
+    if not isinstance(etags, str | tuple | list | set | frozenset):
+        raise TypeError(f"{option} is one ETag or a tuple of them, not {type(etags).__name__}: {etags!r}")
+    return tuple(bare_etag(etag, option) for etag in ([etags] if isinstance(etags, str) else etags))
+
+
+def _if_match(etags: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    return _bare_etags(etags, "if_match")
+
+
+def _if_none_match(etags: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    return _bare_etags(etags, "if_none_match")
+
+
+def _check_time(_condition: object, field: attrs.Attribute[dt.datetime | None], value: object) -> None:
+    if value is not None and (not isinstance(value, dt.datetime) or value.tzinfo is None):
+        raise TypeError(f"{field.name} is a datetime with a time zone, not {value!r}")
+
+
 @attrs.frozen(kw_only=True)
 class WriteCondition:
     """What must hold of the current version when a write is committed.
@@ -251,8 +285,13 @@ class WriteCondition:
     only, asks that there be one.
     """
 
-    if_match: str | None = None
-    if_none_match: bool = False
+    if_match: str | None = attrs.field(default=None, converter=_bare_or_none)
+    if_none_match: bool = attrs.field(default=False)
+
+    @if_none_match.validator
+    def _check_switch(self, _field: attrs.Attribute[bool], value: object) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"if_none_match of a write is True (there must be no object) or False, not {value!r}")
 
     def __attrs_post_init__(self) -> None:
         if self.if_match is not None and self.if_none_match:
@@ -264,12 +303,18 @@ class WriteCondition:
 
 @attrs.frozen(kw_only=True)
 class ReadCondition:
-    """What must hold of the version that is read (RFC 9110 section 13). ETags are bare; "*" matches any."""
+    """What must hold of the version that is read (RFC 9110 section 13): one ETag or several, with or without quotes,
+    where "*" matches any, and times with a time zone."""
 
-    if_match: tuple[str, ...] | None = None
-    if_none_match: tuple[str, ...] | None = None
-    if_modified_since: dt.datetime | None = None
-    if_unmodified_since: dt.datetime | None = None
+    if_match: tuple[str, ...] | None = attrs.field(default=None, converter=_if_match)
+    if_none_match: tuple[str, ...] | None = attrs.field(default=None, converter=_if_none_match)
+    if_modified_since: dt.datetime | None = attrs.field(default=None, validator=_check_time)
+    if_unmodified_since: dt.datetime | None = attrs.field(default=None, validator=_check_time)
+
+
+def _check_place(_range: object, field: attrs.Attribute[int | None], value: object) -> None:
+    if value is not None and not isinstance(value, int):
+        raise TypeError(f"{field.name} of a ByteRange is a whole number or None, not {value!r}")
 
 
 @attrs.frozen
@@ -279,8 +324,8 @@ class ByteRange:
     `last` None means to the end; `first` None means the last `last` bytes (RFC 9110 section 14.1.2).
     """
 
-    first: int | None
-    last: int | None
+    first: int | None = attrs.field(validator=_check_place)
+    last: int | None = attrs.field(validator=_check_place)
 
 
 class ListedObject(NamedTuple):
@@ -294,6 +339,10 @@ class ListedObject(NamedTuple):
     owner_id: str
     checksum_algorithm: str | None
     checksum_type: str | None
+
+    @property
+    def modified(self) -> dt.datetime:
+        return to_datetime(self.modified_ms)
 
 
 @attrs.frozen(kw_only=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from bleepstore.errors import InvalidArgument, InvalidBucketName, InvalidURI, KeyTooLong
-from bleepstore.model import MAX_KEY_BYTES
+from bleepstore.model import MAX_KEY_BYTES, NULL_VERSION
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+_VERSION_ID = re.compile(r"[A-Za-z0-9._]{32}")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
-_RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+_RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3", "-an")
 
 
 def check_type(what: str, name: object) -> None:
@@ -51,6 +52,18 @@ def check_key(key: str) -> None:
         raise InvalidURI("A key must be valid UTF-8.") from None
     if size > MAX_KEY_BYTES:
         raise KeyTooLong(size, MAX_KEY_BYTES)
+
+
+def is_version_id(text: str) -> bool:
+    """Whether a version could have this id: S3's are 32 letters, digits, dots and underscores, or "null"."""
+    return text == NULL_VERSION or _VERSION_ID.fullmatch(text) is not None
+
+
+def check_version_id(version_id: str | None) -> None:
+    """Raise InvalidArgument for what cannot be the id of a version. One that could be but is not there is another
+    matter: NoSuchVersion."""
+    if version_id is not None and not is_version_id(version_id):
+        raise InvalidArgument("Invalid version id specified", "versionId", version_id)
 
 
 def after_prefix(prefix: str) -> str | None:

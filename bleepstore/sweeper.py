@@ -13,13 +13,14 @@ import concurrent.futures
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog import Catalog, queries
 from bleepstore.catalog.queries import Garbage
-from bleepstore.commands import AbortUpload, BeginSweep, EndSweep, ForgetGarbage
+from bleepstore.commands import AbortUpload, BeginSweep, Command, EndSweep, ForgetGarbage
 from bleepstore.committer import Committer
 from bleepstore.errors import BlobBusy, S3Error
 
@@ -34,6 +35,9 @@ _REMOTE_DELETES = 8  # at once
 _MOST_REFUSED = 10_000
 _GATHER_SECONDS = 0.5
 _FULL_SWEEP_SECONDS = 60.0
+#: How far the system's clock may run ahead of the time that passed: it is adjusted, and the machine sleeps.
+_BELIEVED_MS = 3600 * 1000
+_END_OF_TIME = 1 << 62
 
 
 class Sweeper:
@@ -46,6 +50,7 @@ class Sweeper:
         backend: StorageBackend,
         *,
         clock: Callable[[], int],
+        wall_clock: Callable[[], int],
         new_id: Callable[[], str],
         upload_expiry_ms: int,
     ) -> None:
@@ -53,6 +58,9 @@ class Sweeper:
         self._committer = committer
         self._backend = backend
         self._clock = clock
+        self._wall_clock = wall_clock
+        self._looked_ms = wall_clock()
+        self._looked_at = time.monotonic()
         self._new_id = new_id
         self.upload_expiry_ms = upload_expiry_ms
         self._keeps_orphans: Callable[[], bool] = lambda: False
@@ -75,18 +83,50 @@ class Sweeper:
 
     # -- one pass
 
-    def sweep(self, *, grace_ms: int = GRACE_MS) -> None:
-        """Expire uploads, find orphans, remove garbage. Without other processes, a grace of 0 finds every orphan."""
+    def sweep(self, *, believed_ms: int | None = None) -> None:
+        """Expire uploads, find orphans, remove garbage.
+
+        No upload expires if the clock ran ahead of the real time by more than `believed_ms` since the last sweep.
+        Without it that is twice the time of expiry: a program that asks for a sweep may have a clock of its own.
+        """
+        if believed_ms is None:
+            believed_ms = max(2 * self.upload_expiry_ms, _BELIEVED_MS)
         with self._work_lock:
             self.collect_garbage()  # first, for it makes room, and the rest needs some on a full disk
-            self.expire_uploads()
-            self.find_orphans(grace_ms)
+            if not self._clock_jumped(believed_ms):
+                self.expire_uploads()
+            self.find_orphans(GRACE_MS)
             self.collect_garbage(again=True)
             self._give_rooms_back(Outage())
 
+    def recover(self, set_aside: Callable[[str], bool], *, everywhere: bool) -> None:
+        """Remove what an earlier process left, for the only one that has the store open. `set_aside` takes the orphans
+        that may be needed. Uploads do not expire yet: nobody knows how long the clock has been right."""
+        with self._work_lock:
+            self.collect_garbage()
+            self.find_orphans(0, set_aside, everywhere=everywhere)
+            self.collect_garbage(again=True)
+
+    def _submit(self, command: Command) -> None:
+        """What follows relies on the command."""
+        result = self._committer.submit(command)
+        if isinstance(result, S3Error):
+            raise result
+
+    def _clock_jumped(self, believed_ms: int) -> bool:
+        """Whether the clock ran ahead of the real time since the last look by more than `believed_ms`.
+
+        A clock that was set wrong is put right before long, and uploads that it ended would be lost. The next look
+        believes it, if it is still so."""
+        now_ms, now = self._wall_clock(), time.monotonic()
+        passed_ms = (now - self._looked_at) * 1000
+        ran_ms = now_ms - self._looked_ms
+        self._looked_ms, self._looked_at = now_ms, now
+        return ran_ms > passed_ms + believed_ms
+
     def expire_uploads(self) -> None:
         """Abort the uploads that were created too long ago."""
-        before = self._clock() - self.upload_expiry_ms
+        before = self._wall_clock() - self.upload_expiry_ms
         outage = Outage()
         while True:
             with self._catalog.read() as connection:
@@ -94,10 +134,10 @@ class Sweeper:
             for upload in expired:
                 if outage.error is not None:
                     return  # what is not ended at the provider must not be forgotten here
-                self._committer.submit(
+                self._submit(
                     AbortUpload(
                         request_id=self._new_id(),
-                        time_ms=self._clock(),
+                        time_ms=self._wall_clock(),
                         bucket=upload.bucket,
                         key=upload.key,
                         upload_id=upload.upload_id,
@@ -107,25 +147,35 @@ class Sweeper:
             if len(expired) < _BATCH:
                 return
 
-    def find_orphans(self, grace_ms: int) -> None:
-        """Remove the blobs that no command brought in. If one is busy, the next sweep looks from here again."""
+    def find_orphans(
+        self, grace_ms: int, set_aside: Callable[[str], bool] | None = None, *, everywhere: bool = False
+    ) -> None:
+        """Remove the blobs that no command brought in. If one is busy, the next sweep looks from here again.
+
+        Without other processes, a grace of 0 finds every orphan. Who has no write under way gives `set_aside`, which
+        moves an orphan that may be needed, and says so. `everywhere` looks at the blobs of all times.
+        """
         if self._keeps_orphans():
             return
         until = self._clock() - grace_ms
-        self._committer.submit(BeginSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
+        self._submit(BeginSweep(request_id=self._new_id(), time_ms=self._wall_clock(), until_ms=until))
         with self._catalog.read() as connection:
             _begun, ended = queries.sweep_times(connection)
         all_gone, outage = True, Outage()
-        for handle in self._backend.iter_blobs(max(ended - OVERLAP_MS, 0), until):
+        since = 0 if everywhere else max(ended - OVERLAP_MS, 0)
+        before = until if set_aside is None else _END_OF_TIME
+        for handle in self._backend.iter_blobs(since, before):
             with self._catalog.read() as connection:
                 referenced = queries.is_referenced(connection, handle)
             if referenced:
                 continue
             if self._keeps_orphans():
                 return
+            if set_aside is not None and set_aside(handle):
+                continue
             all_gone = self._delete([handle], None, outage) and all_gone
         if all_gone:
-            self._committer.submit(EndSweep(request_id=self._new_id(), time_ms=self._clock(), until_ms=until))
+            self._submit(EndSweep(request_id=self._new_id(), time_ms=self._wall_clock(), until_ms=until))
 
     def give_back(self, bucket: str) -> None:
         """Give the room of a deleted bucket back, as soon as nothing is in it."""
@@ -181,7 +231,7 @@ class Sweeper:
             gone = self._delete_garbage(tried, outage)
             if gone:
                 self._committer.submit(
-                    ForgetGarbage(request_id=self._new_id(), time_ms=self._clock(), garbage_ids=tuple(gone))
+                    ForgetGarbage(request_id=self._new_id(), time_ms=self._wall_clock(), garbage_ids=tuple(gone))
                 )
             return (garbage[-1].garbage_id if len(garbage) == _BATCH else None), len(gone)
 
@@ -265,7 +315,7 @@ class Sweeper:
                 if poked and turn % 100:
                     self.collect_garbage()
                 else:
-                    self.sweep()
+                    self.sweep(believed_ms=_BELIEVED_MS)
             except Exception:  # noqa: BLE001  # whatever it is, it is logged and tried again
                 # The sweeper must outlive a full disk or a provider's bad hour: what it did not do is still listed.
                 _log.exception("a sweep failed; it will be tried again")

@@ -14,6 +14,7 @@ if typing.TYPE_CHECKING:
     from bleepstore_server.faults import Faults
     from bleepstore_server.in_process import attach, client_for, in_process
     from bleepstore_server.live_server import LiveServer, live_server
+    from bleepstore_server.presigned import presign_url
     from bleepstore_server.serving import app_from_env
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "in_process",
     "live_server",
     "load_config",
+    "presign_url",
 ]
 
 _HOMES = {
@@ -41,6 +43,7 @@ _HOMES = {
     "in_process": "in_process",
     "LiveServer": "live_server",
     "live_server": "live_server",
+    "presign_url": "presigned",
     "app_from_env": "serving",
 }
 

@@ -6,23 +6,24 @@ import ipaddress
 import logging
 import os
 import random
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, S3Error
+from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
 from bleepstore_server.request import Request, parse_request
 from bleepstore_server.response import Headers, Response
-from bleepstore_server.router import find_route
+from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
-from bleepstore_server.wire.status import fields_of, status_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,6 +37,17 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 #: Of a body that nobody read, this much is read so that the client gets to see the answer before the connection ends.
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
+
+#: What proxies add to requests.
+_PROXY_FIELDS = (
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+)
+#: Anybody can send wrong signatures, and so fill a log.
+_PROXY_WARNING_SECONDS = 60.0
 
 
 def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
@@ -52,6 +64,7 @@ class _App:
         pairs = [WELL_KNOWN] if config.allow_well_known_key else []
         if config.access_key is not None and config.secret_key is not None:
             pairs.append((config.access_key, config.secret_key))
+        self._next_proxy_warning = 0.0
         self._configured = {key: Credential(key, secret, store.owner, None, True, 0) for key, secret in pairs}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -66,6 +79,9 @@ class _App:
             response = self._health(request) or self._operate(request)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = self._refuse(environ, request, request_id, error)
+        finally:
+            if request is not None:
+                request.close()
         common: Headers = [("x-amz-request-id", request_id), ("x-amz-id-2", request_id)]
         if environ["REQUEST_METHOD"] == "HEAD" and isinstance(response.body, bytes):
             if response.length is None:
@@ -75,7 +91,7 @@ class _App:
 
     def _operate(self, request: Request) -> Response:
         if request.method == "OPTIONS":
-            raise RequestError("AccessForbidden")
+            raise _preflight_refusal(request)
         route = find_route(request)
         if route.operation != "PostObject":
             request.accept(self._authenticate(request))
@@ -85,6 +101,8 @@ class _App:
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
+        if route.permission is not None:
+            call.check_permission(route.permission, of_object=route.of_object)
         return route.function(call)
 
     def _authenticate(self, request: Request) -> Identity[Credential] | None:
@@ -108,10 +126,17 @@ class _App:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).
             now = request.environ.get("bleepstore.signing_time", now)
             if authorization.startswith(sigv4.ALGORITHM + " "):
-                return sigv4.verify_header(signed, authorization, lookup, now, self._region)
+                payload = None
+                if not self._config.require_content_sha256 and "x-amz-content-sha256" not in request.headers:
+                    payload = request.hash_body()
+                return sigv4.verify_header(signed, authorization, lookup, now, self._region, payload)
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
-            raise RequestError("InvalidArgument", "Unsupported Authorization Type")
+            raise RequestError(
+                "InvalidArgument",
+                "Unsupported Authorization Type",
+                fields={"ArgumentName": "Authorization", "ArgumentValue": authorization},
+            )
         request.refuse_repeated_parameters()
         if version_2:
             return sigv2.verify_query(signed, query, lookup, now, host_bucket)
@@ -125,25 +150,46 @@ class _App:
 
     def _refuse(self, environ: WSGIEnvironment, request: Request | None, request_id: str, error: Exception) -> Response:
         resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
-        headers: Headers = [("Content-Type", "application/xml")]
         if isinstance(error, RequestError):
-            status, code, message, fields = error.status, error.code, error.message, dict(error.fields)
+            refused = error
         elif isinstance(error, S3Error):
-            status, code, message, fields = status_of(error), error.code, error.message, fields_of(error)
+            refused = translate(error, environ["REQUEST_METHOD"])
+        elif isinstance(error, ObjectDamaged):
+            refused = RequestError("InternalError")  # the library has logged it
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)
-            status, code, fields = 500, "InternalError", {}
-            message = "The store met an internal error. Try again."
-        if status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
+            refused = RequestError("InternalError")
+        if refused.status >= 500 and isinstance(error, S3Error) and error.__cause__ is not None:
             _log.error("request %s failed: %s", request_id, error, exc_info=error)
-        if code == "InvalidRange" and "ActualObjectSize" in fields:
-            headers.append(("Content-Range", f"bytes */{fields['ActualObjectSize']}"))
-        if status == 503:
+        headers: Headers = [("Content-Type", "application/xml"), *refused.headers]
+        if refused.code == "InvalidRange" and "ActualObjectSize" in refused.fields:
+            headers.append(("Content-Range", f"bytes */{refused.fields['ActualObjectSize']}"))
+        if refused.status == 503:
             headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
         if not _drain(environ):
             headers.append(("Connection", "close"))
-        return Response(status, headers, xml_render.error(code, message, resource, request_id, fields))
+        fields = refused.fields
+        if refused.code == "SignatureDoesNotMatch" and "StringToSign" in fields:  # a form does not sign its host
+            fields = {**fields, "Host": self._seen_host(environ)}
+        document = xml_render.error(refused.code, refused.message, resource, request_id, fields)
+        return Response(refused.status, headers, document)
+
+    def _seen_host(self, environ: WSGIEnvironment) -> str:
+        """The Host that the signature was verified with; the log says so where a proxy may have changed it."""
+        host = str(environ.get("HTTP_HOST", ""))
+        forwarded = {name: environ[name] for name in _PROXY_FIELDS if name in environ}
+        now = time.monotonic()
+        if forwarded and now >= self._next_proxy_warning:
+            self._next_proxy_warning = now + _PROXY_WARNING_SECONDS
+            told = ", ".join(f"{name[5:].replace('_', '-').title()} {value!r}" for name, value in forwarded.items())
+            _log.warning(
+                "a signature does not match; the request came with Host %r and %s. If the proxy changed Host, let it "
+                "pass it on as it came, or name the proxy in trusted_proxies (docs/howto/serve.md).",
+                host,
+                told,
+            )
+        return host
 
     # -- the edge
 
@@ -182,6 +228,16 @@ class _App:
             environ["HTTP_HOST"] = host
 
 
+def _preflight_refusal(request: Request) -> RequestError:
+    """No bucket here has a CORS configuration yet."""
+    if "origin" not in request.headers:
+        return RequestError("BadRequest", "Insufficient information. Origin request header needed.")
+    method = request.headers.get("access-control-request-method")
+    if method not in ("GET", "PUT", "POST", "DELETE", "HEAD"):
+        return RequestError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
+    return RequestError("AccessForbidden", fields={"Method": method, "ResourceType": resource_of(request).name})
+
+
 def _declared_length(environ: WSGIEnvironment) -> int:
     text: str = environ.get("CONTENT_LENGTH") or "0"
     if not (text.isascii() and text.isdigit()) or len(text) > MAX_LENGTH_DIGITS:
@@ -196,8 +252,14 @@ class _BoundedInput(LimitedStream):
         """Whoever reads sees that the body is too short, and says so in S3's words."""
 
 
+def _never() -> bool:
+    return False
+
+
 def _drain(environ: WSGIEnvironment) -> bool:
     """Read what is left of a moderate body; False if there is more, so that the connection must end."""
+    if environ.get("bleepstore.awaits_continue", _never)():
+        return False  # the client waits to be asked for its body, and need not send it now
     length = environ.get("CONTENT_LENGTH")
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if not length and not chunked:

@@ -9,12 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bleepstore
-from bleepstore import Owner
 from bleepstore.errors import BleepStoreError
-from bleepstore.store.accounts import AccountOperations
-from bleepstore.store.opening import open_accounts
-from bleepstore_server import cli_adopt, cli_backup, cli_transfer
-from bleepstore_server.config import SETTINGS, ConfigError, load_config
+from bleepstore_server import cli_adopt, cli_backup, cli_keys, cli_transfer
+from bleepstore_server.config import SETTINGS, ConfigError, ServerConfig, is_text, load_config
 from bleepstore_server.extras import needing
 
 _EPILOG = """\
@@ -53,73 +50,17 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _serve(arguments: argparse.Namespace) -> None:
     names = {setting.name for setting in SETTINGS}
     flags = {name: value for name, value in vars(arguments).items() if name in names and value is not None}
-    config = load_config(file=arguments.config, environ=os.environ, flags=flags)
+
+    environ = dict(os.environ)  # as it was given: serving tells its workers things by it
+
+    def load() -> ServerConfig:
+        return load_config(file=arguments.config, environ=environ, flags=flags)
+
+    config = load()
     with needing("server"):
         from bleepstore_server.serving import serve
 
-        serve(config)
-
-
-def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    keys = commands.add_parser(
-        "keys",
-        help="add, list and disable access keys",
-        description="Access keys and their owners, kept in the store. All of it works while a server runs.",
-    )
-    actions = keys.add_subparsers(required=True, metavar="ACTION")
-    common = argparse.ArgumentParser(add_help=False)
-    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
-    common.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
-
-    add = actions.add_parser("add", parents=[common], help="add a key, or change the secret and owner of a known one")
-    add.add_argument("--access-key", required=True, metavar="KEY")
-    add.add_argument("--secret-key", metavar="SECRET", help="a random one is made and printed if this is not given")
-    add.add_argument("--owner-id", metavar="ID", help="the canonical user id; keys of one id share what they own")
-    add.add_argument("--display-name", metavar="NAME", default="", help="the owner's name for people")
-    add.add_argument("--email", metavar="ADDRESS", help="lets others grant rights by e-mail address")
-    add.set_defaults(run=_keys_add)
-
-    show = actions.add_parser("list", parents=[common], help="list the keys")
-    show.add_argument("--show-secrets", action="store_true", help="print the secrets too")
-    show.set_defaults(run=_keys_list)
-
-    disable = actions.add_parser("disable", parents=[common], help="refuse a key, within a second")
-    disable.add_argument("--access-key", required=True, metavar="KEY")
-    disable.set_defaults(run=_keys_disable)
-
-
-def _open_existing(data: str) -> AccountOperations:
-    if not (Path(data) / "catalog.db").exists():
-        raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
-    return open_accounts(data)
-
-
-def _keys_add(arguments: argparse.Namespace) -> None:
-    import secrets
-
-    owner = None if arguments.owner_id is None else Owner(arguments.owner_id, arguments.display_name)
-    secret = arguments.secret_key or secrets.token_urlsafe(30)
-    if not (Path(arguments.data) / "catalog.db").exists():
-        bleepstore.open(arguments.data).close()
-    with open_accounts(arguments.data) as store:
-        credential = store.put_credential(arguments.access_key, secret, owner=owner, email=arguments.email)
-    print(f"{credential.access_key} belongs to {credential.owner.display_name or credential.owner.id}")
-    if arguments.secret_key is None:
-        print(f"secret key {secret}")
-
-
-def _keys_list(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as store:
-        for known in store.list_credentials():
-            secret = f"\t{known.secret_key}" if arguments.show_secrets else ""
-            state = "enabled" if known.enabled else "disabled"
-            print(f"{known.access_key}\t{state}\t{known.owner.id}\t{known.owner.display_name}{secret}")
-
-
-def _keys_disable(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as store:
-        store.disable_credential(arguments.access_key)
-    print(f"{arguments.access_key} is refused from now on")
+        serve(config, load)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -130,22 +71,33 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bleepstore {bleepstore.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
-    _add_keys(commands)
+    cli_keys.add_commands(commands)
     cli_transfer.add_commands(commands)
     cli_backup.add_commands(commands)
     cli_adopt.add_commands(commands)
     return parser
 
 
+def _check_utf_8(words: Sequence[str]) -> None:
+    """Raise ConfigError for bytes that no text has (Python shows each as a lone surrogate): names and keys are text."""
+    for number, word in enumerate(words, 1):
+        if not is_text(word):
+            # The word is not shown, for it may be a secret.
+            after = f" (after {words[number - 2]})" if number > 1 and is_text(words[number - 2]) else ""
+            raise ConfigError(f"argument {number}{after} is not UTF-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors are one line on standard error and status 2."""
-    parsed = make_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        parsed.run(parsed)
+        _check_utf_8(words)
+        parsed = make_parser().parse_args(words)
+        status: int | None = parsed.run(parsed)
     except (BleepStoreError, OSError) as error:
         print(f"bleepstore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bleepstore: interrupted", file=sys.stderr)
         return 130  # as a shell says that SIGINT ended it
-    return 0
+    return status or 0

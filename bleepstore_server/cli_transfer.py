@@ -36,6 +36,17 @@ classes stay behind. The status is 2 if an object could not be brought; each is 
 """
 
 
+def _make_bucket(client: S3Client, bucket: str) -> None:
+    """Create a bucket unless it exists: to create one's own again would set its ACL anew in us-east-1."""
+    try:
+        client.head_bucket(Bucket=bucket)
+    except client.exceptions.ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=bucket)
+
+
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with settings (BLEEPSTORE_CONFIG)")
@@ -185,8 +196,7 @@ class _Opener(contextlib.ExitStack):
         if not bucket:
             raise ConfigError(f"{text} names no bucket")
         if make_bucket and not self._arguments.dry_run:
-            with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
-                client.create_bucket(Bucket=bucket)
+            _make_bucket(client, bucket)
         return Bucket(client, bucket, f"{prefix}/" if prefix and not prefix.endswith("/") else prefix)
 
     def _refuse(self, key: str, why: str) -> None:

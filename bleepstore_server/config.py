@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from bleepstore.errors import BleepStoreError
 WELL_KNOWN = ("bleepstore", "bleepstore-secret")
 PREFIX = "BLEEPSTORE_"
 TIMEOUT_VARIABLE = "BLEEPSTORE_CLIENT_TIMEOUT"
+_MAX_SECRET = 4096
 
 
 class ConfigError(BleepStoreError):
@@ -93,7 +95,12 @@ class AppConfig:
     )
     access_key: str | None = _setting(None, "an access key of the store's owner, beside those of `bleepstore keys`")
     secret_key: str | None = _setting(
-        None, "its secret; only by file or environment, as other users see flags", flag=False
+        None, "its secret; only by file or environment, as other users see flags", flag=False, repr=False
+    )
+    require_content_sha256: bool = _setting(
+        True,
+        "refuse a request of signature version 4 without x-amz-content-sha256, as AWS does; off, the digest is that of "
+        "the body, which is read first, up to 64 MiB",
     )
     allow_well_known_key: bool = _setting(
         False, f"accept the access key {WELL_KNOWN[0]!r} with the secret {WELL_KNOWN[1]!r}: for tests only"
@@ -133,10 +140,17 @@ class ServerConfig(AppConfig):
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
     upload_expiry_days: int = _setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
+    scrub_interval_days: int = _setting(
+        0,
+        "read everything and log what is damaged, so many days after the last time; 0 is never",
+        validator=_at_least(0),
+    )
+    scrub_rate: int = _setting(20_000_000, "bytes a second that such a scrub reads at the most", validator=_at_least(1))
     faults: tuple[str, ...] = _setting(
         (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
     )
     fault_seed: int | None = _setting(None, "makes the faults of a probability repeatable, in each worker")
+    secret_key_file: str | None = _setting(None, "a file whose one line is the secret of `access_key`")
     access_log: bool = _setting(False, "log each request to standard output")
 
     def __attrs_post_init__(self) -> None:
@@ -145,6 +159,8 @@ class ServerConfig(AppConfig):
             raise ConfigError("tls_cert and tls_key: set both or neither")
         if self.backend_url is None and self.backend_endpoint_url is not None:
             raise ConfigError("backend_endpoint_url: set backend_url too")
+        if self.scrub_interval_days and (self.in_memory or self.backend_url is not None):
+            raise ConfigError("scrub_interval_days: only a folder is scrubbed")
         if self.backend_url is not None and not is_gateway_url(self.backend_url):
             raise ConfigError(f"backend_url: {self.backend_url!r} does not begin with s3://, gs:// or az://")
         for name in ("tls_cert", "tls_key"):
@@ -158,6 +174,45 @@ class ServerConfig(AppConfig):
 
 
 SETTINGS: tuple[attrs.Attribute[Any], ...] = attrs.fields(attrs.resolve_types(ServerConfig))
+
+
+# -- secrets
+
+
+def is_text(text: str) -> bool:
+    """Whether it came of UTF-8: Python shows bytes that did not as lone surrogates."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def clean_secret(text: str, origin: str) -> str:
+    """A secret as given, which is one line of text. Raises ConfigError, which does not show it."""
+    if not text:
+        raise ConfigError(f"{origin}: the secret is empty")
+    if not is_text(text):
+        raise ConfigError(f"{origin}: the secret is not UTF-8")
+    if not text.isprintable():
+        raise ConfigError(f"{origin}: the secret must be one line without control characters")
+    return text
+
+
+def read_secret_file(name: str, origin: str) -> str:
+    """The secret in a file of one line; "-" is standard input. Raises ConfigError, which does not show it."""
+    try:
+        data = sys.stdin.buffer.read(_MAX_SECRET) if name == "-" else _read_start(Path(name))
+    except OSError as error:
+        raise ConfigError(f"{origin}: {name} cannot be read: {error.strerror}") from None
+    if len(data) == _MAX_SECRET:
+        raise ConfigError(f"{origin}: {name} is too long for a secret")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{origin}: the secret is not UTF-8") from None
+    return clean_secret(text.removesuffix("\n").removesuffix("\r"), origin)
+
+
+def _read_start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_SECRET)
 
 
 # -- from text and TOML to values
@@ -230,6 +285,8 @@ def load_config(
             else:
                 given[name] = (f"{name} in {path}", value)
     for variable, text in environ.items():
+        if variable.startswith(PREFIX) and not is_text(text):
+            raise ConfigError(f"{variable} is not UTF-8")
         if variable.startswith(PREFIX) and variable != "BLEEPSTORE_CONFIG":
             given[variable.removeprefix(PREFIX).lower()] = (variable, text)
     for name, value in (flags or {}).items():
@@ -243,4 +300,8 @@ def load_config(
             values[name] = _converter.structure(value, cast("Any", known[name].type))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{origin}: {error}") from None
+    if (file_name := values.get("secret_key_file")) is not None:
+        if "secret_key" in values:
+            raise ConfigError("secret_key and secret_key_file: set one of them")
+        values["secret_key"] = read_secret_file(str(file_name), given["secret_key_file"][0])
     return ServerConfig(**cast("dict[str, Any]", values))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
 
 import attrs
@@ -14,7 +16,7 @@ import attrs
 from bleepstore.digests import Algorithm
 from bleepstore.model import Checksum
 from bleepstore_server.wire import checksums, sigv4
-from bleepstore_server.wire.chunked import ChunkedDecoder, hashing, read_chunked, read_plain
+from bleepstore_server.wire.chunked import READ_SIZE, ChunkedDecoder, hashing, read_chunked, read_plain
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import Identity, SignedRequest
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT = 2 * 1024 * 1024  # bytes of an XML body: a Complete of 10,000 parts with checksums fits
 SMALL_BODY = 64 * 1024
+#: The largest body that is read before its signature can be verified, since its request does not say its digest.
+MAX_UNDECLARED = 64 * 1024 * 1024
 
 #: Fields that say of the body what nobody knew when a URL was signed.
 _OF_THE_BODY = frozenset({"x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm",
@@ -49,6 +53,12 @@ class Request:
     host: str
     environ: WSGIEnvironment
     identity: Identity[Any] | None = None
+    _body_file: IO[bytes] | None = None
+
+    def close(self) -> None:
+        """Drop what was kept of the body."""
+        if self._body_file is not None:
+            self._body_file.close()
 
     def header(self, name: str) -> str | None:
         """The value of a header as text: UTF-8 where it is, else Latin-1."""
@@ -158,7 +168,7 @@ class Request:
             raise RequestError("IncompleteBody", f"The body could not be read to its end: {error}") from error
 
     def body(self) -> bytes | Iterator[bytes]:
-        """The data of the body: bytes if there are few, else an iterator that verifies them at its end.
+        """The data of the body: bytes if they are few and here, else an iterator that verifies them at its end.
 
         It raises RequestError when the body is cut off, badly framed, or not what was signed.
         """
@@ -170,14 +180,36 @@ class Request:
             chunks = read_chunked(read, self._decoder, verify)
         else:
             chunks = read_plain(self.read_body, length, sha256)
-        if length is not None and length <= SMALL_BODY:
+        if length is not None and length <= SMALL_BODY and "bleepstore.awaits_continue" not in self.environ:
             return b"".join(chunks)
-        return chunks
+        return chunks  # a body that is waited for is not asked for before everything else has been checked
+
+    def hash_body(self) -> str:
+        """The SHA-256 of the body in hex. What is read is kept for the operation, in memory if it is little."""
+        limit = MAX_UNDECLARED if self.content_length is None else self.content_length
+        if limit > MAX_UNDECLARED:
+            raise RequestError(
+                "InvalidRequest",
+                f"A body of more than {MAX_UNDECLARED} bytes needs the header x-amz-content-sha256.",
+            )
+        digest = hashlib.sha256()
+        self._body_file = tempfile.SpooledTemporaryFile(SMALL_BODY)  # noqa: SIM115  # closed with the request
+        has_body = self.content_length is not None or "transfer-encoding" in self.headers
+        size = 0
+        while has_body and (data := self.read_body(READ_SIZE)):
+            size += len(data)
+            if size > limit:
+                raise RequestError("MaxMessageLengthExceeded")
+            digest.update(data)
+            self._body_file.write(data)
+        self._body_file.seek(0)
+        self.environ["wsgi.input"] = self._body_file
+        return digest.hexdigest()
 
     def document(self) -> bytes:
         """A body that is an XML document."""
         if self.content_length is not None and self.content_length > MAX_DOCUMENT:
-            raise RequestError("MaxMessageLengthExceeded")
+            raise _too_long()
         if self.content_length is None and "chunked" not in self.headers.get("transfer-encoding", "").lower():
             return b""
         body = self.body()
@@ -188,7 +220,7 @@ class Request:
         for piece in body:
             size += len(piece)
             if size > MAX_DOCUMENT:
-                raise RequestError("MaxMessageLengthExceeded")
+                raise _too_long()
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -217,6 +249,10 @@ class Request:
             if algorithm is not None:
                 return Checksum(algorithm, value)
         return None
+
+
+def _too_long() -> RequestError:
+    return RequestError("MaxMessageLengthExceeded", fields={"MaxMessageLengthBytes": str(MAX_DOCUMENT)})
 
 
 def decode_header(value: str) -> str:
@@ -278,6 +314,26 @@ def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, s
     return _decode(bucket, unquote) or None, _decode(key, unquote) or None, False
 
 
+#: RFC 9112 section 3.2 and RFC 3986 section 3.2: a name, an IPv4 address or a bracketed IPv6 one, and perhaps a port.
+_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9\-._~]+)?\])(?::[0-9]*)?")
+
+
+def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: str) -> None:
+    """Refuse what RFC 9112 has every server refuse, also where the server in front of the app does not."""
+    # "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host
+    # header field and to any request message that contains more than one Host header field line or a Host header field
+    # with an invalid field value." Two lines are joined by a comma, which no host has.
+    if not _HOST.fullmatch(host) and (host or environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+        raise RequestError("BadRequest", "The request needs one Host header with the name of this server.")
+    coding = headers.get("transfer-encoding")
+    if coding is None:
+        return
+    if coding.strip().lower() != "chunked":
+        raise RequestError("NotImplemented", f"Of transfer codings, chunked is known, and not {coding!r}.")
+    if "content-length" in headers:
+        raise RequestError("BadRequest", "A request has a Transfer-Encoding or a Content-Length, not both.")
+
+
 def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Request:
     """The request in `environ`. Raises RequestError."""
     raw_path, query_text = _raw_target(environ)
@@ -295,6 +351,7 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
     for name, value in header_list:
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     host = headers.get("host", "")
+    _check_framing(environ, headers, host)
     bucket, key, virtual_host = _locate(raw_path, host, domains)
     return Request(
         method=environ["REQUEST_METHOD"],

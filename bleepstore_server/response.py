@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import attrs
 
 from bleepstore.backends.base import CHUNK
+from bleepstore.errors import ObjectDamaged
 from bleepstore.store import StoredObject
+from bleepstore.store.verifying import Comparison
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -20,6 +22,9 @@ _REASONS = {
     411: "Length Required", 412: "Precondition Failed", 416: "Range Not Satisfiable", 500: "Internal Server Error",
     501: "Not Implemented", 503: "Service Unavailable", 507: "Insufficient Storage",
 }  # fmt: skip
+
+#: In the environ of a server that compares what a `SentFile` holds by itself, since it sends it by its descriptor.
+COMPARES_FILES = "bleepstore.compares_files"
 
 Headers = list[tuple[str, str]]
 
@@ -33,7 +38,7 @@ class Response:
 
     status: int = 200
     headers: Headers = attrs.field(factory=list)
-    body: bytes | StoredObject = b""
+    body: bytes | StoredObject = attrs.field(default=b"", repr=False)
     length: int | None = None
 
     def send(self, environ: WSGIEnvironment, start_response: StartResponse, common: Headers) -> Iterable[bytes]:
@@ -50,11 +55,11 @@ class Response:
             return [body] if body else []
         if body.file is None:
             return [body.read()]
-        if "wsgi.file_wrapper" in environ and _is_real_file(body):
+        if "wsgi.file_wrapper" in environ and environ.get(COMPARES_FILES) and _is_real_file(body):
             # The server sends it by sendfile; Content-Length bounds what it sends.
-            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](_SentFile(body), CHUNK)
+            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](SentFile(body), CHUNK)
             return wrapped
-        return _Stream(body)
+        return _Stream(body, environ.get("bleepstore.abort"))
 
 
 def _is_real_file(body: StoredObject) -> bool:
@@ -64,11 +69,14 @@ def _is_real_file(body: StoredObject) -> bool:
         return False
 
 
-class _SentFile:
-    """The file behind an object, as `socket.sendfile` wants it: it seeks to an offset of the real file."""
+class SentFile:
+    """The file behind an object, as `socket.sendfile` wants it: it seeks to an offset of the real file. Whoever sends
+    it by its descriptor feeds its `comparison`, if there is one, and finishes that before the last byte is sent."""
 
     def __init__(self, stored: StoredObject) -> None:
         assert stored.file is not None
+        self.comparison: Comparison | None = getattr(stored.file, "comparison", None)
+        self.name = f"{stored.version.bucket}/{stored.version.key}"
         self.fileno = stored.file.fileno
         self.read = stored.file.read
         self.close = stored.close
@@ -78,17 +86,26 @@ class _SentFile:
 
 
 class _Stream:
-    """A WSGI body that closes the object when the server is done, also when the client went away."""
+    """A WSGI body that closes the object when the server is done, also when the client went away.
 
-    def __init__(self, stored: StoredObject) -> None:
+    Where the bytes turn out to be damaged the answer must not look whole: a server that would say something else on
+    the connection is made to `abort` it."""
+
+    def __init__(self, stored: StoredObject, abort: Callable[[], None] | None) -> None:
         self._stored = stored
-        self._chunks = iter(stored)
+        self._abort = abort
+        self._chunks = stored.chunks()
 
     def __iter__(self) -> _Stream:
         return self
 
     def __next__(self) -> bytes:
-        return next(self._chunks)
+        try:
+            return next(self._chunks)
+        except ObjectDamaged:
+            if self._abort is not None:
+                self._abort()
+            raise
 
     def close(self) -> None:
         self._stored.close()

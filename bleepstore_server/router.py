@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import attrs
 
+from bleepstore.model import Permission
 from bleepstore_server.operations import buckets, listings, multipart, objects, post_object
 from bleepstore_server.operations import configuration as c
 from bleepstore_server.operations.call import Call
@@ -30,17 +31,24 @@ class Resource(enum.Enum):
 
 @attrs.frozen
 class Route:
-    """One S3 operation. `function` None: not implemented."""
+    """One S3 operation. `function` None: not implemented.
+
+    `permission` is what the caller of a write needs before anything of the request is read: on the bucket, or with
+    `of_object` on the object. Reads ask the store, which asks for it first.
+    """
 
     operation: str
     method: str
     resource: Resource
     sub_resource: str | None
     function: Operation | None
+    permission: Permission | None = None
     copies: bool = False
+    of_object: bool = False
 
 
 _B, _O = Resource.BUCKET, Resource.OBJECT
+_WRITE, _WRITE_ACP = Permission.WRITE, Permission.WRITE_ACP
 
 _REQUESTER = "<Payer>BucketOwner</Payer>"
 _NOT_CONFIGURED: dict[str, tuple[str, Operation]] = {
@@ -117,30 +125,30 @@ ROUTES: tuple[Route, ...] = (
     Route("ListMultipartUploads", "GET", _B, "uploads", multipart.list_multipart_uploads),
     Route("GetBucketLocation", "GET", _B, "location", buckets.get_bucket_location),
     Route("GetBucketAcl", "GET", _B, "acl", buckets.get_bucket_acl),
-    Route("PutBucketAcl", "PUT", _B, "acl", buckets.put_bucket_acl),
-    Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects),
+    Route("PutBucketAcl", "PUT", _B, "acl", buckets.put_bucket_acl, _WRITE_ACP),
+    Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, _WRITE),
     Route("PostObject", "POST", _B, None, post_object.post_object),
     *(Route(name, "GET", _B, sub, function) for sub, (name, function) in _NOT_CONFIGURED.items()),
     *(Route(name, "GET", _B, sub, function) for sub, (name, function) in _NO_CONFIGURATIONS.items()),
     *(Route(name, "DELETE", _B, sub, c.nothing_to_delete) for sub, name in _NOTHING_TO_DELETE.items()),
     # objects
-    Route("PutObject", "PUT", _O, None, objects.put_object),
-    Route("CopyObject", "PUT", _O, None, objects.copy_object, copies=True),
+    Route("PutObject", "PUT", _O, None, objects.put_object, _WRITE),
+    Route("CopyObject", "PUT", _O, None, objects.copy_object, _WRITE, copies=True),
     Route("GetObject", "GET", _O, None, objects.get_object),
     Route("HeadObject", "HEAD", _O, None, objects.head_object),
-    Route("DeleteObject", "DELETE", _O, None, objects.delete_object),
+    Route("DeleteObject", "DELETE", _O, None, objects.delete_object, _WRITE),
     Route("GetObjectAcl", "GET", _O, "acl", buckets.get_object_acl),
-    Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl),
+    Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl, _WRITE_ACP, of_object=True),
     Route("GetObjectAttributes", "GET", _O, "attributes", objects.get_object_attributes),
     Route("GetObjectTagging", "GET", _O, "tagging", c.get_object_tagging),
     Route("GetObjectLegalHold", "GET", _O, "legal-hold", c.absent_of_object(*_NO_LOCK)),
     Route("GetObjectRetention", "GET", _O, "retention", c.absent_of_object(*_NO_LOCK)),
     # multipart uploads
-    Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload),
-    Route("UploadPart", "PUT", _O, "uploadId", multipart.upload_part),
-    Route("UploadPartCopy", "PUT", _O, "uploadId", multipart.upload_part_copy, copies=True),
-    Route("CompleteMultipartUpload", "POST", _O, "uploadId", multipart.complete_multipart_upload),
-    Route("AbortMultipartUpload", "DELETE", _O, "uploadId", multipart.abort_multipart_upload),
+    Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload, _WRITE),
+    Route("UploadPart", "PUT", _O, "uploadId", multipart.upload_part, _WRITE),
+    Route("UploadPartCopy", "PUT", _O, "uploadId", multipart.upload_part_copy, _WRITE, copies=True),
+    Route("CompleteMultipartUpload", "POST", _O, "uploadId", multipart.complete_multipart_upload, _WRITE),
+    Route("AbortMultipartUpload", "DELETE", _O, "uploadId", multipart.abort_multipart_upload, _WRITE),
     Route("ListParts", "GET", _O, "uploadId", multipart.list_parts),
     # what S3 has and this store does not: answered 501
     *(
@@ -212,14 +220,6 @@ _WRITING = {
     "versionId": {"DeleteObject", "PutObjectAcl"},
     "partNumber": {"UploadPart", "UploadPartCopy"},
 }
-_ANYWHERE = frozenset(
-    {
-        "AWSAccessKeyId", "Signature", "Expires", "select-type",
-        # What boto3 notes in a URL of signature version 2; the headers themselves must come with the request.
-        "content-type", "content-md5",
-    }
-)  # fmt: skip
-_PARAMETERS = _READING | _ANYWHERE
 
 
 def resource_of(request: Request) -> Resource:
@@ -240,7 +240,12 @@ def find_route(request: Request) -> Route:
     if route is None:
         if sub_resource is not None and method in ("GET", "PUT", "POST", "DELETE", "HEAD"):
             raise RequestError("NotImplemented", f"This store has no {method} of the sub-resource {sub_resource}.")
-        raise RequestError("MethodNotAllowed", fields={"Method": method, "ResourceType": resource.name})
+        allowed = {row.method for row in ROUTES if row.resource is resource and row.sub_resource is None}
+        raise RequestError(
+            "MethodNotAllowed",
+            fields={"Method": method, "ResourceType": resource.name},
+            headers=[("Allow", ", ".join(sorted(allowed)))],
+        )
     if request.query and method in ("PUT", "POST", "DELETE") and route.function is not None:
         _check_parameters(request, route)
     return route
@@ -257,17 +262,25 @@ def _check_parameters(request: Request, route: Route) -> None:
             )
 
 
+def _refuse_unknown(request: Request) -> None:
+    """S3 ignores parameters that it does not know: a browser's cache buster, the `Version` of a client. On a write one
+    without a value may mean an operation of S3 that is newer than this store."""
+    for name, value in request.query.items():
+        if not value and name not in _SUB_RESOURCES and name not in _READING and name[:2].lower() != "x-":
+            raise RequestError("NotImplemented", f"The query parameter {name} is not known.")
+
+
 def _sub_resource(request: Request, resource: Resource) -> str | None:
     found = [name for name in request.query if name in _SUB_RESOURCES]
-    reads_object = resource is _O and request.method in ("GET", "HEAD")
-    for name, value in request.query.items():
-        if name in _SUB_RESOURCES or name in _PARAMETERS or name[:2].lower() == "x-":
-            continue  # SDKs mark their requests with parameters such as x-id
-        if value and reads_object:
-            continue  # such as a browser's cache buster
-        raise RequestError("NotImplemented", f"The query parameter {name} is not known.")
+    if request.method not in ("GET", "HEAD"):
+        _refuse_unknown(request)
     if "uploadId" in found and "uploads" not in found:
         return "uploadId"
     if len(found) > 1:
-        raise RequestError("InvalidArgument", f"Conflicting query parameters: {', '.join(sorted(found))}")
+        names = sorted(found)
+        raise RequestError(
+            "InvalidArgument",
+            f"Conflicting query string parameters: {', '.join(names)}",
+            fields={"ArgumentName": "ResourceType", "ArgumentValue": names[0]},
+        )
     return found[0] if found else None

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
 import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 import bleepstore
 from bleepstore import Store
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
+from bleepstore.errors import BleepStoreError
+from bleepstore.store.scrub_job import ScrubJob
 from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
-from bleepstore_server.config import TIMEOUT_VARIABLE, WELL_KNOWN, ConfigError, ServerConfig, load_config
+from bleepstore_server.banner import ShownKeys, keys_configured, keys_made, keys_stored, keys_well_known, render_banner
+from bleepstore_server.config import TIMEOUT_VARIABLE, ConfigError, ServerConfig, load_config
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+_log = logging.getLogger("bleepstore.server")
 
 
 def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> Store:
@@ -55,7 +63,11 @@ def app_from_env() -> WSGIApplication:
 
 def make_app(config: ServerConfig) -> WSGIApplication:
     """The WSGI app of the store that `config` names, with the faults that it asks for."""
-    app = create_app(open_configured_store(config), config)
+    store = open_configured_store(config)
+    if config.scrub_interval_days:
+        interval = dt.timedelta(days=config.scrub_interval_days)
+        ScrubJob(store=store, interval=interval, rate=config.scrub_rate).start()
+    app = create_app(store, config)
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -64,21 +76,35 @@ def make_app(config: ServerConfig) -> WSGIApplication:
     return app
 
 
-def first_keys(config: ServerConfig) -> tuple[str, str] | None:
-    """Make a random access key for a store that has none and is configured with none; returns it with its secret.
+def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
+    """The configuration to serve with, and the keys to show. Where there are none, they are made: random ones.
 
+    A store in a folder keeps its new key; one in memory begins in the worker, so its key goes into the configuration.
     The store is opened in any case: what is wrong with it is one line here, and pages of traceback in a worker.
     """
+    known: list[str] | None = None
+    pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
+    is_configured = config.access_key is not None or config.allow_well_known_key
+    if not config.in_memory:
+        with open_configured_store(config) as store:
+            credentials = store.list_credentials()
+            if not is_configured and not credentials:
+                store.put_credential(*pair)
+            elif not is_configured:
+                own_first = sorted(credentials, key=lambda known: known.owner != store.owner)
+                known = [credential.access_key for credential in own_first if credential.enabled]
+    elif config.backend_url is not None:
+        check_backend(config.backend_url, config.backend_endpoint_url)
+    if config.access_key is not None:
+        return config, keys_configured(config)
+    if config.allow_well_known_key:
+        return config, keys_well_known()
+    if known is not None:
+        return config, keys_stored(config, known)
+    shown = keys_made(config, pair)
     if config.in_memory:
-        if config.backend_url is not None:
-            check_backend(config.backend_url, config.backend_endpoint_url)
-        return None
-    with open_configured_store(config) as store:
-        if config.access_key is not None or config.allow_well_known_key or store.list_credentials():
-            return None
-        pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
-        store.put_credential(*pair)
-        return pair
+        config = attrs.evolve(config, access_key=pair[0], secret_key=pair[1])
+    return config, shown
 
 
 def _family(host: str) -> socket.AddressFamily:
@@ -106,35 +132,6 @@ def _held_port(host: str, port: int) -> Iterator[int]:
         raise ConfigError(f"host and port: cannot listen on {host} port {port}: {error.strerror}") from error
 
 
-def _warning(config: ServerConfig) -> str:
-    return f"  FAULTS      on purpose: {', '.join(config.faults)}\n" if config.faults else ""
-
-
-def _banner(config: ServerConfig, url: str, keys: tuple[str, str] | None) -> str:
-    if keys is not None:
-        access_key, secret_key, note = (
-            *keys,
-            f" (made now; `bleepstore keys list --show-secrets --data {config.data}` shows it again)",
-        )
-    elif config.access_key is not None:
-        access_key, secret_key, note = config.access_key, "", " (as configured)"
-    elif config.allow_well_known_key:
-        access_key, secret_key, note = *WELL_KNOWN, " (well known: for tests only)"
-    else:
-        access_key, secret_key, note = "", "", f"see `bleepstore keys list --show-secrets --data {config.data}`"
-    access_key, secret_key = access_key or "ACCESS_KEY", secret_key or "SECRET_KEY"
-    verify = ", verify=CERTIFICATE" if config.tls_cert else ""
-    return (
-        f"BleepStore {bleepstore.__version__} serves {config.data} at {url}\n{_warning(config)}"
-        f"  access key  {access_key}\n"
-        f"  secret key  {secret_key}{note}\n"
-        f"  boto3       boto3.client('s3', endpoint_url='{url}', aws_access_key_id='{access_key}', "
-        f"aws_secret_access_key='{secret_key}', region_name='{config.region}'{verify})\n"
-        f"  AWS CLI     AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={secret_key} AWS_REGION={config.region} "
-        f"aws --endpoint-url {url} s3 ls\n"
-    )
-
-
 def _say_when_all_listen(workers: int, text: str) -> Any:
     """A gunicorn hook for each worker that has begun to listen; the last of the first ones prints `text`.
 
@@ -153,36 +150,77 @@ def _say_when_all_listen(workers: int, text: str) -> Any:
     return post_worker_init
 
 
-def serve(config: ServerConfig) -> None:
-    """Run gunicorn until SIGTERM or SIGINT. Raises ConfigError, and what `bleepstore.open` does."""
-    from gunicorn.app.base import BaseApplication
+#: What a running server keeps of its configuration when it is told to read it again.
+_FIXED = ("data", "host", "port", "backend_url", "backend_layout", "backend_endpoint_url")
 
+
+def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> ServerConfig:
+    """The configuration to go on with after SIGHUP: the one that is served now, if the new one is wrong."""
+    try:
+        new = load()
+        _check_workers(new)
+    except (BleepStoreError, OSError) as error:
+        _log.error("the configuration is not read again, and the old one stays: %s", error)
+        return serving
+    kept = {name: getattr(serving, name) for name in _FIXED if getattr(serving, name) != getattr(new, name)}
+    kept.pop("port", None)  # 0 is another port at each start
+    if kept:
+        _log.warning("these settings only change when the server is started again: %s", ", ".join(kept))
+    if serving.in_memory and new.access_key is None:
+        kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
+    return attrs.evolve(new, **kept)
+
+
+def _check_workers(config: ServerConfig) -> None:
     if config.in_memory and config.workers != 1:
         raise ConfigError("workers: a store in memory belongs to one process; set workers to 1")
-    keys = first_keys(config)
+
+
+def _gunicorn_settings(config: ServerConfig, bind: str) -> dict[str, Any]:
+    settings = {name: value for name, value in vars(gunicorn_conf).items() if name in _gunicorn_names()}
+    return settings | {
+        "bind": bind,
+        "workers": config.workers,
+        "threads": config.threads,
+        "certfile": config.tls_cert,
+        "keyfile": config.tls_key,
+        "accesslog": "-" if config.access_log else None,
+    }
+
+
+def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = None) -> None:
+    """Run gunicorn until SIGTERM or SIGINT. On SIGHUP new workers take over, with the configuration that
+    `read_again` gives.
+
+    Raises ConfigError, and what `bleepstore.open` does.
+    """
+    from gunicorn.app.base import BaseApplication
+
+    _check_workers(config)
+    config, keys = keys_for(config)
     with _held_port(config.host, config.port) as port:
         host = f"[{config.host}]" if ":" in config.host else config.host
         shown = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
         url = config.public_endpoint or f"{'https' if config.tls_cert else 'http'}://{shown}:{port}"
-        os.environ[TIMEOUT_VARIABLE] = str(config.client_timeout)
-        settings = {name: value for name, value in vars(gunicorn_conf).items() if name in _gunicorn_names()}
-        settings |= {
-            "bind": f"{host}:{port}",
-            "workers": config.workers,
-            "threads": config.threads,
-            "certfile": config.tls_cert,
-            "keyfile": config.tls_key,
-            "accesslog": "-" if config.access_log else None,
-            "post_worker_init": _say_when_all_listen(config.workers, _banner(config, url, keys)),
-        }
+        say = _say_when_all_listen(config.workers, render_banner(config, url, keys))
 
         class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type information
+            serving = config
+
             def load_config(self) -> None:
-                for name, value in settings.items():
+                """gunicorn calls this at the start, and for SIGHUP in `reload`; an error here would end it."""
+                os.environ[TIMEOUT_VARIABLE] = str(self.serving.client_timeout)
+                for name, value in _gunicorn_settings(self.serving, f"{host}:{port}").items():
                     self.cfg.set(name, value)
+                self.cfg.set("post_worker_init", say)
+
+            def reload(self) -> None:
+                if read_again is not None:
+                    self.serving = _reloaded(self.serving, read_again)
+                super().reload()
 
             def load(self) -> WSGIApplication:
-                return make_app(config)
+                return make_app(self.serving)
 
         Server().run()
 

@@ -2,6 +2,8 @@
 
 - WSGI cannot tell `x-amz-meta-my_key` from `x-amz-meta-my-key`. The app gets the header fields as they were sent in
   `bleepstore.headers`, and names with "_" stay out of the environ, where they could pose as others.
+- A client that waits for `100 Continue` is asked for its body when the app begins to read it: not for one that is
+  refused by its header.
 - A request that gunicorn itself refuses is answered with an S3 error document.
 - A client that stalls gives its thread back after a timeout (SO_RCVTIMEO, SO_SNDTIMEO); one that has sent nothing yet
   has no thread, and one that sends its header in drops has it for some seconds only.
@@ -31,8 +33,12 @@ from gunicorn.http import errors
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from bleepstore.errors import ObjectDamaged
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
+from bleepstore_server.response import COMPARES_FILES, SentFile
 from bleepstore_server.wire import xml_render
+
+_log = logging.getLogger("bleepstore.server")
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +54,7 @@ _REFUSALS: tuple[tuple[type[Exception], str, str, str], ...] = (
         "RequestHeaderSectionTooLarge",
         "Your request header section exceeds the maximum allowed size.",
     ),
+    (errors.InvalidHeader, "400 Bad Request", "BadRequest", "A header field of the request is not valid HTTP."),
     (
         errors.UnsupportedTransferCoding,
         "501 Not Implemented",
@@ -56,6 +63,11 @@ _REFUSALS: tuple[tuple[type[Exception], str, str, str], ...] = (
     ),
     (errors.ParseException, "400 Bad Request", "BadRequest", "An error occurred when parsing the HTTP request."),
 )
+
+
+#: Bytes that are compared before they are sent, and how many of them are read at a time.
+_PIECE = 1024 * 1024
+_COMPARED = 256 * 1024
 
 
 #: How long a thread that has nothing else to do waits for the next request of a connection. The way through the poller
@@ -86,15 +98,49 @@ class _ClientSocket(_Deadline, socket.socket):
     """An accepted socket in blocking mode, whose timeouts are the kernel's."""
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """As `socket.sendfile`, which would wait without end for a client that stalls."""
+        """As `socket.sendfile`, which would wait without end for a client that stalls, of a `SentFile`.
+
+        Raises ObjectDamaged before the last byte is sent if the bytes are not those that were written, or if the
+        file ends early. That ends the connection, whose client would take the next answer for the rest."""
         assert count is not None
+        if file.comparison is None:
+            self._send_piece(file, offset, count)
+            return count
+        buffer = memoryview(bytearray(min(count, _COMPARED)))
+        for start in range(offset, offset + count, _PIECE):
+            stop = min(start + _PIECE, offset + count)
+            _compare(file, buffer, start, stop)
+            if stop == offset + count:
+                file.comparison.finish()
+            self._send_piece(file, start, stop - start)
+        return count
+
+    def _send_piece(self, file: SentFile, offset: int, count: int) -> None:
         sent = 0
         while sent < count:
             piece = os.sendfile(self.fileno(), file.fileno(), offset + sent, min(count - sent, 1 << 30))
             if not piece:
-                break
+                raise _too_short(file)
             sent += piece
-        return sent
+
+
+def _compare(file: SentFile, buffer: memoryview, start: int, stop: int) -> None:
+    """Read through a buffer that stays in the processor's cache. (A mapping would be as fast, but a file that is cut
+    off under a mapping ends the process by SIGBUS.)"""
+    assert file.comparison is not None
+    while start < stop:
+        count = os.preadv(file.fileno(), [buffer[: stop - start]], start)
+        if not count:
+            raise _too_short(file)
+        file.comparison.update(buffer[:count])
+        start += count
+
+
+def _too_short(file: SentFile) -> ObjectDamaged:
+    bucket, _, key = file.name.partition("/")
+    error = ObjectDamaged(bucket, key, "their file was cut off while it was sent")
+    _log.error("%s", error)
+    return error
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type information
@@ -124,7 +170,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
 
         def with_headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             environ["bleepstore.headers"] = self._sent.headers
-            return app(environ, start_response)
+            environ[COMPARES_FILES] = True
+            if not self._sent.has_body:
+                return app(environ, start_response)
+            body: _AwaitedBody | None = None
+            if self._sent.awaits_continue:
+                body = _AwaitedBody(environ["wsgi.input"], environ["gunicorn.socket"])
+                environ["wsgi.input"] = body
+                environ["bleepstore.awaits_continue"] = body.is_awaited
+
+            def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+                # gunicorn ignores a Connection header of the app. Without its body a connection cannot go on: what
+                # comes next could be the body, or another request.
+                if ("Connection", "close") in headers or (body is not None and body.is_awaited()):
+                    start_response.__self__.force_close()  # type: ignore[attr-defined]  # a method of gunicorn's answer
+                return start_response(status, headers, *rest)
+
+            return app(environ, start)
 
         self.wsgi = with_headers
 
@@ -164,16 +226,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         self._sent.headers = req.headers
-        has_body = has_underscore = False
+        has_body = has_underscore = awaits = False
         for name, value in req.headers:
             if "_" in name:
                 has_underscore = True
             elif name in ("CONTENT-LENGTH", "TRANSFER-ENCODING"):
                 has_body = True
             elif name == "EXPECT" and value.lower() == "100-continue":
-                req._expected_100_continue = req.version >= (1, 1)
+                awaits = req.version >= (1, 1)
         if has_underscore:
             req.headers = [(name, value) for name, value in req.headers if "_" not in name]
+        # "A server MAY omit sending a 100 (Continue) response if it has already received some or all of the content."
+        self._sent.awaits_continue = awaits and has_body and not conn.parser.unreader.buf.getvalue()
+        self._sent.has_body = has_body
         conn.sock.deadline = None
         if not has_body:
             return super().handle_request(req, conn)
@@ -205,6 +270,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             client.sendall(head.encode("latin-1") + body)
         except OSError as error:
             self.log.debug("%s went away before its refusal: %s", addr, error)
+
+
+class _AwaitedBody:
+    """A body that its client sends once it is asked to (RFC 9110 section 10.1.1)."""
+
+    def __init__(self, body: Any, connection: socket.socket) -> None:
+        self._body = body
+        self._connection = connection
+        self._asked = False
+
+    def is_awaited(self) -> bool:
+        """Whether nobody has asked for it yet."""
+        return not self._asked
+
+    def read(self, size: int | None = None) -> bytes:
+        if not self._asked:
+            self._asked = True
+            self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        data: bytes = self._body.read(size)
+        return data
 
 
 def _begin_tls(conn: Any) -> None:

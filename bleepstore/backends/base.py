@@ -149,8 +149,9 @@ class StorageBackend(Protocol):
 class Gateway(StorageBackend, Protocol):
     """A backend whose blobs lie at a provider and describe themselves, so that a catalog can be rebuilt from them.
 
-    Failures of the provider: AccessDenied, SlowDown, ServiceUnavailable, each with the cause as its reason. What may
-    pass is retried with jittered back-off first.
+    Failures of the provider: AccessDenied, SlowDown, ServiceUnavailable, and InvalidRequest for what it
+    refuses for good (a 400, say), each with the cause as its reason. What may pass is retried with jittered back-off
+    first.
     """
 
     own_names: bool

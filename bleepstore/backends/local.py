@@ -3,6 +3,7 @@
     blobs/<minute>/<id>            a blob
     blobs/<minute>/<id>.parts/     an assembled blob: hard links to its parts, and `manifest`
     tmp/                           writes under way
+    quarantine/blobs/<minute>/<id> what was set aside instead of removed: somebody may need it
     pins.lock                      locked by whoever needs that nothing is removed
 
 An id begins with the time at which the blob was finished, so `iter_blobs` visits only the folders of the minutes it is
@@ -37,7 +38,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
-from bleepstore.errors import BlobBusy, BlobNotFound, StorageFull, StoreReadOnly
+from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, StorageFull, StoreReadOnly
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")
@@ -74,6 +75,50 @@ def _begin_writeback(fd: int, start: int, size: int) -> None:
         os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
+def has_blobs(root: Path) -> bool:
+    """Whether there is a blob in the folder of a store."""
+    try:
+        minutes = [path for path in (root / "blobs").iterdir() if _MINUTE.fullmatch(path.name)]
+    except FileNotFoundError:
+        return False
+    return any(_HANDLE.fullmatch(path.name) for minute in minutes for path in minute.iterdir())
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, each of them durable in its parent."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(one.parent)
+
+
+@contextlib.contextmanager
+def _locked_manifest(folder: Path) -> Iterator[None]:
+    """A block in which nobody reads the assembled blob in `folder`. Raises BlobBusy, FileNotFoundError."""
+    manifest = os.open(folder / "manifest", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise BlobBusy(folder.name) from None
+    finally:
+        os.close(manifest)
+
+
+def _sizes_in(manifest: bytes, handle: str) -> list[int]:
+    """The sizes of the parts of an assembled blob. Raises BlobDamaged."""
+    try:
+        sizes = json.loads(manifest)
+    except ValueError:
+        sizes = None
+    if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
+        raise BlobDamaged(handle, "the list of its parts cannot be read")
+    return sizes
+
+
 @contextlib.contextmanager
 def _report_full() -> Iterator[None]:
     try:
@@ -89,11 +134,22 @@ class _FileSpan(io.RawIOBase):
 
     def __init__(self, fd: int, start: int, stop: int) -> None:
         self._fd = fd
-        self._left = stop - start
+        self._start = start
+        self._length = self._left = stop - start
         os.lseek(fd, start, os.SEEK_SET)
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("a span seeks from its beginning")
+        os.lseek(self._fd, self._start + offset, os.SEEK_SET)
+        self._left = max(0, self._length - offset)
+        return offset
 
     def fileno(self) -> int:
         return self._fd
@@ -129,6 +185,7 @@ class _PartsSpan(io.RawIOBase):
         self._position = start
         self._stop = stop
         self._part: _FileSpan | None = None
+        self._part_stop = start
 
     def readable(self) -> bool:
         return True
@@ -150,6 +207,8 @@ class _PartsSpan(io.RawIOBase):
             if not piece:
                 self._part.close()
                 self._part = None
+                if self._position < self._part_stop:
+                    raise BlobDamaged(self._folder.name, "a part was cut off while it was read")
                 continue
             pieces.append(piece)
             wanted -= len(piece)
@@ -159,7 +218,15 @@ class _PartsSpan(io.RawIOBase):
     def _open_part(self) -> _FileSpan:
         number = bisect.bisect_right(self._ends, self._position)
         begin = self._ends[number - 1] if number else 0
-        fd = os.open(self._folder / f"{number + 1:05d}", os.O_RDONLY | os.O_CLOEXEC)
+        size = self._ends[number] - begin
+        try:
+            fd = os.open(self._folder / f"{number + 1:05d}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise BlobDamaged(self._folder.name, f"its part {number + 1} is missing") from None
+        if (found := os.fstat(fd).st_size) != size:
+            os.close(fd)
+            raise BlobDamaged(self._folder.name, f"its part {number + 1} has {found} bytes instead of {size}")
+        self._part_stop = min(self._ends[number], self._stop)
         return _FileSpan(fd, self._position - begin, min(self._ends[number], self._stop) - begin)
 
     def close(self) -> None:
@@ -203,6 +270,11 @@ class LocalBackend:
 
     def _folder(self, stored_ms: int) -> Path:
         return self._blobs / f"{stored_ms // _MINUTE_MS:08x}"
+
+    @staticmethod
+    def stored_ms(handle: str) -> int:
+        """When a blob was finished."""
+        return int(handle[:12], 16)
 
     def _new_temporary(self) -> Path:
         return self._tmp / f"{self._process}-{next(self._names)}"
@@ -334,7 +406,7 @@ class LocalBackend:
             fcntl.flock(manifest, fcntl.LOCK_SH)
             if os.fstat(manifest).st_nlink == 0:  # deleted between the open and the lock
                 raise BlobNotFound(folder.name)
-            sizes = json.loads(os.read(manifest, os.fstat(manifest).st_size))
+            sizes = _sizes_in(os.read(manifest, os.fstat(manifest).st_size), folder.name)
         except BaseException:
             os.close(manifest)
             raise
@@ -391,19 +463,39 @@ class LocalBackend:
 
     def _delete_parts_folder(self, folder: Path) -> None:
         """The manifest goes first: from then on new readers find no blob. What a crash leaves goes next time."""
-        try:
-            manifest = os.open(folder / "manifest", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        try:
-            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(FileNotFoundError), _locked_manifest(folder):
             (folder / "manifest").unlink(missing_ok=True)
-        except BlockingIOError:
-            raise BlobBusy(folder.name) from None
-        finally:
-            os.close(manifest)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def quarantine(self, handle: str) -> Path:
+        """Move a blob out of the store, durably, to the same path under `quarantine/`; returns where it is now.
+
+        Nothing that is there already is replaced: a number is put behind the name. Raises BlobNotFound, BlobBusy if it
+        is an assembled blob that is being read, StorageFull, OSError.
+        """
+        source = self._path(handle)
+        folder = self.root / "quarantine" / source.parent.relative_to(self.root)
+        if not source.exists():
+            raise BlobNotFound(handle)
+        with contextlib.ExitStack() as stack, _report_full():
+            if handle.endswith(".parts"):
+                with contextlib.suppress(FileNotFoundError):  # half deleted: no reader can open it
+                    stack.enter_context(_locked_manifest(source))
+            make_folder(folder)
+            target = folder / handle
+            for number in itertools.count(1):
+                if not target.exists():
+                    break
+                target = folder / f"{handle}.{number}"
+            try:
+                source.rename(target)
+            except FileNotFoundError:
+                raise BlobNotFound(handle) from None
+            _sync_folder(folder)
+            with contextlib.suppress(FileNotFoundError):  # it was the last, and another process gave the folder up
+                _sync_folder(source.parent)
+        self._remove_empty(source.parent)
+        return target
 
     def _remove_empty(self, folder: Path) -> None:
         """Give up an old minute's folder. A current one stays: another process may be about to rename into it."""
@@ -499,3 +591,6 @@ class ReadOnlyBackend(LocalBackend):
 
     def delete_object(self, handle: str) -> None:
         """Nothing is removed."""
+
+    def quarantine(self, handle: str) -> Path:
+        raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import math
 import os
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.blank import give_blank, take_blank
 from bleepstore.catalog.bucket_cache import BucketCache
 from bleepstore.catalog.connection import open_reader, open_writer
+from bleepstore.catalog.mark import MarkFile
 from bleepstore.catalog.schema import check_version, migrate
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
@@ -67,6 +69,7 @@ class Catalog:
         self._lent = 0  # how many blocks have the writer's connection
         self._process_lock: int | None = None
         self._buckets = BucketCache(None)
+        self._mark: MarkFile | None = None
         if read_only:
             assert path is not None
             self._writer = open_reader(path, read_only=True)
@@ -139,6 +142,9 @@ class Catalog:
                 index += 1
                 results.append(apply(Transaction(connection, index, self._buckets.begin), command))
             connection.execute("UPDATE state SET applied_index = ?", (index,))
+            if self._mark is not None:
+                connection.execute("COMMIT")
+                self._mark.write(index)
         return results
 
     def apply_log(self, entries: Sequence[tuple[int, int, Command]], through: int) -> list[Result]:
@@ -161,13 +167,29 @@ class Catalog:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
-                connection.execute("COMMIT")
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
             except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 if isinstance(error, apsw.FullError) or _is_disk_full(error):
                     raise StorageFull from error
                 raise
+
+    def identify(self) -> tuple[str, int]:
+        """(the catalog's id, its applied index); the first to ask for the id gives it one."""
+        with self._transaction() as connection:
+            catalog_id = connection.execute("SELECT id FROM identity").get
+            if catalog_id is None:
+                catalog_id = secrets.token_hex(16)
+                connection.execute("INSERT INTO identity VALUES (?)", (catalog_id,))
+            return catalog_id, queries.applied_index(connection)
+
+    def keep_mark(self, mark: MarkFile) -> None:
+        """From now on write after each commit how far the catalog is. It is closed with the catalog."""
+        with self._exclusive():
+            mark.write(queries.applied_index(self._writer))
+            self._mark = mark
 
     def make_durable(self) -> int:
         """Returns the applied index up to which a crash cannot undo anything; for a catalog with `replicated`."""
@@ -208,6 +230,8 @@ class Catalog:
                 yield self._writer
             finally:
                 self._lent -= 1
+                if self._mark is not None:
+                    self._mark.write(queries.applied_index(self._writer))
 
     def pin(self) -> apsw.Connection:
         """A connection whose queries see the catalog as it is now, until it is closed. Only for a catalog in a file.
@@ -290,6 +314,9 @@ class Catalog:
             else:
                 self._writer.close()
             self._buckets.close()
+            if self._mark is not None:
+                self._mark.close()
+                self._mark = None
             if self._process_lock is not None:
                 os.close(self._process_lock)
 

@@ -57,24 +57,34 @@ def _roll_up(
     return rows, prefixes, None
 
 
-def _start_after(after: str, prefix: str, delimiter: str) -> tuple[str, bool]:
-    """Where a page begins: (key, whether the key itself belongs to it).
+def _first_key(after: str, start_after: str, prefix: str, delimiter: str) -> tuple[str, bool] | None:
+    """Where a page begins: (key, whether the key itself belongs to it), or None if nothing can follow.
 
-    Everything on a page comes after the marker, so a common prefix that the marker lies in is not repeated.
+    `after` is the last entry of an earlier page. If that is a common prefix, it stands for all keys under it. What it
+    is can be told by itself: a key that is shown as such has no delimiter after `prefix`.
     """
-    if after < prefix:
+    start = after or start_after
+    if start < prefix:
         return prefix, True
-    common = _common_prefix(after, prefix, delimiter) if after.startswith(prefix) else None
-    if common is not None:
-        return after_prefix(common) or after, after_prefix(common) is not None
-    return after, False
+    if after.startswith(prefix) and _common_prefix(after, prefix, delimiter) == after:
+        beyond = after_prefix(after)
+        return None if beyond is None else (beyond, True)
+    return start, False
 
 
 def list_objects(
-    connection: apsw.Connection, bucket_id: int, prefix: str, delimiter: str, after: str, limit: int
+    connection: apsw.Connection,
+    bucket_id: int,
+    prefix: str,
+    delimiter: str,
+    after: str,
+    limit: int,
+    start_after: str = "",
 ) -> ObjectPage:
-    """A page of at most `limit` objects and common prefixes after the key or common prefix `after`."""
-    if limit == 0:
+    """A page of at most `limit` objects and common prefixes: those that follow the entry `after` of an earlier page,
+    or, if that is "", those of the keys after `start_after`."""
+    first = _first_key(after, start_after, prefix, delimiter)
+    if limit == 0 or first is None:
         return ObjectPage(objects=[], common_prefixes=[], next_key=None)
     upper = after_prefix(prefix)
     below = "" if upper is None else " AND key < ?"
@@ -84,12 +94,11 @@ def list_objects(
         sql = f"{_OBJECT_ROWS} AND key {'>=' if inclusive else '>'} ?{below} ORDER BY key LIMIT ?"
         return connection.execute(sql, (bucket_id, start, *bound, limit + 1))
 
-    first = scan(*_start_after(after, prefix, delimiter))
     if not delimiter:
-        rows = list(map(ListedObject._make, first))
+        rows = list(map(ListedObject._make, scan(*first)))
         more = len(rows) > limit
         return ObjectPage(objects=rows[:limit], common_prefixes=[], next_key=rows[limit - 1].key if more else None)
-    found, prefixes, last = _roll_up(first, scan, prefix, delimiter, limit)
+    found, prefixes, last = _roll_up(scan(*first), scan, prefix, delimiter, limit)
     return ObjectPage(objects=list(map(ListedObject._make, found)), common_prefixes=prefixes, next_key=last)
 
 
@@ -104,7 +113,8 @@ def list_uploads(
     limit: int,
 ) -> UploadPage:
     """A page of uploads in the order of key and time of creation."""
-    if limit == 0:
+    begin = _first_key(after_key, "", prefix, delimiter)
+    if limit == 0 or begin is None:
         return UploadPage(uploads=[], common_prefixes=[], next_key=None, next_upload_id=None)
     upper = after_prefix(prefix)
     below = "" if upper is None else " AND u.key < ?"
@@ -114,7 +124,7 @@ def list_uploads(
         sql = f"{_UPLOAD_ROWS} AND {where}{below} ORDER BY u.key, u.upload_id LIMIT ?"
         return connection.execute(sql, (bucket_id, *start, *bound, limit + 1))
 
-    start, inclusive = _start_after(after_key, prefix, delimiter)
+    start, inclusive = begin
     if after_upload_id and start == after_key and not inclusive:
         first = scan("(u.key, u.upload_id) > (?, ?)", after_key, after_upload_id)
     else:

@@ -18,13 +18,14 @@ from bleepstore.commands import (
 )
 from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, OperationAborted, PreconditionFailed, S3Error
 from bleepstore.model import NULL_VERSION, BlobRef, Inline, Replaced, WriteCondition
+from bleepstore.names import is_version_id
 
 _INSERT = """
 INSERT INTO object_version (
     bucket_id, key, sequence, version_id, is_current, is_delete_marker, modified_ms, etag, size, storage_class,
-    owner_id, checksum_algorithm, checksum_type, checksum_value, handle, inline_id, system, metadata, acl,
+    owner_id, checksum_algorithm, checksum_type, checksum_value, crc64nvme, handle, inline_id, system, metadata, acl,
     parts_count, parts
-) VALUES (?, ?, ?, ?, 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -84,6 +85,7 @@ def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Writte
             checksum and checksum.algorithm.value,
             checksum and checksum.type.value,
             checksum and checksum.value,
+            command.crc64nvme,
             handle,
             inline_id,
             dump_system(command.system),
@@ -149,6 +151,9 @@ def _delete(
     tx: Transaction, bucket: str, bucket_id: int, entry: DeleteEntry, *, is_garbage: bool = True
 ) -> Removed | S3Error:
     if entry.version_id not in (None, NULL_VERSION):
+        if not is_version_id(entry.version_id or ""):
+            # What S3 says of one entry among many; a delete of one object is refused before it comes here.
+            return NoSuchVersion(bucket, entry.key, entry.version_id or "")
         # An unversioned bucket has no such version, and removing what is not there succeeds.
         return Removed(entry.key, entry.version_id)
     current = current_version(tx, bucket_id, entry.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import apsw
@@ -25,11 +26,12 @@ from bleepstore.names import check_type
 
 @attrs.frozen
 class FoundObject:
-    """A version and where its bytes are: `data` if they are inline, else `handle`."""
+    """A version and where its bytes are: `data` if they are inline, else `handle`. `crc64nvme` is theirs, if known."""
 
     version: ObjectVersion
     handle: str | None
-    data: bytes | None
+    data: bytes | None = attrs.field(repr=False)
+    crc64nvme: str | None = None
 
 
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
@@ -37,9 +39,9 @@ _OBJECT_FROM = (
     "FROM bucket b CROSS JOIN object_version o ON o.bucket_id = b.bucket_id AND o.is_current = 1 "
     "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
 )
-_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
+_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, o.crc64nvme {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
 _GET = (
-    f"SELECT {OBJECT_COLUMNS}, o.handle, d.data {_OBJECT_FROM} "
+    f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, o.crc64nvme {_OBJECT_FROM} "
     "LEFT JOIN inline_data d ON d.inline_id = o.inline_id WHERE b.name = ? AND o.key = ?"
 )
 
@@ -51,9 +53,15 @@ def find_bucket(connection: apsw.Connection, bucket: str) -> Bucket | None:
 
 
 def list_buckets(
-    connection: apsw.Connection, owner_id: str | None, prefix: str, upper: str | None, after: str, limit: int
+    connection: apsw.Connection,
+    owner_id: str | None,
+    prefix: str,
+    upper: str | None,
+    locations: Collection[str] | None,
+    after: str,
+    limit: int,
 ) -> list[Bucket]:
-    """Up to `limit` buckets in the order of their names: of one owner, or of all if `owner_id` is None."""
+    """Up to `limit` buckets in the order of their names: of one owner and in `locations`, or of all if that is None."""
     where = ["b.name > ?", "b.name >= ?"]
     bindings: list[Any] = [after, prefix]
     if upper is not None:
@@ -62,6 +70,9 @@ def list_buckets(
     if owner_id is not None:
         where.append("b.owner_id = ?")
         bindings.append(owner_id)
+    if locations is not None:
+        where.append(f"b.location IN ({', '.join('?' * len(locations))})")
+        bindings.extend(sorted(locations))
     sql = f"{_BUCKET} WHERE {' AND '.join(where)} ORDER BY b.name LIMIT ?"
     return [make_bucket(row) for row in connection.execute(sql, (*bindings, limit))]
 
@@ -70,7 +81,7 @@ def find_object(connection: apsw.Connection, bucket: str, key: str, *, with_data
     """The current version, or None if the key or the bucket does not exist."""
     check_type("key", key)
     row = connection.execute(_GET if with_data else _HEAD, (bucket, key)).fetchone()
-    return None if row is None else FoundObject(make_object(bucket, key, row), row[14], row[15])
+    return None if row is None else FoundObject(make_object(bucket, key, row), row[14], row[15], row[16])
 
 
 def object_parts(connection: apsw.Connection, bucket: str, key: str) -> tuple[PartSummary, ...]:
@@ -200,6 +211,11 @@ def sweep_times(connection: apsw.Connection) -> tuple[int, int]:
     row = connection.execute("SELECT sweep_begun_ms, sweep_ended_ms FROM state").fetchone()
     assert row is not None
     return row[0], row[1]
+
+
+def catalog_id(connection: apsw.Connection) -> str:
+    """Which catalog this is; "" if none has asked for its id."""
+    return connection.execute("SELECT id FROM identity").get or ""
 
 
 def applied_index(connection: apsw.Connection) -> int:

@@ -66,7 +66,7 @@ def load_acl(text: str | None, owner_id: str) -> Acl:
 
 
 def dump_parts(parts: tuple[PartSummary, ...]) -> str | None:
-    return _dump([[p.number, p.size, p.checksum] for p in parts]) if parts else None
+    return _dump([[p.number, p.size, p.checksum, p.crc64nvme] for p in parts]) if parts else None
 
 
 def load_parts(text: str | None) -> tuple[PartSummary, ...]:
@@ -138,10 +138,18 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
     )
 
 
-PART_COLUMNS = "number, size, etag, modified_ms, checksum_algorithm, checksum_value, handle"
+PART_COLUMNS = "number, size, etag, modified_ms, checksum_algorithm, checksum_value, crc64nvme, handle"
 
 
 def make_part(row: tuple[Any, ...]) -> Part:
-    number, size, etag, modified_ms, algorithm, value, handle = row
+    number, size, etag, modified_ms, algorithm, value, crc64nvme, handle = row
     checksum = make_checksum(algorithm, ChecksumType.FULL_OBJECT, value)
-    return Part(number=number, size=size, etag=etag, modified_ms=modified_ms, checksum=checksum, handle=handle)
+    return Part(
+        number=number,
+        size=size,
+        etag=etag,
+        modified_ms=modified_ms,
+        checksum=checksum,
+        crc64nvme=crc64nvme,
+        handle=handle,
+    )

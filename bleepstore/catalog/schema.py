@@ -20,6 +20,7 @@ APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this da
 #
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # JSON columns are NULL for the default (no metadata, a private ACL, no parts).
+# `crc64nvme` is what the bytes are compared with when they are read, in base64; NULL if it is not known.
 _V1 = """
 CREATE TABLE state(
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -28,6 +29,11 @@ CREATE TABLE state(
     sweep_ended_ms INTEGER NOT NULL
 ) STRICT;
 INSERT INTO state VALUES (1, 0, 0, 0);
+
+-- Which catalog this is, for the folder that holds its blobs. It has no row elsewhere: replicas must be equal.
+CREATE TABLE identity(
+    id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE owner(
     owner_id TEXT PRIMARY KEY,
@@ -69,6 +75,7 @@ CREATE TABLE object_version(
     checksum_algorithm TEXT,
     checksum_type TEXT,
     checksum_value TEXT,
+    crc64nvme TEXT,
     handle TEXT,
     inline_id INTEGER,
     system TEXT,
@@ -113,6 +120,7 @@ CREATE TABLE part(
     modified_ms INTEGER NOT NULL,
     checksum_algorithm TEXT,
     checksum_value TEXT,
+    crc64nvme TEXT,
     handle TEXT NOT NULL,
     PRIMARY KEY (upload_id, number)
 ) STRICT, WITHOUT ROWID;

@@ -77,7 +77,7 @@ def register_part(tx: Transaction, command: RegisterPart) -> Result:
         tx.discard(previous[0], previous[1])
     checksum = command.checksum
     tx.run(
-        "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             command.upload_id,
             command.number,
@@ -86,6 +86,7 @@ def register_part(tx: Transaction, command: RegisterPart) -> Result:
             command.time_ms,
             checksum and checksum.algorithm.value,
             checksum and checksum.value,
+            command.crc64nvme,
             command.handle,
         ),
     )
@@ -93,18 +94,20 @@ def register_part(tx: Transaction, command: RegisterPart) -> Result:
 
 
 def _condition_refused(tx: Transaction, bucket_id: int, command: CompleteUpload) -> S3Error | None:
-    """A conditional Complete is also refused when the key changed since the upload was created.
+    """A conditional Complete whose condition holds is refused when the key changed since the upload was created.
 
     "If a conflicting operation occurs during the upload S3 returns a 409 ConditionalRequestConflict response."
     """
     if not command.condition:
         return None
     current = current_version(tx, bucket_id, command.key)
+    if refused := check_write(command.condition, current and current[1], command.bucket, command.key):
+        return refused
     at_create = tx.row("SELECT replaced_sequence FROM upload WHERE upload_id = ?", (command.upload_id,))
     name = "If-None-Match" if command.condition.if_none_match else "If-Match"
     if at_create is not None and at_create[0] != (current and current[0]):
         return ConditionalRequestConflict(command.bucket, command.key, name)
-    return check_write(command.condition, current and current[1], command.bucket, command.key)
+    return None
 
 
 def _parts_changed(tx: Transaction, command: CompleteUpload) -> S3Error | None:
@@ -151,6 +154,7 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         system=upload.system,
         metadata=upload.metadata,
         checksum=command.checksum,
+        crc64nvme=command.crc64nvme,
         parts=command.parts,
         acl=upload.acl,
         over=command.over,

@@ -198,7 +198,7 @@ class Entry:
     index: int
     term: int  # of the leader that made it
     kind: EntryKind
-    data: bytes = b""
+    data: bytes = attrs.field(default=b"", repr=False)
     # COMMAND only: who waits for it. Stored with the entry, so that the node that proposed it, leader or not, can tell
     # its own proposals when they are applied. Not unique: a retry appends the same id again, and the state machine
     # answers the repeat with the first result.
@@ -332,7 +332,7 @@ class ProposeRequest(Envelope):
     """A follower passes a proposal on. It may be lost: the proposer retries with the same id."""
 
     request_id: str
-    data: bytes
+    data: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen

@@ -33,7 +33,7 @@ class Chunk:
     """A piece of a snapshot, which can be verified by itself."""
 
     offset: int
-    data: bytes
+    data: bytes = attrs.field(repr=False)
     sha256: bytes
 
     @staticmethod

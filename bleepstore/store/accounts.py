@@ -31,6 +31,10 @@ class AccountOperations(Engine):
             raise InvalidArgument("A secret key must not be empty.", "secret_key")
         if not owner.id or owner.id == ANONYMOUS.id:
             raise InvalidArgument("An access key needs an owner with an id of its own.", "owner", owner.id)
+        texts = {"secret_key": secret_key, "owner": owner.id + owner.display_name, "email": email or ""}
+        for name, text in texts.items():
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise InvalidArgument("This text cannot be written as UTF-8: it has a lone surrogate.", name)
         command = PutCredential(**self._stamp(), access_key=access_key, secret_key=secret_key, owner=owner, email=email)
         self._submit(command)
         self._credential_memory.clear()

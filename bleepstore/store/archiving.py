@@ -35,10 +35,19 @@ from bleepstore.catalog import Catalog, archive
 from bleepstore.catalog.archive import Content
 from bleepstore.catalog.copying import open_private
 from bleepstore.catalog.snapshot import make_file_durable, write_copy
-from bleepstore.digests import Digester, PartsEtag
-from bleepstore.errors import ArchiveDamaged, BlobNotFound, StorageFull, StoreError
+from bleepstore.digests import Digester, PartsEtag, crc64nvme
+from bleepstore.errors import (
+    ArchiveDamaged,
+    BackupIncomplete,
+    BlobDamaged,
+    BlobNotFound,
+    Damage,
+    StorageFull,
+    StoreError,
+)
 from bleepstore.model import ChecksumType
 from bleepstore.store.forking import ForkOperations
+from bleepstore.store.verifying import text_of, why_damaged
 
 #: Called with (bytes done, bytes in all).
 Progress = Callable[[int, int], None]
@@ -56,8 +65,9 @@ class ArchiveOperations(ForkOperations):
     def backup(self, target: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """Write all of the store to the new file `target`, as of now, while it is in use.
 
-        The file has its name only once it is whole and durable. Raises FileExistsError, OSError, StoreError
-        for a store at a provider or in a cluster.
+        The file has its name only once it is whole and durable. What is read is compared with what was written: if
+        objects are damaged the file is there all the same, with what there is of them, and BackupIncomplete names them.
+        Raises FileExistsError, OSError, StoreError for a store at a provider or in a cluster.
         """
         path = Path(target)
         if path.exists():
@@ -79,7 +89,7 @@ class ArchiveOperations(ForkOperations):
                     if path.suffix == ".gz":
                         out = cast("BinaryIO", gzip.GzipFile(path.stem, "wb", compresslevel=3, fileobj=raw))
                         stack.callback(out.close)
-                    _write_archive(out, catalog, blobs, path.parent, progress or _nothing)
+                    damaged = _write_archive(out, catalog, blobs, path.parent, progress or _nothing)
                 raw.flush()
                 os.fsync(raw.fileno())
             partial.rename(path)
@@ -87,13 +97,19 @@ class ArchiveOperations(ForkOperations):
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+        if damaged:
+            raise BackupIncomplete(str(path), damaged)
 
 
 def _nothing(_done: int, _total: int) -> None:
     """No progress is shown."""
 
 
-def _write_archive(out: BinaryIO, catalog: Catalog, blobs: StorageBackend, room: Path, progress: Progress) -> None:
+def _write_archive(
+    out: BinaryIO, catalog: Catalog, blobs: StorageBackend, room: Path, progress: Progress
+) -> list[Damage]:
+    """Returns what is damaged. A blob that is missing is left out, and what cannot be read of others is zeros."""
+    damaged: list[Damage] = []
     with tempfile.TemporaryDirectory(dir=room, prefix=".bleepstore-backup-") as folder:
         copy = Path(folder) / _CATALOG
         write_copy(catalog, copy)
@@ -106,13 +122,72 @@ def _write_archive(out: BinaryIO, catalog: Catalog, blobs: StorageBackend, room:
                 file.seek(0)
                 done = _write_member(out, _CATALOG, size, file, done, total, progress)
             _write_member(out, _DIGEST, len(digest), io.BytesIO(digest), 0, 0, _nothing)
+            for content, data in archive.iter_inline(connection):
+                if reason := why_damaged((data or b"",), content):
+                    damaged.append(content.damage(reason))
             for handle, blob_size in archive.iter_blobs(connection):
+                known = archive.content_of(connection, handle)
+                assert known is not None
+                reader = _ComparedBlob(blobs, known)
                 try:
-                    with blobs.get_object(handle) as reader:
-                        done = _write_member(out, f"blobs/{handle}", blob_size, reader, done, total, progress)
-                except BlobNotFound:
-                    raise StoreError(f"The bytes of blob {handle} are missing: nothing was backed up.") from None
+                    if reader.is_there:
+                        member = f"blobs/{handle}"
+                        done = _write_member(out, member, blob_size, cast("BinaryIO", reader), done, total, progress)
+                finally:
+                    reader.close()
+                if reader.reason is not None:
+                    damaged.append(known.damage(reader.reason))
     out.write(bytes(2 * _BLOCK))
+    return damaged
+
+
+class _ComparedBlob:
+    """A blob as a reader that always gives as many bytes as the catalog says, and then knows what is wrong with
+    them."""
+
+    def __init__(self, blobs: StorageBackend, content: Content) -> None:
+        self.reason: str | None = None
+        self._left = content.size
+        self._expected = content.crc64nvme
+        self._value = 0
+        self._file: BinaryIO | None = None
+        try:
+            self._file = blobs.get_object(content.handle or "")
+            found = blobs.head_object(content.handle or "")
+        except BlobNotFound:
+            self.reason = "its bytes are missing"
+        except (BlobDamaged, OSError) as error:
+            self.reason = str(error)
+        else:
+            if found != content.size:
+                self.reason = f"there are {found} bytes instead of {content.size}"
+        self.is_there = self._file is not None
+        if not content.size:
+            self._finish()
+
+    def read(self, size: int) -> bytes:
+        assert self._file is not None
+        data = b""
+        try:
+            data = self._file.read(min(size, self._left))
+        except (BlobDamaged, OSError) as error:
+            self.reason = str(error)
+        if not data:
+            self.reason = self.reason or f"its bytes end {self._left} too early"
+            data = bytes(min(size, self._left))
+        self._value = crc64nvme(data, self._value)
+        self._left -= len(data)
+        if not self._left:
+            self._finish()
+        return data
+
+    def _finish(self) -> None:
+        if self.reason is None and self._expected not in (None, text_of(self._value)):
+            self.reason = f"the CRC64NVME of its bytes is {text_of(self._value)}, not {self._expected}"
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def _digest_line(digest: hashlib._Hash) -> bytes:
@@ -139,11 +214,18 @@ def _write_member(
     return done
 
 
-def restore(source: str | os.PathLike[str], path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+def restore(
+    source: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    progress: Progress | None = None,
+    *,
+    skip_damaged: bool = False,
+) -> list[Damage]:
     """Make the folder `path` the store that was backed up in the file `source`. Open it then as any store.
 
     `path` must be new or an empty folder. It appears, or is filled, only once all is there and durable and the
-    size, the ETag and the checksum of every object were found right.
+    size, the ETag and the checksum of every object were found right. With `skip_damaged`, objects and parts whose bytes
+    are damaged or missing in the archive are left out, and returned; else there are none, or nothing is restored.
 
     Raises ArchiveDamaged if the file is no sound backup, FileExistsError, StorageFull, CatalogTooNew, OSError.
     """
@@ -161,7 +243,7 @@ def restore(source: str | os.PathLike[str], path: str | os.PathLike[str], progre
             if is_compressed:
                 file = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
             try:
-                _read_archive(file, partial, progress or _nothing)
+                left_out = _read_archive(file, partial, progress or _nothing, skip_damaged)
             except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise ArchiveDamaged(f"{source} is not a whole backup: {error}") from error
         make_file_durable(partial)
@@ -170,9 +252,12 @@ def restore(source: str | os.PathLike[str], path: str | os.PathLike[str], progre
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    return left_out
 
 
-def _read_archive(file: BinaryIO, root: Path, progress: Progress) -> None:
+def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: bool) -> list[Damage]:
+    """Returns what was left out."""
+    left_out: list[Damage] = []
     first = _next_member(file)
     if first is None or first[0] != _CATALOG:
         raise ArchiveDamaged("the archive does not begin with a catalog")
@@ -186,14 +271,25 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress) -> None:
         os.fsync(target.fileno())
     _check_digest(file, _digest_line(digest))
     with archive.restoring(root / _CATALOG) as connection, contextlib.closing(LocalBackend(root)) as backend:
-        for key, content, data in archive.iter_inline(connection):
-            for _ in _verified((data or b"",), content, key):
-                pass
-        count, size = archive.blobs_in_all(connection)
+
+        def leave_out(content: Content, reason: str) -> None:
+            if not skip_damaged:
+                raise ArchiveDamaged(f"{content.damage(reason)}. To restore all but what is damaged: --skip-damaged")
+            archive.leave_out(connection, content)
+            left_out.append(content.damage(reason))
+
+        for content, data in list(archive.iter_inline(connection)):
+            try:
+                for _ in _verified((data or b"",), content):
+                    pass
+            except BytesDiffer as error:
+                leave_out(content, error.reason)
+        size = archive.blobs_in_all(connection)[1]
         _check_room(root, size)
         done, total = first[1], first[1] + size
         progress(done, total)
         seen: set[str] = set()
+        moved: list[tuple[str, str]] = []
         while (member := _next_member(file)) is not None:
             name, member_size = member
             found = _BLOB.fullmatch(name)
@@ -205,13 +301,29 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress) -> None:
             if member_size != content_found.size:
                 raise ArchiveDamaged(f"{name} has {member_size} bytes, but its catalog says {content_found.size}")
             seen.add(found[1])
-            chunks = _verified(_member_chunks(file, name, member_size), content_found, name)
-            stored = backend.put_object(BlobSpec(bucket="", key=""), chunks)
-            archive.move_blob(connection, found[1], stored.handle)
+            chunks = _verified(_member_chunks(file, name, member_size), content_found)
+            try:
+                stored = backend.put_object(BlobSpec(bucket="", key=""), chunks)
+                moved.append((found[1], stored.handle))
+            except BytesDiffer as error:
+                leave_out(content_found, error.reason)
             done += member_size
             progress(done, total)
-        if len(seen) != count:
-            raise ArchiveDamaged(f"the archive lacks {count - len(seen)} of {count} blobs")
+        for handle in {handle for handle, _size in archive.iter_blobs(connection)} - seen:
+            lost = archive.content_of(connection, handle)
+            assert lost is not None
+            leave_out(lost, "the archive does not have its bytes")
+        for handle, moved_to in moved:
+            archive.move_blob(connection, handle, moved_to)
+    return sorted(left_out, key=lambda damage: (damage.bucket, damage.key, damage.part_number or 0))
+
+
+class BytesDiffer(Exception):
+    """What an archive has of an object is not what its catalog says."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def _check_digest(file: BinaryIO, wanted: bytes) -> None:
@@ -254,8 +366,8 @@ def _member_chunks(file: BinaryIO, name: str, size: int) -> Iterator[bytes]:
         raise ArchiveDamaged(f"the archive is cut off behind {name}")
 
 
-def _verified(chunks: Iterable[bytes], content: Content, name: str) -> Iterator[bytes]:
-    """Pass `chunks` through; raises ArchiveDamaged at their end if they are not what the catalog says."""
+def _verified(chunks: Iterable[bytes], content: Content) -> Iterator[bytes]:
+    """Pass `chunks` through; raises BytesDiffer at their end if they are not what the catalog says."""
     full = content.checksum if content.checksum and content.checksum.type == ChecksumType.FULL_OBJECT else None
     digester = Digester(*(() if full is None else (full.algorithm,)))
     is_multipart = _MULTIPART.fullmatch(content.etag) is not None
@@ -267,6 +379,6 @@ def _verified(chunks: Iterable[bytes], content: Content, name: str) -> Iterator[
         yield chunk
     etag = etags.etag() if etags is not None else digester.md5_hex
     if digester.size != content.size or etag != content.etag:
-        raise ArchiveDamaged(f"the bytes of {name} are not those that were stored: size or ETag differ")
+        raise BytesDiffer("its bytes are not those that were stored: size or ETag differ")
     if full is not None and digester.value(full.algorithm) != full.value:
-        raise ArchiveDamaged(f"the bytes of {name} are not those that were stored: {full.algorithm} differs")
+        raise BytesDiffer(f"its bytes are not those that were stored: {full.algorithm} differs")

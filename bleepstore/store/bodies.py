@@ -55,6 +55,7 @@ class Staged:
     stored_ms: int | None
     size: int
     etag: str
+    crc64nvme: str
     checksums: dict[Algorithm, str]
 
 
@@ -121,7 +122,7 @@ def stage(
     Raises BadDigest, IncompleteBody, EntityTooLarge, or what the body's iterator raises; then nothing refers to what
     `write` stored.
     """
-    digester = Digester(*algorithms)
+    digester = Digester(*algorithms, Algorithm.CRC64NVME)
     chunks = iter(_limited(digester.wrap(chunks_of(body)), digester, expected))
     head: list[bytes] = []
     length = 0
@@ -142,6 +143,7 @@ def stage(
         stored_ms=stored.stored_ms if stored else None,
         size=digester.size,
         etag=digester.md5_hex,
+        crc64nvme=digester.value(Algorithm.CRC64NVME),
         checksums={algorithm: digester.value(algorithm) for algorithm in algorithms},
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from bleepstore.acl import AclRequest, make_acl
 from bleepstore.catalog import queries
 from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, S3Error
 from bleepstore.model import ANONYMOUS, Acl, Bucket, BucketPage, Owner, Permission
 from bleepstore.names import after_prefix, check_bucket_name
-from bleepstore.store.engine import Engine, check_limit, require, require_owner
+from bleepstore.store.engine import Engine, check_limit, require_owner
 
 
 class BucketOperations(Engine):
@@ -70,16 +72,29 @@ class BucketOperations(Engine):
         return found
 
     def list_buckets(
-        self, *, prefix: str = "", after: str = "", limit: int = 10_000, caller: Owner | None = None
+        self,
+        *,
+        prefix: str = "",
+        locations: Collection[str] | None = None,
+        after: str = "",
+        limit: int = 10_000,
+        caller: Owner | None = None,
     ) -> BucketPage:
-        """The buckets of the caller, or all buckets if the caller is None, in the order of their names."""
+        """The buckets of the caller, or all buckets if the caller is None, in the order of their names: those whose
+        names begin with `prefix` and, unless `locations` is None, that were created with one of these locations."""
         check_limit(limit, "max-buckets")
         if caller is not None and caller.id == ANONYMOUS.id:
             raise AccessDenied("Anonymous callers own no buckets: sign the request.")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.list_buckets(
-                connection, None if caller is None else caller.id, prefix, after_prefix(prefix), after, limit + 1
+                connection,
+                None if caller is None else caller.id,
+                prefix,
+                after_prefix(prefix),
+                locations,
+                after,
+                limit + 1,
             )
         page = found[:limit]
         return BucketPage(buckets=page, next_name=page[-1].name if page and len(found) > limit else None)
@@ -92,8 +107,9 @@ class BucketOperations(Engine):
         found = self._find_bucket(bucket, caller, Permission.WRITE_ACP)
         self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, acl=settle_acl(acl, found.owner.id, found.owner.id)))
 
-    def _require_list(self, bucket: str, caller: Owner | None) -> None:
-        require(self._find_bucket(bucket, None, Permission.READ).acl, caller, Permission.READ)
+    def check_bucket_access(self, bucket: str, permission: Permission, *, caller: Owner | None) -> None:
+        """Raise NoSuchBucket or AccessDenied as an operation that needs `permission` would."""
+        self._find_bucket(bucket, caller, permission)
 
 
 def settle_acl(acl: AclRequest | Acl, owner_id: str, bucket_owner_id: str) -> Acl:

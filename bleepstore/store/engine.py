@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from bleepstore.acl import allows
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.catalog import Catalog, queries
+from bleepstore.catalog.queries import FoundObject
 from bleepstore.commands import Command, Result
 from bleepstore.committer import Committer
 from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
-from bleepstore.model import MAX_METADATA_BYTES, Acl, Bucket, Credential, Owner, Permission
+from bleepstore.model import MAX_METADATA_BYTES, Acl, Bucket, Credential, ObjectVersion, Owner, PartSummary, Permission
+from bleepstore.store.verifying import Span, Verifier
 from bleepstore.sweeper import Sweeper
 
 #: The owner of what the embedding application creates, unless another is named.
@@ -51,6 +54,7 @@ class Engine:
         self._backend = backend
         #: The backend, if its blobs lie under their own names.
         self._gateway = backend if isinstance(backend, Gateway) and backend.own_names else None
+        self._verifier = Verifier(open_blob=backend.get_object)
         self._clock = clock
         self._wall_clock = wall_clock or clock
         self._owner = owner
@@ -62,7 +66,13 @@ class Engine:
         self._id_count = 0
         self._credential_memory: dict[str, tuple[float, Credential]] = {}
         self._sweeper = Sweeper(
-            catalog, committer, backend, clock=clock, new_id=self._new_request_id, upload_expiry_ms=upload_expiry_ms
+            catalog,
+            committer,
+            backend,
+            clock=clock,
+            wall_clock=self._wall_clock,
+            new_id=self._new_request_id,
+            upload_expiry_ms=upload_expiry_ms,
         )
 
     @property
@@ -92,7 +102,7 @@ class Engine:
         return f"{self._clock():012x}-{self._id_prefix}-{count:x}"
 
     def _stamp(self) -> dict[str, Any]:
-        return {"request_id": self._new_request_id(), "time_ms": self._clock()}
+        return {"request_id": self._new_request_id(), "time_ms": self._wall_clock()}
 
     def _submit(self, command: Command) -> Result:
         """The result of a command; a refusal is raised."""
@@ -123,6 +133,44 @@ class Engine:
 
     def _owner_of_new(self, caller: Owner | None, bucket: Bucket) -> Owner:
         return bucket.owner if caller is None else caller
+
+    # -- bytes
+
+    @property
+    def damaged_reads(self) -> int:
+        """How often this store, since it was opened, met bytes that are not those that were written."""
+        return self._verifier.comparisons.damaged
+
+    def _open_span(self, found: FoundObject, start: int, stop: int) -> BinaryIO:
+        """Bytes of a blob, compared with what was written if these are all of it."""
+        version = found.version
+        assert found.handle is not None
+        return self._verifier.open(
+            version.bucket, version.key, found.handle, version.size, found.crc64nvme, start, stop
+        )
+
+    def _check_inline(self, found: FoundObject) -> None:
+        """Raises ObjectDamaged if the bytes in the catalog are not those that were written."""
+        if found.data is not None:
+            version = found.version
+            self._verifier.check_inline(version.bucket, version.key, found.data, version.size, found.crc64nvme)
+
+    def _verified_chunks(self, found: FoundObject, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes of a blob that a copy is made of. What they are part of, the object or its parts, is compared whole: a
+        copy must not give damaged bytes a checksum of their own."""
+        version = found.version
+        assert found.handle is not None
+        spans = [Span(0, version.size, found.crc64nvme)]
+        if parts := self._parts_of(version):
+            ends = list(itertools.accumulate(part.size for part in parts))
+            spans = [Span(end - part.size, end, part.crc64nvme) for part, end in zip(parts, ends, strict=True)]
+        return self._verifier.chunks(version.bucket, version.key, found.handle, spans, start, stop)
+
+    def _parts_of(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
+        if version.parts_count is None:
+            return ()
+        with self._catalog.read() as connection:
+            return queries.object_parts(connection, version.bucket, version.key)
 
     # -- life
 
@@ -160,14 +208,18 @@ def require_owner(owner: Owner, caller: Owner | None) -> None:
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
     """ "The size of user-defined metadata is the sum of the bytes in the UTF-8 encoding of each key and value." """
-    size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
+    try:
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
+    except AttributeError:
+        name, value = next(pair for pair in metadata.items() if not all(isinstance(text, str) for text in pair))
+        raise TypeError(f"metadata is a mapping of str to str; it has {name!r}: {value!r}") from None
     if size > MAX_METADATA_BYTES:
         raise MetadataTooLarge(size, MAX_METADATA_BYTES)
 
 
 def check_storage_class(storage_class: str) -> None:
     if storage_class not in STORAGE_CLASSES:
-        raise InvalidArgument("The storage class is not one of S3's.", "x-amz-storage-class", storage_class)
+        raise InvalidArgument("The storage class is not one of S3's.", "storage_class", storage_class)
 
 
 def check_limit(limit: int, name: str) -> None:

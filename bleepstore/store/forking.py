@@ -22,8 +22,9 @@ import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.catalog import Catalog
+from bleepstore.catalog import Catalog, queries
 from bleepstore.catalog.copying import copy_database, copy_to_file, copy_without_data, opened_file
+from bleepstore.catalog.mark import Mark, write_mark
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.store.engine import Engine
@@ -177,6 +178,9 @@ class ForkOperations(Engine):
             with self._catalog.hold() as source:
                 copy_to_file(source, root / "catalog.db")
                 backend.share(root)
+                index, catalog_id = queries.applied_index(source), queries.catalog_id(source)
+            # What is stored later than now was not shared.
+            write_mark(root, Mark(catalog_id, index, self._clock()))
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)
             raise

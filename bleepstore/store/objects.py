@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Unpack
 
 import attrs
 
@@ -12,6 +14,7 @@ from bleepstore.acl import AclRequest, allows, make_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog import listing, queries
+from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.queries import FoundObject
 from bleepstore.commands import (
     DeleteEntry,
@@ -62,15 +65,22 @@ from bleepstore.model import (
     SystemMetadata,
     WriteCondition,
 )
-from bleepstore.names import check_key
+from bleepstore.names import check_key, check_version_id, is_version_id
+from bleepstore.store.arguments import SystemHeaders, copied_headers, with_headers
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, stage
 from bleepstore.store.buckets import settle_acl
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
 from bleepstore.store.own_names import OwnNameOperations
 from bleepstore.store.reading import StoredObject, check_read, resolve_part, resolve_range
 
+_MD5 = re.compile("[0-9a-f]{32}")
 _NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
+#: Amazon's words, which programs look for.
+_COPY_OF_ITSELF = (
+    "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
+    "metadata, storage class, website redirect location or encryption attributes."
+)
 #: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
 _OPEN_ATTEMPTS = 5
 #: The same where a write replaces the blob before the catalog knows: a key that is written all the time.
@@ -110,6 +120,7 @@ class ObjectOperations(OwnNameOperations):
         late_checksum: Callable[[], Checksum | None] | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
+        **headers: Unpack[SystemHeaders],
     ) -> ObjectVersion:
         """Store an object, durably, replacing the one of this key.
 
@@ -117,11 +128,13 @@ class ObjectOperations(OwnNameOperations):
         bytes where known; another length is refused. `content_md5` (base64) and `checksum` are verified;
         `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default); `late_checksum` is called once
         the body has ended, for a value that comes behind it. `condition` is judged atomically with the write.
+        `content_type` and the other fields of `system` can be keywords of their own.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
         PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
         """
         check_key(key)
+        system = with_headers(system, headers, "put_object")
         metadata = metadata or {}
         check_metadata(metadata)
         check_storage_class(storage_class)
@@ -163,6 +176,7 @@ class ObjectOperations(OwnNameOperations):
             system=system,
             metadata=metadata,
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
+            crc64nvme=staged.crc64nvme,
             acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
             condition=condition,
             over=over,
@@ -223,10 +237,10 @@ class ObjectOperations(OwnNameOperations):
                 raise AccessDenied
             found = self._appeared(bucket, key)
         if found is None:
-            raise NoSuchKey(bucket, key)
+            raise _absent(bucket, key, version_id)
         require(found.version.acl, caller, permission)
         if version_id not in (None, NULL_VERSION):
-            raise NoSuchVersion(bucket, key, version_id or "")
+            raise _absent(bucket, key, version_id)
         return found
 
     def get_object(
@@ -243,16 +257,18 @@ class ObjectOperations(OwnNameOperations):
         """Open an object, or a range or a part of it, for reading. Close what is returned.
 
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
-        InvalidPartNumber.
+        InvalidPartNumber; ObjectDamaged, here or instead of the last bytes, if they are not those that were written.
         """
         for _ in self._open_attempts:
             found, stored = self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=True)
             if found.data is not None:
+                self._check_inline(found)
                 stored.data = found.data[stored.start : stored.stop]
                 return stored
             assert found.handle is not None
             try:
-                stored.file = self._backend.get_object(found.handle, stored.start, stored.stop)
+                stored.file = self._open_span(found, stored.start, stored.stop)
+                stored.open_span = functools.partial(self._backend.get_object, found.handle)
             except BlobNotFound:
                 self._missing(found)
                 continue  # it was replaced or deleted since we looked
@@ -300,7 +316,7 @@ class ObjectOperations(OwnNameOperations):
     ) -> StoredObject:
         version = found.version
         if condition is not None:
-            check_read(condition, version)
+            check_read(condition, version, self._clock())
         if part_number is not None:
             if range is not None:
                 raise InvalidRequest("A range and a part number exclude each other.")
@@ -311,12 +327,6 @@ class ObjectOperations(OwnNameOperations):
             start, stop = resolve_range(range, version.size)
             return StoredObject(version, start, stop, partial=True)
         return StoredObject(version, 0, version.size)
-
-    def _parts_of(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
-        if version.parts_count is None:
-            return ()
-        with self._catalog.read() as connection:
-            return queries.object_parts(connection, version.bucket, version.key)
 
     def list_object_parts(
         self,
@@ -329,7 +339,7 @@ class ObjectOperations(OwnNameOperations):
         caller: Owner | None = None,
     ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
         """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
-        check_limit(limit, "max-parts")
+        check_limit(limit, "limit")
         found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
         parts = [part for part in self._parts_of(found.version) if part.number > after]
         page = parts[:limit]
@@ -349,6 +359,7 @@ class ObjectOperations(OwnNameOperations):
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there."""
         check_key(key)
         self._find_bucket(bucket, caller, Permission.WRITE)
+        check_version_id(version_id)
         if self._gateway is not None and version_id in (None, NULL_VERSION):
             self._delete_own(bucket, key, condition)
             return DeletedObject(key=key, version_id=version_id)
@@ -380,6 +391,8 @@ class ObjectOperations(OwnNameOperations):
 
     def _delete_entry(self, bucket: str, outage: Outage, entry: DeleteEntry) -> DeletedObject | DeleteFailure:
         try:
+            if not is_version_id(entry.version_id or NULL_VERSION):
+                raise NoSuchVersion(bucket, entry.key, entry.version_id or "")
             if entry.version_id in (None, NULL_VERSION):
                 outage.call(self._delete_own, bucket, entry.key, entry.condition)
         except S3Error as error:
@@ -400,32 +413,36 @@ class ObjectOperations(OwnNameOperations):
         replace_metadata: bool = False,
         system: SystemMetadata = _NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
-        storage_class: str = STANDARD,
+        storage_class: str | None = None,
         acl: AclRequest | None = None,
         checksum_algorithm: Algorithm | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
+        **headers: Unpack[SystemHeaders],
     ) -> ObjectVersion:
-        """Copy an object without moving its bytes through this process.
+        """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
 
-        The metadata come with it unless `replace_metadata` gives new ones. The ETag stays the source's, also when
-        that was uploaded in parts. Raises InvalidRequest for a copy onto itself that changes nothing.
+        The metadata come with it unless `replace_metadata` gives new ones; the storage class and the redirect do not
+        come with it. A copy onto itself must name metadata, a storage class, a redirect or a source version, else it
+        raises InvalidRequest.
+
+        A copy is one part: of a source that was uploaded in parts it has neither the ETag nor the parts, but the MD5
+        and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
         """
         check_key(key)
+        system = copied_headers(system, headers, replaces=replace_metadata)
         metadata = metadata or {}
         check_metadata(metadata)
+        changes = replace_metadata or storage_class is not None or system.website_redirect_location is not None
+        storage_class = storage_class or STANDARD
         check_storage_class(storage_class)
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
         for _ in self._open_attempts:
             source = self._open_source(source_bucket, source_key, source_version_id, source_condition, caller)
             version = source.version
-            same = (source_bucket, source_key) == (bucket, key)
-            if same and not replace_metadata and storage_class == version.storage_class and not checksum_algorithm:
-                raise InvalidRequest(
-                    "This copies an object to itself without changing its metadata or storage class: "
-                    "ask for REPLACE as metadata directive, or name another key."
-                )
+            if (source_bucket, source_key) == (bucket, key) and not changes and source_version_id is None:
+                raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             over = self._judge(bucket, key, condition)
             if not replace_metadata:
                 # "x-amz-website-redirect-location is not copied; it must be given with the request."
@@ -434,7 +451,7 @@ class ObjectOperations(OwnNameOperations):
                 metadata = version.metadata
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
-                checksum = self._copied_checksum(source, checksum_algorithm)
+                etag, checksum = self._copied_digests(source, checksum_algorithm)
                 data, stored_ms = self._copy_bytes(
                     source,
                     BlobSpec(
@@ -444,7 +461,7 @@ class ObjectOperations(OwnNameOperations):
                         system=system,
                         metadata=metadata,
                         storage_class=storage_class,
-                        etag=lambda etag=version.etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
+                        etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
                         only_over=over if condition else None,
                     ),
                 )
@@ -459,14 +476,14 @@ class ObjectOperations(OwnNameOperations):
                 key=key,
                 owner=owner,
                 size=version.size,
-                etag=version.etag,
+                etag=etag,
                 data=data,
                 stored_ms=stored_ms if over is None else None,
                 storage_class=storage_class,
                 system=system,
                 metadata=metadata,
                 checksum=checksum,
-                parts=self._parts_of(version),
+                crc64nvme=source.crc64nvme,
                 acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
                 condition=condition,
                 over=over,
@@ -487,15 +504,18 @@ class ObjectOperations(OwnNameOperations):
         found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=True)
         if condition is not None:
             try:
-                check_read(condition, found.version)
+                check_read(condition, found.version, self._clock())
             except Precondition as error:
                 if self._changed_behind(found):
                     return self._open_source(bucket, key, version_id, condition, caller, max_size)
                 if isinstance(error, NotModified):
                     raise PreconditionFailed(error.condition, bucket, key) from None
                 raise
+        self._check_inline(found)
         if found.version.size > max_size:
-            raise InvalidRequest(f"A copy source has at most {max_size} bytes: copy it in parts.")
+            raise InvalidRequest(
+                f"The specified copy source is larger than the maximum allowable size for a copy source: {max_size}"
+            )
         return found
 
     def _copy_bytes(self, source: FoundObject, spec: BlobSpec) -> tuple[Data, int | None]:
@@ -505,20 +525,26 @@ class ObjectOperations(OwnNameOperations):
         stored = self._backend.copy_object(source.handle, spec)
         return BlobRef(stored.handle), stored.stored_ms
 
-    def _copied_checksum(self, source: FoundObject, algorithm: Algorithm | None) -> Checksum | None:
-        """The source's checksum, or one of the algorithm asked for, for which the bytes must be read."""
-        have = source.version.checksum
-        if algorithm is None or (have is not None and have.algorithm == algorithm):
-            return have
+    def _copied_digests(self, source: FoundObject, algorithm: Algorithm | None) -> tuple[str, Checksum | None]:
+        """The ETag and the checksum of a copy: those of one whole, also if its source was uploaded in parts.
+
+        They are the source's where it has them. Else its bytes are read, once for all of them.
+        """
+        version = source.version
+        have = version.checksum
+        is_whole = version.parts_count is None and _MD5.fullmatch(version.etag) is not None
+        algorithm = algorithm or (have.algorithm if have else None) or (None if is_whole else DEFAULT_ALGORITHM)
+        if is_whole and algorithm == (have.algorithm if have else None):
+            return version.etag, have
+        assert algorithm is not None  # a whole without a checksum was returned, and what is none gets the default
         digester = Digester(algorithm)
         if source.data is not None:
             digester.update(source.data)
         else:
-            assert source.handle is not None
-            with self._backend.get_object(source.handle) as reader:
-                while chunk := reader.read(CHUNK):
-                    digester.update(chunk)
-        return Checksum(algorithm, digester.value(algorithm))
+            with self._open_span(source, 0, version.size) as reader:
+                for _ in digester.wrap(iter(lambda: reader.read(CHUNK), b"")):
+                    pass
+        return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.value(algorithm))
 
     # -- listing
 
@@ -529,11 +555,17 @@ class ObjectOperations(OwnNameOperations):
         prefix: str = "",
         delimiter: str = "",
         after: str = "",
+        start_after: str = "",
         limit: int = MAX_PAGE,
         caller: Owner | None = None,
     ) -> ObjectPage:
-        """A page of objects and common prefixes that come after `after` in the byte order of UTF-8."""
-        check_limit(limit, "max-keys")
+        """A page of at most 1,000 objects and common prefixes in the byte order of UTF-8.
+
+        `after` is the `next_key` of an earlier page: if that is a common prefix, nothing under it is shown again.
+        `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
+        shown if there are some under it. With both, `after` decides.
+        """
+        check_limit(limit, "limit")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.find_bucket(connection, bucket)
@@ -542,7 +574,9 @@ class ObjectOperations(OwnNameOperations):
             require(found.acl, caller, Permission.READ)
             bucket_id = listing.bucket_id(connection, bucket)
             assert bucket_id is not None
-            return listing.list_objects(connection, bucket_id, prefix, delimiter, after, min(limit, MAX_PAGE))
+            return listing.list_objects(
+                connection, bucket_id, prefix, delimiter, after, min(limit, MAX_PAGE), start_after
+            )
 
     # -- access control lists
 
@@ -550,6 +584,12 @@ class ObjectOperations(OwnNameOperations):
         self, bucket: str, key: str, *, version_id: str | None = None, caller: Owner | None = None
     ) -> Acl:
         return self._find_object(bucket, key, version_id, caller, Permission.READ_ACP, data=False).version.acl
+
+    def check_object_access(
+        self, bucket: str, key: str, permission: Permission, *, version_id: str | None = None, caller: Owner | None
+    ) -> None:
+        """Raise what an operation that needs `permission` would: that there is no such thing, or AccessDenied."""
+        self._find_object(bucket, key, version_id, caller, permission, data=False)
 
     def put_object_acl(
         self,
@@ -565,6 +605,14 @@ class ObjectOperations(OwnNameOperations):
         bucket_owner = self._find_bucket(bucket, None, Permission.READ).owner
         settled = settle_acl(acl, version.owner.id, bucket_owner.id)
         self._submit(PutObjectAcl(**self._stamp(), bucket=bucket, key=key, version_id=version_id, acl=settled))
+
+
+def _absent(bucket: str, key: str, version_id: str | None) -> S3Error:
+    """What is said of a version that is not there."""
+    check_version_id(version_id)
+    if version_id in (None, NULL_VERSION):
+        return NoSuchKey(bucket, key)
+    return NoSuchVersion(bucket, key, version_id or "")
 
 
 builtin_range = range  # `range` is what S3 calls the option of a read

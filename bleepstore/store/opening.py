@@ -25,16 +25,18 @@ from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog import Catalog, queries
+from bleepstore.catalog.mark import MarkFile, read_mark
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import BucketAlreadyExists, S3Error, StorageFull, StoreError
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.adopting import TAKEN_OVER_FILE, AdoptOperations, is_adopting
-from bleepstore.store.archiving import ArchiveOperations
-from bleepstore.store.buckets import BucketOperations
+from bleepstore.store.arguments import with_checked_arguments
 from bleepstore.store.engine import DEFAULT_OWNER
 from bleepstore.store.forking import SNAPSHOTS
-from bleepstore.store.uploads import UploadOperations
+from bleepstore.store.iterating import IteratingOperations
+from bleepstore.store.rolled_back import check_catalog_is_there, doubt, is_of
+from bleepstore.store.scrubbing import ScrubOperations
 
 _log = logging.getLogger("bleepstore.store")
 
@@ -44,10 +46,14 @@ INLINE_LIMIT = 16 * 1024
 #: replaced with its row than by the sweeper: with no object in the catalog a PUT over another is slower by a fifth.
 MEMORY_INLINE_LIMIT = 1024
 UPLOAD_EXPIRY = dt.timedelta(days=7)
+#: Processes that read one clock at the same time find it this much apart.
+_CLOCKS_DIFFER_MS = 1000
 
 
-class Store(BucketOperations, UploadOperations, AccountOperations, ArchiveOperations, AdoptOperations):
-    """An object store: buckets, objects, multipart uploads, access keys, forks of the whole, what lies at a provider.
+@with_checked_arguments
+class Store(IteratingOperations, AccountOperations, ScrubOperations, AdoptOperations):
+    """An object store: buckets, objects, multipart uploads, access keys, forks and scrubs of the whole, what lies at a
+    provider.
 
     Made by `bleepstore.open`.
 
@@ -64,21 +70,34 @@ def _now_ms() -> int:
 
 
 class _SteadyClock:
-    """A clock that never goes back, neither within this process nor behind the last sweep of the catalog.
+    """The clock of blobs and sweeps. It never goes back: neither within this process, nor behind the last sweep of the
+    catalog, nor behind the other processes that have the store open.
 
     A sweep refuses blobs from before its time, so once the system's clock was set back it would refuse every new one.
+    From then on this clock is ahead of the system's and runs as fast. People see the system's time: `source`.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self.source = clock
         self._latest = 0
+        self._ahead = 0
+        self._others: Callable[[], int] = lambda: 0
 
     def __call__(self) -> int:
-        self._latest = max(self._latest, self.source())
-        return self._latest
+        now, latest = self.source() + self._ahead, max(self._latest, self._others())
+        if now < latest:
+            if latest - now > _CLOCKS_DIFFER_MS:
+                self._ahead += latest - now
+            now = latest
+        self._latest = now
+        return now
 
     def go_on_from(self, time_ms: int) -> None:
         self._latest = max(self._latest, time_ms)
+
+    def follow(self, others: Callable[[], int]) -> None:
+        """Stay at or after the time that `others` gives."""
+        self._others = others
 
 
 def open_store(
@@ -158,19 +177,35 @@ def _open_folder(
         if (root / GATEWAY_FILE).exists():
             url = json.loads((root / GATEWAY_FILE).read_text())["url"]
             raise StoreError(f"{root} is the catalog of {url}: open that URL with this catalog")
+        check_catalog_is_there(root)
+        mark = read_mark(root)
+        if mark is not None:
+            clock.go_on_from(mark.time_ms)
         backend = LocalBackend(root, clock=clock)
         store = _assemble(root, backend, owner, inline_limit, upload_expiry, clock, lock)
     except BaseException:
         os.close(lock)
         raise
-    if alone:
-        try:
-            _recover(store, backend)
-        except BaseException:
-            store.close()
-            raise
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    try:
+        identity = store._catalog.identify()
+        if alone:
+            is_recovered = _recover(store, backend, identity)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        else:
+            is_recovered = is_of(mark, *identity)  # or the first process has yet to find room for it
+        if is_recovered:
+            _keep_mark(store, root, identity[0], clock)
+    except BaseException:
+        store.close()
+        raise
     return store
+
+
+def _keep_mark(store: Store, root: Path, catalog_id: str, clock: _SteadyClock) -> None:
+    """From now on the folder knows how far its catalog is, and the processes that have it open share a clock."""
+    mark = MarkFile(root, catalog_id, clock)
+    clock.follow(mark.time_ms)
+    store._catalog.keep_mark(mark)
 
 
 def _check_options(**given: object) -> None:
@@ -278,6 +313,18 @@ def _open_at_provider(
             os.close(lock)
         raise
     try:
+        if root is not None:
+            identity = store._catalog.identify()
+            mark = read_mark(root)
+            if mark is not None and not is_of(mark, *identity):
+                _log.warning(
+                    "%s is older than what is stored at %s, or another catalog: nothing that it does not know is "
+                    "removed there until it was adopted (`bleepstore adopt`)", root / "catalog.db", settings.url
+                )  # fmt: skip
+                (root / TAKEN_OVER_FILE).touch()
+            if mark is not None:
+                clock.go_on_from(mark.time_ms)
+            _keep_mark(store, root, identity[0], clock)
         # What this catalog does not know may be another's.
         store._sweeper.keep_orphans_while(lambda: root is None or not is_there or is_adopting(root / "catalog.db"))
         if root is not None and is_there and settings.container is None:
@@ -369,15 +416,23 @@ def _claim_buckets(store: Store, backend: Gateway) -> None:
         list(pool.map(claim, [bucket.name for bucket in store.list_buckets().buckets]))
 
 
-def _recover(store: Store, backend: StorageBackend) -> None:
-    """Remove what a crash left. A full disk must not keep anyone from reading, or from making room."""
+def _recover(store: Store, backend: LocalBackend, identity: tuple[str, int]) -> bool:
+    """Remove what a crash left, and set aside what the catalog should know. False if the disk is too full for it:
+    that must not keep anyone from reading, or from making room."""
+    set_aside = doubt(backend.root, backend, *identity)
     try:
         backend.recover()
-        if store.path is not None and (store.path / SNAPSHOTS).exists():
-            shutil.rmtree(store.path / SNAPSHOTS)
-        store._sweeper.sweep(grace_ms=0)
+        if (backend.root / SNAPSHOTS).exists():
+            shutil.rmtree(backend.root / SNAPSHOTS)
+        store._sweeper.recover(set_aside, everywhere=set_aside.since_ms == 0)
     except StorageFull:
         _log.warning("the disk is full: what an earlier process left behind is removed once there is room")
+        # What the catalog does not know is neither removed now, nor believed to be garbage later.
+        store._sweeper.keep_orphans_while(lambda: True)
+        return False
+    finally:
+        set_aside.report()
+    return True
 
 
 def _lock_alone(lock: int) -> bool:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import BinaryIO, Self
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO
 
 import attrs
 
-from bleepstore.backends.base import CHUNK
 from bleepstore.errors import InvalidPartNumber, InvalidRange, NotModified, PreconditionFailed
-from bleepstore.model import ByteRange, ObjectVersion, PartSummary, ReadCondition
+from bleepstore.model import ByteRange, ObjectVersion, PartSummary, ReadCondition, to_datetime
+from bleepstore.store.span_file import SpanFile
 
 
-@attrs.define(eq=False)
-class StoredObject:
-    """A version and an open stream of (a span of) its bytes. Close it, or use it in a `with` block.
+@attrs.define(eq=False, slots=False)
+class StoredObject(SpanFile):
+    """A version, and (a span of) its bytes as a binary file, for reading. Close it, or use it in a `with` block.
 
     The body is bytes `start` to `stop` (exclusive) of the object; `partial` says whether a range or a part was asked
     for, and `part` which part of a multipart object it is. Small objects come whole in `data`; others through `file`.
-    A head has neither.
+    A head has neither, and an empty body.
+
+    It seeks by opening a range of the same bytes. Where they lie under the object's own name at a provider and were
+    replaced there since, the next read raises PreconditionFailed. Bytes that are read after a seek are not compared
+    with the checksum of the whole.
     """
 
     version: ObjectVersion
@@ -27,47 +31,55 @@ class StoredObject:
     stop: int
     partial: bool = False
     part: PartSummary | None = None
-    data: bytes | None = None
-    file: BinaryIO | None = None
+    data: bytes | None = attrs.field(default=None, repr=False)
+    file: BinaryIO | None = attrs.field(default=None, repr=False)
+    #: Opens bytes `start` to `stop` of the object anew.
+    open_span: Callable[[int, int], BinaryIO] | None = attrs.field(default=None, repr=False)
 
     @property
-    def length(self) -> int:
-        """Bytes in the body."""
-        return self.stop - self.start
+    def name(self) -> str:
+        """The key, where a file has its name."""
+        return self.version.key
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` further bytes of the body, or all that are left."""
-        if self.file is not None:
-            return self.file.read(size)
-        data = self.data or b""
-        taken = data if size < 0 else data[:size]
-        self.data = data[len(taken) :]
-        return taken
+    @property
+    def etag(self) -> str:
+        """The ETag, without quotes."""
+        return self.version.etag
 
-    def __iter__(self) -> Iterator[bytes]:
-        while chunk := self.read(CHUNK):
-            yield chunk
+    @property
+    def size(self) -> int:
+        """Bytes of the whole object; `length` is that of the body."""
+        return self.version.size
 
-    def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The user's metadata."""
+        return self.version.metadata
 
-    def __enter__(self) -> Self:
-        return self
+    @property
+    def content_type(self) -> str | None:
+        """The type that it was stored with; the others of its kind are in `version.system`."""
+        return self.version.system.content_type
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
+    @property
+    def last_modified(self) -> dt.datetime:
+        """When it was written, in UTC."""
+        return self.version.modified
+
+    def _replaced(self) -> Exception:
+        return PreconditionFailed("If-Match", self.version.bucket, self.version.key)
 
 
 def _matches(etag: str, wanted: tuple[str, ...]) -> bool:
     return "*" in wanted or etag in wanted
 
 
-def check_read(condition: ReadCondition, version: ObjectVersion) -> None:
+def check_read(condition: ReadCondition, version: ObjectVersion, now_ms: int) -> None:
     """Judge the conditions of a read in the order of RFC 9110 section 13.2.2.
 
     An ETag condition that holds makes the date condition of the same direction irrelevant. Dates have whole seconds.
-    Raises PreconditionFailed or NotModified.
+    An `if_modified_since` in the future is ignored, as S3 does: later than now, and than the object, whose time may be
+    that of a provider's clock. Raises PreconditionFailed or NotModified.
     """
     modified = version.modified.replace(microsecond=0)
     if condition.if_match is not None:
@@ -78,7 +90,7 @@ def check_read(condition: ReadCondition, version: ObjectVersion) -> None:
     if condition.if_none_match is not None:
         if _matches(version.etag, condition.if_none_match):
             raise _not_modified("If-None-Match", version)
-    elif condition.if_modified_since is not None and modified <= condition.if_modified_since:
+    elif (since := condition.if_modified_since) is not None and modified <= since <= _latest(version, now_ms):
         raise _not_modified("If-Modified-Since", version)
 
 
@@ -88,9 +100,19 @@ def _not_modified(condition: str, version: ObjectVersion) -> NotModified:
     return NotModified(condition, version.etag, version.modified_ms, system.cache_control, system.expires)
 
 
+def _latest(version: ObjectVersion, now_ms: int) -> dt.datetime:
+    return to_datetime(max(version.modified_ms, now_ms))
+
+
 def resolve_range(wanted: ByteRange, size: int) -> tuple[int, int]:
-    """(start, stop) of a range within `size` bytes (RFC 9110 section 14.1.2). Raises InvalidRange."""
+    """(start, stop) of a range within `size` bytes (RFC 9110 section 14.1.2). Raises InvalidRange.
+
+    The last bytes of an empty object are none, and S3 gives them: "If the selected representation is shorter than the
+    specified suffix-length, the entire representation is used."
+    """
     if wanted.first is None:
+        if size == 0 and wanted.last:
+            return 0, 0
         length = min(wanted.last or 0, size)
         start, stop = size - length, size
     else:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Unpack
 
 import attrs
 
 from bleepstore.acl import AclRequest, make_acl
-from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
 from bleepstore.catalog import listing, queries
 from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.uploads import completed_object
@@ -60,6 +61,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.names import check_key
+from bleepstore.store.arguments import SystemHeaders, with_headers
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, stage
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
 from bleepstore.store.objects import ObjectOperations
@@ -84,14 +86,16 @@ def settle_checksum_type(algorithm: Algorithm | None, kind: ChecksumType | None)
     else:
         allowed = (ChecksumType.COMPOSITE,)
     if kind is not None and kind not in allowed:
-        raise InvalidRequest(f"The {kind} checksum type cannot be used with the {algorithm} checksum algorithm.")
+        raise InvalidRequest(
+            f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
+        )
     return kind or allowed[0]
 
 
 def check_part_number(number: int) -> None:
     if not 1 <= number <= MAX_PARTS:
         raise InvalidArgument(
-            f"A part number is an integer between 1 and {MAX_PARTS}, inclusive.", "partNumber", str(number)
+            f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", "number", str(number)
         )
 
 
@@ -110,9 +114,11 @@ class UploadOperations(ObjectOperations):
         checksum_algorithm: Algorithm | None = None,
         checksum_type: ChecksumType | None = None,
         caller: Owner | None = None,
+        **headers: Unpack[SystemHeaders],
     ) -> Upload:
-        """Start a multipart upload."""
+        """Start a multipart upload. For the options see put_object."""
         check_key(key)
+        system = with_headers(system, headers, "create_upload")
         metadata = metadata or {}
         check_metadata(metadata)
         check_storage_class(storage_class)
@@ -188,7 +194,8 @@ class UploadOperations(ObjectOperations):
         sent = expected.checksum_algorithm
         if upload.checksum_algorithm is not None and sent not in (None, upload.checksum_algorithm):
             raise InvalidRequest(
-                f"The part's checksum is {sent}, but the upload was created with {upload.checksum_algorithm}."
+                f"Checksum Type mismatch occurred, expected checksum Type: {upload.checksum_algorithm.lower()}, "
+                f"actual checksum Type: {str(sent).lower()}"
             )
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         shown = sent or kept
@@ -207,7 +214,9 @@ class UploadOperations(ObjectOperations):
         stored = StoredBlob(staged.data.handle, staged.stored_ms)
         kept_value = Checksum(kept, staged.checksums[kept])
         shown_value = Checksum(shown, staged.checksums[shown])
-        return self._register(upload, number, stored, staged.size, staged.etag, kept_value, shown_value)
+        return self._register(
+            upload, number, stored, staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme
+        )
 
     def _register(
         self,
@@ -218,6 +227,7 @@ class UploadOperations(ObjectOperations):
         etag: str,
         checksum: Checksum | None,
         shown: Checksum | None,
+        crc64nvme: str | None = None,
     ) -> Part:
         command = RegisterPart(
             **self._stamp(),
@@ -228,6 +238,7 @@ class UploadOperations(ObjectOperations):
             size=size,
             etag=etag,
             checksum=checksum,
+            crc64nvme=crc64nvme,
             handle=stored.handle,
             stored_ms=stored.stored_ms,
         )
@@ -268,19 +279,22 @@ class UploadOperations(ObjectOperations):
                 # "The range must lie within the source": unlike a read, it is not cut to fit.
                 if source_range.last is not None and source_range.last >= stop:
                     raise InvalidArgument(
-                        f"The range is not valid for a source of {stop} bytes.",
-                        "x-amz-copy-source-range",
+                        f"Range specified is not valid for source object of size: {stop}",
+                        "source_range",
                         f"bytes={source_range.first}-{source_range.last}",
                     )
                 start, stop = resolve_range(source_range, stop)
             if stop - start > MAX_PART:
                 raise EntityTooLarge(stop - start, MAX_PART)
-            digester = Digester(algorithm)
+            digester = Digester(algorithm, Algorithm.CRC64NVME)
             token = upload.backend_token
             try:
                 if source.data is not None:
                     span = source.data[start:stop]
                     stored = self._backend.put_part(token, number, digester.wrap([span]))
+                elif not isinstance(self._backend, Gateway):
+                    chunks = self._verified_chunks(source, start, stop)
+                    stored = self._backend.put_part(token, number, digester.wrap(chunks))
                 else:
                     assert source.handle is not None
                     stored = self._backend.put_part(token, number, BlobRange(source.handle, start, stop))
@@ -295,7 +309,8 @@ class UploadOperations(ObjectOperations):
                 self._missing(source)
                 continue
             checksum = Checksum(algorithm, digester.value(algorithm))
-            return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, checksum)
+            crc = digester.value(Algorithm.CRC64NVME)
+            return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, checksum, crc)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     # -- completing
@@ -364,11 +379,11 @@ class UploadOperations(ObjectOperations):
         if condition:
             with self._catalog.read() as connection:
                 state = queries.object_since(connection, upload.bucket, upload.key, upload.upload_id)
+            if refused := check_write(condition, state.etag, upload.bucket, upload.key):
+                raise refused
             if state.changed:
                 name = "If-None-Match" if condition.if_none_match else "If-Match"
                 raise ConditionalRequestConflict(upload.bucket, upload.key, name)
-            if refused := check_write(condition, state.etag, upload.bucket, upload.key):
-                raise refused
         return over
 
     def _end_upload(self, upload: Upload) -> None:
@@ -445,12 +460,13 @@ class UploadOperations(ObjectOperations):
             upload_id=upload.upload_id,
             assembled=tuple(AssembledPart(number=part.number, handle=part.handle) for part in parts),
             parts=tuple(
-                PartSummary(number, part.size, part.checksum.value if part.checksum else None)
+                PartSummary(number, part.size, part.checksum.value if part.checksum else None, part.crc64nvme)
                 for number, part in enumerate(parts, start=1)
             ),
             size=size,
             etag=etag,
             checksum=total,
+            crc64nvme=_total_crc64nvme(parts),
             handle=blob.handle,
             stored_ms=blob.stored_ms if over is None else None,
             condition=condition,
@@ -491,7 +507,7 @@ class UploadOperations(ObjectOperations):
         caller: Owner | None = None,
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time."""
-        check_limit(limit, "max-uploads")
+        check_limit(limit, "limit")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.find_bucket(connection, bucket)
@@ -522,7 +538,7 @@ class UploadOperations(ObjectOperations):
         caller: Owner | None = None,
     ) -> PartPage:
         """A page of an upload's parts with numbers above `after`."""
-        check_limit(limit, "max-parts")
+        check_limit(limit, "limit")
         limit = min(limit, MAX_PAGE)
         upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
         with self._catalog.read() as connection:
@@ -553,7 +569,10 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
 
 def _check_type(upload: Upload, claimed: ChecksumType | None) -> None:
     if claimed is not None and claimed != (upload.checksum_type or ChecksumType.FULL_OBJECT):
-        raise InvalidRequest(f"The upload was created for another checksum type than {claimed}.")
+        raise InvalidRequest(
+            f"The upload was created using the {upload.checksum_type or ChecksumType.FULL_OBJECT} checksum mode. "
+            f"The complete request must use the same checksum mode."
+        )
 
 
 def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> None:
@@ -567,7 +586,8 @@ def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> N
     if wanted.checksum is None:
         if upload.checksum_type == ChecksumType.COMPOSITE:
             raise InvalidRequest(
-                f"The upload was created with {algorithm} checksums: completing it needs the checksum of each part."
+                f"The upload was created using a {algorithm.lower()} checksum. The complete request must include the "
+                f"checksum for each part. It was missing for part {wanted.number} in the request."
             )
         return
     if part.checksum is None or (wanted.checksum.algorithm, wanted.checksum.value) != (algorithm, part.checksum.value):
@@ -584,3 +604,9 @@ def _total_checksum(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
         return Checksum(algorithm, composite_value(algorithm, values), ChecksumType.COMPOSITE)
     sizes = [part.size for part in parts]
     return Checksum(algorithm, combine_full_object(algorithm, zip(values, sizes, strict=True)))
+
+
+def _total_crc64nvme(parts: Sequence[Part]) -> str | None:
+    """The store's own checksum of the whole; None if there is a part that was copied by the provider."""
+    values = [(part.crc64nvme, part.size) for part in parts if part.crc64nvme is not None]
+    return combine_full_object(Algorithm.CRC64NVME, values) if len(values) == len(parts) else None

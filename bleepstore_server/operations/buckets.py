@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bleepstore.acl import AclRequest
-from bleepstore.model import Acl, Bucket
+from bleepstore.acl import AclRequest, CannedAcl
+from bleepstore.errors import BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
+from bleepstore.model import ANONYMOUS, Acl, Bucket
 from bleepstore_server.operations.call import Call
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import xml_parse, xml_render
+from bleepstore_server.wire import regions, xml_parse, xml_render
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import number
 from bleepstore_server.wire.tokens import decode_token, encode_token
@@ -16,27 +17,71 @@ def list_buckets(call: Call) -> Response:
     query = call.request.query
     limit = number(query.get("max-buckets"), "max-buckets", 10_000)
     if not 1 <= limit <= 10_000:
-        raise RequestError("InvalidArgument", "max-buckets must be between 1 and 10000.")
+        raise RequestError(
+            "InvalidArgument",
+            "Argument max-buckets must be an integer between 1 and 10000",
+            fields={"ArgumentName": "max-buckets", "ArgumentValue": str(limit)},
+        )
     token = query.get("continuation-token")
     after = "" if token is None else decode_token(token)
-    page = call.store.list_buckets(prefix=query.get("prefix", ""), after=after, limit=limit, caller=call.caller)
+    page = call.store.list_buckets(
+        prefix=query.get("prefix", ""),
+        locations=_wanted_locations(call),
+        after=after,
+        limit=limit,
+        caller=call.caller,
+    )
     following = None if page.next_name is None else encode_token(page.next_name)
-    region = query.get("bucket-region")
-    found = [bucket for bucket in page.buckets if region in (None, _region_of(call, bucket))]
+    found = [(bucket, _region_of(call, bucket)) for bucket in page.buckets]
     return xml(xml_render.buckets(found, call.caller, query.get("prefix", ""), following))
 
 
+def _wanted_locations(call: Call) -> frozenset[str] | None:
+    """The locations of the buckets that a listing is limited to; None for all."""
+    region = call.request.query.get("bucket-region")
+    if not region:
+        return None
+    if not regions.is_region(region, call.config.region):
+        raise RequestError(
+            "InvalidArgument",
+            f"Argument value {region} is not a valid AWS Region",
+            fields={"ArgumentName": "bucket-region", "ArgumentValue": region},
+        )
+    return regions.locations_in(region, call.config.region)
+
+
 def create_bucket(call: Call) -> Response:
+    if call.caller is ANONYMOUS:
+        raise RequestError("AccessDenied")
     headers = call.request.headers
     if headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise RequestError("NotImplemented", "This store has no object lock.")
     ownership = headers.get("x-amz-object-ownership", "ObjectWriter")
     if ownership != "ObjectWriter":
         raise RequestError("NotImplemented", "Buckets of this store have the object ownership ObjectWriter.")
+    if headers.get("x-amz-bucket-namespace", "global") != "global":
+        raise RequestError("NotImplemented", "The buckets of this store have one namespace for all accounts.")
     location = xml_parse.location_constraint(call.document())
+    if location and not regions.is_location(location, call.config.region):
+        raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
     acl = call.acl_request()
-    call.store.create_bucket(call.bucket, location=location, acl=acl, caller=call.caller)
+    try:
+        call.store.create_bucket(call.bucket, location=location, acl=acl, caller=call.caller)
+    except BucketAlreadyOwnedByYou:
+        _create_again(call, location, acl)
     return Response(headers=[("Location", f"/{call.bucket}")])
+
+
+def _create_again(call: Call, location: str, acl: AclRequest | None) -> None:
+    """ "For legacy compatibility, if you re-create an existing bucket that you already own in the North Virginia
+    Region, Amazon S3 returns 200 OK and resets the bucket access control lists (ACLs)." """
+    try:
+        bucket = call.store.get_bucket(call.bucket, caller=call.caller)
+        if {_region_of(call, bucket), regions.region_of(location, call.config.region)} != {regions.US_EAST_1}:
+            raise BucketAlreadyOwnedByYou(call.bucket)
+        call.store.put_bucket_acl(call.bucket, CannedAcl.PRIVATE if acl is None else acl, caller=call.caller)
+    except NoSuchBucket:
+        raise OperationAborted("The bucket was deleted meanwhile. Try again.") from None
 
 
 def delete_bucket(call: Call) -> Response:
@@ -45,7 +90,7 @@ def delete_bucket(call: Call) -> Response:
 
 
 def _region_of(call: Call, bucket: Bucket) -> str:
-    return bucket.location or call.config.region
+    return regions.region_of(bucket.location, call.config.region)
 
 
 def head_bucket(call: Call) -> Response:
@@ -60,11 +105,10 @@ def head_bucket(call: Call) -> Response:
 
 
 def get_bucket_location(call: Call) -> Response:
-    location = call.store.get_bucket(call.bucket, caller=call.caller).location
+    location = call.store.get_bucket(call.bucket, caller=call.caller).location or call.config.region
     # "Buckets in Region us-east-1 have a LocationConstraint of null."
-    return xml(
-        xml_render.document("LocationConstraint", "" if location == "us-east-1" else xml_render.escape(location))
-    )
+    shown = "" if location == regions.US_EAST_1 else xml_render.escape(location)
+    return xml(xml_render.document("LocationConstraint", shown))
 
 
 def get_bucket_acl(call: Call) -> Response:
@@ -94,8 +138,8 @@ def requested_acl(call: Call) -> Acl | AclRequest:
     body = call.document()
     if body.strip():
         if from_headers is not None:
-            raise RequestError("UnexpectedContent", "This request does not support content", status=400)
+            raise RequestError("UnexpectedContent", "This request does not support content")
         return xml_parse.access_control_policy(body, call.find_by_email, call.check_owner_id)
     if from_headers is None:
-        raise RequestError("MissingSecurityHeader", "Your request was missing a required header: x-amz-acl")
+        raise RequestError("MissingSecurityHeader", fields={"MissingHeaderName": "x-amz-acl"})
     return from_headers

@@ -9,7 +9,7 @@ import attrs
 
 from bleepstore.acl import AclRequest
 from bleepstore.errors import UnresolvableGrantByEmailAddress
-from bleepstore.model import ANONYMOUS, Credential, Owner
+from bleepstore.model import ANONYMOUS, Credential, Owner, Permission
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.config import AppConfig
@@ -45,7 +45,11 @@ class Call:
     def version_id(self) -> str | None:
         value = self.request.query.get("versionId")
         if value == "":
-            raise RequestError("InvalidArgument", "Version id cannot be the empty string.")
+            raise RequestError(
+                "InvalidArgument",
+                "Version id cannot be the empty string",
+                fields={"ArgumentName": "versionId", "ArgumentValue": ""},
+            )
         return value
 
     @property
@@ -91,7 +95,16 @@ class Call:
     def check_bucket_owner(self, bucket: str, header: str) -> None:
         expected = self.request.headers.get(header)
         if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
-            raise RequestError("AccessDenied", "The bucket is not owned by the expected owner.")
+            raise RequestError("AccessDenied")  # in the words of any other refusal: whose it is is nobody's business
+
+    def check_permission(self, permission: Permission, *, of_object: bool) -> None:
+        """Refuse a caller who may not do this before anything of the request is read."""
+        if of_object:
+            self.store.check_object_access(
+                self.bucket, self.key, permission, version_id=self.version_id, caller=self.caller
+            )
+        else:
+            self.store.check_bucket_access(self.bucket, permission, caller=self.caller)
 
     def acl_request(self) -> AclRequest | None:
         return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)
@@ -114,7 +127,9 @@ def body_options(request: Request) -> dict[str, Any]:
     checksum = request.checksum()
     trailing = announced is not None and request.is_chunked and bool(request.trailer_names)
     if trailing and checksum is not None:
-        raise RequestError("InvalidRequest", "Expecting a single x-amz-checksum- header.")
+        raise RequestError(
+            "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        )
     return {
         "body": request.body(),
         "size": request.body_length,

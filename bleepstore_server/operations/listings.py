@@ -22,13 +22,21 @@ def encoding_type(call: Call) -> str | None:
     return value
 
 
-def _page(call: Call, after: str, limit: int) -> ObjectPage:
+def marker_of(call: Call, name: str) -> str | None:
+    """A key or common prefix in a parameter that says where a page begins: mostly one that the client has read on an
+    earlier page, which without encoding-type=url was written as XML can hold it."""
+    text = call.request.query.get(name)
+    return text if text is None or encoding_type(call) == "url" else xml_render.restore(text)
+
+
+def _page(call: Call, after: str, limit: int, start_after: str = "") -> ObjectPage:
     query = call.request.query
     return call.store.list_objects(
         call.bucket,
         prefix=query.get("prefix", ""),
         delimiter=query.get("delimiter", ""),
         after=after,
+        start_after=start_after,
         limit=limit,
         caller=call.caller,
     )
@@ -38,7 +46,7 @@ def list_objects(call: Call) -> Response:
     query = call.request.query
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
     encoding = encoding_type(call)
-    marker = query.get("marker", "")
+    marker = marker_of(call, "marker") or ""
     page = _page(call, marker, limit)
     return xml(
         xml_render.objects_v1(
@@ -57,12 +65,16 @@ def list_objects(call: Call) -> Response:
 def list_objects_v2(call: Call) -> Response:
     query = call.request.query
     if query["list-type"] != "2":
-        raise RequestError("InvalidArgument", "list-type must be 2.")
+        raise RequestError(
+            "InvalidArgument",
+            "Invalid List Type specified in Request",
+            fields={"ArgumentName": "list-type", "ArgumentValue": query["list-type"]},
+        )
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
     encoding = encoding_type(call)
     token = query.get("continuation-token")
-    start_after = query.get("start-after")
-    page = _page(call, decode_token(token) if token is not None else start_after or "", limit)
+    start_after = marker_of(call, "start-after")
+    page = _page(call, "" if token is None else decode_token(token), limit, start_after or "")
     return xml(
         xml_render.objects_v2(
             call.bucket,
@@ -83,7 +95,8 @@ def list_object_versions(call: Call) -> Response:
     query = call.request.query
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
     encoding = encoding_type(call)
-    marker = query.get("key-marker", "")
+    marker = marker_of(call, "key-marker") or ""
+    version_id_marker = _version_id_marker(call, marker)
     page = _page(call, marker, limit)
     return xml(
         xml_render.versions(
@@ -92,8 +105,25 @@ def list_object_versions(call: Call) -> Response:
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
             key_marker=marker,
+            version_id_marker=version_id_marker,
             limit=limit,
             encoding=encoding,
             names=call.names(),
         )
     )
+
+
+def _version_id_marker(call: Call, key_marker: str) -> str:
+    """Where within the versions of a key a page begins. Each key has one version here, whose id is "null"."""
+    value = call.request.query.get("version-id-marker")
+    if value is None:
+        return ""
+    if value == "":
+        message = "A version-id marker cannot be empty."
+    elif not key_marker:
+        message = "A version-id marker cannot be specified without a key marker."
+    elif value != "null":
+        message = "Invalid version id specified"
+    else:
+        return value
+    raise RequestError("InvalidArgument", message, fields={"ArgumentName": "version-id-marker", "ArgumentValue": value})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bleepstore.model import MAX_PAGE, Checksum
 from bleepstore_server.operations.call import Call, body_options
-from bleepstore_server.operations.listings import encoding_type
+from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import headers as h
@@ -39,9 +39,13 @@ def create_multipart_upload(call: Call) -> Response:
 
 def _part_number(call: Call) -> int:
     text = call.request.query.get("partNumber")
-    if not text:
-        raise RequestError("InvalidArgument", "An upload of a part needs a partNumber.")
-    return h.number(text, "partNumber", 0)
+    if text is None:
+        raise RequestError(
+            "MethodNotAllowed",
+            fields={"Method": call.request.method, "ResourceType": "UPLOAD"},
+            headers=[("Allow", "DELETE, GET, POST")],
+        )
+    return h.part_number(text)
 
 
 def upload_part(call: Call) -> Response:
@@ -114,7 +118,7 @@ def complete_multipart_upload(call: Call) -> Response:
 
 def _object_size(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 15:
-        raise RequestError("InvalidArgument", "x-amz-mp-object-size is not a number of bytes.")
+        raise RequestError("InvalidRequest", f"Value for x-amz-mp-object-size header is invalid: '{text}'")
     return int(text)
 
 
@@ -136,12 +140,15 @@ def list_multipart_uploads(call: Call) -> Response:
     query = call.request.query
     limit = h.number(query.get("max-uploads"), "max-uploads", MAX_PAGE, MAX_PAGE)
     encoding = encoding_type(call)
+    key_marker = marker_of(call, "key-marker") or ""
+    # "If key-marker is not specified, the upload-id-marker parameter is ignored."
+    upload_id_marker = query.get("upload-id-marker", "") if key_marker else ""
     page = call.store.list_uploads(
         call.bucket,
         prefix=query.get("prefix", ""),
         delimiter=query.get("delimiter", ""),
-        after_key=query.get("key-marker", ""),
-        after_upload_id=query.get("upload-id-marker", ""),
+        after_key=key_marker,
+        after_upload_id=upload_id_marker,
         limit=limit,
         caller=call.caller,
     )
@@ -151,8 +158,8 @@ def list_multipart_uploads(call: Call) -> Response:
             page,
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
-            key_marker=query.get("key-marker", ""),
-            upload_id_marker=query.get("upload-id-marker", ""),
+            key_marker=key_marker,
+            upload_id_marker=upload_id_marker,
             limit=limit,
             encoding=encoding,
         )

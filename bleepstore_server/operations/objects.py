@@ -12,6 +12,7 @@ from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire import xml_parse, xml_render
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import is_field_value
 
 _OVERRIDES = {
@@ -49,16 +50,7 @@ def put_object(call: Call) -> Response:
 
 def _part_number(call: Call) -> int | None:
     text = call.request.query.get("partNumber")
-    if text is None:
-        return None
-    number = h.number(text, "partNumber", 0)
-    if not 1 <= number <= 10_000:
-        raise RequestError(
-            "InvalidArgument",
-            "Part number must be an integer between 1 and 10000, inclusive",
-            fields={"ArgumentName": "partNumber", "ArgumentValue": text},
-        )
-    return number
+    return None if text is None else h.part_number(text)
 
 
 def _overrides(call: Call, found: Headers) -> Headers:
@@ -200,7 +192,9 @@ def delete_objects(call: Call) -> Response:
                 rows.append(f"<Deleted>{names}</Deleted>")
         else:
             code = xml_render.element("Code", outcome.error.code)
-            rows.append(f"<Error>{names}{code}{xml_render.element('Message', outcome.error.message)}</Error>")
+            rows.append(
+                f"<Error>{names}{code}{xml_render.element('Message', translate(outcome.error).message)}</Error>"
+            )
     return xml(xml_render.document("DeleteResult", "".join(rows)))
 
 
@@ -226,7 +220,8 @@ def copy_object(call: Call) -> Response:
         replace_metadata=directive == "REPLACE",
         system=h.system_metadata(request),
         metadata=h.user_metadata(request),
-        storage_class=h.storage_class(request.headers),
+        # One that is named is a change, be it the same: STANDARD is what the copy gets if none is.
+        storage_class=h.storage_class(request.headers) if request.headers.get("x-amz-storage-class") else None,
         acl=call.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         condition=h.write_condition(request.headers),
@@ -248,10 +243,19 @@ def get_object_attributes(call: Call) -> Response:
     request = call.request
     h.refuse_customer_key(request.headers)
     wanted = {item.strip() for item in request.headers.get("x-amz-object-attributes", "").split(",") if item.strip()}
-    if not wanted or not wanted <= _ATTRIBUTES:
+    if not wanted:
+        raise RequestError(
+            "InvalidRequest",
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty",
+        )
+    if not wanted <= _ATTRIBUTES:
         raise RequestError(
             "InvalidArgument",
-            "x-amz-object-attributes must name some of ETag, Checksum, ObjectParts, StorageClass and ObjectSize.",
+            "Invalid attribute name specified.",
+            fields={
+                "ArgumentName": "x-amz-object-attributes",
+                "ArgumentValue": request.headers["x-amz-object-attributes"],
+            },
         )
     after = h.number(request.headers.get("x-amz-part-number-marker"), "part-number-marker", 0)
     limit = h.number(request.headers.get("x-amz-max-parts"), "max-parts", MAX_PAGE, MAX_PAGE)

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 import attrs
 from werkzeug.http import parse_date
@@ -32,7 +32,7 @@ from bleepstore_server.wire.checksums import parse_algorithm
 from bleepstore_server.wire.encoded_words import decode_words, encode_word
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import is_field_value
-from bleepstore_server.wire.xml_parse import group_of
+from bleepstore_server.wire.xml_parse import MAX_PARTS, group_of
 from bleepstore_server.wire.xml_render import checksum_value
 
 META = "x-amz-meta-"
@@ -80,8 +80,7 @@ def refuse_unsupported(headers: Mapping[str, str], encryption: str | None = None
 def not_implemented(name: str) -> RequestError:
     return RequestError(
         "NotImplemented",
-        f"The header {name} implies functionality that this store does not implement.",
-        fields={"Header": name},
+        fields={"Header": name, "additionalMessage": f"This store does not implement the header {name}."},
     )
 
 
@@ -122,11 +121,7 @@ def system_of(fields: Mapping[str, str]) -> SystemMetadata:
         values["content_encoding"] = ",".join(kept) or None
     redirect = values["website_redirect_location"]
     if redirect and not redirect.startswith(("/", "http://", "https://")):
-        raise RequestError(
-            "InvalidRedirectLocation",
-            "The website redirect location must begin with 'http://', 'https://' or '/'.",
-            status=400,
-        )
+        raise RequestError("InvalidRedirectLocation")
     return SystemMetadata(**values)
 
 
@@ -272,8 +267,14 @@ def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> Writ
         or (not delete and ("if-modified-since" in headers or "if-unmodified-since" in headers))
     )
     if unsupported:
+        name = next(name for name in ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since")
+                    if name.lower() in headers)  # fmt: skip
         raise RequestError(
-            "NotImplemented", "This condition is not supported on a write: use If-None-Match: * or If-Match: ETag."
+            "NotImplemented",
+            fields={
+                "Header": name,
+                "additionalMessage": f"We don't accept the provided value of {name} header for this API",
+            },
         )
     return WriteCondition(
         if_match=None if match is None else match.strip().strip('"'), if_none_match=none_match is not None
@@ -313,18 +314,42 @@ def copy_source_range(text: str | None) -> ByteRange | None:
 
 # -- numbers
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+
 
 def number(text: str | None, name: str, default: int, most: int | None = None) -> int:
-    """A parameter that is a number of 0 or more; a greater one than `most` counts as `most`."""
+    """A parameter that is a number of 0 or more; a greater one than `most` counts as `most`.
+
+    S3 has a message for what is no 32-bit integer, and another one for a negative integer. There it calls the
+    parameter max-keys maxKeys.
+    """
     if text is None or text == "":
         return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > 2**31 - 1:
+    if not _INTEGER.fullmatch(text) or not -(2**31) <= int(text) < 2**31:
         raise RequestError(
             "InvalidArgument",
-            f"The parameter {name} is not an integer between 0 and 2147483647.",
+            f"Provided {name} not an integer or within integer range",
             fields={"ArgumentName": name, "ArgumentValue": text},
         )
-    return int(text) if most is None else min(int(text), most)
+    value = int(text)
+    if value < 0:
+        argument = "maxKeys" if name == "max-keys" else name
+        raise RequestError(
+            "InvalidArgument",
+            f"Argument {argument} must be an integer between 0 and 2147483647",
+            fields={"ArgumentName": argument, "ArgumentValue": text},
+        )
+    return value if most is None else min(value, most)
+
+
+def part_number(text: str) -> int:
+    if not _INTEGER.fullmatch(text) or not 1 <= int(text) <= MAX_PARTS:
+        raise RequestError(
+            "InvalidArgument",
+            f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive",
+            fields={"ArgumentName": "partNumber", "ArgumentValue": text},
+        )
+    return int(text)
 
 
 # -- copy sources
@@ -337,20 +362,39 @@ class CopySource:
     version_id: str | None
 
 
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def _decode_form(text: str) -> str:
+    """Percent-encoded UTF-8 in which "+" is a space. Raises ValueError."""
+    if _BAD_ESCAPE.search(text):
+        raise ValueError("a % that two hexadecimal digits do not follow")
+    return unquote_plus(text.encode("latin-1").decode(), errors="strict")
+
+
 def copy_source(text: str) -> CopySource:
-    """`[/]bucket/key[?versionId=...]`, percent-encoded."""
+    """`[/]bucket/key[?versionId=...]`, in the encoding of forms: a plus sign is a space, as S3 reads it."""
     path, _, version = text.partition("?versionId=")
-    try:
-        bucket, slash, key = unquote(path.encode("latin-1").decode(), errors="strict").lstrip("/").partition("/")
-    except UnicodeError:
-        raise RequestError("InvalidArgument", "The copy source is not percent-encoded UTF-8.") from None
-    if not bucket or not slash or not key:
+    if path.removeprefix("/").startswith("arn:"):
         raise RequestError(
-            "InvalidArgument",
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": text},
+            "NotImplemented", "This store has no access points: name the copy source as bucket/key, percent-encoded."
         )
-    return CopySource(bucket, key, version or None)
+
+    def refusal(message: str) -> RequestError:
+        return RequestError(
+            "InvalidArgument", message, fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": text}
+        )
+
+    try:
+        source, version_id = _decode_form(path), _decode_form(version)
+    except ValueError:
+        raise refusal("Invalid copy source encoding") from None
+    bucket, _, key = source.removeprefix("/").partition("/")
+    if not bucket:
+        raise refusal("Invalid copy source bucket name")
+    if not key:
+        raise refusal("Invalid copy source object key")
+    return CopySource(bucket, key, version_id or None)
 
 
 # -- access control
@@ -401,7 +445,14 @@ def _grant(
         case "emailaddress":
             return Grant(find_by_email(value), permission)
         case _:
-            raise RequestError("InvalidArgument", "A grantee has the form id=..., uri=... or emailAddress=...")
+            raise RequestError(
+                "InvalidArgument",
+                "Argument format not recognized",
+                fields={
+                    "ArgumentName": f"x-amz-grant-{permission.value.lower().replace('_', '-')}",
+                    "ArgumentValue": item,
+                },
+            )
 
 
 # -- checksums
@@ -413,7 +464,7 @@ def checksum_type(text: str | None) -> ChecksumType | None:
     try:
         return ChecksumType(text.upper())
     except ValueError:
-        raise RequestError("InvalidRequest", "x-amz-checksum-type must be COMPOSITE or FULL_OBJECT.") from None
+        raise RequestError("InvalidRequest", "Value for x-amz-checksum-type header is invalid.") from None
 
 
 def chosen_algorithm(headers: Mapping[str, str]) -> Algorithm | None:

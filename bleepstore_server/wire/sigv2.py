@@ -23,7 +23,9 @@ from bleepstore_server.wire.sigv4 import (
     check_payload,
     check_skew,
     fields_in_query,
+    in_hex,
     is_field_value,
+    iso_date,
     parse_date,
     parse_http_date,
 )
@@ -78,13 +80,13 @@ def _string_to_sign(request: SignedRequest, date: str, bucket: str | None, in_qu
     sent: dict[str, str] = {}
     for name, value in request.headers:
         if name.startswith("x-amz-") or name in ("content-md5", "content-type"):
-            text = _read(value).strip()
+            text = _read(value).strip(" \t")
             sent[name] = f"{sent[name]},{text}" if name in sent else text
     fields |= sent
     kept = _resource_parameters(request)
     resource = (f"/{bucket}" if bucket else "") + request.raw_path + ("?" + "&".join(kept) if kept else "")
     lines = [request.method, fields.pop("content-md5", ""), fields.pop("content-type", ""), date]
-    return "\n".join(lines) + "\n" + "".join(f"{name}:{fields[name].strip()}\n" for name in sorted(fields)) + resource
+    return "\n".join(lines) + "\n" + "".join(f"{name}:{fields[name]}\n" for name in sorted(fields)) + resource
 
 
 def sign(secret_key: str, to_sign: str) -> str:
@@ -113,7 +115,12 @@ def _verify(
     if not any(hmac.compare_digest(sign(secret.secret_key, text).encode(), given) for text in spellings):
         raise RequestError(
             "SignatureDoesNotMatch",
-            fields={"AWSAccessKeyId": access_key, "StringToSign": to_sign, "SignatureProvided": signature},
+            fields={
+                "AWSAccessKeyId": access_key,
+                "StringToSign": to_sign,
+                "SignatureProvided": signature,
+                "StringToSignBytes": in_hex(to_sign),
+            },
         )
     return secret
 
@@ -128,12 +135,12 @@ def verify_header(
     """Verify `Authorization: AWS key:signature`. `bucket` is the one named by the host, if any."""
     access_key, colon, signature = authorization[len("AWS ") :].strip().partition(":")
     if not colon:
-        raise RequestError("InvalidArgument", "The authorization header must have the form AWS ACCESS_KEY:SIGNATURE.")
+        raise RequestError("InvalidArgument", "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature")
     amz_date = request.header("x-amz-date")
     text = amz_date or request.header("date") or ""
     signed_at = parse_http_date(text) or parse_date(text)
     if signed_at is None:
-        raise RequestError("AccessDenied", "A signed request needs a valid Date or x-amz-date header.")
+        raise RequestError("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     check_skew(signed_at, now, text)
     secret = _verify(request, access_key, signature, "" if amz_date else text, lookup, bucket)
     payload = check_payload(request.header("x-amz-content-sha256") or UNSIGNED)
@@ -153,18 +160,25 @@ def verify_query(
     """
     expires = query.get("Expires", "")
     if "AWSAccessKeyId" not in query or "Signature" not in query or not expires:
-        raise RequestError("AccessDenied", "Query authentication needs AWSAccessKeyId, Expires and Signature.")
+        raise RequestError(
+            "AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+        )
     if not (expires.isascii() and expires.isdigit()) or len(expires) > 18:
-        raise RequestError("AccessDenied", "Expires must be a number of seconds since the epoch.")
+        raise RequestError("AccessDenied", f"Invalid date (should be seconds since epoch): {expires}")
     if int(expires) < now:
-        raise RequestError("AccessDenied", "Request has expired.", fields={"Expires": expires})
+        raise RequestError(
+            "AccessDenied",
+            "Request has expired",
+            fields={"Expires": iso_date(int(expires)), "ServerTime": iso_date(now)},
+        )
     access_key = query["AWSAccessKeyId"]
     in_query = fields_in_query(query)
     for parameter, value in query.items():
         if parameter.lower() in ("content-md5", "content-type"):
             if not is_field_value(value):
                 raise RequestError("InvalidArgument", f"The query parameter {parameter} cannot be a header field.")
-            in_query[parameter.lower()] = value
+            in_query[parameter.lower()] = value.strip(" \t")
     secret = _verify(request, access_key, query["Signature"], expires, lookup, bucket, in_query)
-    payload = check_payload(request.header("x-amz-content-sha256") or UNSIGNED)
+    declared = request.header("x-amz-content-sha256") or in_query.get("x-amz-content-sha256")
+    payload = check_payload(declared or UNSIGNED)
     return Identity(access_key, secret, payload, True, None, in_query)

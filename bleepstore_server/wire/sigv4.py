@@ -32,6 +32,7 @@ SIGNED_CHUNKS_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNRESERVED = "-_.~"
+_SPACES = re.compile("  +")
 _MAX_CACHED_KEYS = 1024
 
 _NO_FIELDS: Mapping[str, str] = {}
@@ -155,31 +156,48 @@ class _Claim:
         return f"{self.scope_date}/{self.region}/{self.service}/aws4_request"
 
 
+#: How messages about the credential begin.
+_WHERE = {
+    "AuthorizationHeaderMalformed": "The authorization header is malformed",
+    "AuthorizationQueryParametersError": "Error parsing the X-Amz-Credential parameter",
+}
+_NOT_SIGNED = "There were headers present in the request which were not signed"
+_NO_DATE = "AWS authentication requires a valid Date or x-amz-date header"
+
+
 def _parse_credential(text: str, error: str) -> tuple[str, str, str, str]:
+    where = _WHERE[error]
     parts = text.rsplit("/", 4)
     if len(parts) != 5:
-        raise RequestError(error, "The credential must have the form ACCESS_KEY/DATE/REGION/SERVICE/aws4_request.")
+        expected = '"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"'
+        raise RequestError(error, f"{where}; the Credential is mal-formed; expecting {expected}.")
     access_key, date, region, service, terminator = parts
     if terminator != "aws4_request":
-        raise RequestError(error, f'The credential must end in "aws4_request", not "{terminator}".')
+        raise RequestError(error, f'{where}; incorrect terminal "{terminator}". This endpoint uses "aws4_request".')
     if service != "s3":
-        raise RequestError(error, f'The credential must be for the service "s3", not "{service}".')
+        raise RequestError(error, f'{where}; incorrect service "{service}". This endpoint belongs to "s3".')
     if len(date) != 8 or not date.isascii() or not date.isdigit():
-        raise RequestError(error, f'The date of the credential must have the form YYYYMMDD, not "{date}".')
+        expected = 'This date in the credential must be in the format "yyyyMMdd".'
+        raise RequestError(error, f'{where}; incorrect date format "{date}". {expected}')
     if not access_key:
-        raise RequestError(error, "The credential has no access key.")
+        raise RequestError(error, f"{where}; a non-empty Access Key (AKID) must be provided in the credential.")
     return access_key, date, region, service
+
+
+_AUTHORIZATION_FIELDS = frozenset({"Credential", "SignedHeaders", "Signature"})
 
 
 def _header_claim(request: SignedRequest, authorization: str) -> _Claim:
     error = "AuthorizationHeaderMalformed"
-    fields = {}
+    fields: dict[str, str] = {}
     for item in authorization[len(ALGORITHM) :].split(","):
         name, equals, value = item.strip().partition("=")
-        if not equals:
-            raise RequestError(error, "The authorization header needs Credential, SignedHeaders and Signature.")
+        if not equals or name not in _AUTHORIZATION_FIELDS or name in fields:
+            raise RequestError(
+                error, "The authorization header needs Credential, SignedHeaders and Signature, each once."
+            )
         fields[name] = value
-    missing = {"Credential", "SignedHeaders", "Signature"} - fields.keys()
+    missing = _AUTHORIZATION_FIELDS - fields.keys()
     if missing:
         raise RequestError(error, f"The authorization header lacks {', '.join(sorted(missing))}.")
     access_key, scope_date, region, service = _parse_credential(fields["Credential"], error)
@@ -187,7 +205,7 @@ def _header_claim(request: SignedRequest, authorization: str) -> _Claim:
     if date is None:
         seconds = parse_http_date(request.header("date") or "")
         if seconds is None:
-            raise RequestError("AccessDenied", "A signed request needs a valid Date or x-amz-date header.")
+            raise RequestError("AccessDenied", _NO_DATE)
         date = _format_date(seconds)
     names = fields["SignedHeaders"].split(";")
     return _Claim(access_key, date, scope_date, region, service, names, fields["Signature"])
@@ -203,8 +221,8 @@ def _query_claim(query: dict[str, str], now: int) -> _Claim:
     if any(name not in query for name in needed):
         raise RequestError(
             error,
-            "A presigned request needs X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, "
-            "X-Amz-SignedHeaders and X-Amz-Expires.",
+            "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
+            "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
         )
     if query.get("X-Amz-Algorithm") != ALGORITHM:
         raise RequestError(error, f'X-Amz-Algorithm only supports "{ALGORITHM}".')
@@ -212,31 +230,43 @@ def _query_claim(query: dict[str, str], now: int) -> _Claim:
     date = query["X-Amz-Date"]
     signed_at = parse_date(date)
     if signed_at is None:
-        raise RequestError(error, "X-Amz-Date must have the ISO 8601 form \"yyyyMMdd'T'HHmmss'Z'\".")
+        raise RequestError(error, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
     expires = query["X-Amz-Expires"]
     if not expires.removeprefix("-").isdigit() or not expires.isascii() or len(expires) > 18:
-        raise RequestError(error, "X-Amz-Expires must be a number of seconds.")
+        raise RequestError(error, "X-Amz-Expires should be a number")
     if int(expires) < 0:
-        raise RequestError(error, "X-Amz-Expires must not be negative.")
+        raise RequestError(error, "X-Amz-Expires must be non-negative")
     if int(expires) > MAX_EXPIRES:
-        raise RequestError(error, "X-Amz-Expires must be at most a week, that is 604800 seconds.")
+        raise RequestError(
+            error,
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
+            f"{MAX_EXPIRES} seconds",
+        )
     if signed_at > now + MAX_SKEW:
-        raise RequestError("AccessDenied", "Request is not valid yet.", fields={"X-Amz-Date": date})
+        raise RequestError(
+            "AccessDenied",
+            "Request is not yet valid",
+            fields={
+                "X-Amz-Date": str(signed_at * 1000),
+                "Expires": iso_date(signed_at + int(expires)),
+                "ServerTime": iso_date(now),
+            },
+        )
     if now > signed_at + int(expires):
         raise RequestError(
             "AccessDenied",
-            "Request has expired.",
+            "Request has expired",
             fields={
                 "X-Amz-Expires": expires,
-                "Expires": _iso(signed_at + int(expires)),
-                "ServerTime": _iso(now),
+                "Expires": iso_date(signed_at + int(expires)),
+                "ServerTime": iso_date(now),
             },
         )
     names = query["X-Amz-SignedHeaders"].split(";")
     return _Claim(access_key, date, scope_date, region, service, names, query["X-Amz-Signature"])
 
 
-def _iso(seconds: int) -> str:
+def iso_date(seconds: int) -> str:
     text = _format_date(seconds)
     return f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:]}"
 
@@ -247,17 +277,24 @@ def check_skew(signed_at: int, now: int, text: str) -> None:
             "RequestTimeTooSkewed",
             fields={
                 "RequestTime": text,
-                "ServerTime": _iso(now),
+                "ServerTime": iso_date(now),
                 "MaxAllowedSkewMilliseconds": str(MAX_SKEW * 1000),
             },
         )
+
+
+def _other_day(claim: _Claim, error: str) -> str:
+    return (
+        f'{_WHERE[error]}; Invalid credential date "{claim.scope_date}". This date is not the same as X-Amz-Date: '
+        f'"{claim.date[:8]}".'
+    )
 
 
 def _check_region(claim: _Claim, region: str | None, error: str) -> None:
     if region is not None and claim.region != region:
         raise RequestError(
             error,
-            f"The region '{claim.region}' is wrong; expecting '{region}'.",
+            f"{_WHERE[error]}; the region '{claim.region}' is wrong; expecting '{region}'",
             fields={"Region": region},
         )
 
@@ -265,7 +302,7 @@ def _check_region(claim: _Claim, region: str | None, error: str) -> None:
 def _check_covered(request: SignedRequest, signed: frozenset[str]) -> None:
     """ "The CanonicalHeaders list must include the HTTP host header and any x-amz-* headers in the request." """
     if "host" not in signed:
-        raise RequestError("AccessDenied", "The host header must be signed.", fields={"HeadersNotSigned": "host"})
+        raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": "host"})
     # x-amz-content-sha256 is in the canonical request anyway, as the payload's digest.
     left_out = [
         name
@@ -275,7 +312,7 @@ def _check_covered(request: SignedRequest, signed: frozenset[str]) -> None:
     if left_out:
         raise RequestError(
             "AccessDenied",
-            "There were headers present in the request which were not signed.",
+            _NOT_SIGNED,
             fields={"HeadersNotSigned": ", ".join(left_out)},
         )
 
@@ -303,7 +340,10 @@ def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
     values: dict[str, str] = {}
     for name, value in request.headers:
         if name in wanted:
-            trimmed = " ".join(value.split()) if "  " in value else value.strip()
+            # Only these: what Unicode counts as spaces are bytes of a value here, and are kept with it.
+            trimmed = value.strip(" \t")
+            if "  " in trimmed:
+                trimmed = _SPACES.sub(" ", trimmed)
             values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
     return "".join([f"{name}:{values.get(name, '')}\n" for name in names])
 
@@ -317,6 +357,11 @@ def string_to_sign(request: SignedRequest, claim: _Claim, payload: str, *, as_se
     )
     digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
     return f"{ALGORITHM}\n{claim.date}\n{claim.scope}\n{digest}", canonical
+
+
+def in_hex(text: str) -> str:
+    """The bytes that were signed, as S3 shows them beside the text."""
+    return text.encode("latin-1", "replace").hex(" ")
 
 
 def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: str) -> bytes:
@@ -338,7 +383,9 @@ def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: s
             "AWSAccessKeyId": claim.access_key,
             "StringToSign": to_sign,
             "SignatureProvided": claim.signature,
+            "StringToSignBytes": in_hex(to_sign),
             "CanonicalRequest": canonical,
+            "CanonicalRequestBytes": in_hex(canonical),
         },
     )
 
@@ -357,7 +404,10 @@ def check_payload(text: str) -> str:
     if not _is_payload(text):
         raise RequestError(
             "InvalidArgument",
-            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING- value or a SHA-256 in hex.",
+            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
+            "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid "
+            "sha256 value.",
             fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": text},
         )
     return text
@@ -376,20 +426,24 @@ def verify_header(
     lookup: Callable[[str], SecretT | None],
     now: int,
     region: str | None = None,
+    payload: str | None = None,
 ) -> Identity[SecretT]:
-    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any."""
+    """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any.
+
+    `payload` is the SHA-256 of the body, of a request that need not say it.
+    """
     claim = _header_claim(request, authorization)
     signed_at = parse_date(claim.date)
     if signed_at is None:
-        raise RequestError("AccessDenied", "A signed request needs a valid Date or x-amz-date header.")
+        raise RequestError("AccessDenied", _NO_DATE)
     if claim.date[:8] != claim.scope_date:
-        raise RequestError("AuthorizationHeaderMalformed", "The date of the credential is not that of the request.")
+        raise RequestError("AuthorizationHeaderMalformed", _other_day(claim, "AuthorizationHeaderMalformed"))
     _check_region(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
-    payload = request.header("x-amz-content-sha256")
-    if payload is None:
+    declared = payload or request.header("x-amz-content-sha256")
+    if declared is None:
         raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    payload = check_payload(payload)
+    payload = check_payload(declared)
     secret = _look_up(lookup, claim.access_key)
     key = _verify_claim(request, claim, secret.secret_key, payload)
     _check_covered(request, frozenset(claim.signed_names))
@@ -407,10 +461,11 @@ def verify_query(
     """Verify a presigned request. `query` has the decoded parameters, each once."""
     claim = _query_claim(query, now)
     if claim.date[:8] != claim.scope_date:
-        raise RequestError("AuthorizationQueryParametersError", "The credential's date is not that of X-Amz-Date.")
+        error = "AuthorizationQueryParametersError"
+        raise RequestError(error, _other_day(claim, error))
     _check_region(claim, region, "AuthorizationQueryParametersError")
     secret = _look_up(lookup, claim.access_key)
-    payload = check_payload(request.header("x-amz-content-sha256") or query.get("X-Amz-Content-Sha256") or UNSIGNED)
+    payload = _payload_of_url(request, query)
     try:
         _verify_claim(request, claim, secret.secret_key, payload)
     except RequestError:
@@ -420,6 +475,17 @@ def verify_query(
         _verify_claim(request, claim, secret.secret_key, UNSIGNED)
     _check_covered(request, frozenset(claim.signed_names))
     return Identity(claim.access_key, secret, payload, True, None, fields_in_query(query, _OF_SIGNATURE))
+
+
+def _payload_of_url(request: SignedRequest, query: Mapping[str, str]) -> str:
+    """The payload that a URL declares, or a header, which says more than a URL that was signed for any payload."""
+    in_url = next((value for name, value in query.items() if name.lower() == "x-amz-content-sha256"), UNSIGNED)
+    payload = check_payload(request.header("x-amz-content-sha256") or in_url)
+    if in_url not in (UNSIGNED, payload):
+        raise RequestError(
+            "InvalidRequest", "The x-amz-content-sha256 of the request is not the one that its URL was signed with."
+        )
+    return payload
 
 
 #: What is in a presigned URL for the signature alone.
@@ -444,7 +510,7 @@ def fields_in_query(query: Mapping[str, str], without: frozenset[str] = frozense
                 f"The query parameter {parameter!r} cannot be a header field.",
                 fields={"ArgumentName": parameter, "ArgumentValue": value},
             )
-        found[name] = value
+        found[name] = value.strip(" \t")  # as of a header field, where these are none of the value
     return found
 
 

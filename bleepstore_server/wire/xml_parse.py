@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element, ParseError
 
@@ -21,7 +20,6 @@ _XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 MAX_DELETES = 1000
 MAX_PARTS = 10_000
 MAX_GRANTS = 100
-_LOCATION = re.compile(r"[A-Za-z0-9_.:-]{0,64}")
 
 FindByEmail = Callable[[str], str]  # e-mail -> owner id; raises if unknown
 CheckId = Callable[[str], None]  # raises if the owner id is unknown
@@ -63,17 +61,14 @@ def _required(element: Element, name: str) -> str:
 
 
 def location_constraint(body: bytes) -> str:
-    """The LocationConstraint of a CreateBucketConfiguration, "" if there is none. Any name of a region will do."""
+    """The LocationConstraint of a CreateBucketConfiguration, "" if there is none."""
     if not body.strip():
         return ""
     root = parse(body, "CreateBucketConfiguration")
     for name in ("Tags", "Bucket", "Location"):
         if _child(root, name) is not None:
             raise RequestError("NotImplemented", f"This store has no {name} in a CreateBucketConfiguration.")
-    location = (_text(root, "LocationConstraint") or "").strip()
-    if not _LOCATION.fullmatch(location):
-        raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
-    return location
+    return (_text(root, "LocationConstraint") or "").strip()
 
 
 def delete(body: bytes) -> tuple[list[DeleteEntry], bool]:

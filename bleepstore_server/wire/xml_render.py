@@ -29,19 +29,41 @@ GROUP_URIS = {
     Group.LOG_DELIVERY: "http://acs.amazonaws.com/groups/s3/LogDelivery",
 }
 
-_SPECIAL = re.compile("[&<>\"'\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+#: Characters that XML 1.0 cannot hold -> what follows _STAND_IN in their place: of a control character its picture.
+_MARKS = {chr(code): chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
+_MARKS |= {"\ufffe": "\ufdd1", "\uffff": "\ufdd2"}
+#: A code point that Unicode keeps for a program's own use ("noncharacter"), and that XML can hold.
+_STAND_IN = "\ufdd0"
+_UNMARKED = {mark: char for char, mark in _MARKS.items()} | {_STAND_IN: _STAND_IN}
+_UNHOLDABLE = "\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff"
+#: Whether there is anything to write otherwise: one class, for nearly always there is nothing.
+_ANY_SPECIAL = re.compile(f"[&<>\"'\r{_UNHOLDABLE}{_STAND_IN}]")
+_SPECIAL = re.compile(f"[&<>\"'\r{_UNHOLDABLE}]|{_STAND_IN}(?=[{''.join(_UNMARKED)}{_UNHOLDABLE}])")
+_MARKED = re.compile(f"{_STAND_IN}([{''.join(_UNMARKED)}])")
 _PLAIN = re.compile(r"[A-Za-z0-9/\-_.*~]*")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\r": "&#13;"}
+_WRITTEN = (
+    {char: _STAND_IN + mark for char, mark in _MARKS.items()}
+    | {_STAND_IN: _STAND_IN * 2}
+    | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\r": "&#13;"}
+)
 
 Names = Callable[[str], str]  # owner id -> display name
 
 
 def escape(text: str) -> str:
-    """Text for an element. What XML 1.0 cannot hold becomes U+FFFD, so that a parser survives the page.
+    """Text for an element. A character that XML 1.0 cannot hold is written as two that it can, so that texts which
+    differ are shown differently, and `restore` finds the one that was meant.
 
-    Clients that must tell such keys apart ask for encoding-type=url.
+    Clients that must see such keys as they are ask for encoding-type=url.
     """
-    return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], "\ufffd"), text) if _SPECIAL.search(text) else text
+    if not _ANY_SPECIAL.search(text):
+        return text
+    return _SPECIAL.sub(lambda match: _WRITTEN.get(match[0], "\ufffd"), text)
+
+
+def restore(text: str) -> str:
+    """The text of which a client read what `escape` had written: a key that it sends back as the marker of a page."""
+    return _MARKED.sub(lambda match: _UNMARKED[match[1]], text) if _STAND_IN in text else text
 
 
 def encode_url(text: str) -> str:
@@ -55,11 +77,12 @@ def encoder(encoding_type: str | None) -> Callable[[str], str]:
 
 @functools.lru_cache(4096)  # the objects of a page were often written within the same seconds
 def _iso_second(seconds: int) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")[:19]
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def iso_time(time_ms: int) -> str:
-    return f"{_iso_second(time_ms // 1000)}.{time_ms % 1000:03d}Z"
+    """A time as documents show it: in whole seconds, so that it equals the Last-Modified header of the same object."""
+    return _iso_second(time_ms // 1000)
 
 
 def element(name: str, value: object) -> str:
@@ -91,11 +114,12 @@ def owner(name: str, who: Owner) -> str:
 # -- buckets
 
 
-def buckets(found: Sequence[Bucket], who: Owner, prefix: str, token: str | None) -> bytes:
+def buckets(found: Sequence[tuple[Bucket, str]], who: Owner, prefix: str, token: str | None) -> bytes:
+    """ListBuckets: each bucket with its region."""
     rows = "".join(
         f"<Bucket><Name>{bucket.name}</Name><CreationDate>{iso_time(bucket.created_ms)}</CreationDate>"
-        f"{element('BucketRegion', bucket.location or None)}</Bucket>"
-        for bucket in found
+        f"{element('BucketRegion', region)}</Bucket>"
+        for bucket, region in found
     )
     content = (
         f"{owner('Owner', who)}<Buckets>{rows}</Buckets>"
@@ -161,10 +185,11 @@ def objects_v1(
     encoding: str | None,
     names: Names,
 ) -> bytes:
+    # "This element is returned only if you have the delimiter request parameter specified": else the last key serves.
     encode = encoder(encoding)
     content = (
         f"<Name>{bucket}</Name><Prefix>{encode(prefix)}</Prefix><Marker>{encode(marker)}</Marker>"
-        f"{_maybe('NextMarker', page.next_key, encode)}<MaxKeys>{limit}</MaxKeys>"
+        f"{_maybe('NextMarker', page.next_key if delimiter else None, encode)}<MaxKeys>{limit}</MaxKeys>"
         f"{_maybe('Delimiter', delimiter or None, encode)}{element('EncodingType', encoding)}"
         f"<IsTruncated>{'true' if page.next_key is not None else 'false'}</IsTruncated>"
         f"{_contents(page.objects, encode, names, '')}{_common_prefixes(page.common_prefixes, encode)}"
@@ -204,17 +229,19 @@ def versions(
     prefix: str,
     delimiter: str,
     key_marker: str,
+    version_id_marker: str,
     limit: int,
     encoding: str | None,
     names: Names,
 ) -> bytes:
     """ListObjectVersions of a bucket without versioning: every object is its own only version."""
     encode = encoder(encoding)
+    ends_in_version = page.next_key is not None and page.next_key not in page.common_prefixes[-1:]
     rows = _contents(page.objects, encode, names, "<VersionId>null</VersionId><IsLatest>true</IsLatest>")
     content = (
         f"<Name>{bucket}</Name><Prefix>{encode(prefix)}</Prefix><KeyMarker>{encode(key_marker)}</KeyMarker>"
-        f"<VersionIdMarker></VersionIdMarker>{_maybe('NextKeyMarker', page.next_key, encode)}"
-        f"{element('NextVersionIdMarker', None if page.next_key is None else 'null')}<MaxKeys>{limit}</MaxKeys>"
+        f"<VersionIdMarker>{version_id_marker}</VersionIdMarker>{_maybe('NextKeyMarker', page.next_key, encode)}"
+        f"{element('NextVersionIdMarker', 'null' if ends_in_version else None)}<MaxKeys>{limit}</MaxKeys>"
         f"{_maybe('Delimiter', delimiter or None, encode)}{element('EncodingType', encoding)}"
         f"<IsTruncated>{'true' if page.next_key is not None else 'false'}</IsTruncated>"
         f"{rows}{_common_prefixes(page.common_prefixes, encode)}"
@@ -242,6 +269,14 @@ def checksum_elements(checksum: Checksum | None, parts_count: int | None = None,
     return element(name, checksum_value(checksum, parts_count)) + kind
 
 
+def _last_upload(page: UploadPage) -> tuple[str | None, str | None]:
+    """(key, upload id) of the last entry. S3 names it also on the last page, where nothing follows it."""
+    if page.next_key is not None:
+        return page.next_key, page.next_upload_id
+    entries = [(upload.key, upload.upload_id) for upload in page.uploads[-1:]]
+    return max(entries + [(prefix, None) for prefix in page.common_prefixes[-1:]], default=(None, None))
+
+
 def uploads(
     bucket: str,
     page: UploadPage,
@@ -254,6 +289,7 @@ def uploads(
     encoding: str | None,
 ) -> bytes:
     encode = encoder(encoding)
+    next_key, next_upload_id = _last_upload(page)
     rows = "".join(
         f"<Upload><Key>{encode(upload.key)}</Key><UploadId>{upload.upload_id}</UploadId>"
         f"{owner('Initiator', upload.initiator)}{owner('Owner', upload.owner)}"
@@ -265,7 +301,7 @@ def uploads(
     content = (
         f"<Bucket>{bucket}</Bucket><KeyMarker>{encode(key_marker)}</KeyMarker>"
         f"<UploadIdMarker>{escape(upload_id_marker)}</UploadIdMarker>"
-        f"{_maybe('NextKeyMarker', page.next_key, encode)}{element('NextUploadIdMarker', page.next_upload_id)}"
+        f"{_maybe('NextKeyMarker', next_key, encode)}{element('NextUploadIdMarker', next_upload_id)}"
         f"<Prefix>{encode(prefix)}</Prefix>{_maybe('Delimiter', delimiter or None, encode)}"
         f"{element('EncodingType', encoding)}<MaxUploads>{limit}</MaxUploads>"
         f"<IsTruncated>{'true' if page.next_key is not None else 'false'}</IsTruncated>"
@@ -282,11 +318,13 @@ def parts(bucket: str, key: str, page: PartPage, *, after: int, limit: int) -> b
         f"{checksum_elements(part.checksum, with_type=False) if upload.checksum_algorithm else ''}</Part>"
         for part in page.parts
     )
+    # S3 has a NextPartNumberMarker also where nothing follows: the last number of the page, or 0.
+    last = page.parts[-1].number if page.parts else 0
     content = (
         f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key><UploadId>{upload.upload_id}</UploadId>"
         f"{owner('Initiator', upload.initiator)}{owner('Owner', upload.owner)}"
         f"<StorageClass>{upload.storage_class}</StorageClass><PartNumberMarker>{after}</PartNumberMarker>"
-        f"{element('NextPartNumberMarker', page.next_number)}<MaxParts>{limit}</MaxParts>"
+        f"<NextPartNumberMarker>{last}</NextPartNumberMarker><MaxParts>{limit}</MaxParts>"
         f"<IsTruncated>{'true' if page.next_number is not None else 'false'}</IsTruncated>"
         f"{element('ChecksumAlgorithm', upload.checksum_algorithm)}"
         f"{element('ChecksumType', upload.checksum_type)}{rows}"
@@ -307,6 +345,6 @@ def object_parts(
         )
     return (
         f"<ObjectParts><PartsCount>{total}</PartsCount><PartNumberMarker>{after}</PartNumberMarker>"
-        f"{element('NextPartNumberMarker', following if following is not None else None)}<MaxParts>{limit}</MaxParts>"
+        f"<NextPartNumberMarker>{page[-1].number if page else 0}</NextPartNumberMarker><MaxParts>{limit}</MaxParts>"
         f"<IsTruncated>{'true' if following is not None else 'false'}</IsTruncated>{rows}</ObjectParts>"
     )

@@ -15,8 +15,6 @@ from tests.server.tools import Answer, Wire, snapshot
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.parametrize("store", ["local"], indirect=True)
-
 COPY = "x-amz-copy-source=%2Fphotos%2Fkept"
 
 
@@ -219,7 +217,7 @@ def test_a_declared_digest_is_compared_however_the_body_is_framed(prepared: Wire
     assert prepared.send("GET", "/photos/new").body == b"data"
 
 
-@pytest.mark.parametrize("payload", ["é" * 64, "x" * 64, "STREAMING-", "unsigned-payload", "0" * 63, ""])
+@pytest.mark.parametrize("payload", ["é" * 64, "x" * 64, "STREAMING-", "unsigned-payload", "0" * 63])
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_payload_that_cannot_be_is_refused(server: Server, prepared: Wire, payload: str, signed: bool) -> None:
     server.store.create_bucket("open", caller=ALICE)

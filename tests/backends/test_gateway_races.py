@@ -6,6 +6,7 @@ An object lies under its own name, so by the time that an operation is refused i
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import bleepstore
 from bleepstore import CompletedPart, Store
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.azure.pins import read_token
+from bleepstore.backends.base import Gateway
 from bleepstore.catalog import queries
 from bleepstore.digests import Algorithm
 from bleepstore.errors import NoSuchKey, NoSuchUpload, ServiceUnavailable
@@ -139,12 +141,24 @@ def test_an_upload_that_the_provider_has_ended_is_there_no_more(store: Store) ->
 def test_an_object_that_is_copied_onto_itself_gets_another_checksum(store: Store) -> None:
     store.put_object("photos", "k", PART, metadata={"a": "1"})
     before = store.head_object("photos", "k").version
-    store.copy_object("photos", "k", "photos", "k", checksum_algorithm=Algorithm.SHA256)
+    store.copy_object("photos", "k", "photos", "k", storage_class="STANDARD", checksum_algorithm=Algorithm.SHA256)
     after = store.head_object("photos", "k").version
     assert (after.etag, after.metadata) == (before.etag, {"a": "1"})
     assert after.checksum is not None
     assert after.checksum.algorithm is Algorithm.SHA256
     assert read(store) == PART
+
+
+def test_a_copy_of_parts_has_the_etag_that_is_noted_at_the_provider(store: Store) -> None:
+    """A catalog that is rebuilt from the provider finds the same."""
+    upload_id, parts = upload(store)
+    store.complete_upload("photos", "k", upload_id, parts)
+    copy = store.copy_object("photos", "k", "photos", "copy")
+    assert copy.etag == hashlib.md5(read(store)).hexdigest()
+    assert isinstance(store._backend, Gateway)
+    noted = {found.key: found.etag for _, found in store._backend.iter_found("photos") if found is not None}
+    assert noted["copy"] == copy.etag
+    assert read(store, "copy") == read(store)
 
 
 def test_a_copy_of_what_cannot_be_read_replaces_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

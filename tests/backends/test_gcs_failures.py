@@ -27,7 +27,7 @@ from bleepstore.backends.base import BlobSpec, PartBlob
 from bleepstore.backends.gateway.retry import Passing
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.backends.gcs.errors import meaning
-from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, SlowDown
+from bleepstore.errors import AccessDenied, BlobChanged, InvalidRequest, ServiceUnavailable, SlowDown
 from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.gcs_places import backend, lying, make, native, put, read, read_blob, service, store
@@ -56,7 +56,7 @@ def test_a_body_that_breaks_ends_its_session(native: Any, fake_gcs_url: str) -> 
 def test_an_upload_that_google_refuses_ends_its_session(native: Any, fake_gcs_url: str) -> None:
     with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:
         proxy.before = lambda request: Answer(400) if request.method == "PUT" else None
-        with contextlib.closing(make(native.name, proxy.url)) as backend, pytest.raises(ServiceUnavailable):
+        with contextlib.closing(make(native.name, proxy.url)) as backend, pytest.raises(InvalidRequest):
             backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(9 * MIB)])
         put, end = proxy.seen[-2:]
         assert (put.method, end.method, end.path) == ("PUT", "DELETE", put.path)
@@ -141,7 +141,7 @@ def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> I
         (500, ServiceUnavailable, True),
         (408, ServiceUnavailable, True),
         (409, ServiceUnavailable, True),
-        (400, ServiceUnavailable, False),
+        (400, InvalidRequest, False),
         (401, AccessDenied, False),
         (403, AccessDenied, False),
         (412, BlobChanged, False),

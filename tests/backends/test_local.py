@@ -220,3 +220,42 @@ def test_a_strange_file_among_the_blobs_is_nobodys_blob(backend: LocalBackend, t
     (tmp_path / "blobs" / "lost+found").mkdir()
     (tmp_path / "blobs" / "notes.txt").write_text("x")
     assert list(backend.iter_blobs(0, 1 << 47)) == [handle]
+
+
+def test_a_blob_in_quarantine_keeps_its_path_and_its_bytes(backend: LocalBackend, clock: Clock, tmp_path: Path) -> None:
+    plain = backend.put_object(SPEC, [b"data"]).handle
+    assembled = assemble(backend, b"one", b"two")
+    minute = f"{clock.now // 60_000:08x}"
+    assert backend.quarantine(plain) == tmp_path / "quarantine" / "blobs" / minute / plain
+    assert backend.quarantine(assembled) == tmp_path / "quarantine" / "blobs" / minute / assembled
+    assert list(backend.iter_blobs(0, 1 << 60)) == []
+    for handle in (plain, assembled):
+        with pytest.raises(BlobNotFound):
+            backend.get_object(handle)
+        with pytest.raises(BlobNotFound):
+            backend.quarantine(handle)
+    kept = tmp_path / "quarantine" / "blobs" / minute
+    assert (kept / plain).read_bytes() == b"data"
+    assert [(kept / assembled / name).read_bytes() for name in ("00001", "00002")] == [b"one", b"two"]
+
+
+def test_what_is_in_quarantine_is_never_replaced(backend: LocalBackend, tmp_path: Path) -> None:
+    """The same name may come twice, out of a backup for one."""
+    handle = backend.put_object(SPEC, [b"first"]).handle
+    (source,) = (tmp_path / "blobs").glob(f"*/{handle}")
+    first = backend.quarantine(handle)
+    kept = [first]
+    for number in (1, 2):
+        source.write_bytes(b"again")
+        kept.append(backend.quarantine(handle))
+        assert kept[-1] == first.with_name(f"{handle}.{number}")
+    assert [path.read_bytes() for path in kept] == [b"first", b"again", b"again"]
+
+
+def test_an_assembled_blob_that_is_being_read_is_not_moved(backend: LocalBackend) -> None:
+    handle = assemble(backend, b"one", b"two")
+    with backend.get_object(handle) as reader:
+        with pytest.raises(BlobBusy):
+            backend.quarantine(handle)
+        assert reader.read() == b"onetwo"
+    backend.quarantine(handle)

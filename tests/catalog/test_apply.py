@@ -115,7 +115,8 @@ def test_deleting_what_is_not_there_succeeds(apply: Applier) -> None:
 
 def test_deleting_a_version_that_does_not_exist_keeps_the_object(apply: Applier, catalog: Catalog) -> None:
     apply.put("photos", "k")
-    assert apply.delete("photos", "k", version_id="v9") == Removed("k", "v9")
+    assert apply.delete("photos", "k", version_id="v" * 32) == Removed("k", "v" * 32)
+    assert apply.delete("photos", "k", version_id="v9") == errors.NoSuchVersion("photos", "k", "v9")
     assert current(catalog, "k") is not None
     assert apply.delete("photos", "k", version_id="null") == Removed("k", "null")
     assert current(catalog, "k") is None
@@ -232,14 +233,16 @@ def test_a_completion_sent_again_gives_its_first_answer(apply: Applier, catalog:
     ("before", "during", "condition", "refusal"),
     [
         (None, None, ONLY_NEW, None),
-        (None, "new", ONLY_NEW, errors.ConditionalRequestConflict),
+        (None, "new", ONLY_NEW, errors.PreconditionFailed),
         ("old", None, ONLY_NEW, errors.PreconditionFailed),
-        ("old", "new", ONLY_NEW, errors.ConditionalRequestConflict),
+        ("old", "new", ONLY_NEW, errors.PreconditionFailed),
+        ("old", "new", WriteCondition(if_match="old"), errors.PreconditionFailed),
+        ("old", "old", WriteCondition(if_match="old"), errors.ConditionalRequestConflict),
         ("old", "delete", ONLY_NEW, errors.ConditionalRequestConflict),
         ("old", None, WriteCondition(if_match="old"), None),
         ("old", None, WriteCondition(if_match="x"), errors.PreconditionFailed),
         ("old", "new", WriteCondition(if_match="new"), errors.ConditionalRequestConflict),
-        ("old", "delete", WriteCondition(if_match="old"), errors.ConditionalRequestConflict),
+        ("old", "delete", WriteCondition(if_match="old"), errors.NoSuchKey),
         (None, None, WriteCondition(if_match="old"), errors.NoSuchKey),
         ("old", "new", WriteCondition(), None),
     ],

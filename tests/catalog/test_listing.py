@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -23,16 +24,18 @@ key_sets = st.sets(words.filter(bool), max_size=25)
 
 
 def model(
-    keys: Sequence[str], prefix: str, delimiter: str, after: str, limit: int
+    keys: Sequence[str], prefix: str, delimiter: str, after: str, limit: int, start_after: str = ""
 ) -> tuple[list[str], list[str], str | None]:
-    """(keys, common prefixes, where to go on) of a page: roll up, sort, drop what the marker has seen, cut."""
+    """(keys, common prefixes, where to go on) of a page: drop the keys that were seen, roll up, sort, cut."""
     entries: dict[str, bool] = {}
     for key in keys:
-        if not key.startswith(prefix):
+        if not key.startswith(prefix) or key.encode() <= (after or start_after).encode():
             continue
         at = key.find(delimiter, len(prefix)) if delimiter else -1
-        entries[key if at < 0 else key[: at + len(delimiter)]] = at >= 0
-    wanted = sorted((e for e in entries if e.encode() > after.encode()), key=str.encode)
+        entry = key if at < 0 else key[: at + len(delimiter)]
+        if at < 0 or entry != after:
+            entries[entry] = at >= 0
+    wanted = sorted(entries, key=str.encode)
     page = wanted[:limit]
     more = page[-1] if page and len(wanted) > limit else None
     return [e for e in page if not entries[e]], [e for e in page if entries[e]], more
@@ -53,11 +56,11 @@ def fill(keys: Sequence[str]) -> Catalog:
     return catalog
 
 
-def page(catalog: Catalog, prefix: str, delimiter: str, after: str, limit: int) -> ObjectPage:
+def page(catalog: Catalog, prefix: str, delimiter: str, after: str, limit: int, start_after: str = "") -> ObjectPage:
     with catalog.read() as connection:
         bucket_id = listing.bucket_id(connection, "photos")
         assert bucket_id is not None
-        return listing.list_objects(connection, bucket_id, prefix, delimiter, after, limit)
+        return listing.list_objects(connection, bucket_id, prefix, delimiter, after, limit, start_after)
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -65,9 +68,13 @@ def page(catalog: Catalog, prefix: str, delimiter: str, after: str, limit: int) 
 def test_a_page_is_that_of_the_model(keys: set[str], prefix: str, delimiter: str, after: str, limit: int) -> None:
     catalog = fill(sorted(keys))
     try:
-        candidates = [("", "", "", 1000), (prefix, delimiter, after, limit)]
+        candidates: list[Any] = [("", "", "", 1000), (prefix, delimiter, after, limit)]
         for key in itertools.islice(sorted(keys), 4):  # markers and prefixes that are keys meet more edges
             candidates += [(prefix, delimiter, key, limit), (key[:2], "/", key, 3), (key, delimiter, after, limit)]
+            candidates += [(prefix, "/", key[:cut], limit) for cut in range(1, len(key))]
+        for by_prefix, by_delimiter, marker, size in [*candidates]:
+            candidates.append((by_prefix, by_delimiter, "", size, marker))
+            candidates.append((by_prefix, by_delimiter, after, size, marker))
         for wanted in candidates:
             found = page(catalog, *wanted)
             assert ([o.key for o in found.objects], found.common_prefixes, found.next_key) == model(
@@ -93,6 +100,23 @@ def test_pages_one_after_another_show_everything_once(keys: set[str], prefix: st
             after = found.next_key
         whole = model(sorted(keys), prefix, delimiter, "", 1000)
         assert seen == sorted([*whole[0], *whole[1]], key=str.encode)
+    finally:
+        catalog.close()
+
+
+def test_a_key_to_start_after_does_not_hide_the_common_prefix_that_it_is_in() -> None:
+    catalog = fill(["a/a", "a/c", "b/", "c"])
+    try:
+        for start_after, prefixes in (
+            ("a", ["a/", "b/"]),
+            ("a/", ["a/", "b/"]),
+            ("a/b", ["a/", "b/"]),
+            ("a/c", ["b/"]),
+            ("b/", []),
+        ):
+            assert page(catalog, "", "/", "", 10, start_after).common_prefixes == prefixes, start_after
+        assert page(catalog, "", "/", "a/", 10).common_prefixes == ["b/"], "an entry of an earlier page"
+        assert page(catalog, "", "/", "a/b", 10).common_prefixes == ["a/", "b/"], "no entry of an earlier page"
     finally:
         catalog.close()
 

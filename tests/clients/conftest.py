@@ -42,6 +42,19 @@ def run(
     server: Served, command: Sequence[str | Path], check: bool = True, ca_bundle: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Run a client with the server's keys (and certificate) in the environment that AWS SDKs read."""
+    result = subprocess.run(
+        [os.fspath(part) for part in command],
+        env=client_environment(server, ca_bundle),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result
+
+
+def client_environment(server: Served, ca_bundle: bool = True) -> dict[str, str]:
     environ = clean_environment(
         AWS_ACCESS_KEY_ID=ACCESS_KEY,
         AWS_SECRET_ACCESS_KEY=SECRET_KEY,
@@ -54,11 +67,7 @@ def run(
     if server.certificate is not None and ca_bundle:
         for name in ("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
             environ[name] = str(server.certificate)
-    result = subprocess.run(
-        [os.fspath(part) for part in command], env=environ, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
-    return result
+    return environ
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 CACHE = Path(__file__).parents[2] / ".cache" / "clients"
 JS_PACKAGES = ("@aws-sdk/client-s3@3", "@aws-sdk/lib-storage@3", "@aws-sdk/s3-request-presigner@3")
 FAKE_GCS_VERSION = "v1.56.1"
+MINIO_GO = Path(__file__).parent / "minio_go"
+MC_VERSION = "v0.0.0-20250313080218-cf909e1063a9"
+TOFU_VERSION = "v1.12.6"
 
 
 def find_aws() -> Path | None:
@@ -45,6 +52,22 @@ def _install_package(name: str) -> None:
         # A new machine has no lists of packages yet, or lists that are too old.
         subprocess.run(["apt-get", "update", "--quiet"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+
+
+def find_nginx() -> Path | None:
+    path = CACHE / "nginx" / "usr" / "sbin" / "nginx"
+    return path if path.exists() else None
+
+
+def _install_nginx() -> None:
+    """From Debian's package, unpacked and not installed: that would start it as a service."""
+    (CACHE / "nginx").mkdir(parents=True, exist_ok=True)
+    fetch = ["apt-get", "download", "--quiet", "nginx"]
+    if subprocess.run(fetch, cwd=CACHE / "nginx", check=False, capture_output=True).returncode:
+        subprocess.run(["apt-get", "update", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(fetch, cwd=CACHE / "nginx", check=True)
+    (package,) = (CACHE / "nginx").glob("nginx_*.deb")
+    subprocess.run(["dpkg", "-x", package, CACHE / "nginx"], check=True)
 
 
 def _from_debian(program: str, package: str) -> tuple[Callable[[], Path | None], Callable[[], None]]:
@@ -75,16 +98,50 @@ def _install_azurite() -> None:
     subprocess.run(command, cwd=CACHE / "azurite", check=True)
 
 
-def find_fake_gcs() -> Path | None:
+def _install_fake_gcs() -> None:
     """An emulator of Google Cloud Storage."""
-    path = CACHE / "go" / "fake-gcs-server"
+    _go("install", f"github.com/fsouza/fake-gcs-server@{FAKE_GCS_VERSION}")
+
+
+def _go(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [shutil.which("go") or "/usr/local/go/bin/go", *arguments]
+    return subprocess.run(command, check=True, env=os.environ | {"GOBIN": str(CACHE / "go")}, **options)
+
+
+def _in_go(name: str) -> Path | None:
+    path = CACHE / "go" / name
     return path if path.exists() else None
 
 
-def _install_fake_gcs() -> None:
-    environ = os.environ | {"GOBIN": str(CACHE / "go")}
-    go = shutil.which("go") or "/usr/local/go/bin/go"
-    subprocess.run([go, "install", f"github.com/fsouza/fake-gcs-server@{FAKE_GCS_VERSION}"], env=environ, check=True)
+def _minio_go() -> str:
+    """The name of our program with minio-go, another one for each form of its source."""
+    source = b"".join(path.read_bytes() for path in sorted(MINIO_GO.iterdir()))
+    return f"minio-go-{hashlib.sha256(source).hexdigest()[:16]}"
+
+
+def find_minio_go() -> Path | None:
+    return _in_go(_minio_go())
+
+
+def _install_minio_go() -> None:
+    _go("build", "-o", str(CACHE / "go" / _minio_go()), ".", cwd=MINIO_GO)
+
+
+def _install_mc() -> None:
+    _go("install", f"github.com/minio/mc@{MC_VERSION}")
+
+
+def _install_tofu() -> None:
+    """OpenTofu's module replaces others, so that it must be built in a folder of its own. It takes minutes."""
+    answer = _go(
+        "mod", "download", "-json", f"github.com/opentofu/opentofu@{TOFU_VERSION}", capture_output=True, cwd="/"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "opentofu"
+        shutil.copytree(json.loads(answer.stdout)["Dir"], source, copy_function=shutil.copyfile)
+        for path in [source, *source.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        _go("build", "-trimpath", "-ldflags=-s -w", "-o", str(CACHE / "go" / "tofu"), "./cmd/tofu", cwd=source)
 
 
 CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
@@ -92,17 +149,27 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "rclone": _from_debian("rclone", "rclone"),
     "js": (find_js, _install_js),
     "azurite": (find_azurite, _install_azurite),
-    "fake-gcs-server": (find_fake_gcs, _install_fake_gcs),
+    "fake-gcs-server": (functools.partial(_in_go, "fake-gcs-server"), _install_fake_gcs),
+    "minio-go": (find_minio_go, _install_minio_go),
+    "mc": (functools.partial(_in_go, "mc"), _install_mc),
+    "tofu": (functools.partial(_in_go, "tofu"), _install_tofu),
+    "nginx": (find_nginx, _install_nginx),
     "wrk": _from_debian("wrk", "wrk"),
     "etcd": _from_debian("etcd", "etcd-server"),
 }
 
 
+#: These take minutes, and are installed only when they are named.
+SLOW = frozenset({"tofu"})
+#: apt-get does one thing at a time.
+_DEBIAN = frozenset({"rclone", "wrk", "etcd", "nginx"})
+
+
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One process installs at a time."""
+def _alone(name: str) -> Iterator[None]:
+    """One process at a time installs a client; several clients may be installed at once."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
+    with (CACHE / f"lock-{'debian' if name in _DEBIAN else name}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -112,7 +179,7 @@ def locate(name: str) -> Path | None:
     find, install = CLIENTS[name]
     found = find()
     if found is None and os.environ.get("CI"):
-        with _alone():
+        with _alone(name):
             if find() is None:
                 install()
         found = find()
@@ -122,9 +189,9 @@ def locate(name: str) -> Path | None:
 
 
 def main(names: list[str]) -> None:
-    for name in names or list(CLIENTS):
+    for name in names or [name for name in CLIENTS if name not in SLOW]:
         find, install = CLIENTS[name]
-        with _alone():
+        with _alone(name):
             if find() is None:
                 install()
         sys.stdout.write(f"{name}: {find()}\n")

@@ -30,7 +30,7 @@ await assert.rejects(
   s3.send(new PutObjectCommand({ Bucket, Key: "once", Body: "2", IfNoneMatch: "*" })),
   (error) => error.name === "PreconditionFailed" && error.$metadata.httpStatusCode === 412,
 );
-await s3.send(new CopyObjectCommand({ Bucket, Key: "copied", CopySource: encodeURI(`${Bucket}/a b+ü%`) }));
+await s3.send(new CopyObjectCommand({ Bucket, Key: "copied", CopySource: `${Bucket}/${encodeURIComponent("a b+ü%")}` }));
 const url = await getSignedUrl(s3, new PutObjectCommand({ Bucket, Key: "presigned" }), { expiresIn: 60 });
 assert.equal((await fetch(url, { method: "PUT", body: "by url" })).status, 200);
 const presigned = await s3.send(new GetObjectCommand({ Bucket, Key: "presigned" }));

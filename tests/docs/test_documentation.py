@@ -112,3 +112,8 @@ def test_the_serve_command_works_in_a_clean_folder(tmp_path: Path) -> None:
         process.communicate(timeout=60)
     assert re.search(r"serves bleepstore-data at http://127.0.0.1:\d+", output), output
     assert (tmp_path / "bleepstore-data" / "catalog.db").exists()
+    (metadata,) = tmp_path.glob(".venv/lib/*/site-packages/bleepstore-*.dist-info/METADATA")
+    page = metadata.read_text(encoding="utf-8").partition("\n\n")[2]
+    assert page.startswith("# BleepStore")
+    links = _LINK.findall(page)
+    assert [link for link in links if "://" not in link] == [], "links of the README that lead nowhere on PyPI"

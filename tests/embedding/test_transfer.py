@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bleepstore
-from bleepstore import CompletedPart, SystemMetadata
+from bleepstore import CannedAcl, CompletedPart, SystemMetadata
 from bleepstore_server.cli import main
 from bleepstore_server.faults import Corrupt, Faults, Truncate
 from bleepstore_server.live_server import LiveServer, live_server
@@ -89,6 +89,16 @@ def test_a_directory_goes_into_a_store_and_comes_back(
         assert store.head_object("photos", "2024/large").version.parts_count == 3
     assert run("export", "photos/2024", tmp_path / "out", "--data", data) == 0
     assert files_of(tmp_path / "out") == files
+
+
+def test_an_import_leaves_the_acl_of_its_bucket_as_it_is(tmp_path: Path, data: Path) -> None:
+    fill_folder(tmp_path / "in")
+    with bleepstore.open(data) as store:
+        store.create_bucket("photos", acl=CannedAcl.PUBLIC_READ)
+        acl = store.get_bucket_acl("photos")
+    assert run("import", tmp_path / "in", "photos", "--data", data) == 0
+    with bleepstore.open(data) as store:
+        assert store.get_bucket_acl("photos") == acl
 
 
 def test_what_is_equal_is_left_as_it_is(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

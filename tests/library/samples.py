@@ -90,7 +90,8 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 system=SYSTEM,
                 metadata={"b": "2", "a_b": "ü€", "empty": ""},
                 checksum=COMPOSITE,
-                parts=(PartSummary(1, 5 * 1024**2, "AAAA"), PartSummary(2, 7)),
+                crc64nvme="AAAAAAAAAAA=",
+                parts=(PartSummary(1, 5 * 1024**2, "AAAA", "rosUhgp5mIg="), PartSummary(2, 7)),
                 acl=ACL,
                 condition=WriteCondition(if_match=MD5),
             ),
@@ -136,7 +137,14 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (
             c.RegisterPart(
-                **_upload(9), number=10_000, size=7, etag=MD5, checksum=CRC, handle="018bcfe56801", stored_ms=TIME
+                **_upload(9),
+                number=10_000,
+                size=7,
+                etag=MD5,
+                checksum=CRC,
+                crc64nvme="rosUhgp5mIg=",
+                handle="018bcfe56801",
+                stored_ms=TIME,
             ),
             c.RegisterPart(**_upload(9), number=1, size=0, etag=MD5, handle="h", stored_ms=0),
         ),
@@ -149,6 +157,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 size=12,
                 etag=MD5 + "-2",
                 checksum=COMPOSITE,
+                crc64nvme="rosUhgp5mIg=",
                 handle="h",
                 stored_ms=TIME,
                 condition=WriteCondition(if_none_match=True),

@@ -22,7 +22,8 @@ def test_legal_bucket_names(name: str) -> None:
     [
         "", "a", "ab", "a" * 64, "Upper", "under_score", "-start", "end-", ".start", "end.", "two..dots", "with space",
         "with/slash", "ünïcode", "192.168.5.4", "999.999.999.999", "xn--punycode", "sthree-x", "amzn-s3-demo-bucket",
-        "name-s3alias", "name--ol-s3", "name.mrap", "name--x-s3", "name--table-s3", "new\nline", "abc\n", "abc\x00",
+        "name-s3alias", "name--ol-s3", "name.mrap", "name--x-s3", "name--table-s3", "name-an",
+        "new\nline", "abc\n", "abc\x00",
     ],
 )  # fmt: skip
 def test_illegal_bucket_names(name: str) -> None:

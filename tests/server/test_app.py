@@ -11,9 +11,10 @@ import pytest
 import bleepstore
 from bleepstore import CannedAcl, Store
 from bleepstore_server import AppConfig, create_app
+from bleepstore_server.in_process import client_for
 from tests.server.conftest import ALICE
 from tests.server.test_property import call
-from tests.server.tools import UNSIGNED, Wire
+from tests.server.tools import UNSIGNED, Wire, failure
 
 
 @pytest.fixture
@@ -73,6 +74,28 @@ def test_any_region_is_accepted_unless_strict(holding: Store) -> None:
 
 
 # -- proxies and public names
+
+
+def test_a_region_of_ones_own_is_the_location_of_its_buckets(holding: Store) -> None:
+    """Also if Amazon has none of this name. One's own bucket again is only taken for new in us-east-1."""
+    for region in ("home-1", "eu-west-1", "us-east-1"):
+        name = f"in-{region}"
+        client = client_for(holding, config=AppConfig(region=region, allow_well_known_key=True))
+        client.create_bucket(Bucket=name)
+        where: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        client.create_bucket(Bucket=f"{name}-too", **where)
+        for bucket in (name, f"{name}-too"):
+            shown: Any = client.get_bucket_location(Bucket=bucket)["LocationConstraint"]
+            assert shown == (None if region == "us-east-1" else region)
+            assert client.head_bucket(Bucket=bucket)["BucketRegion"] == region
+        named = [found["Name"] for found in client.list_buckets(BucketRegion=region, Prefix=name)["Buckets"]]
+        assert named == [name, f"{name}-too"]
+        if region == "us-east-1":
+            client.create_bucket(Bucket=name)
+        else:
+            with failure("BucketAlreadyOwnedByYou", 409):
+                client.create_bucket(Bucket=name)
+        client.close()
 
 
 def complete(app: Any, store: Store, signed_host: str, key: str = "m", **headers: str) -> str:

@@ -158,7 +158,9 @@ def test_what_is_no_number(text: str) -> None:
         ("/b/k", ("b", "k", None)),
         ("b/a%2Fb%20c%2B", ("b", "a/b c+", None)),
         ("b%2Fk", ("b", "k", None)),
-        ("b/a+b", ("b", "a+b", None)),
+        ("b/a+b", ("b", "a b", None)),
+        ("b/a%20+%2B", ("b", "a  +", None)),
+        ("b/k?versionId=a+b%2B", ("b", "k", "a b+")),
         ("b//k", ("b", "/k", None)),
         ("b/k?versionId=null", ("b", "k", "null")),
         ("b/k%3FversionId=x", ("b", "k?versionId=x", None)),
@@ -171,9 +173,35 @@ def test_copy_sources(text: str, expected: tuple[str, str, str | None]) -> None:
     assert (found.bucket, found.key, found.version_id) == expected
 
 
-@pytest.mark.parametrize("text", ["", "/", "b", "b/", "/b/", "b/%FF", "%C3/k"])
-def test_what_is_no_copy_source(text: str) -> None:
-    assert refusal(h.copy_source, text) == "InvalidArgument"
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Invalid copy source bucket name"),
+        ("/", "Invalid copy source bucket name"),
+        ("//b/k", "Invalid copy source bucket name"),
+        ("b", "Invalid copy source object key"),
+        ("b/", "Invalid copy source object key"),
+        ("/b/", "Invalid copy source object key"),
+        ("b/%FF", "Invalid copy source encoding"),
+        ("%C3/k", "Invalid copy source encoding"),
+        ("b/100%", "Invalid copy source encoding"),
+        ("b/%zz", "Invalid copy source encoding"),
+        ("b/%+1", "Invalid copy source encoding"),
+        ("b/k?versionId=%", "Invalid copy source encoding"),
+        ("b/\xff", "Invalid copy source encoding"),
+    ],
+)
+def test_what_is_no_copy_source(text: str, message: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        h.copy_source(text)
+    assert (refused.value.code, refused.value.message) == ("InvalidArgument", message)
+    assert refused.value.fields == {"ArgumentName": "x-amz-copy-source", "ArgumentValue": text}
+
+
+@pytest.mark.parametrize("start", ["", "/"])
+def test_there_are_no_access_points_to_copy_from(start: str) -> None:
+    text = start + "arn:aws:s3:us-west-2:123456789012:accesspoint/point/object/k"
+    assert refusal(h.copy_source, text) == "NotImplemented"
 
 
 # -- access control

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import pytest
 
+from bleepstore_server.wire import regions
 from tests.server.conftest import Server
 from tests.server.tools import Wire, failure
 
@@ -38,8 +40,6 @@ def test_the_life_of_a_bucket(s3: S3Client) -> None:
     assert made["Location"] == "/photos"
     head = s3.head_bucket(Bucket="photos")
     assert head["BucketRegion"] == "us-east-1"
-    with failure("BucketAlreadyOwnedByYou", 409):
-        s3.create_bucket(Bucket="photos")
     s3.put_object(Bucket="photos", Key="k", Body=b"")
     with failure("BucketNotEmpty", 409):
         s3.delete_bucket(Bucket="photos")
@@ -84,15 +84,76 @@ def test_listing_buckets(s3: S3Client, bob: S3Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "shown"), [("eu-central-1", "eu-central-1"), ("us-west-2", "us-west-2"), ("EU", "EU")]
+    ("location", "region"),
+    [("eu-central-1", "eu-central-1"), ("us-west-2", "us-west-2"), ("EU", "eu-west-1"), ("us-gov-west-1",) * 2],
 )
-def test_locations(s3: S3Client, location: Any, shown: str) -> None:
+def test_locations(s3: S3Client, location: Any, region: str) -> None:
     s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": location})
-    assert s3.get_bucket_location(Bucket="photos")["LocationConstraint"] == shown
-    assert s3.head_bucket(Bucket="photos")["BucketRegion"] == shown
-    assert s3.list_buckets()["Buckets"][0]["BucketRegion"] == shown
-    assert len(s3.list_buckets(BucketRegion=shown)["Buckets"]) == 1
-    assert s3.list_buckets(BucketRegion="mars-north-1")["Buckets"] == []
+    assert s3.get_bucket_location(Bucket="photos")["LocationConstraint"] == location
+    assert s3.head_bucket(Bucket="photos")["BucketRegion"] == region
+    assert s3.list_buckets()["Buckets"][0]["BucketRegion"] == region
+    assert len(s3.list_buckets(BucketRegion=region)["Buckets"]) == 1
+    assert s3.list_buckets(BucketRegion="sa-east-1")["Buckets"] == []
+
+
+def test_every_region_of_amazon_is_a_location() -> None:
+    """If this fails, Amazon has a new region: add it to bleepstore_server.wire.regions."""
+    session = botocore.session.Session()
+    enum = session.get_service_model("s3").shape_for("BucketLocationConstraint").enum  # type: ignore[attr-defined]
+    partitions = session.get_available_partitions()
+    known = {*enum, *(name for partition in partitions for name in session.get_available_regions("s3", partition))}
+    assert {name for name in known if not regions.is_location(name, "us-east-1")} == set()
+
+
+def test_listing_the_buckets_of_a_region_in_pages(s3: S3Client) -> None:
+    """A page is cut after the others are left out: it is full, and only the last one has no token."""
+    places = {f"eu-{n}": ("EU", "eu-west-1")[n % 2] for n in range(5)} | {f"ap-{n}": "ap-south-1" for n in range(5)}
+    for name, location in places.items():
+        where: Any = {"LocationConstraint": location}
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+    s3.create_bucket(Bucket="home")
+    pages: list[list[str]] = []
+    token: dict[str, Any] = {}
+    while not pages or token:
+        page: Any = s3.list_buckets(BucketRegion="eu-west-1", MaxBuckets=2, **token)
+        assert {found["BucketRegion"] for found in page["Buckets"]} == {"eu-west-1"}
+        pages.append([found["Name"] for found in page["Buckets"]])
+        token = {"ContinuationToken": page["ContinuationToken"]} if "ContinuationToken" in page else {}
+    assert pages == [["eu-0", "eu-1"], ["eu-2", "eu-3"], ["eu-4"]]
+    assert [found["Name"] for found in s3.list_buckets(BucketRegion="us-east-1")["Buckets"]] == ["home"]
+    assert s3.list_buckets(BucketRegion="eu-west-1", Prefix="ap")["Buckets"] == []
+    assert {found["BucketRegion"] for found in s3.list_buckets()["Buckets"]} == {"eu-west-1", "ap-south-1", "us-east-1"}
+    with failure("InvalidArgument", 400) as refused:
+        s3.list_buckets(BucketRegion="mars-north-1")
+    assert refused["Error"]["Message"] == "Argument value mars-north-1 is not a valid AWS Region"
+
+
+def test_creating_ones_own_bucket_again(s3: S3Client, bob: S3Client, anyone: Wire) -> None:
+    """In us-east-1 it succeeds and sets the ACL anew, as it does there at Amazon; what is in it stays."""
+    s3.create_bucket(Bucket="photos", ACL="public-read")
+    s3.put_object(Bucket="photos", Key="k", Body=b"data")
+    made = s3.head_bucket(Bucket="photos"), s3.list_buckets()["Buckets"][0]["CreationDate"]
+    assert anyone.send("GET", "/photos", signed=False).status == 200
+    assert s3.create_bucket(Bucket="photos")["Location"] == "/photos"
+    assert anyone.send("GET", "/photos", signed=False).status == 403
+    s3.create_bucket(Bucket="photos", ACL="public-read")
+    assert anyone.send("GET", "/photos", signed=False).status == 200
+    assert s3.list_buckets()["Buckets"][0]["CreationDate"] == made[1]
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"data"
+    with failure("BucketAlreadyExists", 409):
+        bob.create_bucket(Bucket="photos")
+    with failure("BucketAlreadyOwnedByYou", 409):
+        s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+
+
+@pytest.mark.parametrize("location", ["eu-central-1", "EU"])
+def test_creating_ones_own_bucket_again_in_another_region(s3: S3Client, anyone: Wire, location: Any) -> None:
+    where: Any = {"Bucket": "photos", "CreateBucketConfiguration": {"LocationConstraint": location}}
+    s3.create_bucket(**where, ACL="public-read")
+    for again in (where, {"Bucket": "photos"}):
+        with failure("BucketAlreadyOwnedByYou", 409):
+            s3.create_bucket(**again)
+    assert anyone.send("GET", "/photos", signed=False).status == 200, "its ACL stays"
 
 
 def test_the_default_location_is_none(s3: S3Client, anyone: Wire) -> None:
@@ -127,6 +188,8 @@ def test_buckets_with_features_that_are_missing_are_not_made(s3: S3Client) -> No
         s3.create_bucket(Bucket="photos", ObjectLockEnabledForBucket=True)
     with failure("NotImplemented", 501):
         s3.create_bucket(Bucket="photos", ObjectOwnership="BucketOwnerEnforced")
+    with failure("NotImplemented", 501):
+        s3.create_bucket(Bucket="photos-111122223333-us-west-2-an", BucketNamespace="account-regional")
     assert s3.list_buckets()["Buckets"] == []
 
 
@@ -445,11 +508,16 @@ def test_a_disabled_key_is_refused(server: Server, bob: S3Client) -> None:
     assert [found["Name"] for found in bob.list_buckets()["Buckets"]] == ["bobs"]
 
 
-@pytest.mark.parametrize("location", ["eu\nX-Evil: 1", "é", "x" * 65, "a b"])
+@pytest.mark.parametrize(
+    "location",
+    ["eu\nX-Evil: 1", "é", "x" * 65, "a b", "mars-north-1", "us-east-9", "eu", "Eu", "US", "EU-WEST-1", "eu-west-1a"],
+)
 def test_a_location_is_the_name_of_a_region(server: Server, location: str) -> None:
     content = f"<LocationConstraint>{location}</LocationConstraint>"
     body = f"<CreateBucketConfiguration>{content}</CreateBucketConfiguration>".encode()
-    assert Wire(server.url).send("PUT", "/photos", body).code == "InvalidLocationConstraint"
+    refused = Wire(server.url).send("PUT", "/photos", body)
+    assert (refused.status, refused.code) == (400, "InvalidLocationConstraint")
+    assert refused.error["Message"] == "The specified location-constraint is not valid"
     assert Wire(server.url).send("HEAD", "/photos").status == 404
 
 

@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import email.header
 import hashlib
+import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 from bleepstore import Algorithm
 from bleepstore.digests import digest, encode_value
 from tests.server.conftest import Server
-from tests.server.tools import UNSIGNED, Wire, failure
+from tests.server.tools import UNSIGNED, Answer, Wire, failure
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -57,6 +58,48 @@ def test_a_write_only_if_it_is_this_one(s3: S3Client) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"3", IfMatch=hashlib.md5(b"2").hexdigest())
 
 
+NO_ID = ["abc", "v" * 31, "v" * 33, "ü" * 32, "v" * 31 + "-", "NULL", "null ", "\n" + "v" * 31]
+
+
+@pytest.mark.parametrize("version_id", NO_ID)
+@pytest.mark.parametrize(
+    "operation",
+    ["get_object", "delete_object", "get_object_acl", "put_object_acl", "get_object_attributes", "get_object_tagging"],
+)
+def test_what_cannot_be_the_id_of_a_version(s3: S3Client, operation: str, version_id: str) -> None:
+    """S3 tells it from an id that could be, of which there is no version."""
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    required: dict[str, dict[str, Any]] = {
+        "put_object_acl": {"ACL": "public-read"},
+        "get_object_attributes": {"ObjectAttributes": ["ETag"]},
+    }
+    more = required.get(operation, {})
+    for key in ("k", "absent"):
+        with failure("InvalidArgument", 400) as refused:
+            getattr(s3, operation)(Bucket="photos", Key=key, VersionId=version_id, **more)
+        error: Any = refused["Error"]
+        assert error["Message"] == "Invalid version id specified"
+        assert (error["ArgumentName"], error["ArgumentValue"]) == ("versionId", version_id)
+        if operation != "delete_object":
+            with failure("NoSuchVersion", 404):
+                getattr(s3, operation)(Bucket="photos", Key=key, VersionId="v." * 16, **more)
+    with failure("400", 400):
+        s3.head_object(Bucket="photos", Key="k", VersionId=version_id)
+    assert s3.get_object_acl(Bucket="photos", Key="k")["Grants"][0]["Permission"] == "FULL_CONTROL"
+    assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 5
+
+
+def test_deletes_of_many_report_what_cannot_be_the_id_of_a_version(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    known = ["v" * 32, "null"]
+    asked: Any = [{"Key": "k", "VersionId": version_id} for version_id in ("abc", *known)]
+    found = s3.delete_objects(Bucket="photos", Delete={"Objects": asked})
+    assert found["Errors"] == [
+        {"Key": "k", "VersionId": "abc", "Code": "NoSuchVersion", "Message": "The specified version does not exist."}
+    ]
+    assert [deleted["VersionId"] for deleted in found["Deleted"]] == known
+
+
 def test_a_delete_only_if_it_is_this_one(s3: S3Client) -> None:
     etag = s3.put_object(Bucket="photos", Key="k", Body=b"1")["ETag"]
     with failure("PreconditionFailed", 412):
@@ -79,6 +122,7 @@ def test_conditions_of_reads(s3: S3Client) -> None:
         {"IfUnmodifiedSince": modified},
         {"IfMatch": etag, "IfUnmodifiedSince": past},
         {"IfNoneMatch": '"abc"', "IfModifiedSince": future},
+        {"IfModifiedSince": modified + dt.timedelta(days=1)},
     ]
     for options in holds:
         assert s3.get_object(Bucket="photos", Key="k", **options)["Body"].read() == b"1"
@@ -334,6 +378,46 @@ def test_content_md5(s3: S3Client) -> None:
         s3.put_object(Bucket="photos", Key="k", Body=b"other", ContentMD5=md5)
 
 
+# -- times
+
+
+def test_times_in_documents_are_those_of_headers(s3: S3Client, wire: Wire) -> None:
+    """Whole seconds in every document, equal to what HEAD says, so that programs can compare them."""
+    texts: list[str] = []
+
+    def times(answer: Answer) -> list[str]:
+        assert answer.status == 200
+        found = re.findall(rb"<(LastModified|CreationDate|Initiated)>([^<]*)<", answer.body)
+        texts.extend(text.decode() for _, text in found)
+        return [text.decode() for _, text in found]
+
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    copied = times(wire.send("PUT", "/photos/l", headers={"x-amz-copy-source": "photos/k"}))
+    shown = [s3.head_object(Bucket="photos", Key=key)["LastModified"] for key in ("k", "l")]
+    expected = [f"{when:%Y-%m-%dT%H:%M:%S}.000Z" for when in shown]
+    assert copied == expected[1:]
+    for listing in ("/photos", "/photos?list-type=2", "/photos?versions"):
+        assert times(wire.send("GET", listing)) == expected
+    upload = s3.create_multipart_upload(Bucket="photos", Key="parts")["UploadId"]
+    where = f"/photos/parts?uploadId={upload}"
+    part = times(wire.send("PUT", f"{where}&partNumber=1", headers={"x-amz-copy-source": "photos/k"}))
+    assert times(wire.send("GET", where)) == part
+    assert len(times(wire.send("GET", "/photos?uploads"))) == 1
+    assert len(times(wire.send("GET", "/"))) == 1
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z", text) for text in texts)
+
+
+def test_the_last_bytes_of_an_empty_object(s3: S3Client, wire: Wire) -> None:
+    s3.put_object(Bucket="photos", Key="empty", Body=b"")
+    for method in ("GET", "HEAD"):
+        answer = wire.send(method, "/photos/empty", headers={"Range": "bytes=-5"})
+        assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "0")
+        assert "content-range" not in answer.headers
+        for text in ("bytes=0-", "bytes=0-0", "bytes=-0", "bytes=5-9"):
+            answer = wire.send(method, "/photos/empty", headers={"Range": text})
+            assert (answer.status, answer.headers["content-range"]) == (416, "bytes */0")
+
+
 # -- versions of an unversioned bucket
 
 
@@ -342,9 +426,7 @@ def test_the_null_version_is_the_object(s3: S3Client) -> None:
     assert "VersionId" not in put
     assert s3.get_object(Bucket="photos", Key="k", VersionId="null")["Body"].read() == SMALL
     assert s3.head_object(Bucket="photos", Key="k", VersionId="null")["ContentLength"] == 5
-    with failure("NoSuchVersion", 404):
-        s3.get_object(Bucket="photos", Key="k", VersionId="abc")
-    s3.delete_object(Bucket="photos", Key="k", VersionId="abc")
+    s3.delete_object(Bucket="photos", Key="k", VersionId="v" * 32)
     assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 5
     s3.delete_object(Bucket="photos", Key="k", VersionId="null")
     with failure("404", 404):

@@ -308,7 +308,7 @@ def test_a_presigned_url_expires() -> None:
     request, query = presigned(PRESIGNED)
     assert verify_query(request, query, lookup, NOW + 86_400).access_key == ACCESS
     error = query_refusal(PRESIGNED, NOW + 86_401)
-    assert (error.code, error.status, error.message) == ("AccessDenied", 403, "Request has expired.")
+    assert (error.code, error.status, error.message) == ("AccessDenied", 403, "Request has expired")
     assert (error.fields["Expires"], error.fields["X-Amz-Expires"]) == ("2013-05-25T00:00:00Z", "86400")
     assert query_refusal(PRESIGNED, NOW - 901).code == "AccessDenied", "nor is it valid before its time"
 

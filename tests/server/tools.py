@@ -67,6 +67,8 @@ class Wire:
         """`headers` with those that a signed request has, Authorization among them."""
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() if at is None else at))
         signed = {"Host": self.host, "x-amz-date": date, "x-amz-content-sha256": payload, **headers}
+        if not signed["x-amz-content-sha256"]:
+            del signed["x-amz-content-sha256"]
         lower = {name.lower(): " ".join(str(value).split()) for name, value in signed.items()}
         names = ";".join(sorted(lower))
         path, _, query = target.partition("?")
@@ -89,6 +91,10 @@ class Wire:
         credential = f"{self.access_key}/{scope}"
         authorization = f"AWS4-HMAC-SHA256 Credential={credential},SignedHeaders={names},Signature={signature}"
         return {**signed, "Authorization": authorization}
+
+    def sign_without_digest(self, method: str, target: str, payload: str) -> dict[str, str]:
+        """As `sign`, but x-amz-content-sha256 is neither sent nor signed."""
+        return self.sign(method, target, {"x-amz-content-sha256": ""}, payload)
 
     def key(self, date: str) -> bytes:
         """The signing key of a day."""

@@ -238,5 +238,66 @@ def test_expectations(serve: Serve, expected: str, continues: bool) -> None:
     head = (
         f"PUT {target} HTTP/1.1\r\nHost: {host}\r\nExpect: {expected}\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
     )
-    answer = exchange(server.port, head.encode() + b"data")
-    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK" if continues else b"HTTP/1.1 200 OK")
+    asked = b"HTTP/1.1 100 Continue\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        received = connection.recv(len(asked)) if continues else b""
+        connection.sendall(b"data")
+        while data := connection.recv(65536):
+            received += data
+    assert received.startswith(asked + b"HTTP/1.1 200 OK" if continues else b"HTTP/1.1 200 OK")
+
+
+def test_a_client_that_did_not_wait_is_not_asked(serve: Serve) -> None:
+    server = serve()
+    head = f"PUT /photos/k HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n"
+    answer = exchange(server.port, head.encode() + b"Connection: close\r\n\r\ndata")
+    assert answer.startswith(b"HTTP/1.1 404 Not Found")
+
+
+#: Target, header and status of uploads that are refused whatever their bodies are.
+REFUSED_BY_HEADER = [
+    ("/absent/k", "", b"404"),
+    ("/photos/k", "", b"403"),
+    ("/photos/k?X-Amz-Signature=x", "", b"400"),
+    ("/photos/k", "Authorization: AWS4-HMAC-SHA256 x\r\n", b"400"),
+    ("/photos/k", "Authorization: AWS acceptance:x\r\nDate: now\r\n", b"403"),
+    ("/open/k", "x-amz-storage-class: NONE\r\n", b"400"),
+    ("/open/k", "x-amz-acl: none\r\n", b"400"),
+    ("/open/k", "x-amz-tagging: a=b\r\n", b"501"),
+    ("/open/k", "Content-MD5: x\r\n", b"400"),
+    ("/open/k", "x-amz-checksum-crc32: x\r\n", b"400"),
+    ("/open/k", "If-None-Match: x\r\n", b"501"),
+    ("/open/" + "k" * 1025, "", b"400"),
+]
+
+
+def test_an_upload_that_its_header_refuses_is_not_asked_for(serve: Serve) -> None:
+    """The answer comes instead of 100 Continue, and ends the connection: the client may send its body or not."""
+    server = serve()
+    with contextlib.closing(server.client()) as s3:
+        s3.create_bucket(Bucket="photos")
+        s3.create_bucket(Bucket="open", ACL="public-read-write")
+    for target, headers, status in REFUSED_BY_HEADER:
+        head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9999\r\n"
+        answer = exchange(server.port, f"{head}{headers}\r\n".encode())
+        assert answer.split(b" ")[1] == status, (target, headers, answer)
+        assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", b"400"),
+        (b"PUT /b/k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"501"),
+        (b"PUT /b/k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", b"400"),
+        (b"PUT /b/k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n", b"400"),
+    ],
+)
+def test_what_no_server_may_accept(serve: Serve, head: bytes, status: bytes) -> None:
+    """RFC 9112 sections 3.2, 6.1 and 6.3."""
+    answer = exchange(serve().port, head)
+    assert answer.split(b" ")[1] == status, answer
+    assert b"<Code>" in answer

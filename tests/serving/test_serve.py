@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +22,7 @@ import requests
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from bleepstore_server.config import ConfigError, load_config
-from tests.serving.conftest import SECRET_KEY, Served, clean_environment
+from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, clean_environment, make_certificate
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,12 +41,25 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def pasted(banner: str) -> S3Client:
-    """The client that the line for boto3 makes."""
-    line = re.search(r"boto3       (boto3\.client\(.*\))", banner)
+def pasted(banner: str, secret: str = "") -> S3Client:
+    """The client that the line for boto3 makes, where somebody types `secret` if it asks."""
+    line = re.search(r"boto3       (boto3\.client\(.*\))\n", banner)
     assert line is not None
-    client: S3Client = eval(line[1], {"boto3": boto3})
+    client: S3Client = eval(line[1], {"boto3": boto3, "input": lambda _question: secret})
     return client
+
+
+def pasted_in_shell(banner: str, **environ: str) -> list[str]:
+    """What `aws` gets to see (key, secret, region, arguments) of the line for the AWS CLI."""
+    line = re.search(r"AWS CLI     (.*)\n", banner)
+    assert line is not None
+    shown = 'aws() { printf "%s\\n" "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" "$AWS_REGION" "$@"; }\n'
+    command = ["bash", "-eu", "-c", shown + line[1]]
+    result = subprocess.run(
+        command, env=clean_environment(**environ), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
 
 
 def refusal(client: S3Client) -> str:
@@ -51,17 +68,63 @@ def refusal(client: S3Client) -> str:
     return refused.value.response["Error"]["Code"]
 
 
-def test_the_first_start_makes_keys_and_the_printed_line_works(serve: Serve) -> None:
-    first = serve(keys=False)
+def test_the_first_start_makes_keys_and_the_printed_lines_work(serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "it's a folder"
+    first = serve(keys=False, data=folder)
     pasted(first.banner).create_bucket(Bucket="photos")
     access_key, secret_key = re.findall(r"(?:access|secret) key  (\S+)", first.banner)
+    paste = [access_key, secret_key, "us-east-1", "--endpoint-url"]
+    assert pasted_in_shell(first.banner) == [*paste, first.url, "s3", "ls"]
     assert first.stop() == 0
-    second = serve(keys=False)
+    second = serve(keys=False, data=folder)
     assert secret_key not in second.banner
-    names = [bucket["Name"] for bucket in second.client(access_key, secret_key).list_buckets()["Buckets"]]
+    assert re.findall(r"access key  (.*)", second.banner) == [access_key]
+    names = [bucket["Name"] for bucket in pasted(second.banner, secret_key).list_buckets()["Buckets"]]
     assert names == ["photos"]
-    shown = run("keys", "list", "--data", str(second.data), "--show-secrets").stdout
+    assert pasted_in_shell(second.banner) == [*paste, second.url, "s3", "ls"]
+    shown = run("keys", "list", "--data", str(folder), "--show-secrets").stdout
     assert shown.split() == [access_key, "enabled", "bleepstore", "bleepstore", secret_key]
+
+
+def test_a_store_in_memory_makes_keys_too(serve: Serve, tmp_path: Path) -> None:
+    served = serve("--data", ":memory:", "--workers", "1", keys=False)
+    pasted(served.banner).create_bucket(Bucket="photos")
+    pair = re.findall(r"(?:access|secret) key  (\S+)", served.banner)
+    assert pasted_in_shell(served.banner)[:2] == pair
+    other = serve("--data", ":memory:", "--workers", "1", keys=False)
+    assert refusal(other.client(*pair)) == "InvalidAccessKeyId"
+    assert refusal(served.client("bleepstore", "bleepstore-secret")) == "InvalidAccessKeyId"
+
+
+def test_the_lines_to_paste_do_not_show_what_is_configured(serve: Serve, tmp_path: Path) -> None:
+    configured = serve().banner
+    assert SECRET_KEY not in configured
+    assert pasted_in_shell(configured, BLEEPSTORE_SECRET_KEY=SECRET_KEY)[:2] == [ACCESS_KEY, SECRET_KEY]
+    assert pasted(configured, SECRET_KEY).list_buckets()["Buckets"] == []
+    secret_file = tmp_path / "the secret"
+    secret_file.write_text("from a file\n")
+    filed = serve("--access-key", "filed", "--secret-key-file", str(secret_file), keys=False, data=tmp_path / "filed")
+    assert "from a file" not in filed.banner
+    assert pasted_in_shell(filed.banner)[:2] == ["filed", "from a file"]
+    assert pasted(filed.banner, "from a file").list_buckets()["Buckets"] == []
+
+
+def test_a_store_whose_keys_are_all_disabled_says_how_to_get_in(serve: Serve, tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path / "data"))
+    assert run("keys", "add", *data, "--access-key", "carol").returncode == 0
+    assert run("keys", "disable", *data, "--access-key", "carol").returncode == 0
+    served = serve(keys=False)
+    command = re.search(r"none is enabled yet: `(.*)` makes", served.banner)
+    assert command is not None
+    assert subprocess.run(command[1], shell=True, check=False, capture_output=True, timeout=60).returncode == 0
+    access_key, secret_key = pasted_in_shell(served.banner)[:2]
+    assert served.client(access_key, secret_key).list_buckets()["Buckets"] == []
+
+
+def test_https_lines_name_the_certificate(serve: Serve, certificate: Path) -> None:
+    served = serve("--data", ":memory:", "--workers", "1", keys=False, certificate=certificate)
+    assert pasted(served.banner).list_buckets()["Buckets"] == []
+    assert pasted_in_shell(served.banner)[-4:] == ["--ca-bundle", str(certificate), "s3", "ls"]
 
 
 def test_two_starts_make_different_secrets(serve: Serve, tmp_path: Path) -> None:
@@ -88,30 +151,6 @@ def test_the_well_known_keys_work_only_when_asked_for(serve: Serve, tmp_path: Pa
     assert pasted(asked.banner).list_buckets()["Buckets"] == []
 
 
-def test_keys_are_added_and_disabled_while_the_server_runs(serve: Serve) -> None:
-    server = serve("--workers", "2")
-    data = ("--data", str(server.data))
-    added = run(
-        "keys",
-        "add",
-        *data,
-        "--access-key",
-        "carol",
-        "--secret-key",
-        "s3cret",
-        "--owner-id",
-        "c1",
-        "--display-name",
-        "C",
-    )
-    assert (added.returncode, added.stdout) == (0, "carol belongs to C\n")
-    answer = server.client("carol", "s3cret").list_buckets()
-    assert answer["Owner"] == {"ID": "c1", "DisplayName": "C"}
-    assert run("keys", "disable", *data, "--access-key", "carol").returncode == 0
-    assert "carol\tdisabled\tc1\tC" in run("keys", "list", *data).stdout
-    assert run("keys", "disable", *data, "--access-key", "nobody").returncode == 2
-
-
 @pytest.mark.parametrize(
     ("arguments", "environ", "named"),
     [
@@ -125,6 +164,8 @@ def test_keys_are_added_and_disabled_while_the_server_runs(serve: Serve) -> None
         (["--trusted-proxies", "10.0.0.1,nowhere"], {}, "trusted_proxies: 'nowhere'"),
         (["--domains", "s3.example.com:80"], {}, "domains: 's3.example.com:80'"),
         (["--data", ":memory:", "--workers", "2"], {}, "workers: a store in memory"),
+        (["--secret-key-file", "none"], {}, "--secret-key-file: none cannot be read"),
+        (["--secret-key-file", "none"], {"BLEEPSTORE_SECRET_KEY": "s"}, "secret_key and secret_key_file"),
         (["--config", "missing.toml"], {}, "missing.toml cannot be read"),
         (["--host", "203.0.113.1", "--data", ":memory:", "--workers", "1"], {}, "host and port: cannot listen"),
     ],
@@ -227,3 +268,59 @@ def test_forms_may_be_signed_with_the_configured_key(serve: Serve) -> None:
     form = s3.generate_presigned_post("photos", "k")
     assert requests.post(form["url"], data=form["fields"], files={"file": b"data"}, timeout=60).status_code == 204
     assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"data"
+
+
+def reloaded(server: Served, before: set[int]) -> None:
+    """Tell a server to read its configuration again, and wait until its workers are new ones."""
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while not (now := workers_of(server)) or now & before:
+        assert time.monotonic() < deadline, "the workers stayed"
+        os.sched_yield()
+
+
+def workers_of(server: Served) -> set[int]:
+    pid = server.process.pid
+    return {int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def region_of(server: Served) -> str:
+    """By a new connection, which may meet a worker that is just going."""
+    client = server.client(retries={"total_max_attempts": 5})
+    region = client.head_bucket(Bucket="photos")["BucketRegion"]
+    client.close()
+    return region
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="sees workers by Linux's /proc")
+def test_sighup_reads_the_configuration_and_the_certificate_again(
+    serve: Serve, tmp_path: Path, certificate: Path
+) -> None:
+    file, chain = tmp_path / "bleepstore.toml", tmp_path / "chain.pem"
+    shutil.copyfile(certificate, chain)
+    shutil.copyfile(certificate.with_suffix(".key"), chain.with_suffix(".key"))
+    file.write_text('region = "eu-west-1"\n')
+    server = serve("--config", str(file), "--workers", "2", certificate=chain)
+    server.client().create_bucket(Bucket="photos")
+    assert region_of(server) == "eu-west-1"
+
+    make_certificate(chain)
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{server.url}/healthz", verify=str(chain), timeout=30)
+    file.write_text('region = "ap-south-1"\nclient_timeout = 7\nupload_expiry_days = 3\n')
+    reloaded(server, workers_of(server))
+    assert region_of(server) == "ap-south-1"
+
+    file.write_text('region = "us-west-2"\nthreads = 0\n')  # wrong: the old one stays, and the server too
+    reloaded(server, workers_of(server))
+    assert region_of(server) == "ap-south-1"
+    file.write_text(f'region = "us-west-2"\ndata = "{tmp_path / "elsewhere"}"\nhost = "0.0.0.0"\n')
+    reloaded(server, workers_of(server))
+    assert region_of(server) == "us-west-2"
+    assert not (tmp_path / "elsewhere").exists()
+
+    server.process.send_signal(signal.SIGTERM)
+    log, _ = server.process.communicate(timeout=40)
+    assert server.process.returncode == 0
+    assert "the old one stays: threads in" in log or "the old one stays: threads: 0 is not at least 1" in log
+    assert "these settings only change when the server is started again: host" in log

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bleepstore import ANONYMOUS, Credential, Owner, Store, errors
@@ -50,6 +52,22 @@ def test_what_else_a_credential_cannot_have(store: Store) -> None:
     for owner in (ANONYMOUS, Owner("")):
         with pytest.raises(errors.InvalidArgument):
             store.put_credential("AKIA", "secret", owner=owner)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"secret_key": "\udcff"}, "secret_key"),
+        ({"owner": Owner("\udcff", "A")}, "owner"),
+        ({"owner": Owner("a", "\udcff")}, "owner"),
+        ({"email": "\udcff@example.com"}, "email"),
+    ],
+)
+def test_what_is_no_text_is_named(store: Store, options: dict[str, Any], named: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match="cannot be written as UTF-8") as refused:
+        store.put_credential("AKIA", **{"secret_key": "secret", **options})
+    assert refused.value.argument_name == named
+    assert store.list_credentials() == []
 
 
 def test_secrets_stay_out_of_messages(store: Store) -> None:

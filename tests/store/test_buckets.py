@@ -63,6 +63,14 @@ def test_listing_buckets_in_pages(store: Store) -> None:
     assert [b.name for b in store.list_buckets().buckets] == ["aaa", "bbb", "bbc", "ccc"]
     assert [b.name for b in store.list_buckets(caller=ALICE).buckets] == ["aaa", "bbb", "bbc"]
     assert [b.name for b in store.list_buckets(prefix="bb").buckets] == ["bbb", "bbc"]
+    store.create_bucket("ddd", location="EU")
+    store.create_bucket("eee", location="eu-west-1")
+    found = store.list_buckets(locations={"EU", "eu-west-1"}, limit=1)
+    assert ([b.name for b in found.buckets], found.next_name) == (["ddd"], "ddd")
+    assert [b.name for b in store.list_buckets(locations=[""], after="aaa", limit=2).buckets] == ["bbb", "bbc"]
+    assert store.list_buckets(locations=()).buckets == []
+    store.delete_bucket("ddd")
+    store.delete_bucket("eee")
     page = store.list_buckets(limit=3)
     assert ([b.name for b in page.buckets], page.next_name) == (["aaa", "bbb", "bbc"], "bbc")
     rest = store.list_buckets(limit=3, after="bbc")
@@ -91,7 +99,7 @@ def test_acls_are_replaced_whole(store: Store) -> None:
     with pytest.raises(errors.NoSuchKey):
         store.put_object_acl("photos", "absent", CannedAcl.PRIVATE)
     with pytest.raises(errors.NoSuchVersion):
-        store.get_object_acl("photos", "k", version_id="v1")
+        store.get_object_acl("photos", "k", version_id="v" * 32)
 
 
 def test_listing_objects_in_pages(store: Store) -> None:

@@ -9,15 +9,18 @@ import hashlib
 import io
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import bleepstore
 from bleepstore import (
     ANONYMOUS,
     Algorithm,
     ByteRange,
     CannedAcl,
     Checksum,
+    CompletedPart,
     DeletedObject,
     DeleteEntry,
     DeleteFailure,
@@ -28,6 +31,8 @@ from bleepstore import (
     WriteCondition,
     errors,
 )
+from bleepstore.digests import digest, encode_value
+from bleepstore.testing.clock import Clock
 
 BIG = random.Random(1).randbytes(3 * 1024 * 1024 + 17)
 
@@ -210,14 +215,41 @@ def test_conditional_reads(store: Store, bucket: str) -> None:
         ReadCondition(if_unmodified_since=future),
         ReadCondition(if_match=(version.etag,), if_unmodified_since=past),
         ReadCondition(if_none_match=("x",), if_modified_since=future),
+        ReadCondition(if_modified_since=future),
     ):
         assert read(store, bucket, "k", condition=holds) == b"1"
     for refused in (ReadCondition(if_match=("x",)), ReadCondition(if_unmodified_since=past)):
         with pytest.raises(errors.PreconditionFailed):
             store.get_object(bucket, "k", condition=refused)
-    for unchanged in (ReadCondition(if_none_match=(version.etag,)), ReadCondition(if_modified_since=future)):
+    same = version.modified.replace(microsecond=0)
+    for unchanged in (ReadCondition(if_none_match=(version.etag,)), ReadCondition(if_modified_since=same)):
         with pytest.raises(errors.NotModified):
             store.head_object(bucket, "k", condition=unchanged)
+
+
+def test_since_when_is_a_time_of_the_stores_clock(tmp_path: Path) -> None:
+    """What is the future of the machine may be the past of a store whose clock a test moved on, and the other way."""
+    clock = Clock()
+    with bleepstore.open(tmp_path / "data", clock=clock) as store:
+        store.create_bucket("photos")
+        version = store.put_object("photos", "k", b"1")
+        tomorrow = ReadCondition(if_modified_since=version.modified + dt.timedelta(days=1))
+        assert read(store, "photos", "k", condition=tomorrow) == b"1"
+        store.copy_object("photos", "k", "photos", "l", source_condition=tomorrow)
+        clock.advance(dt.timedelta(days=2))
+        with pytest.raises(errors.NotModified):
+            store.get_object("photos", "k", condition=tomorrow)
+        with pytest.raises(errors.PreconditionFailed):
+            store.copy_object("photos", "k", "photos", "l", source_condition=tomorrow)
+
+
+def test_the_last_bytes_of_an_empty_object_are_none(store: Store, bucket: str) -> None:
+    store.put_object(bucket, "empty", b"")
+    assert read(store, bucket, "empty", range=ByteRange(None, 5)) == b""
+    assert store.head_object(bucket, "empty", range=ByteRange(None, 5)).length == 0
+    for range_ in (ByteRange(0, None), ByteRange(0, 0), ByteRange(None, 0), ByteRange(3, 7)):
+        with pytest.raises(errors.InvalidRange):
+            store.get_object(bucket, "empty", range=range_)
 
 
 def test_a_reader_finishes_undisturbed_by_overwrite_and_delete(store: Store, bucket: str) -> None:
@@ -262,6 +294,32 @@ def test_copies(store: Store, bucket: str, size: int) -> None:
         store.copy_object(bucket, "b", bucket, "b")
     with pytest.raises(errors.PreconditionFailed):
         store.copy_object(bucket, "b", bucket, "d", source_condition=ReadCondition(if_none_match=("*",)))
+
+
+@pytest.mark.parametrize("algorithm", [None, Algorithm.CRC32, Algorithm.SHA256, Algorithm.CRC64NVME])
+@pytest.mark.parametrize("wanted", [None, Algorithm.SHA1])
+def test_a_copy_of_what_was_uploaded_in_parts_is_one_whole(
+    store: Store, bucket: str, algorithm: Algorithm | None, wanted: Algorithm | None
+) -> None:
+    upload = store.create_upload(bucket, "parts", checksum_algorithm=algorithm)
+    data = BIG + BIG
+    parts = [store.put_part(bucket, "parts", upload.upload_id, n, chunk) for n, chunk in ((1, data), (2, b"tail"))]
+    listed = [CompletedPart(number=part.number, etag=part.etag, checksum=part.checksum) for part in parts]
+    store.complete_upload(bucket, "parts", upload.upload_id, listed)
+    data += b"tail"
+    used = wanted or algorithm or Algorithm.CRC64NVME
+    expected = Checksum(used, encode_value(digest(used, data)))
+    for source, key in (("parts", "copy"), ("copy", "copy of a copy")):
+        copy = store.copy_object(bucket, source, bucket, key, checksum_algorithm=wanted, metadata={"ignored": "1"})
+        assert (copy.etag, copy.checksum, copy.parts_count) == (hashlib.md5(data).hexdigest(), expected, None)
+        assert store.head_object(bucket, key).version == copy
+        assert store.list_object_parts(bucket, key)[1] == []
+        assert read(store, bucket, key) == data
+    whole = store.copy_object(bucket, "parts", bucket, "parts", replace_metadata=True)
+    assert (whole.etag, whole.parts_count) == (hashlib.md5(data).hexdigest(), None)
+    store.delete_object(bucket, "copy")
+    store.sweep()
+    assert read(store, bucket, "parts") == read(store, bucket, "copy of a copy") == data
 
 
 def test_acls_decide_for_everyone_but_the_application(store: Store) -> None:

@@ -114,8 +114,11 @@ def test_conditional_completion(store: Store, upload: bleepstore.Upload) -> None
     part = put(store, upload, 1, b"data")
     store.put_object("photos", "k", b"in between")
     only_new = WriteCondition(if_none_match=True)
-    with pytest.raises(errors.ConditionalRequestConflict):
+    with pytest.raises(errors.PreconditionFailed):
         store.complete_upload("photos", "k", upload.upload_id, listed(part), condition=only_new)
+    written = WriteCondition(if_match=store.head_object("photos", "k").version.etag)
+    with pytest.raises(errors.ConditionalRequestConflict):
+        store.complete_upload("photos", "k", upload.upload_id, listed(part), condition=written)
     second = store.create_upload("photos", "k")
     part = put(store, second, 1, b"data")
     with pytest.raises(errors.PreconditionFailed):

@@ -12,7 +12,7 @@ from urllib3.util import Timeout
 
 from bleepstore.backends.aws.errors import PROVIDER, Gone, ObjectRefused, Unequal, meaning, status_of
 from bleepstore.backends.gateway.names import Layout, Names
-from bleepstore.backends.gateway.retry import Retry
+from bleepstore.backends.gateway.retry import ProviderRefused, Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, BlobNotFound, ServiceUnavailable
 
@@ -80,7 +80,7 @@ class AwsClient:
         cause: an expired token, say. Raises ObjectRefused if it is none that concerns listings."""
         try:
             return self._call("head_object", **parameters)
-        except (AccessDenied, ServiceUnavailable) as refused:
+        except (AccessDenied, ServiceUnavailable, ProviderRefused) as refused:
             status = status_of(refused.__cause__)
             if status not in (400, 401, 403):
                 raise

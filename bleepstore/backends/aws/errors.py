@@ -18,7 +18,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError as TransportError
 
-from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
+from bleepstore.backends.gateway.retry import Passing, is_for_good, refused, slow_down, unavailable
 from bleepstore.errors import AccessDenied, InvalidObjectState, ServiceUnavailable
 
 PROVIDER = "The S3 endpoint of the storage"
@@ -124,4 +124,6 @@ def client_error_meaning(error: ClientError) -> Exception | Passing:
         return Unsupported(f"{PROVIDER} cannot do what it was asked: {text}")
     if status >= 500 or code in ("OperationAborted", "RequestTimeout", "BadDigest", "IncompleteBody"):
         return unavailable(PROVIDER, text, _retry_after(error))
+    if is_for_good(status):
+        return refused(PROVIDER, text)
     return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")

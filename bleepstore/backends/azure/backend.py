@@ -7,6 +7,7 @@ import functools
 import io
 import itertools
 import logging
+import re
 import secrets
 import time
 import uuid
@@ -50,6 +51,7 @@ from bleepstore.backends.gateway.bodies import (
     send_behind,
 )
 from bleepstore.backends.gateway.names import Place
+from bleepstore.backends.gateway.retry import ProviderRefused
 from bleepstore.backends.gateway.streams import ResumingReader, combined_crc32c
 from bleepstore.errors import (
     AccessDenied,
@@ -77,6 +79,8 @@ _COPY_PATIENCE = 600.0
 _FORGET_SECONDS = 3.0
 #: How often a completion gives way to others of the same upload.
 _COMPLETIONS = 20
+
+_MD5 = re.compile("[0-9a-f]{32}")
 
 
 class AzureBackend(AzureListing):
@@ -323,9 +327,9 @@ class AzureBackend(AzureListing):
                 return self._stored(place, answer)
             answer = found
         wanted = described["content_settings"]
-        if _same_settings(source_settings, wanted):
+        if _same_settings(source_settings, wanted) and wanted.content_md5 is None:
             return self._stored(place, answer)
-        wanted.content_md5 = source_settings.content_md5
+        wanted.content_md5 = source_settings.content_md5 or wanted.content_md5
         pin = Pin(place.container, place.name, answer["etag"])
         try:
             headed = self._call(self._blob(place).set_http_headers, content_settings=wanted, **pin.condition)
@@ -442,7 +446,8 @@ class AzureBackend(AzureListing):
         place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
         known = source.content_settings.content_md5
         notes = notes_of(source.metadata, source.size, bytes(known).hex() if known else None)
-        described = self._described(spec, place, write, source.size, notes.crc32c, None)
+        md5 = None if known else _md5_in(spec)
+        described = self._described(spec, place, write, source.size, notes.crc32c, md5)
         try:
             return self._over_any(
                 place,
@@ -543,7 +548,7 @@ class AzureBackend(AzureListing):
         try:
             with self._retry.within(_FORGET_SECONDS):
                 self._end_upload(upload)
-        except (AccessDenied, SlowDown, ServiceUnavailable) as error:
+        except (AccessDenied, SlowDown, ServiceUnavailable, ProviderRefused) as error:
             _log.warning("what was staged at %s is left for the sweep: %s", upload.name, error)
 
     def _end_upload(self, upload: Upload) -> None:
@@ -576,3 +581,9 @@ def _same_settings(one: Any, other: Any) -> bool:
     return all(
         (getattr(one, name) or default.get(name)) == (getattr(other, name) or default.get(name)) for name in SYSTEM
     )
+
+
+def _md5_in(spec: BlobSpec) -> bytes | None:
+    """The MD5 of the bytes, if the ETag of what is written is that."""
+    etag = "" if spec.etag is None else spec.etag()
+    return bytes.fromhex(etag) if _MD5.fullmatch(etag) else None

@@ -8,7 +8,7 @@ import requests.exceptions
 import urllib3.exceptions
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
+from bleepstore.backends.gateway.retry import Passing, is_for_good, refused, slow_down, unavailable
 from bleepstore.errors import AccessDenied, InvalidObjectState, OperationAborted, ServiceUnavailable
 
 PROVIDER = "Azure Blob Storage"
@@ -92,6 +92,8 @@ def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
         return InvalidObjectState(f"The object is archived at {PROVIDER}, restore it there first: {text}")
     if code == "ContainerBeingDeleted":
         return OperationAborted(f"{PROVIDER} is still deleting what had this name, try again later: {text}")
+    if is_for_good(status):
+        return refused(PROVIDER, text)
     return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")
 
 

@@ -60,7 +60,7 @@ def body_of(content: bytes | BinaryIO, start: int, stop: int) -> bytes | FileBod
 class Held:
     """All of a body, which can be sent as often as need be, and what is known of it. `md5` is in hex."""
 
-    content: bytes | BinaryIO
+    content: bytes | BinaryIO = attrs.field(repr=False)
     size: int
     md5: str
     crc32c: str

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from bleepstore.errors import ServiceUnavailable, SlowDown
+from bleepstore.errors import InvalidRequest, ServiceUnavailable, SlowDown
 
 T = TypeVar("T")
 
@@ -49,6 +49,27 @@ def slow_down(provider: str, text: str, wait: float | None = None) -> Passing:
 
 def unavailable(provider: str, text: str, wait: float | None = None) -> Passing:
     return Passing(ProviderUnavailable(f"{provider} did not answer as it should: {text}", _whole(wait)), wait)
+
+
+@attrs.define
+class ProviderRefused(InvalidRequest):
+    """The provider refused what it was asked for good: sent again it would be refused again. Its own words are the
+    reason, for it alone knows its rules."""
+
+
+def refused(provider: str, text: str) -> ProviderRefused:
+    return ProviderRefused(f"{provider} refuses this for good: {text}")
+
+
+#: Those 4xx that say "not now", or "not as begun": Request Timeout, Conflict, Gone (an upload session that the provider
+#: has lost: a new one may do), Too Early, Too Many Requests (RFC 9110, 8470, 6585).
+_PASSING_REFUSALS = frozenset({408, 409, 410, 425, 429})
+
+
+def is_for_good(status: int) -> bool:
+    """Whether the answer to a request that is sent again would be the same ("The request could not be understood by the
+    server", and what else the 4xx say of the request itself)."""
+    return 400 <= status < 500 and status not in _PASSING_REFUSALS
 
 
 class Outage:

@@ -326,8 +326,9 @@ class GcsBackend(GcsListing):
 
     def _copy(self, handle: str, source: Any, spec: BlobSpec, place: Place, write: str) -> StoredBlob:
         condition = self._condition(spec)
-        composed = spec.etag is not None and "-" in spec.etag()
-        blob = self._described(spec, place, write, note_etag=True, crc32c=source.crc32c if composed else None)
+        # Google knows no MD5 of what was composed, nor of its copies: the CRC32C tells if the ETag is still theirs.
+        is_known = spec.etag is None or spec.etag() == md5_of(source)
+        blob = self._described(spec, place, write, note_etag=True, crc32c=None if is_known else source.crc32c)
         token: str | None = None
         try:
             while True:

@@ -10,7 +10,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-from bleepstore.backends.gateway.retry import Passing, slow_down, unavailable
+from bleepstore.backends.gateway.retry import Passing, is_for_good, refused, slow_down, unavailable
 from bleepstore.errors import AccessDenied, ServiceUnavailable
 
 PROVIDER = "Google Cloud Storage"
@@ -66,14 +66,14 @@ def _is_passing_auth(error: BaseException) -> bool:
 def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
     status = int(error.code or 0)
     text = f"{status} {reason_of(error)}"
-    refused = f"{PROVIDER} refused a request: {text}"
+    said = f"{PROVIDER} refused a request: {text}"
     # What is said of an object, "No such object: bucket/name", ends in a name, which may say anything.
     if status == 404 and reason_of(error).startswith("The specified bucket does not exist"):
         return no_bucket(text)
     if status in (404, 416):
-        return Gone(refused)
+        return Gone(said)
     if status in (304, 412):
-        return Unequal(refused)
+        return Unequal(said)
     if status in (401, 403):
         return AccessDenied(
             f"{PROVIDER} refused the gateway's own credentials or their permissions, {text}: "
@@ -83,7 +83,9 @@ def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
         return slow_down(PROVIDER, text, _retry_after(error))
     if status >= 500 or status == 408 or (status == 409 and "not empty" not in text):
         return unavailable(PROVIDER, text, _retry_after(error))
-    return ServiceUnavailable(refused)
+    if is_for_good(status):
+        return refused(PROVIDER, text)
+    return ServiceUnavailable(said)
 
 
 def _retry_after(error: api.GoogleAPICallError) -> float | None:

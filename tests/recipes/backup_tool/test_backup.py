@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bleepstore_server.faults import Corrupt, InternalError, Refuse, Reset, SlowDown
-from tests.recipes.backup_tool.backup import CHUNK, Damaged, Locked, Repository
+from tests.recipes.backup_tool.backup import CHUNK, Damaged, Exists, Locked, Repository
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -128,6 +129,102 @@ def test_of_two_at_once_one_waits(repository: Repository, folder: Path, s3_clien
         thread.join()
     assert len(outcomes) == 4
     assert outcomes.count("done") == len(repository.snapshots()) >= 1
+
+
+def at(s3_client: S3Client, operation: str, key: str, action: Callable[[], object]) -> None:
+    """Do something once, just before the client sends its next request of this kind: what another does meanwhile."""
+    event = f"before-call.s3.{operation}"
+
+    def meanwhile(params: Any, **_event: object) -> None:
+        if params["url_path"].endswith(key):
+            s3_client.meta.events.unregister(event, meanwhile)
+            action()
+
+    s3_client.meta.events.register(event, meanwhile)
+
+
+def test_a_lock_that_is_given_back_while_we_ask_is_ours(
+    repository: Repository, folder: Path, s3_client: S3Client, s3_store: Store, s3_bucket: str
+) -> None:
+    s3_store.put_object(s3_bucket, "lock", b"another")
+    at(s3_client, "GetObject", "/lock", lambda: s3_store.delete_object(s3_bucket, "lock"))
+    repository.back_up(folder, "1")
+    assert repository.snapshots() == ["1"]
+    assert s3_store.list_objects(s3_bucket, prefix="lock").objects == []
+
+
+def test_of_two_that_take_over_one_lock_the_later_waits(
+    folder: Path, s3_client: S3Client, s3_store: Store, s3_bucket: str, s3_clock: Clock
+) -> None:
+    s3_store.put_object(s3_bucket, "lock", b"gone")
+    s3_clock.advance(hours=2)
+    repository = Repository(s3_client, s3_bucket, now=lambda: s3_clock.now)
+
+    def faster() -> None:  # the first PUT is refused; the second would replace what was left behind
+        at(s3_client, "PutObject", "/lock", lambda: s3_store.put_object(s3_bucket, "lock", b"another"))
+
+    at(s3_client, "GetObject", "/lock", faster)
+    with pytest.raises(Locked, match="ago"):
+        repository.back_up(folder, "1")
+    with s3_store.get_object(s3_bucket, "lock") as left:
+        assert left.read() == b"another"
+
+
+def test_who_is_overtaken_leaves_the_lock_of_the_other_alone_and_writes_no_snapshot(
+    folder: Path, s3_client: S3Client, s3_store: Store, s3_bucket: str, s3_clock: Clock
+) -> None:
+    slow = Repository(s3_client, s3_bucket, now=lambda: s3_clock.now)
+    quick = Repository(s3_client, s3_bucket, now=lambda: s3_clock.now)
+    held: list[str] = []
+
+    def overtake() -> None:
+        s3_clock.advance(hours=2)
+        held.append(quick._lock())
+
+    at(
+        s3_client, "PutObject", "", lambda: at(s3_client, "PutObject", "", overtake)
+    )  # while its first chunk is on its way
+    with pytest.raises(Locked, match="our own lock"):
+        slow.back_up(folder, "1")
+    assert slow.snapshots() == []
+    assert [f'"{item.etag}"' for item in s3_store.list_objects(s3_bucket, prefix="lock").objects] == held
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "DeleteObject"])
+@pytest.mark.parametrize("prefix", ["lock", "snapshots/"])
+def test_an_answer_that_is_lost_is_no_refusal(
+    repository: Repository,
+    folder: Path,
+    s3_faults: Faults,
+    operation: str,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client sends such a request once more, and its condition then meets what the first one did."""
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)  # botocore waits between its attempts
+    with s3_faults.inject(Reset(late=True), operations=operation, prefix=prefix, times=1) as fault:
+        repository.back_up(folder, "1")
+        repository.back_up(folder, "2")
+        repository.prune(keep=1)
+    assert fault.hits == 1
+    assert repository.snapshots() == ["2"]
+    repository.back_up(folder, "3")
+
+
+def test_a_conflict_is_tried_again(repository: Repository, folder: Path, tmp_path: Path, s3_faults: Faults) -> None:
+    conflict = Refuse(409, "ConditionalRequestConflict", "Another request is under way.")
+    with s3_faults.inject(conflict, operations="PutObject", prefix="chunks/", times=2) as fault:
+        repository.back_up(folder, "1")
+    assert fault.hits == 2
+    repository.restore("1", tmp_path / "restored")
+    assert read(tmp_path / "restored") == read(folder)
+
+
+def test_a_snapshot_is_never_replaced(repository: Repository, folder: Path) -> None:
+    repository.back_up(folder, "1")
+    (folder / "new").write_bytes(b"new")
+    with pytest.raises(Exists):
+        repository.back_up(folder, "1")
 
 
 def test_a_lock_that_was_left_behind_is_taken_over(

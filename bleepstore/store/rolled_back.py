@@ -1,0 +1,78 @@
+"""Blobs that the catalog of their folder does not know: told from what an interrupted write left, and kept.
+
+The blob of an interrupted write is removed, for no command ever brought it in. That can be said only if the catalog is
+all that was ever committed here. So nothing unknown is removed, but moved to quarantine, when the folder is opened and
+
+- the mark beside the catalog (`bleepstore.catalog.mark`) is of another catalog or ahead of this one, or is missing, or
+- the blob is younger than the last commit by more than a write may take: an older copy of the folder, mark included,
+  was laid over a newer one.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from bleepstore.backends.local import LocalBackend, has_blobs
+from bleepstore.catalog.mark import Mark, read_mark
+from bleepstore.errors import BlobNotFound, StoreError
+from bleepstore.sweeper import GRACE_MS
+
+_log = logging.getLogger("bleepstore.store")
+
+
+def check_catalog_is_there(root: Path) -> None:
+    """Raises StoreError if the folder holds blobs and no catalog: a new catalog would know none of them."""
+    files = [root / "catalog.db", root / "catalog.db-wal"]
+    if any(path.exists() and path.stat().st_size for path in files) or not has_blobs(root):
+        return
+    raise StoreError(
+        f"{root} holds the bytes of objects, but its catalog.db is missing or empty: without it nobody knows what "
+        "they are, and nothing was changed. Put catalog.db back (with catalog.db-wal, if there is one), or restore a "
+        f"backup into a new folder: `bleepstore restore ARCHIVE DIR`. `bleepstore fsck --data {root}` shows what is "
+        "there; with --repair it moves all of it to the folder quarantine, and the store can begin anew."
+    )
+
+
+def is_of(mark: Mark | None, catalog_id: str, index: int) -> bool:
+    """Whether a catalog at this index is all that was ever committed beside this mark."""
+    return mark is not None and mark.catalog_id == catalog_id and mark.index <= index
+
+
+class SetAside:
+    """Takes unknown blobs that somebody may need to quarantine: those stored from `since_ms` on. 0: all of them."""
+
+    def __init__(self, backend: LocalBackend, since_ms: int) -> None:
+        self._backend = backend
+        self.since_ms = since_ms
+        self._moved = 0
+
+    def __call__(self, handle: str) -> bool:
+        """Whether the blob is one of those. Raises BlobBusy, StorageFull, OSError."""
+        if LocalBackend.stored_ms(handle) < self.since_ms:
+            return False
+        try:
+            self._backend.quarantine(handle)
+        except BlobNotFound:
+            return True
+        self._moved += 1
+        return True
+
+    def report(self) -> None:
+        if self._moved:
+            _log.warning(
+                "%s: catalog.db is older than the objects' bytes beside it, or another store's: %d files that it does "
+                "not know were moved to %s, and nothing was removed. If you have a newer catalog.db, stop the store, "
+                "put it back and move the files back to where they were.",
+                self._backend.root,
+                self._moved,
+                self._backend.root / "quarantine",
+            )
+
+
+def doubt(root: Path, backend: LocalBackend, catalog_id: str, index: int) -> SetAside:
+    """What to do with unknown blobs while the folder is opened by its only process."""
+    mark = read_mark(root)
+    if mark is None or not is_of(mark, catalog_id, index):
+        return SetAside(backend, 0)
+    return SetAside(backend, mark.time_ms + GRACE_MS)

@@ -1,0 +1,195 @@
+"""A span of bytes as a binary file: what zipfile, io.TextIOWrapper, tarfile, pandas and their like read from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from bleepstore.backends.base import CHUNK
+from bleepstore.errors import BlobNotFound
+
+_LINE_CHUNK = 8192
+
+
+class SpanFile(io.BufferedIOBase):
+    """Bytes `start` to `stop` of something: whole in `data`, or read from `file`, which ends where they do.
+
+    Positions count from `start`. A seek in `file` opens the rest of the span anew, by `open_span(start, stop)`, unless
+    the file can seek by itself; nothing is opened before the next read. Iteration gives lines, as of any binary file,
+    and `chunks()` gives the bytes as they come.
+    """
+
+    start: int
+    stop: int
+    data: bytes | None
+    file: BinaryIO | None
+    open_span: Callable[[int, int], BinaryIO] | None = None
+
+    _position = 0
+    #: Bytes of the file that were looked at and not read; they are in front of `_position`.
+    _ahead = b""
+    #: Where the file is.
+    _file_position = 0
+    _is_closed = False
+
+    @property
+    def length(self) -> int:
+        """Bytes in the span."""
+        return self.stop - self.start
+
+    # -- reading
+
+    def read(self, size: int | None = -1) -> bytes:
+        """`size` further bytes, or all that are left; fewer only at the end."""
+        data = self.data
+        if self._is_closed:
+            raise ValueError(f"{type(self).__name__} is closed")
+        wanted = -1 if size is None else size
+        if data is not None:
+            position = self._position
+            taken = data[position:] if wanted < 0 else data[position : position + wanted]
+        elif self.file is not None:
+            taken = self._read_file(wanted)
+        else:
+            return b""
+        self._position += len(taken)
+        return taken
+
+    def _read_file(self, wanted: int) -> bytes:
+        taken = b""
+        if self._ahead:
+            taken = self._ahead if wanted < 0 else self._ahead[:wanted]
+            self._ahead = self._ahead[len(taken) :]
+            if len(taken) == wanted:
+                return taken
+            wanted = wanted if wanted < 0 else wanted - len(taken)
+        file = self._file_at(self._position + len(taken))
+        if file is None:
+            return taken
+        piece = file.read(wanted)
+        self._file_position += len(piece)
+        taken = taken + piece if taken else piece
+        while piece and len(piece) < wanted:  # a stream gives what has come
+            wanted -= len(piece)
+            piece = file.read(wanted)
+            self._file_position += len(piece)
+            taken += piece
+        return taken
+
+    def _file_at(self, position: int) -> BinaryIO | None:
+        """The file, at this position; None behind the end."""
+        file = self.file
+        assert file is not None
+        if position == self._file_position:
+            return file
+        if position >= self.length:
+            return None
+        if _can_seek(file):
+            file.seek(position)
+        else:
+            assert self.open_span is not None, "a file that cannot seek comes with a way to open it anew"
+            try:
+                self.file = self.open_span(self.start + position, self.stop)
+            except BlobNotFound as error:
+                raise self._replaced() from error
+            file.close()
+        self._file_position = position
+        return self.file
+
+    def _replaced(self) -> Exception:
+        return OSError("what was read has been replaced or deleted since it was opened")
+
+    def read1(self, size: int = -1) -> bytes:
+        """Up to `size` further bytes, of a moderate number if it is negative."""
+        return self.read(CHUNK if size < 0 else size)
+
+    def peek(self, size: int = 0) -> bytes:
+        """Some bytes from here on, without moving on."""
+        position = self._position
+        if self.data is not None:
+            return self.data[position : position + max(size, _LINE_CHUNK)]
+        if not self._ahead:
+            self._ahead = self.read(max(size, _LINE_CHUNK))
+            self._position = position
+        return self._ahead
+
+    def chunks(self) -> Chunks:
+        """The rest of the bytes as an iterable of chunks of a moderate size, as a web framework streams them. It is
+        closed with the object when it ends or is closed."""
+        return Chunks(self)
+
+    # -- the position
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to `offset` from the beginning, from here or from the end; the position from the beginning."""
+        if self._is_closed:
+            raise ValueError(f"{type(self).__name__} is closed")
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.length}
+        if whence not in origins:
+            raise ValueError(f"whence is io.SEEK_SET, SEEK_CUR or SEEK_END, not {whence!r}")
+        position = origins[whence] + offset
+        if position < 0:
+            raise ValueError(f"there is no position {position}")
+        skipped = position - self._position
+        self._ahead = self._ahead[skipped:] if skipped >= 0 else b""
+        self._position = position
+        return position
+
+    # -- the end
+
+    @property
+    def closed(self) -> bool:
+        return self._is_closed
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            if self.file is not None:
+                self.file.close()
+
+    def __del__(self) -> None:
+        """Nothing: whoever took `file` may still read from it. A file that nobody closes warns by itself."""
+
+    def __enter__(self) -> Self:
+        if self._is_closed:
+            raise ValueError(f"{type(self).__name__} is closed")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def _can_seek(file: BinaryIO) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return seekable is not None and seekable()
+
+
+class Chunks:
+    """The bytes of a file in chunks; closing it, and its end, close the file."""
+
+    def __init__(self, file: SpanFile) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = b"" if self._file.closed else self._file.read(CHUNK)
+        if not chunk:
+            self._file.close()
+            raise StopIteration
+        return chunk
+
+    def close(self) -> None:
+        self._file.close()

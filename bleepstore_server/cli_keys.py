@@ -1,0 +1,145 @@
+"""`bleepstore keys`: access keys and their owners."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import bleepstore
+from bleepstore import Owner
+from bleepstore.model import Credential
+from bleepstore.store.accounts import AccountOperations
+from bleepstore.store.opening import open_accounts
+from bleepstore_server.config import ConfigError, clean_secret, read_secret_file
+
+_SECRETS = """\
+Without any of these a random secret is made, and printed. What stands on a command line is seen by every user of the
+machine (in `ps`), so rather than --secret-key use --ask-secret, --secret-file or --secret-env.
+"""
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keys = commands.add_parser(
+        "keys",
+        help="add, list and disable access keys",
+        description="Access keys and their owners, kept in the store. All of it works while a server runs.",
+    )
+    actions = keys.add_subparsers(required=True, metavar="ACTION")
+    common = argparse.ArgumentParser(add_help=False)
+    data = os.environ.get("BLEEPSTORE_DATA", "bleepstore-data")
+    common.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
+    one = argparse.ArgumentParser(add_help=False)
+    one.add_argument("--access-key", required=True, metavar="KEY")
+
+    add = actions.add_parser(
+        "add", parents=[common, one], help="add a key, or give a known one a new secret; the key is enabled by this"
+    )
+    source = add.add_argument_group("the secret", _SECRETS).add_mutually_exclusive_group()
+    source.add_argument("--ask-secret", action="store_true", help="ask for it on the terminal, without showing it")
+    source.add_argument("--secret-file", metavar="FILE", help="read it from a file of one line; - is standard input")
+    source.add_argument("--secret-env", metavar="NAME", help="take it from this environment variable")
+    source.add_argument("--secret-key", metavar="SECRET", help="the secret itself, for all to see")
+    add.add_argument(
+        "--owner-id",
+        metavar="ID",
+        help="the canonical user id; keys of one id share what they own (default: the key's owner, if it is known, "
+        "or else the store's)",
+    )
+    add.add_argument("--display-name", metavar="NAME", help="the name for people of the owner with that id")
+    add.add_argument("--email", metavar="ADDRESS", help="lets others grant rights by e-mail address")
+    add.set_defaults(run=_add)
+
+    show = actions.add_parser("list", parents=[common], help="list the keys")
+    show.add_argument("--show-secrets", action="store_true", help="print the secrets too")
+    show.set_defaults(run=_list)
+
+    secret = actions.add_parser("show-secret", parents=[common, one], help="print the secret of a key and nothing else")
+    secret.set_defaults(run=_show_secret)
+
+    disable = actions.add_parser("disable", parents=[common, one], help="refuse a key, within a second")
+    disable.set_defaults(run=_disable)
+
+
+def _open_existing(data: str) -> AccountOperations:
+    if not (Path(data) / "catalog.db").exists():
+        raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
+    return open_accounts(data)
+
+
+def _find(store: AccountOperations, access_key: str) -> Credential | None:
+    return next((known for known in store.list_credentials() if known.access_key == access_key), None)
+
+
+def _given_secret(arguments: argparse.Namespace) -> str | None:
+    """The secret by whichever way it was given; None if it was not. Raises ConfigError."""
+    if arguments.secret_key is not None:
+        print(
+            "bleepstore: --secret-key is seen by every user of this machine while the command runs: "
+            "rather use --ask-secret, --secret-file or --secret-env",
+            file=sys.stderr,
+        )
+        return clean_secret(arguments.secret_key, "--secret-key")
+    if arguments.secret_env is not None:
+        if arguments.secret_env not in os.environ:
+            raise ConfigError(f"--secret-env: there is no environment variable {arguments.secret_env}")
+        return clean_secret(os.environ[arguments.secret_env], f"--secret-env: {arguments.secret_env}")
+    if arguments.secret_file is not None:
+        return read_secret_file(arguments.secret_file, "--secret-file")
+    return _asked_secret() if arguments.ask_secret else None
+
+
+def _asked_secret() -> str:
+    if not sys.stdin.isatty():
+        raise ConfigError("--ask-secret: there is no terminal to ask on; --secret-file - reads standard input")
+    secret = clean_secret(getpass.getpass("Secret key: "), "--ask-secret")
+    if getpass.getpass("Again: ") != secret:
+        raise ConfigError("--ask-secret: the two differ, so nothing was changed")
+    return secret
+
+
+def _add(arguments: argparse.Namespace) -> None:
+    if arguments.display_name is not None and arguments.owner_id is None:
+        raise ConfigError("--display-name: it names the owner that --owner-id gives: add --owner-id")
+    given = _given_secret(arguments)
+    secret = secrets.token_urlsafe(30) if given is None else given
+    if not (Path(arguments.data) / "catalog.db").exists():
+        bleepstore.open(arguments.data).close()
+    with open_accounts(arguments.data) as store:
+        known = _find(store, arguments.access_key)
+        if arguments.owner_id is not None:
+            owner: Owner | None = Owner(arguments.owner_id, arguments.display_name or "")
+            email = arguments.email
+        else:
+            # A new secret must not give a user's key to the owner of the store.
+            owner = None if known is None else known.owner
+            email = known.email if known is not None and arguments.email is None else arguments.email
+        credential = store.put_credential(arguments.access_key, secret, owner=owner, email=email)
+    print(f"{credential.access_key} belongs to {credential.owner.display_name or credential.owner.id}")
+    if given is None:
+        print(f"secret key {secret}")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    with _open_existing(arguments.data) as store:
+        for known in store.list_credentials():
+            secret = f"\t{known.secret_key}" if arguments.show_secrets else ""
+            state = "enabled" if known.enabled else "disabled"
+            print(f"{known.access_key}\t{state}\t{known.owner.id}\t{known.owner.display_name}{secret}")
+
+
+def _show_secret(arguments: argparse.Namespace) -> None:
+    with _open_existing(arguments.data) as store:
+        known = _find(store, arguments.access_key)
+    if known is None:
+        raise ConfigError(f"--access-key: there is no key {arguments.access_key} in {arguments.data}")
+    print(known.secret_key)
+
+
+def _disable(arguments: argparse.Namespace) -> None:
+    with _open_existing(arguments.data) as store:
+        store.disable_credential(arguments.access_key)
+    print(f"{arguments.access_key} is refused from now on")

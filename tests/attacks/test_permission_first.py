@@ -1,0 +1,69 @@
+"""Who may not do a thing is told so before anything that was sent is looked at: no bodies parsed, no accounts named."""
+
+from __future__ import annotations
+
+import pytest
+
+from bleepstore.model import Permission
+from bleepstore_server.router import ROUTES, Resource, Route
+from tests.server.conftest import ALICE, BOB, Server
+from tests.server.tools import Refused, Wire
+
+pytestmark = pytest.mark.parametrize("store", ["local"], indirect=True)
+
+WRITES = [route for route in ROUTES if route.permission is not None]
+BODIES = [b"", b"no XML", b"<" + b"a" * 100_000]
+PROBES = [
+    {},
+    {"x-amz-grant-read": "emailAddress=alice@example.com"},
+    {"x-amz-grant-read": "emailAddress=nobody@example.com"},
+    {"x-amz-grant-read": "id=alice-id"},
+    {"x-amz-grant-read": "id=nobody-id"},
+    {"x-amz-acl": "nonsense"},
+    {"x-amz-storage-class": "nonsense"},
+    {"x-amz-tagging": "a=b"},
+    {"Content-MD5": "nonsense"},
+    {"If-Match": "*"},
+    {"x-amz-expected-bucket-owner": "alice-id"},
+    {"x-amz-expected-bucket-owner": "bob-id"},
+]
+
+
+def _target(route: Route) -> str:
+    path = "/photos" if route.resource is Resource.BUCKET else "/photos/kept"
+    query = {"uploadId": "uploadId=none&partNumber=1"}.get(route.sub_resource or "", route.sub_resource)
+    if route.operation in ("CompleteMultipartUpload", "AbortMultipartUpload"):
+        query = "uploadId=none"
+    return path + (f"?{query}" if query else "")
+
+
+@pytest.mark.parametrize("who", ["nobody", "bob"])
+@pytest.mark.parametrize("route", WRITES, ids=lambda route: route.operation)
+def test_a_stranger_learns_nothing(refused: Refused, route: Route, who: str) -> None:
+    if who == "bob":
+        refused._wire = Wire(refused._wire.url, "bob", "bob-secret")
+    answers = set()
+    for headers in PROBES:
+        for body in BODIES:
+            sent = {**headers, **({"x-amz-copy-source": "/photos/kept"} if route.copies else {})}
+            answer = refused("AccessDenied", 403, route.method, _target(route), body, sent, signed=who != "nobody")
+            answers.add(answer.error["Message"])
+    assert len(answers) == 1
+
+
+def test_anonymous_callers_create_no_bucket_whatever_they_send(refused: Refused) -> None:
+    for headers in PROBES[:-2]:
+        for body in BODIES:
+            refused("AccessDenied", 403, "PUT", "/new", body, headers, signed=False)
+
+
+def test_whoever_may_write_may_ask_for_grants(server: Server, prepared: Wire) -> None:
+    """The other half: permission is enough."""
+    bob = Wire(prepared.url, "bob", "bob-secret")
+    grant = {"x-amz-grant-read": "emailAddress=alice@example.com"}
+    assert bob.send("PUT", "/photos/new", b"x", grant).status == 403
+    prepared.send("PUT", "/photos?acl", headers={"x-amz-grant-write": "id=bob-id"})
+    assert bob.send("PUT", "/photos/new", b"x", grant).status == 200
+    acl = server.store.get_object_acl("photos", "new")
+    assert acl.owner_id == BOB.id
+    assert [(g.grantee, g.permission) for g in acl.grants] == [(ALICE.id, Permission.READ)]

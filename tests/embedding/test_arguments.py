@@ -1,0 +1,188 @@
+"""Every method of a store says which option was wrong, and what it should be."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+from typing import Any
+
+import pytest
+
+import bleepstore
+from bleepstore import ByteRange, ReadCondition, WriteCondition
+from bleepstore.errors import IncompleteBody, NotModified, PreconditionFailed
+from bleepstore.store.arguments import JUDGED_ELSEWHERE, KINDS
+
+WRONG: dict[str, Any] = {
+    "metadata": 5,
+    "range": (0, 5),
+    "caller": "alice",
+    "condition": "abc",
+    "source_condition": '"abc"',
+    "source_range": "bytes=0-5",
+    "acl": "public-read",
+    "system": {"content_type": "text/plain"},
+    "checksum": "AAAA",
+    "checksum_algorithm": "CRC32",
+    "checksum_type": "COMPOSITE",
+    "size": "5",
+    "object_size": 5.0,
+    "late_checksum": "AAAA",
+    "storage_class": None,
+    "content_md5": b"x",
+    "version_id": 7,
+    "source_version_id": 7,
+    "part_number": "1",
+    "replace_metadata": "REPLACE",
+    "prefix": b"a",
+    "delimiter": None,
+    "after": None,
+    "after_key": None,
+    "after_upload_id": None,
+    "limit": "10",
+    "location": None,
+    "upload_id": 5,
+    "number": "1",
+    "parts": "abc",
+    "entries": "abc",
+    "owner": "alice",
+    "email": 5,
+    "content_type": 5,
+}
+METHODS = [
+    (name, member)
+    for name, member in inspect.getmembers(bleepstore.Store, inspect.isfunction)
+    if not name.startswith("_")
+]
+CASES = [
+    (name, option)
+    for name, member in METHODS
+    for option, parameter in inspect.signature(member).parameters.items()
+    if parameter.annotation in KINDS and option not in JUDGED_ELSEWHERE and option in WRONG
+]
+
+
+@pytest.mark.parametrize(("method", "option"), CASES, ids=["-".join(case) for case in CASES])
+def test_a_wrong_option_is_named(method: str, option: str) -> None:
+    with bleepstore.open() as store:
+        store.create_bucket("photos")
+        call = getattr(store, method)
+        required = [
+            name
+            for name, parameter in inspect.signature(call).parameters.items()
+            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        given: dict[str, Any] = {"bucket": "photos", "source_bucket": "photos", "number": 1, "parts": [], "body": b""}
+        given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": []}
+        options = {name: given.get(name, "k") for name in required} | {option: WRONG[option]}
+        with pytest.raises(TypeError, match=f"^{option} is .*, not {type(WRONG[option]).__name__}"):
+            call(**options)
+        assert store.list_objects("photos").objects == []
+
+
+def test_every_option_of_a_store_is_judged() -> None:
+    """The kind of each annotation is known: a new one is added to the table."""
+    elsewhere = {"path", "progress", "clock", "target", "snapshot"}
+    unknown = {
+        (name, option, str(parameter.annotation))
+        for name, member in METHODS
+        for option, parameter in inspect.signature(member).parameters.items()
+        if option not in JUDGED_ELSEWHERE | elsewhere | {"self", "headers"} and parameter.annotation not in KINDS
+    }
+    assert unknown == set()
+
+
+def test_positional_arguments_are_judged_too(store: bleepstore.Store) -> None:
+    store.create_bucket("photos")
+    upload = store.create_upload("photos", "k")
+    with pytest.raises(TypeError, match=r"^number is a whole number, not str: '1'"):
+        store.put_part("photos", "k", upload.upload_id, "1", b"")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(TypeError, match=r"^acl is a CannedAcl"):
+        store.put_object_acl("photos", "k", "private")  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("keyword", [{"content_typ": "x"}, {"metdata": {}}])
+def test_an_option_that_is_none_is_named(store: bleepstore.Store, keyword: dict[str, Any]) -> None:
+    store.create_bucket("photos")
+    for call in (store.put_object, store.create_upload):
+        body = [b""] if call == store.put_object else []
+        with pytest.raises(TypeError, match=f"has no option '{next(iter(keyword))}'"):
+            call("photos", "k", *body, **keyword)
+    with pytest.raises(TypeError, match=r"^content_type is a str or None, not int"):
+        store.put_object("photos", "k", b"", content_type=5)  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("metadata", [{"a": 1}, {1: "a"}, {"a": b"b"}])
+def test_metadata_are_text(store: bleepstore.Store, metadata: Any) -> None:
+    store.create_bucket("photos")
+    with pytest.raises(TypeError, match=r"^metadata is a mapping of str to str; it has"):
+        store.put_object("photos", "k", b"", metadata=metadata)
+
+
+def test_an_etag_is_the_same_with_quotes_and_without(store: bleepstore.Store) -> None:
+    store.create_bucket("photos")
+    etag = store.put_object("photos", "k", b"1").etag
+    quoted = f'"{etag}"'
+    assert WriteCondition(if_match=quoted) == WriteCondition(if_match=etag)
+    for same in (etag, quoted, (etag,), ("other", quoted), [quoted]):
+        condition = ReadCondition(if_match=same)
+        store.head_object("photos", "k", condition=condition)
+        with pytest.raises(NotModified):
+            store.head_object("photos", "k", condition=ReadCondition(if_none_match=same))
+    with pytest.raises(PreconditionFailed):  # a part of an ETag is another one
+        store.head_object("photos", "k", condition=ReadCondition(if_match=etag + "0"))
+    store.put_object("photos", "k", b"2", condition=WriteCondition(if_match=quoted))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: WriteCondition(if_match=5), "^if_match is an ETag"),  # type: ignore[arg-type]
+        (lambda: WriteCondition(if_match=("a",)), "^if_match is an ETag"),  # type: ignore[arg-type]
+        (lambda: WriteCondition(if_none_match="*"), "^if_none_match of a write is True"),  # type: ignore[arg-type]
+        (lambda: ReadCondition(if_match=5), "^if_match is one ETag or a tuple"),  # type: ignore[arg-type]
+        (lambda: ReadCondition(if_none_match=(5,)), "^if_none_match is an ETag"),  # type: ignore[arg-type]
+        (lambda: ReadCondition(if_modified_since="now"), "^if_modified_since is a datetime"),  # type: ignore[arg-type]
+        (lambda: ReadCondition(if_unmodified_since=dt.datetime(2026, 1, 1)), "^if_unmodified_since .* time zone"),
+        (lambda: ByteRange("0", 5), "^first of a ByteRange"),  # type: ignore[arg-type]
+        (lambda: ByteRange(0, 5.0), "^last of a ByteRange"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_makes_no_condition_says_so(make: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (3, "The body has more than the 3 bytes that were declared as its size."),
+        (9, "The body ended after 5 bytes; 9 were declared as its size."),
+    ],
+)
+def test_a_body_of_another_size_is_told_which_is_longer(store: bleepstore.Store, size: int, said: str) -> None:
+    store.create_bucket("photos")
+    with pytest.raises(IncompleteBody) as refused:
+        store.put_object("photos", "k", b"12345", size=size)
+    assert refused.value.message == said
+
+
+def test_only_what_is_passed_is_looked_at() -> None:
+    """The methods are called all the time: judging costs a look at each argument, and no import or call beyond."""
+    import sys
+
+    calls: list[str] = []
+    with bleepstore.open() as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", b"1")
+
+        def note(frame: Any, event: str, _argument: object) -> None:
+            if event == "call" and "arguments.py" in frame.f_code.co_filename:
+                calls.append(frame.f_code.co_name)
+
+        sys.setprofile(note)
+        try:
+            store.head_object("photos", "k", caller=None, version_id=None)
+        finally:
+            sys.setprofile(None)
+    assert calls == ["call"]

@@ -1,0 +1,167 @@
+"""A catalog that does not belong to the blobs beside it: nothing is removed, and it is said."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import bleepstore
+from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.local import LocalBackend
+from bleepstore.errors import NoSuchKey, StoreError
+
+BIG = b"x" * 50_000
+HOUR_MS = 3600 * 1000
+START = 1_700_000_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def system_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def put(root: Path, *keys: str, clock: Callable[[], int] = system_clock) -> None:
+    with bleepstore.open(root, clock=clock) as store:
+        if not store.list_buckets().buckets:
+            store.create_bucket("photos")
+        for key in keys:
+            store.put_object("photos", key, BIG)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def copy_catalog(source: Path, target: Path, pattern: str = "catalog*") -> None:
+    for path in target.glob("catalog*"):
+        path.unlink()
+    for path in source.glob(pattern):
+        shutil.copy2(path, target)
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_blobs_without_a_catalog_are_refused_and_left_alone(tmp_path: Path, how: str) -> None:
+    put(tmp_path, "a", "b")
+    before = files(tmp_path / "blobs")
+    for path in tmp_path.glob("catalog*"):
+        path.unlink()
+    if how == "empty":
+        (tmp_path / "catalog.db").touch()
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"catalog.db is missing.*restore.*fsck --data"):
+            bleepstore.open(tmp_path)
+    assert files(tmp_path / "blobs") == before
+
+
+@pytest.mark.parametrize("pattern", ["catalog.db", "catalog*"])
+def test_blobs_newer_than_the_catalog_are_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pattern: str
+) -> None:
+    root, older = tmp_path / "store", tmp_path / "older"
+    older.mkdir()
+    put(root, "old")
+    copy_catalog(root, older, pattern)
+    known = files(root / "blobs")
+    put(root, *(f"new{number}" for number in range(5)))
+    new = {name: data for name, data in files(root / "blobs").items() if name not in known}
+    copy_catalog(older, root)
+    with caplog.at_level(logging.WARNING, "bleepstore.store"), bleepstore.open(root) as store:
+        assert [entry.key for entry in store.list_objects("photos").objects] == ["old"]
+        with store.get_object("photos", "old") as found:
+            assert found.read() == BIG
+        store.sweep()
+    assert files(root / "quarantine") == new
+    assert len(new) == 5
+    assert f"5 files that it does not know were moved to {root / 'quarantine'}" in caplog.text
+    caplog.clear()
+    put(root, "later")
+    assert caplog.records == [], "it is said once"
+
+
+def test_a_catalog_that_lost_its_log_loses_no_bytes(tmp_path: Path) -> None:
+    """`catalog.db` copied while a server runs, without `catalog.db-wal`."""
+    root, copy = tmp_path / "store", tmp_path / "copy"
+    put(root, "a")
+    with bleepstore.open(root) as store:
+        store.put_object("photos", "b", BIG)
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns("catalog.db-*"))
+    with bleepstore.open(copy) as store, pytest.raises(NoSuchKey):
+        store.head_object("photos", "b")
+    assert list(files(copy / "quarantine").values()) == [BIG]
+
+
+def test_another_stores_catalog_removes_nothing(tmp_path: Path) -> None:
+    """Also if it is further on than the right one."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    put(mine, "a", "b")
+    put(other, *"abcdefghij")
+    before = files(mine / "blobs")
+    copy_catalog(other, mine)
+    bleepstore.open(mine).close()
+    assert files(mine / "quarantine") == before
+
+
+def test_an_older_folder_that_was_laid_over_a_newer_one_loses_no_bytes(tmp_path: Path) -> None:
+    clock = Clock()
+    root, older = tmp_path / "store", tmp_path / "older"
+    put(root, "old", clock=clock)
+    shutil.copytree(root, older)
+    clock.now += HOUR_MS
+    put(root, "new", clock=clock)
+    copy_catalog(older, root)
+    shutil.copytree(older, root, dirs_exist_ok=True)
+    put(root, clock=clock)
+    assert list(files(root / "quarantine").values()) == [BIG]
+
+
+def test_blobs_of_the_same_millisecond_are_set_aside_too(tmp_path: Path) -> None:
+    clock = Clock()
+    root, older = tmp_path / "store", tmp_path / "older"
+    older.mkdir()
+    put(root, "old", clock=clock)
+    copy_catalog(root, older)
+    put(root, "new", clock=clock)
+    copy_catalog(older, root)
+    put(root, clock=clock)
+    clock.now += HOUR_MS
+    with bleepstore.open(root, clock=clock) as store:
+        store.sweep()
+    assert list(files(root / "quarantine").values()) == [BIG]
+
+
+def test_what_an_interrupted_write_left_is_removed_as_ever(tmp_path: Path) -> None:
+    put(tmp_path, "a")
+    crashed = LocalBackend(tmp_path)
+    crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG])
+    put(tmp_path)
+    assert len(files(tmp_path / "blobs")) == 1
+    assert not (tmp_path / "quarantine").exists()
+
+
+def test_forks_snapshots_and_backups_set_nothing_aside(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    put(root, "a")
+    with bleepstore.open(root) as store:
+        with store.snapshot() as snapshot:
+            store.put_object("photos", "b", BIG)
+            store.restore(snapshot)
+        store.put_object("photos", "c", BIG)
+        store.fork(tmp_path / "fork").close()
+        store.backup(tmp_path / "archive")
+    bleepstore.restore(tmp_path / "archive", tmp_path / "restored")
+    for folder in (root, tmp_path / "fork", tmp_path / "restored"):
+        with bleepstore.open(folder) as store:
+            assert [entry.key for entry in store.list_objects("photos").objects] == ["a", "c"]
+        assert not (folder / "quarantine").exists()
