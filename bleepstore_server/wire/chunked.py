@@ -32,7 +32,7 @@ READ_SIZE = 1024 * 1024
 
 def _incomplete(why: str) -> RequestError:
     """S3's answer to all framing that is malformed."""
-    return RequestError("IncompleteBody", "The request body terminated unexpectedly", fields={"additionalMessage": why})
+    return RequestError("IncompleteBody", why)
 
 
 class _State(enum.Enum):

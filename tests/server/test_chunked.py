@@ -121,7 +121,6 @@ def test_an_unsigned_body_is_not_whole_before_its_last_crlf(trailer: bytes) -> N
             with pytest.raises(RequestError) as refused:
                 decode(decoder, [changed])
             assert refused.value.code == "IncompleteBody"
-            assert refused.value.message == "The request body terminated unexpectedly"
 
 
 @pytest.mark.parametrize("is_signed", [False, True])
