@@ -100,10 +100,11 @@ class _App:
         route = find_route(request)
         if route.operation != "PostObject":
             request.accept(self._authenticate(request))
-            route = find_route(request)  # a verified URL may name the source of a copy
+            if request.identity is not None and "x-amz-copy-source" in request.identity.from_query:
+                route = find_route(request)
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
-        if self._store.read_only and request.method not in ("GET", "HEAD"):
+        if not route.reads and self._store.read_only:
             raise RequestError("AccessDenied", _READ_ONLY)
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:

@@ -78,6 +78,8 @@ class Request:
 
     def refuse_repeated_parameters(self) -> None:
         """In a signed URL each parameter is there once, however it is written: one that is judged is the one used."""
+        if len({name.lower() for name in self.query}) == len(self.raw_query):
+            return
         seen = set()
         for raw, _value in self.raw_query:
             name = _decode(raw, unquote_plus).lower()

@@ -49,8 +49,10 @@ class Route:
     copies: bool = False
     anonymous: bool = True
 
-    @property
-    def reads(self) -> bool:
+    reads: bool = attrs.field(init=False)
+
+    @reads.default
+    def _is_read(self) -> bool:
         return self.method in ("GET", "HEAD")
 
 
