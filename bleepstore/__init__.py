@@ -41,7 +41,7 @@ from bleepstore.model import (
     UploadPage,
     WriteCondition,
 )
-from bleepstore.store import DeleteFailure, Snapshot, Store, StoredObject, restore
+from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
 __version__ = "0.1.0"
@@ -63,6 +63,7 @@ __all__ = [
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Finding",
     "Grant",
     "Group",
     "ListedObject",
@@ -83,6 +84,7 @@ __all__ = [
     "WriteCondition",
     "__version__",
     "errors",
+    "fsck",
     "open",
     "restore",
 ]

@@ -22,12 +22,16 @@ from bleepstore.commands import (
     RegisterPart,
     Result,
 )
-from bleepstore.errors import StorageFull
-from bleepstore.model import BlobRef
+from bleepstore.errors import SlowDown, StorageFull
+from bleepstore.model import BlobRef, Inline
 
 MAX_BATCH = 256
 #: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
+#: They have to hold the write-ahead log between two checkpoints on a disk with little room, and a batch of deletes.
+#: What the log still adds to the database file is kept free beside them (`Catalog.spare_bytes`).
 RESERVE = 4 * 1024 * 1024
+#: What a command without a body may add to the log and to the database.
+_COMMAND_BYTES = 32 * 1024
 _FREEING = (
     AbortUpload, BeginSweep, DeleteBucket, DeleteObject, DeleteObjects, DisableCredential, EndSweep, ForgetGarbage,
 )  # fmt: skip
@@ -54,6 +58,15 @@ class _Pending:
         self.done.acquire()
 
 
+def _stalled() -> SlowDown:
+    return SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+
+
+def brings_blob(command: Command) -> bool:
+    """Whether the command belongs to bytes that were just written elsewhere on the disk."""
+    return isinstance(command, RegisterPart) or (isinstance(command, PutObject) and isinstance(command.data, BlobRef))
+
+
 class DirectCommitter:
     """Applies commands to the local catalog; those that wait at the same time share one transaction and one fsync.
 
@@ -68,11 +81,13 @@ class DirectCommitter:
         self._queue: deque[_Pending] = deque()
         self._led = False
         self._crowded = False
-        self._full = catalog.free_bytes < RESERVE
+        self._spare = catalog.spare_bytes - RESERVE
 
     def submit(self, command: Command) -> Result:
         if not self._has_room(command):
             return StorageFull()
+        if self._led and self._catalog.is_stalled():
+            return _stalled()  # one writer that waits is enough: the other threads are there for reads
         pending = _Pending(command)
         with self._lock:
             self._queue.append(pending)
@@ -92,16 +107,23 @@ class DirectCommitter:
         much: one that brings no blob believes what was found after the last batch."""
         if isinstance(command, _FREEING):
             return True
-        brings_blob = isinstance(command, RegisterPart) or (
-            isinstance(command, PutObject) and isinstance(command.data, BlobRef)
-        )
-        if self._full or brings_blob:
-            self._full = self._catalog.free_bytes < RESERVE
-        return not self._full
+        need = _COMMAND_BYTES
+        if isinstance(command, PutObject) and isinstance(command.data, Inline):
+            need += 2 * len(command.data.data)  # once in the log, and once in the database
+        if self._spare < need or brings_blob(command):
+            self._spare = self._catalog.spare_bytes - RESERVE
+        with self._lock:  # those that come at the same time must find room together
+            self._spare -= need
+            return self._spare >= 0
 
     def _wait(self, pending: _Pending) -> None:
         try:
-            pending.done.acquire()
+            while not pending.done.acquire(timeout=1):
+                with self._lock:
+                    if self._catalog.is_stalled() and pending in self._queue and self._queue[0] is not pending:
+                        self._queue.remove(pending)
+                        pending.result = _stalled()
+                        return
         except BaseException:  # an interrupt of the main thread: nobody else must wait for it
             with self._lock:
                 if pending in self._queue:
@@ -115,7 +137,7 @@ class DirectCommitter:
             os.sched_yield()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
         self._crowded = len(batch) > 1
-        self._full = self._catalog.free_bytes < RESERVE
+        self._spare = self._catalog.spare_bytes - RESERVE
         with self._lock:
             self._pass_lead()
         for pending in batch:

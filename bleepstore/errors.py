@@ -8,7 +8,8 @@
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed
-    │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull, InternalError
+    │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull,
+    │                                StorageUnavailable, InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
     ├── ObjectDamaged                stored bytes are not those that were written
@@ -23,6 +24,7 @@ from codes to statuses.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -396,6 +398,13 @@ class StorageFull(Unavailable):
 
 
 @attrs.define
+class StorageUnavailable(Unavailable):
+    code = "ServiceUnavailable"
+    summary = "The disk of the store cannot be written: nothing was changed. See the log of the store; try again later."
+    reason: str | None = None
+
+
+@attrs.define
 class InternalError(Unavailable):
     code = "InternalError"
     summary = "The store met an internal error. Try again."
@@ -514,3 +523,16 @@ class CatalogTooOld(StoreError):
 
 class CatalogTooNew(StoreError):
     """The catalog was written by a newer BleepStore; upgrade this one."""
+
+
+#: No room on the device, in the quota, or in one file (a limit of the process or of the file system).
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: The disk fails, or is mounted so that nothing can be written.
+_FAILING = frozenset({errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ESTALE})
+
+
+def refusal_of(error: OSError) -> S3Error | None:
+    """What a failed write means to who asked for it; None if it is no matter of the disk."""
+    if error.errno in NO_SPACE:
+        return StorageFull()
+    return StorageUnavailable() if error.errno in _FAILING else None

@@ -83,8 +83,8 @@ class Sweeper:
 
     # -- one pass
 
-    def sweep(self, *, believed_ms: int | None = None) -> None:
-        """Expire uploads, find orphans, remove garbage.
+    def sweep(self, *, grace_ms: int = GRACE_MS, believed_ms: int | None = None) -> None:
+        """Expire uploads, find orphans, remove garbage. Without other processes, a grace of 0 finds every orphan.
 
         No upload expires if the clock ran ahead of the real time by more than `believed_ms` since the last sweep.
         Without it that is twice the time of expiry: a program that asks for a sweep may have a clock of its own.
@@ -95,7 +95,7 @@ class Sweeper:
             self.collect_garbage()  # first, for it makes room, and the rest needs some on a full disk
             if not self._clock_jumped(believed_ms):
                 self.expire_uploads()
-            self.find_orphans(GRACE_MS)
+            self.find_orphans(grace_ms)
             self.collect_garbage(again=True)
             self._give_rooms_back(Outage())
 

@@ -7,13 +7,13 @@ import logging
 import os
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import LimitedStream
 
-from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error
-from bleepstore.model import Credential
+from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
+from bleepstore.model import ANONYMOUS, Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
@@ -37,6 +37,7 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 #: Of a body that nobody read, this much is read so that the client gets to see the answer before the connection ends.
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
+_READ_ONLY = "This store is served read-only: nothing in it can be changed."
 
 #: What proxies add to requests.
 _PROXY_FIELDS = (
@@ -50,14 +51,18 @@ _PROXY_FIELDS = (
 _PROXY_WARNING_SECONDS = 60.0
 
 
-def create_app(store: Store, config: AppConfig | None = None) -> WSGIApplication:
-    """The S3 endpoint of `store` as a WSGI app."""
-    return _App(store, config or AppConfig())
+def create_app(
+    store: Store, config: AppConfig | None = None, *, credentials: Mapping[str, Credential] | None = None
+) -> WSGIApplication:
+    """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
+    `config`; it may change while the app serves."""
+    return _App(store, config or AppConfig(), {} if credentials is None else credentials)
 
 
 class _App:
-    def __init__(self, store: Store, config: AppConfig) -> None:
+    def __init__(self, store: Store, config: AppConfig, credentials: Mapping[str, Credential]) -> None:
         self._store = store
+        self._credentials = credentials
         self._config = config
         self._proxies = [ipaddress.ip_network(text) for text in config.trusted_proxies]
         self._region = config.region if config.strict_region else None
@@ -98,12 +103,23 @@ class _App:
             route = find_route(request)  # a verified URL may name the source of a copy
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
+        if self._store.read_only and request.method not in ("GET", "HEAD"):
+            raise RequestError("AccessDenied", _READ_ONLY)
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
         if request.bucket is not None:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
-        if route.permission is not None:
-            call.check_permission(route.permission, of_object=route.of_object)
-        return route.function(call)
+        if not route.anonymous and call.caller is ANONYMOUS:
+            raise RequestError("AccessDenied")
+        if route.permission is None:
+            return route.function(call)
+        if not route.reads:
+            call.check_permission(route.permission, route.subject)
+        try:
+            return route.function(call)
+        except RequestError:
+            if route.reads:
+                call.check_permission(route.permission, route.subject)
+            raise
 
     def _authenticate(self, request: Request) -> Identity[Credential] | None:
         """Who signed the request; None if nobody did."""
@@ -120,16 +136,15 @@ class _App:
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
                 "parameter or the Authorization header should be specified",
             )
+        request.refuse_repeated_parameters()
         signed, lookup, now = request.signed, self._find_credential, self._store.wall_time_ms() // 1000
         host_bucket = request.bucket if request.virtual_host else None
         if authorization is not None:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).
             now = request.environ.get("bleepstore.signing_time", now)
             if authorization.startswith(sigv4.ALGORITHM + " "):
-                payload = None
-                if not self._config.require_content_sha256 and "x-amz-content-sha256" not in request.headers:
-                    payload = request.hash_body()
-                return sigv4.verify_header(signed, authorization, lookup, now, self._region, payload)
+                undeclared = None if self._config.require_content_sha256 else request.hash_body
+                return sigv4.verify_header(signed, authorization, lookup, now, self._region, undeclared)
             if authorization.startswith("AWS "):
                 return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
             raise RequestError(
@@ -137,14 +152,14 @@ class _App:
                 "Unsupported Authorization Type",
                 fields={"ArgumentName": "Authorization", "ArgumentValue": authorization},
             )
-        request.refuse_repeated_parameters()
         if version_2:
             return sigv2.verify_query(signed, query, lookup, now, host_bucket)
         return sigv4.verify_query(signed, query, lookup, now, self._region)
 
     def _find_credential(self, access_key: str) -> Credential | None:
-        """A configured access key, or one of the store."""
-        return self._configured.get(access_key) or self._store.get_credential(access_key)
+        """A configured access key, one of the store, or one of those that were given beside."""
+        known = self._configured.get(access_key) or self._store.get_credential(access_key)
+        return known or self._credentials.get(access_key)
 
     # -- refusals
 
@@ -152,10 +167,13 @@ class _App:
         resource = request.resource if request is not None else str(environ.get("PATH_INFO", ""))
         if isinstance(error, RequestError):
             refused = error
+        elif isinstance(error, StoreReadOnly):
+            refused = RequestError("AccessDenied", _READ_ONLY)
         elif isinstance(error, S3Error):
             refused = translate(error, environ["REQUEST_METHOD"])
         elif isinstance(error, ObjectDamaged):
-            refused = RequestError("InternalError")  # the library has logged it
+            # The library has logged it.
+            refused = RequestError("InternalError", "The stored bytes are damaged. Restore the object from a backup.")
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)

@@ -1,4 +1,5 @@
-"""The command line: `bleepstore serve`, `keys`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`."""
+"""The command line: `bleepstore serve`, `keys`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`,
+`fsck`."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import bleepstore
 from bleepstore.errors import BleepStoreError
-from bleepstore_server import cli_adopt, cli_backup, cli_keys, cli_transfer
+from bleepstore_server import cli_adopt, cli_backup, cli_fsck, cli_keys, cli_transfer
 from bleepstore_server.config import SETTINGS, ConfigError, ServerConfig, is_text, load_config
 from bleepstore_server.extras import needing
 
@@ -75,6 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_transfer.add_commands(commands)
     cli_backup.add_commands(commands)
     cli_adopt.add_commands(commands)
+    cli_fsck.add_commands(commands)
     return parser
 
 

@@ -116,6 +116,9 @@ class ServerConfig(AppConfig):
     """What `bleepstore serve` and `app_from_env` can be told."""
 
     data: str = _setting("bleepstore-data", 'the folder of the store; ":memory:" keeps nothing, with one worker')
+    read_only: bool = _setting(
+        False, "change nothing: serve a folder as it is, also on a disk that is mounted read-only"
+    )
     host: str = _setting("127.0.0.1", "the address to listen on; 0.0.0.0 is every IPv4 interface")
     port: int = _setting(9000, "the port to listen on; 0 picks a free one", validator=_at_least(0, 65535))
     workers: int = _setting(
@@ -163,6 +166,8 @@ class ServerConfig(AppConfig):
             raise ConfigError("scrub_interval_days: only a folder is scrubbed")
         if self.backend_url is not None and not is_gateway_url(self.backend_url):
             raise ConfigError(f"backend_url: {self.backend_url!r} does not begin with s3://, gs:// or az://")
+        if self.read_only and (self.in_memory or self.backend_url is not None):
+            raise ConfigError("read_only: it is for a store in a folder")
         for name in ("tls_cert", "tls_key"):
             path = getattr(self, name)
             if path is not None and not Path(path).is_file():

@@ -14,8 +14,9 @@ A request goes from botocore's `before-send` event through the same WSGI app tha
 conditions and XML are all real; only the socket is missing. Bodies stream in both directions. Services other than
 S3 are left alone, and so is what goes to a `live_server` of this process: it has a store of its own.
 
-What speaks no botocore (requests, pyarrow, obstore, other languages) or speaks it asynchronously (aiobotocore, s3fs)
-needs a socket: `bleepstore_server.live_server`.
+requests, urllib3, urllib and httpx reach the store of a block by presigned URLs. What else speaks no botocore (pyarrow,
+obstore, other languages) or speaks it asynchronously (aiobotocore, s3fs) needs a socket:
+`bleepstore_server.live_server`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-import inspect
 import os
 import sys
 import threading
@@ -37,8 +37,10 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
 from bleepstore_server.config import WELL_KNOWN, AppConfig
+from bleepstore_server.decorating import decorate
 from bleepstore_server.extras import needing
-from bleepstore_server.transport import Transport, check_store, is_amazon, is_live, text_of_header
+from bleepstore_server.intercept import Interception, Patches
+from bleepstore_server.transport import Transport, check_store, is_amazon, is_live, origin_of, text_of_header
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
     from bleepstore_server.faults import Faults
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Target = TypeVar("_Target", bound=Callable[..., Any])
 
 _EVENT = "before-send.s3"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -242,7 +244,8 @@ class _Switchboard:
         self._environ: dict[str, str | None] = {}
         self._session_before: Any = None
         self._session_kept = False
-        self._replaced: list[tuple[Any, Any]] = []
+        self._patches = Patches()
+        self._interception = Interception(self._find)
 
     def __call__(self, request: AWSPreparedRequest, **_event: object) -> AWSResponse | None:
         """The handler of `before-send`, which sessions keep that were made within a block."""
@@ -299,7 +302,9 @@ class _Switchboard:
             answer: AWSResponse = original(endpoint, request)
             return answer
 
-        self._replace(Endpoint, send)
+        self._patches.replace(Endpoint, "_send", send)
+        self._hook_signers()
+        self._interception.start()
         if "aiobotocore.endpoint" in sys.modules:
             self._refuse_asynchronous(sys.modules["aiobotocore.endpoint"].AioEndpoint)
 
@@ -311,19 +316,64 @@ class _Switchboard:
                 raise StoreError(_NEEDS_A_SOCKET)
             return await original(endpoint, request)
 
-        self._replace(endpoint_class, send)
+        self._patches.replace(endpoint_class, "_send", send)
 
-    def _replace(self, endpoint_class: Any, send: Any) -> None:
-        self._replaced.append((endpoint_class, endpoint_class._send))
-        endpoint_class._send = send
+    def _hook_signers(self) -> None:
+        """Where a client signs it is seen which key it has, and for which host it makes a URL."""
+        from botocore.credentials import Credentials
+        from botocore.signers import RequestSigner, S3PostPresigner
+
+        get_auth, presign = RequestSigner.get_auth_instance, RequestSigner.generate_presigned_url
+        post = S3PostPresigner.generate_presigned_post
+
+        @functools.wraps(get_auth)
+        def get_auth_instance(signer: Any, signing_name: str, *args: Any, **options: Any) -> Any:
+            block = self._blocks[-1] if self._blocks else None
+            if block is not None and block.accepts_any_key and signing_name == "s3":
+                credentials = options.get("request_credentials") or signer._credentials
+                if credentials is None:  # it was made where the environment had no key yet
+                    credentials = options["request_credentials"] = Credentials(*block.pair)
+                frozen = credentials.get_frozen_credentials()
+                block.transport.accept(frozen.access_key, frozen.secret_key)
+            return get_auth(signer, signing_name, *args, **options)
+
+        @functools.wraps(presign)
+        def generate_presigned_url(signer: Any, *args: Any, **options: Any) -> Any:
+            made = presign(signer, *args, **options)
+            self._note_host(signer, made)
+            return made
+
+        @functools.wraps(post)
+        def generate_presigned_post(presigner: Any, *args: Any, **options: Any) -> Any:
+            made = post(presigner, *args, **options)
+            self._note_host(presigner._request_signer, str(made["url"]))
+            return made
+
+        self._patches.replace(RequestSigner, "get_auth_instance", get_auth_instance)
+        self._patches.replace(RequestSigner, "generate_presigned_url", generate_presigned_url)
+        self._patches.replace(S3PostPresigner, "generate_presigned_post", generate_presigned_post)
+
+    def _note_host(self, signer: Any, url: str) -> None:
+        if self._blocks and signer._signing_name == "s3":
+            self._blocks[-1].origins.add(origin_of(url))
+
+    def _find(self, url: str) -> Transport | None:
+        """The way into the innermost block for a request that no S3 client makes: to Amazon S3, or to a host that a
+        client of an open block has presigned for."""
+        blocks = self._blocks
+        if not blocks or is_live(url):
+            return None
+        origin = origin_of(url)
+        if is_amazon(origin) or any(origin in block.origins for block in blocks):
+            return blocks[-1].transport
+        return None
 
     def _unhook(self) -> None:
         from botocore.handlers import BUILTIN_HANDLERS
 
         BUILTIN_HANDLERS.remove((_EVENT, self))
-        while self._replaced:
-            endpoint_class, send = self._replaced.pop()
-            endpoint_class._send = send
+        self._interception.stop()
+        self._patches.undo()
 
     def _set_surroundings(self) -> None:
         """The environment and the default session of the innermost block, on top of what was before the first."""
@@ -363,6 +413,11 @@ def _set_variable(name: str, value: str | None) -> None:
 class _Block:
     transport: Transport
     environ: dict[str, str | None] | None
+    accepts_any_key: bool = False
+    #: What a client without a key signs by, if any is accepted.
+    pair: tuple[str, str] = WELL_KNOWN
+    #: Scheme and host of what clients have presigned for.
+    origins: set[str] = attrs.field(factory=set)
     session: Any = None
     thread: int = attrs.field(factory=threading.get_ident)
 
@@ -384,14 +439,20 @@ def client_environ(access_key: str, secret_key: str, region: str, endpoint_url: 
     return environ
 
 
-class in_process(contextlib.ContextDecorator):
+class in_process:
     """A `with` block in which every S3 client of this process reaches `store`, or a new one in memory.
 
-    As a decorator, `@in_process()`, it is such a block around each call of a function, with a new store for each.
+    As a decorator, `@in_process()`, it is such a block around each call of a function, a coroutine or a generator (a
+    fixture that yields), and around each test of a class, unittest's or pytest's, with its set-up and teardown; with a
+    new store for each. `start()` gives the store and `stop()` ends the block where there is no `with`.
 
     The block gives the store. Within it the environment has an access key that the store accepts, so that
     `boto3.client("s3")` just works; with `environment=False` it is left alone, and the keys of the clients must be
-    known to the store. Blocks nest: the innermost counts. A store that was passed in stays open at the end.
+    known to the store. With `accept_any_key=True` the store accepts whatever key the clients of this process have: the
+    block sees the secret when they sign, so that signatures, expiry and digests are verified as ever.
+
+    What requests, urllib3, urllib and httpx send to Amazon S3, or to a host for which a client presigned a URL within
+    the block, reaches the store too. Blocks nest: the innermost counts. A store that was passed in stays open.
 
     Raises StoreError on entry while another thread is in such a block.
     """
@@ -403,6 +464,7 @@ class in_process(contextlib.ContextDecorator):
         config: AppConfig | None = None,
         faults: Faults | None = None,
         environment: bool = True,
+        accept_any_key: bool = False,
     ) -> None:
         if callable(store):
             raise TypeError("write @in_process() with parentheses")
@@ -410,13 +472,21 @@ class in_process(contextlib.ContextDecorator):
         self._config = config or test_config()
         self._faults = faults
         self._environment = environment
+        self._accept_any_key = accept_any_key
         self._entered: list[contextlib.ExitStack] = []
 
-    def __call__(self, function: _Function) -> _Function:
-        is_late = inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function)
-        if inspect.isclass(function) or is_late:
-            raise TypeError(f"{function.__name__} runs on after its call: use in_process() in a with block within it")
-        return super().__call__(function)
+    def __call__(self, target: _Target) -> _Target:
+        return decorate(target, self._again)
+
+    def _again(self) -> in_process:
+        """A block with the same options: calls may overlap, as those of coroutines do, and end in any order."""
+        return in_process(
+            self._given,
+            config=self._config,
+            faults=self._faults,
+            environment=self._environment,
+            accept_any_key=self._accept_any_key,
+        )
 
     def __enter__(self) -> Store:
         with contextlib.ExitStack() as stack:
@@ -424,7 +494,8 @@ class in_process(contextlib.ContextDecorator):
             if store is None:
                 store = stack.enter_context(bleepstore.open())
             environ = self._wanted_environ() if self._environment else None
-            block = _Block(Transport(store, self._config, self._faults), environ)
+            pair = self._pair() or WELL_KNOWN
+            block = _Block(Transport(store, self._config, self._faults), environ, self._accept_any_key, pair)
             _switchboard.enter(block)
             stack.callback(_switchboard.leave, block)
             self._entered.append(stack.pop_all())
@@ -433,15 +504,28 @@ class in_process(contextlib.ContextDecorator):
     def __exit__(self, *error: object) -> None:
         self._entered.pop().close()
 
-    def _wanted_environ(self) -> dict[str, str | None]:
+    def start(self) -> Store:
+        """Begin the block, where no `with` can be written; `stop` must follow."""
+        return self.__enter__()
+
+    def stop(self) -> None:
+        """End the block that `start` began. Raises StoreError if there is none."""
+        if not self._entered:
+            raise StoreError("stop() without start(): this in_process() block has not begun, or has ended.")
+        self.__exit__()
+
+    def _pair(self) -> tuple[str, str] | None:
         config = self._config
-        pair = (config.access_key, config.secret_key)
-        if None in pair:
-            if not config.allow_well_known_key:
-                raise StoreError(
-                    "This configuration has no access key for the environment: set access_key and secret_key, or "
-                    "allow_well_known_key, or pass environment=False."
-                )
-            pair = WELL_KNOWN
-        environ: dict[str, str | None] = dict(client_environ(str(pair[0]), str(pair[1]), config.region))
+        if config.access_key is not None and config.secret_key is not None:
+            return config.access_key, config.secret_key
+        return WELL_KNOWN if config.allow_well_known_key else None
+
+    def _wanted_environ(self) -> dict[str, str | None]:
+        pair = self._pair()
+        if pair is None:
+            raise StoreError(
+                "This configuration has no access key for the environment: set access_key and secret_key, or "
+                "allow_well_known_key, or pass environment=False."
+            )
+        environ: dict[str, str | None] = dict(client_environ(*pair, self._config.region))
         return environ | dict.fromkeys(("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE"))

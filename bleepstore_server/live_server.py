@@ -14,6 +14,7 @@ import contextlib
 import logging
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ import attrs
 import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
+from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.extras import needing
 from bleepstore_server.in_process import client_environ, test_config
@@ -52,11 +54,26 @@ class _Handler(WSGIRequestHandler):
     server_version = "BleepStore"
     timeout = _STALL_SECONDS
 
+    def handle_expect_100(self) -> bool:
+        """http.server and werkzeug would each ask for the body at once; we do when the app begins to read it."""
+        return True
+
+    def run_wsgi(self) -> None:
+        self._sent = list(self.headers.items())
+        expected = (self.headers.get("Expect") or "").strip(" \t").lower()
+        self._awaits_continue = expected == "100-continue" and self.request_version != "HTTP/1.0"
+        del self.headers["Expect"]
+        super().run_wsgi()
+
     def make_environ(self) -> WSGIEnvironment:
         environ = super().make_environ()
+        if self._awaits_continue:
+            body = AwaitedBody(environ["wsgi.input"], self.wfile.write)
+            environ["wsgi.input"] = body
+            environ["bleepstore.awaits_continue"] = body.is_awaited
         # http.server shortens a target that begins with "//", and WSGI blurs "_" and "-": the signature has both.
         environ["RAW_URI"] = self.requestline.split(" ")[1]
-        environ["bleepstore.headers"] = list(self.headers.items())
+        environ["bleepstore.headers"] = self._sent
         environ["bleepstore.signing_time"] = int(time.time())
         environ["bleepstore.abort"] = self._abort
         return environ
@@ -106,6 +123,18 @@ class _Server(ThreadedWSGIServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
+def forget_file_systems() -> None:
+    """Have fsspec make its S3 file systems anew: it hands out a known one for the same options, and these need not name
+    the endpoint, which the environment gives."""
+    spec: Any = sys.modules.get("fsspec.spec")
+    kinds: list[Any] = [] if spec is None else [spec.AbstractFileSystem]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+        protocols = (kind.protocol,) if isinstance(kind.protocol, str) else kind.protocol
+        if "s3" in protocols:
+            kind.clear_instance_cache()
+
+
 @attrs.frozen
 class LiveServer:
     """A server that accepts requests, and an access key for it."""
@@ -148,6 +177,7 @@ def live_server(
     """A server over HTTP for `store`, or for a new one in memory; port 0 is a free one.
 
     It is ready when the block begins and gone, with its threads, when it ends; a store that was passed in stays open.
+    The S3 file systems that fsspec remembers (s3fs) are forgotten at both ends.
     Without a `config` the well-known access key signs for the store's owner. Raises OSError if the address is taken.
     """
     config = config or test_config()
@@ -169,10 +199,12 @@ def live_server(
         url = f"http://{host}:{httpd.socket.getsockname()[1]}"
         thread.start()
         live_urls.add(url)
+        forget_file_systems()
         try:
             yield LiveServer(store, url, *pair, config.region)
         finally:
             live_urls.discard(url)
+            forget_file_systems()
             httpd.shutdown()
             httpd.end_connections()
             thread.join()

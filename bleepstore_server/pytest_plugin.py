@@ -5,6 +5,7 @@ It is loaded in every run of pytest where BleepStore is installed, so it imports
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bleepstore-backend", choices=_BACKENDS, help="where s3_store keeps its bytes (default: memory)")
     parser.addini("bleepstore_scope", "default of --bleepstore-scope", default="function")
     parser.addini("bleepstore_backend", "default of --bleepstore-backend", default="memory")
+    parser.addini(
+        "bleepstore_accept_any_key",
+        "s3_in_process and s3_client: accept whatever access key the clients of the code under test have",
+        type="bool",
+        default=False,
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,6 +98,8 @@ def s3_store(
         yield store
         del stash[_STORE]
         stash[_LEFT] = describe(store)  # for whatever fails after this, in the same teardown
+        if "bleepstore.filesystem" in sys.modules:  # fsspec remembers those of this store
+            sys.modules["bleepstore.filesystem"].BleepStoreFileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope=_scope)
@@ -102,14 +111,16 @@ def s3_faults() -> Faults:
 
 
 @pytest.fixture(scope=_scope)
-def s3_in_process(s3_store: Store, s3_faults: Faults) -> Iterator[Store]:
+def s3_in_process(request: pytest.FixtureRequest, s3_store: Store, s3_faults: Faults) -> Iterator[Store]:
     """`s3_store`, reached by every boto3 client that the test or the code under test makes; no socket, no network.
 
-    The environment has an access key for it, so that `boto3.client("s3")` just works.
+    The environment has an access key for it, so that `boto3.client("s3")` just works; with the ini option
+    `bleepstore_accept_any_key` any other key does too. Presigned URLs reach it by requests, urllib3, urllib and httpx.
     """
     from bleepstore_server.in_process import in_process
 
-    with in_process(s3_store, faults=s3_faults) as store:
+    any_key = bool(request.config.getini("bleepstore_accept_any_key"))
+    with in_process(s3_store, faults=s3_faults, accept_any_key=any_key) as store:
         yield store
 
 
@@ -144,7 +155,7 @@ def s3_server(s3_store: Store, s3_faults: Faults) -> Iterator[LiveServer]:
     """A server over HTTP for `s3_store`, on a free port of 127.0.0.1, that accepts requests.
 
     It has `url`, `access_key` and `secret_key`, which are also in the environment variables that AWS SDKs read, in
-    this process and in those it starts.
+    this process and in those it starts. The file systems of s3fs that fsspec remembers are forgotten at both ends.
     """
     from bleepstore_server.live_server import live_server
 

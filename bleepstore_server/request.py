@@ -116,6 +116,10 @@ class Request:
             return self.identity.payload
         return sigv4.check_payload(self.headers.get("x-amz-content-sha256", sigv4.UNSIGNED))
 
+    @property
+    def _declared_sha256(self) -> str | None:
+        return self.payload if len(self.payload) == 64 else None
+
     @cached_property
     def is_chunked(self) -> bool:
         """Whether the body is aws-chunked. Clients say it in either of two places.
@@ -173,7 +177,7 @@ class Request:
         It raises RequestError when the body is cut off, badly framed, or not what was signed.
         """
         length = self.body_length
-        sha256 = self.payload if len(self.payload) == 64 else None
+        sha256 = self._declared_sha256
         if self.is_chunked:
             # A digest that is declared is that of the bytes as they are sent, framing and all.
             read, verify = (self.read_body, None) if sha256 is None else hashing(self.read_body, sha256)
@@ -210,8 +214,10 @@ class Request:
         """A body that is an XML document."""
         if self.content_length is not None and self.content_length > MAX_DOCUMENT:
             raise _too_long()
-        if self.content_length is None and "chunked" not in self.headers.get("transfer-encoding", "").lower():
-            return b""
+        if self.content_length is None and "transfer-encoding" not in self.headers:
+            if self.is_chunked:
+                raise RequestError("IncompleteBody", "The request declares a body in chunks and has none.")
+            return b"".join(read_plain(self.read_body, 0, self._declared_sha256))  # a body was taken away, or none sent
         body = self.body()
         if isinstance(body, bytes):
             return body
@@ -330,6 +336,9 @@ def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: s
         return
     if coding.strip().lower() != "chunked":
         raise RequestError("NotImplemented", f"Of transfer codings, chunked is known, and not {coding!r}.")
+    if not environ.get("wsgi.input_terminated"):
+        # What such a server gives for a body without a length is no body (PEP 3333).
+        raise RequestError("MissingContentLength", "This server takes no chunked transfer: send a Content-Length.")
     if "content-length" in headers:
         raise RequestError("BadRequest", "A request has a Transfer-Encoding or a Content-Length, not both.")
 

@@ -15,10 +15,11 @@ import attrs
 from bleepstore.model import Permission
 from bleepstore_server.operations import buckets, listings, multipart, objects, post_object
 from bleepstore_server.operations import configuration as c
-from bleepstore_server.operations.call import Call
+from bleepstore_server.operations.call import Call, Subject
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.headers import ENCRYPTION
 
 Operation = Callable[[Call], Response]
 
@@ -33,8 +34,9 @@ class Resource(enum.Enum):
 class Route:
     """One S3 operation. `function` None: not implemented.
 
-    `permission` is what the caller of a write needs before anything of the request is read: on the bucket, or with
-    `of_object` on the object. Reads ask the store, which asks for it first.
+    `permission` is what the caller needs, on the `subject`; None: the store asks for the owner. `anonymous` False: only
+    who signs may ask. Nothing of a write is looked at before this is settled. Of a read the store finds its subject
+    and settles it at once; what is wrong with the request is told only to those who may read.
     """
 
     operation: str
@@ -43,12 +45,18 @@ class Route:
     sub_resource: str | None
     function: Operation | None
     permission: Permission | None = None
+    subject: Subject = Subject.BUCKET
     copies: bool = False
-    of_object: bool = False
+    anonymous: bool = True
+
+    @property
+    def reads(self) -> bool:
+        return self.method in ("GET", "HEAD")
 
 
 _B, _O = Resource.BUCKET, Resource.OBJECT
-_WRITE, _WRITE_ACP = Permission.WRITE, Permission.WRITE_ACP
+_OBJECT, _UPLOAD = Subject.OBJECT, Subject.UPLOAD
+_READ, _READ_ACP, _WRITE, _WRITE_ACP = Permission.READ, Permission.READ_ACP, Permission.WRITE, Permission.WRITE_ACP
 
 _REQUESTER = "<Payer>BucketOwner</Payer>"
 _NOT_CONFIGURED: dict[str, tuple[str, Operation]] = {
@@ -114,17 +122,17 @@ _NOTHING_TO_DELETE = {
 }
 
 ROUTES: tuple[Route, ...] = (
-    Route("ListBuckets", "GET", Resource.SERVICE, None, buckets.list_buckets),
+    Route("ListBuckets", "GET", Resource.SERVICE, None, buckets.list_buckets, anonymous=False),
     # buckets
-    Route("CreateBucket", "PUT", _B, None, buckets.create_bucket),
+    Route("CreateBucket", "PUT", _B, None, buckets.create_bucket, anonymous=False),
     Route("DeleteBucket", "DELETE", _B, None, buckets.delete_bucket),
-    Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket),
-    Route("ListObjects", "GET", _B, None, listings.list_objects),
-    Route("ListObjectsV2", "GET", _B, "list-type", listings.list_objects_v2),
-    Route("ListObjectVersions", "GET", _B, "versions", listings.list_object_versions),
-    Route("ListMultipartUploads", "GET", _B, "uploads", multipart.list_multipart_uploads),
+    Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket, _READ),
+    Route("ListObjects", "GET", _B, None, listings.list_objects, _READ),
+    Route("ListObjectsV2", "GET", _B, "list-type", listings.list_objects_v2, _READ),
+    Route("ListObjectVersions", "GET", _B, "versions", listings.list_object_versions, _READ),
+    Route("ListMultipartUploads", "GET", _B, "uploads", multipart.list_multipart_uploads, _READ),
     Route("GetBucketLocation", "GET", _B, "location", buckets.get_bucket_location),
-    Route("GetBucketAcl", "GET", _B, "acl", buckets.get_bucket_acl),
+    Route("GetBucketAcl", "GET", _B, "acl", buckets.get_bucket_acl, _READ_ACP),
     Route("PutBucketAcl", "PUT", _B, "acl", buckets.put_bucket_acl, _WRITE_ACP),
     Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, _WRITE),
     Route("PostObject", "POST", _B, None, post_object.post_object),
@@ -134,22 +142,22 @@ ROUTES: tuple[Route, ...] = (
     # objects
     Route("PutObject", "PUT", _O, None, objects.put_object, _WRITE),
     Route("CopyObject", "PUT", _O, None, objects.copy_object, _WRITE, copies=True),
-    Route("GetObject", "GET", _O, None, objects.get_object),
-    Route("HeadObject", "HEAD", _O, None, objects.head_object),
+    Route("GetObject", "GET", _O, None, objects.get_object, _READ, _OBJECT),
+    Route("HeadObject", "HEAD", _O, None, objects.head_object, _READ, _OBJECT),
     Route("DeleteObject", "DELETE", _O, None, objects.delete_object, _WRITE),
-    Route("GetObjectAcl", "GET", _O, "acl", buckets.get_object_acl),
-    Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl, _WRITE_ACP, of_object=True),
-    Route("GetObjectAttributes", "GET", _O, "attributes", objects.get_object_attributes),
-    Route("GetObjectTagging", "GET", _O, "tagging", c.get_object_tagging),
-    Route("GetObjectLegalHold", "GET", _O, "legal-hold", c.absent_of_object(*_NO_LOCK)),
-    Route("GetObjectRetention", "GET", _O, "retention", c.absent_of_object(*_NO_LOCK)),
+    Route("GetObjectAcl", "GET", _O, "acl", buckets.get_object_acl, _READ_ACP, _OBJECT),
+    Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl, _WRITE_ACP, _OBJECT),
+    Route("GetObjectAttributes", "GET", _O, "attributes", objects.get_object_attributes, _READ, _OBJECT),
+    Route("GetObjectTagging", "GET", _O, "tagging", c.get_object_tagging, _READ, _OBJECT),
+    Route("GetObjectLegalHold", "GET", _O, "legal-hold", c.absent_of_object(*_NO_LOCK), _READ, _OBJECT),
+    Route("GetObjectRetention", "GET", _O, "retention", c.absent_of_object(*_NO_LOCK), _READ, _OBJECT),
     # multipart uploads
-    Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload, _WRITE),
-    Route("UploadPart", "PUT", _O, "uploadId", multipart.upload_part, _WRITE),
-    Route("UploadPartCopy", "PUT", _O, "uploadId", multipart.upload_part_copy, _WRITE, copies=True),
-    Route("CompleteMultipartUpload", "POST", _O, "uploadId", multipart.complete_multipart_upload, _WRITE),
-    Route("AbortMultipartUpload", "DELETE", _O, "uploadId", multipart.abort_multipart_upload, _WRITE),
-    Route("ListParts", "GET", _O, "uploadId", multipart.list_parts),
+    Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload, _WRITE, anonymous=False),
+    Route("UploadPart", "PUT", _O, "uploadId", multipart.upload_part, _WRITE, _UPLOAD),
+    Route("UploadPartCopy", "PUT", _O, "uploadId", multipart.upload_part_copy, _WRITE, _UPLOAD, copies=True),
+    Route("CompleteMultipartUpload", "POST", _O, "uploadId", multipart.complete_multipart_upload, _WRITE, _UPLOAD),
+    Route("AbortMultipartUpload", "DELETE", _O, "uploadId", multipart.abort_multipart_upload, _WRITE, _UPLOAD),
+    Route("ListParts", "GET", _O, "uploadId", multipart.list_parts, _WRITE, _UPLOAD),
     # what S3 has and this store does not: answered 501
     *(
         Route(name, method, resource, sub, None)
@@ -216,6 +224,8 @@ _READING = frozenset(
         "allow-unordered", "annotationName", "annotation-prefix", "max-annotation-results", "max-directory-buckets",
     }
 )  # fmt: skip
+#: Operations that make an object, and so may say how it is to be encrypted. (Forms have a field for it.)
+_ENCRYPTING = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
 _WRITING = {
     "versionId": {"DeleteObject", "PutObjectAcl"},
     "partNumber": {"UploadPart", "UploadPartCopy"},
@@ -248,6 +258,12 @@ def find_route(request: Request) -> Route:
         )
     if request.query and method in ("PUT", "POST", "DELETE") and route.function is not None:
         _check_parameters(request, route)
+    if ENCRYPTION in request.headers and route.operation not in _ENCRYPTING:
+        raise RequestError(
+            "InvalidArgument",
+            f"{ENCRYPTION} header is not supported for this operation.",
+            fields={"ArgumentName": ENCRYPTION, "ArgumentValue": request.headers[ENCRYPTION]},
+        )
     return route
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime as dt
 import logging
@@ -35,7 +36,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
     data = None if config.in_memory else config.data
     expiry = dt.timedelta(days=config.upload_expiry_days)
     if config.backend_url is None:
-        return bleepstore.open(data, inline_limit=config.inline_limit, upload_expiry=expiry)
+        return bleepstore.open(data, inline_limit=config.inline_limit, upload_expiry=expiry, read_only=config.read_only)
     return bleepstore.open(
         config.backend_url,
         catalog=data,
@@ -64,6 +65,8 @@ def app_from_env() -> WSGIApplication:
 def make_app(config: ServerConfig) -> WSGIApplication:
     """The WSGI app of the store that `config` names, with the faults that it asks for."""
     store = open_configured_store(config)
+    # A worker that ends in order leaves no write-ahead log: catalog.db alone is then the whole catalog.
+    atexit.register(store.close)
     if config.scrub_interval_days:
         interval = dt.timedelta(days=config.scrub_interval_days)
         ScrubJob(store=store, interval=interval, rate=config.scrub_rate).start()
@@ -88,7 +91,7 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     if not config.in_memory:
         with open_configured_store(config) as store:
             credentials = store.list_credentials()
-            if not is_configured and not credentials:
+            if not is_configured and not credentials and not config.read_only:
                 store.put_credential(*pair)
             elif not is_configured:
                 own_first = sorted(credentials, key=lambda known: known.owner != store.owner)

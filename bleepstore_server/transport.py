@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from bleepstore import Store
+from bleepstore import Credential, Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.extras import needing
 
@@ -52,6 +52,13 @@ def _amazon() -> re.Pattern[str]:
     return re.compile(rf"(?:[^:]+\.)??(s3[.-](?:[a-z0-9-]+\.)*(?:{suffixes}))", re.IGNORECASE)
 
 
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, in lower case and without a port that goes without saying."""
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0].partition("?")[0].lower()
+    return f"{scheme.lower()}://{host.removesuffix(_DEFAULT_PORT.get(scheme, ''))}"
+
+
 def is_amazon(url: str) -> bool:
     """Whether a request goes to Amazon S3, in any partition."""
     host = url.partition("://")[2].partition("/")[0].partition("?")[0]
@@ -77,7 +84,7 @@ class _SentBody:
         return data
 
 
-class _AnswerBody(io.RawIOBase):
+class AnswerBody(io.RawIOBase):
     """The chunks of a WSGI answer as a file, closed with the answer.
 
     If they end before `size` it does what http.client does: to read all of it fails, to read a number of bytes gives
@@ -130,11 +137,12 @@ class _WholeBody:
 _UNKNOWN_KEY, _MESSAGE_END = b"<Code>InvalidAccessKeyId</Code>", b"</Message>"
 _KNOWN_KEYS = (
     f" A store in this process knows the pair {WELL_KNOWN[0]!r} and {WELL_KNOWN[1]!r} (unless it is given a "
-    "configuration), the pair of its configuration, and those of store.put_credential(access_key, secret_key)."
+    "configuration), the pair of its configuration, those of store.put_credential(access_key, secret_key), and, within "
+    "in_process(accept_any_key=True), whatever key a client has."
 ).encode()
 
 
-class _Answer:
+class Answer:
     """What a WSGI app calls to begin its answer, and what came of it."""
 
     status = 500
@@ -147,6 +155,10 @@ class _Answer:
         self.status = int(status[:3])
         self.headers = [*headers, ("Date", _http_date(int(time.time()))), ("Server", "BleepStore")]
         return _no_write
+
+    def close(self) -> None:
+        """Let go of the body, which may be an open object."""
+        _close(self.chunks)
 
     def explain(self) -> None:
         """Say what S3 cannot know: which keys there are. A test's keys are often made up for another tool."""
@@ -182,6 +194,7 @@ class Transport:
     config: AppConfig
     faults: Faults | None = None
     _apps: dict[str, WSGIApplication] = attrs.field(factory=dict, init=False)
+    _credentials: dict[str, Credential] = attrs.field(factory=dict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         check_store(self.store)
@@ -193,19 +206,23 @@ class Transport:
         app = self._apps.get(domain)
         if app is None:
             domains = (*self.config.domains, domain) if domain else self.config.domains
-            app = create_app(self.store, attrs.evolve(self.config, domains=domains))
+            app = create_app(self.store, attrs.evolve(self.config, domains=domains), credentials=self._credentials)
             if self.faults is not None:
                 app = self.faults.wrap(app, domains)
             self._apps[domain] = app
         return app
 
-    def answer(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> _Answer:
+    def accept(self, access_key: str, secret_key: str) -> None:
+        """Let an access key sign for the store's owner, unless the store or the configuration knows it otherwise."""
+        self._credentials.setdefault(access_key, Credential(access_key, secret_key, self.store.owner))
+
+    def answer(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> Answer:
         """Carry out one request. Raises StoreClosed, and ConnectionResetError where a fault asks for it."""
         self.store.check_open()
         environ, host = _make_environ(method, url, headers)
         source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
         environ["wsgi.input"] = source
-        answer = _Answer()
+        answer = Answer()
         answer.chunks = self.app(host)(environ, answer.start)
         answer.error = getattr(source, "error", None)
         if answer.status == 403:
@@ -238,13 +255,13 @@ class Transport:
         return AWSResponse(url, answer.status, dict(answer.headers), raw)  # type: ignore[arg-type]  # as botocore does
 
 
-def _as_urllib3(answer: _Answer, method: str) -> HTTPResponse:
+def _as_urllib3(answer: Answer, method: str) -> HTTPResponse:
     from urllib3 import HTTPHeaderDict, HTTPResponse
 
     chunks, headers = answer.chunks, HTTPHeaderDict(answer.headers)
     size = 0 if method == "HEAD" else int(headers.get("Content-Length", 0))
     return HTTPResponse(
-        body=io.BytesIO(b"".join(chunks)) if isinstance(chunks, list) else _AnswerBody(chunks, size),
+        body=io.BytesIO(b"".join(chunks)) if isinstance(chunks, list) else AnswerBody(chunks, size),
         headers=headers,
         status=answer.status,
         preload_content=False,

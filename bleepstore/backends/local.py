@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
-from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, StorageFull, StoreReadOnly
+from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, StoreReadOnly, refusal_of
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")
@@ -46,8 +46,6 @@ _MINUTE_MS = 60_000
 #: After so many bytes of a large blob the disk begins to write them.
 _WRITEBACK = 4 * CHUNK
 _STALE_SECONDS = 24 * 3600
-#: No room on the device, in the quota, or in one file (a limit of the process or of the file system).
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: When a hard link cannot be made: too many links, another device, or a file system that has none.
 _NO_LINK = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}
 
@@ -120,12 +118,13 @@ def _sizes_in(manifest: bytes, handle: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def _report_full() -> Iterator[None]:
+def _report_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise StorageFull from error
+        refusal = refusal_of(error)
+        if refusal is not None:
+            raise refusal from error
         raise
 
 
@@ -237,6 +236,26 @@ class _PartsSpan(io.RawIOBase):
         super().close()
 
 
+class _Minute:
+    """The open folder of a minute, whose own name is durable, whichever thread or process made it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = -1
+        while True:
+            path.mkdir(mode=0o700, exist_ok=True)
+            try:
+                self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                break
+            except FileNotFoundError:  # given up at this moment
+                continue
+        _sync_folder(path.parent)
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
 class LocalBackend:
     """The protocol of `bleepstore.backends.base` over the folder `root`, which several processes may share."""
 
@@ -248,9 +267,10 @@ class LocalBackend:
         self._names = itertools.count()
         self._process = secrets.token_hex(8)
         self._pins = threading.Lock()
-        with _report_full():
+        self._minute: _Minute | None = None
+        with _report_disk():
             for folder in (root, self._blobs, self._tmp):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(folder)
         _sync_folder(root)
         self._remove_stale(_STALE_SECONDS)
 
@@ -284,14 +304,18 @@ class LocalBackend:
         now = self._clock()
         handle = f"{now:012x}{secrets.token_hex(8)}{suffix}"
         folder = self._folder(now)
+        minute = self._minute
+        if minute is None or minute.path != folder:
+            minute = self._minute = _Minute(folder)
         while True:
             try:
-                temporary.rename(folder / handle)
+                os.rename(temporary, handle, dst_dir_fd=minute.descriptor)
                 break
             except FileNotFoundError:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                _sync_folder(self._blobs)
-        _sync_folder(folder)
+                if not temporary.exists():
+                    raise
+                minute = self._minute = _Minute(folder)  # another process gave the folder up
+        os.fsync(minute.descriptor)
         return StoredBlob(handle, now)
 
     # -- writes
@@ -299,7 +323,7 @@ class LocalBackend:
     def _write(self, chunks: Iterable[bytes]) -> StoredBlob:
         temporary = self._new_temporary()
         try:
-            with _report_full(), temporary.open("xb", buffering=0) as file:
+            with _report_disk(), temporary.open("xb", buffering=0) as file:
                 begun = written = 0
                 for chunk in chunks:
                     view = memoryview(chunk)
@@ -311,7 +335,7 @@ class LocalBackend:
                         _begin_writeback(file.fileno(), begun, written - begun)
                         begun = written
                 os.fsync(file.fileno())
-            with _report_full():
+            with _report_disk():
                 return self._publish(temporary)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -350,7 +374,7 @@ class LocalBackend:
                 return self._gather([(source / f"{n:05d}", size) for n, size in enumerate(sizes, 1)])
         temporary = self._new_temporary()
         try:
-            with _report_full():
+            with _report_disk():
                 self._link(source, temporary)
                 return self._publish(temporary)
         except FileNotFoundError:
@@ -369,7 +393,7 @@ class LocalBackend:
         """One blob that shares the bytes of `files` (path, size)."""
         folder = self._new_temporary()
         try:
-            with _report_full():
+            with _report_disk():
                 folder.mkdir(mode=0o700)
                 for number, (path, _size) in enumerate(files, start=1):
                     self._link(path, folder / f"{number:05d}")
@@ -441,7 +465,7 @@ class LocalBackend:
 
     def pin(self) -> int:
         """Keep every process from removing blobs, until the descriptor that is returned is closed."""
-        with _report_full():
+        with _report_disk():
             fd = os.open(self.root / "pins.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_SH)
         return fd
@@ -477,7 +501,7 @@ class LocalBackend:
         folder = self.root / "quarantine" / source.parent.relative_to(self.root)
         if not source.exists():
             raise BlobNotFound(handle)
-        with contextlib.ExitStack() as stack, _report_full():
+        with contextlib.ExitStack() as stack, _report_disk():
             if handle.endswith(".parts"):
                 with contextlib.suppress(FileNotFoundError):  # half deleted: no reader can open it
                     stack.enter_context(_locked_manifest(source))
@@ -516,7 +540,7 @@ class LocalBackend:
                 continue
             folder = target / minute.name
             folder.mkdir(mode=0o700, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError), _report_full(), os.scandir(minute) as entries:
+            with contextlib.suppress(FileNotFoundError), _report_disk(), os.scandir(minute) as entries:
                 for entry in entries:
                     with contextlib.suppress(FileExistsError, FileNotFoundError):
                         if entry.name.endswith(".parts"):
@@ -575,7 +599,8 @@ class LocalBackend:
                     path.unlink()
 
     def close(self) -> None:
-        """Files are opened for each use."""
+        """Files are opened for each use, but for the folder of the present minute."""
+        self._minute = None
 
 
 class ReadOnlyBackend(LocalBackend):
@@ -585,6 +610,7 @@ class ReadOnlyBackend(LocalBackend):
         self.root = root
         self._blobs = root / "blobs"
         self._clock = clock
+        self._minute = None
 
     def _new_temporary(self) -> Path:
         raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
+import logging
 import math
 import os
 import secrets
@@ -20,15 +19,34 @@ from bleepstore.catalog import queries
 from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.blank import give_blank, take_blank
 from bleepstore.catalog.bucket_cache import BucketCache
-from bleepstore.catalog.connection import open_reader, open_writer
+from bleepstore.catalog.connection import CHECKPOINT_PAGES, open_reader, open_writer, set_low_space
 from bleepstore.catalog.mark import MarkFile
+from bleepstore.catalog.process_lock import ProcessLock
 from bleepstore.catalog.schema import check_version, migrate
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
-from bleepstore.errors import CatalogDamaged, StorageFull, StoreClosed, StoreReadOnly
+from bleepstore.errors import (
+    NO_SPACE,
+    CatalogDamaged,
+    SlowDown,
+    StorageFull,
+    StorageUnavailable,
+    StoreClosed,
+    StoreReadOnly,
+    refusal_of,
+)
 from bleepstore.model import Bucket
 
+_log = logging.getLogger("bleepstore.catalog")
+
 MAX_IDLE_READERS = 64
+#: How long a write waits for other processes. Half of it later, those behind it are refused at once.
+LOCK_SECONDS = 5.0
+#: How much of the room within the database file counts as free. What is written there goes through the log, for which
+#: there must be room.
+MAX_UNUSED_BYTES = 2 * 1024 * 1024
+#: Free bytes from which on the longest log, and what its copying adds to the database file, may be a matter of room.
+_LOW_SPACE = 3 * CHECKPOINT_PAGES * 4096
 
 
 class _Lease:
@@ -70,6 +88,9 @@ class Catalog:
         self._process_lock: int | None = None
         self._buckets = BucketCache(None)
         self._mark: MarkFile | None = None
+        self._has_low_space = False
+        self._lock: ProcessLock | None = None
+        self._opened = False
         if read_only:
             assert path is not None
             self._writer = open_reader(path, read_only=True)
@@ -77,6 +98,7 @@ class Catalog:
             return
         if path is not None:
             self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = ProcessLock(self._process_lock)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._exclusive():
             self._buckets = BucketCache(self._process_lock)
@@ -88,6 +110,7 @@ class Catalog:
                     migrate(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
                 raise CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup") from error
+        self._opened = True
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -100,14 +123,18 @@ class Catalog:
             self.check_usable()
             if self._read_only:
                 raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
-            if self._process_lock is not None:
-                fcntl.flock(self._process_lock, fcntl.LOCK_EX)
+            if self._lock is not None and not self._lock.acquire(LOCK_SECONDS if self._opened else None):
+                raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
             try:
                 yield
             finally:
                 self._buckets.end()
-                if self._process_lock is not None:
-                    fcntl.flock(self._process_lock, fcntl.LOCK_UN)
+                if self._lock is not None:
+                    self._lock.release()
+
+    def is_stalled(self) -> bool:
+        """Whether another process, stopped or hung, has kept everyone from writing for some seconds."""
+        return self._lock is not None and self._lock.is_stalled(LOCK_SECONDS / 2)
 
     def check_usable(self) -> None:
         """Raise StoreClosed if this process cannot use these connections."""
@@ -123,6 +150,41 @@ class Catalog:
             return math.inf
         found = os.fstatvfs(self._process_lock)
         return found.f_bavail * found.f_frsize
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every change is refused."""
+        return self._read_only
+
+    def check_disk(self, reserve: int) -> None:
+        """Raise StorageFull or StorageUnavailable if the disk takes no more than what frees room, or nothing."""
+        if self._process_lock is None or self._closed:
+            return
+        if os.fstatvfs(self._process_lock).f_flag & os.ST_RDONLY:
+            raise StorageUnavailable
+        if self.spare_bytes < reserve:
+            raise StorageFull
+
+    @property
+    def spare_bytes(self) -> float:
+        """`free_bytes` without what the database file will grow by when the log is copied to it, and with some of the
+        room that is free within that file: what is written there needs room on the disk for its log alone.
+
+        On a disk with little room it also begins to keep the log short.
+        """
+        free = self.free_bytes
+        is_low = free < _LOW_SPACE
+        if is_low is not self._has_low_space:
+            with self._write_lock:
+                set_low_space(self._writer, is_low)
+            self._has_low_space = is_low
+        if not is_low or self._path is None:
+            return free
+        with self._write_lock:
+            page, pages, unused = map(self._writer.pragma, ("page_size", "page_count", "freelist_count"))
+        growth: int = max(pages * page - self._path.stat().st_size, 0)
+        reusable: int = min(unused * page, MAX_UNUSED_BYTES)
+        return free - growth + reusable
 
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Apply `commands` in order in one durable transaction and return their results.
@@ -172,9 +234,25 @@ class Catalog:
             except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if isinstance(error, apsw.FullError) or _is_disk_full(error):
-                    raise StorageFull from error
-                raise
+                refusal = self._classify(error)
+                if refusal is error:
+                    raise
+                raise refusal from error
+
+    def _classify(self, error: BaseException) -> BaseException:
+        """What a failed transaction means. SQLite tells a full disk from a failing one only in part."""
+        if isinstance(error, apsw.BusyError):
+            return SlowDown("Another process does not give the catalog back. Try again later.")
+        if isinstance(error, apsw.FullError):
+            return StorageFull()
+        if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.IOError):
+            number = self._writer.system_errno
+            if number in NO_SPACE or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
+                return StorageFull()
+            return StorageUnavailable()
+        if isinstance(error, OSError):
+            return refusal_of(error) or error
+        return error
 
     def identify(self) -> tuple[str, int]:
         """(the catalog's id, its applied index); the first to ask for the id gives it one."""
@@ -301,6 +379,15 @@ class Catalog:
         else:
             self._readers.append((generation, connection))
 
+    def _empty_log(self) -> None:
+        """Copy the log to the database file and make it empty, so that this file alone is all of the catalog. Another
+        process that reads at this moment may keep it from that; the last one to close does it."""
+        self._writer.set_busy_timeout(0)
+        try:
+            self._writer.pragma("wal_checkpoint(truncate)")
+        except apsw.Error as error:  # nothing is lost: all of it is in the log
+            _log.info("%s keeps its write-ahead log: %s", self._path, error)
+
     def close(self) -> None:
         """Close all connections. A reader that is leased now is closed when it comes back."""
         with self._write_lock:
@@ -309,6 +396,8 @@ class Catalog:
             self._closed = True
             while self._readers:
                 self._readers.pop()[1].close()
+            if self._path is not None and not self._read_only:
+                self._empty_log()
             if self._path is None and not self._lent:
                 give_blank(self._writer)
             else:
@@ -319,13 +408,3 @@ class Catalog:
                 self._mark = None
             if self._process_lock is not None:
                 os.close(self._process_lock)
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    """SQLite reports a write that failed for want of space as an I/O error when it happens in the log's index."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in (
-        apsw.SQLITE_IOERR_SHMSIZE,
-        apsw.SQLITE_IOERR_WRITE,
-    )

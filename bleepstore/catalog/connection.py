@@ -13,6 +13,7 @@ import apsw
 
 BUSY_TIMEOUT_MS = 60_000
 CHECKPOINT_PAGES = 8_000
+LOW_SPACE_PAGES = 250
 
 #: SQL functions whose value depends on when or where they run. Apply must give the same result on every node.
 NONDETERMINISTIC = frozenset(
@@ -39,6 +40,14 @@ def _set_checkpoint(connection: apsw.Connection) -> None:
     """A page that many commits touch is copied to the database file once per checkpoint, so checkpoints are rare."""
     connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
     connection.pragma("journal_size_limit", CHECKPOINT_PAGES * 4096)
+
+
+def set_low_space(connection: apsw.Connection, is_low: bool) -> None:
+    """On a disk that is nearly full the log is copied to the database early and kept short. It takes room until then,
+    and the database file grows by what it holds."""
+    pages = LOW_SPACE_PAGES if is_low else CHECKPOINT_PAGES
+    connection.pragma("wal_autocheckpoint", pages)
+    connection.pragma("journal_size_limit", pages * 4096)
 
 
 def _set_memory(connection: apsw.Connection) -> None:

@@ -213,6 +213,23 @@ def sweep_times(connection: apsw.Connection) -> tuple[int, int]:
     return row[0], row[1]
 
 
+def damages(connection: apsw.Connection) -> list[str]:
+    """What SQLite finds wrong in the catalog's file, in its words; the first twenty."""
+    return [text for (text,) in connection.execute("PRAGMA integrity_check(20)") if text != "ok"]
+
+
+def name_of_blob(connection: apsw.Connection, handle: str) -> str:
+    """The object or the part that has a blob, as people know it; the handle if none has it."""
+    row = connection.execute(
+        "SELECT b.name || '/' || o.key FROM object_version o JOIN bucket b ON b.bucket_id = o.bucket_id "
+        "WHERE o.handle = ?1 UNION ALL SELECT b.name || '/' || u.key || ' (part ' || p.number || ' of an upload)' "
+        "FROM part p JOIN upload u ON u.upload_id = p.upload_id JOIN bucket b ON b.bucket_id = u.bucket_id "
+        "WHERE p.handle = ?1",
+        (handle,),
+    ).fetchone()
+    return handle if row is None else str(row[0])
+
+
 def catalog_id(connection: apsw.Connection) -> str:
     """Which catalog this is; "" if none has asked for its id."""
     return connection.execute("SELECT id FROM identity").get or ""

@@ -14,6 +14,7 @@ from bleepstore.errors import (
     Denied,
     Invalid,
     NotFound,
+    ObjectDamaged,
     PreconditionFailed,
     S3Error,
     StorageFull,
@@ -44,8 +45,10 @@ def as_os_error(error: S3Error, path: str) -> OSError:
 
 @contextlib.contextmanager
 def told_as_os_errors(path: str) -> Iterator[None]:
-    """A block whose S3Errors are raised as OSErrors about `path`."""
+    """A block whose S3Errors, and damaged bytes, are raised as OSErrors about `path`."""
     try:
         yield
     except S3Error as error:
         raise as_os_error(error, path) from error
+    except ObjectDamaged as error:
+        raise OSError(errno.EIO, str(error), path) from error

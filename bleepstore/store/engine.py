@@ -15,7 +15,7 @@ from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.catalog import Catalog, queries
 from bleepstore.catalog.queries import FoundObject
 from bleepstore.commands import Command, Result
-from bleepstore.committer import Committer
+from bleepstore.committer import RESERVE, Committer
 from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
 from bleepstore.model import MAX_METADATA_BYTES, Acl, Bucket, Credential, ObjectVersion, Owner, PartSummary, Permission
 from bleepstore.store.verifying import Span, Verifier
@@ -178,10 +178,18 @@ class Engine:
         """One pass of the sweeper now: remove garbage, orphans and expired uploads."""
         self._sweeper.sweep()
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the store was opened with `read_only`."""
+        return self._catalog.read_only
+
     def ping(self) -> None:
-        """Raise if the catalog cannot be read."""
+        """Raise if the catalog cannot be read, or if nothing can be written though the store is not read-only: on a
+        full disk, StorageFull; on one that is mounted read-only, StorageUnavailable."""
         with self._catalog.read() as connection:
             queries.applied_index(connection)
+        if not self.read_only:
+            self._catalog.check_disk(RESERVE)
 
     def close(self) -> None:
         """Stop the sweeper and release files and connections. Closing twice is allowed."""

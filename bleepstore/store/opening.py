@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import datetime as dt
+import errno
 import fcntl
 import functools
 import json
@@ -22,7 +23,7 @@ from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.retry import Outage, ProviderBusy, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, open_gateway, parse_url
-from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
+from bleepstore.backends.local import LocalBackend, ReadOnlyBackend, make_folder
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog import Catalog, queries
 from bleepstore.catalog.mark import MarkFile, read_mark
@@ -269,8 +270,16 @@ def open_accounts(path: str | os.PathLike[str]) -> AccountOperations:
 def _open_lock(root: Path) -> int:
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root} is not a directory: a store needs one of its own")
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(root / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        make_folder(root)
+        return os.open(root / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        raise StoreError(
+            f"{root} is on a disk that is mounted read-only: read it with open(..., read_only=True), or "
+            "`bleepstore serve --read-only`"
+        ) from error
 
 
 def _check_layout(layout: str, inline_limit: int | None) -> Layout:

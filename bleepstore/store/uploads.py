@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -162,6 +163,14 @@ class UploadOperations(ObjectOperations):
         if caller is not None and caller.id not in allowed:
             raise AccessDenied
         return upload
+
+    def check_upload_access(
+        self, bucket: str, key: str, upload_id: str, *, by_bucket_owner: bool = False, caller: Owner | None = None
+    ) -> None:
+        """Raise NoSuchBucket or AccessDenied as an operation on the upload would. An upload that does not exist is
+        not refused: it may have been completed by the same request, sent before."""
+        with contextlib.suppress(NoSuchUpload):
+            self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=by_bucket_owner)
 
     # -- parts
 

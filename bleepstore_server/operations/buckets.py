@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bleepstore.acl import AclRequest, CannedAcl
 from bleepstore.errors import BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
-from bleepstore.model import ANONYMOUS, Acl, Bucket
+from bleepstore.model import Acl, Bucket
 from bleepstore_server.operations.call import Call
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import regions, xml_parse, xml_render
@@ -51,8 +51,6 @@ def _wanted_locations(call: Call) -> frozenset[str] | None:
 
 
 def create_bucket(call: Call) -> Response:
-    if call.caller is ANONYMOUS:
-        raise RequestError("AccessDenied")
     headers = call.request.headers
     if headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise RequestError("NotImplemented", "This store has no object lock.")

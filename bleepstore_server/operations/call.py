@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -18,6 +19,14 @@ from bleepstore_server.response import Headers
 from bleepstore_server.wire import headers
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import Identity
+
+
+class Subject(enum.Enum):
+    """What an operation needs a permission on."""
+
+    BUCKET = 1
+    OBJECT = 2
+    UPLOAD = 3
 
 
 @attrs.define
@@ -98,14 +107,22 @@ class Call:
         if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
             raise RequestError("AccessDenied")  # in the words of any other refusal: whose it is is nobody's business
 
-    def check_permission(self, permission: Permission, *, of_object: bool) -> None:
-        """Refuse a caller who may not do this before anything of the request is read."""
-        if of_object:
-            self.store.check_object_access(
-                self.bucket, self.key, permission, version_id=self.version_id, caller=self.caller
-            )
-        else:
-            self.store.check_bucket_access(self.bucket, permission, caller=self.caller)
+    def check_permission(self, permission: Permission, subject: Subject) -> None:
+        """Refuse a caller who may not do this."""
+        match subject:
+            case Subject.BUCKET:
+                self.store.check_bucket_access(self.bucket, permission, caller=self.caller)
+            case Subject.OBJECT:
+                version_id = self.request.query.get("versionId") or None
+                self.store.check_object_access(
+                    self.bucket, self.key, permission, version_id=version_id, caller=self.caller
+                )
+            case Subject.UPLOAD:
+                # "The bucket owner" may also end and see uploads of others ("Multipart upload API and permissions").
+                shared = self.request.method in ("DELETE", "GET")
+                self.store.check_upload_access(
+                    self.bucket, self.key, self.request.query["uploadId"], by_bucket_owner=shared, caller=self.caller
+                )
 
     def acl_request(self) -> AclRequest | None:
         return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)

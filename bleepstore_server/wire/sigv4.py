@@ -426,11 +426,12 @@ def verify_header(
     lookup: Callable[[str], SecretT | None],
     now: int,
     region: str | None = None,
-    payload: str | None = None,
+    undeclared: Callable[[], str] | None = None,
 ) -> Identity[SecretT]:
     """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any.
 
-    `payload` is the SHA-256 of the body, of a request that need not say it.
+    `undeclared` gives the SHA-256 of the body of a request that need not say it. It is asked when the date
+    and the access key are right, for it has to read the body.
     """
     claim = _header_claim(request, authorization)
     signed_at = parse_date(claim.date)
@@ -440,11 +441,13 @@ def verify_header(
         raise RequestError("AuthorizationHeaderMalformed", _other_day(claim, "AuthorizationHeaderMalformed"))
     _check_region(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
-    declared = payload or request.header("x-amz-content-sha256")
-    if declared is None:
-        raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    payload = check_payload(declared)
     secret = _look_up(lookup, claim.access_key)
+    declared = request.header("x-amz-content-sha256")
+    if declared is None:
+        if undeclared is None:
+            raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+        declared = undeclared()
+    payload = check_payload(declared)
     key = _verify_claim(request, claim, secret.secret_key, payload)
     _check_covered(request, frozenset(claim.signed_names))
     signer = ChunkSigner(key, claim.date, claim.scope, claim.signature)

@@ -176,16 +176,13 @@ def test_a_decorated_function_has_a_store_for_each_call() -> None:
 
 
 def test_what_cannot_be_decorated_says_so(store: bleepstore.Store) -> None:
-    async def late() -> None: ...
-
     def piecemeal() -> Iterator[None]:
         yield
 
-    class Tests: ...
+    class Helpers: ...
 
-    for wrong in (late, piecemeal, Tests):
-        with pytest.raises(TypeError, match=f"{wrong.__name__} .* with block"):
-            in_process(store)(wrong)
+    with pytest.raises(TypeError, match="Helpers has no tests"):
+        in_process(store)(Helpers)
     with pytest.raises(TypeError, match="parentheses"):
         in_process(piecemeal)  # type: ignore[arg-type]  # on purpose
 

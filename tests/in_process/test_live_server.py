@@ -144,3 +144,48 @@ def test_clients_that_are_not_botocore(kind: str) -> None:
             with far.open_output_stream("photos/k") as stream:
                 stream.write(b"data")
         assert server.store.get_object("photos", "k").read() == b"data"
+
+
+def test_a_file_system_of_the_server_before_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As s3fs is: made of options that do not name the endpoint, which it takes from the environment."""
+    import fsspec
+
+    class Likewise(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type information
+        protocol = ("s3", "s3a")
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.endpoint = os.environ.get("AWS_ENDPOINT_URL")
+
+    class Derived(Likewise):
+        pass
+
+    class Other(fsspec.AbstractFileSystem):  # type: ignore[misc]  # as above
+        protocol = "other"
+
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for kind in (Likewise, Derived):
+        assert kind().endpoint is None
+        other = Other()
+        for _ in range(2):
+            with live_server() as server, monkeypatch.context() as patch:
+                patch.setenv("AWS_ENDPOINT_URL", server.url)
+                assert kind().endpoint == server.url
+                assert kind() is kind()
+        assert kind().endpoint is None
+        assert Other() is other
+
+
+def test_s3fs_reaches_the_server_of_each_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    s3fs = pytest.importorskip("s3fs", reason="s3fs holds botocore back: tox -e aiobotocore")
+    import fsspec
+
+    for number in range(3):
+        with live_server() as server, monkeypatch.context() as patch:
+            for name, value in server.environ.items():
+                patch.setenv(name, value)
+            server.store.create_bucket("photos")
+            s3fs.S3FileSystem().pipe("photos/k", b"%d" % number)
+            assert server.store.get_object("photos", "k").read() == b"%d" % number
+            with fsspec.open("s3://photos/k") as file:
+                assert file.read() == b"%d" % number

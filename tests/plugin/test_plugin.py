@@ -150,6 +150,50 @@ def test_every_test_has_a_fork_of_the_seed(run, backend: str) -> None:  # type: 
     ).assert_outcomes(passed=2)
 
 
+def test_any_key_is_an_option(run, pytester: pytest.Pytester) -> None:  # type: ignore[no-untyped-def]
+    """Clients that are made when the code under test is imported, with a key that it made up."""
+    source = """
+        import boto3
+        import requests
+
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
+        EARLY = boto3.client("s3", **keys)
+
+        def test_first(s3_client, s3_bucket, s3_store):
+            EARLY.put_object(Bucket=s3_bucket, Key="k", Body=b"1")
+            url = EARLY.generate_presigned_url("get_object", {"Bucket": s3_bucket, "Key": "k"})
+            assert requests.get(url).content == b"1"
+            assert s3_client.get_object(Bucket=s3_bucket, Key="k")["Body"].read() == b"1"
+
+        def test_second(s3_in_process):
+            assert EARLY.list_buckets()["Buckets"] == []
+        """
+    run(source).assert_outcomes(failed=2)
+    pytester.makeini("[pytest]\nbleepstore_accept_any_key = true\n")
+    run(source).assert_outcomes(passed=2)
+
+
+def test_a_file_system_of_the_store_before_is_forgotten(run) -> None:  # type: ignore[no-untyped-def]
+    run(
+        """
+        import fsspec
+        import pytest
+
+        kept = []
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(s3_store, number):
+            s3_store.create_bucket("photos")
+            fs = fsspec.filesystem("bleepstore", store=s3_store)
+            fs.pipe("photos/k", b"1")
+            kept.append(fs)
+
+        def test_nothing_is_remembered():
+            assert not type(kept[0])._cache
+        """
+    ).assert_outcomes(passed=3)
+
+
 def test_faults_and_the_clock_are_fixtures(run) -> None:  # type: ignore[no-untyped-def]
     run(
         """

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from defusedxml import ElementTree
 
 import bleepstore
 from bleepstore import CannedAcl, Store
@@ -130,6 +131,23 @@ def test_forwarded_hosts_are_believed_from_trusted_proxies_alone(holding: Store)
     status, _, body = call(wary, "GET", target, headers, b"")
     assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
     assert call(create_app(holding, AppConfig()), "GET", target, headers, b"")[0] == 403
+
+
+def test_a_wrong_signature_names_the_host_that_came_and_fills_no_log(
+    holding: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(holding, AppConfig())
+    headers = {**signed("GET", "/photos/k", "s3.example.com"), "host": "inner:1", "via": "1.1 a\nb<&"}
+    for _ in range(3):
+        status, _, body = call(app, "GET", "/photos/k", headers, b"")
+        assert status == 403
+        assert ElementTree.fromstring(body).findtext("Host") == "inner:1"
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "Host 'inner:1' and Via '1.1 a\\nb<&'" in line, "once a minute, and on one line"
+    del headers["via"]
+    caplog.clear()
+    assert call(create_app(holding, AppConfig()), "GET", "/photos/k", headers, b"")[0] == 403
+    assert caplog.records == [], "no proxy, no word"
 
 
 def test_a_chain_of_proxies_ends_with_ours(holding: Store) -> None:

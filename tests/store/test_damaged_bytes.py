@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sqlite3
@@ -14,6 +15,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.digests import Algorithm
 from bleepstore.errors import ObjectDamaged
+from bleepstore.filesystem import BleepStoreFileSystem
 from bleepstore.model import ByteRange, ChecksumType, CompletedPart
 
 MIB = 1024 * 1024
@@ -241,6 +243,22 @@ def test_parts_of_sound_objects_have_the_bytes_of_the_range(store: Store) -> Non
             store.complete_upload(BUCKET, "to", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
             with store.get_object(BUCKET, "to") as stored:
                 assert stored.read() == body[first : last + 1]
+
+
+def test_a_file_system_says_that_it_is_a_fault_of_the_input(store: Store, tmp_path: Path) -> None:
+    store.put_object(BUCKET, "k", bytes(100_000))
+    flip(files_of(store)[0])
+    fs = BleepStoreFileSystem(store=store)
+    reads: list[Callable[[], object]] = [
+        lambda: fs.cat_file(f"{BUCKET}/k"),
+        lambda: fs.get_file(f"{BUCKET}/k", str(tmp_path / "brought")),
+        lambda: fs.open(f"{BUCKET}/k").read(),
+    ]
+    for read in reads:
+        with pytest.raises(OSError, match="damaged") as failed:
+            read()
+        assert failed.value.errno == errno.EIO
+    assert not (tmp_path / "brought").exists()
 
 
 def test_a_fork_in_memory_compares_what_lies_on_the_disk(store: Store) -> None:

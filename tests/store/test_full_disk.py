@@ -75,3 +75,19 @@ def test_the_refusal_says_what_to_do() -> None:
     assert "Free some space" in StorageFull().message
     assert StorageFull().code == "InsufficientStorage"
     assert resource.RLIMIT_FSIZE >= 0
+
+
+@pytest.mark.parametrize("how", ["stay", "restart", "crash"])
+@pytest.mark.parametrize("size", ["24m", "100m"])
+def test_a_disk_full_of_objects_in_the_catalog_can_be_emptied(tmp_path: Path, size: str, how: str) -> None:
+    """The log of the catalog and its copying into the database take room too, after the last object found none."""
+    script = SCRIPT.with_name("full_catalog_script.py")
+    if shutil.which("unshare") is None or subprocess.run(mounted(tmp_path, "1m", "true"), check=False).returncode:
+        pytest.skip("this machine lets no one mount a file system in a name space")
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent.parent.parent)}
+    command = mounted(tmp_path, size, sys.executable, str(script), str(tmp_path), how)
+    run = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert run.returncode == 0, run.stderr
+    report = json.loads(run.stdout)
+    assert report["first"] * 16_384 > int(size[:-1]) * 2**20 / 2, "most of the disk can be used"
+    assert report["again"] >= report["first"] * 0.9

@@ -1,0 +1,61 @@
+"""The lock that lets one process write the catalog at a time, waited for no longer than a bounded time.
+
+flock(2) wakes the next process at once, in order, but knows no time limit. So a thread of its own waits in it when the
+lock is taken, and those that want the lock wait for that thread as long as they like. A holder that was stopped, or
+hangs, keeps that one thread, and no other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+
+
+class ProcessLock:
+    """Over an open `file`, which stays open until nobody waits. One thread at a time may acquire and release."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._state = threading.Condition()
+        self._waits = False  # the thread is in flock
+        self._wanted = False
+        self._granted = False
+        self.waiting_since: float | None = None
+
+    def acquire(self, seconds: float | None) -> bool:
+        """Whether this process has the lock now. None: wait for ever."""
+        with self._state:
+            if not self._waits:
+                try:
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    self._waits, self.waiting_since = True, time.monotonic()
+                    threading.Thread(target=self._wait, name="bleepstore-lock", daemon=True).start()
+                else:
+                    return True
+            self._wanted = True
+            try:
+                self._state.wait_for(lambda: self._granted, seconds)
+                granted, self._granted = self._granted, False
+                return granted
+            finally:
+                self._wanted = False
+
+    def _wait(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        with self._state:
+            self._waits, self.waiting_since = False, None
+            if self._wanted:
+                self._granted = True
+                self._state.notify_all()
+            else:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def release(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def is_stalled(self, seconds: float) -> bool:
+        """Whether another process has kept the lock for longer."""
+        since = self.waiting_since
+        return since is not None and time.monotonic() - since > seconds

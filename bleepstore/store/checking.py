@@ -1,0 +1,125 @@
+"""`bleepstore.fsck`: whether the catalog of a folder and the blobs beside it fit together."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+
+from bleepstore.backends.local import LocalBackend, ReadOnlyBackend, make_folder
+from bleepstore.catalog import Catalog, archive, queries
+from bleepstore.errors import BlobNotFound, StoreError
+
+_END_OF_TIME = 1 << 62
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """What does not fit. `moved_to` is where a repair has put it.
+
+    `kind` is "missing" (the catalog has a blob that is not there), "wrong size", "unknown" (a blob that the catalog
+    does not have), "leftover" (of a write that was cut off), "damaged" or "no catalog".
+    """
+
+    kind: str
+    name: str
+    detail: str
+    moved_to: Path | None = None
+
+    def __str__(self) -> str:
+        moved = "" if self.moved_to is None else f"; moved to {self.moved_to}"
+        return f"{self.kind}: {self.name}: {self.detail}{moved}"
+
+
+def fsck(
+    path: str | os.PathLike[str], *, repair: bool = False, progress: Callable[[int, int], None] | None = None
+) -> list[Finding]:
+    """Compare the catalog and the blobs of the store in the folder `path`, both ways; the bytes are not read.
+
+    Nobody may have the store open. `repair` moves what is unknown, of the wrong size or left over to the folder
+    `quarantine` in it; nothing is ever removed, and an object whose bytes are missing stays in the catalog.
+    `progress` is called with (blobs looked at, blobs that the catalog has).
+
+    Raises StoreError if there is no store or it is in use.
+    """
+    root = Path(path).absolute()
+    if not (root / "blobs").is_dir():
+        raise StoreError(f"there is no store in {root}")
+    lock = os.open(root / "store.lock", (os.O_RDWR | os.O_CREAT if repair else os.O_RDONLY) | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"The store in {root} is in use: stop its server, or close it, and check again.") from None
+        backend = LocalBackend(root) if repair else ReadOnlyBackend(root)
+        with contextlib.closing(backend):
+            return list(_check(root, backend, repair, progress or (lambda _done, _total: None)))
+    finally:
+        os.close(lock)
+
+
+def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[int, int], None]) -> Iterator[Finding]:
+    yield from _leftovers(root, repair)
+    files = [root / "catalog.db", root / "catalog.db-wal"]
+    if not any(file.exists() and file.stat().st_size for file in files):
+        yield Finding(kind="no catalog", name=str(root / "catalog.db"), detail="it is missing or empty")
+        yield from _unknown(backend, lambda _handle: False, repair)
+        return
+    with contextlib.closing(Catalog(root / "catalog.db", read_only=True)) as catalog, catalog.read() as connection:
+        for problem in queries.damages(connection):
+            yield Finding(kind="damaged", name="catalog.db", detail=problem)
+        yield from _known(catalog, backend, repair, progress)
+        yield from _unknown(backend, lambda handle: queries.is_referenced(connection, handle), repair)
+
+
+def _known(
+    catalog: Catalog, backend: LocalBackend, repair: bool, progress: Callable[[int, int], None]
+) -> Iterator[Finding]:
+    with catalog.read() as connection:
+        total = archive.blobs_in_all(connection)[0]
+        for done, (handle, size) in enumerate(archive.iter_blobs(connection), start=1):
+            progress(done, total)
+            name, moved_to = queries.name_of_blob(connection, handle), None
+            try:
+                found = backend.head_object(handle)
+            except BlobNotFound:
+                yield Finding(kind="missing", name=name, detail=f"its blob {handle} is not there")
+                continue
+            if found != size:
+                if repair:
+                    moved_to = backend.quarantine(handle)
+                detail = f"its blob {handle} has {found} bytes instead of {size}"
+                yield Finding(kind="wrong size", name=name, detail=detail, moved_to=moved_to)
+
+
+def _unknown(backend: LocalBackend, is_known: Callable[[str], bool], repair: bool) -> Iterator[Finding]:
+    for handle in list(backend.iter_blobs(0, _END_OF_TIME)):
+        if not is_known(handle):
+            with contextlib.suppress(BlobNotFound):
+                yield Finding(
+                    kind="unknown",
+                    name=handle,
+                    detail="the catalog does not have it",
+                    moved_to=backend.quarantine(handle) if repair else None,
+                )
+
+
+def _leftovers(root: Path, repair: bool) -> Iterator[Finding]:
+    for name in ("tmp", "snapshots"):
+        if not (root / name).is_dir():
+            continue
+        for path in sorted((root / name).iterdir()):
+            target = None
+            if repair:
+                folder = root / "quarantine" / name
+                make_folder(folder)
+                target = folder / path.name
+                number = 1
+                while target.exists():
+                    target, number = folder / f"{path.name}.{number}", number + 1
+                path.rename(target)
+            yield Finding(kind="leftover", name=f"{name}/{path.name}", detail="of what was cut off", moved_to=target)

@@ -1,0 +1,56 @@
+"""Another process that was stopped while it held the catalog's write lock: reads go on, and writes are refused soon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import bleepstore
+from bleepstore.errors import SlowDown
+
+HOLDER = (
+    "import sys, bleepstore\n"
+    "with bleepstore.open(sys.argv[1]) as store, store._catalog.hold():\n"
+    "    print('held', flush=True)\n"
+    "    sys.stdin.readline()\n"
+)
+
+
+def test_a_stopped_holder_of_the_lock_keeps_no_one_for_long(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", b"data")
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        os.kill(holder.pid, signal.SIGSTOP)
+        refused: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                store.put_object("photos", "k", b"other")
+            except SlowDown as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=write) for _ in range(16)]
+        started = time.monotonic()
+        for thread in threads:
+            thread.start()
+        with store.get_object("photos", "k") as found:
+            assert found.read() == b"data"
+        for thread in threads:
+            thread.join(60)
+        assert len(refused) == 16
+        assert time.monotonic() - started < 30
+        os.kill(holder.pid, signal.SIGCONT)
+        holder.communicate("\n", timeout=60)
+        store.put_object("photos", "k", b"after")
+        with store.get_object("photos", "k") as found:
+            assert found.read() == b"after"
