@@ -497,6 +497,7 @@ _OF_SIGNATURE = frozenset(
     for name in ("algorithm", "content-sha256", "credential", "date", "expires", "security-token", "signature",
                  "signedheaders")
 )  # fmt: skip
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110 section 5.6.2) in lower case
 
 
@@ -519,7 +520,7 @@ def fields_in_query(query: Mapping[str, str], without: frozenset[str] = frozense
 
 def is_field_value(text: str) -> bool:
     """Whether a header could hold this: no control characters but tabs (RFC 9110 section 5.5)."""
-    return not any((c < " " and c != "\t") or c == "\x7f" for c in text)
+    return _UNFIT.search(text) is None
 
 
 def presign(
