@@ -189,7 +189,11 @@ class UploadOperations(ObjectOperations):
         late_checksum: Callable[[], Checksum | None] | None = None,
         caller: Owner | None = None,
     ) -> Part:
-        """Store one part, replacing an earlier one of this number. For the options see put_object."""
+        """Store one part, replacing an earlier one of this number. For the options see put_object.
+
+        A part of an upload whose checksum is composite comes with one, or names its algorithm; else InvalidRequest.
+        The `checksum` of the result is None if neither the part nor the upload names an algorithm.
+        """
         check_part_number(number)
         expected = Expected(
             size=size,
@@ -201,14 +205,9 @@ class UploadOperations(ObjectOperations):
         )
         upload = self._find_upload(bucket, key, upload_id, caller)
         sent = expected.checksum_algorithm
-        if upload.checksum_algorithm is not None and sent not in (None, upload.checksum_algorithm):
-            raise InvalidRequest(
-                f"Checksum Type mismatch occurred, expected checksum Type: {upload.checksum_algorithm.lower()}, "
-                f"actual checksum Type: {str(sent).lower()}"
-            )
+        _check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
-        shown = sent or kept
-        algorithms = (kept,) if shown == kept else (kept, shown)
+        algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
             return self._backend.put_part(upload.backend_token, number, chunks, size)
@@ -222,7 +221,8 @@ class UploadOperations(ObjectOperations):
         assert staged.stored_ms is not None
         stored = StoredBlob(staged.data.handle, staged.stored_ms)
         kept_value = Checksum(kept, staged.checksums[kept])
-        shown_value = Checksum(shown, staged.checksums[shown])
+        shown = sent or upload.checksum_algorithm  # one that nobody asked for is the store's own affair
+        shown_value = None if shown is None else Checksum(shown, staged.checksums[shown])
         return self._register(
             upload, number, stored, staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme
         )
@@ -319,7 +319,8 @@ class UploadOperations(ObjectOperations):
                 continue
             checksum = Checksum(algorithm, digester.value(algorithm))
             crc = digester.value(Algorithm.CRC64NVME)
-            return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, checksum, crc)
+            shown = None if upload.checksum_algorithm is None else checksum
+            return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, shown, crc)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     # -- completing
@@ -581,6 +582,19 @@ def _check_type(upload: Upload, claimed: ChecksumType | None) -> None:
         raise InvalidRequest(
             f"The upload was created using the {upload.checksum_type or ChecksumType.FULL_OBJECT} checksum mode. "
             f"The complete request must use the same checksum mode."
+        )
+
+
+def _check_part_algorithm(upload: Upload, sent: Algorithm | None) -> None:
+    """Refuse a part of another checksum algorithm than its upload's, and one without, where each part needs one."""
+    expected = upload.checksum_algorithm
+    if expected is None or sent == expected:
+        return
+    if sent is not None or upload.checksum_type == ChecksumType.COMPOSITE:
+        actual = "null" if sent is None else sent.lower()
+        raise InvalidRequest(
+            f"Checksum Type mismatch occurred, expected checksum Type: {expected.lower()}, "
+            f"actual checksum Type: {actual}"
         )
 
 

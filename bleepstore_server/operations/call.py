@@ -80,6 +80,7 @@ class Call:
         body = request.document()
         checksum = None
         if checksum_is_its_own:
+            request.checksum_algorithm()  # one that contradicts is refused, as for an object
             checksum = request.checksum() or (request.late_checksum() if request.trailer_names else None)
         expected = Expected(content_md5=request.headers.get("content-md5"), checksum=checksum, max_size=len(body))
         stage(body, expected, () if checksum is None else (checksum.algorithm,), len(body), _never)

@@ -156,6 +156,8 @@ def _field_text(value: str) -> str:
 
     A program may have stored what no client can send; a control character would let a value end the header.
     """
+    if value.isascii() and value.isprintable():
+        return value
     text = value if is_field_value(value) else "".join(c if is_field_value(c) else " " for c in value)
     return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
 

@@ -91,7 +91,10 @@ def test_a_full_object_checksum_is_that_of_the_bytes(store: Store, algorithm: Al
 def test_a_composite_checksum_needs_every_part(store: Store, algorithm: Algorithm) -> None:
     store.create_bucket("photos")
     upload = store.create_upload("photos", "k", checksum_algorithm=algorithm)
-    part = put(store, upload, 1, b"data")
+    with pytest.raises(errors.InvalidRequest):
+        put(store, upload, 1, b"data")
+    assert store.list_parts("photos", "k", upload.upload_id).parts == []
+    part = store.put_part("photos", "k", upload.upload_id, 1, b"data", checksum_algorithm=algorithm)
     with pytest.raises(errors.InvalidRequest):
         store.complete_upload("photos", "k", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
     version = complete(store, upload, part)
