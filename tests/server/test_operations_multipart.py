@@ -265,6 +265,32 @@ def test_a_checksum_of_another_algorithm_than_the_uploads(s3: S3Client) -> None:
         upload.part(1, b"x", ChecksumAlgorithm="CRC32")
 
 
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256", "SHA512", "XXHASH3"])
+def test_a_part_of_a_composite_upload_needs_a_checksum(server: Server, algorithm: str) -> None:
+    wire = Wire(server.url)
+    target = start(wire, {"x-amz-checksum-algorithm": algorithm})
+    answer = wire.send("PUT", f"{target}&partNumber=1", b"data")
+    assert (answer.status, answer.code) == (400, "InvalidRequest")
+    message = f"expected checksum Type: {algorithm.lower()}, actual checksum Type: null"
+    assert message in answer.body.decode()
+    assert b"<Part>" not in wire.send("GET", target).body
+    value = encode_value(digest(Algorithm(algorithm), b"data"))
+    assert wire.send("PUT", f"{target}&partNumber=1", b"data", {f"x-amz-checksum-{algorithm}": value}).status == 200
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC64NVME"])
+def test_a_part_of_a_full_object_upload_may_come_without_a_checksum(server: Server, algorithm: str) -> None:
+    wire = Wire(server.url)
+    headers = {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": "FULL_OBJECT"}
+    assert wire.send("PUT", f"{start(wire, headers)}&partNumber=1", b"data").status == 200
+
+
+def start(wire: Wire, headers: dict[str, str]) -> str:
+    """The target of a new upload of photos/k."""
+    created = wire.send("POST", "/photos/k?uploads=", headers=headers).body.decode()
+    return f"/photos/k?uploadId={created.partition('<UploadId>')[2].partition('<')[0]}"
+
+
 def test_a_part_may_carry_a_checksum_though_the_upload_names_none(server: Server) -> None:
     """As pyarrow does."""
     wire = Wire(server.url)
