@@ -157,7 +157,7 @@ NOISE: dict[str, tuple[Mapping[str, str], bytes | None]] = {
     "a checksum that is none": ({"x-amz-checksum-crc32": "x"}, None),
     "two checksums": ({"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-crc32c": "AAAAAA=="}, None),
     "a storage class that is none": ({"x-amz-storage-class": "NONE"}, None),
-    "encryption": ({"x-amz-server-side-encryption": "aws:kms"}, None),
+    "encryption": ({"x-amz-server-side-encryption-aws-kms-key-id": "x"}, None),
     "much metadata": ({"x-amz-meta-a": "x" * 3000}, None),
     "a condition that is not supported": ({"If-None-Match": "x"}, None),
     "a copy source that is none": ({"x-amz-copy-source-range": "x", "x-amz-metadata-directive": "x"}, None),
