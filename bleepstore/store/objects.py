@@ -417,6 +417,7 @@ class ObjectOperations(OwnNameOperations):
         acl: AclRequest | None = None,
         checksum_algorithm: Algorithm | None = None,
         condition: WriteCondition = _ALWAYS,
+        allow_unchanged: bool = False,
         caller: Owner | None = None,
         **headers: Unpack[SystemHeaders],
     ) -> ObjectVersion:
@@ -424,7 +425,7 @@ class ObjectOperations(OwnNameOperations):
 
         The metadata come with it unless `replace_metadata` gives new ones; the storage class and the redirect do not
         come with it. A copy onto itself must name metadata, a storage class, a redirect or a source version, else it
-        raises InvalidRequest.
+        raises InvalidRequest, unless `allow_unchanged`.
 
         A copy is one part: of a source that was uploaded in parts it has neither the ETag nor the parts, but the MD5
         and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
@@ -434,6 +435,7 @@ class ObjectOperations(OwnNameOperations):
         metadata = metadata or {}
         check_metadata(metadata)
         changes = replace_metadata or storage_class is not None or system.website_redirect_location is not None
+        changes = changes or allow_unchanged or source_version_id is not None
         storage_class = storage_class or STANDARD
         check_storage_class(storage_class)
         found = self._find_bucket(bucket, caller, Permission.WRITE)
@@ -441,7 +443,7 @@ class ObjectOperations(OwnNameOperations):
         for _ in self._open_attempts:
             source = self._open_source(source_bucket, source_key, source_version_id, source_condition, caller)
             version = source.version
-            if (source_bucket, source_key) == (bucket, key) and not changes and source_version_id is None:
+            if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             over = self._judge(bucket, key, condition)
             if not replace_metadata:

@@ -225,6 +225,8 @@ def copy_object(call: Call) -> Response:
         acl=call.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         condition=h.write_condition(request.headers),
+        # Encryption that is named is a change, too.
+        allow_unchanged=h.ENCRYPTION in request.headers,
         caller=call.caller,
     )
     content = (

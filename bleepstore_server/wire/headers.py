@@ -374,7 +374,7 @@ def _decode_form(text: str) -> str:
 
 def copy_source(text: str) -> CopySource:
     """`[/]bucket/key[?versionId=...]`, in the encoding of forms: a plus sign is a space, as S3 reads it."""
-    path, _, version = text.partition("?versionId=")
+    path, names_version, version = text.partition("?versionId=")
     if path.removeprefix("/").startswith("arn:"):
         raise RequestError(
             "NotImplemented", "This store has no access points: name the copy source as bucket/key, percent-encoded."
@@ -394,7 +394,7 @@ def copy_source(text: str) -> CopySource:
         raise refusal("Invalid copy source bucket name")
     if not key:
         raise refusal("Invalid copy source object key")
-    return CopySource(bucket, key, version_id or None)
+    return CopySource(bucket, key, version_id if names_version else None)
 
 
 # -- access control

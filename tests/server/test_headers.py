@@ -165,7 +165,8 @@ def test_what_is_no_number(text: str) -> None:
         ("b/k?versionId=null", ("b", "k", "null")),
         ("b/k%3FversionId=x", ("b", "k?versionId=x", None)),
         ("b/%C3%BC", ("b", "ü", None)),
-        ("b/k?versionId=", ("b", "k", None)),
+        ("b/k?versionId=", ("b", "k", "")),
+        ("b/k?versionId", ("b", "k?versionId", None)),
     ],
 )
 def test_copy_sources(text: str, expected: tuple[str, str, str | None]) -> None:

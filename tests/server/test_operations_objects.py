@@ -58,7 +58,11 @@ def test_a_write_only_if_it_is_this_one(s3: S3Client) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"3", IfMatch=hashlib.md5(b"2").hexdigest())
 
 
-NO_ID = ["abc", "v" * 31, "v" * 33, "ü" * 32, "v" * 31 + "-", "NULL", "null ", "\n" + "v" * 31]
+NO_ID = ["", "abc", "v" * 31, "v" * 33, "ü" * 32, "v" * 31 + "-", "NULL", "null ", "\n" + "v" * 31]
+
+
+def refusal_of_id(version_id: str) -> str:
+    return "Invalid version id specified" if version_id else "Version id cannot be the empty string"
 
 
 @pytest.mark.parametrize("version_id", NO_ID)
@@ -78,8 +82,8 @@ def test_what_cannot_be_the_id_of_a_version(s3: S3Client, operation: str, versio
         with failure("InvalidArgument", 400) as refused:
             getattr(s3, operation)(Bucket="photos", Key=key, VersionId=version_id, **more)
         error: Any = refused["Error"]
-        assert error["Message"] == "Invalid version id specified"
-        assert (error["ArgumentName"], error["ArgumentValue"]) == ("versionId", version_id)
+        assert error["Message"] == refusal_of_id(version_id)
+        assert (error["ArgumentName"], error["ArgumentValue"] or "") == ("versionId", version_id)
         if operation != "delete_object":
             with failure("NoSuchVersion", 404):
                 getattr(s3, operation)(Bucket="photos", Key=key, VersionId="v." * 16, **more)
@@ -87,6 +91,19 @@ def test_what_cannot_be_the_id_of_a_version(s3: S3Client, operation: str, versio
         s3.head_object(Bucket="photos", Key="k", VersionId=version_id)
     assert s3.get_object_acl(Bucket="photos", Key="k")["Grants"][0]["Permission"] == "FULL_CONTROL"
     assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 5
+
+
+@pytest.mark.parametrize("version_id", ["", "abc"])
+@pytest.mark.parametrize("key", ["k", "absent"])
+def test_what_cannot_be_the_id_of_the_source_of_a_copy(wire: Wire, s3: S3Client, key: str, version_id: str) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    upload = s3.create_multipart_upload(Bucket="photos", Key="copy")["UploadId"]
+    for target in ("/photos/copy", "/photos/k", f"/photos/copy?partNumber=1&uploadId={upload}"):
+        headers = {"x-amz-copy-source": f"/photos/{key}?versionId={version_id}"}
+        refused = wire.send("PUT", target, headers=headers)
+        assert (refused.status, refused.code) == (400, "InvalidArgument")
+        assert refused.error["Message"] == refusal_of_id(version_id)
+        assert (refused.error["ArgumentName"], refused.error["ArgumentValue"]) == ("versionId", version_id)
 
 
 def test_deletes_of_many_report_what_cannot_be_the_id_of_a_version(s3: S3Client) -> None:
