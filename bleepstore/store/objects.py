@@ -71,7 +71,7 @@ from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, s
 from bleepstore.store.buckets import settle_acl
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
 from bleepstore.store.own_names import OwnNameOperations
-from bleepstore.store.reading import StoredObject, check_read, resolve_part, resolve_range
+from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _NO_SYSTEM = SystemMetadata()
@@ -319,11 +319,11 @@ class ObjectOperations(OwnNameOperations):
             check_read(condition, version, self._clock())
         if part_number is not None:
             if range is not None:
-                raise InvalidRequest("A range and a part number exclude each other.")
+                raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
             parts = self._parts_of(version)
             start, stop = resolve_part(part_number, version.size, parts)
             return StoredObject(version, start, stop, partial=True, part=parts[part_number - 1] if parts else None)
-        if range is not None:
+        if range is not None and (condition is None or range_counts(condition, version)):
             start, stop = resolve_range(range, version.size)
             return StoredObject(version, start, stop, partial=True)
         return StoredObject(version, 0, version.size)

@@ -231,8 +231,11 @@ def checksum_headers(checksum: Checksum | None, parts_count: int | None = None) 
 # -- conditions and ranges
 
 
-def _etags(value: str) -> tuple[str, ...]:
-    return tuple(item.strip().removeprefix("W/").strip('"') for item in value.split(","))
+def _etags(value: str, *, weak: bool = False) -> tuple[str, ...]:
+    """The ETags of a list. If-None-Match compares them as if they were strong (`weak`); for the other conditions a weak
+    one is no object's (RFC 9110 section 8.8.3.2)."""
+    items = [item.strip() for item in value.split(",")]
+    return tuple((item.removeprefix("W/") if weak else item).strip('"') for item in items)
 
 
 def _date(value: str | None) -> dt.datetime | None:
@@ -247,13 +250,15 @@ def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadConditio
     """The conditions of a read, or with prefix "x-amz-copy-source-" those of a copy's source."""
     match, none_match = headers.get(f"{prefix}if-match"), headers.get(f"{prefix}if-none-match")
     since, unmodified = headers.get(f"{prefix}if-modified-since"), headers.get(f"{prefix}if-unmodified-since")
-    if match is None and none_match is None and since is None and unmodified is None:
+    if_range = None if prefix else headers.get("if-range")
+    if match is None and none_match is None and since is None and unmodified is None and if_range is None:
         return None
     return ReadCondition(
         if_match=None if match is None else _etags(match),
-        if_none_match=None if none_match is None else _etags(none_match),
+        if_none_match=None if none_match is None else _etags(none_match, weak=True),
         if_modified_since=_date(since),
         if_unmodified_since=_date(unmodified),
+        if_range=None if if_range is None else _date(if_range) or if_range,
     )
 
 

@@ -55,7 +55,8 @@ def refusal(call: Any, *args: Any, **options: Any) -> str:
         ({}, None),
         ({"if-match": '"abc"'}, ReadCondition(if_match=("abc",))),
         ({"if-match": "abc"}, ReadCondition(if_match=("abc",))),
-        ({"if-match": '"a", W/"b" ,c'}, ReadCondition(if_match=("a", "b", "c"))),
+        ({"if-match": '"a", W/"b" ,c'}, ReadCondition(if_match=("a", 'W/"b', "c"))),
+        ({"if-none-match": '"a", W/"b" ,c'}, ReadCondition(if_none_match=("a", "b", "c"))),
         ({"if-none-match": "*"}, ReadCondition(if_none_match=("*",))),
         (
             {"if-modified-since": "Tue, 14 Nov 2023 22:13:20 GMT"},

@@ -199,11 +199,50 @@ def test_a_range_that_means_nothing_is_ignored(s3: S3Client, text: str) -> None:
     assert (found["Body"].read(), found["ResponseMetadata"]["HTTPStatusCode"]) == (SMALL, 200)
 
 
-def test_if_range(wire: Wire, s3: S3Client) -> None:
+@pytest.mark.parametrize("text", ["bytes=0-1", "bytes=99-"])
+def test_if_range(wire: Wire, s3: S3Client, text: str) -> None:
+    """A range of another version, by a strong ETag or by the exact time, is not cut; a HEAD says the same."""
     etag = s3.put_object(Bucket="photos", Key="k", Body=SMALL)["ETag"]
-    for value, status in ((etag, 206), ('"abc"', 200), ("Tue, 14 Nov 2023 22:13:20 GMT", 200)):
-        answer = wire.send("GET", "/photos/k", headers={"Range": "bytes=0-1", "If-Range": value})
-        assert (answer.status, answer.body) == (status, SMALL[:2] if status == 206 else SMALL)
+    modified = wire.send("HEAD", "/photos/k").headers["last-modified"]
+    same = 206 if text == "bytes=0-1" else 416
+    for value, status in (
+        (etag, same),
+        (etag.strip('"'), same),
+        (modified, same),
+        ('"abc"', 200),
+        (f"W/{etag}", 200),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 200),
+        ("Tue, 14 Nov 2090 22:13:20 GMT", 200),
+        ("whenever", 200),
+    ):
+        headers = {"Range": text, "If-Range": value}
+        answer = wire.send("GET", "/photos/k", headers=headers)
+        assert answer.status == status, value
+        if status != 416:
+            assert answer.body == (SMALL[:2] if status == 206 else SMALL)
+        head = wire.send("HEAD", "/photos/k", headers=headers)
+        assert head.status == status, value
+        for name in ("content-range", "content-length", "etag"):
+            assert head.headers.get(name) == answer.headers.get(name), (value, name)
+
+
+def test_if_range_is_judged_of_the_version_that_is_read(server: Server, wire: Wire, s3: S3Client) -> None:
+    """A part of one version is never continued with a part of the next, which came in between."""
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"old" * 9)["ETag"]
+    find = server.store._find_object
+    seen = []
+
+    def find_and_replace(*args: Any, **options: Any) -> Any:
+        found = find(*args, **options)
+        if not seen:
+            seen.append(found)
+            server.store.put_object("photos", "k", b"new" * 9)
+        return found
+
+    server.store._find_object = find_and_replace  # type: ignore[method-assign]
+    answer = wire.send("GET", "/photos/k", headers={"Range": "bytes=3-5", "If-Range": etag})
+    assert seen
+    assert answer.headers["etag"] == etag or answer.status == 200, (answer.status, answer.body)
 
 
 def test_a_whole_object_is_its_first_part(s3: S3Client) -> None:
