@@ -314,8 +314,8 @@ class ReadCondition:
     """What must hold of the version that is read (RFC 9110 section 13): one ETag or several, with or without quotes,
     where "*" matches any, and times with a time zone.
 
-    `if_range` is the ETag or the time of the version that the caller has a part of: of any other a range is not cut, but
-    all of it is read.
+    `if_range` is the ETag or the time of the version that the caller has a part of: a read of any other is not cut to
+    its range, but is of the whole.
     """
 
     if_match: tuple[str, ...] | None = attrs.field(default=None, converter=_if_match)

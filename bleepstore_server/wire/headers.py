@@ -262,6 +262,19 @@ def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadConditio
     )
 
 
+def refuse_conditions(headers: Mapping[str, str]) -> None:
+    """Refuse a write that has a condition which it does not know: done in spite of it, it could destroy something."""
+    for name in ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since"):
+        if name.lower() in headers:
+            raise RequestError(
+                "NotImplemented",
+                fields={
+                    "Header": name,
+                    "additionalMessage": f"We don't accept the provided value of {name} header for this API",
+                },
+            )
+
+
 def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> WriteCondition:
     """The condition of a write. What S3 does not support is refused, never ignored."""
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
@@ -269,18 +282,11 @@ def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> Writ
         (none_match is not None and (none_match.strip() != "*" or delete))
         or (match is not None and match.strip() == "*" and not delete)
         or (match is not None and none_match is not None)
-        or (not delete and ("if-modified-since" in headers or "if-unmodified-since" in headers))
+        or "if-modified-since" in headers
+        or "if-unmodified-since" in headers
     )
     if unsupported:
-        name = next(name for name in ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since")
-                    if name.lower() in headers)  # fmt: skip
-        raise RequestError(
-            "NotImplemented",
-            fields={
-                "Header": name,
-                "additionalMessage": f"We don't accept the provided value of {name} header for this API",
-            },
-        )
+        refuse_conditions(headers)
     return WriteCondition(
         if_match=None if match is None else match.strip().strip('"'), if_none_match=none_match is not None
     )

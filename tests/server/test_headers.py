@@ -104,6 +104,8 @@ def test_conditions_of_deletes() -> None:
     assert h.write_condition({"if-match": "*"}, delete=True) == WriteCondition(if_match="*")
     assert h.write_condition({"if-match": '"a"'}, delete=True) == WriteCondition(if_match="a")
     assert refusal(h.write_condition, {"if-none-match": "*"}, delete=True) == "NotImplemented"
+    for name in ("if-modified-since", "if-unmodified-since"):
+        assert refusal(h.write_condition, {name: "Tue, 14 Nov 2023 22:13:20 GMT"}, delete=True) == "NotImplemented"
 
 
 # -- ranges and numbers

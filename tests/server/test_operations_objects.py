@@ -58,6 +58,61 @@ def test_a_write_only_if_it_is_this_one(s3: S3Client) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"3", IfMatch=hashlib.md5(b"2").hexdigest())
 
 
+_DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
+_DELETE = b"<Delete><Object><Key>k</Key></Object></Delete>"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [("If-Match", '"abc"'), ("If-None-Match", "*"), ("If-Modified-Since", _DATE), ("If-Unmodified-Since", _DATE)],
+    ids=lambda condition: condition[0],
+)
+def test_no_write_ignores_a_condition(wire: Wire, s3: S3Client, condition: tuple[str, str]) -> None:
+    """A write that does not know a condition is not done, as if the condition held."""
+    name, _value = condition
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    s3.create_bucket(Bucket="spare")
+    upload = s3.create_multipart_upload(Bucket="photos", Key="m")["UploadId"]
+    copies = {"x-amz-copy-source": "photos/k"}
+    private = {"x-amz-acl": "public-read"}
+    digest = {"Content-MD5": base64.b64encode(hashlib.md5(_DELETE).digest()).decode()}
+    writes: list[tuple[str, str, dict[str, str], bytes]] = [
+        ("POST", "/photos/new?uploads", {}, b""),
+        ("PUT", f"/photos/m?partNumber=1&uploadId={upload}", {}, b"part"),
+        ("PUT", f"/photos/m?partNumber=1&uploadId={upload}", copies, b""),
+        ("DELETE", f"/photos/m?uploadId={upload}", {}, b""),
+        ("PUT", "/photos/k?acl", private, b""),
+        ("PUT", "/photos?acl", private, b""),
+        ("POST", "/photos?delete", digest, _DELETE),
+        ("PUT", "/third", {}, b""),
+        ("DELETE", "/spare", {}, b""),
+    ]
+    if name.endswith("Since"):
+        writes += [("DELETE", "/photos/k", {}, b""), ("PUT", "/photos/k", {}, b"x"), ("PUT", "/photos/c", copies, b"")]
+    for method, target, headers, body in writes:
+        refused = wire.send(method, target, body, headers | dict([condition]))
+        assert (refused.status, refused.code) == (501, "NotImplemented"), (method, target)
+        assert refused.error["Header"] == name
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == SMALL
+    assert len(s3.get_object_acl(Bucket="photos", Key="k")["Grants"]) == 1
+    assert [found["Name"] for found in s3.list_buckets()["Buckets"]] == ["photos", "spare"]
+    assert [found["Key"] for found in s3.list_multipart_uploads(Bucket="photos")["Uploads"]] == ["m"]
+    assert "Parts" not in s3.list_parts(Bucket="photos", Key="m", UploadId=upload)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+@pytest.mark.parametrize("target", ["/photos/k", "/photos"])
+def test_only_a_copy_names_a_copy_source(wire: Wire, s3: S3Client, method: str, target: str) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    refused = wire.send(method, target, headers={"x-amz-copy-source": "photos/k"})
+    assert refused.status == 400
+    if method != "HEAD":
+        assert refused.code == "InvalidArgument"
+        assert refused.error["Message"] == "You can only specify a copy source header for copy requests."
+        assert refused.error["ArgumentName"] == "x-amz-copy-source"
+    assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == len(SMALL)
+
+
 NO_ID = ["", "abc", "v" * 31, "v" * 33, "ü" * 32, "v" * 31 + "-", "NULL", "null ", "\n" + "v" * 31]
 
 
