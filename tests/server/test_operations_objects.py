@@ -285,7 +285,7 @@ def test_if_range_is_judged_of_the_version_that_is_read(server: Server, wire: Wi
     """A part of one version is never continued with a part of the next, which came in between."""
     etag = s3.put_object(Bucket="photos", Key="k", Body=b"old" * 9)["ETag"]
     find = server.store._find_object
-    seen = []
+    seen: list[Any] = []
 
     def find_and_replace(*args: Any, **options: Any) -> Any:
         found = find(*args, **options)
