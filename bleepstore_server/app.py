@@ -22,6 +22,7 @@ from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.headers import refuse_conditions
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
 
@@ -111,10 +112,13 @@ class _App:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
         if not route.anonymous and call.caller is ANONYMOUS:
             raise RequestError("AccessDenied")
+        if not route.reads:
+            if route.permission is not None:
+                call.check_permission(route.permission, route.subject)
+            if not route.conditional:
+                refuse_conditions(request.headers)
         if route.permission is None:
             return route.function(call)
-        if not route.reads:
-            call.check_permission(route.permission, route.subject)
         try:
             return route.function(call)
         except RequestError:

@@ -52,14 +52,7 @@ class Call:
 
     @property
     def version_id(self) -> str | None:
-        value = self.request.query.get("versionId")
-        if value == "":
-            raise RequestError(
-                "InvalidArgument",
-                "Version id cannot be the empty string",
-                fields={"ArgumentName": "versionId", "ArgumentValue": ""},
-            )
-        return value
+        return self.request.query.get("versionId")
 
     @property
     def encryption(self) -> str | None:
@@ -113,9 +106,8 @@ class Call:
             case Subject.BUCKET:
                 self.store.check_bucket_access(self.bucket, permission, caller=self.caller)
             case Subject.OBJECT:
-                version_id = self.request.query.get("versionId") or None
                 self.store.check_object_access(
-                    self.bucket, self.key, permission, version_id=version_id, caller=self.caller
+                    self.bucket, self.key, permission, version_id=self.version_id, caller=self.caller
                 )
             case Subject.UPLOAD:
                 # "The bucket owner" may also end and see uploads of others ("Multipart upload API and permissions").

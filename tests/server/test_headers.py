@@ -55,7 +55,8 @@ def refusal(call: Any, *args: Any, **options: Any) -> str:
         ({}, None),
         ({"if-match": '"abc"'}, ReadCondition(if_match=("abc",))),
         ({"if-match": "abc"}, ReadCondition(if_match=("abc",))),
-        ({"if-match": '"a", W/"b" ,c'}, ReadCondition(if_match=("a", "b", "c"))),
+        ({"if-match": '"a", W/"b" ,c'}, ReadCondition(if_match=("a", 'W/"b', "c"))),
+        ({"if-none-match": '"a", W/"b" ,c'}, ReadCondition(if_none_match=("a", "b", "c"))),
         ({"if-none-match": "*"}, ReadCondition(if_none_match=("*",))),
         (
             {"if-modified-since": "Tue, 14 Nov 2023 22:13:20 GMT"},
@@ -103,6 +104,8 @@ def test_conditions_of_deletes() -> None:
     assert h.write_condition({"if-match": "*"}, delete=True) == WriteCondition(if_match="*")
     assert h.write_condition({"if-match": '"a"'}, delete=True) == WriteCondition(if_match="a")
     assert refusal(h.write_condition, {"if-none-match": "*"}, delete=True) == "NotImplemented"
+    for name in ("if-modified-since", "if-unmodified-since"):
+        assert refusal(h.write_condition, {name: "Tue, 14 Nov 2023 22:13:20 GMT"}, delete=True) == "NotImplemented"
 
 
 # -- ranges and numbers
@@ -165,7 +168,8 @@ def test_what_is_no_number(text: str) -> None:
         ("b/k?versionId=null", ("b", "k", "null")),
         ("b/k%3FversionId=x", ("b", "k?versionId=x", None)),
         ("b/%C3%BC", ("b", "ü", None)),
-        ("b/k?versionId=", ("b", "k", None)),
+        ("b/k?versionId=", ("b", "k", "")),
+        ("b/k?versionId", ("b", "k?versionId", None)),
     ],
 )
 def test_copy_sources(text: str, expected: tuple[str, str, str | None]) -> None:
