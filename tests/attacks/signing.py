@@ -13,7 +13,9 @@ import attrs
 
 from tests.server.tools import Answer, Wire
 
-DATA = b"data of a new object"
+#: "Each chunk must be at least 8 KB", but for the last one with data.
+FIRST_CHUNK = 8192
+DATA = b"data of a new object".ljust(FIRST_CHUNK, b".") + b"and the rest"
 DECODED = {"x-amz-decoded-content-length": str(len(DATA))}
 EMPTY = hashlib.sha256(b"").hexdigest()
 
@@ -86,7 +88,7 @@ def _chunks(wire: Wire, signed: Signed, trailer: tuple[str, str] | None) -> byte
     scope = f"{date[:8]}/{wire.region}/s3/aws4_request"
     previous = headers["authorization"].rpartition("Signature=")[2]
     body = b""
-    for piece in (DATA[:8], DATA[8:], b""):
+    for piece in (DATA[:FIRST_CHUNK], DATA[FIRST_CHUNK:], b""):
         tail = f"{EMPTY}\n{hashlib.sha256(piece).hexdigest()}"
         to_sign = f"AWS4-HMAC-SHA256-PAYLOAD\n{date}\n{scope}\n{previous}\n{tail}"
         previous = _hmac(wire.key(date), to_sign)
