@@ -58,25 +58,19 @@ class SpanFile(io.BufferedIOBase):
         return taken
 
     def _read_file(self, wanted: int) -> bytes:
-        taken = b""
+        if wanted < 0:
+            wanted = max(self.length - self._position, 0) or 1  # a read at the end lets the file say that it is right
+        pieces: list[bytes] = []
         if self._ahead:
-            taken = self._ahead if wanted < 0 else self._ahead[:wanted]
-            self._ahead = self._ahead[len(taken) :]
-            if len(taken) == wanted:
-                return taken
-            wanted = wanted if wanted < 0 else wanted - len(taken)
-        file = self._file_at(self._position + len(taken))
-        if file is None:
-            return taken
-        piece = file.read(wanted)
-        self._file_position += len(piece)
-        taken = taken + piece if taken else piece
-        while piece and len(piece) < wanted:  # a stream gives what has come
-            wanted -= len(piece)
-            piece = file.read(wanted)
+            pieces.append(self._ahead[:wanted])
+            self._ahead = self._ahead[wanted:]
+            wanted -= len(pieces[0])
+        file = self._file_at(self._position + len(pieces[0]) if pieces else self._position) if wanted else None
+        while file is not None and wanted and (piece := file.read(wanted)):  # a stream gives what has come
             self._file_position += len(piece)
-            taken += piece
-        return taken
+            wanted -= len(piece)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _file_at(self, position: int) -> BinaryIO | None:
         """The file, at this position; None behind the end."""

@@ -141,7 +141,9 @@ class CheckedReader(io.RawIOBase):
         return self._file.fileno()
 
     def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        if size is None or size < 0:
+            return self.readall()
+        wanted = min(size, self._left)
         if not wanted:
             if not self._left and self.comparison is not None and size != 0:
                 self._finish()  # an empty object
@@ -166,7 +168,7 @@ class CheckedReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         pieces = []
-        while piece := self.read():
+        while piece := self.read(self._left or 1):
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

@@ -430,8 +430,8 @@ def verify_header(
 ) -> Identity[SecretT]:
     """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any.
 
-    `undeclared` gives the SHA-256 of the body of a request that need not say it. It is asked when the date
-    and the access key are right, for it has to read the body.
+    `undeclared` gives the SHA-256 of the body of a request that need not say it. It is asked when all
+    that can be seen without it is right, for it has to read the body.
     """
     claim = _header_claim(request, authorization)
     signed_at = parse_date(claim.date)
@@ -441,6 +441,7 @@ def verify_header(
         raise RequestError("AuthorizationHeaderMalformed", _other_day(claim, "AuthorizationHeaderMalformed"))
     _check_region(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
+    _check_covered(request, frozenset(claim.signed_names))
     secret = _look_up(lookup, claim.access_key)
     declared = request.header("x-amz-content-sha256")
     if declared is None:
@@ -449,7 +450,6 @@ def verify_header(
         declared = undeclared()
     payload = check_payload(declared)
     key = _verify_claim(request, claim, secret.secret_key, payload)
-    _check_covered(request, frozenset(claim.signed_names))
     signer = ChunkSigner(key, claim.date, claim.scope, claim.signature)
     return Identity(claim.access_key, secret, payload, False, signer)
 

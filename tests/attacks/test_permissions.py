@@ -168,6 +168,9 @@ NOISE: dict[str, tuple[Mapping[str, str], bytes | None]] = {
 }  # fmt: skip
 
 
+ENCRYPTING = {"PutObject", "CopyObject", "CreateMultipartUpload"}
+
+
 @pytest.mark.parametrize("noise", NOISE)
 @pytest.mark.parametrize("caller", ["anonymous", "bob"])
 def test_who_may_not_is_told_nothing_else(server: Server, prepared: Wire, caller: str, noise: str) -> None:
@@ -177,6 +180,8 @@ def test_who_may_not_is_told_nothing_else(server: Server, prepared: Wire, caller
     for operation in [*READS, *WRITES]:
         if body is not None and operation.method in ("GET", "HEAD"):
             continue
+        if noise == "encryption" and operation.name not in ENCRYPTING:
+            continue  # which operations know the header is no secret, and is settled before it is known who asks
         plain, answer = operation.send(prepared, caller), operation.send(prepared, caller, headers, body)
         told = [{**found.error, "RequestId": "", "HostId": ""} for found in (plain, answer)]
         assert answer.status == 403, (operation.name, answer)
