@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import attrs
 
-from bleepstore.backends.base import CHUNK
+from bleepstore.backends.base import CHUNK, StorageBackend
 from bleepstore.catalog.archive import Content
 from bleepstore.digests import crc64nvme, encode_value
 from bleepstore.errors import BlobDamaged, ObjectDamaged
@@ -190,12 +190,12 @@ class Span(NamedTuple):
     crc64nvme: str | None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Verifier:
     """Opens the blobs of one backend so that what is read of them is compared."""
 
+    backend: StorageBackend
     comparisons: Comparisons = attrs.field(factory=Comparisons)
-    open_blob: Callable[[str, int, int | None], BinaryIO]
 
     def check_inline(self, bucket: str, key: str, data: bytes, size: int, expected: str | None) -> None:
         """Raises ObjectDamaged unless these bytes, which came out of the catalog, are those that went into it."""
@@ -214,7 +214,7 @@ class Verifier:
             return self.comparisons.report(bucket, key, reason)
 
         try:
-            file = self.open_blob(handle, start, stop)
+            file = self.backend.get_object(handle, start, stop)
         except BlobDamaged as error:
             raise report(error.reason) from error
         if isinstance(file, io.BytesIO):  # it never left this process
@@ -257,7 +257,7 @@ class Verifier:
         return lambda reason: self.comparisons.report(bucket, key, f"of a part of it, {reason}")
 
     def _is_known(self, handle: str) -> bool:
-        with self.open_blob(handle, 0, 0) as file:
+        with self.backend.get_object(handle, 0, 0) as file:
             identity = identity_of(file)
         return isinstance(file, io.BytesIO) or (identity is not None and self.comparisons.are_known(handle, identity))
 

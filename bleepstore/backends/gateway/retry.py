@@ -67,8 +67,8 @@ def refused(provider: str, text: str) -> ProviderRefused:
 _PASSING_REFUSALS = frozenset({408, 409, 410, 425, 429})
 
 
-#: What the texts call the digests that are sent with a body. One that does not match tells of bytes that were changed on
-#: the way: sent again they may arrive.
+#: What the texts call the digests that are sent with a body. One that does not match tells of bytes that were changed
+#: on the way: sent again they may arrive.
 _DIGESTS = re.compile("md5|crc32c|checksum|digest", re.IGNORECASE)
 
 
