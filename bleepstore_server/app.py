@@ -22,7 +22,7 @@ from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.headers import refuse_conditions
+from bleepstore_server.wire.headers import has_condition, refuse_conditions
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
 
@@ -115,7 +115,9 @@ class _App:
         if not route.reads:
             if route.permission is not None:
                 call.check_permission(route.permission, route.subject)
-            if not route.conditional:
+            if not route.conditional and has_condition(request.headers):
+                if route.permission is None and route.method == "DELETE":
+                    self._store.get_bucket(call.bucket, caller=call.caller)  # it is the owner's alone
                 refuse_conditions(request.headers)
         if route.permission is None:
             return route.function(call)

@@ -264,9 +264,17 @@ def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadConditio
     )
 
 
+_CONDITIONS = ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since")
+_CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
+
+
+def has_condition(headers: Mapping[str, str]) -> bool:
+    return not _CONDITION_NAMES.isdisjoint(headers)
+
+
 def refuse_conditions(headers: Mapping[str, str]) -> None:
     """Refuse a write that has a condition which it does not know: done in spite of it, it could destroy something."""
-    for name in ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since"):
+    for name in _CONDITIONS:
         if name.lower() in headers:
             raise RequestError(
                 "NotImplemented",
