@@ -40,6 +40,9 @@ MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
 _READ_ONLY = "This store is served read-only: nothing in it can be changed."
 
+#: S3 has no x-amz-expected-bucket-owner there: all may ask, and whose a bucket is would be told to all who guess.
+_WITHOUT_EXPECTED_OWNER = frozenset({"CreateBucket", "PostObject"})
+
 #: What proxies add to requests.
 _PROXY_FIELDS = (
     "HTTP_X_FORWARDED_HOST",
@@ -108,7 +111,7 @@ class _App:
         if not route.reads and self._store.read_only:
             raise RequestError("AccessDenied", _READ_ONLY)
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
-        if request.bucket is not None:
+        if request.bucket is not None and route.operation not in _WITHOUT_EXPECTED_OWNER:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
         if not route.anonymous and call.caller is ANONYMOUS:
             raise RequestError("AccessDenied")

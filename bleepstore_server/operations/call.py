@@ -91,9 +91,14 @@ class Call:
                 "InvalidArgument", "Invalid id", fields={"ArgumentName": "CanonicalUser/ID", "ArgumentValue": owner_id}
             )
 
-    def check_source_owner(self, bucket: str) -> None:
-        """Refuse a copy whose source is not owned by whom the request expects."""
-        self.check_bucket_owner(bucket, "x-amz-source-expected-bucket-owner")
+    def check_source_owner(self, source: headers.CopySource) -> None:
+        """Refuse a copy whose source is not owned by whom the request expects; only who may read it learns that."""
+        name = "x-amz-source-expected-bucket-owner"
+        if name in self.request.headers:
+            self.store.check_object_access(
+                source.bucket, source.key, Permission.READ, version_id=source.version_id, caller=self.caller
+            )
+            self.check_bucket_owner(source.bucket, name)
 
     def check_bucket_owner(self, bucket: str, header: str) -> None:
         expected = self.request.headers.get(header)

@@ -195,7 +195,7 @@ def copy_object(call: Call) -> Response:
     request = call.request
     h.refuse_unsupported(request.headers, call.encryption)
     source = h.copy_source(request.headers["x-amz-copy-source"])
-    call.check_source_owner(source.bucket)
+    call.check_source_owner(source)
     directive = request.headers.get("x-amz-metadata-directive", "COPY")
     if directive not in ("COPY", "REPLACE"):
         raise RequestError(
