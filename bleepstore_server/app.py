@@ -111,13 +111,12 @@ class _App:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
         if not route.anonymous and call.caller is ANONYMOUS:
             raise RequestError("AccessDenied")
-        if not route.reads:
-            if route.permission is not None:
-                call.check_permission(route.permission, route.subject)
-            if not route.conditional:
-                refuse_conditions(request.headers)
         if route.permission is None:
             return route.function(call)
+        if not route.reads:
+            call.check_permission(route.permission, route.subject)
+            if not route.conditional:
+                refuse_conditions(request.headers)
         try:
             return route.function(call)
         except RequestError:
