@@ -34,11 +34,12 @@ class Resource(enum.Enum):
 class Route:
     """One S3 operation. `function` None: not implemented.
 
-    `permission` is what the caller needs, on the `subject`; None: the store asks for the owner. `anonymous` False: only
+    `permission` is what the caller needs, on the `subject`; None: the function asks the store. `anonymous` False: only
     who signs may ask. Nothing of a write is looked at before this is settled. Of a read the store finds its subject
     and settles it at once; what is wrong with the request is told only to those who may read.
 
-    `conditional`: a write that knows conditions on what it replaces. Any other is refused if it comes with one.
+    `conditional`: a write that knows conditions on what it replaces. Any other in a bucket is refused if it comes with
+    one.
     """
 
     operation: str
@@ -131,7 +132,7 @@ ROUTES: tuple[Route, ...] = (
     # buckets
     Route("CreateBucket", "PUT", _B, None, buckets.create_bucket, anonymous=False),
     Route("DeleteBucket", "DELETE", _B, None, buckets.delete_bucket),
-    Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket, _READ),
+    Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket),
     Route("ListObjects", "GET", _B, None, listings.list_objects, _READ),
     Route("ListObjectsV2", "GET", _B, "list-type", listings.list_objects_v2, _READ),
     Route("ListObjectVersions", "GET", _B, "versions", listings.list_object_versions, _READ),

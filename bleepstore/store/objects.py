@@ -507,12 +507,10 @@ class ObjectOperations(OwnNameOperations):
         if condition is not None:
             try:
                 check_read(condition, found.version, self._clock())
-            except Precondition as error:
+            except (PreconditionFailed, NotModified) as error:
                 if self._changed_behind(found):
                     return self._open_source(bucket, key, version_id, condition, caller, max_size)
-                if isinstance(error, NotModified):
-                    raise PreconditionFailed(error.condition, bucket, key) from None
-                raise
+                raise PreconditionFailed(error.condition, bucket, key, of_source=True) from None
         self._check_inline(found)
         if found.version.size > max_size:
             raise InvalidRequest(
