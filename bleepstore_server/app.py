@@ -200,6 +200,9 @@ class _App:
         fields = refused.fields
         if refused.code == "SignatureDoesNotMatch" and "StringToSign" in fields:  # a form does not sign its host
             fields = {**fields, "Host": self._seen_host(environ)}
+        if refused.code == "InvalidURI":
+            uri = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", ""))
+            fields = {"URI": uri.partition("?")[0], **fields}
         document = xml_render.error(refused.code, refused.message, resource, request_id, fields)
         return Response(refused.status, headers, document)
 

@@ -239,23 +239,28 @@ class Request:
         return checksums.sent_checksum(self.headers)
 
     def checksum_algorithm(self) -> Algorithm | None:
-        """The algorithm that is announced: by a trailer or by the SDK."""
+        """The algorithm of the checksum that a trailer announces."""
         sent = self.checksum()
         trailing = None
         for name in self.trailer_names[:1]:
             trailing = checksums.FIELDS.get(name)
             if trailing is None:
                 raise RequestError("InvalidRequest", f"The value specified in x-amz-trailer is not supported: {name}")
-        # The SDK's announcement alone computes nothing: SDKs also send it where they send no checksum.
         named = checksums.sdk_algorithm(self.headers, trailing or (sent.algorithm if sent else None))
-        return trailing or named
+        if named is not None and trailing is None and sent is None:
+            raise RequestError(
+                "InvalidRequest",
+                "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer "
+                "headers were found.",
+            )
+        return trailing
 
     def late_checksum(self) -> Checksum | None:
         """The checksum in the trailers, once the body has been read."""
         for name, value in self._decoder.trailers.items():
             algorithm = checksums.FIELDS.get(name)
             if algorithm is not None:
-                return Checksum(algorithm, value)
+                return checksums.check_value(Checksum(algorithm, value), "trailing header")
         return None
 
 

@@ -282,6 +282,12 @@ def find_route(request: Request) -> Route:
 
 def _check_parameters(request: Request, route: Route) -> None:
     """Refuse a write that has a parameter of another operation: it would do something else than was meant."""
+    if "partNumber" in request.query and route.operation not in _WRITING["partNumber"]:
+        raise RequestError(
+            "InvalidArgument",
+            "This operation does not accept partNumber without uploadId",
+            fields={"ArgumentName": "partNumber", "ArgumentValue": "partNumber"},  # so S3
+        )
     for name in request.query:
         if name in _READING and route.operation not in _WRITING.get(name, ()):
             raise RequestError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Unpack
@@ -68,6 +69,8 @@ from bleepstore.store.engine import check_limit, check_metadata, check_storage_c
 from bleepstore.store.objects import ObjectOperations
 from bleepstore.store.reading import resolve_range
 
+#: The time in milliseconds and 20 random bytes. One that was ended since is still a place in a listing.
+_UPLOAD_ID = re.compile("[0-9a-f]{52}")
 _NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
@@ -438,7 +441,7 @@ class UploadOperations(ObjectOperations):
         if size > MAX_OBJECT:
             raise EntityTooLarge(size, MAX_OBJECT)
         if object_size is not None and object_size != size:
-            raise InvalidRequest(f"The object has {size} bytes, but x-amz-mp-object-size says {object_size}.")
+            raise InvalidRequest(f"The object has {size} bytes, not {object_size} as was announced.")
         total = _total_checksum(upload, parts)
         if checksum is not None and total is None:
             raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
@@ -516,7 +519,8 @@ class UploadOperations(ObjectOperations):
         limit: int = MAX_PAGE,
         caller: Owner | None = None,
     ) -> UploadPage:
-        """A page of the uploads under way, in the order of key and time."""
+        """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
+        `after_key`. Raises InvalidArgument for what can be no upload's id."""
         check_limit(limit, "limit")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
@@ -524,6 +528,8 @@ class UploadOperations(ObjectOperations):
             if found is None:
                 raise NoSuchBucket(bucket)
             require(found.acl, caller, Permission.READ)
+            if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
+                raise InvalidArgument("Invalid uploadId marker", "after_upload_id", after_upload_id)
             bucket_id = listing.bucket_id(connection, bucket)
             assert bucket_id is not None
             return listing.list_uploads(

@@ -15,6 +15,11 @@ from bleepstore_server.wire.errors import RequestError
 def create_multipart_upload(call: Call) -> Response:
     request = call.request
     h.refuse_unsupported(request.headers, call.encryption)
+    if "x-amz-checksum-type" in request.headers and not request.headers.get("x-amz-checksum-algorithm"):
+        raise RequestError(
+            "InvalidRequest",
+            "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
+        )
     upload = call.store.create_upload(
         call.bucket,
         call.key,

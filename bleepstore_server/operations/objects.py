@@ -57,19 +57,26 @@ def _part_number(call: Call) -> int | None:
 
 def _overrides(call: Call, found: Headers) -> Headers:
     """Apply the response-* parameters. "You must sign the request ... when using these parameters." """
-    query = call.request.query
-    given = {name: query[name] for name in _OVERRIDES if name in query}
+    given = {name: value for name, value in call.request.query.items() if name.startswith("response-")}
     if not given:
         return found
     if call.caller is ANONYMOUS:
         raise RequestError(
             "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
         )
-    headers = {_OVERRIDES[name]: _override(name, value) for name, value in given.items()}
+    headers = dict(_override(name, value) for name, value in given.items())
     return [(name, value) for name, value in found if name not in headers] + list(headers.items())
 
 
-def _override(name: str, value: str) -> str:
+def _override(name: str, value: str) -> tuple[str, str]:
+    """The header that a parameter asks for."""
+    if name not in _OVERRIDES:
+        raise RequestError(
+            "InvalidArgument",
+            f"{name} is not in the set of overridable response headers. Please refer to the S3 API documentation for a "
+            "complete list of overridable response headers.",
+            fields={"ArgumentName": name, "ArgumentValue": value},
+        )
     if any(c > "\xff" for c in value):
         raise RequestError(
             "InvalidArgument",
@@ -78,7 +85,7 @@ def _override(name: str, value: str) -> str:
         )
     if not is_field_value(value):
         raise h.unfit_value(name, value)
-    return value
+    return _OVERRIDES[name], value
 
 
 def _unchanged(call: Call, error: NotModified) -> Response:
@@ -240,6 +247,11 @@ def _copied_class(headers: Mapping[str, str]) -> str | None:
 _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
 
 
+def _max_parts(text: str) -> int:
+    """S3 ignores here what is no number."""
+    return min(int(text), MAX_PAGE) if text.isascii() and text.isdigit() and len(text) < 10 else MAX_PAGE
+
+
 def get_object_attributes(call: Call) -> Response:
     request = call.request
     h.refuse_customer_key(request.headers)
@@ -259,7 +271,7 @@ def get_object_attributes(call: Call) -> Response:
             },
         )
     after = h.number(request.headers.get("x-amz-part-number-marker"), "part-number-marker", 0)
-    limit = h.number(request.headers.get("x-amz-max-parts"), "max-parts", MAX_PAGE, MAX_PAGE)
+    limit = _max_parts(request.headers.get("x-amz-max-parts", ""))
     version, parts, following = call.store.list_object_parts(
         call.bucket, call.key, version_id=call.version_id, after=after, limit=limit, caller=call.caller
     )

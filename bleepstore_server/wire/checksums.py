@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bleepstore.digests import Algorithm
+from bleepstore.digests import Algorithm, decode_value
 from bleepstore.model import Checksum
 from bleepstore_server.wire.errors import RequestError
 
@@ -12,20 +12,34 @@ _SDK = "x-amz-sdk-checksum-algorithm"
 
 #: The field of each algorithm's value.
 FIELDS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
+#: Fields whose names begin like those, and that have no value of a checksum.
+_OTHER = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
 
 
 def sent_checksum(fields: Mapping[str, str]) -> Checksum | None:
-    """The additional checksum among the fields, whose names are in lower case."""
-    found = [
-        Checksum(algorithm, value)
-        for name, value in fields.items()
-        if name.startswith("x-amz-checksum-") and (algorithm := FIELDS.get(name)) is not None
-    ]
+    """The additional checksum among the fields, whose names are in lower case. Its value can be one."""
+    found = []
+    for name, value in fields.items():
+        if name.startswith("x-amz-checksum-") and name not in _OTHER:
+            algorithm = FIELDS.get(name)
+            if algorithm is None:
+                raise RequestError(
+                    "InvalidRequest", "The algorithm type you specified in x-amz-checksum- header is invalid."
+                )
+            found.append(Checksum(algorithm, value))
     if len(found) > 1:
         raise RequestError(
             "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
         )
-    return found[0] if found else None
+    return check_value(found[0]) if found else None
+
+
+def check_value(checksum: Checksum, where: str = "header") -> Checksum:
+    """The checksum, if its value is one of its algorithm. A composite one may end in its number of parts."""
+    if decode_value(checksum.algorithm, checksum.value.partition("-")[0]) is None:
+        name = f"x-amz-checksum-{checksum.algorithm.value.lower()}"
+        raise RequestError("InvalidRequest", f"Value for {name} {where} is invalid.")
+    return checksum
 
 
 def parse_algorithm(name: str) -> Algorithm:

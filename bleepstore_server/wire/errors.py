@@ -79,8 +79,6 @@ ERRORS: dict[str, tuple[int, str]] = {
     ),
     "InvalidRequest": (400, "Invalid Request"),
     "InvalidStorageClass": (400, "The storage class you specified is not valid"),
-    "InvalidTag": (400, "The tag provided was not a valid tag. This error can occur if the tag did not pass input "
-                        "validation."),
     "InvalidURI": (400, "Couldn't parse the specified URI."),
     "KeyTooLongError": (400, "Your key is too long"),
     "MalformedACLError": (
@@ -104,7 +102,6 @@ ERRORS: dict[str, tuple[int, str]] = {
     "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size"),
     "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),
     "MissingContentLength": (411, "You must provide the Content-Length HTTP header."),
-    "MissingRequestBodyError": (400, "Request Body is empty"),
     "MissingSecurityHeader": (400, "Your request was missing a required header"),
     "NoSuchBucket": (404, "The specified bucket does not exist"),
     "NoSuchConfiguration": (404, "The specified configuration does not exist."),
@@ -122,10 +119,6 @@ ERRORS: dict[str, tuple[int, str]] = {
         "A conflicting conditional operation is currently in progress against this resource. Please try again.",
     ),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
-    "RequestHeaderSectionTooLarge": (
-        400,
-        "Your request header section exceeds the maximum allowed request header section size.",
-    ),
     "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": (
         400,
@@ -139,7 +132,6 @@ ERRORS: dict[str, tuple[int, str]] = {
         "method.",
     ),
     "SlowDown": (503, "Please reduce your request rate."),
-    "TooManyBuckets": (400, "You have attempted to create more buckets than allowed"),
     "UnexpectedContent": (400, "This request does not support content"),
     "UnresolvableGrantByEmailAddress": (
         400,
@@ -160,7 +152,7 @@ ERRORS: dict[str, tuple[int, str]] = {
 _MESSAGE_BY_CASE = frozenset(
     {
         "AccessDenied", "AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", "BadDigest", "BadRequest",
-        "InternalError", "InvalidArgument", "InvalidPolicyDocument", "InvalidRequest", "InvalidTag", "NotImplemented",
+        "InternalError", "InvalidArgument", "InvalidPolicyDocument", "InvalidRequest", "NotImplemented",
         "PreconditionFailed", "ServiceUnavailable", "UnexpectedContent", "XAmzContentSHA256Mismatch",
     }
 )  # fmt: skip

@@ -20,6 +20,7 @@ _ELEMENTS = {
 _HIDDEN = frozenset({"algorithm", "delete_marker", "limit", "modified_ms", "of_source", "reason", "retry_after"})
 #: Arguments of the library -> parameters and headers of a request.
 _ARGUMENTS = {
+    "after_upload_id": "upload-id-marker",
     "number": "partNumber",
     "part_number": "partNumber",
     "source_range": "x-amz-copy-source-range",

@@ -335,14 +335,14 @@ def parts(bucket: str, key: str, page: PartPage, *, after: int, limit: int) -> b
 def object_parts(
     page: Sequence[PartSummary], checksum: Checksum | None, total: int, *, after: int, limit: int, following: int | None
 ) -> str:
-    """The ObjectParts element of GetObjectAttributes. The parts themselves are shown if each has a checksum."""
-    rows = ""
-    if checksum is not None and checksum.type.value == "COMPOSITE":
-        name = f"Checksum{checksum.algorithm.value}"
-        rows = "".join(
-            f"<Part><PartNumber>{part.number}</PartNumber><Size>{part.size}</Size>{element(name, part.checksum)}</Part>"
-            for part in page
-        )
+    """The ObjectParts element of GetObjectAttributes: a page of the parts if each has a checksum, else their number."""
+    if checksum is None or checksum.type.value != "COMPOSITE":
+        return f"<ObjectParts><PartsCount>{total}</PartsCount></ObjectParts>"
+    name = f"Checksum{checksum.algorithm.value}"
+    rows = "".join(
+        f"<Part><PartNumber>{part.number}</PartNumber><Size>{part.size}</Size>{element(name, part.checksum)}</Part>"
+        for part in page
+    )
     return (
         f"<ObjectParts><PartsCount>{total}</PartsCount><PartNumberMarker>{after}</PartNumberMarker>"
         f"<NextPartNumberMarker>{page[-1].number if page else 0}</NextPartNumberMarker><MaxParts>{limit}</MaxParts>"

@@ -101,6 +101,8 @@ def test_two_checksums_and_unknown_algorithms(refused: Refused) -> None:
     two = {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-sha1": base64.b64encode(bytes(20)).decode()}
     refused("InvalidRequest", 400, "PUT", "/photos/k", b"data", two)
     refused("InvalidRequest", 400, "PUT", "/photos/k", b"data", {"x-amz-sdk-checksum-algorithm": "CRC16"})
+    refused("InvalidRequest", 400, "PUT", "/photos/k", b"data", {"x-amz-sdk-checksum-algorithm": "CRC32"})
+    refused("InvalidRequest", 400, "PUT", "/photos/k", b"data", {"x-amz-checksum-crc16": "AAA="})
     refused("InvalidRequest", 400, "POST", "/photos/k?uploads", b"", {"x-amz-checksum-algorithm": "CRC16"})
     refused("InvalidRequest", 400, "POST", "/photos/k?uploads", b"", {"x-amz-checksum-type": "COMPOSITE"})
     mismatch = {"x-amz-checksum-algorithm": "CRC64NVME", "x-amz-checksum-type": "COMPOSITE"}

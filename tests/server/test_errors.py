@@ -243,6 +243,57 @@ def test_digests_that_do_not_match(server: Server, bucket: str) -> None:
     assert error["S3ComputedContentSHA256"] == hashlib.sha256(b"body").hexdigest()
 
 
+CHECKSUM = "x-amz-checksum-crc32"
+NO_CHECKSUM = (
+    "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+)
+UNKNOWN_CHECKSUM = "The algorithm type you specified in x-amz-checksum- header is invalid."
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({CHECKSUM: ""}, f"Value for {CHECKSUM} header is invalid."),
+        ({CHECKSUM: "AAA="}, f"Value for {CHECKSUM} header is invalid."),
+        ({"x-amz-checksum-sha1": "AAAAAA=="}, "Value for x-amz-checksum-sha1 header is invalid."),
+        ({"x-amz-checksum-sha256a": "dummy"}, UNKNOWN_CHECKSUM),
+        ({"x-amz-sdk-checksum-algorithm": "CRC32"}, NO_CHECKSUM),
+    ],
+)
+def test_checksums_that_cannot_be(server: Server, bucket: str, headers: dict[str, str], message: str) -> None:
+    wire = Wire(server.url)
+    assert _answer(wire, "PUT", "/photos/k", b"data", headers) == (400, {"Code": "InvalidRequest", "Message": message})
+    assert wire.send("HEAD", "/photos/k").status == 404
+
+
+def test_a_trailing_checksum_that_cannot_be(server: Server, bucket: str) -> None:
+    headers = {"Content-Encoding": "aws-chunked", "x-amz-decoded-content-length": "4", "x-amz-trailer": CHECKSUM}
+    body = b"4\r\ndata\r\n0\r\n" + CHECKSUM.encode() + b":AAA=\r\n\r\n"
+    status, error = _answer(
+        Wire(server.url), "PUT", "/photos/k", body, headers, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+    )
+    assert (status, error["Code"]) == (400, "InvalidRequest")
+    assert error["Message"] == f"Value for {CHECKSUM} trailing header is invalid."
+
+
+def test_a_checksum_type_alone(server: Server, bucket: str) -> None:
+    status, error = _answer(Wire(server.url), "POST", "/photos/k?uploads=", b"", {"x-amz-checksum-type": "COMPOSITE"})
+    message = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+    assert (status, error) == (400, {"Code": "InvalidRequest", "Message": message})
+
+
+def test_a_part_number_without_an_upload(server: Server, bucket: str) -> None:
+    status, error = _answer(Wire(server.url), "PUT", "/photos/k?partNumber=1", b"data")
+    assert (status, error["ArgumentName"]) == (400, "partNumber")
+    assert error["Message"] == "This operation does not accept partNumber without uploadId"
+
+
+@pytest.mark.parametrize("target", ["/photos/a%zz", "/photos/%ff"])
+def test_a_target_that_cannot_be_read_is_named(server: Server, bucket: str, target: str) -> None:
+    status, error = _answer(Wire(server.url), "GET", target)
+    assert (status, error["Code"], error["URI"]) == (400, "InvalidURI", target)
+
+
 def test_limits_name_themselves(server: Server, bucket: str, s3: S3Client) -> None:
     wire = Wire(server.url)
     _, error = _answer(wire, "PUT", "/photos/" + "k" * 1025, b"")

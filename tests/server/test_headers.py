@@ -26,6 +26,7 @@ from bleepstore import (
     SystemMetadata,
     WriteCondition,
 )
+from bleepstore.digests import digest, encode_value
 from bleepstore_server.request import Request, parse_request
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire import tokens
@@ -345,8 +346,9 @@ def test_checksum_headers() -> None:
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_every_checksum_has_its_header(algorithm: Algorithm) -> None:
-    found = request({f"X-Amz-Checksum-{algorithm.value}": "AAAA"}).checksum()
-    assert found == Checksum(algorithm, "AAAA")
+    value = encode_value(digest(algorithm, b"data"))
+    found = request({f"X-Amz-Checksum-{algorithm.value}": value}).checksum()
+    assert found == Checksum(algorithm, value)
 
 
 def test_two_checksums_are_one_too_many() -> None:

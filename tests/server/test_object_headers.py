@@ -47,6 +47,15 @@ def test_an_override_that_no_header_can_hold_is_refused(wire: Wire, name: str) -
                     assert answer.error["ArgumentValue"] == value
 
 
+def test_a_header_that_cannot_be_overridden_is_refused(wire: Wire) -> None:
+    for method in ("GET", "HEAD"):
+        answer = wire.send(method, "/photos/kept?response-x-amz-acl=private")
+        assert answer.status == 400, answer
+    answer = wire.send("GET", "/photos/kept?response-x-amz-acl=private")
+    assert answer.error["Message"].startswith("response-x-amz-acl is not in the set of overridable response headers.")
+    assert (answer.error["ArgumentName"], answer.error["ArgumentValue"]) == ("response-x-amz-acl", "private")
+
+
 @pytest.mark.parametrize("value", ["plain", 'attachment; filename="a b.txt"', "a\tb", "é", "ÿ"])
 def test_others_are_sent_as_they_are(wire: Wire, value: str) -> None:
     answer = wire.send("GET", f"/photos/kept?response-content-disposition={quote(value)}")

@@ -198,7 +198,7 @@ def test_completing_on_a_condition(s3: S3Client) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256"])
-def test_composite_checksums(s3: S3Client, algorithm: Any) -> None:
+def test_composite_checksums(server: Server, s3: S3Client, algorithm: Any) -> None:
     upload = Upload(s3, ChecksumAlgorithm=algorithm)
     name = f"Checksum{algorithm}"
     assert upload.created["ChecksumAlgorithm"] == algorithm
@@ -233,6 +233,9 @@ def test_composite_checksums(s3: S3Client, algorithm: Any) -> None:
     ]
     page: Any = s3.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["ObjectParts"], MaxParts=1)
     assert (page["ObjectParts"]["IsTruncated"], page["ObjectParts"]["NextPartNumberMarker"]) == (True, 1)
+    # S3 ignores a number of parts that is none.
+    target, header = "/photos/k?attributes", {"x-amz-object-attributes": "ObjectParts", "x-amz-max-parts": "many"}
+    assert b"<MaxParts>1000<" in Wire(server.url).send("GET", target, headers=header).body
     rest: Any = s3.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["ObjectParts"], PartNumberMarker=1)
     assert [p["PartNumber"] for p in rest["ObjectParts"]["Parts"]] == [2]
 
@@ -254,6 +257,8 @@ def test_full_object_checksums(s3: S3Client, algorithm: Any) -> None:
     found: Any = s3.get_object(Bucket="photos", Key="k", ChecksumMode="ENABLED")
     assert found["Body"].read() == PART + b"tail"
     assert found[name] == expected
+    attributes: Any = s3.get_object_attributes(Bucket="photos", Key="k", ObjectAttributes=["ObjectParts"], MaxParts=1)
+    assert attributes["ObjectParts"] == {"TotalPartsCount": 2}, "parts without checksums are only counted"
     part: Any = s3.get_object(Bucket="photos", Key="k", PartNumber=2, ChecksumMode="ENABLED")
     assert part["Body"].read() == b"tail"
     assert name not in part, "the checksum of the whole says nothing of a part"

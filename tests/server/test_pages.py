@@ -356,6 +356,7 @@ BAD_NUMBERS = [
         "Argument part-number-marker must be an integer between 0 and 2147483647",
     ),
     ("?encoding-type=foo", "encoding-type", "foo", "Invalid Encoding Method specified in Request"),
+    ("?uploads&key-marker=k&upload-id-marker=none", "upload-id-marker", "none", "Invalid uploadId marker"),
     ("?list-type=3", "list-type", "3", "Invalid List Type specified in Request"),
     ("?list-type=2&continuation-token=", "continuation-token", "", "The continuation token provided is incorrect"),
     ("?versions&version-id-marker=", "version-id-marker", "", "A version-id marker cannot be empty."),
