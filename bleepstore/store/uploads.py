@@ -42,6 +42,7 @@ from bleepstore.model import (
     MAX_PART,
     MAX_PARTS,
     MIN_PART,
+    NO_SYSTEM,
     STANDARD,
     BlobRef,
     ByteRange,
@@ -68,7 +69,6 @@ from bleepstore.store.engine import check_limit, check_metadata, check_storage_c
 from bleepstore.store.objects import ObjectOperations
 from bleepstore.store.reading import resolve_range
 
-_NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
@@ -108,7 +108,7 @@ class UploadOperations(ObjectOperations):
         bucket: str,
         key: str,
         *,
-        system: SystemMetadata = _NO_SYSTEM,
+        system: SystemMetadata = NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
         storage_class: str = STANDARD,
         acl: AclRequest | None = None,
