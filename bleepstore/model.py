@@ -122,6 +122,10 @@ class SystemMetadata:
     website_redirect_location: str | None = None
 
 
+#: The same instance wherever there are none, so that it is quickly told.
+NO_SYSTEM = SystemMetadata()
+
+
 class ChecksumType(enum.StrEnum):
     FULL_OBJECT = "FULL_OBJECT"
     COMPOSITE = "COMPOSITE"

@@ -47,6 +47,7 @@ from bleepstore.errors import (
 from bleepstore.model import (
     MAX_PAGE,
     MAX_SINGLE_PUT,
+    NO_SYSTEM,
     NULL_VERSION,
     STANDARD,
     Acl,
@@ -74,7 +75,6 @@ from bleepstore.store.own_names import OwnNameOperations
 from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
 _MD5 = re.compile("[0-9a-f]{32}")
-_NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: Amazon's words, which programs look for.
 _COPY_OF_ITSELF = (
@@ -110,7 +110,7 @@ class ObjectOperations(OwnNameOperations):
         body: Body,
         *,
         size: int | None = None,
-        system: SystemMetadata = _NO_SYSTEM,
+        system: SystemMetadata = NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
         storage_class: str = STANDARD,
         acl: AclRequest | None = None,
@@ -411,7 +411,7 @@ class ObjectOperations(OwnNameOperations):
         source_version_id: str | None = None,
         source_condition: ReadCondition | None = None,
         replace_metadata: bool = False,
-        system: SystemMetadata = _NO_SYSTEM,
+        system: SystemMetadata = NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
         storage_class: str | None = None,
         acl: AclRequest | None = None,

@@ -43,6 +43,7 @@ from bleepstore.model import (
     MAX_PART,
     MAX_PARTS,
     MIN_PART,
+    NO_SYSTEM,
     STANDARD,
     BlobRef,
     ByteRange,
@@ -71,7 +72,6 @@ from bleepstore.store.reading import resolve_range
 
 #: The time in milliseconds and 20 random bytes. One that was ended since is still a place in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
-_NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
@@ -111,7 +111,7 @@ class UploadOperations(ObjectOperations):
         bucket: str,
         key: str,
         *,
-        system: SystemMetadata = _NO_SYSTEM,
+        system: SystemMetadata = NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
         storage_class: str = STANDARD,
         acl: AclRequest | None = None,

@@ -113,8 +113,9 @@ def text_of(value: int) -> str:
 
 class CheckedReader(io.RawIOBase):
     """`length` bytes of an open file. It raises ObjectDamaged where the file ends before, and instead of giving the
-    last of them if there is a `comparison` that fails. `file` is closed with it. What is read
-    after a seek is a range, and not compared."""
+    last of them if there is a `comparison` that fails. `file` is closed with it.
+
+    It seeks from its beginning, if `file` does; what is read after that is not compared."""
 
     def __init__(
         self, file: BinaryIO, length: int, comparison: Comparison | None, report: Callable[[str], ObjectDamaged]
@@ -129,10 +130,13 @@ class CheckedReader(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        return self._file.seekable()
+        seekable = getattr(self._file, "seekable", None)
+        return seekable is not None and bool(seekable())
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._file.seek(offset, whence)
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("it seeks from its beginning")
+        self._file.seek(offset)
         self._left = max(0, self._length - offset)
         self.comparison = None
         return offset
