@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
@@ -105,7 +106,7 @@ class DirectCommitter:
     def _has_room(self, command: Command) -> bool:
         """Whether the reserve is untouched, or the command may use it. To ask the file system costs a small command too
         much: one that brings no blob believes what was found after the last batch."""
-        if isinstance(command, _FREEING):
+        if self._spare == math.inf or isinstance(command, _FREEING):
             return True
         need = _COMMAND_BYTES
         if isinstance(command, PutObject) and isinstance(command.data, Inline):
@@ -137,7 +138,8 @@ class DirectCommitter:
             os.sched_yield()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
         self._crowded = len(batch) > 1
-        self._spare = self._catalog.spare_bytes - RESERVE
+        if self._spare != math.inf:
+            self._spare = self._catalog.spare_bytes - RESERVE
         with self._lock:
             self._pass_lead()
         for pending in batch:

@@ -121,7 +121,7 @@ def digest(algorithm: Algorithm, data: bytes) -> bytes:
 
 
 def encode_value(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
+    return binascii.b2a_base64(value, newline=False).decode("ascii")
 
 
 def decode_value(algorithm: Algorithm, value: str) -> bytes | None:

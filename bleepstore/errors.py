@@ -165,11 +165,14 @@ class Precondition(S3Error):
 
 @attrs.define
 class PreconditionFailed(Precondition):
+    """`of_source`: it was a condition on the source of a copy, not on what would be replaced."""
+
     code = "PreconditionFailed"
     summary = "At least one of the preconditions that you specified did not hold."
     condition: str
     bucket: str | None = None
     key: str | None = None
+    of_source: bool = False
 
 
 @attrs.define

@@ -122,6 +122,10 @@ class SystemMetadata:
     website_redirect_location: str | None = None
 
 
+#: The same instance wherever there are none, so that it is quickly told.
+NO_SYSTEM = SystemMetadata()
+
+
 class ChecksumType(enum.StrEnum):
     FULL_OBJECT = "FULL_OBJECT"
     COMPOSITE = "COMPOSITE"
@@ -272,6 +276,14 @@ def _if_none_match(etags: str | Iterable[str] | None) -> tuple[str, ...] | None:
     return _bare_etags(etags, "if_none_match")
 
 
+def _if_range(wanted: object) -> str | dt.datetime | None:
+    if wanted is None or (isinstance(wanted, dt.datetime) and wanted.tzinfo is not None):
+        return wanted
+    if isinstance(wanted, dt.datetime):
+        raise TypeError(f"if_range is an ETag or a datetime with a time zone, not {wanted!r}")
+    return bare_etag(wanted, "if_range")
+
+
 def _check_time(_condition: object, field: attrs.Attribute[dt.datetime | None], value: object) -> None:
     if value is not None and (not isinstance(value, dt.datetime) or value.tzinfo is None):
         raise TypeError(f"{field.name} is a datetime with a time zone, not {value!r}")
@@ -304,12 +316,17 @@ class WriteCondition:
 @attrs.frozen(kw_only=True)
 class ReadCondition:
     """What must hold of the version that is read (RFC 9110 section 13): one ETag or several, with or without quotes,
-    where "*" matches any, and times with a time zone."""
+    where "*" matches any, and times with a time zone.
+
+    `if_range` is the ETag or the time of the version that the caller has a part of: a read of any other is not cut to
+    its range, but is of the whole.
+    """
 
     if_match: tuple[str, ...] | None = attrs.field(default=None, converter=_if_match)
     if_none_match: tuple[str, ...] | None = attrs.field(default=None, converter=_if_none_match)
     if_modified_since: dt.datetime | None = attrs.field(default=None, validator=_check_time)
     if_unmodified_since: dt.datetime | None = attrs.field(default=None, validator=_check_time)
+    if_range: str | dt.datetime | None = attrs.field(default=None, converter=_if_range)
 
 
 def _check_place(_range: object, field: attrs.Attribute[int | None], value: object) -> None:

@@ -22,6 +22,7 @@ from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.headers import has_condition, refuse_conditions
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import Identity
 
@@ -38,6 +39,9 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 MAX_DRAIN = 1024 * 1024
 MAX_LENGTH_DIGITS = 18
 _READ_ONLY = "This store is served read-only: nothing in it can be changed."
+
+#: S3 has no x-amz-expected-bucket-owner there: all may ask, and whose a bucket is would be told to all who guess.
+_WITHOUT_EXPECTED_OWNER = frozenset({"CreateBucket", "PostObject"})
 
 #: What proxies add to requests.
 _PROXY_FIELDS = (
@@ -100,20 +104,26 @@ class _App:
         route = find_route(request)
         if route.operation != "PostObject":
             request.accept(self._authenticate(request))
-            route = find_route(request)  # a verified URL may name the source of a copy
+            if request.identity is not None and "x-amz-copy-source" in request.identity.from_query:
+                route = find_route(request)
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
-        if self._store.read_only and request.method not in ("GET", "HEAD"):
+        if not route.reads and self._store.read_only:
             raise RequestError("AccessDenied", _READ_ONLY)
         call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
-        if request.bucket is not None:
+        if request.bucket is not None and route.operation not in _WITHOUT_EXPECTED_OWNER:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
         if not route.anonymous and call.caller is ANONYMOUS:
             raise RequestError("AccessDenied")
+        if not route.reads:
+            if route.permission is not None:
+                call.check_permission(route.permission, route.subject)
+            if not route.conditional and has_condition(request.headers):
+                if route.permission is None and route.method == "DELETE":
+                    self._store.get_bucket(call.bucket, caller=call.caller)  # it is the owner's alone
+                refuse_conditions(request.headers)
         if route.permission is None:
             return route.function(call)
-        if not route.reads:
-            call.check_permission(route.permission, route.subject)
         try:
             return route.function(call)
         except RequestError:
@@ -172,7 +182,8 @@ class _App:
         elif isinstance(error, S3Error):
             refused = translate(error, environ["REQUEST_METHOD"])
         elif isinstance(error, ObjectDamaged):
-            refused = RequestError("InternalError")  # the library has logged it
+            # The library has logged it.
+            refused = RequestError("InternalError", "The stored bytes are damaged. Restore the object from a backup.")
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)

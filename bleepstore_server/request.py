@@ -78,6 +78,8 @@ class Request:
 
     def refuse_repeated_parameters(self) -> None:
         """In a signed URL each parameter is there once, however it is written: one that is judged is the one used."""
+        if len({name.lower() for name in self.query}) == len(self.raw_query):
+            return
         seen = set()
         for raw, _value in self.raw_query:
             name = _decode(raw, unquote_plus).lower()
@@ -304,12 +306,12 @@ _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def _decode(text: str, decode: Callable[..., str]) -> str:
-    if "%" not in text and "+" not in text and text.isascii():
+    if "%" not in text and "+" not in text:
         return text
     if _BAD_ESCAPE.search(text):
         raise RequestError("InvalidURI", "The request target has a % that two hexadecimal digits do not follow.")
     try:
-        return decode(text.encode("latin-1").decode() if not text.isascii() else text, errors="strict")
+        return decode(text, errors="strict")
     except UnicodeError:
         raise RequestError("InvalidURI", "The request target is not percent-encoded UTF-8.") from None
 
@@ -350,6 +352,10 @@ def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: s
 def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Request:
     """The request in `environ`. Raises RequestError."""
     raw_path, query_text = _raw_target(environ)
+    if not (raw_path.isascii() and query_text.isascii()):
+        # A URI has no other characters (RFC 3986 section 2), and servers show such bytes in one way or another: what is
+        # signed would not be what is read.
+        raise RequestError("InvalidURI", "The request target has bytes that must be percent-encoded.")
     raw_query: list[tuple[str, str | None]] = []
     query: dict[str, str] = {}
     if query_text:

@@ -34,9 +34,12 @@ class Resource(enum.Enum):
 class Route:
     """One S3 operation. `function` None: not implemented.
 
-    `permission` is what the caller needs, on the `subject`; None: the store asks for the owner. `anonymous` False: only
+    `permission` is what the caller needs, on the `subject`; None: the function asks the store. `anonymous` False: only
     who signs may ask. Nothing of a write is looked at before this is settled. Of a read the store finds its subject
     and settles it at once; what is wrong with the request is told only to those who may read.
+
+    `conditional`: a write that knows conditions on what it replaces. Any other in a bucket is refused if it comes with
+    one.
     """
 
     operation: str
@@ -48,9 +51,12 @@ class Route:
     subject: Subject = Subject.BUCKET
     copies: bool = False
     anonymous: bool = True
+    conditional: bool = False
 
-    @property
-    def reads(self) -> bool:
+    reads: bool = attrs.field(init=False)
+
+    @reads.default
+    def _is_read(self) -> bool:
         return self.method in ("GET", "HEAD")
 
 
@@ -126,7 +132,7 @@ ROUTES: tuple[Route, ...] = (
     # buckets
     Route("CreateBucket", "PUT", _B, None, buckets.create_bucket, anonymous=False),
     Route("DeleteBucket", "DELETE", _B, None, buckets.delete_bucket),
-    Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket, _READ),
+    Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket),
     Route("ListObjects", "GET", _B, None, listings.list_objects, _READ),
     Route("ListObjectsV2", "GET", _B, "list-type", listings.list_objects_v2, _READ),
     Route("ListObjectVersions", "GET", _B, "versions", listings.list_object_versions, _READ),
@@ -140,11 +146,11 @@ ROUTES: tuple[Route, ...] = (
     *(Route(name, "GET", _B, sub, function) for sub, (name, function) in _NO_CONFIGURATIONS.items()),
     *(Route(name, "DELETE", _B, sub, c.nothing_to_delete) for sub, name in _NOTHING_TO_DELETE.items()),
     # objects
-    Route("PutObject", "PUT", _O, None, objects.put_object, _WRITE),
-    Route("CopyObject", "PUT", _O, None, objects.copy_object, _WRITE, copies=True),
+    Route("PutObject", "PUT", _O, None, objects.put_object, _WRITE, conditional=True),
+    Route("CopyObject", "PUT", _O, None, objects.copy_object, _WRITE, copies=True, conditional=True),
     Route("GetObject", "GET", _O, None, objects.get_object, _READ, _OBJECT),
     Route("HeadObject", "HEAD", _O, None, objects.head_object, _READ, _OBJECT),
-    Route("DeleteObject", "DELETE", _O, None, objects.delete_object, _WRITE),
+    Route("DeleteObject", "DELETE", _O, None, objects.delete_object, _WRITE, conditional=True),
     Route("GetObjectAcl", "GET", _O, "acl", buckets.get_object_acl, _READ_ACP, _OBJECT),
     Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl, _WRITE_ACP, _OBJECT),
     Route("GetObjectAttributes", "GET", _O, "attributes", objects.get_object_attributes, _READ, _OBJECT),
@@ -155,7 +161,8 @@ ROUTES: tuple[Route, ...] = (
     Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload, _WRITE, anonymous=False),
     Route("UploadPart", "PUT", _O, "uploadId", multipart.upload_part, _WRITE, _UPLOAD),
     Route("UploadPartCopy", "PUT", _O, "uploadId", multipart.upload_part_copy, _WRITE, _UPLOAD, copies=True),
-    Route("CompleteMultipartUpload", "POST", _O, "uploadId", multipart.complete_multipart_upload, _WRITE, _UPLOAD),
+    Route("CompleteMultipartUpload", "POST", _O, "uploadId", multipart.complete_multipart_upload, _WRITE, _UPLOAD,
+          conditional=True),
     Route("AbortMultipartUpload", "DELETE", _O, "uploadId", multipart.abort_multipart_upload, _WRITE, _UPLOAD),
     Route("ListParts", "GET", _O, "uploadId", multipart.list_parts, _WRITE, _UPLOAD),
     # what S3 has and this store does not: answered 501
@@ -245,8 +252,14 @@ def find_route(request: Request) -> Route:
     if request.query:
         sub_resource = _sub_resource(request, resource)
     method = request.method
-    copies = method == "PUT" and resource is _O and "x-amz-copy-source" in request.headers
-    route = _TABLE.get((method, resource, sub_resource, copies))
+    names_source = "x-amz-copy-source" in request.headers
+    if names_source and method != "PUT":
+        raise RequestError(
+            "InvalidArgument",
+            "You can only specify a copy source header for copy requests.",
+            fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": request.headers["x-amz-copy-source"]},
+        )
+    route = _TABLE.get((method, resource, sub_resource, names_source and resource is _O))
     if route is None:
         if sub_resource is not None and method in ("GET", "PUT", "POST", "DELETE", "HEAD"):
             raise RequestError("NotImplemented", f"This store has no {method} of the sub-resource {sub_resource}.")

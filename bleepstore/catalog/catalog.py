@@ -49,6 +49,10 @@ MAX_UNUSED_BYTES = 2 * 1024 * 1024
 _LOW_SPACE = 3 * CHECKPOINT_PAGES * 4096
 
 
+def _damaged(path: Path | None, error: apsw.Error) -> CatalogDamaged:
+    return CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup")
+
+
 class _Lease:
     """A reader for the length of a `with` block."""
 
@@ -62,7 +66,12 @@ class _Lease:
         return self._connection
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        refusal = None
+        if isinstance(error, apsw.Error):  # asked before the connection is another's
+            refusal = self._catalog._classify(error, self._connection)
         self._catalog._give_reader(self._connection, self._generation)
+        if refusal is not None and refusal is not error:
+            raise refusal from error
 
 
 class Catalog:
@@ -93,8 +102,11 @@ class Catalog:
         self._opened = False
         if read_only:
             assert path is not None
-            self._writer = open_reader(path, read_only=True)
-            check_version(self._writer)
+            try:
+                self._writer = open_reader(path, read_only=True)
+                check_version(self._writer)
+            except (apsw.NotADBError, apsw.CorruptError) as error:
+                raise _damaged(path, error) from error
             return
         if path is not None:
             self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -109,7 +121,7 @@ class Catalog:
                     self._writer = open_writer(path, replicated=replicated)
                     migrate(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
-                raise CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup") from error
+                raise _damaged(path, error) from error
         self._opened = True
 
     @contextlib.contextmanager
@@ -234,19 +246,21 @@ class Catalog:
             except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                refusal = self._classify(error)
+                refusal = self._classify(error, connection)
                 if refusal is error:
                     raise
                 raise refusal from error
 
-    def _classify(self, error: BaseException) -> BaseException:
-        """What a failed transaction means. SQLite tells a full disk from a failing one only in part."""
+    def _classify(self, error: BaseException, connection: apsw.Connection) -> BaseException:
+        """What a failed transaction or query means. SQLite tells a full disk from a failing one only in part."""
+        if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+            return _damaged(self._path, error)
         if isinstance(error, apsw.BusyError):
             return SlowDown("Another process does not give the catalog back. Try again later.")
         if isinstance(error, apsw.FullError):
             return StorageFull()
         if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.IOError):
-            number = self._writer.system_errno
+            number = connection.system_errno
             if number in NO_SPACE or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
                 return StorageFull()
             return StorageUnavailable()

@@ -8,24 +8,29 @@ from __future__ import annotations
 import functools
 import inspect
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, TypeVar
 
 import attrs
 
 from bleepstore.acl import CannedAcl
+from bleepstore.commands import DeleteEntry
 from bleepstore.digests import Algorithm
-from bleepstore.errors import InvalidRequest
+from bleepstore.errors import InvalidRequest, S3Error
 from bleepstore.model import (
     Acl,
     ByteRange,
     Checksum,
     ChecksumType,
+    CompletedPart,
+    Grant,
     Owner,
+    Permission,
     ReadCondition,
     SystemMetadata,
     WriteCondition,
 )
+from bleepstore.store.forking import Snapshot
 
 _Class = TypeVar("_Class", bound=type)
 _NONE = type(None)
@@ -35,10 +40,12 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "a str"),
     "str | None": ((str, _NONE), "a str or None"),
     "int": ((int,), "a whole number"),
+    "float | None": ((int, float, _NONE), "a number or None"),
     "int | None": ((int, _NONE), "a whole number or None"),
     "bool": ((bool,), "True or False"),
     "Mapping[str, str] | None": ((dict, _NONE, Mapping), "a mapping of str to str, or None"),
     "SystemMetadata": ((SystemMetadata,), "a SystemMetadata"),
+    "Permission": ((Permission,), "a Permission"),
     "Owner | None": ((Owner, _NONE), "an Owner or None"),
     "AclRequest | None": ((CannedAcl, tuple, _NONE), "a CannedAcl, a tuple of Grant, or None"),
     "AclRequest | Acl": ((CannedAcl, tuple, Acl), "a CannedAcl, a tuple of Grant, or an Acl"),
@@ -52,32 +59,59 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Sequence[str]": ((list, tuple), "a list of str"),
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),
     "Sequence[DeleteEntry]": ((list, tuple), "a list of DeleteEntry"),
+    "Collection[str] | None": ((list, tuple, set, frozenset, _NONE), "a list or a set of str, or None"),
+    "Callable[[float], object]": ((Callable,), "a function of seconds"),  # type: ignore[dict-item]  # as above
+    "Callable[[], int] | None": ((Callable, _NONE), "a function that gives milliseconds, or None"),  # type: ignore[dict-item]  # as above
+    "Snapshot": ((Snapshot,), "what snapshot() gave"),
+}
+#: What is in a list or a tuple, by the annotation of the parameter.
+ITEMS: dict[str, tuple[type, str]] = {
+    "AclRequest | None": (Grant, "a CannedAcl, a tuple of Grant, or None; it has"),
+    "AclRequest | Acl": (Grant, "a CannedAcl, a tuple of Grant, or an Acl; it has"),
+    "Sequence[str]": (str, "a list of str; it has"),
+    "Collection[str] | None": (str, "a list or a set of str, or None; it has"),
+    "Sequence[CompletedPart]": (CompletedPart, "a list of CompletedPart; it has"),
+    "Sequence[DeleteEntry]": (DeleteEntry, "a list of DeleteEntry; it has"),
 }
 #: Whatever uses these judges them: names have rules of their own, and a body may be nearly anything.
 JUDGED_ELSEWHERE = frozenset({"bucket", "key", "source_bucket", "source_key", "body"})
+_NAMES = JUDGED_ELSEWHERE - {"body"}
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """The method, with TypeError for an option of a wrong type, which names it and says what it should be."""
+    annotations = function.__annotations__
     names = list(inspect.signature(function).parameters)[1:]
-    kinds = {
-        name: KINDS[kind]
-        for name, kind in function.__annotations__.items()
-        if kind in KINDS and name not in JUDGED_ELSEWHERE
-    }
-    if not kinds:
+    kinds = {name: KINDS[kind] for name, kind in annotations.items() if kind in KINDS and name not in JUDGED_ELSEWHERE}
+    items = {name: ITEMS[kind] for name, kind in annotations.items() if kind in ITEMS}
+    if not kinds and _NAMES.isdisjoint(names):
         return function
+
+    def judge(given: Iterable[tuple[str, object]]) -> None:
+        for name, value in given:
+            if name in kinds and not isinstance(value, kinds[name][0]):
+                raise _wrong(name, kinds[name][1], value)
+            if name in items and isinstance(value, list | tuple | set | frozenset):
+                kind, wanted = items[name]
+                for item in value:
+                    if not isinstance(item, kind):
+                        raise TypeError(f"{name} is {wanted} {type(item).__name__}: {reprlib.repr(item)}")
 
     @functools.wraps(function)
     def call(self: Any, *args: Any, **options: Any) -> Any:
-        if len(args) > 2:
-            for name, value in zip(names, args, strict=False):
-                if name in kinds and not isinstance(value, kinds[name][0]):
-                    raise _wrong(name, kinds[name][1], value)
         for name, value in options.items():
-            if name in kinds and not isinstance(value, kinds[name][0]):
-                raise _wrong(name, kinds[name][1], value)
-        return function(self, *args, **options)
+            if name in kinds and (name in items or not isinstance(value, kinds[name][0])):
+                judge([(name, value)])
+        if len(args) > 2:
+            judge(zip(names, args, strict=False))
+        try:
+            return function(self, *args, **options)
+        except (TypeError, OverflowError, S3Error):
+            # Every call has names, and nearly all are right: they are judged once something was wrong with them.
+            for name, value in (*zip(names, args, strict=False), *options.items()):
+                if name in _NAMES and not isinstance(value, str):
+                    raise _wrong(name, "a str", value) from None
+            raise
 
     return call
 

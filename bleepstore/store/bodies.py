@@ -113,7 +113,7 @@ def _no_body(body: object) -> str:
 
 
 def stage(
-    body: Body, expected: Expected, algorithms: Iterable[Algorithm], inline_limit: int, write: WriteBlob
+    body: Body, expected: Expected, algorithms: tuple[Algorithm, ...], inline_limit: int, write: WriteBlob
 ) -> Staged:
     """Bring `body` to rest and verify all that is expected of it.
 
@@ -122,7 +122,8 @@ def stage(
     Raises BadDigest, IncompleteBody, EntityTooLarge, or what the body's iterator raises; then nothing refers to what
     `write` stored.
     """
-    digester = Digester(*algorithms, Algorithm.CRC64NVME)
+    wanted = algorithms if DEFAULT_ALGORITHM in algorithms else (*algorithms, DEFAULT_ALGORITHM)
+    digester = Digester(*wanted)
     chunks = iter(_limited(digester.wrap(chunks_of(body)), digester, expected))
     head: list[bytes] = []
     length = 0
@@ -138,13 +139,14 @@ def stage(
         data = BlobRef(stored.handle)
     else:
         data = Inline(head[0] if len(head) == 1 else b"".join(head))
+    checksums = {algorithm: digester.value(algorithm) for algorithm in wanted}
     return Staged(
         data=data,
         stored_ms=stored.stored_ms if stored else None,
         size=digester.size,
         etag=digester.md5_hex,
-        crc64nvme=digester.value(Algorithm.CRC64NVME),
-        checksums={algorithm: digester.value(algorithm) for algorithm in algorithms},
+        crc64nvme=checksums[DEFAULT_ALGORITHM],
+        checksums=checksums,
     )
 
 

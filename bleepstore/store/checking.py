@@ -12,7 +12,7 @@ import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend, make_folder
 from bleepstore.catalog import Catalog, archive, queries
-from bleepstore.errors import BlobNotFound, StoreError
+from bleepstore.errors import BlobNotFound, CatalogDamaged, StoreError
 
 _END_OF_TIME = 1 << 62
 
@@ -41,7 +41,8 @@ def fsck(
     """Compare the catalog and the blobs of the store in the folder `path`, both ways; the bytes are not read.
 
     Nobody may have the store open. `repair` moves what is unknown, of the wrong size or left over to the folder
-    `quarantine` in it; nothing is ever removed, and an object whose bytes are missing stays in the catalog.
+    `quarantine` in it; nothing is ever removed, and an object whose bytes are missing stays in the catalog. Beside a
+    catalog that is damaged nothing but leftovers is moved.
     `progress` is called with (blobs looked at, blobs that the catalog has).
 
     Raises StoreError if there is no store or it is in use.
@@ -69,11 +70,16 @@ def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[
         yield Finding(kind="no catalog", name=str(root / "catalog.db"), detail="it is missing or empty")
         yield from _unknown(backend, lambda _handle: False, repair)
         return
-    with contextlib.closing(Catalog(root / "catalog.db", read_only=True)) as catalog, catalog.read() as connection:
-        for problem in queries.damages(connection):
-            yield Finding(kind="damaged", name="catalog.db", detail=problem)
-        yield from _known(catalog, backend, repair, progress)
-        yield from _unknown(backend, lambda handle: queries.is_referenced(connection, handle), repair)
+    try:
+        with contextlib.closing(Catalog(root / "catalog.db", read_only=True)) as catalog, catalog.read() as connection:
+            problems = queries.damages(connection)
+            for problem in problems:
+                yield Finding(kind="damaged", name="catalog.db", detail=problem)
+            repair = repair and not problems  # what it does not know now, it may have known before
+            yield from _known(catalog, backend, repair, progress)
+            yield from _unknown(backend, lambda handle: queries.is_referenced(connection, handle), repair)
+    except CatalogDamaged as error:
+        yield Finding(kind="damaged", name="catalog.db", detail=str(error))
 
 
 def _known(

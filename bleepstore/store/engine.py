@@ -54,7 +54,7 @@ class Engine:
         self._backend = backend
         #: The backend, if its blobs lie under their own names.
         self._gateway = backend if isinstance(backend, Gateway) and backend.own_names else None
-        self._verifier = Verifier(open_blob=backend.get_object)
+        self._verifier = Verifier(backend)
         self._clock = clock
         self._wall_clock = wall_clock or clock
         self._owner = owner

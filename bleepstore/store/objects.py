@@ -47,6 +47,7 @@ from bleepstore.errors import (
 from bleepstore.model import (
     MAX_PAGE,
     MAX_SINGLE_PUT,
+    NO_SYSTEM,
     NULL_VERSION,
     STANDARD,
     Acl,
@@ -71,10 +72,9 @@ from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, s
 from bleepstore.store.buckets import settle_acl
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
 from bleepstore.store.own_names import OwnNameOperations
-from bleepstore.store.reading import StoredObject, check_read, resolve_part, resolve_range
+from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
 _MD5 = re.compile("[0-9a-f]{32}")
-_NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: Amazon's words, which programs look for.
 _COPY_OF_ITSELF = (
@@ -110,7 +110,7 @@ class ObjectOperations(OwnNameOperations):
         body: Body,
         *,
         size: int | None = None,
-        system: SystemMetadata = _NO_SYSTEM,
+        system: SystemMetadata = NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
         storage_class: str = STANDARD,
         acl: AclRequest | None = None,
@@ -319,11 +319,11 @@ class ObjectOperations(OwnNameOperations):
             check_read(condition, version, self._clock())
         if part_number is not None:
             if range is not None:
-                raise InvalidRequest("A range and a part number exclude each other.")
+                raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
             parts = self._parts_of(version)
             start, stop = resolve_part(part_number, version.size, parts)
             return StoredObject(version, start, stop, partial=True, part=parts[part_number - 1] if parts else None)
-        if range is not None:
+        if range is not None and (condition is None or range_counts(condition, version)):
             start, stop = resolve_range(range, version.size)
             return StoredObject(version, start, stop, partial=True)
         return StoredObject(version, 0, version.size)
@@ -411,12 +411,13 @@ class ObjectOperations(OwnNameOperations):
         source_version_id: str | None = None,
         source_condition: ReadCondition | None = None,
         replace_metadata: bool = False,
-        system: SystemMetadata = _NO_SYSTEM,
+        system: SystemMetadata = NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
         storage_class: str | None = None,
         acl: AclRequest | None = None,
         checksum_algorithm: Algorithm | None = None,
         condition: WriteCondition = _ALWAYS,
+        allow_unchanged: bool = False,
         caller: Owner | None = None,
         **headers: Unpack[SystemHeaders],
     ) -> ObjectVersion:
@@ -424,7 +425,7 @@ class ObjectOperations(OwnNameOperations):
 
         The metadata come with it unless `replace_metadata` gives new ones; the storage class and the redirect do not
         come with it. A copy onto itself must name metadata, a storage class, a redirect or a source version, else it
-        raises InvalidRequest.
+        raises InvalidRequest, unless `allow_unchanged`.
 
         A copy is one part: of a source that was uploaded in parts it has neither the ETag nor the parts, but the MD5
         and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
@@ -434,6 +435,7 @@ class ObjectOperations(OwnNameOperations):
         metadata = metadata or {}
         check_metadata(metadata)
         changes = replace_metadata or storage_class is not None or system.website_redirect_location is not None
+        changes = changes or allow_unchanged or source_version_id is not None
         storage_class = storage_class or STANDARD
         check_storage_class(storage_class)
         found = self._find_bucket(bucket, caller, Permission.WRITE)
@@ -441,7 +443,7 @@ class ObjectOperations(OwnNameOperations):
         for _ in self._open_attempts:
             source = self._open_source(source_bucket, source_key, source_version_id, source_condition, caller)
             version = source.version
-            if (source_bucket, source_key) == (bucket, key) and not changes and source_version_id is None:
+            if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             over = self._judge(bucket, key, condition)
             if not replace_metadata:
@@ -505,12 +507,10 @@ class ObjectOperations(OwnNameOperations):
         if condition is not None:
             try:
                 check_read(condition, found.version, self._clock())
-            except Precondition as error:
+            except (PreconditionFailed, NotModified) as error:
                 if self._changed_behind(found):
                     return self._open_source(bucket, key, version_id, condition, caller, max_size)
-                if isinstance(error, NotModified):
-                    raise PreconditionFailed(error.condition, bucket, key) from None
-                raise
+                raise PreconditionFailed(error.condition, bucket, key, of_source=True) from None
         self._check_inline(found)
         if found.version.size > max_size:
             raise InvalidRequest(
@@ -586,7 +586,13 @@ class ObjectOperations(OwnNameOperations):
         return self._find_object(bucket, key, version_id, caller, Permission.READ_ACP, data=False).version.acl
 
     def check_object_access(
-        self, bucket: str, key: str, permission: Permission, *, version_id: str | None = None, caller: Owner | None
+        self,
+        bucket: str,
+        key: str,
+        permission: Permission,
+        *,
+        version_id: str | None = None,
+        caller: Owner | None = None,
     ) -> None:
         """Raise what an operation that needs `permission` would: that there is no such thing, or AccessDenied."""
         self._find_object(bucket, key, version_id, caller, permission, data=False)

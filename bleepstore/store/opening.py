@@ -263,7 +263,11 @@ def _open_read_only(root: Path, owner: Owner, upload_expiry: dt.timedelta, clock
 
 
 def open_accounts(path: str | os.PathLike[str]) -> AccountOperations:
-    """The access keys of the store whose catalog is in `path`, wherever its bytes are. Close it after use."""
+    """The access keys of the store whose catalog is in `path`, wherever its bytes are. Close it after use.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    check_catalog_is_there(Path(path))
     return _assemble(Path(path), MemoryBackend(), DEFAULT_OWNER, -1, UPLOAD_EXPIRY, _SteadyClock(_now_ms))
 
 

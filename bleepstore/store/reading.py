@@ -94,6 +94,14 @@ def check_read(condition: ReadCondition, version: ObjectVersion, now_ms: int) ->
         raise _not_modified("If-Modified-Since", version)
 
 
+def range_counts(condition: ReadCondition, version: ObjectVersion) -> bool:
+    """Whether a range is cut: not if it is of another version (RFC 9110 section 13.1.5, "If-Range")."""
+    wanted = condition.if_range
+    if isinstance(wanted, dt.datetime):
+        return wanted == version.modified.replace(microsecond=0)
+    return wanted is None or wanted == version.etag
+
+
 def _not_modified(condition: str, version: ObjectVersion) -> NotModified:
     """With all that a cache may want to know anew of what it has (RFC 9110 section 15.4.5)."""
     system = version.system

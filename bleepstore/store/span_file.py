@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import io
+import operator
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Never, Self
 
 from bleepstore.backends.base import CHUNK
 from bleepstore.errors import BlobNotFound
 
 _LINE_CHUNK = 8192
 
+# To make and drop an instance of a real subclass costs a microsecond, a tenth of what a small read does; so this is a
+# registered one, which `isinstance` cannot tell from it.
+if TYPE_CHECKING:
+    _Base = io.BufferedIOBase
+else:
+    _Base = object
 
-class SpanFile(io.BufferedIOBase):
+
+class SpanFile(_Base):
     """Bytes `start` to `stop` of something: whole in `data`, or read from `file`, which ends where they do.
 
     Positions count from `start`. A seek in `file` opens the rest of the span anew, by `open_span(start, stop)`, unless
@@ -45,7 +53,7 @@ class SpanFile(io.BufferedIOBase):
         """`size` further bytes, or all that are left; fewer only at the end."""
         data = self.data
         if self._is_closed:
-            raise ValueError(f"{type(self).__name__} is closed")
+            raise self._is_shut()
         wanted = -1 if size is None else size
         if data is not None:
             position = self._position
@@ -58,25 +66,19 @@ class SpanFile(io.BufferedIOBase):
         return taken
 
     def _read_file(self, wanted: int) -> bytes:
-        taken = b""
+        if wanted < 0:
+            wanted = max(self.length - self._position, 0) or 1  # a read at the end lets the file say that it is right
+        pieces: list[bytes] = []
         if self._ahead:
-            taken = self._ahead if wanted < 0 else self._ahead[:wanted]
-            self._ahead = self._ahead[len(taken) :]
-            if len(taken) == wanted:
-                return taken
-            wanted = wanted if wanted < 0 else wanted - len(taken)
-        file = self._file_at(self._position + len(taken))
-        if file is None:
-            return taken
-        piece = file.read(wanted)
-        self._file_position += len(piece)
-        taken = taken + piece if taken else piece
-        while piece and len(piece) < wanted:  # a stream gives what has come
-            wanted -= len(piece)
-            piece = file.read(wanted)
+            pieces.append(self._ahead[:wanted])
+            self._ahead = self._ahead[wanted:]
+            wanted -= len(pieces[0])
+        file = self._file_at(self._position + len(pieces[0]) if pieces else self._position) if wanted else None
+        while file is not None and wanted and (piece := file.read(wanted)):  # a stream gives what has come
             self._file_position += len(piece)
-            taken += piece
-        return taken
+            wanted -= len(piece)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _file_at(self, position: int) -> BinaryIO | None:
         """The file, at this position; None behind the end."""
@@ -107,6 +109,7 @@ class SpanFile(io.BufferedIOBase):
 
     def peek(self, size: int = 0) -> bytes:
         """Some bytes from here on, without moving on."""
+        self._check_open()
         position = self._position
         if self.data is not None:
             return self.data[position : position + max(size, _LINE_CHUNK)]
@@ -114,6 +117,45 @@ class SpanFile(io.BufferedIOBase):
             self._ahead = self.read(max(size, _LINE_CHUNK))
             self._position = position
         return self._ahead
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; how many bytes there were."""
+        with memoryview(buffer).cast("B") as view:
+            data = self.read(len(view))
+            view[: len(data)] = data
+        return len(data)
+
+    readinto1 = readinto
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Up to the end of the line, or `size` bytes."""
+        left = self.length if size is None or size < 0 else size
+        line = b""
+        while left and not line.endswith(b"\n") and (ahead := self.peek()):
+            piece = self.read(min(left, ahead.find(b"\n") + 1 or len(ahead)))
+            left -= len(piece)
+            line += piece
+        return line
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """The lines that are left, or the next ones until they have more than `hint` bytes."""
+        lines, size = [], 0
+        for line in self:
+            lines.append(line)
+            size += len(line)
+            if hint is not None and 0 < hint < size:
+                break
+        return lines
+
+    def __iter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __next__(self) -> bytes:
+        line = self.readline()
+        if not line:
+            raise StopIteration
+        return line
 
     def chunks(self) -> Chunks:
         """The rest of the bytes as an iterable of chunks of a moderate size, as a web framework streams them. It is
@@ -123,22 +165,32 @@ class SpanFile(io.BufferedIOBase):
     # -- the position
 
     def readable(self) -> bool:
+        self._check_open()
         return True
+
+    def writable(self) -> bool:
+        self._check_open()
+        return False
 
     def seekable(self) -> bool:
+        self._check_open()
         return True
 
+    def isatty(self) -> bool:
+        self._check_open()
+        return False
+
     def tell(self) -> int:
+        self._check_open()
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to `offset` from the beginning, from here or from the end; the position from the beginning."""
-        if self._is_closed:
-            raise ValueError(f"{type(self).__name__} is closed")
+        self._check_open()
         origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.length}
         if whence not in origins:
             raise ValueError(f"whence is io.SEEK_SET, SEEK_CUR or SEEK_END, not {whence!r}")
-        position = origins[whence] + offset
+        position = origins[whence] + operator.index(offset)
         if position < 0:
             raise ValueError(f"there is no position {position}")
         skipped = position - self._position
@@ -158,16 +210,31 @@ class SpanFile(io.BufferedIOBase):
             if self.file is not None:
                 self.file.close()
 
-    def __del__(self) -> None:
-        """Nothing: whoever took `file` may still read from it. A file that nobody closes warns by itself."""
+    def flush(self) -> None:
+        """There is nothing to write."""
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise self._is_shut()
+
+    def _is_shut(self) -> ValueError:
+        return ValueError(f"{type(self).__name__} is closed")
+
+    def _refuse(self, *_args: object) -> Never:
+        raise io.UnsupportedOperation(f"{type(self).__name__} is for reading, and has no descriptor of its own")
+
+    write = writelines = truncate = detach = fileno = _refuse
 
     def __enter__(self) -> Self:
-        if self._is_closed:
-            raise ValueError(f"{type(self).__name__} is closed")
+        self._check_open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+io.BufferedIOBase.register(SpanFile)
 
 
 def _can_seek(file: BinaryIO) -> bool:

@@ -43,6 +43,7 @@ from bleepstore.model import (
     MAX_PART,
     MAX_PARTS,
     MIN_PART,
+    NO_SYSTEM,
     STANDARD,
     BlobRef,
     ByteRange,
@@ -71,7 +72,6 @@ from bleepstore.store.reading import resolve_range
 
 #: The time in milliseconds and 20 random bytes. One that was ended since is still a place in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
-_NO_SYSTEM = SystemMetadata()
 _ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
@@ -111,7 +111,7 @@ class UploadOperations(ObjectOperations):
         bucket: str,
         key: str,
         *,
-        system: SystemMetadata = _NO_SYSTEM,
+        system: SystemMetadata = NO_SYSTEM,
         metadata: Mapping[str, str] | None = None,
         storage_class: str = STANDARD,
         acl: AclRequest | None = None,
@@ -168,7 +168,7 @@ class UploadOperations(ObjectOperations):
         return upload
 
     def check_upload_access(
-        self, bucket: str, key: str, upload_id: str, *, by_bucket_owner: bool = False, caller: Owner | None
+        self, bucket: str, key: str, upload_id: str, *, by_bucket_owner: bool = False, caller: Owner | None = None
     ) -> None:
         """Raise NoSuchBucket or AccessDenied as an operation on the upload would. An upload that does not exist is
         not refused: it may have been completed by the same request, sent before."""
@@ -194,7 +194,8 @@ class UploadOperations(ObjectOperations):
     ) -> Part:
         """Store one part, replacing an earlier one of this number. For the options see put_object.
 
-        Of an upload with a composite checksum each part needs `checksum` or `checksum_algorithm`, else InvalidRequest.
+        A part of an upload whose checksum is composite comes with one, or names its algorithm; else InvalidRequest.
+        The `checksum` of the result is None if neither the part nor the upload names an algorithm.
         """
         check_part_number(number)
         expected = Expected(
@@ -207,10 +208,9 @@ class UploadOperations(ObjectOperations):
         )
         upload = self._find_upload(bucket, key, upload_id, caller)
         sent = expected.checksum_algorithm
-        _check_algorithm(upload, sent)
+        _check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
-        shown = sent or kept
-        algorithms = (kept,) if shown == kept else (kept, shown)
+        algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
             return self._backend.put_part(upload.backend_token, number, chunks, size)
@@ -224,7 +224,8 @@ class UploadOperations(ObjectOperations):
         assert staged.stored_ms is not None
         stored = StoredBlob(staged.data.handle, staged.stored_ms)
         kept_value = Checksum(kept, staged.checksums[kept])
-        shown_value = Checksum(shown, staged.checksums[shown])
+        shown = sent or upload.checksum_algorithm  # one that nobody asked for is the store's own affair
+        shown_value = None if shown is None else Checksum(shown, staged.checksums[shown])
         return self._register(
             upload, number, stored, staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme
         )
@@ -321,7 +322,8 @@ class UploadOperations(ObjectOperations):
                 continue
             checksum = Checksum(algorithm, digester.value(algorithm))
             crc = digester.value(Algorithm.CRC64NVME)
-            return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, checksum, crc)
+            shown = None if upload.checksum_algorithm is None else checksum
+            return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, shown, crc)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     # -- completing
@@ -581,22 +583,24 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
     )
 
 
-def _check_algorithm(upload: Upload, sent: Algorithm | None) -> None:
-    """A part has the upload's checksum. Where the upload's is computed from all bytes, a part may come without one."""
-    expected = upload.checksum_algorithm
-    if expected in (None, sent) or (sent is None and upload.checksum_type == ChecksumType.FULL_OBJECT):
-        return
-    raise InvalidRequest(
-        f"Checksum Type mismatch occurred, expected checksum Type: {str(expected).lower()}, "
-        f"actual checksum Type: {str(sent or 'null').lower()}"
-    )
-
-
 def _check_type(upload: Upload, claimed: ChecksumType | None) -> None:
     if claimed is not None and claimed != (upload.checksum_type or ChecksumType.FULL_OBJECT):
         raise InvalidRequest(
             f"The upload was created using the {upload.checksum_type or ChecksumType.FULL_OBJECT} checksum mode. "
             f"The complete request must use the same checksum mode."
+        )
+
+
+def _check_part_algorithm(upload: Upload, sent: Algorithm | None) -> None:
+    """Refuse a part of another checksum algorithm than its upload's, and one without, where each part needs one."""
+    expected = upload.checksum_algorithm
+    if expected is None or sent == expected:
+        return
+    if sent is not None or upload.checksum_type == ChecksumType.COMPOSITE:
+        actual = "null" if sent is None else sent.lower()
+        raise InvalidRequest(
+            f"Checksum Type mismatch occurred, expected checksum Type: {expected.lower()}, "
+            f"actual checksum Type: {actual}"
         )
 
 

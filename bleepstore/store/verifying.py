@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import attrs
 
-from bleepstore.backends.base import CHUNK
+from bleepstore.backends.base import CHUNK, StorageBackend
 from bleepstore.catalog.archive import Content
 from bleepstore.digests import crc64nvme, encode_value
 from bleepstore.errors import BlobDamaged, ObjectDamaged
@@ -113,13 +113,15 @@ def text_of(value: int) -> str:
 
 class CheckedReader(io.RawIOBase):
     """`length` bytes of an open file. It raises ObjectDamaged where the file ends before, and instead of giving the
-    last of them if there is a `comparison` that fails. `file` is closed with it."""
+    last of them if there is a `comparison` that fails. `file` is closed with it.
+
+    It seeks from its beginning, if `file` does; what is read after that is not compared."""
 
     def __init__(
         self, file: BinaryIO, length: int, comparison: Comparison | None, report: Callable[[str], ObjectDamaged]
     ) -> None:
         self._file = file
-        self._left = length
+        self._length = self._left = length
         self._report = report
         #: For who sends the file by its descriptor, and has to compare the bytes by themselves.
         self.comparison = comparison
@@ -127,11 +129,25 @@ class CheckedReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        seekable = getattr(self._file, "seekable", None)
+        return seekable is not None and bool(seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("it seeks from its beginning")
+        self._file.seek(offset)
+        self._left = max(0, self._length - offset)
+        self.comparison = None
+        return offset
+
     def fileno(self) -> int:
         return self._file.fileno()
 
     def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        if size is None or size < 0:
+            return self.readall()
+        wanted = min(size, self._left)
         if not wanted:
             if not self._left and self.comparison is not None and size != 0:
                 self._finish()  # an empty object
@@ -156,7 +172,7 @@ class CheckedReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         pieces = []
-        while piece := self.read():
+        while piece := self.read(self._left or 1):
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -178,12 +194,12 @@ class Span(NamedTuple):
     crc64nvme: str | None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Verifier:
     """Opens the blobs of one backend so that what is read of them is compared."""
 
+    backend: StorageBackend
     comparisons: Comparisons = attrs.field(factory=Comparisons)
-    open_blob: Callable[[str, int, int | None], BinaryIO]
 
     def check_inline(self, bucket: str, key: str, data: bytes, size: int, expected: str | None) -> None:
         """Raises ObjectDamaged unless these bytes, which came out of the catalog, are those that went into it."""
@@ -202,7 +218,7 @@ class Verifier:
             return self.comparisons.report(bucket, key, reason)
 
         try:
-            file = self.open_blob(handle, start, stop)
+            file = self.backend.get_object(handle, start, stop)
         except BlobDamaged as error:
             raise report(error.reason) from error
         if isinstance(file, io.BytesIO):  # it never left this process
@@ -245,7 +261,7 @@ class Verifier:
         return lambda reason: self.comparisons.report(bucket, key, f"of a part of it, {reason}")
 
     def _is_known(self, handle: str) -> bool:
-        with self.open_blob(handle, 0, 0) as file:
+        with self.backend.get_object(handle, 0, 0) as file:
             identity = identity_of(file)
         return isinstance(file, io.BytesIO) or (identity is not None and self.comparisons.are_known(handle, identity))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.acl import AclRequest, CannedAcl
-from bleepstore.errors import BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
+from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
 from bleepstore.model import Acl, Bucket
 from bleepstore_server.operations.call import Call
 from bleepstore_server.response import Response, xml
@@ -92,7 +92,13 @@ def _region_of(call: Call, bucket: Bucket) -> str:
 
 
 def head_bucket(call: Call) -> Response:
-    bucket = call.store.head_bucket(call.bucket, caller=call.caller)
+    """ "Calls to the HeadBucket operation always return the bucket's location through an HTTP response header, whether
+    access to the bucket is authorized or not" (GetBucketLocation)."""
+    try:
+        bucket = call.store.head_bucket(call.bucket, caller=call.caller)
+    except AccessDenied:
+        region = _region_of(call, call.store.get_bucket(call.bucket))
+        raise RequestError("AccessDenied", headers=[("x-amz-bucket-region", region)]) from None
     return Response(
         headers=[
             ("x-amz-bucket-region", _region_of(call, bucket)),

@@ -52,14 +52,7 @@ class Call:
 
     @property
     def version_id(self) -> str | None:
-        value = self.request.query.get("versionId")
-        if value == "":
-            raise RequestError(
-                "InvalidArgument",
-                "Version id cannot be the empty string",
-                fields={"ArgumentName": "versionId", "ArgumentValue": ""},
-            )
-        return value
+        return self.request.query.get("versionId")
 
     @property
     def encryption(self) -> str | None:
@@ -80,6 +73,7 @@ class Call:
         body = request.document()
         checksum = None
         if checksum_is_its_own:
+            request.checksum_algorithm()  # one that contradicts is refused, as for an object
             checksum = request.checksum() or (request.late_checksum() if request.trailer_names else None)
         expected = Expected(content_md5=request.headers.get("content-md5"), checksum=checksum, max_size=len(body))
         stage(body, expected, () if checksum is None else (checksum.algorithm,), len(body), _never)
@@ -97,9 +91,14 @@ class Call:
                 "InvalidArgument", "Invalid id", fields={"ArgumentName": "CanonicalUser/ID", "ArgumentValue": owner_id}
             )
 
-    def check_source_owner(self, bucket: str) -> None:
-        """Refuse a copy whose source is not owned by whom the request expects."""
-        self.check_bucket_owner(bucket, "x-amz-source-expected-bucket-owner")
+    def check_source_owner(self, source: headers.CopySource) -> None:
+        """Refuse a copy whose source is not owned by whom the request expects; only who may read it learns that."""
+        name = "x-amz-source-expected-bucket-owner"
+        if name in self.request.headers:
+            self.store.check_object_access(
+                source.bucket, source.key, Permission.READ, version_id=source.version_id, caller=self.caller
+            )
+            self.check_bucket_owner(source.bucket, name)
 
     def check_bucket_owner(self, bucket: str, header: str) -> None:
         expected = self.request.headers.get(header)
@@ -112,9 +111,8 @@ class Call:
             case Subject.BUCKET:
                 self.store.check_bucket_access(self.bucket, permission, caller=self.caller)
             case Subject.OBJECT:
-                version_id = self.request.query.get("versionId") or None
                 self.store.check_object_access(
-                    self.bucket, self.key, permission, version_id=version_id, caller=self.caller
+                    self.bucket, self.key, permission, version_id=self.version_id, caller=self.caller
                 )
             case Subject.UPLOAD:
                 # "The bucket owner" may also end and see uploads of others ("Multipart upload API and permissions").

@@ -73,7 +73,7 @@ def upload_part_copy(call: Call) -> Response:
     request = call.request
     h.refuse_unsupported(request.headers)
     source = h.copy_source(request.headers["x-amz-copy-source"])
-    call.check_source_owner(source.bucket)
+    call.check_source_owner(source)
     part = call.store.copy_part(
         source.bucket,
         source.key,

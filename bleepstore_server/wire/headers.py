@@ -156,6 +156,8 @@ def _field_text(value: str) -> str:
 
     A program may have stored what no client can send; a control character would let a value end the header.
     """
+    if value.isascii() and value.isprintable():
+        return value
     text = value if is_field_value(value) else "".join(c if is_field_value(c) else " " for c in value)
     return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
 
@@ -231,8 +233,11 @@ def checksum_headers(checksum: Checksum | None, parts_count: int | None = None) 
 # -- conditions and ranges
 
 
-def _etags(value: str) -> tuple[str, ...]:
-    return tuple(item.strip().removeprefix("W/").strip('"') for item in value.split(","))
+def _etags(value: str, *, weak: bool = False) -> tuple[str, ...]:
+    """The ETags of a list. If-None-Match compares them as if they were strong (`weak`); for the other conditions a weak
+    one is no object's (RFC 9110 section 8.8.3.2)."""
+    items = [item.strip() for item in value.split(",")]
+    return tuple((item.removeprefix("W/") if weak else item).strip('"') for item in items)
 
 
 def _date(value: str | None) -> dt.datetime | None:
@@ -247,14 +252,37 @@ def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadConditio
     """The conditions of a read, or with prefix "x-amz-copy-source-" those of a copy's source."""
     match, none_match = headers.get(f"{prefix}if-match"), headers.get(f"{prefix}if-none-match")
     since, unmodified = headers.get(f"{prefix}if-modified-since"), headers.get(f"{prefix}if-unmodified-since")
-    if match is None and none_match is None and since is None and unmodified is None:
+    if_range = None if prefix else headers.get("if-range")
+    if match is None and none_match is None and since is None and unmodified is None and if_range is None:
         return None
     return ReadCondition(
         if_match=None if match is None else _etags(match),
-        if_none_match=None if none_match is None else _etags(none_match),
+        if_none_match=None if none_match is None else _etags(none_match, weak=True),
         if_modified_since=_date(since),
         if_unmodified_since=_date(unmodified),
+        if_range=None if if_range is None else _date(if_range) or if_range,
     )
+
+
+_CONDITIONS = ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since")
+_CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
+
+
+def has_condition(headers: Mapping[str, str]) -> bool:
+    return not _CONDITION_NAMES.isdisjoint(headers)
+
+
+def refuse_conditions(headers: Mapping[str, str]) -> None:
+    """Refuse a write that has a condition which it does not know: done in spite of it, it could destroy something."""
+    for name in _CONDITIONS:
+        if name.lower() in headers:
+            raise RequestError(
+                "NotImplemented",
+                fields={
+                    "Header": name,
+                    "additionalMessage": f"We don't accept the provided value of {name} header for this API",
+                },
+            )
 
 
 def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> WriteCondition:
@@ -264,18 +292,11 @@ def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> Writ
         (none_match is not None and (none_match.strip() != "*" or delete))
         or (match is not None and match.strip() == "*" and not delete)
         or (match is not None and none_match is not None)
-        or (not delete and ("if-modified-since" in headers or "if-unmodified-since" in headers))
+        or "if-modified-since" in headers
+        or "if-unmodified-since" in headers
     )
     if unsupported:
-        name = next(name for name in ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since")
-                    if name.lower() in headers)  # fmt: skip
-        raise RequestError(
-            "NotImplemented",
-            fields={
-                "Header": name,
-                "additionalMessage": f"We don't accept the provided value of {name} header for this API",
-            },
-        )
+        refuse_conditions(headers)
     return WriteCondition(
         if_match=None if match is None else match.strip().strip('"'), if_none_match=none_match is not None
     )
@@ -374,7 +395,7 @@ def _decode_form(text: str) -> str:
 
 def copy_source(text: str) -> CopySource:
     """`[/]bucket/key[?versionId=...]`, in the encoding of forms: a plus sign is a space, as S3 reads it."""
-    path, _, version = text.partition("?versionId=")
+    path, names_version, version = text.partition("?versionId=")
     if path.removeprefix("/").startswith("arn:"):
         raise RequestError(
             "NotImplemented", "This store has no access points: name the copy source as bucket/key, percent-encoded."
@@ -394,7 +415,7 @@ def copy_source(text: str) -> CopySource:
         raise refusal("Invalid copy source bucket name")
     if not key:
         raise refusal("Invalid copy source object key")
-    return CopySource(bucket, key, version_id or None)
+    return CopySource(bucket, key, version_id if names_version else None)
 
 
 # -- access control

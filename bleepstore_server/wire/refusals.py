@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from bleepstore.errors import BadDigest, InvalidArgument, MethodNotAllowed, S3Error
+from bleepstore.errors import BadDigest, InvalidArgument, MethodNotAllowed, PreconditionFailed, S3Error
 from bleepstore_server.wire.errors import DETAIL, ERRORS, RequestError
 
 #: Fields of the library whose element is not just the field's name in camel case.
@@ -17,7 +17,7 @@ _ELEMENTS = {
     "etag": "ETag",
     "expected": "ExpectedDigest",
 }
-_HIDDEN = frozenset({"algorithm", "delete_marker", "limit", "modified_ms", "reason", "retry_after"})
+_HIDDEN = frozenset({"algorithm", "delete_marker", "limit", "modified_ms", "of_source", "reason", "retry_after"})
 #: Arguments of the library -> parameters and headers of a request.
 _ARGUMENTS = {
     "after_upload_id": "upload-id-marker",
@@ -45,7 +45,9 @@ def translate(error: S3Error, method: str = "") -> RequestError:
         message = reason
     elif reason is not None:
         fields[DETAIL] = reason
-    if isinstance(error, BadDigest):
+    if isinstance(error, PreconditionFailed) and error.of_source:
+        fields["Condition"] = f"x-amz-copy-source-{error.condition}"
+    elif isinstance(error, BadDigest):
         message = _digest_message(error, fields)
     elif isinstance(error, InvalidArgument) and error.argument_name in _ARGUMENTS:
         fields["ArgumentName"] = _ARGUMENTS[error.argument_name]

@@ -430,8 +430,8 @@ def verify_header(
 ) -> Identity[SecretT]:
     """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any.
 
-    `undeclared` gives the SHA-256 of the body of a request that need not say it. It is asked when the date
-    and the access key are right, for it has to read the body.
+    `undeclared` gives the SHA-256 of the body of a request that need not say it. It is asked when all
+    that can be seen without it is right, for it has to read the body.
     """
     claim = _header_claim(request, authorization)
     signed_at = parse_date(claim.date)
@@ -441,6 +441,7 @@ def verify_header(
         raise RequestError("AuthorizationHeaderMalformed", _other_day(claim, "AuthorizationHeaderMalformed"))
     _check_region(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
+    _check_covered(request, frozenset(claim.signed_names))
     secret = _look_up(lookup, claim.access_key)
     declared = request.header("x-amz-content-sha256")
     if declared is None:
@@ -449,7 +450,6 @@ def verify_header(
         declared = undeclared()
     payload = check_payload(declared)
     key = _verify_claim(request, claim, secret.secret_key, payload)
-    _check_covered(request, frozenset(claim.signed_names))
     signer = ChunkSigner(key, claim.date, claim.scope, claim.signature)
     return Identity(claim.access_key, secret, payload, False, signer)
 
@@ -482,7 +482,10 @@ def verify_query(
 
 def _payload_of_url(request: SignedRequest, query: Mapping[str, str]) -> str:
     """The payload that a URL declares, or a header, which says more than a URL that was signed for any payload."""
-    in_url = next((value for name, value in query.items() if name.lower() == "x-amz-content-sha256"), UNSIGNED)
+    in_url = UNSIGNED
+    for name, value in query.items():
+        if name.lower() == "x-amz-content-sha256":
+            in_url = value
     payload = check_payload(request.header("x-amz-content-sha256") or in_url)
     if in_url not in (UNSIGNED, payload):
         raise RequestError(
@@ -497,6 +500,7 @@ _OF_SIGNATURE = frozenset(
     for name in ("algorithm", "content-sha256", "credential", "date", "expires", "security-token", "signature",
                  "signedheaders")
 )  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110 section 5.6.2) in lower case
 
 
@@ -519,7 +523,7 @@ def fields_in_query(query: Mapping[str, str], without: frozenset[str] = frozense
 
 def is_field_value(text: str) -> bool:
     """Whether a header could hold this: no control characters but tabs (RFC 9110 section 5.5)."""
-    return not any((c < " " and c != "\t") or c == "\x7f" for c in text)
+    return _CONTROL.search(text) is None
 
 
 def presign(

@@ -79,7 +79,7 @@ def delete(body: bytes) -> tuple[list[DeleteEntry], bool]:
         etag = _text(child, "ETag")
         if _text(child, "LastModifiedTime") is not None or _text(child, "Size") is not None:
             raise RequestError("NotImplemented", "LastModifiedTime and Size are for directory buckets only.")
-        condition = WriteCondition(if_match=etag.strip('"')) if etag else WriteCondition()
+        condition = WriteCondition(if_match=etag.strip('"')) if etag is not None else WriteCondition()
         entries.append(
             DeleteEntry(key=_required(child, "Key"), version_id=_text(child, "VersionId") or None, condition=condition)
         )

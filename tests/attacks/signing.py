@@ -79,14 +79,14 @@ def v4_query(wire: Wire, method: str, target: str, fields: dict[str, str]) -> Si
     return Signed(method, f"{path}?{text}&X-Amz-Signature={signature}", tuple(headers.items()))
 
 
-def _chunks(wire: Wire, signed: Signed, trailer: tuple[str, str] | None) -> bytes:
-    """The data in two signed chunks and the last one, and perhaps a signed trailer."""
+def _chunks(wire: Wire, signed: Signed, trailer: tuple[str, str] | None, pieces: Sequence[bytes] = (DATA,)) -> bytes:
+    """Signed chunks of data and the last one, and perhaps a signed trailer."""
     headers = {name.lower(): value for name, value in signed.headers}
     date = headers["x-amz-date"]
     scope = f"{date[:8]}/{wire.region}/s3/aws4_request"
     previous = headers["authorization"].rpartition("Signature=")[2]
     body = b""
-    for piece in (DATA[:8], DATA[8:], b""):
+    for piece in (*pieces, b""):
         tail = f"{EMPTY}\n{hashlib.sha256(piece).hexdigest()}"
         to_sign = f"AWS4-HMAC-SHA256-PAYLOAD\n{date}\n{scope}\n{previous}\n{tail}"
         previous = _hmac(wire.key(date), to_sign)
@@ -99,10 +99,13 @@ def _chunks(wire: Wire, signed: Signed, trailer: tuple[str, str] | None) -> byte
     return body + b"\r\n"
 
 
-def v4_chunks(wire: Wire, method: str, target: str, fields: dict[str, str]) -> Signed:
+def v4_chunks(
+    wire: Wire, method: str, target: str, fields: dict[str, str], pieces: Sequence[bytes] = (DATA,)
+) -> Signed:
     payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-    signed = Signed(method, target, tuple(wire.sign(method, target, {**fields, **DECODED}, payload).items()))
-    return attrs.evolve(signed, body=_chunks(wire, signed, None))
+    length = {"x-amz-decoded-content-length": str(sum(map(len, pieces)))}
+    signed = Signed(method, target, tuple(wire.sign(method, target, {**fields, **length}, payload).items()))
+    return attrs.evolve(signed, body=_chunks(wire, signed, None, pieces))
 
 
 SHA256 = ("x-amz-checksum-sha256", base64.b64encode(hashlib.sha256(DATA).digest()).decode())

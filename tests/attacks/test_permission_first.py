@@ -67,3 +67,32 @@ def test_whoever_may_write_may_ask_for_grants(server: Server, prepared: Wire) ->
     acl = server.store.get_object_acl("photos", "new")
     assert acl.owner_id == BOB.id
     assert [(g.grantee, g.permission) for g in acl.grants] == [(ALICE.id, Permission.READ)]
+
+
+@pytest.mark.parametrize(
+    "fault", [{}, {"x-amz-metadata-directive": "x"}, {"x-amz-copy-source-range": "x"}, {"x-amz-acl": "x"}]
+)
+@pytest.mark.parametrize("parts", [False, True], ids=["copy", "part"])
+def test_whoever_may_not_read_a_source_does_not_learn_whose_it_is(
+    server: Server, prepared: Wire, parts: bool, fault: dict[str, str]
+) -> None:
+    """Not by a second fault either, which would be named only where the owner was guessed right."""
+    store, bob = server.store, Wire(prepared.url, "bob", "bob-secret")
+    store.create_bucket("own", caller=BOB)
+    upload_id = store.create_upload("own", "k", caller=BOB).upload_id
+    target = f"/own/k?partNumber=1&uploadId={upload_id}" if parts else "/own/k"
+    for owner in ("alice-id", "bob-id", "nobody"):
+        headers = {"x-amz-copy-source": "/photos/kept", "x-amz-source-expected-bucket-owner": owner, **fault}
+        answer = bob.send("PUT", target, b"", headers)
+        assert (answer.status, answer.code) == (403, "AccessDenied")
+
+
+@pytest.mark.parametrize("owner", ["alice-id", "bob-id"])
+def test_whoever_asks_for_a_name_that_is_taken_does_not_learn_by_whom(prepared: Wire, owner: str) -> None:
+    """CreateBucket and forms have no x-amz-expected-bucket-owner."""
+    bob = Wire(prepared.url, "bob", "bob-secret")
+    expected = {"x-amz-expected-bucket-owner": owner}
+    assert bob.send("PUT", "/photos", b"", expected).code == "BucketAlreadyExists"
+    assert bob.send("PUT", "/of-nobody", b"", expected).status == 200
+    form = {"Content-Type": "multipart/form-data; boundary=x", **expected}
+    assert prepared.send("POST", "/photos", b"--x--", form, signed=False).status == 400

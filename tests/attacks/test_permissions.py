@@ -157,7 +157,7 @@ NOISE: dict[str, tuple[Mapping[str, str], bytes | None]] = {
     "a checksum that is none": ({"x-amz-checksum-crc32": "x"}, None),
     "two checksums": ({"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-crc32c": "AAAAAA=="}, None),
     "a storage class that is none": ({"x-amz-storage-class": "NONE"}, None),
-    "encryption": ({"x-amz-server-side-encryption": "aws:kms"}, None),
+    "encryption": ({"x-amz-server-side-encryption-aws-kms-key-id": "x"}, None),
     "much metadata": ({"x-amz-meta-a": "x" * 3000}, None),
     "a condition that is not supported": ({"If-None-Match": "x"}, None),
     "a copy source that is none": ({"x-amz-copy-source-range": "x", "x-amz-metadata-directive": "x"}, None),
@@ -166,6 +166,9 @@ NOISE: dict[str, tuple[Mapping[str, str], bytes | None]] = {
     "a trailer": ({"x-amz-trailer": "x", "x-amz-sdk-checksum-algorithm": "x"}, None),
     "a range": ({"Range": "bytes=9-", "If-Match": "x", "If-Modified-Since": "x"}, None),
 }  # fmt: skip
+
+
+ENCRYPTING = {"PutObject", "CopyObject", "CreateMultipartUpload"}
 
 
 @pytest.mark.parametrize("noise", NOISE)
@@ -177,6 +180,8 @@ def test_who_may_not_is_told_nothing_else(server: Server, prepared: Wire, caller
     for operation in [*READS, *WRITES]:
         if body is not None and operation.method in ("GET", "HEAD"):
             continue
+        if noise == "encryption" and operation.name not in ENCRYPTING:
+            continue  # which operations know the header is no secret, and is settled before it is known who asks
         plain, answer = operation.send(prepared, caller), operation.send(prepared, caller, headers, body)
         told = [{**found.error, "RequestId": "", "HostId": ""} for found in (plain, answer)]
         assert answer.status == 403, (operation.name, answer)

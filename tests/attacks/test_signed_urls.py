@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bleepstore_server import create_app
 from tests.server.conftest import ALICE, Server
+from tests.server.test_property import call
 from tests.server.tools import Answer, Wire, snapshot
 
 if TYPE_CHECKING:
@@ -228,3 +230,25 @@ def test_a_payload_that_cannot_be_is_refused(server: Server, prepared: Wire, pay
     else:
         answer = prepared.send("PUT", "/open/k", b"data", {"x-amz-content-sha256": value}, signed=False)
     assert (answer.status, answer.code) == (400, "InvalidArgument"), answer
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("get_object", {"Bucket": "photos", "Key": "Ã©"}),
+        ("get_object", {"Bucket": "photos", "Key": "kept", "ResponseContentDisposition": "Ã©"}),
+    ],
+    ids=["key", "parameter"],
+)
+def test_bytes_that_no_target_may_have_are_not_another_spelling(
+    server: Server, prepared: Wire, signer: S3Client, method: str, parameters: dict[str, Any]
+) -> None:
+    """ "é" as it is in UTF-8 is, a byte a character, "Ã©". WSGI servers other than ours show such bytes to the app."""
+    for key in ("Ã©", "é"):
+        server.store.put_object("photos", key, b"of " + key.encode(), caller=ALICE)
+    url = signer.generate_presigned_url(method, parameters)
+    assert use(prepared, "GET", url).status == 200
+    target = url.removeprefix(server.url).replace("%C3%83%C2%A9", "Ã©")
+    status, _, body = call(create_app(server.store), "GET", target, {"host": prepared.host}, b"")
+    assert status == 400
+    assert b"<Code>InvalidURI</Code>" in body

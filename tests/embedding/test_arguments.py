@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ WRONG: dict[str, Any] = {
     "size": "5",
     "object_size": 5.0,
     "late_checksum": "AAAA",
-    "storage_class": None,
+    "storage_class": 5,
     "content_md5": b"x",
     "version_id": 7,
     "source_version_id": 7,
@@ -46,8 +48,12 @@ WRONG: dict[str, Any] = {
     "parts": "abc",
     "entries": "abc",
     "owner": "alice",
+    "permission": "READ",
+    "rate": "1 MB",
+    "sleep": 1.0,
     "email": 5,
     "content_type": 5,
+    "locations": "eu-west-1",
 }
 METHODS = [
     (name, member)
@@ -73,7 +79,8 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
             if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
         ]
         given: dict[str, Any] = {"bucket": "photos", "source_bucket": "photos", "number": 1, "parts": [], "body": b""}
-        given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": []}
+        given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": [], "caller": None}
+        given |= {"permission": bleepstore.Permission.READ}
         options = {name: given.get(name, "k") for name in required} | {option: WRONG[option]}
         with pytest.raises(TypeError, match=f"^{option} is .*, not {type(WRONG[option]).__name__}"):
             call(**options)
@@ -82,7 +89,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
 
 def test_every_option_of_a_store_is_judged() -> None:
     """The kind of each annotation is known: a new one is added to the table."""
-    elsewhere = {"path", "progress", "clock", "target", "snapshot"}
+    elsewhere = {"path", "progress", "target"}
     unknown = {
         (name, option, str(parameter.annotation))
         for name, member in METHODS
@@ -186,3 +193,55 @@ def test_only_what_is_passed_is_looked_at() -> None:
         finally:
             sys.setprofile(None)
     assert calls == ["call"]
+
+
+@pytest.mark.parametrize("name", [5, b"k", Path("k"), ["k"], None, 1 << 80], ids=repr)
+def test_a_name_of_a_wrong_type_is_named(store: bleepstore.Store, name: Any) -> None:
+    """Whatever the name would have done first: be looked up, or be bound to a statement."""
+    store.create_bucket("photos")
+    upload = store.create_upload("photos", "k")
+    with pytest.raises(TypeError, match=r"^key is a str, not"):
+        store.get_object("photos", name)
+    with pytest.raises(TypeError, match=r"^key is a str, not"):
+        store.put_part("photos", name, upload.upload_id, 1, b"")
+    for call in (store.get_object, store.head_object, store.delete_object, store.get_object_acl):
+        with pytest.raises(TypeError, match=r"^bucket is a str, not"):
+            call(name, "k")
+    for whole in (store.head_bucket, store.delete_bucket, store.list_objects, store.iter_objects, store.create_bucket):
+        with pytest.raises(TypeError, match=r"^bucket is a str, not"):
+            whole(name)
+    with pytest.raises(TypeError, match=r"^source_key is a str, not"):
+        store.copy_object("photos", name, "photos", "k")
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "wrong", "said"),
+    [
+        ("put_object", "acl", ("READ",), "^acl is a CannedAcl, a tuple of Grant, or None; it has str: 'READ'"),
+        ("put_object_acl", "acl", (1,), "^acl is a CannedAcl, a tuple of Grant, or an Acl; it has int: 1"),
+        ("complete_upload", "parts", [1], "^parts is a list of CompletedPart; it has int: 1"),
+        ("delete_objects", "entries", ["k"], "^entries is a list of DeleteEntry; it has str: 'k'"),
+        ("list_buckets", "locations", "eu-west-1", "^locations is a list or a set of str, or None, not str"),
+        ("list_buckets", "locations", [1], "^locations is a list or a set of str, or None; it has int: 1"),
+        ("fork", "clock", 1, "^clock is a function that gives milliseconds, or None, not int: 1"),
+        ("restore", "snapshot", None, r"^snapshot is what snapshot\(\) gave, not NoneType"),
+    ],
+)
+def test_what_is_in_an_option_is_judged_too(
+    store: bleepstore.Store, method: str, option: str, wrong: Any, said: str
+) -> None:
+    store.create_bucket("photos")
+    given = {"bucket": "photos", "key": "k", "body": b"", "upload_id": "u"}
+    names = inspect.signature(getattr(store, method)).parameters
+    with pytest.raises(TypeError, match=said):
+        getattr(store, method)(**{name: value for name, value in given.items() if name in names} | {option: wrong})
+
+
+def test_an_error_of_the_body_is_not_taken_for_one_of_a_name(store: bleepstore.Store) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"1"
+        raise TypeError("mine")
+
+    store.create_bucket("photos")
+    with pytest.raises(TypeError, match=r"^mine$"):
+        store.put_object("photos", "k", body())

@@ -43,7 +43,7 @@ def fill(store: bleepstore.Store) -> dict[str, bytes]:
         parts = []
         for number, start in enumerate((0, 5 * MIB), 1):
             chunk = data[key][start : start + 5 * MIB]
-            part = store.put_part("bbb", key, upload.upload_id, number, chunk)
+            part = store.put_part("bbb", key, upload.upload_id, number, chunk, checksum_algorithm=algorithm)
             parts.append(CompletedPart(number=number, etag=part.etag, checksum=part.checksum))
         store.complete_upload("bbb", key, upload.upload_id, parts)
     store.copy_object("bbb", "parts", "bbb", "copy")

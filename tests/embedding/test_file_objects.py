@@ -180,10 +180,10 @@ def test_a_stream_is_opened_anew_where_it_is_sought(store: bleepstore.Store, mon
             raise BlobNotFound(handle)
         return Stream(data[start:stop])
 
+    monkeypatch.setattr(MemoryBackend, "get_object", get_object)
     with bleepstore.open() as ours:
         ours.create_bucket("photos")
         ours.put_object("photos", "k", data)
-        monkeypatch.setattr(MemoryBackend, "get_object", get_object)
         with ours.get_object("photos", "k", range=bleepstore.ByteRange(1000, 40_000)) as found:
             assert found.read(100) == data[1000:1100]
             found.seek(20_000)
@@ -194,6 +194,26 @@ def test_a_stream_is_opened_anew_where_it_is_sought(store: bleepstore.Store, mon
             with pytest.raises(PreconditionFailed):
                 found.read(1)
         assert found.closed
+
+
+def test_all_is_read_of_a_stream_that_gives_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = random.Random(4).randbytes(5_000)
+
+    def get_object(self: MemoryBackend, handle: str, start: int = 0, stop: int | None = None) -> Stream:
+        return Stream(data[start:stop])
+
+    monkeypatch.setattr(MemoryBackend, "get_object", get_object)
+    with bleepstore.open() as ours:
+        ours.create_bucket("photos")
+        ours.put_object("photos", "k", data)
+        for wanted in (None, bleepstore.ByteRange(10, 4_000)):
+            stop = None if wanted is None else 4_001
+            with ours.get_object("photos", "k", range=wanted) as found:
+                assert found.read() == data[10 if wanted else 0 : stop]
+                assert found.read() == b""
+            with ours.get_object("photos", "k", range=wanted) as found:
+                assert found.peek(5)[:5] == found.read(5)
+                assert found.read() == data[15 if wanted else 5 : stop]
 
 
 def test_what_is_known_of_it(store: bleepstore.Store) -> None:

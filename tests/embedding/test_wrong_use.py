@@ -108,7 +108,7 @@ def test_names_are_text(store: bleepstore.Store, name: Any) -> None:
         lambda: store.create_upload("photos", name),
     ]
     for call in with_key:
-        with pytest.raises(TypeError, match="a key is a str, not "):
+        with pytest.raises(TypeError, match=r"^key is a str, not "):
             call()
     with_bucket: list[Callable[[], object]] = [
         lambda: store.create_bucket(name),
@@ -118,7 +118,7 @@ def test_names_are_text(store: bleepstore.Store, name: Any) -> None:
         lambda: store.list_objects(name),
     ]
     for call in with_bucket:
-        with pytest.raises(TypeError, match="a bucket is a str, not "):
+        with pytest.raises(TypeError, match=r"^bucket is a str, not "):
             call()
     with pytest.raises(InvalidArgument):
         store.put_object("photos", "", b"")

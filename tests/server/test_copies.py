@@ -144,11 +144,21 @@ def test_copies_on_conditions(s3: S3Client) -> None:
         {"CopySourceIfUnmodifiedSince": past},
         {"CopySourceIfNoneMatch": source, "CopySourceIfModifiedSince": past},
     ]
+    upload = s3.create_multipart_upload(Bucket="photos", Key="m")["UploadId"]
+    part: Any = {"Bucket": "photos", "Key": "m", "UploadId": upload, "PartNumber": 1}
     for options in fails:
-        with failure("PreconditionFailed", 412):
-            s3.copy_object(Bucket="photos", Key="c", CopySource="photos/a", **options)
-    with failure("PreconditionFailed", 412):
-        s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a", IfNoneMatch="*")
+        for copy in (
+            lambda **of: s3.copy_object(Bucket="photos", Key="c", **of),
+            lambda **of: s3.upload_part_copy(**part, **of),
+        ):
+            with failure("PreconditionFailed", 412) as refused:
+                copy(CopySource="photos/a", **options)
+            start, judged = refused["Error"]["Condition"].split("source-")
+            assert start == "x-amz-copy-"
+            assert f"CopySource{judged.replace('-', '')}" in options, refused
+    with failure("PreconditionFailed", 412) as refused:
+        s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a", CopySourceIfMatch=source, IfNoneMatch="*")
+    assert refused["Error"]["Condition"] == "If-None-Match", "it is of what would be replaced"
     s3.copy_object(Bucket="photos", Key="c", CopySource="photos/a", IfNoneMatch="*")
     with failure("PreconditionFailed", 412):
         s3.copy_object(Bucket="photos", Key="c", CopySource="photos/a", IfMatch='"abc"')

@@ -57,6 +57,22 @@ def test_every_answer_about_an_object_tells_how_it_is_encrypted(s3: S3Client, se
         assert told(s3.head_object(Bucket="photos", Key=key)) == expected
 
 
+def test_a_copy_onto_itself_that_names_its_encryption_changes_it(s3: S3Client, server: Server) -> None:
+    """As at S3, also if it was the same before."""
+    s3.put_object(Bucket="photos", Key="k", Body=b"data", Metadata={"a": "1"})
+    if not server.store.in_memory:
+        with failure("NotImplemented", 501):
+            s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE, **AES)
+        return
+    assert told(s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE, **AES)) == "AES256"
+    found = s3.get_object(Bucket="photos", Key="k")
+    assert (found["Body"].read(), found["Metadata"]) == (b"data", {"a": "1"})
+    with failure("PreconditionFailed", 412):
+        s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE, IfMatch='"abc"', **AES)
+    with failure("InvalidRequest", 400):
+        s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE)
+
+
 def test_what_does_not_hold_is_refused(s3: S3Client, server: Server) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"data")
     calls: list[Any] = [

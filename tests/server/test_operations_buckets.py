@@ -64,6 +64,18 @@ def test_a_bucket_belongs_to_its_maker(s3: S3Client, bob: S3Client) -> None:
         bob.get_bucket_location(Bucket="photos")
 
 
+def test_the_region_of_a_bucket_is_told_to_anybody(server: Server, s3: S3Client, bob: S3Client) -> None:
+    """The SDKs ask for it without a signature."""
+    s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})
+    with failure("403", 403) as refused:
+        bob.head_bucket(Bucket="photos")
+    assert refused["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "eu-west-3"
+    unsigned = Wire(server.url).send("HEAD", "/photos", signed=False)
+    assert (unsigned.status, unsigned.headers["x-amz-bucket-region"]) == (403, "eu-west-3")
+    absent = Wire(server.url).send("HEAD", "/absent", signed=False)
+    assert (absent.status, absent.headers.get("x-amz-bucket-region")) == (404, None)
+
+
 def test_listing_buckets(s3: S3Client, bob: S3Client) -> None:
     for name in ("alpha", "beta-1", "beta-2", "gamma"):
         s3.create_bucket(Bucket=name)

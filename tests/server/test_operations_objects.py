@@ -58,7 +58,62 @@ def test_a_write_only_if_it_is_this_one(s3: S3Client) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"3", IfMatch=hashlib.md5(b"2").hexdigest())
 
 
-NO_ID = ["abc", "v" * 31, "v" * 33, "ü" * 32, "v" * 31 + "-", "NULL", "null ", "\n" + "v" * 31]
+_DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
+_DELETE = b"<Delete><Object><Key>k</Key></Object></Delete>"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [("If-Match", '"abc"'), ("If-None-Match", "*"), ("If-Modified-Since", _DATE), ("If-Unmodified-Since", _DATE)],
+    ids=lambda condition: condition[0],
+)
+def test_no_write_ignores_a_condition(wire: Wire, s3: S3Client, condition: tuple[str, str]) -> None:
+    """A write that does not know a condition is not done, as if the condition held."""
+    name, _value = condition
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    upload = s3.create_multipart_upload(Bucket="photos", Key="m")["UploadId"]
+    copies = {"x-amz-copy-source": "photos/k"}
+    private = {"x-amz-acl": "public-read"}
+    digest = {"Content-MD5": base64.b64encode(hashlib.md5(_DELETE).digest()).decode()}
+    writes: list[tuple[str, str, dict[str, str], bytes]] = [
+        ("POST", "/photos/new?uploads", {}, b""),
+        ("PUT", f"/photos/m?partNumber=1&uploadId={upload}", {}, b"part"),
+        ("PUT", f"/photos/m?partNumber=1&uploadId={upload}", copies, b""),
+        ("DELETE", f"/photos/m?uploadId={upload}", {}, b""),
+        ("PUT", "/photos/k?acl", private, b""),
+        ("PUT", "/photos?acl", private, b""),
+        ("POST", "/photos?delete", digest, _DELETE),
+    ]
+    if name.endswith("Since"):
+        writes += [("DELETE", "/photos/k", {}, b""), ("PUT", "/photos/k", {}, b"x"), ("PUT", "/photos/c", copies, b"")]
+    for method, target, headers, body in writes:
+        refused = wire.send(method, target, body, headers | dict([condition]))
+        assert (refused.status, refused.code) == (501, "NotImplemented"), (method, target)
+        assert refused.error["Header"] == name
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == SMALL
+    assert len(s3.get_object_acl(Bucket="photos", Key="k")["Grants"]) == 1
+    assert [found["Key"] for found in s3.list_multipart_uploads(Bucket="photos")["Uploads"]] == ["m"]
+    assert "Parts" not in s3.list_parts(Bucket="photos", Key="m", UploadId=upload)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+@pytest.mark.parametrize("target", ["/photos/k", "/photos"])
+def test_only_a_copy_names_a_copy_source(wire: Wire, s3: S3Client, method: str, target: str) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    refused = wire.send(method, target, headers={"x-amz-copy-source": "photos/k"})
+    assert refused.status == 400
+    if method != "HEAD":
+        assert refused.code == "InvalidArgument"
+        assert refused.error["Message"] == "You can only specify a copy source header for copy requests."
+        assert refused.error["ArgumentName"] == "x-amz-copy-source"
+    assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == len(SMALL)
+
+
+NO_ID = ["", "abc", "v" * 31, "v" * 33, "ü" * 32, "v" * 31 + "-", "NULL", "null ", "\n" + "v" * 31]
+
+
+def refusal_of_id(version_id: str) -> str:
+    return "Invalid version id specified" if version_id else "Version id cannot be the empty string"
 
 
 @pytest.mark.parametrize("version_id", NO_ID)
@@ -78,8 +133,8 @@ def test_what_cannot_be_the_id_of_a_version(s3: S3Client, operation: str, versio
         with failure("InvalidArgument", 400) as refused:
             getattr(s3, operation)(Bucket="photos", Key=key, VersionId=version_id, **more)
         error: Any = refused["Error"]
-        assert error["Message"] == "Invalid version id specified"
-        assert (error["ArgumentName"], error["ArgumentValue"]) == ("versionId", version_id)
+        assert error["Message"] == refusal_of_id(version_id)
+        assert (error["ArgumentName"], error["ArgumentValue"] or "") == ("versionId", version_id)
         if operation != "delete_object":
             with failure("NoSuchVersion", 404):
                 getattr(s3, operation)(Bucket="photos", Key=key, VersionId="v." * 16, **more)
@@ -87,6 +142,19 @@ def test_what_cannot_be_the_id_of_a_version(s3: S3Client, operation: str, versio
         s3.head_object(Bucket="photos", Key="k", VersionId=version_id)
     assert s3.get_object_acl(Bucket="photos", Key="k")["Grants"][0]["Permission"] == "FULL_CONTROL"
     assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 5
+
+
+@pytest.mark.parametrize("version_id", ["", "abc"])
+@pytest.mark.parametrize("key", ["k", "absent"])
+def test_what_cannot_be_the_id_of_the_source_of_a_copy(wire: Wire, s3: S3Client, key: str, version_id: str) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=SMALL)
+    upload = s3.create_multipart_upload(Bucket="photos", Key="copy")["UploadId"]
+    for target in ("/photos/copy", "/photos/k", f"/photos/copy?partNumber=1&uploadId={upload}"):
+        headers = {"x-amz-copy-source": f"/photos/{key}?versionId={version_id}"}
+        refused = wire.send("PUT", target, headers=headers)
+        assert (refused.status, refused.code) == (400, "InvalidArgument")
+        assert refused.error["Message"] == refusal_of_id(version_id)
+        assert (refused.error["ArgumentName"], refused.error["ArgumentValue"]) == ("versionId", version_id)
 
 
 def test_deletes_of_many_report_what_cannot_be_the_id_of_a_version(s3: S3Client) -> None:
@@ -182,11 +250,50 @@ def test_a_range_that_means_nothing_is_ignored(s3: S3Client, text: str) -> None:
     assert (found["Body"].read(), found["ResponseMetadata"]["HTTPStatusCode"]) == (SMALL, 200)
 
 
-def test_if_range(wire: Wire, s3: S3Client) -> None:
+@pytest.mark.parametrize("text", ["bytes=0-1", "bytes=99-"])
+def test_if_range(wire: Wire, s3: S3Client, text: str) -> None:
+    """A range of another version, by a strong ETag or by the exact time, is not cut; a HEAD says the same."""
     etag = s3.put_object(Bucket="photos", Key="k", Body=SMALL)["ETag"]
-    for value, status in ((etag, 206), ('"abc"', 200), ("Tue, 14 Nov 2023 22:13:20 GMT", 200)):
-        answer = wire.send("GET", "/photos/k", headers={"Range": "bytes=0-1", "If-Range": value})
-        assert (answer.status, answer.body) == (status, SMALL[:2] if status == 206 else SMALL)
+    modified = wire.send("HEAD", "/photos/k").headers["last-modified"]
+    same = 206 if text == "bytes=0-1" else 416
+    for value, status in (
+        (etag, same),
+        (etag.strip('"'), same),
+        (modified, same),
+        ('"abc"', 200),
+        (f"W/{etag}", 200),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 200),
+        ("Tue, 14 Nov 2090 22:13:20 GMT", 200),
+        ("whenever", 200),
+    ):
+        headers = {"Range": text, "If-Range": value}
+        answer = wire.send("GET", "/photos/k", headers=headers)
+        assert answer.status == status, value
+        if status != 416:
+            assert answer.body == (SMALL[:2] if status == 206 else SMALL)
+        head = wire.send("HEAD", "/photos/k", headers=headers)
+        assert head.status == status, value
+        for name in ("content-range", "content-length", "etag"):
+            assert head.headers.get(name) == answer.headers.get(name), (value, name)
+
+
+def test_if_range_is_judged_of_the_version_that_is_read(server: Server, wire: Wire, s3: S3Client) -> None:
+    """A part of one version is never continued with a part of the next, which came in between."""
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"old" * 9)["ETag"]
+    find = server.store._find_object
+    seen: list[Any] = []
+
+    def find_and_replace(*args: Any, **options: Any) -> Any:
+        found = find(*args, **options)
+        if not seen:
+            seen.append(found)
+            server.store.put_object("photos", "k", b"new" * 9)
+        return found
+
+    server.store._find_object = find_and_replace  # type: ignore[method-assign]
+    answer = wire.send("GET", "/photos/k", headers={"Range": "bytes=3-5", "If-Range": etag})
+    assert seen
+    assert answer.headers["etag"] == etag or answer.status == 200, (answer.status, answer.body)
 
 
 def test_a_whole_object_is_its_first_part(s3: S3Client) -> None:

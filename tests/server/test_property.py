@@ -255,7 +255,7 @@ def chunk(data: bytes) -> bytes:
 
 @settings(COMMON, max_examples=500)
 @given(
-    data=st.lists(st.binary(min_size=1, max_size=9), max_size=3),
+    data=st.lists(st.binary(min_size=1, max_size=9), max_size=2),
     wrong=st.none() | st.tuples(st.integers(0, 60), st.binary(max_size=2)),
     off=st.sampled_from([0, 0, 0, 1, -1]),
     trailer=st.sampled_from(
@@ -286,7 +286,7 @@ def test_random_chunks(
     signed = {n.lower(): v for n, v in SIGNER.sign("PUT", "/photos/chunks", headers, TRAILER).items()}
     status, _, _ = call(app, "PUT", "/photos/chunks", signed, body)
     if wrong is None and off == 0 and trailer in ("", CRC) and (right or not trailer):
-        assert status == 200
+        assert status == (403 if len(data) > 1 else 200), "only the last chunk may be small"
     if status == 200:
         with store.get_object("photos", "chunks") as found:
             assert found.version.size == len(found.read()) == int(headers["x-amz-decoded-content-length"])

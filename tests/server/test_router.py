@@ -131,7 +131,8 @@ def test_copies_are_told_by_their_header() -> None:
     assert operation("PUT", "/b/k", source) == "CopyObject"
     assert operation("PUT", "/b/k?uploadId=u&partNumber=1", source) == "UploadPartCopy"
     assert operation("PUT", "/b/k?uploadId=u&partNumber=1") == "UploadPart"
-    assert operation("GET", "/b/k", source) == "GetObject"
+    for method in ("GET", "HEAD", "DELETE"):
+        assert refusal(method, "/b/k", source) == "InvalidArgument"
 
 
 @pytest.mark.parametrize("target", ["/b?acl&policy", "/b?list-type=2&versions", "/b/k?acl&tagging"])

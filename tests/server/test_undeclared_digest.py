@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Iterator
 
+import attrs
 import pytest
 
 import bleepstore
@@ -55,6 +57,23 @@ def test_a_body_that_is_another(wire: Wire, required: bool) -> None:
         answer = send(wire, "PUT", "/photos/k", body, signed=b"data")
         assert answer.code == ("InvalidRequest" if required else "SignatureDoesNotMatch")
     assert wire.send("GET", "/photos/k").code == "NoSuchKey"
+
+
+@pytest.mark.parametrize("wrong", ["key", "date", "header"])
+def test_a_body_is_not_read_for_whoever_cannot_have_signed(wire: Wire, required: bool, wrong: str) -> None:
+    """What can be seen to be wrong without the body is refused before it is asked for."""
+    sender = attrs.evolve(wire, access_key="nobody") if wrong == "key" else wire
+    digest = hashlib.sha256(b"data").hexdigest()
+    at = 1_000_000_000.0 if wrong == "date" else None
+    headers = sender.sign("PUT", "/photos/k", {"x-amz-content-sha256": ""}, digest, at)
+    if wrong == "header":
+        headers["x-amz-acl"] = "public-read"  # which is not signed
+    headers |= {"Expect": "100-continue", "Content-Length": "4"}
+    lines = ["PUT /photos/k HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    host, _, port = wire.host.partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 4")
 
 
 def test_a_body_too_large_to_keep(wire: Wire, required: bool) -> None:

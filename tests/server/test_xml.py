@@ -121,6 +121,12 @@ def test_a_condition_that_is_not_supported_is_refused_not_ignored(name: str) -> 
 # -- CompleteMultipartUpload
 
 
+@pytest.mark.parametrize("element", ["<ETag/>", "<ETag></ETag>", '<ETag>""</ETag>'])
+def test_an_empty_etag_of_a_delete_is_a_condition_that_never_holds(element: str) -> None:
+    entries, _quiet = xml_parse.delete(f"<Delete><Object><Key>a</Key>{element}</Object></Delete>".encode())
+    assert entries == [DeleteEntry(key="a", condition=WriteCondition(if_match=""))]
+
+
 def part(number: str, etag: str = "e", more: str = "") -> str:
     return f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag>{more}</Part>"
 

@@ -120,7 +120,7 @@ def test_the_parts_of_an_object_in_pages(store: Store) -> None:
     store.create_bucket("photos")
     upload = store.create_upload("photos", "k", checksum_algorithm=Algorithm.SHA256)
     assert upload.checksum_type == ChecksumType.COMPOSITE
-    part = store.put_part("photos", "k", upload.upload_id, 3, b"data")
+    part = store.put_part("photos", "k", upload.upload_id, 3, b"data", checksum_algorithm=Algorithm.SHA256)
     listed = [CompletedPart(number=3, etag=part.etag, checksum=part.checksum)]
     store.complete_upload("photos", "k", upload.upload_id, listed)
     version, parts, following = store.list_object_parts("photos", "k")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 import bleepstore
 from bleepstore.backends.base import BlobSpec
 from bleepstore.backends.local import LocalBackend
-from bleepstore.errors import StoreError
+from bleepstore.errors import CatalogDamaged, StoreError
 
 BIG = b"x" * 50_000
 
@@ -79,3 +81,49 @@ def test_a_store_in_use_and_no_store_cannot_be_checked(root: Path, tmp_path: Pat
         assert (run.returncode, "in use" in run.stderr) == (2, True)
     with pytest.raises(StoreError, match="no store"):
         bleepstore.fsck(tmp_path)
+
+
+def test_an_empty_catalog_file_is_a_missing_one_for_every_command(root: Path) -> None:
+    """It is what a file system leaves of a new file after a crash. Who opened it as a new catalog would forget all."""
+    for path in root.glob("catalog.db*"):
+        path.write_bytes(b"")
+    for words in (["keys", "list"], ["keys", "add", "--access-key", "ALICE", "--secret-env", "SECRET"], ["scrub"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "bleepstore_server", *words, "--data", str(root)],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "SECRET": "s" * 40},
+        )
+        assert (run.returncode, run.stdout) == (2, "")
+        assert "catalog" in run.stderr
+        assert len(run.stderr.splitlines()) == 1
+    assert (root / "catalog.db").stat().st_size == 0
+    assert [finding.kind for finding in bleepstore.fsck(root)] == ["no catalog", "unknown", "unknown", "unknown"]
+
+
+@pytest.mark.parametrize("first", [0, 8192], ids=["all of it", "after the schema"])
+def test_a_damaged_catalog_is_named_and_nothing_is_moved_because_of_it(root: Path, first: int) -> None:
+    with bleepstore.open(root) as store:
+        for number in range(100):
+            store.put_object("photos", f"small-{number}", b"x" * 2000)
+    stored = blobs(root)
+    data = (root / "catalog.db").read_bytes()
+    random_bytes = random.Random(1).randbytes(len(data) - first)
+    (root / "catalog.db").write_bytes(data[:first] + random_bytes)
+    found = bleepstore.fsck(root, repair=True)
+    assert found[0].kind == "damaged"
+    assert {finding.moved_to for finding in found} == {None}
+    assert blobs(root) == stored
+    for words in (["fsck"], ["scrub"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "bleepstore_server", *words, "--data", str(root)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert "Traceback" not in run.stderr
+        assert run.returncode != 0
+        assert "catalog" in run.stdout + run.stderr
+    with pytest.raises(CatalogDamaged), bleepstore.open(root, read_only=True) as store:
+        list(store.list_objects("photos").objects)

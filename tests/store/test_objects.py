@@ -303,7 +303,10 @@ def test_a_copy_of_what_was_uploaded_in_parts_is_one_whole(
 ) -> None:
     upload = store.create_upload(bucket, "parts", checksum_algorithm=algorithm)
     data = BIG + BIG
-    parts = [store.put_part(bucket, "parts", upload.upload_id, n, chunk) for n, chunk in ((1, data), (2, b"tail"))]
+    parts = [
+        store.put_part(bucket, "parts", upload.upload_id, n, chunk, checksum_algorithm=algorithm)
+        for n, chunk in ((1, data), (2, b"tail"))
+    ]
     listed = [CompletedPart(number=part.number, etag=part.etag, checksum=part.checksum) for part in parts]
     store.complete_upload(bucket, "parts", upload.upload_id, listed)
     data += b"tail"

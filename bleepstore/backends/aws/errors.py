@@ -124,6 +124,6 @@ def client_error_meaning(error: ClientError) -> Exception | Passing:
         return Unsupported(f"{PROVIDER} cannot do what it was asked: {text}")
     if status >= 500 or code in ("OperationAborted", "RequestTimeout", "BadDigest", "IncompleteBody"):
         return unavailable(PROVIDER, text, _retry_after(error))
-    if is_for_good(status):
+    if is_for_good(status, text):
         return refused(PROVIDER, text)
     return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")

@@ -92,7 +92,7 @@ def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
         return InvalidObjectState(f"The object is archived at {PROVIDER}, restore it there first: {text}")
     if code == "ContainerBeingDeleted":
         return OperationAborted(f"{PROVIDER} is still deleting what had this name, try again later: {text}")
-    if is_for_good(status):
+    if is_for_good(status, str(error)):
         return refused(PROVIDER, text)
     return ServiceUnavailable(f"{PROVIDER} refused a request: {text}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -66,10 +67,15 @@ def refused(provider: str, text: str) -> ProviderRefused:
 _PASSING_REFUSALS = frozenset({408, 409, 410, 425, 429})
 
 
-def is_for_good(status: int) -> bool:
+#: What the texts call the digests that are sent with a body. One that does not match tells of bytes that were changed
+#: on the way: sent again they may arrive.
+_DIGESTS = re.compile("md5|crc32c|checksum|digest", re.IGNORECASE)
+
+
+def is_for_good(status: int, text: str) -> bool:
     """Whether the answer to a request that is sent again would be the same ("The request could not be understood by the
-    server", and what else the 4xx say of the request itself)."""
-    return 400 <= status < 500 and status not in _PASSING_REFUSALS
+    server", and what else the 4xx say of the request itself). `text` is the provider's reason."""
+    return 400 <= status < 500 and status not in _PASSING_REFUSALS and not _DIGESTS.search(text)
 
 
 class Outage:

@@ -83,7 +83,7 @@ def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
         return slow_down(PROVIDER, text, _retry_after(error))
     if status >= 500 or status == 408 or (status == 409 and "not empty" not in text):
         return unavailable(PROVIDER, text, _retry_after(error))
-    if is_for_good(status):
+    if is_for_good(status, text):
         return refused(PROVIDER, text)
     return ServiceUnavailable(said)
 
