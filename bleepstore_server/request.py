@@ -234,12 +234,17 @@ class Request:
 
     # -- checksums
 
-    def checksum(self) -> Checksum | None:
-        """The additional checksum in a header."""
+    @cached_property
+    def _sent_checksum(self) -> Checksum | None:
         return checksums.sent_checksum(self.headers)
 
-    def trailing_algorithm(self, sent: Checksum | None) -> Algorithm | None:
-        """The algorithm of the checksum that a trailer announces, where `sent` is the checksum in a header."""
+    def checksum(self) -> Checksum | None:
+        """The additional checksum in a header."""
+        return self._sent_checksum
+
+    def checksum_algorithm(self) -> Algorithm | None:
+        """The algorithm of the checksum that a trailer announces."""
+        sent = self._sent_checksum
         trailing = None
         for name in self.trailer_names[:1]:
             trailing = checksums.FIELDS.get(name)

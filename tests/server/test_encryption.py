@@ -93,19 +93,6 @@ def test_what_does_not_hold_is_refused(s3: S3Client, server: Server) -> None:
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="photos")
 
 
-def test_a_copy_onto_itself_that_names_the_encryption_is_a_change(s3: S3Client, server: Server) -> None:
-    s3.put_object(Bucket="photos", Key="k", Body=b"data", Metadata={"a": "b"})
-    with failure("InvalidRequest", 400):
-        s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE)
-    if not server.store.in_memory:
-        with failure("NotImplemented", 501):
-            s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE, **AES)
-        return
-    assert told(s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE, **AES)) == "AES256"
-    found = s3.get_object(Bucket="photos", Key="k")
-    assert (found["Body"].read(), found["Metadata"]) == (b"data", {"a": "b"})
-
-
 @pytest.mark.parametrize(
     ("method", "target"),
     [
