@@ -182,8 +182,14 @@ class Catalog:
         """`free_bytes` without what the database file will grow by when the log is copied to it, and with some of the
         room that is free within that file: what is written there needs room on the disk for its log alone.
 
-        On a disk with little room it also begins to keep the log short.
+        On a disk with little room it also begins to keep the log short. Raises what a failed transaction does.
         """
+        try:
+            return self._find_spare_bytes()
+        except (OSError, apsw.Error) as error:
+            raise self._classify(error, self._writer) from error
+
+    def _find_spare_bytes(self) -> float:
         free = self.free_bytes
         is_low = free < _LOW_SPACE
         if is_low is not self._has_low_space:
@@ -259,7 +265,7 @@ class Catalog:
             return SlowDown("Another process does not give the catalog back. Try again later.")
         if isinstance(error, apsw.FullError):
             return StorageFull()
-        if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.IOError):
+        if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.IOError | apsw.ProtocolError):
             number = connection.system_errno
             if number in NO_SPACE or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
                 return StorageFull()
