@@ -32,6 +32,7 @@ from bleepstore.errors import (
     StorageFull,
     StorageUnavailable,
     StoreClosed,
+    StoreError,
     StoreReadOnly,
     refusal_of,
 )
@@ -107,6 +108,11 @@ class Catalog:
                 check_version(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
                 raise _damaged(path, error) from error
+            except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+                raise StoreError(
+                    f"{path} cannot be read where nothing can be written ({error}). If {path}-wal was left by a crash, "
+                    "open it once where it can be written, without read_only, or open a copy of the folder"
+                ) from error
             return
         if path is not None:
             self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -172,8 +178,11 @@ class Catalog:
         """Raise StorageFull or StorageUnavailable if the disk takes no more than what frees room, or nothing."""
         if self._process_lock is None or self._closed:
             return
-        if os.fstatvfs(self._process_lock).f_flag & os.ST_RDONLY:
-            raise StorageUnavailable
+        try:
+            # statvfs does not tell of a file system that an error has made read-only (ext4's emergency_ro).
+            os.utime(self._process_lock)
+        except OSError as error:
+            raise refusal_of(error) or error from error
         if self.spare_bytes < reserve:
             raise StorageFull
 
