@@ -115,7 +115,8 @@ class Catalog:
                 ) from error
             return
         if path is not None:
-            self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_path = path.with_suffix(".lock")
+            self._process_lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._lock = ProcessLock(self._process_lock)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._exclusive():
@@ -141,8 +142,14 @@ class Catalog:
             self.check_usable()
             if self._read_only:
                 raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
-            if self._lock is not None and not self._lock.acquire(LOCK_SECONDS if self._opened else None):
-                raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+            if self._lock is not None and not self._lock.acquire(LOCK_SECONDS):
+                if self._opened:
+                    raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+                # A server's worker that gave up here would end the server, and with it the reads of the others.
+                _log.warning(
+                    "%s: another process keeps it locked, and is waited for; `fuser` names it", self._lock_path
+                )
+                self._lock.acquire(None)
             try:
                 yield
             finally:
@@ -175,9 +182,12 @@ class Catalog:
         return self._read_only
 
     def check_disk(self, reserve: int) -> None:
-        """Raise StorageFull or StorageUnavailable if the disk takes no more than what frees room, or nothing."""
+        """Raise StorageFull or StorageUnavailable if the disk takes no more than what frees room, or nothing; SlowDown
+        if another process lets nobody write."""
         if self._process_lock is None or self._closed:
             return
+        if self.is_stalled():
+            raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
         try:
             # statvfs does not tell of a file system that an error has made read-only (ext4's emergency_ro).
             os.utime(self._process_lock)
