@@ -238,9 +238,8 @@ class Request:
         """The additional checksum in a header."""
         return checksums.sent_checksum(self.headers)
 
-    def checksum_algorithm(self) -> Algorithm | None:
-        """The algorithm of the checksum that a trailer announces."""
-        sent = self.checksum()
+    def trailing_algorithm(self, sent: Checksum | None) -> Algorithm | None:
+        """The algorithm of the checksum that a trailer announces, where `sent` is the checksum in a header."""
         trailing = None
         for name in self.trailer_names[:1]:
             trailing = checksums.FIELDS.get(name)

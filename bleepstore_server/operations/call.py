@@ -138,8 +138,8 @@ def caller_of(identity: Identity[Credential] | None) -> Owner:
 
 def body_options(request: Request) -> dict[str, Any]:
     """What a request says of its body, as options of put_object and put_part."""
-    announced = request.checksum_algorithm()
     checksum = request.checksum()
+    announced = request.trailing_algorithm(checksum)
     trailing = announced is not None and request.is_chunked and bool(request.trailer_names)
     if trailing and checksum is not None:
         raise RequestError(

@@ -52,6 +52,8 @@ def put_object(call: Call) -> Response:
 
 def _part_number(call: Call) -> int | None:
     text = call.request.query.get("partNumber")
+    if text is not None and "range" in call.request.headers:
+        raise RequestError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
     return None if text is None else h.part_number(text)
 
 

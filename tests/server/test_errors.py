@@ -288,6 +288,14 @@ def test_a_part_number_without_an_upload(server: Server, bucket: str) -> None:
     assert error["Message"] == "This operation does not accept partNumber without uploadId"
 
 
+def test_a_range_of_a_part(server: Server, bucket: str, s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"data")
+    message = "Cannot specify both Range header and partNumber query parameter"
+    for text in ("bytes=0-1", "1-10"):
+        found = _answer(Wire(server.url), "GET", "/photos/k?partNumber=1", b"", {"Range": text})
+        assert found == (400, {"Code": "InvalidRequest", "Message": message})
+
+
 @pytest.mark.parametrize("target", ["/photos/a%zz", "/photos/%ff"])
 def test_a_target_that_cannot_be_read_is_named(server: Server, bucket: str, target: str) -> None:
     status, error = _answer(Wire(server.url), "GET", target)
