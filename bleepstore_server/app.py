@@ -100,7 +100,8 @@ class _App:
         route = find_route(request)
         if route.operation != "PostObject":
             request.accept(self._authenticate(request))
-            route = find_route(request)  # a verified URL may name the source of a copy
+            if request.identity is not None and request.identity.from_query:
+                route = find_route(request)  # a verified URL may name the source of a copy
         if route.function is None:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
         if self._store.read_only and request.method not in ("GET", "HEAD"):

@@ -10,22 +10,22 @@ from bleepstore_server.wire.errors import RequestError
 
 _SDK = "x-amz-sdk-checksum-algorithm"
 
+_NAMED = dict(Algorithm.__members__)
 #: The field of each algorithm's value.
 FIELDS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
 
 
 def sent_checksum(fields: Mapping[str, str]) -> Checksum | None:
     """The additional checksum among the fields, whose names are in lower case."""
-    found = [
-        Checksum(algorithm, value)
-        for name, value in fields.items()
-        if name.startswith("x-amz-checksum-") and (algorithm := FIELDS.get(name)) is not None
-    ]
+    found = FIELDS.keys() & fields.keys()
+    if not found:
+        return None
     if len(found) > 1:
         raise RequestError(
             "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
         )
-    return found[0] if found else None
+    (name,) = found
+    return Checksum(FIELDS[name], fields[name])
 
 
 def parse_algorithm(name: str) -> Algorithm:
@@ -44,7 +44,7 @@ def sdk_algorithm(fields: Mapping[str, str], sent: Algorithm | None) -> Algorith
     name = fields.get(_SDK)
     if not name:
         return None
-    algorithm = Algorithm.__members__.get(name.upper())
+    algorithm = _NAMED.get(name.upper())
     if algorithm is None or sent not in (None, algorithm):
         raise RequestError("InvalidRequest", f"Value for {_SDK} header is invalid.")
     return algorithm

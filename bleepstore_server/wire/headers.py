@@ -257,8 +257,14 @@ def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadConditio
     )
 
 
+_ALWAYS = WriteCondition()
+_CONDITIONS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
+
+
 def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> WriteCondition:
     """The condition of a write. What S3 does not support is refused, never ignored."""
+    if _CONDITIONS.isdisjoint(headers):
+        return _ALWAYS
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     unsupported = (
         (none_match is not None and (none_match.strip() != "*" or delete))
@@ -416,7 +422,7 @@ def acl_request(
     canned = headers.get("x-amz-acl")
     grants: list[Grant] = []
     for name, permission in GRANT_HEADERS.items():
-        for item in headers.get(name, "").split(","):
+        for item in headers[name].split(",") if name in headers else ():
             if item.strip():
                 grants.append(_grant(item, permission, find_by_email, check_id))
     if canned is not None:
