@@ -520,6 +520,9 @@ def fields_in_query(query: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
 def is_field_value(text: str) -> bool:
     """Whether a header could hold this: no control characters but tabs (RFC 9110 section 5.5)."""
     return _CONTROL.search(text) is None
