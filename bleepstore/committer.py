@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -23,7 +24,7 @@ from bleepstore.commands import (
     RegisterPart,
     Result,
 )
-from bleepstore.errors import SlowDown, StorageFull
+from bleepstore.errors import S3Error, SlowDown, StorageFull
 from bleepstore.model import BlobRef, Inline
 
 MAX_BATCH = 256
@@ -137,13 +138,17 @@ class DirectCommitter:
         if self._crowded:
             os.sched_yield()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
-        self._crowded = len(batch) > 1
-        if self._spare != math.inf:
-            self._spare = self._catalog.spare_bytes - RESERVE
-        with self._lock:
-            self._pass_lead()
-        for pending in batch:
-            pending.done.release()
+        try:
+            self._crowded = len(batch) > 1
+            if self._spare != math.inf:
+                self._spare = 0  # ask again, should the disk not say now
+                with contextlib.suppress(S3Error):
+                    self._spare = self._catalog.spare_bytes - RESERVE
+        finally:  # whatever happens, those that wait go on
+            with self._lock:
+                self._pass_lead()
+            for pending in batch:
+                pending.done.release()
 
     def _pass_lead(self) -> None:
         """Wake the first that waits, if any; call it with the lock held."""

@@ -297,6 +297,7 @@ def _drain(environ: WSGIEnvironment) -> bool:
         return True
     if length and (not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or int(length) > 64 * MAX_DRAIN):
         return False
+    environ.get("bleepstore.hurry", _never)()
     left = MAX_DRAIN
     try:
         while left > 0:

@@ -21,7 +21,7 @@ Every setting can also be given by the environment (--tls-cert is BLEEPSTORE_TLS
 
 examples:
   bleepstore serve                                    the store in ./bleepstore-data at http://127.0.0.1:9000
-  bleepstore serve --data :memory: --workers 1 --port 0 --allow-well-known-key     a throw-away store for tests
+  bleepstore serve --data :memory: --port 0 --allow-well-known-key     a throw-away store for tests
   bleepstore keys add --access-key ALICE --owner-id alice --display-name Alice     another user
 """
 

@@ -122,7 +122,9 @@ class ServerConfig(AppConfig):
     host: str = _setting("127.0.0.1", "the address to listen on; 0.0.0.0 is every IPv4 interface")
     port: int = _setting(9000, "the port to listen on; 0 picks a free one", validator=_at_least(0, 65535))
     workers: int = _setting(
-        min(os.cpu_count() or 1, 4), "worker processes; they share the store", validator=_at_least(1)
+        min(os.cpu_count() or 1, 4),
+        "worker processes; they share the store, and one in memory has one",
+        validator=_at_least(1),
     )
     threads: int = _setting(8, "threads of each worker: requests that it serves at once", validator=_at_least(1))
     tls_cert: str | None = _setting(None, "a certificate chain in PEM; serves HTTPS")
@@ -309,4 +311,5 @@ def load_config(
         if "secret_key" in values:
             raise ConfigError("secret_key and secret_key_file: set one of them")
         values["secret_key"] = read_secret_file(str(file_name), given["secret_key_file"][0])
-    return ServerConfig(**cast("dict[str, Any]", values))
+    config = ServerConfig(**cast("dict[str, Any]", values))
+    return attrs.evolve(config, workers=1) if config.in_memory and "workers" not in values else config

@@ -369,7 +369,9 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
                 continue
             name, equals, value = item.partition("=")
             raw_query.append((name, value if equals else None))
-            query.setdefault(_decode(name, unquote_plus), _decode(value, unquote_plus))
+            if "%" in item or "+" in item:
+                name, value = _decode(name, unquote_plus), _decode(value, unquote_plus)
+            query.setdefault(name, value)
     header_list = _headers(environ)
     headers: dict[str, str] = {}
     for name, value in header_list:

@@ -32,6 +32,7 @@ from bleepstore.errors import (
     StorageFull,
     StorageUnavailable,
     StoreClosed,
+    StoreError,
     StoreReadOnly,
     refusal_of,
 )
@@ -107,9 +108,15 @@ class Catalog:
                 check_version(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
                 raise _damaged(path, error) from error
+            except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+                raise StoreError(
+                    f"{path} cannot be read where nothing can be written ({error}). If {path}-wal was left by a crash, "
+                    "open it once where it can be written, without read_only, or open a copy of the folder"
+                ) from error
             return
         if path is not None:
-            self._process_lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_path = path.with_suffix(".lock")
+            self._process_lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._lock = ProcessLock(self._process_lock)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._exclusive():
@@ -135,8 +142,14 @@ class Catalog:
             self.check_usable()
             if self._read_only:
                 raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
-            if self._lock is not None and not self._lock.acquire(LOCK_SECONDS if self._opened else None):
-                raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+            if self._lock is not None and not self._lock.acquire(LOCK_SECONDS):
+                if self._opened:
+                    raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+                # A server's worker that gave up here would end the server, and with it the reads of the others.
+                _log.warning(
+                    "%s: another process keeps it locked, and is waited for; `fuser` names it", self._lock_path
+                )
+                self._lock.acquire(None)
             try:
                 yield
             finally:
@@ -169,11 +182,17 @@ class Catalog:
         return self._read_only
 
     def check_disk(self, reserve: int) -> None:
-        """Raise StorageFull or StorageUnavailable if the disk takes no more than what frees room, or nothing."""
+        """Raise StorageFull or StorageUnavailable if the disk takes no more than what frees room, or nothing; SlowDown
+        if another process lets nobody write."""
         if self._process_lock is None or self._closed:
             return
-        if os.fstatvfs(self._process_lock).f_flag & os.ST_RDONLY:
-            raise StorageUnavailable
+        if self.is_stalled():
+            raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+        try:
+            # statvfs does not tell of a file system that an error has made read-only (ext4's emergency_ro).
+            os.utime(self._process_lock)
+        except OSError as error:
+            raise refusal_of(error) or error from error
         if self.spare_bytes < reserve:
             raise StorageFull
 
@@ -182,8 +201,14 @@ class Catalog:
         """`free_bytes` without what the database file will grow by when the log is copied to it, and with some of the
         room that is free within that file: what is written there needs room on the disk for its log alone.
 
-        On a disk with little room it also begins to keep the log short.
+        On a disk with little room it also begins to keep the log short. Raises what a failed transaction does.
         """
+        try:
+            return self._find_spare_bytes()
+        except (OSError, apsw.Error) as error:
+            raise self._classify(error, self._writer) from error
+
+    def _find_spare_bytes(self) -> float:
         free = self.free_bytes
         is_low = free < _LOW_SPACE
         if is_low is not self._has_low_space:
@@ -259,7 +284,7 @@ class Catalog:
             return SlowDown("Another process does not give the catalog back. Try again later.")
         if isinstance(error, apsw.FullError):
             return StorageFull()
-        if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.IOError):
+        if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.IOError | apsw.ProtocolError):
             number = connection.system_errno
             if number in NO_SPACE or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
                 return StorageFull()

@@ -55,13 +55,13 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "ByteRange | None": ((ByteRange, _NONE), "a ByteRange or None"),
     "WriteCondition": ((WriteCondition,), "a WriteCondition"),
     "ReadCondition | None": ((ReadCondition, _NONE), "a ReadCondition or None"),
-    "Callable[[], Checksum | None] | None": ((Callable, _NONE), "a function that gives a Checksum or None"),  # type: ignore[dict-item]  # isinstance takes it
+    "Callable[[], Checksum | None] | None": ((_NONE, Callable), "a function that gives a Checksum or None"),  # type: ignore[dict-item]  # isinstance takes it
     "Sequence[str]": ((list, tuple), "a list of str"),
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),
     "Sequence[DeleteEntry]": ((list, tuple), "a list of DeleteEntry"),
     "Collection[str] | None": ((list, tuple, set, frozenset, _NONE), "a list or a set of str, or None"),
     "Callable[[float], object]": ((Callable,), "a function of seconds"),  # type: ignore[dict-item]  # as above
-    "Callable[[], int] | None": ((Callable, _NONE), "a function that gives milliseconds, or None"),  # type: ignore[dict-item]  # as above
+    "Callable[[], int] | None": ((_NONE, Callable), "a function that gives milliseconds, or None"),  # type: ignore[dict-item]  # as above
     "Snapshot": ((Snapshot,), "what snapshot() gave"),
 }
 #: What is in a list or a tuple, by the annotation of the parameter.
@@ -84,6 +84,8 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     names = list(inspect.signature(function).parameters)[1:]
     kinds = {name: KINDS[kind] for name, kind in annotations.items() if kind in KINDS and name not in JUDGED_ELSEWHERE}
     items = {name: ITEMS[kind] for name, kind in annotations.items() if kind in ITEMS}
+    #: Those of which one look says that they are right. What may be a list or a tuple is looked into.
+    types = {name: _without_lists(kinds[name][0], name in items) for name in kinds}
     if not kinds and _NAMES.isdisjoint(names):
         return function
 
@@ -100,7 +102,7 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(self: Any, *args: Any, **options: Any) -> Any:
         for name, value in options.items():
-            if name in kinds and (name in items or not isinstance(value, kinds[name][0])):
+            if not isinstance(value, types.get(name, object)):
                 judge([(name, value)])
         if len(args) > 2:
             judge(zip(names, args, strict=False))
@@ -114,6 +116,10 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return call
+
+
+def _without_lists(types: tuple[type, ...], holds_items: bool) -> tuple[type, ...]:
+    return tuple(kind for kind in types if kind not in (list, tuple, set, frozenset)) if holds_items else types
 
 
 def _wrong(name: str, wanted: str, value: object) -> TypeError:

@@ -185,7 +185,8 @@ class Engine:
 
     def ping(self) -> None:
         """Raise if the catalog cannot be read, or if nothing can be written though the store is not read-only: on a
-        full disk, StorageFull; on one that is mounted read-only, StorageUnavailable."""
+        full disk, StorageFull; on one that is read-only or fails, StorageUnavailable; while another process keeps all
+        others from writing, SlowDown."""
         with self._catalog.read() as connection:
             queries.applied_index(connection)
         if not self.read_only:

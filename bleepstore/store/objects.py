@@ -391,8 +391,8 @@ class ObjectOperations(OwnNameOperations):
 
     def _delete_entry(self, bucket: str, outage: Outage, entry: DeleteEntry) -> DeletedObject | DeleteFailure:
         try:
-            if not is_version_id(entry.version_id or NULL_VERSION):
-                raise NoSuchVersion(bucket, entry.key, entry.version_id or "")
+            if entry.version_id is not None and not is_version_id(entry.version_id):
+                raise NoSuchVersion(bucket, entry.key, entry.version_id)
             if entry.version_id in (None, NULL_VERSION):
                 outage.call(self._delete_own, bucket, entry.key, entry.condition)
         except S3Error as error:

@@ -64,7 +64,8 @@ class Call:
 
     def encryption_headers(self) -> Headers:
         """What every answer about an object says of its encryption."""
-        return [] if self.encryption is None else [(headers.ENCRYPTION, self.encryption)]
+        encryption = self.encryption
+        return [] if encryption is None else [(headers.ENCRYPTION, encryption)]
 
     def document(self, *, checksum_is_its_own: bool = True) -> bytes:
         """The XML body, once its digests are verified as those of an object are. The checksum that is sent with a

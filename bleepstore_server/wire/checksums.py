@@ -10,6 +10,7 @@ from bleepstore_server.wire.errors import RequestError
 
 _SDK = "x-amz-sdk-checksum-algorithm"
 
+_NAMED = dict(Algorithm.__members__)
 #: The field of each algorithm's value.
 FIELDS = {f"x-amz-checksum-{algorithm.value.lower()}": algorithm for algorithm in Algorithm}
 #: Fields whose names begin like those, and that have no value of a checksum.
@@ -58,7 +59,7 @@ def sdk_algorithm(fields: Mapping[str, str], sent: Algorithm | None) -> Algorith
     name = fields.get(_SDK)
     if not name:
         return None
-    algorithm = Algorithm.__members__.get(name.upper())
+    algorithm = _NAMED.get(name.upper())
     if algorithm is None or sent not in (None, algorithm):
         raise RequestError("InvalidRequest", f"Value for {_SDK} header is invalid.")
     return algorithm

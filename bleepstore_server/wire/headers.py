@@ -268,6 +268,9 @@ _CONDITIONS = ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-
 _CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
 
 
+_ALWAYS = WriteCondition()
+
+
 def has_condition(headers: Mapping[str, str]) -> bool:
     return not _CONDITION_NAMES.isdisjoint(headers)
 
@@ -287,6 +290,8 @@ def refuse_conditions(headers: Mapping[str, str]) -> None:
 
 def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> WriteCondition:
     """The condition of a write. What S3 does not support is refused, never ignored."""
+    if not has_condition(headers):
+        return _ALWAYS
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     unsupported = (
         (none_match is not None and (none_match.strip() != "*" or delete))
@@ -437,7 +442,7 @@ def acl_request(
     canned = headers.get("x-amz-acl")
     grants: list[Grant] = []
     for name, permission in GRANT_HEADERS.items():
-        for item in headers.get(name, "").split(","):
+        for item in headers[name].split(",") if name in headers else ():
             if item.strip():
                 grants.append(_grant(item, permission, find_by_email, check_id))
     if canned is not None:

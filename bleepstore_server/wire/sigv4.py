@@ -468,7 +468,8 @@ def verify_query(
         raise RequestError(error, _other_day(claim, error))
     _check_region(claim, region, "AuthorizationQueryParametersError")
     secret = _look_up(lookup, claim.access_key)
-    payload = _payload_of_url(request, query)
+    fields = fields_in_query(query)
+    payload = _payload_of_url(request, fields.get("x-amz-content-sha256", UNSIGNED))
     try:
         _verify_claim(request, claim, secret.secret_key, payload)
     except RequestError:
@@ -477,15 +478,13 @@ def verify_query(
             raise
         _verify_claim(request, claim, secret.secret_key, UNSIGNED)
     _check_covered(request, frozenset(claim.signed_names))
-    return Identity(claim.access_key, secret, payload, True, None, fields_in_query(query, _OF_SIGNATURE))
+    for name in _OF_SIGNATURE & fields.keys():
+        del fields[name]
+    return Identity(claim.access_key, secret, payload, True, None, fields)
 
 
-def _payload_of_url(request: SignedRequest, query: Mapping[str, str]) -> str:
+def _payload_of_url(request: SignedRequest, in_url: str) -> str:
     """The payload that a URL declares, or a header, which says more than a URL that was signed for any payload."""
-    in_url = UNSIGNED
-    for name, value in query.items():
-        if name.lower() == "x-amz-content-sha256":
-            in_url = value
     payload = check_payload(request.header("x-amz-content-sha256") or in_url)
     if in_url not in (UNSIGNED, payload):
         raise RequestError(
@@ -504,12 +503,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110 section 5.6.2) in lower case
 
 
-def fields_in_query(query: Mapping[str, str], without: frozenset[str] = frozenset()) -> dict[str, str]:
+def fields_in_query(query: Mapping[str, str]) -> dict[str, str]:
     """The parameters that stand for x-amz- header fields. Raises RequestError for one that no field could be."""
     found = {}
     for parameter, value in query.items():
         name = parameter.lower()
-        if not name.startswith("x-amz-") or name in without:
+        if not name.startswith("x-amz-"):
             continue
         if not _FIELD_NAME.fullmatch(name) or not is_field_value(value):
             raise RequestError(
@@ -519,6 +518,9 @@ def fields_in_query(query: Mapping[str, str], without: frozenset[str] = frozense
             )
         found[name] = value.strip(" \t")  # as of a header field, where these are none of the value
     return found
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def is_field_value(text: str) -> bool:

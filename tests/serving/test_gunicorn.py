@@ -133,7 +133,15 @@ def test_clients_that_send_nothing_have_no_thread(serve: Serve, certificate: Pat
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_header_in_drops_is_cut_off(serve: Serve, certificate: Path, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("start", "code"),
+    [
+        ("GET / HTTP/1.1\r\nHost: x\r\nX-Drop: ", None),
+        ("PUT /photos/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "NoSuchBucket"),
+    ],
+    ids=["header", "refused body"],
+)
+def test_drops_are_cut_off(serve: Serve, certificate: Path, scheme: str, start: str, code: str | None) -> None:
     tls = scheme == "https"
     server = serve("--workers", "1", "--threads", "1", certificate=certificate if tls else None)
     with contextlib.ExitStack() as stack:
@@ -141,7 +149,7 @@ def test_a_header_in_drops_is_cut_off(serve: Serve, certificate: Path, scheme: s
         if tls:
             context = ssl.create_default_context(cafile=str(certificate))
             slow = stack.enter_context(context.wrap_socket(slow, server_hostname="localhost"))
-        slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Drop: ")
+        slow.sendall(start.encode())
         ended = threading.Event()
 
         def drip() -> None:
@@ -152,10 +160,13 @@ def test_a_header_in_drops_is_cut_off(serve: Serve, certificate: Path, scheme: s
         dripping = threading.Thread(target=drip)
         dripping.start()
         slow.settimeout(20)
+        answer = b""
         with contextlib.suppress(ConnectionError):
-            assert slow.recv(1) == b""
+            while data := slow.recv(65536):
+                answer += data
         ended.set()
         dripping.join()
+    assert (f"<Code>{code}</Code>".encode() in answer) if code else not answer
     assert server.client().list_buckets()["Buckets"] == []
 
 

@@ -87,11 +87,11 @@ def test_the_first_start_makes_keys_and_the_printed_lines_work(serve: Serve, tmp
 
 
 def test_a_store_in_memory_makes_keys_too(serve: Serve, tmp_path: Path) -> None:
-    served = serve("--data", ":memory:", "--workers", "1", keys=False)
+    served = serve("--data", ":memory:", keys=False)
     pasted(served.banner).create_bucket(Bucket="photos")
     pair = re.findall(r"(?:access|secret) key  (\S+)", served.banner)
     assert pasted_in_shell(served.banner)[:2] == pair
-    other = serve("--data", ":memory:", "--workers", "1", keys=False)
+    other = serve("--data", ":memory:", keys=False)
     assert refusal(other.client(*pair)) == "InvalidAccessKeyId"
     assert refusal(served.client("bleepstore", "bleepstore-secret")) == "InvalidAccessKeyId"
 
@@ -122,7 +122,7 @@ def test_a_store_whose_keys_are_all_disabled_says_how_to_get_in(serve: Serve, tm
 
 
 def test_https_lines_name_the_certificate(serve: Serve, certificate: Path) -> None:
-    served = serve("--data", ":memory:", "--workers", "1", keys=False, certificate=certificate)
+    served = serve("--data", ":memory:", keys=False, certificate=certificate)
     assert pasted(served.banner).list_buckets()["Buckets"] == []
     assert pasted_in_shell(served.banner)[-4:] == ["--ca-bundle", str(certificate), "s3", "ls"]
 
@@ -146,7 +146,7 @@ def test_configured_keys_are_accepted_and_leave_with_the_configuration(serve: Se
 def test_the_well_known_keys_work_only_when_asked_for(serve: Serve, tmp_path: Path) -> None:
     pair = ("bleepstore", "bleepstore-secret")
     assert refusal(serve(keys=False).client(*pair)) == "InvalidAccessKeyId"
-    asked = serve("--allow-well-known-key", "--data", ":memory:", "--workers", "1", keys=False)
+    asked = serve("--allow-well-known-key", "--data", ":memory:", keys=False)
     assert asked.client(*pair).list_buckets()["Buckets"] == []
     assert pasted(asked.banner).list_buckets()["Buckets"] == []
 
@@ -167,7 +167,7 @@ def test_the_well_known_keys_work_only_when_asked_for(serve: Serve, tmp_path: Pa
         (["--secret-key-file", "none"], {}, "--secret-key-file: none cannot be read"),
         (["--secret-key-file", "none"], {"BLEEPSTORE_SECRET_KEY": "s"}, "secret_key and secret_key_file"),
         (["--config", "missing.toml"], {}, "missing.toml cannot be read"),
-        (["--host", "203.0.113.1", "--data", ":memory:", "--workers", "1"], {}, "host and port: cannot listen"),
+        (["--host", "203.0.113.1", "--data", ":memory:"], {}, "host and port: cannot listen"),
     ],
 )
 def test_a_bad_setting_is_named(arguments: list[str], environ: dict[str, str], named: str) -> None:

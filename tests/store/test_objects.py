@@ -32,6 +32,7 @@ from bleepstore import (
     errors,
 )
 from bleepstore.digests import digest, encode_value
+from bleepstore.errors import NoSuchVersion
 from bleepstore.testing.clock import Clock
 
 BIG = random.Random(1).randbytes(3 * 1024 * 1024 + 17)
@@ -351,3 +352,14 @@ def test_acls_decide_for_everyone_but_the_application(store: Store) -> None:
         store.put_object_acl("alices", "private", CannedAcl.PUBLIC_READ, caller=bob)
     with pytest.raises(errors.AccessDenied):
         store.delete_bucket("alices", caller=bob)
+
+
+@pytest.mark.parametrize("version_id", ["", "abc"])
+def test_an_entry_of_a_version_that_cannot_be_deletes_nothing_and_says_so(
+    store: Store, bucket: str, version_id: str
+) -> None:
+    store.put_object(bucket, "k", b"data")
+    (outcome,) = store.delete_objects(bucket, [DeleteEntry(key="k", version_id=version_id)])
+    assert isinstance(outcome, DeleteFailure)
+    assert isinstance(outcome.error, NoSuchVersion)
+    assert store.head_object(bucket, "k").size == 4

@@ -54,3 +54,22 @@ def test_a_stopped_holder_of_the_lock_keeps_no_one_for_long(tmp_path: Path) -> N
         store.put_object("photos", "k", b"after")
         with store.get_object("photos", "k") as found:
             assert found.read() == b"after"
+
+
+def test_who_opens_a_store_meanwhile_is_told_what_it_waits_for(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path):
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        opening = subprocess.Popen(
+            [sys.executable, "-c", "import sys, bleepstore; bleepstore.open(sys.argv[1]).close()", str(tmp_path)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert opening.stderr is not None
+        assert f"{tmp_path}/catalog.lock: another process" in opening.stderr.readline()
+        holder.communicate("\n", timeout=60)
+        assert opening.communicate(timeout=60)[1] == ""
+        assert opening.returncode == 0
