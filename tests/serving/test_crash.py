@@ -176,6 +176,7 @@ def check_nothing_is_left_over(data: Path) -> None:
     on_disk = {path.name for path in (data / "blobs").glob("*/*")}
     assert on_disk == set(stored)
     assert list((data / "tmp").iterdir()) == []
+    assert not (data / "quarantine").exists(), "what a kill interrupts is no sign of an older catalog"
 
 
 def run_rounds(serve: Serve, tmp_path: Path, rounds: int, first_seed: int) -> None:
