@@ -175,7 +175,8 @@ class _App:
         elif isinstance(error, S3Error):
             refused = translate(error, environ["REQUEST_METHOD"])
         elif isinstance(error, ObjectDamaged):
-            refused = RequestError("InternalError")  # the library has logged it
+            # The library has logged it.
+            refused = RequestError("InternalError", "The stored bytes are damaged. Restore the object from a backup.")
         else:
             level = logging.WARNING if isinstance(error, BleepStoreError) else logging.ERROR
             _log.log(level, "request %s failed", request_id, exc_info=error)

@@ -25,6 +25,7 @@ import attrs
 import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
+from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.extras import needing
 from bleepstore_server.in_process import client_environ, test_config
@@ -53,11 +54,26 @@ class _Handler(WSGIRequestHandler):
     server_version = "BleepStore"
     timeout = _STALL_SECONDS
 
+    def handle_expect_100(self) -> bool:
+        """http.server and werkzeug would each ask for the body at once; we do when the app begins to read it."""
+        return True
+
+    def run_wsgi(self) -> None:
+        self._sent = list(self.headers.items())
+        expected = (self.headers.get("Expect") or "").strip(" \t").lower()
+        self._awaits_continue = expected == "100-continue" and self.request_version != "HTTP/1.0"
+        del self.headers["Expect"]
+        super().run_wsgi()
+
     def make_environ(self) -> WSGIEnvironment:
         environ = super().make_environ()
+        if self._awaits_continue:
+            body = AwaitedBody(environ["wsgi.input"], self.wfile.write)
+            environ["wsgi.input"] = body
+            environ["bleepstore.awaits_continue"] = body.is_awaited
         # http.server shortens a target that begins with "//", and WSGI blurs "_" and "-": the signature has both.
         environ["RAW_URI"] = self.requestline.split(" ")[1]
-        environ["bleepstore.headers"] = list(self.headers.items())
+        environ["bleepstore.headers"] = self._sent
         environ["bleepstore.signing_time"] = int(time.time())
         environ["bleepstore.abort"] = self._abort
         return environ

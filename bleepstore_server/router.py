@@ -19,6 +19,7 @@ from bleepstore_server.operations.call import Call, Subject
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.headers import ENCRYPTION
 
 Operation = Callable[[Call], Response]
 
@@ -223,6 +224,8 @@ _READING = frozenset(
         "allow-unordered", "annotationName", "annotation-prefix", "max-annotation-results", "max-directory-buckets",
     }
 )  # fmt: skip
+#: Operations that make an object, and so may say how it is to be encrypted. (Forms have a field for it.)
+_ENCRYPTING = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
 _WRITING = {
     "versionId": {"DeleteObject", "PutObjectAcl"},
     "partNumber": {"UploadPart", "UploadPartCopy"},
@@ -255,6 +258,12 @@ def find_route(request: Request) -> Route:
         )
     if request.query and method in ("PUT", "POST", "DELETE") and route.function is not None:
         _check_parameters(request, route)
+    if ENCRYPTION in request.headers and route.operation not in _ENCRYPTING:
+        raise RequestError(
+            "InvalidArgument",
+            f"{ENCRYPTION} header is not supported for this operation.",
+            fields={"ArgumentName": ENCRYPTION, "ArgumentValue": request.headers[ENCRYPTION]},
+        )
     return route
 
 

@@ -35,6 +35,7 @@ from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from bleepstore.errors import ObjectDamaged
+from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
 from bleepstore_server.response import COMPARES_FILES, SentFile
 from bleepstore_server.wire import xml_render
@@ -175,9 +176,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             if not self._sent.has_body:
                 return app(environ, start_response)
             environ["bleepstore.hurry"] = functools.partial(self._hurry, environ["gunicorn.socket"])
-            body: _AwaitedBody | None = None
+            body: AwaitedBody | None = None
             if self._sent.awaits_continue:
-                body = _AwaitedBody(environ["wsgi.input"], environ["gunicorn.socket"])
+                body = AwaitedBody(environ["wsgi.input"], environ["gunicorn.socket"].sendall)
                 environ["wsgi.input"] = body
                 environ["bleepstore.awaits_continue"] = body.is_awaited
 
@@ -278,26 +279,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             client.sendall(head.encode("latin-1") + body)
         except OSError as error:
             self.log.debug("%s went away before its refusal: %s", addr, error)
-
-
-class _AwaitedBody:
-    """A body that its client sends once it is asked to (RFC 9110 section 10.1.1)."""
-
-    def __init__(self, body: Any, connection: socket.socket) -> None:
-        self._body = body
-        self._connection = connection
-        self._asked = False
-
-    def is_awaited(self) -> bool:
-        """Whether nobody has asked for it yet."""
-        return not self._asked
-
-    def read(self, size: int | None = None) -> bytes:
-        if not self._asked:
-            self._asked = True
-            self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        data: bytes = self._body.read(size)
-        return data
 
 
 def _begin_tls(conn: Any) -> None:

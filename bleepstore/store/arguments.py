@@ -22,6 +22,7 @@ from bleepstore.model import (
     Checksum,
     ChecksumType,
     Owner,
+    Permission,
     ReadCondition,
     SystemMetadata,
     WriteCondition,
@@ -49,6 +50,10 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "WriteCondition": ((WriteCondition,), "a WriteCondition"),
     "ReadCondition | None": ((ReadCondition, _NONE), "a ReadCondition or None"),
     "Callable[[], Checksum | None] | None": ((Callable, _NONE), "a function that gives a Checksum or None"),  # type: ignore[dict-item]  # isinstance takes it
+    "Callable[[float], object]": ((Callable,), "a function of a number of seconds"),  # type: ignore[dict-item]  # as above
+    "float | None": ((int, float, _NONE), "a number or None"),
+    "Permission": ((Permission,), "a Permission"),
+    "Collection[str] | None": ((list, tuple, set, frozenset, _NONE), "a set or list of str, or None"),
     "Sequence[str]": ((list, tuple), "a list of str"),
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),
     "Sequence[DeleteEntry]": ((list, tuple), "a list of DeleteEntry"),

@@ -107,7 +107,7 @@ class BucketOperations(Engine):
         found = self._find_bucket(bucket, caller, Permission.WRITE_ACP)
         self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, acl=settle_acl(acl, found.owner.id, found.owner.id)))
 
-    def check_bucket_access(self, bucket: str, permission: Permission, *, caller: Owner | None) -> None:
+    def check_bucket_access(self, bucket: str, permission: Permission, *, caller: Owner | None = None) -> None:
         """Raise NoSuchBucket or AccessDenied as an operation that needs `permission` would."""
         self._find_bucket(bucket, caller, permission)
 

@@ -586,7 +586,13 @@ class ObjectOperations(OwnNameOperations):
         return self._find_object(bucket, key, version_id, caller, Permission.READ_ACP, data=False).version.acl
 
     def check_object_access(
-        self, bucket: str, key: str, permission: Permission, *, version_id: str | None = None, caller: Owner | None
+        self,
+        bucket: str,
+        key: str,
+        permission: Permission,
+        *,
+        version_id: str | None = None,
+        caller: Owner | None = None,
     ) -> None:
         """Raise what an operation that needs `permission` would: that there is no such thing, or AccessDenied."""
         self._find_object(bucket, key, version_id, caller, permission, data=False)

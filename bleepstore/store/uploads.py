@@ -165,7 +165,7 @@ class UploadOperations(ObjectOperations):
         return upload
 
     def check_upload_access(
-        self, bucket: str, key: str, upload_id: str, *, by_bucket_owner: bool = False, caller: Owner | None
+        self, bucket: str, key: str, upload_id: str, *, by_bucket_owner: bool = False, caller: Owner | None = None
     ) -> None:
         """Raise NoSuchBucket or AccessDenied as an operation on the upload would. An upload that does not exist is
         not refused: it may have been completed by the same request, sent before."""

@@ -113,19 +113,29 @@ def text_of(value: int) -> str:
 
 class CheckedReader(io.RawIOBase):
     """`length` bytes of an open file. It raises ObjectDamaged where the file ends before, and instead of giving the
-    last of them if there is a `comparison` that fails. `file` is closed with it."""
+    last of them if there is a `comparison` that fails. `file` is closed with it. What is read
+    after a seek is a range, and not compared."""
 
     def __init__(
         self, file: BinaryIO, length: int, comparison: Comparison | None, report: Callable[[str], ObjectDamaged]
     ) -> None:
         self._file = file
-        self._left = length
+        self._length = self._left = length
         self._report = report
         #: For who sends the file by its descriptor, and has to compare the bytes by themselves.
         self.comparison = comparison
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        self._left = max(0, self._length - offset)
+        self.comparison = None
+        return offset
 
     def fileno(self) -> int:
         return self._file.fileno()

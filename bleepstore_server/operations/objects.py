@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from bleepstore.errors import NotModified
@@ -220,8 +222,7 @@ def copy_object(call: Call) -> Response:
         replace_metadata=directive == "REPLACE",
         system=h.system_metadata(request),
         metadata=h.user_metadata(request),
-        # One that is named is a change, be it the same: STANDARD is what the copy gets if none is.
-        storage_class=h.storage_class(request.headers) if request.headers.get("x-amz-storage-class") else None,
+        storage_class=_copied_class(request.headers),
         acl=call.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         condition=h.write_condition(request.headers),
@@ -234,6 +235,13 @@ def copy_object(call: Call) -> Response:
     response = xml(xml_render.document("CopyObjectResult", content))
     response.headers.extend(call.encryption_headers())
     return response
+
+
+def _copied_class(headers: Mapping[str, str]) -> str | None:
+    """The storage class of a copy. STANDARD is what it gets if none is named, but one that is named changes a copy onto
+    itself, be it the same. So does an encryption, of which a store has only one."""
+    names_a_change = headers.get("x-amz-storage-class") or h.ENCRYPTION in headers
+    return h.storage_class(headers) if names_a_change else None
 
 
 _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})

@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 
 from bleepstore.acl import AclRequest
 from bleepstore.errors import EntityTooLarge
-from bleepstore.model import ANONYMOUS, MAX_SINGLE_PUT, ObjectVersion
+from bleepstore.model import ANONYMOUS, MAX_SINGLE_PUT, ObjectVersion, Permission
 from bleepstore_server.operations.call import Call
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
@@ -41,6 +41,8 @@ def post_object(call: Call) -> Response:
     granted = post_policy.verify_form(fields, call.bucket, call.find_credential, now, region)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
     caller = ANONYMOUS if granted is None else granted.secret.owner
+    # Who may not upload here learns nothing else of what is wrong, or of who has an account.
+    call.store.check_bucket_access(call.bucket, Permission.WRITE, caller=caller)
     _refuse_unsupported(call, fields)
     checksum = checksums.sent_checksum(fields)
     version = call.store.put_object(

@@ -1,7 +1,12 @@
 """aws-chunked, decoded without I/O ("Transferring Payload in Multiple Chunks", with and without trailers).
 
     chunk    = size-in-hex [";chunk-signature=" hex] CRLF data CRLF
-    body     = *chunk "0" [";chunk-signature=" hex] CRLF *(trailer-name ":" value CRLF) [CRLF]
+    body     = *chunk "0" [";chunk-signature=" hex] CRLF *(trailer-name ":" value (CRLF / LF)) CRLF
+
+Signed trailers are followed by `x-amz-trailer-signature ":" hex CRLF`, and some clients end the trailers before it with
+LF CRLF. A signature also proves that a body is whole where its last CRLF is missing; without one it is incomplete.
+
+"The chunk size must be at least 8 KB": S3 refuses a smaller one as soon as another follows.
 
 Feed bytes as they come and take the data out. Data are handed out before the signature of their chunk was seen, which
 costs no memory; `finish` or a later `feed` raises if it is wrong, and until then nobody may act on them.
@@ -20,7 +25,14 @@ from bleepstore_server.wire.sigv4 import EMPTY_SHA256, ChunkSigner
 _MAX_LINE = 4096
 _MAX_TRAILERS = 16 * 1024
 _MAX_CHUNK = 5 * 1024**3
+_MIN_CHUNK = 8192  # but for the last
+_SIGNATURE = "x-amz-trailer-signature"
 READ_SIZE = 1024 * 1024
+
+
+def _incomplete(why: str) -> RequestError:
+    """S3's answer to all framing that is malformed."""
+    return RequestError("IncompleteBody", why)
 
 
 class _State(enum.Enum):
@@ -45,6 +57,8 @@ class ChunkedDecoder:
         self._state = _State.SIZE
         self._left = 0
         self._received = 0
+        self._chunks = 0
+        self._chunk_size = _MIN_CHUNK
         self._decoded_length = decoded_length
         self._signer = signer
         self._previous = signer.seed if signer else ""
@@ -53,6 +67,7 @@ class ChunkedDecoder:
         self._expected = frozenset(trailers_expected)
         self._trailer_lines: list[tuple[str, str]] = []
         self._trailer_size = 0
+        self._separated = False
         self.trailers: dict[str, str] = {}
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -79,7 +94,7 @@ class ChunkedDecoder:
                 if len(self._buffer) < 2:
                     return False
                 if self._buffer[:2] != b"\r\n":
-                    raise RequestError("InvalidChunkSizeError", "The data of a chunk must end in CRLF.")
+                    raise _incomplete("The data of a chunk must end in CRLF.")
                 del self._buffer[:2]
                 self._state = _State.SIZE
                 return True
@@ -87,7 +102,9 @@ class ChunkedDecoder:
                 line = self._line(_MAX_LINE)
                 if line is None:
                     return False
-                self._begin_chunk(line)
+                if not line.endswith(b"\r"):
+                    raise _incomplete("The line of a chunk's size must end in CRLF.")
+                self._begin_chunk(line[:-1])
                 return True
             case _State.TRAILERS:
                 line = self._line(_MAX_TRAILERS)
@@ -97,18 +114,20 @@ class ChunkedDecoder:
                 return True
             case _State.DONE:
                 if self._buffer.strip(b"\r\n"):
-                    raise RequestError("IncompleteBody", "There are bytes behind the last chunk.")
+                    raise _incomplete("There are bytes behind the last chunk.")
                 self._buffer.clear()
                 return False
 
     def _line(self, limit: int) -> bytes | None:
+        """The next line without its LF, or None if it has not come yet."""
         end = self._buffer.find(b"\n", 0, limit)
         if end < 0:
-            if len(self._buffer) >= limit:
-                code = "MalformedTrailerError" if self._state is _State.TRAILERS else "InvalidChunkSizeError"
-                raise RequestError(code, "A line of the chunked body is too long.")
-            return None
-        line = bytes(self._buffer[:end]).rstrip(b"\r")
+            if len(self._buffer) < limit:
+                return None
+            if self._state is _State.TRAILERS:
+                raise RequestError("MalformedTrailerError")
+            raise _incomplete("The line of a chunk's size is too long.")
+        line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line
 
@@ -116,25 +135,34 @@ class ChunkedDecoder:
         size_text, _, extension = line.partition(b";")
         size_text = size_text.strip()
         if not size_text or len(size_text) > 16 or any(c not in b"0123456789abcdefABCDEF" for c in size_text):
-            raise RequestError("InvalidChunkSizeError", "A chunk must begin with its size in hexadecimal.")
+            raise _incomplete("A chunk must begin with its size in hexadecimal.")
         size = int(size_text, 16)
         if size > _MAX_CHUNK:
-            raise RequestError("InvalidChunkSizeError", "A chunk is larger than an object may be.")
+            raise _incomplete("A chunk is larger than an object may be.")
         if self._signer is not None:
             name, _, signature = extension.strip().partition(b"=")
             if name != b"chunk-signature":
-                raise RequestError("InvalidChunkSizeError", "A signed chunk needs a chunk-signature.")
+                raise _incomplete("A signed chunk needs a chunk-signature.")
             self._chunk_signature = signature.decode("latin-1")
             self._chunk_hash = hashlib.sha256()
         if self._decoded_length is not None and self._received + size > self._decoded_length:
-            raise RequestError("IncompleteBody", "The body is longer than x-amz-decoded-content-length.")
+            raise _incomplete("The body is longer than x-amz-decoded-content-length.")
         self._left = size
         if size:
+            self._check_size(size)
             self._state = _State.DATA
             return
         if self._signer is not None:
             self._check_chunk()
         self._state = _State.TRAILERS
+
+    def _check_size(self, size: int) -> None:
+        """Raise if the chunk before this one was too small not to be the last."""
+        self._chunks += 1
+        if self._chunk_size < _MIN_CHUNK:
+            facts = {"Chunk": str(self._chunks), "BadChunkSize": str(self._chunk_size)}
+            raise RequestError("InvalidChunkSizeError", fields=facts)
+        self._chunk_size = size
 
     def _take(self, piece: bytes, out: list[bytes]) -> None:
         if self._signer is not None:
@@ -162,15 +190,24 @@ class ChunkedDecoder:
         self._previous = computed
 
     def _trailer(self, line: bytes) -> None:
-        if not line:
-            self._end_trailers()
+        """One line of the trailers, with the CR of its end, if it has one."""
+        text = line.removesuffix(b"\r")
+        if not text:
+            if not line and self._signer is None:
+                raise _incomplete("The empty line at the end must be CRLF.")
+            if self._separated:
+                self._separated = False  # LF CRLF before the signature
+            else:
+                self._end_trailers()
             return
-        self._trailer_size += len(line)
-        name, colon, value = line.partition(b":")
-        text = name.decode("latin-1").strip().lower()
-        if not colon or not text or self._trailer_size > _MAX_TRAILERS:
+        self._trailer_size += len(text)
+        raw_name, colon, value = text.partition(b":")
+        name = raw_name.decode("latin-1").strip().lower()
+        if not colon or not name or self._trailer_size > _MAX_TRAILERS:
             raise RequestError("MalformedTrailerError")
-        self._trailer_lines.append((text, value.decode("latin-1").strip()))
+        self._trailer_lines.append((name, value.decode("latin-1").strip()))
+        signed = self._signer is not None and bool(self._expected)
+        self._separated = signed and text == line and name != _SIGNATURE
 
     def _end_trailers(self) -> None:
         if self._state is _State.DONE:
@@ -178,8 +215,8 @@ class ChunkedDecoder:
         self._state = _State.DONE
         lines = self._trailer_lines
         if self._signer is not None and self._expected:
-            if not lines or lines[-1][0] != "x-amz-trailer-signature":
-                raise RequestError("MalformedTrailerError", "Signed trailers need an x-amz-trailer-signature.")
+            if not lines or lines[-1][0] != _SIGNATURE:
+                raise RequestError("MalformedTrailerError", f"Signed trailers need an {_SIGNATURE}.")
             signature = lines.pop()[1]
             canonical = "".join(f"{name}:{value}\n" for name, value in lines)
             digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
@@ -193,16 +230,15 @@ class ChunkedDecoder:
 
     def finish(self) -> None:
         """Say that there is no more. Raises IncompleteBody unless the body was whole."""
-        if self._state is _State.TRAILERS:
-            # Some clients leave out the last CRLF, some also the one behind the last trailer.
+        if self._state is _State.TRAILERS and self._signer is not None:
             if self._buffer:
-                self._trailer(bytes(self._buffer).rstrip(b"\r"))
+                self._trailer(bytes(self._buffer))
                 self._buffer.clear()
             self._end_trailers()
         if self._state is not _State.DONE:
-            raise RequestError("IncompleteBody", "The chunked body ended before its last chunk.")
+            raise _incomplete("The chunked body ended before the empty line behind its last chunk.")
         if self._decoded_length is not None and self._received != self._decoded_length:
-            raise RequestError("IncompleteBody", "The body is shorter than x-amz-decoded-content-length.")
+            raise _incomplete("The body is shorter than x-amz-decoded-content-length.")
 
 
 Read = Callable[[int], bytes]

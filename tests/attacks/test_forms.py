@@ -374,5 +374,7 @@ def test_a_form_is_nobodys_without_a_policy(poster: Poster) -> None:
     body = part("key", "k") + part("file", b"data") + b"--" + BOUNDARY + b"--\r\n"
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY.decode()}"}
     assert poster.wire.send("POST", "/photos", body, headers).code == "AccessDenied"
+    asking = part("key", "k") + part("x-amz-grant-read", "emailAddress=bob@example.com") + part("file", b"data")
+    assert poster.send(asking).code == "AccessDenied", "and nobody learns who has an account"
     assert snapshot(poster.server.store) == before
     assert poster.server.store.get_bucket("photos").owner == ALICE

@@ -11,6 +11,7 @@ import pytest
 import bleepstore
 from bleepstore import ByteRange, ReadCondition, WriteCondition
 from bleepstore.errors import IncompleteBody, NotModified, PreconditionFailed
+from bleepstore.model import Permission
 from bleepstore.store.arguments import JUDGED_ELSEWHERE, KINDS
 
 WRONG: dict[str, Any] = {
@@ -28,7 +29,7 @@ WRONG: dict[str, Any] = {
     "size": "5",
     "object_size": 5.0,
     "late_checksum": "AAAA",
-    "storage_class": None,
+    "storage_class": 5,
     "content_md5": b"x",
     "version_id": 7,
     "source_version_id": 7,
@@ -48,6 +49,10 @@ WRONG: dict[str, Any] = {
     "owner": "alice",
     "email": 5,
     "content_type": 5,
+    "locations": "eu-west-1",
+    "rate": "fast",
+    "sleep": 5,
+    "permission": "READ",
 }
 METHODS = [
     (name, member)
@@ -73,7 +78,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
             if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
         ]
         given: dict[str, Any] = {"bucket": "photos", "source_bucket": "photos", "number": 1, "parts": [], "body": b""}
-        given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": []}
+        given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": [], "permission": Permission.READ}
         options = {name: given.get(name, "k") for name in required} | {option: WRONG[option]}
         with pytest.raises(TypeError, match=f"^{option} is .*, not {type(WRONG[option]).__name__}"):
             call(**options)

@@ -180,10 +180,10 @@ def test_a_stream_is_opened_anew_where_it_is_sought(store: bleepstore.Store, mon
             raise BlobNotFound(handle)
         return Stream(data[start:stop])
 
+    monkeypatch.setattr(MemoryBackend, "get_object", get_object)
     with bleepstore.open() as ours:
         ours.create_bucket("photos")
         ours.put_object("photos", "k", data)
-        monkeypatch.setattr(MemoryBackend, "get_object", get_object)
         with ours.get_object("photos", "k", range=bleepstore.ByteRange(1000, 40_000)) as found:
             assert found.read(100) == data[1000:1100]
             found.seek(20_000)

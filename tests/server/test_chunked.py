@@ -71,11 +71,11 @@ def unsigned(data: bytes, chunk: int, trailers: bytes = b"", end: bytes = b"\r\n
 @pytest.mark.parametrize("seed", range(20))
 def test_any_chunking_of_any_data_in_any_pieces(seed: int) -> None:
     chance = random.Random(seed)
-    data = chance.randbytes(chance.choice([0, 1, 100, 5000]))
-    body = unsigned(data, chance.randrange(1, 700), b"x-amz-checksum-crc32:AAAAAA==\r\n")
+    data = chance.randbytes(chance.choice([0, 1, 5000, 8192, 8193, 50_000]))
+    body = unsigned(data, chance.randrange(8192, 20_000), b"x-amz-checksum-crc32:AAAAAA==\r\n")
     pieces, rest = [], body
     while rest:
-        size = chance.randrange(1, 300)
+        size = chance.randrange(1, 3000)
         pieces.append(rest[:size])
         rest = rest[size:]
     decoder = ChunkedDecoder(len(data), trailers_expected=("x-amz-checksum-crc32",))
@@ -87,12 +87,9 @@ def test_any_chunking_of_any_data_in_any_pieces(seed: int) -> None:
     "body",
     [
         b"5\r\nhello\r\n0\r\n\r\n",
-        b"5\r\nhello\r\n0\r\n",
         b"05\r\nhello\r\n000\r\n\r\n",
         b"5 \r\nhello\r\n0\r\n\r\n",
         b"5;name=value\r\nhello\r\n0;name=value\r\n\r\n",
-        b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
-        b"5\nhello\r\n0\n\n",
         b"5\r\nhello\r\n0\r\n\r\n\r\n",
     ],
 )
@@ -102,15 +99,60 @@ def test_spellings_that_clients_use(body: bytes) -> None:
         assert decode(ChunkedDecoder(None), in_pieces(body, size)) == b"hello"
 
 
-@pytest.mark.parametrize("end", [b"\r\n", b""])
-@pytest.mark.parametrize("newline", [b"\r\n", b"\n", b""])
-def test_the_last_line_ends_may_be_missing(newline: bytes, end: bytes) -> None:
-    if not newline and end:
-        end = b""
-    body = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==" + newline + end
-    decoder = ChunkedDecoder(5, trailers_expected=("x-amz-checksum-crc32",))
-    assert decode(decoder, [body]) == b"hello"
-    assert decoder.trailers == {"x-amz-checksum-crc32": "NhCmhg=="}
+CRC32 = "x-amz-checksum-crc32"
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("end", [b"\r\n", b"\r\n\r\n"])
+def test_a_trailer_ends_in_crlf_or_lf(newline: bytes, end: bytes) -> None:
+    """S3's own examples have it both ways."""
+    decoder = ChunkedDecoder(5, trailers_expected=(CRC32,))
+    assert decode(decoder, [b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==" + newline + end]) == b"hello"
+    assert decoder.trailers == {CRC32: "NhCmhg=="}
+
+
+@pytest.mark.parametrize("trailer", [b"", b"x-amz-checksum-crc32:NhCmhg==\r\n"])
+def test_an_unsigned_body_is_not_whole_before_its_last_crlf(trailer: bytes) -> None:
+    """Nothing else would tell where it was cut off."""
+    whole = b"5\r\nhello\r\n0\r\n" + trailer + b"\r\n"
+    for end in range(len(whole)):
+        for changed in (whole[:end], whole[:-2] + b"\n"):
+            decoder = ChunkedDecoder(5, trailers_expected=(CRC32,) if trailer else ())
+            with pytest.raises(RequestError) as refused:
+                decode(decoder, [changed])
+            assert refused.value.code == "IncompleteBody"
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+@pytest.mark.parametrize(
+    ("sizes", "bad"),
+    [
+        ([5], None),
+        ([8192], None),
+        ([8192, 5], None),
+        ([8192, 8192, 1], None),
+        ([100_000, 8192, 20_000, 8191], None),
+        ([5, 5], (2, 5)),
+        ([8191, 8192], (2, 8191)),
+        ([8192, 8191, 1], (3, 8191)),
+        ([8192, 8192, 1, 8192], (4, 1)),
+    ],
+)
+def test_only_the_last_chunk_may_be_small(sizes: list[int], bad: tuple[int, int] | None, *, is_signed: bool) -> None:
+    chunks = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    body = signed(chunks) if is_signed else framed
+    decoder = ChunkedDecoder(sum(sizes), signer=SIGNER if is_signed else None)
+    if bad is None:
+        assert decode(decoder, in_pieces(body, 5000)) == b"".join(chunks)
+        return
+    with pytest.raises(RequestError) as refused:
+        decode(decoder, in_pieces(body, 5000))
+    error = refused.value
+    assert (error.code, error.message) == (
+        "InvalidChunkSizeError", "Only the last chunk is allowed to have a size less than 8192 bytes",
+    )  # fmt: skip
+    assert (error.fields["Chunk"], error.fields["BadChunkSize"]) == (str(bad[0]), str(bad[1]))
 
 
 @pytest.mark.parametrize(
@@ -127,26 +169,28 @@ def test_the_last_line_ends_may_be_missing(newline: bytes, end: bytes) -> None:
         (b"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", "IncompleteBody"),
         (b"5\r\nhello\r\n0\r\n\r\nmore", "IncompleteBody"),
         (b"hello", "IncompleteBody"),
-        (b"hello\r\n", "InvalidChunkSizeError"),
-        (b"\r\nhello\r\n0\r\n\r\n", "InvalidChunkSizeError"),
-        (b"-5\r\nhello\r\n0\r\n\r\n", "InvalidChunkSizeError"),
-        (b"+5\r\nhello\r\n0\r\n\r\n", "InvalidChunkSizeError"),
-        (b"0x5\r\nhello\r\n0\r\n\r\n", "InvalidChunkSizeError"),
-        (b"5_0\r\nhello\r\n0\r\n\r\n", "InvalidChunkSizeError"),
-        (b"\xb2\r\nhello\r\n0\r\n\r\n", "InvalidChunkSizeError"),
-        (b"5\r\nhelloX\r\n0\r\n\r\n", "InvalidChunkSizeError"),
-        (b"5\r\nhello\n\n0\r\n\r\n", "InvalidChunkSizeError"),
-        (b"f" * 17 + b"\r\n", "InvalidChunkSizeError"),
-        (b"ffffffffffffffff\r\n", "InvalidChunkSizeError"),
-        (b"140000001\r\n", "InvalidChunkSizeError"),
-        (b"5;" + b"x" * 5000, "InvalidChunkSizeError"),
+        (b"hello\r\n", "IncompleteBody"),
+        (b"\r\nhello\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"-5\r\nhello\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"+5\r\nhello\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"0x5\r\nhello\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"5_0\r\nhello\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"\xb2\r\nhello\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"5\r\nhelloX\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"5\r\nhello\n\n0\r\n\r\n", "IncompleteBody"),
+        (b"5\nhello\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"5\r\nhello\r\n0\n\r\n", "IncompleteBody"),
+        (b"f" * 17 + b"\r\n", "IncompleteBody"),
+        (b"ffffffffffffffff\r\n", "IncompleteBody"),
+        (b"140000001\r\n", "IncompleteBody"),
+        (b"5;" + b"x" * 5000, "IncompleteBody"),
         (b"5\r\nhello\r\n0\r\nno colon\r\n\r\n", "MalformedTrailerError"),
         (b"5\r\nhello\r\n0\r\n:no name\r\n\r\n", "MalformedTrailerError"),
         (b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n", "MalformedTrailerError"),
         (b"5\r\nhello\r\n0\r\n" + b"x" * 20_000, "MalformedTrailerError"),
         (b"5\r\nhello\r\n0\r\n" + b"x:y\r\n" * 10_000, "MalformedTrailerError"),
     ],
-    ids=range(29),
+    ids=range(31),
 )
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_a_malformed_body_is_refused(body: bytes, code: str, size: int) -> None:
@@ -204,18 +248,22 @@ def test_chunks_signed_by_the_specification() -> None:
     assert decode(ChunkedDecoder(0, signer=SIGNER), [signed([])]) == b""
 
 
+#: Two chunks, of which the first is no smaller than one may be that is not the last.
+CHUNKS = [b"hello" + b"." * 8187, b"world!"]
+
+
 def test_every_changed_byte_of_a_signed_body_is_noticed() -> None:
-    body = signed([b"hello", b"world!"], TRAILER_SIGNER, b"x-amz-checksum-crc32c:AAAAAA==")
-    for place in range(len(body)):
+    body = signed(CHUNKS, TRAILER_SIGNER, b"x-amz-checksum-crc32c:AAAAAA==")
+    for place in (place for place in range(len(body)) if not 200 < place < 8200):
         changed = bytearray(body)
         changed[place] ^= 0x01
-        decoder = ChunkedDecoder(11, signer=TRAILER_SIGNER, trailers_expected=(CRC32C,))
+        decoder = ChunkedDecoder(8198, signer=TRAILER_SIGNER, trailers_expected=(CRC32C,))
         try:
             data = decode(decoder, [bytes(changed)])
         except RequestError:
             continue
         # What is left is framing that means the same: a line end, the case of a size or a name.
-        assert data == b"helloworld!", (place, changed)
+        assert data == b"".join(CHUNKS), (place, changed)
         assert decoder.trailers == {CRC32C: "AAAAAA=="}
 
 
@@ -229,22 +277,41 @@ def test_every_changed_byte_of_a_signed_body_is_noticed() -> None:
         lambda body: body.replace(b"x-amz-trailer-signature:", b"x-amz-trailer-signature:0"),
         lambda body: body[: body.index(b"x-amz-trailer-signature")] + b"\r\n",
         lambda body: body.replace(b"world!", b"world?"),
-        lambda body: signed([b"hello", b"world!"], SIGNER, b"x-amz-checksum-crc32c:AAAAAA=="),
-        lambda body: signed([b"hello", b"world!"], TRAILER_SIGNER),
+        lambda body: signed(CHUNKS, SIGNER, b"x-amz-checksum-crc32c:AAAAAA=="),
+        lambda body: signed(CHUNKS, TRAILER_SIGNER),
     ],
 )  # fmt: skip
 def test_a_signed_body_that_was_changed_is_refused(change: object) -> None:
     assert callable(change)
-    body = change(signed([b"hello", b"world!"], TRAILER_SIGNER, b"x-amz-checksum-crc32c:AAAAAA=="))
-    decoder = ChunkedDecoder(11, signer=TRAILER_SIGNER, trailers_expected=(CRC32C,))
+    body = change(signed(CHUNKS, TRAILER_SIGNER, b"x-amz-checksum-crc32c:AAAAAA=="))
+    decoder = ChunkedDecoder(8198, signer=TRAILER_SIGNER, trailers_expected=(CRC32C,))
     with pytest.raises(RequestError) as refused:
         decode(decoder, in_pieces(body, 10))
-    assert refused.value.code in ("SignatureDoesNotMatch", "InvalidChunkSizeError", "MalformedTrailerError")
+    assert refused.value.code in ("SignatureDoesNotMatch", "IncompleteBody", "MalformedTrailerError")
+
+
+@pytest.mark.parametrize("size", [1, 3, 50, 100_000])
+def test_a_signed_trailer_may_be_followed_by_lf_crlf(size: int) -> None:
+    """As minio-go sends it, and as S3's page writes it: `name:value LF CRLF x-amz-trailer-signature:... CRLF`."""
+    body = signed(CHUNKS, TRAILER_SIGNER, b"x-amz-checksum-crc32c:AAAAAA==")
+    before, _, after = body.partition(b"\r\nx-amz-trailer-signature:")
+    for separator in (b"\n\r\n", b"\n", b"\r\n"):
+        for end in (b"\r\n\r\n", b"\r\n", b""):
+            sent = before + separator + b"x-amz-trailer-signature:" + after.rstrip() + end
+            decoder = ChunkedDecoder(8198, signer=TRAILER_SIGNER, trailers_expected=(CRC32C,))
+            assert decode(decoder, in_pieces(sent, size)) == b"".join(CHUNKS)
+            assert decoder.trailers == {CRC32C: "AAAAAA=="}
+    signature = b"x-amz-trailer-signature:"
+    for separator in (b"\n\r\n\r\n", b"\r\n\r\n"):
+        decoder = ChunkedDecoder(8198, signer=TRAILER_SIGNER, trailers_expected=(CRC32C,))
+        with pytest.raises(RequestError) as refused:
+            decode(decoder, in_pieces(before + separator + signature + after, size))
+        assert refused.value.code == "MalformedTrailerError"
 
 
 def test_the_last_chunk_must_be_signed_too() -> None:
     """Otherwise a body could be cut off after any chunk."""
-    body = signed([b"hello", b"world!"])
+    body = signed(CHUNKS)
     cut = body[: body.index(b"6;chunk")] + b"0;chunk-signature=" + b"0" * 64 + b"\r\n\r\n"
     with pytest.raises(RequestError) as refused:
         decode(ChunkedDecoder(None, signer=SIGNER), [cut])
@@ -260,7 +327,7 @@ def reader(pieces: list[bytes]):  # type: ignore[no-untyped-def]  # a read funct
 
 
 def test_read_chunked_stops_at_the_end_of_the_input() -> None:
-    body = unsigned(b"hello world", 4)
+    body = unsigned(b"hello world", 8192)
     assert b"".join(read_chunked(reader(in_pieces(body, 3)), ChunkedDecoder(11))) == b"hello world"
     with pytest.raises(RequestError) as refused:
         list(read_chunked(reader(in_pieces(body, 3)[:4]), ChunkedDecoder(11)))
@@ -299,8 +366,11 @@ def test_a_large_chunk_passes_without_being_collected() -> None:
     assert peak < 4 * len(piece)
 
 
-def test_many_tiny_chunks_do_not_take_quadratic_time() -> None:
-    """A megabyte of one-byte chunks in one feed: each move may cost only what it moves."""
-    count = 150_000
-    body = b"1\r\nx\r\n" * count + b"0\r\n\r\n"
-    assert len(decode(ChunkedDecoder(count), [body])) == count
+def test_many_chunks_do_not_take_quadratic_time() -> None:
+    """Many of the smallest chunks in one feed: each move may cost only what it moves. Smaller ones end at once."""
+    count = 2000
+    body = (b"2000\r\n" + b"x" * 8192 + b"\r\n") * count + b"0\r\n\r\n"
+    assert len(decode(ChunkedDecoder(count * 8192), [body])) == count * 8192
+    with pytest.raises(RequestError) as refused:
+        decode(ChunkedDecoder(150_000), [b"1\r\nx\r\n" * 150_000 + b"0\r\n\r\n"])
+    assert refused.value.fields["Chunk"] == "2"

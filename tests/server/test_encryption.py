@@ -12,7 +12,7 @@ import pytest
 import bleepstore
 from bleepstore_server.in_process import in_process
 from tests.server.conftest import Server
-from tests.server.tools import failure
+from tests.server.tools import Wire, failure
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -75,6 +75,44 @@ def test_what_does_not_hold_is_refused(s3: S3Client, server: Server) -> None:
                 call(**more)
     assert s3.list_objects_v2(Bucket="photos")["KeyCount"] == 1
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="photos")
+
+
+def test_a_copy_onto_itself_that_names_the_encryption_is_a_change(s3: S3Client, server: Server) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"data", Metadata={"a": "b"})
+    with failure("InvalidRequest", 400):
+        s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE)
+    if not server.store.in_memory:
+        with failure("NotImplemented", 501):
+            s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE, **AES)
+        return
+    assert told(s3.copy_object(Bucket="photos", Key="k", CopySource=SOURCE, **AES)) == "AES256"
+    found = s3.get_object(Bucket="photos", Key="k")
+    assert (found["Body"].read(), found["Metadata"]) == (b"data", {"a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/photos/k"),
+        ("HEAD", "/photos/k"),
+        ("DELETE", "/photos/k"),
+        ("GET", "/photos?list-type=2"),
+        ("PUT", "/photos/k?acl"),
+        ("PUT", "/photos/k?uploadId=u&partNumber=1"),
+        ("POST", "/photos/k?uploadId=u"),
+        ("PUT", "/other"),
+    ],
+)
+def test_only_what_makes_an_object_may_name_an_encryption(
+    s3: S3Client, server: Server, method: str, target: str
+) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"data")
+    answer = Wire(server.url).send(method, target, b"", {"x-amz-server-side-encryption": "AES256"})
+    assert answer.status == 400, answer
+    if method != "HEAD":
+        assert b"<Message>x-amz-server-side-encryption header is not supported for this operation.<" in answer.body
+        assert b"<ArgumentName>x-amz-server-side-encryption</ArgumentName><ArgumentValue>AES256<" in answer.body
+    assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 4
 
 
 def test_the_configuration_of_a_bucket_says_the_same(s3: S3Client, server: Server) -> None:
