@@ -17,7 +17,7 @@ from bleepstore.model import ANONYMOUS, Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
-from bleepstore_server.request import Request, parse_request
+from bleepstore_server.request import Request, hurry, parse_request
 from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route, resource_of
 from bleepstore_server.wire import sigv2, sigv4, xml_render
@@ -297,7 +297,7 @@ def _drain(environ: WSGIEnvironment) -> bool:
         return True
     if length and (not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or int(length) > 64 * MAX_DRAIN):
         return False
-    environ.get("bleepstore.hurry", _never)()
+    hurry(environ)
     left = MAX_DRAIN
     try:
         while left > 0:

@@ -272,6 +272,12 @@ def _too_long() -> RequestError:
     return RequestError("MaxMessageLengthExceeded", fields={"MaxMessageLengthBytes": str(MAX_DOCUMENT)})
 
 
+def hurry(environ: WSGIEnvironment, hurried: bool = True) -> None:
+    """Have the body come as quickly as a header has to, or no more so, where the server can."""
+    if "bleepstore.hurry" in environ:
+        environ["bleepstore.hurry"](hurried)
+
+
 def decode_header(value: str) -> str:
     """WSGI shows the bytes of a header as Latin-1; clients mean UTF-8 where that is what the bytes are."""
     try:

@@ -6,7 +6,8 @@
   refused by its header.
 - A request that gunicorn itself refuses is answered with an S3 error document.
 - A client that stalls gives its thread back after a timeout (SO_RCVTIMEO, SO_SNDTIMEO); one that has sent nothing yet
-  has no thread, and one that sends its header in drops, or a body that was refused, has it for some seconds only.
+  has no thread, and one that sends its header in drops, a body that was refused or the
+  fields of a form, has it for some seconds only.
 - A thread that has answered looks for the connection's next request before it hands the connection back.
 - The Date of a response is formatted once a second.
 - A worker that is told to end closes its listening sockets at once, so that nobody waits in their queues.
@@ -192,11 +193,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
 
         self.wsgi = with_headers
 
-    def _hurry(self, connection: Any) -> None:
-        """Of a body that nobody wants, what comes as quickly as a header has to is read, and no more: else whoever may
-        do nothing here could keep a thread for hours by a byte now and then."""
-        connection.deadline = time.monotonic() + _HEADER_SECONDS
-        _set_timeout(connection, socket.SO_RCVTIMEO, self._header_timeout)
+    def _hurry(self, connection: Any, hurried: bool = True) -> None:
+        """While nobody knows whether a body is wanted, what comes as quickly as a header has to is read, and no more:
+        else whoever may do nothing here could keep a thread for hours by a byte now and then."""
+        connection.deadline = time.monotonic() + _HEADER_SECONDS if hurried else None
+        _set_timeout(connection, socket.SO_RCVTIMEO, self._header_timeout if hurried else self._timeout)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)

@@ -10,6 +10,7 @@ from bleepstore.errors import EntityTooLarge
 from bleepstore.model import ANONYMOUS, MAX_SINGLE_PUT, ObjectVersion, Permission
 from bleepstore_server.operations.call import Call
 from bleepstore_server.operations.objects import location_of
+from bleepstore_server.request import hurry
 from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import checksums, post_policy, xml_render
 from bleepstore_server.wire import headers as h
@@ -29,7 +30,9 @@ _APPLIED = frozenset(
 def post_object(call: Call) -> Response:
     request = call.request
     # A header's signature does not count here: the form speaks for itself.
+    hurry(request.environ)  # nobody knows yet who asks
     form, chunks = read_form(request.read_body, request.content_length, request.headers.get("content-type"))
+    hurry(request.environ, False)
     fields = form.fields
     if "key" not in fields:
         raise post_policy.missing_field("key")

@@ -23,6 +23,7 @@ from bleepstore_server.wire.errors import RequestError
 #: "The form data and boundaries (excluding the contents of the file) cannot exceed 20KB."
 MAX_FIELDS = 20 * 1024
 _READ = 256 * 1024
+_READ_OF_FIELDS = 4 * 1024  # servers wait until they have as much as is asked for: fields need not wait for their file
 _MAX_PARTS = 200
 _VARIABLE = "${filename}"
 _FILENAME = re.compile(r'[;\s]filename="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
@@ -102,13 +103,14 @@ def _events(read: Callable[[int], bytes], left: int | None, boundary: bytes) -> 
     """The parts of the form, as werkzeug's incremental decoder sees them."""
     # The limit is on what the decoder holds at a time: a read of the file, or an endless header or preamble.
     decoder = MultipartDecoder(boundary, max_form_memory_size=_READ + MAX_FIELDS, max_parts=_MAX_PARTS)
+    size = _READ_OF_FIELDS
     while True:
         try:
             event = decoder.next_event()
         except (ValueError, RequestEntityTooLarge):
             raise RequestError("MalformedPOSTRequest") from None
         if isinstance(event, NeedData):
-            data = read(_READ if left is None else min(_READ, left))
+            data = read(size if left is None else min(size, left))
             if left is not None:
                 left -= len(data)
                 if not data and left:
@@ -118,6 +120,8 @@ def _events(read: Callable[[int], bytes], left: int | None, boundary: bytes) -> 
             except RequestEntityTooLarge:
                 raise RequestError("MaxPostPreDataLengthExceededError") from None
             continue
+        if isinstance(event, File):
+            size = _READ
         yield event
         if isinstance(event, Epilogue):
             return

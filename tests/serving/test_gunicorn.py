@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,8 +139,13 @@ def test_clients_that_send_nothing_have_no_thread(serve: Serve, certificate: Pat
     [
         ("GET / HTTP/1.1\r\nHost: x\r\nX-Drop: ", None),
         ("PUT /photos/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "NoSuchBucket"),
+        (
+            "POST /photos HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\n\r\n",
+            "RequestTimeout",
+        ),
     ],
-    ids=["header", "refused body"],
+    ids=["header", "refused body", "form"],
 )
 def test_drops_are_cut_off(serve: Serve, certificate: Path, scheme: str, start: str, code: str | None) -> None:
     tls = scheme == "https"
@@ -168,6 +174,24 @@ def test_drops_are_cut_off(serve: Serve, certificate: Path, scheme: str, start: 
         dripping.join()
     assert (f"<Code>{code}</Code>".encode() in answer) if code else not answer
     assert server.client().list_buckets()["Buckets"] == []
+
+
+@pytest.mark.slow
+def test_only_the_fields_of_a_form_are_hurried(serve: Serve) -> None:
+    server = serve("--workers", "1")
+    server.client().create_bucket(Bucket="open", ACL="public-read-write")
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s'
+    fields, data = part % (b"key", b"k\r\n") + part % (b'file"; filename="f', b""), bytes(70_000)
+    length = len(fields) + len(data) + len(b"\r\n--x--\r\n")
+    head = "POST /open HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
+        slow.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + fields)
+        for start in range(0, len(data), 10_000):
+            time.sleep(1.2)  # what is tested is that the time that this takes is no reason to end it
+            slow.sendall(data[start : start + 10_000])
+        slow.sendall(b"\r\n--x--\r\n")
+        assert slow.recv(65536).startswith(b"HTTP/1.1 204 ")
+    assert server.client().list_objects_v2(Bucket="open")["Contents"][0]["Size"] == len(data)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SO_REUSEPORT shares connections out on Linux only")
