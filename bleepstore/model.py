@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -91,9 +92,11 @@ class Acl:
     owner_id: str
     grants: tuple[Grant, ...]
 
-    @classmethod
-    def private(cls, owner_id: str) -> Acl:
-        return cls(owner_id, (Grant(owner_id, Permission.FULL_CONTROL),))
+    @staticmethod
+    @functools.lru_cache(maxsize=1024)
+    def private(owner_id: str) -> Acl:
+        """The owner alone, as nearly every object has it."""
+        return Acl(owner_id, (Grant(owner_id, Permission.FULL_CONTROL),))
 
 
 @attrs.frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -64,13 +63,9 @@ def dump_acl(acl: Acl | None, owner_id: str) -> str | None:
     return _dump([[isinstance(g.grantee, Group), str(g.grantee), g.permission.value] for g in acl.grants])
 
 
-#: Nearly every object has one of a few of these.
-_private_acl = functools.lru_cache(maxsize=1024)(Acl.private)
-
-
 def load_acl(text: str | None, owner_id: str) -> Acl:
     if text is None:
-        return _private_acl(owner_id)
+        return Acl.private(owner_id)
     grants = (Grant(Group(who) if group else who, Permission(what)) for group, who, what in json.loads(text))
     return Acl(owner_id, tuple(grants))
 

@@ -134,7 +134,8 @@ class ObjectOperations(OwnNameOperations):
         PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
         """
         check_key(key)
-        system = with_headers(system, headers, "put_object")
+        if headers:
+            system = with_headers(system, headers, "put_object")
         metadata = metadata or {}
         check_metadata(metadata)
         check_storage_class(storage_class)
