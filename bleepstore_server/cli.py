@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import bleepstore
 from bleepstore.errors import BleepStoreError
@@ -64,9 +65,16 @@ def _serve(arguments: argparse.Namespace) -> None:
         serve(config, load)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options by their whole names: `serve --secret-key X` is no `--secret-key-file X`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bleepstore", description="The S3 you can import, as a server. See `bleepstore COMMAND --help`."
     )
     parser.add_argument("--version", action="version", version=f"bleepstore {bleepstore.__version__}")
