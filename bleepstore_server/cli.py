@@ -74,7 +74,7 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = _Parser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="bleepstore", description="The S3 you can import, as a server. See `bleepstore COMMAND --help`."
     )
     parser.add_argument("--version", action="version", version=f"bleepstore {bleepstore.__version__}")
