@@ -61,11 +61,12 @@ def _read(text: str) -> str:
 
 def _resource_parameters(request: SignedRequest) -> list[str]:
     """`name` or `name=value`, decoded as the operations read them, in the order of the names."""
-    kept = sorted(
-        (name, value)
-        for name, value in ((unquote_plus(name), value) for name, value in request.query)
-        if name in RESOURCE_PARAMETERS
-    )
+    kept = []
+    for raw, value in request.query:
+        name = unquote_plus(raw) if "%" in raw or "+" in raw else raw
+        if name in RESOURCE_PARAMETERS:
+            kept.append((name, value))
+    kept.sort(key=lambda pair: pair[0])
     texts = [name if value is None else f"{name}={unquote_plus(value)}" for name, value in kept]
     for text in texts:
         # Written out, such a value reads like two parameters: two requests would share one signature.

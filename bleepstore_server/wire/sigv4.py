@@ -468,8 +468,8 @@ def verify_query(
         raise RequestError(error, _other_day(claim, error))
     _check_region(claim, region, "AuthorizationQueryParametersError")
     secret = _look_up(lookup, claim.access_key)
-    fields = fields_in_query(query)
-    payload = _payload_of_url(request, fields.get("x-amz-content-sha256", UNSIGNED))
+    fields = fields_in_query(query, _OF_SIGNATURE)
+    payload = _payload_of_url(request, fields.pop("x-amz-content-sha256", UNSIGNED))
     try:
         _verify_claim(request, claim, secret.secret_key, payload)
     except RequestError:
@@ -478,8 +478,6 @@ def verify_query(
             raise
         _verify_claim(request, claim, secret.secret_key, UNSIGNED)
     _check_covered(request, frozenset(claim.signed_names))
-    for name in _OF_SIGNATURE & fields.keys():
-        del fields[name]
     return Identity(claim.access_key, secret, payload, True, None, fields)
 
 
@@ -493,22 +491,21 @@ def _payload_of_url(request: SignedRequest, in_url: str) -> str:
     return payload
 
 
-#: What is in a presigned URL for the signature alone.
+#: What is in a presigned URL for the signature alone, beside the digest of the body.
 _OF_SIGNATURE = frozenset(
     f"x-amz-{name}"
-    for name in ("algorithm", "content-sha256", "credential", "date", "expires", "security-token", "signature",
-                 "signedheaders")
-)  # fmt: skip
+    for name in ("algorithm", "credential", "date", "expires", "security-token", "signature", "signedheaders")
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110 section 5.6.2) in lower case
 
 
-def fields_in_query(query: Mapping[str, str]) -> dict[str, str]:
+def fields_in_query(query: Mapping[str, str], without: frozenset[str] = frozenset()) -> dict[str, str]:
     """The parameters that stand for x-amz- header fields. Raises RequestError for one that no field could be."""
     found = {}
     for parameter, value in query.items():
         name = parameter.lower()
-        if not name.startswith("x-amz-"):
+        if name in without or not name.startswith("x-amz-"):
             continue
         if not _FIELD_NAME.fullmatch(name) or not is_field_value(value):
             raise RequestError(
