@@ -17,7 +17,7 @@ from bleepstore.catalog import listing, queries
 from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
-from bleepstore.digests import Algorithm, Digester, can_combine, combine_full_object, composite_value, multipart_etag
+from bleepstore.digests import Algorithm, Digester, multipart_etag
 from bleepstore.errors import (
     AccessDenied,
     BadDigest,
@@ -69,31 +69,20 @@ from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, stage
 from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
 from bleepstore.store.objects import ObjectOperations
 from bleepstore.store.reading import resolve_range
+from bleepstore.store.upload_checksums import (
+    check_part_algorithm,
+    check_part_checksum,
+    check_type,
+    settle_checksum_type,
+    total_checksum,
+    total_crc64nvme,
+)
 
 #: The time in milliseconds and 20 random bytes. One that was ended since is still a place in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
 _ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
-
-
-def settle_checksum_type(algorithm: Algorithm | None, kind: ChecksumType | None) -> ChecksumType | None:
-    """The checksum type of an upload ("Full object and composite checksum types"), or InvalidRequest."""
-    if algorithm is None:
-        if kind is not None:
-            raise InvalidRequest("A checksum type needs a checksum algorithm: name both.")
-        return None
-    if algorithm == Algorithm.CRC64NVME:
-        allowed: tuple[ChecksumType, ...] = (ChecksumType.FULL_OBJECT,)
-    elif can_combine(algorithm):
-        allowed = (ChecksumType.COMPOSITE, ChecksumType.FULL_OBJECT)
-    else:
-        allowed = (ChecksumType.COMPOSITE,)
-    if kind is not None and kind not in allowed:
-        raise InvalidRequest(
-            f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
-        )
-    return kind or allowed[0]
 
 
 def check_part_number(number: int) -> None:
@@ -208,7 +197,7 @@ class UploadOperations(ObjectOperations):
         )
         upload = self._find_upload(bucket, key, upload_id, caller)
         sent = expected.checksum_algorithm
-        _check_part_algorithm(upload, sent)
+        check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
@@ -356,7 +345,7 @@ class UploadOperations(ObjectOperations):
                 upload = self._find_upload(bucket, key, upload_id, caller)
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
-            _check_type(upload, checksum_type)
+            check_type(upload, checksum_type)
             try:
                 stored = self._listed_parts(upload, parts)
             except InvalidPart:
@@ -420,7 +409,7 @@ class UploadOperations(ObjectOperations):
             part = known.get(wanted.number)
             if part is None or part.etag != wanted.etag.strip('"').lower():
                 raise InvalidPart(upload.upload_id, wanted.number, wanted.etag)
-            _check_part_checksum(upload, part, wanted)
+            check_part_checksum(upload, part, wanted)
             found.append(part)
         for part in found[:-1]:
             if part.size < MIN_PART:
@@ -442,7 +431,7 @@ class UploadOperations(ObjectOperations):
             raise EntityTooLarge(size, MAX_OBJECT)
         if object_size is not None and object_size != size:
             raise InvalidRequest(f"The object has {size} bytes, not {object_size} as was announced.")
-        total = _total_checksum(upload, parts)
+        total = total_checksum(upload, parts)
         if checksum is not None and total is None:
             raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
         if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
@@ -479,7 +468,7 @@ class UploadOperations(ObjectOperations):
             size=size,
             etag=etag,
             checksum=total,
-            crc64nvme=_total_crc64nvme(parts),
+            crc64nvme=total_crc64nvme(parts),
             handle=blob.handle,
             stored_ms=blob.stored_ms if over is None else None,
             condition=condition,
@@ -581,61 +570,3 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
         parts_count=len(command.parts) or None,
         acl=upload.acl,
     )
-
-
-def _check_type(upload: Upload, claimed: ChecksumType | None) -> None:
-    if claimed is not None and claimed != (upload.checksum_type or ChecksumType.FULL_OBJECT):
-        raise InvalidRequest(
-            f"The upload was created using the {upload.checksum_type or ChecksumType.FULL_OBJECT} checksum mode. "
-            f"The complete request must use the same checksum mode."
-        )
-
-
-def _check_part_algorithm(upload: Upload, sent: Algorithm | None) -> None:
-    """Refuse a part of another checksum algorithm than its upload's, and one without, where each part needs one."""
-    expected = upload.checksum_algorithm
-    if expected is None or sent == expected:
-        return
-    if sent is not None or upload.checksum_type == ChecksumType.COMPOSITE:
-        actual = "null" if sent is None else sent.lower()
-        raise InvalidRequest(
-            f"Checksum Type mismatch occurred, expected checksum Type: {expected.lower()}, "
-            f"actual checksum Type: {actual}"
-        )
-
-
-def _check_part_checksum(upload: Upload, part: Part, wanted: CompletedPart) -> None:
-    algorithm = upload.checksum_algorithm
-    if algorithm is None:
-        # Of another algorithm than the store's own, a part's checksum was verified when it came, and not kept.
-        own, named = part.checksum, wanted.checksum
-        if own and named and own.algorithm == named.algorithm and own.value != named.value:
-            raise InvalidPart(upload.upload_id, wanted.number, wanted.etag)
-        return
-    if wanted.checksum is None:
-        if upload.checksum_type == ChecksumType.COMPOSITE:
-            raise InvalidRequest(
-                f"The upload was created using a {algorithm.lower()} checksum. The complete request must include the "
-                f"checksum for each part. It was missing for part {wanted.number} in the request."
-            )
-        return
-    if part.checksum is None or (wanted.checksum.algorithm, wanted.checksum.value) != (algorithm, part.checksum.value):
-        raise InvalidPart(upload.upload_id, wanted.number, wanted.etag)
-
-
-def _total_checksum(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
-    """None if there is a part that was copied by the provider, whose MD5 alone is known."""
-    algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
-    values = [part.checksum.value for part in parts if part.checksum is not None]
-    if len(values) < len(parts):
-        return None
-    if upload.checksum_type == ChecksumType.COMPOSITE:
-        return Checksum(algorithm, composite_value(algorithm, values), ChecksumType.COMPOSITE)
-    sizes = [part.size for part in parts]
-    return Checksum(algorithm, combine_full_object(algorithm, zip(values, sizes, strict=True)))
-
-
-def _total_crc64nvme(parts: Sequence[Part]) -> str | None:
-    """The store's own checksum of the whole; None if there is a part that was copied by the provider."""
-    values = [(part.crc64nvme, part.size) for part in parts if part.crc64nvme is not None]
-    return combine_full_object(Algorithm.CRC64NVME, values) if len(values) == len(parts) else None
