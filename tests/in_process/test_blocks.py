@@ -129,9 +129,10 @@ def test_other_credentials_are_told_which_ones_there_are(
 ) -> None:
     """As a suite that was written for moto has them."""
     store.create_bucket("photos")
-    with in_process(store):
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    # What is set within the block is undone within it: the block puts back what was there before.
+    with in_process(store), monkeypatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         client = boto3.client("s3")
         with pytest.raises(ClientError, match=r"InvalidAccessKeyId.*'bleepstore-secret'.*put_credential\(") as refused:
             client.list_buckets()
