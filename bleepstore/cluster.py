@@ -22,9 +22,9 @@ from typing import Self, cast
 
 import attrs
 
-from bleepstore.catalog import Catalog
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
-from bleepstore.catalog.snapshot import catalog_hash, write_copy
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.snapshot import catalog_hash, write_copy
 from bleepstore.codec import MalformedRecord, decode_command, encode_command
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog import Catalog, queries
-from bleepstore.catalog.queries import Garbage
+from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite.queries import Garbage
 from bleepstore.commands import AbortUpload, BeginSweep, Command, EndSweep, ForgetGarbage
 from bleepstore.committer import Committer
 from bleepstore.errors import BlobBusy, S3Error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bleepstore.catalog import queries
+from bleepstore.catalog.sqlite import queries
 from bleepstore.commands import DisableCredential, PutCredential
 from bleepstore.errors import InvalidArgument
 from bleepstore.model import ANONYMOUS, Credential, Owner

@@ -21,8 +21,8 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
-from bleepstore.catalog import listing, queries
-from bleepstore.catalog.queries import FoundObject
+from bleepstore.catalog.sqlite import listing, queries
+from bleepstore.catalog.sqlite.queries import FoundObject
 from bleepstore.commands import CreateBucket, DeleteObject
 from bleepstore.errors import (
     AccessDenied,

@@ -31,10 +31,10 @@ from typing import BinaryIO, cast
 
 from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend
 from bleepstore.backends.local import LocalBackend
-from bleepstore.catalog import Catalog, archive
-from bleepstore.catalog.archive import Content
-from bleepstore.catalog.copying import open_private
-from bleepstore.catalog.snapshot import make_file_durable, write_copy
+from bleepstore.catalog.sqlite import Catalog, archive
+from bleepstore.catalog.sqlite.archive import Content
+from bleepstore.catalog.sqlite.copying import open_private
+from bleepstore.catalog.sqlite.snapshot import make_file_durable, write_copy
 from bleepstore.digests import Digester, PartsEtag, crc64nvme
 from bleepstore.errors import (
     ArchiveDamaged,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bleepstore.acl import AclRequest, make_acl
-from bleepstore.catalog import queries
+from bleepstore.catalog.sqlite import queries
 from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, S3Error
 from bleepstore.model import ANONYMOUS, Acl, Bucket, BucketPage, Owner, Permission

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend, make_folder
-from bleepstore.catalog import Catalog, archive, queries
+from bleepstore.catalog.sqlite import Catalog, archive, queries
 from bleepstore.errors import BlobNotFound, CatalogDamaged, StoreError
 
 _END_OF_TIME = 1 << 62

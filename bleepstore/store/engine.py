@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Self
 
 from bleepstore.acl import allows
 from bleepstore.backends.base import Gateway, StorageBackend
-from bleepstore.catalog import Catalog, queries
-from bleepstore.catalog.queries import FoundObject
+from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite.queries import FoundObject
 from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
 from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error

@@ -22,9 +22,9 @@ import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.catalog import Catalog, queries
-from bleepstore.catalog.copying import copy_database, copy_to_file, copy_without_data, opened_file
-from bleepstore.catalog.mark import Mark, write_mark
+from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite.copying import copy_database, copy_to_file, copy_without_data, opened_file
+from bleepstore.catalog.sqlite.mark import Mark, write_mark
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.store.engine import Engine

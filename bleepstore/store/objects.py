@@ -13,9 +13,9 @@ import attrs
 from bleepstore.acl import AclRequest, allows, make_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog import listing, queries
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.queries import FoundObject
+from bleepstore.catalog.sqlite import listing, queries
+from bleepstore.catalog.sqlite.queries import FoundObject
 from bleepstore.commands import (
     DeleteEntry,
     DeleteObject,

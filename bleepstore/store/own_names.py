@@ -15,9 +15,9 @@ from __future__ import annotations
 import attrs
 
 from bleepstore.backends.base import FoundBlob
-from bleepstore.catalog import queries
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.queries import FoundObject
+from bleepstore.catalog.sqlite import queries
+from bleepstore.catalog.sqlite.queries import FoundObject
 from bleepstore.commands import CompleteUpload, DeleteObject, PutObject, Result, Written
 from bleepstore.errors import BlobNotFound, ConditionalRequestConflict, OperationAborted, S3Error
 from bleepstore.model import Acl, BlobRef, Owner, Replaced, WriteCondition

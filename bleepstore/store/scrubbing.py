@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 from bleepstore.backends.base import CHUNK, Gateway, StorageBackend
 from bleepstore.backends.local import LocalBackend
-from bleepstore.catalog import archive, queries
-from bleepstore.catalog.archive import Content
+from bleepstore.catalog.sqlite import archive, queries
+from bleepstore.catalog.sqlite.archive import Content
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, Damage, StoreError
 from bleepstore.store.archiving import ArchiveOperations
 from bleepstore.store.verifying import why_damaged

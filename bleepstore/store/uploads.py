@@ -13,8 +13,8 @@ import attrs
 
 from bleepstore.acl import AclRequest, make_acl
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
-from bleepstore.catalog import listing, queries
 from bleepstore.catalog.objects import check_write
+from bleepstore.catalog.sqlite import listing, queries
 from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import Algorithm, Digester, multipart_etag

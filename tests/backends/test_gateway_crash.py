@@ -53,7 +53,7 @@ def test_a_gateway_that_is_killed(kind: str, layout: str, rounds: int, far_end_o
 
 
 def _orphans(store: bleepstore.Store) -> Iterator[str]:
-    from bleepstore.catalog import queries
+    from bleepstore.catalog.sqlite import queries
 
     with store._catalog.read() as connection:
         yield from (

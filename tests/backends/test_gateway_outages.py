@@ -19,7 +19,7 @@ from bleepstore import DeleteEntry, Store
 from bleepstore.backends.base import BlobSpec, Gateway, StorageBackend
 from bleepstore.backends.gateway.retry import Outage, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
-from bleepstore.catalog import queries
+from bleepstore.catalog.sqlite import queries
 from bleepstore.errors import NoSuchKey, ServiceUnavailable
 from bleepstore.store import DeleteFailure
 from bleepstore.testing.contract_tools import MIB, pattern

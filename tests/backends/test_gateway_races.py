@@ -18,7 +18,7 @@ from bleepstore import CompletedPart, Store
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.azure.pins import read_token
 from bleepstore.backends.base import Gateway
-from bleepstore.catalog import queries
+from bleepstore.catalog.sqlite import queries
 from bleepstore.digests import Algorithm
 from bleepstore.errors import NoSuchKey, NoSuchUpload, ServiceUnavailable
 

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Result
 from bleepstore.model import Acl, BlobRef, Inline, Owner
 

@@ -8,8 +8,8 @@ import pytest
 
 from bleepstore import commands as c
 from bleepstore import errors
-from bleepstore.catalog import Catalog, queries
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
+from bleepstore.catalog.sqlite import Catalog, queries
 from bleepstore.catalog.sweeps import COMPLETED_MEMORY_MS
 from bleepstore.commands import Done, Removed, RemovedMany, Written
 from bleepstore.model import Acl, Grant, Group, Inline, ObjectVersion, Owner, Permission, WriteCondition

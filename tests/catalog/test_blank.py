@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 import bleepstore
-from bleepstore.catalog import Catalog, blank, schema
+from bleepstore.catalog.sqlite import Catalog, blank, schema
 from bleepstore.errors import StoreClosed
 from tests.catalog.conftest import Applier
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog, queries
-from bleepstore.catalog.bucket_cache import BucketCache
+from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.commands import Command
 from bleepstore.model import Acl, Bucket, Grant, Inline, Owner, Permission
 

@@ -12,8 +12,8 @@ import pytest
 
 from bleepstore import codec
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog
-from bleepstore.catalog.connection import NONDETERMINISTIC, open_writer
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.connection import NONDETERMINISTIC, open_writer
 from bleepstore.commands import Command, Written
 from bleepstore.digests import Algorithm
 from bleepstore.model import (

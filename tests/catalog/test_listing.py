@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog, listing
+from bleepstore.catalog.sqlite import Catalog, listing
 from bleepstore.model import Acl, Inline, ObjectPage, UploadPage
 from tests.catalog.conftest import ALICE, Applier
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bleepstore.catalog import Catalog, queries
-from bleepstore.catalog.connection import open_reader, open_writer
-from bleepstore.catalog.schema import migrate
+from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite.connection import open_reader, open_writer
+from bleepstore.catalog.sqlite.schema import migrate
 
 
 @pytest.mark.parametrize("kind", ["writer", "reader", "memory"])
@@ -37,7 +37,7 @@ def test_a_query_is_planned_once(tmp_path: Path, kind: str) -> None:
 
 def test_a_catalog_in_memory_makes_its_tables_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = Catalog(None)
-    monkeypatch.setattr("bleepstore.catalog.catalog.migrate", lambda _connection: pytest.fail("made anew"))
+    monkeypatch.setattr("bleepstore.catalog.sqlite.catalog.migrate", lambda _connection: pytest.fail("made anew"))
     second = Catalog(None)
     for catalog in (first, second):
         with catalog.read() as connection:

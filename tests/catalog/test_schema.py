@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bleepstore.catalog import Catalog, schema
+from bleepstore.catalog.sqlite import Catalog, schema
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, StoreError
 from tests.catalog.conftest import Applier
 

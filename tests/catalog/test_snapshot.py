@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bleepstore.catalog import Catalog
-from bleepstore.catalog.snapshot import catalog_hash, copy_catalog, write_copy
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.snapshot import catalog_hash, copy_catalog, write_copy
 from bleepstore.commands import Done
 from tests.catalog.conftest import Applier
 

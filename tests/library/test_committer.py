@@ -13,7 +13,7 @@ import pytest
 
 import bleepstore
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Done, Result
 from bleepstore.committer import MAX_BATCH, DirectCommitter
 from bleepstore.errors import BucketAlreadyOwnedByYou, PreconditionFailed, StoreClosed

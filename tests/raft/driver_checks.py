@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog
-from bleepstore.catalog.snapshot import catalog_hash
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.snapshot import catalog_hash
 from bleepstore.cluster import CatalogMachine, create_member, unwrap, wrap
 from bleepstore.model import Acl, Inline, Owner
 from bleepstore.raft.machine import Settings

@@ -10,9 +10,9 @@ import attrs
 import pytest
 
 from bleepstore import cluster
-from bleepstore.catalog import Catalog
-from bleepstore.catalog import catalog as catalog_module
 from bleepstore.catalog.apply import apply_once
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite import catalog as catalog_module
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
 from bleepstore.raft import sqlite_log

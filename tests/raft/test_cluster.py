@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from bleepstore import commands as c
-from bleepstore.catalog import queries
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
+from bleepstore.catalog.sqlite import queries
 from bleepstore.cluster import CatalogMachine, LocalCluster, Member, create_member, open_member, unwrap, wrap
 from bleepstore.codec import MalformedRecord, UnknownTag
 from bleepstore.commands import Done, Result, Written

@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog, listing, queries
+from bleepstore.catalog.sqlite import Catalog, listing, queries
 from bleepstore.cluster import CatalogMachine, LocalCluster, Member, unwrap
 from bleepstore.commands import Done, Written
 from bleepstore.errors import PreconditionFailed, ServiceUnavailable

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 import bleepstore
-from bleepstore.catalog import queries
+from bleepstore.catalog.sqlite import queries
 from tests.serving.conftest import Served
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from bleepstore.catalog import Catalog
-from bleepstore.catalog.snapshot import catalog_hash
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.snapshot import catalog_hash
 from bleepstore.codec import decode_command, encode_command
 from bleepstore.commands import Command, CreateBucket, DeleteBucket, DeleteObject, PutObject
 from bleepstore.model import Acl, Inline, Owner, WriteCondition

@@ -11,9 +11,9 @@ from typing import Any
 import apsw
 import attrs
 
-from bleepstore.catalog.connection import open_writer
 from bleepstore.catalog.rows import load_parts, make_checksum
-from bleepstore.catalog.schema import migrate
+from bleepstore.catalog.sqlite.connection import open_writer
+from bleepstore.catalog.sqlite.schema import migrate
 from bleepstore.errors import ArchiveDamaged, CatalogDamaged, Damage
 from bleepstore.model import Checksum, PartSummary
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import apsw
 
-from bleepstore.catalog.catalog import Catalog
-from bleepstore.catalog.copying import copy_database, open_private
+from bleepstore.catalog.sqlite.catalog import Catalog
+from bleepstore.catalog.sqlite.copying import copy_database, open_private
 from bleepstore.errors import StorageFull
 
 #: sqlite_sequence, which numbers buckets and garbage, is part of the state; the planner's statistics are not.

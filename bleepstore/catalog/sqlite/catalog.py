@@ -15,14 +15,14 @@ from types import TracebackType
 
 import apsw
 
-from bleepstore.catalog import queries
 from bleepstore.catalog.apply import apply, apply_once
-from bleepstore.catalog.blank import give_blank, take_blank
-from bleepstore.catalog.bucket_cache import BucketCache
-from bleepstore.catalog.connection import CHECKPOINT_PAGES, open_reader, open_writer, set_low_space
-from bleepstore.catalog.mark import MarkFile
-from bleepstore.catalog.process_lock import ProcessLock
-from bleepstore.catalog.schema import check_version, migrate
+from bleepstore.catalog.sqlite import queries
+from bleepstore.catalog.sqlite.blank import give_blank, take_blank
+from bleepstore.catalog.sqlite.bucket_cache import BucketCache
+from bleepstore.catalog.sqlite.connection import CHECKPOINT_PAGES, open_reader, open_writer, set_low_space
+from bleepstore.catalog.sqlite.mark import MarkFile
+from bleepstore.catalog.sqlite.process_lock import ProcessLock
+from bleepstore.catalog.sqlite.schema import check_version, migrate
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
 from bleepstore.errors import (
