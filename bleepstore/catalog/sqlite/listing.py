@@ -12,13 +12,14 @@ from typing import Any
 import apsw
 
 from bleepstore.catalog.rows import UPLOAD_COLUMNS, UPLOAD_OWNERS, make_upload
-from bleepstore.model import ListedObject, ObjectPage, UploadPage
+from bleepstore.model import STANDARD, ListedObject, ObjectPage, UploadPage
 from bleepstore.names import after_prefix
 
 Row = tuple[Any, ...]
 
 _OBJECT_ROWS = (
-    "SELECT key, modified_ms, etag, size, storage_class, owner_id, checksum_algorithm, checksum_type "
+    f"SELECT key, modified_ms, etag, size, ifnull(storage_class, '{STANDARD}'), owner_id, checksum_algorithm, "
+    "checksum_type "
     "FROM object_version WHERE bucket_id = ? AND is_current = 1 AND is_delete_marker = 0"
 )
 _UPLOAD_ROWS = f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE u.bucket_id = ?"

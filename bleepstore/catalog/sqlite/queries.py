@@ -11,6 +11,7 @@ import attrs
 from bleepstore.catalog.rows import (
     BUCKET_COLUMNS,
     OBJECT_COLUMNS,
+    OBJECT_WIDTH,
     PART_COLUMNS,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
@@ -81,7 +82,7 @@ def find_object(connection: apsw.Connection, bucket: str, key: str, *, with_data
     """The current version, or None if the key or the bucket does not exist."""
     check_type("key", key)
     row = connection.execute(_GET if with_data else _HEAD, (bucket, key)).fetchone()
-    return None if row is None else FoundObject(make_object(bucket, key, row), row[14], row[15], row[16])
+    return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
 
 
 def object_parts(connection: apsw.Connection, bucket: str, key: str) -> tuple[PartSummary, ...]:
