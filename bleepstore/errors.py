@@ -8,8 +8,8 @@
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed
-    │   └── Unavailable              NotSupported, SlowDown, ServiceUnavailable, StorageFull,
-    │                                StorageUnavailable, InternalError
+    │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
+    │                                InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
     ├── ObjectDamaged                stored bytes are not those that were written
@@ -371,13 +371,6 @@ class MethodNotAllowed(Denied):
 @attrs.define
 class Unavailable(S3Error):
     """The store cannot do this, or not now."""
-
-
-@attrs.define
-class NotSupported(Unavailable):
-    code = "NotImplemented"
-    summary = "This store does not implement the functionality that the request needs."
-    reason: str | None = None
 
 
 @attrs.define

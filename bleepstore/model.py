@@ -10,7 +10,7 @@ import datetime as dt
 import enum
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import attrs
 
@@ -402,7 +402,3 @@ class PartPage:
 class DeletedObject:
     key: str
     version_id: str | None = None
-
-
-#: Where a condition came from, as the `Condition` element of PreconditionFailed names it.
-ConditionName = Literal["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"]
