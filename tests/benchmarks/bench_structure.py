@@ -16,6 +16,7 @@ None of this depends on the speed of the machine: two runs of one tree give the 
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import sys
 import tempfile
@@ -66,7 +67,7 @@ def follow(request: Callable[[], object]) -> Figures:
         request()
     finally:
         sys.setprofile(None)
-    switches = sum(one != other for one, other in zip(seen, seen[1:], strict=False))
+    switches = sum(one != other for one, other in itertools.pairwise(seen))
     return Figures(len(seen), len(set(seen)), switches)
 
 
@@ -80,8 +81,11 @@ def requests_of(s3: Any) -> Iterator[tuple[str, Figures, str]]:
         key = f"small-{next(numbers)}"
         return lambda: s3.put_object(Bucket="bench", Key=key, Body=b"x" * 1024)
 
+    def read() -> object:
+        return s3.get_object(Bucket="bench", Key="large")["Body"].read()
+
     def get() -> Callable[[], object]:
-        return lambda: s3.get_object(Bucket="bench", Key="large")["Body"].read()
+        return read
 
     def complete() -> Callable[[], object]:
         where = {"Bucket": "bench", "Key": f"whole-{next(numbers)}"}
