@@ -207,6 +207,6 @@ def require_owner(owner: Owner, caller: Owner | None) -> None:
         raise AccessDenied
 
 
-def check_limit(limit: int, name: str) -> None:
+def check_limit(limit: int) -> None:
     if limit < 0:
-        raise InvalidArgument("A limit must not be negative.", name, str(limit))
+        raise InvalidArgument("A limit must not be negative.", "limit", str(limit))
