@@ -29,7 +29,7 @@ class BucketOperations(Engine):
         check_bucket_name(bucket)
         owner = caller or self._owner
         if owner.id == ANONYMOUS.id:
-            raise AccessDenied("Anonymous callers cannot create buckets: sign the request.")
+            raise AccessDenied("Anonymous callers cannot create buckets.")
         made = make_acl(acl, owner.id, owner.id)
         command = CreateBucket(**self._stamp(), bucket=bucket, owner=owner, location=location, acl=made)
         if self._catalog.find_bucket(bucket) is None:
@@ -81,9 +81,9 @@ class BucketOperations(Engine):
     ) -> BucketPage:
         """The buckets of the caller, or all buckets if the caller is None, in the order of their names: those whose
         names begin with `prefix` and, unless `locations` is None, that were created with one of these locations."""
-        check_limit(limit, "max-buckets")
+        check_limit(limit)
         if caller is not None and caller.id == ANONYMOUS.id:
-            raise AccessDenied("Anonymous callers own no buckets: sign the request.")
+            raise AccessDenied("Anonymous callers own no buckets.")
         self._committer.read_barrier()
         with self._catalog.read() as reader:
             found = reader.list_buckets(

@@ -319,7 +319,7 @@ class ObjectOperations(OwnNameOperations):
             check_read(condition, version, self._clock())
         if part_number is not None:
             if range is not None:
-                raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
+                raise InvalidRequest("range and part_number exclude each other.", "part_number")
             parts = self._parts_of(version)
             start, stop = resolve_part(part_number, version.size, parts)
             return StoredObject(version, start, stop, partial=True, part=parts[part_number - 1] if parts else None)
@@ -339,7 +339,7 @@ class ObjectOperations(OwnNameOperations):
         caller: Owner | None = None,
     ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
         """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
         parts = [part for part in self._parts_of(found.version) if part.number > after]
         page = parts[:limit]
@@ -565,7 +565,7 @@ class ObjectOperations(OwnNameOperations):
         `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
         shown if there are some under it. With both, `after` decides.
         """
-        check_limit(limit, "limit")
+        check_limit(limit)
         self._committer.read_barrier()
         with self._catalog.read() as reader:
             found = reader.find_bucket(bucket)
