@@ -20,6 +20,8 @@ None where the bytes never passed here: at a provider.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from bleepstore.digests import Algorithm
@@ -28,6 +30,7 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     NULL_VERSION,
     Acl,
+    BlobRef,
     Checksum,
     ChecksumType,
     Data,
@@ -39,8 +42,21 @@ from bleepstore.model import (
 )
 
 
+class _Change:
+    """What a committer asks of a command before it takes it."""
+
+    __slots__ = ()
+    #: Whether less is stored once it is applied, so that it is taken on a disk that is nearly full.
+    frees_space: ClassVar[bool] = False
+
+    @property
+    def brings_blob(self) -> bool:
+        """Whether the command belongs to bytes that were just written elsewhere on the disk."""
+        return False
+
+
 @attrs.frozen(kw_only=True)
-class CreateBucket:
+class CreateBucket(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -50,14 +66,16 @@ class CreateBucket:
 
 
 @attrs.frozen(kw_only=True)
-class DeleteBucket:
+class DeleteBucket(_Change):
+    frees_space: ClassVar[bool] = True
+
     request_id: str
     time_ms: int
     bucket: str
 
 
 @attrs.frozen(kw_only=True)
-class PutBucketAcl:
+class PutBucketAcl(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -65,7 +83,7 @@ class PutBucketAcl:
 
 
 @attrs.frozen(kw_only=True)
-class PutObject:
+class PutObject(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -83,9 +101,15 @@ class PutObject:
     condition: WriteCondition = WriteCondition()
     over: Replaced | None = None
 
+    @property
+    def brings_blob(self) -> bool:
+        return isinstance(self.data, BlobRef)
+
 
 @attrs.frozen(kw_only=True)
-class DeleteObject:
+class DeleteObject(_Change):
+    frees_space: ClassVar[bool] = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -105,7 +129,9 @@ class DeleteEntry:
 
 
 @attrs.frozen(kw_only=True)
-class DeleteObjects:
+class DeleteObjects(_Change):
+    frees_space: ClassVar[bool] = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -113,7 +139,7 @@ class DeleteObjects:
 
 
 @attrs.frozen(kw_only=True)
-class PutObjectAcl:
+class PutObjectAcl(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -123,7 +149,7 @@ class PutObjectAcl:
 
 
 @attrs.frozen(kw_only=True)
-class CreateUpload:
+class CreateUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -138,7 +164,7 @@ class CreateUpload:
 
 
 @attrs.frozen(kw_only=True)
-class RegisterPart:
+class RegisterPart(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -152,6 +178,10 @@ class RegisterPart:
     handle: str
     stored_ms: int
 
+    @property
+    def brings_blob(self) -> bool:
+        return True
+
 
 @attrs.frozen(kw_only=True)
 class AssembledPart:
@@ -162,7 +192,7 @@ class AssembledPart:
 
 
 @attrs.frozen(kw_only=True)
-class CompleteUpload:
+class CompleteUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -182,7 +212,9 @@ class CompleteUpload:
 
 
 @attrs.frozen(kw_only=True)
-class AbortUpload:
+class AbortUpload(_Change):
+    frees_space: ClassVar[bool] = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -191,7 +223,7 @@ class AbortUpload:
 
 
 @attrs.frozen(kw_only=True)
-class PutCredential:
+class PutCredential(_Change):
     request_id: str
     time_ms: int
     access_key: str
@@ -201,33 +233,41 @@ class PutCredential:
 
 
 @attrs.frozen(kw_only=True)
-class DisableCredential:
+class DisableCredential(_Change):
+    frees_space: ClassVar[bool] = True
+
     request_id: str
     time_ms: int
     access_key: str
 
 
 @attrs.frozen(kw_only=True)
-class BeginSweep:
+class BeginSweep(_Change):
     """From here on no command may bring in a blob that was stored before `until_ms`."""
 
+    frees_space: ClassVar[bool] = True
+
     request_id: str
     time_ms: int
     until_ms: int
 
 
 @attrs.frozen(kw_only=True)
-class EndSweep:
+class EndSweep(_Change):
     """No unreferenced blob from before `until_ms` is left."""
 
+    frees_space: ClassVar[bool] = True
+
     request_id: str
     time_ms: int
     until_ms: int
 
 
 @attrs.frozen(kw_only=True)
-class ForgetGarbage:
+class ForgetGarbage(_Change):
     """The blobs of these rows are gone from the backend."""
+
+    frees_space: ClassVar[bool] = True
 
     request_id: str
     time_ms: int
