@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from werkzeug.wsgi import LimitedStream
 
 from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
-from bleepstore.model import ANONYMOUS, Credential
+from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.config import WELL_KNOWN, AppConfig
 from bleepstore_server.operations.call import Call, caller_of
@@ -110,25 +110,22 @@ class _App:
             raise RequestError("NotImplemented", f"The operation {route.operation} is not implemented by this store.")
         if not route.reads and self._store.read_only:
             raise RequestError("AccessDenied", _READ_ONLY)
-        call = Call(self._store, self._config, request, caller_of(request.identity), self._find_credential)
+        identity = request.identity
+        caller = caller_of(identity.secret if identity else None, request, self._store.wall_time_ms())
+        call = Call(self._store, self._config, request, caller, route.action, self._find_credential)
         if request.bucket is not None and route.operation not in _WITHOUT_EXPECTED_OWNER:
             call.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
-        if not route.anonymous and call.caller is ANONYMOUS:
+        if not route.anonymous and caller.is_anonymous:
             raise RequestError("AccessDenied")
-        if not route.reads:
-            if route.permission is not None:
-                call.check_permission(route.permission, route.subject)
-            if not route.conditional and has_condition(request.headers):
-                if route.permission is None and route.method == "DELETE":
-                    self._store.get_bucket(call.bucket, caller=call.caller)  # it is the owner's alone
-                refuse_conditions(request.headers)
-        if route.permission is None:
-            return route.function(call)
         try:
+            if route.document:
+                call.check_access()
+            if not route.reads and not route.conditional and has_condition(request.headers):
+                refuse_conditions(request.headers)
             return route.function(call)
-        except RequestError:
-            if route.reads:
-                call.check_permission(route.permission, route.subject)
+        except (RequestError, S3Error):
+            if not route.own_answer:
+                call.check_access()  # who may not do this is told that, and nothing else
             raise
 
     def _authenticate(self, request: Request) -> Identity[Credential] | None:

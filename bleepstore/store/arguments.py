@@ -13,7 +13,7 @@ from typing import Any, TypedDict, TypeVar
 
 import attrs
 
-from bleepstore.acl import CannedAcl
+from bleepstore.access import Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry
 from bleepstore.digests import Algorithm
 from bleepstore.errors import InvalidRequest, S3Error
@@ -25,7 +25,6 @@ from bleepstore.model import (
     CompletedPart,
     Grant,
     Owner,
-    Permission,
     ReadCondition,
     SystemMetadata,
     WriteCondition,
@@ -45,7 +44,8 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "bool": ((bool,), "True or False"),
     "Mapping[str, str] | None": ((dict, _NONE, Mapping), "a mapping of str to str, or None"),
     "SystemMetadata": ((SystemMetadata,), "a SystemMetadata"),
-    "Permission": ((Permission,), "a Permission"),
+    "Action": ((Action,), "an Action"),
+    "Caller | None": ((Caller, _NONE), "a Caller or None"),
     "Owner | None": ((Owner, _NONE), "an Owner or None"),
     "AclRequest | None": ((CannedAcl, tuple, _NONE), "a CannedAcl, a tuple of Grant, or None"),
     "AclRequest | Acl": ((CannedAcl, tuple, Acl), "a CannedAcl, a tuple of Grant, or an Acl"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import attrs
 
-from bleepstore.acl import AclRequest
+from bleepstore.access import AclRequest, Action, Caller
 from bleepstore.errors import UnresolvableGrantByEmailAddress
-from bleepstore.model import ANONYMOUS, Credential, Owner, Permission
+from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.config import AppConfig
@@ -18,15 +17,6 @@ from bleepstore_server.request import Request
 from bleepstore_server.response import Headers
 from bleepstore_server.wire import headers
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.sigv4 import Identity
-
-
-class Subject(enum.Enum):
-    """What an operation needs a permission on."""
-
-    BUCKET = 1
-    OBJECT = 2
-    UPLOAD = 3
 
 
 @attrs.define
@@ -36,7 +26,8 @@ class Call:
     store: Store
     config: AppConfig
     request: Request
-    caller: Owner
+    caller: Caller
+    action: Action | None
     #: A configured access key, or one of the store.
     find_credential: Callable[[str], Credential | None]
 
@@ -96,8 +87,8 @@ class Call:
         """Refuse a copy whose source is not owned by whom the request expects; only who may read it learns that."""
         name = "x-amz-source-expected-bucket-owner"
         if name in self.request.headers:
-            self.store.check_object_access(
-                source.bucket, source.key, Permission.READ, version_id=source.version_id, caller=self.caller
+            self.store.check_access(
+                Action.GET_OBJECT, source.bucket, source.key, version_id=source.version_id, caller=self.caller
             )
             self.check_bucket_owner(source.bucket, name)
 
@@ -106,21 +97,18 @@ class Call:
         if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
             raise RequestError("AccessDenied")  # in the words of any other refusal: whose it is is nobody's business
 
-    def check_permission(self, permission: Permission, subject: Subject) -> None:
-        """Refuse a caller who may not do this."""
-        match subject:
-            case Subject.BUCKET:
-                self.store.check_bucket_access(self.bucket, permission, caller=self.caller)
-            case Subject.OBJECT:
-                self.store.check_object_access(
-                    self.bucket, self.key, permission, version_id=self.version_id, caller=self.caller
-                )
-            case Subject.UPLOAD:
-                # "The bucket owner" may also end and see uploads of others ("Multipart upload API and permissions").
-                shared = self.request.method in ("DELETE", "GET")
-                self.store.check_upload_access(
-                    self.bucket, self.key, self.request.query["uploadId"], by_bucket_owner=shared, caller=self.caller
-                )
+    def check_access(self) -> None:
+        """Refuse a caller who may not do this; raise what there must be and is not."""
+        request = self.request
+        assert self.action is not None
+        self.store.check_access(
+            self.action,
+            self.bucket,
+            request.key or "",
+            version_id=self.version_id,
+            upload_id=request.query.get("uploadId"),
+            caller=self.caller,
+        )
 
     def acl_request(self) -> AclRequest | None:
         return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)
@@ -133,8 +121,18 @@ def _never(*_: object) -> NoReturn:
     raise AssertionError("a document is held in memory")
 
 
-def caller_of(identity: Identity[Credential] | None) -> Owner:
-    return ANONYMOUS if identity is None else identity.secret.owner
+def caller_of(credential: Credential | None, request: Request, now_ms: int) -> Caller:
+    """Who asks, and what is known of the request."""
+    header = request.headers.get
+    return Caller(
+        ANONYMOUS_OWNER if credential is None else credential.owner,
+        access_key=None if credential is None else credential.access_key,
+        source_ip=request.environ.get("REMOTE_ADDR"),
+        secure=request.scheme == "https",
+        time_ms=now_ms,
+        user_agent=header("user-agent"),
+        referer=header("referer"),
+    )
 
 
 def body_options(request: Request) -> dict[str, Any]:

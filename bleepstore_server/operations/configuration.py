@@ -16,8 +16,8 @@ def absent(code: str, message: str) -> Operation:
     """An operation that answers 404 with `code` for a bucket that exists."""
 
     def operation(call: Call) -> Response:
-        bucket = call.store.get_bucket(call.bucket, caller=call.caller)
-        raise RequestError(code, message, status=404, fields={"BucketName": bucket.name})
+        call.check_access()
+        raise RequestError(code, message, status=404, fields={"BucketName": call.bucket})
 
     return operation
 
@@ -26,7 +26,7 @@ def constant(root: str, content: str = "") -> Operation:
     """An operation that answers with always the same document for a bucket that exists."""
 
     def operation(call: Call) -> Response:
-        call.store.get_bucket(call.bucket, caller=call.caller)
+        call.check_access()
         return xml(xml_render.document(root, content))
 
     return operation
@@ -37,7 +37,7 @@ def get_bucket_encryption(call: Call) -> Response:
     managed keys (SSE-S3)." """
     if call.encryption is None:
         return _NO_ENCRYPTION(call)
-    call.store.get_bucket(call.bucket, caller=call.caller)
+    call.check_access()
     default = (
         f"<ApplyServerSideEncryptionByDefault><SSEAlgorithm>{call.encryption}</SSEAlgorithm>"
         "</ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled>"
@@ -54,7 +54,7 @@ def none_of(root: str) -> Operation:
     """An operation on configurations with ids: an empty list of them, or 404 for the one with a given id."""
 
     def operation(call: Call) -> Response:
-        call.store.get_bucket(call.bucket, caller=call.caller)
+        call.check_access()
         if "id" in call.request.query:
             raise RequestError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
         return xml(xml_render.document(root, "<IsTruncated>false</IsTruncated>"))
@@ -64,13 +64,13 @@ def none_of(root: str) -> Operation:
 
 def nothing_to_delete(call: Call) -> Response:
     """S3 answers 204 whether or not there was a configuration; here there never is one."""
-    call.store.get_bucket(call.bucket, caller=call.caller)
+    call.check_access()
     return Response(204)
 
 
 def get_object_tagging(call: Call) -> Response:
     """No object has tags."""
-    call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
+    call.check_access()
     return xml(xml_render.document("Tagging", "<TagSet></TagSet>"))
 
 
@@ -78,7 +78,7 @@ def absent_of_object(code: str, message: str) -> Operation:
     """An operation that answers with `code` for an object that exists."""
 
     def operation(call: Call) -> Response:
-        call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
+        call.check_access()
         raise RequestError(code, message, fields={"BucketName": call.bucket, "Key": call.key})
 
     return operation

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlencode, urlsplit
 
-from bleepstore.acl import AclRequest
+from bleepstore.access import AclRequest, Action
 from bleepstore.errors import EntityTooLarge
-from bleepstore.model import ANONYMOUS, MAX_SINGLE_PUT, ObjectVersion, Permission
-from bleepstore_server.operations.call import Call
+from bleepstore.model import MAX_SINGLE_PUT, ObjectVersion
+from bleepstore_server.operations.call import Call, caller_of
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
 from bleepstore_server.response import Headers, Response, xml
@@ -40,9 +40,9 @@ def post_object(call: Call) -> Response:
     region = call.config.region if call.config.strict_region else None
     granted = post_policy.verify_form(fields, call.bucket, call.find_credential, now, region)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
-    caller = ANONYMOUS if granted is None else granted.secret.owner
+    caller = caller_of(granted.secret if granted else None, request, call.store.wall_time_ms())
     # Who may not upload here learns nothing else of what is wrong, or of who has an account.
-    call.store.check_bucket_access(call.bucket, Permission.WRITE, caller=caller)
+    call.store.check_access(Action.PUT_OBJECT, call.bucket, fields["key"], caller=caller)
     _refuse_unsupported(call, fields)
     checksum = checksums.sent_checksum(fields)
     version = call.store.put_object(
