@@ -29,7 +29,7 @@ class BucketOperations(Engine):
         """
         check_bucket_name(bucket)
         if not is_allowed(Action.CREATE_BUCKET, caller, None):
-            raise AccessDenied("Anonymous callers cannot create buckets: sign the request.")
+            raise AccessDenied("Anonymous callers cannot create buckets.")
         owner = self._owner if caller is None else caller.account
         made = make_acl(acl, owner.id, owner.id)
         command = CreateBucket(**self._stamp(), bucket=bucket, owner=owner, location=location, acl=made)
@@ -77,9 +77,9 @@ class BucketOperations(Engine):
     ) -> BucketPage:
         """The buckets of the caller, or all buckets if the caller is None, in the order of their names: those whose
         names begin with `prefix` and, unless `locations` is None, that were created with one of these locations."""
-        check_limit(limit, "max-buckets")
+        check_limit(limit)
         if not is_allowed(Action.LIST_ALL_MY_BUCKETS, caller, None):
-            raise AccessDenied("Anonymous callers own no buckets: sign the request.")
+            raise AccessDenied("Anonymous callers own no buckets.")
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.list_buckets(

@@ -225,6 +225,6 @@ def check_storage_class(storage_class: str) -> None:
         raise InvalidArgument("The storage class is not one of S3's.", "storage_class", storage_class)
 
 
-def check_limit(limit: int, name: str) -> None:
+def check_limit(limit: int) -> None:
     if limit < 0:
-        raise InvalidArgument("A limit must not be negative.", name, str(limit))
+        raise InvalidArgument("A limit must not be negative.", "limit", str(limit))

@@ -313,7 +313,7 @@ class ObjectOperations(OwnNameOperations):
             check_read(condition, version, self._clock())
         if part_number is not None:
             if range is not None:
-                raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
+                raise InvalidRequest("range and part_number exclude each other.", "part_number")
             parts = self._parts_of(version)
             start, stop = resolve_part(part_number, version.size, parts)
             return StoredObject(version, start, stop, partial=True, part=parts[part_number - 1] if parts else None)
@@ -333,7 +333,7 @@ class ObjectOperations(OwnNameOperations):
         caller: Caller | None = None,
     ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
         """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         found = self._find_object(bucket, key, version_id, Action.GET_OBJECT_ATTRIBUTES, caller, data=False)
         parts = [part for part in self._parts_of(found.version) if part.number > after]
         page = parts[:limit]
@@ -559,7 +559,7 @@ class ObjectOperations(OwnNameOperations):
         `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
         shown if there are some under it. With both, `after` decides.
         """
-        check_limit(limit, "limit")
+        check_limit(limit)
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.find_bucket(connection, bucket)

@@ -54,9 +54,7 @@ class OwnNameOperations(Engine):
         self._follow(bucket, key, current)
         current = self._current(bucket, key)
         refused = check_write(condition, _etag(current), bucket, key)
-        return refused or ConditionalRequestConflict(
-            bucket, key, "If-None-Match" if condition.if_none_match else "If-Match"
-        )
+        return refused or ConditionalRequestConflict(bucket, key, condition.kind)
 
     def _submit_over(self, command: PutObject | CompleteUpload) -> Result:
         """The result of a write. One that was replaced at the provider by a later write has its effect undone by that,

@@ -114,7 +114,7 @@ class UploadOperations(ObjectOperations):
         check_storage_class(storage_class)
         kind = settle_checksum_type(checksum_algorithm, checksum_type)
         if caller is not None and caller.is_anonymous:
-            raise AccessDenied("Anonymous callers cannot start multipart uploads: sign the request.")
+            raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
         owner = self._owner_of_new(caller, found)
         spec = BlobSpec(bucket=bucket, key=key, system=system, metadata=metadata, storage_class=storage_class)
@@ -289,7 +289,7 @@ class UploadOperations(ObjectOperations):
                     raise InvalidArgument(
                         f"Range specified is not valid for source object of size: {stop}",
                         "source_range",
-                        f"bytes={source_range.first}-{source_range.last}",
+                        f"{source_range.first}-{source_range.last}",
                     )
                 start, stop = resolve_range(source_range, stop)
             if stop - start > MAX_PART:
@@ -391,8 +391,7 @@ class UploadOperations(ObjectOperations):
             if refused := check_write(condition, state.etag, upload.bucket, upload.key):
                 raise refused
             if state.changed:
-                name = "If-None-Match" if condition.if_none_match else "If-Match"
-                raise ConditionalRequestConflict(upload.bucket, upload.key, name)
+                raise ConditionalRequestConflict(upload.bucket, upload.key, condition.kind)
         return over
 
     def _end_upload(self, upload: Upload) -> None:
@@ -442,7 +441,7 @@ class UploadOperations(ObjectOperations):
         if checksum is not None and total is None:
             raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
         if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
-            raise BadDigest(checksum.algorithm.value, checksum.value, total.value)
+            raise BadDigest("checksum", checksum.algorithm.value, checksum.value, total.value)
         etag = multipart_etag([part.etag for part in parts])
         spec = BlobSpec(
             bucket=upload.bucket,
@@ -517,7 +516,7 @@ class UploadOperations(ObjectOperations):
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         self._committer.read_barrier()
         with self._catalog.read() as connection:
             found = queries.find_bucket(connection, bucket)
@@ -525,7 +524,7 @@ class UploadOperations(ObjectOperations):
                 raise NoSuchBucket(bucket)
             authorize(Action.LIST_BUCKET_MULTIPART_UPLOADS, caller, found)
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
-                raise InvalidArgument("Invalid uploadId marker", "after_upload_id", after_upload_id)
+                raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
             bucket_id = listing.bucket_id(connection, bucket)
             assert bucket_id is not None
             return listing.list_uploads(
@@ -550,7 +549,7 @@ class UploadOperations(ObjectOperations):
         caller: Caller | None = None,
     ) -> PartPage:
         """A page of an upload's parts with numbers above `after`."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         limit = min(limit, MAX_PAGE)
         upload = self._find_upload(bucket, key, upload_id, Action.LIST_MULTIPART_UPLOAD_PARTS, caller)
         with self._catalog.read() as connection:

@@ -95,9 +95,9 @@ def test_an_overwritten_blob_becomes_garbage_and_inline_bytes_go_at_once(apply: 
 def test_a_refused_write_changes_nothing(apply: Applier, catalog: Catalog) -> None:
     apply.put("photos", "k", "h1", etag="one")
     before = current(catalog, "k")
-    refused = errors.PreconditionFailed("If-None-Match", "photos", "k")
+    refused = errors.PreconditionFailed(errors.Condition.IF_NONE_MATCH, "photos", "k")
     assert apply.put("photos", "k", "h2", condition=ONLY_NEW) == refused
-    refused = errors.PreconditionFailed("If-Match", "photos", "k")
+    refused = errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k")
     assert apply.put("photos", "k", "h2", condition=WriteCondition(if_match="two")) == refused
     assert apply.delete("photos", "k", condition=WriteCondition(if_match="two")) == refused
     missing = errors.NoSuchKey("photos", "x")
@@ -134,7 +134,7 @@ def test_deleting_many_judges_each_alone_and_in_order(apply: Applier, catalog: C
     result = apply(c.DeleteObjects(**apply.stamp(), bucket="photos", entries=entries))
     assert isinstance(result, RemovedMany)
     assert result.outcomes == (
-        errors.PreconditionFailed("If-Match", "photos", "a"),
+        errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "a"),
         Removed("b"),
         errors.NoSuchKey("photos", "b"),
         Removed("none"),
@@ -339,7 +339,7 @@ def test_a_refusal_within_a_batch_spoils_no_other_command(apply: Applier, catalo
     fields: dict[str, Any] = {"owner": ALICE, "size": 0, "etag": "e", "data": Inline(b"")}
     commands = [c.PutObject(**apply.stamp(), bucket="photos", key="k", condition=ONLY_NEW, **fields) for _ in range(3)]
     results = catalog.apply(commands)
-    refusal = errors.PreconditionFailed("If-None-Match", "photos", "k")
+    refusal = errors.PreconditionFailed(errors.Condition.IF_NONE_MATCH, "photos", "k")
     assert [type(result) for result in results] == [Written, errors.PreconditionFailed, errors.PreconditionFailed]
     assert results[1:] == [refusal, refusal]
 
