@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bleepstore.access import AclRequest, Action, Caller, is_allowed, make_acl, resolve_acl
-from bleepstore.catalog.sqlite import queries
 from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, S3Error
 from bleepstore.model import Acl, Bucket, BucketPage
-from bleepstore.names import after_prefix, check_bucket_name
+from bleepstore.names import check_bucket_name
 from bleepstore.store.engine import Engine, check_limit
 
 
@@ -81,12 +80,10 @@ class BucketOperations(Engine):
         if not is_allowed(Action.LIST_ALL_MY_BUCKETS, caller, None):
             raise AccessDenied("Anonymous callers own no buckets.")
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.list_buckets(
-                connection,
+        with self._catalog.read() as reader:
+            found = reader.list_buckets(
                 None if caller is None else caller.account.id,
                 prefix,
-                after_prefix(prefix),
                 locations,
                 after,
                 limit + 1,

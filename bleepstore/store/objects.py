@@ -14,8 +14,7 @@ from bleepstore.access import AclRequest, Action, Caller, authorize, make_acl, o
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.sqlite import listing, queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
     DeleteEntry,
     DeleteObject,
@@ -223,8 +222,8 @@ class ObjectOperations(OwnNameOperations):
     ) -> FoundObject:
         """The object, if it exists and `caller` may do `action` with it."""
         bucket_record = self._find_bucket(bucket)
-        with self._catalog.read() as connection:
-            found = queries.find_object(connection, bucket, key, with_data=data)
+        with self._catalog.read() as reader:
+            found = reader.find_object(bucket, key, with_data=data)
         if found is None:
             check_key(key)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
@@ -561,16 +560,12 @@ class ObjectOperations(OwnNameOperations):
         """
         check_limit(limit)
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        with self._catalog.read() as reader:
+            found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
             authorize(Action.LIST_BUCKET, caller, found)
-            bucket_id = listing.bucket_id(connection, bucket)
-            assert bucket_id is not None
-            return listing.list_objects(
-                connection, bucket_id, prefix, delimiter, after, min(limit, MAX_PAGE), start_after
-            )
+            return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
 
     # -- access control lists
 
