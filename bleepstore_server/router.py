@@ -13,15 +13,15 @@ from collections.abc import Callable
 import attrs
 
 from bleepstore.access import Action as A
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations import buckets, listings, multipart, objects, post_object
 from bleepstore_server.operations import configuration as c
-from bleepstore_server.operations.call import Call
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import ENCRYPTION
 
-Operation = Callable[[Call], Response]
+Operation = Callable[[Exchange], Response]
 
 
 class Resource(enum.Enum):

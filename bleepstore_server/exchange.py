@@ -1,35 +1,64 @@
-"""What an operation is called with."""
+"""One request and its answer, from the first byte to the last."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
-from bleepstore.access import AclRequest, Action, Caller
+from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller
 from bleepstore.errors import UnresolvableGrantByEmailAddress
 from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.config import AppConfig
-from bleepstore_server.request import Request
+from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.response import Headers
 from bleepstore_server.wire import headers
 from bleepstore_server.wire.errors import RequestError
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
-@attrs.define
-class Call:
-    """One request to one operation, by a caller who is known by now."""
+
+@attrs.define(eq=False)
+class Exchange:
+    """One request and its answer. It is made once and goes through the layers (`bleepstore_server.layers`), each of
+    which adds what it finds out; an operation gets it when it is known who asks and that they may."""
 
     store: Store
     config: AppConfig
-    request: Request
-    caller: Caller
-    action: Action | None
     #: A configured access key, or one of the store.
     find_credential: Callable[[str], Credential | None]
+    environ: WSGIEnvironment = attrs.field(repr=False)
+    request_id: str
+    #: Seconds of time.monotonic().
+    started: float = attrs.field(factory=time.monotonic)
+    request: Request = UNPARSED
+    operation: str | None = None
+    #: None: nothing that is implemented.
+    action: Action | None = None
+    #: ANONYMOUS, until it is known.
+    caller: Caller = ANONYMOUS
+    status: int = 0
+    error_code: str | None = None
+    #: Bytes of a refused body that were read all the same, beside those that the request counts.
+    drained: int = 0
+
+    def identify(self, credential: Credential | None, now_ms: int) -> None:
+        """Note whose signature was verified, None if nobody signed, and what rules may ask of the request."""
+        environ = self.environ
+        self.caller = Caller(
+            ANONYMOUS_OWNER if credential is None else credential.owner,
+            access_key=None if credential is None else credential.access_key,
+            source_ip=environ.get("REMOTE_ADDR"),
+            secure=environ.get("wsgi.url_scheme") == "https",
+            time_ms=now_ms,
+            user_agent=environ.get("HTTP_USER_AGENT"),
+            referer=environ.get("HTTP_REFERER"),
+        )
 
     @property
     def bucket(self) -> str:
@@ -119,20 +148,6 @@ class Call:
 
 def _never(*_: object) -> NoReturn:
     raise AssertionError("a document is held in memory")
-
-
-def caller_of(credential: Credential | None, request: Request, now_ms: int) -> Caller:
-    """Who asks, and what is known of the request."""
-    header = request.headers.get
-    return Caller(
-        ANONYMOUS_OWNER if credential is None else credential.owner,
-        access_key=None if credential is None else credential.access_key,
-        source_ip=request.environ.get("REMOTE_ADDR"),
-        secure=request.scheme == "https",
-        time_ms=now_ms,
-        user_agent=header("user-agent"),
-        referer=header("referer"),
-    )
 
 
 def body_options(request: Request) -> dict[str, Any]:
