@@ -56,7 +56,8 @@ class BucketOperations(Engine):
         """
         self.get_bucket(bucket, caller=caller)
         self._submit(DeleteBucket(**self._stamp(), bucket=bucket))
-        self._sweeper.give_back(bucket)
+        self._sweeping.containers.delete(bucket)
+        self._jobs.notify()
 
     def head_bucket(self, bucket: str, *, caller: Owner | None = None) -> Bucket:
         """The bucket, for whoever may list it."""
