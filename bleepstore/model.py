@@ -10,11 +10,12 @@ import datetime as dt
 import enum
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import attrs
 
 from bleepstore.digests import Algorithm
+from bleepstore.errors import Condition
 
 NULL_VERSION = "null"  # the version id of every object of a bucket without versioning
 STANDARD = "STANDARD"
@@ -315,6 +316,11 @@ class WriteCondition:
     def __bool__(self) -> bool:
         return self.if_none_match or self.if_match is not None
 
+    @property
+    def kind(self) -> Condition:
+        """Which of the two it is."""
+        return Condition.IF_NONE_MATCH if self.if_none_match else Condition.IF_MATCH
+
 
 @attrs.frozen(kw_only=True)
 class ReadCondition:
@@ -402,7 +408,3 @@ class PartPage:
 class DeletedObject:
     key: str
     version_id: str | None = None
-
-
-#: Where a condition came from, as the `Condition` element of PreconditionFailed names it.
-ConditionName = Literal["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"]

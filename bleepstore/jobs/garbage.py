@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from bleepstore.backends.base import Gateway
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog import queries
-from bleepstore.catalog.queries import Garbage
+from bleepstore.catalog.records import Garbage
 from bleepstore.commands import ForgetGarbage
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.parts import Parts
@@ -63,8 +62,8 @@ class GarbageJob(Job):
 
     def _run_batch(self, budget: Budget) -> bool:
         """Whether the list ended, or nothing more can be removed for now."""
-        with self._parts.catalog.read() as connection:
-            listed = queries.list_garbage(connection, _BATCH, self._after)
+        with self._parts.catalog.read() as reader:
+            listed = reader.list_garbage(_BATCH, self._after)
         gone = self._remove(listed)
         if gone:
             self._parts.committer.submit(ForgetGarbage(**self._parts.stamp(), garbage_ids=tuple(gone)))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog import queries
 from bleepstore.commands import BeginSweep, EndSweep
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.parts import Parts
@@ -85,8 +84,8 @@ class OrphansJob(Job):
         parts = self._parts
         until = parts.clock() - grace_ms
         parts.submit(BeginSweep(**parts.stamp(), until_ms=until))
-        with parts.catalog.read() as connection:
-            _begun, ended = queries.sweep_times(connection)
+        with parts.catalog.read() as reader:
+            _begun, ended = reader.sweep_times()
         since = 0 if everywhere else max(ended - OVERLAP_MS, 0)
         before = until if set_aside is None else _END_OF_TIME
         return _Pass(until, parts.backend.iter_blobs(since, before), set_aside)
@@ -95,8 +94,8 @@ class OrphansJob(Job):
         """Whether it came to its end."""
         for handle in this.handles:
             budget.spend(items=1)
-            with self._parts.catalog.read() as connection:
-                referenced = queries.is_referenced(connection, handle)
+            with self._parts.catalog.read() as reader:
+                referenced = reader.is_referenced(handle)
             if not referenced:
                 if self._keeps():
                     return True

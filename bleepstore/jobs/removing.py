@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from bleepstore.backends.base import Gateway
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog import queries
 from bleepstore.errors import BlobBusy, S3Error
 from bleepstore.jobs.parts import Parts
 
@@ -47,8 +46,8 @@ class Remover:
             backend.delete_parts(token, [])
 
     def _is_under_way(self, token: str) -> bool:
-        with self._parts.catalog.read() as connection:
-            return queries.is_token_in_use(connection, token)
+        with self._parts.catalog.read() as reader:
+            return reader.is_token_in_use(token)
 
     def report(self, name: str, error: S3Error) -> None:
         """Once, for it may be tried again and again."""

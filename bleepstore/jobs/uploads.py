@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog import queries
 from bleepstore.commands import AbortUpload
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.parts import Parts
@@ -52,8 +51,8 @@ class ExpiredUploadsJob(Job):
             self._before_ms = self._parts.wall_clock() - self._expiry_ms
         outage = Outage()
         while not budget.is_spent:
-            with self._parts.catalog.read() as connection:
-                expired = queries.expired_uploads(connection, self._before_ms, _BATCH)
+            with self._parts.catalog.read() as reader:
+                expired = reader.expired_uploads(self._before_ms, _BATCH)
             for upload in expired:
                 if outage.error is not None:
                     break  # what is not ended at the provider must not be forgotten here

@@ -15,9 +15,8 @@ from __future__ import annotations
 import attrs
 
 from bleepstore.backends.base import FoundBlob
-from bleepstore.catalog import queries
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import CompleteUpload, DeleteObject, PutObject, Result, Written
 from bleepstore.errors import BlobNotFound, ConditionalRequestConflict, OperationAborted, S3Error
 from bleepstore.model import Acl, BlobRef, Owner, Replaced, WriteCondition
@@ -31,8 +30,8 @@ class OwnNameOperations(Engine):
 
     def _current(self, bucket: str, key: str) -> FoundObject | None:
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            return queries.find_object(connection, bucket, key, with_data=False)
+        with self._catalog.read() as reader:
+            return reader.find_object(bucket, key, with_data=False)
 
     def _judge(self, bucket: str, key: str, condition: WriteCondition) -> Replaced | None:
         """What a write is about to replace, once its condition holds for it; None if the backend replaces nothing."""
@@ -54,9 +53,7 @@ class OwnNameOperations(Engine):
         self._follow(bucket, key, current)
         current = self._current(bucket, key)
         refused = check_write(condition, _etag(current), bucket, key)
-        return refused or ConditionalRequestConflict(
-            bucket, key, "If-None-Match" if condition.if_none_match else "If-Match"
-        )
+        return refused or ConditionalRequestConflict(bucket, key, condition.kind)
 
     def _submit_over(self, command: PutObject | CompleteUpload) -> Result:
         """The result of a write. One that was replaced at the provider by a later write has its effect undone by that,

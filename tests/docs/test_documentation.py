@@ -117,3 +117,10 @@ def test_the_serve_command_works_in_a_clean_folder(tmp_path: Path) -> None:
     assert page.startswith("# BleepStore")
     links = _LINK.findall(page)
     assert [link for link in links if "://" not in link] == [], "links of the README that lead nowhere on PyPI"
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/adr/0*.md")), ids=lambda page: page.stem)
+def test_a_decision_says_when_whether_it_holds_and_what_was_refused(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert re.match(r"# \d+\. [^\n]+\n\n\d{1,2} \w+ \d{4}, (accepted|superseded)", text)
+    assert re.search(r"refused", text, re.IGNORECASE), "the alternatives, and why they were refused"

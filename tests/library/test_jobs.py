@@ -1,5 +1,4 @@
-"""The jobs of a store: garbage, orphans and expired uploads, and the fence that tells an orphan from a write under way.
-"""
+"""The jobs of a store: garbage, orphans and expired uploads, and the fence that tells an orphan from a slow write."""
 
 from __future__ import annotations
 
@@ -96,8 +95,8 @@ def stored(backend: Watched) -> set[str]:
 
 
 def garbage(store: Store) -> int:
-    with store._catalog.read() as connection:
-        return int(connection.execute("SELECT count(*) FROM garbage").get)
+    with store._catalog.read() as reader:
+        return int(reader.connection.execute("SELECT count(*) FROM garbage").get)
 
 
 def test_what_was_overwritten_or_deleted_is_removed(opened: Store, backend: Watched) -> None:

@@ -58,8 +58,8 @@ def test_a_failing_disk_is_not_full_and_keeps_nobody_waiting(tmp_path: Path, cal
         pytest.skip("this machine has no strace, or lets no one trace")
     with bleepstore.open(tmp_path / "s") as store:
         store.create_bucket("photos")
-    # strace counts per thread, and the one that opens the store writes too. However commits are grouped, some thread makes
-    # a third of sixty.
+    # strace counts per thread, and the one that opens the store writes too. However commits are grouped, some
+    # thread makes a third of sixty.
     first, step = {"pwrite64": (40, 11), "fdatasync": (7, 3)}.get(calls, (10, 5))
     inject = f"inject={calls}:error=EIO:when={first}+{step}"
     trace = ["strace", "-qq", "-o", "/dev/null"]
