@@ -82,7 +82,9 @@ def check_over(current: StoredVersion | None, over: Replaced, written: str | Non
     return OperationAborted("Another write of this key ended meanwhile.")
 
 
-def _delete(tables: Tables, command: DeleteObject | DeleteObjects, bucket_id: int, entry: DeleteEntry) -> Removed | S3Error:
+def _delete(
+    tables: Tables, command: DeleteObject | DeleteObjects, bucket_id: int, entry: DeleteEntry
+) -> Removed | S3Error:
     if entry.version_id not in (None, NULL_VERSION):
         if not is_version_id(entry.version_id or ""):
             # What S3 says of one entry among many; a delete of one object is refused before it comes here.

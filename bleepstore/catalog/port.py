@@ -191,8 +191,8 @@ class Tables(Protocol):
         """The version that a read without a version id sees."""
 
     def write_version(self, bucket_id: int, command: PutObject, sequence: int, replaced: StoredVersion | None) -> None:
-        """Insert the current version of a key, with its bytes if they are inline, instead of the one that is `replaced`,
-        whose row and inline bytes go. Its blob is not looked at. If None, the key has no current version."""
+        """Insert the current version of a key, with its bytes if they are inline, instead of the current one,
+        `replaced`, whose row and inline bytes go; its blob is not looked at. None: the key has no current version."""
 
     def make_noncurrent(self, bucket_id: int, key: str) -> None:
         """Keep the current version of a key as an older one."""

@@ -24,6 +24,7 @@ from bleepstore.model import (
     Grant,
     Group,
     Inline,
+    ObjectAttributes,
     Owner,
     PartSummary,
     Permission,
@@ -63,7 +64,7 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 metadata = chance.choice([{}, {"b": "2", "a": "1"}])
                 yield c.PutObject(
                     **stamp, **where, owner=owner, size=4, etag=etag, data=data, stored_ms=1000 + number,
-                    metadata=metadata, checksum=checksum, condition=condition(),
+                    attributes=ObjectAttributes(metadata=metadata), checksum=checksum, condition=condition(),
                 )  # fmt: skip
             case 5:
                 yield c.DeleteObject(
@@ -144,10 +145,8 @@ def test_every_command_applied_twice_gives_its_first_result_and_changes_nothing(
         with twice.read() as reader:
             repeated = content(reader.connection)
         for table, rows in expected.items():
-            # The index counts repetitions too, and versions are numbered by it.
-            if table not in ("state", "applied_request", "object_version", "inline_data", "upload", "sqlite_sequence"):
+            if table not in ("state", "applied_request"):  # the index counts repetitions too
                 assert repeated[table] == rows, table
-        assert len(repeated["object_version"]) == len(expected["object_version"])
     finally:
         once.close()
         twice.close()

@@ -14,12 +14,13 @@ from bleepstore.errors import CatalogDamaged, CatalogTooNew, CatalogTooOld
 
 APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this database is
 
-# Objects are keyed (bucket, key, version): `sequence` is minus the index of the command that wrote the version, so the
-# newest version of a key comes first. `is_current` marks the version that an unversioned read sees. The columns tags,
-# retention and encryption wait for the operations that use them.
+# Objects are keyed (bucket, key, version). The versions that an unversioned read sees come first (`noncurrent` is 0),
+# each bucket's in the order of their keys, so that a listing meets no others, however many there are. `sequence` is
+# minus the key's own counter of versions, so the newest one of a key comes first.
 #
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
-# JSON columns are NULL for the default (no metadata, a private ACL, no parts).
+# The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
+# for the default (a private ACL, no parts).
 # `crc64nvme` is what the bytes are compared with when they are read, in base64; NULL if it is not known.
 _V1 = """
 CREATE TABLE state(
@@ -62,15 +63,14 @@ CREATE TABLE bucket(
 
 CREATE TABLE object_version(
     bucket_id INTEGER NOT NULL,
+    noncurrent INTEGER NOT NULL,
     key TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     version_id TEXT NOT NULL,
-    is_current INTEGER NOT NULL,
     is_delete_marker INTEGER NOT NULL,
     modified_ms INTEGER NOT NULL,
     etag TEXT NOT NULL,
     size INTEGER NOT NULL,
-    storage_class TEXT NOT NULL,
     owner_id TEXT NOT NULL,
     checksum_algorithm TEXT,
     checksum_type TEXT,
@@ -78,15 +78,13 @@ CREATE TABLE object_version(
     crc64nvme TEXT,
     handle TEXT,
     inline_id INTEGER,
-    system TEXT,
-    metadata TEXT,
-    acl TEXT,
-    tags TEXT,
-    retention TEXT,
-    encryption TEXT,
     parts_count INTEGER,
     parts TEXT,
-    PRIMARY KEY (bucket_id, key, sequence)
+    system TEXT,
+    metadata TEXT,
+    storage_class TEXT,
+    grants TEXT,
+    PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE inline_data(
@@ -101,14 +99,14 @@ CREATE TABLE upload(
     initiated_ms INTEGER NOT NULL,
     owner_id TEXT NOT NULL,
     initiator_id TEXT NOT NULL,
-    storage_class TEXT NOT NULL,
-    system TEXT,
-    metadata TEXT,
     checksum_algorithm TEXT,
     checksum_type TEXT,
-    acl TEXT,
     backend_token TEXT NOT NULL,
     replaced_sequence INTEGER,
+    system TEXT,
+    metadata TEXT,
+    storage_class TEXT,
+    grants TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -133,6 +131,10 @@ CREATE TABLE completed_upload(
     completed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX upload_age ON upload(initiated_ms, upload_id);
+-- Backends whose provider lists uploads, not their parts, ask whether an upload is known.
+CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> '';
+
 -- Handles that are in use, to tell an orphan from an object in one seek.
 CREATE INDEX object_handle ON object_version(handle) WHERE handle IS NOT NULL;
 CREATE INDEX part_handle ON part(handle);
@@ -153,10 +155,7 @@ CREATE TABLE applied_request(
 ) STRICT, WITHOUT ROWID;
 """
 
-#: Backends whose provider lists uploads, not their parts, ask whether an upload is known.
-_V2 = "CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> ''"
-
-MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+MIGRATIONS: tuple[str, ...] = (_V1,)
 #: All tables, also the one in which SQLite keeps the highest ids that were given.
 TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)), "sqlite_sequence")
 _CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0); COMMIT".format(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 
 import apsw
@@ -16,12 +17,10 @@ from bleepstore.catalog.sqlite.rows import (
     make_upload,
 )
 from bleepstore.commands import CompleteUpload, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
-from bleepstore.model import Acl, BlobRef, Inline, Owner, Upload
+from bleepstore.model import Acl, BlobRef, Owner, Upload
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
-_FIND_CURRENT = (
-    f"SELECT -sequence, version_id, etag, owner_id, handle, inline_id FROM object_version WHERE {_CURRENT}"
-)
+_FIND_CURRENT = f"SELECT -sequence, version_id, etag, owner_id, handle, inline_id FROM object_version WHERE {_CURRENT}"
 _VERSION_COLUMNS = (
     "sequence", "version_id", "modified_ms", "etag", "size", "owner_id", "checksum_algorithm", "checksum_type",
     "checksum_value", "crc64nvme", "handle", "inline_id", "parts_count", "parts", *COLUMNS,
@@ -35,9 +34,7 @@ _UPLOAD_COLUMNS = (
     "bucket_id", "key", "upload_id", "initiated_ms", "owner_id", "initiator_id", "checksum_algorithm",
     "checksum_type", "backend_token", "replaced_sequence", *COLUMNS,
 )  # fmt: skip
-_INSERT_UPLOAD = (
-    f"INSERT INTO upload ({', '.join(_UPLOAD_COLUMNS)}) VALUES ({', '.join('?' * len(_UPLOAD_COLUMNS))})"
-)
+_INSERT_UPLOAD = f"INSERT INTO upload ({', '.join(_UPLOAD_COLUMNS)}) VALUES ({', '.join('?' * len(_UPLOAD_COLUMNS))})"
 _FIND_UPLOAD = f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE upload_id = ?"
 _DISCARD_PARTS = (
     "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM upload u JOIN part p "
@@ -52,9 +49,10 @@ class SqliteTables:
     """
 
     def __init__(self, connection: apsw.Connection, before_bucket_change: Callable[[], None]) -> None:
-        self._connection = connection
+        self.connection = connection
         self._execute = connection.execute
         self._before_bucket_change = before_bucket_change
+        self.index: int | None = None  # once the transaction has set it
 
     # -- the log
 
@@ -64,11 +62,10 @@ class SqliteTables:
 
     def set_applied_index(self, index: int) -> None:
         self._execute("UPDATE state SET applied_index = ?", (index,))
+        self.index = index
 
     def find_result(self, request_id: str) -> str | None:
-        result: str | None = self._execute(
-            "SELECT result FROM applied_request WHERE request_id = ?", (request_id,)
-        ).get
+        result: str | None = self._execute("SELECT result FROM applied_request WHERE request_id = ?", (request_id,)).get
         return result
 
     def keep_result(self, request_id: str, index: int, result: str) -> None:
@@ -76,6 +73,14 @@ class SqliteTables:
 
     def forget_results(self, through: int) -> None:
         self._execute("DELETE FROM applied_request WHERE applied_index <= ?", (through,))
+
+    def identify(self) -> str:
+        """The catalog's id, which the first to ask for it makes; no command does, for replicas must be equal."""
+        catalog_id: str | None = self._execute("SELECT id FROM identity").get
+        if catalog_id is None:
+            catalog_id = secrets.token_hex(16)
+            self._execute("INSERT INTO identity VALUES (?)", (catalog_id,))
+        return catalog_id
 
     # -- owners, access keys
 
@@ -96,7 +101,7 @@ class SqliteTables:
 
     def disable_credential(self, access_key: str) -> bool:
         self._execute("UPDATE credential SET enabled = 0 WHERE access_key = ?", (access_key,))
-        return self._connection.changes() > 0
+        return self.connection.changes() > 0
 
     # -- buckets
 
@@ -150,7 +155,7 @@ class SqliteTables:
             self._execute("UPDATE inline_data SET data = ? WHERE inline_id = ?", (data.data, inline_id))
         else:
             self._execute("INSERT INTO inline_data (data) VALUES (?)", (data.data,))
-            inline_id = self._connection.last_insert_rowid()
+            inline_id = self.connection.last_insert_rowid()
         checksum = command.checksum
         self._execute(
             _INSERT_VERSION if replaced is None else _REPLACE_VERSION,
@@ -281,7 +286,7 @@ class SqliteTables:
         self._execute("INSERT INTO garbage (handle, token) VALUES (?, ?)", (handle, token))
 
     def forget_garbage(self, garbage_ids: Sequence[int]) -> None:
-        self._connection.executemany("DELETE FROM garbage WHERE garbage_id = ?", [(i,) for i in garbage_ids])
+        self.connection.executemany("DELETE FROM garbage WHERE garbage_id = ?", [(i,) for i in garbage_ids])
 
     def sweep_begun_ms(self) -> int:
         begun: int = self._execute("SELECT sweep_begun_ms FROM state").get
