@@ -1,6 +1,6 @@
 """What BleepStore needs of a database of metadata: whoever implements this can keep the catalog.
 
-- `CatalogReader`: what the store, the sweeper and the copies of a store ask. Answers are records, never cursors.
+- `CatalogReader`: what the store, its jobs and the copies of a store ask. Answers are records, never cursors.
 - `Tables`: the rows that commands look at and change; what they do with them is in `bleepstore.catalog.apply`.
 
 `bleepstore.testing.catalog_contract` is the suite that an implementation must pass. `bleepstore.catalog.sqlite` is the
@@ -121,7 +121,7 @@ class CatalogReader(ContentReader, Protocol):
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that the catalog has met: of a credential, a bucket or an object."""
 
-    # -- what the sweeper asks
+    # -- what the jobs ask
 
     def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
         """In the order of their ids, those after `after`."""
@@ -238,7 +238,7 @@ class Tables(Protocol):
     # -- garbage and sweeps
 
     def discard(self, handle: str, token: str | None = None) -> None:
-        """Record that nothing refers to a blob any more; the sweeper removes it after the commit. `token` is that of
+        """Record that nothing refers to a blob any more; a job removes it after the commit. `token` is that of
         the upload of whose parts it is one."""
 
     def forget_garbage(self, garbage_ids: Sequence[int]) -> None:
