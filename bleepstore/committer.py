@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from bleepstore.catalog import Catalog
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import (
     AbortUpload,
     BeginSweep,

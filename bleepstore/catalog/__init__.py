@@ -1,5 +1,1 @@
-"""The metadata database: a deterministic state machine over SQLite, and the questions it answers."""
-
-from bleepstore.catalog.catalog import Catalog
-
-__all__ = ["Catalog"]
+"""The metadata database: a deterministic state machine, what it needs of a database, and what it can be asked."""

@@ -28,7 +28,6 @@ class Applier:
     ) -> None:
         self.machine = machine
         self.watch = AppliedWatch(machine.applied)
-        self.refused_results = 0
         self._proposals = proposals
         self._post = post
         self._queue: queue.SimpleQueue[tuple[int, tuple[Entry, ...]] | str] = queue.SimpleQueue()

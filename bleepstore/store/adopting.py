@@ -21,8 +21,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
-from bleepstore.catalog import listing, queries
-from bleepstore.catalog.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import CreateBucket, DeleteObject
 from bleepstore.errors import (
     AccessDenied,
@@ -38,9 +37,9 @@ from bleepstore.errors import (
     S3Error,
     StoreError,
 )
-from bleepstore.model import MAX_PAGE, Acl, Owner, Replaced, WriteCondition
+from bleepstore.model import MAX_PAGE, Acl, Replaced, WriteCondition
 from bleepstore.names import check_bucket_name, check_key
-from bleepstore.store.own_names import OwnNameOperations
+from bleepstore.store.own_names import OwnNameOperations, rights
 from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
 
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
@@ -266,11 +265,10 @@ class AdoptOperations(OwnNameOperations):
         if self._gateway is None:
             return []
         keys: list[str] = []
-        with self._catalog.read() as connection:
-            bucket_id = listing.bucket_id(connection, bucket)
+        with self._catalog.read() as reader:
             after: str | None = start
-            while bucket_id is not None and after is not None:
-                page = listing.list_objects(connection, bucket_id, "", "", after, MAX_PAGE)
+            while after is not None:
+                page = reader.list_objects(bucket, "", "", after, MAX_PAGE)
                 for item in page.objects:
                     if stop is not None and item.key > stop:
                         return keys
@@ -316,12 +314,12 @@ class AdoptOperations(OwnNameOperations):
             current = self._current(blob.bucket, blob.key)
             if self._is_known(blob.handle) or not self._is_later(blob, current):
                 return False
-            owner, acl = (self._find_owner(blob.bucket), None) if current is None else _rights(current)
+            owner, grants = (self._find_owner(blob.bucket), None) if current is None else rights(current)
             condition = (
                 WriteCondition(if_none_match=True) if current is None else WriteCondition(if_match=current.version.etag)
             )
             command = attrs.evolve(
-                self._adoption(blob, owner, acl, None),
+                self._adoption(blob, owner, grants, None),
                 # No sweep has looked at what was here before this catalog had the bucket.
                 stored_ms=blob.stored_ms if blob.stored_ms >= created_ms else None,
                 condition=condition,
@@ -343,12 +341,12 @@ class AdoptOperations(OwnNameOperations):
         return current.version.modified_ms < blob.stored_ms and self._is_there(blob.handle)
 
     def _is_known(self, handle: str) -> bool:
-        with self._catalog.read() as connection:
-            return queries.is_referenced(connection, handle)
+        with self._catalog.read() as reader:
+            return reader.is_referenced(handle)
 
     def _is_garbage(self, handle: str) -> bool:
-        with self._catalog.read() as connection:
-            return queries.is_garbage(connection, handle)
+        with self._catalog.read() as reader:
+            return reader.is_garbage(handle)
 
     def _is_there(self, handle: str) -> bool:
         """Whether a blob is at the provider, and to stay."""
@@ -359,10 +357,6 @@ class AdoptOperations(OwnNameOperations):
         except BlobNotFound:
             return False
         return True
-
-
-def _rights(current: FoundObject) -> tuple[Owner, Acl]:
-    return current.version.owner, current.version.acl
 
 
 def is_adopting(catalog: Path) -> bool:

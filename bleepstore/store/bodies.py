@@ -14,6 +14,7 @@ from bleepstore.backends.base import CHUNK, StoredBlob
 from bleepstore.digests import Algorithm, Digester, decode_value
 from bleepstore.errors import BadDigest, EntityTooLarge, IncompleteBody, InvalidDigest, InvalidRequest
 from bleepstore.model import BlobRef, Checksum, Data, Inline
+from bleepstore.store.arguments import BodyOptions
 
 Body = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 
@@ -45,6 +46,18 @@ class Expected:
     def checksum_algorithm(self) -> Algorithm | None:
         """The algorithm that the caller chose, or None."""
         return self.algorithm or (self.checksum.algorithm if self.checksum else None)
+
+
+def expected_of(options: BodyOptions, max_size: int) -> Expected:
+    """What the options of a method say of the bytes to come."""
+    return Expected(
+        size=options.get("size"),
+        content_md5=options.get("content_md5"),
+        checksum=options.get("checksum"),
+        algorithm=options.get("checksum_algorithm"),
+        late_checksum=options.get("late_checksum"),
+        max_size=max_size,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -180,7 +193,7 @@ def _verify(digester: Digester, expected: Expected) -> None:
     if expected.content_md5 is not None:
         raw = _decode_md5(expected.content_md5)
         if raw.hex() != digester.md5_hex:
-            raise BadDigest("Content-MD5", raw.hex(), digester.md5_hex)
+            raise BadDigest("content_md5", "MD5", raw.hex(), digester.md5_hex)
     checksum = expected.checksum
     if expected.late_checksum is not None:
         checksum = expected.late_checksum() or checksum
@@ -189,4 +202,4 @@ def _verify(digester: Digester, expected: Expected) -> None:
     if checksum is not None:
         computed = digester.value(checksum.algorithm)
         if computed != checksum.value:
-            raise BadDigest(checksum.algorithm.value, checksum.value, computed)
+            raise BadDigest("checksum", checksum.algorithm.value, checksum.value, computed)

@@ -15,12 +15,11 @@ from __future__ import annotations
 import attrs
 
 from bleepstore.backends.base import FoundBlob
-from bleepstore.catalog import queries
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import CompleteUpload, DeleteObject, PutObject, Result, Written
 from bleepstore.errors import BlobNotFound, ConditionalRequestConflict, OperationAborted, S3Error
-from bleepstore.model import Acl, BlobRef, Owner, Replaced, WriteCondition
+from bleepstore.model import BlobRef, Grant, Owner, Replaced, WriteCondition
 from bleepstore.store.engine import Engine
 
 _ATTEMPTS = 20
@@ -31,8 +30,8 @@ class OwnNameOperations(Engine):
 
     def _current(self, bucket: str, key: str) -> FoundObject | None:
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            return queries.find_object(connection, bucket, key, with_data=False)
+        with self._catalog.read() as reader:
+            return reader.find_object(bucket, key, with_data=False)
 
     def _judge(self, bucket: str, key: str, condition: WriteCondition) -> Replaced | None:
         """What a write is about to replace, once its condition holds for it; None if the backend replaces nothing."""
@@ -54,9 +53,7 @@ class OwnNameOperations(Engine):
         self._follow(bucket, key, current)
         current = self._current(bucket, key)
         refused = check_write(condition, _etag(current), bucket, key)
-        return refused or ConditionalRequestConflict(
-            bucket, key, "If-None-Match" if condition.if_none_match else "If-Match"
-        )
+        return refused or ConditionalRequestConflict(bucket, key, condition.kind)
 
     def _submit_over(self, command: PutObject | CompleteUpload) -> Result:
         """The result of a write. One that was replaced at the provider by a later write has its effect undone by that,
@@ -89,14 +86,16 @@ class OwnNameOperations(Engine):
                 self._gateway.check_bucket(bucket)  # without its container every object would seem to be gone
                 self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))
         elif found.handle != over.handle:
-            owner, acl = (self._find_owner(bucket), None) if known is None else (known.version.owner, known.version.acl)
-            self._committer.submit(self._adoption(found, owner, acl, over))
+            owner, grants = (self._find_owner(bucket), None) if known is None else rights(known)
+            self._committer.submit(self._adoption(found, owner, grants, over))
 
     def _find_owner(self, bucket: str) -> Owner:
         found = self._catalog.find_bucket(bucket)
         return self._owner if found is None else found.owner
 
-    def _adoption(self, found: FoundBlob, owner: Owner, acl: Acl | None, over: Replaced | None) -> PutObject:
+    def _adoption(
+        self, found: FoundBlob, owner: Owner, grants: tuple[Grant, ...] | None, over: Replaced | None
+    ) -> PutObject:
         """The command that brings in what lies at the provider. Its checksums beyond the ETag are not known."""
         return PutObject(
             **self._stamp() | {"time_ms": found.stored_ms},
@@ -106,10 +105,7 @@ class OwnNameOperations(Engine):
             size=found.size,
             etag=found.etag,
             data=BlobRef(found.handle),
-            storage_class=found.storage_class,
-            system=found.system,
-            metadata=found.metadata,
-            acl=acl,
+            attributes=attrs.evolve(found.attributes, grants=grants),
             over=over,
         )
 
@@ -157,6 +153,11 @@ class OwnNameOperations(Engine):
             result = self._committer.submit(command)
             if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
                 raise result
+
+
+def rights(known: FoundObject) -> tuple[Owner, tuple[Grant, ...] | None]:
+    """The owner and the grants of an object, which its provider does not keep."""
+    return known.version.owner, known.version.attributes.grants
 
 
 def _etag(found: FoundObject | None) -> str | None:

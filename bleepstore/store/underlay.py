@@ -12,8 +12,8 @@ import threading
 from typing import Any, BinaryIO, Self
 
 from bleepstore.backends.local import LocalBackend
-from bleepstore.catalog import Catalog
-from bleepstore.catalog.copying import INLINE
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.copying import INLINE
 from bleepstore.errors import BlobNotFound
 
 

@@ -6,14 +6,12 @@ import contextlib
 import itertools
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
 import attrs
 
-from bleepstore.acl import AclRequest, make_acl
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
-from bleepstore.catalog import listing, queries
 from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
@@ -43,13 +41,13 @@ from bleepstore.model import (
     MAX_PART,
     MAX_PARTS,
     MIN_PART,
-    NO_SYSTEM,
-    STANDARD,
+    NO_ATTRIBUTES,
     BlobRef,
     ByteRange,
     Checksum,
     ChecksumType,
     CompletedPart,
+    ObjectAttributes,
     ObjectVersion,
     Owner,
     Part,
@@ -58,15 +56,14 @@ from bleepstore.model import (
     Permission,
     ReadCondition,
     Replaced,
-    SystemMetadata,
     Upload,
     UploadPage,
     WriteCondition,
 )
 from bleepstore.names import check_key
-from bleepstore.store.arguments import SystemHeaders, with_headers
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, stage
-from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.arguments import BodyOptions, UploadOptions, given_attributes, with_acl
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
+from bleepstore.store.engine import check_limit, require
 from bleepstore.store.objects import ObjectOperations
 from bleepstore.store.reading import resolve_range
 from bleepstore.store.upload_checksums import (
@@ -100,29 +97,22 @@ class UploadOperations(ObjectOperations):
         bucket: str,
         key: str,
         *,
-        system: SystemMetadata = NO_SYSTEM,
-        metadata: Mapping[str, str] | None = None,
-        storage_class: str = STANDARD,
-        acl: AclRequest | None = None,
-        checksum_algorithm: Algorithm | None = None,
-        checksum_type: ChecksumType | None = None,
+        attributes: ObjectAttributes = NO_ATTRIBUTES,
         caller: Owner | None = None,
-        **headers: Unpack[SystemHeaders],
+        **options: Unpack[UploadOptions],
     ) -> Upload:
         """Start a multipart upload. For the options see put_object."""
         check_key(key)
-        system = with_headers(system, headers, "create_upload")
-        metadata = metadata or {}
-        check_metadata(metadata)
-        check_storage_class(storage_class)
-        kind = settle_checksum_type(checksum_algorithm, checksum_type)
+        attributes = given_attributes(attributes, options)
+        algorithm = options.get("checksum_algorithm")
+        kind = settle_checksum_type(algorithm, options.get("checksum_type"))
         if caller is not None and caller.id == ANONYMOUS.id:
-            raise AccessDenied("Anonymous callers cannot start multipart uploads: sign the request.")
+            raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
-        spec = BlobSpec(bucket=bucket, key=key, system=system, metadata=metadata, storage_class=storage_class)
+        if (acl := options.get("acl")) is not None:
+            attributes = with_acl(attributes, acl, owner, found.owner)
         stamp = self._stamp()
-        made = None if acl is None else make_acl(acl, owner.id, found.owner.id)
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -130,13 +120,10 @@ class UploadOperations(ObjectOperations):
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
             initiator=owner,
-            storage_class=storage_class,
-            system=system,
-            metadata=metadata,
-            checksum_algorithm=checksum_algorithm,
+            attributes=attributes,
+            checksum_algorithm=algorithm,
             checksum_type=kind,
-            acl=made,
-            backend_token=self._backend.begin_parts(spec),
+            backend_token=self._backend.begin_parts(BlobSpec(bucket=bucket, key=key, attributes=attributes)),
         )
         self._submit(command)
         return self._find_upload(bucket, key, command.upload_id, None)
@@ -147,8 +134,8 @@ class UploadOperations(ObjectOperations):
         """The upload, for who initiated it and, if `by_bucket_owner`, for the bucket's owner ("Multipart upload API and
         permissions"): nobody else may put parts into what becomes the initiator's object."""
         found = self._find_bucket(bucket, caller, Permission.WRITE)
-        with self._catalog.read() as connection:
-            upload = queries.find_upload(connection, bucket, key, upload_id)
+        with self._catalog.read() as reader:
+            upload = reader.find_upload(bucket, key, upload_id)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
         allowed = {upload.initiator.id, found.owner.id} if by_bucket_owner else {upload.initiator.id}
@@ -174,12 +161,8 @@ class UploadOperations(ObjectOperations):
         number: int,
         body: Body,
         *,
-        size: int | None = None,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
-        checksum_algorithm: Algorithm | None = None,
-        late_checksum: Callable[[], Checksum | None] | None = None,
         caller: Owner | None = None,
+        **options: Unpack[BodyOptions],
     ) -> Part:
         """Store one part, replacing an earlier one of this number. For the options see put_object.
 
@@ -187,14 +170,7 @@ class UploadOperations(ObjectOperations):
         The `checksum` of the result is None if neither the part nor the upload names an algorithm.
         """
         check_part_number(number)
-        expected = Expected(
-            size=size,
-            content_md5=content_md5,
-            checksum=checksum,
-            algorithm=checksum_algorithm,
-            late_checksum=late_checksum,
-            max_size=MAX_PART,
-        )
+        expected = expected_of(options, MAX_PART)
         upload = self._find_upload(bucket, key, upload_id, caller)
         sent = expected.checksum_algorithm
         check_part_algorithm(upload, sent)
@@ -202,7 +178,7 @@ class UploadOperations(ObjectOperations):
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
-            return self._backend.put_part(upload.backend_token, number, chunks, size)
+            return self._backend.put_part(upload.backend_token, number, chunks, expected.size)
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         try:
@@ -282,7 +258,7 @@ class UploadOperations(ObjectOperations):
                     raise InvalidArgument(
                         f"Range specified is not valid for source object of size: {stop}",
                         "source_range",
-                        f"bytes={source_range.first}-{source_range.last}",
+                        f"{source_range.first}-{source_range.last}",
                     )
                 start, stop = resolve_range(source_range, stop)
             if stop - start > MAX_PART:
@@ -379,13 +355,12 @@ class UploadOperations(ObjectOperations):
         assembled, since a provider may have no parts left afterwards to try once more with."""
         over = self._judge(upload.bucket, upload.key, _ALWAYS)
         if condition:
-            with self._catalog.read() as connection:
-                state = queries.object_since(connection, upload.bucket, upload.key, upload.upload_id)
+            with self._catalog.read() as reader:
+                state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
             if refused := check_write(condition, state.etag, upload.bucket, upload.key):
                 raise refused
             if state.changed:
-                name = "If-None-Match" if condition.if_none_match else "If-Match"
-                raise ConditionalRequestConflict(upload.bucket, upload.key, name)
+                raise ConditionalRequestConflict(upload.bucket, upload.key, condition.kind)
         return over
 
     def _end_upload(self, upload: Upload) -> None:
@@ -397,13 +372,13 @@ class UploadOperations(ObjectOperations):
         self._sweeper.poke()
 
     def _is_under_way(self, upload: Upload) -> bool:
-        with self._catalog.read() as connection:
-            return queries.find_upload(connection, upload.bucket, upload.key, upload.upload_id) is not None
+        with self._catalog.read() as reader:
+            return reader.find_upload(upload.bucket, upload.key, upload.upload_id) is not None
 
     def _listed_parts(self, upload: Upload, listed: Sequence[CompletedPart]) -> list[Part]:
         """The stored parts that the caller lists, once each proved to be the one that was meant."""
-        with self._catalog.read() as connection:
-            known = {part.number: part for part in queries.list_parts(connection, upload.upload_id, 0, MAX_PARTS)}
+        with self._catalog.read() as reader:
+            known = {part.number: part for part in reader.list_parts(upload.upload_id, 0, MAX_PARTS)}
         found = []
         for wanted in listed:
             part = known.get(wanted.number)
@@ -435,15 +410,13 @@ class UploadOperations(ObjectOperations):
         if checksum is not None and total is None:
             raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
         if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
-            raise BadDigest(checksum.algorithm.value, checksum.value, total.value)
+            raise BadDigest("checksum", checksum.algorithm.value, checksum.value, total.value)
         etag = multipart_etag([part.etag for part in parts])
         spec = BlobSpec(
             bucket=upload.bucket,
             key=upload.key,
             size=size,
-            system=upload.system,
-            metadata=upload.metadata,
-            storage_class=upload.storage_class,
+            attributes=upload.attributes,
             etag=lambda: etag,
             only_over=over if condition else None,
         )
@@ -477,9 +450,9 @@ class UploadOperations(ObjectOperations):
 
     def _completed_before(self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> ObjectVersion:
         """The answer to a Complete that already succeeded: its client may not have heard."""
-        with self._catalog.read() as connection:
-            done = queries.find_completed(connection, bucket, key, upload_id)
-            found = queries.find_object(connection, bucket, key, with_data=False)
+        with self._catalog.read() as reader:
+            done = reader.find_completed(bucket, key, upload_id)
+            found = reader.find_object(bucket, key, with_data=False)
         try:
             etag = multipart_etag([part.etag.strip('"') for part in parts])
         except ValueError:
@@ -510,27 +483,16 @@ class UploadOperations(ObjectOperations):
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        with self._catalog.read() as reader:
+            found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
             require(found.acl, caller, Permission.READ)
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
-                raise InvalidArgument("Invalid uploadId marker", "after_upload_id", after_upload_id)
-            bucket_id = listing.bucket_id(connection, bucket)
-            assert bucket_id is not None
-            return listing.list_uploads(
-                connection,
-                bucket,
-                bucket_id,
-                prefix,
-                delimiter,
-                after_key,
-                after_upload_id,
-                min(limit, MAX_PAGE),
-            )
+                raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
+            return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, min(limit, MAX_PAGE))
 
     def list_parts(
         self,
@@ -543,11 +505,11 @@ class UploadOperations(ObjectOperations):
         caller: Owner | None = None,
     ) -> PartPage:
         """A page of an upload's parts with numbers above `after`."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         limit = min(limit, MAX_PAGE)
         upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
-        with self._catalog.read() as connection:
-            parts = queries.list_parts(connection, upload_id, after, limit + 1)
+        with self._catalog.read() as reader:
+            parts = reader.list_parts(upload_id, after, limit + 1)
         page = parts[:limit]
         more = bool(page) and len(parts) > limit
         return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)
@@ -563,10 +525,7 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
         size=command.size,
         modified_ms=written.modified_ms,
         owner=upload.owner,
-        storage_class=upload.storage_class,
-        system=upload.system,
-        metadata=upload.metadata,
+        attributes=upload.attributes,
         checksum=command.checksum,
         parts_count=len(command.parts) or None,
-        acl=upload.acl,
     )

@@ -54,7 +54,6 @@ def _md5(body: bytes) -> dict[str, str]:
 
 
 WRONG = {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}  # of no body here: what is allowed is refused later
-IF_ABSENT = {"If-None-Match": "*"}
 SECRET = "/photos/kept"
 READS = [
     Operation("ListObjects", "GET", "/photos", P.READ),

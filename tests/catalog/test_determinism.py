@@ -12,8 +12,8 @@ import pytest
 
 from bleepstore import codec
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog
-from bleepstore.catalog.connection import NONDETERMINISTIC, open_writer
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.connection import NONDETERMINISTIC, open_writer
 from bleepstore.commands import Command, Written
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
@@ -24,6 +24,7 @@ from bleepstore.model import (
     Grant,
     Group,
     Inline,
+    ObjectAttributes,
     Owner,
     PartSummary,
     Permission,
@@ -63,7 +64,7 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 metadata = chance.choice([{}, {"b": "2", "a": "1"}])
                 yield c.PutObject(
                     **stamp, **where, owner=owner, size=4, etag=etag, data=data, stored_ms=1000 + number,
-                    metadata=metadata, checksum=checksum, condition=condition(),
+                    attributes=ObjectAttributes(metadata=metadata), checksum=checksum, condition=condition(),
                 )  # fmt: skip
             case 5:
                 yield c.DeleteObject(
@@ -122,8 +123,8 @@ def test_equal_commands_make_equal_catalogs(seed: int, tmp_path: Path) -> None:
         assert in_batches == results == apply_all(replayed, again)
         contents = []
         for catalog in (one_by_one, batched, replayed):
-            with catalog.read() as connection:
-                contents.append(content(connection))
+            with catalog.read() as reader:
+                contents.append(content(reader.connection))
         assert contents[0] == contents[1] == contents[2]
     finally:
         for catalog in (one_by_one, batched, replayed):
@@ -139,10 +140,10 @@ def test_every_command_applied_twice_gives_its_first_result_and_changes_nothing(
         for command, result in zip(history, first, strict=True):
             assert apply_all(twice, [command]) == [result]
             assert apply_all(twice, [command, command]) == [result, result]
-        with once.read() as connection:
-            expected = content(connection)
-        with twice.read() as connection:
-            repeated = content(connection)
+        with once.read() as reader:
+            expected = content(reader.connection)
+        with twice.read() as reader:
+            repeated = content(reader.connection)
         for table, rows in expected.items():
             # The index counts repetitions too, and versions are numbered by it.
             if table not in ("state", "applied_request", "object_version", "inline_data", "upload", "sqlite_sequence"):

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bleepstore import commands as c
-from bleepstore.catalog import Catalog, listing
-from bleepstore.model import Acl, Inline, ObjectPage, UploadPage
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.model import Inline, ObjectPage, UploadPage
 from tests.catalog.conftest import ALICE, Applier
 
 #: Few letters, so that prefixes and delimiters meet keys; the odd ones are the edges of UTF-8 and of its order.
@@ -57,10 +57,8 @@ def fill(keys: Sequence[str]) -> Catalog:
 
 
 def page(catalog: Catalog, prefix: str, delimiter: str, after: str, limit: int, start_after: str = "") -> ObjectPage:
-    with catalog.read() as connection:
-        bucket_id = listing.bucket_id(connection, "photos")
-        assert bucket_id is not None
-        return listing.list_objects(connection, bucket_id, prefix, delimiter, after, limit, start_after)
+    with catalog.read() as reader:
+        return reader.list_objects("photos", prefix, delimiter, after, limit, start_after)
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -125,11 +123,14 @@ def test_a_key_to_start_after_does_not_hide_the_common_prefix_that_it_is_in() ->
 
 
 def list_uploads(catalog: Catalog, after_key: str = "", after_id: str = "", limit: int = 1000, **by: str) -> UploadPage:
-    with catalog.read() as connection:
-        bucket_id = listing.bucket_id(connection, "photos")
-        assert bucket_id is not None
-        return listing.list_uploads(
-            connection, "photos", bucket_id, by.get("prefix", ""), by.get("delimiter", ""), after_key, after_id, limit
+    with catalog.read() as reader:
+        return reader.list_uploads(
+            "photos",
+            by.get("prefix", ""),
+            by.get("delimiter", ""),
+            after_key,
+            after_id,
+            limit,
         )
 
 
@@ -182,8 +183,8 @@ def big_catalog(path: Path, count: int) -> Catalog:
     with connection:
         connection.executemany(
             "INSERT INTO object_version (bucket_id, key, sequence, version_id, is_current, is_delete_marker, "
-            "modified_ms, etag, size, storage_class, owner_id) "
-            "VALUES (1, ?, ?, 'null', 1, 0, 1, 'd41d8cd98f00b204e9800998ecf8427e', 0, 'STANDARD', 'alice')",
+            "modified_ms, etag, size, owner_id) "
+            "VALUES (1, ?, ?, 'null', 1, 0, 1, 'd41d8cd98f00b204e9800998ecf8427e', 0, 'alice')",
             _rows(count),
         )
     connection.close()
@@ -214,8 +215,8 @@ class Steps:
 
 
 def steps_of(catalog: Catalog, prefix: str, delimiter: str, after: str, limit: int) -> tuple[ObjectPage, int]:
-    with catalog.read() as connection, Steps(connection) as steps:
-        return listing.list_objects(connection, 1, prefix, delimiter, after, limit), steps.count
+    with catalog.read() as reader, Steps(reader.connection) as steps:
+        return reader.list_objects("photos", prefix, delimiter, after, limit), steps.count
 
 
 def check_cost(tmp_path: Path, count: int) -> None:
@@ -256,8 +257,10 @@ def test_the_measure_of_steps_can_tell(tmp_path: Path) -> None:
     """A listing that walked through the common prefix would be seen by the measure above."""
     catalog = big_catalog(tmp_path / "big.db", 5_000)
     try:
-        with catalog.read() as connection, Steps(connection) as steps:
-            connection.execute("SELECT count(*) FROM object_version WHERE bucket_id = 1 AND key >= 'big/'").fetchall()
+        with catalog.read() as reader, Steps(reader.connection) as steps:
+            reader.connection.execute(
+                "SELECT count(*) FROM object_version WHERE bucket_id = 1 AND key >= 'big/'"
+            ).fetchall()
         _page, few = steps_of(catalog, "", "/", "", 1000)
         assert steps.count > 20 * few
     finally:
@@ -266,6 +269,5 @@ def test_the_measure_of_steps_can_tell(tmp_path: Path) -> None:
 
 def test_an_acl_is_private_unless_stored(apply: Applier, catalog: Catalog) -> None:
     apply.put("photos", "k")
-    assert apply.rows("SELECT acl, metadata, system, parts FROM object_version") == [(None, None, None, None)]
-    apply.put("photos", "k", acl=Acl.private("alice"))
-    assert apply.rows("SELECT acl FROM object_version") == [(None,)]
+    columns = "grants, metadata, system, storage_class, parts"
+    assert apply.rows(f"SELECT {columns} FROM object_version") == [(None,) * 5]

@@ -21,6 +21,7 @@ from bleepstore.model import (
     Grant,
     Group,
     Inline,
+    ObjectAttributes,
     Owner,
     PartSummary,
     Permission,
@@ -86,13 +87,15 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 etag=MD5 + "-2",
                 data=BlobRef("018bcfe56800"),
                 stored_ms=TIME - 1,
-                storage_class="STANDARD_IA",
-                system=SYSTEM,
-                metadata={"b": "2", "a_b": "ü€", "empty": ""},
+                attributes=ObjectAttributes(
+                    system=SYSTEM,
+                    metadata={"b": "2", "a_b": "ü€", "empty": ""},
+                    storage_class="STANDARD_IA",
+                    grants=ACL.grants,
+                ),
                 checksum=COMPOSITE,
                 crc64nvme="AAAAAAAAAAA=",
                 parts=(PartSummary(1, 5 * 1024**2, "AAAA", "rosUhgp5mIg="), PartSummary(2, 7)),
-                acl=ACL,
                 condition=WriteCondition(if_match=MD5),
             ),
             c.PutObject(
@@ -125,12 +128,11 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 **_upload(8),
                 owner=ALICE,
                 initiator=BOB,
-                storage_class="GLACIER",
-                system=SYSTEM,
-                metadata={"a": "1"},
+                attributes=ObjectAttributes(
+                    system=SYSTEM, metadata={"a": "1"}, storage_class="GLACIER", grants=ACL.grants
+                ),
                 checksum_algorithm=Algorithm.SHA256,
                 checksum_type=ChecksumType.COMPOSITE,
-                acl=ACL,
                 backend_token="token",
             ),
             c.CreateUpload(**_upload(8), owner=ALICE, initiator=ALICE),
@@ -187,7 +189,7 @@ RESULTS: dict[type, tuple[Result, Result]] = {
     c.Written: (c.Written("v1", TIME), c.Written("null", 0)),
     c.Removed: (c.Removed(KEY, "null"), c.Removed("k")),
     c.RemovedMany: (
-        c.RemovedMany((c.Removed("k"), errors.PreconditionFailed("If-Match", "photos", "k"))),
+        c.RemovedMany((c.Removed("k"), errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k"))),
         c.RemovedMany(()),
     ),
 }
@@ -195,6 +197,8 @@ RESULTS: dict[type, tuple[Result, Result]] = {
 
 def _value(attribute: attrs.Attribute[Any]) -> Any:
     kind = str(attribute.type)
+    if "Condition" in kind:
+        return errors.Condition.IF_NONE_MATCH
     return 7 if "int" in kind else True if "bool" in kind else f"<{attribute.name}> ü"
 
 

@@ -10,9 +10,9 @@ import attrs
 import pytest
 
 from bleepstore import cluster
-from bleepstore.catalog import Catalog
-from bleepstore.catalog import catalog as catalog_module
 from bleepstore.catalog.apply import apply_once
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite import catalog as catalog_module
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
 from bleepstore.raft import sqlite_log
@@ -121,9 +121,8 @@ def offers_nothing_to_the_next_leader(patch: Patch) -> None:
 
 def catalog_is_not_synced(patch: Patch) -> None:
     def make_durable(self: Catalog) -> int:
-        with self.read() as connection:
-            index: int = connection.execute("SELECT applied_index FROM state").get
-        return index
+        with self.read() as reader:
+            return reader.applied_index()
 
     patch.setattr(Catalog, "make_durable", make_durable)
 

@@ -10,8 +10,8 @@ from collections import deque
 
 import apsw
 
-from bleepstore.catalog.connection import open_writer
-from bleepstore.catalog.schema import clear, migrate
+from bleepstore.catalog.sqlite.connection import open_writer
+from bleepstore.catalog.sqlite.schema import clear, migrate
 
 _MAX_KEPT = 8
 _MAX_PAGES = 256  # 1 MiB; whoever filled more gives its memory back

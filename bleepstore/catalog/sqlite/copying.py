@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import apsw
 
-from bleepstore.catalog.connection import BUSY_TIMEOUT_MS
-from bleepstore.catalog.schema import TABLES
+from bleepstore.catalog.sqlite.connection import BUSY_TIMEOUT_MS
+from bleepstore.catalog.sqlite.schema import TABLES
 from bleepstore.errors import CatalogDamaged
 
 _PAGES = 4096  # copied between two calls of `progress`
