@@ -5,6 +5,7 @@ The annotations of the methods say what each option is. Only what was passed is 
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import inspect
 import reprlib
@@ -13,7 +14,7 @@ from typing import Any, TypedDict, TypeVar
 
 import attrs
 
-from bleepstore.acl import AclRequest, CannedAcl, make_acl
+from bleepstore.access import AclRequest, Action, Caller, CannedAcl, make_acl
 from bleepstore.commands import DeleteEntry
 from bleepstore.digests import Algorithm
 from bleepstore.errors import InvalidArgument, InvalidRequest, MetadataTooLarge, S3Error
@@ -29,7 +30,6 @@ from bleepstore.model import (
     Grant,
     ObjectAttributes,
     Owner,
-    Permission,
     ReadCondition,
     SystemMetadata,
     WriteCondition,
@@ -50,7 +50,8 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Mapping[str, str] | None": ((dict, _NONE, Mapping), "a mapping of str to str, or None"),
     "ObjectAttributes": ((ObjectAttributes,), "an ObjectAttributes"),
     "SystemMetadata": ((SystemMetadata,), "a SystemMetadata"),
-    "Permission": ((Permission,), "a Permission"),
+    "Action": ((Action,), "an Action"),
+    "Caller | None": ((Caller, _NONE), "a Caller or None"),
     "Owner | None": ((Owner, _NONE), "an Owner or None"),
     "AclRequest | None": ((CannedAcl, tuple, _NONE), "a CannedAcl, a tuple of Grant, or None"),
     "AclRequest | Acl": ((CannedAcl, tuple, Acl), "a CannedAcl, a tuple of Grant, or an Acl"),
@@ -65,6 +66,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),
     "Sequence[DeleteEntry]": ((list, tuple), "a list of DeleteEntry"),
     "Collection[str] | None": ((list, tuple, set, frozenset, _NONE), "a list or a set of str, or None"),
+    "dt.timedelta | None": ((dt.timedelta, _NONE), "a datetime.timedelta or None"),
     "Callable[[float], object]": ((Callable,), "a function of seconds"),  # type: ignore[dict-item]  # as above
     "Callable[[], int] | None": ((_NONE, Callable), "a function that gives milliseconds, or None"),  # type: ignore[dict-item]  # as above
     "Snapshot": ((Snapshot,), "what snapshot() gave"),
