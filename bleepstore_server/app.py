@@ -20,7 +20,8 @@ from bleepstore_server.operations.call import Call, caller_of
 from bleepstore_server.request import Request, hurry, parse_request
 from bleepstore_server.response import Headers, Response
 from bleepstore_server.router import find_route, resource_of
-from bleepstore_server.wire import sigv2, sigv4, xml_render
+from bleepstore_server.wire import sigv2, sigv4
+from bleepstore_server.wire.documents.errors import error_document
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import has_condition, refuse_conditions
 from bleepstore_server.wire.refusals import translate
@@ -203,7 +204,7 @@ class _App:
         if refused.code == "InvalidURI":
             uri = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", ""))
             fields = {"URI": uri.partition("?")[0], **fields}
-        document = xml_render.error(refused.code, refused.message, resource, request_id, fields)
+        document = error_document(refused.code, refused.message, resource, request_id, fields)
         return Response(refused.status, headers, document)
 
     def _seen_host(self, environ: WSGIEnvironment) -> str:

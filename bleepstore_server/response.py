@@ -12,6 +12,7 @@ from bleepstore.backends.base import CHUNK
 from bleepstore.errors import ObjectDamaged
 from bleepstore.store import StoredObject
 from bleepstore.store.verifying import Comparison
+from bleepstore_server.wire.documents.declare import render
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -111,5 +112,6 @@ class _Stream:
         self._stored.close()
 
 
-def xml(body: bytes, status: int = 200) -> Response:
-    return Response(status, [("Content-Type", "application/xml")], body)
+def xml(document: object, status: int = 200) -> Response:
+    """An answer of a document (`wire.documents`)."""
+    return Response(status, [("Content-Type", "application/xml")], render(document))

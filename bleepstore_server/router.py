@@ -18,6 +18,7 @@ from bleepstore_server.operations import configuration as c
 from bleepstore_server.operations.call import Call, Subject
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
+from bleepstore_server.wire.documents import configuration as d
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import ENCRYPTION
 
@@ -64,7 +65,6 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 _OBJECT, _UPLOAD = Subject.OBJECT, Subject.UPLOAD
 _READ, _READ_ACP, _WRITE, _WRITE_ACP = Permission.READ, Permission.READ_ACP, Permission.WRITE, Permission.WRITE_ACP
 
-_REQUESTER = "<Payer>BucketOwner</Payer>"
 _NOT_CONFIGURED: dict[str, tuple[str, Operation]] = {
     # sub-resource: (operation, answer) for reads of what no bucket here has
     "cors": ("GetBucketCors", c.absent("NoSuchCORSConfiguration", "The CORS configuration does not exist")),
@@ -96,22 +96,22 @@ _NOT_CONFIGURED: dict[str, tuple[str, Operation]] = {
         "GetBucketWebsite",
         c.absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
     ),
-    "accelerate": ("GetBucketAccelerateConfiguration", c.constant("AccelerateConfiguration")),
-    "logging": ("GetBucketLogging", c.constant("BucketLoggingStatus")),
-    "notification": ("GetBucketNotificationConfiguration", c.constant("NotificationConfiguration")),
-    "requestPayment": ("GetBucketRequestPayment", c.constant("RequestPaymentConfiguration", _REQUESTER)),
-    "versioning": ("GetBucketVersioning", c.constant("VersioningConfiguration")),
+    "accelerate": ("GetBucketAccelerateConfiguration", c.constant(d.AccelerateConfiguration())),
+    "logging": ("GetBucketLogging", c.constant(d.BucketLoggingStatus())),
+    "notification": ("GetBucketNotificationConfiguration", c.constant(d.NotificationConfiguration())),
+    "requestPayment": ("GetBucketRequestPayment", c.constant(d.RequestPaymentConfiguration(payer="BucketOwner"))),
+    "versioning": ("GetBucketVersioning", c.constant(d.VersioningConfiguration())),
 }
 
 #: Configurations of which a bucket has several, each with an id; without one, all are listed.
 _NO_CONFIGURATIONS: dict[str, tuple[str, Operation]] = {
-    "analytics": ("GetBucketAnalyticsConfiguration", c.none_of("ListBucketAnalyticsConfigurationResult")),
+    "analytics": ("GetBucketAnalyticsConfiguration", c.none_of(d.ListBucketAnalyticsConfigurationResult())),
     "intelligent-tiering": (
         "GetBucketIntelligentTieringConfiguration",
-        c.none_of("ListBucketIntelligentTieringConfigurationsOutput"),
+        c.none_of(d.ListBucketIntelligentTieringConfigurationsOutput()),
     ),
-    "inventory": ("GetBucketInventoryConfiguration", c.none_of("ListInventoryConfigurationsResult")),
-    "metrics": ("GetBucketMetricsConfiguration", c.none_of("ListMetricsConfigurationsResult")),
+    "inventory": ("GetBucketInventoryConfiguration", c.none_of(d.ListInventoryConfigurationsResult())),
+    "metrics": ("GetBucketMetricsConfiguration", c.none_of(d.ListMetricsConfigurationsResult())),
 }
 _NO_LOCK = ("InvalidRequest", "Bucket is missing Object Lock Configuration")
 

@@ -7,7 +7,16 @@ from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucke
 from bleepstore.model import Acl, Bucket
 from bleepstore_server.operations.call import Call
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import regions, xml_parse, xml_render
+from bleepstore_server.wire import regions
+from bleepstore_server.wire.documents.acl import parse_acl, policy_of
+from bleepstore_server.wire.documents.buckets import (
+    CreateBucketConfiguration,
+    ListAllMyBucketsResult,
+    ListedBucket,
+    LocationConstraint,
+)
+from bleepstore_server.wire.documents.common import account
+from bleepstore_server.wire.documents.declare import parse
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import number
 from bleepstore_server.wire.tokens import decode_token, encode_token
@@ -32,8 +41,18 @@ def list_buckets(call: Call) -> Response:
         caller=call.caller,
     )
     following = None if page.next_name is None else encode_token(page.next_name)
-    found = [(bucket, _region_of(call, bucket)) for bucket in page.buckets]
-    return xml(xml_render.buckets(found, call.caller, query.get("prefix", ""), following))
+    found = [
+        ListedBucket(name=bucket.name, created_ms=bucket.created_ms, region=_region_of(call, bucket))
+        for bucket in page.buckets
+    ]
+    return xml(
+        ListAllMyBucketsResult(
+            owner=account(call.caller),
+            buckets=found,
+            prefix=query.get("prefix") or None,
+            continuation_token=following,
+        )
+    )
 
 
 def _wanted_locations(call: Call) -> frozenset[str] | None:
@@ -59,7 +78,8 @@ def create_bucket(call: Call) -> Response:
         raise RequestError("NotImplemented", "Buckets of this store have the object ownership ObjectWriter.")
     if headers.get("x-amz-bucket-namespace", "global") != "global":
         raise RequestError("NotImplemented", "The buckets of this store have one namespace for all accounts.")
-    location = xml_parse.location_constraint(call.document())
+    body = call.document()
+    location = parse(CreateBucketConfiguration, body).location_constraint if body.strip() else ""
     if location and not regions.is_location(location, call.config.region):
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
     acl = call.acl_request()
@@ -111,12 +131,11 @@ def head_bucket(call: Call) -> Response:
 def get_bucket_location(call: Call) -> Response:
     location = call.store.get_bucket(call.bucket, caller=call.caller).location or call.config.region
     # "Buckets in Region us-east-1 have a LocationConstraint of null."
-    shown = "" if location == regions.US_EAST_1 else xml_render.escape(location)
-    return xml(xml_render.document("LocationConstraint", shown))
+    return xml(LocationConstraint(location="" if location == regions.US_EAST_1 else location))
 
 
 def get_bucket_acl(call: Call) -> Response:
-    return xml(xml_render.acl(call.store.get_bucket_acl(call.bucket, caller=call.caller), call.names()))
+    return xml(policy_of(call.store.get_bucket_acl(call.bucket, caller=call.caller), call.names()))
 
 
 def put_bucket_acl(call: Call) -> Response:
@@ -126,7 +145,7 @@ def put_bucket_acl(call: Call) -> Response:
 
 def get_object_acl(call: Call) -> Response:
     acl = call.store.get_object_acl(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
-    return xml(xml_render.acl(acl, call.names()))
+    return xml(policy_of(acl, call.names()))
 
 
 def put_object_acl(call: Call) -> Response:
@@ -143,7 +162,7 @@ def requested_acl(call: Call) -> Acl | AclRequest:
     if body.strip():
         if from_headers is not None:
             raise RequestError("UnexpectedContent", "This request does not support content")
-        return xml_parse.access_control_policy(body, call.find_by_email, call.check_owner_id)
+        return parse_acl(body, call.find_by_email, call.check_owner_id)
     if from_headers is None:
         raise RequestError("MissingSecurityHeader", fields={"MissingHeaderName": "x-amz-acl"})
     return from_headers

@@ -13,7 +13,7 @@ from botocore.handlers import set_list_objects_encoding_type_url
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bleepstore_server.wire.xml_render import restore
+from bleepstore_server.wire.documents.text import restore
 from tests.server.conftest import ALICE, Server
 from tests.server.tools import Wire
 
