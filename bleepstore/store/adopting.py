@@ -21,8 +21,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
-from bleepstore.catalog.sqlite import listing, queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import CreateBucket, DeleteObject
 from bleepstore.errors import (
     AccessDenied,
@@ -266,11 +265,10 @@ class AdoptOperations(OwnNameOperations):
         if self._gateway is None:
             return []
         keys: list[str] = []
-        with self._catalog.read() as connection:
-            bucket_id = listing.bucket_id(connection, bucket)
+        with self._catalog.read() as reader:
             after: str | None = start
-            while bucket_id is not None and after is not None:
-                page = listing.list_objects(connection, bucket_id, "", "", after, MAX_PAGE)
+            while after is not None:
+                page = reader.list_objects(bucket, "", "", after, MAX_PAGE)
                 for item in page.objects:
                     if stop is not None and item.key > stop:
                         return keys
@@ -343,12 +341,12 @@ class AdoptOperations(OwnNameOperations):
         return current.version.modified_ms < blob.stored_ms and self._is_there(blob.handle)
 
     def _is_known(self, handle: str) -> bool:
-        with self._catalog.read() as connection:
-            return queries.is_referenced(connection, handle)
+        with self._catalog.read() as reader:
+            return reader.is_referenced(handle)
 
     def _is_garbage(self, handle: str) -> bool:
-        with self._catalog.read() as connection:
-            return queries.is_garbage(connection, handle)
+        with self._catalog.read() as reader:
+            return reader.is_garbage(handle)
 
     def _is_there(self, handle: str) -> bool:
         """Whether a blob is at the provider, and to stay."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bleepstore.acl import AclRequest, make_acl
-from bleepstore.catalog.sqlite import queries
 from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, S3Error
 from bleepstore.model import ANONYMOUS, Acl, Bucket, BucketPage, Owner, Permission
-from bleepstore.names import after_prefix, check_bucket_name
+from bleepstore.names import check_bucket_name
 from bleepstore.store.engine import Engine, check_limit, require_owner
 
 
@@ -86,12 +85,10 @@ class BucketOperations(Engine):
         if caller is not None and caller.id == ANONYMOUS.id:
             raise AccessDenied("Anonymous callers own no buckets.")
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.list_buckets(
-                connection,
+        with self._catalog.read() as reader:
+            found = reader.list_buckets(
                 None if caller is None else caller.id,
                 prefix,
-                after_prefix(prefix),
                 locations,
                 after,
                 limit + 1,

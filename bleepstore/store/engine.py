@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Self
 
 from bleepstore.acl import allows
 from bleepstore.backends.base import Gateway, StorageBackend
-from bleepstore.catalog.sqlite import Catalog, queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
 from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
@@ -169,8 +169,8 @@ class Engine:
     def _parts_of(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
         if version.parts_count is None:
             return ()
-        with self._catalog.read() as connection:
-            return queries.object_parts(connection, version.bucket, version.key)
+        with self._catalog.read() as reader:
+            return reader.object_parts(version.bucket, version.key)
 
     # -- life
 
@@ -187,8 +187,8 @@ class Engine:
         """Raise if the catalog cannot be read, or if nothing can be written though the store is not read-only: on a
         full disk, StorageFull; on one that is read-only or fails, StorageUnavailable; while another process keeps all
         others from writing, SlowDown."""
-        with self._catalog.read() as connection:
-            queries.applied_index(connection)
+        with self._catalog.read() as reader:
+            reader.applied_index()
         if not self.read_only:
             self._catalog.check_disk(RESERVE)
 

@@ -14,8 +14,7 @@ from bleepstore.acl import AclRequest, allows, make_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.sqlite import listing, queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
     DeleteEntry,
     DeleteObject,
@@ -226,9 +225,9 @@ class ObjectOperations(OwnNameOperations):
         self, bucket: str, key: str, version_id: str | None, caller: Owner | None, permission: Permission, data: bool
     ) -> FoundObject:
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_object(connection, bucket, key, with_data=data)
-            owner = None if found is not None else queries.find_bucket(connection, bucket)
+        with self._catalog.read() as reader:
+            found = reader.find_object(bucket, key, with_data=data)
+            owner = None if found is not None else reader.find_bucket(bucket)
         if found is None:
             check_key(key)
             if owner is None:
@@ -568,16 +567,12 @@ class ObjectOperations(OwnNameOperations):
         """
         check_limit(limit)
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        with self._catalog.read() as reader:
+            found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
             require(found.acl, caller, Permission.READ)
-            bucket_id = listing.bucket_id(connection, bucket)
-            assert bucket_id is not None
-            return listing.list_objects(
-                connection, bucket_id, prefix, delimiter, after, min(limit, MAX_PAGE), start_after
-            )
+            return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
 
     # -- access control lists
 

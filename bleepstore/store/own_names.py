@@ -16,8 +16,7 @@ import attrs
 
 from bleepstore.backends.base import FoundBlob
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.sqlite import queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import CompleteUpload, DeleteObject, PutObject, Result, Written
 from bleepstore.errors import BlobNotFound, ConditionalRequestConflict, OperationAborted, S3Error
 from bleepstore.model import Acl, BlobRef, Owner, Replaced, WriteCondition
@@ -31,8 +30,8 @@ class OwnNameOperations(Engine):
 
     def _current(self, bucket: str, key: str) -> FoundObject | None:
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            return queries.find_object(connection, bucket, key, with_data=False)
+        with self._catalog.read() as reader:
+            return reader.find_object(bucket, key, with_data=False)
 
     def _judge(self, bucket: str, key: str, condition: WriteCondition) -> Replaced | None:
         """What a write is about to replace, once its condition holds for it; None if the backend replaces nothing."""

@@ -14,7 +14,6 @@ import attrs
 from bleepstore.acl import AclRequest, make_acl
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.sqlite import listing, queries
 from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import Algorithm, Digester, multipart_etag
@@ -147,8 +146,8 @@ class UploadOperations(ObjectOperations):
         """The upload, for who initiated it and, if `by_bucket_owner`, for the bucket's owner ("Multipart upload API and
         permissions"): nobody else may put parts into what becomes the initiator's object."""
         found = self._find_bucket(bucket, caller, Permission.WRITE)
-        with self._catalog.read() as connection:
-            upload = queries.find_upload(connection, bucket, key, upload_id)
+        with self._catalog.read() as reader:
+            upload = reader.find_upload(bucket, key, upload_id)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
         allowed = {upload.initiator.id, found.owner.id} if by_bucket_owner else {upload.initiator.id}
@@ -379,8 +378,8 @@ class UploadOperations(ObjectOperations):
         assembled, since a provider may have no parts left afterwards to try once more with."""
         over = self._judge(upload.bucket, upload.key, _ALWAYS)
         if condition:
-            with self._catalog.read() as connection:
-                state = queries.object_since(connection, upload.bucket, upload.key, upload.upload_id)
+            with self._catalog.read() as reader:
+                state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
             if refused := check_write(condition, state.etag, upload.bucket, upload.key):
                 raise refused
             if state.changed:
@@ -396,13 +395,13 @@ class UploadOperations(ObjectOperations):
         self._sweeper.poke()
 
     def _is_under_way(self, upload: Upload) -> bool:
-        with self._catalog.read() as connection:
-            return queries.find_upload(connection, upload.bucket, upload.key, upload.upload_id) is not None
+        with self._catalog.read() as reader:
+            return reader.find_upload(upload.bucket, upload.key, upload.upload_id) is not None
 
     def _listed_parts(self, upload: Upload, listed: Sequence[CompletedPart]) -> list[Part]:
         """The stored parts that the caller lists, once each proved to be the one that was meant."""
-        with self._catalog.read() as connection:
-            known = {part.number: part for part in queries.list_parts(connection, upload.upload_id, 0, MAX_PARTS)}
+        with self._catalog.read() as reader:
+            known = {part.number: part for part in reader.list_parts(upload.upload_id, 0, MAX_PARTS)}
         found = []
         for wanted in listed:
             part = known.get(wanted.number)
@@ -476,9 +475,9 @@ class UploadOperations(ObjectOperations):
 
     def _completed_before(self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> ObjectVersion:
         """The answer to a Complete that already succeeded: its client may not have heard."""
-        with self._catalog.read() as connection:
-            done = queries.find_completed(connection, bucket, key, upload_id)
-            found = queries.find_object(connection, bucket, key, with_data=False)
+        with self._catalog.read() as reader:
+            done = reader.find_completed(bucket, key, upload_id)
+            found = reader.find_object(bucket, key, with_data=False)
         try:
             etag = multipart_etag([part.etag.strip('"') for part in parts])
         except ValueError:
@@ -511,25 +510,14 @@ class UploadOperations(ObjectOperations):
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
         check_limit(limit)
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        with self._catalog.read() as reader:
+            found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
             require(found.acl, caller, Permission.READ)
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
                 raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
-            bucket_id = listing.bucket_id(connection, bucket)
-            assert bucket_id is not None
-            return listing.list_uploads(
-                connection,
-                bucket,
-                bucket_id,
-                prefix,
-                delimiter,
-                after_key,
-                after_upload_id,
-                min(limit, MAX_PAGE),
-            )
+            return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, min(limit, MAX_PAGE))
 
     def list_parts(
         self,
@@ -545,8 +533,8 @@ class UploadOperations(ObjectOperations):
         check_limit(limit)
         limit = min(limit, MAX_PAGE)
         upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
-        with self._catalog.read() as connection:
-            parts = queries.list_parts(connection, upload_id, after, limit + 1)
+        with self._catalog.read() as reader:
+            parts = reader.list_parts(upload_id, after, limit + 1)
         page = parts[:limit]
         more = bool(page) and len(parts) > limit
         return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bleepstore_server.operations.call import Call
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire.documents.configuration import (
     EncryptionByDefault,
@@ -14,14 +14,14 @@ from bleepstore_server.wire.documents.configuration import (
 )
 from bleepstore_server.wire.errors import RequestError
 
-Operation = Callable[[Call], Response]
+Operation = Callable[[Exchange], Response]
 
 
 def absent(code: str, message: str) -> Operation:
     """An operation that answers 404 with `code` for a bucket that exists."""
 
-    def operation(call: Call) -> Response:
-        bucket = call.store.get_bucket(call.bucket, caller=call.caller)
+    def operation(exchange: Exchange) -> Response:
+        bucket = exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
         raise RequestError(code, message, status=404, fields={"BucketName": bucket.name})
 
     return operation
@@ -30,20 +30,20 @@ def absent(code: str, message: str) -> Operation:
 def constant(document: object) -> Operation:
     """An operation that answers with always the same document for a bucket that exists."""
 
-    def operation(call: Call) -> Response:
-        call.store.get_bucket(call.bucket, caller=call.caller)
+    def operation(exchange: Exchange) -> Response:
+        exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
         return xml(document)
 
     return operation
 
 
-def get_bucket_encryption(call: Call) -> Response:
+def get_bucket_encryption(exchange: Exchange) -> Response:
     """ "By default, all buckets have a default encryption configuration that uses server-side encryption with Amazon S3
     managed keys (SSE-S3)." """
-    if call.encryption is None:
-        return _NO_ENCRYPTION(call)
-    call.store.get_bucket(call.bucket, caller=call.caller)
-    rule = EncryptionRule(by_default=EncryptionByDefault(algorithm=call.encryption), bucket_key_enabled=False)
+    if exchange.encryption is None:
+        return _NO_ENCRYPTION(exchange)
+    exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+    rule = EncryptionRule(by_default=EncryptionByDefault(algorithm=exchange.encryption), bucket_key_enabled=False)
     return xml(ServerSideEncryptionConfiguration(rules=[rule]))
 
 
@@ -55,32 +55,34 @@ _NO_ENCRYPTION = absent(
 def none_of(empty: object) -> Operation:
     """An operation on configurations with ids: the document of an empty list, or 404 for the one with a given id."""
 
-    def operation(call: Call) -> Response:
-        call.store.get_bucket(call.bucket, caller=call.caller)
-        if "id" in call.request.query:
+    def operation(exchange: Exchange) -> Response:
+        exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+        if "id" in exchange.request.query:
             raise RequestError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
         return xml(empty)
 
     return operation
 
 
-def nothing_to_delete(call: Call) -> Response:
+def nothing_to_delete(exchange: Exchange) -> Response:
     """S3 answers 204 whether or not there was a configuration; here there never is one."""
-    call.store.get_bucket(call.bucket, caller=call.caller)
+    exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
     return Response(204)
 
 
-def get_object_tagging(call: Call) -> Response:
+def get_object_tagging(exchange: Exchange) -> Response:
     """No object has tags."""
-    call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
+    exchange.store.head_object(exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller)
     return xml(Tagging(tags=()))
 
 
 def absent_of_object(code: str, message: str) -> Operation:
     """An operation that answers with `code` for an object that exists."""
 
-    def operation(call: Call) -> Response:
-        call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
-        raise RequestError(code, message, fields={"BucketName": call.bucket, "Key": call.key})
+    def operation(exchange: Exchange) -> Response:
+        exchange.store.head_object(
+            exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller
+        )
+        raise RequestError(code, message, fields={"BucketName": exchange.bucket, "Key": exchange.key})
 
     return operation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.model import MAX_PAGE, ObjectPage
-from bleepstore_server.operations.call import Call
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire.documents.listings import (
     ListBucketResult,
@@ -19,8 +19,8 @@ from bleepstore_server.wire.headers import number
 from bleepstore_server.wire.tokens import decode_token, encode_token
 
 
-def encoding_type(call: Call) -> str | None:
-    value = call.request.query.get("encoding-type") or None
+def encoding_type(exchange: Exchange) -> str | None:
+    value = exchange.request.query.get("encoding-type") or None
     if value not in (None, "url"):
         raise RequestError(
             "InvalidArgument",
@@ -30,36 +30,36 @@ def encoding_type(call: Call) -> str | None:
     return value
 
 
-def marker_of(call: Call, name: str) -> str | None:
+def marker_of(exchange: Exchange, name: str) -> str | None:
     """A key or common prefix in a parameter that says where a page begins: mostly one that the client has read on an
     earlier page, which without encoding-type=url was written as XML can hold it."""
-    text = call.request.query.get(name)
-    return text if text is None or encoding_type(call) == "url" else restore(text)
+    text = exchange.request.query.get(name)
+    return text if text is None or encoding_type(exchange) == "url" else restore(text)
 
 
-def _page(call: Call, after: str, limit: int, start_after: str = "") -> ObjectPage:
-    query = call.request.query
-    return call.store.list_objects(
-        call.bucket,
+def _page(exchange: Exchange, after: str, limit: int, start_after: str = "") -> ObjectPage:
+    query = exchange.request.query
+    return exchange.store.list_objects(
+        exchange.bucket,
         prefix=query.get("prefix", ""),
         delimiter=query.get("delimiter", ""),
         after=after,
         start_after=start_after,
         limit=limit,
-        caller=call.caller,
+        caller=exchange.caller,
     )
 
 
-def list_objects(call: Call) -> Response:
-    query = call.request.query
+def list_objects(exchange: Exchange) -> Response:
+    query = exchange.request.query
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
-    encoding = encoding_type(call)
-    marker = marker_of(call, "marker") or ""
-    page = _page(call, marker, limit)
+    encoding = encoding_type(exchange)
+    marker = marker_of(exchange, "marker") or ""
+    page = _page(exchange, marker, limit)
     encode, delimiter = encoder(encoding), query.get("delimiter", "")
     return xml(
         ListBucketResult(
-            name=call.bucket,
+            name=exchange.bucket,
             prefix=encode(query.get("prefix", "")),
             marker=encode(marker),
             # "This element is returned only if you have the delimiter request parameter specified": else the last key
@@ -69,14 +69,14 @@ def list_objects(call: Call) -> Response:
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            contents=contents(page.objects, encode, call.names()),
+            contents=contents(page.objects, encode, exchange.names()),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
 
 
-def list_objects_v2(call: Call) -> Response:
-    query = call.request.query
+def list_objects_v2(exchange: Exchange) -> Response:
+    query = exchange.request.query
     if query["list-type"] != "2":
         raise RequestError(
             "InvalidArgument",
@@ -84,15 +84,15 @@ def list_objects_v2(call: Call) -> Response:
             fields={"ArgumentName": "list-type", "ArgumentValue": query["list-type"]},
         )
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
-    encoding = encoding_type(call)
+    encoding = encoding_type(exchange)
     token = query.get("continuation-token")
-    start_after = marker_of(call, "start-after")
-    page = _page(call, "" if token is None else decode_token(token), limit, start_after or "")
+    start_after = marker_of(exchange, "start-after")
+    page = _page(exchange, "" if token is None else decode_token(token), limit, start_after or "")
     encode, delimiter = encoder(encoding), query.get("delimiter", "")
-    names = call.names() if query.get("fetch-owner", "").lower() == "true" else None
+    names = exchange.names() if query.get("fetch-owner", "").lower() == "true" else None
     return xml(
         ListBucketResultV2(
-            name=call.bucket,
+            name=exchange.bucket,
             prefix=encode(query.get("prefix", "")),
             start_after=None if start_after is None else encode(start_after),
             continuation_token=token,
@@ -108,19 +108,19 @@ def list_objects_v2(call: Call) -> Response:
     )
 
 
-def list_object_versions(call: Call) -> Response:
+def list_object_versions(exchange: Exchange) -> Response:
     """Of a bucket without versioning: every object is its own only version."""
-    query = call.request.query
+    query = exchange.request.query
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
-    encoding = encoding_type(call)
-    marker = marker_of(call, "key-marker") or ""
-    version_id_marker = _version_id_marker(call, marker)
-    page = _page(call, marker, limit)
+    encoding = encoding_type(exchange)
+    marker = marker_of(exchange, "key-marker") or ""
+    version_id_marker = _version_id_marker(exchange, marker)
+    page = _page(exchange, marker, limit)
     encode, delimiter = encoder(encoding), query.get("delimiter", "")
     ends_in_version = page.next_key is not None and page.next_key not in page.common_prefixes[-1:]
     return xml(
         ListVersionsResult(
-            name=call.bucket,
+            name=exchange.bucket,
             prefix=encode(query.get("prefix", "")),
             key_marker=encode(marker),
             version_id_marker=version_id_marker,
@@ -130,15 +130,15 @@ def list_object_versions(call: Call) -> Response:
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            versions=versions(page.objects, encode, call.names()),
+            versions=versions(page.objects, encode, exchange.names()),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
 
 
-def _version_id_marker(call: Call, key_marker: str) -> str:
+def _version_id_marker(exchange: Exchange, key_marker: str) -> str:
     """Where within the versions of a key a page begins. Each key has one version here, whose id is "null"."""
-    value = call.request.query.get("version-id-marker")
+    value = exchange.request.query.get("version-id-marker")
     if value is None:
         return ""
     if value == "":

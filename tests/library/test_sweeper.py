@@ -89,8 +89,8 @@ def stored(backend: Watched) -> set[str]:
 
 
 def garbage(store: Store) -> int:
-    with store._catalog.read() as connection:
-        return int(connection.execute("SELECT count(*) FROM garbage").get)
+    with store._catalog.read() as reader:
+        return int(reader.connection.execute("SELECT count(*) FROM garbage").get)
 
 
 def test_what_was_overwritten_or_deleted_is_removed(opened: Store, backend: Watched) -> None:
