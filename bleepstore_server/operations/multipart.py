@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bleepstore.model import MAX_PAGE, Checksum, Part, Upload, UploadPage
-from bleepstore_server.operations.exchange import Exchange, body_options
+from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml

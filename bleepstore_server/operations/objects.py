@@ -9,7 +9,7 @@ import attrs
 from bleepstore.errors import NotModified
 from bleepstore.model import ANONYMOUS, MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
-from bleepstore_server.operations.exchange import Exchange, body_options
+from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.documents.common import checksum_element, checksum_type
