@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.acl import AclRequest, CannedAcl
+from bleepstore.access import AclRequest, CannedAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
 from bleepstore.model import Acl, Bucket
 from bleepstore_server.exchange import Exchange
@@ -47,7 +47,7 @@ def list_buckets(exchange: Exchange) -> Response:
     ]
     return xml(
         ListAllMyBucketsResult(
-            owner=account(exchange.caller),
+            owner=account(exchange.caller.account),
             buckets=found,
             prefix=query.get("prefix") or None,
             continuation_token=following,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from bleepstore.errors import NotModified
-from bleepstore.model import ANONYMOUS, MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion, PartSummary
+from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
 from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.response import Headers, Response, xml
@@ -73,7 +73,7 @@ def _overrides(exchange: Exchange, found: Headers) -> Headers:
     given = {name: value for name, value in exchange.request.query.items() if name.startswith("response-")}
     if not given:
         return found
-    if exchange.caller is ANONYMOUS:
+    if exchange.caller.is_anonymous:
         raise RequestError(
             "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
         )
