@@ -90,20 +90,15 @@ def test_an_older_catalog_is_migrated_and_keeps_its_content(existing: Path, monk
 
 def test_an_object_from_before_an_attribute_has_none_of_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new attribute is a column that a migration adds; NULL says that it is absent."""
-    older, *others = schema.MIGRATIONS
-    older = older.replace("    grants TEXT,\n", "")
-    connection = apsw.Connection(str(path))
-    connection.execute(older)
-    connection.pragma("user_version", 1)
-    connection.pragma("application_id", schema.APPLICATION_ID)
-    connection.execute("INSERT INTO bucket VALUES (1, 'photos', 'alice', 1, '', NULL, NULL)")
-    connection.execute(
-        "INSERT INTO object_version (bucket_id, key, sequence, version_id, is_current, is_delete_marker, modified_ms, "
-        "etag, size, owner_id, storage_class) VALUES (1, 'k', -1, 'null', 1, 0, 1, 'e', 0, 'alice', 'GLACIER')"
-    )
-    connection.close()
-    added = "".join(f"ALTER TABLE {table} ADD COLUMN grants TEXT;" for table in ("object_version", "upload"))
-    monkeypatch.setattr(schema, "MIGRATIONS", (older, added, *others))
+    catalog = Catalog(path)
+    apply = Applier(catalog)
+    apply.create_bucket("photos")
+    apply.put("photos", "k", attributes=ObjectAttributes(storage_class="GLACIER"))
+    catalog.close()
+    tables = ("object_version", "upload")
+    execute(path, "".join(f"ALTER TABLE {table} DROP COLUMN grants;" for table in tables))  # as if it had never been
+    added = "".join(f"ALTER TABLE {table} ADD COLUMN grants TEXT;" for table in tables)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, added))
     catalog = Catalog(path)
     try:
         with catalog.read() as reader:
@@ -111,7 +106,8 @@ def test_an_object_from_before_an_attribute_has_none_of_it(path: Path, monkeypat
         assert found is not None
         assert found.version.attributes == ObjectAttributes(storage_class="GLACIER")
         grants = (Grant(Group.ALL_USERS, Permission.READ),)
-        Applier(catalog).put("photos", "k", attributes=ObjectAttributes(grants=grants))
+        apply.catalog = catalog
+        apply.put("photos", "k", attributes=ObjectAttributes(grants=grants))
         with catalog.read() as reader:
             found = reader.find_object("photos", "k", with_data=False)
         assert found is not None
