@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from bleepstore import codec
-from bleepstore.catalog import accounts, buckets, objects, sweeps, uploads
+from bleepstore.catalog import accounts, buckets, following, objects, sweeps, uploads
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import (
     AbortUpload,
@@ -23,6 +23,7 @@ from bleepstore.commands import (
     DeleteObjects,
     DisableCredential,
     EndSweep,
+    FollowProvider,
     ForgetGarbage,
     PutBucketAcl,
     PutCredential,
@@ -77,6 +78,8 @@ def apply(tx: Transaction, command: Command) -> Result:
             return uploads.complete_upload(tx, command)
         case AbortUpload():
             return uploads.abort_upload(tx, command)
+        case FollowProvider():
+            return following.follow_provider(tx, command)
         case CreateBucket():
             return buckets.create_bucket(tx, command)
         case DeleteBucket():

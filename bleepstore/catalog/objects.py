@@ -16,8 +16,8 @@ from bleepstore.commands import (
     Result,
     Written,
 )
-from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, OperationAborted, PreconditionFailed, S3Error
-from bleepstore.model import NULL_VERSION, BlobRef, Inline, Replaced, WriteCondition
+from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, S3Error
+from bleepstore.model import NULL_VERSION, BlobRef, Inline, WriteCondition
 from bleepstore.names import is_version_id
 
 _INSERT = """
@@ -53,8 +53,9 @@ def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: s
     return None
 
 
-def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Written:
-    """Make `command`'s object the current version; the one it replaces becomes garbage. Nothing is judged here."""
+def write_version(tx: Transaction, bucket_id: int, command: PutObject, *, is_garbage: bool = True) -> Written:
+    """Make `command`'s object the current version; the one it replaces becomes garbage if it `is_garbage`. Nothing is
+    refused here."""
     replaced = current_version(tx, bucket_id, command.key)
     inline_id = tx.index if isinstance(command.data, Inline) else None
     handle = command.data.handle if isinstance(command.data, BlobRef) else None
@@ -67,7 +68,7 @@ def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Writte
         tx.run("INSERT INTO inline_data VALUES (?, ?)", (inline_id, command.data.data))
     if replaced is not None:
         # An adoption may have brought in this very blob before the command of the write came.
-        _remove(tx, bucket_id, command.key, replaced, is_garbage=command.over is None and replaced[2] != handle)
+        remove_version(tx, bucket_id, command.key, replaced, is_garbage=is_garbage and replaced[2] != handle)
     checksum = command.checksum
     tx.remember_owner(command.owner)
     tx.run(
@@ -104,10 +105,7 @@ def put_object(tx: Transaction, command: PutObject) -> Result:
         return NoSuchBucket(command.bucket)
     if refusal := tx.swept_away(command.stored_ms):
         return refusal
-    handle = command.data.handle if isinstance(command.data, BlobRef) else None
-    if refused := check_over(tx, bucket_id, command.key, command.over, handle):
-        return refused
-    if command.condition and command.over is None:
+    if command.condition:
         current = current_version(tx, bucket_id, command.key)
         refused = check_write(command.condition, current[1] if current else None, command.bucket, command.key)
         if refused is not None:
@@ -115,23 +113,7 @@ def put_object(tx: Transaction, command: PutObject) -> Result:
     return write_version(tx, bucket_id, command)
 
 
-def check_over(
-    tx: Transaction, bucket_id: int, key: str, over: Replaced | None, written: str | None = None
-) -> S3Error | None:
-    """Refuse a write if the blob that it replaced at the backend is no longer the one that the catalog knows.
-
-    If the catalog knows already what was `written`, somebody read it there before this command came.
-    """
-    if over is None:
-        return None
-    current = current_version(tx, bucket_id, key)
-    handle = None if current is None else current[2]
-    if handle == over.handle or (handle is not None and handle == written):
-        return None
-    return OperationAborted("Another write of this key ended meanwhile.")
-
-
-def _remove(
+def remove_version(
     tx: Transaction,
     bucket_id: int,
     key: str,
@@ -147,9 +129,7 @@ def _remove(
         tx.discard(handle)
 
 
-def _delete(
-    tx: Transaction, bucket: str, bucket_id: int, entry: DeleteEntry, *, is_garbage: bool = True
-) -> Removed | S3Error:
+def _delete(tx: Transaction, bucket: str, bucket_id: int, entry: DeleteEntry) -> Removed | S3Error:
     if entry.version_id not in (None, NULL_VERSION):
         if not is_version_id(entry.version_id or ""):
             # What S3 says of one entry among many; a delete of one object is refused before it comes here.
@@ -162,7 +142,7 @@ def _delete(
         if refused is not None:
             return refused
     if current is not None:
-        _remove(tx, bucket_id, entry.key, current, is_garbage=is_garbage)
+        remove_version(tx, bucket_id, entry.key, current)
     return Removed(entry.key, entry.version_id)
 
 
@@ -170,11 +150,8 @@ def delete_object(tx: Transaction, command: DeleteObject) -> Result:
     bucket_id = tx.bucket_id(command.bucket)
     if bucket_id is None:
         return NoSuchBucket(command.bucket)
-    if refused := check_over(tx, bucket_id, command.key, command.over):
-        return refused
-    condition = command.condition if command.over is None else WriteCondition()
-    entry = DeleteEntry(key=command.key, version_id=command.version_id, condition=condition)
-    return _delete(tx, command.bucket, bucket_id, entry, is_garbage=command.over is None)
+    entry = DeleteEntry(key=command.key, version_id=command.version_id, condition=command.condition)
+    return _delete(tx, command.bucket, bucket_id, entry)
 
 
 def delete_objects(tx: Transaction, command: DeleteObjects) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import check_over, check_write, current_version, write_version
+from bleepstore.catalog.objects import check_write, current_version, write_version
 from bleepstore.catalog.rows import UPLOAD_COLUMNS, UPLOAD_OWNERS, dump_acl, dump_metadata, dump_system, make_upload
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import (
@@ -122,20 +122,24 @@ def complete_upload(tx: Transaction, command: CompleteUpload) -> Result:
     located = _locate(tx, command)
     if isinstance(located, S3Error):
         return _completed_before(tx, command) or located
-    refusal = tx.swept_away(command.stored_ms) or check_over(tx, located, command.key, command.over, command.handle)
-    if command.over is None:  # else the object lies under its key already: there is nothing more to ask
-        refusal = refusal or _condition_refused(tx, located, command) or _parts_changed(tx, command)
-    if refusal:
+    refusal = tx.swept_away(command.stored_ms) or _condition_refused(tx, located, command)
+    if refusal := refusal or _parts_changed(tx, command):
         return refusal
     row = tx.row(f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE upload_id = ?", (command.upload_id,))
     assert row is not None
-    written = write_version(tx, located, completed_object(command, make_upload(command.bucket, row)))
-    remove_upload(tx, command.upload_id)
+    completed = completed_object(command, make_upload(command.bucket, row))
+    written = write_version(tx, located, completed)
+    end_completed(tx, located, command.upload_id, completed)
+    return written
+
+
+def end_completed(tx: Transaction, bucket_id: int, upload_id: str, completed: PutObject) -> None:
+    """Remove an upload, and remember what became of it."""
+    remove_upload(tx, upload_id)
     tx.run(
         "INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?)",
-        (command.upload_id, located, command.key, command.etag, command.time_ms),
+        (upload_id, bucket_id, completed.key, completed.etag, completed.time_ms),
     )
-    return written
 
 
 def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
@@ -157,7 +161,6 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         crc64nvme=command.crc64nvme,
         parts=command.parts,
         acl=upload.acl,
-        over=command.over,
     )
 
 

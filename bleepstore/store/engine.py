@@ -18,6 +18,8 @@ from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
 from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
 from bleepstore.model import MAX_METADATA_BYTES, Acl, Bucket, Credential, ObjectVersion, Owner, PartSummary, Permission
+from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
+from bleepstore.store.keyed_engine import KeyedEngine
 from bleepstore.store.verifying import Span, Verifier
 from bleepstore.sweeper import Sweeper
 
@@ -52,8 +54,11 @@ class Engine:
         self._catalog = catalog
         self._committer = committer
         self._backend = backend
-        #: The backend, if its blobs lie under their own names.
-        self._gateway = backend if isinstance(backend, Gateway) and backend.own_names else None
+        self._engine: ObjectEngine = (
+            KeyedEngine(catalog, committer, backend, self._stamp)
+            if isinstance(backend, Gateway) and backend.own_names
+            else BlobEngine(backend, committer)
+        )
         self._verifier = Verifier(backend)
         self._clock = clock
         self._wall_clock = wall_clock or clock
