@@ -24,7 +24,7 @@ import attrs
 
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.snapshot import catalog_hash, write_copy
+from bleepstore.catalog.sqlite.snapshot import hash_of, write_copy
 from bleepstore.codec import MalformedRecord, decode_command, encode_command
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
@@ -76,8 +76,8 @@ class CatalogMachine:
             )
         self._remove_others()
         self.catalog = Catalog(path, replicated=True)
-        with self.catalog.read() as connection:
-            self.applied: int = connection.execute("SELECT applied_index FROM state").get
+        with self.catalog.read() as reader:
+            self.applied = reader.applied_index()
 
     def _path(self, name: str) -> Path:
         return self._folder / f"catalog{name}.db"
@@ -118,9 +118,9 @@ class CatalogMachine:
         except (CatalogDamaged, CatalogTooNew) as error:
             raise SnapshotRefused(f"what came is no catalog: {error}") from error
         try:
-            with received.read() as connection:
-                applied = connection.execute("SELECT applied_index FROM state").get
-                soundness = connection.pragma("quick_check")
+            with received.read() as reader:
+                applied = reader.applied_index()
+                soundness = reader.soundness()
             if soundness != "ok":
                 raise SnapshotRefused(f"the catalog that came is damaged: {soundness}")
             if applied != index:
@@ -139,8 +139,8 @@ class CatalogMachine:
         old = self._path(self.name)
         self.catalog.switch_to(self._path(name))
         self.name = name
-        with self.catalog.read() as connection:
-            self.applied = connection.execute("SELECT applied_index FROM state").get
+        with self.catalog.read() as reader:
+            self.applied = reader.applied_index()
         for suffix in ("", "-wal", "-shm"):
             old.with_name(old.name + suffix).unlink(missing_ok=True)
 
@@ -152,12 +152,7 @@ class CatalogMachine:
 
     def hash(self) -> tuple[int, str]:
         """(applied index, hash of everything): equal on all nodes that have applied as much."""
-        with self.catalog.read() as connection:
-            connection.execute("BEGIN")
-            try:
-                return connection.execute("SELECT applied_index FROM state").get, catalog_hash(connection)
-            finally:
-                connection.execute("ROLLBACK")
+        return hash_of(self.catalog)
 
 
 class RaftCommitter:

@@ -24,6 +24,7 @@ from codes to statuses.
 
 from __future__ import annotations
 
+import enum
 import errno
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -33,6 +34,15 @@ import attrs
 
 class BleepStoreError(Exception):
     """The root of everything this package raises on purpose."""
+
+
+class Condition(enum.StrEnum):
+    """The fields of `WriteCondition` and `ReadCondition` that can refuse a request."""
+
+    IF_MATCH = "if_match"
+    IF_NONE_MATCH = "if_none_match"
+    IF_MODIFIED_SINCE = "if_modified_since"
+    IF_UNMODIFIED_SINCE = "if_unmodified_since"
 
 
 @attrs.define
@@ -65,7 +75,8 @@ class S3Error(BleepStoreError):
         return hash((type(self), *self.fields.items()))
 
     def __str__(self) -> str:
-        facts = ", ".join(f"{k}={v!r}" for k, v in self.fields.items() if k != "reason")
+        shown = {name: value for name, value in self.fields.items() if name != "reason"}
+        facts = ", ".join(f"{k}={str(v)!r}" if isinstance(v, str) else f"{k}={v!r}" for k, v in shown.items())
         return f"{self.code}: {self.message}" + (f" ({facts})" if facts else "")
 
 
@@ -148,7 +159,7 @@ class ConditionalRequestConflict(Conflict):
     summary = "The key was written or deleted while this conditional request was under way. Start again."
     bucket: str
     key: str
-    condition: str | None = None
+    condition: Condition | None = None
 
 
 @attrs.define
@@ -169,7 +180,7 @@ class PreconditionFailed(Precondition):
 
     code = "PreconditionFailed"
     summary = "At least one of the preconditions that you specified did not hold."
-    condition: str
+    condition: Condition
     bucket: str | None = None
     key: str | None = None
     of_source: bool = False
@@ -179,7 +190,7 @@ class PreconditionFailed(Precondition):
 class NotModified(Precondition):
     code = "NotModified"
     summary = "The object has not changed."
-    condition: str
+    condition: Condition
     etag: str | None = None
     modified_ms: int | None = None
     cache_control: str | None = None
@@ -216,6 +227,8 @@ class InvalidURI(Invalid):
 
 @attrs.define
 class InvalidArgument(Invalid):
+    """`argument_name` is that of the method that was called."""
+
     code = "InvalidArgument"
     summary = "An argument is not valid."
     reason: str
@@ -225,22 +238,28 @@ class InvalidArgument(Invalid):
 
 @attrs.define
 class InvalidRequest(Invalid):
+    """Arguments that do not fit each other or what is stored; `argument_name` is one of them."""
+
     code = "InvalidRequest"
     summary = "The request is not valid."
     reason: str
+    argument_name: str | None = None
 
 
 @attrs.define
 class InvalidDigest(Invalid):
     code = "InvalidDigest"
-    summary = "The Content-MD5 that you specified is not a base64 MD5 digest."
+    summary = "content_md5 is not the base64 of an MD5 digest."
     content_md5: str
 
 
 @attrs.define
 class BadDigest(Invalid):
+    """`argument_name` is `content_md5`, whose digests are shown in hex, or `checksum`, whose are shown in base64."""
+
     code = "BadDigest"
     summary = "The digest that you specified does not match what was received."
+    argument_name: str
     algorithm: str
     expected: str
     computed: str
@@ -266,7 +285,7 @@ class IncompleteBody(Invalid):
 @attrs.define
 class MetadataTooLarge(Invalid):
     code = "MetadataTooLarge"
-    summary = "Your metadata headers exceed the maximum allowed metadata size."
+    summary = "The metadata exceed the maximum allowed size."
     size: int
     max_size_allowed: int
 
@@ -291,9 +310,12 @@ class EntityTooSmall(Invalid):
 
 @attrs.define
 class InvalidRange(Invalid):
+    """`first` and `last` are those of the `ByteRange`."""
+
     code = "InvalidRange"
     summary = "The requested range is not satisfiable."
-    range_requested: str
+    first: int | None
+    last: int | None
     actual_object_size: int
 
 

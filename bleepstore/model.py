@@ -15,6 +15,7 @@ from typing import NamedTuple
 import attrs
 
 from bleepstore.digests import Algorithm
+from bleepstore.errors import Condition
 
 NULL_VERSION = "null"  # the version id of every object of a bucket without versioning
 STANDARD = "STANDARD"
@@ -307,6 +308,11 @@ class WriteCondition:
 
     def __bool__(self) -> bool:
         return self.if_none_match or self.if_match is not None
+
+    @property
+    def kind(self) -> Condition:
+        """Which of the two it is."""
+        return Condition.IF_NONE_MATCH if self.if_none_match else Condition.IF_MATCH
 
 
 @attrs.frozen(kw_only=True)

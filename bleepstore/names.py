@@ -63,9 +63,9 @@ def check_version_id(version_id: str | None) -> None:
     """Raise InvalidArgument for what cannot be the id of a version. One that could be but is not there is another
     matter: NoSuchVersion."""
     if version_id == "":
-        raise InvalidArgument("Version id cannot be the empty string", "versionId", "")
+        raise InvalidArgument("Version id cannot be the empty string", "version_id", "")
     if version_id is not None and not is_version_id(version_id):
-        raise InvalidArgument("Invalid version id specified", "versionId", version_id)
+        raise InvalidArgument("Invalid version id specified", "version_id", version_id)
 
 
 def after_prefix(prefix: str) -> str | None:

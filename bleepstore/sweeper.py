@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog.sqlite import Catalog, queries
-from bleepstore.catalog.sqlite.queries import Garbage
+from bleepstore.catalog.records import Garbage
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import AbortUpload, BeginSweep, Command, EndSweep, ForgetGarbage
 from bleepstore.committer import Committer
 from bleepstore.errors import BlobBusy, S3Error
@@ -129,8 +129,8 @@ class Sweeper:
         before = self._wall_clock() - self.upload_expiry_ms
         outage = Outage()
         while True:
-            with self._catalog.read() as connection:
-                expired = queries.expired_uploads(connection, before, _BATCH)
+            with self._catalog.read() as reader:
+                expired = reader.expired_uploads(before, _BATCH)
             for upload in expired:
                 if outage.error is not None:
                     return  # what is not ended at the provider must not be forgotten here
@@ -159,14 +159,14 @@ class Sweeper:
             return
         until = self._clock() - grace_ms
         self._submit(BeginSweep(request_id=self._new_id(), time_ms=self._wall_clock(), until_ms=until))
-        with self._catalog.read() as connection:
-            _begun, ended = queries.sweep_times(connection)
+        with self._catalog.read() as reader:
+            _begun, ended = reader.sweep_times()
         all_gone, outage = True, Outage()
         since = 0 if everywhere else max(ended - OVERLAP_MS, 0)
         before = until if set_aside is None else _END_OF_TIME
         for handle in self._backend.iter_blobs(since, before):
-            with self._catalog.read() as connection:
-                referenced = queries.is_referenced(connection, handle)
+            with self._catalog.read() as reader:
+                referenced = reader.is_referenced(handle)
             if referenced:
                 continue
             if self._keeps_orphans():
@@ -225,8 +225,8 @@ class Sweeper:
     def _collect_batch(self, after: int, outage: Outage, again: bool) -> tuple[int | None, int]:
         """Where to go on, if there may be more, and how many blobs are gone."""
         with self._work_lock:
-            with self._catalog.read() as connection:
-                garbage = queries.list_garbage(connection, _BATCH, after)
+            with self._catalog.read() as reader:
+                garbage = reader.list_garbage(_BATCH, after)
             tried = [item for item in garbage if again or (item.token or item.handle) not in self._refused]
             gone = self._delete_garbage(tried, outage)
             if gone:
@@ -287,8 +287,8 @@ class Sweeper:
         self._refused.add(name)
 
     def _is_under_way(self, token: str) -> bool:
-        with self._catalog.read() as connection:
-            return queries.is_token_in_use(connection, token)
+        with self._catalog.read() as reader:
+            return reader.is_token_in_use(token)
 
     # -- the thread
 

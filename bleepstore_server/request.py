@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import ssl
@@ -53,7 +54,14 @@ class Request:
     host: str
     environ: WSGIEnvironment
     identity: Identity[Any] | None = None
+    #: Bytes of the body that have come, as they were sent.
+    bytes_in: int = 0
     _body_file: IO[bytes] | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the body has come, and is read again from where it was kept."""
+        return self._body_file is not None
 
     def close(self) -> None:
         """Drop what was kept of the body."""
@@ -167,11 +175,13 @@ class Request:
         """Up to `size` bytes of the body as it was sent, b"" at its end. Raises RequestError if it breaks off."""
         try:
             data: bytes = self.environ["wsgi.input"].read(size)
-            return data
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             raise RequestError("RequestTimeout") from None
         except Exception as error:  # each server has its own classes for a body that it cannot read
             raise RequestError("IncompleteBody", f"The body could not be read to its end: {error}") from error
+        if self._body_file is None:
+            self.bytes_in += len(data)
+        return data
 
     def body(self) -> bytes | Iterator[bytes]:
         """The data of the body: bytes if they are few and here, else an iterator that verifies them at its end.
@@ -199,17 +209,17 @@ class Request:
                 f"A body of more than {MAX_UNDECLARED} bytes needs the header x-amz-content-sha256.",
             )
         digest = hashlib.sha256()
-        self._body_file = tempfile.SpooledTemporaryFile(SMALL_BODY)  # noqa: SIM115  # closed with the request
         has_body = self.content_length is not None or "transfer-encoding" in self.headers
-        size = 0
-        while has_body and (data := self.read_body(READ_SIZE)):
-            size += len(data)
-            if size > limit:
-                raise RequestError("MaxMessageLengthExceeded")
-            digest.update(data)
-            self._body_file.write(data)
-        self._body_file.seek(0)
-        self.environ["wsgi.input"] = self._body_file
+        with contextlib.ExitStack() as stack:
+            kept = stack.enter_context(tempfile.SpooledTemporaryFile(SMALL_BODY))
+            while has_body and (data := self.read_body(READ_SIZE)):
+                if self.bytes_in > limit:
+                    raise RequestError("MaxMessageLengthExceeded")
+                digest.update(data)
+                kept.write(data)
+            kept.seek(0)
+            stack.pop_all()  # closed with the request
+        self._body_file = self.environ["wsgi.input"] = kept
         return digest.hexdigest()
 
     def document(self) -> bytes:
@@ -266,6 +276,13 @@ class Request:
             if algorithm is not None:
                 return checksums.check_value(Checksum(algorithm, value), "trailing header")
         return None
+
+
+#: Stands for a request that could not be read.
+UNPARSED = Request(
+    method="", raw_path="", raw_query=(), query={}, header_list=(), headers={}, bucket=None, key=None,
+    virtual_host=False, scheme="", host="", environ={},
+)  # fmt: skip
 
 
 def _too_long() -> RequestError:

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import attrs
 
-from bleepstore.backends.base import CHUNK
 from bleepstore.errors import ObjectDamaged
 from bleepstore.store import StoredObject
 from bleepstore.store.verifying import Comparison
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-_REASONS = {
-    200: "OK", 204: "No Content", 206: "Partial Content", 201: "Created", 303: "See Other", 304: "Not Modified",
-    400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict",
-    411: "Length Required", 412: "Precondition Failed", 416: "Range Not Satisfiable", 500: "Internal Server Error",
-    501: "Not Implemented", 503: "Service Unavailable", 507: "Insufficient Storage",
-}  # fmt: skip
 
 #: In the environ of a server that compares what a `SentFile` holds by itself, since it sends it by its descriptor.
 COMPARES_FILES = "bleepstore.compares_files"
@@ -41,28 +29,8 @@ class Response:
     body: bytes | StoredObject = attrs.field(default=b"", repr=False)
     length: int | None = None
 
-    def send(self, environ: WSGIEnvironment, start_response: StartResponse, common: Headers) -> Iterable[bytes]:
-        """Answer a WSGI request. `common` are the headers of every answer."""
-        headers = self.headers + common
-        body = self.body
-        if self.status not in (204, 304):
-            length = self.length
-            if length is None:
-                length = len(body) if isinstance(body, bytes) else body.length
-            headers.append(("Content-Length", str(length)))
-        start_response(f"{self.status} {_REASONS.get(self.status, 'Unknown')}", headers)
-        if isinstance(body, bytes):
-            return [body] if body else []
-        if body.file is None:
-            return [body.read()]
-        if "wsgi.file_wrapper" in environ and environ.get(COMPARES_FILES) and _is_real_file(body):
-            # The server sends it by sendfile; Content-Length bounds what it sends.
-            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](SentFile(body), CHUNK)
-            return wrapped
-        return _Stream(body, environ.get("bleepstore.abort"))
 
-
-def _is_real_file(body: StoredObject) -> bool:
+def is_real_file(body: StoredObject) -> bool:
     try:
         return body.file is not None and body.file.fileno() >= 0
     except OSError:
@@ -85,7 +53,7 @@ class SentFile:
         return os.lseek(self.fileno(), offset, os.SEEK_SET)
 
 
-class _Stream:
+class Stream:
     """A WSGI body that closes the object when the server is done, also when the client went away.
 
     Where the bytes turn out to be damaged the answer must not look whole: a server that would say something else on
@@ -96,7 +64,7 @@ class _Stream:
         self._abort = abort
         self._chunks = stored.chunks()
 
-    def __iter__(self) -> _Stream:
+    def __iter__(self) -> Stream:
         return self
 
     def __next__(self) -> bytes:

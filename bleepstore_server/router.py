@@ -13,15 +13,15 @@ from collections.abc import Callable
 import attrs
 
 from bleepstore.model import Permission
+from bleepstore_server.exchange import Exchange, Subject
 from bleepstore_server.operations import buckets, listings, multipart, objects, post_object
 from bleepstore_server.operations import configuration as c
-from bleepstore_server.operations.call import Call, Subject
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import ENCRYPTION
 
-Operation = Callable[[Call], Response]
+Operation = Callable[[Exchange], Response]
 
 
 class Resource(enum.Enum):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore.model import StructureShape
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / "bleepstore"
@@ -143,6 +146,43 @@ def test_the_table_allows_no_circle() -> None:
 
     for layer in ALLOWED:
         visit(layer, ())
+
+
+def words_of_the_wire() -> set[str]:
+    """What S3 calls its headers and the parameters of its queries, but for names that are plain English too."""
+    service = botocore.session.get_session().get_service_model("s3")
+    shapes = [service.shape_for(name) for name in service.shape_names]
+    members = [member for shape in shapes if isinstance(shape, StructureShape) for member in shape.members.values()]
+    names = {
+        member.serialization["name"]
+        for member in members
+        if member.serialization.get("location") in ("header", "headers", "querystring")
+    }
+    return {name for name in names if "-" in name or not (name.islower() or name.istitle())} - {"ETag"}
+
+
+def literals_of(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of the string literals of a file that are no docstrings."""
+    tree = ast.parse(path.read_text())
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.lineno, node.value
+
+
+def test_the_library_speaks_no_word_of_the_wire() -> None:
+    """Errors and records name the library's own arguments. A backend speaks the words of its provider."""
+    names = words_of_the_wire()
+    assert {"If-Match", "Content-MD5", "versionId", "partNumber", "upload-id-marker", "x-amz-acl"} <= names
+    pattern = re.compile(rf"x-amz-|aws-chunked|\b(header|query parameter|{'|'.join(map(re.escape, names))})\b")
+    found = [
+        f"{path.relative_to(ROOT)} line {line}: {text!r}"
+        for path in library_files()
+        if layer_of(path) not in {"backends", "raft"} | UNRESTRICTED
+        for line, text in literals_of(path)
+        if pattern.search(text)
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_the_wire_formats_need_no_server() -> None:

@@ -44,12 +44,12 @@ def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: s
     "If-Match on a key that does not exist: 404 Not Found" (S3 guide, "How to prevent object overwrites").
     """
     if condition.if_none_match and etag is not None:
-        return PreconditionFailed("If-None-Match", bucket, key)
+        return PreconditionFailed(condition.kind, bucket, key)
     if condition.if_match is not None:
         if etag is None:
             return NoSuchKey(bucket, key)
         if condition.if_match not in ("*", etag):
-            return PreconditionFailed("If-Match", bucket, key)
+            return PreconditionFailed(condition.kind, bucket, key)
     return None
 
 

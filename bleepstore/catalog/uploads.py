@@ -104,9 +104,8 @@ def _condition_refused(tx: Transaction, bucket_id: int, command: CompleteUpload)
     if refused := check_write(command.condition, current and current[1], command.bucket, command.key):
         return refused
     at_create = tx.row("SELECT replaced_sequence FROM upload WHERE upload_id = ?", (command.upload_id,))
-    name = "If-None-Match" if command.condition.if_none_match else "If-Match"
     if at_create is not None and at_create[0] != (current and current[0]):
-        return ConditionalRequestConflict(command.bucket, command.key, name)
+        return ConditionalRequestConflict(command.bucket, command.key, command.condition.kind)
     return None
 
 

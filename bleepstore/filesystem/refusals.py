@@ -10,6 +10,7 @@ from bleepstore.errors import (
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
+    Condition,
     ConditionalRequestConflict,
     Denied,
     Invalid,
@@ -37,7 +38,7 @@ def as_os_error(error: S3Error, path: str) -> OSError:
     number = next((number for kind, number in _NUMBERS if isinstance(error, kind)), errno.EIO)
     if isinstance(error, PreconditionFailed | ConditionalRequestConflict):
         # Only an exclusive write asks that there be nothing; all else asks that a file be what it was.
-        number = errno.EEXIST if error.condition == "If-None-Match" else errno.ESTALE
+        number = errno.EEXIST if error.condition is Condition.IF_NONE_MATCH else errno.ESTALE
     made = OSError(number, f"{error.code}: {error.message}", path)
     made.__cause__ = error
     return made

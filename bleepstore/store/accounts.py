@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from bleepstore.catalog.sqlite import queries
 from bleepstore.commands import DisableCredential, PutCredential
 from bleepstore.errors import InvalidArgument
 from bleepstore.model import ANONYMOUS, Credential, Owner
@@ -47,8 +46,8 @@ class AccountOperations(Engine):
 
     def list_credentials(self) -> list[Credential]:
         """All access keys, enabled or not."""
-        with self._catalog.read() as connection:
-            return queries.list_credentials(connection)
+        with self._catalog.read() as reader:
+            return reader.list_credentials()
 
     def get_credential(self, access_key: str) -> Credential | None:
         """An enabled access key, or None. What is found is remembered for a second, as every request asks."""
@@ -57,8 +56,8 @@ class AccountOperations(Engine):
         known = memory.get(access_key)
         if known is not None and known[0] > now:
             return known[1]
-        with self._catalog.read() as connection:
-            found = queries.find_credential(connection, access_key)
+        with self._catalog.read() as reader:
+            found = reader.find_credential(access_key)
         if found is None or not found.enabled:
             memory.pop(access_key, None)
             return None
@@ -71,8 +70,8 @@ class AccountOperations(Engine):
         """An owner that this store has met, with the display name last heard of."""
         if owner_id == ANONYMOUS.id:
             return ANONYMOUS
-        with self._catalog.read() as connection:
-            return queries.find_owner(connection, owner_id)
+        with self._catalog.read() as reader:
+            return reader.find_owner(owner_id)
 
     def display_name(self, owner_id: str) -> str:
         """The name for people, or "" if the id is unknown."""
@@ -81,5 +80,5 @@ class AccountOperations(Engine):
 
     def owner_by_email(self, email: str) -> Owner | None:
         """The owner of an access key that was added with this e-mail address."""
-        with self._catalog.read() as connection:
-            return queries.owner_by_email(connection, email)
+        with self._catalog.read() as reader:
+            return reader.owner_by_email(email)

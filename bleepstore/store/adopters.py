@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Protocol
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
-from bleepstore.catalog.sqlite import Catalog, queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import FollowProvider
 from bleepstore.committer import Committer
 from bleepstore.errors import (
@@ -132,8 +132,8 @@ class BlobAdopter:
 
     def _find_current(self, bucket: str, key: str) -> FoundObject | None:
         self.committer.read_barrier()
-        with self.catalog.read() as connection:
-            return queries.find_object(connection, bucket, key, with_data=False)
+        with self.catalog.read() as reader:
+            return reader.find_object(bucket, key, with_data=False)
 
     def _is_later(self, blob: FoundBlob, current: FoundObject | None) -> bool:
         """Whether a blob was written after the one that the catalog has of its key, and is there."""
@@ -142,13 +142,13 @@ class BlobAdopter:
         return current.version.modified_ms < blob.stored_ms and self._is_there(blob.handle)
 
     def _is_known(self, handle: str) -> bool:
-        with self.catalog.read() as connection:
-            return queries.is_referenced(connection, handle)
+        with self.catalog.read() as reader:
+            return reader.is_referenced(handle)
 
     def _is_there(self, handle: str) -> bool:
         """Whether a blob is at the provider, and to stay."""
-        with self.catalog.read() as connection:
-            if queries.is_garbage(connection, handle):
+        with self.catalog.read() as reader:
+            if reader.is_garbage(handle):
                 return False
         try:
             self.backend.head_object(handle)

@@ -17,7 +17,6 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
-from bleepstore.catalog.sqlite import listing, queries
 from bleepstore.commands import CreateBucket
 from bleepstore.errors import (
     BucketAlreadyExists,
@@ -255,8 +254,8 @@ class AdoptOperations(Engine):
         """The keys of what was brought in that a delete may have overtaken.
 
         In this order: garbage is removed at the provider before the catalog forgets it."""
-        with self._catalog.read() as connection:
-            garbage = {blob.key for blob in new if queries.is_garbage(connection, blob.handle)}
+        with self._catalog.read() as reader:
+            garbage = {blob.key for blob in new if reader.is_garbage(blob.handle)}
         missing = {blob.name: blob.key for blob in new}
         if missing:
             for name in itertools.islice(self._require_gateway().names(bucket, after), batch.listed + _RELISTED_MORE):
@@ -270,11 +269,10 @@ class AdoptOperations(Engine):
         if not self._adopter.others_delete:
             return []
         keys: list[str] = []
-        with self._catalog.read() as connection:
-            bucket_id = listing.bucket_id(connection, bucket)
+        with self._catalog.read() as reader:
             after: str | None = start
-            while bucket_id is not None and after is not None:
-                page = listing.list_objects(connection, bucket_id, "", "", after, MAX_PAGE)
+            while after is not None:
+                page = reader.list_objects(bucket, "", "", after, MAX_PAGE)
                 for item in page.objects:
                     if stop is not None and item.key > stop:
                         return keys

@@ -31,8 +31,9 @@ from typing import BinaryIO, cast
 
 from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend
 from bleepstore.backends.local import LocalBackend
-from bleepstore.catalog.sqlite import Catalog, archive
-from bleepstore.catalog.sqlite.archive import Content
+from bleepstore.catalog.records import Content
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.archive import restoring
 from bleepstore.catalog.sqlite.copying import open_private
 from bleepstore.catalog.sqlite.snapshot import make_file_durable, write_copy
 from bleepstore.digests import Digester, PartsEtag, crc64nvme
@@ -114,29 +115,29 @@ def _write_archive(
         copy = Path(folder) / _CATALOG
         write_copy(catalog, copy)
         size = copy.stat().st_size
-        with catalog.read() as connection:
-            done, total = 0, archive.blobs_in_all(connection)[1] + size
+        with catalog.read() as reader:
+            done, total = 0, reader.count_blobs()[1] + size
             progress(done, total)
             with copy.open("rb") as file:
                 digest = _digest_line(hashlib.file_digest(file, "sha256"))
                 file.seek(0)
                 done = _write_member(out, _CATALOG, size, file, done, total, progress)
             _write_member(out, _DIGEST, len(digest), io.BytesIO(digest), 0, 0, _nothing)
-            for content, data in archive.iter_inline(connection):
+            for content, data in reader.iter_inline():
                 if reason := why_damaged((data or b"",), content):
                     damaged.append(content.damage(reason))
-            for handle, blob_size in archive.iter_blobs(connection):
-                known = archive.content_of(connection, handle)
+            for handle, blob_size in reader.iter_blobs():
+                known = reader.content_of(handle)
                 assert known is not None
-                reader = _ComparedBlob(blobs, known)
+                blob = _ComparedBlob(blobs, known)
                 try:
-                    if reader.is_there:
+                    if blob.is_there:
                         member = f"blobs/{handle}"
-                        done = _write_member(out, member, blob_size, cast("BinaryIO", reader), done, total, progress)
+                        done = _write_member(out, member, blob_size, cast("BinaryIO", blob), done, total, progress)
                 finally:
-                    reader.close()
-                if reader.reason is not None:
-                    damaged.append(known.damage(reader.reason))
+                    blob.close()
+                if blob.reason is not None:
+                    damaged.append(known.damage(blob.reason))
     out.write(bytes(2 * _BLOCK))
     return damaged
 
@@ -270,21 +271,21 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
         target.flush()
         os.fsync(target.fileno())
     _check_digest(file, _digest_line(digest))
-    with archive.restoring(root / _CATALOG) as connection, contextlib.closing(LocalBackend(root)) as backend:
+    with restoring(root / _CATALOG) as catalog, contextlib.closing(LocalBackend(root)) as backend:
 
         def leave_out(content: Content, reason: str) -> None:
             if not skip_damaged:
                 raise ArchiveDamaged(f"{content.damage(reason)}. To restore all but what is damaged: --skip-damaged")
-            archive.leave_out(connection, content)
+            catalog.leave_out(content)
             left_out.append(content.damage(reason))
 
-        for content, data in list(archive.iter_inline(connection)):
+        for content, data in list(catalog.iter_inline()):
             try:
                 for _ in _verified((data or b"",), content):
                     pass
             except BytesDiffer as error:
                 leave_out(content, error.reason)
-        size = archive.blobs_in_all(connection)[1]
+        size = catalog.count_blobs()[1]
         _check_room(root, size)
         done, total = first[1], first[1] + size
         progress(done, total)
@@ -293,7 +294,7 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
         while (member := _next_member(file)) is not None:
             name, member_size = member
             found = _BLOB.fullmatch(name)
-            content_found = None if found is None else archive.content_of(connection, found[1])
+            content_found = None if found is None else catalog.content_of(found[1])
             if found is None or content_found is None or found[1] in seen:
                 raise ArchiveDamaged(
                     f"the archive holds {name!r}, which its catalog does not know or which came before"
@@ -309,12 +310,12 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
                 leave_out(content_found, error.reason)
             done += member_size
             progress(done, total)
-        for handle in {handle for handle, _size in archive.iter_blobs(connection)} - seen:
-            lost = archive.content_of(connection, handle)
+        for handle in {handle for handle, _size in catalog.iter_blobs()} - seen:
+            lost = catalog.content_of(handle)
             assert lost is not None
             leave_out(lost, "the archive does not have its bytes")
         for handle, moved_to in moved:
-            archive.move_blob(connection, handle, moved_to)
+            catalog.move_blob(handle, moved_to)
     return sorted(left_out, key=lambda damage: (damage.bucket, damage.key, damage.part_number or 0))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bleepstore.backends.base import BlobSpec, PartBlob, StorageBackend, StoredBlob
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
     CompleteUpload,
     DeleteObject,

@@ -180,7 +180,7 @@ def _verify(digester: Digester, expected: Expected) -> None:
     if expected.content_md5 is not None:
         raw = _decode_md5(expected.content_md5)
         if raw.hex() != digester.md5_hex:
-            raise BadDigest("Content-MD5", raw.hex(), digester.md5_hex)
+            raise BadDigest("content_md5", "MD5", raw.hex(), digester.md5_hex)
     checksum = expected.checksum
     if expected.late_checksum is not None:
         checksum = expected.late_checksum() or checksum
@@ -189,4 +189,4 @@ def _verify(digester: Digester, expected: Expected) -> None:
     if checksum is not None:
         computed = digester.value(checksum.algorithm)
         if computed != checksum.value:
-            raise BadDigest(checksum.algorithm.value, checksum.value, computed)
+            raise BadDigest("checksum", checksum.algorithm.value, checksum.value, computed)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bleepstore.acl import AclRequest, make_acl
-from bleepstore.catalog.sqlite import queries
 from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, S3Error
 from bleepstore.model import ANONYMOUS, Acl, Bucket, BucketPage, Owner, Permission
-from bleepstore.names import after_prefix, check_bucket_name
+from bleepstore.names import check_bucket_name
 from bleepstore.store.engine import Engine, check_limit, require_owner
 
 
@@ -30,7 +29,7 @@ class BucketOperations(Engine):
         check_bucket_name(bucket)
         owner = caller or self._owner
         if owner.id == ANONYMOUS.id:
-            raise AccessDenied("Anonymous callers cannot create buckets: sign the request.")
+            raise AccessDenied("Anonymous callers cannot create buckets.")
         made = make_acl(acl, owner.id, owner.id)
         command = CreateBucket(**self._stamp(), bucket=bucket, owner=owner, location=location, acl=made)
         if self._catalog.find_bucket(bucket) is None:
@@ -82,16 +81,14 @@ class BucketOperations(Engine):
     ) -> BucketPage:
         """The buckets of the caller, or all buckets if the caller is None, in the order of their names: those whose
         names begin with `prefix` and, unless `locations` is None, that were created with one of these locations."""
-        check_limit(limit, "max-buckets")
+        check_limit(limit)
         if caller is not None and caller.id == ANONYMOUS.id:
-            raise AccessDenied("Anonymous callers own no buckets: sign the request.")
+            raise AccessDenied("Anonymous callers own no buckets.")
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.list_buckets(
-                connection,
+        with self._catalog.read() as reader:
+            found = reader.list_buckets(
                 None if caller is None else caller.id,
                 prefix,
-                after_prefix(prefix),
                 locations,
                 after,
                 limit + 1,

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend, make_folder
-from bleepstore.catalog.sqlite import Catalog, archive, queries
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.errors import BlobNotFound, CatalogDamaged, StoreError
 
 _END_OF_TIME = 1 << 62
@@ -71,13 +71,13 @@ def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[
         yield from _unknown(backend, lambda _handle: False, repair)
         return
     try:
-        with contextlib.closing(Catalog(root / "catalog.db", read_only=True)) as catalog, catalog.read() as connection:
-            problems = queries.damages(connection)
+        with contextlib.closing(Catalog(root / "catalog.db", read_only=True)) as catalog, catalog.read() as reader:
+            problems = reader.damages()
             for problem in problems:
                 yield Finding(kind="damaged", name="catalog.db", detail=problem)
             repair = repair and not problems  # what it does not know now, it may have known before
             yield from _known(catalog, backend, repair, progress)
-            yield from _unknown(backend, lambda handle: queries.is_referenced(connection, handle), repair)
+            yield from _unknown(backend, reader.is_referenced, repair)
     except CatalogDamaged as error:
         yield Finding(kind="damaged", name="catalog.db", detail=str(error))
 
@@ -85,11 +85,11 @@ def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[
 def _known(
     catalog: Catalog, backend: LocalBackend, repair: bool, progress: Callable[[int, int], None]
 ) -> Iterator[Finding]:
-    with catalog.read() as connection:
-        total = archive.blobs_in_all(connection)[0]
-        for done, (handle, size) in enumerate(archive.iter_blobs(connection), start=1):
+    with catalog.read() as reader:
+        total = reader.count_blobs()[0]
+        for done, (handle, size) in enumerate(reader.iter_blobs(), start=1):
             progress(done, total)
-            name, moved_to = queries.name_of_blob(connection, handle), None
+            name, moved_to = reader.name_of_blob(handle), None
             try:
                 found = backend.head_object(handle)
             except BlobNotFound:

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Self
 
 from bleepstore.acl import allows
 from bleepstore.backends.base import Gateway, StorageBackend
-from bleepstore.catalog.sqlite import Catalog, queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
 from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
@@ -174,8 +174,8 @@ class Engine:
     def _parts_of(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
         if version.parts_count is None:
             return ()
-        with self._catalog.read() as connection:
-            return queries.object_parts(connection, version.bucket, version.key)
+        with self._catalog.read() as reader:
+            return reader.object_parts(version.bucket, version.key)
 
     # -- life
 
@@ -192,8 +192,8 @@ class Engine:
         """Raise if the catalog cannot be read, or if nothing can be written though the store is not read-only: on a
         full disk, StorageFull; on one that is read-only or fails, StorageUnavailable; while another process keeps all
         others from writing, SlowDown."""
-        with self._catalog.read() as connection:
-            queries.applied_index(connection)
+        with self._catalog.read() as reader:
+            reader.applied_index()
         if not self.read_only:
             self._catalog.check_disk(RESERVE)
 
@@ -236,6 +236,6 @@ def check_storage_class(storage_class: str) -> None:
         raise InvalidArgument("The storage class is not one of S3's.", "storage_class", storage_class)
 
 
-def check_limit(limit: int, name: str) -> None:
+def check_limit(limit: int) -> None:
     if limit < 0:
-        raise InvalidArgument("A limit must not be negative.", name, str(limit))
+        raise InvalidArgument("A limit must not be negative.", "limit", str(limit))

@@ -22,9 +22,10 @@ import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.copying import copy_database, copy_to_file, copy_without_data, opened_file
 from bleepstore.catalog.sqlite.mark import Mark, write_mark
+from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.store.engine import Engine
@@ -178,7 +179,8 @@ class ForkOperations(Engine):
             with self._catalog.hold() as source:
                 copy_to_file(source, root / "catalog.db")
                 backend.share(root)
-                index, catalog_id = queries.applied_index(source), queries.catalog_id(source)
+                copied = Reader(source)
+                index, catalog_id = copied.applied_index(), copied.catalog_id()
             # What is stored later than now was not shared.
             write_mark(root, Mark(catalog_id, index, self._clock()))
         except BaseException:

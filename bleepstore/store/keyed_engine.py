@@ -23,8 +23,8 @@ import attrs
 from bleepstore.backends.base import BlobSpec, FoundBlob, Gateway, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.sqlite import Catalog, queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import (
     AbortUpload,
@@ -113,8 +113,8 @@ class KeyedEngine:
 
     def end_upload(self, upload: Upload) -> None:
         """Of a completion whose object was replaced at once, the catalog has kept the upload."""
-        with self._catalog.read() as connection:
-            is_left = queries.find_upload(connection, upload.bucket, upload.key, upload.upload_id) is not None
+        with self._catalog.read() as reader:
+            is_left = reader.find_upload(upload.bucket, upload.key, upload.upload_id) is not None
         if is_left:
             stamp = self._stamp()
             self._committer.submit(
@@ -127,16 +127,14 @@ class KeyedEngine:
         self.follow(bucket, key, current)
         current = self.find_current(bucket, key)
         refused = check_write(condition, _etag(current), bucket, key)
-        return refused or ConditionalRequestConflict(
-            bucket, key, "If-None-Match" if condition.if_none_match else "If-Match"
-        )
+        return refused or ConditionalRequestConflict(bucket, key, condition.kind)
 
     # -- following the provider
 
     def find_current(self, bucket: str, key: str) -> FoundObject | None:
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            return queries.find_object(connection, bucket, key, with_data=False)
+        with self._catalog.read() as reader:
+            return reader.find_object(bucket, key, with_data=False)
 
     def follow(self, bucket: str, key: str, known: FoundObject | None) -> None:
         """Make the catalog say of a key what the provider says, if it still says what is `known`."""

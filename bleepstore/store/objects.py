@@ -12,8 +12,7 @@ import attrs
 from bleepstore.acl import AclRequest, allows, make_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.sqlite import listing, queries
-from bleepstore.catalog.sqlite.queries import FoundObject
+from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
     DeleteEntry,
     DeleteObject,
@@ -198,9 +197,9 @@ class ObjectOperations(Engine):
         self, bucket: str, key: str, version_id: str | None, caller: Owner | None, permission: Permission, data: bool
     ) -> FoundObject:
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_object(connection, bucket, key, with_data=data)
-            owner = None if found is not None else queries.find_bucket(connection, bucket)
+        with self._catalog.read() as reader:
+            found = reader.find_object(bucket, key, with_data=data)
+            owner = None if found is not None else reader.find_bucket(bucket)
         if found is None:
             check_key(key)
             if owner is None:
@@ -292,7 +291,7 @@ class ObjectOperations(Engine):
             check_read(condition, version, self._clock())
         if part_number is not None:
             if range is not None:
-                raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
+                raise InvalidRequest("range and part_number exclude each other.", "part_number")
             parts = self._parts_of(version)
             start, stop = resolve_part(part_number, version.size, parts)
             return StoredObject(version, start, stop, partial=True, part=parts[part_number - 1] if parts else None)
@@ -312,7 +311,7 @@ class ObjectOperations(Engine):
         caller: Owner | None = None,
     ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
         """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
         parts = [part for part in self._parts_of(found.version) if part.number > after]
         page = parts[:limit]
@@ -518,18 +517,14 @@ class ObjectOperations(Engine):
         `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
         shown if there are some under it. With both, `after` decides.
         """
-        check_limit(limit, "limit")
+        check_limit(limit)
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        with self._catalog.read() as reader:
+            found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
             require(found.acl, caller, Permission.READ)
-            bucket_id = listing.bucket_id(connection, bucket)
-            assert bucket_id is not None
-            return listing.list_objects(
-                connection, bucket_id, prefix, delimiter, after, min(limit, MAX_PAGE), start_after
-            )
+            return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
 
     # -- access control lists
 

@@ -25,7 +25,7 @@ from bleepstore.backends.gateway.retry import Outage, ProviderBusy, ProviderUnav
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, open_gateway, parse_url
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend, make_folder
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import MarkFile, read_mark
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import BucketAlreadyExists, S3Error, StorageFull, StoreError
@@ -469,8 +469,8 @@ def _assemble(
     catalog: Catalog | None = None,
 ) -> Store:
     catalog = catalog or Catalog(None if root is None else root / "catalog.db")
-    with catalog.read() as connection:
-        clock.go_on_from(queries.sweep_times(connection)[0])
+    with catalog.read() as reader:
+        clock.go_on_from(reader.sweep_times()[0])
 
     def close() -> None:
         nonlocal lock

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import attrs
 
-from bleepstore.errors import InvalidPartNumber, InvalidRange, NotModified, PreconditionFailed
+from bleepstore.errors import Condition, InvalidPartNumber, InvalidRange, NotModified, PreconditionFailed
 from bleepstore.model import ByteRange, ObjectVersion, PartSummary, ReadCondition, to_datetime
 from bleepstore.store.span_file import SpanFile
 
@@ -67,7 +67,7 @@ class StoredObject(SpanFile):
         return self.version.modified
 
     def _replaced(self) -> Exception:
-        return PreconditionFailed("If-Match", self.version.bucket, self.version.key)
+        return PreconditionFailed(Condition.IF_MATCH, self.version.bucket, self.version.key)
 
 
 def _matches(etag: str, wanted: tuple[str, ...]) -> bool:
@@ -84,14 +84,14 @@ def check_read(condition: ReadCondition, version: ObjectVersion, now_ms: int) ->
     modified = version.modified.replace(microsecond=0)
     if condition.if_match is not None:
         if not _matches(version.etag, condition.if_match):
-            raise PreconditionFailed("If-Match", version.bucket, version.key)
+            raise PreconditionFailed(Condition.IF_MATCH, version.bucket, version.key)
     elif condition.if_unmodified_since is not None and modified > condition.if_unmodified_since:
-        raise PreconditionFailed("If-Unmodified-Since", version.bucket, version.key)
+        raise PreconditionFailed(Condition.IF_UNMODIFIED_SINCE, version.bucket, version.key)
     if condition.if_none_match is not None:
         if _matches(version.etag, condition.if_none_match):
-            raise _not_modified("If-None-Match", version)
+            raise _not_modified(Condition.IF_NONE_MATCH, version)
     elif (since := condition.if_modified_since) is not None and modified <= since <= _latest(version, now_ms):
-        raise _not_modified("If-Modified-Since", version)
+        raise _not_modified(Condition.IF_MODIFIED_SINCE, version)
 
 
 def range_counts(condition: ReadCondition, version: ObjectVersion) -> bool:
@@ -102,7 +102,7 @@ def range_counts(condition: ReadCondition, version: ObjectVersion) -> bool:
     return wanted is None or wanted == version.etag
 
 
-def _not_modified(condition: str, version: ObjectVersion) -> NotModified:
+def _not_modified(condition: Condition, version: ObjectVersion) -> NotModified:
     """With all that a cache may want to know anew of what it has (RFC 9110 section 15.4.5)."""
     system = version.system
     return NotModified(condition, version.etag, version.modified_ms, system.cache_control, system.expires)
@@ -127,9 +127,7 @@ def resolve_range(wanted: ByteRange, size: int) -> tuple[int, int]:
         start = wanted.first
         stop = size if wanted.last is None else min(wanted.last + 1, size)
     if start >= stop:
-        first = "" if wanted.first is None else wanted.first
-        last = "" if wanted.last is None else wanted.last
-        raise InvalidRange(f"bytes={first}-{last}", size)
+        raise InvalidRange(wanted.first, wanted.last, size)
     return start, stop
 
 

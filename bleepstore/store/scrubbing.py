@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 from bleepstore.backends.base import CHUNK, Gateway, StorageBackend
 from bleepstore.backends.local import LocalBackend
-from bleepstore.catalog.sqlite import archive, queries
-from bleepstore.catalog.sqlite.archive import Content
+from bleepstore.catalog.port import Cursor
+from bleepstore.catalog.records import Content
+from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, Damage, StoreError
 from bleepstore.store.archiving import ArchiveOperations
 from bleepstore.store.verifying import why_damaged
@@ -62,13 +63,13 @@ class ScrubOperations(ArchiveOperations):
         return self._scrub(Pace(rate, sleep), quarantine, progress or (lambda _done, _total: None))
 
     def _scrub(self, pace: Pace, quarantine: bool, progress: Progress) -> Iterator[Damage]:
-        with self._catalog.read() as connection:
-            done, total = 0, archive.bytes_in_all(connection)
-        for page in (archive.page_of_objects, archive.page_of_parts):
-            after: archive.Cursor = ()
+        with self._catalog.read() as reader:
+            done, total = 0, reader.total_bytes()
+        for next_page in (Reader.page_of_objects, Reader.page_of_parts):
+            after: Cursor = ()
             while True:
-                with self._catalog.read() as connection:
-                    found, after = page(connection, after)
+                with self._catalog.read() as reader:
+                    found, after = next_page(reader, after)
                 for content, data in found:
                     reason = self._examine(content, data, pace)
                     done += content.size
@@ -88,10 +89,10 @@ class ScrubOperations(ArchiveOperations):
 
     def _is_still(self, content: Content) -> bool:
         """Whether the catalog still refers to the blob: one that was deleted meanwhile is not damaged."""
-        with self._catalog.read() as connection:
+        with self._catalog.read() as reader:
             if content.handle is not None:
-                return archive.content_of(connection, content.handle) is not None
-            found = queries.find_object(connection, content.bucket, content.key, with_data=True)
+                return reader.content_of(content.handle) is not None
+            found = reader.find_object(content.bucket, content.key, with_data=True)
         return found is not None and found.crc64nvme == content.crc64nvme
 
     def _quarantine(self, content: Content) -> bool:

@@ -12,7 +12,6 @@ from typing import Unpack
 from bleepstore.acl import AclRequest, make_acl
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.sqlite import listing, queries
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import Algorithm, Digester, multipart_etag
 from bleepstore.errors import (
@@ -113,7 +112,7 @@ class UploadOperations(ObjectOperations):
         check_storage_class(storage_class)
         kind = settle_checksum_type(checksum_algorithm, checksum_type)
         if caller is not None and caller.id == ANONYMOUS.id:
-            raise AccessDenied("Anonymous callers cannot start multipart uploads: sign the request.")
+            raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
         spec = BlobSpec(bucket=bucket, key=key, system=system, metadata=metadata, storage_class=storage_class)
@@ -143,8 +142,8 @@ class UploadOperations(ObjectOperations):
         """The upload, for who initiated it and, if `by_bucket_owner`, for the bucket's owner ("Multipart upload API and
         permissions"): nobody else may put parts into what becomes the initiator's object."""
         found = self._find_bucket(bucket, caller, Permission.WRITE)
-        with self._catalog.read() as connection:
-            upload = queries.find_upload(connection, bucket, key, upload_id)
+        with self._catalog.read() as reader:
+            upload = reader.find_upload(bucket, key, upload_id)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
         allowed = {upload.initiator.id, found.owner.id} if by_bucket_owner else {upload.initiator.id}
@@ -278,7 +277,7 @@ class UploadOperations(ObjectOperations):
                     raise InvalidArgument(
                         f"Range specified is not valid for source object of size: {stop}",
                         "source_range",
-                        f"bytes={source_range.first}-{source_range.last}",
+                        f"{source_range.first}-{source_range.last}",
                     )
                 start, stop = resolve_range(source_range, stop)
             if stop - start > MAX_PART:
@@ -370,23 +369,22 @@ class UploadOperations(ObjectOperations):
         try once more with."""
         write = self._engine.begin(upload.bucket, upload.key, condition)
         if condition:
-            with self._catalog.read() as connection:
-                state = queries.object_since(connection, upload.bucket, upload.key, upload.upload_id)
+            with self._catalog.read() as reader:
+                state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
             if refused := check_write(condition, state.etag, upload.bucket, upload.key):
                 raise refused
             if state.changed:
-                name = "If-None-Match" if condition.if_none_match else "If-Match"
-                raise ConditionalRequestConflict(upload.bucket, upload.key, name)
+                raise ConditionalRequestConflict(upload.bucket, upload.key, condition.kind)
         return write
 
     def _is_under_way(self, upload: Upload) -> bool:
-        with self._catalog.read() as connection:
-            return queries.find_upload(connection, upload.bucket, upload.key, upload.upload_id) is not None
+        with self._catalog.read() as reader:
+            return reader.find_upload(upload.bucket, upload.key, upload.upload_id) is not None
 
     def _listed_parts(self, upload: Upload, listed: Sequence[CompletedPart]) -> list[Part]:
         """The stored parts that the caller lists, once each proved to be the one that was meant."""
-        with self._catalog.read() as connection:
-            known = {part.number: part for part in queries.list_parts(connection, upload.upload_id, 0, MAX_PARTS)}
+        with self._catalog.read() as reader:
+            known = {part.number: part for part in reader.list_parts(upload.upload_id, 0, MAX_PARTS)}
         found = []
         for wanted in listed:
             part = known.get(wanted.number)
@@ -418,7 +416,7 @@ class UploadOperations(ObjectOperations):
         if checksum is not None and total is None:
             raise InvalidRequest("Parts were copied without a checksum: name its algorithm when the upload is created.")
         if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
-            raise BadDigest(checksum.algorithm.value, checksum.value, total.value)
+            raise BadDigest("checksum", checksum.algorithm.value, checksum.value, total.value)
         etag = multipart_etag([part.etag for part in parts])
         spec = BlobSpec(
             bucket=upload.bucket,
@@ -454,9 +452,9 @@ class UploadOperations(ObjectOperations):
 
     def _completed_before(self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> ObjectVersion:
         """The answer to a Complete that already succeeded: its client may not have heard."""
-        with self._catalog.read() as connection:
-            done = queries.find_completed(connection, bucket, key, upload_id)
-            found = queries.find_object(connection, bucket, key, with_data=False)
+        with self._catalog.read() as reader:
+            done = reader.find_completed(bucket, key, upload_id)
+            found = reader.find_object(bucket, key, with_data=False)
         try:
             etag = multipart_etag([part.etag.strip('"') for part in parts])
         except ValueError:
@@ -487,27 +485,16 @@ class UploadOperations(ObjectOperations):
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         self._committer.read_barrier()
-        with self._catalog.read() as connection:
-            found = queries.find_bucket(connection, bucket)
+        with self._catalog.read() as reader:
+            found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
             require(found.acl, caller, Permission.READ)
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
-                raise InvalidArgument("Invalid uploadId marker", "after_upload_id", after_upload_id)
-            bucket_id = listing.bucket_id(connection, bucket)
-            assert bucket_id is not None
-            return listing.list_uploads(
-                connection,
-                bucket,
-                bucket_id,
-                prefix,
-                delimiter,
-                after_key,
-                after_upload_id,
-                min(limit, MAX_PAGE),
-            )
+                raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
+            return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, min(limit, MAX_PAGE))
 
     def list_parts(
         self,
@@ -520,11 +507,11 @@ class UploadOperations(ObjectOperations):
         caller: Owner | None = None,
     ) -> PartPage:
         """A page of an upload's parts with numbers above `after`."""
-        check_limit(limit, "limit")
+        check_limit(limit)
         limit = min(limit, MAX_PAGE)
         upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
-        with self._catalog.read() as connection:
-            parts = queries.list_parts(connection, upload_id, after, limit + 1)
+        with self._catalog.read() as reader:
+            parts = reader.list_parts(upload_id, after, limit + 1)
         page = parts[:limit]
         more = bool(page) and len(parts) > limit
         return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import attrs
 
 from bleepstore.backends.base import CHUNK, StorageBackend
-from bleepstore.catalog.sqlite.archive import Content
+from bleepstore.catalog.records import Content
 from bleepstore.digests import crc64nvme, encode_value
 from bleepstore.errors import BlobDamaged, ObjectDamaged
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bleepstore.acl import AclRequest, CannedAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
 from bleepstore.model import Acl, Bucket
-from bleepstore_server.operations.call import Call
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import regions, xml_parse, xml_render
 from bleepstore_server.wire.errors import RequestError
@@ -13,8 +13,8 @@ from bleepstore_server.wire.headers import number
 from bleepstore_server.wire.tokens import decode_token, encode_token
 
 
-def list_buckets(call: Call) -> Response:
-    query = call.request.query
+def list_buckets(exchange: Exchange) -> Response:
+    query = exchange.request.query
     limit = number(query.get("max-buckets"), "max-buckets", 10_000)
     if not 1 <= limit <= 10_000:
         raise RequestError(
@@ -24,34 +24,34 @@ def list_buckets(call: Call) -> Response:
         )
     token = query.get("continuation-token")
     after = "" if token is None else decode_token(token)
-    page = call.store.list_buckets(
+    page = exchange.store.list_buckets(
         prefix=query.get("prefix", ""),
-        locations=_wanted_locations(call),
+        locations=_wanted_locations(exchange),
         after=after,
         limit=limit,
-        caller=call.caller,
+        caller=exchange.caller,
     )
     following = None if page.next_name is None else encode_token(page.next_name)
-    found = [(bucket, _region_of(call, bucket)) for bucket in page.buckets]
-    return xml(xml_render.buckets(found, call.caller, query.get("prefix", ""), following))
+    found = [(bucket, _region_of(exchange, bucket)) for bucket in page.buckets]
+    return xml(xml_render.buckets(found, exchange.caller, query.get("prefix", ""), following))
 
 
-def _wanted_locations(call: Call) -> frozenset[str] | None:
+def _wanted_locations(exchange: Exchange) -> frozenset[str] | None:
     """The locations of the buckets that a listing is limited to; None for all."""
-    region = call.request.query.get("bucket-region")
+    region = exchange.request.query.get("bucket-region")
     if not region:
         return None
-    if not regions.is_region(region, call.config.region):
+    if not regions.is_region(region, exchange.config.region):
         raise RequestError(
             "InvalidArgument",
             f"Argument value {region} is not a valid AWS Region",
             fields={"ArgumentName": "bucket-region", "ArgumentValue": region},
         )
-    return regions.locations_in(region, call.config.region)
+    return regions.locations_in(region, exchange.config.region)
 
 
-def create_bucket(call: Call) -> Response:
-    headers = call.request.headers
+def create_bucket(exchange: Exchange) -> Response:
+    headers = exchange.request.headers
     if headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise RequestError("NotImplemented", "This store has no object lock.")
     ownership = headers.get("x-amz-object-ownership", "ObjectWriter")
@@ -59,91 +59,95 @@ def create_bucket(call: Call) -> Response:
         raise RequestError("NotImplemented", "Buckets of this store have the object ownership ObjectWriter.")
     if headers.get("x-amz-bucket-namespace", "global") != "global":
         raise RequestError("NotImplemented", "The buckets of this store have one namespace for all accounts.")
-    location = xml_parse.location_constraint(call.document())
-    if location and not regions.is_location(location, call.config.region):
+    location = xml_parse.location_constraint(exchange.document())
+    if location and not regions.is_location(location, exchange.config.region):
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
-    acl = call.acl_request()
+    acl = exchange.acl_request()
     try:
-        call.store.create_bucket(call.bucket, location=location, acl=acl, caller=call.caller)
+        exchange.store.create_bucket(exchange.bucket, location=location, acl=acl, caller=exchange.caller)
     except BucketAlreadyOwnedByYou:
-        _create_again(call, location, acl)
-    return Response(headers=[("Location", f"/{call.bucket}")])
+        _create_again(exchange, location, acl)
+    return Response(headers=[("Location", f"/{exchange.bucket}")])
 
 
-def _create_again(call: Call, location: str, acl: AclRequest | None) -> None:
+def _create_again(exchange: Exchange, location: str, acl: AclRequest | None) -> None:
     """ "For legacy compatibility, if you re-create an existing bucket that you already own in the North Virginia
     Region, Amazon S3 returns 200 OK and resets the bucket access control lists (ACLs)." """
     try:
-        bucket = call.store.get_bucket(call.bucket, caller=call.caller)
-        if {_region_of(call, bucket), regions.region_of(location, call.config.region)} != {regions.US_EAST_1}:
-            raise BucketAlreadyOwnedByYou(call.bucket)
-        call.store.put_bucket_acl(call.bucket, CannedAcl.PRIVATE if acl is None else acl, caller=call.caller)
+        bucket = exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+        if {_region_of(exchange, bucket), regions.region_of(location, exchange.config.region)} != {regions.US_EAST_1}:
+            raise BucketAlreadyOwnedByYou(exchange.bucket)
+        exchange.store.put_bucket_acl(
+            exchange.bucket, CannedAcl.PRIVATE if acl is None else acl, caller=exchange.caller
+        )
     except NoSuchBucket:
         raise OperationAborted("The bucket was deleted meanwhile. Try again.") from None
 
 
-def delete_bucket(call: Call) -> Response:
-    call.store.delete_bucket(call.bucket, caller=call.caller)
+def delete_bucket(exchange: Exchange) -> Response:
+    exchange.store.delete_bucket(exchange.bucket, caller=exchange.caller)
     return Response(204)
 
 
-def _region_of(call: Call, bucket: Bucket) -> str:
-    return regions.region_of(bucket.location, call.config.region)
+def _region_of(exchange: Exchange, bucket: Bucket) -> str:
+    return regions.region_of(bucket.location, exchange.config.region)
 
 
-def head_bucket(call: Call) -> Response:
+def head_bucket(exchange: Exchange) -> Response:
     """ "Calls to the HeadBucket operation always return the bucket's location through an HTTP response header, whether
     access to the bucket is authorized or not" (GetBucketLocation)."""
     try:
-        bucket = call.store.head_bucket(call.bucket, caller=call.caller)
+        bucket = exchange.store.head_bucket(exchange.bucket, caller=exchange.caller)
     except AccessDenied:
-        region = _region_of(call, call.store.get_bucket(call.bucket))
+        region = _region_of(exchange, exchange.store.get_bucket(exchange.bucket))
         raise RequestError("AccessDenied", headers=[("x-amz-bucket-region", region)]) from None
     return Response(
         headers=[
-            ("x-amz-bucket-region", _region_of(call, bucket)),
+            ("x-amz-bucket-region", _region_of(exchange, bucket)),
             ("x-amz-access-point-alias", "false"),
             ("Content-Type", "application/xml"),
         ],
     )
 
 
-def get_bucket_location(call: Call) -> Response:
-    location = call.store.get_bucket(call.bucket, caller=call.caller).location or call.config.region
+def get_bucket_location(exchange: Exchange) -> Response:
+    location = exchange.store.get_bucket(exchange.bucket, caller=exchange.caller).location or exchange.config.region
     # "Buckets in Region us-east-1 have a LocationConstraint of null."
     shown = "" if location == regions.US_EAST_1 else xml_render.escape(location)
     return xml(xml_render.document("LocationConstraint", shown))
 
 
-def get_bucket_acl(call: Call) -> Response:
-    return xml(xml_render.acl(call.store.get_bucket_acl(call.bucket, caller=call.caller), call.names()))
+def get_bucket_acl(exchange: Exchange) -> Response:
+    return xml(xml_render.acl(exchange.store.get_bucket_acl(exchange.bucket, caller=exchange.caller), exchange.names()))
 
 
-def put_bucket_acl(call: Call) -> Response:
-    call.store.put_bucket_acl(call.bucket, requested_acl(call), caller=call.caller)
+def put_bucket_acl(exchange: Exchange) -> Response:
+    exchange.store.put_bucket_acl(exchange.bucket, requested_acl(exchange), caller=exchange.caller)
     return Response()
 
 
-def get_object_acl(call: Call) -> Response:
-    acl = call.store.get_object_acl(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
-    return xml(xml_render.acl(acl, call.names()))
+def get_object_acl(exchange: Exchange) -> Response:
+    acl = exchange.store.get_object_acl(
+        exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller
+    )
+    return xml(xml_render.acl(acl, exchange.names()))
 
 
-def put_object_acl(call: Call) -> Response:
-    call.store.put_object_acl(
-        call.bucket, call.key, requested_acl(call), version_id=call.version_id, caller=call.caller
+def put_object_acl(exchange: Exchange) -> Response:
+    exchange.store.put_object_acl(
+        exchange.bucket, exchange.key, requested_acl(exchange), version_id=exchange.version_id, caller=exchange.caller
     )
     return Response()
 
 
-def requested_acl(call: Call) -> Acl | AclRequest:
+def requested_acl(exchange: Exchange) -> Acl | AclRequest:
     """The new ACL: in the headers or in the body, but not in both."""
-    from_headers = call.acl_request()
-    body = call.document()
+    from_headers = exchange.acl_request()
+    body = exchange.document()
     if body.strip():
         if from_headers is not None:
             raise RequestError("UnexpectedContent", "This request does not support content")
-        return xml_parse.access_control_policy(body, call.find_by_email, call.check_owner_id)
+        return xml_parse.access_control_policy(body, exchange.find_by_email, exchange.check_owner_id)
     if from_headers is None:
         raise RequestError("MissingSecurityHeader", fields={"MissingHeaderName": "x-amz-acl"})
     return from_headers

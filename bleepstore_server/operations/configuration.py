@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bleepstore_server.operations.call import Call
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import xml_render
 from bleepstore_server.wire.errors import RequestError
 
-Operation = Callable[[Call], Response]
+Operation = Callable[[Exchange], Response]
 
 
 def absent(code: str, message: str) -> Operation:
     """An operation that answers 404 with `code` for a bucket that exists."""
 
-    def operation(call: Call) -> Response:
-        bucket = call.store.get_bucket(call.bucket, caller=call.caller)
+    def operation(exchange: Exchange) -> Response:
+        bucket = exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
         raise RequestError(code, message, status=404, fields={"BucketName": bucket.name})
 
     return operation
@@ -25,21 +25,21 @@ def absent(code: str, message: str) -> Operation:
 def constant(root: str, content: str = "") -> Operation:
     """An operation that answers with always the same document for a bucket that exists."""
 
-    def operation(call: Call) -> Response:
-        call.store.get_bucket(call.bucket, caller=call.caller)
+    def operation(exchange: Exchange) -> Response:
+        exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
         return xml(xml_render.document(root, content))
 
     return operation
 
 
-def get_bucket_encryption(call: Call) -> Response:
+def get_bucket_encryption(exchange: Exchange) -> Response:
     """ "By default, all buckets have a default encryption configuration that uses server-side encryption with Amazon S3
     managed keys (SSE-S3)." """
-    if call.encryption is None:
-        return _NO_ENCRYPTION(call)
-    call.store.get_bucket(call.bucket, caller=call.caller)
+    if exchange.encryption is None:
+        return _NO_ENCRYPTION(exchange)
+    exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
     default = (
-        f"<ApplyServerSideEncryptionByDefault><SSEAlgorithm>{call.encryption}</SSEAlgorithm>"
+        f"<ApplyServerSideEncryptionByDefault><SSEAlgorithm>{exchange.encryption}</SSEAlgorithm>"
         "</ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled>"
     )
     return xml(xml_render.document("ServerSideEncryptionConfiguration", f"<Rule>{default}</Rule>"))
@@ -53,32 +53,34 @@ _NO_ENCRYPTION = absent(
 def none_of(root: str) -> Operation:
     """An operation on configurations with ids: an empty list of them, or 404 for the one with a given id."""
 
-    def operation(call: Call) -> Response:
-        call.store.get_bucket(call.bucket, caller=call.caller)
-        if "id" in call.request.query:
+    def operation(exchange: Exchange) -> Response:
+        exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+        if "id" in exchange.request.query:
             raise RequestError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
         return xml(xml_render.document(root, "<IsTruncated>false</IsTruncated>"))
 
     return operation
 
 
-def nothing_to_delete(call: Call) -> Response:
+def nothing_to_delete(exchange: Exchange) -> Response:
     """S3 answers 204 whether or not there was a configuration; here there never is one."""
-    call.store.get_bucket(call.bucket, caller=call.caller)
+    exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
     return Response(204)
 
 
-def get_object_tagging(call: Call) -> Response:
+def get_object_tagging(exchange: Exchange) -> Response:
     """No object has tags."""
-    call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
+    exchange.store.head_object(exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller)
     return xml(xml_render.document("Tagging", "<TagSet></TagSet>"))
 
 
 def absent_of_object(code: str, message: str) -> Operation:
     """An operation that answers with `code` for an object that exists."""
 
-    def operation(call: Call) -> Response:
-        call.store.head_object(call.bucket, call.key, version_id=call.version_id, caller=call.caller)
-        raise RequestError(code, message, fields={"BucketName": call.bucket, "Key": call.key})
+    def operation(exchange: Exchange) -> Response:
+        exchange.store.head_object(
+            exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller
+        )
+        raise RequestError(code, message, fields={"BucketName": exchange.bucket, "Key": exchange.key})
 
     return operation

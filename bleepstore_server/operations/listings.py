@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.model import MAX_PAGE, ObjectPage
-from bleepstore_server.operations.call import Call
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import xml_render
 from bleepstore_server.wire.errors import RequestError
@@ -11,8 +11,8 @@ from bleepstore_server.wire.headers import number
 from bleepstore_server.wire.tokens import decode_token, encode_token
 
 
-def encoding_type(call: Call) -> str | None:
-    value = call.request.query.get("encoding-type") or None
+def encoding_type(exchange: Exchange) -> str | None:
+    value = exchange.request.query.get("encoding-type") or None
     if value not in (None, "url"):
         raise RequestError(
             "InvalidArgument",
@@ -22,48 +22,48 @@ def encoding_type(call: Call) -> str | None:
     return value
 
 
-def marker_of(call: Call, name: str) -> str | None:
+def marker_of(exchange: Exchange, name: str) -> str | None:
     """A key or common prefix in a parameter that says where a page begins: mostly one that the client has read on an
     earlier page, which without encoding-type=url was written as XML can hold it."""
-    text = call.request.query.get(name)
-    return text if text is None or encoding_type(call) == "url" else xml_render.restore(text)
+    text = exchange.request.query.get(name)
+    return text if text is None or encoding_type(exchange) == "url" else xml_render.restore(text)
 
 
-def _page(call: Call, after: str, limit: int, start_after: str = "") -> ObjectPage:
-    query = call.request.query
-    return call.store.list_objects(
-        call.bucket,
+def _page(exchange: Exchange, after: str, limit: int, start_after: str = "") -> ObjectPage:
+    query = exchange.request.query
+    return exchange.store.list_objects(
+        exchange.bucket,
         prefix=query.get("prefix", ""),
         delimiter=query.get("delimiter", ""),
         after=after,
         start_after=start_after,
         limit=limit,
-        caller=call.caller,
+        caller=exchange.caller,
     )
 
 
-def list_objects(call: Call) -> Response:
-    query = call.request.query
+def list_objects(exchange: Exchange) -> Response:
+    query = exchange.request.query
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
-    encoding = encoding_type(call)
-    marker = marker_of(call, "marker") or ""
-    page = _page(call, marker, limit)
+    encoding = encoding_type(exchange)
+    marker = marker_of(exchange, "marker") or ""
+    page = _page(exchange, marker, limit)
     return xml(
         xml_render.objects_v1(
-            call.bucket,
+            exchange.bucket,
             page,
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
             marker=marker,
             limit=limit,
             encoding=encoding,
-            names=call.names(),
+            names=exchange.names(),
         )
     )
 
 
-def list_objects_v2(call: Call) -> Response:
-    query = call.request.query
+def list_objects_v2(exchange: Exchange) -> Response:
+    query = exchange.request.query
     if query["list-type"] != "2":
         raise RequestError(
             "InvalidArgument",
@@ -71,13 +71,13 @@ def list_objects_v2(call: Call) -> Response:
             fields={"ArgumentName": "list-type", "ArgumentValue": query["list-type"]},
         )
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
-    encoding = encoding_type(call)
+    encoding = encoding_type(exchange)
     token = query.get("continuation-token")
-    start_after = marker_of(call, "start-after")
-    page = _page(call, "" if token is None else decode_token(token), limit, start_after or "")
+    start_after = marker_of(exchange, "start-after")
+    page = _page(exchange, "" if token is None else decode_token(token), limit, start_after or "")
     return xml(
         xml_render.objects_v2(
-            call.bucket,
+            exchange.bucket,
             page,
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
@@ -86,21 +86,21 @@ def list_objects_v2(call: Call) -> Response:
             next_token=None if page.next_key is None else encode_token(page.next_key),
             limit=limit,
             encoding=encoding,
-            names=call.names() if query.get("fetch-owner", "").lower() == "true" else None,
+            names=exchange.names() if query.get("fetch-owner", "").lower() == "true" else None,
         )
     )
 
 
-def list_object_versions(call: Call) -> Response:
-    query = call.request.query
+def list_object_versions(exchange: Exchange) -> Response:
+    query = exchange.request.query
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
-    encoding = encoding_type(call)
-    marker = marker_of(call, "key-marker") or ""
-    version_id_marker = _version_id_marker(call, marker)
-    page = _page(call, marker, limit)
+    encoding = encoding_type(exchange)
+    marker = marker_of(exchange, "key-marker") or ""
+    version_id_marker = _version_id_marker(exchange, marker)
+    page = _page(exchange, marker, limit)
     return xml(
         xml_render.versions(
-            call.bucket,
+            exchange.bucket,
             page,
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
@@ -108,14 +108,14 @@ def list_object_versions(call: Call) -> Response:
             version_id_marker=version_id_marker,
             limit=limit,
             encoding=encoding,
-            names=call.names(),
+            names=exchange.names(),
         )
     )
 
 
-def _version_id_marker(call: Call, key_marker: str) -> str:
+def _version_id_marker(exchange: Exchange, key_marker: str) -> str:
     """Where within the versions of a key a page begins. Each key has one version here, whose id is "null"."""
-    value = call.request.query.get("version-id-marker")
+    value = exchange.request.query.get("version-id-marker")
     if value is None:
         return ""
     if value == "":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.model import MAX_PAGE, Checksum
-from bleepstore_server.operations.call import Call, body_options
+from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
@@ -12,112 +12,111 @@ from bleepstore_server.wire import xml_parse, xml_render
 from bleepstore_server.wire.errors import RequestError
 
 
-def create_multipart_upload(call: Call) -> Response:
-    request = call.request
-    h.refuse_unsupported(request.headers, call.encryption)
+def create_multipart_upload(exchange: Exchange) -> Response:
+    request = exchange.request
+    h.refuse_unsupported(request.headers, exchange.encryption)
     if "x-amz-checksum-type" in request.headers and not request.headers.get("x-amz-checksum-algorithm"):
         raise RequestError(
             "InvalidRequest",
             "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
         )
-    upload = call.store.create_upload(
-        call.bucket,
-        call.key,
+    upload = exchange.store.create_upload(
+        exchange.bucket,
+        exchange.key,
         system=h.system_metadata(request),
         metadata=h.user_metadata(request),
         storage_class=h.storage_class(request.headers),
-        acl=call.acl_request(),
+        acl=exchange.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
-        caller=call.caller,
+        caller=exchange.caller,
     )
-    content = (
-        f"<Bucket>{call.bucket}</Bucket>{xml_render.element('Key', call.key)}<UploadId>{upload.upload_id}</UploadId>"
-    )
+    key = xml_render.element("Key", exchange.key)
+    content = f"<Bucket>{exchange.bucket}</Bucket>{key}<UploadId>{upload.upload_id}</UploadId>"
     response = xml(xml_render.document("InitiateMultipartUploadResult", content))
-    response.headers.extend(call.encryption_headers())
+    response.headers.extend(exchange.encryption_headers())
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
         response.headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm.value))
         response.headers.append(("x-amz-checksum-type", upload.checksum_type.value))
     return response
 
 
-def _part_number(call: Call) -> int:
-    text = call.request.query.get("partNumber")
+def _part_number(exchange: Exchange) -> int:
+    text = exchange.request.query.get("partNumber")
     if text is None:
         raise RequestError(
             "MethodNotAllowed",
-            fields={"Method": call.request.method, "ResourceType": "UPLOAD"},
+            fields={"Method": exchange.request.method, "ResourceType": "UPLOAD"},
             headers=[("Allow", "DELETE, GET, POST")],
         )
     return h.part_number(text)
 
 
-def upload_part(call: Call) -> Response:
-    request = call.request
+def upload_part(exchange: Exchange) -> Response:
+    request = exchange.request
     h.refuse_unsupported(request.headers)
-    part = call.store.put_part(
-        call.bucket,
-        call.key,
+    part = exchange.store.put_part(
+        exchange.bucket,
+        exchange.key,
         request.query["uploadId"],
-        _part_number(call),
+        _part_number(exchange),
         **body_options(request),
-        caller=call.caller,
+        caller=exchange.caller,
     )
     return Response(
-        headers=[("ETag", f'"{part.etag}"'), *call.encryption_headers(), *h.checksum_headers(part.checksum)[:1]]
+        headers=[("ETag", f'"{part.etag}"'), *exchange.encryption_headers(), *h.checksum_headers(part.checksum)[:1]]
     )
 
 
-def upload_part_copy(call: Call) -> Response:
-    request = call.request
+def upload_part_copy(exchange: Exchange) -> Response:
+    request = exchange.request
     h.refuse_unsupported(request.headers)
     source = h.copy_source(request.headers["x-amz-copy-source"])
-    call.check_source_owner(source)
-    part = call.store.copy_part(
+    exchange.check_source_owner(source)
+    part = exchange.store.copy_part(
         source.bucket,
         source.key,
-        call.bucket,
-        call.key,
+        exchange.bucket,
+        exchange.key,
         request.query["uploadId"],
-        _part_number(call),
+        _part_number(exchange),
         source_version_id=source.version_id,
         source_range=h.copy_source_range(request.headers.get("x-amz-copy-source-range")),
         source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
-        caller=call.caller,
+        caller=exchange.caller,
     )
     content = (
         f"<LastModified>{xml_render.iso_time(part.modified_ms)}</LastModified><ETag>&quot;{part.etag}&quot;</ETag>"
         f"{xml_render.checksum_elements(part.checksum, with_type=False)}"
     )
     response = xml(xml_render.document("CopyPartResult", content))
-    response.headers.extend(call.encryption_headers())
+    response.headers.extend(exchange.encryption_headers())
     return response
 
 
-def complete_multipart_upload(call: Call) -> Response:
-    request = call.request
+def complete_multipart_upload(exchange: Exchange) -> Response:
+    request = exchange.request
     h.refuse_unsupported(request.headers)
-    parts = xml_parse.complete(call.document(checksum_is_its_own=False))
+    parts = xml_parse.complete(exchange.document(checksum_is_its_own=False))
     size = request.headers.get("x-amz-mp-object-size")
-    version = call.store.complete_upload(
-        call.bucket,
-        call.key,
+    version = exchange.store.complete_upload(
+        exchange.bucket,
+        exchange.key,
         request.query["uploadId"],
         parts,
-        checksum=_total_checksum(call),
+        checksum=_total_checksum(exchange),
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
         object_size=None if size is None else _object_size(size),
         condition=h.write_condition(request.headers),
-        caller=call.caller,
+        caller=exchange.caller,
     )
     content = (
-        f"{xml_render.element('Location', location_of(call, version))}<Bucket>{call.bucket}</Bucket>"
-        f"{xml_render.element('Key', call.key)}<ETag>&quot;{version.etag}&quot;</ETag>"
+        f"{xml_render.element('Location', location_of(exchange, version))}<Bucket>{exchange.bucket}</Bucket>"
+        f"{xml_render.element('Key', exchange.key)}<ETag>&quot;{version.etag}&quot;</ETag>"
         f"{xml_render.checksum_elements(version.checksum, version.parts_count)}"
     )
     response = xml(xml_render.document("CompleteMultipartUploadResult", content))
-    response.headers.extend(call.encryption_headers())
+    response.headers.extend(exchange.encryption_headers())
     return response
 
 
@@ -127,39 +126,41 @@ def _object_size(text: str) -> int:
     return int(text)
 
 
-def _total_checksum(call: Call) -> Checksum | None:
+def _total_checksum(exchange: Exchange) -> Checksum | None:
     """The checksum of the whole object; a composite one may come with its number of parts."""
-    found = call.request.checksum()
+    found = exchange.request.checksum()
     if found is None:
         return None
     return Checksum(found.algorithm, found.value.partition("-")[0], found.type)
 
 
-def abort_multipart_upload(call: Call) -> Response:
-    h.refuse_unsupported(call.request.headers)
-    call.store.abort_upload(call.bucket, call.key, call.request.query["uploadId"], caller=call.caller)
+def abort_multipart_upload(exchange: Exchange) -> Response:
+    h.refuse_unsupported(exchange.request.headers)
+    exchange.store.abort_upload(
+        exchange.bucket, exchange.key, exchange.request.query["uploadId"], caller=exchange.caller
+    )
     return Response(204)
 
 
-def list_multipart_uploads(call: Call) -> Response:
-    query = call.request.query
+def list_multipart_uploads(exchange: Exchange) -> Response:
+    query = exchange.request.query
     limit = h.number(query.get("max-uploads"), "max-uploads", MAX_PAGE, MAX_PAGE)
-    encoding = encoding_type(call)
-    key_marker = marker_of(call, "key-marker") or ""
+    encoding = encoding_type(exchange)
+    key_marker = marker_of(exchange, "key-marker") or ""
     # "If key-marker is not specified, the upload-id-marker parameter is ignored."
     upload_id_marker = query.get("upload-id-marker", "") if key_marker else ""
-    page = call.store.list_uploads(
-        call.bucket,
+    page = exchange.store.list_uploads(
+        exchange.bucket,
         prefix=query.get("prefix", ""),
         delimiter=query.get("delimiter", ""),
         after_key=key_marker,
         after_upload_id=upload_id_marker,
         limit=limit,
-        caller=call.caller,
+        caller=exchange.caller,
     )
     return xml(
         xml_render.uploads(
-            call.bucket,
+            exchange.bucket,
             page,
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
@@ -171,9 +172,11 @@ def list_multipart_uploads(call: Call) -> Response:
     )
 
 
-def list_parts(call: Call) -> Response:
-    query = call.request.query
+def list_parts(exchange: Exchange) -> Response:
+    query = exchange.request.query
     after = h.number(query.get("part-number-marker"), "part-number-marker", 0)
     limit = h.number(query.get("max-parts"), "max-parts", MAX_PAGE, MAX_PAGE)
-    page = call.store.list_parts(call.bucket, call.key, query["uploadId"], after=after, limit=limit, caller=call.caller)
-    return xml(xml_render.parts(call.bucket, call.key, page, after=after, limit=limit))
+    page = exchange.store.list_parts(
+        exchange.bucket, exchange.key, query["uploadId"], after=after, limit=limit, caller=exchange.caller
+    )
+    return xml(xml_render.parts(exchange.bucket, exchange.key, page, after=after, limit=limit))

@@ -7,7 +7,7 @@ import attrs
 from bleepstore.errors import NotModified
 from bleepstore.model import ANONYMOUS, MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion
 from bleepstore.store import StoredObject
-from bleepstore_server.operations.call import Call, body_options
+from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire import xml_parse, xml_render
@@ -25,42 +25,42 @@ _OVERRIDES = {
 }
 
 
-def put_object(call: Call) -> Response:
-    request = call.request
-    h.refuse_unsupported(request.headers, call.encryption)
-    version = call.store.put_object(
-        call.bucket,
-        call.key,
+def put_object(exchange: Exchange) -> Response:
+    request = exchange.request
+    h.refuse_unsupported(request.headers, exchange.encryption)
+    version = exchange.store.put_object(
+        exchange.bucket,
+        exchange.key,
         **body_options(request),
         system=h.system_metadata(request),
         metadata=h.user_metadata(request),
         storage_class=h.storage_class(request.headers),
-        acl=call.acl_request(),
+        acl=exchange.acl_request(),
         condition=h.write_condition(request.headers),
-        caller=call.caller,
+        caller=exchange.caller,
     )
     return Response(
         headers=[
             ("ETag", f'"{version.etag}"'),
-            *call.encryption_headers(),
+            *exchange.encryption_headers(),
             *h.checksum_headers(version.checksum),
         ]
     )
 
 
-def _part_number(call: Call) -> int | None:
-    text = call.request.query.get("partNumber")
-    if text is not None and "range" in call.request.headers:
+def _part_number(exchange: Exchange) -> int | None:
+    text = exchange.request.query.get("partNumber")
+    if text is not None and "range" in exchange.request.headers:
         raise RequestError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
     return None if text is None else h.part_number(text)
 
 
-def _overrides(call: Call, found: Headers) -> Headers:
+def _overrides(exchange: Exchange, found: Headers) -> Headers:
     """Apply the response-* parameters. "You must sign the request ... when using these parameters." """
-    given = {name: value for name, value in call.request.query.items() if name.startswith("response-")}
+    given = {name: value for name, value in exchange.request.query.items() if name.startswith("response-")}
     if not given:
         return found
-    if call.caller is ANONYMOUS:
+    if exchange.caller is ANONYMOUS:
         raise RequestError(
             "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
         )
@@ -88,15 +88,15 @@ def _override(name: str, value: str) -> tuple[str, str]:
     return _OVERRIDES[name], value
 
 
-def _unchanged(call: Call, error: NotModified) -> Response:
-    headers = _overrides(call, h.unchanged_headers(error))
+def _unchanged(exchange: Exchange, error: NotModified) -> Response:
+    headers = _overrides(exchange, h.unchanged_headers(error))
     return Response(304, [(name, value) for name, value in headers if h.belongs_in_304(name)])
 
 
-def _describe(call: Call, stored: StoredObject) -> Response:
+def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
     version = stored.version
-    headers = _overrides(call, h.object_headers(version) + call.encryption_headers())
+    headers = _overrides(exchange, h.object_headers(version) + exchange.encryption_headers())
     status = 200
     if stored.partial:
         status = 206
@@ -106,7 +106,7 @@ def _describe(call: Call, stored: StoredObject) -> Response:
             headers.pop()
     if stored.part is not None and version.parts_count is not None:
         headers.append(("x-amz-mp-parts-count", str(version.parts_count)))
-    if call.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+    if exchange.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
         headers.extend(_checksum_of_body(stored))
     return Response(status, headers)
 
@@ -120,23 +120,23 @@ def _checksum_of_body(stored: StoredObject) -> Headers:
     return h.checksum_headers(attrs.evolve(checksum, value=part.checksum))
 
 
-def get_object(call: Call) -> Response:
-    request = call.request
+def get_object(exchange: Exchange) -> Response:
+    request = exchange.request
     h.refuse_customer_key(request.headers)
     try:
-        stored = call.store.get_object(
-            call.bucket,
-            call.key,
-            version_id=call.version_id,
+        stored = exchange.store.get_object(
+            exchange.bucket,
+            exchange.key,
+            version_id=exchange.version_id,
             range=h.byte_range(request.headers.get("range")),
-            part_number=_part_number(call),
+            part_number=_part_number(exchange),
             condition=h.read_condition(request.headers),
-            caller=call.caller,
+            caller=exchange.caller,
         )
     except NotModified as error:
-        return _unchanged(call, error)
+        return _unchanged(exchange, error)
     try:
-        response = _describe(call, stored)
+        response = _describe(exchange, stored)
     except BaseException:
         stored.close()
         raise
@@ -144,48 +144,48 @@ def get_object(call: Call) -> Response:
     return response
 
 
-def head_object(call: Call) -> Response:
-    request = call.request
+def head_object(exchange: Exchange) -> Response:
+    request = exchange.request
     h.refuse_customer_key(request.headers)
     try:
-        stored = call.store.head_object(
-            call.bucket,
-            call.key,
-            version_id=call.version_id,
+        stored = exchange.store.head_object(
+            exchange.bucket,
+            exchange.key,
+            version_id=exchange.version_id,
             range=h.byte_range(request.headers.get("range")),
-            part_number=_part_number(call),
+            part_number=_part_number(exchange),
             condition=h.read_condition(request.headers),
-            caller=call.caller,
+            caller=exchange.caller,
         )
     except NotModified as error:
-        return _unchanged(call, error)
-    response = _describe(call, stored)
+        return _unchanged(exchange, error)
+    response = _describe(exchange, stored)
     response.length = stored.length
     return response
 
 
-def delete_object(call: Call) -> Response:
-    request = call.request
+def delete_object(exchange: Exchange) -> Response:
+    request = exchange.request
     h.refuse_unsupported(request.headers)
-    call.store.delete_object(
-        call.bucket,
-        call.key,
-        version_id=call.version_id,
+    exchange.store.delete_object(
+        exchange.bucket,
+        exchange.key,
+        version_id=exchange.version_id,
         condition=h.write_condition(request.headers, delete=True),
-        caller=call.caller,
+        caller=exchange.caller,
     )
     return Response(204)
 
 
-def delete_objects(call: Call) -> Response:
-    request = call.request
+def delete_objects(exchange: Exchange) -> Response:
+    request = exchange.request
     has_digest = "content-md5" in request.headers or request.checksum() is not None or bool(request.trailer_names)
     if not has_digest:
         raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
-    body = call.document()
+    body = exchange.document()
     entries, quiet = xml_parse.delete(body)
     rows = []
-    for outcome in call.store.delete_objects(call.bucket, entries, caller=call.caller):
+    for outcome in exchange.store.delete_objects(exchange.bucket, entries, caller=exchange.caller):
         names = xml_render.element("Key", outcome.key) + xml_render.element("VersionId", outcome.version_id)
         if isinstance(outcome, DeletedObject):
             if not quiet:
@@ -198,11 +198,11 @@ def delete_objects(call: Call) -> Response:
     return xml(xml_render.document("DeleteResult", "".join(rows)))
 
 
-def copy_object(call: Call) -> Response:
-    request = call.request
-    h.refuse_unsupported(request.headers, call.encryption)
+def copy_object(exchange: Exchange) -> Response:
+    request = exchange.request
+    h.refuse_unsupported(request.headers, exchange.encryption)
     source = h.copy_source(request.headers["x-amz-copy-source"])
-    call.check_source_owner(source)
+    exchange.check_source_owner(source)
     directive = request.headers.get("x-amz-metadata-directive", "COPY")
     if directive not in ("COPY", "REPLACE"):
         raise RequestError(
@@ -210,11 +210,11 @@ def copy_object(call: Call) -> Response:
             "Unknown metadata directive.",
             fields={"ArgumentName": "x-amz-metadata-directive", "ArgumentValue": directive},
         )
-    version = call.store.copy_object(
+    version = exchange.store.copy_object(
         source.bucket,
         source.key,
-        call.bucket,
-        call.key,
+        exchange.bucket,
+        exchange.key,
         source_version_id=source.version_id,
         source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
         replace_metadata=directive == "REPLACE",
@@ -222,19 +222,19 @@ def copy_object(call: Call) -> Response:
         metadata=h.user_metadata(request),
         # One that is named is a change, be it the same: STANDARD is what the copy gets if none is.
         storage_class=h.storage_class(request.headers) if request.headers.get("x-amz-storage-class") else None,
-        acl=call.acl_request(),
+        acl=exchange.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         condition=h.write_condition(request.headers),
         # Encryption that is named is a change, too.
         allow_unchanged=h.ENCRYPTION in request.headers,
-        caller=call.caller,
+        caller=exchange.caller,
     )
     content = (
         f"<LastModified>{xml_render.iso_time(version.modified_ms)}</LastModified><ETag>&quot;{version.etag}&quot;</ETag>"
         f"{xml_render.checksum_elements(version.checksum, version.parts_count)}"
     )
     response = xml(xml_render.document("CopyObjectResult", content))
-    response.headers.extend(call.encryption_headers())
+    response.headers.extend(exchange.encryption_headers())
     return response
 
 
@@ -246,8 +246,8 @@ def _max_parts(text: str) -> int:
     return min(int(text), MAX_PAGE) if text.isascii() and text.isdigit() and len(text) < 10 else MAX_PAGE
 
 
-def get_object_attributes(call: Call) -> Response:
-    request = call.request
+def get_object_attributes(exchange: Exchange) -> Response:
+    request = exchange.request
     h.refuse_customer_key(request.headers)
     wanted = {item.strip() for item in request.headers.get("x-amz-object-attributes", "").split(",") if item.strip()}
     if not wanted:
@@ -266,8 +266,8 @@ def get_object_attributes(call: Call) -> Response:
         )
     after = h.number(request.headers.get("x-amz-part-number-marker"), "part-number-marker", 0)
     limit = _max_parts(request.headers.get("x-amz-max-parts", ""))
-    version, parts, following = call.store.list_object_parts(
-        call.bucket, call.key, version_id=call.version_id, after=after, limit=limit, caller=call.caller
+    version, parts, following = exchange.store.list_object_parts(
+        exchange.bucket, exchange.key, version_id=exchange.version_id, after=after, limit=limit, caller=exchange.caller
     )
     content = xml_render.element("ETag", version.etag) if "ETag" in wanted else ""
     if "Checksum" in wanted and version.checksum is not None:
@@ -284,9 +284,9 @@ def get_object_attributes(call: Call) -> Response:
     return response
 
 
-def location_of(call: Call, version: ObjectVersion) -> str:
-    base = f"{call.request.scheme}://{call.request.host}"
-    if call.config.public_endpoint:
-        base = call.config.public_endpoint.rstrip("/")
-    bucket = "" if call.request.virtual_host else f"/{version.bucket}"
+def location_of(exchange: Exchange, version: ObjectVersion) -> str:
+    base = f"{exchange.request.scheme}://{exchange.request.host}"
+    if exchange.config.public_endpoint:
+        base = exchange.config.public_endpoint.rstrip("/")
+    bucket = "" if exchange.request.virtual_host else f"/{version.bucket}"
     return f"{base}{bucket}/{xml_render.encode_url(version.key)}"

@@ -7,8 +7,8 @@ from urllib.parse import urlencode, urlsplit
 
 from bleepstore.acl import AclRequest
 from bleepstore.errors import EntityTooLarge
-from bleepstore.model import ANONYMOUS, MAX_SINGLE_PUT, ObjectVersion, Permission
-from bleepstore_server.operations.call import Call
+from bleepstore.model import MAX_SINGLE_PUT, ObjectVersion, Permission
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
 from bleepstore_server.response import Headers, Response, xml
@@ -27,8 +27,8 @@ _APPLIED = frozenset(
 )  # fmt: skip
 
 
-def post_object(call: Call) -> Response:
-    request = call.request
+def post_object(exchange: Exchange) -> Response:
+    request = exchange.request
     # A header's signature does not count here: the form speaks for itself.
     hurry(request.environ)  # nobody knows yet who asks
     form, chunks = read_form(request.read_body, request.content_length, request.headers.get("content-type"))
@@ -36,40 +36,41 @@ def post_object(call: Call) -> Response:
     fields = form.fields
     if "key" not in fields:
         raise post_policy.missing_field("key")
-    now = call.store.wall_time_ms() // 1000
-    region = call.config.region if call.config.strict_region else None
-    granted = post_policy.verify_form(fields, call.bucket, call.find_credential, now, region)
+    now = exchange.store.wall_time_ms() // 1000
+    region = exchange.config.region if exchange.config.strict_region else None
+    granted = post_policy.verify_form(fields, exchange.bucket, exchange.find_credential, now, region)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
-    caller = ANONYMOUS if granted is None else granted.secret.owner
+    if granted is not None:
+        exchange.caller, exchange.access_key = granted.secret.owner, granted.access_key
     # Who may not upload here learns nothing else of what is wrong, or of who has an account.
-    call.store.check_bucket_access(call.bucket, Permission.WRITE, caller=caller)
-    _refuse_unsupported(call, fields)
+    exchange.store.check_bucket_access(exchange.bucket, Permission.WRITE, caller=exchange.caller)
+    _refuse_unsupported(exchange, fields)
     checksum = checksums.sent_checksum(fields)
-    version = call.store.put_object(
-        call.bucket,
+    version = exchange.store.put_object(
+        exchange.bucket,
         fields["key"],
         _bounded(chunks, least, most),
         system=h.system_of({"content-type": form.content_type or "", **fields}),
         metadata=h.metadata_of(fields),
         storage_class=h.storage_class(fields),
-        acl=_acl(fields, call),
+        acl=_acl(fields, exchange),
         content_md5=fields.get("content-md5"),
         checksum=checksum,
         checksum_algorithm=checksums.sdk_algorithm(fields, checksum.algorithm if checksum else None),
         condition=h.write_condition(fields),
-        caller=caller,
+        caller=exchange.caller,
     )
-    return _answer(call, form, version)
+    return _answer(exchange, form, version)
 
 
-def _refuse_unsupported(call: Call, fields: Mapping[str, str]) -> None:
+def _refuse_unsupported(exchange: Exchange, fields: Mapping[str, str]) -> None:
     """Whatever S3 has a meaning for is applied or refused. What it does not know, such as the button that was pressed,
     it ignores."""
-    h.refuse_unsupported(fields, call.encryption)
+    h.refuse_unsupported(fields, exchange.encryption)
     for name in fields:
         if name == "tagging" or (name.startswith("x-amz-") and not name.startswith(h.META) and name not in _APPLIED):
             raise h.not_implemented(name)
-    if fields.get("bucket", call.bucket) != call.bucket:
+    if fields.get("bucket", exchange.bucket) != exchange.bucket:
         raise RequestError(
             "InvalidArgument",
             "The field 'bucket' names another bucket than the form is sent to.",
@@ -88,20 +89,20 @@ def _bounded(chunks: Iterator[bytes], least: int, most: int | None) -> Iterator[
         raise RequestError("EntityTooSmall", fields={"ProposedSize": str(size), "MinSizeAllowed": str(least)})
 
 
-def _acl(fields: Mapping[str, str], call: Call) -> AclRequest | None:
+def _acl(fields: Mapping[str, str], exchange: Exchange) -> AclRequest | None:
     if "acl" in fields and "x-amz-acl" in fields:
         raise RequestError("InvalidArgument", "The form has the fields 'acl' and 'x-amz-acl'. Send one of them.")
     asked = {name: value for name, value in fields.items() if name.startswith("x-amz-grant-") and value}
     canned = fields.get("acl") or fields.get("x-amz-acl")
     if canned:
         asked["x-amz-acl"] = canned
-    return h.acl_request(asked, call.find_by_email, call.check_owner_id)
+    return h.acl_request(asked, exchange.find_by_email, exchange.check_owner_id)
 
 
-def _answer(call: Call, form: Form, version: ObjectVersion) -> Response:
+def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
     """ "success_action_redirect", else "success_action_status" of 200, 201 or 204 (the default)."""
-    location = location_of(call, version)
-    etag: Headers = [("ETag", f'"{version.etag}"'), *call.encryption_headers()]
+    location = location_of(exchange, version)
+    etag: Headers = [("ETag", f'"{version.etag}"'), *exchange.encryption_headers()]
     target = _redirect_of(form.fields, version)
     if target is not None:
         return Response(303, [*etag, ("Location", target)])

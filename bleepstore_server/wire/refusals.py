@@ -1,10 +1,21 @@
-"""The store's refusals in S3's words: status, message, and the names of the elements that carry their facts."""
+"""The store's refusals in S3's words: status, message, and the names of the elements that carry their facts.
+
+The library names its own arguments; the tables here say what each is called in a request.
+"""
 
 from __future__ import annotations
 
 import base64
 
-from bleepstore.errors import BadDigest, InvalidArgument, MethodNotAllowed, PreconditionFailed, S3Error
+from bleepstore.errors import (
+    BadDigest,
+    Condition,
+    InvalidArgument,
+    InvalidRange,
+    MethodNotAllowed,
+    PreconditionFailed,
+    S3Error,
+)
 from bleepstore_server.wire.errors import DETAIL, ERRORS, RequestError
 
 #: Fields of the library whose element is not just the field's name in camel case.
@@ -17,7 +28,9 @@ _ELEMENTS = {
     "etag": "ETag",
     "expected": "ExpectedDigest",
 }
-_HIDDEN = frozenset({"algorithm", "delete_marker", "limit", "modified_ms", "of_source", "reason", "retry_after"})
+#: Fields that are no elements of their own.
+_HIDDEN = frozenset({"algorithm", "argument_name", "argument_value", "condition", "delete_marker", "first", "last",
+                     "limit", "modified_ms", "of_source", "reason"})  # fmt: skip
 #: Arguments of the library -> parameters and headers of a request.
 _ARGUMENTS = {
     "after_upload_id": "upload-id-marker",
@@ -25,6 +38,18 @@ _ARGUMENTS = {
     "part_number": "partNumber",
     "source_range": "x-amz-copy-source-range",
     "storage_class": "x-amz-storage-class",
+    "version_id": "versionId",
+}
+_CONDITIONS = {
+    Condition.IF_MATCH: "If-Match",
+    Condition.IF_NONE_MATCH: "If-None-Match",
+    Condition.IF_MODIFIED_SINCE: "If-Modified-Since",
+    Condition.IF_UNMODIFIED_SINCE: "If-Unmodified-Since",
+}
+#: (code, argument of the library) -> S3's own words, where the library's are others.
+_MESSAGES = {
+    ("InvalidArgument", "after_upload_id"): "Invalid uploadId marker",
+    ("InvalidRequest", "part_number"): "Cannot specify both Range header and partNumber query parameter",
 }
 #: Codes of which the reason that the library gives is the message; beside another code it is a detail.
 _REASON_IS_MESSAGE = frozenset({"InternalError", "InvalidArgument", "InvalidRequest", "NotImplemented",
@@ -42,15 +67,18 @@ def translate(error: S3Error, method: str = "") -> RequestError:
     reason: str | None = getattr(error, "reason", None)
     message = None
     if reason is not None and error.code in _REASON_IS_MESSAGE:
-        message = reason
+        message = _MESSAGES.get((error.code, getattr(error, "argument_name", None) or ""), reason)
     elif reason is not None:
         fields[DETAIL] = reason
-    if isinstance(error, PreconditionFailed) and error.of_source:
-        fields["Condition"] = f"x-amz-copy-source-{error.condition}"
+    if condition := getattr(error, "condition", None):
+        of_source = isinstance(error, PreconditionFailed) and error.of_source
+        fields["Condition"] = ("x-amz-copy-source-" if of_source else "") + _CONDITIONS[condition]
     elif isinstance(error, BadDigest):
         message = _digest_message(error, fields)
-    elif isinstance(error, InvalidArgument) and error.argument_name in _ARGUMENTS:
-        fields["ArgumentName"] = _ARGUMENTS[error.argument_name]
+    elif isinstance(error, InvalidArgument):
+        fields |= _argument_fields(error)
+    elif isinstance(error, InvalidRange):
+        fields["RangeRequested"] = f"bytes={_or_nothing(error.first)}-{_or_nothing(error.last)}"
     elif isinstance(error, MethodNotAllowed):
         fields = {"Method": method, **fields}
         if error.resource_type == "DeleteMarker":
@@ -58,8 +86,20 @@ def translate(error: S3Error, method: str = "") -> RequestError:
     return RequestError(error.code, message, fields=fields, headers=headers)
 
 
+def _argument_fields(error: InvalidArgument) -> dict[str, str]:
+    name, value = error.argument_name, error.argument_value
+    fields = {} if name is None else {"ArgumentName": _ARGUMENTS.get(name, name)}
+    if value is not None:
+        fields["ArgumentValue"] = f"bytes={value}" if name == "source_range" else value
+    return fields
+
+
+def _or_nothing(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
 def _digest_message(error: BadDigest, fields: dict[str, str]) -> str:
-    if error.algorithm == "Content-MD5":
+    if error.argument_name == "content_md5":
         # S3 shows the digest that was sent in hex, and the one of what came as the header would have had it.
         fields["CalculatedDigest"] = base64.b64encode(bytes.fromhex(error.computed)).decode("ascii")
         return ERRORS["BadDigest"][1]

@@ -15,7 +15,6 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.backends.base import BlobSpec, FoundBlob
 from bleepstore.backends.gateway.names import Layout
-from bleepstore.catalog.sqlite import queries
 from bleepstore.commands import BeginSweep, Command, FollowProvider, Removed, Result
 from bleepstore.errors import BlobNotFound, NoSuchKey
 
@@ -159,8 +158,8 @@ def test_what_is_unchanged_or_new_costs_no_request_of_its_own(pair: Pair, monkey
     for key in keys:
         pair.server.put_object("photos", key, b"x")
         if key != "k0":  # forgotten
-            with adopter._catalog.read() as connection:
-                found = queries.find_object(connection, "photos", key, with_data=False)
+            with adopter._catalog.read() as reader:
+                found = reader.find_object("photos", key, with_data=False)
             assert found is not None
             command = FollowProvider(**adopter._stamp(), bucket="photos", key=key, expected_current=found.handle)
             assert isinstance(adopter._committer.submit(command), Removed)

@@ -19,7 +19,6 @@ from bleepstore import DeleteEntry, Store
 from bleepstore.backends.base import BlobSpec, Gateway, StorageBackend
 from bleepstore.backends.gateway.retry import Outage, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
-from bleepstore.catalog.sqlite import queries
 from bleepstore.errors import NoSuchKey, ServiceUnavailable
 from bleepstore.store import DeleteFailure
 from bleepstore.store.keyed_engine import KeyedEngine
@@ -58,8 +57,8 @@ def is_down(_request: Request) -> Answer:
 
 
 def garbage(store: Store) -> int:
-    with store._catalog.read() as connection:
-        return len(queries.list_garbage(connection, 1000))
+    with store._catalog.read() as reader:
+        return len(reader.list_garbage(1000))
 
 
 def test_what_cannot_be_removed_keeps_no_other_garbage(

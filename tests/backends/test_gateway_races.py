@@ -18,7 +18,6 @@ from bleepstore import CompletedPart, Store
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.azure.pins import read_token
 from bleepstore.backends.base import Gateway
-from bleepstore.catalog.sqlite import queries
 from bleepstore.digests import Algorithm
 from bleepstore.errors import NoSuchKey, NoSuchUpload, ServiceUnavailable
 from bleepstore.store.keyed_engine import KeyedEngine
@@ -121,8 +120,8 @@ def test_a_part_that_is_sent_while_its_upload_is_aborted_leaves_nothing(
     with pytest.raises(NoSuchUpload):
         store.put_part("photos", "k", upload_id, 2, PART)
     store.sweep()
-    with store._catalog.read() as connection:
-        left = [one for one in store._backend.iter_blobs(0, 1 << 62) if not queries.is_referenced(connection, one)]
+    with store._catalog.read() as reader:
+        left = [one for one in store._backend.iter_blobs(0, 1 << 62) if not reader.is_referenced(one)]
     assert not left
 
 

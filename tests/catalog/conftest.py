@@ -20,8 +20,8 @@ ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 
 def apply_all(catalog: Catalog, commands: Sequence[Command]) -> list[Result]:
     """Apply `commands` as a log does, which remembers their results."""
-    with catalog.read() as connection:
-        before: int = connection.execute("SELECT applied_index FROM state").get
+    with catalog.read() as reader:
+        before: int = reader.connection.execute("SELECT applied_index FROM state").get
     through = before + len(commands)
     return catalog.apply_log([(index, through, one) for index, one in enumerate(commands, before + 1)], through)
 
@@ -88,8 +88,8 @@ class Applier:
         return [(row[0], row[1]) for row in self.rows("SELECT handle, token FROM garbage ORDER BY garbage_id")]
 
     def rows(self, sql: str, *bindings: Any) -> list[tuple[Any, ...]]:
-        with self.catalog.read() as connection:
-            return list(connection.execute(sql, bindings))
+        with self.catalog.read() as reader:
+            return list(reader.connection.execute(sql, bindings))
 
 
 def content(connection: apsw.Connection) -> dict[str, list[tuple[Any, ...]]]:

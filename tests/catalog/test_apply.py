@@ -9,7 +9,7 @@ import pytest
 from bleepstore import commands as c
 from bleepstore import errors
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
-from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sweeps import COMPLETED_MEMORY_MS
 from bleepstore.commands import Done, Removed, RemovedMany, Written
 from bleepstore.model import Acl, Grant, Group, Inline, ObjectVersion, Owner, Permission, WriteCondition
@@ -19,8 +19,8 @@ ONLY_NEW = WriteCondition(if_none_match=True)
 
 
 def current(catalog: Catalog, key: str, bucket: str = "photos") -> ObjectVersion | None:
-    with catalog.read() as connection:
-        found = queries.find_object(connection, bucket, key, with_data=False)
+    with catalog.read() as reader:
+        found = reader.find_object(bucket, key, with_data=False)
     return None if found is None else found.version
 
 
@@ -58,8 +58,8 @@ def test_a_new_bucket_of_an_old_name_sees_nothing_of_it(apply: Applier, catalog:
     apply(c.DeleteBucket(**apply.stamp(), bucket="photos"))
     apply.create_bucket("photos")
     assert current(catalog, "k") is None
-    with catalog.read() as connection:
-        assert queries.find_completed(connection, "photos", "k", "u1") is None
+    with catalog.read() as reader:
+        assert reader.find_completed("photos", "k", "u1") is None
 
 
 def test_every_command_on_a_missing_bucket_is_refused(apply: Applier) -> None:
@@ -95,9 +95,9 @@ def test_an_overwritten_blob_becomes_garbage_and_inline_bytes_go_at_once(apply: 
 def test_a_refused_write_changes_nothing(apply: Applier, catalog: Catalog) -> None:
     apply.put("photos", "k", "h1", etag="one")
     before = current(catalog, "k")
-    refused = errors.PreconditionFailed("If-None-Match", "photos", "k")
+    refused = errors.PreconditionFailed(errors.Condition.IF_NONE_MATCH, "photos", "k")
     assert apply.put("photos", "k", "h2", condition=ONLY_NEW) == refused
-    refused = errors.PreconditionFailed("If-Match", "photos", "k")
+    refused = errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k")
     assert apply.put("photos", "k", "h2", condition=WriteCondition(if_match="two")) == refused
     assert apply.delete("photos", "k", condition=WriteCondition(if_match="two")) == refused
     missing = errors.NoSuchKey("photos", "x")
@@ -134,7 +134,7 @@ def test_deleting_many_judges_each_alone_and_in_order(apply: Applier, catalog: C
     result = apply(c.DeleteObjects(**apply.stamp(), bucket="photos", entries=entries))
     assert isinstance(result, RemovedMany)
     assert result.outcomes == (
-        errors.PreconditionFailed("If-Match", "photos", "a"),
+        errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "a"),
         Removed("b"),
         errors.NoSuchKey("photos", "b"),
         Removed("none"),
@@ -290,8 +290,8 @@ def test_garbage_is_forgotten_by_its_number(apply: Applier, catalog: Catalog) ->
     apply.put("photos", "a", "h1")
     apply.put("photos", "a", "h2")
     apply.put("photos", "a", "h3")
-    with catalog.read() as connection:
-        first, _second = queries.list_garbage(connection, 10)
+    with catalog.read() as reader:
+        first, _second = reader.list_garbage(10)
     assert apply(c.ForgetGarbage(**apply.stamp(), garbage_ids=(first.garbage_id, 999))) == Done()
     assert apply.garbage() == [("h2", None)]
 
@@ -304,8 +304,8 @@ def test_credentials(apply: Applier, catalog: Catalog) -> None:
         apply(c.PutCredential(**apply.stamp(), access_key="AK", secret_key=secret, **{"owner": ALICE, **fields}))
 
     def find() -> tuple[str, str, bool]:
-        with catalog.read() as connection:
-            found = queries.find_credential(connection, "AK")
+        with catalog.read() as reader:
+            found = reader.find_credential("AK")
         assert found is not None
         return found.secret_key, found.owner.id, found.enabled
 
@@ -317,8 +317,8 @@ def test_credentials(apply: Applier, catalog: Catalog) -> None:
     assert find() == ("one", "alice", False)
     put("two", owner=BOB, email="Bob@Example.com")
     assert find() == ("two", "bob", True)
-    with catalog.read() as connection:
-        owner = queries.owner_by_email(connection, "bob@example.com")
+    with catalog.read() as reader:
+        owner = reader.owner_by_email("bob@example.com")
     assert owner == BOB
 
 
@@ -339,7 +339,7 @@ def test_a_refusal_within_a_batch_spoils_no_other_command(apply: Applier, catalo
     fields: dict[str, Any] = {"owner": ALICE, "size": 0, "etag": "e", "data": Inline(b"")}
     commands = [c.PutObject(**apply.stamp(), bucket="photos", key="k", condition=ONLY_NEW, **fields) for _ in range(3)]
     results = catalog.apply(commands)
-    refusal = errors.PreconditionFailed("If-None-Match", "photos", "k")
+    refusal = errors.PreconditionFailed(errors.Condition.IF_NONE_MATCH, "photos", "k")
     assert [type(result) for result in results] == [Written, errors.PreconditionFailed, errors.PreconditionFailed]
     assert results[1:] == [refusal, refusal]
 

@@ -38,15 +38,15 @@ def test_a_catalog_that_is_used_again_is_as_a_new_one() -> None:
     new = blank.take_blank()
     expected = everything(new)
     first = Catalog(None)
-    with first.read() as used:
-        pass
+    with first.read() as reader:
+        used = reader.connection
     fill(first)
     assert everything(used) != expected
     first.close()
     second = Catalog(None)
-    with second.read() as connection:
-        assert connection is used
-        assert everything(connection) == expected
+    with second.read() as reader:
+        assert reader.connection is used
+        assert everything(reader.connection) == expected
     fill(second)  # ids begin anew
     second.close()
     new.close()
@@ -54,14 +54,14 @@ def test_a_catalog_that_is_used_again_is_as_a_new_one() -> None:
 
 def test_one_that_somebody_still_reads_is_not_given_to_another() -> None:
     first = Catalog(None)
-    with first.read() as connection:
+    with first.read() as reader:
         first.close()
         second = Catalog(None)
         with second.read() as other:
-            assert other is not connection
+            assert other.connection is not reader.connection
         second.close()
     with pytest.raises(apsw.ConnectionClosedError):
-        connection.execute("SELECT 1")
+        reader.connection.execute("SELECT 1")
 
 
 def test_who_waited_for_a_catalog_that_was_closed_meanwhile_is_refused() -> None:
@@ -81,7 +81,7 @@ def test_who_waited_for_a_catalog_that_was_closed_meanwhile_is_refused() -> None
     thread = threading.Thread(target=read)
     thread.start()
     begun.wait()
-    while catalog._lent == 0 and thread.is_alive() and not _waits(thread):
+    while thread.is_alive() and not _waits(thread):
         pass
     catalog.close()
     catalog._write_lock.release()
@@ -92,7 +92,7 @@ def test_who_waited_for_a_catalog_that_was_closed_meanwhile_is_refused() -> None
 def _waits(thread: threading.Thread) -> bool:
     """Whether the thread is in the function that takes the lock."""
     frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and frame.f_code.co_name == "_take_reader"
+    return frame is not None and frame.f_code.co_qualname == "SharedReader.read"
 
 
 def test_a_large_one_gives_its_memory_back() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bleepstore import commands as c
-from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.commands import Command
 from bleepstore.model import Acl, Bucket, Grant, Inline, Owner, Permission
@@ -20,8 +20,8 @@ NAMES = ("alpha", "beta", "gamma")
 
 
 def _asked(catalog: Catalog, name: str) -> Bucket | None:
-    with catalog.read() as connection:
-        return queries.find_bucket(connection, name)
+    with catalog.read() as reader:
+        return reader.find_bucket(name)
 
 
 def _stamp(number: int) -> dict[str, Any]:

@@ -122,8 +122,8 @@ def test_equal_commands_make_equal_catalogs(seed: int, tmp_path: Path) -> None:
         assert in_batches == results == apply_all(replayed, again)
         contents = []
         for catalog in (one_by_one, batched, replayed):
-            with catalog.read() as connection:
-                contents.append(content(connection))
+            with catalog.read() as reader:
+                contents.append(content(reader.connection))
         assert contents[0] == contents[1] == contents[2]
     finally:
         for catalog in (one_by_one, batched, replayed):
@@ -139,10 +139,10 @@ def test_every_command_applied_twice_gives_its_first_result_and_changes_nothing(
         for command, result in zip(history, first, strict=True):
             assert apply_all(twice, [command]) == [result]
             assert apply_all(twice, [command, command]) == [result, result]
-        with once.read() as connection:
-            expected = content(connection)
-        with twice.read() as connection:
-            repeated = content(connection)
+        with once.read() as reader:
+            expected = content(reader.connection)
+        with twice.read() as reader:
+            repeated = content(reader.connection)
         for table, rows in expected.items():
             # The index counts repetitions too, and versions are numbered by it.
             if table not in ("state", "applied_request", "object_version", "inline_data", "upload", "sqlite_sequence"):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bleepstore import commands as c
-from bleepstore.catalog.sqlite import Catalog, listing
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.model import Acl, Inline, ObjectPage, UploadPage
 from tests.catalog.conftest import ALICE, Applier
 
@@ -57,10 +57,8 @@ def fill(keys: Sequence[str]) -> Catalog:
 
 
 def page(catalog: Catalog, prefix: str, delimiter: str, after: str, limit: int, start_after: str = "") -> ObjectPage:
-    with catalog.read() as connection:
-        bucket_id = listing.bucket_id(connection, "photos")
-        assert bucket_id is not None
-        return listing.list_objects(connection, bucket_id, prefix, delimiter, after, limit, start_after)
+    with catalog.read() as reader:
+        return reader.list_objects("photos", prefix, delimiter, after, limit, start_after)
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -125,11 +123,14 @@ def test_a_key_to_start_after_does_not_hide_the_common_prefix_that_it_is_in() ->
 
 
 def list_uploads(catalog: Catalog, after_key: str = "", after_id: str = "", limit: int = 1000, **by: str) -> UploadPage:
-    with catalog.read() as connection:
-        bucket_id = listing.bucket_id(connection, "photos")
-        assert bucket_id is not None
-        return listing.list_uploads(
-            connection, "photos", bucket_id, by.get("prefix", ""), by.get("delimiter", ""), after_key, after_id, limit
+    with catalog.read() as reader:
+        return reader.list_uploads(
+            "photos",
+            by.get("prefix", ""),
+            by.get("delimiter", ""),
+            after_key,
+            after_id,
+            limit,
         )
 
 
@@ -214,8 +215,8 @@ class Steps:
 
 
 def steps_of(catalog: Catalog, prefix: str, delimiter: str, after: str, limit: int) -> tuple[ObjectPage, int]:
-    with catalog.read() as connection, Steps(connection) as steps:
-        return listing.list_objects(connection, 1, prefix, delimiter, after, limit), steps.count
+    with catalog.read() as reader, Steps(reader.connection) as steps:
+        return reader.list_objects("photos", prefix, delimiter, after, limit), steps.count
 
 
 def check_cost(tmp_path: Path, count: int) -> None:
@@ -256,8 +257,10 @@ def test_the_measure_of_steps_can_tell(tmp_path: Path) -> None:
     """A listing that walked through the common prefix would be seen by the measure above."""
     catalog = big_catalog(tmp_path / "big.db", 5_000)
     try:
-        with catalog.read() as connection, Steps(connection) as steps:
-            connection.execute("SELECT count(*) FROM object_version WHERE bucket_id = 1 AND key >= 'big/'").fetchall()
+        with catalog.read() as reader, Steps(reader.connection) as steps:
+            reader.connection.execute(
+                "SELECT count(*) FROM object_version WHERE bucket_id = 1 AND key >= 'big/'"
+            ).fetchall()
         _page, few = steps_of(catalog, "", "/", "", 1000)
         assert steps.count > 20 * few
     finally:

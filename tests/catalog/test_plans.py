@@ -7,8 +7,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from bleepstore.catalog.sqlite import Catalog, queries
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.connection import open_reader, open_writer
+from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.catalog.sqlite.schema import migrate
 
 
@@ -25,11 +26,12 @@ def test_a_query_is_planned_once(tmp_path: Path, kind: str) -> None:
         return apsw.SQLITE_OK
 
     connection.authorizer = count  # SQLite asks it while it plans
-    queries.find_object(connection, "bucket", "key", with_data=True)
+    reader = Reader(connection)
+    reader.find_object("bucket", "key", with_data=True)
     assert planned
     planned.clear()
     for number in range(10):
-        queries.find_object(connection, f"bucket-{number}", f"key-{number}", with_data=True)
+        reader.find_object(f"bucket-{number}", f"key-{number}", with_data=True)
     assert planned == []
     connection.close()
     writer.close()
@@ -40,6 +42,6 @@ def test_a_catalog_in_memory_makes_its_tables_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("bleepstore.catalog.sqlite.catalog.migrate", lambda _connection: pytest.fail("made anew"))
     second = Catalog(None)
     for catalog in (first, second):
-        with catalog.read() as connection:
-            assert queries.applied_index(connection) == 0
+        with catalog.read() as reader:
+            assert reader.applied_index() == 0
         catalog.close()

@@ -48,8 +48,8 @@ def existing(path: Path) -> Path:
 def keys(path: Path) -> list[str]:
     catalog = Catalog(path)
     try:
-        with catalog.read() as connection:
-            return [str(row[0]) for row in connection.execute("SELECT key FROM object_version")]
+        with catalog.read() as reader:
+            return [str(row[0]) for row in reader.connection.execute("SELECT key FROM object_version")]
     finally:
         catalog.close()
 

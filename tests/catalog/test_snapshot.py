@@ -14,13 +14,13 @@ from tests.catalog.conftest import Applier
 
 
 def hash_of(catalog: Catalog) -> str:
-    with catalog.read() as connection:
-        return catalog_hash(connection)
+    with catalog.read() as reader:
+        return catalog_hash(reader.connection)
 
 
 def keys_of(catalog: Catalog) -> list[str]:
-    with catalog.read() as connection:
-        return [row[0] for row in connection.execute("SELECT key FROM object_version ORDER BY key")]
+    with catalog.read() as reader:
+        return [row[0] for row in reader.connection.execute("SELECT key FROM object_version ORDER BY key")]
 
 
 def test_catalogs_that_applied_the_same_have_the_same_hash(catalog: Catalog, apply: Applier) -> None:

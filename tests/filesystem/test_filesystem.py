@@ -353,12 +353,12 @@ def test_removing_a_folder_of_thousands_takes_a_command_for_each_thousand(fs: Bl
     for number in range(1100):
         fs.store.put_object("bucket", f"folder/{number}", b"")
     fs.store.put_object("bucket", "folder2", b"")
-    with fs.store._catalog.read() as connection:
-        before = connection.execute("SELECT applied_index FROM state").get
+    with fs.store._catalog.read() as reader:
+        before = reader.connection.execute("SELECT applied_index FROM state").get
     fs.rm("bucket/folder", recursive=True)
     assert fs.find("bucket") == ["bucket/folder2"]
-    with fs.store._catalog.read() as connection:
-        done = connection.execute("SELECT applied_index FROM state").get - before
+    with fs.store._catalog.read() as reader:
+        done = reader.connection.execute("SELECT applied_index FROM state").get - before
     assert done < 20  # two for the objects; the sweeper may have added some
 
 

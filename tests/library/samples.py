@@ -200,7 +200,7 @@ RESULTS: dict[type, tuple[Result, Result]] = {
     c.Written: (c.Written("v1", TIME), c.Written("null", 0)),
     c.Removed: (c.Removed(KEY, "null"), c.Removed("k")),
     c.RemovedMany: (
-        c.RemovedMany((c.Removed("k"), errors.PreconditionFailed("If-Match", "photos", "k"))),
+        c.RemovedMany((c.Removed("k"), errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k"))),
         c.RemovedMany(()),
     ),
 }
@@ -208,6 +208,8 @@ RESULTS: dict[type, tuple[Result, Result]] = {
 
 def _value(attribute: attrs.Attribute[Any]) -> Any:
     kind = str(attribute.type)
+    if "Condition" in kind:
+        return errors.Condition.IF_NONE_MATCH
     return 7 if "int" in kind else True if "bool" in kind else f"<{attribute.name}> ü"
 
 

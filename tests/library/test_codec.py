@@ -117,7 +117,7 @@ def test_a_malformed_record_within_a_result_is_refused() -> None:
 
 
 def test_a_refusal_within_a_result_keeps_its_class_and_facts() -> None:
-    refusal = errors.PreconditionFailed("If-Match", "photos", "k")
+    refusal = errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k")
     again = codec.decode_result(codec.encode_result(RemovedMany((refusal,))))
     assert isinstance(again, RemovedMany)
     assert again.outcomes == (refusal,)

@@ -120,8 +120,8 @@ def test_what_was_acknowledged_is_seen_behind_a_read_barrier(catalog: GatedCatal
     for number in range(20):
         committer.submit(create(number))
         committer.read_barrier()
-        with catalog.read() as connection:
-            assert connection.execute("SELECT count(*) FROM bucket").get == number + 1
+        with catalog.read() as reader:
+            assert reader.connection.execute("SELECT count(*) FROM bucket").get == number + 1
 
 
 # -- interrupts
@@ -154,8 +154,8 @@ def interrupt() -> Iterator[Callable[[], None]]:
 
 
 def buckets(catalog: Catalog) -> list[str]:
-    with catalog.read() as connection:
-        return [str(row[0]) for row in connection.execute("SELECT name FROM bucket ORDER BY name")]
+    with catalog.read() as reader:
+        return [str(row[0]) for row in reader.connection.execute("SELECT name FROM bucket ORDER BY name")]
 
 
 def test_who_is_interrupted_while_waiting_takes_its_command_back(

@@ -15,6 +15,7 @@ import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.base import BlobSpec, StorageBackend, StoredBlob
 from bleepstore.backends.local import LocalBackend
+from bleepstore.store.blob_engine import BlobEngine
 from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
 
 BIG = b"x" * 50_000
@@ -63,6 +64,11 @@ class Watched:
         return stored
 
 
+def use(store: Store, backend: Watched) -> None:
+    store._backend = store._sweeper._backend = cast("StorageBackend", backend)
+    store._engine = BlobEngine(store._backend, store._committer)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -80,7 +86,7 @@ def opened(clock: Clock, tmp_path: Path) -> Iterator[Store]:
 def backend(opened: Store) -> Watched:
     """The store's backend, watched."""
     watched = Watched(opened._backend)
-    opened._backend = opened._sweeper._backend = cast("StorageBackend", watched)
+    use(opened, watched)
     return watched
 
 
@@ -89,8 +95,8 @@ def stored(backend: Watched) -> set[str]:
 
 
 def garbage(store: Store) -> int:
-    with store._catalog.read() as connection:
-        return int(connection.execute("SELECT count(*) FROM garbage").get)
+    with store._catalog.read() as reader:
+        return int(reader.connection.execute("SELECT count(*) FROM garbage").get)
 
 
 def test_what_was_overwritten_or_deleted_is_removed(opened: Store, backend: Watched) -> None:
@@ -244,7 +250,7 @@ def test_opening_recovers_what_a_crash_left_unless_others_use_the_store(tmp_path
 def test_a_delete_wakes_the_sweeper(tmp_path: Path) -> None:
     with bleepstore.open(tmp_path) as store:
         watched = Watched(store._backend)
-        store._backend = store._sweeper._backend = cast("StorageBackend", watched)
+        use(store, watched)
         store.create_bucket("photos")
         store.put_object("photos", "k", BIG)
         store.delete_object("photos", "k")
@@ -256,7 +262,7 @@ def test_a_sweep_that_fails_is_logged_and_tried_again(tmp_path: Path, caplog: py
     with caplog.at_level(logging.ERROR, "bleepstore.sweeper"), bleepstore.open(tmp_path) as store:
         watched = Watched(store._backend)
         watched.failures = 1
-        store._backend = store._sweeper._backend = cast("StorageBackend", watched)
+        use(store, watched)
         store.create_bucket("photos")
         store.put_object("photos", "k", BIG)
         store.delete_object("photos", "k")

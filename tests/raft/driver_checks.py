@@ -291,8 +291,8 @@ def states(commands: dict[int, bytes], last: int) -> dict[int, str]:
             if index:
                 entries = [(index, *unwrap(commands[index]))] if index in commands else []
                 catalog.apply_log(entries, index)
-            with catalog.read() as connection:
-                found[index] = catalog_hash(connection)
+            with catalog.read() as reader:
+                found[index] = catalog_hash(reader.connection)
     return found
 
 
@@ -335,8 +335,8 @@ def check_image(image: Path, acknowledged: int, expected: dict[int, str]) -> Non
         applied, found = machine.hash()
         assert found == expected[applied], f"the state is not the one of its applied index {applied}"
         node.elect()
-        with machine.catalog.read() as connection:
-            etags = dict(connection.execute("SELECT key, etag FROM object_version"))
+        with machine.catalog.read() as reader:
+            etags = dict(reader.connection.execute("SELECT key, etag FROM object_version"))
         for key in range(7):
             newest = max((n for n in range(1, acknowledged + 1) if n % 7 == key), default=None)
             found_there = int(etags.get(f"{key}", 0))

@@ -121,9 +121,8 @@ def offers_nothing_to_the_next_leader(patch: Patch) -> None:
 
 def catalog_is_not_synced(patch: Patch) -> None:
     def make_durable(self: Catalog) -> int:
-        with self.read() as connection:
-            index: int = connection.execute("SELECT applied_index FROM state").get
-        return index
+        with self.read() as reader:
+            return reader.applied_index()
 
     patch.setattr(Catalog, "make_durable", make_durable)
 

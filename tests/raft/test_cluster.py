@@ -14,7 +14,6 @@ import pytest
 
 from bleepstore import commands as c
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
-from bleepstore.catalog.sqlite import queries
 from bleepstore.cluster import CatalogMachine, LocalCluster, Member, create_member, open_member, unwrap, wrap
 from bleepstore.codec import MalformedRecord, UnknownTag
 from bleepstore.commands import Done, Result, Written
@@ -75,8 +74,8 @@ def put(request_id: str, key: str, data: bytes = b"data", *, create: bool = Fals
 
 
 def keys_of(member: Member) -> list[str]:
-    with member.catalog.read() as connection:
-        return [row[0] for row in connection.execute("SELECT key FROM object_version ORDER BY key")]
+    with member.catalog.read() as reader:
+        return [row[0] for row in reader.connection.execute("SELECT key FROM object_version ORDER BY key")]
 
 
 def equal_hash(cluster: LocalCluster) -> tuple[int, str]:
@@ -113,10 +112,10 @@ def test_a_read_behind_the_barrier_sees_what_another_node_acknowledged(tmp_path:
         members = list(cluster.members.values())
         for number in range(30):
             members[number % 3].committer.submit(put(f"p{number}", f"{number}"))
-            reader = members[(number + 1) % 3]
-            reader.committer.read_barrier()
-            with reader.catalog.read() as connection:
-                assert queries.find_object(connection, "photos", f"{number}", with_data=True) is not None
+            other = members[(number + 1) % 3]
+            other.committer.read_barrier()
+            with other.catalog.read() as reader:
+                assert reader.find_object("photos", f"{number}", with_data=True) is not None
 
 
 def test_a_conditional_write_has_exactly_one_winner_across_nodes(tmp_path: Path) -> None:
@@ -135,8 +134,8 @@ def test_a_conditional_write_has_exactly_one_winner_across_nodes(tmp_path: Path)
                 assert all(isinstance(one, Written | PreconditionFailed) for one in results)
                 for member in members:
                     member.committer.read_barrier()
-                    with member.catalog.read() as connection:
-                        found = queries.find_object(connection, "photos", f"{key}", with_data=True)
+                    with member.catalog.read() as reader:
+                        found = reader.find_object("photos", f"{key}", with_data=True)
                     assert found is not None
                     assert found.data == b"%d" % winners[0]
 
@@ -287,8 +286,8 @@ def test_a_repeat_that_is_too_late_to_be_recognised_changes_nothing(tmp_path: Pa
         machine.apply([(n, wrap(put(f"p{n}", "k", b"new"), n + 9)) for n in range(3, count)], count - 1)
         (late,) = machine.apply([(count, wrap(put("old", "k", b"old"), valid_to))], count)
         assert isinstance(late, ServiceUnavailable)
-        with machine.catalog.read() as connection:
-            found = queries.find_object(connection, "photos", "k", with_data=True)
+        with machine.catalog.read() as reader:
+            found = reader.find_object("photos", "k", with_data=True)
         assert found is not None
         assert found.data == b"new"
         # One that is remembered is answered, however late it is.
@@ -490,16 +489,16 @@ def test_a_long_reader_holds_the_checkpoint_and_nothing_else(tmp_path: Path) -> 
             writer.pragma("journal_size_limit", limit)
         wal = tmp_path / member.id / "catalog.db-wal"
         with member.catalog.read() as reader:
-            reader.execute("BEGIN")
-            before = reader.execute("SELECT count(*) FROM object_version").get
+            reader.connection.execute("BEGIN")
+            before = reader.connection.execute("SELECT count(*) FROM object_version").get
             for number in range(120):
                 member.committer.submit(put(f"p{number}", f"{number:03}", b"x" * 3000))
             wait_until(lambda: member.node.core.log.first > 50, "compaction in spite of the reader")
             assert wal.stat().st_size > 2 * limit, "it held the checkpoint"
-            assert reader.execute("SELECT count(*) FROM object_version").get == before, "and sees its moment"
+            assert reader.connection.execute("SELECT count(*) FROM object_version").get == before, "and sees its moment"
             # What the log has dropped is durable: a crash now finds no gap.
             cluster.crash(member.id)
-            reader.execute("ROLLBACK")
+            reader.connection.execute("ROLLBACK")
         member = cluster.start(member.id)
         wait_for_leader(cluster)
         assert keys_of(member) == [f"{n:03}" for n in range(120)]

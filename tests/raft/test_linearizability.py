@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from bleepstore import commands as c
-from bleepstore.catalog.sqlite import Catalog, listing, queries
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.cluster import CatalogMachine, LocalCluster, Member, unwrap
 from bleepstore.commands import Done, Written
 from bleepstore.errors import PreconditionFailed, ServiceUnavailable
@@ -176,12 +176,9 @@ def test_a_listing_is_right_if_it_is_the_state_after_its_index_and_not_too_old()
 KEYS = ("red", "green", "blue", "white")
 
 
-def listed(connection: apsw.Connection) -> tuple[tuple[str, str], ...]:
+def listed(reader: Reader) -> tuple[tuple[str, str], ...]:
     """(key, ETag) of all objects, in the order of the listing."""
-    bucket = listing.bucket_id(connection, "photos")
-    if bucket is None:
-        return ()
-    page = listing.list_objects(connection, bucket, "", "", "", 1000)
+    page = reader.list_objects("photos", "", "", "", 1000)
     return tuple((one.key, one.etag) for one in page.objects)
 
 
@@ -208,8 +205,8 @@ class Journal:
             for index in range(1, self._last + 1):
                 entries = [(index, *unwrap(self.commands[index]))] if index in self.commands else []
                 catalog.apply_log(entries, index)
-                with catalog.read() as connection:
-                    found[index] = listed(connection)
+                with catalog.read() as reader:
+                    found[index] = listed(reader)
         return found
 
     def indexes(self) -> dict[str, int]:
@@ -258,11 +255,11 @@ class Client(threading.Thread):
 
     def _list(self, member: Member, called: int) -> Listing:
         member.committer.read_barrier()
-        with member.catalog.read() as connection:
-            connection.execute("BEGIN")  # index and listing are of one moment
-            index = queries.applied_index(connection)
-            content = listed(connection)
-            connection.execute("ROLLBACK")
+        with member.catalog.read() as reader:
+            reader.connection.execute("BEGIN")  # index and listing are of one moment
+            index = reader.applied_index()
+            content = listed(reader)
+            reader.connection.execute("ROLLBACK")
         return Listing(called, next(self._clock), index, content)
 
     def _ask(self, member: Member, what: str, key: str, value: str) -> Any:
@@ -270,8 +267,8 @@ class Client(threading.Thread):
         match what:
             case "read":
                 member.committer.read_barrier()
-                with member.catalog.read() as connection:
-                    found = queries.find_object(connection, "photos", key, with_data=True)
+                with member.catalog.read() as reader:
+                    found = reader.find_object("photos", key, with_data=True)
                 return None if found is None else (found.data or b"").decode()
             case "delete":
                 result: Any = member.committer.submit(c.DeleteObject(**stamp, bucket="photos", key=key))

@@ -185,7 +185,7 @@ def test_a_reason_of_the_store_does_not_replace_a_message_that_programs_match() 
 
 
 def test_arguments_of_the_library_are_named_as_those_of_the_request() -> None:
-    refused = translate(errors.InvalidArgument("Not good.", "source_range", "bytes=1-9"))
+    refused = translate(errors.InvalidArgument("Not good.", "source_range", "1-9"))
     assert refused.fields == {"ArgumentName": "x-amz-copy-source-range", "ArgumentValue": "bytes=1-9"}
 
 

@@ -15,7 +15,6 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 import bleepstore
-from bleepstore.catalog.sqlite import queries
 from tests.serving.conftest import Served
 
 if TYPE_CHECKING:
@@ -170,9 +169,9 @@ def check_nothing_is_left_over(data: Path) -> None:
             store.abort_upload(BUCKET, upload.key, upload.upload_id)
         store.sweep()
         stored = list(store._backend.iter_blobs(0, 1 << 60))
-        with store._catalog.read() as connection:
-            assert [handle for handle in stored if not queries.is_referenced(connection, handle)] == []
-            assert queries.list_garbage(connection, 1) == []
+        with store._catalog.read() as reader:
+            assert [handle for handle in stored if not reader.is_referenced(handle)] == []
+            assert reader.list_garbage(1) == []
     on_disk = {path.name for path in (data / "blobs").glob("*/*")}
     assert on_disk == set(stored)
     assert list((data / "tmp").iterdir()) == []

@@ -8,39 +8,29 @@ import math
 import os
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import apsw
 
 from bleepstore.catalog.apply import apply, apply_once
-from bleepstore.catalog.sqlite import queries
 from bleepstore.catalog.sqlite.blank import give_blank, take_blank
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.catalog.sqlite.connection import CHECKPOINT_PAGES, open_reader, open_writer, set_low_space
+from bleepstore.catalog.sqlite.life import Life
 from bleepstore.catalog.sqlite.mark import MarkFile
 from bleepstore.catalog.sqlite.process_lock import ProcessLock
+from bleepstore.catalog.sqlite.reader import Reader
+from bleepstore.catalog.sqlite.readers import ReaderPool, SharedReader
+from bleepstore.catalog.sqlite.refusals import classify, damaged
 from bleepstore.catalog.sqlite.schema import check_version, migrate
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
-from bleepstore.errors import (
-    NO_SPACE,
-    CatalogDamaged,
-    SlowDown,
-    StorageFull,
-    StorageUnavailable,
-    StoreClosed,
-    StoreError,
-    StoreReadOnly,
-    refusal_of,
-)
+from bleepstore.errors import SlowDown, StorageFull, StoreError, StoreReadOnly, refusal_of
 from bleepstore.model import Bucket
 
 _log = logging.getLogger("bleepstore.catalog")
 
-MAX_IDLE_READERS = 64
 #: How long a write waits for other processes. Half of it later, those behind it are refused at once.
 LOCK_SECONDS = 5.0
 #: How much of the room within the database file counts as free. What is written there goes through the log, for which
@@ -48,31 +38,6 @@ LOCK_SECONDS = 5.0
 MAX_UNUSED_BYTES = 2 * 1024 * 1024
 #: Free bytes from which on the longest log, and what its copying adds to the database file, may be a matter of room.
 _LOW_SPACE = 3 * CHECKPOINT_PAGES * 4096
-
-
-def _damaged(path: Path | None, error: apsw.Error) -> CatalogDamaged:
-    return CatalogDamaged(f"{path} is not a sound catalog ({error}): restore it from a backup")
-
-
-class _Lease:
-    """A reader for the length of a `with` block."""
-
-    __slots__ = ("_catalog", "_connection", "_generation")
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-
-    def __enter__(self) -> apsw.Connection:
-        self._generation, self._connection = self._catalog._take_reader()
-        return self._connection
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        refusal = None
-        if isinstance(error, apsw.Error):  # asked before the connection is another's
-            refusal = self._catalog._classify(error, self._connection)
-        self._catalog._give_reader(self._connection, self._generation)
-        if refusal is not None and refusal is not error:
-            raise refusal from error
 
 
 class Catalog:
@@ -89,12 +54,11 @@ class Catalog:
         self._path = path
         self._read_only = read_only
         self._replicated = replicated
-        self._generation = 0  # rises when another file takes the place of `path`
-        self._pid = os.getpid()
-        self._closed = False
+        self._life = Life()
         self._write_lock = threading.RLock()
-        self._readers: deque[tuple[int, apsw.Connection]] = deque()
-        self._lent = 0  # how many blocks have the writer's connection
+        self._readers: ReaderPool | SharedReader
+        #: A reader, in a `with` block: see `bleepstore.catalog.port.CatalogReader`.
+        self.read: Callable[[], contextlib.AbstractContextManager[Reader]]
         self._process_lock: int | None = None
         self._buckets = BucketCache(None)
         self._mark: MarkFile | None = None
@@ -107,12 +71,14 @@ class Catalog:
                 self._writer = open_reader(path, read_only=True)
                 check_version(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
-                raise _damaged(path, error) from error
+                raise damaged(path, error) from error
             except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
                 raise StoreError(
                     f"{path} cannot be read where nothing can be written ({error}). If {path}-wal was left by a crash, "
                     "open it once where it can be written, without read_only, or open a copy of the folder"
                 ) from error
+            self._readers = ReaderPool(path, self._life, read_only=True)
+            self.read = self._readers.read
             return
         if path is not None:
             self._lock_path = path.with_suffix(".lock")
@@ -128,7 +94,12 @@ class Catalog:
                     self._writer = open_writer(path, replicated=replicated)
                     migrate(self._writer)
             except (apsw.NotADBError, apsw.CorruptError) as error:
-                raise _damaged(path, error) from error
+                raise damaged(path or ":memory:", error) from error
+        if path is None:
+            self._readers = SharedReader(self._writer, self._life, self._write_lock)
+        else:
+            self._readers = ReaderPool(path, self._life, read_only=False)
+        self.read = self._readers.read
         self._opened = True
 
     @contextlib.contextmanager
@@ -163,15 +134,12 @@ class Catalog:
 
     def check_usable(self) -> None:
         """Raise StoreClosed if this process cannot use these connections."""
-        if self._closed:
-            raise StoreClosed("The store was closed: open it again.")
-        if os.getpid() != self._pid:
-            raise StoreClosed("The store was opened before this process was forked: open it after the fork.")
+        self._life.check()
 
     @property
     def free_bytes(self) -> float:
         """Bytes that the file system of the catalog has left."""
-        if self._process_lock is None or self._closed:
+        if self._process_lock is None or not self._life.is_ours:
             return math.inf
         found = os.fstatvfs(self._process_lock)
         return found.f_bavail * found.f_frsize
@@ -184,7 +152,7 @@ class Catalog:
     def check_disk(self, reserve: int) -> None:
         """Raise StorageFull or StorageUnavailable if the disk takes no more than what frees room, or nothing; SlowDown
         if another process lets nobody write."""
-        if self._process_lock is None or self._closed:
+        if self._process_lock is None or not self._life.is_ours:
             return
         if self.is_stalled():
             raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
@@ -206,7 +174,7 @@ class Catalog:
         try:
             return self._find_spare_bytes()
         except (OSError, apsw.Error) as error:
-            raise self._classify(error, self._writer) from error
+            raise classify(error, self._writer) from error
 
     def _find_spare_bytes(self) -> float:
         free = self.free_bytes
@@ -271,27 +239,10 @@ class Catalog:
             except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                refusal = self._classify(error, connection)
+                refusal = classify(error, connection)
                 if refusal is error:
                     raise
                 raise refusal from error
-
-    def _classify(self, error: BaseException, connection: apsw.Connection) -> BaseException:
-        """What a failed transaction or query means. SQLite tells a full disk from a failing one only in part."""
-        if isinstance(error, apsw.NotADBError | apsw.CorruptError):
-            return _damaged(self._path, error)
-        if isinstance(error, apsw.BusyError):
-            return SlowDown("Another process does not give the catalog back. Try again later.")
-        if isinstance(error, apsw.FullError):
-            return StorageFull()
-        if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.IOError | apsw.ProtocolError):
-            number = connection.system_errno
-            if number in NO_SPACE or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
-                return StorageFull()
-            return StorageUnavailable()
-        if isinstance(error, OSError):
-            return refusal_of(error) or error
-        return error
 
     def identify(self) -> tuple[str, int]:
         """(the catalog's id, its applied index); the first to ask for the id gives it one."""
@@ -300,12 +251,12 @@ class Catalog:
             if catalog_id is None:
                 catalog_id = secrets.token_hex(16)
                 connection.execute("INSERT INTO identity VALUES (?)", (catalog_id,))
-            return catalog_id, queries.applied_index(connection)
+            return catalog_id, Reader(connection).applied_index()
 
     def keep_mark(self, mark: MarkFile) -> None:
         """From now on write after each commit how far the catalog is. It is closed with the catalog."""
         with self._exclusive():
-            mark.write(queries.applied_index(self._writer))
+            mark.write(Reader(self._writer).applied_index())
             self._mark = mark
 
     def make_durable(self) -> int:
@@ -335,20 +286,23 @@ class Catalog:
             self._writer.close()
             self._writer = writer
             self._path = path
-            self._generation += 1  # readers of the old file are closed when they are found or come back
+            assert isinstance(self._readers, ReaderPool)
+            self._readers.switch_to(path)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[apsw.Connection]:
         """The writer's connection, while no command is applied in any process. All of it may be replaced."""
         with self._exclusive():
             self._buckets.begin()
-            self._lent += 1
             try:
-                yield self._writer
+                if isinstance(self._readers, SharedReader):
+                    with self._readers.read():
+                        yield self._writer
+                else:
+                    yield self._writer
             finally:
-                self._lent -= 1
                 if self._mark is not None:
-                    self._mark.write(queries.applied_index(self._writer))
+                    self._mark.write(Reader(self._writer).applied_index())
 
     def pin(self) -> apsw.Connection:
         """A connection whose queries see the catalog as it is now, until it is closed. Only for a catalog in a file.
@@ -364,59 +318,20 @@ class Catalog:
             raise
         return connection
 
-    def read(self) -> _Lease:
-        """A connection for queries: `with catalog.read() as connection:`."""
-        return _Lease(self)
-
     def find_bucket(self, name: str) -> Bucket | None:
         """A bucket, as the last commit left it."""
         self.check_usable()
         if self._read_only:  # it may not write where others share the counter, so it has none
-            with self.read() as connection:
-                return queries.find_bucket(connection, name)
+            with self.read() as reader:
+                return reader.find_bucket(name)
         count = self._buckets.count()
         found = self._buckets.find(name, count)
         if found is None:
-            with self.read() as connection:
-                found = queries.find_bucket(connection, name)
+            with self.read() as reader:
+                found = reader.find_bucket(name)
             if found is not None:
                 self._buckets.keep(found, count)
         return found
-
-    def _take_reader(self) -> tuple[int, apsw.Connection]:
-        """(generation, connection)."""
-        self.check_usable()
-        if self._path is None:
-            # One connection serves all: a query must not see the middle of a batch.
-            self._write_lock.acquire()
-            if self._closed:  # while we waited: the connection may be another catalog's by now
-                self._write_lock.release()
-                self.check_usable()
-            self._lent += 1
-            return self._generation, self._writer
-        while True:
-            generation, path = self._generation, self._path
-            try:
-                found, connection = self._readers.pop()
-            except IndexError:
-                try:
-                    return generation, open_reader(path, read_only=self._read_only)
-                except apsw.CantOpenError:
-                    if path == self._path:
-                        raise
-                    continue  # the file was replaced at this moment
-            if found == self._generation:
-                return found, connection
-            connection.close()
-
-    def _give_reader(self, connection: apsw.Connection, generation: int) -> None:
-        if self._path is None:
-            self._lent -= 1
-            self._write_lock.release()
-        elif self._closed or generation != self._generation or len(self._readers) >= MAX_IDLE_READERS:
-            connection.close()
-        else:
-            self._readers.append((generation, connection))
 
     def _empty_log(self) -> None:
         """Copy the log to the database file and make it empty, so that this file alone is all of the catalog. Another
@@ -430,17 +345,18 @@ class Catalog:
     def close(self) -> None:
         """Close all connections. A reader that is leased now is closed when it comes back."""
         with self._write_lock:
-            if self._closed or os.getpid() != self._pid:
+            if not self._life.is_ours:
                 return
-            self._closed = True
-            while self._readers:
-                self._readers.pop()[1].close()
+            self._life.end()
             if self._path is not None and not self._read_only:
                 self._empty_log()
-            if self._path is None and not self._lent:
-                give_blank(self._writer)
-            else:
+            if isinstance(self._readers, ReaderPool):
+                self._readers.close()
                 self._writer.close()
+            elif self._readers.borrowers:
+                self._writer.close()
+            else:
+                give_blank(self._writer)
             self._buckets.close()
             if self._mark is not None:
                 self._mark.close()

@@ -38,6 +38,16 @@ def catalog_hash(connection: apsw.Connection) -> str:
     return digest.hexdigest()
 
 
+def hash_of(catalog: Catalog) -> tuple[int, str]:
+    """(applied index, catalog_hash), both of one moment."""
+    with catalog.read() as reader:
+        reader.connection.execute("BEGIN")
+        try:
+            return reader.applied_index(), catalog_hash(reader.connection)
+        finally:
+            reader.connection.execute("ROLLBACK")
+
+
 def copy_catalog(catalog: Catalog, target: Path | None) -> Catalog:
     """Another catalog with the content that `catalog` has now, opened; the two go on apart.
 
@@ -51,7 +61,7 @@ def copy_catalog(catalog: Catalog, target: Path | None) -> Catalog:
     copy = Catalog(None)
     try:
         with copy.read() as destination:
-            _back_up(catalog, destination)
+            _back_up(catalog, destination.connection)
     except BaseException:
         copy.close()
         raise
@@ -88,10 +98,11 @@ def write_copy(catalog: Catalog, target: Path) -> int:
 
 def _back_up(catalog: Catalog, destination: apsw.Connection) -> int:
     """Copy every page within one read transaction, so that the copy is of one moment; returns its applied index."""
-    with catalog.read() as source:
+    with catalog.read() as reader:
+        source = reader.connection
         source.execute("BEGIN")
         try:
-            index: int = source.execute("SELECT applied_index FROM state").get
+            index = reader.applied_index()
             copy_database(source, destination)
         except apsw.FullError as error:
             raise StorageFull from error

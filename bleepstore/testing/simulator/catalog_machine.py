@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.snapshot import catalog_hash
+from bleepstore.catalog.sqlite.copying import copy_database
+from bleepstore.catalog.sqlite.snapshot import hash_of
 from bleepstore.codec import decode_command, encode_command
 from bleepstore.commands import Command, CreateBucket, DeleteBucket, DeleteObject, PutObject
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
@@ -69,8 +70,7 @@ class CatalogMachine:
     def digest(self) -> int | None:
         if self.applied % HASH_EVERY:
             return None
-        with self._catalog.read() as connection:
-            return int(catalog_hash(connection)[:16], 16)
+        return int(hash_of(self._catalog)[1][:16], 16)
 
     def copy(self) -> CatalogMachine:
         twin = type(self)()
@@ -97,8 +97,8 @@ class CatalogMachine:
 
 
 def _copy(source: Catalog, target: Catalog) -> None:
-    with source.read() as old, target.read() as new, new.backup("main", old, "main") as all_:
-        all_.step()
+    with source.read() as old, target.read() as new:
+        copy_database(old.connection, new.connection)
 
 
 #: Options of World for runs with the catalog. Nodes are compared with each other: a reference would double the work.

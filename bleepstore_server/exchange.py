@@ -1,10 +1,11 @@
-"""What an operation is called with."""
+"""One request and its answer, from the first byte to the last."""
 
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
@@ -14,11 +15,13 @@ from bleepstore.model import ANONYMOUS, Credential, Owner, Permission
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.config import AppConfig
-from bleepstore_server.request import Request
+from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.response import Headers
 from bleepstore_server.wire import headers
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.sigv4 import Identity
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 class Subject(enum.Enum):
@@ -29,16 +32,28 @@ class Subject(enum.Enum):
     UPLOAD = 3
 
 
-@attrs.define
-class Call:
-    """One request to one operation, by a caller who is known by now."""
+@attrs.define(eq=False)
+class Exchange:
+    """One request and its answer. It is made once and goes through the layers (`bleepstore_server.layers`), each of
+    which adds what it finds out; an operation gets it when it is known who asks and that they may."""
 
     store: Store
     config: AppConfig
-    request: Request
-    caller: Owner
     #: A configured access key, or one of the store.
     find_credential: Callable[[str], Credential | None]
+    environ: WSGIEnvironment = attrs.field(repr=False)
+    request_id: str
+    #: Seconds of time.monotonic().
+    started: float = attrs.field(factory=time.monotonic)
+    request: Request = UNPARSED
+    operation: str | None = None
+    #: ANONYMOUS and no access key, until a signature is verified.
+    caller: Owner = ANONYMOUS
+    access_key: str | None = None
+    status: int = 0
+    error_code: str | None = None
+    #: Bytes of a refused body that were read all the same, beside those that the request counts.
+    drained: int = 0
 
     @property
     def bucket(self) -> str:
@@ -131,10 +146,6 @@ class Call:
 
 def _never(*_: object) -> NoReturn:
     raise AssertionError("a document is held in memory")
-
-
-def caller_of(identity: Identity[Credential] | None) -> Owner:
-    return ANONYMOUS if identity is None else identity.secret.owner
 
 
 def body_options(request: Request) -> dict[str, Any]:

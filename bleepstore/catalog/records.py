@@ -1,0 +1,65 @@
+"""What the catalog's answers are made of, beside the nouns of `bleepstore.model`."""
+
+from __future__ import annotations
+
+import attrs
+
+from bleepstore.errors import Damage
+from bleepstore.model import Checksum, ObjectVersion, PartSummary
+
+
+@attrs.frozen
+class FoundObject:
+    """A version and where its bytes are: `data` if they are inline, else `handle`. `crc64nvme` is theirs, if known."""
+
+    version: ObjectVersion
+    handle: str | None
+    data: bytes | None = attrs.field(repr=False)
+    crc64nvme: str | None = None
+
+
+@attrs.frozen
+class ObjectSince:
+    """The object under an upload's key: its ETag, if there is one, and whether it changed since the upload began."""
+
+    etag: str | None
+    changed: bool
+
+
+@attrs.frozen
+class Garbage:
+    """A blob, or the part of an upload with this backend's token, to which nothing refers any more."""
+
+    garbage_id: int
+    handle: str
+    token: str | None
+
+
+@attrs.frozen
+class Content:
+    """What the catalog says of the bytes of an object, or of a part of an upload."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+    upload_id: str | None
+    part_number: int | None
+    handle: str | None
+    size: int
+    etag: str
+    checksum: Checksum | None
+    crc64nvme: str | None
+    parts: tuple[PartSummary, ...]
+
+    def damage(self, reason: str, *, quarantined: bool = False) -> Damage:
+        """That these bytes are damaged."""
+        return Damage(
+            bucket=self.bucket,
+            key=self.key,
+            version_id=self.version_id,
+            upload_id=self.upload_id,
+            part_number=self.part_number,
+            reason=reason,
+            handle=self.handle,
+            quarantined=quarantined,
+        )

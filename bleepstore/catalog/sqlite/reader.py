@@ -1,0 +1,254 @@
+"""The questions that the catalog answers, as statements."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import apsw
+
+from bleepstore.catalog.pages import Row, first_key, roll_up
+from bleepstore.catalog.records import FoundObject, Garbage, ObjectSince
+from bleepstore.catalog.rows import (
+    BUCKET_COLUMNS,
+    OBJECT_COLUMNS,
+    PART_COLUMNS,
+    UPLOAD_COLUMNS,
+    UPLOAD_OWNERS,
+    load_parts,
+    make_bucket,
+    make_object,
+    make_part,
+    make_upload,
+)
+from bleepstore.catalog.sqlite.contents import ContentQueries
+from bleepstore.model import (
+    Bucket,
+    Credential,
+    ListedObject,
+    ObjectPage,
+    Owner,
+    Part,
+    PartSummary,
+    Upload,
+    UploadPage,
+)
+from bleepstore.names import after_prefix, check_type
+
+_BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
+_ONE_BUCKET = f"{_BUCKET} WHERE b.name = ?"
+_OBJECT_FROM = (
+    "FROM bucket b CROSS JOIN object_version o ON o.bucket_id = b.bucket_id AND o.is_current = 1 "
+    "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
+)
+_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, o.crc64nvme {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
+_GET = (
+    f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, o.crc64nvme {_OBJECT_FROM} "
+    "LEFT JOIN inline_data d ON d.inline_id = o.inline_id WHERE b.name = ? AND o.key = ?"
+)
+_OBJECT_PARTS = f"SELECT o.parts {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
+_OBJECT_SINCE = (
+    "SELECT o.etag, o.sequence IS NOT u.replaced_sequence FROM bucket b "
+    "JOIN upload u ON u.bucket_id = b.bucket_id AND u.key = ?2 AND u.upload_id = ?3 "
+    "LEFT JOIN object_version o ON o.bucket_id = b.bucket_id AND o.key = ?2 AND o.is_current = 1 "
+    "WHERE b.name = ?1"
+)
+_BUCKET_ID = "(SELECT bucket_id FROM bucket WHERE name = ?)"
+_LISTED = (
+    "SELECT key, modified_ms, etag, size, storage_class, owner_id, checksum_algorithm, checksum_type "
+    f"FROM object_version WHERE bucket_id = {_BUCKET_ID} AND is_current = 1 AND is_delete_marker = 0"
+)
+_UPLOAD = (
+    f"SELECT {UPLOAD_COLUMNS} FROM bucket b JOIN upload u ON u.bucket_id = b.bucket_id {UPLOAD_OWNERS} "
+    "WHERE b.name = ? AND u.key = ? AND u.upload_id = ?"
+)
+_LISTED_UPLOADS = f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE u.bucket_id = {_BUCKET_ID}"
+_EXPIRED = (
+    f"SELECT b.name, {UPLOAD_COLUMNS} FROM upload u JOIN bucket b ON b.bucket_id = u.bucket_id {UPLOAD_OWNERS} "
+    "WHERE u.initiated_ms < ? ORDER BY u.initiated_ms LIMIT ?"
+)
+_COMPLETED = (
+    "SELECT c.etag, c.completed_ms FROM bucket b JOIN completed_upload c ON c.bucket_id = b.bucket_id "
+    "WHERE b.name = ? AND c.key = ? AND c.upload_id = ?"
+)
+_PARTS = f"SELECT {PART_COLUMNS} FROM part WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?"
+_CREDENTIAL = (
+    "SELECT c.access_key, c.secret_key, c.owner_id, o.display_name, c.email, c.enabled, c.created_ms "
+    "FROM credential c LEFT JOIN owner o ON o.owner_id = c.owner_id"
+)
+_REFERENCED = (
+    "SELECT EXISTS (SELECT 1 FROM object_version WHERE handle = ?1) "
+    "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1) "
+    "OR EXISTS (SELECT 1 FROM upload WHERE backend_token = ?1 AND backend_token <> '')"
+)
+
+
+def _make_credential(row: Row) -> Credential:
+    access_key, secret_key, owner_id, display_name, email, enabled, created_ms = row
+    owner = Owner(owner_id, display_name or "")
+    return Credential(access_key, secret_key, owner, email, bool(enabled), created_ms)
+
+
+class Reader(ContentQueries):
+    """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+
+    def applied_index(self) -> int:
+        index: int = self.connection.execute("SELECT applied_index FROM state").get
+        return index
+
+    # -- buckets
+
+    def find_bucket(self, bucket: str) -> Bucket | None:
+        if type(bucket) is not str:
+            check_type("bucket", bucket)
+        row = self.connection.execute(_ONE_BUCKET, (bucket,)).fetchone()
+        return None if row is None else make_bucket(row)
+
+    def list_buckets(
+        self, owner_id: str | None, prefix: str, locations: Collection[str] | None, after: str, limit: int
+    ) -> list[Bucket]:
+        where = ["b.name > ?", "b.name >= ?"]
+        bindings: list[Any] = [after, prefix]
+        if (upper := after_prefix(prefix)) is not None:
+            where.append("b.name < ?")
+            bindings.append(upper)
+        if owner_id is not None:
+            where.append("b.owner_id = ?")
+            bindings.append(owner_id)
+        if locations is not None:
+            where.append(f"b.location IN ({', '.join('?' * len(locations))})")
+            bindings.extend(sorted(locations))
+        sql = f"{_BUCKET} WHERE {' AND '.join(where)} ORDER BY b.name LIMIT ?"
+        return [make_bucket(row) for row in self.connection.execute(sql, (*bindings, limit))]
+
+    # -- objects
+
+    def find_object(self, bucket: str, key: str, *, with_data: bool) -> FoundObject | None:
+        if type(key) is not str:
+            check_type("key", key)
+        row = self.connection.execute(_GET if with_data else _HEAD, (bucket, key)).fetchone()
+        return None if row is None else FoundObject(make_object(bucket, key, row), row[14], row[15], row[16])
+
+    def object_parts(self, bucket: str, key: str) -> tuple[PartSummary, ...]:
+        return load_parts(self.connection.execute(_OBJECT_PARTS, (bucket, key)).get)
+
+    def list_objects(
+        self, bucket: str, prefix: str, delimiter: str, after: str, limit: int, start_after: str = ""
+    ) -> ObjectPage:
+        first = first_key(after, start_after, prefix, delimiter)
+        if limit == 0 or first is None:
+            return ObjectPage(objects=[], common_prefixes=[], next_key=None)
+        upper = after_prefix(prefix)
+        below = "" if upper is None else " AND key < ?"
+        bound = () if upper is None else (upper,)
+
+        def scan(start: str, inclusive: bool = True) -> Iterable[Row]:
+            sql = f"{_LISTED} AND key {'>=' if inclusive else '>'} ?{below} ORDER BY key LIMIT ?"
+            return self.connection.execute(sql, (bucket, start, *bound, limit + 1))
+
+        if not delimiter:
+            rows = list(map(ListedObject._make, scan(*first)))
+            more = len(rows) > limit
+            return ObjectPage(objects=rows[:limit], common_prefixes=[], next_key=rows[limit - 1].key if more else None)
+        found, prefixes, last = roll_up(scan(*first), scan, prefix, delimiter, limit)
+        return ObjectPage(objects=list(map(ListedObject._make, found)), common_prefixes=prefixes, next_key=last)
+
+    # -- uploads
+
+    def find_upload(self, bucket: str, key: str, upload_id: str) -> Upload | None:
+        row = self.connection.execute(_UPLOAD, (bucket, key, upload_id)).fetchone()
+        return None if row is None else make_upload(bucket, row)
+
+    def object_since(self, bucket: str, key: str, upload_id: str) -> ObjectSince:
+        row = self.connection.execute(_OBJECT_SINCE, (bucket, key, upload_id)).fetchone()
+        return ObjectSince(None, False) if row is None else ObjectSince(row[0], bool(row[1]))
+
+    def find_completed(self, bucket: str, key: str, upload_id: str) -> tuple[str, int] | None:
+        return self.connection.execute(_COMPLETED, (bucket, key, upload_id)).fetchone()
+
+    def list_parts(self, upload_id: str, after: int, limit: int) -> list[Part]:
+        return [make_part(row) for row in self.connection.execute(_PARTS, (upload_id, after, limit))]
+
+    def list_uploads(
+        self, bucket: str, prefix: str, delimiter: str, after_key: str, after_upload_id: str, limit: int
+    ) -> UploadPage:
+        begin = first_key(after_key, "", prefix, delimiter)
+        if limit == 0 or begin is None:
+            return UploadPage(uploads=[], common_prefixes=[], next_key=None, next_upload_id=None)
+        upper = after_prefix(prefix)
+        below = "" if upper is None else " AND u.key < ?"
+        bound = () if upper is None else (upper,)
+
+        def scan(where: str, *start: str) -> Iterable[Row]:
+            sql = f"{_LISTED_UPLOADS} AND {where}{below} ORDER BY u.key, u.upload_id LIMIT ?"
+            return self.connection.execute(sql, (bucket, *start, *bound, limit + 1))
+
+        start, inclusive = begin
+        if after_upload_id and start == after_key and not inclusive:
+            first = scan("(u.key, u.upload_id) > (?, ?)", after_key, after_upload_id)
+        else:
+            first = scan(f"u.key {'>=' if inclusive else '>'} ?", start)
+        rows, prefixes, last = roll_up(first, lambda key: scan("u.key >= ?", key), prefix, delimiter, limit)
+        uploads = [make_upload(bucket, row) for row in rows]
+        last_id = uploads[-1].upload_id if last is not None and uploads and uploads[-1].key == last else None
+        return UploadPage(uploads=uploads, common_prefixes=prefixes, next_key=last, next_upload_id=last_id)
+
+    def expired_uploads(self, before_ms: int, limit: int) -> list[Upload]:
+        return [make_upload(row[0], row[1:]) for row in self.connection.execute(_EXPIRED, (before_ms, limit))]
+
+    # -- accounts
+
+    def find_credential(self, access_key: str) -> Credential | None:
+        row = self.connection.execute(f"{_CREDENTIAL} WHERE c.access_key = ?", (access_key,)).fetchone()
+        return None if row is None else _make_credential(row)
+
+    def list_credentials(self) -> list[Credential]:
+        return [_make_credential(row) for row in self.connection.execute(f"{_CREDENTIAL} ORDER BY c.access_key")]
+
+    def owner_by_email(self, email: str) -> Owner | None:
+        sql = f"{_CREDENTIAL} WHERE c.email = ? COLLATE NOCASE ORDER BY c.access_key LIMIT 1"
+        row = self.connection.execute(sql, (email,)).fetchone()
+        return None if row is None else _make_credential(row).owner
+
+    def find_owner(self, owner_id: str) -> Owner | None:
+        sql = "SELECT owner_id, display_name FROM owner WHERE owner_id = ?"
+        row = self.connection.execute(sql, (owner_id,)).fetchone()
+        return None if row is None else Owner(*row)
+
+    # -- what the sweeper asks
+
+    def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
+        sql = "SELECT garbage_id, handle, token FROM garbage WHERE garbage_id > ? ORDER BY garbage_id LIMIT ?"
+        return [Garbage(*row) for row in self.connection.execute(sql, (after, limit))]
+
+    def is_garbage(self, handle: str) -> bool:
+        return bool(self.connection.execute("SELECT EXISTS (SELECT 1 FROM garbage WHERE handle = ?)", (handle,)).get)
+
+    def is_referenced(self, handle: str) -> bool:
+        return bool(self.connection.execute(_REFERENCED, (handle,)).get)
+
+    def is_token_in_use(self, token: str) -> bool:
+        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)"
+        return bool(self.connection.execute(sql, (token,)).get)
+
+    def sweep_times(self) -> tuple[int, int]:
+        row = self.connection.execute("SELECT sweep_begun_ms, sweep_ended_ms FROM state").fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    # -- of this implementation alone
+
+    def catalog_id(self) -> str:
+        """Which catalog this is; "" if none has asked for its id."""
+        return self.connection.execute("SELECT id FROM identity").get or ""
+
+    def soundness(self) -> str:
+        """ "ok", or what a quick look finds wrong in the file, in SQLite's words."""
+        return str(self.connection.pragma("quick_check"))
+
+    def damages(self) -> list[str]:
+        """What SQLite finds wrong in the catalog's file, in its words; the first twenty."""
+        return [text for (text,) in self.connection.execute("PRAGMA integrity_check(20)") if text != "ok"]

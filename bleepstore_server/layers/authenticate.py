@@ -1,0 +1,76 @@
+"""Who signed a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bleepstore.model import Credential
+from bleepstore.store import Store
+from bleepstore_server.config import WELL_KNOWN, AppConfig
+from bleepstore_server.exchange import Exchange
+from bleepstore_server.request import Request
+from bleepstore_server.wire import sigv2, sigv4
+from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.sigv4 import Identity
+
+
+class Authenticator:
+    """The access keys that may sign: those of the configuration, of the store, and `credentials` beside them."""
+
+    def __init__(self, store: Store, config: AppConfig, credentials: Mapping[str, Credential]) -> None:
+        self._store = store
+        self._credentials = credentials
+        self._region = config.region if config.strict_region else None
+        self._require_content_sha256 = config.require_content_sha256
+        pairs = [WELL_KNOWN] if config.allow_well_known_key else []
+        if config.access_key is not None and config.secret_key is not None:
+            pairs.append((config.access_key, config.secret_key))
+        self._configured = {key: Credential(key, secret, store.owner, None, True, 0) for key, secret in pairs}
+
+    def find_credential(self, access_key: str) -> Credential | None:
+        known = self._configured.get(access_key) or self._store.get_credential(access_key)
+        return known or self._credentials.get(access_key)
+
+    def authenticate(self, exchange: Exchange) -> None:
+        """Verify the signature, if there is one, and note whose it is. Raises RequestError."""
+        request = exchange.request
+        identity = self._verify(request)
+        if identity is not None:
+            request.accept(identity)
+            exchange.caller = identity.secret.owner
+            exchange.access_key = identity.access_key
+
+    def _verify(self, request: Request) -> Identity[Credential] | None:
+        """Who signed the request; None if nobody did."""
+        authorization = request.headers.get("authorization") or None  # an empty one is none
+        query = request.query
+        version_4 = bool(query) and ("X-Amz-Signature" in query or "X-Amz-Algorithm" in query)
+        version_2 = bool(query) and "Signature" in query
+        given = (authorization is not None) + version_4 + version_2
+        if not given:
+            return None
+        if given > 1:
+            raise RequestError(
+                "InvalidArgument",
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+                "parameter or the Authorization header should be specified",
+            )
+        request.refuse_repeated_parameters()
+        signed, lookup, now = request.signed, self.find_credential, self._store.wall_time_ms() // 1000
+        host_bucket = request.bucket if request.virtual_host else None
+        if authorization is not None:
+            # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).
+            now = request.environ.get("bleepstore.signing_time", now)
+            if authorization.startswith(sigv4.ALGORITHM + " "):
+                undeclared = None if self._require_content_sha256 else request.hash_body
+                return sigv4.verify_header(signed, authorization, lookup, now, self._region, undeclared)
+            if authorization.startswith("AWS "):
+                return sigv2.verify_header(signed, authorization, lookup, now, host_bucket)
+            raise RequestError(
+                "InvalidArgument",
+                "Unsupported Authorization Type",
+                fields={"ArgumentName": "Authorization", "ArgumentValue": authorization},
+            )
+        if version_2:
+            return sigv2.verify_query(signed, query, lookup, now, host_bucket)
+        return sigv4.verify_query(signed, query, lookup, now, self._region)

@@ -1,0 +1,69 @@
+"""What proxies in front of the server say of the request that they pass on."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_log = logging.getLogger("bleepstore.server")
+
+#: What proxies add to requests.
+_PROXY_FIELDS = (
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+)
+#: Anybody can send wrong signatures, and so fill a log.
+_WARNING_SECONDS = 60.0
+
+
+class Proxies:
+    """The networks whose word counts."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._networks = [ipaddress.ip_network(text) for text in networks]
+        self._next_warning = 0.0
+
+    def apply_forwarded(self, environ: WSGIEnvironment) -> None:
+        """Believe a trusted proxy about the scheme and host that the client used."""
+        try:
+            remote = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
+        except ValueError:
+            return
+        if not any(remote in network for network in self._networks):
+            return
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").split(",")[-1].strip()
+        if scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = scheme
+        host = environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[-1].strip()
+        if host:
+            raw = environ.get("bleepstore.headers")
+            if raw is not None:
+                environ["bleepstore.headers"] = [
+                    (name, host if name.lower() == "host" else value) for name, value in raw
+                ]
+            environ["HTTP_HOST"] = host
+
+    def seen_host(self, environ: WSGIEnvironment) -> str:
+        """The Host that the signature was verified with; the log says so where a proxy may have changed it."""
+        host = str(environ.get("HTTP_HOST", ""))
+        forwarded = {name: environ[name] for name in _PROXY_FIELDS if name in environ}
+        now = time.monotonic()
+        if forwarded and now >= self._next_warning:
+            self._next_warning = now + _WARNING_SECONDS
+            told = ", ".join(f"{name[5:].replace('_', '-').title()} {value!r}" for name, value in forwarded.items())
+            _log.warning(
+                "a signature does not match; the request came with Host %r and %s. If the proxy changed Host, let it "
+                "pass it on as it came, or name the proxy in trusted_proxies (docs/howto/serve.md).",
+                host,
+                told,
+            )
+        return host
