@@ -18,11 +18,12 @@ LIBRARY = ROOT / "bleepstore"
 SERVER = ROOT / "bleepstore_server"
 
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
-BASE = frozenset({"errors", "model", "names", "digests", "acl"})
+BASE = frozenset({"errors", "model", "attributes", "names", "digests", "acl"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "digests": frozenset(),
     "model": frozenset({"errors", "digests"}),
+    "attributes": frozenset({"model"}),
     "names": frozenset({"errors", "model"}),
     "acl": frozenset({"errors", "model"}),
     "commands": BASE,

@@ -17,12 +17,12 @@ handles pin what was written: the handle of what was replaced gives BlobNotFound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
 
-from bleepstore.model import STANDARD, SystemMetadata
+from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes
 
 CHUNK = 1024 * 1024  # bytes moved at a time
 
@@ -46,9 +46,7 @@ class BlobSpec:
     bucket: str
     key: str
     size: int | None = None
-    system: SystemMetadata = SystemMetadata()
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
-    storage_class: str = STANDARD
+    attributes: ObjectAttributes = NO_ATTRIBUTES
     etag: Callable[[], str] | None = None
     expected_current: KeyState | None = None
 
@@ -92,9 +90,7 @@ class FoundBlob:
     size: int
     etag: str
     stored_ms: int
-    system: SystemMetadata = SystemMetadata()
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
-    storage_class: str = STANDARD
+    attributes: ObjectAttributes = NO_ATTRIBUTES
     native: bool = False
 
 

@@ -27,7 +27,7 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.model import WriteCondition
-from bleepstore.store.keyed_engine import KeyedEngine, adoption
+from bleepstore.store.keyed_engine import KeyedEngine, adoption, rights
 from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
 
 _ATTEMPTS = 20
@@ -100,12 +100,12 @@ class BlobAdopter:
                 bucket = self.catalog.find_bucket(blob.bucket)
                 if bucket is None:
                     raise NoSuchBucket(blob.bucket)
-                owner, acl = bucket.owner, None
+                owner, grants = bucket.owner, None
             else:
                 condition = WriteCondition(if_match=current.version.etag)
-                owner, acl = current.version.owner, current.version.acl
+                owner, grants = rights(current)
             command = attrs.evolve(
-                adoption(blob, owner, acl, self.stamp()),
+                adoption(blob, owner, grants, self.stamp()),
                 # No sweep has looked at what was here before this catalog had the bucket.
                 stored_ms=blob.stored_ms if blob.stored_ms >= created_ms else None,
                 condition=condition,

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -16,8 +16,8 @@ from bleepstore.catalog.records import FoundObject
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
-from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
-from bleepstore.model import MAX_METADATA_BYTES, Acl, Bucket, Credential, ObjectVersion, Owner, PartSummary, Permission
+from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, NoSuchBucket, S3Error
+from bleepstore.model import Acl, Bucket, Credential, ObjectVersion, Owner, PartSummary, Permission
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.keyed_engine import KeyedEngine
 from bleepstore.store.verifying import Span, Verifier
@@ -25,14 +25,6 @@ from bleepstore.sweeper import Sweeper
 
 #: The owner of what the embedding application creates, unless another is named.
 DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
-
-#: "Storage classes" of the PutObject request. One kind of storage serves all; the class is kept and shown.
-STORAGE_CLASSES = frozenset(
-    {
-        "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER",
-        "DEEP_ARCHIVE", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP",
-    }
-)  # fmt: skip
 
 
 class Engine:
@@ -218,22 +210,6 @@ def require(acl: Acl, caller: Owner | None, permission: Permission) -> None:
 def require_owner(owner: Owner, caller: Owner | None) -> None:
     if caller is not None and caller.id != owner.id:
         raise AccessDenied
-
-
-def check_metadata(metadata: Mapping[str, str]) -> None:
-    """ "The size of user-defined metadata is the sum of the bytes in the UTF-8 encoding of each key and value." """
-    try:
-        size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
-    except AttributeError:
-        name, value = next(pair for pair in metadata.items() if not all(isinstance(text, str) for text in pair))
-        raise TypeError(f"metadata is a mapping of str to str; it has {name!r}: {value!r}") from None
-    if size > MAX_METADATA_BYTES:
-        raise MetadataTooLarge(size, MAX_METADATA_BYTES)
-
-
-def check_storage_class(storage_class: str) -> None:
-    if storage_class not in STORAGE_CLASSES:
-        raise InvalidArgument("The storage class is not one of S3's.", "storage_class", storage_class)
 
 
 def check_limit(limit: int) -> None:

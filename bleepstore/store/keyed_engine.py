@@ -48,7 +48,7 @@ from bleepstore.errors import (
     OperationAborted,
     S3Error,
 )
-from bleepstore.model import NULL_VERSION, Acl, BlobRef, Owner, Upload, WriteCondition
+from bleepstore.model import NULL_VERSION, BlobRef, Grant, Owner, Upload, WriteCondition
 from bleepstore.names import is_version_id
 
 _ATTEMPTS = 20
@@ -149,14 +149,14 @@ class KeyedEngine:
     def adopt_as(self, found: FoundBlob, known: FoundObject | None) -> Result:
         """Bring in what is stored at the provider, if the catalog still says what is `known`. It keeps owner and ACL
         of that; a new one is the bucket owner's."""
-        owner, acl = (self.owner_of(found.bucket), None) if known is None else (known.version.owner, known.version.acl)
+        owner, grants = (self.owner_of(found.bucket), None) if known is None else rights(known)
         return self._committer.submit(
             FollowProvider(
                 **self._stamp(),
                 bucket=found.bucket,
                 key=found.key,
                 expected_current=_handle(known),
-                written=adoption(found, owner, acl, self._stamp()),
+                written=adoption(found, owner, grants, self._stamp()),
             )
         )
 
@@ -271,7 +271,7 @@ class KeyedWrite:
         return result
 
 
-def adoption(found: FoundBlob, owner: Owner, acl: Acl | None, stamp: dict[str, Any]) -> PutObject:
+def adoption(found: FoundBlob, owner: Owner, grants: tuple[Grant, ...] | None, stamp: dict[str, Any]) -> PutObject:
     """The object that is stored at a provider, as the command that would have written it. Its checksums beyond the ETag
     are not known."""
     return PutObject(
@@ -282,11 +282,13 @@ def adoption(found: FoundBlob, owner: Owner, acl: Acl | None, stamp: dict[str, A
         size=found.size,
         etag=found.etag,
         data=BlobRef(found.handle),
-        storage_class=found.storage_class,
-        system=found.system,
-        metadata=found.metadata,
-        acl=acl,
+        attributes=attrs.evolve(found.attributes, grants=grants),
     )
+
+
+def rights(known: FoundObject) -> tuple[Owner, tuple[Grant, ...] | None]:
+    """The owner and the grants of an object, which its provider does not keep."""
+    return known.version.owner, known.version.attributes.grants
 
 
 def handle_of(command: PutObject) -> str:

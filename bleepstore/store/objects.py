@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
 import attrs
 
-from bleepstore.acl import AclRequest, allows, make_acl
+from bleepstore.acl import AclRequest, allows
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.records import FoundObject
@@ -42,7 +42,7 @@ from bleepstore.errors import (
 from bleepstore.model import (
     MAX_PAGE,
     MAX_SINGLE_PUT,
-    NO_SYSTEM,
+    NO_ATTRIBUTES,
     NULL_VERSION,
     STANDARD,
     Acl,
@@ -52,21 +52,28 @@ from bleepstore.model import (
     Data,
     DeletedObject,
     Inline,
+    ObjectAttributes,
     ObjectPage,
     ObjectVersion,
     Owner,
     PartSummary,
     Permission,
     ReadCondition,
-    SystemMetadata,
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
-from bleepstore.store.arguments import SystemHeaders, copied_headers, with_headers
+from bleepstore.store.arguments import (
+    CopyOptions,
+    PutOptions,
+    check_copied_headers,
+    copied_attributes,
+    given_attributes,
+    with_acl,
+)
 from bleepstore.store.blob_engine import Write
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, stage
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, expected_of, stage
 from bleepstore.store.buckets import settle_acl
-from bleepstore.store.engine import Engine, check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.engine import Engine, check_limit, require
 from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
 _MD5 = re.compile("[0-9a-f]{32}")
@@ -98,51 +105,31 @@ class ObjectOperations(Engine):
         key: str,
         body: Body,
         *,
-        size: int | None = None,
-        system: SystemMetadata = NO_SYSTEM,
-        metadata: Mapping[str, str] | None = None,
-        storage_class: str = STANDARD,
-        acl: AclRequest | None = None,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
-        checksum_algorithm: Algorithm | None = None,
-        late_checksum: Callable[[], Checksum | None] | None = None,
+        attributes: ObjectAttributes = NO_ATTRIBUTES,
         condition: WriteCondition = _ALWAYS,
         caller: Owner | None = None,
-        **headers: Unpack[SystemHeaders],
+        **options: Unpack[PutOptions],
     ) -> ObjectVersion:
         """Store an object, durably, replacing the one of this key.
 
-        `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. `size` is its length in
-        bytes where known; another length is refused. `content_md5` (base64) and `checksum` are verified;
-        `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default); `late_checksum` is called once
-        the body has ended, for a value that comes behind it. `condition` is judged atomically with the write.
-        `content_type` and the other fields of `system` can be keywords of their own.
+        `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. What goes with it are
+        `attributes`, whose fields can be keywords of their own: `system` and its fields (`content_type`, ...),
+        `metadata`, `storage_class`; `acl` is a canned ACL or a tuple of grants. `size`, `content_md5` and `checksum`
+        are compared with what came: see `BodyOptions`. `condition` is judged atomically with the write.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
         PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
         """
         check_key(key)
-        if headers:
-            system = with_headers(system, headers, "put_object")
-        metadata = metadata or {}
-        check_metadata(metadata)
-        check_storage_class(storage_class)
-        expected = Expected(
-            size=size,
-            content_md5=content_md5,
-            checksum=checksum,
-            algorithm=checksum_algorithm,
-            late_checksum=late_checksum,
-            max_size=MAX_SINGLE_PUT,
-        )
+        attributes = given_attributes(attributes, options)
+        expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
+        if (acl := options.get("acl")) is not None:
+            attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
         write = self._engine.begin(bucket, key, condition)
-        spec = BlobSpec(
-            bucket=bucket, key=key, size=size, system=system, metadata=metadata, storage_class=storage_class
-        )
+        spec = BlobSpec(bucket=bucket, key=key, size=expected.size, attributes=attributes)
         staged = self._stage(write, spec, body, expected, algorithm)
         command = PutObject(
             **self._stamp(),
@@ -153,12 +140,9 @@ class ObjectOperations(Engine):
             etag=staged.etag,
             data=staged.data,
             stored_ms=staged.stored_ms,
-            storage_class=storage_class,
-            system=system,
-            metadata=metadata,
+            attributes=attributes,
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
             crc64nvme=staged.crc64nvme,
-            acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
             condition=condition,
         )
         return self._commit_object(write, command)
@@ -183,12 +167,9 @@ class ObjectOperations(Engine):
             size=command.size,
             modified_ms=result.modified_ms,
             owner=command.owner,
-            storage_class=command.storage_class,
-            system=command.system,
-            metadata=command.metadata,
+            attributes=command.attributes,
             checksum=command.checksum,
             parts_count=len(command.parts) or None,
-            acl=command.acl or Acl.private(command.owner.id),
         )
 
     # -- reading
@@ -363,52 +344,43 @@ class ObjectOperations(Engine):
         bucket: str,
         key: str,
         *,
-        source_version_id: str | None = None,
-        source_condition: ReadCondition | None = None,
-        replace_metadata: bool = False,
-        system: SystemMetadata = NO_SYSTEM,
-        metadata: Mapping[str, str] | None = None,
-        storage_class: str | None = None,
-        acl: AclRequest | None = None,
-        checksum_algorithm: Algorithm | None = None,
+        attributes: ObjectAttributes = NO_ATTRIBUTES,
         condition: WriteCondition = _ALWAYS,
-        allow_unchanged: bool = False,
         caller: Owner | None = None,
-        **headers: Unpack[SystemHeaders],
+        **options: Unpack[CopyOptions],
     ) -> ObjectVersion:
         """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
 
-        The metadata come with it unless `replace_metadata` gives new ones; the storage class and the redirect do not
-        come with it. A copy onto itself must name metadata, a storage class, a redirect or a source version, else it
-        raises InvalidRequest, unless `allow_unchanged`.
+        What goes with it comes along, unless `replace_metadata` gives it `attributes` of its own; the storage class,
+        the ACL and the redirect never do. `source_version_id` and `source_condition` say of which source. A copy onto
+        itself must name metadata, a storage class, a redirect or a source version, else it raises InvalidRequest,
+        unless `allow_unchanged`.
 
         A copy is one part: of a source that was uploaded in parts it has neither the ETag nor the parts, but the MD5
         and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
         """
         check_key(key)
-        system = copied_headers(system, headers, replaces=replace_metadata)
-        metadata = metadata or {}
-        check_metadata(metadata)
-        changes = replace_metadata or storage_class is not None or system.website_redirect_location is not None
-        changes = changes or allow_unchanged or source_version_id is not None
-        storage_class = storage_class or STANDARD
-        check_storage_class(storage_class)
+        check_copied_headers(options)
+        given = given_attributes(attributes, options)
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
+        if (acl := options.get("acl")) is not None:
+            given = with_acl(given, acl, owner, found.owner)
+        replaces = options.get("replace_metadata", False)
+        version_id = options.get("source_version_id")
+        changes = replaces or version_id is not None or bool(options.get("allow_unchanged"))
+        changes = changes or given.storage_class != STANDARD or options.get("storage_class") is not None
+        changes = changes or given.system.website_redirect_location is not None
         for _ in builtin_range(self._engine.open_attempts):
-            source = self._open_source(source_bucket, source_key, source_version_id, source_condition, caller)
+            source = self._open_source(source_bucket, source_key, version_id, options.get("source_condition"), caller)
             version = source.version
             if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             write = self._engine.begin(bucket, key, condition)
-            if not replace_metadata:
-                # "x-amz-website-redirect-location is not copied; it must be given with the request."
-                redirect = system.website_redirect_location
-                system = attrs.evolve(version.system, website_redirect_location=redirect)
-                metadata = version.metadata
+            made = given if replaces else copied_attributes(version.attributes, given)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
-                etag, checksum = self._copied_digests(source, checksum_algorithm)
+                etag, checksum = self._copied_digests(source, options.get("checksum_algorithm"))
                 data, stored_ms = self._copy_bytes(
                     write,
                     source,
@@ -416,9 +388,7 @@ class ObjectOperations(Engine):
                         bucket=bucket,
                         key=key,
                         size=version.size,
-                        system=system,
-                        metadata=metadata,
-                        storage_class=storage_class,
+                        attributes=made,
                         etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
                     ),
                 )
@@ -434,12 +404,9 @@ class ObjectOperations(Engine):
                 etag=etag,
                 data=data,
                 stored_ms=stored_ms,
-                storage_class=storage_class,
-                system=system,
-                metadata=metadata,
+                attributes=made,
                 checksum=checksum,
                 crc64nvme=source.crc64nvme,
-                acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
                 condition=condition,
             )
             return self._commit_object(write, command)

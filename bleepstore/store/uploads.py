@@ -6,10 +6,9 @@ import contextlib
 import itertools
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
-from bleepstore.acl import AclRequest, make_acl
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
 from bleepstore.catalog.objects import check_write
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
@@ -38,13 +37,13 @@ from bleepstore.model import (
     MAX_PART,
     MAX_PARTS,
     MIN_PART,
-    NO_SYSTEM,
-    STANDARD,
+    NO_ATTRIBUTES,
     BlobRef,
     ByteRange,
     Checksum,
     ChecksumType,
     CompletedPart,
+    ObjectAttributes,
     ObjectVersion,
     Owner,
     Part,
@@ -52,16 +51,15 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     ReadCondition,
-    SystemMetadata,
     Upload,
     UploadPage,
     WriteCondition,
 )
 from bleepstore.names import check_key
-from bleepstore.store.arguments import SystemHeaders, with_headers
+from bleepstore.store.arguments import BodyOptions, UploadOptions, given_attributes, with_acl
 from bleepstore.store.blob_engine import Write
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, stage
-from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
+from bleepstore.store.engine import check_limit, require
 from bleepstore.store.objects import ObjectOperations
 from bleepstore.store.reading import resolve_range
 from bleepstore.store.upload_checksums import (
@@ -95,29 +93,22 @@ class UploadOperations(ObjectOperations):
         bucket: str,
         key: str,
         *,
-        system: SystemMetadata = NO_SYSTEM,
-        metadata: Mapping[str, str] | None = None,
-        storage_class: str = STANDARD,
-        acl: AclRequest | None = None,
-        checksum_algorithm: Algorithm | None = None,
-        checksum_type: ChecksumType | None = None,
+        attributes: ObjectAttributes = NO_ATTRIBUTES,
         caller: Owner | None = None,
-        **headers: Unpack[SystemHeaders],
+        **options: Unpack[UploadOptions],
     ) -> Upload:
         """Start a multipart upload. For the options see put_object."""
         check_key(key)
-        system = with_headers(system, headers, "create_upload")
-        metadata = metadata or {}
-        check_metadata(metadata)
-        check_storage_class(storage_class)
-        kind = settle_checksum_type(checksum_algorithm, checksum_type)
+        attributes = given_attributes(attributes, options)
+        algorithm = options.get("checksum_algorithm")
+        kind = settle_checksum_type(algorithm, options.get("checksum_type"))
         if caller is not None and caller.id == ANONYMOUS.id:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found = self._find_bucket(bucket, caller, Permission.WRITE)
         owner = self._owner_of_new(caller, found)
-        spec = BlobSpec(bucket=bucket, key=key, system=system, metadata=metadata, storage_class=storage_class)
+        if (acl := options.get("acl")) is not None:
+            attributes = with_acl(attributes, acl, owner, found.owner)
         stamp = self._stamp()
-        made = None if acl is None else make_acl(acl, owner.id, found.owner.id)
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -125,13 +116,10 @@ class UploadOperations(ObjectOperations):
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
             initiator=owner,
-            storage_class=storage_class,
-            system=system,
-            metadata=metadata,
-            checksum_algorithm=checksum_algorithm,
+            attributes=attributes,
+            checksum_algorithm=algorithm,
             checksum_type=kind,
-            acl=made,
-            backend_token=self._backend.begin_parts(spec),
+            backend_token=self._backend.begin_parts(BlobSpec(bucket=bucket, key=key, attributes=attributes)),
         )
         self._submit(command)
         return self._find_upload(bucket, key, command.upload_id, None)
@@ -169,12 +157,8 @@ class UploadOperations(ObjectOperations):
         number: int,
         body: Body,
         *,
-        size: int | None = None,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
-        checksum_algorithm: Algorithm | None = None,
-        late_checksum: Callable[[], Checksum | None] | None = None,
         caller: Owner | None = None,
+        **options: Unpack[BodyOptions],
     ) -> Part:
         """Store one part, replacing an earlier one of this number. For the options see put_object.
 
@@ -182,14 +166,7 @@ class UploadOperations(ObjectOperations):
         The `checksum` of the result is None if neither the part nor the upload names an algorithm.
         """
         check_part_number(number)
-        expected = Expected(
-            size=size,
-            content_md5=content_md5,
-            checksum=checksum,
-            algorithm=checksum_algorithm,
-            late_checksum=late_checksum,
-            max_size=MAX_PART,
-        )
+        expected = expected_of(options, MAX_PART)
         upload = self._find_upload(bucket, key, upload_id, caller)
         sent = expected.checksum_algorithm
         check_part_algorithm(upload, sent)
@@ -197,7 +174,7 @@ class UploadOperations(ObjectOperations):
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
-            return self._backend.put_part(upload.backend_token, number, chunks, size)
+            return self._backend.put_part(upload.backend_token, number, chunks, expected.size)
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         try:
@@ -422,9 +399,7 @@ class UploadOperations(ObjectOperations):
             bucket=upload.bucket,
             key=upload.key,
             size=size,
-            system=upload.system,
-            metadata=upload.metadata,
-            storage_class=upload.storage_class,
+            attributes=upload.attributes,
             etag=lambda: etag,
         )
         try:
@@ -527,10 +502,7 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
         size=command.size,
         modified_ms=written.modified_ms,
         owner=upload.owner,
-        storage_class=upload.storage_class,
-        system=upload.system,
-        metadata=upload.metadata,
+        attributes=upload.attributes,
         checksum=command.checksum,
         parts_count=len(command.parts) or None,
-        acl=upload.acl,
     )
