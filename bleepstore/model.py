@@ -52,7 +52,7 @@ class Owner:
 
 
 #: What S3 shows as the owner of what an anonymous caller wrote.
-ANONYMOUS = Owner("65a011a29cdf8ec533ec3d1ccaae921c", "anonymous")
+ANONYMOUS_OWNER = Owner("65a011a29cdf8ec533ec3d1ccaae921c", "anonymous")
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ from typing import Any, TypedDict, TypeVar
 
 import attrs
 
-from bleepstore.acl import AclRequest, CannedAcl, make_acl
+from bleepstore.access import AclRequest, Action, Caller, CannedAcl, make_acl
 from bleepstore.commands import DeleteEntry
 from bleepstore.digests import Algorithm
 from bleepstore.errors import InvalidArgument, InvalidRequest, MetadataTooLarge, S3Error
@@ -29,7 +29,6 @@ from bleepstore.model import (
     Grant,
     ObjectAttributes,
     Owner,
-    Permission,
     ReadCondition,
     SystemMetadata,
     WriteCondition,
@@ -50,7 +49,8 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Mapping[str, str] | None": ((dict, _NONE, Mapping), "a mapping of str to str, or None"),
     "ObjectAttributes": ((ObjectAttributes,), "an ObjectAttributes"),
     "SystemMetadata": ((SystemMetadata,), "a SystemMetadata"),
-    "Permission": ((Permission,), "a Permission"),
+    "Action": ((Action,), "an Action"),
+    "Caller | None": ((Caller, _NONE), "a Caller or None"),
     "Owner | None": ((Owner, _NONE), "an Owner or None"),
     "AclRequest | None": ((CannedAcl, tuple, _NONE), "a CannedAcl, a tuple of Grant, or None"),
     "AclRequest | Acl": ((CannedAcl, tuple, Acl), "a CannedAcl, a tuple of Grant, or an Acl"),

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from bleepstore.acl import allows
+from bleepstore.access import Action, Caller, authorize
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.catalog.records import FoundObject
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
-from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, NoSuchBucket, S3Error
-from bleepstore.model import Acl, Bucket, Credential, ObjectVersion, Owner, PartSummary, Permission
+from bleepstore.errors import BlobBusy, InvalidArgument, NoSuchBucket, S3Error
+from bleepstore.model import Bucket, Credential, ObjectVersion, Owner, PartSummary
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.keyed_engine import KeyedEngine
 from bleepstore.store.verifying import Span, Verifier
@@ -119,17 +119,21 @@ class Engine:
 
     # -- questions
 
-    def _find_bucket(self, bucket: str, caller: Owner | None, permission: Permission) -> Bucket:
-        """The bucket, if it exists and `caller` has `permission` on it."""
+    def _find_bucket(self, bucket: str) -> Bucket:
         self._committer.read_barrier()
         found = self._catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
-        require(found.acl, caller, permission)
         return found
 
-    def _owner_of_new(self, caller: Owner | None, bucket: Bucket) -> Owner:
-        return bucket.owner if caller is None else caller
+    def _bucket_for(self, bucket: str, action: Action, caller: Caller | None) -> Bucket:
+        """The bucket, if it exists and `caller` may do `action` there."""
+        found = self._find_bucket(bucket)
+        authorize(action, caller, found)
+        return found
+
+    def _owner_of_new(self, caller: Caller | None, bucket: Bucket) -> Owner:
+        return bucket.owner if caller is None else caller.account
 
     # -- bytes
 
@@ -200,16 +204,6 @@ class Engine:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-
-def require(acl: Acl, caller: Owner | None, permission: Permission) -> None:
-    if not allows(acl, caller, permission):
-        raise AccessDenied
-
-
-def require_owner(owner: Owner, caller: Owner | None) -> None:
-    if caller is not None and caller.id != owner.id:
-        raise AccessDenied
 
 
 def check_limit(limit: int) -> None:

@@ -9,7 +9,7 @@ from typing import Unpack
 
 import attrs
 
-from bleepstore.acl import AclRequest, allows
+from bleepstore.access import AclRequest, Action, Caller, authorize, of_version, resolve_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.records import FoundObject
@@ -24,7 +24,6 @@ from bleepstore.commands import (
 )
 from bleepstore.digests import Algorithm, Digester
 from bleepstore.errors import (
-    AccessDenied,
     BlobNotFound,
     InternalError,
     InvalidPartNumber,
@@ -55,9 +54,7 @@ from bleepstore.model import (
     ObjectAttributes,
     ObjectPage,
     ObjectVersion,
-    Owner,
     PartSummary,
-    Permission,
     ReadCondition,
     WriteCondition,
 )
@@ -72,8 +69,7 @@ from bleepstore.store.arguments import (
 )
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, expected_of, stage
-from bleepstore.store.buckets import settle_acl
-from bleepstore.store.engine import Engine, check_limit, require
+from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
 _MD5 = re.compile("[0-9a-f]{32}")
@@ -107,7 +103,7 @@ class ObjectOperations(Engine):
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
         condition: WriteCondition = _ALWAYS,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
         **options: Unpack[PutOptions],
     ) -> ObjectVersion:
         """Store an object, durably, replacing the one of this key.
@@ -123,7 +119,7 @@ class ObjectOperations(Engine):
         check_key(key)
         attributes = given_attributes(attributes, options)
         expected = expected_of(options, MAX_SINGLE_PUT)
-        found = self._find_bucket(bucket, caller, Permission.WRITE)
+        found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
         owner = self._owner_of_new(caller, found)
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
@@ -175,23 +171,20 @@ class ObjectOperations(Engine):
     # -- reading
 
     def _find_object(
-        self, bucket: str, key: str, version_id: str | None, caller: Owner | None, permission: Permission, data: bool
+        self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None, data: bool
     ) -> FoundObject:
-        self._committer.read_barrier()
+        """The object, if it exists and `caller` may do `action` with it."""
+        bucket_record = self._find_bucket(bucket)
         with self._catalog.read() as reader:
             found = reader.find_object(bucket, key, with_data=data)
-            owner = None if found is not None else reader.find_bucket(bucket)
         if found is None:
             check_key(key)
-            if owner is None:
-                raise NoSuchBucket(bucket)
-            if not allows(owner.acl, caller, Permission.READ):
-                # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
-                raise AccessDenied
+            # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
+            authorize(Action.LIST_BUCKET, caller, bucket_record)
             found = self._engine.find_unknown(bucket, key)
         if found is None:
             raise _absent(bucket, key, version_id)
-        require(found.version.acl, caller, permission)
+        authorize(of_version(action, version_id), caller, bucket_record, found.version)
         if version_id not in (None, NULL_VERSION):
             raise _absent(bucket, key, version_id)
         return found
@@ -205,7 +198,7 @@ class ObjectOperations(Engine):
         range: ByteRange | None = None,
         part_number: int | None = None,
         condition: ReadCondition | None = None,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> StoredObject:
         """Open an object, or a range or a part of it, for reading. Close what is returned.
 
@@ -237,7 +230,7 @@ class ObjectOperations(Engine):
         range: ByteRange | None = None,
         part_number: int | None = None,
         condition: ReadCondition | None = None,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> StoredObject:
         """As get_object, without the bytes."""
         return self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=False)[1]
@@ -250,18 +243,18 @@ class ObjectOperations(Engine):
         range: ByteRange | None,
         part_number: int | None,
         condition: ReadCondition | None,
-        caller: Owner | None,
+        caller: Caller | None,
         *,
         data: bool,
     ) -> tuple[FoundObject, StoredObject]:
         """An object and what a read asks of it, which is not refused before the backend was asked too."""
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data)
+        found = self._find_object(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         try:
             return found, self._span(found, range, part_number, condition)
         except (Precondition, InvalidRange, InvalidPartNumber):
             if not self._engine.is_outdated(found):
                 raise
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data)
+        found = self._find_object(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         return found, self._span(found, range, part_number, condition)
 
     def _span(
@@ -289,11 +282,11 @@ class ObjectOperations(Engine):
         version_id: str | None = None,
         after: int = 0,
         limit: int = MAX_PAGE,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
         """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
         check_limit(limit)
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
+        found = self._find_object(bucket, key, version_id, Action.GET_OBJECT_ATTRIBUTES, caller, data=False)
         parts = [part for part in self._parts_of(found.version) if part.number > after]
         page = parts[:limit]
         return found.version, page, page[-1].number if page and len(parts) > limit else None
@@ -307,11 +300,11 @@ class ObjectOperations(Engine):
         *,
         version_id: str | None = None,
         condition: WriteCondition = _ALWAYS,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> DeletedObject:
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there."""
         check_key(key)
-        self._find_bucket(bucket, caller, Permission.WRITE)
+        self._bucket_for(bucket, of_version(Action.DELETE_OBJECT, version_id), caller)
         check_version_id(version_id)
         command = DeleteObject(**self._stamp(), bucket=bucket, key=key, version_id=version_id, condition=condition)
         self._engine.delete(command)
@@ -319,12 +312,12 @@ class ObjectOperations(Engine):
         return DeletedObject(key=key, version_id=version_id)
 
     def delete_objects(
-        self, bucket: str, entries: Sequence[DeleteEntry], *, caller: Owner | None = None
+        self, bucket: str, entries: Sequence[DeleteEntry], *, caller: Caller | None = None
     ) -> list[DeletedObject | DeleteFailure]:
         """Delete up to 1,000 objects in one step; the outcome of each, in order."""
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
-        self._find_bucket(bucket, caller, Permission.WRITE)
+        self._bucket_for(bucket, Action.DELETE_OBJECT, caller)
         command = DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries))
         outcomes = self._engine.delete_many(command)
         self._sweeper.poke()
@@ -346,7 +339,7 @@ class ObjectOperations(Engine):
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
         condition: WriteCondition = _ALWAYS,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
         **options: Unpack[CopyOptions],
     ) -> ObjectVersion:
         """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
@@ -362,7 +355,7 @@ class ObjectOperations(Engine):
         check_key(key)
         check_copied_headers(options)
         given = given_attributes(attributes, options)
-        found = self._find_bucket(bucket, caller, Permission.WRITE)
+        found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
         owner = self._owner_of_new(caller, found)
         if (acl := options.get("acl")) is not None:
             given = with_acl(given, acl, owner, found.owner)
@@ -418,11 +411,11 @@ class ObjectOperations(Engine):
         key: str,
         version_id: str | None,
         condition: ReadCondition | None,
-        caller: Owner | None,
+        caller: Caller | None,
         max_size: int = MAX_SINGLE_PUT,
     ) -> FoundObject:
         """The source of a copy. Where a read would be "not modified", a copy's precondition has failed."""
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=True)
+        found = self._find_object(bucket, key, version_id, Action.GET_OBJECT, caller, data=True)
         if condition is not None:
             try:
                 check_read(condition, found.version, self._clock())
@@ -476,7 +469,7 @@ class ObjectOperations(Engine):
         after: str = "",
         start_after: str = "",
         limit: int = MAX_PAGE,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> ObjectPage:
         """A page of at most 1,000 objects and common prefixes in the byte order of UTF-8.
 
@@ -490,27 +483,15 @@ class ObjectOperations(Engine):
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
-            require(found.acl, caller, Permission.READ)
+            authorize(Action.LIST_BUCKET, caller, found)
             return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
 
     # -- access control lists
 
     def get_object_acl(
-        self, bucket: str, key: str, *, version_id: str | None = None, caller: Owner | None = None
+        self, bucket: str, key: str, *, version_id: str | None = None, caller: Caller | None = None
     ) -> Acl:
-        return self._find_object(bucket, key, version_id, caller, Permission.READ_ACP, data=False).version.acl
-
-    def check_object_access(
-        self,
-        bucket: str,
-        key: str,
-        permission: Permission,
-        *,
-        version_id: str | None = None,
-        caller: Owner | None = None,
-    ) -> None:
-        """Raise what an operation that needs `permission` would: that there is no such thing, or AccessDenied."""
-        self._find_object(bucket, key, version_id, caller, permission, data=False)
+        return self._find_object(bucket, key, version_id, Action.GET_OBJECT_ACL, caller, data=False).version.acl
 
     def put_object_acl(
         self,
@@ -519,13 +500,12 @@ class ObjectOperations(Engine):
         acl: AclRequest | Acl,
         *,
         version_id: str | None = None,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> None:
         """Replace an object's ACL. An `Acl` must name the object's owner."""
-        version = self._find_object(bucket, key, version_id, caller, Permission.WRITE_ACP, data=False).version
-        bucket_owner = self._find_bucket(bucket, None, Permission.READ).owner
-        settled = settle_acl(acl, version.owner.id, bucket_owner.id)
-        self._submit(PutObjectAcl(**self._stamp(), bucket=bucket, key=key, version_id=version_id, acl=settled))
+        version = self._find_object(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False).version
+        resolved = resolve_acl(acl, version.owner.id, self._find_bucket(bucket).owner.id)
+        self._submit(PutObjectAcl(**self._stamp(), bucket=bucket, key=key, version_id=version_id, acl=resolved))
 
 
 def _absent(bucket: str, key: str, version_id: str | None) -> S3Error:

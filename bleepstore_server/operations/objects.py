@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from bleepstore.errors import NotModified
-from bleepstore.model import ANONYMOUS, MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion
+from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion
 from bleepstore.store import StoredObject
 from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.response import Headers, Response, xml
@@ -58,7 +58,7 @@ def _overrides(exchange: Exchange, found: Headers) -> Headers:
     given = {name: value for name, value in exchange.request.query.items() if name.startswith("response-")}
     if not given:
         return found
-    if exchange.caller is ANONYMOUS:
+    if exchange.caller.is_anonymous:
         raise RequestError(
             "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
         )

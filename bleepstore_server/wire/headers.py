@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 import attrs
 from werkzeug.http import parse_date
 
-from bleepstore.acl import AclRequest, CannedAcl
+from bleepstore.access import AclRequest, CannedAcl
 from bleepstore.digests import Algorithm
 from bleepstore.errors import NotModified
 from bleepstore.model import (

@@ -50,7 +50,7 @@ WRONG: dict[str, Any] = {
     "parts": "abc",
     "entries": "abc",
     "owner": "alice",
-    "permission": "READ",
+    "action": "GetObject",
     "rate": "1 MB",
     "sleep": 1.0,
     "email": 5,
@@ -82,7 +82,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         ]
         given: dict[str, Any] = {"bucket": "photos", "source_bucket": "photos", "number": 1, "parts": [], "body": b""}
         given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": [], "caller": None}
-        given |= {"permission": bleepstore.Permission.READ}
+        given |= {"action": bleepstore.Action.LIST_BUCKET}
         options = {name: given.get(name, "k") for name in required} | {option: WRONG[option]}
         with pytest.raises(TypeError, match=f"^{option} is .*, not {type(WRONG[option]).__name__}"):
             call(**options)
