@@ -26,9 +26,9 @@ from bleepstore.errors import (
     PreconditionFailed,
     S3Error,
 )
+from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
 from bleepstore.model import WriteCondition
 from bleepstore.store.keyed_engine import KeyedEngine, adoption, rights
-from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
 
 _ATTEMPTS = 20
 

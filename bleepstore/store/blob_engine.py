@@ -98,7 +98,7 @@ class BlobEngine:
 
     def commit(self, command: PutObject) -> Result:
         result = self._committer.submit(command)
-        # Only a refusal says for sure that nothing refers to the blob. After any other failure the sweeper decides.
+        # Only a refusal says for sure that nothing refers to the blob. After any other failure a sweep decides.
         if isinstance(result, S3Error) and isinstance(command.data, BlobRef):
             self._remove(command.data.handle)
         return result
@@ -110,7 +110,7 @@ class BlobEngine:
         return result
 
     def _remove(self, handle: str) -> None:
-        """If it is busy, the sweeper finds it as an orphan."""
+        """If it is busy, a sweep finds it as an orphan."""
         with contextlib.suppress(BlobBusy):
             self._backend.delete_object(handle)
 

@@ -154,7 +154,7 @@ class ObjectOperations(Engine):
         if isinstance(result, S3Error):
             raise result
         assert isinstance(result, Written)
-        self._sweeper.poke()
+        self._jobs.notify()
         return ObjectVersion(
             bucket=command.bucket,
             key=command.key,
@@ -308,7 +308,7 @@ class ObjectOperations(Engine):
         check_version_id(version_id)
         command = DeleteObject(**self._stamp(), bucket=bucket, key=key, version_id=version_id, condition=condition)
         self._engine.delete(command)
-        self._sweeper.poke()
+        self._jobs.notify()
         return DeletedObject(key=key, version_id=version_id)
 
     def delete_objects(
@@ -320,7 +320,7 @@ class ObjectOperations(Engine):
         self._bucket_for(bucket, Action.DELETE_OBJECT, caller)
         command = DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries))
         outcomes = self._engine.delete_many(command)
-        self._sweeper.poke()
+        self._jobs.notify()
         return [
             DeletedObject(key=outcome.key, version_id=outcome.version_id)
             if isinstance(outcome, Removed)

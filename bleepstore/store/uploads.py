@@ -345,7 +345,7 @@ class UploadOperations(ObjectOperations):
             if isinstance(result, S3Error):
                 raise result
             assert isinstance(result, Written)
-            self._sweeper.poke()
+            self._jobs.notify()
             return _completed(upload, command, result)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
 
@@ -451,7 +451,7 @@ class UploadOperations(ObjectOperations):
         upload = self._find_upload(bucket, key, upload_id, Action.ABORT_MULTIPART_UPLOAD, caller)
         self._submit(AbortUpload(**self._stamp(), bucket=bucket, key=key, upload_id=upload_id))
         self._backend.delete_parts(upload.backend_token, [])
-        self._sweeper.poke()
+        self._jobs.notify()
 
     # -- listing
 
