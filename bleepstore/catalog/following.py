@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import current_version, remove_version, write_version
-from bleepstore.catalog.transaction import Transaction
-from bleepstore.catalog.uploads import end_completed
+from bleepstore.catalog.objects import write_version
+from bleepstore.catalog.port import Tables
 from bleepstore.commands import FollowProvider, Removed, Result, Written
 from bleepstore.errors import NoSuchBucket, OperationAborted
 from bleepstore.model import BlobRef
 
 
-def follow_provider(tx: Transaction, command: FollowProvider) -> Result:
-    bucket_id = tx.bucket_id(command.bucket)
-    if bucket_id is None:
+def follow_provider(tables: Tables, command: FollowProvider) -> Result:
+    bucket = tables.find_bucket(command.bucket)
+    if bucket is None:
         return NoSuchBucket(command.bucket)
-    current = current_version(tx, bucket_id, command.key)
-    handle = None if current is None else current[2]
+    bucket_id = bucket.bucket_id
+    current = tables.current_version(bucket_id, command.key)
+    handle = None if current is None else current.handle
     written = command.written
     stored = written.data.handle if written is not None and isinstance(written.data, BlobRef) else None
     is_known = handle is not None and handle == stored
@@ -23,16 +23,13 @@ def follow_provider(tx: Transaction, command: FollowProvider) -> Result:
         return OperationAborted("Another write of this key ended meanwhile.")
     if written is None:
         if current is not None:
-            remove_version(tx, bucket_id, command.key, current, is_garbage=False)
+            tables.remove_current(bucket_id, command.key, current)
         return Removed(command.key)
     if command.upload_id is not None:
-        upload = (command.upload_id, bucket_id, command.key)
-        ended = tx.row(
-            "SELECT completed_ms FROM completed_upload WHERE upload_id = ? AND bucket_id = ? AND key = ?", upload
-        )
-        if ended is not None and is_known:  # the completion was sent again
-            return Written(written.version_id, ended[0])
-        is_under_way = "SELECT 1 FROM upload WHERE upload_id = ? AND bucket_id = ? AND key = ?"
-        if tx.row(is_under_way, upload) is not None:
-            end_completed(tx, bucket_id, command.upload_id, written)
-    return write_version(tx, bucket_id, written, is_garbage=False)
+        completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, written.etag)
+        if completed_ms is not None and is_known:  # the completion was sent again
+            return Written(written.version_id, completed_ms)
+        if tables.upload_token(bucket_id, command.key, command.upload_id) is not None:
+            tables.discard_upload(command.upload_id)
+            tables.keep_completed(bucket_id, command.upload_id, written)
+    return write_version(tables, bucket_id, written, current, is_garbage=False)
