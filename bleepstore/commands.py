@@ -7,10 +7,6 @@ catalog. Each command ends in one `Result`; a refusal is a result (an `S3Error`)
 `request_id` makes a retry safe: the second time a command is applied it gives the first result. Ids are made in the
 order of time, which keeps the catalog's record of them cheap.
 
-`over` is for backends that keep one blob under each key: what the write, or the removal, has already replaced there.
-The command is refused with OperationAborted if the catalog knows another blob by then; and what was replaced is no
-garbage, for it is gone.
-
 `stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
 remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
 
@@ -19,8 +15,6 @@ None where the bytes never passed here: at a provider.
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 import attrs
 
@@ -37,7 +31,6 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
-    Replaced,
     WriteCondition,
 )
 
@@ -46,8 +39,11 @@ class _Change:
     """What a committer asks of a command before it takes it."""
 
     __slots__ = ()
-    #: Whether less is stored once it is applied, so that it is taken on a disk that is nearly full.
-    frees_space: ClassVar[bool] = False
+
+    @property
+    def frees_space(self) -> bool:
+        """Whether less is stored once it is applied, so that it is taken on a disk that is nearly full."""
+        return False
 
     @property
     def brings_blob(self) -> bool:
@@ -67,7 +63,7 @@ class CreateBucket(_Change):
 
 @attrs.frozen(kw_only=True)
 class DeleteBucket(_Change):
-    frees_space: ClassVar[bool] = True
+    frees_space = True
 
     request_id: str
     time_ms: int
@@ -99,7 +95,6 @@ class PutObject(_Change):
     crc64nvme: str | None = None
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
 
     @property
     def brings_blob(self) -> bool:
@@ -108,7 +103,7 @@ class PutObject(_Change):
 
 @attrs.frozen(kw_only=True)
 class DeleteObject(_Change):
-    frees_space: ClassVar[bool] = True
+    frees_space = True
 
     request_id: str
     time_ms: int
@@ -116,7 +111,6 @@ class DeleteObject(_Change):
     key: str
     version_id: str | None = None
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -130,7 +124,7 @@ class DeleteEntry:
 
 @attrs.frozen(kw_only=True)
 class DeleteObjects(_Change):
-    frees_space: ClassVar[bool] = True
+    frees_space = True
 
     request_id: str
     time_ms: int
@@ -208,18 +202,39 @@ class CompleteUpload(_Change):
     handle: str
     stored_ms: int | None = None  # None: the sweep never removes it
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
 class AbortUpload(_Change):
-    frees_space: ClassVar[bool] = True
+    frees_space = True
 
     request_id: str
     time_ms: int
     bucket: str
     key: str
     upload_id: str
+
+
+@attrs.frozen(kw_only=True)
+class FollowProvider(_Change):
+    """The bytes of a key have changed already, at a provider that keeps one object under each key: `written` is stored
+    there now, or nothing. It completes the upload `upload_id`, if that is under way.
+
+    Refused with OperationAborted if the current object of the catalog has another handle than `expected_current` (None:
+    there is no object) by then, unless it is `written` itself. What was replaced is gone, so it becomes no garbage.
+    """
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    expected_current: str | None = None
+    written: PutObject | None = None
+    upload_id: str | None = None
+
+    @property
+    def frees_space(self) -> bool:
+        return self.written is None
 
 
 @attrs.frozen(kw_only=True)
@@ -234,7 +249,7 @@ class PutCredential(_Change):
 
 @attrs.frozen(kw_only=True)
 class DisableCredential(_Change):
-    frees_space: ClassVar[bool] = True
+    frees_space = True
 
     request_id: str
     time_ms: int
@@ -245,7 +260,7 @@ class DisableCredential(_Change):
 class BeginSweep(_Change):
     """From here on no command may bring in a blob that was stored before `until_ms`."""
 
-    frees_space: ClassVar[bool] = True
+    frees_space = True
 
     request_id: str
     time_ms: int
@@ -256,7 +271,7 @@ class BeginSweep(_Change):
 class EndSweep(_Change):
     """No unreferenced blob from before `until_ms` is left."""
 
-    frees_space: ClassVar[bool] = True
+    frees_space = True
 
     request_id: str
     time_ms: int
@@ -267,7 +282,7 @@ class EndSweep(_Change):
 class ForgetGarbage(_Change):
     """The blobs of these rows are gone from the backend."""
 
-    frees_space: ClassVar[bool] = True
+    frees_space = True
 
     request_id: str
     time_ms: int
@@ -286,6 +301,7 @@ Command = (
     | RegisterPart
     | CompleteUpload
     | AbortUpload
+    | FollowProvider
     | PutCredential
     | DisableCredential
     | BeginSweep

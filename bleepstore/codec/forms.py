@@ -46,7 +46,6 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
-    Replaced,
     WriteCondition,
 )
 
@@ -112,7 +111,6 @@ def _read_condition(record: Fields, tail: Tail) -> WriteCondition:
 
 
 CONDITION = Kind(dict, _CONDITION.write, _read_condition, struct=_CONDITION)
-REPLACED = optional(struct(Replaced, handle=OPTIONAL_TEXT))
 PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONAL_TEXT, crc64nvme=OPTIONAL_TEXT))
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
@@ -120,6 +118,18 @@ ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, con
 _STAMP: dict[str, Kind] = {"request_id": TEXT, "time_ms": INTEGER}
 _KEY = {**_STAMP, "bucket": TEXT, "key": TEXT}
 _UPLOAD = {**_KEY, "upload_id": TEXT}
+
+
+def _write_command(command: c.Command, tail: Tail) -> Fields:
+    return COMMANDS.write(command, tail)
+
+
+def _read_command(record: Fields, tail: Tail) -> Any:
+    return COMMANDS.read(record, tail)
+
+
+#: A command within another one: a record of its own, so that it is read in the form that it has.
+_COMMAND = Kind(dict, _write_command, _read_command)
 
 COMMAND_FORMS: tuple[Form, ...] = (
     form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
@@ -140,9 +150,8 @@ COMMAND_FORMS: tuple[Form, ...] = (
         crc64nvme=OPTIONAL_TEXT,
         parts=PARTS,
         condition=CONDITION,
-        over=REPLACED,
     ),
-    form("delete-object/1", c.DeleteObject, **_KEY, version_id=OPTIONAL_TEXT, condition=CONDITION, over=REPLACED),
+    form("delete-object/1", c.DeleteObject, **_KEY, version_id=OPTIONAL_TEXT, condition=CONDITION),
     form("delete-objects/1", c.DeleteObjects, **_STAMP, bucket=TEXT, entries=ENTRIES),
     form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, acl=ACL),
     form(
@@ -182,9 +191,16 @@ COMMAND_FORMS: tuple[Form, ...] = (
         handle=TEXT,
         stored_ms=OPTIONAL_INTEGER,
         condition=CONDITION,
-        over=REPLACED,
     ),
     form("abort-upload/1", c.AbortUpload, **_UPLOAD),
+    form(
+        "follow-provider/1",
+        c.FollowProvider,
+        **_KEY,
+        expected_current=OPTIONAL_TEXT,
+        written=optional(_COMMAND),
+        upload_id=OPTIONAL_TEXT,
+    ),
     form(
         "put-credential/1",
         c.PutCredential,

@@ -138,7 +138,7 @@ OLD_PUT = (
     b'{"type":"put-object/1","request_id":"r","time_ms":1,"bucket":"photos","key":"k","owner":{"id":"a",'
     b'"display_name":""},"size":3,"etag":"e","data":{"inline":3},"stored_ms":null,"system":{"content_type":"x/y"},'
     b'"metadata":{"a":"1"},"storage_class":"GLACIER","acl":{"owner_id":"a","grants":[[true,"AllUsers","READ"]]},'
-    b'"checksum":null,"crc64nvme":null,"parts":[],"condition":{"if_match":null,"if_none_match":false},"over":null}'
+    b'"checksum":null,"crc64nvme":null,"parts":[],"condition":{"if_match":null,"if_none_match":false}}'
     b"\n\n\xff\x00"
 )
 
