@@ -37,6 +37,9 @@ class ObjectBody:
         self.stored = stored
         self.length = stored.length
         self.sent = 0
+        #: Told how many bytes were sent, when that is known: a chunk counts when the server asks for the next one.
+        self.done: Callable[[int], None] | None = None
+        self._pending = 0
         self._abort = abort
         self._chunks = stored.chunks()
 
@@ -56,15 +59,25 @@ class ObjectBody:
         return self
 
     def __next__(self) -> bytes:
+        self.sent += self._pending
+        self._pending = 0
         try:
-            return next(self._chunks)
+            chunk = next(self._chunks)
+        except StopIteration:
+            self.close()
+            raise
         except ObjectDamaged:
             if self._abort is not None:
                 self._abort()
             raise
+        self._pending = len(chunk)
+        return chunk
 
     def close(self) -> None:
         self.stored.close()
+        done, self.done = self.done, None
+        if done is not None:
+            done(self.sent)
 
 
 def xml(body: bytes, status: int = 200) -> Response:

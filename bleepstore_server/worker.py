@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import functools
 import logging
@@ -36,6 +37,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
+from bleepstore_server.layers.record import Record, access_log, log_access
 from bleepstore_server.sending import Answer
 from bleepstore_server.wire import xml_render
 
@@ -128,6 +130,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         self.log.error_log.addFilter(_is_no_stall)
         # "MAY respond with a 417" (RFC 9110 section 10.1.1) to other expectations than 100-continue; S3 ignores them.
         Request._policy_expect_continue = False
+        if self.cfg.accesslog:
+            self.log.warning("gunicorn's own access log stays empty: set access_log of BleepStore")
         self._base_environ = {
             **base_environ(self.cfg),
             "wsgi.multithread": True,
@@ -267,11 +271,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             self.log.debug("closing %s: %s", addr, exc)
             return
         refusal = next((answer for kind, *answer in _REFUSALS if isinstance(exc, kind)), None)
+        is_refusal = refusal is not None  # the app has its own records
         if refusal is None:
             self.log.error("request failed", exc_info=exc)
             refusal = ["500 Internal Server Error", "InternalError", "The server met an internal error."]
         status, code, message = refusal
         request_id = secrets.token_hex(8).upper()
+        refused_at = dt.datetime.now(dt.UTC)
         body = xml_render.error(code, message, str(getattr(req, "path", "") or ""), request_id, {})
         head = (
             f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/xml\r\n"
@@ -279,11 +285,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         )
         if getattr(req, "method", None) == "HEAD":
             body = b""
+        sent = 0
         try:
             client.setblocking(True)
             client.sendall(head.encode("latin-1") + body)
+            sent = len(body)
         except OSError as error:
             self.log.debug("%s went away before its refusal: %s", addr, error)
+        if is_refusal and access_log.isEnabledFor(logging.INFO):
+            log_access(
+                Record(
+                    time=refused_at,
+                    remote=addr[0] if isinstance(addr, tuple) else str(addr),
+                    method=str(getattr(req, "method", None) or ""),
+                    status=int(status[:3]),
+                    error_code=code,
+                    bytes_out=sent,
+                    request_id=request_id,
+                )
+            )
 
 
 def _awaits_continue(environ: WSGIEnvironment) -> bool:
