@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 import bleepstore
+from tests.cluster_store import open_on_follower
 
 # The contract suites are tests that ship in the package.
 pytest.register_assert_rewrite("bleepstore.testing")
 
-#: Where the bytes of a tested store may be: by default in memory and in a folder; others by `--store`.
+#: Where a tested store may be: by default in memory and in a folder; others by `--store`.
 LOCAL = ("memory", "local")
-STORES = (*LOCAL, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")))
+#: A follower of three nodes of this process: see tests/cluster_store.py.
+CLUSTER = "cluster"
+STORES = (*LOCAL, CLUSTER, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")))
 
 #: The folders whose tests run before providers too: what a store does with bytes that lie far away.
 S3_SUITE = frozenset({"server", "store", "library"})
@@ -70,9 +73,13 @@ def far_end_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
 @pytest.fixture
 def store(store_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[bleepstore.Store]:
-    """An empty store, on each backend."""
+    """An empty store, of each kind."""
     if store_kind in ("memory", "local"):
         with bleepstore.open(None if store_kind == "memory" else tmp_path / "store") as opened:
+            yield opened
+        return
+    if store_kind == CLUSTER:
+        with open_on_follower() as opened:
             yield opened
         return
     kind, _, layout = store_kind.partition("-")

@@ -6,31 +6,23 @@ import contextlib
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from bleepstore.acl import allows
+from bleepstore.access import Action, Caller, authorize
 from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.catalog.records import FoundObject
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
-from bleepstore.errors import AccessDenied, BlobBusy, InvalidArgument, MetadataTooLarge, NoSuchBucket, S3Error
-from bleepstore.model import MAX_METADATA_BYTES, Acl, Bucket, Credential, ObjectVersion, Owner, PartSummary, Permission
+from bleepstore.errors import BlobBusy, InvalidArgument, NoSuchBucket, S3Error
+from bleepstore.model import Bucket, Credential, ObjectVersion, Owner, PartSummary
 from bleepstore.store.verifying import Span, Verifier
 from bleepstore.sweeper import Sweeper
 
 #: The owner of what the embedding application creates, unless another is named.
 DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
-
-#: "Storage classes" of the PutObject request. One kind of storage serves all; the class is kept and shown.
-STORAGE_CLASSES = frozenset(
-    {
-        "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER",
-        "DEEP_ARCHIVE", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP",
-    }
-)  # fmt: skip
 
 
 class Engine:
@@ -122,17 +114,21 @@ class Engine:
 
     # -- questions
 
-    def _find_bucket(self, bucket: str, caller: Owner | None, permission: Permission) -> Bucket:
-        """The bucket, if it exists and `caller` has `permission` on it."""
+    def _find_bucket(self, bucket: str) -> Bucket:
         self._committer.read_barrier()
         found = self._catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
-        require(found.acl, caller, permission)
         return found
 
-    def _owner_of_new(self, caller: Owner | None, bucket: Bucket) -> Owner:
-        return bucket.owner if caller is None else caller
+    def _bucket_for(self, bucket: str, action: Action, caller: Caller | None) -> Bucket:
+        """The bucket, if it exists and `caller` may do `action` there."""
+        found = self._find_bucket(bucket)
+        authorize(action, caller, found)
+        return found
+
+    def _owner_of_new(self, caller: Caller | None, bucket: Bucket) -> Owner:
+        return bucket.owner if caller is None else caller.account
 
     # -- bytes
 
@@ -203,32 +199,6 @@ class Engine:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-
-def require(acl: Acl, caller: Owner | None, permission: Permission) -> None:
-    if not allows(acl, caller, permission):
-        raise AccessDenied
-
-
-def require_owner(owner: Owner, caller: Owner | None) -> None:
-    if caller is not None and caller.id != owner.id:
-        raise AccessDenied
-
-
-def check_metadata(metadata: Mapping[str, str]) -> None:
-    """ "The size of user-defined metadata is the sum of the bytes in the UTF-8 encoding of each key and value." """
-    try:
-        size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
-    except AttributeError:
-        name, value = next(pair for pair in metadata.items() if not all(isinstance(text, str) for text in pair))
-        raise TypeError(f"metadata is a mapping of str to str; it has {name!r}: {value!r}") from None
-    if size > MAX_METADATA_BYTES:
-        raise MetadataTooLarge(size, MAX_METADATA_BYTES)
-
-
-def check_storage_class(storage_class: str) -> None:
-    if storage_class not in STORAGE_CLASSES:
-        raise InvalidArgument("The storage class is not one of S3's.", "storage_class", storage_class)
 
 
 def check_limit(limit: int) -> None:

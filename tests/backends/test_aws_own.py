@@ -117,8 +117,8 @@ def test_metadata_that_the_provider_would_refuse_come_back(store: Store, tmp_pat
     assert isinstance(backend, AwsBackend)
     found = backend.find("photos", "k")
     assert found is not None
-    assert found.metadata == metadata
-    assert found.system == system
+    assert found.attributes.metadata == metadata
+    assert found.attributes.system == system
 
 
 def test_odd_keys_are_found_again_from_the_provider_alone(store: Store) -> None:

@@ -497,4 +497,4 @@ def test_many_items_of_metadata_come_back(store: Store, backend: AzureBackend) -
     assert read(store, "k") == b"data"
     found = backend.find("photos", "k")
     assert found is not None
-    assert found.metadata == metadata
+    assert found.attributes.metadata == metadata

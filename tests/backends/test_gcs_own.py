@@ -69,7 +69,7 @@ def test_a_multipart_object_carries_the_etag_of_s3(store: Store, native: Any, ba
     assert etag.endswith("-2")
     found = backend.find("photos", "big")
     assert found is not None
-    assert (found.etag, found.size, dict(found.metadata)) == (etag, 5 * MIB + 100, {"owner": "alice"})
+    assert (found.etag, found.size, dict(found.attributes.metadata)) == (etag, 5 * MIB + 100, {"owner": "alice"})
     assert native.get_blob("photos/big").download_as_bytes() == b"".join(bodies)
     store.sweep()
     assert lying(native) == ["photos/big"]
@@ -113,8 +113,8 @@ def test_metadata_that_the_provider_would_change_come_back(store: Store, backend
     for key in ("k", "copy"):
         found = backend.find("photos", key)
         assert found is not None
-        assert found.metadata == metadata
-        assert found.system == system
+        assert found.attributes.metadata == metadata
+        assert found.attributes.system == system
 
 
 def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend: GcsBackend) -> None:

@@ -1,0 +1,70 @@
+"""A store on a follower of three nodes in this process.
+
+    store ---- commands ---> follower --> leader --> the logs of a majority --> every node's catalog
+      |  <---- barrier ----- follower <-- leader
+      '----- bytes --------> one MemoryBackend that stands behind all nodes
+
+Raft replicates commands, not bytes. So the bytes are where a cluster with a shared provider has them: in one backend,
+which no node has for itself. Each node has its own log and catalog in a folder; a store reads the catalog of its node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bleepstore import Store
+from bleepstore.backends.memory import MemoryBackend
+from bleepstore.cluster import LocalCluster, Member
+from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.transport import MemoryNetwork
+from bleepstore.store.engine import DEFAULT_OWNER
+from bleepstore.store.opening import MEMORY_INLINE_LIMIT, UPLOAD_EXPIRY
+
+#: Where a folder needs no disk. What a node loses with the machine is tested in tests/raft.
+_IN_MEMORY = Path("/dev/shm")
+#: Elections take half a second to one: a busy machine must not lose its leader in the middle of a test.
+_SETTINGS = NodeSettings(tick_seconds=0.05)
+#: More than an election waits for at most.
+_TICKS_TO_ELECT = 20
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def elect(cluster: LocalCluster, leader: Member) -> None:
+    """Make `leader` the leader of a cluster that has none, by its clock alone; return when all nodes can be read."""
+    for _ in range(_TICKS_TO_ELECT):
+        leader.node.tick()
+    for member in cluster.members.values():
+        member.committer.read_barrier()
+
+
+@contextlib.contextmanager
+def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT) -> Iterator[Store]:
+    """An empty store. It ends with the block, or when it is closed."""
+    with contextlib.ExitStack() as stack:
+        place = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=place))
+        network = stack.enter_context(MemoryNetwork(as_bytes=True))
+        cluster = stack.enter_context(LocalCluster(Path(folder), network, settings=_SETTINGS))
+        leader, follower, _other = cluster.members.values()
+        elect(cluster, leader)
+        store = Store(
+            follower.catalog,
+            follower.committer,
+            MemoryBackend(clock=clock),
+            clock=clock,
+            owner=DEFAULT_OWNER,
+            inline_limit=inline_limit,
+            upload_expiry_ms=int(UPLOAD_EXPIRY / dt.timedelta(milliseconds=1)),
+            close=cluster.close,
+        )
+        with store:
+            yield store
