@@ -160,8 +160,8 @@ class Answer:
         buffer = memoryview(bytearray(min(count, _COMPARED)))
         for start in range(offset, offset + count, _PIECE):
             stop = min(start + _PIECE, offset + count)
-            for place in range(start, stop, _COMPARED):
-                piece = buffer[: stop - place]
+            for begin in range(start, stop, _COMPARED):
+                piece = buffer[: stop - begin]
                 _read(body, descriptor, piece)
                 comparison.update(piece)
             if stop == offset + count:

@@ -93,7 +93,7 @@ def _finish(exchange: Exchange, recorder: Recorder, bytes_out: int) -> None:
         operation=exchange.operation,
         bucket=request.bucket,
         key=request.key,
-        access_key=exchange.access_key,
+        access_key=exchange.caller.access_key,
         status=exchange.status,
         error_code=exchange.error_code,
         bytes_in=request.bytes_in + exchange.drained,

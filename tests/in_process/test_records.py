@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import queue
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -25,24 +26,38 @@ if TYPE_CHECKING:
 LARGE = bytes(range(256)) * 2048
 
 
+class Records:
+    """What was recorded. A server may record an answer after its client has got it."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Record] = queue.Queue()
+        self.add = self._queue.put
+
+    def next(self, count: int) -> list[Record]:
+        """The next ones; there are no more."""
+        records = [self._queue.get(timeout=30) for _ in range(count)]
+        assert self._queue.empty()
+        return records
+
+
 @pytest.fixture(params=["in process", "live server"])
-def recording(request: pytest.FixtureRequest, store: bleepstore.Store) -> Iterator[tuple[S3Client, list[Record]]]:
+def recording(request: pytest.FixtureRequest, store: bleepstore.Store) -> Iterator[tuple[S3Client, Records]]:
     """A client whose store has the bucket photos, and what is recorded from then on."""
-    records: list[Record] = []
+    records = Records()
     store.create_bucket("photos")
     if request.param == "in process":
-        with in_process(store, record=records.append):
+        with in_process(store, record=records.add):
             yield boto3.client("s3"), records
     else:
-        with live_server(store, record=records.append) as server:
+        with live_server(store, record=records.add) as server:
             yield server.client(), records
 
 
-def test_a_record_says_what_was_asked_by_whom_and_what_came_of_it(recording: tuple[S3Client, list[Record]]) -> None:
+def test_a_record_says_what_was_asked_by_whom_and_what_came_of_it(recording: tuple[S3Client, Records]) -> None:
     client, records = recording
     before = dt.datetime.now(dt.UTC)
     answer = client.put_object(Bucket="photos", Key="a b/é\n", Body=b"12345", ChecksumAlgorithm="SHA256")
-    (record,) = records
+    (record,) = records.next(1)
     assert (record.operation, record.method, record.bucket, record.key) == ("PutObject", "PUT", "photos", "a b/é\n")
     assert record.access_key == WELL_KNOWN[0]
     assert (record.status, record.error_code) == (200, None)
@@ -55,22 +70,22 @@ def test_a_record_says_what_was_asked_by_whom_and_what_came_of_it(recording: tup
 
 
 @pytest.mark.parametrize("body", [b"", b"small", LARGE], ids=["empty", "small", "large"])
-def test_a_read_counts_the_bytes_that_were_sent(recording: tuple[S3Client, list[Record]], body: bytes) -> None:
+def test_a_read_counts_the_bytes_that_were_sent(recording: tuple[S3Client, Records], body: bytes) -> None:
     client, records = recording
     client.put_object(Bucket="photos", Key="k", Body=body)
     assert client.get_object(Bucket="photos", Key="k")["Body"].read() == body
     client.head_object(Bucket="photos", Key="k")
-    assert [(record.operation, record.bytes_out) for record in records[1:]] == [
+    assert [(record.operation, record.bytes_out) for record in records.next(3)[1:]] == [
         ("GetObject", len(body)),
         ("HeadObject", 0),
     ]
 
 
-def test_a_refusal_has_its_code(recording: tuple[S3Client, list[Record]]) -> None:
+def test_a_refusal_has_its_code(recording: tuple[S3Client, Records]) -> None:
     client, records = recording
     with pytest.raises(ClientError):
         client.get_object(Bucket="photos", Key="absent")
-    (record,) = records
+    (record,) = records.next(1)
     assert (record.operation, record.status, record.error_code) == ("GetObject", 404, "NoSuchKey")
     assert record.bytes_out > 100
 
@@ -123,11 +138,11 @@ def test_an_answer_does_not_fail_with_its_record(store: bleepstore.Store, caplog
 
 
 def test_a_request_that_cannot_be_read_is_recorded(store: bleepstore.Store) -> None:
-    records: list[Record] = []
-    with live_server(store, record=records.append) as server:
+    records = Records()
+    with live_server(store, record=records.add) as server:
         assert requests.get(server.url + "/photos/%ff", timeout=5).status_code == 400
         assert requests.get(server.url + "/healthz", timeout=5).status_code == 200
-    assert [(record.operation, record.bucket, record.error_code) for record in records] == [
+    assert [(record.operation, record.bucket, record.error_code) for record in records.next(2)] == [
         (None, None, "InvalidURI"),
         ("HealthCheck", None, None),
     ]
@@ -149,7 +164,8 @@ def test_a_line_is_one_line_of_json_whatever_the_key(caplog: pytest.LogCaptureFi
         request_id="AB",
     )
     line = access_line(record)
-    assert line.isascii() and line.isprintable()
+    assert line.isascii()
+    assert line.isprintable()
     assert json.loads(line) == {
         "time": "2026-03-01T12:00:00.005Z",
         "remote": "192.0.2.1",
