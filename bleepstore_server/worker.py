@@ -40,18 +40,19 @@ from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
 from bleepstore_server.layers.record import Record, access_log, log_access
 from bleepstore_server.sending import Answer
 from bleepstore_server.wire import xml_render
+from bleepstore_server.wire.errors import ERRORS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 #: What gunicorn refuses -> (status line, S3 code, message). The first class that fits counts.
-_REFUSALS: tuple[tuple[type[Exception], str, str, str], ...] = (
+REFUSALS: tuple[tuple[type[Exception], str, str, str], ...] = (
     (errors.LimitRequestLine, "414 URI Too Long", "InvalidURI", "The request line is too long."),
     (
         errors.LimitRequestHeaders,
         "400 Bad Request",
         "RequestHeaderSectionTooLarge",
-        "Your request header section exceeds the maximum allowed size.",
+        ERRORS["RequestHeaderSectionTooLarge"].message,
     ),
     (errors.InvalidHeader, "400 Bad Request", "BadRequest", "A header field of the request is not valid HTTP."),
     (
@@ -270,7 +271,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         if isinstance(exc, ssl.SSLError):
             self.log.debug("closing %s: %s", addr, exc)
             return
-        refusal = next((answer for kind, *answer in _REFUSALS if isinstance(exc, kind)), None)
+        refusal = next((answer for kind, *answer in REFUSALS if isinstance(exc, kind)), None)
         is_refusal = refusal is not None  # the app has its own records
         if refusal is None:
             self.log.error("request failed", exc_info=exc)

@@ -12,12 +12,12 @@ from bleepstore_server.wire.errors import RequestError
 Operation = Callable[[Exchange], Response]
 
 
-def absent(code: str, message: str) -> Operation:
+def absent(code: str) -> Operation:
     """An operation that answers 404 with `code` for a bucket that exists."""
 
     def operation(exchange: Exchange) -> Response:
         exchange.check_access()
-        raise RequestError(code, message, status=404, fields={"BucketName": exchange.bucket})
+        raise RequestError(code, fields={"BucketName": exchange.bucket})
 
     return operation
 
@@ -45,9 +45,7 @@ def get_bucket_encryption(exchange: Exchange) -> Response:
     return xml(xml_render.document("ServerSideEncryptionConfiguration", f"<Rule>{default}</Rule>"))
 
 
-_NO_ENCRYPTION = absent(
-    "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found"
-)
+_NO_ENCRYPTION = absent("ServerSideEncryptionConfigurationNotFoundError")
 
 
 def none_of(root: str) -> Operation:
@@ -56,7 +54,7 @@ def none_of(root: str) -> Operation:
     def operation(exchange: Exchange) -> Response:
         exchange.check_access()
         if "id" in exchange.request.query:
-            raise RequestError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
+            raise RequestError("NoSuchConfiguration")
         return xml(xml_render.document(root, "<IsTruncated>false</IsTruncated>"))
 
     return operation
