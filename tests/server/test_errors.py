@@ -159,7 +159,7 @@ def _codes_in(tree: ast.Module) -> Iterator[str]:
             if name in ("RequestError", "absent", "absent_of_object") and isinstance(node.args[0], ast.Constant):
                 yield str(node.args[0].value)
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "error":
-            yield from (part.value for part in [node.value] if isinstance(part, ast.Constant))
+            yield from (str(part.value) for part in [node.value] if isinstance(part, ast.Constant))
 
 
 def test_every_refusal_of_the_server_is_in_the_table() -> None:
