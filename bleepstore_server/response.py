@@ -9,6 +9,7 @@ import attrs
 from bleepstore.errors import ObjectDamaged
 from bleepstore.store import StoredObject
 from bleepstore.store.verifying import Comparison
+from bleepstore_server.wire.documents.declare import render
 
 Headers = list[tuple[str, str]]
 
@@ -80,5 +81,6 @@ class ObjectBody:
             done(self.sent)
 
 
-def xml(body: bytes, status: int = 200) -> Response:
-    return Response(status, [("Content-Type", "application/xml")], body)
+def xml(document: object, status: int = 200) -> Response:
+    """An answer of a document (`wire.documents`)."""
+    return Response(status, [("Content-Type", "application/xml")], render(document))

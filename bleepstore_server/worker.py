@@ -39,7 +39,7 @@ from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
 from bleepstore_server.layers.record import Record, access_log, log_access
 from bleepstore_server.sending import Answer
-from bleepstore_server.wire import xml_render
+from bleepstore_server.wire.documents.errors import error_document
 from bleepstore_server.wire.errors import ERRORS
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         status, code, message = refusal
         request_id = secrets.token_hex(8).upper()
         refused_at = dt.datetime.now(dt.UTC)
-        body = xml_render.error(code, message, str(getattr(req, "path", "") or ""), request_id, {})
+        body = error_document(code, message, str(getattr(req, "path", "") or ""), request_id, {})
         head = (
             f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/xml\r\n"
             f"Content-Length: {len(body)}\r\nx-amz-request-id: {request_id}\r\n\r\n"
