@@ -15,6 +15,7 @@ from bleepstore.access import AclRequest, CannedAcl
 from bleepstore.digests import Algorithm
 from bleepstore.errors import NotModified
 from bleepstore.model import (
+    NO_ATTRIBUTES,
     STANDARD,
     STORAGE_CLASSES,
     ByteRange,
@@ -53,6 +54,8 @@ _SYSTEM_HEADERS = {
     "expires": "expires",
     "website_redirect_location": "x-amz-website-redirect-location",
 }
+
+_SYSTEM_NAMES = frozenset(_SYSTEM_HEADERS.values())
 
 #: Headers that ask for something this store does not do. Ignoring them would pretend.
 _UNSUPPORTED = frozenset(
@@ -106,18 +109,22 @@ def refuse_customer_key(headers: Mapping[str, str]) -> None:
 
 def request_attributes(request: Request) -> ObjectAttributes:
     """What the headers of a request say of the object that it writes, but for the ACL."""
-    system = {name: request.header(name) or "" for name in _SYSTEM_HEADERS.values() if name in request.headers}
-    metadata = {name: decode_header(value) for name, value in request.headers.items() if name.startswith(META)}
-    return ObjectAttributes(
-        system=_system_of(system), metadata=_metadata_of(metadata), storage_class=storage_class(request.headers)
-    )
+    headers = request.headers
+    fields: dict[str, str] = {}
+    for name, value in headers.items():
+        if name in _SYSTEM_NAMES and value != "aws-chunked":  # the framing of the body alone, as SDKs send it
+            fields[name] = request.header(name) or ""
+        elif name.startswith(META):
+            fields[name] = decode_header(value)
+    if "x-amz-storage-class" in headers:
+        fields["x-amz-storage-class"] = headers["x-amz-storage-class"]
+    return form_attributes(fields) if fields else NO_ATTRIBUTES
 
 
 def form_attributes(fields: Mapping[str, str]) -> ObjectAttributes:
     """The same of the fields of a form, whose names are in lower case and values text."""
-    return ObjectAttributes(
-        system=_system_of(fields), metadata=_metadata_of(fields), storage_class=storage_class(fields)
-    )
+    metadata = {name[len(META) :]: decode_words(value) for name, value in fields.items() if name.startswith(META)}
+    return ObjectAttributes(system=_system_of(fields), metadata=metadata, storage_class=storage_class(fields))
 
 
 def _system_of(fields: Mapping[str, str]) -> SystemMetadata:
@@ -145,11 +152,6 @@ def unfit_value(name: str, value: str) -> RequestError:
         f"The value of {name} has a control character, which no header can hold.",
         fields={"ArgumentName": name, "ArgumentValue": value},
     )
-
-
-def _metadata_of(fields: Mapping[str, str]) -> dict[str, str]:
-    """The user metadata among fields whose values are text: without the prefix."""
-    return {name[len(META) :]: decode_words(value) for name, value in fields.items() if name.startswith(META)}
 
 
 def storage_class(fields: Mapping[str, str]) -> str:
