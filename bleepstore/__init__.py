@@ -10,12 +10,11 @@ with bleepstore.open() as store:            # in memory; bleepstore.open("folder
 """
 
 from bleepstore import errors
-from bleepstore.acl import AclRequest, CannedAcl
+from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Damage
 from bleepstore.model import (
-    ANONYMOUS,
     Acl,
     Bucket,
     BucketPage,
@@ -28,6 +27,7 @@ from bleepstore.model import (
     Grant,
     Group,
     ListedObject,
+    ObjectAttributes,
     ObjectPage,
     ObjectVersion,
     Owner,
@@ -50,10 +50,12 @@ __all__ = [
     "ANONYMOUS",
     "Acl",
     "AclRequest",
+    "Action",
     "Algorithm",
     "Bucket",
     "BucketPage",
     "ByteRange",
+    "Caller",
     "CannedAcl",
     "Checksum",
     "ChecksumType",
@@ -67,6 +69,7 @@ __all__ = [
     "Grant",
     "Group",
     "ListedObject",
+    "ObjectAttributes",
     "ObjectPage",
     "ObjectVersion",
     "Owner",

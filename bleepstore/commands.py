@@ -20,23 +20,21 @@ None where the bytes never passed here: at a provider.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import attrs
 
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
 from bleepstore.model import (
+    NO_ATTRIBUTES,
     NULL_VERSION,
-    STANDARD,
     Acl,
     Checksum,
     ChecksumType,
     Data,
+    ObjectAttributes,
     Owner,
     PartSummary,
     Replaced,
-    SystemMetadata,
     WriteCondition,
 )
 
@@ -78,13 +76,10 @@ class PutObject:
     etag: str
     data: Data
     stored_ms: int | None = None  # None: the bytes are inline, or the sweep never removes them
-    storage_class: str = STANDARD
-    system: SystemMetadata = SystemMetadata()
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum: Checksum | None = None
     crc64nvme: str | None = None
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
-    acl: Acl | None = None  # None: private
     condition: WriteCondition = WriteCondition()
     over: Replaced | None = None
 
@@ -136,12 +131,9 @@ class CreateUpload:
     upload_id: str
     owner: Owner
     initiator: Owner
-    storage_class: str = STANDARD
-    system: SystemMetadata = SystemMetadata()
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    acl: Acl | None = None
     backend_token: str = ""
 
 

@@ -19,6 +19,13 @@ from bleepstore.errors import Condition
 
 NULL_VERSION = "null"  # the version id of every object of a bucket without versioning
 STANDARD = "STANDARD"
+#: "Storage classes" of the PutObject request. One kind of storage serves all; the class is kept and shown.
+STORAGE_CLASSES = frozenset(
+    {
+        "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER",
+        "DEEP_ARCHIVE", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP",
+    }
+)  # fmt: skip
 
 # Limits of the S3 API ("Amazon S3 multipart upload limits", "Working with object metadata").
 MAX_KEY_BYTES = 1024
@@ -45,7 +52,7 @@ class Owner:
 
 
 #: What S3 shows as the owner of what an anonymous caller wrote.
-ANONYMOUS = Owner("65a011a29cdf8ec533ec3d1ccaae921c", "anonymous")
+ANONYMOUS_OWNER = Owner("65a011a29cdf8ec533ec3d1ccaae921c", "anonymous")
 
 
 @attrs.frozen
@@ -130,6 +137,27 @@ class SystemMetadata:
 NO_SYSTEM = SystemMetadata()
 
 
+@attrs.frozen(kw_only=True)
+class ObjectAttributes:
+    """What goes with an object: given by who writes it, kept by its uploads, versions and copies, shown by reads.
+
+    `grants` are those of its ACL; None: its owner alone. `bleepstore.attributes` says how each field is stored.
+    """
+
+    system: SystemMetadata = NO_SYSTEM
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    storage_class: str = STANDARD
+    grants: tuple[Grant, ...] | None = None
+
+    def acl(self, owner_id: str) -> Acl:
+        """The ACL, for an object of this owner."""
+        return Acl.private(owner_id) if self.grants is None else Acl(owner_id, self.grants)
+
+
+#: The same instance wherever nothing was said.
+NO_ATTRIBUTES = ObjectAttributes()
+
+
 class ChecksumType(enum.StrEnum):
     FULL_OBJECT = "FULL_OBJECT"
     COMPOSITE = "COMPOSITE"
@@ -181,8 +209,36 @@ class PartSummary:
     crc64nvme: str | None = None
 
 
+class _Attributed:
+    """The attributes of an object by their own names."""
+
+    __slots__ = ()
+    owner: Owner
+    attributes: ObjectAttributes
+
+    @property
+    def system(self) -> SystemMetadata:
+        return self.attributes.system
+
+    @property
+    def content_type(self) -> str | None:
+        return self.attributes.system.content_type
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self.attributes.metadata
+
+    @property
+    def storage_class(self) -> str:
+        return self.attributes.storage_class
+
+    @property
+    def acl(self) -> Acl:
+        return self.attributes.acl(self.owner.id)
+
+
 @attrs.frozen(kw_only=True)
-class ObjectVersion:
+class ObjectVersion(_Attributed):
     """One version of an object: all that the store knows of it except its bytes."""
 
     bucket: str
@@ -192,12 +248,9 @@ class ObjectVersion:
     size: int
     modified_ms: int
     owner: Owner
-    storage_class: str = STANDARD
-    system: SystemMetadata = SystemMetadata()
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum: Checksum | None = None
     parts_count: int | None = None
-    acl: Acl
 
     @property
     def modified(self) -> dt.datetime:
@@ -205,7 +258,7 @@ class ObjectVersion:
 
 
 @attrs.frozen(kw_only=True)
-class Upload:
+class Upload(_Attributed):
     """A multipart upload that was created and neither completed nor aborted."""
 
     bucket: str
@@ -214,12 +267,9 @@ class Upload:
     initiated_ms: int
     owner: Owner
     initiator: Owner
-    storage_class: str = STANDARD
-    system: SystemMetadata = SystemMetadata()
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    acl: Acl
     backend_token: str = ""
 
     @property

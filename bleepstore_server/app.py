@@ -72,12 +72,12 @@ class _App:
         if request.method == "OPTIONS":
             raise preflight_refusal(request)
         route = find_route(request)
-        exchange.operation = route.operation
+        exchange.operation, exchange.action = route.operation, route.action
         if route.operation != "PostObject":  # a form speaks for itself
             self._authenticator.authenticate(exchange)
             if request.identity is not None and "x-amz-copy-source" in request.identity.from_query:
                 route = find_route(request)
-                exchange.operation = route.operation
+                exchange.operation, exchange.action = route.operation, route.action
         return operate(exchange, route)
 
     def _health(self, exchange: Exchange) -> Response:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
-from bleepstore.acl import AclRequest
+from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller
 from bleepstore.errors import UnresolvableGrantByEmailAddress
-from bleepstore.model import ANONYMOUS, Credential, Owner, Permission
+from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.config import AppConfig
@@ -22,14 +21,6 @@ from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-
-class Subject(enum.Enum):
-    """What an operation needs a permission on."""
-
-    BUCKET = 1
-    OBJECT = 2
-    UPLOAD = 3
 
 
 @attrs.define(eq=False)
@@ -47,13 +38,27 @@ class Exchange:
     started: float = attrs.field(factory=time.monotonic)
     request: Request = UNPARSED
     operation: str | None = None
-    #: ANONYMOUS and no access key, until a signature is verified.
-    caller: Owner = ANONYMOUS
-    access_key: str | None = None
+    #: None: nothing that is implemented.
+    action: Action | None = None
+    #: ANONYMOUS, until it is known.
+    caller: Caller = ANONYMOUS
     status: int = 0
     error_code: str | None = None
     #: Bytes of a refused body that were read all the same, beside those that the request counts.
     drained: int = 0
+
+    def identify(self, credential: Credential | None, now_ms: int) -> None:
+        """Note whose signature was verified, None if nobody signed, and what rules may ask of the request."""
+        environ = self.environ
+        self.caller = Caller(
+            ANONYMOUS_OWNER if credential is None else credential.owner,
+            access_key=None if credential is None else credential.access_key,
+            source_ip=environ.get("REMOTE_ADDR"),
+            secure=environ.get("wsgi.url_scheme") == "https",
+            time_ms=now_ms,
+            user_agent=environ.get("HTTP_USER_AGENT"),
+            referer=environ.get("HTTP_REFERER"),
+        )
 
     @property
     def bucket(self) -> str:
@@ -111,8 +116,8 @@ class Exchange:
         """Refuse a copy whose source is not owned by whom the request expects; only who may read it learns that."""
         name = "x-amz-source-expected-bucket-owner"
         if name in self.request.headers:
-            self.store.check_object_access(
-                source.bucket, source.key, Permission.READ, version_id=source.version_id, caller=self.caller
+            self.store.check_access(
+                Action.GET_OBJECT, source.bucket, source.key, version_id=source.version_id, caller=self.caller
             )
             self.check_bucket_owner(source.bucket, name)
 
@@ -121,21 +126,18 @@ class Exchange:
         if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
             raise RequestError("AccessDenied")  # in the words of any other refusal: whose it is is nobody's business
 
-    def check_permission(self, permission: Permission, subject: Subject) -> None:
-        """Refuse a caller who may not do this."""
-        match subject:
-            case Subject.BUCKET:
-                self.store.check_bucket_access(self.bucket, permission, caller=self.caller)
-            case Subject.OBJECT:
-                self.store.check_object_access(
-                    self.bucket, self.key, permission, version_id=self.version_id, caller=self.caller
-                )
-            case Subject.UPLOAD:
-                # "The bucket owner" may also end and see uploads of others ("Multipart upload API and permissions").
-                shared = self.request.method in ("DELETE", "GET")
-                self.store.check_upload_access(
-                    self.bucket, self.key, self.request.query["uploadId"], by_bucket_owner=shared, caller=self.caller
-                )
+    def check_access(self) -> None:
+        """Refuse a caller who may not do this; raise what there must be and is not."""
+        request = self.request
+        assert self.action is not None
+        self.store.check_access(
+            self.action,
+            self.bucket,
+            request.key or "",
+            version_id=self.version_id,
+            upload_id=request.query.get("uploadId"),
+            caller=self.caller,
+        )
 
     def acl_request(self) -> AclRequest | None:
         return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)

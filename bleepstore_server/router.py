@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import attrs
 
-from bleepstore.model import Permission
-from bleepstore_server.exchange import Exchange, Subject
+from bleepstore.access import Action as A
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations import buckets, listings, multipart, objects, post_object
 from bleepstore_server.operations import configuration as c
 from bleepstore_server.request import Request
@@ -34,9 +34,11 @@ class Resource(enum.Enum):
 class Route:
     """One S3 operation. `function` None: not implemented.
 
-    `permission` is what the caller needs, on the `subject`; None: the function asks the store. `anonymous` False: only
-    who signs may ask. Nothing of a write is looked at before this is settled. Of a read the store finds its subject
-    and settles it at once; what is wrong with the request is told only to those who may read.
+    `action` is what the caller must be allowed; None for what is not implemented. The store decides that within the
+    function, before anything else of it, and whatever else is wrong with the request is told only to those who may do
+    it. `document`: the function reads a body that is a document, and this is not looked at before it is decided.
+    `own_answer`: the function alone knows who asks, of what bucket, or how to refuse. `anonymous` False: only
+    who signs may ask.
 
     `conditional`: a write that knows conditions on what it replaces. Any other in a bucket is refused if it comes with
     one.
@@ -47,8 +49,9 @@ class Route:
     resource: Resource
     sub_resource: str | None
     function: Operation | None
-    permission: Permission | None = None
-    subject: Subject = Subject.BUCKET
+    action: A | None = None
+    document: bool = False
+    own_answer: bool = False
     copies: bool = False
     anonymous: bool = True
     conditional: bool = False
@@ -61,110 +64,156 @@ class Route:
 
 
 _B, _O = Resource.BUCKET, Resource.OBJECT
-_OBJECT, _UPLOAD = Subject.OBJECT, Subject.UPLOAD
-_READ, _READ_ACP, _WRITE, _WRITE_ACP = Permission.READ, Permission.READ_ACP, Permission.WRITE, Permission.WRITE_ACP
 
 _REQUESTER = "<Payer>BucketOwner</Payer>"
-_NOT_CONFIGURED: dict[str, tuple[str, Operation]] = {
-    # sub-resource: (operation, answer) for reads of what no bucket here has
-    "cors": ("GetBucketCors", c.absent("NoSuchCORSConfiguration", "The CORS configuration does not exist")),
-    "encryption": ("GetBucketEncryption", c.get_bucket_encryption),
+_NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
+    # sub-resource: (operation, action, answer) for reads of what no bucket here has
+    "cors": (
+        "GetBucketCors",
+        A.GET_BUCKET_CORS,
+        c.absent("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
+    ),
+    "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
     "lifecycle": (
         "GetBucketLifecycleConfiguration",
+        A.GET_LIFECYCLE_CONFIGURATION,
         c.absent("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
     ),
     "object-lock": (
         "GetObjectLockConfiguration",
+        A.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
         c.absent("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket"),
     ),
     "ownershipControls": (
         "GetBucketOwnershipControls",
+        A.GET_BUCKET_OWNERSHIP_CONTROLS,
         c.absent("OwnershipControlsNotFoundError", "The bucket ownership controls were not found"),
     ),
-    "policy": ("GetBucketPolicy", c.absent("NoSuchBucketPolicy", "The bucket policy does not exist")),
-    "policyStatus": ("GetBucketPolicyStatus", c.absent("NoSuchBucketPolicy", "The bucket policy does not exist")),
+    "policy": (
+        "GetBucketPolicy",
+        A.GET_BUCKET_POLICY,
+        c.absent("NoSuchBucketPolicy", "The bucket policy does not exist"),
+    ),
+    "policyStatus": (
+        "GetBucketPolicyStatus",
+        A.GET_BUCKET_POLICY_STATUS,
+        c.absent("NoSuchBucketPolicy", "The bucket policy does not exist"),
+    ),
     "publicAccessBlock": (
         "GetPublicAccessBlock",
+        A.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
         c.absent("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found"),
     ),
     "replication": (
         "GetBucketReplication",
+        A.GET_REPLICATION_CONFIGURATION,
         c.absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found"),
     ),
-    "tagging": ("GetBucketTagging", c.absent("NoSuchTagSet", "The TagSet does not exist")),
+    "tagging": ("GetBucketTagging", A.GET_BUCKET_TAGGING, c.absent("NoSuchTagSet", "The TagSet does not exist")),
     "website": (
         "GetBucketWebsite",
+        A.GET_BUCKET_WEBSITE,
         c.absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
     ),
-    "accelerate": ("GetBucketAccelerateConfiguration", c.constant("AccelerateConfiguration")),
-    "logging": ("GetBucketLogging", c.constant("BucketLoggingStatus")),
-    "notification": ("GetBucketNotificationConfiguration", c.constant("NotificationConfiguration")),
-    "requestPayment": ("GetBucketRequestPayment", c.constant("RequestPaymentConfiguration", _REQUESTER)),
-    "versioning": ("GetBucketVersioning", c.constant("VersioningConfiguration")),
+    "accelerate": (
+        "GetBucketAccelerateConfiguration",
+        A.GET_ACCELERATE_CONFIGURATION,
+        c.constant("AccelerateConfiguration"),
+    ),
+    "logging": ("GetBucketLogging", A.GET_BUCKET_LOGGING, c.constant("BucketLoggingStatus")),
+    "notification": (
+        "GetBucketNotificationConfiguration",
+        A.GET_BUCKET_NOTIFICATION,
+        c.constant("NotificationConfiguration"),
+    ),
+    "requestPayment": (
+        "GetBucketRequestPayment",
+        A.GET_BUCKET_REQUEST_PAYMENT,
+        c.constant("RequestPaymentConfiguration", _REQUESTER),
+    ),
+    "versioning": ("GetBucketVersioning", A.GET_BUCKET_VERSIONING, c.constant("VersioningConfiguration")),
 }
 
 #: Configurations of which a bucket has several, each with an id; without one, all are listed.
-_NO_CONFIGURATIONS: dict[str, tuple[str, Operation]] = {
-    "analytics": ("GetBucketAnalyticsConfiguration", c.none_of("ListBucketAnalyticsConfigurationResult")),
+_NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
+    "analytics": (
+        "GetBucketAnalyticsConfiguration",
+        A.GET_ANALYTICS_CONFIGURATION,
+        c.none_of("ListBucketAnalyticsConfigurationResult"),
+    ),
     "intelligent-tiering": (
         "GetBucketIntelligentTieringConfiguration",
+        A.GET_INTELLIGENT_TIERING_CONFIGURATION,
         c.none_of("ListBucketIntelligentTieringConfigurationsOutput"),
     ),
-    "inventory": ("GetBucketInventoryConfiguration", c.none_of("ListInventoryConfigurationsResult")),
-    "metrics": ("GetBucketMetricsConfiguration", c.none_of("ListMetricsConfigurationsResult")),
+    "inventory": (
+        "GetBucketInventoryConfiguration",
+        A.GET_INVENTORY_CONFIGURATION,
+        c.none_of("ListInventoryConfigurationsResult"),
+    ),
+    "metrics": (
+        "GetBucketMetricsConfiguration",
+        A.GET_METRICS_CONFIGURATION,
+        c.none_of("ListMetricsConfigurationsResult"),
+    ),
 }
 _NO_LOCK = ("InvalidRequest", "Bucket is missing Object Lock Configuration")
 
-_NOTHING_TO_DELETE = {
-    "cors": "DeleteBucketCors",
-    "encryption": "DeleteBucketEncryption",
-    "lifecycle": "DeleteBucketLifecycle",
-    "ownershipControls": "DeleteBucketOwnershipControls",
-    "policy": "DeleteBucketPolicy",
-    "publicAccessBlock": "DeletePublicAccessBlock",
-    "replication": "DeleteBucketReplication",
-    "tagging": "DeleteBucketTagging",
-    "website": "DeleteBucketWebsite",
+_NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
+    "cors": ("DeleteBucketCors", A.PUT_BUCKET_CORS),
+    "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
+    "lifecycle": ("DeleteBucketLifecycle", A.PUT_LIFECYCLE_CONFIGURATION),
+    "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
+    "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
+    "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
+    "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
+    "tagging": ("DeleteBucketTagging", A.PUT_BUCKET_TAGGING),
+    "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
 }
 
 ROUTES: tuple[Route, ...] = (
-    Route("ListBuckets", "GET", Resource.SERVICE, None, buckets.list_buckets, anonymous=False),
+    Route("ListBuckets", "GET", Resource.SERVICE, None, buckets.list_buckets, A.LIST_ALL_MY_BUCKETS,
+          own_answer=True, anonymous=False),
     # buckets
-    Route("CreateBucket", "PUT", _B, None, buckets.create_bucket, anonymous=False),
-    Route("DeleteBucket", "DELETE", _B, None, buckets.delete_bucket),
-    Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket),
-    Route("ListObjects", "GET", _B, None, listings.list_objects, _READ),
-    Route("ListObjectsV2", "GET", _B, "list-type", listings.list_objects_v2, _READ),
-    Route("ListObjectVersions", "GET", _B, "versions", listings.list_object_versions, _READ),
-    Route("ListMultipartUploads", "GET", _B, "uploads", multipart.list_multipart_uploads, _READ),
-    Route("GetBucketLocation", "GET", _B, "location", buckets.get_bucket_location),
-    Route("GetBucketAcl", "GET", _B, "acl", buckets.get_bucket_acl, _READ_ACP),
-    Route("PutBucketAcl", "PUT", _B, "acl", buckets.put_bucket_acl, _WRITE_ACP),
-    Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, _WRITE),
-    Route("PostObject", "POST", _B, None, post_object.post_object),
-    *(Route(name, "GET", _B, sub, function) for sub, (name, function) in _NOT_CONFIGURED.items()),
-    *(Route(name, "GET", _B, sub, function) for sub, (name, function) in _NO_CONFIGURATIONS.items()),
-    *(Route(name, "DELETE", _B, sub, c.nothing_to_delete) for sub, name in _NOTHING_TO_DELETE.items()),
+    Route("CreateBucket", "PUT", _B, None, buckets.create_bucket, A.CREATE_BUCKET, own_answer=True,
+          anonymous=False),
+    Route("DeleteBucket", "DELETE", _B, None, buckets.delete_bucket, A.DELETE_BUCKET),
+    Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket, A.LIST_BUCKET, own_answer=True),
+    Route("ListObjects", "GET", _B, None, listings.list_objects, A.LIST_BUCKET),
+    Route("ListObjectsV2", "GET", _B, "list-type", listings.list_objects_v2, A.LIST_BUCKET),
+    Route("ListObjectVersions", "GET", _B, "versions", listings.list_object_versions, A.LIST_BUCKET_VERSIONS),
+    Route("ListMultipartUploads", "GET", _B, "uploads", multipart.list_multipart_uploads,
+          A.LIST_BUCKET_MULTIPART_UPLOADS),
+    Route("GetBucketLocation", "GET", _B, "location", buckets.get_bucket_location, A.GET_BUCKET_LOCATION),
+    Route("GetBucketAcl", "GET", _B, "acl", buckets.get_bucket_acl, A.GET_BUCKET_ACL),
+    Route("PutBucketAcl", "PUT", _B, "acl", buckets.put_bucket_acl, A.PUT_BUCKET_ACL, document=True),
+    Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, A.DELETE_OBJECT, document=True),
+    Route("PostObject", "POST", _B, None, post_object.post_object, A.PUT_OBJECT, own_answer=True),
+    *(Route(name, "GET", _B, sub, function, action) for sub, (name, action, function) in _NOT_CONFIGURED.items()),
+    *(Route(name, "GET", _B, sub, function, action) for sub, (name, action, function) in _NO_CONFIGURATIONS.items()),
+    *(Route(name, "DELETE", _B, sub, c.nothing_to_delete, action)
+      for sub, (name, action) in _NOTHING_TO_DELETE.items()),
     # objects
-    Route("PutObject", "PUT", _O, None, objects.put_object, _WRITE, conditional=True),
-    Route("CopyObject", "PUT", _O, None, objects.copy_object, _WRITE, copies=True, conditional=True),
-    Route("GetObject", "GET", _O, None, objects.get_object, _READ, _OBJECT),
-    Route("HeadObject", "HEAD", _O, None, objects.head_object, _READ, _OBJECT),
-    Route("DeleteObject", "DELETE", _O, None, objects.delete_object, _WRITE, conditional=True),
-    Route("GetObjectAcl", "GET", _O, "acl", buckets.get_object_acl, _READ_ACP, _OBJECT),
-    Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl, _WRITE_ACP, _OBJECT),
-    Route("GetObjectAttributes", "GET", _O, "attributes", objects.get_object_attributes, _READ, _OBJECT),
-    Route("GetObjectTagging", "GET", _O, "tagging", c.get_object_tagging, _READ, _OBJECT),
-    Route("GetObjectLegalHold", "GET", _O, "legal-hold", c.absent_of_object(*_NO_LOCK), _READ, _OBJECT),
-    Route("GetObjectRetention", "GET", _O, "retention", c.absent_of_object(*_NO_LOCK), _READ, _OBJECT),
+    Route("PutObject", "PUT", _O, None, objects.put_object, A.PUT_OBJECT, conditional=True),
+    Route("CopyObject", "PUT", _O, None, objects.copy_object, A.PUT_OBJECT, copies=True, conditional=True),
+    Route("GetObject", "GET", _O, None, objects.get_object, A.GET_OBJECT),
+    Route("HeadObject", "HEAD", _O, None, objects.head_object, A.GET_OBJECT),
+    Route("DeleteObject", "DELETE", _O, None, objects.delete_object, A.DELETE_OBJECT, conditional=True),
+    Route("GetObjectAcl", "GET", _O, "acl", buckets.get_object_acl, A.GET_OBJECT_ACL),
+    Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl, A.PUT_OBJECT_ACL, document=True),
+    Route("GetObjectAttributes", "GET", _O, "attributes", objects.get_object_attributes, A.GET_OBJECT_ATTRIBUTES),
+    Route("GetObjectTagging", "GET", _O, "tagging", c.get_object_tagging, A.GET_OBJECT_TAGGING),
+    Route("GetObjectLegalHold", "GET", _O, "legal-hold", c.absent_of_object(*_NO_LOCK), A.GET_OBJECT_LEGAL_HOLD),
+    Route("GetObjectRetention", "GET", _O, "retention", c.absent_of_object(*_NO_LOCK), A.GET_OBJECT_RETENTION),
     # multipart uploads
-    Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload, _WRITE, anonymous=False),
-    Route("UploadPart", "PUT", _O, "uploadId", multipart.upload_part, _WRITE, _UPLOAD),
-    Route("UploadPartCopy", "PUT", _O, "uploadId", multipart.upload_part_copy, _WRITE, _UPLOAD, copies=True),
-    Route("CompleteMultipartUpload", "POST", _O, "uploadId", multipart.complete_multipart_upload, _WRITE, _UPLOAD,
-          conditional=True),
-    Route("AbortMultipartUpload", "DELETE", _O, "uploadId", multipart.abort_multipart_upload, _WRITE, _UPLOAD),
-    Route("ListParts", "GET", _O, "uploadId", multipart.list_parts, _WRITE, _UPLOAD),
+    Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload, A.PUT_OBJECT,
+          anonymous=False),
+    Route("UploadPart", "PUT", _O, "uploadId", multipart.upload_part, A.PUT_OBJECT),
+    Route("UploadPartCopy", "PUT", _O, "uploadId", multipart.upload_part_copy, A.PUT_OBJECT, copies=True),
+    Route("CompleteMultipartUpload", "POST", _O, "uploadId", multipart.complete_multipart_upload, A.PUT_OBJECT,
+          document=True, conditional=True),
+    Route("AbortMultipartUpload", "DELETE", _O, "uploadId", multipart.abort_multipart_upload, A.ABORT_MULTIPART_UPLOAD),
+    Route("ListParts", "GET", _O, "uploadId", multipart.list_parts, A.LIST_MULTIPART_UPLOAD_PARTS),
     # what S3 has and this store does not: answered 501
     *(
         Route(name, method, resource, sub, None)

@@ -18,20 +18,21 @@ LIBRARY = ROOT / "bleepstore"
 SERVER = ROOT / "bleepstore_server"
 
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
-BASE = frozenset({"errors", "model", "names", "digests", "acl"})
+BASE = frozenset({"errors", "model", "attributes", "names", "digests"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "digests": frozenset(),
     "model": frozenset({"errors", "digests"}),
+    "attributes": frozenset({"model"}),
     "names": frozenset({"errors", "model"}),
-    "acl": frozenset({"errors", "model"}),
+    "access": frozenset({"errors", "model"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
     "committer": BASE | {"commands", "catalog"},
     "backends": frozenset({"errors", "model"}),
-    "sweeper": BASE | {"commands", "catalog", "committer", "backends"},
-    "store": BASE | {"commands", "catalog", "committer", "backends", "sweeper"},
+    "jobs": BASE | {"commands", "catalog", "committer", "backends"},
+    "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs"},
     "filesystem": BASE | {"commands", "store"},
     "raft": frozenset({"errors"}),
     "cluster": BASE | {"raft", "codec", "commands", "catalog", "committer", "store", "backends"},

@@ -17,12 +17,12 @@ handles pin what was written: the handle of what was replaced gives BlobNotFound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
 
-from bleepstore.model import STANDARD, Replaced, SystemMetadata
+from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes, Replaced
 
 CHUNK = 1024 * 1024  # bytes moved at a time
 
@@ -39,9 +39,7 @@ class BlobSpec:
     bucket: str
     key: str
     size: int | None = None
-    system: SystemMetadata = SystemMetadata()
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
-    storage_class: str = STANDARD
+    attributes: ObjectAttributes = NO_ATTRIBUTES
     etag: Callable[[], str] | None = None
     only_over: Replaced | None = None
 
@@ -85,9 +83,7 @@ class FoundBlob:
     size: int
     etag: str
     stored_ms: int
-    system: SystemMetadata = SystemMetadata()
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
-    storage_class: str = STANDARD
+    attributes: ObjectAttributes = NO_ATTRIBUTES
     native: bool = False
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.rows import dump_acl, dump_metadata, dump_parts, dump_system
+from bleepstore.attributes import COLUMNS, columns_of
+from bleepstore.catalog.rows import dump_acl, dump_parts
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import (
     DeleteEntry,
@@ -20,13 +21,14 @@ from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, OperationA
 from bleepstore.model import NULL_VERSION, BlobRef, Inline, Replaced, WriteCondition
 from bleepstore.names import is_version_id
 
-_INSERT = """
-INSERT INTO object_version (
-    bucket_id, key, sequence, version_id, is_current, is_delete_marker, modified_ms, etag, size, storage_class,
-    owner_id, checksum_algorithm, checksum_type, checksum_value, crc64nvme, handle, inline_id, system, metadata, acl,
-    parts_count, parts
-) VALUES (?, ?, ?, ?, 1, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_OWN_COLUMNS = (
+    "bucket_id, key, sequence, version_id, is_current, is_delete_marker, modified_ms, etag, size, owner_id, "
+    "checksum_algorithm, checksum_type, checksum_value, crc64nvme, handle, inline_id, parts_count, parts"
+)
+_INSERT = (
+    f"INSERT INTO object_version ({', '.join((_OWN_COLUMNS, *COLUMNS))}) "
+    f"VALUES (?, ?, ?, ?, 1, 0, {', '.join('?' * (12 + len(COLUMNS)))})"
+)
 
 
 def current_version(tx: Transaction, bucket_id: int, key: str) -> tuple[int, str, str | None, int | None] | None:
@@ -80,7 +82,6 @@ def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Writte
             command.time_ms,
             command.etag,
             command.size,
-            command.storage_class,
             command.owner.id,
             checksum and checksum.algorithm.value,
             checksum and checksum.type.value,
@@ -88,11 +89,9 @@ def write_version(tx: Transaction, bucket_id: int, command: PutObject) -> Writte
             command.crc64nvme,
             handle,
             inline_id,
-            dump_system(command.system),
-            dump_metadata(command.metadata),
-            dump_acl(command.acl, command.owner.id),
             len(command.parts) or None,
             dump_parts(command.parts),
+            *columns_of(command.attributes),
         ),
     )
     return Written(command.version_id, command.time_ms)
@@ -197,7 +196,7 @@ def put_object_acl(tx: Transaction, command: PutObjectAcl) -> Result:
     if row is None:
         return NoSuchKey(command.bucket, command.key)
     tx.run(
-        "UPDATE object_version SET acl = ? WHERE bucket_id = ? AND key = ? AND sequence = ?",
+        "UPDATE object_version SET grants = ? WHERE bucket_id = ? AND key = ? AND sequence = ?",
         (dump_acl(command.acl, row[1]), bucket_id, command.key, row[0]),
     )
     return Done()

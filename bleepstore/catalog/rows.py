@@ -6,72 +6,37 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
+from bleepstore.attributes import COLUMNS as ATTRIBUTE_COLUMNS
+from bleepstore.attributes import dump, from_columns, read_grants, write_grants
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
-    NO_SYSTEM,
     Acl,
     Bucket,
     Checksum,
     ChecksumType,
-    Grant,
-    Group,
     ObjectVersion,
     Owner,
     Part,
     PartSummary,
-    Permission,
-    SystemMetadata,
     Upload,
 )
 
-_NO_METADATA: Mapping[str, str] = {}
 #: A look-up costs a tenth of what calling an enum does.
 _ALGORITHMS: Mapping[str, Algorithm] = {str(algorithm): algorithm for algorithm in Algorithm}
 _CHECKSUM_TYPES: Mapping[str, ChecksumType] = {str(kind): kind for kind in ChecksumType}
-_SYSTEM_FIELDS = tuple(a.name for a in attrs.fields(SystemMetadata))
 
 
-def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def dump_system(system: SystemMetadata) -> str | None:
-    if system is NO_SYSTEM:
-        return None
-    given = {name: value for name in _SYSTEM_FIELDS if (value := getattr(system, name)) is not None}
-    return _dump(given) if given else None
-
-
-def load_system(text: str | None) -> SystemMetadata:
-    return SystemMetadata(**json.loads(text)) if text else NO_SYSTEM
-
-
-def dump_metadata(metadata: Mapping[str, str]) -> str | None:
-    # Sorted, because a mapping that went through a log has another order than the one that was proposed.
-    return _dump(dict(sorted(metadata.items()))) if metadata else None
-
-
-def load_metadata(text: str | None) -> Mapping[str, str]:
-    return json.loads(text) if text else _NO_METADATA
-
-
-def dump_acl(acl: Acl | None, owner_id: str) -> str | None:
-    if acl is None or acl == Acl.private(owner_id):
-        return None
-    return _dump([[isinstance(g.grantee, Group), str(g.grantee), g.permission.value] for g in acl.grants])
+def dump_acl(acl: Acl, owner_id: str) -> str | None:
+    return None if acl == Acl.private(owner_id) else dump(write_grants(acl.grants))
 
 
 def load_acl(text: str | None, owner_id: str) -> Acl:
-    if text is None:
-        return Acl.private(owner_id)
-    grants = (Grant(Group(who) if group else who, Permission(what)) for group, who, what in json.loads(text))
-    return Acl(owner_id, tuple(grants))
+    grants = None if text is None else read_grants(json.loads(text))
+    return Acl.private(owner_id) if grants is None else Acl(owner_id, grants)
 
 
 def dump_parts(parts: tuple[PartSummary, ...]) -> str | None:
-    return _dump([[p.number, p.size, p.checksum, p.crc64nvme] for p in parts]) if parts else None
+    return dump([[p.number, p.size, p.checksum, p.crc64nvme] for p in parts]) if parts else None
 
 
 def load_parts(text: str | None) -> tuple[PartSummary, ...]:
@@ -86,10 +51,13 @@ def make_bucket(row: tuple[Any, ...]) -> Bucket:
     return Bucket(name, Owner(owner_id, display_name or ""), created_ms, location, acl=load_acl(acl, owner_id))
 
 
-OBJECT_COLUMNS = (
-    "o.version_id, o.etag, o.size, o.modified_ms, o.owner_id, oo.display_name, o.storage_class, o.system, o.metadata, "
-    "o.checksum_algorithm, o.checksum_type, o.checksum_value, o.parts_count, o.acl"
+_OWN_OBJECT_COLUMNS = (
+    "o.version_id, o.etag, o.size, o.modified_ms, o.owner_id, oo.display_name, o.checksum_algorithm, o.checksum_type, "
+    "o.checksum_value, o.parts_count"
 )
+_OWN_OBJECT_WIDTH = _OWN_OBJECT_COLUMNS.count(",") + 1
+OBJECT_COLUMNS = ", ".join((_OWN_OBJECT_COLUMNS, *(f"o.{name}" for name in ATTRIBUTE_COLUMNS)))
+OBJECT_WIDTH = _OWN_OBJECT_WIDTH + len(ATTRIBUTE_COLUMNS)
 
 
 def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | None:
@@ -97,8 +65,9 @@ def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | No
 
 
 def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
-    (version_id, etag, size, modified_ms, owner_id, display_name, storage_class, system, metadata) = row[:9]
-    algorithm, kind, value, parts_count, acl = row[9:14]
+    """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
+    (version_id, etag, size, modified_ms, owner_id, display_name) = row[:6]
+    algorithm, kind, value, parts_count = row[6:_OWN_OBJECT_WIDTH]
     return ObjectVersion(
         bucket=bucket,
         key=key,
@@ -107,25 +76,24 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         size=size,
         modified_ms=modified_ms,
         owner=Owner(owner_id, display_name or ""),
-        storage_class=storage_class,
-        system=load_system(system),
-        metadata=load_metadata(metadata),
+        attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
         checksum=make_checksum(algorithm, kind, value),
         parts_count=parts_count,
-        acl=load_acl(acl, owner_id),
     )
 
 
-UPLOAD_COLUMNS = (
+_OWN_UPLOAD_COLUMNS = (
     "u.key, u.upload_id, u.initiated_ms, u.owner_id, oo.display_name, u.initiator_id, io.display_name, "
-    "u.storage_class, u.system, u.metadata, u.checksum_algorithm, u.checksum_type, u.acl, u.backend_token"
+    "u.checksum_algorithm, u.checksum_type, u.backend_token"
 )
+_OWN_UPLOAD_WIDTH = _OWN_UPLOAD_COLUMNS.count(",") + 1
+UPLOAD_COLUMNS = ", ".join((_OWN_UPLOAD_COLUMNS, *(f"u.{name}" for name in ATTRIBUTE_COLUMNS)))
 UPLOAD_OWNERS = "LEFT JOIN owner oo ON oo.owner_id = u.owner_id LEFT JOIN owner io ON io.owner_id = u.initiator_id"
 
 
 def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
-    key, upload_id, initiated_ms, owner_id, owner_name, initiator_id, initiator_name, storage_class = row[:8]
-    system, metadata, algorithm, kind, acl, token = row[8:]
+    key, upload_id, initiated_ms, owner_id, owner_name, initiator_id, initiator_name = row[:7]
+    algorithm, kind, token = row[7:_OWN_UPLOAD_WIDTH]
     return Upload(
         bucket=bucket,
         key=key,
@@ -133,12 +101,9 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         initiated_ms=initiated_ms,
         owner=Owner(owner_id, owner_name or ""),
         initiator=Owner(initiator_id, initiator_name or ""),
-        storage_class=storage_class,
-        system=load_system(system),
-        metadata=load_metadata(metadata),
-        checksum_algorithm=Algorithm(algorithm) if algorithm else None,
-        checksum_type=ChecksumType(kind) if kind else None,
-        acl=load_acl(acl, owner_id),
+        attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
+        checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
+        checksum_type=_CHECKSUM_TYPES[kind] if kind else None,
         backend_token=token,
     )
 

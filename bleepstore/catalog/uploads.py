@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bleepstore.attributes import COLUMNS, columns_of
 from bleepstore.catalog.objects import check_over, check_write, current_version, write_version
-from bleepstore.catalog.rows import UPLOAD_COLUMNS, UPLOAD_OWNERS, dump_acl, dump_metadata, dump_system, make_upload
+from bleepstore.catalog.rows import UPLOAD_COLUMNS, UPLOAD_OWNERS, make_upload
 from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import (
     AbortUpload,
@@ -17,6 +18,12 @@ from bleepstore.commands import (
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
 from bleepstore.model import BlobRef, Upload
+
+_OWN_COLUMNS = (
+    "bucket_id, key, upload_id, initiated_ms, owner_id, initiator_id, checksum_algorithm, checksum_type, "
+    "backend_token, replaced_sequence"
+)
+_INSERT = f"INSERT INTO upload ({', '.join((_OWN_COLUMNS, *COLUMNS))}) VALUES ({', '.join('?' * (10 + len(COLUMNS)))})"
 
 Located = CompleteUpload | AbortUpload | RegisterPart
 
@@ -41,7 +48,7 @@ def create_upload(tx: Transaction, command: CreateUpload) -> Result:
     tx.remember_owner(command.initiator)
     replaced = current_version(tx, bucket_id, command.key)
     tx.run(
-        "INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        _INSERT,
         (
             bucket_id,
             command.key,
@@ -49,14 +56,11 @@ def create_upload(tx: Transaction, command: CreateUpload) -> Result:
             command.time_ms,
             command.owner.id,
             command.initiator.id,
-            command.storage_class,
-            dump_system(command.system),
-            dump_metadata(command.metadata),
             command.checksum_algorithm and command.checksum_algorithm.value,
             command.checksum_type and command.checksum_type.value,
-            dump_acl(command.acl, command.owner.id),
             command.backend_token,
             replaced and replaced[0],
+            *columns_of(command.attributes),
         ),
     )
     return Done()
@@ -149,13 +153,10 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         size=command.size,
         etag=command.etag,
         data=BlobRef(command.handle),
-        storage_class=upload.storage_class,
-        system=upload.system,
-        metadata=upload.metadata,
+        attributes=upload.attributes,
         checksum=command.checksum,
         crc64nvme=command.crc64nvme,
         parts=command.parts,
-        acl=upload.acl,
         over=command.over,
     )
 

@@ -7,6 +7,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from fsspec.spec import AbstractBufferedFile
 
 from bleepstore.errors import S3Error
@@ -14,8 +15,10 @@ from bleepstore.filesystem.refusals import as_os_error, told_as_os_errors
 from bleepstore.model import (
     MAX_PART,
     MIN_PART,
+    STANDARD,
     ByteRange,
     CompletedPart,
+    ObjectAttributes,
     ObjectVersion,
     ReadCondition,
     SystemMetadata,
@@ -80,8 +83,8 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
         self._bucket, self._key = fs.split_path(path)
         self._upload: Upload | None = None
         self._parts: list[CompletedPart] = []
-        self._system = SystemMetadata(content_type=content_type)
-        self._metadata = metadata or {}
+        system = SystemMetadata(content_type=content_type)
+        self._attributes = ObjectAttributes(system=system, metadata=metadata or {})
         self._condition = WriteCondition(if_none_match=mode == "xb")
         size = max(int(block_size or 0), MIN_PART)
         super().__init__(fs, path, mode, size, autocommit, **options)
@@ -127,7 +130,7 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
             return
         version = store.head_object(self._bucket, self._key).version
         self._condition = WriteCondition(if_match=version.etag)
-        self._system, self._metadata = version.system, dict(version.metadata)
+        self._attributes = attrs.evolve(version.attributes, storage_class=STANDARD, grants=None)
         self.loc = version.size
         if version.size < MIN_PART:
             with store.get_object(self._bucket, self._key, condition=ReadCondition(if_match=(version.etag,))) as stored:
@@ -145,9 +148,7 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
     def _initiate_upload(self) -> None:
         if self._upload is None:
             with told_as_os_errors(self.path):
-                self._upload = self.fs.store.create_upload(
-                    self._bucket, self._key, system=self._system, metadata=self._metadata
-                )
+                self._upload = self.fs.store.create_upload(self._bucket, self._key, attributes=self._attributes)
 
     def flush(self, force: bool = False) -> None:
         """Send what is buffered once it is enough for a part. `force` is for `close`: the last of it."""
@@ -164,8 +165,7 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
                 self._bucket,
                 self._key,
                 self.buffer.getvalue(),
-                system=self._system,
-                metadata=self._metadata,
+                attributes=self._attributes,
                 condition=self._condition,
             )
 

@@ -29,11 +29,11 @@ from bleepstore.model import (
     ListedObject,
     ObjectVersion,
     ReadCondition,
-    SystemMetadata,
     WriteCondition,
     to_datetime,
 )
 from bleepstore.store import DeleteFailure, Store
+from bleepstore.store.arguments import copied_attributes
 
 _CHUNK = 1024 * 1024
 _PRESENT = WriteCondition(if_match="*")
@@ -354,7 +354,7 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
                 bucket,
                 key,
                 value,
-                system=SystemMetadata(content_type=content_type),
+                content_type=content_type,
                 metadata=metadata,
                 condition=WriteCondition(if_none_match=how == "xb"),
             )
@@ -391,7 +391,7 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
                     bucket,
                     key,
                     _counted(chunks, callback),
-                    system=SystemMetadata(content_type=content_type),
+                    content_type=content_type,
                     metadata=metadata,
                     condition=WriteCondition(if_none_match=how == "xb"),
                 )
@@ -412,11 +412,8 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
                 source_condition=ReadCondition(if_match=(version.etag,)),
                 condition=WriteCondition(if_match=version.etag),
                 replace_metadata=True,
-                system=version.system,
-                metadata=version.metadata,
-                storage_class=version.storage_class,
+                attributes=version.attributes,
             )
-            self.store.put_object_acl(bucket, key, version.acl)
 
     def cp_file(self, path1: str, path2: str, **options: Any) -> None:
         """Copy a file with its metadata; its bytes do not come through this process."""
@@ -440,7 +437,7 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
                 self._copy_large(version, bucket, key)
 
     def _copy_large(self, version: ObjectVersion, bucket: str, key: str) -> None:
-        upload = self.store.create_upload(bucket, key, system=version.system, metadata=version.metadata)
+        upload = self.store.create_upload(bucket, key, attributes=copied_attributes(version.attributes))
         try:
             self.store.complete_upload(bucket, key, upload.upload_id, copy_parts(self.store, version, upload))
         except BaseException:

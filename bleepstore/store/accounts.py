@@ -6,7 +6,7 @@ import time
 
 from bleepstore.commands import DisableCredential, PutCredential
 from bleepstore.errors import InvalidArgument
-from bleepstore.model import ANONYMOUS, Credential, Owner
+from bleepstore.model import ANONYMOUS_OWNER, Credential, Owner
 from bleepstore.store.engine import Engine
 
 #: How long a worker may go on with a credential that another process has disabled or changed.
@@ -28,7 +28,7 @@ class AccountOperations(Engine):
             )
         if not secret_key:
             raise InvalidArgument("A secret key must not be empty.", "secret_key")
-        if not owner.id or owner.id == ANONYMOUS.id:
+        if not owner.id or owner.id == ANONYMOUS_OWNER.id:
             raise InvalidArgument("An access key needs an owner with an id of its own.", "owner", owner.id)
         texts = {"secret_key": secret_key, "owner": owner.id + owner.display_name, "email": email or ""}
         for name, text in texts.items():
@@ -68,8 +68,8 @@ class AccountOperations(Engine):
 
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that this store has met, with the display name last heard of."""
-        if owner_id == ANONYMOUS.id:
-            return ANONYMOUS
+        if owner_id == ANONYMOUS_OWNER.id:
+            return ANONYMOUS_OWNER
         with self._catalog.read() as reader:
             return reader.find_owner(owner_id)
 

@@ -37,10 +37,10 @@ from bleepstore.errors import (
     S3Error,
     StoreError,
 )
-from bleepstore.model import MAX_PAGE, Acl, Owner, Replaced, WriteCondition
+from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
+from bleepstore.model import MAX_PAGE, Acl, Replaced, WriteCondition
 from bleepstore.names import check_bucket_name, check_key
-from bleepstore.store.own_names import OwnNameOperations
-from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
+from bleepstore.store.own_names import OwnNameOperations, rights
 
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
 PROGRESS_FILE = "adopting.json"
@@ -314,12 +314,12 @@ class AdoptOperations(OwnNameOperations):
             current = self._current(blob.bucket, blob.key)
             if self._is_known(blob.handle) or not self._is_later(blob, current):
                 return False
-            owner, acl = (self._find_owner(blob.bucket), None) if current is None else _rights(current)
+            owner, grants = (self._find_owner(blob.bucket), None) if current is None else rights(current)
             condition = (
                 WriteCondition(if_none_match=True) if current is None else WriteCondition(if_match=current.version.etag)
             )
             command = attrs.evolve(
-                self._adoption(blob, owner, acl, None),
+                self._adoption(blob, owner, grants, None),
                 # No sweep has looked at what was here before this catalog had the bucket.
                 stored_ms=blob.stored_ms if blob.stored_ms >= created_ms else None,
                 condition=condition,
@@ -357,10 +357,6 @@ class AdoptOperations(OwnNameOperations):
         except BlobNotFound:
             return False
         return True
-
-
-def _rights(current: FoundObject) -> tuple[Owner, Acl]:
-    return current.version.owner, current.version.acl
 
 
 def is_adopting(catalog: Path) -> bool:

@@ -14,6 +14,7 @@ from bleepstore.backends.base import CHUNK, StoredBlob
 from bleepstore.digests import Algorithm, Digester, decode_value
 from bleepstore.errors import BadDigest, EntityTooLarge, IncompleteBody, InvalidDigest, InvalidRequest
 from bleepstore.model import BlobRef, Checksum, Data, Inline
+from bleepstore.store.arguments import BodyOptions
 
 Body = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 
@@ -45,6 +46,18 @@ class Expected:
     def checksum_algorithm(self) -> Algorithm | None:
         """The algorithm that the caller chose, or None."""
         return self.algorithm or (self.checksum.algorithm if self.checksum else None)
+
+
+def expected_of(options: BodyOptions, max_size: int) -> Expected:
+    """What the options of a method say of the bytes to come."""
+    return Expected(
+        size=options.get("size"),
+        content_md5=options.get("content_md5"),
+        checksum=options.get("checksum"),
+        algorithm=options.get("checksum_algorithm"),
+        late_checksum=options.get("late_checksum"),
+        max_size=max_size,
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from bleepstore.model import Bucket, ListedObject, Owner, Part, PartSummary, Upload
+from bleepstore.access import Caller
+from bleepstore.model import Bucket, ListedObject, Part, PartSummary, Upload
 from bleepstore.store.buckets import BucketOperations
 from bleepstore.store.uploads import UploadOperations
 
@@ -29,7 +30,7 @@ def all_pages(first: _Marker, read: Callable[[_Marker], tuple[list[_Item], _Mark
 class IteratingOperations(BucketOperations, UploadOperations):
     """All of what the listings give in pages. What is written meanwhile may be seen or not; the rest is seen once."""
 
-    def iter_buckets(self, *, prefix: str = "", caller: Owner | None = None) -> Iterator[Bucket]:
+    def iter_buckets(self, *, prefix: str = "", caller: Caller | None = None) -> Iterator[Bucket]:
         """The buckets of the caller, or all if the caller is None, in the order of their names."""
 
         def read(after: str) -> tuple[list[Bucket], str | None]:
@@ -39,7 +40,7 @@ class IteratingOperations(BucketOperations, UploadOperations):
         return all_pages("", read)
 
     def iter_objects(
-        self, bucket: str, *, prefix: str = "", after: str = "", caller: Owner | None = None
+        self, bucket: str, *, prefix: str = "", after: str = "", caller: Caller | None = None
     ) -> Iterator[ListedObject]:
         """The objects of a bucket whose keys begin with `prefix` and come after `after`, in the order of their keys."""
 
@@ -49,7 +50,7 @@ class IteratingOperations(BucketOperations, UploadOperations):
 
         return all_pages(after, read)
 
-    def iter_uploads(self, bucket: str, *, prefix: str = "", caller: Owner | None = None) -> Iterator[Upload]:
+    def iter_uploads(self, bucket: str, *, prefix: str = "", caller: Caller | None = None) -> Iterator[Upload]:
         """The uploads under way, in the order of key and time."""
 
         def read(marker: tuple[str, str]) -> tuple[list[Upload], tuple[str, str] | None]:
@@ -60,7 +61,7 @@ class IteratingOperations(BucketOperations, UploadOperations):
 
         return all_pages(("", ""), read)
 
-    def iter_parts(self, bucket: str, key: str, upload_id: str, *, caller: Owner | None = None) -> Iterator[Part]:
+    def iter_parts(self, bucket: str, key: str, upload_id: str, *, caller: Caller | None = None) -> Iterator[Part]:
         """The parts of an upload, in the order of their numbers."""
 
         def read(after: int) -> tuple[list[Part], int | None]:
@@ -69,7 +70,7 @@ class IteratingOperations(BucketOperations, UploadOperations):
 
         return all_pages(0, read)
 
-    def iter_object_parts(self, bucket: str, key: str, *, caller: Owner | None = None) -> Iterator[PartSummary]:
+    def iter_object_parts(self, bucket: str, key: str, *, caller: Caller | None = None) -> Iterator[PartSummary]:
         """The parts that an object was uploaded in, in the order of their numbers."""
 
         def read(after: int) -> tuple[list[PartSummary], int | None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
 import attrs
 
-from bleepstore.acl import AclRequest, allows, make_acl
+from bleepstore.access import AclRequest, Action, Caller, authorize, of_version, resolve_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.objects import check_write
@@ -27,7 +27,6 @@ from bleepstore.commands import (
 )
 from bleepstore.digests import Algorithm, Digester
 from bleepstore.errors import (
-    AccessDenied,
     BlobChanged,
     BlobNotFound,
     InternalError,
@@ -46,7 +45,7 @@ from bleepstore.errors import (
 from bleepstore.model import (
     MAX_PAGE,
     MAX_SINGLE_PUT,
-    NO_SYSTEM,
+    NO_ATTRIBUTES,
     NULL_VERSION,
     STANDARD,
     Acl,
@@ -56,20 +55,24 @@ from bleepstore.model import (
     Data,
     DeletedObject,
     Inline,
+    ObjectAttributes,
     ObjectPage,
     ObjectVersion,
-    Owner,
     PartSummary,
-    Permission,
     ReadCondition,
-    SystemMetadata,
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id, is_version_id
-from bleepstore.store.arguments import SystemHeaders, copied_headers, with_headers
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, stage
-from bleepstore.store.buckets import settle_acl
-from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.arguments import (
+    CopyOptions,
+    PutOptions,
+    check_copied_headers,
+    copied_attributes,
+    given_attributes,
+    with_acl,
+)
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, expected_of, stage
+from bleepstore.store.engine import check_limit
 from bleepstore.store.own_names import OwnNameOperations
 from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
@@ -108,56 +111,32 @@ class ObjectOperations(OwnNameOperations):
         key: str,
         body: Body,
         *,
-        size: int | None = None,
-        system: SystemMetadata = NO_SYSTEM,
-        metadata: Mapping[str, str] | None = None,
-        storage_class: str = STANDARD,
-        acl: AclRequest | None = None,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
-        checksum_algorithm: Algorithm | None = None,
-        late_checksum: Callable[[], Checksum | None] | None = None,
+        attributes: ObjectAttributes = NO_ATTRIBUTES,
         condition: WriteCondition = _ALWAYS,
-        caller: Owner | None = None,
-        **headers: Unpack[SystemHeaders],
+        caller: Caller | None = None,
+        **options: Unpack[PutOptions],
     ) -> ObjectVersion:
         """Store an object, durably, replacing the one of this key.
 
-        `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. `size` is its length in
-        bytes where known; another length is refused. `content_md5` (base64) and `checksum` are verified;
-        `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default); `late_checksum` is called once
-        the body has ended, for a value that comes behind it. `condition` is judged atomically with the write.
-        `content_type` and the other fields of `system` can be keywords of their own.
+        `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. What goes with it are
+        `attributes`, whose fields can be keywords of their own: `system` and its fields (`content_type`, ...),
+        `metadata`, `storage_class`; `acl` is a canned ACL or a tuple of grants. `size`, `content_md5` and `checksum`
+        are compared with what came: see `BodyOptions`. `condition` is judged atomically with the write.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
         PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
         """
         check_key(key)
-        if headers:
-            system = with_headers(system, headers, "put_object")
-        metadata = metadata or {}
-        check_metadata(metadata)
-        check_storage_class(storage_class)
-        expected = Expected(
-            size=size,
-            content_md5=content_md5,
-            checksum=checksum,
-            algorithm=checksum_algorithm,
-            late_checksum=late_checksum,
-            max_size=MAX_SINGLE_PUT,
-        )
-        found = self._find_bucket(bucket, caller, Permission.WRITE)
+        attributes = given_attributes(attributes, options)
+        expected = expected_of(options, MAX_SINGLE_PUT)
+        found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
         owner = self._owner_of_new(caller, found)
+        if (acl := options.get("acl")) is not None:
+            attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
         over = self._judge(bucket, key, condition)
         spec = BlobSpec(
-            bucket=bucket,
-            key=key,
-            size=size,
-            system=system,
-            metadata=metadata,
-            storage_class=storage_class,
-            only_over=over if condition else None,
+            bucket=bucket, key=key, size=expected.size, attributes=attributes, only_over=over if condition else None
         )
         try:
             staged = self._stage(spec, body, expected, algorithm)
@@ -172,12 +151,9 @@ class ObjectOperations(OwnNameOperations):
             etag=staged.etag,
             data=staged.data,
             stored_ms=staged.stored_ms if over is None else None,
-            storage_class=storage_class,
-            system=system,
-            metadata=metadata,
+            attributes=attributes,
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
             crc64nvme=staged.crc64nvme,
-            acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
             condition=condition,
             over=over,
         )
@@ -192,13 +168,13 @@ class ObjectOperations(OwnNameOperations):
     def _commit_object(self, command: PutObject) -> ObjectVersion:
         result = self._submit_over(command)
         if isinstance(result, S3Error):
-            # Only a refusal says for sure that nothing refers to the blob. After any other failure the sweeper decides.
+            # Only a refusal says for sure that nothing refers to the blob. After any other failure a sweep decides.
             # One that lies under its own name has replaced the one before it, and stays as long as its bucket does.
             if isinstance(command.data, BlobRef) and (command.over is None or isinstance(result, NoSuchBucket)):
                 self._remove_refused(command.data.handle)
             raise result
         assert isinstance(result, Written)
-        self._sweeper.poke()
+        self._jobs.notify()
         return ObjectVersion(
             bucket=command.bucket,
             key=command.key,
@@ -207,12 +183,9 @@ class ObjectOperations(OwnNameOperations):
             size=command.size,
             modified_ms=result.modified_ms,
             owner=command.owner,
-            storage_class=command.storage_class,
-            system=command.system,
-            metadata=command.metadata,
+            attributes=command.attributes,
             checksum=command.checksum,
             parts_count=len(command.parts) or None,
-            acl=command.acl or Acl.private(command.owner.id),
         )
 
     # -- reading
@@ -222,23 +195,20 @@ class ObjectOperations(OwnNameOperations):
         return builtin_range(_OPEN_ATTEMPTS if self._gateway is None else _OPEN_ATTEMPTS_OVER_NAMES)
 
     def _find_object(
-        self, bucket: str, key: str, version_id: str | None, caller: Owner | None, permission: Permission, data: bool
+        self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None, data: bool
     ) -> FoundObject:
-        self._committer.read_barrier()
+        """The object, if it exists and `caller` may do `action` with it."""
+        bucket_record = self._find_bucket(bucket)
         with self._catalog.read() as reader:
             found = reader.find_object(bucket, key, with_data=data)
-            owner = None if found is not None else reader.find_bucket(bucket)
         if found is None:
             check_key(key)
-            if owner is None:
-                raise NoSuchBucket(bucket)
-            if not allows(owner.acl, caller, Permission.READ):
-                # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
-                raise AccessDenied
+            # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
+            authorize(Action.LIST_BUCKET, caller, bucket_record)
             found = self._appeared(bucket, key)
         if found is None:
             raise _absent(bucket, key, version_id)
-        require(found.version.acl, caller, permission)
+        authorize(of_version(action, version_id), caller, bucket_record, found.version)
         if version_id not in (None, NULL_VERSION):
             raise _absent(bucket, key, version_id)
         return found
@@ -252,7 +222,7 @@ class ObjectOperations(OwnNameOperations):
         range: ByteRange | None = None,
         part_number: int | None = None,
         condition: ReadCondition | None = None,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> StoredObject:
         """Open an object, or a range or a part of it, for reading. Close what is returned.
 
@@ -284,7 +254,7 @@ class ObjectOperations(OwnNameOperations):
         range: ByteRange | None = None,
         part_number: int | None = None,
         condition: ReadCondition | None = None,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> StoredObject:
         """As get_object, without the bytes."""
         return self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=False)[1]
@@ -297,18 +267,18 @@ class ObjectOperations(OwnNameOperations):
         range: ByteRange | None,
         part_number: int | None,
         condition: ReadCondition | None,
-        caller: Owner | None,
+        caller: Caller | None,
         *,
         data: bool,
     ) -> tuple[FoundObject, StoredObject]:
         """An object and what a read asks of it, which is not refused before the backend was asked too."""
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data)
+        found = self._find_object(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         try:
             return found, self._span(found, range, part_number, condition)
         except (Precondition, InvalidRange, InvalidPartNumber):
             if not self._changed_behind(found):
                 raise
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data)
+        found = self._find_object(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         return found, self._span(found, range, part_number, condition)
 
     def _span(
@@ -336,11 +306,11 @@ class ObjectOperations(OwnNameOperations):
         version_id: str | None = None,
         after: int = 0,
         limit: int = MAX_PAGE,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
         """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
         check_limit(limit)
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=False)
+        found = self._find_object(bucket, key, version_id, Action.GET_OBJECT_ATTRIBUTES, caller, data=False)
         parts = [part for part in self._parts_of(found.version) if part.number > after]
         page = parts[:limit]
         return found.version, page, page[-1].number if page and len(parts) > limit else None
@@ -354,34 +324,34 @@ class ObjectOperations(OwnNameOperations):
         *,
         version_id: str | None = None,
         condition: WriteCondition = _ALWAYS,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> DeletedObject:
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there."""
         check_key(key)
-        self._find_bucket(bucket, caller, Permission.WRITE)
+        self._bucket_for(bucket, of_version(Action.DELETE_OBJECT, version_id), caller)
         check_version_id(version_id)
         if self._gateway is not None and version_id in (None, NULL_VERSION):
             self._delete_own(bucket, key, condition)
             return DeletedObject(key=key, version_id=version_id)
         command = DeleteObject(**self._stamp(), bucket=bucket, key=key, version_id=version_id, condition=condition)
         self._submit(command)
-        self._sweeper.poke()
+        self._jobs.notify()
         return DeletedObject(key=key, version_id=version_id)
 
     def delete_objects(
-        self, bucket: str, entries: Sequence[DeleteEntry], *, caller: Owner | None = None
+        self, bucket: str, entries: Sequence[DeleteEntry], *, caller: Caller | None = None
     ) -> list[DeletedObject | DeleteFailure]:
         """Delete up to 1,000 objects in one step; the outcome of each, in order."""
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
-        self._find_bucket(bucket, caller, Permission.WRITE)
+        self._bucket_for(bucket, Action.DELETE_OBJECT, caller)
         if self._gateway is not None:
             delete = functools.partial(self._delete_entry, bucket, Outage())
             with concurrent.futures.ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
                 return list(pool.map(delete, entries))
         result = self._submit(DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries)))
         assert isinstance(result, RemovedMany)
-        self._sweeper.poke()
+        self._jobs.notify()
         return [
             DeletedObject(key=outcome.key, version_id=outcome.version_id)
             if isinstance(outcome, Removed)
@@ -408,61 +378,50 @@ class ObjectOperations(OwnNameOperations):
         bucket: str,
         key: str,
         *,
-        source_version_id: str | None = None,
-        source_condition: ReadCondition | None = None,
-        replace_metadata: bool = False,
-        system: SystemMetadata = NO_SYSTEM,
-        metadata: Mapping[str, str] | None = None,
-        storage_class: str | None = None,
-        acl: AclRequest | None = None,
-        checksum_algorithm: Algorithm | None = None,
+        attributes: ObjectAttributes = NO_ATTRIBUTES,
         condition: WriteCondition = _ALWAYS,
-        allow_unchanged: bool = False,
-        caller: Owner | None = None,
-        **headers: Unpack[SystemHeaders],
+        caller: Caller | None = None,
+        **options: Unpack[CopyOptions],
     ) -> ObjectVersion:
         """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
 
-        The metadata come with it unless `replace_metadata` gives new ones; the storage class and the redirect do not
-        come with it. A copy onto itself must name metadata, a storage class, a redirect or a source version, else it
-        raises InvalidRequest, unless `allow_unchanged`.
+        What goes with it comes along, unless `replace_metadata` gives it `attributes` of its own; the storage class,
+        the ACL and the redirect never do. `source_version_id` and `source_condition` say of which source. A copy onto
+        itself must name metadata, a storage class, a redirect or a source version, else it raises InvalidRequest,
+        unless `allow_unchanged`.
 
         A copy is one part: of a source that was uploaded in parts it has neither the ETag nor the parts, but the MD5
         and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
         """
         check_key(key)
-        system = copied_headers(system, headers, replaces=replace_metadata)
-        metadata = metadata or {}
-        check_metadata(metadata)
-        changes = replace_metadata or storage_class is not None or system.website_redirect_location is not None
-        changes = changes or allow_unchanged or source_version_id is not None
-        storage_class = storage_class or STANDARD
-        check_storage_class(storage_class)
-        found = self._find_bucket(bucket, caller, Permission.WRITE)
+        check_copied_headers(options)
+        given = given_attributes(attributes, options)
+        found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
         owner = self._owner_of_new(caller, found)
+        if (acl := options.get("acl")) is not None:
+            given = with_acl(given, acl, owner, found.owner)
+        replaces = options.get("replace_metadata", False)
+        version_id = options.get("source_version_id")
+        changes = replaces or version_id is not None or bool(options.get("allow_unchanged"))
+        changes = changes or given.storage_class != STANDARD or options.get("storage_class") is not None
+        changes = changes or given.system.website_redirect_location is not None
         for _ in self._open_attempts:
-            source = self._open_source(source_bucket, source_key, source_version_id, source_condition, caller)
+            source = self._open_source(source_bucket, source_key, version_id, options.get("source_condition"), caller)
             version = source.version
             if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             over = self._judge(bucket, key, condition)
-            if not replace_metadata:
-                # "x-amz-website-redirect-location is not copied; it must be given with the request."
-                redirect = system.website_redirect_location
-                system = attrs.evolve(version.system, website_redirect_location=redirect)
-                metadata = version.metadata
+            made = given if replaces else copied_attributes(version.attributes, given)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
-                etag, checksum = self._copied_digests(source, checksum_algorithm)
+                etag, checksum = self._copied_digests(source, options.get("checksum_algorithm"))
                 data, stored_ms = self._copy_bytes(
                     source,
                     BlobSpec(
                         bucket=bucket,
                         key=key,
                         size=version.size,
-                        system=system,
-                        metadata=metadata,
-                        storage_class=storage_class,
+                        attributes=made,
                         etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
                         only_over=over if condition else None,
                     ),
@@ -481,12 +440,9 @@ class ObjectOperations(OwnNameOperations):
                 etag=etag,
                 data=data,
                 stored_ms=stored_ms if over is None else None,
-                storage_class=storage_class,
-                system=system,
-                metadata=metadata,
+                attributes=made,
                 checksum=checksum,
                 crc64nvme=source.crc64nvme,
-                acl=None if acl is None else make_acl(acl, owner.id, found.owner.id),
                 condition=condition,
                 over=over,
             )
@@ -499,11 +455,11 @@ class ObjectOperations(OwnNameOperations):
         key: str,
         version_id: str | None,
         condition: ReadCondition | None,
-        caller: Owner | None,
+        caller: Caller | None,
         max_size: int = MAX_SINGLE_PUT,
     ) -> FoundObject:
         """The source of a copy. Where a read would be "not modified", a copy's precondition has failed."""
-        found = self._find_object(bucket, key, version_id, caller, Permission.READ, data=True)
+        found = self._find_object(bucket, key, version_id, Action.GET_OBJECT, caller, data=True)
         if condition is not None:
             try:
                 check_read(condition, found.version, self._clock())
@@ -557,7 +513,7 @@ class ObjectOperations(OwnNameOperations):
         after: str = "",
         start_after: str = "",
         limit: int = MAX_PAGE,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> ObjectPage:
         """A page of at most 1,000 objects and common prefixes in the byte order of UTF-8.
 
@@ -571,27 +527,15 @@ class ObjectOperations(OwnNameOperations):
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
-            require(found.acl, caller, Permission.READ)
+            authorize(Action.LIST_BUCKET, caller, found)
             return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
 
     # -- access control lists
 
     def get_object_acl(
-        self, bucket: str, key: str, *, version_id: str | None = None, caller: Owner | None = None
+        self, bucket: str, key: str, *, version_id: str | None = None, caller: Caller | None = None
     ) -> Acl:
-        return self._find_object(bucket, key, version_id, caller, Permission.READ_ACP, data=False).version.acl
-
-    def check_object_access(
-        self,
-        bucket: str,
-        key: str,
-        permission: Permission,
-        *,
-        version_id: str | None = None,
-        caller: Owner | None = None,
-    ) -> None:
-        """Raise what an operation that needs `permission` would: that there is no such thing, or AccessDenied."""
-        self._find_object(bucket, key, version_id, caller, permission, data=False)
+        return self._find_object(bucket, key, version_id, Action.GET_OBJECT_ACL, caller, data=False).version.acl
 
     def put_object_acl(
         self,
@@ -600,13 +544,12 @@ class ObjectOperations(OwnNameOperations):
         acl: AclRequest | Acl,
         *,
         version_id: str | None = None,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> None:
         """Replace an object's ACL. An `Acl` must name the object's owner."""
-        version = self._find_object(bucket, key, version_id, caller, Permission.WRITE_ACP, data=False).version
-        bucket_owner = self._find_bucket(bucket, None, Permission.READ).owner
-        settled = settle_acl(acl, version.owner.id, bucket_owner.id)
-        self._submit(PutObjectAcl(**self._stamp(), bucket=bucket, key=key, version_id=version_id, acl=settled))
+        version = self._find_object(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False).version
+        resolved = resolve_acl(acl, version.owner.id, self._find_bucket(bucket).owner.id)
+        self._submit(PutObjectAcl(**self._stamp(), bucket=bucket, key=key, version_id=version_id, acl=resolved))
 
 
 def _absent(bucket: str, key: str, version_id: str | None) -> S3Error:

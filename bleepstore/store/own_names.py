@@ -19,7 +19,7 @@ from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import CompleteUpload, DeleteObject, PutObject, Result, Written
 from bleepstore.errors import BlobNotFound, ConditionalRequestConflict, OperationAborted, S3Error
-from bleepstore.model import Acl, BlobRef, Owner, Replaced, WriteCondition
+from bleepstore.model import BlobRef, Grant, Owner, Replaced, WriteCondition
 from bleepstore.store.engine import Engine
 
 _ATTEMPTS = 20
@@ -86,14 +86,16 @@ class OwnNameOperations(Engine):
                 self._gateway.check_bucket(bucket)  # without its container every object would seem to be gone
                 self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))
         elif found.handle != over.handle:
-            owner, acl = (self._find_owner(bucket), None) if known is None else (known.version.owner, known.version.acl)
-            self._committer.submit(self._adoption(found, owner, acl, over))
+            owner, grants = (self._find_owner(bucket), None) if known is None else rights(known)
+            self._committer.submit(self._adoption(found, owner, grants, over))
 
     def _find_owner(self, bucket: str) -> Owner:
         found = self._catalog.find_bucket(bucket)
         return self._owner if found is None else found.owner
 
-    def _adoption(self, found: FoundBlob, owner: Owner, acl: Acl | None, over: Replaced | None) -> PutObject:
+    def _adoption(
+        self, found: FoundBlob, owner: Owner, grants: tuple[Grant, ...] | None, over: Replaced | None
+    ) -> PutObject:
         """The command that brings in what lies at the provider. Its checksums beyond the ETag are not known."""
         return PutObject(
             **self._stamp() | {"time_ms": found.stored_ms},
@@ -103,10 +105,7 @@ class OwnNameOperations(Engine):
             size=found.size,
             etag=found.etag,
             data=BlobRef(found.handle),
-            storage_class=found.storage_class,
-            system=found.system,
-            metadata=found.metadata,
-            acl=acl,
+            attributes=attrs.evolve(found.attributes, grants=grants),
             over=over,
         )
 
@@ -154,6 +153,11 @@ class OwnNameOperations(Engine):
             result = self._committer.submit(command)
             if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
                 raise result
+
+
+def rights(known: FoundObject) -> tuple[Owner, tuple[Grant, ...] | None]:
+    """The owner and the grants of an object, which its provider does not keep."""
+    return known.version.owner, known.version.attributes.grants
 
 
 def _etag(found: FoundObject | None) -> str | None:

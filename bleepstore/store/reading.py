@@ -59,7 +59,7 @@ class StoredObject(SpanFile):
     @property
     def content_type(self) -> str | None:
         """The type that it was stored with; the others of its kind are in `version.system`."""
-        return self.version.system.content_type
+        return self.version.content_type
 
     @property
     def last_modified(self) -> dt.datetime:

@@ -6,12 +6,12 @@ import contextlib
 import itertools
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
 import attrs
 
-from bleepstore.acl import AclRequest, make_acl
+from bleepstore.access import Action, Caller, authorize, is_of_object, of_version
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
 from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.uploads import completed_object
@@ -36,36 +36,32 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.model import (
-    ANONYMOUS,
     MAX_OBJECT,
     MAX_PAGE,
     MAX_PART,
     MAX_PARTS,
     MIN_PART,
-    NO_SYSTEM,
-    STANDARD,
+    NO_ATTRIBUTES,
     BlobRef,
     ByteRange,
     Checksum,
     ChecksumType,
     CompletedPart,
+    ObjectAttributes,
     ObjectVersion,
-    Owner,
     Part,
     PartPage,
     PartSummary,
-    Permission,
     ReadCondition,
     Replaced,
-    SystemMetadata,
     Upload,
     UploadPage,
     WriteCondition,
 )
 from bleepstore.names import check_key
-from bleepstore.store.arguments import SystemHeaders, with_headers
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, stage
-from bleepstore.store.engine import check_limit, check_metadata, check_storage_class, require
+from bleepstore.store.arguments import BodyOptions, UploadOptions, given_attributes, with_acl
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
+from bleepstore.store.engine import check_limit
 from bleepstore.store.objects import ObjectOperations
 from bleepstore.store.reading import resolve_range
 from bleepstore.store.upload_checksums import (
@@ -99,29 +95,22 @@ class UploadOperations(ObjectOperations):
         bucket: str,
         key: str,
         *,
-        system: SystemMetadata = NO_SYSTEM,
-        metadata: Mapping[str, str] | None = None,
-        storage_class: str = STANDARD,
-        acl: AclRequest | None = None,
-        checksum_algorithm: Algorithm | None = None,
-        checksum_type: ChecksumType | None = None,
-        caller: Owner | None = None,
-        **headers: Unpack[SystemHeaders],
+        attributes: ObjectAttributes = NO_ATTRIBUTES,
+        caller: Caller | None = None,
+        **options: Unpack[UploadOptions],
     ) -> Upload:
         """Start a multipart upload. For the options see put_object."""
         check_key(key)
-        system = with_headers(system, headers, "create_upload")
-        metadata = metadata or {}
-        check_metadata(metadata)
-        check_storage_class(storage_class)
-        kind = settle_checksum_type(checksum_algorithm, checksum_type)
-        if caller is not None and caller.id == ANONYMOUS.id:
+        attributes = given_attributes(attributes, options)
+        algorithm = options.get("checksum_algorithm")
+        kind = settle_checksum_type(algorithm, options.get("checksum_type"))
+        if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
-        found = self._find_bucket(bucket, caller, Permission.WRITE)
+        found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
         owner = self._owner_of_new(caller, found)
-        spec = BlobSpec(bucket=bucket, key=key, system=system, metadata=metadata, storage_class=storage_class)
+        if (acl := options.get("acl")) is not None:
+            attributes = with_acl(attributes, acl, owner, found.owner)
         stamp = self._stamp()
-        made = None if acl is None else make_acl(acl, owner.id, found.owner.id)
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -129,39 +118,46 @@ class UploadOperations(ObjectOperations):
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
             initiator=owner,
-            storage_class=storage_class,
-            system=system,
-            metadata=metadata,
-            checksum_algorithm=checksum_algorithm,
+            attributes=attributes,
+            checksum_algorithm=algorithm,
             checksum_type=kind,
-            acl=made,
-            backend_token=self._backend.begin_parts(spec),
+            backend_token=self._backend.begin_parts(BlobSpec(bucket=bucket, key=key, attributes=attributes)),
         )
         self._submit(command)
-        return self._find_upload(bucket, key, command.upload_id, None)
+        return self._find_upload(bucket, key, command.upload_id, Action.PUT_OBJECT, None)
 
-    def _find_upload(
-        self, bucket: str, key: str, upload_id: str, caller: Owner | None, *, by_bucket_owner: bool = False
-    ) -> Upload:
-        """The upload, for who initiated it and, if `by_bucket_owner`, for the bucket's owner ("Multipart upload API and
-        permissions"): nobody else may put parts into what becomes the initiator's object."""
-        found = self._find_bucket(bucket, caller, Permission.WRITE)
+    def _find_upload(self, bucket: str, key: str, upload_id: str, action: Action, caller: Caller | None) -> Upload:
+        """The upload, if it exists and `caller` may do `action` with it."""
+        found = self._find_bucket(bucket)
         with self._catalog.read() as reader:
             upload = reader.find_upload(bucket, key, upload_id)
+        authorize(action, caller, found, upload)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
-        allowed = {upload.initiator.id, found.owner.id} if by_bucket_owner else {upload.initiator.id}
-        if caller is not None and caller.id not in allowed:
-            raise AccessDenied
         return upload
 
-    def check_upload_access(
-        self, bucket: str, key: str, upload_id: str, *, by_bucket_owner: bool = False, caller: Owner | None = None
+    def check_access(
+        self,
+        action: Action,
+        bucket: str,
+        key: str = "",
+        *,
+        version_id: str | None = None,
+        upload_id: str | None = None,
+        caller: Caller | None = None,
     ) -> None:
-        """Raise NoSuchBucket or AccessDenied as an operation on the upload would. An upload that does not exist is
-        not refused: it may have been completed by the same request, sent before."""
-        with contextlib.suppress(NoSuchUpload):
-            self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=by_bucket_owner)
+        """Raise what an operation that is this `action` would: NoSuchBucket, AccessDenied or, if it is on an object
+        that there must be, NoSuchKey and NoSuchVersion.
+
+        An upload that does not exist is not refused: it may have been completed by the same request, sent before.
+        """
+        if is_of_object(action):
+            self._find_object(bucket, key, version_id, action, caller, data=False)
+        elif upload_id is not None:
+            with contextlib.suppress(NoSuchUpload):
+                self._find_upload(bucket, key, upload_id, action, caller)
+        else:
+            self._bucket_for(bucket, of_version(action, version_id), caller)
 
     # -- parts
 
@@ -173,12 +169,8 @@ class UploadOperations(ObjectOperations):
         number: int,
         body: Body,
         *,
-        size: int | None = None,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
-        checksum_algorithm: Algorithm | None = None,
-        late_checksum: Callable[[], Checksum | None] | None = None,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
+        **options: Unpack[BodyOptions],
     ) -> Part:
         """Store one part, replacing an earlier one of this number. For the options see put_object.
 
@@ -186,22 +178,15 @@ class UploadOperations(ObjectOperations):
         The `checksum` of the result is None if neither the part nor the upload names an algorithm.
         """
         check_part_number(number)
-        expected = Expected(
-            size=size,
-            content_md5=content_md5,
-            checksum=checksum,
-            algorithm=checksum_algorithm,
-            late_checksum=late_checksum,
-            max_size=MAX_PART,
-        )
-        upload = self._find_upload(bucket, key, upload_id, caller)
+        expected = expected_of(options, MAX_PART)
+        upload = self._find_upload(bucket, key, upload_id, Action.PUT_OBJECT, caller)
         sent = expected.checksum_algorithm
         check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
-            return self._backend.put_part(upload.backend_token, number, chunks, size)
+            return self._backend.put_part(upload.backend_token, number, chunks, expected.size)
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         try:
@@ -264,11 +249,11 @@ class UploadOperations(ObjectOperations):
         source_version_id: str | None = None,
         source_range: ByteRange | None = None,
         source_condition: ReadCondition | None = None,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> Part:
         """Make a part of (a range of) a stored object. Raises InvalidArgument if the range exceeds the source."""
         check_part_number(number)
-        upload = self._find_upload(bucket, key, upload_id, caller)
+        upload = self._find_upload(bucket, key, upload_id, Action.PUT_OBJECT, caller)
         algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
         for _ in range(_ATTEMPTS):
             source = self._open_source(
@@ -327,7 +312,7 @@ class UploadOperations(ObjectOperations):
         checksum_type: ChecksumType | None = None,
         object_size: int | None = None,
         condition: WriteCondition = _ALWAYS,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> ObjectVersion:
         """Make the listed parts, in ascending order, one object. Sent again, it gives the first answer for a day.
 
@@ -341,7 +326,7 @@ class UploadOperations(ObjectOperations):
         lost: list[Part] = []
         for _ in range(_ATTEMPTS):
             try:
-                upload = self._find_upload(bucket, key, upload_id, caller)
+                upload = self._find_upload(bucket, key, upload_id, Action.PUT_OBJECT, caller)
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, checksum_type)
@@ -392,7 +377,7 @@ class UploadOperations(ObjectOperations):
             stamp = self._stamp()
             command = AbortUpload(**stamp, bucket=upload.bucket, key=upload.key, upload_id=upload.upload_id)
             self._committer.submit(command)
-        self._sweeper.poke()
+        self._jobs.notify()
 
     def _is_under_way(self, upload: Upload) -> bool:
         with self._catalog.read() as reader:
@@ -439,9 +424,7 @@ class UploadOperations(ObjectOperations):
             bucket=upload.bucket,
             key=upload.key,
             size=size,
-            system=upload.system,
-            metadata=upload.metadata,
-            storage_class=upload.storage_class,
+            attributes=upload.attributes,
             etag=lambda: etag,
             only_over=over if condition else None,
         )
@@ -486,12 +469,12 @@ class UploadOperations(ObjectOperations):
             raise NoSuchUpload(upload_id, bucket, key)
         return found.version
 
-    def abort_upload(self, bucket: str, key: str, upload_id: str, *, caller: Owner | None = None) -> None:
+    def abort_upload(self, bucket: str, key: str, upload_id: str, *, caller: Caller | None = None) -> None:
         """End an upload and give its parts' space back. Raises NoSuchUpload."""
-        upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
+        upload = self._find_upload(bucket, key, upload_id, Action.ABORT_MULTIPART_UPLOAD, caller)
         self._submit(AbortUpload(**self._stamp(), bucket=bucket, key=key, upload_id=upload_id))
         self._backend.delete_parts(upload.backend_token, [])
-        self._sweeper.poke()
+        self._jobs.notify()
 
     # -- listing
 
@@ -504,7 +487,7 @@ class UploadOperations(ObjectOperations):
         after_key: str = "",
         after_upload_id: str = "",
         limit: int = MAX_PAGE,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
@@ -514,7 +497,7 @@ class UploadOperations(ObjectOperations):
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
-            require(found.acl, caller, Permission.READ)
+            authorize(Action.LIST_BUCKET_MULTIPART_UPLOADS, caller, found)
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
                 raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
             return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, min(limit, MAX_PAGE))
@@ -527,12 +510,12 @@ class UploadOperations(ObjectOperations):
         *,
         after: int = 0,
         limit: int = MAX_PAGE,
-        caller: Owner | None = None,
+        caller: Caller | None = None,
     ) -> PartPage:
         """A page of an upload's parts with numbers above `after`."""
         check_limit(limit)
         limit = min(limit, MAX_PAGE)
-        upload = self._find_upload(bucket, key, upload_id, caller, by_bucket_owner=True)
+        upload = self._find_upload(bucket, key, upload_id, Action.LIST_MULTIPART_UPLOAD_PARTS, caller)
         with self._catalog.read() as reader:
             parts = reader.list_parts(upload_id, after, limit + 1)
         page = parts[:limit]
@@ -550,10 +533,7 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
         size=command.size,
         modified_ms=written.modified_ms,
         owner=upload.owner,
-        storage_class=upload.storage_class,
-        system=upload.system,
-        metadata=upload.metadata,
+        attributes=upload.attributes,
         checksum=command.checksum,
         parts_count=len(command.parts) or None,
-        acl=upload.acl,
     )

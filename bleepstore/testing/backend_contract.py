@@ -25,7 +25,7 @@ import pytest
 
 from bleepstore.backends.base import BlobRange, BlobSpec, Gateway, PartBlob, StorageBackend
 from bleepstore.errors import BlobBusy, BlobNotFound
-from bleepstore.model import SystemMetadata
+from bleepstore.model import ObjectAttributes, SystemMetadata
 from bleepstore.testing.contract_tools import (
     BUCKET,
     MIB,
@@ -79,23 +79,25 @@ class BackendContract(PartsContract):
             bucket=BUCKET,
             key="key",
             size=4,
-            system=SystemMetadata(
-                content_type="text/plain; charset=utf-8",
-                content_encoding="gzip",
-                content_language="de",
-                content_disposition='attachment; filename="a.txt"',
-                cache_control="no-store",
-                expires="Thu, 01 Dec 2033 16:00:00 GMT",
+            attributes=ObjectAttributes(
+                system=SystemMetadata(
+                    content_type="text/plain; charset=utf-8",
+                    content_encoding="gzip",
+                    content_language="de",
+                    content_disposition='attachment; filename="a.txt"',
+                    cache_control="no-store",
+                    expires="Thu, 01 Dec 2033 16:00:00 GMT",
+                ),
+                metadata={
+                    "a": "1",
+                    "with_underscore": "2",
+                    "with-hyphen": "3",
+                    "0digit": "4",
+                    "name": "ü€ \U0001f600",
+                    "e": "",
+                },
+                storage_class="STANDARD_IA",
             ),
-            metadata={
-                "a": "1",
-                "with_underscore": "2",
-                "with-hyphen": "3",
-                "0digit": "4",
-                "name": "ü€ \U0001f600",
-                "e": "",
-            },
-            storage_class="STANDARD_IA",
             etag=lambda: "8d777f385d3dfec8815d20f7496026dc",
         )
         blob = backend.put_object(spec, [b"data"])

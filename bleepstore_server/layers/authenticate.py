@@ -34,13 +34,13 @@ class Authenticator:
     def authenticate(self, exchange: Exchange) -> None:
         """Verify the signature, if there is one, and note whose it is. Raises RequestError."""
         request = exchange.request
-        identity = self._verify(request)
+        now_ms = self._store.wall_time_ms()
+        identity = self._verify(request, now_ms // 1000)
         if identity is not None:
             request.accept(identity)
-            exchange.caller = identity.secret.owner
-            exchange.access_key = identity.access_key
+        exchange.identify(None if identity is None else identity.secret, now_ms)
 
-    def _verify(self, request: Request) -> Identity[Credential] | None:
+    def _verify(self, request: Request, now: int) -> Identity[Credential] | None:
         """Who signed the request; None if nobody did."""
         authorization = request.headers.get("authorization") or None  # an empty one is none
         query = request.query
@@ -56,7 +56,7 @@ class Authenticator:
                 "parameter or the Authorization header should be specified",
             )
         request.refuse_repeated_parameters()
-        signed, lookup, now = request.signed, self.find_credential, self._store.wall_time_ms() // 1000
+        signed, lookup = request.signed, self.find_credential
         host_bucket = request.bucket if request.virtual_host else None
         if authorization is not None:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).

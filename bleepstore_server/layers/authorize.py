@@ -1,9 +1,12 @@
-"""Whether the caller may do what is asked. Nothing of a write is looked at before this is settled; of a read the store
-finds its subject and settles it at once."""
+"""Whether the caller may do what is asked.
+
+The store decides that once, within the operation and before anything else of it (`bleepstore.access`). It is asked here
+only before a document is read, and when something else was wrong.
+"""
 
 from __future__ import annotations
 
-from bleepstore.model import ANONYMOUS
+from bleepstore.errors import S3Error
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response
 from bleepstore_server.router import Operation, Route
@@ -25,25 +28,21 @@ def authorize(exchange: Exchange, route: Route) -> Operation:
         raise RequestError("AccessDenied", READ_ONLY)
     if request.bucket is not None and route.operation not in _WITHOUT_EXPECTED_OWNER:
         exchange.check_bucket_owner(request.bucket, "x-amz-expected-bucket-owner")
-    if not route.anonymous and exchange.caller is ANONYMOUS:
+    if not route.anonymous and exchange.caller.is_anonymous:
         raise RequestError("AccessDenied")
-    if not route.reads:
-        if route.permission is not None:
-            exchange.check_permission(route.permission, route.subject)
-        if not route.conditional and has_condition(request.headers):
-            if route.permission is None and route.method == "DELETE":
-                exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)  # it is the owner's alone
-            refuse_conditions(request.headers)
+    if route.document:
+        exchange.check_access()
     return route.function
 
 
 def operate(exchange: Exchange, route: Route) -> Response:
-    """Carry out an operation. What is wrong with a read is told only to those who may read."""
+    """Carry out an operation. Who may not do it is told that, and nothing else that is wrong."""
     operation = authorize(exchange, route)
-    if route.permission is None or not route.reads:
-        return operation(exchange)
     try:
+        if not route.reads and not route.conditional and has_condition(exchange.request.headers):
+            refuse_conditions(exchange.request.headers)
         return operation(exchange)
-    except RequestError:
-        exchange.check_permission(route.permission, route.subject)
+    except (RequestError, S3Error):
+        if not route.own_answer:
+            exchange.check_access()
         raise

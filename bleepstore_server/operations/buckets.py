@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.acl import AclRequest, CannedAcl
+from bleepstore.access import AclRequest, CannedAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
 from bleepstore.model import Acl, Bucket
 from bleepstore_server.exchange import Exchange
@@ -33,7 +33,7 @@ def list_buckets(exchange: Exchange) -> Response:
     )
     following = None if page.next_name is None else encode_token(page.next_name)
     found = [(bucket, _region_of(exchange, bucket)) for bucket in page.buckets]
-    return xml(xml_render.buckets(found, exchange.caller, query.get("prefix", ""), following))
+    return xml(xml_render.buckets(found, exchange.caller.account, query.get("prefix", ""), following))
 
 
 def _wanted_locations(exchange: Exchange) -> frozenset[str] | None:

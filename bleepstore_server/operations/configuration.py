@@ -16,8 +16,8 @@ def absent(code: str, message: str) -> Operation:
     """An operation that answers 404 with `code` for a bucket that exists."""
 
     def operation(exchange: Exchange) -> Response:
-        bucket = exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
-        raise RequestError(code, message, status=404, fields={"BucketName": bucket.name})
+        exchange.check_access()
+        raise RequestError(code, message, status=404, fields={"BucketName": exchange.bucket})
 
     return operation
 
@@ -26,7 +26,7 @@ def constant(root: str, content: str = "") -> Operation:
     """An operation that answers with always the same document for a bucket that exists."""
 
     def operation(exchange: Exchange) -> Response:
-        exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+        exchange.check_access()
         return xml(xml_render.document(root, content))
 
     return operation
@@ -37,7 +37,7 @@ def get_bucket_encryption(exchange: Exchange) -> Response:
     managed keys (SSE-S3)." """
     if exchange.encryption is None:
         return _NO_ENCRYPTION(exchange)
-    exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+    exchange.check_access()
     default = (
         f"<ApplyServerSideEncryptionByDefault><SSEAlgorithm>{exchange.encryption}</SSEAlgorithm>"
         "</ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled>"
@@ -54,7 +54,7 @@ def none_of(root: str) -> Operation:
     """An operation on configurations with ids: an empty list of them, or 404 for the one with a given id."""
 
     def operation(exchange: Exchange) -> Response:
-        exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+        exchange.check_access()
         if "id" in exchange.request.query:
             raise RequestError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
         return xml(xml_render.document(root, "<IsTruncated>false</IsTruncated>"))
@@ -64,13 +64,13 @@ def none_of(root: str) -> Operation:
 
 def nothing_to_delete(exchange: Exchange) -> Response:
     """S3 answers 204 whether or not there was a configuration; here there never is one."""
-    exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+    exchange.check_access()
     return Response(204)
 
 
 def get_object_tagging(exchange: Exchange) -> Response:
     """No object has tags."""
-    exchange.store.head_object(exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller)
+    exchange.check_access()
     return xml(xml_render.document("Tagging", "<TagSet></TagSet>"))
 
 
@@ -78,9 +78,7 @@ def absent_of_object(code: str, message: str) -> Operation:
     """An operation that answers with `code` for an object that exists."""
 
     def operation(exchange: Exchange) -> Response:
-        exchange.store.head_object(
-            exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller
-        )
+        exchange.check_access()
         raise RequestError(code, message, fields={"BucketName": exchange.bucket, "Key": exchange.key})
 
     return operation

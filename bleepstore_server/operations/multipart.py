@@ -23,9 +23,7 @@ def create_multipart_upload(exchange: Exchange) -> Response:
     upload = exchange.store.create_upload(
         exchange.bucket,
         exchange.key,
-        system=h.system_metadata(request),
-        metadata=h.user_metadata(request),
-        storage_class=h.storage_class(request.headers),
+        attributes=h.request_attributes(request),
         acl=exchange.acl_request(),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from bleepstore.errors import NotModified
-from bleepstore.model import ANONYMOUS, MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion
+from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion
 from bleepstore.store import StoredObject
 from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.response import Headers, Response, xml
@@ -32,9 +32,7 @@ def put_object(exchange: Exchange) -> Response:
         exchange.bucket,
         exchange.key,
         **body_options(request),
-        system=h.system_metadata(request),
-        metadata=h.user_metadata(request),
-        storage_class=h.storage_class(request.headers),
+        attributes=h.request_attributes(request),
         acl=exchange.acl_request(),
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
@@ -60,7 +58,7 @@ def _overrides(exchange: Exchange, found: Headers) -> Headers:
     given = {name: value for name, value in exchange.request.query.items() if name.startswith("response-")}
     if not given:
         return found
-    if exchange.caller is ANONYMOUS:
+    if exchange.caller.is_anonymous:
         raise RequestError(
             "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
         )
@@ -218,8 +216,7 @@ def copy_object(exchange: Exchange) -> Response:
         source_version_id=source.version_id,
         source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
         replace_metadata=directive == "REPLACE",
-        system=h.system_metadata(request),
-        metadata=h.user_metadata(request),
+        attributes=h.request_attributes(request),
         # One that is named is a change, be it the same: STANDARD is what the copy gets if none is.
         storage_class=h.storage_class(request.headers) if request.headers.get("x-amz-storage-class") else None,
         acl=exchange.acl_request(),

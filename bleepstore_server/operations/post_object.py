@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlencode, urlsplit
 
-from bleepstore.acl import AclRequest
+from bleepstore.access import AclRequest, Action
 from bleepstore.errors import EntityTooLarge
-from bleepstore.model import MAX_SINGLE_PUT, ObjectVersion, Permission
+from bleepstore.model import MAX_SINGLE_PUT, ObjectVersion
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
@@ -36,23 +36,20 @@ def post_object(exchange: Exchange) -> Response:
     fields = form.fields
     if "key" not in fields:
         raise post_policy.missing_field("key")
-    now = exchange.store.wall_time_ms() // 1000
+    now_ms = exchange.store.wall_time_ms()
     region = exchange.config.region if exchange.config.strict_region else None
-    granted = post_policy.verify_form(fields, exchange.bucket, exchange.find_credential, now, region)
+    granted = post_policy.verify_form(fields, exchange.bucket, exchange.find_credential, now_ms // 1000, region)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
-    if granted is not None:
-        exchange.caller, exchange.access_key = granted.secret.owner, granted.access_key
+    exchange.identify(None if granted is None else granted.secret, now_ms)
     # Who may not upload here learns nothing else of what is wrong, or of who has an account.
-    exchange.store.check_bucket_access(exchange.bucket, Permission.WRITE, caller=exchange.caller)
+    exchange.store.check_access(Action.PUT_OBJECT, exchange.bucket, fields["key"], caller=exchange.caller)
     _refuse_unsupported(exchange, fields)
     checksum = checksums.sent_checksum(fields)
     version = exchange.store.put_object(
         exchange.bucket,
         fields["key"],
         _bounded(chunks, least, most),
-        system=h.system_of({"content-type": form.content_type or "", **fields}),
-        metadata=h.metadata_of(fields),
-        storage_class=h.storage_class(fields),
+        attributes=h.form_attributes({"content-type": form.content_type or "", **fields}),
         acl=_acl(fields, exchange),
         content_md5=fields.get("content-md5"),
         checksum=checksum,

@@ -11,22 +11,23 @@ from urllib.parse import unquote_plus
 import attrs
 from werkzeug.http import parse_date
 
-from bleepstore.acl import AclRequest, CannedAcl
+from bleepstore.access import AclRequest, CannedAcl
 from bleepstore.digests import Algorithm
 from bleepstore.errors import NotModified
 from bleepstore.model import (
     STANDARD,
+    STORAGE_CLASSES,
     ByteRange,
     Checksum,
     ChecksumType,
     Grant,
+    ObjectAttributes,
     ObjectVersion,
     Permission,
     ReadCondition,
     SystemMetadata,
     WriteCondition,
 )
-from bleepstore.store.engine import STORAGE_CLASSES
 from bleepstore_server.request import Request, decode_header
 from bleepstore_server.wire.checksums import parse_algorithm
 from bleepstore_server.wire.encoded_words import decode_words, encode_word
@@ -99,15 +100,26 @@ def refuse_customer_key(headers: Mapping[str, str]) -> None:
         raise RequestError("InvalidRequest", "The encryption parameters are not applicable to this object.")
 
 
-# -- metadata
+# -- attributes
 
 
-def system_metadata(request: Request) -> SystemMetadata:
-    return system_of({name: request.header(name) or "" for name in _SYSTEM_HEADERS.values() if name in request.headers})
+def request_attributes(request: Request) -> ObjectAttributes:
+    """What the headers of a request say of the object that it writes, but for the ACL."""
+    system = {name: request.header(name) or "" for name in _SYSTEM_HEADERS.values() if name in request.headers}
+    metadata = {name: decode_header(value) for name, value in request.headers.items() if name.startswith(META)}
+    return ObjectAttributes(
+        system=_system_of(system), metadata=_metadata_of(metadata), storage_class=storage_class(request.headers)
+    )
 
 
-def system_of(fields: Mapping[str, str]) -> SystemMetadata:
-    """The system metadata among header fields, or those of a form, whose names are in lower case and values text."""
+def form_attributes(fields: Mapping[str, str]) -> ObjectAttributes:
+    """The same of the fields of a form, whose names are in lower case and values text."""
+    return ObjectAttributes(
+        system=_system_of(fields), metadata=_metadata_of(fields), storage_class=storage_class(fields)
+    )
+
+
+def _system_of(fields: Mapping[str, str]) -> SystemMetadata:
     values: dict[str, str | None] = {}
     for field, name in _SYSTEM_HEADERS.items():
         value = fields.get(name)
@@ -134,13 +146,8 @@ def unfit_value(name: str, value: str) -> RequestError:
     )
 
 
-def user_metadata(request: Request) -> dict[str, str]:
-    """x-amz-meta-* as text, without the prefix and in lower case."""
-    return metadata_of({n: decode_header(v) for n, v in request.headers.items() if n.startswith(META)})
-
-
-def metadata_of(fields: Mapping[str, str]) -> dict[str, str]:
-    """The user metadata among fields whose values are text."""
+def _metadata_of(fields: Mapping[str, str]) -> dict[str, str]:
+    """The user metadata among fields whose values are text: without the prefix."""
     return {name[len(META) :]: decode_words(value) for name, value in fields.items() if name.startswith(META)}
 
 

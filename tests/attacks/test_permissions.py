@@ -12,7 +12,7 @@ from hashlib import md5
 import attrs
 import pytest
 
-from bleepstore import Acl, Grant, Group, Permission
+from bleepstore import Acl, Caller, Grant, Group, Permission
 from tests.server.conftest import ALICE, Server
 from tests.server.tools import Answer, Wire, snapshot
 
@@ -227,7 +227,7 @@ def test_nobody_makes_or_lists_buckets(server: Server, prepared: Wire) -> None:
 
 def test_who_writes_into_an_open_bucket_has_no_part_in_the_upload_of_another(server: Server, prepared: Wire) -> None:
     server.store.put_bucket_acl("photos", Acl("alice-id", (Grant(Group.ALL_USERS, P.WRITE),)))
-    upload = server.store.create_upload("photos", "multi", caller=ALICE).upload_id
+    upload = server.store.create_upload("photos", "multi", caller=Caller(ALICE)).upload_id
     target = f"/photos/multi?uploadId={upload}"
     bob = attrs.evolve(prepared, access_key="bob", secret_key="bob-secret")
     before = snapshot(server.store)

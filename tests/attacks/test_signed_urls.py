@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bleepstore import Caller
 from bleepstore_server import create_app
 from tests.server.conftest import ALICE, Server
 from tests.server.test_property import call
@@ -82,7 +83,7 @@ def test_no_header_can_be_added_to_a_url(server: Server, prepared: Wire, signer:
 
 
 def test_the_query_of_an_unsigned_request_holds_no_headers(server: Server, prepared: Wire) -> None:
-    server.store.create_bucket("open", caller=ALICE)
+    server.store.create_bucket("open", caller=Caller(ALICE))
     prepared.send("PUT", "/open?acl", headers={"x-amz-acl": "public-read-write"})
     assert prepared.send("PUT", f"/open/k?{COPY}&x-amz-acl=public-read", b"mine", signed=False).status == 200
     with server.store.get_object("open", "k") as made:
@@ -181,7 +182,7 @@ def test_a_parameter_given_twice_is_refused(server: Server, prepared: Wire, sign
 def test_one_value_does_not_stand_for_two_parameters(server: Server, prepared: Wire) -> None:
     """Written out, `a` of the value "1&uploadId=u" reads as the parameters `a` and `uploadId`."""
     signer = server.client(signature_version="s3")
-    upload = server.store.create_upload("photos", "multi", caller=ALICE).upload_id
+    upload = server.store.create_upload("photos", "multi", caller=Caller(ALICE)).upload_id
     where = {"Bucket": "photos", "Key": "multi", "UploadId": upload, "PartNumber": 1}
     url = signer.generate_presigned_url("upload_part", where)
     signer.close()
@@ -222,7 +223,7 @@ def test_a_declared_digest_is_compared_however_the_body_is_framed(prepared: Wire
 @pytest.mark.parametrize("payload", ["é" * 64, "x" * 64, "STREAMING-", "unsigned-payload", "0" * 63])
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_payload_that_cannot_be_is_refused(server: Server, prepared: Wire, payload: str, signed: bool) -> None:
-    server.store.create_bucket("open", caller=ALICE)
+    server.store.create_bucket("open", caller=Caller(ALICE))
     prepared.send("PUT", "/open?acl", headers={"x-amz-acl": "public-read-write"})
     value = payload.encode().decode("latin-1") if len(payload) != 64 else payload
     if signed:
@@ -245,7 +246,7 @@ def test_bytes_that_no_target_may_have_are_not_another_spelling(
 ) -> None:
     """ "é" as it is in UTF-8 is, a byte a character, "Ã©". WSGI servers other than ours show such bytes to the app."""
     for key in ("Ã©", "é"):
-        server.store.put_object("photos", key, b"of " + key.encode(), caller=ALICE)
+        server.store.put_object("photos", key, b"of " + key.encode(), caller=Caller(ALICE))
     url = signer.generate_presigned_url(method, parameters)
     assert use(prepared, "GET", url).status == 200
     target = url.removeprefix(server.url).replace("%C3%83%C2%A9", "Ã©")

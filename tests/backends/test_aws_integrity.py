@@ -130,7 +130,7 @@ def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend)
     for key in ("k", "copy"):
         found = backend.find("photos", key)
         assert found is not None
-        assert (found.etag, found.size, dict(found.metadata)) == (made.etag, 9 * MIB, {"owner": "alice"})
+        assert (found.etag, found.size, dict(found.attributes.metadata)) == (made.etag, 9 * MIB, {"owner": "alice"})
 
 
 def test_a_large_conditional_write_is_the_providers(backend: AwsBackend) -> None:
@@ -218,7 +218,7 @@ def test_many_items_of_metadata_come_back(store: Store, backend: AwsBackend) -> 
     assert read(store, "k") == b"data"
     found = backend.find("photos", "k")
     assert found is not None
-    assert found.metadata == metadata
+    assert found.attributes.metadata == metadata
 
 
 # -- buckets, and time

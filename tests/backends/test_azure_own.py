@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import itertools
 import logging
@@ -19,7 +20,7 @@ from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.base import BlobSpec, PartBlob
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
-from bleepstore.model import Replaced
+from bleepstore.model import ObjectAttributes, Replaced
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
 from tests.backends.azure_places import (
     backend,
@@ -78,7 +79,7 @@ def test_a_multipart_object_carries_the_etag_of_s3(
     assert made.etag.endswith("-2")
     found = backend.find("photos", "big")
     assert found is not None
-    assert (found.etag, found.size, dict(found.metadata)) == (made.etag, 5 * MIB + 100, {"owner": "alice"})
+    assert (found.etag, found.size, dict(found.attributes.metadata)) == (made.etag, 5 * MIB + 100, {"owner": "alice"})
     assert native.download_blob("photos/big").readall() == b"".join(bodies)
     store.sweep()
     assert lying(native) == ["photos/big"]
@@ -95,8 +96,8 @@ def test_metadata_that_the_provider_would_refuse_come_back(store: Store, backend
     for key in ("k", "copy"):
         found = backend.find("photos", key)
         assert found is not None
-        assert found.metadata == metadata
-        assert found.system == system
+        assert found.attributes.metadata == metadata
+        assert found.attributes.system == system
 
 
 def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend: AzureBackend) -> None:
@@ -212,7 +213,7 @@ def test_sweeping_leaves_what_others_put_there(store: Store, native: ContainerCl
     native.upload_blob("photos/k", b"theirs", overwrite=True)
     native.upload_blob("photos/other", b"theirs")
     store.delete_object("photos", "k")
-    store._sweeper.sweep(grace_ms=-(10**7))
+    store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
     assert lying(native) == ["photos/other"]
 
 
@@ -331,7 +332,9 @@ def test_a_copy_that_is_replaced_at_once_is_never_taken_for_the_other(
 
     with monkeypatch.context() as patch:
         patch.setattr(BlobClient, "start_copy_from_url", start_and_lose)
-        copied = backend.copy_object(source.handle, BlobSpec(bucket="photos", key="copy", system=system))
+        copied = backend.copy_object(
+            source.handle, BlobSpec(bucket="photos", key="copy", attributes=ObjectAttributes(system=system))
+        )
     with pytest.raises(BlobNotFound):
         backend.get_object(copied.handle)
     assert native.download_blob("photos/copy").readall() == b"theirs"

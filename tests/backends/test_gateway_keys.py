@@ -16,6 +16,7 @@ from bleepstore.backends.base import BlobSpec
 from bleepstore.backends.gateway.metadata import MetadataCodec
 from bleepstore.backends.gateway.names import Layout, Names
 from bleepstore.backends.gcs import pins as gcs
+from bleepstore.model import ObjectAttributes
 
 FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
 
@@ -46,7 +47,7 @@ def test_the_longest_keys_are_kept_and_adopted(kind: str, layout: Layout, far_en
 @pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
 def test_all_notes_of_the_longest_key_fit_into_what_the_provider_takes(codec: MetadataCodec) -> None:
     for key in LONGEST_KEYS:
-        spec = BlobSpec(bucket="b" * 63, key=key, metadata={"large": "x" * 2000})
+        spec = BlobSpec(bucket="b" * 63, key=key, attributes=ObjectAttributes(metadata={"large": "x" * 2000}))
         made = codec.encode(
             spec,
             write="0" * 16,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import bleepstore
-from bleepstore import CompletedPart, Store
+from bleepstore import Action, CompletedPart, Store
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.azure.pins import read_token
 from bleepstore.backends.base import Gateway
@@ -124,7 +124,7 @@ def test_an_upload_that_the_provider_has_ended_is_there_no_more(store: Store) ->
     """As a rule of the account does with old ones."""
     store.put_object("photos", "source", PART)
     upload_id, parts = upload(store)
-    token = store._find_upload("photos", "k", upload_id, None).backend_token
+    token = store._find_upload("photos", "k", upload_id, Action.PUT_OBJECT, None).backend_token
     if isinstance(store._backend, AzureBackend):  # Azurite keeps the blocks of a blob that is deleted before a commit
         store._backend._blob(read_token(token).place).commit_block_list([])
     store._backend.delete_parts(token, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import itertools
 import logging
@@ -69,7 +70,7 @@ def test_a_multipart_object_carries_the_etag_of_s3(store: Store, native: Any, ba
     assert etag.endswith("-2")
     found = backend.find("photos", "big")
     assert found is not None
-    assert (found.etag, found.size, dict(found.metadata)) == (etag, 5 * MIB + 100, {"owner": "alice"})
+    assert (found.etag, found.size, dict(found.attributes.metadata)) == (etag, 5 * MIB + 100, {"owner": "alice"})
     assert native.get_blob("photos/big").download_as_bytes() == b"".join(bodies)
     store.sweep()
     assert lying(native) == ["photos/big"]
@@ -113,8 +114,8 @@ def test_metadata_that_the_provider_would_change_come_back(store: Store, backend
     for key in ("k", "copy"):
         found = backend.find("photos", key)
         assert found is not None
-        assert found.metadata == metadata
-        assert found.system == system
+        assert found.attributes.metadata == metadata
+        assert found.attributes.system == system
 
 
 def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend: GcsBackend) -> None:
@@ -209,7 +210,7 @@ def test_a_condition_meets_what_others_wrote(store: Store, native: Any) -> None:
 def test_sweeping_leaves_what_others_put_there(store: Store, native: Any) -> None:
     put(native, "photos/other", b"theirs")
     store.put_object("photos", "k", b"ours")
-    store._sweeper.sweep(grace_ms=-(10**7))
+    store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
     assert lying(native) == ["photos/k", "photos/other"]
 
 

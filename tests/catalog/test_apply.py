@@ -12,7 +12,17 @@ from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sweeps import COMPLETED_MEMORY_MS
 from bleepstore.commands import Done, Removed, RemovedMany, Written
-from bleepstore.model import Acl, Grant, Group, Inline, ObjectVersion, Owner, Permission, WriteCondition
+from bleepstore.model import (
+    Acl,
+    Grant,
+    Group,
+    Inline,
+    ObjectAttributes,
+    ObjectVersion,
+    Owner,
+    Permission,
+    WriteCondition,
+)
 from tests.catalog.conftest import ALICE, BOB, Applier, apply_all
 
 ONLY_NEW = WriteCondition(if_none_match=True)
@@ -196,15 +206,16 @@ def test_an_upload_is_known_by_bucket_key_and_id(apply: Applier, bucket: str, ke
 
 
 def test_completing_writes_the_object_as_the_upload_was_created(apply: Applier, catalog: Catalog) -> None:
-    acl = Acl("alice", (Grant(Group.ALL_USERS, Permission.READ),))
+    grants = (Grant(Group.ALL_USERS, Permission.READ),)
+    attributes = ObjectAttributes(metadata={"m": "1"}, storage_class="GLACIER", grants=grants)
     apply.put("photos", "k", "old")
-    apply.create_upload("photos", "k", "u1", metadata={"m": "1"}, storage_class="GLACIER", acl=acl, backend_token="t")
+    apply.create_upload("photos", "k", "u1", attributes=attributes, backend_token="t")
     apply.register("photos", "k", "u1", 2, "p2")
     apply.register("photos", "k", "u1", 3, "p3")
     assert isinstance(apply.complete("photos", "k", "u1", {2: "p2"}, "h1", size=77), Written)
     found = current(catalog, "k")
     assert found is not None
-    assert (found.metadata, found.storage_class, found.acl, found.size) == ({"m": "1"}, "GLACIER", acl, 77)
+    assert (found.attributes, found.acl, found.size) == (attributes, Acl("alice", grants), 77)
     assert sorted(apply.garbage()) == [("old", None), ("p2", "t"), ("p3", "t")]
     assert apply.rows("SELECT * FROM upload") == apply.rows("SELECT * FROM part") == []
 

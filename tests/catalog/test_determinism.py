@@ -24,6 +24,7 @@ from bleepstore.model import (
     Grant,
     Group,
     Inline,
+    ObjectAttributes,
     Owner,
     PartSummary,
     Permission,
@@ -63,7 +64,7 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 metadata = chance.choice([{}, {"b": "2", "a": "1"}])
                 yield c.PutObject(
                     **stamp, **where, owner=owner, size=4, etag=etag, data=data, stored_ms=1000 + number,
-                    metadata=metadata, checksum=checksum, condition=condition(),
+                    attributes=ObjectAttributes(metadata=metadata), checksum=checksum, condition=condition(),
                 )  # fmt: skip
             case 5:
                 yield c.DeleteObject(

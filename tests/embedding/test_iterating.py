@@ -45,7 +45,7 @@ def test_an_error_comes_where_the_listing_is_asked_for(store: bleepstore.Store) 
         store.iter_objects("missing")
     store.create_bucket("photos")
     with pytest.raises(AccessDenied):
-        store.iter_objects("photos", caller=bleepstore.Owner("stranger"))
+        store.iter_objects("photos", caller=bleepstore.Caller(bleepstore.Owner("stranger")))
     with pytest.raises(NoSuchUpload):
         store.iter_parts("photos", "k", "0" * 52)
     assert list(store.iter_objects("photos")) == []

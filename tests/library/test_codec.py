@@ -95,7 +95,7 @@ GOOD = json.loads((GOLDEN / "put-object-1.json").read_bytes().splitlines()[0])
         json.dumps({**GOOD, "extra": 1}).encode(),
         json.dumps({**GOOD, "data": {"type": "tape", "handle": "h"}}).encode(),
         json.dumps({**GOOD, "data": {"type": "inline", "data": "not base64!"}}).encode(),
-        json.dumps({**GOOD, "acl": {"owner_id": "a", "grants": [{"grantee": "id:a", "permission": "DANCE"}]}}).encode(),
+        json.dumps({**GOOD, "attributes": {"grants": [{"grantee": "id:a", "permission": "DANCE"}]}}).encode(),
         json.dumps({**GOOD, "condition": {"if_match": "x", "if_none_match": True}}).encode(),
         json.dumps({**GOOD, "checksum": {"algorithm": "CRC16", "value": ""}}).encode(),
         json.dumps({name: value for name, value in GOOD.items() if name != "bucket"}).encode(),

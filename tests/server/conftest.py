@@ -14,7 +14,7 @@ from botocore.response import StreamingBody
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 import bleepstore
-from bleepstore import Owner
+from bleepstore import Caller, Owner
 from bleepstore_server import AppConfig, create_app
 from tests.server.tools import Refused, Wire
 
@@ -84,8 +84,8 @@ def s3(server: Server) -> Iterator[S3Client]:
 def prepared(server: Server) -> Iterator[Wire]:
     """A client of a server that holds a bucket, an object and an upload with two parts."""
     store = server.store
-    store.create_bucket("photos", caller=ALICE)
-    store.put_object("photos", "kept", b"kept", caller=ALICE)
+    store.create_bucket("photos", caller=Caller(ALICE))
+    store.put_object("photos", "kept", b"kept", caller=Caller(ALICE))
     yield Wire(server.url)
     # Whatever was refused, the server goes on.
     assert Wire(server.url).send("GET", "/photos/kept").body == b"kept"
@@ -93,9 +93,9 @@ def prepared(server: Server) -> Iterator[Wire]:
 
 @pytest.fixture
 def upload_id(server: Server, prepared: Wire) -> str:
-    upload = server.store.create_upload("photos", "multi", caller=ALICE)
+    upload = server.store.create_upload("photos", "multi", caller=Caller(ALICE))
     for number in (1, 2):
-        server.store.put_part("photos", "multi", upload.upload_id, number, b"small", caller=ALICE)
+        server.store.put_part("photos", "multi", upload.upload_id, number, b"small", caller=Caller(ALICE))
     return upload.upload_id
 
 

@@ -10,7 +10,7 @@ import pytest
 from defusedxml import ElementTree
 
 import bleepstore
-from bleepstore import CannedAcl, Store
+from bleepstore import Caller, CannedAcl, Store
 from bleepstore_server import AppConfig, create_app
 from bleepstore_server.in_process import client_for
 from tests.server.conftest import ALICE
@@ -21,10 +21,10 @@ from tests.server.tools import UNSIGNED, Wire, failure
 @pytest.fixture
 def holding(store: Store) -> Store:
     store.put_credential("alice", "alice-secret", owner=ALICE)
-    store.create_bucket("photos", caller=ALICE)
-    store.create_bucket("public", acl=CannedAcl.PUBLIC_READ_WRITE, caller=ALICE)
-    store.put_object("photos", "k", b"data", caller=ALICE)
-    store.put_object("photos", "photos/k", b"nested", caller=ALICE)
+    store.create_bucket("photos", caller=Caller(ALICE))
+    store.create_bucket("public", acl=CannedAcl.PUBLIC_READ_WRITE, caller=Caller(ALICE))
+    store.put_object("photos", "k", b"data", caller=Caller(ALICE))
+    store.put_object("photos", "photos/k", b"nested", caller=Caller(ALICE))
     return store
 
 
@@ -101,8 +101,8 @@ def test_a_region_of_ones_own_is_the_location_of_its_buckets(holding: Store) -> 
 
 def complete(app: Any, store: Store, signed_host: str, key: str = "m", **headers: str) -> str:
     """The location that a completed upload is told to have."""
-    upload = store.create_upload("photos", key, caller=ALICE)
-    part = store.put_part("photos", key, upload.upload_id, 1, b"x", caller=ALICE)
+    upload = store.create_upload("photos", key, caller=Caller(ALICE))
+    part = store.put_part("photos", key, upload.upload_id, 1, b"x", caller=Caller(ALICE))
     target = f"/photos/{quote(key)}?uploadId={upload.upload_id}"
     body = (
         f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part.etag}</ETag></Part>"

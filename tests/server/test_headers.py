@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bleepstore import (
-    Acl,
     Algorithm,
     ByteRange,
     CannedAcl,
@@ -19,6 +18,7 @@ from bleepstore import (
     ChecksumType,
     Grant,
     Group,
+    ObjectAttributes,
     ObjectVersion,
     Owner,
     Permission,
@@ -249,14 +249,14 @@ def test_malformed_acls_by_header(headers: dict[str, str], code: str) -> None:
 
 
 def test_user_metadata_are_text_under_lower_case_names() -> None:
-    found = h.user_metadata(request({"X-Amz-Meta-A_b": "1", "x-amz-meta-ü": "€", "x-amz-metadata": "no"}))
+    found = h.request_attributes(request({"X-Amz-Meta-A_b": "1", "x-amz-meta-ü": "€", "x-amz-metadata": "no"})).metadata
     assert found["a_b"] == "1"
     assert "€" in found.values()
     assert len(found) == 2
 
 
 def test_repeated_metadata_are_joined() -> None:
-    assert h.user_metadata(request([("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")])) == {"a": "1,2"}
+    assert h.request_attributes(request([("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")])).metadata == {"a": "1,2"}
 
 
 def test_the_framing_of_the_body_is_no_property_of_the_object() -> None:
@@ -267,7 +267,7 @@ def test_the_framing_of_the_body_is_no_property_of_the_object() -> None:
         ("gzip, br", "gzip, br"),
         ("", None),
     ):
-        assert h.system_metadata(request({"content-encoding": sent})).content_encoding == kept
+        assert h.request_attributes(request({"content-encoding": sent})).system.content_encoding == kept
 
 
 def version(**fields: Any) -> ObjectVersion:
@@ -278,8 +278,7 @@ def version(**fields: Any) -> ObjectVersion:
         size=3,
         modified_ms=1_700_000_000_999,
         owner=Owner("a"),
-        acl=Acl.private("a"),
-        **fields,
+        attributes=ObjectAttributes(**fields),
     )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from bleepstore import Caller
 from bleepstore.model import SystemMetadata
 from tests.server.conftest import ALICE, Server
 from tests.server.tools import UNSIGNED, Answer, Wire
@@ -89,7 +90,7 @@ def test_system_metadata_in_utf_8_come_back_as_they_were_sent(wire: Wire, s3: S3
 def test_what_a_program_stored_cannot_end_a_header(wire: Wire, server: Server) -> None:
     system = SystemMetadata(cache_control="a\r\nX-Evil: 1", content_disposition="a\x00b", expires="\ta€")
     metadata = {"plain": "1", "evil": "a\r\nX-Evil: 1", "nul": "\x00", "tab": "a\tb", "é": "2", "a b": "3"}
-    server.store.put_object("photos", "k", b"", system=system, metadata=metadata, caller=ALICE)
+    server.store.put_object("photos", "k", b"", system=system, metadata=metadata, caller=Caller(ALICE))
     found = wire.send("GET", "/photos/k").headers
     assert "x-evil" not in found
     assert found["cache-control"] == "a  X-Evil: 1"

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from bleepstore import Caller
 from tests.server.conftest import Server
 from tests.server.tools import Wire, failure
 
@@ -25,7 +26,7 @@ def bucket(s3: S3Client) -> None:
 
 def fill(server: Server, keys: list[str]) -> None:
     for key in keys:
-        server.store.put_object("photos", key, key.encode(), caller=server.store.get_bucket("photos").owner)
+        server.store.put_object("photos", key, key.encode(), caller=Caller(server.store.get_bucket("photos").owner))
 
 
 def keys_of(page: Any) -> list[str]:

@@ -13,6 +13,7 @@ from botocore.handlers import set_list_objects_encoding_type_url
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from bleepstore import Caller
 from bleepstore_server.wire.xml_render import restore
 from tests.server.conftest import ALICE, Server
 from tests.server.tools import Wire
@@ -109,13 +110,13 @@ def test_every_entry_comes_once_and_the_pages_end(
     server: Server, name: str, delimiter: str, keys: set[str], size: int
 ) -> None:
     store, wire, listing = server.store, Wire(server.url), LISTINGS[name]
-    store.create_bucket("photos", caller=ALICE)
+    store.create_bucket("photos", caller=Caller(ALICE))
     try:
         for key in keys:
             if name == "uploads":
-                store.create_upload("photos", key, caller=ALICE)
+                store.create_upload("photos", key, caller=Caller(ALICE))
             else:
-                store.put_object("photos", key, b"", caller=ALICE)
+                store.put_object("photos", key, b"", caller=Caller(ALICE))
         expected = rolled_up(keys, delimiter)
         seen: list[str] = []
         for page in pages(wire, listing, delimiter, size):
@@ -159,7 +160,7 @@ def test_paginators_of_boto3_with_and_without_url_encoding(
     server: Server, bucket: str, s3: S3Client, operation: Any, size: int, by_url: bool
 ) -> None:
     for key in ODD:
-        server.store.put_object(bucket, key, b"", caller=ALICE)
+        server.store.put_object(bucket, key, b"", caller=Caller(ALICE))
     if not by_url:
         for name in ("ListObjects", "ListObjectsV2", "ListObjectVersions"):
             s3.meta.events.unregister(f"before-parameter-build.s3.{name}", set_list_objects_encoding_type_url)
@@ -178,7 +179,7 @@ def test_paginators_of_boto3_with_and_without_url_encoding(
 def test_a_key_that_was_read_serves_as_a_marker_of_any_listing(server: Server, bucket: str) -> None:
     wire = Wire(server.url)
     for key in ODD:
-        server.store.put_object(bucket, key, b"", caller=ALICE)
+        server.store.put_object(bucket, key, b"", caller=Caller(ALICE))
     keys = sorted(ODD, key=str.encode)
     shown = next(pages(wire, LISTINGS["objects"], "", 1000))
     for number, (key, text) in enumerate(zip(keys, shown, strict=True)):

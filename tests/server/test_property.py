@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bleepstore
-from bleepstore import CannedAcl, Owner, Store
+from bleepstore import Caller, CannedAcl, Owner, Store
 from bleepstore_server import AppConfig, create_app
 from bleepstore_server.router import ROUTES
 from tests.server.tools import UNSIGNED, Wire
@@ -125,10 +125,10 @@ def shared() -> Iterator[tuple[Store, Any]]:
     """One store and app for all examples: whatever they do to it must not break it."""
     with bleepstore.open() as store:
         store.put_credential("alice", "alice-secret", owner=ALICE, email="alice@example.com")
-        store.create_bucket("photos", caller=ALICE)
-        store.create_bucket("public", acl=CannedAcl.PUBLIC_READ_WRITE, caller=ALICE)
-        store.put_object("photos", "kept", b"kept", caller=ALICE)
-        store.create_upload("photos", "multi", caller=ALICE)
+        store.create_bucket("photos", caller=Caller(ALICE))
+        store.create_bucket("public", acl=CannedAcl.PUBLIC_READ_WRITE, caller=Caller(ALICE))
+        store.put_object("photos", "kept", b"kept", caller=Caller(ALICE))
+        store.create_upload("photos", "multi", caller=Caller(ALICE))
         yield store, create_app(store, AppConfig(domains=("s3.example.com",)))
 
 
@@ -201,14 +201,14 @@ def keep(store: Store) -> None:
     """The store is sound after whatever was asked of it, and has again what the next example will ask for."""
     names = {bucket.name for bucket in store.list_buckets().buckets}
     for bucket in {"photos", "public"} - names:
-        store.create_bucket(bucket, caller=ALICE)
+        store.create_bucket(bucket, caller=Caller(ALICE))
     for bucket in names - {"photos", "public"}:
         for entry in store.list_objects(bucket).objects:
             store.delete_object(bucket, entry.key)
         store.delete_bucket(bucket)
     store.put_bucket_acl("photos", CannedAcl.PRIVATE)
     store.put_bucket_acl("public", CannedAcl.PUBLIC_READ_WRITE)
-    store.put_object("photos", "kept", b"kept", caller=ALICE)
+    store.put_object("photos", "kept", b"kept", caller=Caller(ALICE))
     for upload in store.list_uploads("photos").uploads:
         store.abort_upload("photos", upload.key, upload.upload_id)
 
@@ -240,8 +240,8 @@ def test_random_requests_of_somebody(
     unsigned = {"authorization", "x-amz-date", "x-amz-content-sha256", "host", "content-length", "transfer-encoding"}
     sent = {name: value for name, value in headers.items() if name not in unsigned}
     signed = {name.lower(): value for name, value in SIGNER.sign(method, target, sent, payload).items()}
-    upload = store.create_upload("photos", "kept", caller=ALICE)
-    store.put_part("photos", "kept", upload.upload_id, 1, b"data", caller=ALICE)
+    upload = store.create_upload("photos", "kept", caller=Caller(ALICE))
+    store.put_part("photos", "kept", upload.upload_id, 1, b"data", caller=Caller(ALICE))
     if "uploadId=upload" in target:
         target = target.replace("uploadId=upload", f"uploadId={upload.upload_id}")
         signed = {name.lower(): value for name, value in SIGNER.sign(method, target, sent, payload).items()}
@@ -347,8 +347,8 @@ def documents(draw: st.DrawFn) -> tuple[str, str, bytes]:
 def test_random_documents(shared: tuple[Store, Any], request_: tuple[str, str, bytes]) -> None:
     store, app = shared
     method, target, body = request_
-    upload = store.create_upload("photos", "kept", caller=ALICE)
-    store.put_part("photos", "kept", upload.upload_id, 1, b"data", caller=ALICE)
+    upload = store.create_upload("photos", "kept", caller=Caller(ALICE))
+    store.put_part("photos", "kept", upload.upload_id, 1, b"data", caller=Caller(ALICE))
     target = target.replace("UPLOAD", upload.upload_id)
     headers = {"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()}
     signed = {n.lower(): v for n, v in SIGNER.sign(method, target, headers, UNSIGNED).items()}

@@ -157,10 +157,12 @@ def test_parameters_that_s3_does_not_know_are_ignored() -> None:
         assert refusal(method, target) == "InvalidArgument"
 
 
-def test_writes_name_the_permission_that_they_need() -> None:
-    """But those of buckets, which ask for an account or the owner, and of forms, which speak for themselves."""
-    others = {"CreateBucket", "DeleteBucket", "PostObject"}
+def test_every_row_that_is_implemented_names_its_action() -> None:
     for route in ROUTES:
-        if route.function is not None and route.method in ("PUT", "POST", "DELETE"):
-            configuration = route.method == "DELETE" and route.sub_resource is not None and route.permission is None
-            assert route.permission is not None or route.operation in others or configuration, route.operation
+        assert (route.action is None) == (route.function is None), route.operation
+
+
+def test_only_what_is_of_no_bucket_yet_or_says_who_asks_answers_for_itself() -> None:
+    """HeadBucket refuses with the bucket's region."""
+    own = {route.operation for route in ROUTES if route.own_answer}
+    assert own == {"ListBuckets", "CreateBucket", "HeadBucket", "PostObject"}

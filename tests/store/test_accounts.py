@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bleepstore import ANONYMOUS, Credential, Owner, Store, errors
+from bleepstore import ANONYMOUS, Caller, Credential, Owner, Store, errors
 
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 
@@ -49,7 +49,7 @@ def test_what_is_no_access_key(store: Store, access_key: str) -> None:
 def test_what_else_a_credential_cannot_have(store: Store) -> None:
     with pytest.raises(errors.InvalidArgument):
         store.put_credential("AKIA", "")
-    for owner in (ANONYMOUS, Owner("")):
+    for owner in (ANONYMOUS.account, Owner("")):
         with pytest.raises(errors.InvalidArgument):
             store.put_credential("AKIA", "secret", owner=owner)
 
@@ -77,10 +77,10 @@ def test_secrets_stay_out_of_messages(store: Store) -> None:
 def test_owners_are_those_that_the_store_has_met(store: Store) -> None:
     assert store.find_owner("alice") is None
     assert store.display_name("alice") == ""
-    store.create_bucket("photos", caller=ALICE)
+    store.create_bucket("photos", caller=Caller(ALICE))
     assert store.find_owner("alice") == ALICE
     assert store.display_name("alice") == "Alice"
-    assert store.find_owner(ANONYMOUS.id) == ANONYMOUS
+    assert store.find_owner(ANONYMOUS.account.id) == ANONYMOUS.account
     assert store.owner_by_email("nobody@example.com") is None
 
 

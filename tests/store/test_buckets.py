@@ -11,6 +11,7 @@ from bleepstore import (
     ANONYMOUS,
     Acl,
     Algorithm,
+    Caller,
     CannedAcl,
     ChecksumType,
     CompletedPart,
@@ -26,7 +27,7 @@ ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 
 
 def test_a_bucket_says_what_it_is(store: Store) -> None:
-    made = store.create_bucket("photos", location="eu-central-1", caller=ALICE)
+    made = store.create_bucket("photos", location="eu-central-1", caller=Caller(ALICE))
     assert (made.name, made.owner, made.location) == ("photos", ALICE, "eu-central-1")
     assert made.acl == Acl.private("alice")
     assert abs(made.created - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
@@ -36,11 +37,11 @@ def test_a_bucket_says_what_it_is(store: Store) -> None:
 def test_names_are_checked_and_taken_names_refused(store: Store) -> None:
     with pytest.raises(errors.InvalidBucketName):
         store.create_bucket("No")
-    store.create_bucket("photos", caller=ALICE)
+    store.create_bucket("photos", caller=Caller(ALICE))
     with pytest.raises(errors.BucketAlreadyOwnedByYou):
-        store.create_bucket("photos", caller=ALICE)
+        store.create_bucket("photos", caller=Caller(ALICE))
     with pytest.raises(errors.BucketAlreadyExists):
-        store.create_bucket("photos", caller=BOB)
+        store.create_bucket("photos", caller=Caller(BOB))
     with pytest.raises(errors.AccessDenied):
         store.create_bucket("other", caller=ANONYMOUS)
 
@@ -59,9 +60,9 @@ def test_only_an_empty_bucket_goes(store: Store) -> None:
 
 def test_listing_buckets_in_pages(store: Store) -> None:
     for name in ("aaa", "bbb", "bbc", "ccc"):
-        store.create_bucket(name, caller=ALICE if name != "ccc" else BOB)
+        store.create_bucket(name, caller=Caller(ALICE if name != "ccc" else BOB))
     assert [b.name for b in store.list_buckets().buckets] == ["aaa", "bbb", "bbc", "ccc"]
-    assert [b.name for b in store.list_buckets(caller=ALICE).buckets] == ["aaa", "bbb", "bbc"]
+    assert [b.name for b in store.list_buckets(caller=Caller(ALICE)).buckets] == ["aaa", "bbb", "bbc"]
     assert [b.name for b in store.list_buckets(prefix="bb").buckets] == ["bbb", "bbc"]
     store.create_bucket("ddd", location="EU")
     store.create_bucket("eee", location="eu-west-1")
@@ -82,20 +83,20 @@ def test_listing_buckets_in_pages(store: Store) -> None:
 
 
 def test_acls_are_replaced_whole(store: Store) -> None:
-    store.create_bucket("photos", caller=ALICE)
-    store.put_bucket_acl("photos", CannedAcl.PUBLIC_READ, caller=ALICE)
-    assert Grant(Group.ALL_USERS, Permission.READ) in store.get_bucket_acl("photos", caller=ALICE).grants
+    store.create_bucket("photos", caller=Caller(ALICE))
+    store.put_bucket_acl("photos", CannedAcl.PUBLIC_READ, caller=Caller(ALICE))
+    assert Grant(Group.ALL_USERS, Permission.READ) in store.get_bucket_acl("photos", caller=Caller(ALICE)).grants
     mine = Acl("alice", (Grant("bob", Permission.READ_ACP),))
-    store.put_bucket_acl("photos", mine, caller=ALICE)
-    assert store.get_bucket_acl("photos", caller=BOB) == mine
+    store.put_bucket_acl("photos", mine, caller=Caller(ALICE))
+    assert store.get_bucket_acl("photos", caller=Caller(BOB)) == mine
     with pytest.raises(errors.AccessDenied):
-        store.put_bucket_acl("photos", Acl("bob", ()), caller=ALICE)
+        store.put_bucket_acl("photos", Acl("bob", ()), caller=Caller(ALICE))
     with pytest.raises(errors.AccessDenied):
-        store.put_bucket_acl("photos", CannedAcl.PRIVATE, caller=BOB)
-    store.put_bucket_acl("photos", CannedAcl.PRIVATE, caller=ALICE)
-    store.put_object("photos", "k", b"", caller=ALICE)
-    store.put_object_acl("photos", "k", (Grant("bob", Permission.READ),), caller=ALICE)
-    assert store.get_object_acl("photos", "k", caller=ALICE).grants == (Grant("bob", Permission.READ),)
+        store.put_bucket_acl("photos", CannedAcl.PRIVATE, caller=Caller(BOB))
+    store.put_bucket_acl("photos", CannedAcl.PRIVATE, caller=Caller(ALICE))
+    store.put_object("photos", "k", b"", caller=Caller(ALICE))
+    store.put_object_acl("photos", "k", (Grant("bob", Permission.READ),), caller=Caller(ALICE))
+    assert store.get_object_acl("photos", "k", caller=Caller(ALICE)).grants == (Grant("bob", Permission.READ),)
     with pytest.raises(errors.NoSuchKey):
         store.put_object_acl("photos", "absent", CannedAcl.PRIVATE)
     with pytest.raises(errors.NoSuchVersion):

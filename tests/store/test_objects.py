@@ -18,6 +18,7 @@ from bleepstore import (
     ANONYMOUS,
     Algorithm,
     ByteRange,
+    Caller,
     CannedAcl,
     Checksum,
     CompletedPart,
@@ -327,7 +328,7 @@ def test_a_copy_of_what_was_uploaded_in_parts_is_one_whole(
 
 
 def test_acls_decide_for_everyone_but_the_application(store: Store) -> None:
-    alice, bob = Owner("alice", "Alice"), Owner("bob", "Bob")
+    alice, bob = Caller(Owner("alice", "Alice")), Caller(Owner("bob", "Bob"))
     store.create_bucket("alices", caller=alice)
     store.put_object("alices", "private", b"1", caller=alice)
     store.put_object("alices", "public", b"2", acl=CannedAcl.PUBLIC_READ, caller=alice)
@@ -345,7 +346,7 @@ def test_acls_decide_for_everyone_but_the_application(store: Store) -> None:
         store.list_objects("alices", caller=bob)
     store.put_bucket_acl("alices", CannedAcl.PUBLIC_READ_WRITE, caller=alice)
     store.put_object("alices", "bobs", b"4", caller=bob)
-    assert store.head_object("alices", "bobs").version.owner == bob
+    assert store.head_object("alices", "bobs").version.owner == bob.account
     with pytest.raises(errors.AccessDenied):
         store.get_object("alices", "bobs", caller=alice)
     with pytest.raises(errors.AccessDenied):

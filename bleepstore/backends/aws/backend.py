@@ -133,7 +133,7 @@ class AwsBackend(AwsListing):
             "Key": place.name,
             "Metadata": CODEC.encode(spec, write=write, place=located, **noted),
         }
-        for name, text in CODEC.native(spec.system).items():
+        for name, text in CODEC.native(spec.attributes.system).items():
             parameters[SYSTEM[name]] = text
         return parameters
 

@@ -28,7 +28,7 @@ from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettings
 from bleepstore.errors import ServiceUnavailable
-from bleepstore.model import STANDARD, SystemMetadata
+from bleepstore.model import STANDARD
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -227,8 +227,6 @@ class AwsListing(ClaimVerbs, AwsClient):
             size=head["ContentLength"],
             etag=shown,
             stored_ms=to_ms(head["LastModified"]),
-            system=SystemMetadata(**(system | dict(notes.system))),
-            metadata=notes.metadata,
+            attributes=notes.attributes(system, head.get("StorageClass", STANDARD)),
             native=is_native,
-            storage_class=head.get("StorageClass", STANDARD),
         )

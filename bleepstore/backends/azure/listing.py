@@ -16,7 +16,6 @@ from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
 from bleepstore.backends.gateway.names import OWN, Place
 from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettings
 from bleepstore.errors import ServiceUnavailable
-from bleepstore.model import SystemMetadata
 
 
 class AzureListing(ClaimVerbs, AzureClient):
@@ -154,7 +153,6 @@ class AzureListing(ClaimVerbs, AzureClient):
             size=blob.size,
             etag=etag,
             stored_ms=to_ms(blob.last_modified),
-            system=SystemMetadata(**(system | dict(notes.system))),
-            metadata=notes.metadata,
+            attributes=notes.attributes(system),
             native=is_native,
         )

@@ -128,7 +128,7 @@ def notes_of(metadata: Mapping[str, str] | None, size: int, md5: str | None) -> 
 
 
 def content_settings(spec: BlobSpec, md5: bytes | None = None) -> ContentSettings:
-    return ContentSettings(**CODEC.native(spec.system), content_md5=None if md5 is None else bytearray(md5))
+    return ContentSettings(**CODEC.native(spec.attributes.system), content_md5=None if md5 is None else bytearray(md5))
 
 
 def _dump(fields: list[Any]) -> str:

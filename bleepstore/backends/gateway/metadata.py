@@ -28,7 +28,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import BlobSpec
-from bleepstore.model import SystemMetadata
+from bleepstore.model import STANDARD, ObjectAttributes, SystemMetadata
 
 #: HTTP clients, Python's own among them, take at most 100 headers, of which an answer has some anyway.
 _MAX_PLAIN = 50
@@ -56,6 +56,11 @@ class Notes:
         expected = self.etag if self.etag is not None and _PLAIN_MD5.fullmatch(self.etag) else None
         other = self.etag is not None and md5 != expected
         return self.without_bytes() if other or self.size not in (None, size) else self
+
+    def attributes(self, native: Mapping[str, str], storage_class: str = STANDARD) -> ObjectAttributes:
+        """What goes with the object; `native` are the system metadata that the provider itself keeps."""
+        system = SystemMetadata(**{**native, **self.system})
+        return ObjectAttributes(system=system, metadata=self.metadata, storage_class=storage_class)
 
     def without_bytes(self) -> Notes:
         return attrs.evolve(self, etag=None, crc32c=None, size=None, of=())
@@ -130,15 +135,15 @@ class MetadataCodec:
             "key": base64.b64encode(spec.key.encode()).decode() if place else None,
         }
         made = {self.mark + name: text for name, text in notes.items() if text is not None}
-        able = [(name, text) for name, text in spec.metadata.items() if self._is_plain(name, text)]
+        able = [(name, text) for name, text in spec.attributes.metadata.items() if self._is_plain(name, text)]
         plain = dict(sorted(able, key=lambda item: len(item[0]) + len(item[1]))[:_MAX_PLAIN])
         system = {
             name: text
             for name in _SYSTEM_FIELDS
-            if (text := getattr(spec.system, name)) is not None
+            if (text := getattr(spec.attributes.system, name)) is not None
             and not (name in self.native_system and _PLAIN_VALUE.fullmatch(text))
         }
-        packed = {name: text for name, text in spec.metadata.items() if name not in plain}
+        packed = {name: text for name, text in spec.attributes.metadata.items() if name not in plain}
         room = self.budget - _length(made)
         for name, text in plain.items():
             room -= len(name) + len(text)

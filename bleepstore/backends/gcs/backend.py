@@ -110,7 +110,7 @@ class GcsBackend(GcsListing):
         blob = self._blob(place)
         size = None if etag is None else spec.size
         blob.metadata = CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, size=size, place=located)
-        for name, text in CODEC.native(spec.system).items():
+        for name, text in CODEC.native(spec.attributes.system).items():
             setattr(blob, name, text)
         if blob.content_type is None:
             blob.content_type = _DEFAULT_TYPE

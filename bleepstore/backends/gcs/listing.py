@@ -14,7 +14,6 @@ from bleepstore.backends.gcs.client import GcsClient
 from bleepstore.backends.gcs.errors import Gone, Unequal, no_bucket
 from bleepstore.backends.gcs.pins import SYSTEM, md5_of, notes_of, pin_of, to_ms
 from bleepstore.errors import ServiceUnavailable
-from bleepstore.model import SystemMetadata
 
 
 class GcsListing(ClaimVerbs, GcsClient):
@@ -159,7 +158,6 @@ class GcsListing(ClaimVerbs, GcsClient):
             size=blob.size,
             etag=etag,
             stored_ms=to_ms(blob.time_created),
-            system=SystemMetadata(**(system | dict(notes.system))),
-            metadata=notes.metadata,
+            attributes=notes.attributes(system),
             native=is_native,
         )

@@ -12,6 +12,7 @@ from bleepstore.catalog.records import FoundObject, Garbage, ObjectSince
 from bleepstore.catalog.rows import (
     BUCKET_COLUMNS,
     OBJECT_COLUMNS,
+    OBJECT_WIDTH,
     PART_COLUMNS,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
@@ -23,6 +24,7 @@ from bleepstore.catalog.rows import (
 )
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.model import (
+    STANDARD,
     Bucket,
     Credential,
     ListedObject,
@@ -55,7 +57,8 @@ _OBJECT_SINCE = (
 )
 _BUCKET_ID = "(SELECT bucket_id FROM bucket WHERE name = ?)"
 _LISTED = (
-    "SELECT key, modified_ms, etag, size, storage_class, owner_id, checksum_algorithm, checksum_type "
+    f"SELECT key, modified_ms, etag, size, ifnull(storage_class, '{STANDARD}'), owner_id, checksum_algorithm, "
+    "checksum_type "
     f"FROM object_version WHERE bucket_id = {_BUCKET_ID} AND is_current = 1 AND is_delete_marker = 0"
 )
 _UPLOAD = (
@@ -130,7 +133,7 @@ class Reader(ContentQueries):
         if type(key) is not str:
             check_type("key", key)
         row = self.connection.execute(_GET if with_data else _HEAD, (bucket, key)).fetchone()
-        return None if row is None else FoundObject(make_object(bucket, key, row), row[14], row[15], row[16])
+        return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
 
     def object_parts(self, bucket: str, key: str) -> tuple[PartSummary, ...]:
         return load_parts(self.connection.execute(_OBJECT_PARTS, (bucket, key)).get)
@@ -218,7 +221,7 @@ class Reader(ContentQueries):
         row = self.connection.execute(sql, (owner_id,)).fetchone()
         return None if row is None else Owner(*row)
 
-    # -- what the sweeper asks
+    # -- what the jobs ask
 
     def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
         sql = "SELECT garbage_id, handle, token FROM garbage WHERE garbage_id > ? ORDER BY garbage_id LIMIT ?"

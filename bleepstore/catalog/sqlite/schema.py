@@ -15,11 +15,11 @@ from bleepstore.errors import CatalogDamaged, CatalogTooNew, CatalogTooOld
 APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this database is
 
 # Objects are keyed (bucket, key, version): `sequence` is minus the index of the command that wrote the version, so the
-# newest version of a key comes first. `is_current` marks the version that an unversioned read sees. The columns tags,
-# retention and encryption wait for the operations that use them.
+# newest version of a key comes first. `is_current` marks the version that an unversioned read sees.
 #
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
-# JSON columns are NULL for the default (no metadata, a private ACL, no parts).
+# The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
+# for the default (a private ACL, no parts).
 # `crc64nvme` is what the bytes are compared with when they are read, in base64; NULL if it is not known.
 _V1 = """
 CREATE TABLE state(
@@ -70,7 +70,6 @@ CREATE TABLE object_version(
     modified_ms INTEGER NOT NULL,
     etag TEXT NOT NULL,
     size INTEGER NOT NULL,
-    storage_class TEXT NOT NULL,
     owner_id TEXT NOT NULL,
     checksum_algorithm TEXT,
     checksum_type TEXT,
@@ -78,14 +77,12 @@ CREATE TABLE object_version(
     crc64nvme TEXT,
     handle TEXT,
     inline_id INTEGER,
-    system TEXT,
-    metadata TEXT,
-    acl TEXT,
-    tags TEXT,
-    retention TEXT,
-    encryption TEXT,
     parts_count INTEGER,
     parts TEXT,
+    system TEXT,
+    metadata TEXT,
+    storage_class TEXT,
+    grants TEXT,
     PRIMARY KEY (bucket_id, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
@@ -101,14 +98,14 @@ CREATE TABLE upload(
     initiated_ms INTEGER NOT NULL,
     owner_id TEXT NOT NULL,
     initiator_id TEXT NOT NULL,
-    storage_class TEXT NOT NULL,
-    system TEXT,
-    metadata TEXT,
     checksum_algorithm TEXT,
     checksum_type TEXT,
-    acl TEXT,
     backend_token TEXT NOT NULL,
     replaced_sequence INTEGER,
+    system TEXT,
+    metadata TEXT,
+    storage_class TEXT,
+    grants TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import enum
 
-from bleepstore.model import ANONYMOUS, Acl, Grant, Group, Owner, Permission
+from bleepstore.access.callers import Caller
+from bleepstore.errors import AccessDenied
+from bleepstore.model import Acl, Grant, Group, Permission
+
+_OF_THE_LIST = (Permission.READ_ACP, Permission.WRITE_ACP)
 
 
 class CannedAcl(enum.StrEnum):
@@ -54,24 +58,26 @@ def make_acl(request: AclRequest | None, owner_id: str, bucket_owner_id: str) ->
     return Acl(owner_id, (own, *_canned_grants(request or CannedAcl.PRIVATE, owner_id, bucket_owner_id)))
 
 
-def allows(acl: Acl, caller: Owner | None, permission: Permission) -> bool:
-    """Whether `caller` has `permission`. None is the application that embeds the store: it may do everything.
+def resolve_acl(request: AclRequest | Acl, owner_id: str, bucket_owner_id: str) -> Acl:
+    """What a request for a new ACL means for a resource of `owner_id`. Raises AccessDenied for an `Acl` of another."""
+    if not isinstance(request, Acl):
+        return make_acl(request, owner_id, bucket_owner_id)
+    if request.owner_id != owner_id:
+        raise AccessDenied("The owner of a resource cannot be changed by its ACL.")
+    return request
 
-    An owner can always read and write the list itself, whatever it says.
-    """
-    if caller is None:
-        return True
-    if caller.id == acl.owner_id and permission in (Permission.READ_ACP, Permission.WRITE_ACP):
+
+def allows(acl: Acl, caller: Caller, permission: Permission) -> bool:
+    """Whether `caller` has `permission`. An owner can always read and write the list itself, whatever it says."""
+    account_id = caller.account.id
+    if account_id == acl.owner_id and permission in _OF_THE_LIST:
         return True
     for grant in acl.grants:
-        if grant.permission not in (permission, Permission.FULL_CONTROL):
-            continue
-        if _includes(grant.grantee, caller):
-            return True
+        if grant.permission is permission or grant.permission is Permission.FULL_CONTROL:
+            grantee = grant.grantee
+            if not isinstance(grantee, Group):  # asked first: a Group is a str, and an owner id may read like one
+                if grantee == account_id:
+                    return True
+            elif grantee is Group.ALL_USERS or (grantee is Group.AUTHENTICATED_USERS and not caller.is_anonymous):
+                return True
     return False
-
-
-def _includes(grantee: str | Group, caller: Owner) -> bool:
-    if not isinstance(grantee, Group):  # asked first: a Group is a str, and an owner id may read like one
-        return grantee == caller.id
-    return grantee is Group.ALL_USERS or (grantee is Group.AUTHENTICATED_USERS and caller.id != ANONYMOUS.id)

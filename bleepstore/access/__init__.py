@@ -1,0 +1,27 @@
+"""Who may do what: the one place where that is decided.
+
+`authorize(action, caller, bucket, subject)` is asked once by each operation of a store, whoever calls it: a server for
+its clients, or a program. Today the access control lists of the bucket and of the object decide. Whatever comes to
+decide beside them (policies, public access blocks, object ownership, the rights of an access key) belongs here.
+
+`caller=None` is the program that embeds the store. It is above all rules. Whatever is not known is denied.
+"""
+
+from bleepstore.access.acl import AclRequest, CannedAcl, make_acl, resolve_acl
+from bleepstore.access.actions import Action
+from bleepstore.access.callers import ANONYMOUS, Caller
+from bleepstore.access.decisions import authorize, is_allowed, is_of_object, of_version
+
+__all__ = [
+    "ANONYMOUS",
+    "AclRequest",
+    "Action",
+    "Caller",
+    "CannedAcl",
+    "authorize",
+    "is_allowed",
+    "is_of_object",
+    "make_acl",
+    "of_version",
+    "resolve_acl",
+]

@@ -1,0 +1,70 @@
+"""What can be asked for, by the names of IAM ("Actions, resources, and condition keys for Amazon S3")."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Action(enum.StrEnum):
+    """An action of S3 that this store knows. Several operations may share one: HeadObject is a s3:GetObject."""
+
+    # of no bucket
+    LIST_ALL_MY_BUCKETS = "s3:ListAllMyBuckets"
+    CREATE_BUCKET = "s3:CreateBucket"
+    # of a bucket
+    DELETE_BUCKET = "s3:DeleteBucket"
+    LIST_BUCKET = "s3:ListBucket"
+    LIST_BUCKET_VERSIONS = "s3:ListBucketVersions"
+    LIST_BUCKET_MULTIPART_UPLOADS = "s3:ListBucketMultipartUploads"
+    GET_BUCKET_LOCATION = "s3:GetBucketLocation"
+    GET_BUCKET_ACL = "s3:GetBucketAcl"
+    PUT_BUCKET_ACL = "s3:PutBucketAcl"
+    # of a bucket's configuration; S3 has no actions of their own for most deletions
+    GET_ACCELERATE_CONFIGURATION = "s3:GetAccelerateConfiguration"
+    GET_ANALYTICS_CONFIGURATION = "s3:GetAnalyticsConfiguration"
+    GET_BUCKET_CORS = "s3:GetBucketCORS"
+    PUT_BUCKET_CORS = "s3:PutBucketCORS"
+    GET_BUCKET_LOGGING = "s3:GetBucketLogging"
+    GET_BUCKET_NOTIFICATION = "s3:GetBucketNotification"
+    GET_BUCKET_OBJECT_LOCK_CONFIGURATION = "s3:GetBucketObjectLockConfiguration"
+    GET_BUCKET_OWNERSHIP_CONTROLS = "s3:GetBucketOwnershipControls"
+    PUT_BUCKET_OWNERSHIP_CONTROLS = "s3:PutBucketOwnershipControls"
+    GET_BUCKET_POLICY = "s3:GetBucketPolicy"
+    DELETE_BUCKET_POLICY = "s3:DeleteBucketPolicy"
+    GET_BUCKET_POLICY_STATUS = "s3:GetBucketPolicyStatus"
+    GET_BUCKET_PUBLIC_ACCESS_BLOCK = "s3:GetBucketPublicAccessBlock"
+    PUT_BUCKET_PUBLIC_ACCESS_BLOCK = "s3:PutBucketPublicAccessBlock"
+    GET_BUCKET_REQUEST_PAYMENT = "s3:GetBucketRequestPayment"
+    GET_BUCKET_TAGGING = "s3:GetBucketTagging"
+    PUT_BUCKET_TAGGING = "s3:PutBucketTagging"
+    GET_BUCKET_VERSIONING = "s3:GetBucketVersioning"
+    GET_BUCKET_WEBSITE = "s3:GetBucketWebsite"
+    DELETE_BUCKET_WEBSITE = "s3:DeleteBucketWebsite"
+    GET_ENCRYPTION_CONFIGURATION = "s3:GetEncryptionConfiguration"
+    PUT_ENCRYPTION_CONFIGURATION = "s3:PutEncryptionConfiguration"
+    GET_INTELLIGENT_TIERING_CONFIGURATION = "s3:GetIntelligentTieringConfiguration"
+    GET_INVENTORY_CONFIGURATION = "s3:GetInventoryConfiguration"
+    GET_LIFECYCLE_CONFIGURATION = "s3:GetLifecycleConfiguration"
+    PUT_LIFECYCLE_CONFIGURATION = "s3:PutLifecycleConfiguration"
+    GET_METRICS_CONFIGURATION = "s3:GetMetricsConfiguration"
+    GET_REPLICATION_CONFIGURATION = "s3:GetReplicationConfiguration"
+    PUT_REPLICATION_CONFIGURATION = "s3:PutReplicationConfiguration"
+    # of an object, or of one of its versions
+    GET_OBJECT = "s3:GetObject"
+    GET_OBJECT_VERSION = "s3:GetObjectVersion"
+    GET_OBJECT_ACL = "s3:GetObjectAcl"
+    GET_OBJECT_VERSION_ACL = "s3:GetObjectVersionAcl"
+    GET_OBJECT_ATTRIBUTES = "s3:GetObjectAttributes"
+    GET_OBJECT_VERSION_ATTRIBUTES = "s3:GetObjectVersionAttributes"
+    GET_OBJECT_LEGAL_HOLD = "s3:GetObjectLegalHold"
+    GET_OBJECT_RETENTION = "s3:GetObjectRetention"
+    GET_OBJECT_TAGGING = "s3:GetObjectTagging"
+    GET_OBJECT_VERSION_TAGGING = "s3:GetObjectVersionTagging"
+    PUT_OBJECT = "s3:PutObject"
+    PUT_OBJECT_ACL = "s3:PutObjectAcl"
+    PUT_OBJECT_VERSION_ACL = "s3:PutObjectVersionAcl"
+    DELETE_OBJECT = "s3:DeleteObject"
+    DELETE_OBJECT_VERSION = "s3:DeleteObjectVersion"
+    # of an upload; starting, filling and completing one is a s3:PutObject
+    ABORT_MULTIPART_UPLOAD = "s3:AbortMultipartUpload"
+    LIST_MULTIPART_UPLOAD_PARTS = "s3:ListMultipartUploadParts"

@@ -1,0 +1,138 @@
+"""The decision: an action, by a caller, on a bucket and on what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bleepstore.access.acl import allows
+from bleepstore.access.actions import Action
+from bleepstore.access.callers import Caller
+from bleepstore.errors import AccessDenied
+from bleepstore.model import Bucket, ObjectVersion, Permission, Upload
+
+_READ, _WRITE = Permission.READ, Permission.WRITE
+_READ_ACP, _WRITE_ACP = Permission.READ_ACP, Permission.WRITE_ACP
+
+#: By the ACL of the bucket: the permission ("Mapping of ACL permissions and access policy permissions").
+_BY_BUCKET: Mapping[Action, Permission] = {
+    Action.LIST_BUCKET: _READ,
+    Action.LIST_BUCKET_VERSIONS: _READ,
+    Action.LIST_BUCKET_MULTIPART_UPLOADS: _READ,
+    Action.GET_BUCKET_ACL: _READ_ACP,
+    Action.PUT_BUCKET_ACL: _WRITE_ACP,
+    Action.PUT_OBJECT: _WRITE,
+    Action.DELETE_OBJECT: _WRITE,
+    Action.DELETE_OBJECT_VERSION: _WRITE,
+    Action.ABORT_MULTIPART_UPLOAD: _WRITE,
+    Action.LIST_MULTIPART_UPLOAD_PARTS: _WRITE,
+}
+#: By the ACL of the object.
+_BY_OBJECT: Mapping[Action, Permission] = {
+    Action.GET_OBJECT: _READ,
+    Action.GET_OBJECT_VERSION: _READ,
+    Action.GET_OBJECT_ATTRIBUTES: _READ,
+    Action.GET_OBJECT_VERSION_ATTRIBUTES: _READ,
+    Action.GET_OBJECT_LEGAL_HOLD: _READ,
+    Action.GET_OBJECT_RETENTION: _READ,
+    Action.GET_OBJECT_TAGGING: _READ,
+    Action.GET_OBJECT_VERSION_TAGGING: _READ,
+    Action.GET_OBJECT_ACL: _READ_ACP,
+    Action.GET_OBJECT_VERSION_ACL: _READ_ACP,
+    Action.PUT_OBJECT_ACL: _WRITE_ACP,
+    Action.PUT_OBJECT_VERSION_ACL: _WRITE_ACP,
+}
+#: What an ACL grants to nobody, and the bucket's owner alone may do.
+_BY_OWNER = frozenset(
+    {
+        Action.DELETE_BUCKET,
+        Action.GET_BUCKET_LOCATION,
+        Action.GET_ACCELERATE_CONFIGURATION,
+        Action.GET_ANALYTICS_CONFIGURATION,
+        Action.GET_BUCKET_CORS,
+        Action.PUT_BUCKET_CORS,
+        Action.GET_BUCKET_LOGGING,
+        Action.GET_BUCKET_NOTIFICATION,
+        Action.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
+        Action.GET_BUCKET_OWNERSHIP_CONTROLS,
+        Action.PUT_BUCKET_OWNERSHIP_CONTROLS,
+        Action.GET_BUCKET_POLICY,
+        Action.DELETE_BUCKET_POLICY,
+        Action.GET_BUCKET_POLICY_STATUS,
+        Action.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
+        Action.PUT_BUCKET_PUBLIC_ACCESS_BLOCK,
+        Action.GET_BUCKET_REQUEST_PAYMENT,
+        Action.GET_BUCKET_TAGGING,
+        Action.PUT_BUCKET_TAGGING,
+        Action.GET_BUCKET_VERSIONING,
+        Action.GET_BUCKET_WEBSITE,
+        Action.DELETE_BUCKET_WEBSITE,
+        Action.GET_ENCRYPTION_CONFIGURATION,
+        Action.PUT_ENCRYPTION_CONFIGURATION,
+        Action.GET_INTELLIGENT_TIERING_CONFIGURATION,
+        Action.GET_INVENTORY_CONFIGURATION,
+        Action.GET_LIFECYCLE_CONFIGURATION,
+        Action.PUT_LIFECYCLE_CONFIGURATION,
+        Action.GET_METRICS_CONFIGURATION,
+        Action.GET_REPLICATION_CONFIGURATION,
+        Action.PUT_REPLICATION_CONFIGURATION,
+    }
+)
+#: Of no bucket: for whoever signs.
+_BY_ACCOUNT = frozenset({Action.LIST_ALL_MY_BUCKETS, Action.CREATE_BUCKET})
+#: Which of them the bucket's owner may also do with the uploads of others ("Multipart upload API and permissions").
+_OF_ANY_UPLOAD = frozenset({Action.ABORT_MULTIPART_UPLOAD, Action.LIST_MULTIPART_UPLOAD_PARTS})
+
+_OF_VERSION: Mapping[Action, Action] = {
+    Action.GET_OBJECT: Action.GET_OBJECT_VERSION,
+    Action.GET_OBJECT_ACL: Action.GET_OBJECT_VERSION_ACL,
+    Action.GET_OBJECT_ATTRIBUTES: Action.GET_OBJECT_VERSION_ATTRIBUTES,
+    Action.GET_OBJECT_TAGGING: Action.GET_OBJECT_VERSION_TAGGING,
+    Action.PUT_OBJECT_ACL: Action.PUT_OBJECT_VERSION_ACL,
+    Action.DELETE_OBJECT: Action.DELETE_OBJECT_VERSION,
+}
+
+
+def of_version(action: Action, version_id: str | None) -> Action:
+    """What IAM calls an action on an object when it names a version of it."""
+    return action if version_id is None else _OF_VERSION.get(action, action)
+
+
+def is_of_object(action: Action) -> bool:
+    """Whether an object that exists is needed to decide."""
+    return action in _BY_OBJECT
+
+
+def authorize(
+    action: Action, caller: Caller | None, bucket: Bucket | None, subject: ObjectVersion | Upload | None = None
+) -> None:
+    """Raise AccessDenied unless `caller` may do this.
+
+    `bucket` is None for what is of no bucket. `subject` is the object, or the upload, that the action is on.
+    """
+    if caller is not None and not is_allowed(action, caller, bucket, subject):
+        raise AccessDenied
+
+
+def is_allowed(
+    action: Action, caller: Caller | None, bucket: Bucket | None, subject: ObjectVersion | Upload | None = None
+) -> bool:
+    """As `authorize`. What is not known is denied: an action of no table here, an object's action without an object."""
+    if caller is None:
+        return True
+    if bucket is None:
+        return action in _BY_ACCOUNT and not caller.is_anonymous
+    permission = _BY_BUCKET.get(action)
+    if permission is not None:
+        return allows(bucket.acl, caller, permission) and (
+            subject is None or not isinstance(subject, Upload) or _is_of_upload(action, caller, bucket, subject)
+        )
+    permission = _BY_OBJECT.get(action)
+    if permission is not None:
+        return isinstance(subject, ObjectVersion) and allows(subject.acl, caller, permission)
+    return action in _BY_OWNER and caller.account.id == bucket.owner.id
+
+
+def _is_of_upload(action: Action, caller: Caller, bucket: Bucket, upload: Upload) -> bool:
+    """Nobody but who initiated an upload puts parts into what becomes the initiator's object."""
+    account_id = caller.account.id
+    return account_id == upload.initiator.id or (action in _OF_ANY_UPLOAD and account_id == bucket.owner.id)

@@ -1,0 +1,112 @@
+"""How what goes with an object is stored: one row for each field of `ObjectAttributes`.
+
+From these rows come the columns of the tables of versions and uploads, and the form of attributes in records. A new
+attribute is a field of `ObjectAttributes`, a row here, and a migration that gives both tables its column. What was
+written before has no such attribute, which means what `absent` says; so `absent` is never changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from bleepstore.model import NO_ATTRIBUTES, NO_SYSTEM, Grant, Group, ObjectAttributes, Permission, SystemMetadata
+
+_SYSTEM_FIELDS = tuple(field.name for field in attrs.fields(SystemMetadata))
+
+
+def _write_system(system: SystemMetadata) -> dict[str, str]:
+    given: dict[str, str] = {}
+    if system is not NO_SYSTEM:
+        for name in _SYSTEM_FIELDS:
+            if (value := getattr(system, name)) is not None:
+                given[name] = value
+    return given
+
+
+def _read_system(given: Mapping[str, str]) -> SystemMetadata:
+    return SystemMetadata(**given) if given else NO_SYSTEM
+
+
+def _write_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    # Sorted, because equal mappings must be stored as equal bytes.
+    return dict(sorted(metadata.items())) if metadata else {}
+
+
+def write_grants(grants: Iterable[Grant] | None) -> list[list[Any]] | None:
+    """As JSON: whether to a group, to whom, what."""
+    if grants is None:
+        return None
+    return [[isinstance(one.grantee, Group), str(one.grantee), one.permission.value] for one in grants]
+
+
+def read_grants(rows: Iterable[Sequence[Any]] | None) -> tuple[Grant, ...] | None:
+    """What `write_grants` wrote."""
+    if rows is None:
+        return None
+    return tuple(Grant(Group(who) if is_group else who, Permission(what)) for is_group, who, what in rows)
+
+
+@attrs.frozen
+class Attribute:
+    """`to_json` and `from_json` give what a record holds. A column holds that as text, or NULL for what is absent."""
+
+    name: str
+    absent: Any
+    to_json: Callable[[Any], Any]
+    from_json: Callable[[Any], Any]
+    is_text: bool = False  # its JSON is a string, which the column holds without quotes
+    is_frozen: bool = True  # its values may be shared, as those of a mapping may not
+
+
+ATTRIBUTES = (
+    Attribute("system", {}, _write_system, _read_system),
+    Attribute("metadata", {}, _write_metadata, dict, is_frozen=False),
+    Attribute("storage_class", "STANDARD", str, str, is_text=True),
+    Attribute("grants", None, write_grants, read_grants),
+)
+#: The columns of the attributes, in the order of `columns_of`.
+COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)
+
+
+def dump(value: object) -> str:
+    """A JSON value as a column holds it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def columns_of(attributes: ObjectAttributes) -> list[str | None]:
+    """The values of `COLUMNS`: equal attributes have equal ones."""
+    columns: list[str | None] = []
+    for attribute in ATTRIBUTES:
+        made = attribute.to_json(getattr(attributes, attribute.name))
+        if made == attribute.absent:
+            columns.append(None)
+        else:
+            columns.append(made if attribute.is_text else dump(made))
+    return columns
+
+
+def _loader(attribute: Attribute) -> Callable[[str], Any]:
+    def load(text: str) -> Any:
+        return attribute.from_json(text if attribute.is_text else json.loads(text))
+
+    return functools.lru_cache(maxsize=1024)(load) if attribute.is_frozen else load
+
+
+_LOADERS = tuple((attribute.name, _loader(attribute)) for attribute in ATTRIBUTES)
+_ALL_ABSENT = (None,) * len(ATTRIBUTES)
+
+
+def from_columns(columns: tuple[str | None, ...]) -> ObjectAttributes:
+    """The attributes whose `COLUMNS` these are."""
+    if columns == _ALL_ABSENT:
+        return NO_ATTRIBUTES
+    given: dict[str, Any] = {}
+    for (name, load), text in zip(_LOADERS, columns, strict=True):
+        if text is not None:
+            given[name] = load(text)
+    return ObjectAttributes(**given)

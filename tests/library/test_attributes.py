@@ -1,0 +1,63 @@
+"""What goes with an object is declared once: columns and records follow from that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import apsw
+import attrs
+import pytest
+
+from bleepstore.attributes import ATTRIBUTES, COLUMNS, columns_of, from_columns
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.model import NO_ATTRIBUTES, Grant, Group, ObjectAttributes, Permission, SystemMetadata
+from tests.library.samples import ACL, SYSTEM
+
+FULL = ObjectAttributes(system=SYSTEM, metadata={"b": "2", "a": "ü"}, storage_class="GLACIER", grants=ACL.grants)
+
+
+def test_every_field_has_a_row_and_what_is_absent_is_the_default() -> None:
+    assert tuple(field.name for field in attrs.fields(ObjectAttributes)) == COLUMNS
+    for attribute in ATTRIBUTES:
+        assert attribute.from_json(attribute.absent) == getattr(NO_ATTRIBUTES, attribute.name)
+        assert getattr(FULL, attribute.name) != getattr(NO_ATTRIBUTES, attribute.name), (
+            "the sample says something of it"
+        )
+
+
+@pytest.mark.parametrize("table", ["object_version", "upload"])
+def test_both_tables_have_a_column_for_each(table: str, tmp_path: Path) -> None:
+    Catalog(tmp_path / "catalog.db").close()
+    connection = apsw.Connection(str(tmp_path / "catalog.db"))
+    columns = {row[1]: (row[2], row[3]) for row in connection.execute(f"PRAGMA table_info({table})")}
+    connection.close()
+    for name in COLUMNS:
+        assert columns[name] == ("TEXT", 0), "text, and NULL for what is absent"
+
+
+def test_columns_give_back_what_was_stored() -> None:
+    assert from_columns(tuple(columns_of(FULL))) == FULL
+    assert columns_of(NO_ATTRIBUTES) == [None] * len(COLUMNS)
+    assert columns_of(ObjectAttributes(system=SystemMetadata(), metadata={})) == [None] * len(COLUMNS)
+    assert from_columns((None,) * len(COLUMNS)) is NO_ATTRIBUTES
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        ObjectAttributes(grants=()),
+        ObjectAttributes(metadata={"empty": ""}),
+        ObjectAttributes(grants=(Grant("AllUsers", Permission.READ), Grant(Group.ALL_USERS, Permission.READ))),
+    ],
+)
+def test_what_says_little_is_not_what_is_absent(attributes: ObjectAttributes) -> None:
+    columns = columns_of(attributes)
+    assert columns != [None] * len(COLUMNS)
+    assert from_columns(tuple(columns)) == attributes
+
+
+def test_equal_attributes_are_stored_as_equal_text() -> None:
+    other = attrs.evolve(FULL, metadata={"a": "ü", "b": "2"})
+    assert columns_of(other) == columns_of(FULL)
+    assert json.loads(columns_of(FULL)[COLUMNS.index("metadata")] or "") == {"a": "ü", "b": "2"}
