@@ -158,7 +158,7 @@ class Replication(Machine):
         return None
 
     def _send_heartbeats(self) -> None:
-        """They carry the read round too, so one that was lost is asked again. Those of a tick begin no round."""
+        """They carry the read round too, so one that was lost is asked again."""
         committed = self.log.committed
         for peer in self.tracker.peers:
             commit = peer.match if peer.match < committed else committed
