@@ -40,7 +40,7 @@ from bleepstore_server.extras import needing
 with needing("server"):
     from bleepstore_server.request import parse_request
     from bleepstore_server.router import ROUTES, find_route
-    from bleepstore_server.wire import xml_render
+    from bleepstore_server.wire.documents.errors import error_document
     from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:
@@ -305,10 +305,8 @@ def _carry_out(
             case WrongChecksum():
                 return app(environ, _with_other_checksums(start_response))
             case Truncate() | Corrupt():
-                # By a file wrapper the server would send the file itself, past us. It still looks for its own one.
-                without = {name: value for name, value in environ.items() if name != "wsgi.file_wrapper"}
                 sizes: list[int] = []
-                chunks = app(without, _with_size(start_response, sizes))
+                chunks = app(environ, _with_size(start_response, sizes))
                 return _Spoiled(fault, chunks, sizes[0] if sizes else 0, environ)
             case _:
                 assert_never(fault)
@@ -318,7 +316,7 @@ def _carry_out(
 def _refuse(fault: Refuse, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     _drain(environ)
     request_id = secrets.token_hex(8).upper()
-    body = xml_render.error(fault.code, fault.message, str(environ.get("PATH_INFO", "")), request_id, {})
+    body = error_document(fault.code, fault.message, str(environ.get("PATH_INFO", "")), request_id, {})
     headers = [
         ("Content-Type", "application/xml"),
         ("Content-Length", str(len(body))),

@@ -18,6 +18,7 @@ from bleepstore_server.operations import buckets, listings, multipart, objects, 
 from bleepstore_server.operations import configuration as c
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
+from bleepstore_server.wire.documents import configuration as d
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import ENCRYPTION
 
@@ -65,73 +66,56 @@ class Route:
 
 _B, _O = Resource.BUCKET, Resource.OBJECT
 
-_REQUESTER = "<Payer>BucketOwner</Payer>"
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
-    "cors": (
-        "GetBucketCors",
-        A.GET_BUCKET_CORS,
-        c.absent("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
-    ),
+    "cors": ("GetBucketCors", A.GET_BUCKET_CORS, c.absent("NoSuchCORSConfiguration")),
     "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
     "lifecycle": (
         "GetBucketLifecycleConfiguration",
         A.GET_LIFECYCLE_CONFIGURATION,
-        c.absent("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
+        c.absent("NoSuchLifecycleConfiguration"),
     ),
     "object-lock": (
         "GetObjectLockConfiguration",
         A.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
-        c.absent("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket"),
+        c.absent("ObjectLockConfigurationNotFoundError"),
     ),
     "ownershipControls": (
         "GetBucketOwnershipControls",
         A.GET_BUCKET_OWNERSHIP_CONTROLS,
-        c.absent("OwnershipControlsNotFoundError", "The bucket ownership controls were not found"),
+        c.absent("OwnershipControlsNotFoundError"),
     ),
-    "policy": (
-        "GetBucketPolicy",
-        A.GET_BUCKET_POLICY,
-        c.absent("NoSuchBucketPolicy", "The bucket policy does not exist"),
-    ),
-    "policyStatus": (
-        "GetBucketPolicyStatus",
-        A.GET_BUCKET_POLICY_STATUS,
-        c.absent("NoSuchBucketPolicy", "The bucket policy does not exist"),
-    ),
+    "policy": ("GetBucketPolicy", A.GET_BUCKET_POLICY, c.absent("NoSuchBucketPolicy")),
+    "policyStatus": ("GetBucketPolicyStatus", A.GET_BUCKET_POLICY_STATUS, c.absent("NoSuchBucketPolicy")),
     "publicAccessBlock": (
         "GetPublicAccessBlock",
         A.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
-        c.absent("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found"),
+        c.absent("NoSuchPublicAccessBlockConfiguration"),
     ),
     "replication": (
         "GetBucketReplication",
         A.GET_REPLICATION_CONFIGURATION,
-        c.absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found"),
+        c.absent("ReplicationConfigurationNotFoundError"),
     ),
-    "tagging": ("GetBucketTagging", A.GET_BUCKET_TAGGING, c.absent("NoSuchTagSet", "The TagSet does not exist")),
-    "website": (
-        "GetBucketWebsite",
-        A.GET_BUCKET_WEBSITE,
-        c.absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
-    ),
+    "tagging": ("GetBucketTagging", A.GET_BUCKET_TAGGING, c.absent("NoSuchTagSet")),
+    "website": ("GetBucketWebsite", A.GET_BUCKET_WEBSITE, c.absent("NoSuchWebsiteConfiguration")),
     "accelerate": (
         "GetBucketAccelerateConfiguration",
         A.GET_ACCELERATE_CONFIGURATION,
-        c.constant("AccelerateConfiguration"),
+        c.constant(d.AccelerateConfiguration()),
     ),
-    "logging": ("GetBucketLogging", A.GET_BUCKET_LOGGING, c.constant("BucketLoggingStatus")),
+    "logging": ("GetBucketLogging", A.GET_BUCKET_LOGGING, c.constant(d.BucketLoggingStatus())),
     "notification": (
         "GetBucketNotificationConfiguration",
         A.GET_BUCKET_NOTIFICATION,
-        c.constant("NotificationConfiguration"),
+        c.constant(d.NotificationConfiguration()),
     ),
     "requestPayment": (
         "GetBucketRequestPayment",
         A.GET_BUCKET_REQUEST_PAYMENT,
-        c.constant("RequestPaymentConfiguration", _REQUESTER),
+        c.constant(d.RequestPaymentConfiguration(payer="BucketOwner")),
     ),
-    "versioning": ("GetBucketVersioning", A.GET_BUCKET_VERSIONING, c.constant("VersioningConfiguration")),
+    "versioning": ("GetBucketVersioning", A.GET_BUCKET_VERSIONING, c.constant(d.VersioningConfiguration())),
 }
 
 #: Configurations of which a bucket has several, each with an id; without one, all are listed.
@@ -139,22 +123,22 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
     "analytics": (
         "GetBucketAnalyticsConfiguration",
         A.GET_ANALYTICS_CONFIGURATION,
-        c.none_of("ListBucketAnalyticsConfigurationResult"),
+        c.none_of(d.ListBucketAnalyticsConfigurationResult()),
     ),
     "intelligent-tiering": (
         "GetBucketIntelligentTieringConfiguration",
         A.GET_INTELLIGENT_TIERING_CONFIGURATION,
-        c.none_of("ListBucketIntelligentTieringConfigurationsOutput"),
+        c.none_of(d.ListBucketIntelligentTieringConfigurationsOutput()),
     ),
     "inventory": (
         "GetBucketInventoryConfiguration",
         A.GET_INVENTORY_CONFIGURATION,
-        c.none_of("ListInventoryConfigurationsResult"),
+        c.none_of(d.ListInventoryConfigurationsResult()),
     ),
     "metrics": (
         "GetBucketMetricsConfiguration",
         A.GET_METRICS_CONFIGURATION,
-        c.none_of("ListMetricsConfigurationsResult"),
+        c.none_of(d.ListMetricsConfigurationsResult()),
     ),
 }
 _NO_LOCK = ("InvalidRequest", "Bucket is missing Object Lock Configuration")
