@@ -547,7 +547,7 @@ class ClusterMachine(StoreMachine):
 
 KINDS: dict[str, type[StoreMachine]] = {"memory": MemoryMachine, "folder": FolderMachine, "cluster": ClusterMachine}
 #: Random sequences of the default run, by what one costs.
-EXAMPLES = {"memory": 120, "folder": 25, "cluster": 15}
+EXAMPLES = {"memory": 60, "folder": 12, "cluster": 8}
 COMMON = settings(
     deadline=None, stateful_step_count=50, suppress_health_check=list(HealthCheck), print_blob=True, database=None
 )
