@@ -196,7 +196,6 @@ PRIVATE_PARTS = {
     "bleepstore.backends.azure.client": {"_client"},
     "bleepstore.backends.gcs.backend": {"_set_properties"},
     "bleepstore.backends.gcs.client": {"_connection", "_http"},
-    "bleepstore.filesystem.system": {"_strip_protocol"},
     "bleepstore.store.archiving": {"_Hash"},
     "bleepstore_server.in_process": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
     "bleepstore_server.worker": {"_policy_expect_continue", "_work_queue"},

@@ -20,7 +20,7 @@ from bleepstore.raft.messages import (
     VoteReply,
 )
 from bleepstore.testing.simulator.disk import SimulatedLog
-from bleepstore.testing.simulator.machines import StateMachine
+from bleepstore.testing.simulator.state_machines import SimulatedStateMachine
 
 
 class Violation(AssertionError):
@@ -33,7 +33,7 @@ class CheckedNode(Protocol):
     id: NodeId
     core: Raft | None
     log: SimulatedLog
-    machine: StateMachine
+    state_machine: SimulatedStateMachine
 
     def holds(self, index: int, term: int) -> bool:
         """Whether an entry is durable there."""
@@ -59,7 +59,7 @@ class Ledger:
     )
 
     def __init__(
-        self, nodes: Mapping[NodeId, CheckedNode], beginning: Configuration, reference: StateMachine | None
+        self, nodes: Mapping[NodeId, CheckedNode], beginning: Configuration, reference: SimulatedStateMachine | None
     ) -> None:
         self._nodes = nodes
         #: (index, membership) as committed; the first is the one the cluster begins with.
@@ -267,7 +267,7 @@ class Ledger:
             raise Violation(
                 f"{node.id} starts with a vote for {hard.vote} in term {hard.term}, it has sent one for {vote}"
             )
-        self._check_known_changes(node, max(hard.commit, node.machine.applied), last)
+        self._check_known_changes(node, max(hard.commit, node.state_machine.applied), last)
 
     def _check_known_changes(self, node: CheckedNode, committed: int, last: int) -> None:
         """Whoever has a change of the membership knows that the one before it is committed: see `HardState`."""
@@ -296,13 +296,13 @@ class Ledger:
 
     def check_applied(self, node: CheckedNode) -> None:
         """Equal states at equal applied index. With exactly-once in the reference, also that."""
-        machine = node.machine
-        digest = machine.digest()
+        state_machine = node.state_machine
+        digest = state_machine.digest()
         if digest is None:
             return
-        expected = self._digests.setdefault(machine.applied, digest)
+        expected = self._digests.setdefault(state_machine.applied, digest)
         if digest != expected:
-            raise Violation(f"{node.id} has another state than others at applied index {machine.applied}")
+            raise Violation(f"{node.id} has another state than others at applied index {state_machine.applied}")
 
     def acknowledge(self, entry: Entry) -> None:
         """The proposer saw its command applied."""
