@@ -1,6 +1,6 @@
 """What BleepStore needs of a database of metadata: whoever implements this can keep the catalog.
 
-- `CatalogReader`: what the store, the sweeper and the copies of a store ask. Answers are records, never cursors.
+- `CatalogReader`: what the store, its jobs and the copies of a store ask. Answers are records, never cursors.
 
 `bleepstore.testing.catalog_contract` is the suite that an implementation must pass. `bleepstore.catalog.sqlite` is the
 one that there is.
@@ -119,7 +119,7 @@ class CatalogReader(ContentReader, Protocol):
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that the catalog has met: of a credential, a bucket or an object."""
 
-    # -- what the sweeper asks
+    # -- what the jobs ask
 
     def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
         """In the order of their ids, those after `after`."""

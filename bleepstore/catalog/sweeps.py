@@ -1,4 +1,4 @@
-"""Commands of the sweeper."""
+"""Commands of the jobs."""
 
 from __future__ import annotations
 

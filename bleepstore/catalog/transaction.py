@@ -43,7 +43,7 @@ class Transaction:
             self.run("UPDATE owner SET display_name = ? WHERE owner_id = ?", (owner.display_name, owner.id))
 
     def discard(self, handle: str, token: str | None = None) -> None:
-        """Record that nothing refers to a blob any more; the sweeper removes it after the commit."""
+        """Record that nothing refers to a blob any more; a job removes it after the commit."""
         self.run("INSERT INTO garbage (handle, token) VALUES (?, ?)", (handle, token))
 
     def swept_away(self, stored_ms: int | None) -> OperationAborted | None:

@@ -37,10 +37,10 @@ from bleepstore.errors import (
     S3Error,
     StoreError,
 )
+from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
 from bleepstore.model import MAX_PAGE, Acl, Replaced, WriteCondition
 from bleepstore.names import check_bucket_name, check_key
 from bleepstore.store.own_names import OwnNameOperations, rights
-from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
 
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
 PROGRESS_FILE = "adopting.json"

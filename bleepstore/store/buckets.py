@@ -55,7 +55,8 @@ class BucketOperations(Engine):
         """
         self._bucket_for(bucket, Action.DELETE_BUCKET, caller)
         self._submit(DeleteBucket(**self._stamp(), bucket=bucket))
-        self._sweeper.give_back(bucket)
+        self._sweeping.containers.delete(bucket)
+        self._jobs.notify()
 
     def head_bucket(self, bucket: str, *, caller: Caller | None = None) -> Bucket:
         """The bucket, for whoever may list it."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import itertools
-import secrets
-import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -17,9 +16,11 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
 from bleepstore.errors import BlobBusy, InvalidArgument, NoSuchBucket, S3Error
+from bleepstore.jobs import Jobs, Sweeping
+from bleepstore.jobs.orphans import GRACE_MS
+from bleepstore.jobs.parts import Parts, RequestIds
 from bleepstore.model import Bucket, Credential, ObjectVersion, Owner, PartSummary
 from bleepstore.store.verifying import Span, Verifier
-from bleepstore.sweeper import Sweeper
 
 #: The owner of what the embedding application creates, unless another is named.
 DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
@@ -53,19 +54,12 @@ class Engine:
         self._inline_limit = inline_limit
         self._close = close
         self._only_process: Callable[[], contextlib.AbstractContextManager[None]] | None = None
-        self._id_prefix = secrets.token_hex(8)
-        self._id_lock = threading.Lock()
-        self._id_count = 0
+        self._new_request_id = RequestIds(clock)
+        self._upload_expiry_ms = upload_expiry_ms
         self._credential_memory: dict[str, tuple[float, Credential]] = {}
-        self._sweeper = Sweeper(
-            catalog,
-            committer,
-            backend,
-            clock=clock,
-            wall_clock=self._wall_clock,
-            new_id=self._new_request_id,
-            upload_expiry_ms=upload_expiry_ms,
-        )
+        parts = Parts(catalog, committer, backend, clock, self._wall_clock, self._new_request_id)
+        self._jobs = Jobs(clock, read_only=catalog.read_only)
+        self._sweeping = Sweeping(self._jobs, parts, upload_expiry_ms)
 
     @property
     def owner(self) -> Owner:
@@ -86,13 +80,6 @@ class Engine:
 
     # -- ids and commands
 
-    def _new_request_id(self) -> str:
-        """Unique, and in the order of time: see `bleepstore.commands`."""
-        with self._id_lock:
-            self._id_count += 1
-            count = self._id_count
-        return f"{self._clock():012x}-{self._id_prefix}-{count:x}"
-
     def _stamp(self) -> dict[str, Any]:
         return {"request_id": self._new_request_id(), "time_ms": self._wall_clock()}
 
@@ -105,7 +92,7 @@ class Engine:
 
     def _remove_refused(self, handle: str, token: str | None = None) -> None:
         """Remove the blob of a command that was refused, or the part of the upload with this token. If it is busy, the
-        sweeper finds it as an orphan."""
+        next sweep finds it as an orphan."""
         with contextlib.suppress(BlobBusy):
             if token is None:
                 self._backend.delete_object(handle)
@@ -170,9 +157,18 @@ class Engine:
 
     # -- life
 
-    def sweep(self) -> None:
-        """One pass of the sweeper now: remove garbage, orphans and expired uploads."""
-        self._sweeper.sweep()
+    @property
+    def jobs(self) -> Jobs:
+        """What the store does by itself: what of it is done and due, and a way to have it done now."""
+        return self._jobs
+
+    def sweep(self, *, grace: dt.timedelta | None = None) -> None:
+        """Remove garbage, orphans and expired uploads now.
+
+        An orphan is a blob that no command has brought in since `grace`, which is how long a write may take from the
+        end of its bytes to its commit: ten minutes. If nothing else writes, no time at all finds every orphan.
+        """
+        self._sweeping.sweep(GRACE_MS if grace is None else grace // dt.timedelta(milliseconds=1))
 
     @property
     def read_only(self) -> bool:
@@ -189,8 +185,8 @@ class Engine:
             self._catalog.check_disk(RESERVE)
 
     def close(self) -> None:
-        """Stop the sweeper and release files and connections. Closing twice is allowed."""
-        self._sweeper.stop()
+        """Stop the jobs and release files and connections. Closing twice is allowed."""
+        self._jobs.stop()
         self._catalog.close()
         self._close()
 

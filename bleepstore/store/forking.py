@@ -1,10 +1,10 @@
 """Forks and snapshots: copies of a whole store that share its immutable blobs.
 
 The catalog is copied; blobs are shared, as hard links on disk and as references in memory. Each store then removes
-its own: a blob that one store deletes stays readable in the other, and no sweeper ever sees another store's blobs.
+its own: a blob that one store deletes stays readable in the other, and no sweep ever sees another store's blobs.
 A fork in memory of a store on disk leaves all bytes where they are and keeps them there (`bleepstore.store.underlay`).
 
-While the copy is made no command is applied, so it is the store as of one moment. What the sweeper removes
+While the copy is made no command is applied, so it is the store as of one moment. What is removed
 meanwhile is garbage already, to which nothing in the copy refers.
 """
 
@@ -96,7 +96,7 @@ class ForkOperations(Engine):
         options = {
             "owner": self._owner,
             "inline_limit": self._inline_limit,
-            "upload_expiry": dt.timedelta(milliseconds=self._sweeper.upload_expiry_ms),
+            "upload_expiry": dt.timedelta(milliseconds=self._upload_expiry_ms),
             "clock": clock or self._wall_clock,
         }
         self._check_can_copy()
@@ -129,7 +129,7 @@ class ForkOperations(Engine):
         or is of another kind of store, or if another process has the store open.
         """
         self._check_can_copy()
-        with self._alone(), self._sweeper.paused():
+        with self._alone(), self._jobs.paused():
             if isinstance(self._backend, MemoryBackend) and snapshot._blobs is not None:
                 assert snapshot._catalog is not None
                 self._backend.adopt(snapshot._blobs)
@@ -142,7 +142,7 @@ class ForkOperations(Engine):
             else:
                 raise StoreError("The snapshot was closed, or is not of this kind of store.")
             self._credential_memory.clear()
-            self._sweeper.find_orphans(0)
+            self._sweeping.start_anew()
 
     def _check_can_copy(self) -> None:
         self.check_open()

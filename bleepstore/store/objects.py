@@ -168,13 +168,13 @@ class ObjectOperations(OwnNameOperations):
     def _commit_object(self, command: PutObject) -> ObjectVersion:
         result = self._submit_over(command)
         if isinstance(result, S3Error):
-            # Only a refusal says for sure that nothing refers to the blob. After any other failure the sweeper decides.
+            # Only a refusal says for sure that nothing refers to the blob. After any other failure a sweep decides.
             # One that lies under its own name has replaced the one before it, and stays as long as its bucket does.
             if isinstance(command.data, BlobRef) and (command.over is None or isinstance(result, NoSuchBucket)):
                 self._remove_refused(command.data.handle)
             raise result
         assert isinstance(result, Written)
-        self._sweeper.poke()
+        self._jobs.notify()
         return ObjectVersion(
             bucket=command.bucket,
             key=command.key,
@@ -335,7 +335,7 @@ class ObjectOperations(OwnNameOperations):
             return DeletedObject(key=key, version_id=version_id)
         command = DeleteObject(**self._stamp(), bucket=bucket, key=key, version_id=version_id, condition=condition)
         self._submit(command)
-        self._sweeper.poke()
+        self._jobs.notify()
         return DeletedObject(key=key, version_id=version_id)
 
     def delete_objects(
@@ -351,7 +351,7 @@ class ObjectOperations(OwnNameOperations):
                 return list(pool.map(delete, entries))
         result = self._submit(DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries)))
         assert isinstance(result, RemovedMany)
-        self._sweeper.poke()
+        self._jobs.notify()
         return [
             DeletedObject(key=outcome.key, version_id=outcome.version_id)
             if isinstance(outcome, Removed)

@@ -44,7 +44,7 @@ _log = logging.getLogger("bleepstore.store")
 #: Objects up to this many bytes live in the catalog: one fsync instead of three (docs/explanation/benchmarks.md).
 INLINE_LIMIT = 16 * 1024
 #: In memory there is no fsync to save, and a fork copies the catalog. But it costs less to drop a small object that is
-#: replaced with its row than by the sweeper: with no object in the catalog a PUT over another is slower by a fifth.
+#: replaced with its row than by a job: with no object in the catalog a PUT over another is slower by a fifth.
 MEMORY_INLINE_LIMIT = 1024
 UPLOAD_EXPIRY = dt.timedelta(days=7)
 #: Processes that read one clock at the same time find it this much apart.
@@ -339,7 +339,7 @@ def _open_at_provider(
                 clock.go_on_from(mark.time_ms)
             _keep_mark(store, root, identity[0], clock)
         # What this catalog does not know may be another's.
-        store._sweeper.keep_orphans_while(lambda: root is None or not is_there or is_adopting(root / "catalog.db"))
+        store._sweeping.orphans.keep_while(lambda: root is None or not is_there or is_adopting(root / "catalog.db"))
         if root is not None and is_there and settings.container is None:
             _claim_buckets(store, backend)
         if root is None:
@@ -437,11 +437,11 @@ def _recover(store: Store, backend: LocalBackend, identity: tuple[str, int]) -> 
         backend.recover()
         if (backend.root / SNAPSHOTS).exists():
             shutil.rmtree(backend.root / SNAPSHOTS)
-        store._sweeper.recover(set_aside, everywhere=set_aside.since_ms == 0)
+        store._sweeping.recover(set_aside, everywhere=set_aside.since_ms == 0)
     except StorageFull:
         _log.warning("the disk is full: what an earlier process left behind is removed once there is room")
         # What the catalog does not know is neither removed now, nor believed to be garbage later.
-        store._sweeper.keep_orphans_while(lambda: True)
+        store._sweeping.orphans.keep_while(lambda: True)
         return False
     finally:
         set_aside.report()

@@ -17,7 +17,7 @@ from pathlib import Path
 from bleepstore.backends.local import LocalBackend, has_blobs
 from bleepstore.catalog.sqlite.mark import Mark, read_mark
 from bleepstore.errors import BlobNotFound, StoreError
-from bleepstore.sweeper import GRACE_MS
+from bleepstore.jobs.orphans import GRACE_MS
 
 _log = logging.getLogger("bleepstore.store")
 

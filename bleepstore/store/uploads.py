@@ -377,7 +377,7 @@ class UploadOperations(ObjectOperations):
             stamp = self._stamp()
             command = AbortUpload(**stamp, bucket=upload.bucket, key=upload.key, upload_id=upload.upload_id)
             self._committer.submit(command)
-        self._sweeper.poke()
+        self._jobs.notify()
 
     def _is_under_way(self, upload: Upload) -> bool:
         with self._catalog.read() as reader:
@@ -474,7 +474,7 @@ class UploadOperations(ObjectOperations):
         upload = self._find_upload(bucket, key, upload_id, Action.ABORT_MULTIPART_UPLOAD, caller)
         self._submit(AbortUpload(**self._stamp(), bucket=bucket, key=key, upload_id=upload_id))
         self._backend.delete_parts(upload.backend_token, [])
-        self._sweeper.poke()
+        self._jobs.notify()
 
     # -- listing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -235,7 +236,7 @@ def test_what_is_deleted_is_gone_also_if_others_replaced_it(store: Store, native
 
 def test_the_sweep_leaves_the_objects_of_others(store: Store, native: S3Client, container: str) -> None:
     native.put_object(Bucket=container, Key="photos/theirs", Body=b"theirs")
-    store._sweeper.sweep(grace_ms=-(10**7))
+    store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
     assert native.get_object(Bucket=container, Key="photos/theirs")["Body"].read() == b"theirs"
 
 

@@ -4,6 +4,7 @@ object. The far end is moto, for BleepStore's buckets have no versions."""
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
@@ -99,7 +100,7 @@ def test_what_is_deleted_is_gone_for_others_too(store: Store, native: S3Client, 
 def test_a_sweep_leaves_what_replaced_the_same_bytes(store: Store, native: S3Client, container: str) -> None:
     store.put_object("photos", "k", b"same")
     store.put_object("photos", "k", b"same")
-    store._sweeper.sweep(grace_ms=-(10**7))
+    store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
     assert read(store, "k") == b"same"
     assert native.get_object(Bucket=container, Key="photos/k")["Body"].read() == b"same"
 

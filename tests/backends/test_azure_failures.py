@@ -165,7 +165,7 @@ def test_the_sas_of_a_container_is_enough(
         native.delete_blob("photos/k")
         with pytest.raises(errors.NoSuchKey):
             store.get_object("photos", "k")  # which asks whether the container is there
-        store._sweeper.sweep(grace_ms=-(10**7))
+        store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
         assert lying(native) == ["photos/parts"]
         store.delete_object("photos", "parts")
     assert lying(native) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_a_sweep_leaves_what_a_long_put_has_staged(store: Store) -> None:
     def body() -> Iterator[bytes]:
         for start in range(0, len(data), MIB):
             yield data[start : start + MIB]
-        store._sweeper.sweep(grace_ms=-(10**7))
+        store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
 
     store.put_object("photos", "slow", body(), size=len(data))
     assert read(store, "slow") == data

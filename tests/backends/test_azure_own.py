@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import itertools
 import logging
@@ -212,7 +213,7 @@ def test_sweeping_leaves_what_others_put_there(store: Store, native: ContainerCl
     native.upload_blob("photos/k", b"theirs", overwrite=True)
     native.upload_blob("photos/other", b"theirs")
     store.delete_object("photos", "k")
-    store._sweeper.sweep(grace_ms=-(10**7))
+    store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
     assert lying(native) == ["photos/other"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -173,7 +174,7 @@ def test_of_two_blobs_of_a_key_the_later_is_adopted(
     pair: Pair, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever is looked at first, and whatever comes in between."""
-    with pair.server._sweeper.paused():
+    with pair.server.jobs.paused():
         pair.server.put_object("photos", "k", b"old")
         pair.server.put_object("photos", "k", b"new")
         pair.server.close()
@@ -219,11 +220,11 @@ def test_a_catalog_that_begins_anew_sweeps_nothing_before_all_is_adopted(
         (options["catalog"] / "catalog.db").unlink()
     bleepstore.open(**options, take_over=lost == "folder").close()
     with bleepstore.open(**options) as rebuilt:
-        rebuilt._sweeper.sweep(grace_ms=0)  # as if all this had been written long ago
+        rebuilt.sweep(grace=dt.timedelta())  # as if all this had been written long ago
         assert rebuilt.adopt("photos").adopted == 3
         orphan = rebuilt._backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"]).handle
     with bleepstore.open(**options) as rebuilt:
-        rebuilt._sweeper.sweep(grace_ms=0)
+        rebuilt.sweep(grace=dt.timedelta())
         assert _read(rebuilt, "2") == b"x"
         with pytest.raises(BlobNotFound):
             rebuilt._backend.head_object(orphan)

@@ -6,6 +6,7 @@ What was acknowledged holds: a bucket that is there has its place, and its objec
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -125,7 +126,7 @@ def test_an_object_that_is_put_before_the_place_is_looked_at_stays(
 def test_the_place_of_a_deleted_bucket_goes_when_the_garbage_in_it_is_gone(blobs: Store, proxy: HttpProxy) -> None:
     upload = blobs.create_upload("photos", "u").upload_id
     blobs.put_part("photos", "u", upload, 1, b"part")
-    with blobs._sweeper.paused():  # the garbage stays for as long
+    with blobs.jobs.paused():  # the garbage stays for as long
         blobs.put_object("photos", "k", b"old")
         blobs.delete_object("photos", "k")
         blobs.delete_bucket("photos")
@@ -192,7 +193,7 @@ def open_at(kind: str, proxy: HttpProxy, tmp_path: Path) -> Iterator[Callable[..
 
 def sweep_all(store: Store) -> None:
     """As a sweep long after what there is was written."""
-    store._sweeper.sweep(grace_ms=-1000 * 60 * 60 * 24 * 14)
+    store.sweep(grace=dt.timedelta(milliseconds=-1000 * 60 * 60 * 24 * 14))
 
 
 def test_another_catalog_neither_gets_nor_sweeps_the_place_of_a_bucket(
@@ -283,23 +284,29 @@ def test_only_what_is_nobody_elses_is_offered_to_be_adopted(open_at: Callable[..
     assert open_at("third", take_over=True).adoptable_buckets() == ["photos", "videos"]
 
 
-def test_a_room_that_one_worker_remembers_and_another_catalog_has_stays(
+def containers_left(store: Store) -> int:
+    """How many containers of deleted buckets are still to be deleted."""
+    (found,) = [status.left for status in store.jobs.status() if status.name == "containers"]
+    return found
+
+
+def test_a_container_that_one_worker_remembers_and_another_catalog_has_stays(
     open_at: Callable[..., Store],
 ) -> None:
     one, two = open_at("first", layout="blobs"), open_at("first", layout="blobs")
     one.create_bucket("photos")
     one.put_object("photos", "k", b"old")
-    with one._sweeper.paused(), two._sweeper.paused():
+    with one.jobs.paused(), two.jobs.paused():
         one.delete_object("photos", "k")
         one.delete_bucket("photos")
-        assert one._sweeper._rooms == {"photos"}
+        assert containers_left(one) == 1
     two.sweep()
     two.create_bucket("photos")
     two.delete_bucket("photos")
     stranger = open_at("second", layout="blobs")
     stranger.create_bucket("photos")
     one.sweep()
-    assert one._sweeper._rooms == set()
+    assert containers_left(one) == 0
     stranger.put_object("photos", "k", b"precious")
     assert not any(bucket.name == "photos" for bucket in one.list_buckets().buckets)
 

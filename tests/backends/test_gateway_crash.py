@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +49,9 @@ def test_a_gateway_that_is_killed(kind: str, layout: str, rounds: int, far_end_o
     with bleepstore.open(url, catalog=tmp_path / "data", layout=layout, endpoint_url=endpoint) as store:
         for upload in store.list_uploads(BUCKET).uploads:
             store.abort_upload(BUCKET, upload.key, upload.upload_id)
-        store._sweeper.sweep(grace_ms=-LONGEST_WRITE_MS - 60_000)  # the provider's clock is this machine's
+        store.sweep(
+            grace=dt.timedelta(milliseconds=-LONGEST_WRITE_MS - 60_000)
+        )  # the provider's clock is this machine's
         assert list(_orphans(store)) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import logging
 import secrets
@@ -47,8 +48,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bleepstore.store.opening.open_gateway", open_impatient)
 
 
-def open_at(place: tuple[str, str], proxy: HttpProxy, catalog: Path, layout: str = "keys") -> Store:
-    return bleepstore.open(place[0], catalog=catalog, endpoint_url=proxy.url, layout=layout)
+def open_at(place: tuple[str, str], proxy: HttpProxy, catalog: Path, layout: str = "keys", days: float = 7) -> Store:
+    expiry = dt.timedelta(days=days)
+    return bleepstore.open(place[0], catalog=catalog, endpoint_url=proxy.url, layout=layout, upload_expiry=expiry)
 
 
 def is_down(_request: Request) -> Answer:
@@ -70,16 +72,16 @@ def test_what_cannot_be_removed_keeps_no_other_garbage(
         assert held is not None
         name = next(text for text in held.replace('"', " ").replace("/", " ").split() if len(text) == 32)
         proxy.before = lambda request: Answer(403) if request.method == "DELETE" and name in request.path else None
-        with store._sweeper.paused():
+        with store.jobs.paused():
             for key in ("held", "other"):
                 for data in (b"one", b"two"):
                     store.put_object("photos", key, data * 2000)
         assert garbage(store)
-        with caplog.at_level(logging.WARNING, "bleepstore.sweeper"):
+        with caplog.at_level(logging.WARNING, "bleepstore.jobs"):
             store.sweep()
             store.sweep()
         assert garbage(store) == 1
-        said = [record.getMessage() for record in caplog.records if record.name == "bleepstore.sweeper"]
+        said = [record.getMessage() for record in caplog.records if record.name == "bleepstore.jobs"]
         assert [name in text for text in said] == [True], "it is said once"
         proxy.before = lambda _request: None
         store.sweep()
@@ -92,7 +94,7 @@ def test_a_bucket_is_deleted_while_the_provider_is_down_and_its_place_later(
     each = f"{place[0].partition(':')[0]}:///down-{secrets.token_hex(4)}-"
     with open_at((each, place[1]), proxy, tmp_path) as store:
         store.create_bucket("photos")
-        with store._sweeper.paused():
+        with store.jobs.paused():
             proxy.before = is_down
             store.delete_bucket("photos")
             assert store.list_buckets().buckets == []
@@ -106,14 +108,13 @@ def test_a_bucket_is_deleted_while_the_provider_is_down_and_its_place_later(
 def test_uploads_that_expire_while_the_provider_is_down_are_ended_later(
     place: tuple[str, str], proxy: HttpProxy, tmp_path: Path
 ) -> None:
-    with open_at(place, proxy, tmp_path) as store:
+    with open_at(place, proxy, tmp_path, days=-0.01) as store:
         store.create_bucket("photos")
         for number in range(4):
             upload = store.create_upload("photos", f"{number}").upload_id
             store.put_part("photos", f"{number}", upload, 1, b"x")
-        store._sweeper.upload_expiry_ms = -1000
         proxy.before = is_down
-        store._sweeper.expire_uploads()
+        store.jobs.run("uploads")
         if not place[0].startswith("az"):
             assert len(store.list_uploads("photos").uploads) >= 3
         proxy.before = lambda _request: None
@@ -136,7 +137,7 @@ def test_what_is_opened_while_the_provider_is_down_sweeps_no_orphans(
         proxy.before = is_down
         with open_at(place, proxy, tmp_path / "old", "blobs") as store:
             proxy.before = lambda _request: None
-            store._sweeper.sweep(grace_ms=-1000 * 60 * 60 * 24 * 14)
+            store.sweep(grace=dt.timedelta(milliseconds=-1000 * 60 * 60 * 24 * 14))
         with new.get_object("photos", "k") as found:
             assert found.read() == b"precious"
 

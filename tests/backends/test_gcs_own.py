@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import itertools
 import logging
@@ -209,7 +210,7 @@ def test_a_condition_meets_what_others_wrote(store: Store, native: Any) -> None:
 def test_sweeping_leaves_what_others_put_there(store: Store, native: Any) -> None:
     put(native, "photos/other", b"theirs")
     store.put_object("photos", "k", b"ours")
-    store._sweeper.sweep(grace_ms=-(10**7))
+    store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
     assert lying(native) == ["photos/k", "photos/other"]
 
 

@@ -146,7 +146,7 @@ def test_a_fork_is_of_one_moment_while_others_write(store: Store, fork: Callable
                     store.put_object("photos", key, chance.randbytes(chance.choice([10, 20_000])))
                 else:
                     store.delete_object("photos", key)
-                    store._sweeper.collect_garbage()
+                    store.jobs.run("garbage")
         except BaseException as error:
             failures.append(error)
             raise

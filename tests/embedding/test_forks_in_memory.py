@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -87,9 +88,9 @@ def test_a_refused_write_leaves_nothing_once_the_fork_is_closed(store: Store) ->
     with store.fork():
         with pytest.raises(PreconditionFailed):
             store.put_object("photos", "k", BIG, condition=WriteCondition(if_none_match=True))
-        store._sweeper.sweep(grace_ms=0)
+        store.sweep(grace=dt.timedelta())
         assert len(blobs(store)) == 1
-    store._sweeper.sweep(grace_ms=0)
+    store.sweep(grace=dt.timedelta())
     assert blobs(store) == []
 
 

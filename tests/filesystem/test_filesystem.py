@@ -359,7 +359,7 @@ def test_removing_a_folder_of_thousands_takes_a_command_for_each_thousand(fs: Bl
     assert fs.find("bucket") == ["bucket/folder2"]
     with fs.store._catalog.read() as reader:
         done = reader.connection.execute("SELECT applied_index FROM state").get - before
-    assert done < 20  # two for the objects; the sweeper may have added some
+    assert done < 20  # two for the objects; the jobs may have added some
 
 
 def test_removing_says_what_is_wrong(fs: BleepStoreFileSystem) -> None:

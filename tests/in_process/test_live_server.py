@@ -37,7 +37,7 @@ def test_it_serves_at_once_and_ends_with_its_threads(store: bleepstore.Store) ->
         stalled.sendall(b"GET / HT")
     stalled.close()
     left = {thread.name for thread in set(threading.enumerate()) - before}
-    assert left <= {"bleepstore-sweeper"}
+    assert left <= {"bleepstore-jobs"}
     with pytest.raises(OSError, match="refused"):
         urlopen(server.url)
     assert store.head_bucket("photos").name == "photos"

@@ -221,7 +221,7 @@ class Reader(ContentQueries):
         row = self.connection.execute(sql, (owner_id,)).fetchone()
         return None if row is None else Owner(*row)
 
-    # -- what the sweeper asks
+    # -- what the jobs ask
 
     def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
         sql = "SELECT garbage_id, handle, token FROM garbage WHERE garbage_id > ? ORDER BY garbage_id LIMIT ?"

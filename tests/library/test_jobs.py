@@ -1,21 +1,22 @@
-"""The sweeper: garbage, orphans and expired uploads, and the fence that tells an orphan from a write under way."""
+"""The jobs of a store: garbage, orphans and expired uploads, and the fence that tells an orphan from a slow write."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
-from bleepstore.backends.base import BlobSpec, StorageBackend, StoredBlob
+from bleepstore.backends.base import BlobSpec, StoredBlob
 from bleepstore.backends.local import LocalBackend
-from bleepstore.sweeper import GRACE_MS, OVERLAP_MS
+from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
+from bleepstore.store import opening
 
 BIG = b"x" * 50_000
 START = 1_700_000_000_000
@@ -30,37 +31,37 @@ class Clock:
         return self.now
 
 
-class Watched:
-    """A backend that tells what is asked of it, and can be told to fail or to wait."""
+class Watched(LocalBackend):
+    """A folder of blobs that tells what is asked of it, and can be told to fail or to wait."""
 
-    def __init__(self, backend: StorageBackend) -> None:
-        self.inner = backend
+    def __init__(self, root: Path, *, clock: Callable[[], int]) -> None:
+        super().__init__(root, clock=clock)
         self.spans: list[tuple[int, int]] = []
-        self.deleted: list[str] = []
         self.failures = 0
         self.deleted_one = threading.Event()
         self.after_put: Any = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         self.spans.append((since_ms, until_ms))
-        return self.inner.iter_blobs(since_ms, until_ms)
+        return super().iter_blobs(since_ms, until_ms)
 
     def delete_object(self, handle: str) -> None:
         if self.failures:
             self.failures -= 1
             raise OSError("the disk is having a bad hour")
-        self.inner.delete_object(handle)
-        self.deleted.append(handle)
+        super().delete_object(handle)
         self.deleted_one.set()
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        stored = self.inner.put_object(spec, chunks)
+        stored = super().put_object(spec, chunks)
         if self.after_put is not None:
             self.after_put()
         return stored
+
+
+@pytest.fixture(autouse=True)
+def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "LocalBackend", Watched)
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def clock() -> Clock:
 @pytest.fixture
 def opened(clock: Clock, tmp_path: Path) -> Iterator[Store]:
     with bleepstore.open(tmp_path, clock=clock, upload_expiry=dt.timedelta(days=1)) as store:
-        store._sweeper.poke = lambda: None  # type: ignore[method-assign]  # sweeps happen when a test says so
+        store.jobs.stop()  # they run when a test says so
         store.create_bucket("photos")
         yield store
 
@@ -79,13 +80,18 @@ def opened(clock: Clock, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def backend(opened: Store) -> Watched:
     """The store's backend, watched."""
-    watched = Watched(opened._backend)
-    opened._backend = opened._sweeper._backend = cast("StorageBackend", watched)
+    watched = backend_of(opened)
+    watched.spans.clear()
     return watched
 
 
+def backend_of(store: Store) -> Watched:
+    assert isinstance(store._backend, Watched)
+    return store._backend
+
+
 def stored(backend: Watched) -> set[str]:
-    return set(backend.inner.iter_blobs(0, END_OF_TIME))
+    return set(backend.iter_blobs(0, END_OF_TIME))
 
 
 def garbage(store: Store) -> int:
@@ -123,8 +129,8 @@ def test_an_assembled_blob_that_is_being_read_waits_for_its_reader(opened: Store
 
 def test_an_orphan_is_removed_after_its_grace_and_not_before(opened: Store, backend: Watched, clock: Clock) -> None:
     opened.put_object("photos", "k", BIG)
-    orphan = backend.inner.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
-    part = backend.inner.put_part("", 1, [BIG]).handle
+    orphan = backend.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+    part = backend.put_part("", 1, [BIG]).handle
     clock.now += GRACE_MS
     opened.sweep()
     assert {orphan, part} <= stored(backend)
@@ -241,41 +247,40 @@ def test_opening_recovers_what_a_crash_left_unless_others_use_the_store(tmp_path
 # -- the thread
 
 
-def test_a_delete_wakes_the_sweeper(tmp_path: Path) -> None:
+def test_a_delete_is_followed_by_a_run(tmp_path: Path) -> None:
     with bleepstore.open(tmp_path) as store:
-        watched = Watched(store._backend)
-        store._backend = store._sweeper._backend = cast("StorageBackend", watched)
         store.create_bucket("photos")
         store.put_object("photos", "k", BIG)
         store.delete_object("photos", "k")
-        assert watched.deleted_one.wait(30)
-    assert stored(watched) == set()
+        assert backend_of(store).deleted_one.wait(30)
+    assert stored(backend_of(store)) == set()
 
 
-def test_a_sweep_that_fails_is_logged_and_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR, "bleepstore.sweeper"), bleepstore.open(tmp_path) as store:
-        watched = Watched(store._backend)
-        watched.failures = 1
-        store._backend = store._sweeper._backend = cast("StorageBackend", watched)
+def test_a_run_that_fails_is_logged_and_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "bleepstore.jobs"), bleepstore.open(tmp_path) as store:
+        backend_of(store).failures = 1
         store.create_bucket("photos")
         store.put_object("photos", "k", BIG)
         store.delete_object("photos", "k")
-        while not watched.deleted_one.wait(0.1):
-            store._sweeper.poke()
-    assert [record.message for record in caplog.records] == ["a sweep failed; it will be tried again"]
+        while not backend_of(store).deleted_one.wait(0.1):
+            store.jobs.notify()
+    assert [record.message for record in caplog.records] == ["the job garbage failed; it will be tried again"]
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "bleepstore-jobs"]
 
 
 def test_closing_ends_the_thread(tmp_path: Path) -> None:
+    before = threads()
     store = bleepstore.open(tmp_path)
     store.create_bucket("photos")
     store.put_object("photos", "k", b"")
-    thread = store._sweeper._thread
-    assert thread is not None
-    assert thread.is_alive()
+    assert len(threads()) == len(before) + 1
     store.close()
-    assert not thread.is_alive()
-    store._sweeper.poke()
-    assert store._sweeper._thread is thread, "a closed store starts no thread"
+    assert threads() == before
+    store.jobs.notify()
+    assert threads() == before, "a closed store starts no thread"
 
 
 def test_a_clock_that_is_set_back_refuses_no_write(tmp_path: Path, clock: Clock) -> None:
