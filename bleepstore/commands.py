@@ -11,6 +11,9 @@ order of time, which keeps the catalog's record of them cheap.
 The command is refused with OperationAborted if the catalog knows another blob by then; and what was replaced is no
 garbage, for it is gone.
 
+`bucket_id` is the bucket that was decided on. Another that was created since under its name has another id, and the
+command is refused with NoSuchBucket.
+
 `stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
 remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
 
@@ -54,6 +57,7 @@ class DeleteBucket:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +65,7 @@ class PutBucketAcl:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     acl: Acl
 
 
@@ -69,6 +74,7 @@ class PutObject:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     key: str
     version_id: str = NULL_VERSION
     owner: Owner
@@ -89,6 +95,7 @@ class DeleteObject:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     key: str
     version_id: str | None = None
     condition: WriteCondition = WriteCondition()
@@ -109,16 +116,22 @@ class DeleteObjects:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     entries: tuple[DeleteEntry, ...]
 
 
 @attrs.frozen(kw_only=True)
 class PutObjectAcl:
+    """Refused with OperationAborted if the object has another owner or list by now than `expected_acl`: that it may be
+    set was decided by these."""
+
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     key: str
     version_id: str | None = None
+    expected_acl: Acl
     acl: Acl
 
 
@@ -127,6 +140,7 @@ class CreateUpload:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     key: str
     upload_id: str
     owner: Owner
@@ -142,6 +156,7 @@ class RegisterPart:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     key: str
     upload_id: str
     number: int
@@ -166,6 +181,7 @@ class CompleteUpload:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     key: str
     upload_id: str
     version_id: str = NULL_VERSION
@@ -186,6 +202,7 @@ class AbortUpload:
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int
     key: str
     upload_id: str
 
@@ -260,6 +277,13 @@ class Done:
 
 
 @attrs.frozen
+class BucketCreated:
+    """A bucket was created, and this is the id that it alone has."""
+
+    bucket_id: int
+
+
+@attrs.frozen
 class Written:
     """A version was written."""
 
@@ -282,4 +306,4 @@ class RemovedMany:
     outcomes: tuple[Removed | S3Error, ...]
 
 
-Result = Done | Written | Removed | RemovedMany | S3Error
+Result = Done | BucketCreated | Written | Removed | RemovedMany | S3Error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bleepstore.access import AclRequest, Action, Caller, is_allowed, make_acl, resolve_acl
-from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
+from bleepstore.commands import BucketCreated, CreateBucket, DeleteBucket, PutBucketAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, S3Error
 from bleepstore.model import Acl, Bucket, BucketPage
 from bleepstore.names import check_bucket_name
@@ -41,20 +41,21 @@ class BucketOperations(Engine):
             # Once more: a deletion that came before may have removed the room since.
             self._backend.create_bucket(bucket, known=True)
         except Exception:  # whatever it was, a bucket without room must not be seen
-            if not isinstance(result, S3Error):
-                self._committer.submit(DeleteBucket(**self._stamp(), bucket=bucket))
+            if isinstance(result, BucketCreated):
+                self._committer.submit(DeleteBucket(**self._stamp(), bucket=bucket, bucket_id=result.bucket_id))
             raise
         if isinstance(result, S3Error):
             raise result
-        return Bucket(bucket, owner, command.time_ms, location, acl=made)
+        assert isinstance(result, BucketCreated)
+        return Bucket(bucket, owner, command.time_ms, location, id=result.bucket_id, acl=made)
 
     def delete_bucket(self, bucket: str, *, caller: Caller | None = None) -> None:
         """Delete an empty bucket. Raises BucketNotEmpty.
 
         The catalog decides, then the room goes.
         """
-        self._bucket_for(bucket, Action.DELETE_BUCKET, caller)
-        self._submit(DeleteBucket(**self._stamp(), bucket=bucket))
+        found = self._bucket_for(bucket, Action.DELETE_BUCKET, caller)
+        self._submit(DeleteBucket(**self._stamp(), bucket=bucket, bucket_id=found.id))
         self._sweeping.containers.delete(bucket)
         self._jobs.notify()
 
@@ -98,4 +99,5 @@ class BucketOperations(Engine):
     def put_bucket_acl(self, bucket: str, acl: AclRequest | Acl, *, caller: Caller | None = None) -> None:
         """Replace the ACL. An `Acl` must name the bucket's owner: ownership cannot be given away."""
         found = self._bucket_for(bucket, Action.PUT_BUCKET_ACL, caller)
-        self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, acl=resolve_acl(acl, found.owner.id, found.owner.id)))
+        resolved = resolve_acl(acl, found.owner.id, found.owner.id)
+        self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, bucket_id=found.id, acl=resolved))
