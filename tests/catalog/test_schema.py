@@ -70,8 +70,8 @@ def test_objects_are_keyed_by_bucket_key_and_version(existing: Path) -> None:
     connection = apsw.Connection(str(existing))
     columns = {row[1]: row[5] for row in connection.execute("PRAGMA table_info(object_version)")}
     connection.close()
-    assert [name for name, position in columns.items() if position] == ["bucket_id", "key", "sequence"]
-    assert {"version_id", "is_current", "is_delete_marker"} <= columns.keys()
+    assert [name for name, position in columns.items() if position] == ["bucket_id", "noncurrent", "key", "sequence"]
+    assert {"version_id", "is_delete_marker"} <= columns.keys()
 
 
 def test_an_older_catalog_is_migrated_and_keeps_its_content(existing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
