@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.catalog.port import Tables
-from bleepstore.commands import CreateBucket, DeleteBucket, Done, PutBucketAcl, Result
+from bleepstore.commands import BucketCreated, CreateBucket, DeleteBucket, Done, PutBucketAcl, Result
 from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty, NoSuchBucket
 
 
@@ -13,13 +13,12 @@ def create_bucket(tables: Tables, command: CreateBucket) -> Result:
         own = existing.owner_id == command.owner.id
         return BucketAlreadyOwnedByYou(command.bucket) if own else BucketAlreadyExists(command.bucket)
     tables.remember_owner(command.owner)
-    tables.insert_bucket(command)
-    return Done()
+    return BucketCreated(tables.insert_bucket(command))
 
 
 def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:
     """Uploads under way do not keep a bucket alive: they end with it, and their parts become garbage."""
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     if tables.has_versions(bucket.bucket_id):
@@ -29,7 +28,7 @@ def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:
 
 
 def put_bucket_acl(tables: Tables, command: PutBucketAcl) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     tables.set_bucket_acl(bucket, command.acl)

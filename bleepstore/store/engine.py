@@ -108,6 +108,21 @@ class Engine:
             raise NoSuchBucket(bucket)
         return found
 
+    def _condition_for(
+        self, action: Action, bucket: Bucket, key: str, condition: WriteCondition, caller: Caller | None
+    ) -> WriteCondition:
+        """The condition of a write that `caller` may do, with whose object alone it may replace. If there is one of
+        another already, nothing else is looked at."""
+        only_of = authorize(action, caller, bucket)
+        if only_of is None:
+            return condition
+        with self._catalog.read() as reader:
+            current = reader.find_object(bucket.name, key, with_data=False)
+        condition = attrs.evolve(condition, replaces_only_of=only_of)
+        if refused := check_owner(condition, None if current is None else current.version.owner.id):
+            raise refused
+        return condition
+
     def _bucket_for(self, bucket: str, action: Action, caller: Caller | None) -> Bucket:
         """The bucket, if it exists and `caller` may do `action` there."""
         found = self._find_bucket(bucket)
