@@ -12,7 +12,7 @@ The command is refused with OperationAborted if the catalog knows another blob b
 garbage, for it is gone.
 
 `bucket_id` is the bucket that was decided on. Another that was created since under its name has another id, and the
-command is refused with NoSuchBucket.
+command is refused with NoSuchBucket. None: nothing was decided, and whichever bucket has the name is meant.
 
 `stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
 remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
@@ -57,7 +57,7 @@ class DeleteBucket:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +65,7 @@ class PutBucketAcl:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     acl: Acl
 
 
@@ -74,7 +74,7 @@ class PutObject:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     key: str
     version_id: str = NULL_VERSION
     owner: Owner
@@ -95,7 +95,7 @@ class DeleteObject:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     key: str
     version_id: str | None = None
     condition: WriteCondition = WriteCondition()
@@ -116,22 +116,22 @@ class DeleteObjects:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     entries: tuple[DeleteEntry, ...]
 
 
 @attrs.frozen(kw_only=True)
 class PutObjectAcl:
     """Refused with OperationAborted if the object has another owner or list by now than `expected_acl`: that it may be
-    set was decided by these."""
+    set was decided by these. None: it may be set whatever it is."""
 
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     key: str
     version_id: str | None = None
-    expected_acl: Acl
+    expected_acl: Acl | None = None
     acl: Acl
 
 
@@ -140,7 +140,7 @@ class CreateUpload:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     key: str
     upload_id: str
     owner: Owner
@@ -156,7 +156,7 @@ class RegisterPart:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     key: str
     upload_id: str
     number: int
@@ -181,7 +181,7 @@ class CompleteUpload:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     key: str
     upload_id: str
     version_id: str = NULL_VERSION
@@ -202,7 +202,7 @@ class AbortUpload:
     request_id: str
     time_ms: int
     bucket: str
-    bucket_id: int
+    bucket_id: int | None = None
     key: str
     upload_id: str
 

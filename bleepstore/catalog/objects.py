@@ -145,7 +145,8 @@ def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
     current = tables.current_version(bucket.bucket_id, command.key)
     if current is None:
         return NoSuchKey(command.bucket, command.key)
-    if tables.object_acl(bucket.bucket_id, command.key, current) != command.expected_acl:
+    expected = command.expected_acl
+    if expected is not None and expected != tables.object_acl(bucket.bucket_id, command.key, current):
         return OperationAborted("The object was replaced, or its ACL was changed, meanwhile. Try again.")
     tables.set_object_acl(bucket.bucket_id, command.key, current, command.acl)
     return Done()
