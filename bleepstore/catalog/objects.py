@@ -17,8 +17,16 @@ from bleepstore.commands import (
     Result,
     Written,
 )
-from bleepstore.errors import AccessDenied, NoSuchBucket, NoSuchKey, NoSuchVersion, OperationAborted, PreconditionFailed, S3Error
-from bleepstore.model import NULL_VERSION, BlobRef, Replaced, WriteCondition
+from bleepstore.errors import (
+    AccessDenied,
+    NoSuchBucket,
+    NoSuchKey,
+    NoSuchVersion,
+    OperationAborted,
+    PreconditionFailed,
+    S3Error,
+)
+from bleepstore.model import NULL_VERSION, BlobRef, WriteCondition
 from bleepstore.names import is_version_id
 
 
@@ -51,8 +59,11 @@ def check_current(condition: WriteCondition, current: StoredVersion | None, buck
     return check_owner(condition, current.owner_id) or check_write(condition, current.etag, bucket, key)
 
 
-def write_version(tables: Tables, bucket_id: int, command: PutObject, current: StoredVersion | None) -> Written:
-    """Make `command`'s object the current version instead of `current`, whose blob becomes garbage. Nothing is checked.
+def write_version(
+    tables: Tables, bucket_id: int, command: PutObject, current: StoredVersion | None, *, is_garbage: bool = True
+) -> Written:
+    """Make `command`'s object the current version instead of `current`, whose blob becomes garbage if it `is_garbage`.
+    Nothing is checked.
 
     The versions of a key are in the order of a counter of its own, which goes on from the time: one that is deleted
     and written again does not begin anew.
@@ -62,7 +73,7 @@ def write_version(tables: Tables, bucket_id: int, command: PutObject, current: S
         sequence = max(sequence, current.sequence + 1)
         handle = command.data.handle if isinstance(command.data, BlobRef) else None
         # An adoption may have brought in this very blob before the command of the write came.
-        if current.handle is not None and command.over is None and current.handle != handle:
+        if current.handle is not None and is_garbage and current.handle != handle:
             tables.discard(current.handle)
     tables.remember_owner(command.owner)
     tables.write_version(bucket_id, command, sequence, current)
@@ -76,24 +87,9 @@ def put_object(tables: Tables, command: PutObject) -> Result:
     if command.stored_ms is not None and (refusal := check_fence(tables, command.stored_ms)):
         return refusal
     current = tables.current_version(bucket.bucket_id, command.key)
-    refused = None
-    if command.over is not None:
-        handle = command.data.handle if isinstance(command.data, BlobRef) else None
-        refused = check_over(current, command.over, handle)
-    elif command.condition:
-        refused = check_current(command.condition, current, command.bucket, command.key)
-    return refused or write_version(tables, bucket.bucket_id, command, current)
-
-
-def check_over(current: StoredVersion | None, over: Replaced, written: str | None = None) -> S3Error | None:
-    """Refuse a write if the blob that it replaced at the backend is no longer the one that the catalog knows.
-
-    If the catalog knows already what was `written`, somebody read it there before this command came.
-    """
-    handle = None if current is None else current.handle
-    if handle == over.handle or (handle is not None and handle == written):
-        return None
-    return OperationAborted("Another write of this key ended meanwhile.")
+    if command.condition and (refused := check_current(command.condition, current, command.bucket, command.key)):
+        return refused
+    return write_version(tables, bucket.bucket_id, command, current)
 
 
 def _delete(
@@ -106,17 +102,11 @@ def _delete(
         # An unversioned bucket has no such version, and removing what is not there succeeds.
         return Removed(entry.key, entry.version_id)
     current = tables.current_version(bucket_id, entry.key)
-    over = command.over if isinstance(command, DeleteObject) else None
-    refused = None
-    if over is not None:
-        refused = check_over(current, over)
-    elif entry.condition:
-        refused = check_current(entry.condition, current, command.bucket, entry.key)
-    if refused:
+    if entry.condition and (refused := check_current(entry.condition, current, command.bucket, entry.key)):
         return refused
     if current is not None:
         tables.remove_current(bucket_id, entry.key, current)
-        if current.handle is not None and over is None:
+        if current.handle is not None:
             tables.discard(current.handle)
     return Removed(entry.key, entry.version_id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import check_current, check_over, write_version
+from bleepstore.catalog.objects import check_current, write_version
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sweeps import check_fence
@@ -84,11 +84,7 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     if command.stored_ms is not None and (fenced := check_fence(tables, command.stored_ms)):
         return fenced
     current = tables.current_version(bucket_id, command.key)
-    if command.over is not None:  # the object is stored under its key already: there is nothing more to ask
-        refusal = check_over(current, command.over, command.handle)
-    else:
-        refusal = _check_condition(tables, current, command) or _check_parts(tables, command)
-    if refusal:
+    if refusal := _check_condition(tables, current, command) or _check_parts(tables, command):
         return refusal
     upload = tables.find_upload(command.bucket, command.upload_id)
     written = write_version(tables, bucket_id, completed_object(command, upload), current)
@@ -114,7 +110,6 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         checksum=command.checksum,
         crc64nvme=command.crc64nvme,
         parts=command.parts,
-        over=command.over,
     )
 
 

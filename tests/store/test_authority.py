@@ -25,10 +25,16 @@ from bleepstore import (
     errors,
 )
 from bleepstore.errors import AccessDenied, NoSuchBucket
+from bleepstore.store.keyed_engine import KeyedEngine
 
 ALICE, BOB, CAROL = (Caller(Owner(name, name.title())) for name in ("alice", "bob", "carol"))
 SMALL, LARGE = b"small", b"large" * 20_000
 OPEN = CannedAcl.PUBLIC_READ_WRITE
+
+
+def keeps_one_under_a_key(store: Store) -> bool:
+    """Such a backend is written before the catalog decides, and by conditions of its own."""
+    return isinstance(store._engine, KeyedEngine)
 
 
 def create_again(store: Store) -> None:
@@ -51,7 +57,7 @@ def check_bobs(store: Store) -> None:
     )
     assert store.list_uploads("photos").uploads == []
     store.sweep()
-    if store._gateway is None:
+    if not keeps_one_under_a_key(store):
         with store._catalog.read() as reader:
             assert [name for name, _size in reader.iter_blobs()] == list(store._backend.iter_blobs(0, 1 << 62))
 
@@ -116,7 +122,7 @@ def _with_upload(store: Store) -> tuple[str, list[CompletedPart]]:
 def test_nothing_is_done_in_the_bucket_of_another(
     store: Store, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    if store._gateway is not None and operation.startswith("delete"):
+    if keeps_one_under_a_key(store) and operation.startswith("delete"):
         pytest.skip("such a backend's delete looks at the key again first")
     store.create_bucket("photos", caller=ALICE)
     store.create_bucket("source", caller=ALICE)
@@ -151,7 +157,7 @@ def test_an_acl_does_not_land_on_an_object_in_the_bucket_of_another(
         create_again(store)
 
     before_commit(store, monkeypatch, act)
-    with pytest.raises(AccessDenied):  # it is looked at again, and is Bob's now
+    with pytest.raises(NoSuchBucket):
         store.put_object_acl("photos", "k", CannedAcl.PUBLIC_READ, caller=ALICE)
     check_bobs(store)
 
@@ -312,11 +318,15 @@ def _is_as_it_was(store: Store, owner: Caller) -> bool:
         return found.read() == _bytes_of(owner) and found.version.owner == owner.account
 
 
+def _id(value: object) -> str:
+    return _names(value) if value is None or isinstance(value, Caller) else str(value)
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
     ("caller", "owner", "allowed"),
     CASES,
-    ids=lambda value: _names(value) if value is None or isinstance(value, Caller) else str(value),
+    ids=_id,
 )
 def test_write_lets_nobody_touch_the_objects_of_others(
     shared: Store, change: str, caller: Caller | None, owner: Caller, allowed: bool
@@ -364,7 +374,7 @@ def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
         def run() -> object:
             return CHANGES[change](shared, "new", BOB, WriteCondition())
 
-    if shared._gateway is not None:
+    if keeps_one_under_a_key(shared):
         pytest.skip("such a backend is asked by a condition of its own")
     before_commit(shared, monkeypatch, lambda: shared.put_object("photos", "new", b"of Alice", caller=ALICE))
     with pytest.raises(AccessDenied):
