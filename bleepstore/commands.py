@@ -289,13 +289,6 @@ class Done:
 
 
 @attrs.frozen
-class BucketCreated:
-    """A bucket was created, and this is the id that it alone has."""
-
-    bucket_id: int
-
-
-@attrs.frozen
 class Written:
     """A version was written."""
 
@@ -318,4 +311,4 @@ class RemovedMany:
     outcomes: tuple[Removed | S3Error, ...]
 
 
-Result = Done | BucketCreated | Written | Removed | RemovedMany | S3Error
+Result = Done | Written | Removed | RemovedMany | S3Error

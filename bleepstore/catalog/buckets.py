@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.catalog.port import Tables
-from bleepstore.commands import BucketCreated, CreateBucket, DeleteBucket, Done, PutBucketAcl, Result
+from bleepstore.commands import CreateBucket, DeleteBucket, Done, PutBucketAcl, Result
 from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty, NoSuchBucket
 
 
@@ -13,7 +13,8 @@ def create_bucket(tables: Tables, command: CreateBucket) -> Result:
         own = existing.owner_id == command.owner.id
         return BucketAlreadyOwnedByYou(command.bucket) if own else BucketAlreadyExists(command.bucket)
     tables.remember_owner(command.owner)
-    return BucketCreated(tables.insert_bucket(command))
+    tables.insert_bucket(command)
+    return Done()
 
 
 def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:

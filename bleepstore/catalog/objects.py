@@ -73,7 +73,7 @@ def write_version(
         sequence = max(sequence, current.sequence + 1)
         handle = command.data.handle if isinstance(command.data, BlobRef) else None
         # An adoption may have brought in this very blob before the command of the write came.
-        if current.handle is not None and is_garbage and current.handle != handle:
+        if is_garbage and current.handle is not None and current.handle != handle:
             tables.discard(current.handle)
     tables.remember_owner(command.owner)
     tables.write_version(bucket_id, command, sequence, current)
@@ -87,9 +87,10 @@ def put_object(tables: Tables, command: PutObject) -> Result:
     if command.stored_ms is not None and (refusal := check_fence(tables, command.stored_ms)):
         return refusal
     current = tables.current_version(bucket.bucket_id, command.key)
-    if command.condition and (refused := check_current(command.condition, current, command.bucket, command.key)):
-        return refused
-    return write_version(tables, bucket.bucket_id, command, current)
+    refused = None
+    if command.condition:
+        refused = check_current(command.condition, current, command.bucket, command.key)
+    return refused or write_version(tables, bucket.bucket_id, command, current)
 
 
 def _delete(
@@ -102,8 +103,10 @@ def _delete(
         # An unversioned bucket has no such version, and removing what is not there succeeds.
         return Removed(entry.key, entry.version_id)
     current = tables.current_version(bucket_id, entry.key)
-    if entry.condition and (refused := check_current(entry.condition, current, command.bucket, entry.key)):
-        return refused
+    if entry.condition:
+        refused = check_current(entry.condition, current, command.bucket, entry.key)
+        if refused is not None:
+            return refused
     if current is not None:
         tables.remove_current(bucket_id, entry.key, current)
         if current.handle is not None:

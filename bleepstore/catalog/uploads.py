@@ -77,7 +77,7 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     bucket_id = bucket.bucket_id
     if tables.upload_token(bucket_id, command.key, command.upload_id) is None:
         # A Complete that is sent again gives the first answer, as long as the ETag that it would make is the same.
-        completed_ms = tables.completed_ms(bucket_id, command)
+        completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, command.etag)
         if completed_ms is not None:
             return Written(command.version_id, completed_ms)
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
@@ -87,9 +87,10 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     if refusal := _check_condition(tables, current, command) or _check_parts(tables, command):
         return refusal
     upload = tables.find_upload(command.bucket, command.upload_id)
-    written = write_version(tables, bucket_id, completed_object(command, upload), current)
+    completed = completed_object(command, upload)
+    written = write_version(tables, bucket_id, completed, current)
     tables.discard_upload(command.upload_id)
-    tables.keep_completed(bucket_id, command)
+    tables.keep_completed(bucket_id, command.upload_id, completed)
     return written
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bleepstore.access import AclRequest, Action, Caller, is_allowed, make_acl, resolve_acl
-from bleepstore.commands import BucketCreated, CreateBucket, DeleteBucket, PutBucketAcl
+from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, S3Error
 from bleepstore.model import Acl, Bucket, BucketPage
 from bleepstore.names import check_bucket_name
@@ -41,13 +41,12 @@ class BucketOperations(Engine):
             # Once more: a deletion that came before may have removed the room since.
             self._backend.create_bucket(bucket, known=True)
         except Exception:  # whatever it was, a bucket without room must not be seen
-            if isinstance(result, BucketCreated):
-                self._committer.submit(DeleteBucket(**self._stamp(), bucket=bucket, bucket_id=result.bucket_id))
+            if not isinstance(result, S3Error):
+                self._committer.submit(DeleteBucket(**self._stamp(), bucket=bucket))
             raise
         if isinstance(result, S3Error):
             raise result
-        assert isinstance(result, BucketCreated)
-        return Bucket(bucket, owner, command.time_ms, location, id=result.bucket_id, acl=made)
+        return self._find_bucket(bucket)
 
     def delete_bucket(self, bucket: str, *, caller: Caller | None = None) -> None:
         """Delete an empty bucket. Raises BucketNotEmpty.

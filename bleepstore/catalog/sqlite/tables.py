@@ -17,7 +17,7 @@ from bleepstore.catalog.sqlite.rows import (
     load_acl,
     make_upload,
 )
-from bleepstore.commands import CompleteUpload, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
+from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
 from bleepstore.model import Acl, BlobRef, Owner, Upload
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
@@ -110,13 +110,12 @@ class SqliteTables:
         row = self._execute("SELECT bucket_id, owner_id FROM bucket WHERE name = ?", (name,)).fetchone()
         return None if row is None or bucket_id not in (None, row[0]) else StoredBucket._make(row)
 
-    def insert_bucket(self, command: CreateBucket) -> int:
+    def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id
         self._execute(
             "INSERT INTO bucket (name, owner_id, created_ms, location, acl) VALUES (?, ?, ?, ?, ?)",
             (command.bucket, owner_id, command.time_ms, command.location, dump_acl(command.acl, owner_id)),
         )
-        return self.connection.last_insert_rowid()
 
     def set_bucket_acl(self, bucket: StoredBucket, acl: Acl) -> None:
         self._before_bucket_change()
@@ -270,16 +269,16 @@ class SqliteTables:
             ),
         )
 
-    def keep_completed(self, bucket_id: int, command: CompleteUpload) -> None:
+    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject) -> None:
         self._execute(
             "INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?)",
-            (command.upload_id, bucket_id, command.key, command.etag, command.time_ms),
+            (upload_id, bucket_id, completed.key, completed.etag, completed.time_ms),
         )
 
-    def completed_ms(self, bucket_id: int, command: CompleteUpload) -> int | None:
+    def completed_ms(self, bucket_id: int, upload_id: str, key: str, etag: str) -> int | None:
         time_ms: int | None = self._execute(
             "SELECT completed_ms FROM completed_upload WHERE upload_id = ? AND bucket_id = ? AND key = ? AND etag = ?",
-            (command.upload_id, bucket_id, command.key, command.etag),
+            (upload_id, bucket_id, key, etag),
         ).get
         return time_ms
 
