@@ -84,8 +84,8 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
 
 
 _OWN_UPLOAD_COLUMNS = (
-    "u.bucket_id, u.key, u.upload_id, u.initiated_ms, u.owner_id, oo.display_name, u.initiator_id, io.display_name, "
-    "u.checksum_algorithm, u.checksum_type, u.backend_token"
+    "u.key, u.upload_id, u.initiated_ms, u.owner_id, oo.display_name, u.initiator_id, io.display_name, "
+    "u.checksum_algorithm, u.checksum_type, u.backend_token, u.bucket_id"
 )
 _OWN_UPLOAD_WIDTH = _OWN_UPLOAD_COLUMNS.count(",") + 1
 UPLOAD_COLUMNS = ", ".join((_OWN_UPLOAD_COLUMNS, *(f"u.{name}" for name in ATTRIBUTE_COLUMNS)))
@@ -93,8 +93,8 @@ UPLOAD_OWNERS = "LEFT JOIN owner oo ON oo.owner_id = u.owner_id LEFT JOIN owner 
 
 
 def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
-    bucket_id, key, upload_id, initiated_ms, owner_id, owner_name, initiator_id, initiator_name = row[:8]
-    algorithm, kind, token = row[8:_OWN_UPLOAD_WIDTH]
+    key, upload_id, initiated_ms, owner_id, owner_name, initiator_id, initiator_name = row[:7]
+    algorithm, kind, token, bucket_id = row[7:_OWN_UPLOAD_WIDTH]
     return Upload(
         bucket=bucket,
         bucket_id=bucket_id,
