@@ -10,9 +10,11 @@ import typing
 
 if typing.TYPE_CHECKING:
     from bleepstore_server.app import create_app
-    from bleepstore_server.config import AppConfig, ServerConfig, load_config
+    from bleepstore_server.app_config import AppConfig
+    from bleepstore_server.config import ServerConfig, load_config
     from bleepstore_server.faults import Faults
     from bleepstore_server.in_process import attach, client_for, in_process
+    from bleepstore_server.layers.record import Record
     from bleepstore_server.live_server import LiveServer, live_server
     from bleepstore_server.presigned import presign_url
     from bleepstore_server.serving import app_from_env
@@ -21,6 +23,7 @@ __all__ = [
     "AppConfig",
     "Faults",
     "LiveServer",
+    "Record",
     "ServerConfig",
     "app_from_env",
     "attach",
@@ -34,13 +37,14 @@ __all__ = [
 
 _HOMES = {
     "create_app": "app",
-    "AppConfig": "config",
+    "AppConfig": "app_config",
     "ServerConfig": "config",
     "load_config": "config",
     "Faults": "faults",
     "attach": "in_process",
     "client_for": "in_process",
     "in_process": "in_process",
+    "Record": "layers.record",
     "LiveServer": "live_server",
     "live_server": "live_server",
     "presign_url": "presigned",
