@@ -197,7 +197,7 @@ PRIVATE_PARTS = {
     "bleepstore.backends.gcs.backend": {"_set_properties"},
     "bleepstore.backends.gcs.client": {"_connection", "_http"},
     "bleepstore.store.archiving": {"_Hash"},
-    "bleepstore_server.in_process": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
+    "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
     "bleepstore_server.worker": {"_policy_expect_continue", "_work_queue"},
 }
 #: What modules of ours still use of others' private parts. This may only shrink.
