@@ -7,10 +7,6 @@ catalog. Each command ends in one `Result`; a refusal is a result (an `S3Error`)
 `request_id` makes a retry safe: the second time a command is applied it gives the first result. Ids are made in the
 order of time, which keeps the catalog's record of them cheap.
 
-`over` is for backends that keep one blob under each key: what the write, or the removal, has already replaced there.
-The command is refused with OperationAborted if the catalog knows another blob by then; and what was replaced is no
-garbage, for it is gone.
-
 `stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
 remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
 
@@ -34,7 +30,6 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
-    Replaced,
     WriteCondition,
 )
 
@@ -81,7 +76,6 @@ class PutObject:
     crc64nvme: str | None = None
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -92,7 +86,6 @@ class DeleteObject:
     key: str
     version_id: str | None = None
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -178,7 +171,6 @@ class CompleteUpload:
     handle: str
     stored_ms: int | None = None  # None: the sweep never removes it
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -188,6 +180,24 @@ class AbortUpload:
     bucket: str
     key: str
     upload_id: str
+
+
+@attrs.frozen(kw_only=True)
+class FollowProvider:
+    """The bytes of a key have changed already, at a provider that keeps one object under each key: `written` is stored
+    there now, or nothing. It completes the upload `upload_id`, if that is under way.
+
+    Refused with OperationAborted if the current object of the catalog has another handle than `expected_current` (None:
+    there is no object) by then, unless it is `written` itself. What was replaced is gone, so it becomes no garbage.
+    """
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    expected_current: str | None = None
+    written: PutObject | None = None
+    upload_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -246,6 +256,7 @@ Command = (
     | RegisterPart
     | CompleteUpload
     | AbortUpload
+    | FollowProvider
     | PutCredential
     | DisableCredential
     | BeginSweep

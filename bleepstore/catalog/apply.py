@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from bleepstore import codec
-from bleepstore.catalog import accounts, buckets, objects, sweeps, uploads
+from bleepstore.catalog import accounts, buckets, following, objects, sweeps, uploads
 from bleepstore.catalog.port import Tables
 from bleepstore.commands import (
     AbortUpload,
@@ -24,6 +24,7 @@ from bleepstore.commands import (
     DeleteObjects,
     DisableCredential,
     EndSweep,
+    FollowProvider,
     ForgetGarbage,
     PutBucketAcl,
     PutCredential,
@@ -75,6 +76,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return uploads.complete_upload(tables, command)
         case AbortUpload():
             return uploads.abort_upload(tables, command)
+        case FollowProvider():
+            return following.follow_provider(tables, command)
         case CreateBucket():
             return buckets.create_bucket(tables, command)
         case DeleteBucket():

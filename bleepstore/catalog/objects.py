@@ -17,8 +17,8 @@ from bleepstore.commands import (
     Result,
     Written,
 )
-from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, OperationAborted, PreconditionFailed, S3Error
-from bleepstore.model import NULL_VERSION, BlobRef, Replaced, WriteCondition
+from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, S3Error
+from bleepstore.model import NULL_VERSION, BlobRef, WriteCondition
 from bleepstore.names import is_version_id
 
 
@@ -37,8 +37,11 @@ def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: s
     return None
 
 
-def write_version(tables: Tables, bucket_id: int, command: PutObject, current: StoredVersion | None) -> Written:
-    """Make `command`'s object the current version instead of `current`, whose blob becomes garbage. Nothing is checked.
+def write_version(
+    tables: Tables, bucket_id: int, command: PutObject, current: StoredVersion | None, *, is_garbage: bool = True
+) -> Written:
+    """Make `command`'s object the current version instead of `current`, whose blob becomes garbage if it `is_garbage`.
+    Nothing is checked.
 
     The versions of a key are in the order of a counter of its own, which goes on from the time: one that is deleted
     and written again does not begin anew.
@@ -48,7 +51,7 @@ def write_version(tables: Tables, bucket_id: int, command: PutObject, current: S
         sequence = max(sequence, current.sequence + 1)
         handle = command.data.handle if isinstance(command.data, BlobRef) else None
         # An adoption may have brought in this very blob before the command of the write came.
-        if current.handle is not None and command.over is None and current.handle != handle:
+        if is_garbage and current.handle is not None and current.handle != handle:
             tables.discard(current.handle)
     tables.remember_owner(command.owner)
     tables.write_version(bucket_id, command, sequence, current)
@@ -63,23 +66,9 @@ def put_object(tables: Tables, command: PutObject) -> Result:
         return refusal
     current = tables.current_version(bucket.bucket_id, command.key)
     refused = None
-    if command.over is not None:
-        handle = command.data.handle if isinstance(command.data, BlobRef) else None
-        refused = check_over(current, command.over, handle)
-    elif command.condition:
+    if command.condition:
         refused = check_write(command.condition, current and current.etag, command.bucket, command.key)
     return refused or write_version(tables, bucket.bucket_id, command, current)
-
-
-def check_over(current: StoredVersion | None, over: Replaced, written: str | None = None) -> S3Error | None:
-    """Refuse a write if the blob that it replaced at the backend is no longer the one that the catalog knows.
-
-    If the catalog knows already what was `written`, somebody read it there before this command came.
-    """
-    handle = None if current is None else current.handle
-    if handle == over.handle or (handle is not None and handle == written):
-        return None
-    return OperationAborted("Another write of this key ended meanwhile.")
 
 
 def _delete(
@@ -92,17 +81,13 @@ def _delete(
         # An unversioned bucket has no such version, and removing what is not there succeeds.
         return Removed(entry.key, entry.version_id)
     current = tables.current_version(bucket_id, entry.key)
-    over = command.over if isinstance(command, DeleteObject) else None
-    refused = None
-    if over is not None:
-        refused = check_over(current, over)
-    elif entry.condition:
+    if entry.condition:
         refused = check_write(entry.condition, current and current.etag, command.bucket, entry.key)
-    if refused:
-        return refused
+        if refused is not None:
+            return refused
     if current is not None:
         tables.remove_current(bucket_id, entry.key, current)
-        if current.handle is not None and over is None:
+        if current.handle is not None:
             tables.discard(current.handle)
     return Removed(entry.key, entry.version_id)
 

@@ -15,16 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from bleepstore.catalog.records import Content, FoundObject, Garbage, ObjectSince, StoredBucket, StoredVersion
-from bleepstore.commands import (
-    Command,
-    CompleteUpload,
-    CreateBucket,
-    CreateUpload,
-    PutCredential,
-    PutObject,
-    RegisterPart,
-    Result,
-)
+from bleepstore.commands import Command, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart, Result
 from bleepstore.model import Acl, Bucket, Credential, ObjectPage, Owner, Part, PartSummary, Upload, UploadPage
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
@@ -241,10 +232,10 @@ class Tables(Protocol):
     def put_part(self, command: RegisterPart) -> None:
         """Instead of one with this number. Its blob is not looked at."""
 
-    def keep_completed(self, bucket_id: int, command: CompleteUpload) -> None:
-        """Remember that an upload was completed."""
+    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject) -> None:
+        """Remember what became of an upload."""
 
-    def completed_ms(self, bucket_id: int, command: CompleteUpload) -> int | None:
+    def completed_ms(self, bucket_id: int, upload_id: str, key: str, etag: str) -> int | None:
         """When this upload was completed with this ETag, if it is remembered."""
 
     def forget_completed(self, before_ms: int) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import check_over, check_write, write_version
+from bleepstore.catalog.objects import check_write, write_version
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sweeps import check_fence
@@ -75,23 +75,20 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     bucket_id = bucket.bucket_id
     if tables.upload_token(bucket_id, command.key, command.upload_id) is None:
         # A Complete that is sent again gives the first answer, as long as the ETag that it would make is the same.
-        completed_ms = tables.completed_ms(bucket_id, command)
+        completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, command.etag)
         if completed_ms is not None:
             return Written(command.version_id, completed_ms)
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
     if command.stored_ms is not None and (fenced := check_fence(tables, command.stored_ms)):
         return fenced
     current = tables.current_version(bucket_id, command.key)
-    if command.over is not None:  # the object is stored under its key already: there is nothing more to ask
-        refusal = check_over(current, command.over, command.handle)
-    else:
-        refusal = _check_condition(tables, current, command) or _check_parts(tables, command)
-    if refusal:
+    if refusal := _check_condition(tables, current, command) or _check_parts(tables, command):
         return refusal
     upload = tables.find_upload(command.bucket, command.upload_id)
-    written = write_version(tables, bucket_id, completed_object(command, upload), current)
+    completed = completed_object(command, upload)
+    written = write_version(tables, bucket_id, completed, current)
     tables.discard_upload(command.upload_id)
-    tables.keep_completed(bucket_id, command)
+    tables.keep_completed(bucket_id, command.upload_id, completed)
     return written
 
 
@@ -111,7 +108,6 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         checksum=command.checksum,
         crc64nvme=command.crc64nvme,
         parts=command.parts,
-        over=command.over,
     )
 
 

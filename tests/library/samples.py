@@ -168,6 +168,19 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (c.AbortUpload(**_upload(11)), c.AbortUpload(**_upload(12))),
         (
+            c.FollowProvider(
+                **_stamp(18),
+                bucket="photos",
+                key=KEY,
+                expected_current='["container","name",7]',
+                written=c.PutObject(
+                    **_stamp(4), bucket="photos", key=KEY, owner=ALICE, size=4, etag=MD5, data=BlobRef("[8]")
+                ),
+                upload_id="u1",
+            ),
+            c.FollowProvider(**_stamp(18), bucket="photos", key="k", expected_current=None),
+        ),
+        (
             c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s/+", owner=ALICE, email="alice@example.com"),
             c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s", owner=Owner("a")),
         ),

@@ -16,7 +16,7 @@ from bleepstore.catalog.sqlite.rows import (
     dump_parts,
     make_upload,
 )
-from bleepstore.commands import CompleteUpload, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
+from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
 from bleepstore.model import Acl, BlobRef, Owner, Upload
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
@@ -269,16 +269,16 @@ class SqliteTables:
             ),
         )
 
-    def keep_completed(self, bucket_id: int, command: CompleteUpload) -> None:
+    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject) -> None:
         self._execute(
             "INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?)",
-            (command.upload_id, bucket_id, command.key, command.etag, command.time_ms),
+            (upload_id, bucket_id, completed.key, completed.etag, completed.time_ms),
         )
 
-    def completed_ms(self, bucket_id: int, command: CompleteUpload) -> int | None:
+    def completed_ms(self, bucket_id: int, upload_id: str, key: str, etag: str) -> int | None:
         time_ms: int | None = self._execute(
             "SELECT completed_ms FROM completed_upload WHERE upload_id = ? AND bucket_id = ? AND key = ? AND etag = ?",
-            (command.upload_id, bucket_id, command.key, command.etag),
+            (upload_id, bucket_id, key, etag),
         ).get
         return time_ms
 
