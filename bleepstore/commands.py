@@ -24,6 +24,7 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     NULL_VERSION,
     Acl,
+    BlobRef,
     Checksum,
     ChecksumType,
     Data,
@@ -34,8 +35,24 @@ from bleepstore.model import (
 )
 
 
+class _Change:
+    """What a committer asks of a command before it takes it."""
+
+    __slots__ = ()
+
+    @property
+    def frees_space(self) -> bool:
+        """Whether less is stored once it is applied, so that it is taken on a disk that is nearly full."""
+        return False
+
+    @property
+    def brings_blob(self) -> bool:
+        """Whether the command belongs to bytes that were just written elsewhere on the disk."""
+        return False
+
+
 @attrs.frozen(kw_only=True)
-class CreateBucket:
+class CreateBucket(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -45,14 +62,16 @@ class CreateBucket:
 
 
 @attrs.frozen(kw_only=True)
-class DeleteBucket:
+class DeleteBucket(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     bucket: str
 
 
 @attrs.frozen(kw_only=True)
-class PutBucketAcl:
+class PutBucketAcl(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -60,7 +79,7 @@ class PutBucketAcl:
 
 
 @attrs.frozen(kw_only=True)
-class PutObject:
+class PutObject(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -77,9 +96,15 @@ class PutObject:
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
     condition: WriteCondition = WriteCondition()
 
+    @property
+    def brings_blob(self) -> bool:
+        return isinstance(self.data, BlobRef)
+
 
 @attrs.frozen(kw_only=True)
-class DeleteObject:
+class DeleteObject(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -98,7 +123,9 @@ class DeleteEntry:
 
 
 @attrs.frozen(kw_only=True)
-class DeleteObjects:
+class DeleteObjects(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -106,7 +133,7 @@ class DeleteObjects:
 
 
 @attrs.frozen(kw_only=True)
-class PutObjectAcl:
+class PutObjectAcl(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -116,7 +143,7 @@ class PutObjectAcl:
 
 
 @attrs.frozen(kw_only=True)
-class CreateUpload:
+class CreateUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -131,7 +158,7 @@ class CreateUpload:
 
 
 @attrs.frozen(kw_only=True)
-class RegisterPart:
+class RegisterPart(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -145,6 +172,10 @@ class RegisterPart:
     handle: str
     stored_ms: int
 
+    @property
+    def brings_blob(self) -> bool:
+        return True
+
 
 @attrs.frozen(kw_only=True)
 class AssembledPart:
@@ -155,7 +186,7 @@ class AssembledPart:
 
 
 @attrs.frozen(kw_only=True)
-class CompleteUpload:
+class CompleteUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -174,7 +205,9 @@ class CompleteUpload:
 
 
 @attrs.frozen(kw_only=True)
-class AbortUpload:
+class AbortUpload(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -183,7 +216,7 @@ class AbortUpload:
 
 
 @attrs.frozen(kw_only=True)
-class FollowProvider:
+class FollowProvider(_Change):
     """The bytes of a key have changed already, at a provider that keeps one object under each key: `written` is stored
     there now, or nothing. It completes the upload `upload_id`, if that is under way.
 
@@ -199,9 +232,13 @@ class FollowProvider:
     written: PutObject | None = None
     upload_id: str | None = None
 
+    @property
+    def frees_space(self) -> bool:
+        return self.written is None
+
 
 @attrs.frozen(kw_only=True)
-class PutCredential:
+class PutCredential(_Change):
     request_id: str
     time_ms: int
     access_key: str
@@ -211,33 +248,41 @@ class PutCredential:
 
 
 @attrs.frozen(kw_only=True)
-class DisableCredential:
+class DisableCredential(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     access_key: str
 
 
 @attrs.frozen(kw_only=True)
-class BeginSweep:
+class BeginSweep(_Change):
     """From here on no command may bring in a blob that was stored before `until_ms`."""
 
+    frees_space = True
+
     request_id: str
     time_ms: int
     until_ms: int
 
 
 @attrs.frozen(kw_only=True)
-class EndSweep:
+class EndSweep(_Change):
     """No unreferenced blob from before `until_ms` is left."""
 
+    frees_space = True
+
     request_id: str
     time_ms: int
     until_ms: int
 
 
 @attrs.frozen(kw_only=True)
-class ForgetGarbage:
+class ForgetGarbage(_Change):
     """The blobs of these rows are gone from the backend."""
+
+    frees_space = True
 
     request_id: str
     time_ms: int

@@ -9,7 +9,7 @@ import attrs
 
 from bleepstore import commands as c
 from bleepstore import errors
-from bleepstore.codec import RESULT_TAGS
+from bleepstore.codec.forms import RESULT_FORMS
 from bleepstore.commands import Command, Result
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
@@ -222,7 +222,7 @@ def sample_error(cls: type[S3Error], *, full: bool) -> S3Error:
 
 RESULTS.update(
     (cls, (sample_error(cls, full=True), sample_error(cls, full=False)))
-    for cls in RESULT_TAGS
+    for cls in (form.struct.cls for form in RESULT_FORMS)
     if issubclass(cls, S3Error)
 )
 

@@ -13,7 +13,8 @@ import pytest
 import bleepstore
 from bleepstore.errors import StoreError
 from bleepstore.store.scrub_job import ScrubJob
-from bleepstore_server.config import ConfigError, ServerConfig
+from bleepstore_server.app_config import ConfigError
+from bleepstore_server.config import ServerConfig
 from tests.serving.test_damaged_bytes import Serve
 from tests.store.test_damaged_bytes import BUCKET, files_of, flip
 
