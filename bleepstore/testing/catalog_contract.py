@@ -167,6 +167,16 @@ class CatalogContract:
             assert reader.find_upload("photos", "k", "u") is None
             assert reader.list_parts("u", 0, 10) == []
 
+    def test_a_command_for_one_bucket_is_refused_by_the_next_of_its_name(
+        self, catalog: Catalog, commands: Commands
+    ) -> None:
+        old = catalog.find_bucket("photos")
+        assert old is not None
+        assert isinstance(self.apply(catalog, commands.put("k", "h", bucket_id=old.id))[0], Written)
+        self.apply(catalog, commands.delete("k"), commands.delete_bucket(), commands.create_bucket())
+        late = commands.put("k", "h", bucket_id=old.id)
+        assert self.refused(catalog, late) == errors.NoSuchBucket("photos")
+
     def test_a_bucket_shows_the_last_name_of_its_owner(self, catalog: Catalog, commands: Commands) -> None:
         self.apply(catalog, commands.put("k", owner=Owner("alice", "Alice Liddell")))
         self.apply(catalog, commands.put("k", owner=Owner("alice")))

@@ -109,7 +109,7 @@ class Asked:
 
     def _ask(self, name: str) -> Bucket:
         self.count += 1
-        return Bucket(name, Owner("alice", ""), 1, "", acl=Acl.private("alice"))
+        return Bucket(name, Owner("alice", ""), 1, "", id=1, acl=Acl.private("alice"))
 
     def is_kept(self, name: str) -> bool:
         before = self.count
