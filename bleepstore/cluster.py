@@ -29,10 +29,10 @@ from bleepstore.codec import MalformedRecord, decode_command, encode_command
 from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
 from bleepstore.raft.ids import check_id, new_id
-from bleepstore.raft.machine import RandomSource
 from bleepstore.raft.messages import Accepted, ConfChange, Configuration, NodeId, Refusal, Role
 from bleepstore.raft.node import Node, NodeSettings
 from bleepstore.raft.sqlite_log import create_log, open_log, read_identity
+from bleepstore.raft.state import RandomSource
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogMisuse
 from bleepstore.raft.transport import Transport
@@ -58,7 +58,7 @@ def unwrap(data: bytes) -> tuple[int, Command]:
     return _ENVELOPE.unpack_from(data)[1], decode_command(data[_ENVELOPE.size :])
 
 
-class CatalogMachine:
+class CatalogStateMachine:
     """The catalog as the state machine of a node: see `bleepstore.raft.state_machine`.
 
     The file of `folder` in use is `catalog{name}.db`; each snapshot that is installed brings a new name, since a
@@ -158,15 +158,15 @@ class CatalogMachine:
 class RaftCommitter:
     """The `Committer` of a node in a cluster: a command is durable on a quorum before its result is returned."""
 
-    def __init__(self, node: Node, machine: CatalogMachine) -> None:
+    def __init__(self, node: Node, state_machine: CatalogStateMachine) -> None:
         self._node = node
-        self._machine = machine
+        self._state_machine = state_machine
 
     def submit(self, command: Command) -> Result:
         """Raises ServiceUnavailable (the outcome may be unknown: a repeat with the same request id tells), SlowDown,
         or StorageFull.
         """
-        data = wrap(command, self._machine.applied + REMEMBERED_REQUESTS)
+        data = wrap(command, self._state_machine.applied + REMEMBERED_REQUESTS)
         try:
             return cast("Result", self._node.propose(command.request_id, data).result())
         except Overloaded as error:
@@ -209,7 +209,7 @@ class Member:
     """A running node of a replicated catalog."""
 
     node: Node
-    machine: CatalogMachine
+    state_machine: CatalogStateMachine
     committer: RaftCommitter
 
     @property
@@ -218,7 +218,7 @@ class Member:
 
     @property
     def catalog(self) -> Catalog:
-        return self.machine.catalog
+        return self.state_machine.catalog
 
     def propose_change(self, change: ConfChange) -> Accepted | Refusal:
         """Propose a change of the membership, at the leader: see `Raft.propose_conf`. Accepted is not yet decided.
@@ -306,18 +306,20 @@ def open_member(
 
     log = open_log(folder / _LOG)
     try:
-        machine = CatalogMachine(folder, log.snapshot().name)
+        state_machine = CatalogStateMachine(folder, log.snapshot().name)
     except BaseException:
         log.close()
         raise
     try:
-        node = Node(log, machine, transport, settings=settings, rng=rng, free_bytes=free_bytes, on_failure=on_failure)
+        node = Node(
+            log, state_machine, transport, settings=settings, rng=rng, free_bytes=free_bytes, on_failure=on_failure
+        )
     except BaseException:
         log.close()
-        machine.close()
+        state_machine.close()
         raise
     node.start()
-    return Member(node, machine, RaftCommitter(node, machine))
+    return Member(node, state_machine, RaftCommitter(node, state_machine))
 
 
 class LocalCluster:

@@ -40,7 +40,7 @@ from bleepstore_server.extras import needing
 with needing("server"):
     from bleepstore_server.request import parse_request
     from bleepstore_server.router import ROUTES, find_route
-    from bleepstore_server.wire import xml_render
+    from bleepstore_server.wire.documents.errors import error_document
     from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:
@@ -318,7 +318,7 @@ def _carry_out(
 def _refuse(fault: Refuse, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     _drain(environ)
     request_id = secrets.token_hex(8).upper()
-    body = xml_render.error(fault.code, fault.message, str(environ.get("PATH_INFO", "")), request_id, {})
+    body = error_document(fault.code, fault.message, str(environ.get("PATH_INFO", "")), request_id, {})
     headers = [
         ("Content-Type", "application/xml"),
         ("Content-Length", str(len(body))),

@@ -10,6 +10,7 @@ import attrs
 from bleepstore.errors import ObjectDamaged
 from bleepstore.store import StoredObject
 from bleepstore.store.verifying import Comparison
+from bleepstore_server.wire.documents.declare import render
 
 #: In the environ of a server that compares what a `SentFile` holds by itself, since it sends it by its descriptor.
 COMPARES_FILES = "bleepstore.compares_files"
@@ -79,5 +80,6 @@ class Stream:
         self._stored.close()
 
 
-def xml(body: bytes, status: int = 200) -> Response:
-    return Response(status, [("Content-Type", "application/xml")], body)
+def xml(document: object, status: int = 200) -> Response:
+    """An answer of a document (`wire.documents`)."""
+    return Response(status, [("Content-Type", "application/xml")], render(document))

@@ -18,6 +18,7 @@ from bleepstore_server.operations import buckets, listings, multipart, objects, 
 from bleepstore_server.operations import configuration as c
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
+from bleepstore_server.wire.documents import configuration as d
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import ENCRYPTION
 
@@ -65,7 +66,6 @@ class Route:
 
 _B, _O = Resource.BUCKET, Resource.OBJECT
 
-_REQUESTER = "<Payer>BucketOwner</Payer>"
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
     "cors": (
@@ -118,20 +118,20 @@ _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     "accelerate": (
         "GetBucketAccelerateConfiguration",
         A.GET_ACCELERATE_CONFIGURATION,
-        c.constant("AccelerateConfiguration"),
+        c.constant(d.AccelerateConfiguration()),
     ),
-    "logging": ("GetBucketLogging", A.GET_BUCKET_LOGGING, c.constant("BucketLoggingStatus")),
+    "logging": ("GetBucketLogging", A.GET_BUCKET_LOGGING, c.constant(d.BucketLoggingStatus())),
     "notification": (
         "GetBucketNotificationConfiguration",
         A.GET_BUCKET_NOTIFICATION,
-        c.constant("NotificationConfiguration"),
+        c.constant(d.NotificationConfiguration()),
     ),
     "requestPayment": (
         "GetBucketRequestPayment",
         A.GET_BUCKET_REQUEST_PAYMENT,
-        c.constant("RequestPaymentConfiguration", _REQUESTER),
+        c.constant(d.RequestPaymentConfiguration(payer="BucketOwner")),
     ),
-    "versioning": ("GetBucketVersioning", A.GET_BUCKET_VERSIONING, c.constant("VersioningConfiguration")),
+    "versioning": ("GetBucketVersioning", A.GET_BUCKET_VERSIONING, c.constant(d.VersioningConfiguration())),
 }
 
 #: Configurations of which a bucket has several, each with an id; without one, all are listed.
@@ -139,22 +139,22 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
     "analytics": (
         "GetBucketAnalyticsConfiguration",
         A.GET_ANALYTICS_CONFIGURATION,
-        c.none_of("ListBucketAnalyticsConfigurationResult"),
+        c.none_of(d.ListBucketAnalyticsConfigurationResult()),
     ),
     "intelligent-tiering": (
         "GetBucketIntelligentTieringConfiguration",
         A.GET_INTELLIGENT_TIERING_CONFIGURATION,
-        c.none_of("ListBucketIntelligentTieringConfigurationsOutput"),
+        c.none_of(d.ListBucketIntelligentTieringConfigurationsOutput()),
     ),
     "inventory": (
         "GetBucketInventoryConfiguration",
         A.GET_INVENTORY_CONFIGURATION,
-        c.none_of("ListInventoryConfigurationsResult"),
+        c.none_of(d.ListInventoryConfigurationsResult()),
     ),
     "metrics": (
         "GetBucketMetricsConfiguration",
         A.GET_METRICS_CONFIGURATION,
-        c.none_of("ListMetricsConfigurationsResult"),
+        c.none_of(d.ListMetricsConfigurationsResult()),
     ),
 }
 _NO_LOCK = ("InvalidRequest", "Bucket is missing Object Lock Configuration")

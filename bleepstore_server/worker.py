@@ -38,7 +38,7 @@ from bleepstore.errors import ObjectDamaged
 from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
 from bleepstore_server.response import COMPARES_FILES, SentFile
-from bleepstore_server.wire import xml_render
+from bleepstore_server.wire.documents.errors import error_document
 
 _log = logging.getLogger("bleepstore.server")
 
@@ -267,7 +267,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             refusal = ["500 Internal Server Error", "InternalError", "The server met an internal error."]
         status, code, message = refusal
         request_id = secrets.token_hex(8).upper()
-        body = xml_render.error(code, message, str(getattr(req, "path", "") or ""), request_id, {})
+        body = error_document(code, message, str(getattr(req, "path", "") or ""), request_id, {})
         head = (
             f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/xml\r\n"
             f"Content-Length: {len(body)}\r\nx-amz-request-id: {request_id}\r\n\r\n"

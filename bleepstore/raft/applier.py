@@ -24,14 +24,14 @@ class Applier:
     """Owns the state machine's writes. `post` gets ("applied", index), ("durable", index) or ("failed", error)."""
 
     def __init__(
-        self, machine: StateMachine, proposals: Proposals, post: Callable[[tuple[str, Any]], None], name: str
+        self, state_machine: StateMachine, proposals: Proposals, post: Callable[[tuple[str, Any]], None], name: str
     ) -> None:
-        self.machine = machine
-        self.watch = AppliedWatch(machine.applied)
+        self.state_machine = state_machine
+        self.watch = AppliedWatch(state_machine.applied)
         self._proposals = proposals
         self._post = post
         self._queue: queue.SimpleQueue[tuple[int, tuple[Entry, ...]] | str] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # held while the machine changes
+        self._lock = threading.Lock()  # held while the state machine changes
         self._stopping = False
         self._era = 0  # rises when a snapshot replaces the state: what was handed out before is void
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -52,13 +52,13 @@ class Applier:
         with self._lock:
             self._era += 1
             save()
-            self.machine.install(name)
-            applied = self.machine.applied
+            self.state_machine.install(name)
+            applied = self.state_machine.applied
         self.watch.reached(applied)
 
     def stop(self, seconds: float) -> bool:
         """End the thread after the batch it is at; what else was handed out is applied after the next start. Returns
-        whether it has ended in so many seconds: if not, the machine is still in use.
+        whether it has ended in so many seconds: if not, the state machine is still in use.
         """
         self._stopping = True
         self._queue.put("stop")  # wakes it
@@ -83,7 +83,7 @@ class Applier:
             return False
         if item == "durable":
             with self._lock:
-                index = self.machine.make_durable()
+                index = self.state_machine.make_durable()
             self._post(("durable", index))
             return True
         assert isinstance(item, tuple)
@@ -109,9 +109,9 @@ class Applier:
         with self._lock:
             if era != self._era:
                 return
-            if entries[0].index != self.machine.applied + 1:
-                raise OutOfOrder(f"entry {entries[0].index} would follow {self.machine.applied}")
-            results = self.machine.apply([(entry.index, entry.data) for entry in commands], through)
+            if entries[0].index != self.state_machine.applied + 1:
+                raise OutOfOrder(f"entry {entries[0].index} would follow {self.state_machine.applied}")
+            results = self.state_machine.apply([(entry.index, entry.data) for entry in commands], through)
         for entry, result in zip(commands, results, strict=True):
             if entry.request_id:
                 proposal = self._proposals.take(entry.request_id)

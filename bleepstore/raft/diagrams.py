@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bleepstore.raft.core import CONVERSATION
-from bleepstore.raft.machine import TRANSITIONS
 from bleepstore.raft.messages import Role
+from bleepstore.raft.state import TRANSITIONS
 
 
 def role_diagram() -> str:

@@ -16,10 +16,10 @@ class Fetcher:
     """`post` gets ("fetched", (meta, prepared name)) or ("fetch failed", error)."""
 
     def __init__(
-        self, node: NodeId, machine: StateMachine, transport: Transport, post: Callable[[tuple[str, Any]], None]
+        self, node: NodeId, state_machine: StateMachine, transport: Transport, post: Callable[[tuple[str, Any]], None]
     ) -> None:
         self._node = node
-        self._machine = machine
+        self._state_machine = state_machine
         self._transport = transport
         self._post = post
         self._stopping = threading.Event()
@@ -40,14 +40,14 @@ class Fetcher:
 
     def _run(self, fetch: SnapshotFetch) -> None:
         try:
-            path = self._machine.incoming()
+            path = self._state_machine.incoming()
             try:
                 stream = self._transport.fetch_snapshot(fetch.source, self._node, fetch.meta.index)
                 try:
                     receive(stream, path, self._stopping)
                 finally:
                     stream.close()
-                name = self._machine.prepare(path, stream.meta.index)
+                name = self._state_machine.prepare(path, stream.meta.index)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise

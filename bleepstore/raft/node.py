@@ -7,7 +7,7 @@
 
 A proposal is known by its request id and is offered again, with the same id, until it is applied here or its time is
 up. The leader sends entries before its own fsync; it counts itself only after it. A failure of the log or of the state
-machine ends the node: what waits gets NodeEnded, and nothing is answered from a state that may be wrong.
+state_machine ends the node: what waits gets NodeEnded, and nothing is answered from a state that may be wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from bleepstore.errors import BleepStoreError
 from bleepstore.raft.applier import Applier
 from bleepstore.raft.core import Raft
 from bleepstore.raft.fetcher import Fetcher
-from bleepstore.raft.machine import RandomSource, Settings, system_random
 from bleepstore.raft.messages import (
     Accepted,
     EntryKind,
@@ -44,6 +43,7 @@ from bleepstore.raft.messages import (
 )
 from bleepstore.raft.senders import CLOSE_SECONDS, Senders
 from bleepstore.raft.snapshot_transfer import FileStream
+from bleepstore.raft.state import RandomSource, Settings, system_random
 from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
 from bleepstore.raft.storage import LogStorage
 from bleepstore.raft.transport import SnapshotStream, SnapshotUnavailable, Transport
@@ -112,12 +112,12 @@ class NodeCounters:
 
 
 class Node:
-    """One member of a cluster. Thread-safe. It owns `log` and `machine`, and closes them when it ends."""
+    """One member of a cluster. Thread-safe. It owns `log` and `state_machine`, and closes them when it ends."""
 
     def __init__(
         self,
         log: LogStorage,
-        machine: StateMachine,
+        state_machine: StateMachine,
         transport: Transport,
         *,
         settings: NodeSettings = NodeSettings(),
@@ -130,7 +130,7 @@ class Node:
         itself, in its thread. Raises LogMisuse if there is a gap between the log and the state machine.
         """
         self._log = log
-        self._core = Raft(log, system_random() if rng is None else rng, machine.applied, settings.core)
+        self._core = Raft(log, system_random() if rng is None else rng, state_machine.applied, settings.core)
         self.id: NodeId = self._core.node
         self.settings = settings
         self.counters = NodeCounters()
@@ -142,9 +142,9 @@ class Node:
         self._low = False
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
-        self._applier = Applier(machine, self._proposals, self._inbox.put, f"raft-{self.id}-apply")
-        self._machine = machine
-        self._fetcher = Fetcher(self.id, machine, transport, self._inbox.put)
+        self._applier = Applier(state_machine, self._proposals, self._inbox.put, f"raft-{self.id}-apply")
+        self._state_machine = state_machine
+        self._fetcher = Fetcher(self.id, state_machine, transport, self._inbox.put)
         self._senders = Senders(transport, f"raft-{self.id}", self._inbox.put)
         self._thread = threading.Thread(target=self._run, name=f"raft-{self.id}", daemon=True)
         self._stopping = False
@@ -199,7 +199,7 @@ class Node:
     @property
     def status(self) -> Status:
         core = self._core
-        return Status(core.role, core.leader, core.term, core.log.committed, self._machine.applied, self.failure)
+        return Status(core.role, core.leader, core.term, core.log.committed, self._state_machine.applied, self.failure)
 
     @property
     def low_on_space(self) -> bool:
@@ -268,9 +268,9 @@ class Node:
 
     def open_snapshot(self, least_index: int) -> SnapshotStream:
         """A copy of the state machine for another node. Raises SnapshotUnavailable."""
-        path = self._machine.incoming()
+        path = self._state_machine.incoming()
         try:
-            index = self._machine.write_snapshot(path)
+            index = self._state_machine.write_snapshot(path)
 
             def meta_at(core: Raft) -> SnapshotMeta | None:
                 core.applied(index)  # it is, though word of it may still be on its way to this thread
@@ -331,7 +331,7 @@ class Node:
             self._log.close()
         finally:
             if applier_ended:
-                self._machine.close()
+                self._state_machine.close()
             else:
                 _log.error("raft node %s: the state machine does not end a batch, so it stays open", self.id)
 
@@ -414,7 +414,7 @@ class Node:
         elif what == "fetched":
             meta, name = value
             if self._core.install_snapshot(attrs.evolve(meta, name=name)) is not None:
-                self._machine.discard(name)
+                self._state_machine.discard(name)
         elif what == "fetch failed":
             if isinstance(value, SnapshotRefused):
                 self.counters.snapshots_refused += 1
@@ -503,7 +503,7 @@ class Node:
             self._low = self._core.low_on_space = self._free_bytes() < self.settings.min_free_bytes
         if self._ticks % self.settings.retry_ticks == 0:
             self._flush()
-        if not self._durable_asked and self._compactable(self._machine.applied) > self.settings.compact_after:
+        if not self._durable_asked and self._compactable(self._state_machine.applied) > self.settings.compact_after:
             self._durable_asked = True
             self._applier.ask_durable()
 
@@ -533,7 +533,7 @@ class Node:
             self._fetcher.start(ready.fetch)
 
     def _release(self, reads: list[Read], index: int) -> None:
-        if index <= self._machine.applied:
+        if index <= self._state_machine.applied:
             answer(reads, index)
         else:
             self._applier.watch.add(index, reads)
@@ -587,7 +587,7 @@ class Node:
         if meta is None:
             return
         self._flush()
-        self._log.compact(attrs.evolve(meta, name=self._machine.name))
+        self._log.compact(attrs.evolve(meta, name=self._state_machine.name))
         self._core.compacted(meta)
         self.counters.compactions += 1
 

@@ -7,9 +7,9 @@ the term, a term is led by one life of one node, and replies carry their term: a
 
 from __future__ import annotations
 
-from bleepstore.raft.machine import WaitingRead
 from bleepstore.raft.messages import NodeId, ReadIndexReply, ReadIndexRequest, ReadReady, Refusal, Role
 from bleepstore.raft.replication import Replication
+from bleepstore.raft.state import WaitingRead
 
 
 class Reads(Replication):

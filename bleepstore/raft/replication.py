@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bleepstore.raft.machine import Machine
 from bleepstore.raft.messages import (
     ENTRY_OVERHEAD,
     Accepted,
@@ -28,10 +27,11 @@ from bleepstore.raft.messages import (
     TimeoutNow,
     is_text,
 )
+from bleepstore.raft.state import RaftState
 from bleepstore.raft.tracker import Flow, Progress
 
 
-class Replication(Machine):
+class Replication(RaftState):
     """The leader's appends and the followers' answers."""
 
     __slots__ = ()

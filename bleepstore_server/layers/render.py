@@ -14,7 +14,7 @@ from bleepstore_server.layers.limits import drain
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.request import UNPARSED
 from bleepstore_server.response import COMPARES_FILES, Headers, Response, SentFile, Stream, is_real_file
-from bleepstore_server.wire import xml_render
+from bleepstore_server.wire.documents.errors import error_document
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.refusals import translate
 
@@ -69,7 +69,7 @@ def refuse(exchange: Exchange, error: Exception, proxies: Proxies) -> Response:
         uri = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", ""))
         fields = {"URI": uri.partition("?")[0], **fields}
     resource = str(environ.get("PATH_INFO", "")) if request is UNPARSED else request.resource
-    document = xml_render.error(refused.code, refused.message, resource, exchange.request_id, fields)
+    document = error_document(refused.code, refused.message, resource, exchange.request_id, fields)
     return Response(refused.status, headers, document)
 
 

@@ -7,7 +7,16 @@ from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucke
 from bleepstore.model import Acl, Bucket
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import regions, xml_parse, xml_render
+from bleepstore_server.wire import regions
+from bleepstore_server.wire.documents.acl import parse_acl, policy_of
+from bleepstore_server.wire.documents.buckets import (
+    CreateBucketConfiguration,
+    ListAllMyBucketsResult,
+    ListedBucket,
+    LocationConstraint,
+)
+from bleepstore_server.wire.documents.common import account
+from bleepstore_server.wire.documents.declare import parse
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import number
 from bleepstore_server.wire.tokens import decode_token, encode_token
@@ -32,8 +41,18 @@ def list_buckets(exchange: Exchange) -> Response:
         caller=exchange.caller,
     )
     following = None if page.next_name is None else encode_token(page.next_name)
-    found = [(bucket, _region_of(exchange, bucket)) for bucket in page.buckets]
-    return xml(xml_render.buckets(found, exchange.caller.account, query.get("prefix", ""), following))
+    found = [
+        ListedBucket(name=bucket.name, created_ms=bucket.created_ms, region=_region_of(exchange, bucket))
+        for bucket in page.buckets
+    ]
+    return xml(
+        ListAllMyBucketsResult(
+            owner=account(exchange.caller.account),
+            buckets=found,
+            prefix=query.get("prefix") or None,
+            continuation_token=following,
+        )
+    )
 
 
 def _wanted_locations(exchange: Exchange) -> frozenset[str] | None:
@@ -59,7 +78,8 @@ def create_bucket(exchange: Exchange) -> Response:
         raise RequestError("NotImplemented", "Buckets of this store have the object ownership ObjectWriter.")
     if headers.get("x-amz-bucket-namespace", "global") != "global":
         raise RequestError("NotImplemented", "The buckets of this store have one namespace for all accounts.")
-    location = xml_parse.location_constraint(exchange.document())
+    body = exchange.document()
+    location = parse(CreateBucketConfiguration, body).location_constraint if body.strip() else ""
     if location and not regions.is_location(location, exchange.config.region):
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
     acl = exchange.acl_request()
@@ -113,12 +133,11 @@ def head_bucket(exchange: Exchange) -> Response:
 def get_bucket_location(exchange: Exchange) -> Response:
     location = exchange.store.get_bucket(exchange.bucket, caller=exchange.caller).location or exchange.config.region
     # "Buckets in Region us-east-1 have a LocationConstraint of null."
-    shown = "" if location == regions.US_EAST_1 else xml_render.escape(location)
-    return xml(xml_render.document("LocationConstraint", shown))
+    return xml(LocationConstraint(location="" if location == regions.US_EAST_1 else location))
 
 
 def get_bucket_acl(exchange: Exchange) -> Response:
-    return xml(xml_render.acl(exchange.store.get_bucket_acl(exchange.bucket, caller=exchange.caller), exchange.names()))
+    return xml(policy_of(exchange.store.get_bucket_acl(exchange.bucket, caller=exchange.caller), exchange.names()))
 
 
 def put_bucket_acl(exchange: Exchange) -> Response:
@@ -130,7 +149,7 @@ def get_object_acl(exchange: Exchange) -> Response:
     acl = exchange.store.get_object_acl(
         exchange.bucket, exchange.key, version_id=exchange.version_id, caller=exchange.caller
     )
-    return xml(xml_render.acl(acl, exchange.names()))
+    return xml(policy_of(acl, exchange.names()))
 
 
 def put_object_acl(exchange: Exchange) -> Response:
@@ -147,7 +166,7 @@ def requested_acl(exchange: Exchange) -> Acl | AclRequest:
     if body.strip():
         if from_headers is not None:
             raise RequestError("UnexpectedContent", "This request does not support content")
-        return xml_parse.access_control_policy(body, exchange.find_by_email, exchange.check_owner_id)
+        return parse_acl(body, exchange.find_by_email, exchange.check_owner_id)
     if from_headers is None:
         raise RequestError("MissingSecurityHeader", fields={"MissingHeaderName": "x-amz-acl"})
     return from_headers

@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import xml_render
+from bleepstore_server.wire.documents.configuration import (
+    EncryptionByDefault,
+    EncryptionRule,
+    ServerSideEncryptionConfiguration,
+    Tagging,
+)
 from bleepstore_server.wire.errors import RequestError
 
 Operation = Callable[[Exchange], Response]
@@ -22,12 +27,12 @@ def absent(code: str, message: str) -> Operation:
     return operation
 
 
-def constant(root: str, content: str = "") -> Operation:
+def constant(document: object) -> Operation:
     """An operation that answers with always the same document for a bucket that exists."""
 
     def operation(exchange: Exchange) -> Response:
         exchange.check_access()
-        return xml(xml_render.document(root, content))
+        return xml(document)
 
     return operation
 
@@ -38,11 +43,8 @@ def get_bucket_encryption(exchange: Exchange) -> Response:
     if exchange.encryption is None:
         return _NO_ENCRYPTION(exchange)
     exchange.check_access()
-    default = (
-        f"<ApplyServerSideEncryptionByDefault><SSEAlgorithm>{exchange.encryption}</SSEAlgorithm>"
-        "</ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled>"
-    )
-    return xml(xml_render.document("ServerSideEncryptionConfiguration", f"<Rule>{default}</Rule>"))
+    rule = EncryptionRule(by_default=EncryptionByDefault(algorithm=exchange.encryption), bucket_key_enabled=False)
+    return xml(ServerSideEncryptionConfiguration(rules=[rule]))
 
 
 _NO_ENCRYPTION = absent(
@@ -50,14 +52,14 @@ _NO_ENCRYPTION = absent(
 )
 
 
-def none_of(root: str) -> Operation:
-    """An operation on configurations with ids: an empty list of them, or 404 for the one with a given id."""
+def none_of(empty: object) -> Operation:
+    """An operation on configurations with ids: the document of an empty list, or 404 for the one with a given id."""
 
     def operation(exchange: Exchange) -> Response:
         exchange.check_access()
         if "id" in exchange.request.query:
             raise RequestError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
-        return xml(xml_render.document(root, "<IsTruncated>false</IsTruncated>"))
+        return xml(empty)
 
     return operation
 
@@ -71,7 +73,7 @@ def nothing_to_delete(exchange: Exchange) -> Response:
 def get_object_tagging(exchange: Exchange) -> Response:
     """No object has tags."""
     exchange.check_access()
-    return xml(xml_render.document("Tagging", "<TagSet></TagSet>"))
+    return xml(Tagging(tags=()))
 
 
 def absent_of_object(code: str, message: str) -> Operation:

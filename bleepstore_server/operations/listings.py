@@ -5,7 +5,15 @@ from __future__ import annotations
 from bleepstore.model import MAX_PAGE, ObjectPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import xml_render
+from bleepstore_server.wire.documents.listings import (
+    ListBucketResult,
+    ListBucketResultV2,
+    ListVersionsResult,
+    common_prefixes,
+    contents,
+    versions,
+)
+from bleepstore_server.wire.documents.text import encoder, restore
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.headers import number
 from bleepstore_server.wire.tokens import decode_token, encode_token
@@ -26,7 +34,7 @@ def marker_of(exchange: Exchange, name: str) -> str | None:
     """A key or common prefix in a parameter that says where a page begins: mostly one that the client has read on an
     earlier page, which without encoding-type=url was written as XML can hold it."""
     text = exchange.request.query.get(name)
-    return text if text is None or encoding_type(exchange) == "url" else xml_render.restore(text)
+    return text if text is None or encoding_type(exchange) == "url" else restore(text)
 
 
 def _page(exchange: Exchange, after: str, limit: int, start_after: str = "") -> ObjectPage:
@@ -48,16 +56,21 @@ def list_objects(exchange: Exchange) -> Response:
     encoding = encoding_type(exchange)
     marker = marker_of(exchange, "marker") or ""
     page = _page(exchange, marker, limit)
+    encode, delimiter = encoder(encoding), query.get("delimiter", "")
     return xml(
-        xml_render.objects_v1(
-            exchange.bucket,
-            page,
-            prefix=query.get("prefix", ""),
-            delimiter=query.get("delimiter", ""),
-            marker=marker,
-            limit=limit,
-            encoding=encoding,
-            names=exchange.names(),
+        ListBucketResult(
+            name=exchange.bucket,
+            prefix=encode(query.get("prefix", "")),
+            marker=encode(marker),
+            # "This element is returned only if you have the delimiter request parameter specified": else the last key
+            # serves.
+            next_marker=encode(page.next_key) if page.next_key is not None and delimiter else None,
+            max_keys=limit,
+            delimiter=encode(delimiter) if delimiter else None,
+            encoding_type=encoding,
+            is_truncated=page.next_key is not None,
+            contents=contents(page.objects, encode, exchange.names()),
+            common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
 
@@ -75,40 +88,50 @@ def list_objects_v2(exchange: Exchange) -> Response:
     token = query.get("continuation-token")
     start_after = marker_of(exchange, "start-after")
     page = _page(exchange, "" if token is None else decode_token(token), limit, start_after or "")
+    encode, delimiter = encoder(encoding), query.get("delimiter", "")
+    names = exchange.names() if query.get("fetch-owner", "").lower() == "true" else None
     return xml(
-        xml_render.objects_v2(
-            exchange.bucket,
-            page,
-            prefix=query.get("prefix", ""),
-            delimiter=query.get("delimiter", ""),
-            start_after=start_after,
-            token=token,
-            next_token=None if page.next_key is None else encode_token(page.next_key),
-            limit=limit,
-            encoding=encoding,
-            names=exchange.names() if query.get("fetch-owner", "").lower() == "true" else None,
+        ListBucketResultV2(
+            name=exchange.bucket,
+            prefix=encode(query.get("prefix", "")),
+            start_after=None if start_after is None else encode(start_after),
+            continuation_token=token,
+            next_continuation_token=None if page.next_key is None else encode_token(page.next_key),
+            key_count=len(page.objects) + len(page.common_prefixes),
+            max_keys=limit,
+            delimiter=encode(delimiter) if delimiter else None,
+            encoding_type=encoding,
+            is_truncated=page.next_key is not None,
+            contents=contents(page.objects, encode, names),
+            common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
 
 
 def list_object_versions(exchange: Exchange) -> Response:
+    """Of a bucket without versioning: every object is its own only version."""
     query = exchange.request.query
     limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
     encoding = encoding_type(exchange)
     marker = marker_of(exchange, "key-marker") or ""
     version_id_marker = _version_id_marker(exchange, marker)
     page = _page(exchange, marker, limit)
+    encode, delimiter = encoder(encoding), query.get("delimiter", "")
+    ends_in_version = page.next_key is not None and page.next_key not in page.common_prefixes[-1:]
     return xml(
-        xml_render.versions(
-            exchange.bucket,
-            page,
-            prefix=query.get("prefix", ""),
-            delimiter=query.get("delimiter", ""),
-            key_marker=marker,
+        ListVersionsResult(
+            name=exchange.bucket,
+            prefix=encode(query.get("prefix", "")),
+            key_marker=encode(marker),
             version_id_marker=version_id_marker,
-            limit=limit,
-            encoding=encoding,
-            names=exchange.names(),
+            next_key_marker=None if page.next_key is None else encode(page.next_key),
+            next_version_id_marker="null" if ends_in_version else None,
+            max_keys=limit,
+            delimiter=encode(delimiter) if delimiter else None,
+            encoding_type=encoding,
+            is_truncated=page.next_key is not None,
+            versions=versions(page.objects, encode, exchange.names()),
+            common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from bleepstore.model import MAX_PAGE, Checksum
+from collections.abc import Callable
+
+from bleepstore.model import MAX_PAGE, Checksum, Part, Upload, UploadPage
 from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import headers as h
-from bleepstore_server.wire import xml_parse, xml_render
+from bleepstore_server.wire.documents.common import account, checksum_element, checksum_type
+from bleepstore_server.wire.documents.declare import parse
+from bleepstore_server.wire.documents.listings import common_prefixes
+from bleepstore_server.wire.documents.text import encoder
+from bleepstore_server.wire.documents.uploads import (
+    CompleteMultipartUpload,
+    CompleteMultipartUploadResult,
+    CopyPartResult,
+    InitiateMultipartUploadResult,
+    ListedPart,
+    ListedUpload,
+    ListMultipartUploadsResult,
+    ListPartsResult,
+)
 from bleepstore_server.wire.errors import RequestError
 
 
@@ -29,9 +44,7 @@ def create_multipart_upload(exchange: Exchange) -> Response:
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
         caller=exchange.caller,
     )
-    key = xml_render.element("Key", exchange.key)
-    content = f"<Bucket>{exchange.bucket}</Bucket>{key}<UploadId>{upload.upload_id}</UploadId>"
-    response = xml(xml_render.document("InitiateMultipartUploadResult", content))
+    response = xml(InitiateMultipartUploadResult(bucket=exchange.bucket, key=exchange.key, upload_id=upload.upload_id))
     response.headers.extend(exchange.encryption_headers())
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
         response.headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm.value))
@@ -83,11 +96,9 @@ def upload_part_copy(exchange: Exchange) -> Response:
         source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
         caller=exchange.caller,
     )
-    content = (
-        f"<LastModified>{xml_render.iso_time(part.modified_ms)}</LastModified><ETag>&quot;{part.etag}&quot;</ETag>"
-        f"{xml_render.checksum_elements(part.checksum, with_type=False)}"
+    response = xml(
+        CopyPartResult(modified_ms=part.modified_ms, etag=part.etag, checksum=checksum_element(part.checksum))
     )
-    response = xml(xml_render.document("CopyPartResult", content))
     response.headers.extend(exchange.encryption_headers())
     return response
 
@@ -95,25 +106,29 @@ def upload_part_copy(exchange: Exchange) -> Response:
 def complete_multipart_upload(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers)
-    parts = xml_parse.complete(exchange.document(checksum_is_its_own=False))
+    listed = parse(CompleteMultipartUpload, exchange.document(checksum_is_its_own=False))
     size = request.headers.get("x-amz-mp-object-size")
     version = exchange.store.complete_upload(
         exchange.bucket,
         exchange.key,
         request.query["uploadId"],
-        parts,
+        [element.part() for element in listed.parts],
         checksum=_total_checksum(exchange),
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
         object_size=None if size is None else _object_size(size),
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
-    content = (
-        f"{xml_render.element('Location', location_of(exchange, version))}<Bucket>{exchange.bucket}</Bucket>"
-        f"{xml_render.element('Key', exchange.key)}<ETag>&quot;{version.etag}&quot;</ETag>"
-        f"{xml_render.checksum_elements(version.checksum, version.parts_count)}"
+    response = xml(
+        CompleteMultipartUploadResult(
+            location=location_of(exchange, version),
+            bucket=exchange.bucket,
+            key=exchange.key,
+            etag=version.etag,
+            checksum=checksum_element(version.checksum, version.parts_count),
+            checksum_type=checksum_type(version.checksum),
+        )
     )
-    response = xml(xml_render.document("CompleteMultipartUploadResult", content))
     response.headers.extend(exchange.encryption_headers())
     return response
 
@@ -156,17 +171,44 @@ def list_multipart_uploads(exchange: Exchange) -> Response:
         limit=limit,
         caller=exchange.caller,
     )
+    encode, delimiter = encoder(encoding), query.get("delimiter", "")
+    next_key, next_upload_id = _last_upload(page)
     return xml(
-        xml_render.uploads(
-            exchange.bucket,
-            page,
-            prefix=query.get("prefix", ""),
-            delimiter=query.get("delimiter", ""),
-            key_marker=key_marker,
+        ListMultipartUploadsResult(
+            bucket=exchange.bucket,
+            key_marker=encode(key_marker),
             upload_id_marker=upload_id_marker,
-            limit=limit,
-            encoding=encoding,
+            next_key_marker=None if next_key is None else encode(next_key),
+            next_upload_id_marker=next_upload_id,
+            prefix=encode(query.get("prefix", "")),
+            delimiter=encode(delimiter) if delimiter else None,
+            encoding_type=encoding,
+            max_uploads=limit,
+            is_truncated=page.next_key is not None,
+            uploads=[_listed_upload(upload, encode) for upload in page.uploads],
+            common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
+    )
+
+
+def _last_upload(page: UploadPage) -> tuple[str | None, str | None]:
+    """(key, upload id) of the last entry. S3 names it also on the last page, where nothing follows it."""
+    if page.next_key is not None:
+        return page.next_key, page.next_upload_id
+    entries = [(upload.key, upload.upload_id) for upload in page.uploads[-1:]]
+    return max(entries + [(prefix, None) for prefix in page.common_prefixes[-1:]], default=(None, None))
+
+
+def _listed_upload(upload: Upload, encode: Callable[[str], str]) -> ListedUpload:
+    return ListedUpload(
+        key=encode(upload.key),
+        upload_id=upload.upload_id,
+        initiator=account(upload.initiator),
+        owner=account(upload.owner),
+        storage_class=upload.storage_class,
+        initiated_ms=upload.initiated_ms,
+        checksum_algorithm=upload.checksum_algorithm,
+        checksum_type=upload.checksum_type,
     )
 
 
@@ -177,4 +219,29 @@ def list_parts(exchange: Exchange) -> Response:
     page = exchange.store.list_parts(
         exchange.bucket, exchange.key, query["uploadId"], after=after, limit=limit, caller=exchange.caller
     )
-    return xml(xml_render.parts(exchange.bucket, exchange.key, page, after=after, limit=limit))
+    upload = page.upload
+    return xml(
+        ListPartsResult(
+            bucket=exchange.bucket,
+            key=exchange.key,
+            upload_id=upload.upload_id,
+            initiator=account(upload.initiator),
+            owner=account(upload.owner),
+            storage_class=upload.storage_class,
+            part_number_marker=after,
+            # S3 has it also where nothing follows: the last number of the page, or 0.
+            next_part_number_marker=page.parts[-1].number if page.parts else 0,
+            max_parts=limit,
+            is_truncated=page.next_number is not None,
+            checksum_algorithm=upload.checksum_algorithm,
+            checksum_type=upload.checksum_type,
+            parts=[_listed_part(part, upload) for part in page.parts],
+        )
+    )
+
+
+def _listed_part(part: Part, upload: Upload) -> ListedPart:
+    checksum = checksum_element(part.checksum) if upload.checksum_algorithm else None
+    return ListedPart(
+        number=part.number, modified_ms=part.modified_ms, etag=part.etag, size=part.size, checksum=checksum
+    )

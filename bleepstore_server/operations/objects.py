@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from bleepstore.errors import NotModified
-from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion
-from bleepstore.store import StoredObject
+from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion, PartSummary
+from bleepstore.store import DeleteFailure, StoredObject
 from bleepstore_server.exchange import Exchange, body_options
 from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import headers as h
-from bleepstore_server.wire import xml_parse, xml_render
+from bleepstore_server.wire.documents.common import checksum_element, checksum_type
+from bleepstore_server.wire.documents.declare import parse
+from bleepstore_server.wire.documents.objects import (
+    CopyObjectResult,
+    Delete,
+    Deleted,
+    DeleteError,
+    DeleteResult,
+    GetObjectAttributesResponse,
+    ObjectChecksum,
+    ObjectPart,
+    ObjectParts,
+)
+from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import is_field_value
@@ -180,20 +195,21 @@ def delete_objects(exchange: Exchange) -> Response:
     has_digest = "content-md5" in request.headers or request.checksum() is not None or bool(request.trailer_names)
     if not has_digest:
         raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
-    body = exchange.document()
-    entries, quiet = xml_parse.delete(body)
-    rows = []
-    for outcome in exchange.store.delete_objects(exchange.bucket, entries, caller=exchange.caller):
-        names = xml_render.element("Key", outcome.key) + xml_render.element("VersionId", outcome.version_id)
-        if isinstance(outcome, DeletedObject):
-            if not quiet:
-                rows.append(f"<Deleted>{names}</Deleted>")
-        else:
-            code = xml_render.element("Code", outcome.error.code)
-            rows.append(
-                f"<Error>{names}{code}{xml_render.element('Message', translate(outcome.error).message)}</Error>"
-            )
-    return xml(xml_render.document("DeleteResult", "".join(rows)))
+    asked = parse(Delete, exchange.document())
+    entries = [identifier.entry() for identifier in asked.objects]
+    outcomes = exchange.store.delete_objects(exchange.bucket, entries, caller=exchange.caller)
+    deleted = () if asked.quiet else [_deleted(outcome) for outcome in outcomes if isinstance(outcome, DeletedObject)]
+    errors = [_delete_error(outcome) for outcome in outcomes if isinstance(outcome, DeleteFailure)]
+    return xml(DeleteResult(deleted=deleted, errors=errors))
+
+
+def _deleted(outcome: DeletedObject) -> Deleted:
+    return Deleted(key=outcome.key, version_id=outcome.version_id)
+
+
+def _delete_error(outcome: DeleteFailure) -> DeleteError:
+    message = translate(outcome.error).message
+    return DeleteError(key=outcome.key, version_id=outcome.version_id, code=outcome.error.code, message=message)
 
 
 def copy_object(exchange: Exchange) -> Response:
@@ -226,11 +242,14 @@ def copy_object(exchange: Exchange) -> Response:
         allow_unchanged=h.ENCRYPTION in request.headers,
         caller=exchange.caller,
     )
-    content = (
-        f"<LastModified>{xml_render.iso_time(version.modified_ms)}</LastModified><ETag>&quot;{version.etag}&quot;</ETag>"
-        f"{xml_render.checksum_elements(version.checksum, version.parts_count)}"
+    response = xml(
+        CopyObjectResult(
+            modified_ms=version.modified_ms,
+            etag=version.etag,
+            checksum=checksum_element(version.checksum, version.parts_count),
+            checksum_type=checksum_type(version.checksum),
+        )
     )
-    response = xml(xml_render.document("CopyObjectResult", content))
     response.headers.extend(exchange.encryption_headers())
     return response
 
@@ -266,19 +285,45 @@ def get_object_attributes(exchange: Exchange) -> Response:
     version, parts, following = exchange.store.list_object_parts(
         exchange.bucket, exchange.key, version_id=exchange.version_id, after=after, limit=limit, caller=exchange.caller
     )
-    content = xml_render.element("ETag", version.etag) if "ETag" in wanted else ""
+    checksum = object_parts = None
     if "Checksum" in wanted and version.checksum is not None:
         # The value without the number of parts: ObjectParts has that.
-        content += f"<Checksum>{xml_render.checksum_elements(version.checksum)}</Checksum>"
+        kind = checksum_type(version.checksum)
+        checksum = ObjectChecksum(checksum=checksum_element(version.checksum), checksum_type=kind)
     if "ObjectParts" in wanted and version.parts_count is not None:
-        content += xml_render.object_parts(
-            parts, version.checksum, version.parts_count, after=after, limit=limit, following=following
+        object_parts = _object_parts(version, parts, after, limit, following)
+    response = xml(
+        GetObjectAttributesResponse(
+            etag=version.etag if "ETag" in wanted else None,
+            checksum=checksum,
+            object_parts=object_parts,
+            storage_class=version.storage_class if "StorageClass" in wanted else None,
+            object_size=version.size if "ObjectSize" in wanted else None,
         )
-    content += xml_render.element("StorageClass", version.storage_class) if "StorageClass" in wanted else ""
-    content += xml_render.element("ObjectSize", version.size) if "ObjectSize" in wanted else ""
-    response = xml(xml_render.document("GetObjectAttributesResponse", content))
+    )
     response.headers.append(("Last-Modified", h.http_date(version.modified_ms)))
     return response
+
+
+def _object_parts(
+    version: ObjectVersion, page: Sequence[PartSummary], after: int, limit: int, following: int | None
+) -> ObjectParts:
+    """A page of the parts if each has a checksum, else their number."""
+    total, checksum = version.parts_count or 0, version.checksum
+    if checksum is None or checksum.type is not ChecksumType.COMPOSITE:
+        return ObjectParts(parts_count=total)
+    name = f"Checksum{checksum.algorithm}"
+    return ObjectParts(
+        parts_count=total,
+        part_number_marker=after,
+        next_part_number_marker=page[-1].number if page else 0,
+        max_parts=limit,
+        is_truncated=following is not None,
+        parts=[
+            ObjectPart(number=part.number, size=part.size, checksum=(name, part.checksum) if part.checksum else None)
+            for part in page
+        ],
+    )
 
 
 def location_of(exchange: Exchange, version: ObjectVersion) -> str:
@@ -286,4 +331,4 @@ def location_of(exchange: Exchange, version: ObjectVersion) -> str:
     if exchange.config.public_endpoint:
         base = exchange.config.public_endpoint.rstrip("/")
     bucket = "" if exchange.request.virtual_host else f"/{version.bucket}"
-    return f"{base}{bucket}/{xml_render.encode_url(version.key)}"
+    return f"{base}{bucket}/{encode_url(version.key)}"

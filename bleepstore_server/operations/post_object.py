@@ -12,8 +12,9 @@ from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
 from bleepstore_server.response import Headers, Response, xml
-from bleepstore_server.wire import checksums, post_policy, xml_render
+from bleepstore_server.wire import checksums, post_policy
 from bleepstore_server.wire import headers as h
+from bleepstore_server.wire.documents.objects import PostResponse
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.form import Form, read_form
 
@@ -108,11 +109,9 @@ def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
         case "200":
             return Response(200, headers)
         case "201":
-            content = (
-                f"{xml_render.element('Location', location)}<Bucket>{version.bucket}</Bucket>"
-                f"{xml_render.element('Key', version.key)}<ETag>&quot;{version.etag}&quot;</ETag>"
+            answer = xml(
+                PostResponse(location=location, bucket=version.bucket, key=version.key, etag=version.etag), 201
             )
-            answer = xml(xml_render.document("PostResponse", content, namespace=False), 201)
             answer.headers.extend(headers)
             return answer
         case _:

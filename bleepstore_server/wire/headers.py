@@ -30,11 +30,12 @@ from bleepstore.model import (
 )
 from bleepstore_server.request import Request, decode_header
 from bleepstore_server.wire.checksums import parse_algorithm
+from bleepstore_server.wire.documents.acl import group_of
+from bleepstore_server.wire.documents.common import checksum_value
+from bleepstore_server.wire.documents.uploads import MAX_PARTS
 from bleepstore_server.wire.encoded_words import decode_words, encode_word
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import is_field_value
-from bleepstore_server.wire.xml_parse import MAX_PARTS, group_of
-from bleepstore_server.wire.xml_render import checksum_value
 
 META = "x-amz-meta-"
 ENCRYPTION = "x-amz-server-side-encryption"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bleepstore.raft.core import Raft
-from bleepstore.raft.machine import Settings
 from bleepstore.raft.messages import Message, NodeId, Role, VoteReply
 from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import StateMachine
 from bleepstore.raft.storage import LogStorage
 from bleepstore.raft.transport import MemoryNetwork
@@ -77,7 +77,7 @@ class DrivenNode:
     def __init__(
         self,
         log: LogStorage,
-        machine: StateMachine,
+        state_machine: StateMachine,
         outbox: Outbox | None = None,
         *,
         core: Settings = DEFAULTS,
@@ -86,7 +86,7 @@ class DrivenNode:
         self.outbox = Outbox() if outbox is None else outbox
         self.node = Node(
             log,
-            machine,
+            state_machine,
             self.outbox,
             settings=NodeSettings(core=core, tick_seconds=None, **settings),
             rng=random.Random(1),
@@ -94,7 +94,7 @@ class DrivenNode:
         )
         self.free_bytes = 1 << 40
         self._log = log
-        self._machine = machine
+        self._state_machine = state_machine
 
     @property
     def core(self) -> Raft:
@@ -143,4 +143,4 @@ class DrivenNode:
     def close(self) -> None:
         """As if the process had died: nothing more is saved."""
         self._log.close()
-        self._machine.close()
+        self._state_machine.close()

@@ -13,9 +13,8 @@ from typing import Any
 from bleepstore import commands as c
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.snapshot import catalog_hash
-from bleepstore.cluster import CatalogMachine, create_member, unwrap, wrap
+from bleepstore.cluster import CatalogStateMachine, create_member, unwrap, wrap
 from bleepstore.model import Acl, Inline, Owner
-from bleepstore.raft.machine import Settings
 from bleepstore.raft.messages import (
     AppendEntries,
     AppendReply,
@@ -31,6 +30,7 @@ from bleepstore.raft.messages import (
     VoteReply,
 )
 from bleepstore.raft.sqlite_log import open_log
+from bleepstore.raft.state import Settings
 from bleepstore.raft.storage import LogMisuse, LogStorage, MemoryLog
 from bleepstore.testing.crash_disk import Mark, RecordingDisk
 from tests.raft.driver import DrivenNode, Echo, Outbox
@@ -170,51 +170,51 @@ def check_that_a_ready_is_one_save(_: Path) -> None:
 
 def check_that_a_snapshot_is_in_the_log_before_it_is_the_state(_: Path) -> None:
     log = memory_log()
-    machine = Careful(log)
+    state_machine = Careful(log)
     sent_at: list[tuple[int, list[str]]] = []
 
     def look(m: Message) -> None:
         keeps_promises(log)(m)
         if isinstance(m, AppendReply):
-            sent_at.append((m.index, list(machine.installed)))
+            sent_at.append((m.index, list(state_machine.installed)))
 
-    node = DrivenNode(log, machine, Outbox(look))
+    node = DrivenNode(log, state_machine, Outbox(look))
     node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
     meta = SnapshotMeta(7, 4, Configuration(NAMES))
     node.node._inbox.put(("fetched", (meta, "copy-7")))
     node.settle()
-    assert machine.installed == ["copy-7"]
+    assert state_machine.installed == ["copy-7"]
     assert sent_at == [(7, ["copy-7"])], "acknowledged when both are done"
     assert node.core.log.applied == 7
 
 
 def check_that_only_what_is_durable_is_compacted(_: Path) -> None:
     log = memory_log(("a",))
-    machine = Careful(log)
-    node = DrivenNode(log, machine, compact_after=5, keep_entries=1)
+    state_machine = Careful(log)
+    node = DrivenNode(log, state_machine, compact_after=5, keep_entries=1)
     node.elect()
     for number in range(20):
         node.propose(f"{number}")
         node.tick()
         assert log.first_index() == 1, "nothing is durable yet"
-    machine.durable = 12
+    state_machine.durable = 12
     node.tick()
     assert log.first_index() == 12, "up to what is durable, but for what is kept"
 
 
 def check_that_a_read_waits_until_what_it_must_see_is_applied(_: Path) -> None:
     log = memory_log(("a",))
-    machine = Careful(log)
-    node = DrivenNode(log, machine)
+    state_machine = Careful(log)
+    node = DrivenNode(log, state_machine)
     node.elect()
     node.node.propose("1", b"x")
     node.turn()
     read = node.node.read_barrier()
     node.turn()
-    assert node.core.log.committed > machine.applied
+    assert node.core.log.committed > state_machine.applied
     assert not read.done(), "a read was answered from a state that lacks what was committed before"
     node.settle()
-    assert read.result(0) <= machine.applied
+    assert read.result(0) <= state_machine.applied
 
 
 def check_that_a_proposal_is_offered_until_it_is_answered(_: Path) -> None:
@@ -257,7 +257,7 @@ def command(number: int) -> c.Command:
     )
 
 
-class Recorded(CatalogMachine):
+class Recorded(CatalogStateMachine):
     """Remembers what it applied."""
 
     def __init__(self, folder: Path, name: str = "") -> None:
@@ -272,11 +272,11 @@ class Recorded(CatalogMachine):
 def opened(folder: Path) -> tuple[DrivenNode, Recorded]:
     log = open_log(folder / "raft.db")
     try:
-        machine = Recorded(folder, log.snapshot().name)
+        state_machine = Recorded(folder, log.snapshot().name)
         log._connection.pragma("wal_autocheckpoint", 12)  # checkpoints are frequent
-        with machine.catalog.hold() as writer:
+        with state_machine.catalog.hold() as writer:
             writer.pragma("wal_autocheckpoint", 24)
-        return DrivenNode(log, machine, compact_after=6, keep_entries=2), machine
+        return DrivenNode(log, state_machine, compact_after=6, keep_entries=2), state_machine
     except BaseException:
         log.close()
         raise
@@ -300,7 +300,7 @@ def live(disk: RecordingDisk, folder: Path) -> dict[int, str]:
     """The life of a node alone: set up, written to, compacted. What is acknowledged is marked. Returns its states."""
     create_member(folder)
     disk.mark(-1)
-    node, machine = opened(folder)
+    node, state_machine = opened(folder)
     node.elect()
     for number in range(COMMANDS):
         future = node.propose(f"r{number}", wrap(command(number), 10**6))
@@ -309,9 +309,9 @@ def live(disk: RecordingDisk, folder: Path) -> dict[int, str]:
         if number % 3 == 0:
             node.tick()
     assert node.node.counters.compactions > 2
-    last = machine.applied
+    last = state_machine.applied
     node.close()
-    return states(machine.commands, last)
+    return states(state_machine.commands, last)
 
 
 def check_that_no_power_cut_parts_the_log_from_the_catalog(folder: Path, images: int = 60) -> None:
@@ -330,12 +330,12 @@ def check_that_no_power_cut_parts_the_log_from_the_catalog(folder: Path, images:
 
 
 def check_image(image: Path, acknowledged: int, expected: dict[int, str]) -> None:
-    node, machine = opened(image)
+    node, state_machine = opened(image)
     try:
-        applied, found = machine.hash()
+        applied, found = state_machine.hash()
         assert found == expected[applied], f"the state is not the one of its applied index {applied}"
         node.elect()
-        with machine.catalog.read() as reader:
+        with state_machine.catalog.read() as reader:
             etags = dict(reader.connection.execute("SELECT key, etag FROM object_version"))
         for key in range(7):
             newest = max((n for n in range(1, acknowledged + 1) if n % 7 == key), default=None)

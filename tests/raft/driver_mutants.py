@@ -41,7 +41,7 @@ def applies_before_it_is_told_what_is_durable(patch: Patch) -> None:
 
     def handle(self: Node, ready: Ready) -> None:
         if ready.entries:
-            self._machine.apply([], ready.entries[-1].index)
+            self._state_machine.apply([], ready.entries[-1].index)
         right(self, ready)
 
     patch.setattr(Node, "_handle", handle)
@@ -50,9 +50,9 @@ def applies_before_it_is_told_what_is_durable(patch: Patch) -> None:
 def installs_before_the_save(patch: Patch) -> None:
     def replace(self: Applier, save: Callable[[], None], name: str) -> None:
         self._era += 1
-        self.machine.install(name)
+        self.state_machine.install(name)
         save()
-        self.watch.reached(self.machine.applied)
+        self.watch.reached(self.state_machine.applied)
 
     patch.setattr(Applier, "replace", replace)
 
@@ -102,7 +102,7 @@ def log_commits_each_statement(patch: Patch) -> None:
 def compacts_what_is_applied(patch: Patch) -> None:
     """Whether it is durable or not."""
     right = Node._compact
-    patch.setattr(Node, "_compact", lambda self, durable: right(self, self._machine.applied))
+    patch.setattr(Node, "_compact", lambda self, durable: right(self, self._state_machine.applied))
 
 
 def answers_reads_at_once(patch: Patch) -> None:
@@ -157,7 +157,7 @@ def names_of_folders_and_states_are_not_synced(patch: Patch) -> None:
 
 def name_of_the_write_ahead_log_is_not_synced(patch: Patch) -> None:
     """The catalog's own: what it holds is synced, but the file may be gone."""
-    patch.setattr(cluster.CatalogMachine, "make_durable", lambda self: self.catalog.make_durable())
+    patch.setattr(cluster.CatalogStateMachine, "make_durable", lambda self: self.catalog.make_durable())
 
 
 def log_is_not_synced(patch: Patch) -> None:

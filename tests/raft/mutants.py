@@ -26,7 +26,7 @@ from bleepstore.raft.messages import (
 )
 from bleepstore.raft.quorum import Tally, joint_value, tally
 from bleepstore.testing.simulator.disk import SimulatedLog
-from bleepstore.testing.simulator.machines import ChainMachine
+from bleepstore.testing.simulator.state_machines import ChainStateMachine
 
 
 class VoteIgnoresLog(Raft):
@@ -134,7 +134,7 @@ class SnapshotKeepsConfiguration(Raft):
         return self.tracker.configuration
 
 
-class AppliedOutsideTransaction(ChainMachine):
+class AppliedOutsideTransaction(ChainStateMachine):
     """The applied index is written a moment later than the state, so a crash may come between."""
 
     __slots__ = ()
@@ -151,7 +151,7 @@ class AppliedOutsideTransaction(ChainMachine):
             self.applied = self._undo[-1][0]
 
 
-class DurableInName(ChainMachine):
+class DurableInName(ChainStateMachine):
     """`make_durable` does not make durable, and the log is compacted."""
 
     __slots__ = ()
@@ -382,8 +382,8 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "stale-term ack accepted": {"core_factory": AcceptsStaleAcknowledgements, "first_seed": 890},
     "two changes pending": {"core_factory": TwoChangesPending},
     "snapshot installs a stale configuration": {"core_factory": SnapshotKeepsConfiguration},
-    "applied index outside the transaction": {"make_machine": AppliedOutsideTransaction},
-    "make_durable does nothing": {"make_machine": DurableInName},
+    "applied index outside the transaction": {"make_state_machine": AppliedOutsideTransaction},
+    "make_durable does nothing": {"make_state_machine": DurableInName},
     "own vote counted before fsync": {"core_factory": CountsOwnVoteBeforeSync},
     "leader counts itself before fsync": {"core_factory": LeaderCountsItselfBeforeSync},
     "vote requests before fsync": {"core_factory": AsksForVotesBeforeSync},

@@ -12,7 +12,6 @@ from typing import cast
 
 from bleepstore.errors import BleepStoreError
 from bleepstore.raft.core import Raft
-from bleepstore.raft.machine import Settings
 from bleepstore.raft.messages import (
     AppendEntries,
     AppendReply,
@@ -34,8 +33,9 @@ from bleepstore.raft.messages import (
     TimeoutNow,
     VoteReply,
 )
+from bleepstore.raft.state import Settings
 from bleepstore.raft.storage import MemoryLog
-from bleepstore.testing.simulator.machines import ChainMachine
+from bleepstore.testing.simulator.state_machines import ChainStateMachine
 
 CLUSTER = "c"
 
@@ -56,7 +56,7 @@ class FixedRandom:
         return self.drawn
 
 
-class RecordingMachine(ChainMachine):
+class RecordingStateMachine(ChainStateMachine):
     """Remembers which commands took effect, in order."""
 
     __slots__ = ("effects",)
@@ -75,23 +75,23 @@ class RecordingMachine(ChainMachine):
         super().crash(keep)
         self.effects = [one for one in self.effects if one in self.done]
 
-    def copy(self) -> RecordingMachine:
+    def copy(self) -> RecordingStateMachine:
         twin = super().copy()
-        assert isinstance(twin, RecordingMachine)
+        assert isinstance(twin, RecordingStateMachine)
         twin.effects = list(self.effects)
         return twin
 
 
 class Node:
-    """A node of a script: `log` and `machine` are durable."""
+    """A node of a script: `log` and `state_machine` are durable."""
 
-    def __init__(self, log: MemoryLog, machine: RecordingMachine) -> None:
+    def __init__(self, log: MemoryLog, state_machine: RecordingStateMachine) -> None:
         self.log = log
-        self.machine = machine
+        self.state_machine = state_machine
         self.core: Raft | None = None
         self.writing: list[Ready] = []
         self.fetch: SnapshotFetch | None = None
-        self.fetched: RecordingMachine | None = None
+        self.fetched: RecordingStateMachine | None = None
         self.lazy = False  # committed entries wait for `apply`
         self.waiting: list[Entry] = []
 
@@ -106,10 +106,10 @@ class Script:
     def __init__(
         self,
         core_factory: Callable[..., Raft] = Raft,
-        make_machine: Callable[[], RecordingMachine] = RecordingMachine,
+        make_state_machine: Callable[[], RecordingStateMachine] = RecordingStateMachine,
     ) -> None:
         self.core_factory = core_factory
-        self.make_machine = make_machine
+        self.make_state_machine = make_state_machine
         self.settings = Settings()
         self.rng = FixedRandom()
         self.nodes: dict[str, Node] = {}
@@ -147,14 +147,14 @@ class Script:
         self._add(name, SnapshotMeta())
 
     def _add(self, name: str, beginning: SnapshotMeta) -> None:
-        self.nodes[name] = Node(MemoryLog(CLUSTER, name, beginning), self.make_machine())
+        self.nodes[name] = Node(MemoryLog(CLUSTER, name, beginning), self.make_state_machine())
         self.do_restart(name)
 
     def do_restart(self, name: str) -> None:
         node = self.nodes[name]
         node.writing, node.waiting, node.fetch, node.fetched = [], [], None, None
         try:
-            node.core = self.core_factory(node.log, self.rng, node.machine.applied, self.settings)
+            node.core = self.core_factory(node.log, self.rng, node.state_machine.applied, self.settings)
         except BleepStoreError as error:
             self.say(f"{name} does not start: {error}")
 
@@ -168,11 +168,11 @@ class Script:
     def do_power_cut(self, name: str, written: str = "0") -> None:
         """A crash that the state machine's last batches do not survive either, unless they were made durable."""
         self.do_crash(name, written)
-        machine = self.nodes[name].machine
-        machine.crash(machine.durable)
+        state_machine = self.nodes[name].state_machine
+        state_machine.crash(state_machine.durable)
 
     def do_durable(self, name: str) -> None:
-        self.say(f"{name}: state durable at {self.nodes[name].machine.make_durable()}")
+        self.say(f"{name}: state durable at {self.nodes[name].state_machine.make_durable()}")
 
     def do_wipe(self, name: str, new: str) -> None:
         """The disk is replaced: whoever comes back has a new id, but messages to the old one still reach it."""
@@ -183,7 +183,7 @@ class Script:
     def do_forget_state(self, name: str) -> None:
         """The state machine is lost, the log is not."""
         self.do_crash(name)
-        self.nodes[name].machine = self.make_machine()
+        self.nodes[name].state_machine = self.make_state_machine()
 
     # --- time, proposals ---
 
@@ -277,7 +277,7 @@ class Script:
         self.say(f"{name} writes: {', '.join(parts)}")
         node.log.save(ready.hard_state, ready.truncate_from, ready.entries, ready.snapshot)
         if ready.snapshot is not None and node.fetched is not None:
-            node.machine, node.fetched = node.fetched, None
+            node.state_machine, node.fetched = node.fetched, None
 
     def do_lazy(self, name: str) -> None:
         """From now on the state machine of this node waits for `apply`."""
@@ -288,9 +288,9 @@ class Script:
         entries, node.waiting = node.waiting, []
         if not entries:
             raise ScriptError(f"{name} has nothing to apply")
-        node.machine.apply(entries)
+        node.state_machine.apply(entries)
         self.say(f"{name} applies: {' '.join(map(_entry, entries))}")
-        self.core(name).applied(node.machine.applied)
+        self.core(name).applied(node.state_machine.applied)
 
     def do_compact(self, name: str, index: str) -> None:
         meta = self.core(name).snapshot_meta(int(index))
@@ -306,13 +306,13 @@ class Script:
         if node.fetch is None:
             raise ScriptError(f"{name} wants no snapshot")
         source = self.nodes[node.fetch.source]
-        meta = source.core.snapshot_meta(source.machine.applied) if source.core is not None else None
+        meta = source.core.snapshot_meta(source.state_machine.applied) if source.core is not None else None
         node.fetch = None
         if meta is None:
             self.say(f"{name} gets no snapshot")
             self.core(name).snapshot_failed()
             return
-        node.fetched = source.machine.copy()
+        node.fetched = source.state_machine.copy()
         self._answer(name, self.core(name).install_snapshot(meta))
 
     # --- network ---
@@ -416,8 +416,8 @@ class Script:
 
     def do_effects(self, *names: str) -> None:
         for name in names:
-            machine = self.nodes[name].machine
-            self.say(f"{name}: state at {machine.applied}: {' '.join(machine.effects)}")
+            state_machine = self.nodes[name].state_machine
+            self.say(f"{name}: state at {state_machine.applied}: {' '.join(state_machine.effects)}")
 
     def do_counters(self, *names: str) -> None:
         for name in names:

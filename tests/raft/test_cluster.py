@@ -15,7 +15,7 @@ import pytest
 from bleepstore import commands as c
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.cluster import (
-    CatalogMachine,
+    CatalogStateMachine,
     LeaderLease,
     LocalCluster,
     Member,
@@ -91,7 +91,7 @@ def equal_hash(cluster: LocalCluster) -> tuple[int, str]:
     """The hash of all members, which is one, once each has everything."""
     for member in cluster.members.values():
         member.committer.read_barrier()
-    hashes = {member.machine.hash() for member in cluster.members.values()}
+    hashes = {member.state_machine.hash() for member in cluster.members.values()}
     assert len(hashes) == 1
     return hashes.pop()
 
@@ -242,8 +242,8 @@ def test_a_node_that_fell_behind_catches_up_by_a_snapshot(tmp_path: Path) -> Non
         equal_hash(cluster)
         assert keys_of(again) == [*(f"{n:03}" for n in range(120)), "after"]
         files = {path.name for path in (tmp_path / member.id).glob("catalog*.db")}
-        assert files == {f"catalog{again.machine.name}.db"}, "the old state's file is gone"
-        assert again.machine.name
+        assert files == {f"catalog{again.state_machine.name}.db"}, "the old state's file is gone"
+        assert again.state_machine.name
 
 
 def test_a_snapshot_that_was_changed_on_its_way_is_refused_and_fetched_again(tmp_path: Path) -> None:
@@ -286,25 +286,25 @@ def test_an_entry_in_no_known_envelope_is_refused() -> None:
 
 def test_a_repeat_that_is_too_late_to_be_recognised_changes_nothing(tmp_path: Path) -> None:
     """Its first result is forgotten; were it applied, it would undo what came between."""
-    machine = CatalogMachine(tmp_path)
+    state_machine = CatalogStateMachine(tmp_path)
     try:
         valid_to = REMEMBERED_REQUESTS
         first = [(1, wrap(create_bucket(0), valid_to)), (2, wrap(put("old", "k", b"old"), valid_to))]
-        machine.apply(first, 2)
+        state_machine.apply(first, 2)
         count = 2 * REMEMBERED_REQUESTS + 10
-        machine.apply([(n, wrap(put(f"p{n}", "k", b"new"), n + 9)) for n in range(3, count)], count - 1)
-        (late,) = machine.apply([(count, wrap(put("old", "k", b"old"), valid_to))], count)
+        state_machine.apply([(n, wrap(put(f"p{n}", "k", b"new"), n + 9)) for n in range(3, count)], count - 1)
+        (late,) = state_machine.apply([(count, wrap(put("old", "k", b"old"), valid_to))], count)
         assert isinstance(late, ServiceUnavailable)
-        with machine.catalog.read() as reader:
+        with state_machine.catalog.read() as reader:
             found = reader.find_object("photos", "k", with_data=True)
         assert found is not None
         assert found.data == b"new"
         # One that is remembered is answered, however late it is.
         recent = wrap(put(f"p{count - 1}", "k", b"new"), 1)
-        (again,) = machine.apply([(count + 1, recent)], count + 1)
+        (again,) = state_machine.apply([(count + 1, recent)], count + 1)
         assert isinstance(again, Written)
     finally:
-        machine.close()
+        state_machine.close()
 
 
 def test_overload_and_a_full_disk_refuse_early(tmp_path: Path) -> None:
@@ -327,17 +327,17 @@ def test_overload_and_a_full_disk_refuse_early(tmp_path: Path) -> None:
 
 def test_a_state_that_the_log_counts_on_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(CatalogDamaged, match="start this node anew"):
-        CatalogMachine(tmp_path, "-17-abc")
+        CatalogStateMachine(tmp_path, "-17-abc")
 
 
 def test_what_was_prepared_and_never_installed_is_removed_at_the_start(tmp_path: Path) -> None:
-    machine = CatalogMachine(tmp_path)
-    machine.apply([(1, wrap(create_bucket(0), 99))], 1)
-    copy = machine.incoming()
-    name = machine.prepare(copy, machine.write_snapshot(copy))
-    machine.incoming().write_bytes(b"torn")
-    machine.close()
-    again = CatalogMachine(tmp_path)
+    state_machine = CatalogStateMachine(tmp_path)
+    state_machine.apply([(1, wrap(create_bucket(0), 99))], 1)
+    copy = state_machine.incoming()
+    name = state_machine.prepare(copy, state_machine.write_snapshot(copy))
+    state_machine.incoming().write_bytes(b"torn")
+    state_machine.close()
+    again = CatalogStateMachine(tmp_path)
     try:
         assert again.applied == 1
         assert not (tmp_path / f"catalog{name}.db").exists()

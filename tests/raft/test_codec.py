@@ -11,7 +11,6 @@ from typing import Any, get_args
 import pytest
 
 from bleepstore.raft.codec import MalformedFrame, decode_message, encode_message
-from bleepstore.raft.machine import Settings
 from bleepstore.raft.messages import (
     MOST_NUMBER,
     AppendEntries,
@@ -34,6 +33,7 @@ from bleepstore.raft.messages import (
     VoteReply,
 )
 from bleepstore.raft.sqlite_log import create_log
+from bleepstore.raft.state import Settings
 from bleepstore.testing.raft_log_contract import CLUSTER, MEMBERS, NODE, OTHER
 from tests.raft.driver import DrivenNode, Echo
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bleepstore.raft.core import CONVERSATION, FROM_ANYBODY, HANDLERS, Raft
-from bleepstore.raft.machine import TRANSITIONS, IllegalTransition, Settings, system_random
 from bleepstore.raft.membership import ImpossibleChange, changed
 from bleepstore.raft.messages import (
     Accepted,
@@ -40,6 +39,7 @@ from bleepstore.raft.messages import (
     TimeoutNow,
     VoteReply,
 )
+from bleepstore.raft.state import TRANSITIONS, IllegalTransition, Settings, system_random
 from bleepstore.raft.storage import LogMisuse, MemoryLog
 from bleepstore.testing.simulator import run_seed
 

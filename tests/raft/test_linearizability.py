@@ -15,12 +15,12 @@ import pytest
 from bleepstore import commands as c
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.reader import Reader
-from bleepstore.cluster import CatalogMachine, LocalCluster, Member, unwrap
+from bleepstore.cluster import CatalogStateMachine, LocalCluster, Member, unwrap
 from bleepstore.commands import Done, Written
 from bleepstore.errors import PreconditionFailed, ServiceUnavailable
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
-from bleepstore.raft.machine import Settings
 from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.state import Settings
 from bleepstore.raft.transport import Faults, MemoryNetwork
 from bleepstore.testing.linearizability import (
     MOST_OPERATIONS,
@@ -188,15 +188,17 @@ class Journal:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.commands: dict[int, bytes] = {}
         self._last = 0
-        right = CatalogMachine.apply
+        right = CatalogStateMachine.apply
 
-        def apply(machine: CatalogMachine, batch: Sequence[tuple[int, bytes]], through: int) -> Sequence[object]:
+        def apply(
+            state_machine: CatalogStateMachine, batch: Sequence[tuple[int, bytes]], through: int
+        ) -> Sequence[object]:
             for index, data in batch:
                 assert self.commands.setdefault(index, data) == data, f"nodes apply different commands at {index}"
             self._last = max(self._last, through)
-            return right(machine, batch, through)
+            return right(state_machine, batch, through)
 
-        monkeypatch.setattr(CatalogMachine, "apply", apply)
+        monkeypatch.setattr(CatalogStateMachine, "apply", apply)
 
     def replay(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """What a listing shows after each index."""
@@ -366,4 +368,4 @@ def _check_equal_hashes(cluster: LocalCluster) -> None:
     wait_for_leader(cluster)
     for member in cluster.members.values():
         member.committer.read_barrier()
-    assert len({member.machine.hash() for member in cluster.members.values()}) == 1
+    assert len({member.state_machine.hash() for member in cluster.members.values()}) == 1

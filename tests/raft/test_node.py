@@ -64,11 +64,11 @@ class BrokenTransport(MemoryNetwork):
 
 
 def start(log: LogStorage, network: MemoryNetwork, **kwargs: Any) -> tuple[Node, Echo]:
-    machine = Echo()
+    state_machine = Echo()
     settings = NodeSettings(tick_seconds=0.005, answer_ticks=100_000)
-    node = Node(log, machine, network, settings=settings, rng=random.Random(1), **kwargs)
+    node = Node(log, state_machine, network, settings=settings, rng=random.Random(1), **kwargs)
     node.start()
-    return node, machine
+    return node, state_machine
 
 
 def log_of(kind: type[MemoryLog] = MemoryLog, voters: tuple[str, ...] = ("a",)) -> MemoryLog:
@@ -83,12 +83,12 @@ def test_a_disk_error_ends_the_node_and_tells_everybody_even_if_the_log_cannot_b
         told.append(error)
         informed.set()
 
-    node, machine = start(log_of(BrokenDisk), MemoryNetwork(), on_failure=on_failure)
+    node, state_machine = start(log_of(BrokenDisk), MemoryNetwork(), on_failure=on_failure)
     with pytest.raises(NodeEnded, match="the disk is gone"):
         node.propose("1", b"data").result(PATIENCE)
     assert informed.wait(PATIENCE)
     assert str(told[0]) == "the disk is gone"
-    assert machine.closed.wait(PATIENCE), "told first, closed then"
+    assert state_machine.closed.wait(PATIENCE), "told first, closed then"
     node.stop()
     with pytest.raises(NodeEnded):
         node.propose("2", b"data")
@@ -97,7 +97,7 @@ def test_a_disk_error_ends_the_node_and_tells_everybody_even_if_the_log_cannot_b
 
 
 def test_a_node_may_be_stopped_by_what_waits_for_an_answer() -> None:
-    node, machine = start(log_of(), MemoryNetwork())
+    node, state_machine = start(log_of(), MemoryNetwork())
     stopped = threading.Event()
 
     def stop(_: Future[Any]) -> None:
@@ -108,7 +108,7 @@ def test_a_node_may_be_stopped_by_what_waits_for_an_answer() -> None:
     future.add_done_callback(stop)
     assert future.result(PATIENCE) == b"data"
     assert stopped.wait(PATIENCE)
-    assert machine.closed.wait(PATIENCE)
+    assert state_machine.closed.wait(PATIENCE)
     assert node.failure is None
 
 
@@ -197,7 +197,7 @@ def test_a_failure_is_told_and_who_waits_is_answered_while_the_network_hangs(
     network = HangingTransport()
     log = FailingDisk("cluster", "a", SnapshotMeta(configuration=Configuration(("a", "b", "c"))))
     informed = threading.Event()
-    node, machine = start(log, network, on_failure=lambda _: informed.set())
+    node, state_machine = start(log, network, on_failure=lambda _: informed.set())
     assert network.holds.acquire(timeout=PATIENCE)
     assert network.holds.acquire(timeout=PATIENCE)
     read = node.read_barrier()
@@ -207,7 +207,7 @@ def test_a_failure_is_told_and_who_waits_is_answered_while_the_network_hangs(
     with pytest.raises(NodeEnded):
         read.result(PATIENCE)
     node.stop()
-    assert machine.closed.is_set()
+    assert state_machine.closed.is_set()
     assert not network.release.is_set(), "nobody had to wait for the network"
     sent = network.sent
     network.release.set()
@@ -221,18 +221,20 @@ def test_an_end_does_not_wait_for_ever_for_the_state_machine_nor_closes_it_under
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(node_module, "END_SECONDS", 0.0)
-    machine = HangingMachine()
-    node = Node(log_of(), machine, MemoryNetwork(), settings=NodeSettings(tick_seconds=0.005), rng=random.Random(1))
+    state_machine = HangingMachine()
+    node = Node(
+        log_of(), state_machine, MemoryNetwork(), settings=NodeSettings(tick_seconds=0.005), rng=random.Random(1)
+    )
     node.start()
     future = node.propose("1", b"data")
-    assert machine.holds.wait(PATIENCE)
+    assert state_machine.holds.wait(PATIENCE)
     node.stop()
     assert node.ended.wait(PATIENCE)
     with pytest.raises(NodeEnded):
         future.result(PATIENCE)
     node._thread.join(PATIENCE)
-    assert not machine.closed.is_set()
-    machine.release.set()
+    assert not state_machine.closed.is_set()
+    state_machine.release.set()
 
 
 def test_a_snapshot_that_is_coming_in_is_given_up_at_the_end(tmp_path: Path) -> None:
@@ -259,10 +261,10 @@ def test_who_failed_to_be_told_does_not_keep_the_files_open() -> None:
     def raises(_: BaseException) -> None:
         raise RuntimeError("a fault of the embedder")
 
-    node, machine = start(log_of(BrokenDisk), MemoryNetwork(), on_failure=raises)
+    node, state_machine = start(log_of(BrokenDisk), MemoryNetwork(), on_failure=raises)
     with pytest.raises(NodeEnded):
         node.propose("1", b"data").result(PATIENCE)
-    assert machine.closed.wait(PATIENCE)
+    assert state_machine.closed.wait(PATIENCE)
 
 
 # --- little space ---

@@ -18,16 +18,16 @@ import pytest
 
 from bleepstore.errors import BleepStoreError
 from bleepstore.raft import log_view
-from bleepstore.raft.machine import Settings
 from bleepstore.raft.messages import Configuration, Entry, EntryKind, HardState, Refusal, SnapshotMeta
+from bleepstore.raft.state import Settings
 from bleepstore.testing.raft_log_contract import content, run
 from bleepstore.testing.simulator import Plan, Violation, run_seed
 from bleepstore.testing.simulator import __main__ as command
-from bleepstore.testing.simulator.catalog_machine import CATALOG_OPTIONS, CatalogMachine, catalog_command
 from bleepstore.testing.simulator.disk import SimulatedLog
-from bleepstore.testing.simulator.machines import ChainMachine, StateMachine
 from bleepstore.testing.simulator.plan import FAULTS, MIXES
 from bleepstore.testing.simulator.run import Outcome
+from bleepstore.testing.simulator.simulated_catalog import CATALOG_OPTIONS, SimulatedCatalog, catalog_command
+from bleepstore.testing.simulator.state_machines import ChainStateMachine, SimulatedStateMachine
 from bleepstore.testing.simulator.world import World, tiny_command
 from tests.raft.mutants import MUTANTS, AcknowledgesBeforeSync, KeepsConflictingEntries, ReadsBeforeCommitOfTerm
 
@@ -163,27 +163,27 @@ def test_a_full_disk_refuses_proposals_here_and_those_that_are_passed_on() -> No
     world.close()
 
 
-@pytest.mark.parametrize("make", [ChainMachine, CatalogMachine])
-def test_a_crash_undoes_what_was_not_made_durable_and_no_more(make: Callable[[], StateMachine]) -> None:
-    make_command = tiny_command if make is ChainMachine else catalog_command
+@pytest.mark.parametrize("make", [ChainStateMachine, SimulatedCatalog])
+def test_a_crash_undoes_what_was_not_made_durable_and_no_more(make: Callable[[], SimulatedStateMachine]) -> None:
+    make_command = tiny_command if make is ChainStateMachine else catalog_command
     rng = random.Random(1)
     entries = [Entry(n, 1, EntryKind.COMMAND, make_command(rng, n), f"r{n}") for n in range(1, 41)]
-    machine, other = make(), make()
-    machine.apply(entries[:20])
-    assert machine.make_durable() == machine.durable == 20
-    before = machine.digest()
-    machine.apply(entries[20:30])
-    machine.apply(entries[30:])
-    machine.crash(40)
-    assert machine.applied == 40
-    machine.crash(20)
-    assert (machine.applied, machine.digest()) == (20, before)
-    machine.apply(entries[20:])
+    state_machine, other = make(), make()
+    state_machine.apply(entries[:20])
+    assert state_machine.make_durable() == state_machine.durable == 20
+    before = state_machine.digest()
+    state_machine.apply(entries[20:30])
+    state_machine.apply(entries[30:])
+    state_machine.crash(40)
+    assert state_machine.applied == 40
+    state_machine.crash(20)
+    assert (state_machine.applied, state_machine.digest()) == (20, before)
+    state_machine.apply(entries[20:])
     other.apply(entries)
-    assert machine.digest() == other.digest()
-    twin = machine.copy()
+    assert state_machine.digest() == other.digest()
+    twin = state_machine.copy()
     assert twin.durable == 40, "a snapshot that was installed is durable"
-    for one in (machine, other, twin):
+    for one in (state_machine, other, twin):
         one.close()
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bleepstore import Caller
-from bleepstore_server.wire.xml_render import restore
+from bleepstore_server.wire.documents.text import restore
 from tests.server.conftest import ALICE, Server
 from tests.server.tools import Wire
 

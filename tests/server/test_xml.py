@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from bleepstore import Acl, Algorithm, Checksum, CompletedPart, DeleteEntry, Grant, Group, Permission, WriteCondition
 from bleepstore.errors import S3Error
-from bleepstore_server.wire import xml_parse, xml_render
+from bleepstore_server.wire.documents.acl import parse_acl, policy_of
+from bleepstore_server.wire.documents.buckets import CreateBucketConfiguration, LocationConstraint
+from bleepstore_server.wire.documents.declare import parse, render
+from bleepstore_server.wire.documents.errors import error_document
+from bleepstore_server.wire.documents.objects import Delete
+from bleepstore_server.wire.documents.text import encode_url, iso_time, restore
+from bleepstore_server.wire.documents.uploads import CompleteMultipartUpload
 from bleepstore_server.wire.errors import RequestError
 
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -32,10 +38,10 @@ MUDDLES = [
 
 Parser = Any
 PARSERS: dict[str, Parser] = {
-    "delete": xml_parse.delete,
-    "complete": xml_parse.complete,
-    "acl": lambda body: xml_parse.access_control_policy(body, lambda email: email, lambda owner: None),
-    "location": lambda body: xml_parse.location_constraint(body.strip() or b"x"),
+    "delete": lambda body: parse(Delete, body),
+    "complete": lambda body: parse(CompleteMultipartUpload, body),
+    "acl": lambda body: parse_acl(body, lambda email: email, lambda owner: None),
+    "location": lambda body: parse(CreateBucketConfiguration, body),
 }
 
 
@@ -65,14 +71,19 @@ def test_what_is_not_the_document_is_refused(parser: str, body: bytes) -> None:
 @settings(max_examples=200, derandomize=True, deadline=None)
 @given(body=st.binary(max_size=200) | st.text(alphabet="<>/&;\"'= aDeletKyOb![]-?x", max_size=80).map(str.encode))
 def test_random_bytes_give_a_refusal_or_a_document(body: bytes) -> None:
-    for parse in PARSERS.values():
+    for parser in PARSERS.values():
         try:
-            parse(body)
+            parser(body)
         except (RequestError, S3Error):
             continue
 
 
 # -- Delete
+
+
+def delete(body: bytes) -> tuple[list[DeleteEntry], bool]:
+    found = parse(Delete, body)
+    return [identifier.entry() for identifier in found.objects], found.quiet
 
 
 @pytest.mark.parametrize("ns", ["", NS, 'xmlns="urn:other"'])
@@ -83,14 +94,14 @@ def test_delete(ns: str) -> None:
         "<Object><Key>ü &amp; &lt;b&gt; &#128512;</Key><VersionId>null</VersionId></Object>"
         '<Object><Key> c </Key><ETag>"abc"</ETag></Object></Delete>'
     )
-    entries, quiet = xml_parse.delete(body.encode())
+    entries, quiet = delete(body.encode())
     assert quiet
     assert entries == [
         DeleteEntry(key="a"),
         DeleteEntry(key="ü & <b> \U0001f600", version_id="null"),
         DeleteEntry(key=" c ", condition=WriteCondition(if_match="abc")),
     ]
-    assert xml_parse.delete(b"<Delete><Object><Key>a</Key></Object></Delete>")[1] is False
+    assert delete(b"<Delete><Object><Key>a</Key></Object></Delete>")[1] is False
 
 
 @pytest.mark.parametrize(
@@ -99,22 +110,22 @@ def test_delete(ns: str) -> None:
 )
 def test_a_delete_names_keys(content: str) -> None:
     with pytest.raises(RequestError) as refused:
-        xml_parse.delete(f"<Delete>{content}</Delete>".encode())
+        delete(f"<Delete>{content}</Delete>".encode())
     assert refused.value.code == "MalformedXML"
 
 
 def test_a_delete_has_at_most_a_thousand_entries() -> None:
     entry = "<Object><Key>k</Key></Object>"
-    assert len(xml_parse.delete(f"<Delete>{entry * 1000}</Delete>".encode())[0]) == 1000
+    assert len(delete(f"<Delete>{entry * 1000}</Delete>".encode())[0]) == 1000
     with pytest.raises(RequestError) as refused:
-        xml_parse.delete(f"<Delete>{entry * 1001}</Delete>".encode())
+        delete(f"<Delete>{entry * 1001}</Delete>".encode())
     assert refused.value.code == "MalformedXML"
 
 
 @pytest.mark.parametrize("name", ["LastModifiedTime", "Size"])
 def test_a_condition_that_is_not_supported_is_refused_not_ignored(name: str) -> None:
     with pytest.raises(RequestError) as refused:
-        xml_parse.delete(f"<Delete><Object><Key>k</Key><{name}>1</{name}></Object></Delete>".encode())
+        delete(f"<Delete><Object><Key>k</Key><{name}>1</{name}></Object></Delete>".encode())
     assert refused.value.code == "NotImplemented"
 
 
@@ -123,7 +134,7 @@ def test_a_condition_that_is_not_supported_is_refused_not_ignored(name: str) -> 
 
 @pytest.mark.parametrize("element", ["<ETag/>", "<ETag></ETag>", '<ETag>""</ETag>'])
 def test_an_empty_etag_of_a_delete_is_a_condition_that_never_holds(element: str) -> None:
-    entries, _quiet = xml_parse.delete(f"<Delete><Object><Key>a</Key>{element}</Object></Delete>".encode())
+    entries, _quiet = delete(f"<Delete><Object><Key>a</Key>{element}</Object></Delete>".encode())
     assert entries == [DeleteEntry(key="a", condition=WriteCondition(if_match=""))]
 
 
@@ -132,7 +143,8 @@ def part(number: str, etag: str = "e", more: str = "") -> str:
 
 
 def complete(content: str) -> list[CompletedPart]:
-    return xml_parse.complete(f"<CompleteMultipartUpload {NS}>{content}</CompleteMultipartUpload>".encode())
+    body = f"<CompleteMultipartUpload {NS}>{content}</CompleteMultipartUpload>".encode()
+    return [element.part() for element in parse(CompleteMultipartUpload, body).parts]
 
 
 def test_complete() -> None:
@@ -171,7 +183,7 @@ XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 
 def acl(grants: str, owner: str = "<Owner><ID>alice</ID></Owner>") -> Acl:
     body = f"<AccessControlPolicy {NS}>{owner}<AccessControlList>{grants}</AccessControlList></AccessControlPolicy>"
-    return xml_parse.access_control_policy(body.encode(), lambda email: f"id-of-{email}", lambda owner: None)
+    return parse_acl(body.encode(), lambda email: f"id-of-{email}", lambda owner: None)
 
 
 def grant(grantee: str, permission: str = "READ", kind: str = "CanonicalUser") -> str:
@@ -231,8 +243,8 @@ def test_an_acl_names_its_owner(owner: str) -> None:
 
 def test_what_we_render_we_also_read() -> None:
     given = Acl("alice", (Grant("alice", Permission.FULL_CONTROL), Grant(Group.AUTHENTICATED_USERS, Permission.READ)))
-    body = xml_render.acl(given, lambda owner_id: f"<{owner_id}>")
-    assert xml_parse.access_control_policy(body, str, lambda owner: None) == given
+    body = render(policy_of(given, lambda owner_id: f"<{owner_id}>"))
+    assert parse_acl(body, str, lambda owner: None) == given
 
 
 # -- rendering
@@ -241,23 +253,23 @@ def test_what_we_render_we_also_read() -> None:
 @settings(max_examples=200, derandomize=True)
 @given(text=st.text(st.characters(codec="utf-8"), max_size=30))
 def test_any_text_makes_a_document_that_parsers_accept(text: str) -> None:
-    root = ET.fromstring(xml_render.document("Root", xml_render.element("Text", text)))
-    read = root.findtext("{*}Text") or ""
-    assert xml_render.restore(read) == text
+    root = ET.fromstring(render(LocationConstraint(location=text)))
+    read = root.text or ""
+    assert restore(read) == text
 
 
 @settings(max_examples=300, derandomize=True)
 @given(text=st.text(st.sampled_from("a\x00\x01\t\r\u2400\u2401\ufdd0\ufdd1\ufdd2\ufffd\ufffe\uffff"), max_size=8))
 def test_texts_that_xml_cannot_hold_stay_different(text: str) -> None:
-    root = ET.fromstring(xml_render.document("Root", xml_render.element("Text", text)))
-    read = root.findtext("{*}Text") or ""
-    assert xml_render.restore(read) == text
+    root = ET.fromstring(render(LocationConstraint(location=text)))
+    read = root.text or ""
+    assert restore(read) == text
     if not set(text) & set("\x00\x01\ufffe\uffff\ufdd0"):
         assert read == text, "what XML can hold is shown as it is"
 
 
 def test_an_error_document() -> None:
-    body = xml_render.error("NoSuchKey", "No <key>.", "/b/k&", "R1", {"Key": "k&", "BucketName": "b"})
+    body = error_document("NoSuchKey", "No <key>.", "/b/k&", "R1", {"Key": "k&", "BucketName": "b"})
     root = ET.fromstring(body)
     assert root.tag == "Error"
     assert {child.tag: child.text for child in root} == {
@@ -275,7 +287,7 @@ def test_an_error_document() -> None:
     ("time_ms", "text"), [(0, "1970-01-01T00:00:00.000Z"), (1_700_000_000_007, "2023-11-14T22:13:20.000Z")]
 )
 def test_times(time_ms: int, text: str) -> None:
-    assert xml_render.iso_time(time_ms) == text
+    assert iso_time(time_ms) == text
 
 
 @pytest.mark.parametrize(
@@ -283,4 +295,4 @@ def test_times(time_ms: int, text: str) -> None:
     [("a/b", "a/b"), ("a b+c", "a%20b%2Bc"), ("x=1", "x%3D1"), ("ü", "%C3%BC"), ("a\nb", "a%0Ab"), ("-_.*~", "-_.*~")],
 )
 def test_encoding_type_url(key: str, encoded: str) -> None:
-    assert xml_render.encode_url(key) == encoded
+    assert encode_url(key) == encoded

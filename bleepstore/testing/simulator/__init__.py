@@ -2,7 +2,7 @@
 
 A seed decides everything: the size of the cluster, how the network, the disks and the clocks misbehave, what clients
 ask for. After every event the invariants of Raft are checked; at the end everything is healed and the cluster must
-converge. The same seed gives the same run, on every machine and every version of Python.
+converge. The same seed gives the same run, on every state_machine and every version of Python.
 
     python -m bleepstore.testing.simulator --seeds 100 --events 4000 --first-seed 0
 """

@@ -55,7 +55,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.mix is not None:
         options["mix"] = arguments.mix
     if arguments.catalog:
-        from bleepstore.testing.simulator.catalog_machine import CATALOG_OPTIONS
+        from bleepstore.testing.simulator.simulated_catalog import CATALOG_OPTIONS
 
         options |= CATALOG_OPTIONS
     return options

@@ -18,7 +18,7 @@ from bleepstore.raft.messages import (
     SnapshotMeta,
     VoteReply,
 )
-from bleepstore.testing.simulator.machines import StateMachine
+from bleepstore.testing.simulator.state_machines import SimulatedStateMachine
 
 if TYPE_CHECKING:
     from bleepstore.testing.simulator.node import SimulatedNode
@@ -47,7 +47,7 @@ class Ledger:
     )
 
     def __init__(
-        self, nodes: dict[NodeId, SimulatedNode], beginning: Configuration, reference: StateMachine | None
+        self, nodes: dict[NodeId, SimulatedNode], beginning: Configuration, reference: SimulatedStateMachine | None
     ) -> None:
         self._nodes = nodes
         #: (index, membership) as committed; the first is the one the cluster begins with.
@@ -255,7 +255,7 @@ class Ledger:
             raise Violation(
                 f"{node.id} starts with a vote for {hard.vote} in term {hard.term}, it has sent one for {vote}"
             )
-        self._check_known_changes(node, max(hard.commit, node.machine.applied), last)
+        self._check_known_changes(node, max(hard.commit, node.state_machine.applied), last)
 
     def _check_known_changes(self, node: SimulatedNode, committed: int, last: int) -> None:
         """Whoever has a change of the membership knows that the one before it is committed: see `HardState`."""
@@ -284,13 +284,13 @@ class Ledger:
 
     def check_applied(self, node: SimulatedNode) -> None:
         """Equal states at equal applied index. With exactly-once in the reference, also that."""
-        machine = node.machine
-        digest = machine.digest()
+        state_machine = node.state_machine
+        digest = state_machine.digest()
         if digest is None:
             return
-        expected = self._digests.setdefault(machine.applied, digest)
+        expected = self._digests.setdefault(state_machine.applied, digest)
         if digest != expected:
-            raise Violation(f"{node.id} has another state than others at applied index {machine.applied}")
+            raise Violation(f"{node.id} has another state than others at applied index {state_machine.applied}")
 
     def acknowledge(self, entry: Entry) -> None:
         """The proposer saw its command applied."""

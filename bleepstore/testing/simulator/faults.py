@@ -34,7 +34,7 @@ class Faults:
         live = self.world.live()
         return live[self.rng.randrange(len(live))] if live else None
 
-    # --- machines ---
+    # --- state machines ---
 
     def crash(self) -> bool:
         node = self._pick()

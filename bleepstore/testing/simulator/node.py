@@ -20,7 +20,7 @@ from bleepstore.raft.messages import (
 )
 from bleepstore.testing.simulator.checks import Violation
 from bleepstore.testing.simulator.disk import SimulatedLog
-from bleepstore.testing.simulator.machines import StateMachine
+from bleepstore.testing.simulator.state_machines import SimulatedStateMachine
 
 if TYPE_CHECKING:
     from bleepstore.testing.simulator.world import World
@@ -37,18 +37,37 @@ _MEETS: dict[str, Callable[[Ready], bool]] = {
 
 
 class SimulatedNode:
-    """`log` is what is durable, and `machine` up to its durable index; `core` is gone while the node is down."""
+    """`log` is what is durable, and `state_machine` up to its durable index; `core` is gone while the node is down."""
 
     __slots__ = (
-        "_apply_queue", "_backlog", "_disk_queue", "_fetched", "_lazy_hard", "_next_context", "_reads", "core",
-        "disk_fault", "full", "id", "life", "log", "machine", "paused_until", "proposed", "tick", "wiped", "world",
+        "_apply_queue",
+        "_backlog",
+        "_disk_queue",
+        "_fetched",
+        "_lazy_hard",
+        "_next_context",
+        "_reads",
+        "core",
+        "disk_fault",
+        "full",
+        "id",
+        "life",
+        "log",
+        "paused_until",
+        "proposed",
+        "state_machine",
+        "tick",
+        "wiped",
+        "world",
     )  # fmt: skip
 
-    def __init__(self, world: World, node: NodeId, log: SimulatedLog, machine: StateMachine, tick: int) -> None:
+    def __init__(
+        self, world: World, node: NodeId, log: SimulatedLog, state_machine: SimulatedStateMachine, tick: int
+    ) -> None:
         self.world = world
         self.id = node
         self.log = log
-        self.machine = machine
+        self.state_machine = state_machine
         self.tick = tick
         self.core: Raft | None = None
         self.life = 0  # counts starts: events of an earlier life are void
@@ -66,12 +85,12 @@ class SimulatedNode:
         self._disk_queue: deque[Ready] = deque()
         self._apply_queue: deque[Entry] = deque()
         self._backlog: list[Message] = []
-        self._fetched: StateMachine | None = None
+        self._fetched: SimulatedStateMachine | None = None
         self._lazy_hard: HardState | None = None
         self._reads: dict[int, int] = {}  # context -> what was committed when it was asked
         world = self.world
         world.ledger.check_start(self)
-        self.core = world.core_factory(self.log, world.rng, self.machine.applied, world.plan.settings)
+        self.core = world.core_factory(self.log, world.rng, self.state_machine.applied, world.plan.settings)
         self.core.low_on_space = self.full
         world.after(world.rng.randrange(self.tick), self.on_tick, self.life)
         self.drain()
@@ -101,11 +120,13 @@ class SimulatedNode:
 
     def _lose_tail(self) -> None:
         self._fetched = None
-        machine, rng = self.machine, self.world.rng
-        keep = machine.applied if rng.random() < 0.5 else rng.randint(machine.durable, machine.applied)
-        if keep < machine.applied:
+        state_machine, rng = self.state_machine, self.world.rng
+        keep = (
+            state_machine.applied if rng.random() < 0.5 else rng.randint(state_machine.durable, state_machine.applied)
+        )
+        if keep < state_machine.applied:
             self.world.happened["lost_tail"] += 1
-            machine.crash(keep)
+            state_machine.crash(keep)
 
     def crash_for_a_while(self) -> None:
         self.crash()
@@ -212,7 +233,7 @@ class SimulatedNode:
         core = self.core
         if core is None or self._disk_queue:
             return None
-        durable = self.machine.durable if self.world.rng.random() < 0.3 else self.machine.make_durable()
+        durable = self.state_machine.durable if self.world.rng.random() < 0.3 else self.state_machine.make_durable()
         meta = core.snapshot_meta(durable if hasty else min(core.compaction_limit(), durable))
         if meta is not None:
             self.world.ledger.check_meta(self, meta)
@@ -289,8 +310,8 @@ class SimulatedNode:
             if self._fetched is None or self._fetched.applied != ready.snapshot.index:
                 raise Violation(f"{self.id} installs a snapshot that it does not have")
             # The old state may have gone on meanwhile only if the log did.
-            self.machine.close()
-            self.machine = self._fetched
+            self.state_machine.close()
+            self.state_machine = self._fetched
             self._fetched = None
             self._apply_queue.clear()
             self.world.ledger.check_applied(self)
@@ -340,10 +361,10 @@ class SimulatedNode:
     def _apply(self, entries: tuple[Entry, ...]) -> None:
         core = self.core
         assert core is not None
-        machine = self.machine
-        if entries[0].index != machine.applied + 1:
-            raise Violation(f"{self.id} is to apply {entries[0].index} after {machine.applied}")
-        machine.apply(entries)
+        state_machine = self.state_machine
+        if entries[0].index != state_machine.applied + 1:
+            raise Violation(f"{self.id} is to apply {entries[0].index} after {state_machine.applied}")
+        state_machine.apply(entries)
         ledger = self.world.ledger
         ledger.check_applied(self)
         proposed = self.proposed
@@ -352,7 +373,7 @@ class SimulatedNode:
                 if entry.request_id in proposed:
                     proposed.discard(entry.request_id)
                     ledger.acknowledge(entry)
-        core.applied(machine.applied)
+        core.applied(state_machine.applied)
 
     def _answer_read(self, read: ReadReady) -> None:
         self.world.ledger.check_read(self, self._reads.pop(read.context), read.index)
@@ -368,14 +389,14 @@ class SimulatedNode:
         source = self.world.nodes.get(fetch.source)
         meta = None
         if source is not None and source.core is not None and not self.world.is_cut(source.id, self.id):
-            meta = source.core.snapshot_meta(source.machine.applied)
+            meta = source.core.snapshot_meta(source.state_machine.applied)
         if source is None or meta is None or meta.index < fetch.meta.index:
             core.snapshot_failed()
             return
         self.world.ledger.check_meta(source, meta)
-        self.world.after(self.world.fetch_delay(), self.on_fetched, (life, meta, source.machine.copy()))
+        self.world.after(self.world.fetch_delay(), self.on_fetched, (life, meta, source.state_machine.copy()))
 
-    def on_fetched(self, task: tuple[int, SnapshotMeta, StateMachine]) -> None:
+    def on_fetched(self, task: tuple[int, SnapshotMeta, SimulatedStateMachine]) -> None:
         life, meta, copy = task
         core = self.core
         if life != self.life or core is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
-from bleepstore.raft.machine import Settings
+from bleepstore.raft.state import Settings
 
 #: The kinds of fault and how often each is chosen, if a plan has it at all. The names are methods of Faults.
 FAULTS: dict[str, int] = {

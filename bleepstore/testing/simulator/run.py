@@ -77,7 +77,7 @@ def _converge(world: World) -> bool:
         elif _has_converged(world):
             return True
     states = [
-        (node.id, node.core.role.value, node.core.term, node.core.log.committed, node.machine.applied)
+        (node.id, node.core.role.value, node.core.term, node.core.log.committed, node.state_machine.applied)
         for node in world.nodes.values()
         if node.core is not None
     ]
@@ -90,7 +90,7 @@ def _has_converged(world: World) -> bool:
         return False
     members = [world.nodes[one] for one in leader.core.configuration.members if not world.nodes[one].wiped]
     last = leader.core.log.last
-    return not leader.core.configuration.is_joint and all(node.machine.applied == last for node in members)
+    return not leader.core.configuration.is_joint and all(node.state_machine.applied == last for node in members)
 
 
 def _can_converge(world: World) -> bool:

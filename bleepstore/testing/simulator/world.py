@@ -12,9 +12,9 @@ from bleepstore.raft.core import Raft
 from bleepstore.raft.messages import Configuration, Message, NodeId, Role, SnapshotMeta
 from bleepstore.testing.simulator.checks import Ledger
 from bleepstore.testing.simulator.disk import SimulatedLog
-from bleepstore.testing.simulator.machines import ChainMachine, StateMachine
 from bleepstore.testing.simulator.node import CoreFactory, SimulatedNode
 from bleepstore.testing.simulator.plan import Plan
+from bleepstore.testing.simulator.state_machines import ChainStateMachine, SimulatedStateMachine
 
 CLUSTER = "simulated"
 
@@ -23,7 +23,7 @@ CommandFactory = Callable[[random.Random, int], bytes]
 
 
 def tiny_command(rng: random.Random, number: int) -> bytes:
-    """A command for ChainMachine."""
+    """A command for ChainStateMachine."""
     return b"%d" % number + b"." * (number % 40)
 
 
@@ -49,7 +49,7 @@ class World:
         "happened",
         "ledger",
         "make_log",
-        "make_machine",
+        "make_state_machine",
         "next_node",
         "nodes",
         "now",
@@ -69,7 +69,7 @@ class World:
         mix: str | None = None,
         core_factory: CoreFactory = Raft,
         make_log: Callable[[str, NodeId, SnapshotMeta], SimulatedLog] = SimulatedLog,
-        make_machine: Callable[[], StateMachine] = ChainMachine,
+        make_state_machine: Callable[[], SimulatedStateMachine] = ChainStateMachine,
         command: CommandFactory = tiny_command,
         with_reference: bool = True,
         trace: Callable[[str], None] | None = None,
@@ -79,7 +79,7 @@ class World:
         self.plan = Plan.draw(self.rng, mix) if plan is None else plan
         self.core_factory = core_factory
         self.make_log = make_log
-        self.make_machine = make_machine
+        self.make_state_machine = make_state_machine
         self.command = command
         self.trace = trace
         self.now = 0
@@ -97,7 +97,7 @@ class World:
         self.removed: set[NodeId] = set()
         self._names = [self._new_name() for _ in range(self.plan.nodes)]
         beginning = Configuration(tuple(self._names))
-        self.ledger = Ledger(self.nodes, beginning, ChainMachine() if with_reference else None)
+        self.ledger = Ledger(self.nodes, beginning, ChainStateMachine() if with_reference else None)
         self.disk_is_slow = self.plan.disk != (0, 0)
         self.apply_is_slow = self.plan.apply != (0, 0)
         self._set_network(calm=False)
@@ -122,7 +122,7 @@ class World:
         skew = self.plan.skew
         factor = self.rng.uniform(1 / skew, skew) if skew > 1 else 1.0
         node = SimulatedNode(
-            self, name, self.make_log(CLUSTER, name, beginning), self.make_machine(), int(self.plan.tick * factor)
+            self, name, self.make_log(CLUSTER, name, beginning), self.make_state_machine(), int(self.plan.tick * factor)
         )
         self.nodes[name] = node
         node.start()
@@ -275,4 +275,4 @@ class World:
 
     def close(self) -> None:
         for node in self.nodes.values():
-            node.machine.close()
+            node.state_machine.close()

@@ -2,7 +2,7 @@
 
 The core is this class and the layers above it, each of which knows only those below:
 
-    machine      state, roles, outgoing messages
+    state        state, roles, outgoing messages
     replication  entries from leader to followers, commit
     reads        linearizable reads
     membership   joint consensus, snapshots' configurations, hand-over of leadership
@@ -86,7 +86,7 @@ class WaitingRead:
     context: int
 
 
-class Machine:
+class RaftState:
     """What a node knows and is."""
 
     __slots__ = (

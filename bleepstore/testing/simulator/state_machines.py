@@ -11,7 +11,7 @@ from typing import Protocol
 from bleepstore.raft.messages import Entry, EntryKind
 
 
-class StateMachine(Protocol):
+class SimulatedStateMachine(Protocol):
     """What the simulator needs of one."""
 
     applied: int
@@ -23,7 +23,7 @@ class StateMachine(Protocol):
     def digest(self) -> int | None:
         """A number that equal states have in common; None: not worth computing at this index."""
 
-    def copy(self) -> StateMachine:
+    def copy(self) -> SimulatedStateMachine:
         """A snapshot, durable as a whole."""
 
     def make_durable(self) -> int:
@@ -36,7 +36,7 @@ class StateMachine(Protocol):
         """Release what it holds."""
 
 
-class ChainMachine:
+class ChainStateMachine:
     """Keeps a checksum over all commands, in order; a repeated request changes nothing."""
 
     __slots__ = ("_undo", "applied", "chain", "done", "durable")
@@ -61,7 +61,7 @@ class ChainMachine:
     def digest(self) -> int | None:
         return self.chain
 
-    def copy(self) -> ChainMachine:
+    def copy(self) -> ChainStateMachine:
         twin = type(self)()
         twin.applied, twin.chain, twin.done = self.applied, self.chain, set(self.done)
         twin.durable = twin.applied

@@ -46,7 +46,7 @@ def _draw(rng: random.Random, number: int) -> Command:
     )
 
 
-class CatalogMachine:
+class SimulatedCatalog:
     """A catalog in memory, and a copy of it as it was when it was last made durable: where a crash leads back to."""
 
     __slots__ = ("_catalog", "_durable", "applied", "durable")
@@ -72,7 +72,7 @@ class CatalogMachine:
             return None
         return int(hash_of(self._catalog)[1][:16], 16)
 
-    def copy(self) -> CatalogMachine:
+    def copy(self) -> SimulatedCatalog:
         twin = type(self)()
         _copy(self._catalog, twin._catalog)
         twin.applied = self.applied
@@ -103,7 +103,7 @@ def _copy(source: Catalog, target: Catalog) -> None:
 
 #: Options of World for runs with the catalog. Nodes are compared with each other: a reference would double the work.
 CATALOG_OPTIONS: dict[str, Any] = {
-    "make_machine": CatalogMachine,
+    "make_state_machine": SimulatedCatalog,
     "command": catalog_command,
     "with_reference": False,
 }

@@ -1,0 +1,86 @@
+"""Documents of a bucket's configuration. Nothing is configured here but what is said of encryption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bleepstore_server.wire.documents.declare import (
+    BOOLEAN,
+    child,
+    document,
+    element,
+    elements,
+    wrapped,
+)
+
+
+@document("AccelerateConfiguration")
+class AccelerateConfiguration:
+    status: str | None = element("Status", default=None)
+
+
+@document("BucketLoggingStatus")
+class BucketLoggingStatus:
+    """Without a child: nothing is logged."""
+
+
+@document("NotificationConfiguration")
+class NotificationConfiguration:
+    """Without a child: nobody is notified."""
+
+
+@document("RequestPaymentConfiguration")
+class RequestPaymentConfiguration:
+    payer: str = element("Payer")
+
+
+@document("VersioningConfiguration")
+class VersioningConfiguration:
+    status: str | None = element("Status", default=None)
+
+
+@document()
+class EncryptionByDefault:
+    algorithm: str = element("SSEAlgorithm")
+
+
+@document()
+class EncryptionRule:
+    by_default: EncryptionByDefault = child("ApplyServerSideEncryptionByDefault", EncryptionByDefault)
+    bucket_key_enabled: bool = element("BucketKeyEnabled", BOOLEAN)
+
+
+@document("ServerSideEncryptionConfiguration")
+class ServerSideEncryptionConfiguration:
+    rules: Sequence[EncryptionRule] = elements("Rule", EncryptionRule)
+
+
+@document()
+class Tag:
+    key: str = element("Key")
+    value: str = element("Value")
+
+
+@document("Tagging")
+class Tagging:
+    tags: Sequence[Tag] = wrapped("TagSet", "Tag", Tag)
+
+
+@document("ListBucketAnalyticsConfigurationResult")
+class ListBucketAnalyticsConfigurationResult:
+    is_truncated: bool = element("IsTruncated", BOOLEAN, default=False)
+
+
+@document("ListBucketIntelligentTieringConfigurationsOutput")
+class ListBucketIntelligentTieringConfigurationsOutput:
+    is_truncated: bool = element("IsTruncated", BOOLEAN, default=False)
+
+
+@document("ListInventoryConfigurationsResult")
+class ListInventoryConfigurationsResult:
+    is_truncated: bool = element("IsTruncated", BOOLEAN, default=False)
+
+
+@document("ListMetricsConfigurationsResult")
+class ListMetricsConfigurationsResult:
+    is_truncated: bool = element("IsTruncated", BOOLEAN, default=False)

@@ -1,0 +1,413 @@
+"""What a declaration of an XML document is made of, and how documents are parsed and rendered from it.
+
+`document` makes a class one, with a field for each child: `element` (one text), `child` (one element with children of
+its own), `elements` (repeated), `wrapped` (repeated within an element of its own), `one_of` (an element whose name says
+something), `attribute` and `content` (of the element itself), `facts` (elements of any name).
+
+A field without a default is required: a document that lacks it, or has it empty, is malformed. Elements are read in any
+order and in any namespace, the first of a name counts, and those that are not declared are ignored. They are written in
+the order of their fields; None is not written. defusedxml refuses entities and DTDs.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, cast, dataclass_transform
+from xml.etree.ElementTree import Element, ParseError
+
+import attrs
+import defusedxml
+from defusedxml.ElementTree import fromstring
+
+from bleepstore_server.wire.documents.text import escape, iso_time, read_time
+from bleepstore_server.wire.errors import RequestError
+
+DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+
+_Class = TypeVar("_Class")
+_Children = dict[str, list[Element]]
+#: What is written before a value, how the value is, and what is written after it.
+Frame = tuple[str, Callable[[Any], str], str]
+_NO_TEXTS: Mapping[str, str] = {}
+
+
+# -- what texts mean
+
+
+@attrs.frozen
+class Kind:
+    """How a value is written, ready for XML, and read; `read` raises ValueError for what is not `noun`."""
+
+    noun: str
+    write: Callable[[Any], str]
+    read: Callable[[str], Any] = str
+
+
+def _read_number(text: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
+        raise ValueError(text)
+    return int(digits)
+
+
+def _write_boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _read_boolean(text: str) -> bool:
+    return text.strip().lower() == "true"
+
+
+def _write_etag(etag: str) -> str:
+    return f"&quot;{etag}&quot;"
+
+
+TEXT = Kind("a text", escape)
+#: A text that means the same with spaces around it.
+TOKEN = Kind("a text", escape, str.strip)
+NUMBER = Kind("a number", str, _read_number)
+BOOLEAN = Kind("true or false", _write_boolean, _read_boolean)
+#: Milliseconds since the epoch.
+TIME = Kind("a time", iso_time, read_time)
+#: A bare ETag, in quotes in the document.
+ETAG = Kind("an ETag", _write_etag, lambda text: text.strip('"'))
+#: A key or a part of one, which `text.encoder` has written ready for XML.
+ENCODED = Kind("a text", str)
+
+
+def choice(values: type[enum.Enum]) -> Kind:
+    """One of the values of an enumeration."""
+    return Kind(f"one of {', '.join(str(one.value) for one in values)}", _value_of, lambda text: values(text.strip()))
+
+
+def _value_of(one: enum.Enum) -> str:
+    return str(one.value)
+
+
+# -- fields
+
+
+class Markup(str):
+    """The elements of a list, written already: listings write a page of a thousand of them faster."""
+
+    __slots__ = ()
+
+
+class Member(Protocol):
+    """What a field of a document is in XML."""
+
+    def names(self) -> Sequence[str]:
+        """The elements among the children that are this field's."""
+        ...
+
+    def frame(self) -> Frame: ...
+
+    def read(self, children: _Children, parent: str) -> Any:
+        """The value, or NOTHING where there is none."""
+        ...
+
+
+@attrs.frozen
+class Scalar:
+    """<Name>text</Name>"""
+
+    name: str
+    kind: Kind
+    required: bool
+
+    def names(self) -> Sequence[str]:
+        return (self.name,)
+
+    def frame(self) -> Frame:
+        return f"<{self.name}>", self.kind.write, f"</{self.name}>"
+
+    def read(self, children: _Children, parent: str) -> Any:
+        found = children.get(self.name)
+        text = "" if found is None else found[0].text or ""
+        if self.required and not text:
+            raise malformed(f"The element {parent} lacks {self.name}.")
+        return attrs.NOTHING if found is None else _read_text(self.name, self.kind, text)
+
+
+@attrs.frozen
+class Child:
+    """<Name>...</Name>"""
+
+    name: str
+    cls: type
+    required: bool
+
+    def names(self) -> Sequence[str]:
+        return (self.name,)
+
+    def frame(self) -> Frame:
+        return "", functools.partial(form_of(self.cls).write, self.name), ""
+
+    def read(self, children: _Children, parent: str) -> Any:
+        found = children.get(self.name)
+        if found is None and self.required:
+            raise malformed(f"The element {parent} lacks {self.name}.")
+        return attrs.NOTHING if found is None else form_of(self.cls).read(found[0])
+
+
+@attrs.frozen
+class Repeated:
+    """<Name>...</Name><Name>...</Name>, flattened or in an element `wrapper` of its own."""
+
+    name: str
+    item: Kind | type
+    at_least: int
+    at_most: int | None
+    wrapper: str | None = None
+    required: bool = False
+
+    def names(self) -> Sequence[str]:
+        return (self.wrapper or self.name,)
+
+    def frame(self) -> Frame:
+        return (
+            ("", self._write, "") if self.wrapper is None else (f"<{self.wrapper}>", self._write, f"</{self.wrapper}>")
+        )
+
+    def _write(self, value: Any) -> str:
+        if isinstance(value, Markup):
+            return value
+        if isinstance(self.item, Kind):
+            write = self.item.write
+            return "".join([f"<{self.name}>{write(one)}</{self.name}>" for one in value])
+        form = form_of(self.item)
+        return "".join([form.write(self.name, one) for one in value])
+
+    def read(self, children: _Children, parent: str) -> Any:
+        if self.wrapper is not None:
+            found = children.get(self.wrapper)
+            if found is None:
+                if self.required:
+                    raise malformed(f"The element {parent} lacks {self.wrapper}.")
+                return attrs.NOTHING
+            parent, children = self.wrapper, _children_of(found[0])
+        items = children.get(self.name, [])
+        if len(items) < self.at_least or (self.at_most is not None and len(items) > self.at_most):
+            most = "" if self.at_most is None else f" to {self.at_most}"
+            raise malformed(f"The element {parent} has {self.at_least}{most} elements {self.name}.")
+        if isinstance(self.item, Kind):
+            return tuple(_read_text(self.name, self.item, item.text or "") for item in items)
+        form = form_of(self.item)
+        return tuple([form.read(item) for item in items])
+
+
+@attrs.frozen
+class Variant:
+    """An element whose name is one of a few: the value is (name, text). An empty one is none; the last one counts."""
+
+    choices: tuple[str, ...]
+    kind: Kind
+
+    def names(self) -> Sequence[str]:
+        return self.choices
+
+    def frame(self) -> Frame:
+        return "", self._write, ""
+
+    def _write(self, value: tuple[str, Any]) -> str:
+        return f"<{value[0]}>{self.kind.write(value[1])}</{value[0]}>"
+
+    def read(self, children: _Children, parent: str) -> Any:
+        texts = [(name, children[name][0].text) for name in self.choices if name in children]
+        found = [(name, _read_text(name, self.kind, text)) for name, text in texts if text]
+        return found[-1] if found else attrs.NOTHING
+
+
+@attrs.frozen
+class Facts:
+    """Elements of any name: a mapping of names to texts. They are written only."""
+
+    def names(self) -> Sequence[str]:
+        return ()
+
+    def frame(self) -> Frame:
+        return "", self._write, ""
+
+    def _write(self, value: Mapping[str, str]) -> str:
+        return "".join([f"<{name}>{escape(text)}</{name}>" for name, text in value.items()])
+
+    def read(self, children: _Children, parent: str) -> Any:
+        return attrs.NOTHING
+
+
+_MEMBER, _ATTRIBUTE, _CONTENT = "member", "attribute", "content"
+
+
+def _field(member: Member, default: Any) -> Any:
+    return attrs.field(default=default, metadata={_MEMBER: member})
+
+
+def element(name: str, kind: Kind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
+    return _field(Scalar(name, kind, default is attrs.NOTHING), default)
+
+
+def child(name: str, cls: type, *, default: Any = attrs.NOTHING) -> Any:
+    return _field(Child(name, cls, default is attrs.NOTHING), default)
+
+
+def elements(
+    name: str, item: Kind | type, *, at_least: int = 0, at_most: int | None = None, default: Any = attrs.NOTHING
+) -> Any:
+    """A list without an element around it ("flattened"); None is none."""
+    return _field(Repeated(name, item, at_least, at_most), default)
+
+
+def wrapped(
+    wrapper: str, name: str, item: Kind | type, *, at_most: int | None = None, default: Any = attrs.NOTHING
+) -> Any:
+    """A list in an element of its own."""
+    return _field(Repeated(name, item, 0, at_most, wrapper, default is attrs.NOTHING), default)
+
+
+def one_of(names: Sequence[str], kind: Kind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
+    return _field(Variant(tuple(names), kind), default)
+
+
+def facts(*, default: Any = attrs.NOTHING) -> Any:
+    return _field(Facts(), default)
+
+
+def attribute(name: str, *, default: Any = attrs.NOTHING) -> Any:
+    """The attribute `name` of the namespace xsi of the element itself."""
+    return attrs.field(default=default, metadata={_ATTRIBUTE: name})
+
+
+def content(kind: Kind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
+    """The text of the element itself."""
+    return attrs.field(default=default, metadata={_CONTENT: kind})
+
+
+# -- documents
+
+
+@attrs.frozen
+class Form:
+    """The declaration of a class. `root` is the name of its element where it is a whole document."""
+
+    cls: type
+    root: str | None
+    namespace: bool
+    refuses: Mapping[str, str]
+    members: tuple[tuple[str, Member], ...]
+    attributes: tuple[tuple[str, str], ...]
+    contents: tuple[tuple[str, Kind], ...]
+    _frames: tuple[tuple[str, Frame], ...] = attrs.field(init=False)
+
+    @_frames.default
+    def _make_frames(self) -> tuple[tuple[str, Frame], ...]:
+        return tuple((field, member.frame()) for field, member in self.members)
+
+    def write(self, name: str, value: Any, more: str = "") -> str:
+        """The element, with more attributes."""
+        for field, attribute_name in self.attributes:
+            more += f' xmlns:xsi="{XSI}" xsi:{attribute_name}="{getattr(value, field)}"'
+        parts = [f"<{name}{more}>"]
+        for field, kind in self.contents:
+            parts.append(kind.write(getattr(value, field)))
+        for field, (before, write, after) in self._frames:
+            found = getattr(value, field)
+            if found is not None:
+                parts += (before, write(found), after)
+        parts.append(f"</{name}>")
+        return "".join(parts)
+
+    def read(self, found: Element) -> Any:
+        children, name = _children_of(found), _local(found)
+        for refused, message in self.refuses.items():
+            if refused in children:
+                raise RequestError("NotImplemented", message)
+        values = {field: member.read(children, name) for field, member in self.members}
+        for field, attribute_name in self.attributes:
+            values[field] = (found.get(f"{{{XSI}}}{attribute_name}") or "").rpartition(":")[2]
+        for field, kind in self.contents:
+            values[field] = _read_text(name, kind, found.text or "")
+        return self.cls(**{field: value for field, value in values.items() if value is not attrs.NOTHING})
+
+
+_forms: dict[type, Form] = {}
+
+
+def form_of(cls: type) -> Form:
+    return _forms[cls]
+
+
+def declared() -> frozenset[type]:
+    """Every class that is a document or a part of one."""
+    return frozenset(_forms)
+
+
+@dataclass_transform(
+    kw_only_default=True,
+    frozen_default=True,
+    field_specifiers=(element, child, elements, wrapped, one_of, facts, attribute, content),
+)
+def document(
+    root: str | None = None, *, namespace: bool = True, refuses: Mapping[str, str] = _NO_TEXTS
+) -> Callable[[type[_Class]], type[_Class]]:
+    """A class decorator. `root` is the name of a whole document; an element within others is named there.
+
+    `refuses` are elements that would mean something that this server does not do, and what is answered to them.
+    """
+
+    def declare(cls: type[_Class]) -> type[_Class]:
+        made = attrs.frozen(kw_only=True)(cls)
+        fields = attrs.fields(cast("Any", made))
+
+        def of(kind: str) -> tuple[tuple[str, Any], ...]:
+            return tuple((field.name, field.metadata[kind]) for field in fields if kind in field.metadata)
+
+        _forms[made] = Form(made, root, namespace, refuses, of(_MEMBER), of(_ATTRIBUTE), of(_CONTENT))
+        return made
+
+    return declare
+
+
+def render(value: Any) -> bytes:
+    """A whole document as bytes."""
+    form = _forms[type(value)]
+    assert form.root is not None, f"{form.cls.__name__} is no document but a part of one"
+    more = f' xmlns="{NAMESPACE}"' if form.namespace else ""
+    return (DECLARATION + form.write(form.root, value, more)).encode()
+
+
+def parse(cls: type[_Class], body: bytes) -> _Class:
+    """A whole document that a client sent. Raises RequestError: MalformedXML, or NotImplemented for what it refuses."""
+    form = _forms[cls]
+    try:
+        found: Element = fromstring(body, forbid_dtd=True)
+    except (ParseError, defusedxml.DefusedXmlException, ValueError, LookupError):
+        raise RequestError("MalformedXML") from None
+    if _local(found) != form.root:
+        raise malformed(f"The document must be a {form.root}.")
+    return cast("_Class", form.read(found))
+
+
+def malformed(detail: str) -> RequestError:
+    return RequestError("MalformedXML", detail)
+
+
+def _local(found: Element) -> str:
+    return found.tag.rpartition("}")[2]
+
+
+def _children_of(found: Element) -> _Children:
+    children: _Children = {}
+    for one in found:
+        children.setdefault(one.tag.rpartition("}")[2], []).append(one)
+    return children
+
+
+def _read_text(name: str, kind: Kind, text: str) -> Any:
+    try:
+        return kind.read(text)
+    except ValueError:
+        raise malformed(f"{name} is not {kind.noun}.") from None

@@ -1,0 +1,68 @@
+"""How texts are written in XML and in listings, and read again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+#: Characters that XML 1.0 cannot hold -> what follows _STAND_IN in their place: of a control character its picture.
+_MARKS = {chr(code): chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
+_MARKS |= {"\ufffe": "\ufdd1", "\uffff": "\ufdd2"}
+#: A code point that Unicode keeps for a program's own use ("noncharacter"), and that XML can hold.
+_STAND_IN = "\ufdd0"
+_UNMARKED = {mark: char for char, mark in _MARKS.items()} | {_STAND_IN: _STAND_IN}
+_UNHOLDABLE = "\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff"
+#: Whether there is anything to write otherwise: one class, for nearly always there is nothing.
+_ANY_SPECIAL = re.compile(f"[&<>\"'\r{_UNHOLDABLE}{_STAND_IN}]")
+_SPECIAL = re.compile(f"[&<>\"'\r{_UNHOLDABLE}]|{_STAND_IN}(?=[{''.join(_UNMARKED)}{_UNHOLDABLE}])")
+_MARKED = re.compile(f"{_STAND_IN}([{''.join(_UNMARKED)}])")
+_PLAIN = re.compile(r"[A-Za-z0-9/\-_.*~]*")
+_WRITTEN = (
+    {char: _STAND_IN + mark for char, mark in _MARKS.items()}
+    | {_STAND_IN: _STAND_IN * 2}
+    | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\r": "&#13;"}
+)
+
+
+def escape(text: str) -> str:
+    """Text for an element. A character that XML 1.0 cannot hold is written as two that it can, so that texts which
+    differ are shown differently, and `restore` finds the one that was meant.
+
+    Clients that must see such keys as they are ask for encoding-type=url.
+    """
+    if not _ANY_SPECIAL.search(text):
+        return text
+    return _SPECIAL.sub(lambda match: _WRITTEN.get(match[0], "\ufffd"), text)
+
+
+def restore(text: str) -> str:
+    """The text of which a client read what `escape` had written: a key that it sends back as the marker of a page."""
+    return _MARKED.sub(lambda match: _UNMARKED[match[1]], text) if _STAND_IN in text else text
+
+
+def encode_url(text: str) -> str:
+    """encoding-type=url: "/" is kept, as S3 does."""
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="/-_.*~")
+
+
+def encoder(encoding_type: str | None) -> Callable[[str], str]:
+    return encode_url if encoding_type == "url" else escape
+
+
+@functools.lru_cache(4096)  # the objects of a page were often written within the same seconds
+def _iso_second(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def iso_time(time_ms: int) -> str:
+    """A time as documents show it: in whole seconds, so that it equals the Last-Modified header of the same object."""
+    return _iso_second(time_ms // 1000)
+
+
+def read_time(text: str) -> int:
+    """Milliseconds since the epoch. Raises ValueError for what is not ISO 8601; without a time zone it is UTC."""
+    time = dt.datetime.fromisoformat(text.strip())
+    return round((time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp() * 1000)

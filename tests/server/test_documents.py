@@ -1,0 +1,281 @@
+"""Every declared document agrees with botocore's model, and is written and read from its declaration alone."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.model import ListShape, Shape, StructureShape
+
+from bleepstore.model import ListedObject, Owner
+from bleepstore_server.wire import documents
+from bleepstore_server.wire.documents import declare
+from bleepstore_server.wire.documents import listings as ls
+from bleepstore_server.wire.documents.acl import AccessControlPolicy
+from bleepstore_server.wire.documents.buckets import (
+    CreateBucketConfiguration,
+    ListAllMyBucketsResult,
+    LocationConstraint,
+)
+from bleepstore_server.wire.documents.common import account
+from bleepstore_server.wire.documents.configuration import (
+    AccelerateConfiguration,
+    BucketLoggingStatus,
+    ListBucketAnalyticsConfigurationResult,
+    ListBucketIntelligentTieringConfigurationsOutput,
+    ListInventoryConfigurationsResult,
+    ListMetricsConfigurationsResult,
+    NotificationConfiguration,
+    RequestPaymentConfiguration,
+    ServerSideEncryptionConfiguration,
+    Tagging,
+    VersioningConfiguration,
+)
+from bleepstore_server.wire.documents.declare import (
+    BOOLEAN,
+    NUMBER,
+    TIME,
+    Child,
+    Kind,
+    Member,
+    Repeated,
+    Scalar,
+    document,
+    element,
+    elements,
+    parse,
+    render,
+    wrapped,
+)
+from bleepstore_server.wire.documents.errors import Error
+from bleepstore_server.wire.documents.objects import (
+    CopyObjectResult,
+    Delete,
+    DeleteResult,
+    GetObjectAttributesResponse,
+    PostResponse,
+)
+from bleepstore_server.wire.documents.text import escape
+from bleepstore_server.wire.documents.uploads import (
+    CompleteMultipartUpload,
+    CompleteMultipartUploadResult,
+    CopyPartResult,
+    InitiateMultipartUploadResult,
+    ListMultipartUploadsResult,
+    ListPartsResult,
+)
+from bleepstore_server.wire.errors import RequestError
+
+SERVICE = botocore.session.get_session().get_service_model("s3")
+
+#: Document -> the operation that has it, in its input or its output.
+DOCUMENTS: dict[type, tuple[str, str]] = {
+    AccelerateConfiguration: ("GetBucketAccelerateConfiguration", "output"),
+    AccessControlPolicy: ("PutObjectAcl", "input"),
+    BucketLoggingStatus: ("GetBucketLogging", "output"),
+    CompleteMultipartUpload: ("CompleteMultipartUpload", "input"),
+    CompleteMultipartUploadResult: ("CompleteMultipartUpload", "output"),
+    CopyObjectResult: ("CopyObject", "output"),
+    CopyPartResult: ("UploadPartCopy", "output"),
+    CreateBucketConfiguration: ("CreateBucket", "input"),
+    Delete: ("DeleteObjects", "input"),
+    DeleteResult: ("DeleteObjects", "output"),
+    GetObjectAttributesResponse: ("GetObjectAttributes", "output"),
+    InitiateMultipartUploadResult: ("CreateMultipartUpload", "output"),
+    ListAllMyBucketsResult: ("ListBuckets", "output"),
+    ListBucketAnalyticsConfigurationResult: ("ListBucketAnalyticsConfigurations", "output"),
+    ListBucketIntelligentTieringConfigurationsOutput: ("ListBucketIntelligentTieringConfigurations", "output"),
+    ListInventoryConfigurationsResult: ("ListBucketInventoryConfigurations", "output"),
+    ListMetricsConfigurationsResult: ("ListBucketMetricsConfigurations", "output"),
+    ListMultipartUploadsResult: ("ListMultipartUploads", "output"),
+    ListPartsResult: ("ListParts", "output"),
+    NotificationConfiguration: ("GetBucketNotificationConfiguration", "output"),
+    RequestPaymentConfiguration: ("GetBucketRequestPayment", "output"),
+    ServerSideEncryptionConfiguration: ("GetBucketEncryption", "output"),
+    Tagging: ("PutObjectTagging", "input"),
+    VersioningConfiguration: ("PutBucketVersioning", "input"),
+    ls.ListBucketResult: ("ListObjects", "output"),
+    ls.ListBucketResultV2: ("ListObjectsV2", "output"),
+    ls.ListVersionsResult: ("ListObjectVersions", "output"),
+}
+#: botocore's model has no shape for these.
+NOT_IN_THE_MODEL = {Error, LocationConstraint, PostResponse}
+TYPES = {"boolean": BOOLEAN, "integer": NUMBER, "long": NUMBER, "timestamp": TIME}
+
+
+def all_documents() -> list[type]:
+    modules = [
+        importlib.import_module(f"{documents.__name__}.{m.name}") for m in pkgutil.iter_modules(documents.__path__)
+    ]
+    classes = {cls for module in modules for cls in vars(module).values() if isinstance(cls, type)}
+    return sorted(
+        (cls for cls in classes & declare.declared() if declare.form_of(cls).root), key=lambda cls: cls.__name__
+    )
+
+
+def test_every_document_is_compared_with_the_model() -> None:
+    assert set(all_documents()) == set(DOCUMENTS) | NOT_IN_THE_MODEL
+
+
+def shape_of(operation: str, side: str) -> StructureShape:
+    model = SERVICE.operation_model(operation)
+    shape = model.input_shape if side == "input" else model.output_shape
+    assert isinstance(shape, StructureShape)
+    payload = shape.serialization.get("payload")
+    found = shape.members[payload] if payload else shape
+    assert isinstance(found, StructureShape)
+    return found
+
+
+@pytest.mark.parametrize("cls", DOCUMENTS, ids=lambda cls: cls.__name__)
+def test_a_document_agrees_with_the_model(cls: type) -> None:
+    shape = shape_of(*DOCUMENTS[cls])
+    root = shape.serialization.get("name", shape.name)
+    assert DOCUMENTS[cls][1] == "output" or root == declare.form_of(cls).root
+    assert differences(cls, shape) == []
+
+
+def differences(cls: type, shape: StructureShape) -> list[str]:
+    """What the model says otherwise of the elements of a class."""
+    by_element = {
+        member.serialization.get("name", name): member
+        for name, member in shape.members.items()
+        if member.serialization.get("location") is None
+    }
+    # The name of a flattened list is that of its items.
+    for name, found_shape in shape.members.items():
+        if isinstance(found_shape, ListShape) and found_shape.serialization.get("flattened"):
+            outer = found_shape.serialization.get("name", name)
+            by_element[found_shape.member.serialization.get("name", outer)] = found_shape
+    found = []
+    for _field, member in declare.form_of(cls).members:
+        for name in member.names():
+            if name in by_element:
+                found += differences_of_member(cls, name, member, by_element[name])
+            else:
+                found.append(f"{cls.__name__} has no element {name}")
+    return found
+
+
+def differences_of_member(cls: type, name: str, member: Member, shape: Shape) -> list[str]:
+    where = f"{cls.__name__}.{name}"
+    if isinstance(member, Repeated):
+        if not isinstance(shape, ListShape):
+            return [f"{where} is no list"]
+        if bool(shape.serialization.get("flattened")) != (member.wrapper is None):
+            return [f"{where}: flattened or not"]
+        if member.wrapper is not None and shape.member.serialization.get("name", "member") != member.name:
+            return [f"{where}: the items are called otherwise than {member.name}"]
+        item = member.item
+        if isinstance(item, Kind):
+            return [] if not isinstance(shape.member, StructureShape) else [f"{where}: items with children"]
+        return differences(item, shape.member) if isinstance(shape.member, StructureShape) else [f"{where}: texts"]
+    if isinstance(shape, ListShape):
+        return [f"{where} is a list"]
+    if isinstance(member, Child):
+        return differences(member.cls, shape) if isinstance(shape, StructureShape) else [f"{where} is a text"]
+    if isinstance(shape, StructureShape):
+        return [f"{where} has children"]
+    if isinstance(member, Scalar):
+        wanted = TYPES.get(shape.type_name)
+        kinds = {id(kind) for kind in TYPES.values()}
+        if (id(member.kind) in kinds or wanted is not None) and member.kind is not wanted:
+            return [f"{where} is a {shape.type_name}, not {member.kind.noun}"]
+    return []
+
+
+# -- the fast path of listings
+
+
+def row(key: str, algorithm: str | None) -> ListedObject:
+    kind = "COMPOSITE" if algorithm else None
+    return ListedObject(key, 1_700_000_000_007, "0" * 32, 5, "STANDARD", "alice", algorithm, kind)
+
+
+ROWS = [row("a<b>&", "CRC32"), row("c\x01", None), row("ü", "SHA256")]
+
+
+@pytest.mark.parametrize("with_owners", [False, True])
+def test_rows_are_written_as_they_are_declared(with_owners: bool) -> None:
+    def names(owner_id: str) -> str:
+        return f"<{owner_id}>"
+
+    def fields(one: ListedObject) -> dict[str, Any]:
+        return {
+            "key": escape(one.key),
+            "modified_ms": one.modified_ms,
+            "etag": one.etag,
+            "checksum_algorithm": [one.checksum_algorithm] if one.checksum_algorithm else [],
+            "checksum_type": one.checksum_type,
+            "size": one.size,
+            "owner": account(Owner(one.owner_id, names(one.owner_id))) if with_owners else None,
+            "storage_class": one.storage_class,
+        }
+
+    def written(name: str, cls: type, values: list[Any]) -> str:
+        return "".join(declare.form_of(cls).write(name, value) for value in values)
+
+    shown = names if with_owners else None
+    contents = [ls.Contents(**fields(one)) for one in ROWS]
+    assert ls.contents(ROWS, escape, shown) == written("Contents", ls.Contents, contents)
+    versions = [ls.Version(version_id="null", is_latest=True, **fields(one)) for one in ROWS]
+    assert ls.versions(ROWS, escape, shown) == written("Version", ls.Version, versions)
+    prefixes = [ls.CommonPrefix(prefix=escape(one.key)) for one in ROWS]
+    keys = [one.key for one in ROWS]
+    assert ls.common_prefixes(keys, escape) == written("CommonPrefixes", ls.CommonPrefix, prefixes)
+    assert ls.contents([], escape, shown) == ""
+
+
+# -- a declaration is enough
+
+
+@document()
+class Day:
+    name: str = element("Name")
+    hours: int | None = element("Hours", NUMBER, default=None)
+
+
+@document("Week", refuses={"Moon": "There is no moon here."})
+class Week:
+    begins_ms: int = element("Begins", TIME)
+    even: bool = element("Even", BOOLEAN, default=False)
+    days: tuple[Day, ...] = elements("Day", Day, at_least=1, at_most=7)
+    notes: tuple[str, ...] | None = wrapped("Notes", "Note", declare.TEXT, default=None)
+
+
+def test_what_is_written_is_read_again() -> None:
+    week = Week(begins_ms=86_400_000, days=(Day(name="<Mo>", hours=8), Day(name=" Tu ")), notes=("a", ""))
+    assert parse(Week, render(week)) == week
+    assert ET.fromstring(render(week)).tag == f"{{{declare.NAMESPACE}}}Week"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("", "MalformedXML"),
+        ("<Begins>1970-01-02T00:00:00Z</Begins>", "MalformedXML"),
+        ("<Begins/><Day><Name>Mo</Name></Day>", "MalformedXML"),
+        ("<Begins>soon</Begins><Day><Name>Mo</Name></Day>", "MalformedXML"),
+        ("<Begins>1970-01-02T00:00:00Z</Begins><Day/>", "MalformedXML"),
+        ("<Begins>1970-01-02T00:00:00Z</Begins><Day><Name>Mo</Name><Hours>x</Hours></Day>", "MalformedXML"),
+        ("<Begins>1970-01-02T00:00:00Z</Begins>" + "<Day><Name>Mo</Name></Day>" * 8, "MalformedXML"),
+        ("<Begins>1970-01-02T00:00:00Z</Begins><Day><Name>Mo</Name></Day><Moon/>", "NotImplemented"),
+    ],
+    ids=range(8),
+)
+def test_what_the_declaration_does_not_allow_is_refused(content: str, code: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        parse(Week, f"<Week>{content}</Week>".encode())
+    assert refused.value.code == code
+
+
+def test_elements_are_read_in_any_order_and_namespace_and_the_first_counts() -> None:
+    body = (
+        '<w:Week xmlns:w="urn:w"><Other>1</Other><Day xmlns=""><Hours> 8 </Hours><Name>Mo</Name><Name>Tu</Name></Day>'
+        "<!-- a comment --><Even>TRUE</Even><Begins>1970-01-02T00:00:00.000Z</Begins><Even>false</Even></w:Week>"
+    )
+    assert parse(Week, body.encode()) == Week(begins_ms=86_400_000, even=True, days=(Day(name="Mo", hours=8),))
