@@ -151,6 +151,7 @@ class Jobs:
                 ran = entry.job.run(budget)
             except BaseException as error:
                 entry.error = f"{type(error).__name__}: {error}"
+                entry.is_under_way = False  # what it did not do is done later, not at once
                 raise
             finally:
                 entry.last_ms = self._clock()
@@ -218,14 +219,18 @@ class Jobs:
             with self._work_lock:
                 self._remember()
                 self._recall()
-        ran = self._run_those(
-            lambda job: self._holds_lease or not job.needs_lease, lambda: Budget(is_stopped=self._stopped.is_set)
-        )
-        return any(self._entries[name].changed or self._entries[name].is_under_way for name in ran)
+        ran = self._run_those(self._is_ours, lambda: Budget(is_stopped=self._stopped.is_set))
+        return any(self._entries[name].changed or self._goes_on(self._entries[name]) for name in ran)
+
+    def _is_ours(self, job: Job) -> bool:
+        return self._holds_lease or not job.needs_lease
+
+    def _goes_on(self, entry: _Entry) -> bool:
+        return entry.is_under_way and self._is_ours(entry.job)
 
     def _wait_seconds(self) -> float:
         """How long there is nothing to do, if nothing is said."""
-        under_way = [entry.next_ms for entry in list(self._entries.values()) if entry.is_under_way]
+        under_way = [entry.next_ms for entry in list(self._entries.values()) if self._goes_on(entry)]
         if not under_way:
             return math.inf
         return max((min(under_way) - self._clock()) / 1000, 0)
