@@ -168,7 +168,8 @@ class RaftCommitter:
         """
         data = wrap(command, self._state_machine.applied + REMEMBERED_REQUESTS)
         try:
-            return cast("Result", self._node.propose(command.request_id, data).result())
+            proposed = self._node.propose(command.request_id, data, frees_space=command.frees_space)
+            return cast("Result", proposed.result())
         except Overloaded as error:
             raise SlowDown("Too many changes wait for the cluster.") from error
         except LowSpace as error:

@@ -7,10 +7,6 @@ catalog. Each command ends in one `Result`; a refusal is a result (an `S3Error`)
 `request_id` makes a retry safe: the second time a command is applied it gives the first result. Ids are made in the
 order of time, which keeps the catalog's record of them cheap.
 
-`over` is for backends that keep one blob under each key: what the write, or the removal, has already replaced there.
-The command is refused with OperationAborted if the catalog knows another blob by then; and what was replaced is no
-garbage, for it is gone.
-
 `stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
 remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
 
@@ -28,19 +24,35 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     NULL_VERSION,
     Acl,
+    BlobRef,
     Checksum,
     ChecksumType,
     Data,
     ObjectAttributes,
     Owner,
     PartSummary,
-    Replaced,
     WriteCondition,
 )
 
 
+class _Change:
+    """What a committer asks of a command before it takes it."""
+
+    __slots__ = ()
+
+    @property
+    def frees_space(self) -> bool:
+        """Whether less is stored once it is applied, so that it is taken on a disk that is nearly full."""
+        return False
+
+    @property
+    def brings_blob(self) -> bool:
+        """Whether the command belongs to bytes that were just written elsewhere on the disk."""
+        return False
+
+
 @attrs.frozen(kw_only=True)
-class CreateBucket:
+class CreateBucket(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -50,14 +62,16 @@ class CreateBucket:
 
 
 @attrs.frozen(kw_only=True)
-class DeleteBucket:
+class DeleteBucket(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     bucket: str
 
 
 @attrs.frozen(kw_only=True)
-class PutBucketAcl:
+class PutBucketAcl(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -65,7 +79,7 @@ class PutBucketAcl:
 
 
 @attrs.frozen(kw_only=True)
-class PutObject:
+class PutObject(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -81,18 +95,22 @@ class PutObject:
     crc64nvme: str | None = None
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
+
+    @property
+    def brings_blob(self) -> bool:
+        return isinstance(self.data, BlobRef)
 
 
 @attrs.frozen(kw_only=True)
-class DeleteObject:
+class DeleteObject(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     bucket: str
     key: str
     version_id: str | None = None
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -105,7 +123,9 @@ class DeleteEntry:
 
 
 @attrs.frozen(kw_only=True)
-class DeleteObjects:
+class DeleteObjects(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -113,7 +133,7 @@ class DeleteObjects:
 
 
 @attrs.frozen(kw_only=True)
-class PutObjectAcl:
+class PutObjectAcl(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -123,7 +143,7 @@ class PutObjectAcl:
 
 
 @attrs.frozen(kw_only=True)
-class CreateUpload:
+class CreateUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -138,7 +158,7 @@ class CreateUpload:
 
 
 @attrs.frozen(kw_only=True)
-class RegisterPart:
+class RegisterPart(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -152,6 +172,10 @@ class RegisterPart:
     handle: str
     stored_ms: int
 
+    @property
+    def brings_blob(self) -> bool:
+        return True
+
 
 @attrs.frozen(kw_only=True)
 class AssembledPart:
@@ -162,7 +186,7 @@ class AssembledPart:
 
 
 @attrs.frozen(kw_only=True)
-class CompleteUpload:
+class CompleteUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
@@ -178,11 +202,12 @@ class CompleteUpload:
     handle: str
     stored_ms: int | None = None  # None: the sweep never removes it
     condition: WriteCondition = WriteCondition()
-    over: Replaced | None = None
 
 
 @attrs.frozen(kw_only=True)
-class AbortUpload:
+class AbortUpload(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -191,7 +216,29 @@ class AbortUpload:
 
 
 @attrs.frozen(kw_only=True)
-class PutCredential:
+class FollowProvider(_Change):
+    """The bytes of a key have changed already, at a provider that keeps one object under each key: `written` is stored
+    there now, or nothing. It completes the upload `upload_id`, if that is under way.
+
+    Refused with OperationAborted if the current object of the catalog has another handle than `expected_current` (None:
+    there is no object) by then, unless it is `written` itself. What was replaced is gone, so it becomes no garbage.
+    """
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    key: str
+    expected_current: str | None = None
+    written: PutObject | None = None
+    upload_id: str | None = None
+
+    @property
+    def frees_space(self) -> bool:
+        return self.written is None
+
+
+@attrs.frozen(kw_only=True)
+class PutCredential(_Change):
     request_id: str
     time_ms: int
     access_key: str
@@ -201,33 +248,41 @@ class PutCredential:
 
 
 @attrs.frozen(kw_only=True)
-class DisableCredential:
+class DisableCredential(_Change):
+    frees_space = True
+
     request_id: str
     time_ms: int
     access_key: str
 
 
 @attrs.frozen(kw_only=True)
-class BeginSweep:
+class BeginSweep(_Change):
     """From here on no command may bring in a blob that was stored before `until_ms`."""
 
+    frees_space = True
+
     request_id: str
     time_ms: int
     until_ms: int
 
 
 @attrs.frozen(kw_only=True)
-class EndSweep:
+class EndSweep(_Change):
     """No unreferenced blob from before `until_ms` is left."""
 
+    frees_space = True
+
     request_id: str
     time_ms: int
     until_ms: int
 
 
 @attrs.frozen(kw_only=True)
-class ForgetGarbage:
+class ForgetGarbage(_Change):
     """The blobs of these rows are gone from the backend."""
+
+    frees_space = True
 
     request_id: str
     time_ms: int
@@ -246,6 +301,7 @@ Command = (
     | RegisterPart
     | CompleteUpload
     | AbortUpload
+    | FollowProvider
     | PutCredential
     | DisableCredential
     | BeginSweep

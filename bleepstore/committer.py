@@ -10,22 +10,9 @@ from collections import deque
 from typing import Protocol
 
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.commands import (
-    AbortUpload,
-    BeginSweep,
-    Command,
-    DeleteBucket,
-    DeleteObject,
-    DeleteObjects,
-    DisableCredential,
-    EndSweep,
-    ForgetGarbage,
-    PutObject,
-    RegisterPart,
-    Result,
-)
+from bleepstore.commands import Command, PutObject, Result
 from bleepstore.errors import S3Error, SlowDown, StorageFull
-from bleepstore.model import BlobRef, Inline
+from bleepstore.model import Inline
 
 MAX_BATCH = 256
 #: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
@@ -34,9 +21,6 @@ MAX_BATCH = 256
 RESERVE = 4 * 1024 * 1024
 #: What a command without a body may add to the log and to the database.
 _COMMAND_BYTES = 32 * 1024
-_FREEING = (
-    AbortUpload, BeginSweep, DeleteBucket, DeleteObject, DeleteObjects, DisableCredential, EndSweep, ForgetGarbage,
-)  # fmt: skip
 
 
 class Committer(Protocol):
@@ -62,11 +46,6 @@ class _Pending:
 
 def _stalled() -> SlowDown:
     return SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
-
-
-def brings_blob(command: Command) -> bool:
-    """Whether the command belongs to bytes that were just written elsewhere on the disk."""
-    return isinstance(command, RegisterPart) or (isinstance(command, PutObject) and isinstance(command.data, BlobRef))
 
 
 class DirectCommitter:
@@ -107,12 +86,12 @@ class DirectCommitter:
     def _has_room(self, command: Command) -> bool:
         """Whether the reserve is untouched, or the command may use it. To ask the file system costs a small command too
         much: one that brings no blob believes what was found after the last batch."""
-        if self._spare == math.inf or isinstance(command, _FREEING):
+        if self._spare == math.inf or command.frees_space:
             return True
         need = _COMMAND_BYTES
         if isinstance(command, PutObject) and isinstance(command.data, Inline):
             need += 2 * len(command.data.data)  # once in the log, and once in the database
-        if self._spare < need or brings_blob(command):
+        if self._spare < need or command.brings_blob:
             self._spare = self._catalog.spare_bytes - RESERVE
         with self._lock:  # those that come at the same time must find room together
             self._spare -= need

@@ -193,13 +193,6 @@ Data = Inline | BlobRef
 
 
 @attrs.frozen
-class Replaced:
-    """The blob that lay under a key before a write, where a backend keeps one for each key; None: there was none."""
-
-    handle: str | None
-
-
-@attrs.frozen
 class PartSummary:
     """One part of a completed multipart object. `crc64nvme` is the store's own checksum of its bytes, in base64."""
 

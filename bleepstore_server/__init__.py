@@ -13,6 +13,7 @@ if typing.TYPE_CHECKING:
     from bleepstore_server.config import AppConfig, ServerConfig, load_config
     from bleepstore_server.faults import Faults
     from bleepstore_server.in_process import attach, client_for, in_process
+    from bleepstore_server.layers.record import Record
     from bleepstore_server.live_server import LiveServer, live_server
     from bleepstore_server.presigned import presign_url
     from bleepstore_server.serving import app_from_env
@@ -21,6 +22,7 @@ __all__ = [
     "AppConfig",
     "Faults",
     "LiveServer",
+    "Record",
     "ServerConfig",
     "app_from_env",
     "attach",
@@ -41,6 +43,7 @@ _HOMES = {
     "attach": "in_process",
     "client_for": "in_process",
     "in_process": "in_process",
+    "Record": "layers.record",
     "LiveServer": "live_server",
     "live_server": "live_server",
     "presign_url": "presigned",

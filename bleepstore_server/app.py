@@ -17,6 +17,7 @@ from bleepstore_server.layers.authorize import operate
 from bleepstore_server.layers.cors import preflight_refusal
 from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
+from bleepstore_server.layers.record import Recorder, recorded
 from bleepstore_server.layers.render import refuse, send
 from bleepstore_server.request import Request, parse_request
 from bleepstore_server.response import Response
@@ -33,17 +34,25 @@ os.register_at_fork(after_in_child=_request_ids.seed)
 
 
 def create_app(
-    store: Store, config: AppConfig | None = None, *, credentials: Mapping[str, Credential] | None = None
+    store: Store,
+    config: AppConfig | None = None,
+    *,
+    credentials: Mapping[str, Credential] | None = None,
+    record: Recorder | None = None,
 ) -> WSGIApplication:
     """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
-    `config`; it may change while the app serves."""
-    return _App(store, config or AppConfig(), {} if credentials is None else credentials)
+    `config`; it may change while the app serves. `record` is called with a `Record` for each request, in the thread
+    that serves it, when the body of the answer is done."""
+    return _App(store, config or AppConfig(), {} if credentials is None else credentials, record)
 
 
 class _App:
-    def __init__(self, store: Store, config: AppConfig, credentials: Mapping[str, Credential]) -> None:
+    def __init__(
+        self, store: Store, config: AppConfig, credentials: Mapping[str, Credential], record: Recorder | None
+    ) -> None:
         self._store = store
         self._config = config
+        self._record = record
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
         self._find_credential = self._authenticator.find_credential
@@ -65,7 +74,8 @@ class _App:
             response = refuse(exchange, error, self._proxies)
         finally:
             exchange.request.close()
-        return send(exchange, response, start_response)
+        body = send(exchange, response, start_response)
+        return body if self._record is None else recorded(exchange, body, self._record)
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request

@@ -305,10 +305,8 @@ def _carry_out(
             case WrongChecksum():
                 return app(environ, _with_other_checksums(start_response))
             case Truncate() | Corrupt():
-                # By a file wrapper the server would send the file itself, past us. It still looks for its own one.
-                without = {name: value for name, value in environ.items() if name != "wsgi.file_wrapper"}
                 sizes: list[int] = []
-                chunks = app(without, _with_size(start_response, sizes))
+                chunks = app(environ, _with_size(start_response, sizes))
                 return _Spoiled(fault, chunks, sizes[0] if sizes else 0, environ)
             case _:
                 assert_never(fault)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from urllib3 import HTTPResponse
 
     from bleepstore_server.faults import Faults
+    from bleepstore_server.layers.record import Recorder
 
 _Target = TypeVar("_Target", bound=Callable[..., Any])
 
@@ -453,6 +454,7 @@ class in_process:
 
     What requests, urllib3, urllib and httpx send to Amazon S3, or to a host for which a client presigned a URL within
     the block, reaches the store too. Blocks nest: the innermost counts. A store that was passed in stays open.
+    `record` is called with a `Record` for each request (see `create_app`).
 
     Raises StoreError on entry while another thread is in such a block.
     """
@@ -463,6 +465,7 @@ class in_process:
         *,
         config: AppConfig | None = None,
         faults: Faults | None = None,
+        record: Recorder | None = None,
         environment: bool = True,
         accept_any_key: bool = False,
     ) -> None:
@@ -471,6 +474,7 @@ class in_process:
         self._given = store
         self._config = config or test_config()
         self._faults = faults
+        self._record = record
         self._environment = environment
         self._accept_any_key = accept_any_key
         self._entered: list[contextlib.ExitStack] = []
@@ -484,6 +488,7 @@ class in_process:
             self._given,
             config=self._config,
             faults=self._faults,
+            record=self._record,
             environment=self._environment,
             accept_any_key=self._accept_any_key,
         )
@@ -495,7 +500,8 @@ class in_process:
                 store = stack.enter_context(bleepstore.open())
             environ = self._wanted_environ() if self._environment else None
             pair = self._pair() or WELL_KNOWN
-            block = _Block(Transport(store, self._config, self._faults), environ, self._accept_any_key, pair)
+            transport = Transport(store, self._config, self._faults, self._record)
+            block = _Block(transport, environ, self._accept_any_key, pair)
             _switchboard.enter(block)
             stack.callback(_switchboard.leave, block)
             self._entered.append(stack.pop_all())

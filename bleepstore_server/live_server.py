@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from bleepstore_server.faults import Faults
+    from bleepstore_server.layers.record import Recorder
 
 _log = logging.getLogger("bleepstore.live_server")
 
@@ -171,6 +172,7 @@ def live_server(
     *,
     config: AppConfig | None = None,
     faults: Faults | None = None,
+    record: Recorder | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> Iterator[LiveServer]:
@@ -178,7 +180,8 @@ def live_server(
 
     It is ready when the block begins and gone, with its threads, when it ends; a store that was passed in stays open.
     The S3 file systems that fsspec remembers (s3fs) are forgotten at both ends.
-    Without a `config` the well-known access key signs for the store's owner. Raises OSError if the address is taken.
+    `record` is that of `create_app`. Without a `config` the well-known access key signs for the store's owner. Raises
+    OSError if the address is taken.
     """
     config = config or test_config()
     pair = WELL_KNOWN
@@ -190,7 +193,7 @@ def live_server(
         if store is None:
             store = stack.enter_context(bleepstore.open())
         check_store(store)
-        app = create_app(store, config)
+        app = create_app(store, config, record=record)
         if faults is not None:
             app = faults.wrap(app, config.domains)
         with socket.create_server((host, port), backlog=_Server.request_queue_size) as listener:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -11,9 +10,6 @@ from bleepstore.errors import ObjectDamaged
 from bleepstore.store import StoredObject
 from bleepstore.store.verifying import Comparison
 from bleepstore_server.wire.documents.declare import render
-
-#: In the environ of a server that compares what a `SentFile` holds by itself, since it sends it by its descriptor.
-COMPARES_FILES = "bleepstore.compares_files"
 
 Headers = list[tuple[str, str]]
 
@@ -31,53 +27,58 @@ class Response:
     length: int | None = None
 
 
-def is_real_file(body: StoredObject) -> bool:
-    try:
-        return body.file is not None and body.file.fileno() >= 0
-    except OSError:
-        return False
-
-
-class SentFile:
-    """The file behind an object, as `socket.sendfile` wants it: it seeks to an offset of the real file. Whoever sends
-    it by its descriptor feeds its `comparison`, if there is one, and finishes that before the last byte is sent."""
-
-    def __init__(self, stored: StoredObject) -> None:
-        assert stored.file is not None
-        self.comparison: Comparison | None = getattr(stored.file, "comparison", None)
-        self.name = f"{stored.version.bucket}/{stored.version.key}"
-        self.fileno = stored.file.fileno
-        self.read = stored.file.read
-        self.close = stored.close
-
-    def seek(self, offset: int) -> int:
-        return os.lseek(self.fileno(), offset, os.SEEK_SET)
-
-
-class Stream:
-    """A WSGI body that closes the object when the server is done, also when the client went away.
+class ObjectBody:
+    """A stored object as a WSGI body. It closes the object when the server is done, also when the client went away.
 
     Where the bytes turn out to be damaged the answer must not look whole: a server that would say something else on
-    the connection is made to `abort` it."""
+    the connection is made to `abort` it. A server may also send the file by its descriptor: it feeds the `comparison`,
+    if there is one, finishes that before the last byte is sent, and adds to `sent`."""
 
     def __init__(self, stored: StoredObject, abort: Callable[[], None] | None) -> None:
-        self._stored = stored
+        self.stored = stored
+        self.length = stored.length
+        self.sent = 0
+        #: Told how many bytes were sent, when that is known: a chunk counts when the server asks for the next one.
+        self.done: Callable[[int], None] | None = None
+        self._pending = 0
         self._abort = abort
         self._chunks = stored.chunks()
 
-    def __iter__(self) -> Stream:
+    @property
+    def comparison(self) -> Comparison | None:
+        return getattr(self.stored.file, "comparison", None)
+
+    def descriptor(self) -> int | None:
+        """That of the file, which is where the body begins; None if there is no real file."""
+        file = self.stored.file
+        try:
+            return None if file is None else file.fileno()
+        except OSError:
+            return None
+
+    def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        self.sent += self._pending
+        self._pending = 0
         try:
-            return next(self._chunks)
+            chunk = next(self._chunks)
+        except StopIteration:
+            self.close()
+            raise
         except ObjectDamaged:
             if self._abort is not None:
                 self._abort()
             raise
+        self._pending = len(chunk)
+        return chunk
 
     def close(self) -> None:
-        self._stored.close()
+        self.stored.close()
+        done, self.done = self.done, None
+        if done is not None:
+            done(self.sent)
 
 
 def xml(document: object, status: int = 200) -> Response:

@@ -68,53 +68,37 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
-    "cors": (
-        "GetBucketCors",
-        A.GET_BUCKET_CORS,
-        c.absent("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
-    ),
+    "cors": ("GetBucketCors", A.GET_BUCKET_CORS, c.absent("NoSuchCORSConfiguration")),
     "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
     "lifecycle": (
         "GetBucketLifecycleConfiguration",
         A.GET_LIFECYCLE_CONFIGURATION,
-        c.absent("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
+        c.absent("NoSuchLifecycleConfiguration"),
     ),
     "object-lock": (
         "GetObjectLockConfiguration",
         A.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
-        c.absent("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket"),
+        c.absent("ObjectLockConfigurationNotFoundError"),
     ),
     "ownershipControls": (
         "GetBucketOwnershipControls",
         A.GET_BUCKET_OWNERSHIP_CONTROLS,
-        c.absent("OwnershipControlsNotFoundError", "The bucket ownership controls were not found"),
+        c.absent("OwnershipControlsNotFoundError"),
     ),
-    "policy": (
-        "GetBucketPolicy",
-        A.GET_BUCKET_POLICY,
-        c.absent("NoSuchBucketPolicy", "The bucket policy does not exist"),
-    ),
-    "policyStatus": (
-        "GetBucketPolicyStatus",
-        A.GET_BUCKET_POLICY_STATUS,
-        c.absent("NoSuchBucketPolicy", "The bucket policy does not exist"),
-    ),
+    "policy": ("GetBucketPolicy", A.GET_BUCKET_POLICY, c.absent("NoSuchBucketPolicy")),
+    "policyStatus": ("GetBucketPolicyStatus", A.GET_BUCKET_POLICY_STATUS, c.absent("NoSuchBucketPolicy")),
     "publicAccessBlock": (
         "GetPublicAccessBlock",
         A.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
-        c.absent("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found"),
+        c.absent("NoSuchPublicAccessBlockConfiguration"),
     ),
     "replication": (
         "GetBucketReplication",
         A.GET_REPLICATION_CONFIGURATION,
-        c.absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found"),
+        c.absent("ReplicationConfigurationNotFoundError"),
     ),
-    "tagging": ("GetBucketTagging", A.GET_BUCKET_TAGGING, c.absent("NoSuchTagSet", "The TagSet does not exist")),
-    "website": (
-        "GetBucketWebsite",
-        A.GET_BUCKET_WEBSITE,
-        c.absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
-    ),
+    "tagging": ("GetBucketTagging", A.GET_BUCKET_TAGGING, c.absent("NoSuchTagSet")),
+    "website": ("GetBucketWebsite", A.GET_BUCKET_WEBSITE, c.absent("NoSuchWebsiteConfiguration")),
     "accelerate": (
         "GetBucketAccelerateConfiguration",
         A.GET_ACCELERATE_CONFIGURATION,

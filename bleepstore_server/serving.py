@@ -23,6 +23,7 @@ from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
 from bleepstore_server.banner import ShownKeys, keys_configured, keys_made, keys_stored, keys_well_known, render_banner
 from bleepstore_server.config import TIMEOUT_VARIABLE, ConfigError, ServerConfig, load_config
+from bleepstore_server.layers.record import start_access_log
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -70,7 +71,7 @@ def make_app(config: ServerConfig) -> WSGIApplication:
         interval = dt.timedelta(days=config.scrub_interval_days)
         store.scrub_every(interval, rate=config.scrub_rate)
     store.jobs.start()
-    app = create_app(store, config)
+    app = create_app(store, config, record=start_access_log() if config.access_log else None)
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -187,7 +188,6 @@ def _gunicorn_settings(config: ServerConfig, bind: str) -> dict[str, Any]:
         "threads": config.threads,
         "certfile": config.tls_cert,
         "keyfile": config.tls_key,
-        "accesslog": "-" if config.access_log else None,
     }
 
 

@@ -20,6 +20,7 @@ from bleepstore_server.extras import needing
 
 with needing("server,aws"):
     from bleepstore_server.app import create_app
+    from bleepstore_server.layers.record import RecordedBytes, Recorder
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -162,7 +163,7 @@ class Answer:
 
     def explain(self) -> None:
         """Say what S3 cannot know: which keys there are. A test's keys are often made up for another tool."""
-        if isinstance(self.chunks, list) and _UNKNOWN_KEY in (body := b"".join(self.chunks)):
+        if isinstance(self.chunks, list | RecordedBytes) and _UNKNOWN_KEY in (body := b"".join(self.chunks)):
             self.chunks = [body.replace(_MESSAGE_END, _KNOWN_KEYS + _MESSAGE_END, 1)]
             size = str(len(self.chunks[0]))
             self.headers = [(name, size if name == "Content-Length" else value) for name, value in self.headers]
@@ -193,6 +194,7 @@ class Transport:
     store: Store
     config: AppConfig
     faults: Faults | None = None
+    record: Recorder | None = None
     _apps: dict[str, WSGIApplication] = attrs.field(factory=dict, init=False)
     _credentials: dict[str, Credential] = attrs.field(factory=dict, init=False, repr=False)
 
@@ -206,7 +208,8 @@ class Transport:
         app = self._apps.get(domain)
         if app is None:
             domains = (*self.config.domains, domain) if domain else self.config.domains
-            app = create_app(self.store, attrs.evolve(self.config, domains=domains), credentials=self._credentials)
+            config = attrs.evolve(self.config, domains=domains)
+            app = create_app(self.store, config, credentials=self._credentials, record=self.record)
             if self.faults is not None:
                 app = self.faults.wrap(app, domains)
             self._apps[domain] = app

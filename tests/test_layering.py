@@ -43,7 +43,7 @@ UNRESTRICTED = frozenset({"__init__", "testing"})
 #: Third-party packages and who may import them.
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "attrs": frozenset(ALLOWED) | UNRESTRICTED,
-    "cattrs": frozenset({"codec"}),
+    "cattrs": frozenset(),
     "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests", "backends"}),
     "boto3": frozenset({"backends"}),

@@ -22,9 +22,16 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
 
-from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes, Replaced
+from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes
 
 CHUNK = 1024 * 1024  # bytes moved at a time
+
+
+@attrs.frozen
+class KeyState:
+    """What is stored under a key, where a backend keeps one object for each: its handle, or None: nothing."""
+
+    handle: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -32,8 +39,8 @@ class BlobSpec:
     """What a blob is for. Opaque-name backends ignore it; gateways store it natively with the object.
 
     `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once
-    all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex. `only_over` makes a
-    write to a `Gateway` with `own_names` conditional: it raises BlobChanged unless this is what lies under the key.
+    all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex. `expected_current`
+    makes a write to a `Gateway` with `own_names` conditional: it raises BlobChanged unless that is what the key has.
     """
 
     bucket: str
@@ -41,7 +48,7 @@ class BlobSpec:
     size: int | None = None
     attributes: ObjectAttributes = NO_ATTRIBUTES
     etag: Callable[[], str] | None = None
-    only_over: Replaced | None = None
+    expected_current: KeyState | None = None
 
 
 @attrs.frozen

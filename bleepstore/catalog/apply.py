@@ -1,7 +1,8 @@
 """The state machine: what each command does to the catalog.
 
-All that a command depends on is judged here, inside the transaction that makes the change: a condition holds at
-the moment of the write or the write does not happen. A function returns its refusal before its first change.
+All that a command depends on is evaluated here, inside the transaction that makes the change: a condition holds at
+the moment of the write or the write does not happen. A function returns its refusal before its first change. What it
+looks at and changes are the rows of `bleepstore.catalog.port.Tables`, whatever database keeps them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from typing import assert_never
 
 from bleepstore import codec
-from bleepstore.catalog import accounts, buckets, objects, sweeps, uploads
-from bleepstore.catalog.transaction import Transaction
+from bleepstore.catalog import accounts, buckets, following, objects, sweeps, uploads
+from bleepstore.catalog.port import Tables
 from bleepstore.commands import (
     AbortUpload,
     BeginSweep,
@@ -23,6 +24,7 @@ from bleepstore.commands import (
     DeleteObjects,
     DisableCredential,
     EndSweep,
+    FollowProvider,
     ForgetGarbage,
     PutBucketAcl,
     PutCredential,
@@ -37,61 +39,60 @@ from bleepstore.errors import ServiceUnavailable
 REMEMBERED_REQUESTS = 4096
 
 
-def apply_once(tx: Transaction, command: Command, valid_to: int) -> Result:
-    """As `apply`, for a log in which a command may come twice.
+def apply_once(tables: Tables, command: Command, index: int, valid_to: int) -> Result:
+    """As `apply`, for a log in which a command may come twice: this one is at `index`.
 
     A command that was applied before (by its request id) changes nothing and gives its first result. One that comes
     after the index `valid_to` is refused: it may be a repeat of one whose result is forgotten.
     """
-    first = tx.row("SELECT result FROM applied_request WHERE request_id = ?", (command.request_id,))
+    first = tables.find_result(command.request_id)
     if first is not None:
-        return codec.decode_result(first[0].encode())
-    if tx.index > valid_to:
-        return ServiceUnavailable("The command waited too long for its place in the log.")
-    result = apply(tx, command)
-    tx.run(
-        "INSERT INTO applied_request VALUES (?, ?, ?)",
-        (command.request_id, tx.index, codec.encode_result(result).decode()),
-    )
-    if tx.index % REMEMBERED_REQUESTS == 0:
-        tx.run("DELETE FROM applied_request WHERE applied_index <= ?", (tx.index - REMEMBERED_REQUESTS,))
+        return codec.decode_result(first.encode())
+    if index > valid_to:
+        return ServiceUnavailable("The command waited too long for its turn in the log.")
+    result = apply(tables, command)
+    tables.keep_result(command.request_id, index, codec.encode_result(result).decode())
+    if index % REMEMBERED_REQUESTS == 0:
+        tables.forget_results(index - REMEMBERED_REQUESTS)
     return result
 
 
-def apply(tx: Transaction, command: Command) -> Result:
-    """Carry out `command` as the change number `tx.index`."""
+def apply(tables: Tables, command: Command) -> Result:
+    """Carry out `command`."""
     match command:
         case PutObject():
-            return objects.put_object(tx, command)
+            return objects.put_object(tables, command)
         case DeleteObject():
-            return objects.delete_object(tx, command)
+            return objects.delete_object(tables, command)
         case DeleteObjects():
-            return objects.delete_objects(tx, command)
+            return objects.delete_objects(tables, command)
         case PutObjectAcl():
-            return objects.put_object_acl(tx, command)
+            return objects.put_object_acl(tables, command)
         case RegisterPart():
-            return uploads.register_part(tx, command)
+            return uploads.register_part(tables, command)
         case CreateUpload():
-            return uploads.create_upload(tx, command)
+            return uploads.create_upload(tables, command)
         case CompleteUpload():
-            return uploads.complete_upload(tx, command)
+            return uploads.complete_upload(tables, command)
         case AbortUpload():
-            return uploads.abort_upload(tx, command)
+            return uploads.abort_upload(tables, command)
+        case FollowProvider():
+            return following.follow_provider(tables, command)
         case CreateBucket():
-            return buckets.create_bucket(tx, command)
+            return buckets.create_bucket(tables, command)
         case DeleteBucket():
-            return buckets.delete_bucket(tx, command)
+            return buckets.delete_bucket(tables, command)
         case PutBucketAcl():
-            return buckets.put_bucket_acl(tx, command)
+            return buckets.put_bucket_acl(tables, command)
         case PutCredential():
-            return accounts.put_credential(tx, command)
+            return accounts.put_credential(tables, command)
         case DisableCredential():
-            return accounts.disable_credential(tx, command)
+            return accounts.disable_credential(tables, command)
         case BeginSweep():
-            return sweeps.begin_sweep(tx, command)
+            return sweeps.begin_sweep(tables, command)
         case EndSweep():
-            return sweeps.end_sweep(tx, command)
+            return sweeps.end_sweep(tables, command)
         case ForgetGarbage():
-            return sweeps.forget_garbage(tx, command)
+            return sweeps.forget_garbage(tables, command)
         case _:
             assert_never(command)

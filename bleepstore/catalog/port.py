@@ -1,6 +1,7 @@
 """What BleepStore needs of a database of metadata: whoever implements this can keep the catalog.
 
 - `CatalogReader`: what the store, its jobs and the copies of a store ask. Answers are records, never cursors.
+- `Tables`: the rows that commands look at and change; what they do with them is in `bleepstore.catalog.apply`.
 
 `bleepstore.testing.catalog_contract` is the suite that an implementation must pass. `bleepstore.catalog.sqlite` is the
 one that there is.
@@ -8,11 +9,12 @@ one that there is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
-from bleepstore.catalog.records import Content, FoundObject, Garbage, ObjectSince
-from bleepstore.model import Bucket, Credential, ObjectPage, Owner, Part, PartSummary, Upload, UploadPage
+from bleepstore.catalog.records import Content, FoundObject, Garbage, ObjectSince, StoredBucket, StoredVersion
+from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
+from bleepstore.model import Acl, Bucket, Credential, ObjectPage, Owner, Part, PartSummary, Upload, UploadPage
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
 #: the implementation's own, good for a program that goes through the catalog.
@@ -135,3 +137,117 @@ class CatalogReader(ContentReader, Protocol):
 
     def sweep_times(self) -> tuple[int, int]:
         """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
+
+
+class Tables(Protocol):
+    """The rows that commands look at and change, within the transaction that all of it belongs to.
+
+    Each operation is one step of a deterministic machine: the same operations on equal tables leave equal tables. Ids
+    that it gives (of buckets, of garbage) depend on what is in the tables alone.
+    """
+
+    # -- the log
+
+    def applied_index(self) -> int: ...
+
+    def set_applied_index(self, index: int) -> None: ...
+
+    def find_result(self, request_id: str) -> str | None:
+        """What was kept of a command that was applied before."""
+
+    def keep_result(self, request_id: str, index: int, result: str) -> None: ...
+
+    def forget_results(self, through: int) -> None:
+        """Those of commands up to the index `through`."""
+
+    # -- owners, access keys
+
+    def remember_owner(self, owner: Owner) -> None:
+        """Keep the display name of an id; a later one replaces it, none does not."""
+
+    def put_credential(self, command: PutCredential) -> None:
+        """A new access key, or a new secret, owner and address for a known one, which this also enables."""
+
+    def disable_credential(self, access_key: str) -> bool:
+        """Whether there is such a key."""
+
+    # -- buckets
+
+    def find_bucket(self, name: str) -> StoredBucket | None: ...
+
+    def insert_bucket(self, command: CreateBucket) -> None: ...
+
+    def set_bucket_acl(self, bucket: StoredBucket, acl: Acl) -> None: ...
+
+    def has_versions(self, bucket_id: int) -> bool:
+        """Whether there is any object in the bucket."""
+
+    def remove_bucket(self, bucket_id: int) -> None:
+        """And the uploads in it, whose parts become garbage in the order of upload and number."""
+
+    # -- objects
+
+    def current_version(self, bucket_id: int, key: str) -> StoredVersion | None:
+        """The version that a read without a version id sees."""
+
+    def write_version(self, bucket_id: int, command: PutObject, sequence: int, replaced: StoredVersion | None) -> None:
+        """Insert the current version of a key, with its bytes if they are inline, instead of the current one,
+        `replaced`, whose row and inline bytes go; its blob is not looked at. None: the key has no current version."""
+
+    def make_noncurrent(self, bucket_id: int, key: str) -> None:
+        """Keep the current version of a key as an older one."""
+
+    def remove_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
+        """Remove the current version of a key, `version`, and its inline bytes."""
+
+    def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None:
+        """Of the current version of a key, `version`."""
+
+    # -- uploads
+
+    def upload_token(self, bucket_id: int, key: str, upload_id: str) -> str | None:
+        """The backend's token of an upload, "" if it has none; None if there is no such upload."""
+
+    def find_upload(self, bucket: str, upload_id: str) -> Upload:
+        """An upload that there is."""
+
+    def replaced_sequence(self, upload_id: str) -> int | None:
+        """The sequence of the version that was current when the upload was created."""
+
+    def insert_upload(self, bucket_id: int, command: CreateUpload, replaced_sequence: int | None) -> None: ...
+
+    def discard_upload(self, upload_id: str) -> None:
+        """Remove an upload and its parts, which become garbage in the order of their numbers."""
+
+    def part_handle(self, upload_id: str, number: int) -> str | None: ...
+
+    def part_handles(self, upload_id: str) -> dict[int, str]:
+        """The blob of each part, by its number."""
+
+    def put_part(self, command: RegisterPart) -> None:
+        """Instead of one with this number. Its blob is not looked at."""
+
+    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject) -> None:
+        """Remember what became of an upload."""
+
+    def completed_ms(self, bucket_id: int, upload_id: str, key: str, etag: str) -> int | None:
+        """When this upload was completed with this ETag, if it is remembered."""
+
+    def forget_completed(self, before_ms: int) -> None: ...
+
+    # -- garbage and sweeps
+
+    def discard(self, handle: str, token: str | None = None) -> None:
+        """Record that nothing refers to a blob any more; a job removes it after the commit. `token` is that of
+        the upload of whose parts it is one."""
+
+    def forget_garbage(self, garbage_ids: Sequence[int]) -> None:
+        """Those that are still recorded."""
+
+    def sweep_begun_ms(self) -> int: ...
+
+    def begin_sweep(self, until_ms: int) -> None:
+        """The time never goes back."""
+
+    def end_sweep(self, until_ms: int) -> None:
+        """The time never goes back."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import attrs
 
 from bleepstore.errors import Damage
@@ -63,3 +65,25 @@ class Content:
             handle=self.handle,
             quarantined=quarantined,
         )
+
+
+class StoredBucket(NamedTuple):
+    """What commands compare of a bucket. `bucket_id` is never given again."""
+
+    bucket_id: int
+    owner_id: str
+
+
+class StoredVersion(NamedTuple):
+    """What commands compare of an object's version.
+
+    `sequence` rises from version to version of a key. `inline_id` is the implementation's own, by which it finds bytes
+    that it keeps; None if there are none.
+    """
+
+    sequence: int
+    version_id: str
+    etag: str
+    owner_id: str
+    handle: str | None
+    inline_id: int | None

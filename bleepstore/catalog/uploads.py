@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bleepstore.attributes import COLUMNS, columns_of
-from bleepstore.catalog.objects import check_over, check_write, current_version, write_version
-from bleepstore.catalog.rows import UPLOAD_COLUMNS, UPLOAD_OWNERS, make_upload
-from bleepstore.catalog.transaction import Transaction
+from bleepstore.catalog.objects import check_write, write_version
+from bleepstore.catalog.port import Tables
+from bleepstore.catalog.records import StoredVersion
+from bleepstore.catalog.sweeps import check_fence
 from bleepstore.commands import (
     AbortUpload,
     CompleteUpload,
@@ -19,125 +19,76 @@ from bleepstore.commands import (
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
 from bleepstore.model import BlobRef, Upload
 
-_OWN_COLUMNS = (
-    "bucket_id, key, upload_id, initiated_ms, owner_id, initiator_id, checksum_algorithm, checksum_type, "
-    "backend_token, replaced_sequence"
-)
-_INSERT = f"INSERT INTO upload ({', '.join((_OWN_COLUMNS, *COLUMNS))}) VALUES ({', '.join('?' * (10 + len(COLUMNS)))})"
 
-Located = CompleteUpload | AbortUpload | RegisterPart
-
-
-def _locate(tx: Transaction, command: Located) -> int | S3Error:
-    """The bucket's id, if the upload belongs to this bucket and key."""
-    bucket_id = tx.bucket_id(command.bucket)
-    if bucket_id is None:
+def create_upload(tables: Tables, command: CreateUpload) -> Result:
+    bucket = tables.find_bucket(command.bucket)
+    if bucket is None:
         return NoSuchBucket(command.bucket)
-    found = tx.row(
-        "SELECT 1 FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?",
-        (bucket_id, command.key, command.upload_id),
-    )
-    return NoSuchUpload(command.upload_id, command.bucket, command.key) if found is None else bucket_id
-
-
-def create_upload(tx: Transaction, command: CreateUpload) -> Result:
-    bucket_id = tx.bucket_id(command.bucket)
-    if bucket_id is None:
-        return NoSuchBucket(command.bucket)
-    tx.remember_owner(command.owner)
-    tx.remember_owner(command.initiator)
-    replaced = current_version(tx, bucket_id, command.key)
-    tx.run(
-        _INSERT,
-        (
-            bucket_id,
-            command.key,
-            command.upload_id,
-            command.time_ms,
-            command.owner.id,
-            command.initiator.id,
-            command.checksum_algorithm and command.checksum_algorithm.value,
-            command.checksum_type and command.checksum_type.value,
-            command.backend_token,
-            replaced and replaced[0],
-            *columns_of(command.attributes),
-        ),
-    )
+    tables.remember_owner(command.owner)
+    tables.remember_owner(command.initiator)
+    current = tables.current_version(bucket.bucket_id, command.key)
+    tables.insert_upload(bucket.bucket_id, command, current and current.sequence)
     return Done()
 
 
-def register_part(tx: Transaction, command: RegisterPart) -> Result:
-    located = _locate(tx, command)
-    if isinstance(located, S3Error):
-        return located
-    if refusal := tx.swept_away(command.stored_ms):
+def register_part(tables: Tables, command: RegisterPart) -> Result:
+    bucket = tables.find_bucket(command.bucket)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    token = tables.upload_token(bucket.bucket_id, command.key, command.upload_id)
+    if token is None:
+        return NoSuchUpload(command.upload_id, command.bucket, command.key)
+    if refusal := check_fence(tables, command.stored_ms):
         return refusal
-    previous = tx.row(
-        "SELECT p.handle, u.backend_token FROM part p JOIN upload u ON u.upload_id = p.upload_id "
-        "WHERE p.upload_id = ? AND p.number = ?",
-        (command.upload_id, command.number),
-    )
-    if previous is not None and previous[0] != command.handle:
-        tx.discard(previous[0], previous[1])
-    checksum = command.checksum
-    tx.run(
-        "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            command.upload_id,
-            command.number,
-            command.size,
-            command.etag,
-            command.time_ms,
-            checksum and checksum.algorithm.value,
-            checksum and checksum.value,
-            command.crc64nvme,
-            command.handle,
-        ),
-    )
+    previous = tables.part_handle(command.upload_id, command.number)
+    if previous is not None and previous != command.handle:
+        tables.discard(previous, token)
+    tables.put_part(command)
     return Done()
 
 
-def _condition_refused(tx: Transaction, bucket_id: int, command: CompleteUpload) -> S3Error | None:
+def _check_condition(tables: Tables, current: StoredVersion | None, command: CompleteUpload) -> S3Error | None:
     """A conditional Complete whose condition holds is refused when the key changed since the upload was created.
 
     "If a conflicting operation occurs during the upload S3 returns a 409 ConditionalRequestConflict response."
     """
     if not command.condition:
         return None
-    current = current_version(tx, bucket_id, command.key)
-    if refused := check_write(command.condition, current and current[1], command.bucket, command.key):
+    if refused := check_write(command.condition, current and current.etag, command.bucket, command.key):
         return refused
-    at_create = tx.row("SELECT replaced_sequence FROM upload WHERE upload_id = ?", (command.upload_id,))
-    if at_create is not None and at_create[0] != (current and current[0]):
+    if tables.replaced_sequence(command.upload_id) != (current and current.sequence):
         return ConditionalRequestConflict(command.bucket, command.key, command.condition.kind)
     return None
 
 
-def _parts_changed(tx: Transaction, command: CompleteUpload) -> S3Error | None:
-    stored = tx.connection.execute("SELECT number, handle FROM part WHERE upload_id = ?", (command.upload_id,))
-    handles: dict[int, str] = dict(stored.fetchall())  # type: ignore[arg-type]  # rows of two columns
+def _check_parts(tables: Tables, command: CompleteUpload) -> S3Error | None:
+    handles = tables.part_handles(command.upload_id)
     if any(handles.get(part.number) != part.handle for part in command.assembled):
         return OperationAborted("A part was uploaded again while the upload was completed. Try again.")
     return None
 
 
-def complete_upload(tx: Transaction, command: CompleteUpload) -> Result:
-    located = _locate(tx, command)
-    if isinstance(located, S3Error):
-        return _completed_before(tx, command) or located
-    refusal = tx.swept_away(command.stored_ms) or check_over(tx, located, command.key, command.over, command.handle)
-    if command.over is None:  # else the object lies under its key already: there is nothing more to ask
-        refusal = refusal or _condition_refused(tx, located, command) or _parts_changed(tx, command)
-    if refusal:
+def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
+    bucket = tables.find_bucket(command.bucket)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    bucket_id = bucket.bucket_id
+    if tables.upload_token(bucket_id, command.key, command.upload_id) is None:
+        # A Complete that is sent again gives the first answer, as long as the ETag that it would make is the same.
+        completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, command.etag)
+        if completed_ms is not None:
+            return Written(command.version_id, completed_ms)
+        return NoSuchUpload(command.upload_id, command.bucket, command.key)
+    if command.stored_ms is not None and (fenced := check_fence(tables, command.stored_ms)):
+        return fenced
+    current = tables.current_version(bucket_id, command.key)
+    if refusal := _check_condition(tables, current, command) or _check_parts(tables, command):
         return refusal
-    row = tx.row(f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE upload_id = ?", (command.upload_id,))
-    assert row is not None
-    written = write_version(tx, located, completed_object(command, make_upload(command.bucket, row)))
-    remove_upload(tx, command.upload_id)
-    tx.run(
-        "INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?)",
-        (command.upload_id, located, command.key, command.etag, command.time_ms),
-    )
+    upload = tables.find_upload(command.bucket, command.upload_id)
+    completed = completed_object(command, upload)
+    written = write_version(tables, bucket_id, completed, current)
+    tables.discard_upload(command.upload_id)
+    tables.keep_completed(bucket_id, command.upload_id, completed)
     return written
 
 
@@ -157,33 +108,14 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         checksum=command.checksum,
         crc64nvme=command.crc64nvme,
         parts=command.parts,
-        over=command.over,
     )
 
 
-def _completed_before(tx: Transaction, command: CompleteUpload) -> Written | None:
-    """A Complete that is sent again gives the first answer, as long as the ETag that it would make is the same."""
-    bucket_id = tx.bucket_id(command.bucket)
-    row = tx.row(
-        "SELECT completed_ms FROM completed_upload WHERE upload_id = ? AND bucket_id = ? AND key = ? AND etag = ?",
-        (command.upload_id, bucket_id, command.key, command.etag),
-    )
-    return None if row is None else Written(command.version_id, row[0])
-
-
-def abort_upload(tx: Transaction, command: AbortUpload) -> Result:
-    located = _locate(tx, command)
-    if isinstance(located, S3Error):
-        return located
-    remove_upload(tx, command.upload_id)
+def abort_upload(tables: Tables, command: AbortUpload) -> Result:
+    bucket = tables.find_bucket(command.bucket)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    if tables.upload_token(bucket.bucket_id, command.key, command.upload_id) is None:
+        return NoSuchUpload(command.upload_id, command.bucket, command.key)
+    tables.discard_upload(command.upload_id)
     return Done()
-
-
-def remove_upload(tx: Transaction, upload_id: str) -> None:
-    tx.run(
-        "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM part p JOIN upload u "
-        "ON u.upload_id = p.upload_id WHERE p.upload_id = ? ORDER BY p.number",
-        (upload_id,),
-    )
-    tx.run("DELETE FROM part WHERE upload_id = ?", (upload_id,))
-    tx.run("DELETE FROM upload WHERE upload_id = ?", (upload_id,))

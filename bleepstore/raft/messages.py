@@ -333,6 +333,7 @@ class ProposeRequest(Envelope):
 
     request_id: str
     data: bytes = attrs.field(repr=False)
+    frees_space: bool
 
 
 @attrs.frozen

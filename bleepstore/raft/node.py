@@ -83,6 +83,7 @@ class NodeSettings:
     compact_after: int = 10_000  # entries of the log beyond `keep_entries`
     keep_entries: int = 2_000  # are kept for followers that are a little behind
     min_free_bytes: int = 64 << 20  # below it proposals are refused, here and by followers, and reads go on
+    min_bytes_to_free: int = 16 << 20  # the same for proposals that free space: the log still has to take them
 
 
 @attrs.frozen
@@ -139,7 +140,6 @@ class Node:
         self._clock = clock
         self._free_bytes = free_bytes
         self._on_failure = on_failure
-        self._low = False
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
         self._applier = Applier(state_machine, self._proposals, self._inbox.put, f"raft-{self.id}-apply")
@@ -203,8 +203,8 @@ class Node:
 
     @property
     def low_on_space(self) -> bool:
-        """Whether proposals are refused because the disk is almost full."""
-        return self._low
+        """Whether proposals that do not free space are refused because the disk is almost full."""
+        return self._core.low_on_space
 
     @property
     def core(self) -> Raft:
@@ -213,8 +213,9 @@ class Node:
 
     # --- what others ask ---
 
-    def propose(self, request_id: str, data: bytes) -> Future[Any]:
-        """Have `data` applied on all nodes; the future gives the state machine's result here.
+    def propose(self, request_id: str, data: bytes, *, frees_space: bool = False) -> Future[Any]:
+        """Have `data` applied on all nodes; the future gives the state machine's result here. What `frees_space` is
+        taken while the disk is almost full, or nothing would ever free any.
 
         `request_id` is unique to this command; proposing it again while it waits gives the same future. The future
         fails with ProposalRefused, LowSpace, TimedOut or NodeEnded. Raises Overloaded, LowSpace, NodeEnded, and
@@ -224,9 +225,9 @@ class Node:
             raise self._malformed(Refusal.MALFORMED_TEXT)
         if not isinstance(data, bytes | bytearray | memoryview):
             raise self._malformed(Refusal.MALFORMED_DATA)
-        if self._low:
+        if self._core.out_of_space or (self._core.low_on_space and not frees_space):
             raise LowSpace("the disk of this node is almost full: free some space")
-        proposal, is_new = self._proposals.add(request_id, bytes(data))
+        proposal, is_new = self._proposals.add(request_id, bytes(data), frees_space)
         if is_new:
             self._inbox.put(proposal)
         return proposal.future
@@ -430,7 +431,7 @@ class Node:
     # --- proposals and reads ---
 
     def _offer(self, proposal: Proposal) -> None:
-        answered = self._core.propose(proposal.request_id, proposal.data)
+        answered = self._core.propose(proposal.request_id, proposal.data, frees_space=proposal.frees_space)
         if isinstance(answered, Accepted):
             proposal.offers += 1
             proposal.resend_at = None
@@ -500,7 +501,9 @@ class Node:
             self._offer_again(all_of_them=False)
         self._expire_reads()
         if self._free_bytes is not None:
-            self._low = self._core.low_on_space = self._free_bytes() < self.settings.min_free_bytes
+            free = self._free_bytes()
+            self._core.low_on_space = free < self.settings.min_free_bytes
+            self._core.out_of_space = free < self.settings.min_bytes_to_free
         if self._ticks % self.settings.retry_ticks == 0:
             self._flush()
         if not self._durable_asked and self._compactable(self._state_machine.applied) > self.settings.compact_after:

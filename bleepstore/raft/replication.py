@@ -45,8 +45,8 @@ class Replication(RaftState):
         self._pump_due = True
         return entry
 
-    def propose(self, request_id: str, data: bytes) -> Accepted | Forwarded | Refusal:
-        """Append a command, or pass it on to the leader.
+    def propose(self, request_id: str, data: bytes, *, frees_space: bool = False) -> Accepted | Forwarded | Refusal:
+        """Append a command, or pass it on to the leader. One that `frees_space` is taken on a disk that is almost full.
 
         Accepted or forwarded does not mean committed: that shows when `Ready.committed` holds an entry with
         `request_id`. If that does not come, propose again with the same id; the state machine sees to repeats.
@@ -57,20 +57,20 @@ class Replication(RaftState):
             if self.leader is None:
                 return self._refuse(Refusal.NO_LEADER)
             self._messages.append(
-                ProposeRequest(self.cluster, self.node, self.leader, self.term, request_id, bytes(data))
+                ProposeRequest(self.cluster, self.node, self.leader, self.term, request_id, bytes(data), frees_space)
             )
             return Forwarded(self.leader)
-        refusal = self._proposal_refusal(len(data) + ENTRY_OVERHEAD)
+        refusal = self._proposal_refusal(len(data) + ENTRY_OVERHEAD, frees_space)
         if refusal is not None:
             return self._refuse(refusal)
         self.uncommitted_bytes += len(data) + ENTRY_OVERHEAD
         entry = self._append_own(EntryKind.COMMAND, bytes(data), request_id)
         return Accepted(entry.index, entry.term)
 
-    def _proposal_refusal(self, size: int) -> Refusal | None:
+    def _proposal_refusal(self, size: int, frees_space: bool) -> Refusal | None:
         if self.node not in self.tracker.progress:
             return Refusal.NOT_LEADER
-        if self.low_on_space:
+        if self.out_of_space or (self.low_on_space and not frees_space):
             return Refusal.NO_SPACE
         if self.transfer_target is not None:
             return Refusal.TRANSFERRING
@@ -85,7 +85,7 @@ class Replication(RaftState):
             return Refusal.MALFORMED_TEXT
         if len(m.data) > self.settings.max_entry_bytes:
             return Refusal.ENTRY_TOO_LARGE
-        answer = self._proposal_refusal(len(m.data) + ENTRY_OVERHEAD)
+        answer = self._proposal_refusal(len(m.data) + ENTRY_OVERHEAD, m.frees_space)
         if answer is None:
             self.uncommitted_bytes += len(m.data) + ENTRY_OVERHEAD
             self._append_own(EntryKind.COMMAND, m.data, m.request_id)

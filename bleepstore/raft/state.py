@@ -94,8 +94,9 @@ class RaftState:
         "_fetch", "_fetching", "_forwarded_reads", "_handed_configurations", "_last_context", "_lost_reads",
         "_messages", "_pump_due", "_reads_ready", "_rng", "_round", "_round_due", "_token",
         "_waiting_reads", "cluster", "configurations", "counters", "election_elapsed", "election_timeout",
-        "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space", "node", "pending_configuration_index",
-        "role", "settings", "term", "tracker", "transfer_target", "uncommitted_bytes", "vote", "votes",
+        "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space", "node", "out_of_space",
+        "pending_configuration_index", "role", "settings", "term", "tracker", "transfer_target",
+        "uncommitted_bytes", "vote", "votes",
     )  # fmt: skip
 
     def __init__(
@@ -127,7 +128,8 @@ class RaftState:
         self.votes: dict[NodeId, bool] = {}
         self.transfer_target: NodeId | None = None
         self.uncommitted_bytes = 0
-        self.low_on_space = False  # set by the driver: proposals are refused, all else goes on
+        self.low_on_space = False  # set by the driver: proposals are refused unless they free some, all else goes on
+        self.out_of_space = False  # the same: those are refused too
         self._pump_due = False
 
         self._round = 0

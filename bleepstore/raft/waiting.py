@@ -41,11 +41,12 @@ class NodeEnded(BleepStoreError):
 class Proposal:
     """One command on its way."""
 
-    __slots__ = ("data", "deadline", "future", "offers", "request_id", "resend_at")
+    __slots__ = ("data", "deadline", "frees_space", "future", "offers", "request_id", "resend_at")
 
-    def __init__(self, request_id: str, data: bytes) -> None:
+    def __init__(self, request_id: str, data: bytes, frees_space: bool) -> None:
         self.request_id = request_id
         self.data = data
+        self.frees_space = frees_space
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()  # what may be in the log already cannot be cancelled
         self.deadline = 0  # in ticks; set when the node sees it first
@@ -64,7 +65,7 @@ class Proposals:
         self._lock = threading.Lock()
         self._ended: BaseException | None = None
 
-    def add(self, request_id: str, data: bytes) -> tuple[Proposal, bool]:
+    def add(self, request_id: str, data: bytes, frees_space: bool) -> tuple[Proposal, bool]:
         """The proposal of this id and whether it is new. Raises Overloaded or NodeEnded."""
         with self._lock:
             known = self._waiting.get(request_id)
@@ -74,7 +75,7 @@ class Proposals:
                 raise NodeEnded(f"the node has ended: {self._ended}")
             if len(self._waiting) >= self._most or (self._waiting and self._bytes + len(data) > self._most_bytes):
                 raise Overloaded(f"{len(self._waiting)} proposals of {self._bytes} bytes wait already")
-            proposal = self._waiting[request_id] = Proposal(request_id, data)
+            proposal = self._waiting[request_id] = Proposal(request_id, data, frees_space)
             self._bytes += len(data)
         return proposal, True
 

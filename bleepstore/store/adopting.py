@@ -1,11 +1,7 @@
 """Bringing into the catalog what lies at a provider already, while others may use the store.
 
-A listing is of the past: what it shows may have been overwritten or deleted, and committed, since. So
-
-- what the catalog knows otherwise is not taken from the listing. In the layout `keys` the provider is asked for that
-  one key; in `blobs`, where nobody else writes, it must be what was written last, and nobody's garbage;
-- what the catalog does not know is brought in on the condition that it still does not, and then listed once more, a
-  page at a time. What is missing then was deleted meanwhile, and is taken back.
+How one object comes in is in `bleepstore.store.adopters`. What was new is then listed once more, a page at a time: what
+is missing then was deleted meanwhile, and is removed again.
 """
 
 from __future__ import annotations
@@ -21,26 +17,21 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
-from bleepstore.catalog.records import FoundObject
-from bleepstore.commands import CreateBucket, DeleteObject
+from bleepstore.commands import CreateBucket
 from bleepstore.errors import (
-    AccessDenied,
-    BlobNotFound,
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     InvalidBucketName,
     KeyTooLong,
     NoSuchBucket,
-    NoSuchKey,
-    OperationAborted,
-    PreconditionFailed,
     S3Error,
     StoreError,
 )
-from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
-from bleepstore.model import MAX_PAGE, Acl, Replaced, WriteCondition
+from bleepstore.model import MAX_PAGE, Acl
 from bleepstore.names import check_bucket_name, check_key
-from bleepstore.store.own_names import OwnNameOperations, rights
+from bleepstore.store.adopters import Adopter, BlobAdopter, KeyedAdopter
+from bleepstore.store.engine import Engine
+from bleepstore.store.keyed_engine import KeyedEngine
 
 #: How far adoptions came, beside the catalog: {bucket: its progress}.
 PROGRESS_FILE = "adopting.json"
@@ -51,7 +42,6 @@ _BATCH = 1000  # a page of a provider's listing
 _RELISTED_MORE = 2000
 _COUNTED = 1000  # names between two calls of `progress`
 _COMMITS = 8  # under way at once
-_ATTEMPTS = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -104,8 +94,20 @@ class _Batch:
         return max((blob.key for blob in self.blobs if blob.native), default="")
 
 
-class AdoptOperations(OwnNameOperations):
+class AdoptOperations(Engine):
     """Only for a store at a provider."""
+
+    @property
+    def _adopter(self) -> Adopter:
+        if isinstance(self._engine, KeyedEngine):
+            return KeyedAdopter(self._engine)
+        return BlobAdopter(
+            catalog=self._catalog,
+            committer=self._committer,
+            backend=self._require_gateway(),
+            stamp=self._stamp,
+            clock=self._clock,
+        )
 
     def adoptable_buckets(self) -> list[str]:
         """The names of what lies at the provider that can be buckets, and are not another catalog's."""
@@ -229,10 +231,11 @@ class AdoptOperations(OwnNameOperations):
 
         Several threads, for the committer gathers what comes at once in one transaction."""
         bucket = done.bucket
-        adopt = self._adopt_own if self._gateway is not None else functools.partial(self._adopt_opaque, at.created_ms)
-        remove_gone = functools.partial(self._remove_gone, bucket)
+        adopter = self._adopter
+        bring_in = functools.partial(adopter.bring_in, at.created_ms)
+        remove_gone = functools.partial(adopter.remove_gone, bucket)
         with concurrent.futures.ThreadPoolExecutor(_COMMITS) as pool:
-            is_new = pool.map(adopt, batch.blobs)
+            is_new = pool.map(bring_in, batch.blobs)
             new = [blob for blob, brought_in in zip(batch.blobs, is_new, strict=True) if brought_in]
             taken_back = sum(pool.map(remove_gone, self._doubtful(bucket, new, batch, at.after)))
             found = {blob.key for blob in batch.blobs}
@@ -251,7 +254,8 @@ class AdoptOperations(OwnNameOperations):
         """The keys of what was brought in that a delete may have overtaken.
 
         In this order: garbage is removed at the provider before the catalog forgets it."""
-        garbage = {blob.key for blob in new if self._is_garbage(blob.handle)}
+        with self._catalog.read() as reader:
+            garbage = {blob.key for blob in new if reader.is_garbage(blob.handle)}
         missing = {blob.name: blob.key for blob in new}
         if missing:
             for name in itertools.islice(self._require_gateway().names(bucket, after), batch.listed + _RELISTED_MORE):
@@ -262,7 +266,7 @@ class AdoptOperations(OwnNameOperations):
 
     def _keys(self, bucket: str, start: str, stop: str | None) -> list[str]:
         """The catalog's keys after `start` up to `stop`. In the layout `blobs` nobody else removes objects."""
-        if self._gateway is None:
+        if not self._adopter.others_delete:
             return []
         keys: list[str] = []
         with self._catalog.read() as reader:
@@ -275,88 +279,6 @@ class AdoptOperations(OwnNameOperations):
                     keys.append(item.key)
                 after = page.next_key
         return keys
-
-    def _remove_gone(self, bucket: str, key: str) -> bool:
-        """Whether it is gone: it may have been listed in another place, or written since."""
-        current = self._current(bucket, key)
-        if current is None:
-            return False
-        if self._gateway is not None:
-            try:
-                self._follow(bucket, key, current)
-            except AccessDenied:  # to this object, which was skipped, or else to the next request too
-                return False
-        elif current.handle is not None and not self._is_there(current.handle):
-            over = Replaced(current.handle)
-            self._committer.submit(DeleteObject(**self._stamp(), bucket=bucket, key=key, over=over))
-        return self._current(bucket, key) is None
-
-    def _adopt_own(self, blob: FoundBlob) -> bool:
-        """Whether something was brought in; False if all was known. For the layout `keys`."""
-        current = self._current(blob.bucket, blob.key)
-        if current is None:
-            command = self._adoption(blob, self._find_owner(blob.bucket), None, Replaced(None))
-            result = self._committer.submit(command)
-            if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
-                raise result
-            return not isinstance(result, S3Error)
-        if current.handle == blob.handle:
-            return False
-        self._follow(blob.bucket, blob.key, current)
-        followed = self._current(blob.bucket, blob.key)
-        return followed is not None and followed.handle != current.handle
-
-    def _adopt_opaque(self, created_ms: int, blob: FoundBlob) -> bool:
-        """As `_adopt_own`, for the layout `blobs`, with the time since when this catalog has the bucket."""
-        if blob.stored_ms >= max(created_ms + OVERLAP_MS, self._clock() - GRACE_MS):
-            return False  # as for the sweep: the command of a write to this catalog may be on its way
-        for _ in range(_ATTEMPTS):
-            current = self._current(blob.bucket, blob.key)
-            if self._is_known(blob.handle) or not self._is_later(blob, current):
-                return False
-            owner, grants = (self._find_owner(blob.bucket), None) if current is None else rights(current)
-            condition = (
-                WriteCondition(if_none_match=True) if current is None else WriteCondition(if_match=current.version.etag)
-            )
-            command = attrs.evolve(
-                self._adoption(blob, owner, grants, None),
-                # No sweep has looked at what was here before this catalog had the bucket.
-                stored_ms=blob.stored_ms if blob.stored_ms >= created_ms else None,
-                condition=condition,
-            )
-            match self._committer.submit(command):
-                case PreconditionFailed() | NoSuchKey():
-                    continue  # another blob of this key came in between
-                case OperationAborted():
-                    return False  # a sweep has taken it for an orphan
-                case S3Error() as refused:
-                    raise refused
-            return True
-        return False
-
-    def _is_later(self, blob: FoundBlob, current: FoundObject | None) -> bool:
-        """Whether a blob was written after the one that the catalog has of its key, and is there."""
-        if current is None:
-            return True  # whether it is there is asked of all of them at once
-        return current.version.modified_ms < blob.stored_ms and self._is_there(blob.handle)
-
-    def _is_known(self, handle: str) -> bool:
-        with self._catalog.read() as reader:
-            return reader.is_referenced(handle)
-
-    def _is_garbage(self, handle: str) -> bool:
-        with self._catalog.read() as reader:
-            return reader.is_garbage(handle)
-
-    def _is_there(self, handle: str) -> bool:
-        """Whether a blob is at the provider, and to stay."""
-        if self._is_garbage(handle):
-            return False
-        try:
-            self._backend.head_object(handle)
-        except BlobNotFound:
-            return False
-        return True
 
 
 def is_adopting(catalog: Path) -> bool:

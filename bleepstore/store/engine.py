@@ -24,6 +24,8 @@ from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts, RequestIds
 from bleepstore.model import Bucket, Credential, ObjectVersion, Owner, PartSummary
+from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
+from bleepstore.store.keyed_engine import KeyedEngine
 from bleepstore.store.verifying import Span, Verifier
 
 #: The owner of what the embedding application creates, unless another is named.
@@ -50,8 +52,11 @@ class Engine:
         self._catalog = catalog
         self._committer = committer
         self._backend = backend
-        #: The backend, if its blobs lie under their own names.
-        self._gateway = backend if isinstance(backend, Gateway) and backend.own_names else None
+        self._engine: ObjectEngine = (
+            KeyedEngine(catalog, committer, backend, self._stamp)
+            if isinstance(backend, Gateway) and backend.own_names
+            else BlobEngine(backend, committer)
+        )
         self._verifier = Verifier(backend)
         self._clock = clock
         self._wall_clock = wall_clock or clock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +11,6 @@ import attrs
 
 from bleepstore.access import AclRequest, Action, Caller, authorize, of_version, resolve_acl
 from bleepstore.backends.base import CHUNK, BlobSpec, StoredBlob
-from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.objects import check_write
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
@@ -22,12 +20,10 @@ from bleepstore.commands import (
     PutObject,
     PutObjectAcl,
     Removed,
-    RemovedMany,
     Written,
 )
 from bleepstore.digests import Algorithm, Digester
 from bleepstore.errors import (
-    BlobChanged,
     BlobNotFound,
     InternalError,
     InvalidPartNumber,
@@ -62,7 +58,7 @@ from bleepstore.model import (
     ReadCondition,
     WriteCondition,
 )
-from bleepstore.names import check_key, check_version_id, is_version_id
+from bleepstore.names import check_key, check_version_id
 from bleepstore.store.arguments import (
     CopyOptions,
     PutOptions,
@@ -71,9 +67,9 @@ from bleepstore.store.arguments import (
     given_attributes,
     with_acl,
 )
+from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, expected_of, stage
-from bleepstore.store.engine import check_limit
-from bleepstore.store.own_names import OwnNameOperations
+from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
 _MD5 = re.compile("[0-9a-f]{32}")
@@ -83,12 +79,6 @@ _COPY_OF_ITSELF = (
     "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
     "metadata, storage class, website redirect location or encryption attributes."
 )
-#: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
-_OPEN_ATTEMPTS = 5
-#: The same where a write replaces the blob before the catalog knows: a key that is written all the time.
-_OPEN_ATTEMPTS_OVER_NAMES = 50
-#: Deletes of one DeleteObjects that are under way at a provider at once.
-_PARALLEL_DELETES = 16
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +90,7 @@ class DeleteFailure:
     error: S3Error
 
 
-class ObjectOperations(OwnNameOperations):
+class ObjectOperations(Engine):
     """The object operations of a store. For `caller` see `BucketOperations`."""
 
     # -- writing
@@ -134,14 +124,9 @@ class ObjectOperations(OwnNameOperations):
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
-        over = self._judge(bucket, key, condition)
-        spec = BlobSpec(
-            bucket=bucket, key=key, size=expected.size, attributes=attributes, only_over=over if condition else None
-        )
-        try:
-            staged = self._stage(spec, body, expected, algorithm)
-        except BlobChanged:
-            raise self._changed(bucket, key, condition) from None
+        write = self._engine.begin(bucket, key, condition)
+        spec = BlobSpec(bucket=bucket, key=key, size=expected.size, attributes=attributes)
+        staged = self._stage(write, spec, body, expected, algorithm)
         command = PutObject(
             **self._stamp(),
             bucket=bucket,
@@ -150,28 +135,23 @@ class ObjectOperations(OwnNameOperations):
             size=staged.size,
             etag=staged.etag,
             data=staged.data,
-            stored_ms=staged.stored_ms if over is None else None,
+            stored_ms=staged.stored_ms,
             attributes=attributes,
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
             crc64nvme=staged.crc64nvme,
             condition=condition,
-            over=over,
         )
-        return self._commit_object(command)
+        return self._commit_object(write, command)
 
-    def _stage(self, spec: BlobSpec, body: Body, expected: Expected, algorithm: Algorithm) -> Staged:
-        def write(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
-            return self._backend.put_object(attrs.evolve(spec, etag=etag), chunks)
+    def _stage(self, write: Write, spec: BlobSpec, body: Body, expected: Expected, algorithm: Algorithm) -> Staged:
+        def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
+            return write.put(attrs.evolve(spec, etag=etag), chunks)
 
-        return stage(body, expected, (algorithm,), self._inline_limit, write)
+        return stage(body, expected, (algorithm,), self._inline_limit, put)
 
-    def _commit_object(self, command: PutObject) -> ObjectVersion:
-        result = self._submit_over(command)
+    def _commit_object(self, write: Write, command: PutObject) -> ObjectVersion:
+        result = write.commit(command)
         if isinstance(result, S3Error):
-            # Only a refusal says for sure that nothing refers to the blob. After any other failure a sweep decides.
-            # One that lies under its own name has replaced the one before it, and stays as long as its bucket does.
-            if isinstance(command.data, BlobRef) and (command.over is None or isinstance(result, NoSuchBucket)):
-                self._remove_refused(command.data.handle)
             raise result
         assert isinstance(result, Written)
         self._jobs.notify()
@@ -190,10 +170,6 @@ class ObjectOperations(OwnNameOperations):
 
     # -- reading
 
-    @property
-    def _open_attempts(self) -> Iterable[int]:
-        return builtin_range(_OPEN_ATTEMPTS if self._gateway is None else _OPEN_ATTEMPTS_OVER_NAMES)
-
     def _find_object(
         self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None, data: bool
     ) -> FoundObject:
@@ -205,7 +181,7 @@ class ObjectOperations(OwnNameOperations):
             check_key(key)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket_record)
-            found = self._appeared(bucket, key)
+            found = self._engine.find_unknown(bucket, key)
         if found is None:
             raise _absent(bucket, key, version_id)
         authorize(of_version(action, version_id), caller, bucket_record, found.version)
@@ -229,7 +205,7 @@ class ObjectOperations(OwnNameOperations):
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
         InvalidPartNumber; ObjectDamaged, here or instead of the last bytes, if they are not those that were written.
         """
-        for _ in self._open_attempts:
+        for _ in builtin_range(self._engine.open_attempts):
             found, stored = self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=True)
             if found.data is not None:
                 self._check_inline(found)
@@ -240,7 +216,7 @@ class ObjectOperations(OwnNameOperations):
                 stored.file = self._open_span(found, stored.start, stored.stop)
                 stored.open_span = functools.partial(self._open_span, found)
             except BlobNotFound:
-                self._missing(found)
+                self._engine.bytes_missing(found)
                 continue  # it was replaced or deleted since we looked
             return stored
         raise InternalError(f"The bytes of {bucket}/{key} are missing from the storage backend.")
@@ -276,7 +252,7 @@ class ObjectOperations(OwnNameOperations):
         try:
             return found, self._span(found, range, part_number, condition)
         except (Precondition, InvalidRange, InvalidPartNumber):
-            if not self._changed_behind(found):
+            if not self._engine.is_outdated(found):
                 raise
         found = self._find_object(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         return found, self._span(found, range, part_number, condition)
@@ -330,11 +306,8 @@ class ObjectOperations(OwnNameOperations):
         check_key(key)
         self._bucket_for(bucket, of_version(Action.DELETE_OBJECT, version_id), caller)
         check_version_id(version_id)
-        if self._gateway is not None and version_id in (None, NULL_VERSION):
-            self._delete_own(bucket, key, condition)
-            return DeletedObject(key=key, version_id=version_id)
         command = DeleteObject(**self._stamp(), bucket=bucket, key=key, version_id=version_id, condition=condition)
-        self._submit(command)
+        self._engine.delete(command)
         self._jobs.notify()
         return DeletedObject(key=key, version_id=version_id)
 
@@ -345,29 +318,15 @@ class ObjectOperations(OwnNameOperations):
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
         self._bucket_for(bucket, Action.DELETE_OBJECT, caller)
-        if self._gateway is not None:
-            delete = functools.partial(self._delete_entry, bucket, Outage())
-            with concurrent.futures.ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
-                return list(pool.map(delete, entries))
-        result = self._submit(DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries)))
-        assert isinstance(result, RemovedMany)
+        command = DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries))
+        outcomes = self._engine.delete_many(command)
         self._jobs.notify()
         return [
             DeletedObject(key=outcome.key, version_id=outcome.version_id)
             if isinstance(outcome, Removed)
             else DeleteFailure(key=entry.key, version_id=entry.version_id, error=outcome)
-            for entry, outcome in zip(entries, result.outcomes, strict=True)
+            for entry, outcome in zip(entries, outcomes, strict=True)
         ]
-
-    def _delete_entry(self, bucket: str, outage: Outage, entry: DeleteEntry) -> DeletedObject | DeleteFailure:
-        try:
-            if entry.version_id is not None and not is_version_id(entry.version_id):
-                raise NoSuchVersion(bucket, entry.key, entry.version_id)
-            if entry.version_id in (None, NULL_VERSION):
-                outage.call(self._delete_own, bucket, entry.key, entry.condition)
-        except S3Error as error:
-            return DeleteFailure(key=entry.key, version_id=entry.version_id, error=error)
-        return DeletedObject(key=entry.key, version_id=entry.version_id)
 
     # -- copying
 
@@ -405,17 +364,18 @@ class ObjectOperations(OwnNameOperations):
         changes = replaces or version_id is not None or bool(options.get("allow_unchanged"))
         changes = changes or given.storage_class != STANDARD or options.get("storage_class") is not None
         changes = changes or given.system.website_redirect_location is not None
-        for _ in self._open_attempts:
+        for _ in builtin_range(self._engine.open_attempts):
             source = self._open_source(source_bucket, source_key, version_id, options.get("source_condition"), caller)
             version = source.version
             if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
-            over = self._judge(bucket, key, condition)
+            write = self._engine.begin(bucket, key, condition)
             made = given if replaces else copied_attributes(version.attributes, given)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
                 etag, checksum = self._copied_digests(source, options.get("checksum_algorithm"))
                 data, stored_ms = self._copy_bytes(
+                    write,
                     source,
                     BlobSpec(
                         bucket=bucket,
@@ -423,14 +383,11 @@ class ObjectOperations(OwnNameOperations):
                         size=version.size,
                         attributes=made,
                         etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
-                        only_over=over if condition else None,
                     ),
                 )
             except BlobNotFound:
-                self._missing(source)
+                self._engine.bytes_missing(source)
                 continue
-            except BlobChanged:
-                raise self._changed(bucket, key, condition) from None
             command = PutObject(
                 **self._stamp(),
                 bucket=bucket,
@@ -439,14 +396,13 @@ class ObjectOperations(OwnNameOperations):
                 size=version.size,
                 etag=etag,
                 data=data,
-                stored_ms=stored_ms if over is None else None,
+                stored_ms=stored_ms,
                 attributes=made,
                 checksum=checksum,
                 crc64nvme=source.crc64nvme,
                 condition=condition,
-                over=over,
             )
-            return self._commit_object(command)
+            return self._commit_object(write, command)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     def _open_source(
@@ -464,7 +420,7 @@ class ObjectOperations(OwnNameOperations):
             try:
                 check_read(condition, found.version, self._clock())
             except (PreconditionFailed, NotModified) as error:
-                if self._changed_behind(found):
+                if self._engine.is_outdated(found):
                     return self._open_source(bucket, key, version_id, condition, caller, max_size)
                 raise PreconditionFailed(error.condition, bucket, key, of_source=True) from None
         self._check_inline(found)
@@ -474,11 +430,11 @@ class ObjectOperations(OwnNameOperations):
             )
         return found
 
-    def _copy_bytes(self, source: FoundObject, spec: BlobSpec) -> tuple[Data, int | None]:
+    def _copy_bytes(self, write: Write, source: FoundObject, spec: BlobSpec) -> tuple[Data, int | None]:
         if source.data is not None:
             return Inline(source.data), None
         assert source.handle is not None
-        stored = self._backend.copy_object(source.handle, spec)
+        stored = write.copy(source.handle, spec)
         return BlobRef(stored.handle), stored.stored_ms
 
     def _copied_digests(self, source: FoundObject, algorithm: Algorithm | None) -> tuple[str, Checksum | None]:

@@ -9,18 +9,14 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
-import attrs
-
 from bleepstore.access import Action, Caller, authorize, is_of_object, of_version
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
 from bleepstore.catalog.objects import check_write
-from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import Algorithm, Digester, multipart_etag
 from bleepstore.errors import (
     AccessDenied,
     BadDigest,
-    BlobChanged,
     BlobNotFound,
     ConditionalRequestConflict,
     EntityTooLarge,
@@ -53,13 +49,13 @@ from bleepstore.model import (
     PartPage,
     PartSummary,
     ReadCondition,
-    Replaced,
     Upload,
     UploadPage,
     WriteCondition,
 )
 from bleepstore.names import check_key
 from bleepstore.store.arguments import BodyOptions, UploadOptions, given_attributes, with_acl
+from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import check_limit
 from bleepstore.store.objects import ObjectOperations
@@ -230,7 +226,7 @@ class UploadOperations(ObjectOperations):
         result = self._committer.submit(command)
         if isinstance(result, S3Error):
             self._remove_refused(stored.handle, upload.backend_token)
-            if self._gateway is not None and isinstance(result, NoSuchUpload):
+            if isinstance(result, NoSuchUpload):
                 self._backend.delete_parts(upload.backend_token, [])  # the end of the upload came before this part
             raise result
         return Part(
@@ -291,7 +287,7 @@ class UploadOperations(ObjectOperations):
             except BlobNotFound as lost:
                 if lost.handle == token:
                     raise NoSuchUpload(upload_id, bucket, key) from None
-                self._missing(source)
+                self._engine.bytes_missing(source)
                 continue
             checksum = Checksum(algorithm, digester.value(algorithm))
             crc = digester.value(Algorithm.CRC64NVME)
@@ -336,32 +332,27 @@ class UploadOperations(ObjectOperations):
                 if self._is_under_way(upload):
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
-            over = self._judge_completion(upload, condition)
-            command = self._complete_command(upload, stored, checksum, object_size, condition, over)
+            write = self._begin_completion(upload, condition)
+            command = self._complete_command(write, upload, stored, checksum, object_size, condition)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
                 lost = stored
                 continue
-            result = self._submit_over(command)
-            if isinstance(result, NoSuchUpload) and over is not None:
-                # An abort or another completion came between. The object has replaced the one before it already.
-                result = self._submit_over(attrs.evolve(completed_object(command, upload), **self._stamp()))
+            result = write.commit_upload(command, upload)
+            if isinstance(result, OperationAborted):
+                continue
             if isinstance(result, S3Error):
-                if over is None or isinstance(result, NoSuchBucket):
-                    self._remove_refused(command.handle)
-                if isinstance(result, OperationAborted):
-                    continue
                 raise result
             assert isinstance(result, Written)
-            self._end_upload(upload)
+            self._jobs.notify()
             return _completed(upload, command, result)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
 
-    def _judge_completion(self, upload: Upload, condition: WriteCondition) -> Replaced | None:
-        """What a completion is about to replace at the backend, as `_judge`; its condition is judged before anything is
-        assembled, since a provider may have no parts left afterwards to try once more with."""
-        over = self._judge(upload.bucket, upload.key, _ALWAYS)
+    def _begin_completion(self, upload: Upload, condition: WriteCondition) -> Write:
+        """The condition is checked before anything is assembled, since a provider may have no parts left afterwards to
+        try once more with."""
+        write = self._engine.begin(upload.bucket, upload.key, condition)
         if condition:
             with self._catalog.read() as reader:
                 state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
@@ -369,15 +360,7 @@ class UploadOperations(ObjectOperations):
                 raise refused
             if state.changed:
                 raise ConditionalRequestConflict(upload.bucket, upload.key, condition.kind)
-        return over
-
-    def _end_upload(self, upload: Upload) -> None:
-        """After a completion. One whose object was replaced at once has left the upload in the catalog."""
-        if self._gateway is not None and self._is_under_way(upload):
-            stamp = self._stamp()
-            command = AbortUpload(**stamp, bucket=upload.bucket, key=upload.key, upload_id=upload.upload_id)
-            self._committer.submit(command)
-        self._jobs.notify()
+        return write
 
     def _is_under_way(self, upload: Upload) -> bool:
         with self._catalog.read() as reader:
@@ -401,12 +384,12 @@ class UploadOperations(ObjectOperations):
 
     def _complete_command(
         self,
+        write: Write,
         upload: Upload,
         parts: Sequence[Part],
         checksum: Checksum | None,
         object_size: int | None,
         condition: WriteCondition,
-        over: Replaced | None,
     ) -> CompleteUpload | None:
         """The command, with the blob assembled; None if a part was replaced meanwhile."""
         size = sum(part.size for part in parts)
@@ -426,16 +409,11 @@ class UploadOperations(ObjectOperations):
             size=size,
             attributes=upload.attributes,
             etag=lambda: etag,
-            only_over=over if condition else None,
         )
         try:
-            blob = self._backend.assemble_parts(
-                upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts]
-            )
+            blob = write.assemble(upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts])
         except BlobNotFound:
             return None
-        except BlobChanged:
-            raise self._changed(upload.bucket, upload.key, condition) from None
         return CompleteUpload(
             **self._stamp(),
             bucket=upload.bucket,
@@ -451,9 +429,8 @@ class UploadOperations(ObjectOperations):
             checksum=total,
             crc64nvme=total_crc64nvme(parts),
             handle=blob.handle,
-            stored_ms=blob.stored_ms if over is None else None,
+            stored_ms=blob.stored_ms,
             condition=condition,
-            over=over,
         )
 
     def _completed_before(self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> ObjectVersion:

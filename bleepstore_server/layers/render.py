@@ -6,14 +6,13 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bleepstore.backends.base import CHUNK
 from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authorize import READ_ONLY
 from bleepstore_server.layers.limits import drain
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.request import UNPARSED
-from bleepstore_server.response import COMPARES_FILES, Headers, Response, SentFile, Stream, is_real_file
+from bleepstore_server.response import Headers, ObjectBody, Response
 from bleepstore_server.wire.documents.errors import error_document
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.refusals import translate
@@ -89,8 +88,4 @@ def send(exchange: Exchange, response: Response, start_response: StartResponse) 
         return [body] if body and environ["REQUEST_METHOD"] != "HEAD" else []
     if body.file is None:
         return [body.read()]
-    if "wsgi.file_wrapper" in environ and environ.get(COMPARES_FILES) and is_real_file(body):
-        # The server sends it by sendfile; Content-Length bounds what it sends.
-        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](SentFile(body), CHUNK)
-        return wrapped
-    return Stream(body, environ.get("bleepstore.abort"))
+    return ObjectBody(body, environ.get("bleepstore.abort"))

@@ -17,12 +17,12 @@ from bleepstore_server.wire.errors import RequestError
 Operation = Callable[[Exchange], Response]
 
 
-def absent(code: str, message: str) -> Operation:
+def absent(code: str) -> Operation:
     """An operation that answers 404 with `code` for a bucket that exists."""
 
     def operation(exchange: Exchange) -> Response:
         exchange.check_access()
-        raise RequestError(code, message, status=404, fields={"BucketName": exchange.bucket})
+        raise RequestError(code, fields={"BucketName": exchange.bucket})
 
     return operation
 
@@ -47,9 +47,7 @@ def get_bucket_encryption(exchange: Exchange) -> Response:
     return xml(ServerSideEncryptionConfiguration(rules=[rule]))
 
 
-_NO_ENCRYPTION = absent(
-    "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found"
-)
+_NO_ENCRYPTION = absent("ServerSideEncryptionConfigurationNotFoundError")
 
 
 def none_of(empty: object) -> Operation:
@@ -58,7 +56,7 @@ def none_of(empty: object) -> Operation:
     def operation(exchange: Exchange) -> Response:
         exchange.check_access()
         if "id" in exchange.request.query:
-            raise RequestError("NoSuchConfiguration", "The specified configuration does not exist.", status=404)
+            raise RequestError("NoSuchConfiguration")
         return xml(empty)
 
     return operation

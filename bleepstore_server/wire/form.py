@@ -93,7 +93,7 @@ def _boundary(content_type: str | None) -> bytes:
     kind, options = parse_options_header(content_type)
     if kind != "multipart/form-data":
         message = "Bucket POST must be of the enclosure-type multipart/form-data"
-        raise RequestError("PreconditionFailed", message, status=412)
+        raise RequestError("PreconditionFailed", message)
     if not options.get("boundary"):
         raise RequestError("MalformedPOSTRequest", "A POST to a bucket must be multipart/form-data with a boundary.")
     return options["boundary"].encode("latin-1", "replace")

@@ -102,5 +102,5 @@ def _digest_message(error: BadDigest, fields: dict[str, str]) -> str:
     if error.argument_name == "content_md5":
         # S3 shows the digest that was sent in hex, and the one of what came as the header would have had it.
         fields["CalculatedDigest"] = base64.b64encode(bytes.fromhex(error.computed)).decode("ascii")
-        return ERRORS["BadDigest"][1]
+        return ERRORS["BadDigest"].message
     return f"The {error.algorithm} you specified did not match the calculated checksum."

@@ -14,11 +14,10 @@ import pytest
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.aws.backend import AwsBackend
-from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
 from bleepstore.errors import BlobChanged, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
-from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, pattern
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, flipped, http_proxy, once
 from tests.backends.test_aws_own import backend, container, credentials, make, native, read, store
@@ -134,16 +133,16 @@ def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend)
 
 
 def test_a_large_conditional_write_is_the_providers(backend: AwsBackend) -> None:
-    def put(seed: int, only_over: Replaced | None) -> str:
-        spec = BlobSpec(bucket="photos", key="k", only_over=only_over)
+    def put(seed: int, expected_current: KeyState | None) -> str:
+        spec = BlobSpec(bucket="photos", key="k", expected_current=expected_current)
         return backend.put_object(spec, [pattern(9 * MIB, seed)]).handle
 
-    first = put(1, Replaced(None))
+    first = put(1, KeyState(None))
     with pytest.raises(BlobChanged):
-        put(2, Replaced(None))
-    put(2, Replaced(first))
+        put(2, KeyState(None))
+    put(2, KeyState(first))
     with pytest.raises(BlobChanged):
-        put(3, Replaced(first))
+        put(3, KeyState(first))
 
 
 def test_a_sweep_leaves_uploads_and_objects_of_them_as_long_as_an_upload_may_take(
@@ -273,7 +272,7 @@ def test_what_s3_does_not_have_is_asked_for_once(container: str, proxy: HttpProx
     with contextlib.closing(make(container, proxy.url)) as backend:
         proxy.before = lambda _: _refusal(501, "NotImplemented")
         with pytest.raises(ServiceUnavailable, match="NotImplemented"):
-            backend.put_object(BlobSpec(bucket="photos", key="k", only_over=Replaced(None)), [b"data"])
+            backend.put_object(BlobSpec(bucket="photos", key="k", expected_current=KeyState(None)), [b"data"])
         assert len(proxy.seen) == 1
 
 

@@ -16,11 +16,10 @@ import pytest
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.aws.backend import AwsBackend
-from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, ServiceUnavailable, SlowDown
-from bleepstore.model import Replaced
 from bleepstore.store.adopting import Adopted
 from bleepstore.testing.contract_tools import ODD_KEYS, Broken, broken_after, pattern
 from bleepstore_server.faults import Faults, parse_rule
@@ -364,25 +363,25 @@ def test_a_catalog_is_of_one_place(store: Store, far_bleepstore: Served, contain
 
 
 def test_a_write_on_a_condition_is_the_providers(backend: AwsBackend) -> None:
-    def put(body: bytes, only_over: Replaced | None) -> str:
+    def put(body: bytes, expected_current: KeyState | None) -> str:
         return backend.put_object(
-            BlobSpec(bucket="photos", key="k", size=len(body), only_over=only_over), [body]
+            BlobSpec(bucket="photos", key="k", size=len(body), expected_current=expected_current), [body]
         ).handle
 
-    first = put(b"1", Replaced(None))
+    first = put(b"1", KeyState(None))
     with pytest.raises(BlobChanged):
-        put(b"2", Replaced(None))
-    second = put(b"2", Replaced(first))
+        put(b"2", KeyState(None))
+    second = put(b"2", KeyState(first))
     with pytest.raises(BlobChanged):
-        put(b"3", Replaced(first))
-    copied = backend.copy_object(second, BlobSpec(bucket="photos", key="copy", only_over=Replaced(None)))
+        put(b"3", KeyState(first))
+    copied = backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
     with pytest.raises(BlobChanged):
-        backend.copy_object(second, BlobSpec(bucket="photos", key="copy", only_over=Replaced(None)))
+        backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
     assert backend.remove(copied.handle)
     assert not backend.remove(copied.handle)
     assert backend.remove(second)
     with pytest.raises(BlobChanged):
-        put(b"3", Replaced(second))
+        put(b"3", KeyState(second))
 
 
 # -- failures
@@ -550,7 +549,7 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend.check()
         proxy.inject("truncate", sent=500)  # of the put: its head and its body
-        spec = BlobSpec(bucket="photos", key="k", size=4, only_over=Replaced(None))
+        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
         blob = backend.put_object(spec, [b"data"])
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == b"data"

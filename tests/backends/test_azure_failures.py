@@ -24,7 +24,7 @@ import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.azure import backend as azure_backend
 from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.base import BlobSpec, KeyState
 from bleepstore.backends.gateway.retry import ProviderBusy
 from bleepstore.errors import (
     AccessDenied,
@@ -36,7 +36,6 @@ from bleepstore.errors import (
     SlowDown,
     StoreError,
 )
-from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.azure_places import (
     backend,
@@ -81,7 +80,7 @@ def test_what_is_too_large_for_one_request_is_staged_and_copied(
     assert read_blob(backend, blob.handle) == data
     assert lying(native) == ["photos/k"]
     with pytest.raises(BlobChanged):
-        backend.put_object(BlobSpec(bucket="photos", key="k", only_over=Replaced(None)), [data])
+        backend.put_object(BlobSpec(bucket="photos", key="k", expected_current=KeyState(None)), [data])
     assert lying(native) == ["photos/k"]
 
 
@@ -279,7 +278,7 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
     ],
 )
 def test_each_refusal_has_its_meaning(status: int, code: str, expected: type[Exception], repeated: bool) -> None:
-    spec = BlobSpec(bucket="photos", key="k", size=1, only_over=Replaced(None))
+    spec = BlobSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
     with answering(10**9, status, code) as (url, requests):
         closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
         with closing as backend, pytest.raises(expected) as refused:
@@ -345,7 +344,7 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
     """The first request was carried out; sent again, its condition no longer holds, but what lies there is ours."""
     with contextlib.closing(make(container, through(proxy))) as backend:
         proxy.inject("truncate", received=1)
-        spec = BlobSpec(bucket="photos", key="k", size=4, only_over=Replaced(None))
+        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
         blob = backend.put_object(spec, [b"data"])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == b"data"

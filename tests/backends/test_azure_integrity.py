@@ -19,9 +19,8 @@ import bleepstore
 from bleepstore import ByteRange, CompletedPart, ReadCondition, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.azure import backend as azure_backend
 from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
 from bleepstore.errors import BlobChanged, InvalidBucketName, OperationAborted, ServiceUnavailable
-from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.azure_places import (
     backend,
@@ -390,7 +389,9 @@ def test_a_blob_of_another_type_is_removed_only_where_the_condition_holds(
         native.get_blob_client("photos/log").append_block(b", line")
         for handle in (None, found.handle):
             with pytest.raises(BlobChanged):
-                backend.copy_object(source.handle, BlobSpec(bucket="photos", key="log", only_over=Replaced(handle)))
+                backend.copy_object(
+                    source.handle, BlobSpec(bucket="photos", key="log", expected_current=KeyState(handle))
+                )
     assert native.download_blob("photos/log").readall() == b"line, line"
 
 
@@ -402,9 +403,11 @@ def test_a_blob_of_the_same_type_is_left_whatever_azure_says(
         old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
         refusal = Answer(409, [("x-ms-error-code", "InvalidBlobType")])
         proxy.before = lambda request: refusal if "x-ms-copy-source" in request.headers else None
-        for only_over in (None, Replaced(old.handle)):
+        for expected_current in (None, KeyState(old.handle)):
             with pytest.raises(ServiceUnavailable, match="InvalidBlobType"):
-                backend.copy_object(source.handle, BlobSpec(bucket="photos", key="k", only_over=only_over))
+                backend.copy_object(
+                    source.handle, BlobSpec(bucket="photos", key="k", expected_current=expected_current)
+                )
     assert native.download_blob("photos/k").readall() == b"precious"
 
 
@@ -436,8 +439,8 @@ def test_what_comes_where_a_blob_of_another_type_was_removed_is_kept(
                     native.upload_blob("photos/log", b"theirs")
 
             strict.after = come
-            only_over = Replaced(found.handle) if is_conditional else None
-            spec = BlobSpec(bucket="photos", key="log", only_over=only_over)
+            expected_current = KeyState(found.handle) if is_conditional else None
+            spec = BlobSpec(bucket="photos", key="log", expected_current=expected_current)
             with pytest.raises(BlobChanged) if is_conditional else contextlib.nullcontext():
                 backend.copy_object(source.handle, spec)
             expected = b"theirs" if is_conditional else b"data"

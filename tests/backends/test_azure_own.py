@@ -17,10 +17,10 @@ from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, Contain
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
-from bleepstore.model import ObjectAttributes, Replaced
+from bleepstore.model import ObjectAttributes
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
 from tests.backends.azure_places import (
     backend,
@@ -270,20 +270,20 @@ def test_a_container_for_each_bucket_is_removed_only_if_nothing_else_is_in_it(
 
 @pytest.mark.parametrize("size", [1, 9 * MIB])
 def test_a_write_on_a_condition_is_the_providers(backend: AzureBackend, native: ContainerClient, size: int) -> None:
-    def put(byte: bytes, only_over: Replaced | None) -> str:
-        spec = BlobSpec(bucket="photos", key="k", size=size, only_over=only_over)
+    def put(byte: bytes, expected_current: KeyState | None) -> str:
+        spec = BlobSpec(bucket="photos", key="k", size=size, expected_current=expected_current)
         return backend.put_object(spec, [byte * size]).handle
 
-    first = put(b"1", Replaced(None))
+    first = put(b"1", KeyState(None))
     with pytest.raises(BlobChanged):
-        put(b"2", Replaced(None))
-    second = put(b"2", Replaced(first))
+        put(b"2", KeyState(None))
+    second = put(b"2", KeyState(first))
     with pytest.raises(BlobChanged):
-        put(b"3", Replaced(first))
-    copied = backend.copy_object(second, BlobSpec(bucket="photos", key="copy", only_over=Replaced(None)))
+        put(b"3", KeyState(first))
+    copied = backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
     with pytest.raises(BlobChanged):
-        backend.copy_object(second, BlobSpec(bucket="photos", key="copy", only_over=Replaced(None)))
-    spec = BlobSpec(bucket="photos", key="k", only_over=Replaced(first))
+        backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+    spec = BlobSpec(bucket="photos", key="k", expected_current=KeyState(first))
     token = backend.begin_parts(spec)
     part = backend.put_part(token, 1, [b"part"])
     with pytest.raises(BlobChanged):
@@ -293,7 +293,7 @@ def test_a_write_on_a_condition_is_the_providers(backend: AzureBackend, native: 
     assert not backend.remove(copied.handle)
     assert backend.remove(second)
     with pytest.raises(BlobChanged):
-        put(b"3", Replaced(second))
+        put(b"3", KeyState(second))
     assert lying(native) == []
 
 

@@ -16,9 +16,8 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.backends.base import BlobSpec, FoundBlob
 from bleepstore.backends.gateway.names import Layout
-from bleepstore.commands import BeginSweep, Command, DeleteObject, Result
+from bleepstore.commands import BeginSweep, Command, FollowProvider, Removed, Result
 from bleepstore.errors import BlobNotFound, NoSuchKey
-from bleepstore.model import Replaced
 
 FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
 KINDS = ["aws", "azure", "gcs"]
@@ -160,8 +159,11 @@ def test_what_is_unchanged_or_new_costs_no_request_of_its_own(pair: Pair, monkey
     for key in keys:
         pair.server.put_object("photos", key, b"x")
         if key != "k0":  # forgotten
-            over = Replaced(adopter._current("photos", key).handle)
-            adopter._committer.submit(DeleteObject(**adopter._stamp(), bucket="photos", key=key, over=over))
+            with adopter._catalog.read() as reader:
+                found = reader.find_object("photos", key, with_data=False)
+            assert found is not None
+            command = FollowProvider(**adopter._stamp(), bucket="photos", key=key, expected_current=found.handle)
+            assert isinstance(adopter._committer.submit(command), Removed)
     for verb in ("find", "head_object"):
         monkeypatch.setattr(adopter._backend, verb, lambda *_: pytest.fail("asked for one object"))
     done = adopter.adopt("photos")
@@ -185,11 +187,11 @@ def test_of_two_blobs_of_a_key_the_later_is_adopted(
             created_ms = rebuilt._created_ms("photos")
 
             def adopt_old(_: Command) -> None:
-                assert rebuilt._adopt_opaque(created_ms, old)
+                assert rebuilt._adopter.bring_in(created_ms, old)
 
             _before_a_commit(monkeypatch, rebuilt, adopt_old)
-            assert rebuilt._adopt_opaque(created_ms, new)
-            assert not rebuilt._adopt_opaque(created_ms, old)
+            assert rebuilt._adopter.bring_in(created_ms, new)
+            assert not rebuilt._adopter.bring_in(created_ms, old)
             assert _read(rebuilt, "k") == b"new"
 
 

@@ -22,6 +22,7 @@ from bleepstore.backends.gateway.retry import Outage, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import NoSuchKey, ServiceUnavailable
 from bleepstore.store import DeleteFailure
+from bleepstore.store.keyed_engine import KeyedEngine
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.http_faults import Answer, HttpProxy, Request, ResumableProxy, http_proxy
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
@@ -151,14 +152,16 @@ def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
             store.put_object("photos", f"{number}", b"x")
         proxy.before = is_down
         asked = []
-        remove = store._delete_own
+        engine = store._engine
+        assert isinstance(engine, KeyedEngine)
+        remove = engine._delete
 
         def counted(bucket: str, key: str, *rest: Any) -> None:
             asked.append(key)
             remove(bucket, key, *rest)
 
-        monkeypatch.setattr(store, "_delete_own", counted)
-        monkeypatch.setattr("bleepstore.store.objects._PARALLEL_DELETES", 1)
+        monkeypatch.setattr(engine, "_delete", counted)
+        monkeypatch.setattr("bleepstore.store.keyed_engine._PARALLEL_DELETES", 1)
         outcomes = store.delete_objects("photos", [DeleteEntry(key=f"{number}") for number in range(5)])
         assert asked == ["0"]
         assert len(outcomes) == 5

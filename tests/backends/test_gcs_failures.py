@@ -23,12 +23,11 @@ from google.cloud import storage
 
 import bleepstore
 from bleepstore import CompletedPart, Store, WriteCondition, errors
-from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
 from bleepstore.backends.gateway.retry import Passing
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.backends.gcs.errors import meaning
 from bleepstore.errors import AccessDenied, BlobChanged, InvalidRequest, ServiceUnavailable, SlowDown
-from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.gcs_places import backend, lying, make, native, put, read, read_blob, service, store
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, ResumableProxy
@@ -148,7 +147,7 @@ def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> I
     ],
 )
 def test_each_refusal_has_its_meaning(status: int, expected: type[Exception], repeated: bool) -> None:
-    spec = BlobSpec(bucket="photos", key="k", size=1, only_over=Replaced(None))
+    spec = BlobSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
     with answering(status, "the reason") as (url, requests):
         closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
         with closing as backend, pytest.raises(expected) as refused:
@@ -217,7 +216,7 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(native: Any, p
     """The first request was carried out; sent again, its condition no longer holds, but what lies there is ours."""
     with contextlib.closing(make(native.name, proxy.url)) as backend:
         proxy.inject("truncate", received=1)
-        spec = BlobSpec(bucket="photos", key="k", size=4, only_over=Replaced(None))
+        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
         blob = backend.put_object(spec, [b"data"])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == b"data"

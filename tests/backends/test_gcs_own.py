@@ -16,11 +16,10 @@ from google.cloud import storage
 
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
-from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
-from bleepstore.model import Replaced
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
 from tests.backends.gcs_places import backend, lying, make, native, put, read, read_blob, service, store
 
@@ -270,20 +269,20 @@ def test_a_bucket_for_each_is_removed_only_if_nothing_else_is_in_it(
 
 @pytest.mark.parametrize("size", [1, 9 * MIB])
 def test_a_write_on_a_condition_is_the_providers(backend: GcsBackend, size: int) -> None:
-    def put_over(byte: bytes, only_over: Replaced | None) -> str:
-        spec = BlobSpec(bucket="photos", key="k", size=size, only_over=only_over)
+    def put_over(byte: bytes, expected_current: KeyState | None) -> str:
+        spec = BlobSpec(bucket="photos", key="k", size=size, expected_current=expected_current)
         return backend.put_object(spec, [byte * size]).handle
 
-    first = put_over(b"1", Replaced(None))
+    first = put_over(b"1", KeyState(None))
     with pytest.raises(BlobChanged):
-        put_over(b"2", Replaced(None))
-    second = put_over(b"2", Replaced(first))
+        put_over(b"2", KeyState(None))
+    second = put_over(b"2", KeyState(first))
     with pytest.raises(BlobChanged):
-        put_over(b"3", Replaced(first))
+        put_over(b"3", KeyState(first))
     assert backend.remove(second)
     assert not backend.remove(second)
     with pytest.raises(BlobChanged):
-        put_over(b"3", Replaced(second))
+        put_over(b"3", KeyState(second))
 
 
 def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(backend: GcsBackend, native: Any) -> None:

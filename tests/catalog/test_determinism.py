@@ -145,10 +145,8 @@ def test_every_command_applied_twice_gives_its_first_result_and_changes_nothing(
         with twice.read() as reader:
             repeated = content(reader.connection)
         for table, rows in expected.items():
-            # The index counts repetitions too, and versions are numbered by it.
-            if table not in ("state", "applied_request", "object_version", "inline_data", "upload", "sqlite_sequence"):
+            if table not in ("state", "applied_request"):  # the index counts repetitions too
                 assert repeated[table] == rows, table
-        assert len(repeated["object_version"]) == len(expected["object_version"])
     finally:
         once.close()
         twice.close()

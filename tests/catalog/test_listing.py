@@ -182,9 +182,9 @@ def big_catalog(path: Path, count: int) -> Catalog:
     connection = apsw.Connection(str(path))
     with connection:
         connection.executemany(
-            "INSERT INTO object_version (bucket_id, key, sequence, version_id, is_current, is_delete_marker, "
+            "INSERT INTO object_version (bucket_id, key, sequence, version_id, noncurrent, is_delete_marker, "
             "modified_ms, etag, size, owner_id) "
-            "VALUES (1, ?, ?, 'null', 1, 0, 1, 'd41d8cd98f00b204e9800998ecf8427e', 0, 'alice')",
+            "VALUES (1, ?, ?, 'null', 0, 0, 1, 'd41d8cd98f00b204e9800998ecf8427e', 0, 'alice')",
             _rows(count),
         )
     connection.close()

@@ -10,6 +10,7 @@ import pytest
 
 from bleepstore.catalog.sqlite import Catalog, schema
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, StoreError
+from bleepstore.model import Acl, Grant, Group, ObjectAttributes, Permission
 from tests.catalog.conftest import Applier
 
 
@@ -70,8 +71,8 @@ def test_objects_are_keyed_by_bucket_key_and_version(existing: Path) -> None:
     connection = apsw.Connection(str(existing))
     columns = {row[1]: row[5] for row in connection.execute("PRAGMA table_info(object_version)")}
     connection.close()
-    assert [name for name, position in columns.items() if position] == ["bucket_id", "key", "sequence"]
-    assert {"version_id", "is_current", "is_delete_marker"} <= columns.keys()
+    assert [name for name, position in columns.items() if position] == ["bucket_id", "noncurrent", "key", "sequence"]
+    assert {"version_id", "is_delete_marker"} <= columns.keys()
 
 
 def test_an_older_catalog_is_migrated_and_keeps_its_content(existing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +86,34 @@ def test_an_older_catalog_is_migrated_and_keeps_its_content(existing: Path, monk
     assert connection.execute("SELECT count(*) FROM quota").get == 1
     connection.close()
     assert keys(existing) == ["k"], "and is not migrated twice"
+
+
+def test_an_object_from_before_an_attribute_has_none_of_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new attribute is a column that a migration adds; NULL says that it is absent."""
+    catalog = Catalog(path)
+    apply = Applier(catalog)
+    apply.create_bucket("photos")
+    apply.put("photos", "k", attributes=ObjectAttributes(storage_class="GLACIER"))
+    catalog.close()
+    tables = ("object_version", "upload")
+    execute(path, "".join(f"ALTER TABLE {table} DROP COLUMN grants;" for table in tables))  # as if it had never been
+    added = "".join(f"ALTER TABLE {table} ADD COLUMN grants TEXT;" for table in tables)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, added))
+    catalog = Catalog(path)
+    try:
+        with catalog.read() as reader:
+            found = reader.find_object("photos", "k", with_data=False)
+        assert found is not None
+        assert found.version.attributes == ObjectAttributes(storage_class="GLACIER")
+        grants = (Grant(Group.ALL_USERS, Permission.READ),)
+        apply.catalog = catalog
+        apply.put("photos", "k", attributes=ObjectAttributes(grants=grants))
+        with catalog.read() as reader:
+            found = reader.find_object("photos", "k", with_data=False)
+        assert found is not None
+        assert found.version.acl == Acl("alice", grants)
+    finally:
+        catalog.close()
 
 
 def test_a_migration_that_fails_leaves_the_catalog_as_it_was(existing: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import attrs
 
 from bleepstore import commands as c
 from bleepstore import errors
-from bleepstore.codec import RESULT_TAGS
+from bleepstore.codec.forms import RESULT_FORMS
 from bleepstore.commands import Command, Result
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
@@ -168,6 +168,19 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (c.AbortUpload(**_upload(11)), c.AbortUpload(**_upload(12))),
         (
+            c.FollowProvider(
+                **_stamp(18),
+                bucket="photos",
+                key=KEY,
+                expected_current='["container","name",7]',
+                written=c.PutObject(
+                    **_stamp(4), bucket="photos", key=KEY, owner=ALICE, size=4, etag=MD5, data=BlobRef("[8]")
+                ),
+                upload_id="u1",
+            ),
+            c.FollowProvider(**_stamp(18), bucket="photos", key="k", expected_current=None),
+        ),
+        (
             c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s/+", owner=ALICE, email="alice@example.com"),
             c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s", owner=Owner("a")),
         ),
@@ -209,7 +222,7 @@ def sample_error(cls: type[S3Error], *, full: bool) -> S3Error:
 
 RESULTS.update(
     (cls, (sample_error(cls, full=True), sample_error(cls, full=False)))
-    for cls in RESULT_TAGS
+    for cls in (form.struct.cls for form in RESULT_FORMS)
     if issubclass(cls, S3Error)
 )
 

@@ -123,8 +123,8 @@ class DrivenNode:
         self.node.tick()
         self.settle()
 
-    def propose(self, request_id: str, data: bytes = b"x") -> Future[Any]:
-        future = self.node.propose(request_id, data)
+    def propose(self, request_id: str, data: bytes = b"x", *, frees_space: bool = False) -> Future[Any]:
+        future = self.node.propose(request_id, data, frees_space=frees_space)
         self.settle()
         return future
 

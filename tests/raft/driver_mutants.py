@@ -13,7 +13,6 @@ from bleepstore import cluster
 from bleepstore.catalog.apply import apply_once
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite import catalog as catalog_module
-from bleepstore.catalog.transaction import Transaction
 from bleepstore.commands import Command, Result
 from bleepstore.raft import sqlite_log
 from bleepstore.raft.applier import Applier
@@ -131,13 +130,10 @@ def catalog_in_two_transactions(patch: Patch) -> None:
     """The applied index is written after the changes."""
 
     def apply_log(self: Catalog, entries: Sequence[tuple[int, int, Command]], through: int) -> list[Result]:
-        with self._transaction() as connection:
-            results = [
-                apply_once(Transaction(connection, index, self._buckets.begin), command, valid_to)
-                for index, valid_to, command in entries
-            ]
-        with self._transaction() as connection:
-            connection.execute("UPDATE state SET applied_index = ?", (through,))
+        with self.transaction() as tables:
+            results = [apply_once(tables, command, index, valid_to) for index, valid_to, command in entries]
+        with self.transaction() as tables:
+            tables.set_applied_index(through)
         return results
 
     patch.setattr(catalog_module.Catalog, "apply_log", apply_log)

@@ -25,7 +25,7 @@ from bleepstore.cluster import (
     wrap,
 )
 from bleepstore.codec import MalformedRecord, UnknownTag
-from bleepstore.commands import Done, Result, Written
+from bleepstore.commands import Done, Removed, Result, Written
 from bleepstore.errors import (
     BucketAlreadyOwnedByYou,
     CatalogDamaged,
@@ -486,6 +486,31 @@ def test_a_leader_with_a_full_disk_is_storage_full_at_every_node(tmp_path: Path)
             with pytest.raises(StorageFull):
                 member.committer.submit(put(f"p{member.id}", "k"))
             member.committer.read_barrier()
+
+
+def test_a_cluster_with_nearly_full_disks_takes_what_frees_space(tmp_path: Path) -> None:
+    with MemoryNetwork(as_bytes=True) as network, start(tmp_path, network) as cluster:
+        leader = wait_for_leader(cluster)
+        members = list(cluster.members.values())
+        where: dict[str, Any] = {"time_ms": 1, "bucket": "photos", "key": "k"}
+        uploads = [{**where, "upload_id": f"u{number}"} for number in range(len(members))]
+        leader.committer.submit(create_bucket(0))
+        for number, upload in enumerate(uploads):
+            leader.committer.submit(put(f"p{number}", f"k{number}"))
+            owner = Owner("alice")
+            leader.committer.submit(c.CreateUpload(**upload, request_id=f"u{number}", owner=owner, initiator=owner))
+        for member in members:
+            member.node._free_bytes = lambda: 32 << 20
+        wait_until(lambda: all(member.node.low_on_space for member in members), "the disks are looked at")
+        for number, (member, upload) in enumerate(zip(members, uploads, strict=True)):
+            with pytest.raises(StorageFull):
+                member.committer.submit(put(f"q{number}", "k"))
+            delete = c.DeleteObject(request_id=f"d{number}", time_ms=1, bucket="photos", key=f"k{number}")
+            assert member.committer.submit(delete) == Removed(f"k{number}")
+            assert member.committer.submit(c.AbortUpload(**upload, request_id=f"a{number}")) == Done()
+            forget = c.ForgetGarbage(request_id=f"f{number}", time_ms=1, garbage_ids=(1,))
+            assert member.committer.submit(forget) == Done()
+        assert keys_of(leader) == []
 
 
 def test_a_long_reader_holds_the_checkpoint_and_nothing_else(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ MESSAGES: list[Message] = [
     TimeoutNow(*HEAD),
     ReadIndexRequest(*HEAD, MOST_NUMBER - 1, 3),
     ReadIndexReply(*HEAD, 1, 3, 7),
-    ProposeRequest(*HEAD, "request", b"data"),
+    ProposeRequest(*HEAD, "request", b"data", True),
     ProposeRefused(*HEAD, "request"),
 ]
 
@@ -79,7 +79,7 @@ def test_no_kind_of_message_was_left_out() -> None:
         frame(["RequestVote", "c", HALF, "a", 5, 10, 5, False, False, 0, 0]),
         frame(["RequestVote", HALF, "b", "a", 5, 10, 5, False, False, 0, 0]),
         frame(["AppendEntries", "c", "b", "a", 5, 0, 0, [[1, 5, 1, HALF, 1]], 0, 0], b"x"),
-        frame(["ProposeRequest", "c", "b", "a", 5, HALF, 1], b"x"),
+        frame(["ProposeRequest", "c", "b", "a", 5, HALF, 1, False], b"x"),
         frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, SHORT.encode().decode(), HALF]]),
         frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, SHORT.encode().decode().replace("b", "\\ud800"), ""]]),
         frame(["Heartbeat", "c", "b", "a", MOST_NUMBER, 0, 0]),
@@ -133,6 +133,6 @@ def test_a_leader_refuses_a_request_id_that_is_no_text(tmp_path: Path) -> None:
     log = create_log(tmp_path / "raft.db", cluster=CLUSTER, node=NODE, configuration=MEMBERS)
     node = DrivenNode(log, Echo(), core=Settings(election_ticks=2))
     node.elect(OTHER)
-    node.deliver(ProposeRequest(CLUSTER, OTHER, NODE, node.core.term, HALF, b"x"))
+    node.deliver(ProposeRequest(CLUSTER, OTHER, NODE, node.core.term, HALF, b"x", False))
     assert node.core.counters.refused == {Refusal.MALFORMED_TEXT: 1}
     node.close()

@@ -306,6 +306,29 @@ def test_little_space_is_refused_by_default() -> None:
     assert node.propose("1").result(0) == b"x"
 
 
+def test_with_little_space_left_only_what_frees_some_is_taken() -> None:
+    leader, follower = pair()
+    for node in (leader, follower):
+        node.free_bytes = 16 << 20
+        node.tick()
+    exchange(leader, follower)
+    for number, node in enumerate((leader, follower)):
+        with pytest.raises(LowSpace):
+            node.propose(f"fills {number}")
+        future = node.propose(f"frees {number}", frees_space=True)
+        exchange(leader, follower)
+        assert future.result(0) == b"x"
+    leader.free_bytes -= 1
+    leader.tick()
+    exchange(leader, follower)
+    with pytest.raises(LowSpace, match="of this node"):
+        leader.propose("2", frees_space=True)
+    future = follower.propose("3", frees_space=True)
+    exchange(leader, follower)
+    with pytest.raises(LowSpace, match="the disk of the leader"):
+        future.result(0)
+
+
 def test_a_leader_with_little_space_says_so_to_who_proposes_elsewhere() -> None:
     leader, follower = pair()
     leader.free_bytes = 0

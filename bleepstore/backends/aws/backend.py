@@ -138,11 +138,11 @@ class AwsBackend(AwsListing):
         return parameters
 
     def _condition(self, spec: BlobSpec) -> dict[str, Any]:
-        if spec.only_over is None or not self.own_names:
+        if spec.expected_current is None or not self.own_names:
             return {}
-        if spec.only_over.handle is None:
+        if spec.expected_current.handle is None:
             return {"IfNoneMatch": "*"}
-        return {"IfMatch": f'"{read_handle(spec.only_over.handle).etag}"'}
+        return {"IfMatch": f'"{read_handle(spec.expected_current.handle).etag}"'}
 
     def _stored(self, pin: Pin) -> StoredBlob:
         """What a write returns. The sweep asks for the provider's time only of blobs that do not lie under a key."""

@@ -38,7 +38,7 @@ from bleepstore.backends.azure.pins import (
     read_token,
     to_ms,
 )
-from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import BlobRange, BlobSpec, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import (
     IN_MEMORY,
     Coming,
@@ -62,7 +62,6 @@ from bleepstore.errors import (
     ServiceUnavailable,
     SlowDown,
 )
-from bleepstore.model import Replaced
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -160,11 +159,11 @@ class AzureBackend(AzureListing):
         }
 
     def _condition(self, spec: BlobSpec) -> dict[str, Any]:
-        if spec.only_over is None or not self.own_names:
+        if spec.expected_current is None or not self.own_names:
             return {}
-        if spec.only_over.handle is None:
+        if spec.expected_current.handle is None:
             return {"match_condition": MatchConditions.IfMissing}
-        return read_handle(spec.only_over.handle).condition
+        return read_handle(spec.expected_current.handle).condition
 
     def _raise_changed(self, spec: BlobSpec, refused: Exception) -> NoReturn:
         raise BlobChanged(spec.bucket, spec.key) from refused
@@ -290,7 +289,7 @@ class AzureBackend(AzureListing):
         except OtherType:
             self._make_way(place, spec, blob_type)
         # Where there was a condition, nothing may have come there since.
-        return copy(spec if spec.only_over is None else attrs.evolve(spec, only_over=Replaced(None)))
+        return copy(spec if spec.expected_current is None else attrs.evolve(spec, expected_current=KeyState(None)))
 
     def _make_way(self, place: Place, spec: BlobSpec, blob_type: str) -> None:
         """Remove a blob of another type than this, but not what somebody wrote there meanwhile."""

@@ -117,9 +117,9 @@ class GcsBackend(GcsListing):
         return blob
 
     def _condition(self, spec: BlobSpec) -> dict[str, Any]:
-        if spec.only_over is None or not self.own_names:
+        if spec.expected_current is None or not self.own_names:
             return {}
-        handle = spec.only_over.handle
+        handle = spec.expected_current.handle
         return {"if_generation_match": 0 if handle is None else read_handle(handle).generation}
 
     def _stored(self, blob: Any) -> StoredBlob:

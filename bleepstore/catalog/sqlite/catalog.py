@@ -6,7 +6,6 @@ import contextlib
 import logging
 import math
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.catalog.sqlite.readers import ReaderPool, SharedReader
 from bleepstore.catalog.sqlite.refusals import classify, damaged
 from bleepstore.catalog.sqlite.schema import check_version, migrate
-from bleepstore.catalog.transaction import Transaction
+from bleepstore.catalog.sqlite.tables import SqliteTables
 from bleepstore.commands import Command, Result
 from bleepstore.errors import SlowDown, StorageFull, StoreError, StoreReadOnly, refusal_of
 from bleepstore.model import Bucket
@@ -201,41 +200,34 @@ class Catalog:
 
     def apply_taken(self, take: Callable[[], Sequence[Command]]) -> list[Result]:
         """As `apply`, with what `take` returns once it is this caller's turn, after all other writers."""
-        with self._transaction() as connection:
+        with self.transaction() as tables:
             commands = take()
-            index = connection.execute("SELECT applied_index FROM state").get
-            results = []
-            for command in commands:
-                index += 1
-                results.append(apply(Transaction(connection, index, self._buckets.begin), command))
-            connection.execute("UPDATE state SET applied_index = ?", (index,))
-            if self._mark is not None:
-                connection.execute("COMMIT")
-                self._mark.write(index)
+            index = tables.applied_index() + len(commands)
+            results = [apply(tables, command) for command in commands]
+            tables.set_applied_index(index)
         return results
 
     def apply_log(self, entries: Sequence[tuple[int, int, Command]], through: int) -> list[Result]:
         """Apply entries of a replicated log, (index, last index at which it is valid, command), in one transaction,
         and note that the log is applied up to `through`. Otherwise as `apply`.
         """
-        with self._transaction() as connection:
-            results = [
-                apply_once(Transaction(connection, index, self._buckets.begin), command, valid_to)
-                for index, valid_to, command in entries
-            ]
-            connection.execute("UPDATE state SET applied_index = ?", (through,))
+        with self.transaction() as tables:
+            results = [apply_once(tables, command, index, valid_to) for index, valid_to, command in entries]
+            tables.set_applied_index(through)
         return results
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[apsw.Connection]:
-        """All of the block or nothing of it."""
+    def transaction(self) -> Iterator[SqliteTables]:
+        """All that the block does to the tables, durably, or nothing of it. Raises StorageFull, StoreClosed."""
         with self._exclusive():
             connection = self._writer
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
+                tables = SqliteTables(connection, self._buckets.begin)
+                yield tables
+                connection.execute("COMMIT")
+                if self._mark is not None and tables.index is not None:
+                    self._mark.write(tables.index)
             except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -246,12 +238,8 @@ class Catalog:
 
     def identify(self) -> tuple[str, int]:
         """(the catalog's id, its applied index); the first to ask for the id gives it one."""
-        with self._transaction() as connection:
-            catalog_id = connection.execute("SELECT id FROM identity").get
-            if catalog_id is None:
-                catalog_id = secrets.token_hex(16)
-                connection.execute("INSERT INTO identity VALUES (?)", (catalog_id,))
-            return catalog_id, Reader(connection).applied_index()
+        with self.transaction() as tables:
+            return tables.identify(), tables.applied_index()
 
     def keep_mark(self, mark: MarkFile) -> None:
         """From now on write after each commit how far the catalog is. It is closed with the catalog."""

@@ -9,7 +9,7 @@ import apsw
 
 from bleepstore.catalog.port import Cursor
 from bleepstore.catalog.records import Content
-from bleepstore.catalog.rows import load_parts, make_checksum
+from bleepstore.catalog.sqlite.rows import load_parts, make_checksum
 
 _BLOBS = (
     "SELECT handle, size FROM object_version WHERE handle IS NOT NULL UNION ALL SELECT handle, size FROM part "
@@ -25,6 +25,7 @@ _PART = (
     "JOIN bucket b ON b.bucket_id = u.bucket_id"
 )
 _INLINE = f"SELECT d.data, {_OBJECT} LEFT JOIN inline_data d ON d.inline_id = o.inline_id"
+_OBJECT_KEY = "o.bucket_id, o.noncurrent, o.key, o.sequence"
 _PAGE = 200
 
 
@@ -74,13 +75,13 @@ class ContentQueries:
 
     def page_of_objects(self, after: Cursor) -> tuple[list[tuple[Content, bytes | None]], Cursor]:
         sql = (
-            f"SELECT o.bucket_id, o.key, o.sequence, o.is_delete_marker, d.data, {_OBJECT} "
-            "LEFT JOIN inline_data d ON d.inline_id = o.inline_id WHERE (o.bucket_id, o.key, o.sequence) > (?, ?, ?) "
-            f"ORDER BY o.bucket_id, o.key, o.sequence LIMIT {_PAGE}"
+            f"SELECT {_OBJECT_KEY}, o.is_delete_marker, d.data, {_OBJECT} "
+            f"LEFT JOIN inline_data d ON d.inline_id = o.inline_id WHERE ({_OBJECT_KEY}) > (?, ?, ?, ?) "
+            f"ORDER BY {_OBJECT_KEY} LIMIT {_PAGE}"
         )
-        rows: list[Any] = self.connection.execute(sql, after or (-1, "", 0)).fetchall()
-        found = [(_make_content(row[5:]), row[4]) for row in rows if not row[3]]
-        return found, tuple(rows[-1][:3]) if rows else ()
+        rows: list[Any] = self.connection.execute(sql, after or (-1, 0, "", 0)).fetchall()
+        found = [(_make_content(row[6:]), row[5]) for row in rows if not row[4]]
+        return found, tuple(rows[-1][:4]) if rows else ()
 
     def page_of_parts(self, after: Cursor) -> tuple[list[tuple[Content, bytes | None]], Cursor]:
         sql = f"SELECT {_PART} WHERE (p.upload_id, p.number) > (?, ?) ORDER BY p.upload_id, p.number LIMIT {_PAGE}"

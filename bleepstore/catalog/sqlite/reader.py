@@ -9,7 +9,8 @@ import apsw
 
 from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import FoundObject, Garbage, ObjectSince
-from bleepstore.catalog.rows import (
+from bleepstore.catalog.sqlite.contents import ContentQueries
+from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     OBJECT_COLUMNS,
     OBJECT_WIDTH,
@@ -22,7 +23,6 @@ from bleepstore.catalog.rows import (
     make_part,
     make_upload,
 )
-from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.model import (
     STANDARD,
     Bucket,
@@ -40,7 +40,7 @@ from bleepstore.names import after_prefix, check_type
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
 _ONE_BUCKET = f"{_BUCKET} WHERE b.name = ?"
 _OBJECT_FROM = (
-    "FROM bucket b CROSS JOIN object_version o ON o.bucket_id = b.bucket_id AND o.is_current = 1 "
+    "FROM bucket b CROSS JOIN object_version o ON o.bucket_id = b.bucket_id AND o.noncurrent = 0 "
     "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
 )
 _HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, o.crc64nvme {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
@@ -50,16 +50,16 @@ _GET = (
 )
 _OBJECT_PARTS = f"SELECT o.parts {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
 _OBJECT_SINCE = (
-    "SELECT o.etag, o.sequence IS NOT u.replaced_sequence FROM bucket b "
+    "SELECT o.etag, -o.sequence IS NOT u.replaced_sequence FROM bucket b "
     "JOIN upload u ON u.bucket_id = b.bucket_id AND u.key = ?2 AND u.upload_id = ?3 "
-    "LEFT JOIN object_version o ON o.bucket_id = b.bucket_id AND o.key = ?2 AND o.is_current = 1 "
+    "LEFT JOIN object_version o ON o.bucket_id = b.bucket_id AND o.key = ?2 AND o.noncurrent = 0 "
     "WHERE b.name = ?1"
 )
 _BUCKET_ID = "(SELECT bucket_id FROM bucket WHERE name = ?)"
 _LISTED = (
     f"SELECT key, modified_ms, etag, size, ifnull(storage_class, '{STANDARD}'), owner_id, checksum_algorithm, "
     "checksum_type "
-    f"FROM object_version WHERE bucket_id = {_BUCKET_ID} AND is_current = 1 AND is_delete_marker = 0"
+    f"FROM object_version WHERE bucket_id = {_BUCKET_ID} AND noncurrent = 0 AND is_delete_marker = 0"
 )
 _UPLOAD = (
     f"SELECT {UPLOAD_COLUMNS} FROM bucket b JOIN upload u ON u.bucket_id = b.bucket_id {UPLOAD_OWNERS} "
@@ -68,7 +68,7 @@ _UPLOAD = (
 _LISTED_UPLOADS = f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE u.bucket_id = {_BUCKET_ID}"
 _EXPIRED = (
     f"SELECT b.name, {UPLOAD_COLUMNS} FROM upload u JOIN bucket b ON b.bucket_id = u.bucket_id {UPLOAD_OWNERS} "
-    "WHERE u.initiated_ms < ? ORDER BY u.initiated_ms LIMIT ?"
+    "WHERE u.initiated_ms < ? ORDER BY u.initiated_ms, u.upload_id LIMIT ?"
 )
 _COMPLETED = (
     "SELECT c.etag, c.completed_ms FROM bucket b JOIN completed_upload c ON c.bucket_id = b.bucket_id "
@@ -234,7 +234,7 @@ class Reader(ContentQueries):
         return bool(self.connection.execute(_REFERENCED, (handle,)).get)
 
     def is_token_in_use(self, token: str) -> bool:
-        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)"
+        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ? AND backend_token <> '')"
         return bool(self.connection.execute(sql, (token,)).get)
 
     def sweep_times(self) -> tuple[int, int]:

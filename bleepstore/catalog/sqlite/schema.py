@@ -14,8 +14,9 @@ from bleepstore.errors import CatalogDamaged, CatalogTooNew, CatalogTooOld
 
 APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this database is
 
-# Objects are keyed (bucket, key, version): `sequence` is minus the index of the command that wrote the version, so the
-# newest version of a key comes first. `is_current` marks the version that an unversioned read sees.
+# Objects are keyed (bucket, key, version). The versions that an unversioned read sees come first (`noncurrent` is 0),
+# each bucket's in the order of their keys, so that a listing meets no others, however many there are. `sequence` is
+# minus the key's own counter of versions, so the newest one of a key comes first.
 #
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
@@ -62,10 +63,10 @@ CREATE TABLE bucket(
 
 CREATE TABLE object_version(
     bucket_id INTEGER NOT NULL,
+    noncurrent INTEGER NOT NULL,
     key TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     version_id TEXT NOT NULL,
-    is_current INTEGER NOT NULL,
     is_delete_marker INTEGER NOT NULL,
     modified_ms INTEGER NOT NULL,
     etag TEXT NOT NULL,
@@ -83,7 +84,7 @@ CREATE TABLE object_version(
     metadata TEXT,
     storage_class TEXT,
     grants TEXT,
-    PRIMARY KEY (bucket_id, key, sequence)
+    PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE inline_data(
@@ -130,6 +131,10 @@ CREATE TABLE completed_upload(
     completed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX upload_age ON upload(initiated_ms, upload_id);
+-- Backends whose provider lists uploads, not their parts, ask whether an upload is known.
+CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> '';
+
 -- Handles that are in use, to tell an orphan from an object in one seek.
 CREATE INDEX object_handle ON object_version(handle) WHERE handle IS NOT NULL;
 CREATE INDEX part_handle ON part(handle);
@@ -150,10 +155,7 @@ CREATE TABLE applied_request(
 ) STRICT, WITHOUT ROWID;
 """
 
-#: Backends whose provider lists uploads, not their parts, ask whether an upload is known.
-_V2 = "CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> ''"
-
-MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+MIGRATIONS: tuple[str, ...] = (_V1,)
 #: All tables, also the one in which SQLite keeps the highest ids that were given.
 TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)), "sqlite_sequence")
 _CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0); COMMIT".format(

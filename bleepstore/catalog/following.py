@@ -1,0 +1,35 @@
+"""The command of backends that keep one object under each key. See `bleepstore.store.keyed_engine`."""
+
+from __future__ import annotations
+
+from bleepstore.catalog.objects import write_version
+from bleepstore.catalog.port import Tables
+from bleepstore.commands import FollowProvider, Removed, Result, Written
+from bleepstore.errors import NoSuchBucket, OperationAborted
+from bleepstore.model import BlobRef
+
+
+def follow_provider(tables: Tables, command: FollowProvider) -> Result:
+    bucket = tables.find_bucket(command.bucket)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    bucket_id = bucket.bucket_id
+    current = tables.current_version(bucket_id, command.key)
+    handle = None if current is None else current.handle
+    written = command.written
+    stored = written.data.handle if written is not None and isinstance(written.data, BlobRef) else None
+    is_known = handle is not None and handle == stored
+    if handle != command.expected_current and not is_known:
+        return OperationAborted("Another write of this key ended meanwhile.")
+    if written is None:
+        if current is not None:
+            tables.remove_current(bucket_id, command.key, current)
+        return Removed(command.key)
+    if command.upload_id is not None:
+        completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, written.etag)
+        if completed_ms is not None and is_known:  # the completion was sent again
+            return Written(written.version_id, completed_ms)
+        if tables.upload_token(bucket_id, command.key, command.upload_id) is not None:
+            tables.discard_upload(command.upload_id)
+            tables.keep_completed(bucket_id, command.upload_id, written)
+    return write_version(tables, bucket_id, written, current, is_garbage=False)

@@ -1,0 +1,299 @@
+"""The rows that commands change, as statements: see `bleepstore.catalog.port.Tables`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+import apsw
+
+from bleepstore.attributes import COLUMNS, columns_of
+from bleepstore.catalog.records import StoredBucket, StoredVersion
+from bleepstore.catalog.sqlite.rows import (
+    UPLOAD_COLUMNS,
+    UPLOAD_OWNERS,
+    dump_acl,
+    dump_parts,
+    make_upload,
+)
+from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
+from bleepstore.model import Acl, BlobRef, Owner, Upload
+
+_CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
+_FIND_CURRENT = f"SELECT -sequence, version_id, etag, owner_id, handle, inline_id FROM object_version WHERE {_CURRENT}"
+_VERSION_COLUMNS = (
+    "sequence", "version_id", "modified_ms", "etag", "size", "owner_id", "checksum_algorithm", "checksum_type",
+    "checksum_value", "crc64nvme", "handle", "inline_id", "parts_count", "parts", *COLUMNS,
+)  # fmt: skip
+_INSERT_VERSION = (
+    f"INSERT INTO object_version ({', '.join(_VERSION_COLUMNS)}, bucket_id, key, noncurrent, is_delete_marker) "
+    f"VALUES ({', '.join('?' * len(_VERSION_COLUMNS))}, ?, ?, 0, 0)"
+)
+_REPLACE_VERSION = f"UPDATE object_version SET {', '.join(f'{name} = ?' for name in _VERSION_COLUMNS)} WHERE {_CURRENT}"
+_UPLOAD_COLUMNS = (
+    "bucket_id", "key", "upload_id", "initiated_ms", "owner_id", "initiator_id", "checksum_algorithm",
+    "checksum_type", "backend_token", "replaced_sequence", *COLUMNS,
+)  # fmt: skip
+_INSERT_UPLOAD = f"INSERT INTO upload ({', '.join(_UPLOAD_COLUMNS)}) VALUES ({', '.join('?' * len(_UPLOAD_COLUMNS))})"
+_FIND_UPLOAD = f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE upload_id = ?"
+_DISCARD_PARTS = (
+    "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM upload u JOIN part p "
+    "ON p.upload_id = u.upload_id WHERE u.{} = ? ORDER BY u.upload_id, p.number"
+)
+
+
+class SqliteTables:
+    """For the connection that writes, within its transactions.
+
+    `before_bucket_change` is called before what a query for a bucket gives changes.
+    """
+
+    def __init__(self, connection: apsw.Connection, before_bucket_change: Callable[[], None]) -> None:
+        self.connection = connection
+        self._execute = connection.execute
+        self._before_bucket_change = before_bucket_change
+        self.index: int | None = None  # once the transaction has set it
+
+    # -- the log
+
+    def applied_index(self) -> int:
+        index: int = self._execute("SELECT applied_index FROM state").get
+        return index
+
+    def set_applied_index(self, index: int) -> None:
+        self._execute("UPDATE state SET applied_index = ?", (index,))
+        self.index = index
+
+    def find_result(self, request_id: str) -> str | None:
+        result: str | None = self._execute("SELECT result FROM applied_request WHERE request_id = ?", (request_id,)).get
+        return result
+
+    def keep_result(self, request_id: str, index: int, result: str) -> None:
+        self._execute("INSERT INTO applied_request VALUES (?, ?, ?)", (request_id, index, result))
+
+    def forget_results(self, through: int) -> None:
+        self._execute("DELETE FROM applied_request WHERE applied_index <= ?", (through,))
+
+    def identify(self) -> str:
+        """The catalog's id, which the first to ask for it makes; no command does, for replicas must be equal."""
+        catalog_id: str | None = self._execute("SELECT id FROM identity").get
+        if catalog_id is None:
+            catalog_id = secrets.token_hex(16)
+            self._execute("INSERT INTO identity VALUES (?)", (catalog_id,))
+        return catalog_id
+
+    # -- owners, access keys
+
+    def remember_owner(self, owner: Owner) -> None:
+        known: str | None = self._execute("SELECT display_name FROM owner WHERE owner_id = ?", (owner.id,)).get
+        if known is None:
+            self._execute("INSERT INTO owner VALUES (?, ?)", (owner.id, owner.display_name))
+        elif owner.display_name and known != owner.display_name:
+            self._before_bucket_change()  # a bucket shows its owner's name
+            self._execute("UPDATE owner SET display_name = ? WHERE owner_id = ?", (owner.display_name, owner.id))
+
+    def put_credential(self, command: PutCredential) -> None:
+        self._execute(
+            "INSERT INTO credential VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (access_key) DO UPDATE SET "
+            "secret_key = excluded.secret_key, owner_id = excluded.owner_id, email = excluded.email, enabled = 1",
+            (command.access_key, command.secret_key, command.owner.id, command.email, command.time_ms),
+        )
+
+    def disable_credential(self, access_key: str) -> bool:
+        self._execute("UPDATE credential SET enabled = 0 WHERE access_key = ?", (access_key,))
+        return self.connection.changes() > 0
+
+    # -- buckets
+
+    def find_bucket(self, name: str) -> StoredBucket | None:
+        row = self._execute("SELECT bucket_id, owner_id FROM bucket WHERE name = ?", (name,)).fetchone()
+        return None if row is None else StoredBucket._make(row)
+
+    def insert_bucket(self, command: CreateBucket) -> None:
+        owner_id = command.owner.id
+        self._execute(
+            "INSERT INTO bucket (name, owner_id, created_ms, location, acl) VALUES (?, ?, ?, ?, ?)",
+            (command.bucket, owner_id, command.time_ms, command.location, dump_acl(command.acl, owner_id)),
+        )
+
+    def set_bucket_acl(self, bucket: StoredBucket, acl: Acl) -> None:
+        self._before_bucket_change()
+        self._execute(
+            "UPDATE bucket SET acl = ? WHERE bucket_id = ?", (dump_acl(acl, bucket.owner_id), bucket.bucket_id)
+        )
+
+    def has_versions(self, bucket_id: int) -> bool:
+        sql = "SELECT EXISTS (SELECT 1 FROM object_version WHERE bucket_id = ?)"
+        return bool(self._execute(sql, (bucket_id,)).get)
+
+    def remove_bucket(self, bucket_id: int) -> None:
+        self._before_bucket_change()
+        self._execute(_DISCARD_PARTS.format("bucket_id"), (bucket_id,))
+        self._execute(
+            "DELETE FROM part WHERE upload_id IN (SELECT upload_id FROM upload WHERE bucket_id = ?)", (bucket_id,)
+        )
+        self._execute("DELETE FROM upload WHERE bucket_id = ?", (bucket_id,))
+        self._execute("DELETE FROM bucket WHERE bucket_id = ?", (bucket_id,))
+
+    # -- objects
+
+    def current_version(self, bucket_id: int, key: str) -> StoredVersion | None:
+        row = self._execute(_FIND_CURRENT, (bucket_id, key)).fetchone()
+        return None if row is None else StoredVersion._make(row)
+
+    def write_version(self, bucket_id: int, command: PutObject, sequence: int, replaced: StoredVersion | None) -> None:
+        data = command.data
+        handle = inline_id = None
+        kept = None if replaced is None else replaced.inline_id
+        if isinstance(data, BlobRef):
+            handle = data.handle
+            if kept is not None:
+                self._execute("DELETE FROM inline_data WHERE inline_id = ?", (kept,))
+        elif kept is not None:
+            # Instead of the bytes that it replaces: fewer pages change than by a delete and an insert.
+            inline_id = kept
+            self._execute("UPDATE inline_data SET data = ? WHERE inline_id = ?", (data.data, inline_id))
+        else:
+            self._execute("INSERT INTO inline_data (data) VALUES (?)", (data.data,))
+            inline_id = self.connection.last_insert_rowid()
+        checksum = command.checksum
+        self._execute(
+            _INSERT_VERSION if replaced is None else _REPLACE_VERSION,
+            (
+                -sequence,
+                command.version_id,
+                command.time_ms,
+                command.etag,
+                command.size,
+                command.owner.id,
+                checksum and checksum.algorithm.value,
+                checksum and checksum.type.value,
+                checksum and checksum.value,
+                command.crc64nvme,
+                handle,
+                inline_id,
+                len(command.parts) or None,
+                dump_parts(command.parts),
+                *columns_of(command.attributes),
+                bucket_id,
+                command.key,
+            ),
+        )
+
+    def make_noncurrent(self, bucket_id: int, key: str) -> None:
+        self._execute(f"UPDATE object_version SET noncurrent = 1 WHERE {_CURRENT}", (bucket_id, key))
+
+    def remove_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
+        self._execute(f"DELETE FROM object_version WHERE {_CURRENT}", (bucket_id, key))
+        if version.inline_id is not None:
+            self._execute("DELETE FROM inline_data WHERE inline_id = ?", (version.inline_id,))
+
+    def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None:
+        self._execute(
+            f"UPDATE object_version SET grants = ? WHERE {_CURRENT}",
+            (dump_acl(acl, version.owner_id), bucket_id, key),
+        )
+
+    # -- uploads
+
+    def upload_token(self, bucket_id: int, key: str, upload_id: str) -> str | None:
+        token: str | None = self._execute(
+            "SELECT backend_token FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?",
+            (bucket_id, key, upload_id),
+        ).get
+        return token
+
+    def find_upload(self, bucket: str, upload_id: str) -> Upload:
+        row = self._execute(_FIND_UPLOAD, (upload_id,)).fetchone()
+        assert row is not None
+        return make_upload(bucket, row)
+
+    def replaced_sequence(self, upload_id: str) -> int | None:
+        sequence: int | None = self._execute(
+            "SELECT replaced_sequence FROM upload WHERE upload_id = ?", (upload_id,)
+        ).get
+        return sequence
+
+    def insert_upload(self, bucket_id: int, command: CreateUpload, replaced_sequence: int | None) -> None:
+        self._execute(
+            _INSERT_UPLOAD,
+            (
+                bucket_id,
+                command.key,
+                command.upload_id,
+                command.time_ms,
+                command.owner.id,
+                command.initiator.id,
+                command.checksum_algorithm and command.checksum_algorithm.value,
+                command.checksum_type and command.checksum_type.value,
+                command.backend_token,
+                replaced_sequence,
+                *columns_of(command.attributes),
+            ),
+        )
+
+    def discard_upload(self, upload_id: str) -> None:
+        self._execute(_DISCARD_PARTS.format("upload_id"), (upload_id,))
+        self._execute("DELETE FROM part WHERE upload_id = ?", (upload_id,))
+        self._execute("DELETE FROM upload WHERE upload_id = ?", (upload_id,))
+
+    def part_handle(self, upload_id: str, number: int) -> str | None:
+        handle: str | None = self._execute(
+            "SELECT handle FROM part WHERE upload_id = ? AND number = ?", (upload_id, number)
+        ).get
+        return handle
+
+    def part_handles(self, upload_id: str) -> dict[int, str]:
+        rows = self._execute("SELECT number, handle FROM part WHERE upload_id = ?", (upload_id,)).fetchall()
+        return dict(rows)  # type: ignore[arg-type]  # rows of two columns
+
+    def put_part(self, command: RegisterPart) -> None:
+        checksum = command.checksum
+        self._execute(
+            "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                command.upload_id,
+                command.number,
+                command.size,
+                command.etag,
+                command.time_ms,
+                checksum and checksum.algorithm.value,
+                checksum and checksum.value,
+                command.crc64nvme,
+                command.handle,
+            ),
+        )
+
+    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject) -> None:
+        self._execute(
+            "INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?)",
+            (upload_id, bucket_id, completed.key, completed.etag, completed.time_ms),
+        )
+
+    def completed_ms(self, bucket_id: int, upload_id: str, key: str, etag: str) -> int | None:
+        time_ms: int | None = self._execute(
+            "SELECT completed_ms FROM completed_upload WHERE upload_id = ? AND bucket_id = ? AND key = ? AND etag = ?",
+            (upload_id, bucket_id, key, etag),
+        ).get
+        return time_ms
+
+    def forget_completed(self, before_ms: int) -> None:
+        self._execute("DELETE FROM completed_upload WHERE completed_ms < ?", (before_ms,))
+
+    # -- garbage and sweeps
+
+    def discard(self, handle: str, token: str | None = None) -> None:
+        self._execute("INSERT INTO garbage (handle, token) VALUES (?, ?)", (handle, token))
+
+    def forget_garbage(self, garbage_ids: Sequence[int]) -> None:
+        self.connection.executemany("DELETE FROM garbage WHERE garbage_id = ?", [(i,) for i in garbage_ids])
+
+    def sweep_begun_ms(self) -> int:
+        begun: int = self._execute("SELECT sweep_begun_ms FROM state").get
+        return begun
+
+    def begin_sweep(self, until_ms: int) -> None:
+        self._execute("UPDATE state SET sweep_begun_ms = max(sweep_begun_ms, ?)", (until_ms,))
+
+    def end_sweep(self, until_ms: int) -> None:
+        self._execute("UPDATE state SET sweep_ended_ms = max(sweep_ended_ms, ?)", (until_ms,))

@@ -1,0 +1,40 @@
+"""Commands and results as bytes, and back.
+
+A record is one JSON object, whose `type` is the tag of its form, such as `put-object/1`. Bytes of an object follow it
+as they are, behind a newline, which JSON never holds; the object says how many. Every field is written out, so what a
+record means does not depend on what is a default today.
+
+A form is frozen. `bleepstore.codec.forms` lists each by hand, apart from the classes: a class that changes gets a new
+form with a new tag, and an up-caster from the old one. An unknown tag stops the reader (`UnknownTag`): skipping a
+command would make this catalog differ from every other.
+"""
+
+from __future__ import annotations
+
+from bleepstore.codec.forms import COMMANDS, RESULTS
+from bleepstore.codec.records import MalformedRecord, UnknownTag
+from bleepstore.commands import Command, Result
+
+__all__ = ["MalformedRecord", "UnknownTag", "decode_command", "decode_result", "encode_command", "encode_result"]
+
+
+def encode_command(command: Command) -> bytes:
+    """The record of a command; equal commands give equal bytes."""
+    return COMMANDS.encode(command)
+
+
+def decode_command(data: bytes) -> Command:
+    """The command that `data` holds. Raises UnknownTag or MalformedRecord."""
+    command: Command = COMMANDS.decode(data)
+    return command
+
+
+def encode_result(result: Result) -> bytes:
+    """The record of a result, which is JSON alone."""
+    return RESULTS.encode(result)
+
+
+def decode_result(data: bytes) -> Result:
+    """The result that `data` holds, in its present form. Raises UnknownTag or MalformedRecord."""
+    result: Result = RESULTS.decode(data)
+    return result

@@ -1,0 +1,269 @@
+"""The forms of all records, listed by hand.
+
+A form is never edited once a release has written it. When a class changes:
+
+1. Its form here gets the next tag (`put-object/2`) and the new fields.
+2. The old tag goes into the successors, with a function that makes the new fields of the old ones.
+3. The golden file of the old tag stays, and is read by the tests for ever; the new tag gets its own.
+
+What goes with an object (`ATTRIBUTES`) has a form of its own: a record has every attribute that was known when it was
+written, and what is not in it means what the table of `bleepstore.attributes` says of its absence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bleepstore import commands as c
+from bleepstore import errors as e
+from bleepstore.attributes import ATTRIBUTES as ATTRIBUTE_TABLE
+from bleepstore.attributes import COLUMNS as ATTRIBUTE_NAMES
+from bleepstore.attributes import read_grants, write_grants
+from bleepstore.codec.records import (
+    Fields,
+    Form,
+    Kind,
+    MalformedRecord,
+    Records,
+    Struct,
+    Tail,
+    UnknownTag,
+    Upcast,
+    form,
+    optional,
+    row,
+    struct,
+    tuple_of,
+)
+from bleepstore.digests import Algorithm
+from bleepstore.model import (
+    Acl,
+    BlobRef,
+    Checksum,
+    ChecksumType,
+    Data,
+    Inline,
+    ObjectAttributes,
+    Owner,
+    PartSummary,
+    WriteCondition,
+)
+
+
+def _write_data(data: Data, tail: Tail) -> Fields:
+    if isinstance(data, Inline):
+        tail.append(data.data)
+        return {"inline": len(data.data)}
+    return {"handle": data.handle}
+
+
+def _read_data(record: Fields, tail: Tail) -> Data:
+    match record:
+        case {"inline": int(size), **others} if not others:
+            if len(tail) != 1 or len(tail[0]) != size:
+                raise MalformedRecord(f"{size} bytes of the object do not follow its record")
+            return Inline(tail.pop())
+        case {"handle": str(handle), **others} if not others:
+            return BlobRef(handle)
+    raise MalformedRecord("the data of an object are neither inline nor a handle")
+
+
+def _write_attributes(attributes: ObjectAttributes, _tail: Tail) -> Fields:
+    record: Fields = {}
+    for attribute in ATTRIBUTE_TABLE:
+        record[attribute.name] = attribute.to_json(getattr(attributes, attribute.name))
+    return record
+
+
+def _read_attributes(record: Fields, _tail: Tail) -> ObjectAttributes:
+    if unknown := record.keys() - set(ATTRIBUTE_NAMES):
+        raise UnknownTag(
+            f"unknown attributes {sorted(unknown)}: a newer version of BleepStore wrote them; upgrade this"
+        )
+    given: dict[str, Any] = {}
+    for attribute in ATTRIBUTE_TABLE:
+        given[attribute.name] = attribute.from_json(record.get(attribute.name, attribute.absent))
+    return ObjectAttributes(**given)
+
+
+TEXT = Kind(str)
+INTEGER = Kind(int)
+BOOLEAN = Kind(bool)
+OPTIONAL_TEXT = optional(TEXT)
+OPTIONAL_INTEGER = optional(INTEGER)
+ALGORITHM = Kind(str, read=lambda text, _: Algorithm(text))
+CHECKSUM_TYPE = Kind(str, read=lambda text, _: ChecksumType(text))
+CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
+DATA = Kind(dict, _write_data, _read_data)
+ATTRIBUTES = Kind(dict, _write_attributes, _read_attributes)
+OWNER = struct(Owner, id=TEXT, display_name=TEXT)
+GRANTS = Kind(list, lambda grants, _: write_grants(grants), lambda rows, _: read_grants(rows))
+ACL = struct(Acl, owner_id=TEXT, grants=GRANTS)
+CHECKSUM = optional(struct(Checksum, algorithm=ALGORITHM, value=TEXT, type=CHECKSUM_TYPE))
+_CONDITION = Struct(WriteCondition, {"if_match": OPTIONAL_TEXT, "if_none_match": BOOLEAN})
+_ALWAYS = WriteCondition()
+_ALWAYS_WRITTEN = _CONDITION.write(_ALWAYS, [])
+
+
+def _read_condition(record: Fields, tail: Tail) -> WriteCondition:
+    condition: WriteCondition = _ALWAYS if record == _ALWAYS_WRITTEN else _CONDITION.read(record, tail)
+    return condition
+
+
+CONDITION = Kind(dict, _CONDITION.write, _read_condition, struct=_CONDITION)
+PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONAL_TEXT, crc64nvme=OPTIONAL_TEXT))
+ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
+ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
+
+_STAMP: dict[str, Kind] = {"request_id": TEXT, "time_ms": INTEGER}
+_KEY = {**_STAMP, "bucket": TEXT, "key": TEXT}
+_UPLOAD = {**_KEY, "upload_id": TEXT}
+
+
+def _write_command(command: c.Command, tail: Tail) -> Fields:
+    return COMMANDS.write(command, tail)
+
+
+def _read_command(record: Fields, tail: Tail) -> Any:
+    return COMMANDS.read(record, tail)
+
+
+#: A command within another one: a record of its own, so that it is read in the form that it has.
+_COMMAND = Kind(dict, _write_command, _read_command)
+
+COMMAND_FORMS: tuple[Form, ...] = (
+    form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
+    form("delete-bucket/1", c.DeleteBucket, **_STAMP, bucket=TEXT),
+    form("put-bucket-acl/1", c.PutBucketAcl, **_STAMP, bucket=TEXT, acl=ACL),
+    form(
+        "put-object/1",
+        c.PutObject,
+        **_KEY,
+        version_id=TEXT,
+        owner=OWNER,
+        size=INTEGER,
+        etag=TEXT,
+        data=DATA,
+        stored_ms=OPTIONAL_INTEGER,
+        attributes=ATTRIBUTES,
+        checksum=CHECKSUM,
+        crc64nvme=OPTIONAL_TEXT,
+        parts=PARTS,
+        condition=CONDITION,
+    ),
+    form("delete-object/1", c.DeleteObject, **_KEY, version_id=OPTIONAL_TEXT, condition=CONDITION),
+    form("delete-objects/1", c.DeleteObjects, **_STAMP, bucket=TEXT, entries=ENTRIES),
+    form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, acl=ACL),
+    form(
+        "create-upload/1",
+        c.CreateUpload,
+        **_UPLOAD,
+        owner=OWNER,
+        initiator=OWNER,
+        attributes=ATTRIBUTES,
+        checksum_algorithm=optional(ALGORITHM),
+        checksum_type=optional(CHECKSUM_TYPE),
+        backend_token=TEXT,
+    ),
+    form(
+        "register-part/1",
+        c.RegisterPart,
+        **_UPLOAD,
+        number=INTEGER,
+        size=INTEGER,
+        etag=TEXT,
+        checksum=CHECKSUM,
+        crc64nvme=OPTIONAL_TEXT,
+        handle=TEXT,
+        stored_ms=INTEGER,
+    ),
+    form(
+        "complete-upload/1",
+        c.CompleteUpload,
+        **_UPLOAD,
+        version_id=TEXT,
+        assembled=ASSEMBLED,
+        parts=PARTS,
+        size=INTEGER,
+        etag=TEXT,
+        checksum=CHECKSUM,
+        crc64nvme=OPTIONAL_TEXT,
+        handle=TEXT,
+        stored_ms=OPTIONAL_INTEGER,
+        condition=CONDITION,
+    ),
+    form("abort-upload/1", c.AbortUpload, **_UPLOAD),
+    form(
+        "follow-provider/1",
+        c.FollowProvider,
+        **_KEY,
+        expected_current=OPTIONAL_TEXT,
+        written=optional(_COMMAND),
+        upload_id=OPTIONAL_TEXT,
+    ),
+    form(
+        "put-credential/1",
+        c.PutCredential,
+        **_STAMP,
+        access_key=TEXT,
+        secret_key=TEXT,
+        owner=OWNER,
+        email=OPTIONAL_TEXT,
+    ),
+    form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
+    form("begin-sweep/1", c.BeginSweep, **_STAMP, until_ms=INTEGER),
+    form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
+    form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
+)
+COMMAND_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
+
+
+def _write_outcome(outcome: c.Removed | e.S3Error, tail: Tail) -> Fields:
+    return RESULTS.write(outcome, tail)
+
+
+def _read_outcome(record: Fields, tail: Tail) -> Any:
+    return RESULTS.read(record, tail)
+
+
+#: What one of the entries of a DeleteObjects ended in: a record within a record.
+_OUTCOME = Kind(dict, _write_outcome, _read_outcome)
+#: All that a command may end in. The refusals are those that apply gives.
+RESULT_FORMS: tuple[Form, ...] = (
+    form("done/1", c.Done),
+    form("written/1", c.Written, version_id=TEXT, modified_ms=INTEGER),
+    form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT),
+    form("removed-many/1", c.RemovedMany, outcomes=tuple_of(_OUTCOME)),
+    form("access-denied/1", e.AccessDenied, reason=OPTIONAL_TEXT),
+    form("bucket-already-exists/1", e.BucketAlreadyExists, bucket=TEXT),
+    form("bucket-already-owned-by-you/1", e.BucketAlreadyOwnedByYou, bucket=TEXT),
+    form("bucket-not-empty/1", e.BucketNotEmpty, bucket=TEXT),
+    form(
+        "conditional-request-conflict/1",
+        e.ConditionalRequestConflict,
+        bucket=TEXT,
+        key=TEXT,
+        condition=optional(CONDITION_NAME),
+    ),
+    form("no-such-bucket/1", e.NoSuchBucket, bucket=TEXT),
+    form("no-such-credential/1", e.NoSuchCredential, access_key=TEXT),
+    form(
+        "no-such-key/1", e.NoSuchKey, bucket=TEXT, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker=optional(BOOLEAN)
+    ),
+    form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
+    form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
+    form("operation-aborted/1", e.OperationAborted, reason=OPTIONAL_TEXT),
+    form(
+        "precondition-failed/1",
+        e.PreconditionFailed,
+        condition=CONDITION_NAME,
+        bucket=OPTIONAL_TEXT,
+        key=OPTIONAL_TEXT,
+        of_source=BOOLEAN,
+    ),
+    form("service-unavailable/1", e.ServiceUnavailable, reason=OPTIONAL_TEXT),
+)
+RESULT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
+
+COMMANDS: Records = Records(COMMAND_FORMS, COMMAND_SUCCESSORS)
+RESULTS: Records = Records(RESULT_FORMS, RESULT_SUCCESSORS)

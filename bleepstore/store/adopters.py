@@ -1,0 +1,157 @@
+"""How one object that is stored at a provider comes into the catalog, and leaves it, while others may use the store.
+
+A listing is of the past: what it shows may have been overwritten or deleted, and committed, since. So what the catalog
+knows otherwise is not taken from the listing, and what it does not know is brought in on the condition that it still
+does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import attrs
+
+from bleepstore.backends.base import FoundBlob, Gateway
+from bleepstore.catalog.records import FoundObject
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.commands import FollowProvider
+from bleepstore.committer import Committer
+from bleepstore.errors import (
+    AccessDenied,
+    BlobNotFound,
+    NoSuchBucket,
+    NoSuchKey,
+    OperationAborted,
+    PreconditionFailed,
+    S3Error,
+)
+from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
+from bleepstore.model import WriteCondition
+from bleepstore.store.keyed_engine import KeyedEngine, adoption, rights
+
+_ATTEMPTS = 20
+
+
+class Adopter(Protocol):
+    """`others_delete` says whether objects may be gone at the provider that the catalog still has."""
+
+    others_delete: ClassVar[bool]
+
+    def bring_in(self, created_ms: int, blob: FoundBlob) -> bool:
+        """Whether something came in; False if all was known. The catalog has the bucket since `created_ms`."""
+
+    def remove_gone(self, bucket: str, key: str) -> bool:
+        """Remove an object that was not listed, if it is not at the provider, and whether the catalog has none of this
+        key: it may be listed in another folder, or written since."""
+
+
+@attrs.frozen
+class KeyedAdopter:
+    """The provider keeps one object under each key, and is asked for the key where the catalog knows another."""
+
+    engine: KeyedEngine
+    others_delete: ClassVar[bool] = True
+
+    def bring_in(self, created_ms: int, blob: FoundBlob) -> bool:
+        current = self.engine.find_current(blob.bucket, blob.key)
+        if current is None:
+            result = self.engine.adopt_as(blob, None)
+            if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
+                raise result
+            return not isinstance(result, S3Error)
+        if current.handle == blob.handle:
+            return False
+        self.engine.follow(blob.bucket, blob.key, current)
+        followed = self.engine.find_current(blob.bucket, blob.key)
+        return followed is not None and followed.handle != current.handle
+
+    def remove_gone(self, bucket: str, key: str) -> bool:
+        current = self.engine.find_current(bucket, key)
+        if current is None:
+            return False
+        try:
+            self.engine.follow(bucket, key, current)
+        except AccessDenied:  # to this object, which was skipped, or else to the next request too
+            return False
+        return self.engine.find_current(bucket, key) is None
+
+
+@attrs.frozen(kw_only=True)
+class BlobAdopter:
+    """Nobody else writes blobs. One comes in if it was written last of its key, and is nobody's garbage."""
+
+    catalog: Catalog
+    committer: Committer
+    backend: Gateway
+    stamp: Callable[[], dict[str, Any]]
+    clock: Callable[[], int]
+    others_delete: ClassVar[bool] = False
+
+    def bring_in(self, created_ms: int, blob: FoundBlob) -> bool:
+        if blob.stored_ms >= max(created_ms + OVERLAP_MS, self.clock() - GRACE_MS):
+            return False  # as for the sweep: the command of a write to this catalog may be on its way
+        for _ in range(_ATTEMPTS):
+            current = self._find_current(blob.bucket, blob.key)
+            if self._is_known(blob.handle) or not self._is_later(blob, current):
+                return False
+            if current is None:
+                condition = WriteCondition(if_none_match=True)
+                bucket = self.catalog.find_bucket(blob.bucket)
+                if bucket is None:
+                    raise NoSuchBucket(blob.bucket)
+                owner, grants = bucket.owner, None
+            else:
+                condition = WriteCondition(if_match=current.version.etag)
+                owner, grants = rights(current)
+            command = attrs.evolve(
+                adoption(blob, owner, grants, self.stamp()),
+                # No sweep has looked at what was here before this catalog had the bucket.
+                stored_ms=blob.stored_ms if blob.stored_ms >= created_ms else None,
+                condition=condition,
+            )
+            match self.committer.submit(command):
+                case PreconditionFailed() | NoSuchKey():
+                    continue  # another blob of this key came in between
+                case OperationAborted():
+                    return False  # a sweep has taken it for an orphan
+                case S3Error() as refused:
+                    raise refused
+            return True
+        return False
+
+    def remove_gone(self, bucket: str, key: str) -> bool:
+        current = self._find_current(bucket, key)
+        if current is None:
+            return False
+        if current.handle is not None and not self._is_there(current.handle):
+            self.committer.submit(
+                FollowProvider(**self.stamp(), bucket=bucket, key=key, expected_current=current.handle)
+            )
+        return self._find_current(bucket, key) is None
+
+    def _find_current(self, bucket: str, key: str) -> FoundObject | None:
+        self.committer.read_barrier()
+        with self.catalog.read() as reader:
+            return reader.find_object(bucket, key, with_data=False)
+
+    def _is_later(self, blob: FoundBlob, current: FoundObject | None) -> bool:
+        """Whether a blob was written after the one that the catalog has of its key, and is there."""
+        if current is None:
+            return True  # whether it is there is asked of all of them at once
+        return current.version.modified_ms < blob.stored_ms and self._is_there(blob.handle)
+
+    def _is_known(self, handle: str) -> bool:
+        with self.catalog.read() as reader:
+            return reader.is_referenced(handle)
+
+    def _is_there(self, handle: str) -> bool:
+        """Whether a blob is at the provider, and to stay."""
+        with self.catalog.read() as reader:
+            if reader.is_garbage(handle):
+                return False
+        try:
+            self.backend.head_object(handle)
+        except BlobNotFound:
+            return False
+        return True

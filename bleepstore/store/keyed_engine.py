@@ -1,0 +1,305 @@
+"""Stores whose backend keeps one object under each key (a gateway's layout `keys`), where others may write too.
+
+A write replaces the object under its key before the catalog knows of it, so the order of two writes is the provider's,
+and the catalog follows it by one command of its own, `FollowProvider`:
+
+- It says what the catalog knew of the key before. If it is refused, another write was committed meanwhile; then the one
+  whose bytes are still stored under the key is the last, and the other counts as replaced by it.
+- A conditional write is compared with the catalog, then by the provider, where nothing may be stored under the key but
+  what the condition held for.
+- A read whose bytes are gone, or are others, or that the catalog does not know makes the catalog follow the provider.
+  So does whatever the catalog would refuse: what it refuses by may have changed at the provider.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from bleepstore.backends.base import BlobSpec, FoundBlob, Gateway, KeyState, PartBlob, StoredBlob
+from bleepstore.backends.gateway.retry import Outage
+from bleepstore.catalog.objects import check_write
+from bleepstore.catalog.records import FoundObject
+from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.uploads import completed_object
+from bleepstore.commands import (
+    AbortUpload,
+    CompleteUpload,
+    DeleteEntry,
+    DeleteObject,
+    DeleteObjects,
+    FollowProvider,
+    PutObject,
+    Removed,
+    Result,
+    Written,
+)
+from bleepstore.committer import Committer
+from bleepstore.errors import (
+    BlobChanged,
+    BlobNotFound,
+    ConditionalRequestConflict,
+    NoSuchBucket,
+    NoSuchVersion,
+    OperationAborted,
+    S3Error,
+)
+from bleepstore.model import NULL_VERSION, BlobRef, Grant, Owner, Upload, WriteCondition
+from bleepstore.names import is_version_id
+
+_ATTEMPTS = 20
+#: A write replaces the bytes before the catalog knows, so a key that is written all the time is looked up often.
+_OPEN_ATTEMPTS = 50
+#: Deletes of one DeleteObjects that are under way at a provider at once.
+_PARALLEL_DELETES = 16
+
+
+class KeyedEngine:
+    """See `bleepstore.store.blob_engine.ObjectEngine`. `stamp` gives the request id and the time of a new command."""
+
+    open_attempts = _OPEN_ATTEMPTS
+
+    def __init__(
+        self, catalog: Catalog, committer: Committer, backend: Gateway, stamp: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.backend = backend
+        self._catalog = catalog
+        self._committer = committer
+        self._stamp = stamp
+
+    # -- writing
+
+    def begin(self, bucket: str, key: str, condition: WriteCondition) -> KeyedWrite:
+        current = self.find_current(bucket, key)
+        refused = check_write(condition, _etag(current), bucket, key)
+        if refused is not None:
+            self.follow(bucket, key, current)
+            current = self.find_current(bucket, key)
+            refused = check_write(condition, _etag(current), bucket, key)
+        if refused is not None:
+            raise refused
+        return KeyedWrite(engine=self, bucket=bucket, key=key, condition=condition, replaces=_handle(current))
+
+    def submit(self, written: PutObject, expected_current: str | None, upload_id: str | None = None) -> Result:
+        """The result of a write whose bytes are stored under their key. One that was replaced there by a later write
+        has its effect undone by that, so it succeeds without a trace in the catalog."""
+        handle = handle_of(written)
+        for _ in range(_ATTEMPTS):
+            result = self._committer.submit(
+                FollowProvider(
+                    **self._stamp(),
+                    bucket=written.bucket,
+                    key=written.key,
+                    expected_current=expected_current,
+                    written=written,
+                    upload_id=upload_id,
+                )
+            )
+            if not isinstance(result, OperationAborted):
+                break
+            try:
+                self.backend.head_object(handle)
+            except BlobNotFound:
+                return Written(written.version_id, written.time_ms)
+            expected_current = _handle(self.find_current(written.bucket, written.key))
+        # What has replaced another object stays, as long as its bucket does.
+        if isinstance(result, NoSuchBucket):
+            self.backend.delete_object(handle)
+        return result
+
+    def end_upload(self, upload: Upload) -> None:
+        """Of a completion whose object was replaced at once, the catalog has kept the upload."""
+        with self._catalog.read() as reader:
+            is_left = reader.find_upload(upload.bucket, upload.key, upload.upload_id) is not None
+        if is_left:
+            stamp = self._stamp()
+            self._committer.submit(
+                AbortUpload(**stamp, bucket=upload.bucket, key=upload.key, upload_id=upload.upload_id)
+            )
+
+    def error_of_change(self, bucket: str, key: str, condition: WriteCondition) -> S3Error:
+        """The answer to a conditional write that met something else at the provider than what the catalog knew."""
+        current = self.find_current(bucket, key)
+        self.follow(bucket, key, current)
+        current = self.find_current(bucket, key)
+        refused = check_write(condition, _etag(current), bucket, key)
+        return refused or ConditionalRequestConflict(bucket, key, condition.kind)
+
+    # -- following the provider
+
+    def find_current(self, bucket: str, key: str) -> FoundObject | None:
+        self._committer.read_barrier()
+        with self._catalog.read() as reader:
+            return reader.find_object(bucket, key, with_data=False)
+
+    def follow(self, bucket: str, key: str, known: FoundObject | None) -> None:
+        """Make the catalog say of a key what the provider says, if it still says what is `known`."""
+        found = self.backend.find(bucket, key)
+        if found is None:
+            if known is not None:
+                self.backend.check_bucket(bucket)  # without its container every object would seem to be gone
+                self._submit_removal(bucket, key, _handle(known))
+        elif found.handle != _handle(known):
+            self.adopt_as(found, known)
+
+    def adopt_as(self, found: FoundBlob, known: FoundObject | None) -> Result:
+        """Bring in what is stored at the provider, if the catalog still says what is `known`. It keeps owner and ACL
+        of that; a new one is the bucket owner's."""
+        owner, grants = (self.owner_of(found.bucket), None) if known is None else rights(known)
+        return self._committer.submit(
+            FollowProvider(
+                **self._stamp(),
+                bucket=found.bucket,
+                key=found.key,
+                expected_current=_handle(known),
+                written=adoption(found, owner, grants, self._stamp()),
+            )
+        )
+
+    def owner_of(self, bucket: str) -> Owner:
+        """Raises NoSuchBucket."""
+        found = self._catalog.find_bucket(bucket)
+        if found is None:
+            raise NoSuchBucket(bucket)
+        return found.owner
+
+    def _submit_removal(self, bucket: str, key: str, expected_current: str | None) -> Result:
+        command = FollowProvider(**self._stamp(), bucket=bucket, key=key, expected_current=expected_current)
+        return self._committer.submit(command)
+
+    def find_unknown(self, bucket: str, key: str) -> FoundObject | None:
+        """A write of ours that was cut off before its commit, or another's."""
+        self.follow(bucket, key, None)
+        return self.find_current(bucket, key)
+
+    def bytes_missing(self, found: FoundObject) -> None:
+        """Have the catalog follow, unless it has changed already."""
+        current = self.find_current(found.version.bucket, found.version.key)
+        if current is not None and current.handle == found.handle:
+            self.follow(found.version.bucket, found.version.key, current)
+
+    def is_outdated(self, found: FoundObject) -> bool:
+        """Whether the catalog, now that it followed the provider, says something else of this key than `found`."""
+        self.follow(found.version.bucket, found.version.key, found)
+        current = self.find_current(found.version.bucket, found.version.key)
+        return current is None or current.handle != found.handle
+
+    # -- deleting
+
+    def delete(self, command: DeleteObject) -> None:
+        if command.version_id not in (None, NULL_VERSION):
+            result = self._committer.submit(command)
+            if isinstance(result, S3Error):
+                raise result
+            return
+        self._delete(command.bucket, command.key, command.condition)
+
+    def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
+        delete = functools.partial(self._delete_entry, command.bucket, Outage())
+        with concurrent.futures.ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
+            return tuple(pool.map(delete, command.entries))
+
+    def _delete_entry(self, bucket: str, outage: Outage, entry: DeleteEntry) -> Removed | S3Error:
+        try:
+            if entry.version_id is not None and not is_version_id(entry.version_id):
+                raise NoSuchVersion(bucket, entry.key, entry.version_id)
+            if entry.version_id in (None, NULL_VERSION):
+                outage.call(self._delete, bucket, entry.key, entry.condition)
+        except S3Error as error:
+            return error
+        return Removed(entry.key, entry.version_id)
+
+    def _delete(self, bucket: str, key: str, condition: WriteCondition) -> None:
+        """Remove the object, then tell the catalog. A write that ends after that is later than this and stays."""
+        replaces = self.begin(bucket, key, condition).replaces
+        gone = [] if replaces is None else [replaces]
+        if replaces is None or not self.backend.remove(replaces):
+            if condition:
+                raise self.error_of_change(bucket, key, condition)
+            found = self.backend.find(bucket, key)
+            if found is None:
+                self.backend.check_bucket(bucket)
+            elif self.backend.remove(found.handle):
+                gone.append(found.handle)  # a write under way may have committed it
+        for handle in gone:
+            result = self._submit_removal(bucket, key, handle)
+            if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
+                raise result
+
+
+@attrs.frozen(kw_only=True)
+class KeyedWrite:
+    """See `bleepstore.store.blob_engine.Write`. `replaces` is the handle of what the catalog had under the key; a
+    conditional write is stored only if the provider has that too."""
+
+    engine: KeyedEngine
+    bucket: str
+    key: str
+    condition: WriteCondition
+    replaces: str | None
+
+    def put(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+        return self._store(self.engine.backend.put_object, self._spec(spec), chunks)
+
+    def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
+        return self._store(self.engine.backend.copy_object, handle, self._spec(spec))
+
+    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+        return self._store(self.engine.backend.assemble_parts, token, self._spec(spec), parts)
+
+    def _spec(self, spec: BlobSpec) -> BlobSpec:
+        return attrs.evolve(spec, expected_current=KeyState(self.replaces)) if self.condition else spec
+
+    def _store(self, verb: Callable[..., StoredBlob], /, *arguments: object) -> StoredBlob:
+        try:
+            return verb(*arguments)
+        except BlobChanged:
+            raise self.engine.error_of_change(self.bucket, self.key, self.condition) from None
+
+    def commit(self, command: PutObject) -> Result:
+        return self.engine.submit(command, self.replaces)
+
+    def commit_upload(self, command: CompleteUpload, upload: Upload) -> Result:
+        """An abort or another completion that came between changes nothing: the object is stored under its key."""
+        result = self.engine.submit(completed_object(command, upload), self.replaces, upload.upload_id)
+        if isinstance(result, Written):
+            self.engine.end_upload(upload)
+        return result
+
+
+def adoption(found: FoundBlob, owner: Owner, grants: tuple[Grant, ...] | None, stamp: dict[str, Any]) -> PutObject:
+    """The object that is stored at a provider, as the command that would have written it. Its checksums beyond the ETag
+    are not known."""
+    return PutObject(
+        **stamp | {"time_ms": found.stored_ms},
+        bucket=found.bucket,
+        key=found.key,
+        owner=owner,
+        size=found.size,
+        etag=found.etag,
+        data=BlobRef(found.handle),
+        attributes=attrs.evolve(found.attributes, grants=grants),
+    )
+
+
+def rights(known: FoundObject) -> tuple[Owner, tuple[Grant, ...] | None]:
+    """The owner and the grants of an object, which its provider does not keep."""
+    return known.version.owner, known.version.attributes.grants
+
+
+def handle_of(command: PutObject) -> str:
+    """Of an object whose bytes are at the backend."""
+    assert isinstance(command.data, BlobRef)
+    return command.data.handle
+
+
+def _etag(found: FoundObject | None) -> str | None:
+    return None if found is None else found.version.etag
+
+
+def _handle(found: FoundObject | None) -> str | None:
+    return None if found is None else found.handle

@@ -1,0 +1,134 @@
+"""What became of each request: one record for each, made when the body of its answer is done.
+
+The bytes that were sent and the time that it took are known only then. A program gets the records from
+`create_app(store, record=...)`; `bleepstore serve --access-log` writes each as a line.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import attrs
+
+from bleepstore_server.exchange import Exchange
+from bleepstore_server.response import ObjectBody
+
+_log = logging.getLogger("bleepstore.server")
+access_log = logging.getLogger("bleepstore.access")
+
+
+@attrs.frozen(kw_only=True)
+class Record:
+    """One request and its answer."""
+
+    #: When the request began, in UTC.
+    time: dt.datetime
+    #: The address that the connection came from.
+    remote: str
+    method: str
+    #: As S3 names it; None where the request is none that S3 has, or could not be read so far.
+    operation: str | None = None
+    bucket: str | None = None
+    key: str | None = None
+    #: Whose signature was right; None where nobody signed, or none was right.
+    access_key: str | None = None
+    status: int
+    #: Of a refusal.
+    error_code: str | None = None
+    #: Bytes of the request's body that were read, as they were sent.
+    bytes_in: int = 0
+    #: Bytes of the answer's body that the server could send.
+    bytes_out: int = 0
+    #: Seconds from the first look at the request to the end of the answer's body.
+    duration: float = 0.0
+    request_id: str
+
+
+Recorder = Callable[[Record], None]
+
+
+class RecordedBytes:
+    """A WSGI body that tells `done`, once, how many of its bytes were sent. A piece counts as sent when the server asks
+    for the next one."""
+
+    def __init__(self, pieces: Iterable[bytes], done: Callable[[int], None]) -> None:
+        self._pieces = pieces
+        self._done: Callable[[int], None] | None = done
+        self._sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+            self._sent += len(piece)
+        self.close()
+
+    def close(self) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(self._sent)
+
+
+def recorded(exchange: Exchange, body: Iterable[bytes], recorder: Recorder) -> Iterable[bytes]:
+    """The body of the answer, at whose end the recorder gets its record."""
+    done = functools.partial(_finish, exchange, recorder)
+    if isinstance(body, ObjectBody):
+        body.done = done
+        return body
+    return RecordedBytes(body, done)
+
+
+def _finish(exchange: Exchange, recorder: Recorder, bytes_out: int) -> None:
+    duration = time.monotonic() - exchange.started
+    request, environ = exchange.request, exchange.environ
+    record = Record(
+        time=dt.datetime.fromtimestamp(time.time() - duration, dt.UTC),
+        remote=environ.get("REMOTE_ADDR", ""),
+        method=environ["REQUEST_METHOD"],
+        operation=exchange.operation,
+        bucket=request.bucket,
+        key=request.key,
+        access_key=exchange.caller.access_key,
+        status=exchange.status,
+        error_code=exchange.error_code,
+        bytes_in=request.bytes_in + exchange.drained,
+        bytes_out=bytes_out,
+        duration=duration,
+        request_id=exchange.request_id,
+    )
+    try:
+        recorder(record)
+    except Exception:  # noqa: BLE001  # the answer is on its way, whatever a program's own function does
+        _log.exception("the record of request %s could not be taken", exchange.request_id)
+
+
+# -- the access log
+
+
+def access_line(record: Record) -> str:
+    """A record as one line of JSON in ASCII: whatever a key has in it, it cannot begin another line."""
+    fields = attrs.asdict(record)
+    fields["time"] = record.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    fields["duration"] = round(record.duration, 6)
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def log_access(record: Record) -> None:
+    """Write a record to the logger `bleepstore.access`."""
+    access_log.info("%s", access_line(record))
+
+
+def start_access_log() -> Recorder:
+    """Have `bleepstore.access` write to standard output, unless it has a handler already."""
+    if not access_log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        access_log.addHandler(handler)
+        access_log.propagate = False
+    access_log.setLevel(logging.INFO)
+    return log_access

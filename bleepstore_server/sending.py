@@ -1,0 +1,206 @@
+"""The answer to a request on its way into a connection, as the worker sends it.
+
+The head and a small body leave in one piece; a stored object is sent by the descriptor of its file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any
+
+from gunicorn import SERVER, util
+
+from bleepstore.errors import ObjectDamaged
+from bleepstore_server.response import Headers, ObjectBody
+
+_log = logging.getLogger("bleepstore.server")
+
+#: Bytes that are compared before they are sent, and how many of them are read at a time.
+_PIECE = 1024 * 1024
+_COMPARED = 256 * 1024
+#: A file of up to this many bytes is sent from the buffer that it was compared in.
+_BUFFERED = 128 * 1024
+#: Up to this many bytes are copied behind the head, so that both are one packet.
+_JOINED = 64 * 1024
+_NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+#: Of the connection and not of the answer: "a sender MUST NOT generate" these but for its own (RFC 9110 section 7.6.1).
+_OF_THE_CONNECTION = frozenset(
+    {"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding",
+     "Upgrade"}
+)  # fmt: skip
+
+_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType]
+
+
+class Answer:
+    """One answer. `closes`: the connection ends with it; `awaited` says whether the client still waits to be asked for
+    its body: what comes next could be that body, or another request, so the connection ends too."""
+
+    __slots__ = (
+        "_awaited",
+        "_connection",
+        "_head",
+        "_is_bodiless",
+        "_left",
+        "_method",
+        "_version",
+        "closes",
+        "is_begun",
+    )
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        method: str,
+        version: tuple[int, int],
+        closes: bool,
+        awaited: Callable[[], bool] | None,
+    ) -> None:
+        self._connection = connection
+        self._method = method
+        self._version = version
+        self._awaited = awaited
+        self._head: bytes | None = None
+        self.closes = closes
+        #: Whether bytes of it may have left.
+        self.is_begun = False
+
+    def start(self, status: str, headers: Headers, exc_info: _ErrorInfo | None = None) -> Callable[[bytes], object]:
+        """What the app calls (PEP 3333). Nothing is sent before its body comes."""
+        if exc_info is not None and self.is_begun:
+            raise exc_info[1].with_traceback(exc_info[2])
+        if exc_info is None and self._head is not None:
+            raise AssertionError("the app began its answer twice")
+        self._is_bodiless = self._method == "HEAD" or status[:3] in ("204", "304")
+        self._left = -1
+        lines = []
+        for name, value in headers:
+            if name in _OF_THE_CONNECTION:
+                self.closes = self.closes or (name == "Connection" and value == "close")
+                continue
+            if name == "Content-Length":
+                self._left = int(value)
+            lines.append(f"{name}: {value}\r\n")
+        if self._left < 0 and not self._is_bodiless:
+            self.closes = True  # its end is that of the body
+        if self._awaited is not None and self._awaited():
+            self.closes = True
+        connection = "close" if self.closes else "keep-alive"
+        fields = "".join(lines)
+        if fields.count("\n") != len(lines) or fields.count("\r") != len(lines):
+            raise ValueError("a header field of the answer has the end of a line in it")
+        major, minor = self._version
+        self._head = (
+            f"HTTP/{major}.{minor} {status}\r\nServer: {SERVER}\r\nDate: {util.http_date()}\r\n"
+            f"Connection: {connection}\r\n{fields}\r\n"
+        ).encode("latin-1")
+        return self._write
+
+    def send(self, body: Iterable[bytes], by_descriptor: bool) -> None:
+        """Send the whole answer. Raises what the body raises, and OSError if the client goes away or stalls."""
+        if by_descriptor and not self._is_bodiless and isinstance(body, ObjectBody):
+            descriptor = body.descriptor()
+            if descriptor is not None:
+                self._send_object(body, descriptor)
+                return
+        for piece in body:
+            self._write(piece)
+        if not self.is_begun:
+            self._write(b"")
+        if self._left > 0 and not self._is_bodiless:
+            self.closes = True  # the client would take what comes next for the rest
+
+    def _write(self, data: bytes) -> None:
+        if self._is_bodiless:
+            data = b""
+        elif self._left >= 0:
+            if len(data) > self._left:
+                data = data[: self._left]
+            self._left -= len(data)
+        if self.is_begun:
+            if data:
+                self._connection.sendall(data)
+            return
+        assert self._head is not None, "the app has to begin its answer"
+        self.is_begun = True
+        if len(data) <= _JOINED:
+            self._connection.sendall(self._head + data)
+        else:
+            self._connection.sendall(self._head)
+            self._connection.sendall(data)
+
+    def _send_object(self, body: ObjectBody, descriptor: int) -> None:
+        """Raises ObjectDamaged before the last byte is sent if the bytes are not those that were written, or if the
+        file ends early. That ends the connection, whose client would take the next answer for the rest."""
+        assert self._head is not None
+        self.is_begun = True
+        connection, comparison, count = self._connection, body.comparison, body.length
+        if comparison is not None and count <= _BUFFERED:
+            buffer = memoryview(bytearray(count))
+            try:
+                _read(body, descriptor, buffer)
+                comparison.update(buffer)
+                comparison.finish()
+            except BaseException:
+                connection.sendall(self._head)
+                raise
+            _send_both(connection, self._head, buffer)
+            body.sent = count
+            return
+        connection.sendall(self._head)
+        offset = os.lseek(descriptor, 0, os.SEEK_CUR)
+        if comparison is None:
+            _send_file(connection, body, descriptor, offset, count)
+            return
+        buffer = memoryview(bytearray(min(count, _COMPARED)))
+        for start in range(offset, offset + count, _PIECE):
+            stop = min(start + _PIECE, offset + count)
+            for begin in range(start, stop, _COMPARED):
+                piece = buffer[: stop - begin]
+                _read(body, descriptor, piece)
+                comparison.update(piece)
+            if stop == offset + count:
+                comparison.finish()
+            _send_file(connection, body, descriptor, start, stop - start)
+
+
+def _read(body: ObjectBody, descriptor: int, buffer: memoryview) -> None:
+    """Fill a buffer, which stays in the processor's cache. (A mapping would be as fast, but a file that is cut off
+    under a mapping ends the process by SIGBUS.)"""
+    done = 0
+    while done < len(buffer):
+        count = os.readv(descriptor, [buffer[done:]])
+        if not count:
+            raise _too_short(body)
+        done += count
+
+
+def _send_both(connection: Any, head: bytes, buffer: memoryview) -> None:
+    sent = connection.sendmsg([head, buffer])
+    if sent < len(head):
+        connection.sendall(head[sent:])
+        sent = len(head)
+    if sent < len(head) + len(buffer):
+        connection.sendall(buffer[sent - len(head) :])
+
+
+def _send_file(connection: Any, body: ObjectBody, descriptor: int, offset: int, count: int) -> None:
+    stop = offset + count
+    while offset < stop:
+        sent = os.sendfile(connection.fileno(), descriptor, offset, min(stop - offset, 1 << 30))
+        if not sent:
+            raise _too_short(body)
+        offset += sent
+        body.sent += sent
+
+
+def _too_short(body: ObjectBody) -> ObjectDamaged:
+    version = body.stored.version
+    error = ObjectDamaged(version.bucket, version.key, "their file was cut off while it was sent")
+    _log.error("%s", error)
+    return error

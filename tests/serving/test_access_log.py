@@ -1,0 +1,96 @@
+"""The access log of a server: a line of JSON for each request, written when its answer is done."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.serving.conftest import ACCESS_KEY, Served
+
+Serve = Callable[..., Served]
+SIZE = 64 * 1024 * 1024
+
+
+def line_of(served: Served) -> dict[str, Any]:
+    """The next line of the log."""
+    assert served.process.stdout is not None
+    line: dict[str, Any] = json.loads(served.process.stdout.readline())
+    return line
+
+
+def drop_connection(served: Served, target: str) -> None:
+    """Ask for an object and reset the connection when some of it has come."""
+    url = urlsplit(served.url)
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
+        assert len(connection.recv(1024 * 1024, socket.MSG_WAITALL)) == 1024 * 1024
+
+
+def test_each_request_has_a_line(serve: Serve) -> None:
+    served = serve("--access-log", "--workers", "1")
+    s3 = served.client()
+    s3.create_bucket(Bucket="photos")
+    assert line_of(served)["operation"] == "CreateBucket"
+    answer = s3.put_object(Bucket="photos", Key="a\nb", Body=b"x" * 300_000)
+    put = line_of(served)
+    assert (put["operation"], put["bucket"], put["key"]) == ("PutObject", "photos", "a\nb")
+    assert (put["access_key"], put["status"], put["error_code"]) == (ACCESS_KEY, 200, None)
+    assert put["bytes_in"] >= 300_000
+    assert put["bytes_out"] == 0
+    assert put["request_id"] == answer["ResponseMetadata"]["RequestId"]
+    assert put["remote"] == "127.0.0.1"
+    assert 0 < put["duration"] < 60
+    s3.get_object(Bucket="photos", Key="a\nb")["Body"].read()
+    assert line_of(served)["bytes_out"] == 300_000
+    s3.get_object(Bucket="photos", Key="a\nb", Range="bytes=10-19")["Body"].read()
+    assert (line_of(served)["bytes_out"], served.process.poll()) == (10, None)
+    s3.head_object(Bucket="photos", Key="a\nb")
+    assert line_of(served)["bytes_out"] == 0
+
+
+def test_an_answer_that_was_dropped_has_the_bytes_that_were_sent(serve: Serve) -> None:
+    served = serve("--access-log", "--workers", "1")
+    s3 = served.client()
+    s3.create_bucket(Bucket="photos", ACL="public-read")
+    s3.put_object(Bucket="photos", Key="large", Body=bytes(SIZE), ACL="public-read")
+    assert [line_of(served)["operation"] for _ in range(2)] == ["CreateBucket", "PutObject"]
+    drop_connection(served, "/photos/large")
+    line = line_of(served)
+    assert (line["operation"], line["status"], line["access_key"]) == ("GetObject", 200, None)
+    assert 1_000_000 < line["bytes_out"] < SIZE
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n", "BadRequest"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", "InvalidURI"),
+    ],
+)
+def test_what_never_reaches_the_app_has_a_line(serve: Serve, sent: bytes, code: str) -> None:
+    served = serve("--access-log", "--workers", "1")
+    url = urlsplit(served.url)
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.sendall(sent)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    line = line_of(served)
+    assert line["error_code"] == code
+    assert line["status"] == int(answer.split(b" ")[1])
+    assert line["bytes_out"] == len(answer.partition(b"\r\n\r\n")[2])
+    assert line["request_id"].encode() in answer
+    assert line["operation"] is None
+
+
+def test_without_the_setting_nothing_is_written(serve: Serve) -> None:
+    served = serve("--workers", "1")
+    served.client().list_buckets()
+    served.process.terminate()
+    output, _ = served.process.communicate(timeout=40)
+    assert "ListBuckets" not in output
