@@ -10,7 +10,8 @@ import typing
 
 if typing.TYPE_CHECKING:
     from bleepstore_server.app import create_app
-    from bleepstore_server.config import AppConfig, ServerConfig, load_config
+    from bleepstore_server.app_config import AppConfig
+    from bleepstore_server.config import ServerConfig, load_config
     from bleepstore_server.faults import Faults
     from bleepstore_server.in_process import attach, client_for, in_process
     from bleepstore_server.layers.record import Record
@@ -36,7 +37,7 @@ __all__ = [
 
 _HOMES = {
     "create_app": "app",
-    "AppConfig": "config",
+    "AppConfig": "app_config",
     "ServerConfig": "config",
     "load_config": "config",
     "Faults": "faults",

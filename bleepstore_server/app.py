@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bleepstore.model import Credential
 from bleepstore.store import Store
-from bleepstore_server.config import AppConfig
+from bleepstore_server.app_config import AppConfig
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.authorize import operate

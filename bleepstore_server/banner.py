@@ -10,7 +10,8 @@ from pathlib import Path
 import attrs
 
 import bleepstore
-from bleepstore_server.config import WELL_KNOWN, ServerConfig
+from bleepstore_server.app_config import WELL_KNOWN
+from bleepstore_server.config import ServerConfig
 
 _ASKED = "input('secret key: ')"
 

@@ -13,7 +13,8 @@ from typing import Any
 import bleepstore
 from bleepstore.errors import BleepStoreError
 from bleepstore_server import cli_adopt, cli_backup, cli_fsck, cli_keys, cli_transfer
-from bleepstore_server.config import SETTINGS, ConfigError, ServerConfig, is_text, load_config
+from bleepstore_server.app_config import ConfigError
+from bleepstore_server.config import SETTINGS, ServerConfig, is_text, load_config
 from bleepstore_server.extras import needing
 
 _EPILOG = """\

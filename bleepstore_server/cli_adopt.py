@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bleepstore.store.adopting import Adopted
-from bleepstore_server.config import ConfigError, load_config
+from bleepstore_server.app_config import ConfigError
+from bleepstore_server.config import load_config
 from bleepstore_server.progress import shown_progress
 
 

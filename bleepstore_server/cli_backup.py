@@ -12,7 +12,7 @@ from pathlib import Path
 import bleepstore
 from bleepstore import Damage
 from bleepstore.errors import BackupIncomplete
-from bleepstore_server.config import ConfigError
+from bleepstore_server.app_config import ConfigError
 from bleepstore_server.progress import shown_progress
 
 #: The status of a command that did what it should, and found damaged objects.

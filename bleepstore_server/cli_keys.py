@@ -14,7 +14,8 @@ from bleepstore import Owner
 from bleepstore.model import Credential
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.opening import open_accounts
-from bleepstore_server.config import ConfigError, clean_secret, read_secret_file
+from bleepstore_server.app_config import ConfigError
+from bleepstore_server.config import clean_secret, read_secret_file
 
 _SECRETS = """\
 Without any of these a random secret is made, and printed. What stands on a command line is seen by every user of the

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bleepstore.errors import StoreError
-from bleepstore_server.config import ConfigError, load_config
+from bleepstore_server.app_config import ConfigError
+from bleepstore_server.config import load_config
 from bleepstore_server.extras import needing
 from bleepstore_server.progress import shown_progress
 

@@ -9,7 +9,6 @@ in the environment and on the command line.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 import tomllib
@@ -22,34 +21,11 @@ from attrs import validators
 from cattrs import Converter
 
 from bleepstore.backends.gateway.settings import is_gateway_url
-from bleepstore.errors import BleepStoreError
+from bleepstore_server.app_config import AppConfig, ConfigError, setting
 
-WELL_KNOWN = ("bleepstore", "bleepstore-secret")
 PREFIX = "BLEEPSTORE_"
 TIMEOUT_VARIABLE = "BLEEPSTORE_CLIENT_TIMEOUT"
 _MAX_SECRET = 4096
-
-
-class ConfigError(BleepStoreError):
-    """A setting that cannot be used; the message names it."""
-
-
-def _setting(default: object, help: str, *, flag: bool = True, **options: Any) -> Any:
-    return attrs.field(default=default, metadata={"help": help, "flag": flag}, **options)
-
-
-def _check_networks(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
-    for text in value:
-        try:
-            ipaddress.ip_network(text)
-        except ValueError as error:
-            raise ConfigError(f"{attribute.name}: {text!r} is not an IP address or network ({error})") from None
-
-
-def _check_domains(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
-    for text in value:
-        if text != text.lower() or text.startswith(".") or "/" in text or ":" in text or not text:
-            raise ConfigError(f"{attribute.name}: {text!r} is not a host name in lower case without a port")
 
 
 def _check_faults(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
@@ -81,82 +57,49 @@ def _at_least(least: int, most: int | None = None) -> Callable[[object, attrs.At
 
 
 @attrs.frozen(kw_only=True)
-class AppConfig:
-    """What `create_app` can be told."""
-
-    domains: tuple[str, ...] = _setting(
-        (), "host names below which the first label names a bucket (virtual-host style)", validator=_check_domains
-    )
-    region: str = _setting("us-east-1", "the region that buckets are said to be in")
-    strict_region: bool = _setting(False, "refuse signatures for another region")
-    public_endpoint: str | None = _setting(None, "the URL that clients see, where it is another, as behind a proxy")
-    trusted_proxies: tuple[str, ...] = _setting(
-        (), "networks whose X-Forwarded-Proto and X-Forwarded-Host are believed", validator=_check_networks
-    )
-    access_key: str | None = _setting(None, "an access key of the store's owner, beside those of `bleepstore keys`")
-    secret_key: str | None = _setting(
-        None, "its secret; only by file or environment, as other users see flags", flag=False, repr=False
-    )
-    require_content_sha256: bool = _setting(
-        True,
-        "refuse a request of signature version 4 without x-amz-content-sha256, as AWS does; off, the digest is that of "
-        "the body, which is read first, up to 64 MiB",
-    )
-    allow_well_known_key: bool = _setting(
-        False, f"accept the access key {WELL_KNOWN[0]!r} with the secret {WELL_KNOWN[1]!r}: for tests only"
-    )
-
-    def __attrs_post_init__(self) -> None:
-        if (self.access_key is None) != (self.secret_key is None):
-            raise ConfigError("access_key and secret_key: set both or neither")
-
-
-@attrs.frozen(kw_only=True)
 class ServerConfig(AppConfig):
     """What `bleepstore serve` and `app_from_env` can be told."""
 
-    data: str = _setting("bleepstore-data", 'the folder of the store; ":memory:" keeps nothing, with one worker')
-    read_only: bool = _setting(
+    data: str = setting("bleepstore-data", 'the folder of the store; ":memory:" keeps nothing, with one worker')
+    read_only: bool = setting(
         False, "change nothing: serve a folder as it is, also on a disk that is mounted read-only"
     )
-    host: str = _setting("127.0.0.1", "the address to listen on; 0.0.0.0 is every IPv4 interface")
-    port: int = _setting(9000, "the port to listen on; 0 picks a free one", validator=_at_least(0, 65535))
-    workers: int = _setting(
+    host: str = setting("127.0.0.1", "the address to listen on; 0.0.0.0 is every IPv4 interface")
+    port: int = setting(9000, "the port to listen on; 0 picks a free one", validator=_at_least(0, 65535))
+    workers: int = setting(
         min(os.cpu_count() or 1, 4),
         "worker processes; they share the store, and one in memory has one",
         validator=_at_least(1),
     )
-    threads: int = _setting(8, "threads of each worker: requests that it serves at once", validator=_at_least(1))
-    tls_cert: str | None = _setting(None, "a certificate chain in PEM; serves HTTPS")
-    tls_key: str | None = _setting(None, "the certificate's private key in PEM")
-    client_timeout: int = _setting(
-        30, "seconds that a client may stall while it sends or reads", validator=_at_least(1)
-    )
-    backend_url: str | None = _setting(
+    threads: int = setting(8, "threads of each worker: requests that it serves at once", validator=_at_least(1))
+    tls_cert: str | None = setting(None, "a certificate chain in PEM; serves HTTPS")
+    tls_key: str | None = setting(None, "the certificate's private key in PEM")
+    client_timeout: int = setting(30, "seconds that a client may stall while it sends or reads", validator=_at_least(1))
+    backend_url: str | None = setting(
         None, "where objects lie: s3://, gs:// or az://, a bucket or container, a prefix; the catalog stays in `data`"
     )
-    backend_layout: str = _setting(
+    backend_layout: str = setting(
         "keys", 'there: "keys", each under its own key, or "blobs"', validator=_one_of("keys", "blobs")
     )
-    backend_endpoint_url: str | None = _setting(None, "there: the provider's address, where it is another")
-    inline_limit: int | None = _setting(
+    backend_endpoint_url: str | None = setting(None, "there: the provider's address, where it is another")
+    inline_limit: int | None = setting(
         None,
         "objects of up to this many bytes are kept in the catalog; 16384, 1024 in memory, none elsewhere",
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
-    upload_expiry_days: int = _setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
-    scrub_interval_days: int = _setting(
+    upload_expiry_days: int = setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
+    scrub_interval_days: int = setting(
         0,
         "read everything and log what is damaged, so many days after the last time; 0 is never",
         validator=_at_least(0),
     )
-    scrub_rate: int = _setting(20_000_000, "bytes a second that such a scrub reads at the most", validator=_at_least(1))
-    faults: tuple[str, ...] = _setting(
+    scrub_rate: int = setting(20_000_000, "bytes a second that such a scrub reads at the most", validator=_at_least(1))
+    faults: tuple[str, ...] = setting(
         (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
     )
-    fault_seed: int | None = _setting(None, "makes the faults of a probability repeatable, in each worker")
-    secret_key_file: str | None = _setting(None, "a file whose one line is the secret of `access_key`")
-    access_log: bool = _setting(False, "log each request to standard output")
+    fault_seed: int | None = setting(None, "makes the faults of a probability repeatable, in each worker")
+    secret_key_file: str | None = setting(None, "a file whose one line is the secret of `access_key`")
+    access_log: bool = setting(False, "log each request to standard output")
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()

@@ -13,7 +13,7 @@ from bleepstore.errors import UnresolvableGrantByEmailAddress
 from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
-from bleepstore_server.config import AppConfig
+from bleepstore_server.app_config import AppConfig
 from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.response import Headers
 from bleepstore_server.wire import headers

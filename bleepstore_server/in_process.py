@@ -36,7 +36,7 @@ import attrs
 import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
-from bleepstore_server.config import WELL_KNOWN, AppConfig
+from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.decorating import decorate
 from bleepstore_server.extras import needing
 from bleepstore_server.intercept import Interception, Patches

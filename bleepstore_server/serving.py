@@ -21,8 +21,9 @@ from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, 
 from bleepstore.errors import BleepStoreError
 from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
+from bleepstore_server.app_config import ConfigError
 from bleepstore_server.banner import ShownKeys, keys_configured, keys_made, keys_stored, keys_well_known, render_banner
-from bleepstore_server.config import TIMEOUT_VARIABLE, ConfigError, ServerConfig, load_config
+from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig, load_config
 from bleepstore_server.layers.record import start_access_log
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from bleepstore import Credential, Store
-from bleepstore_server.config import WELL_KNOWN, AppConfig
+from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.extras import needing
 
 with needing("server,aws"):

@@ -149,6 +149,101 @@ def test_the_table_allows_no_circle() -> None:
         visit(layer, ())
 
 
+def modules() -> dict[str, Path]:
+    """Every module of the two packages by its dotted name, packages by that of their folder."""
+    files = sorted([*LIBRARY.rglob("*.py"), *SERVER.rglob("*.py")])
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+
+
+def graph_of_imports() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports, also for its annotations alone and within functions."""
+    known = modules()
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        found = graph[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                within = [f"{node.module}.{alias.name}" for alias in node.names]
+                found.update(module if module in known else node.module for module in within)
+        graph[name] = (found & known.keys()) - {name}
+    return graph
+
+
+def circles_of(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules each of which imports, by whatever way, all others of its group."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen, to_do = set[str](), [start]
+        while to_do:
+            for module in graph[to_do.pop()] - seen:
+                seen.add(module)
+                to_do.append(module)
+        reached[start] = seen
+    groups = {frozenset(other for other in reached[one] if one in reached[other]) for one in graph}
+    return sorted(sorted(group) for group in groups if group)
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    assert circles_of({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+    assert circles_of(graph_of_imports()) == []
+
+
+#: Private parts of libraries, each in the one module that must use it (see `test_private_parts`).
+PRIVATE_PARTS = {
+    "bleepstore.backends.aws.client": {"_endpoint", "_get_request_timeout"},
+    "bleepstore.backends.azure.client": {"_client"},
+    "bleepstore.backends.gcs.backend": {"_set_properties"},
+    "bleepstore.backends.gcs.client": {"_connection", "_http"},
+    "bleepstore.store.archiving": {"_Hash"},
+    "bleepstore_server.in_process": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
+    "bleepstore_server.worker": {"_policy_expect_continue", "_work_queue"},
+}
+#: What modules of ours still use of others' private parts. This may only shrink.
+STILL_PRIVATE = {
+    "bleepstore.store.opening": {"_catalog", "_only_process", "_sweeping"},
+}
+#: Public, though their names say otherwise.
+PUBLIC = {"_asdict", "_make", "_replace", "_SubParsersAction", "_getframe"}
+
+
+def private_names_in(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, name) of the private names that a module uses and does not define."""
+    tree = ast.parse(path.read_text())
+    nodes = list(ast.walk(tree))
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and is_of_self(node)}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, alias.name) for alias in node.names if is_private(alias.name))
+        elif isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own | PUBLIC:
+            yield node.lineno, node.attr
+
+
+def is_of_self(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_no_module_uses_a_private_name_of_another() -> None:
+    found: dict[str, set[str]] = {}
+    wrong = []
+    for module, path in modules().items():
+        allowed = PRIVATE_PARTS.get(module, set()) | STILL_PRIVATE.get(module, set())
+        for line, name in private_names_in(path):
+            if not (path.name == "__init__.py" or name in allowed or f"{module}.{name}" in modules()):
+                wrong.append(f"{path.relative_to(ROOT)} line {line}: {name}")
+            found.setdefault(module, set()).add(name)
+    assert not wrong, "\n".join(wrong)
+    for module, names in [*STILL_PRIVATE.items(), *PRIVATE_PARTS.items()]:
+        assert names <= found.get(module, set()), f"{module} uses no longer all of {names}: shorten the list"
+
+
 def words_of_the_wire() -> set[str]:
     """What S3 calls its headers and the parameters of its queries, but for names that are plain English too."""
     service = botocore.session.get_session().get_service_model("s3")

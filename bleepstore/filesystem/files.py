@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import attrs
 from fsspec.spec import AbstractBufferedFile
@@ -26,9 +26,6 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.store import Store
-
-if TYPE_CHECKING:
-    from bleepstore.filesystem.system import BleepStoreFileSystem
 
 #: The buffer doubles after so many parts, so that 10,000 of them reach S3's 5 TiB.
 _PARTS_OF_ONE_SIZE = 1_000
@@ -54,6 +51,17 @@ def copy_parts(store: Store, source: ObjectVersion, upload: Upload) -> list[Comp
     return parts
 
 
+class FileSystem(Protocol):
+    """What a file needs of the file system that it is of."""
+
+    @property
+    def store(self) -> Store: ...
+
+    def split_path(self, path: str) -> tuple[str, str]: ...
+
+    def isfile(self, path: str) -> bool: ...
+
+
 class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no type information
     """An object opened as a file, in the modes rb, wb, ab and xb.
 
@@ -64,11 +72,11 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
     refused by `close` if the object was changed since.
     """
 
-    fs: BleepStoreFileSystem
+    fs: FileSystem
 
     def __init__(
         self,
-        fs: BleepStoreFileSystem,
+        fs: FileSystem,
         path: str,
         mode: str = "rb",
         block_size: int | None = None,

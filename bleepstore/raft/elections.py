@@ -38,7 +38,10 @@ class Elections(Membership):
         self.heartbeat_elapsed += 1
         if self.heartbeat_elapsed >= self.settings.heartbeat_ticks:
             self.heartbeat_elapsed = 0
-            self._send_heartbeats()
+            if self._round_due:
+                self._begin_round()  # its heartbeats are those of this tick too
+            else:
+                self._send_heartbeats()
 
     def _quorum_was_active(self) -> bool:
         own = self.tracker.progress.get(self.node)

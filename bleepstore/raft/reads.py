@@ -77,6 +77,7 @@ class Reads(Replication):
 
     def _begin_round(self) -> None:
         """One round of heartbeats for all reads that were asked meanwhile."""
+        self._round_due = False
         self._round += 1
         own = self.tracker.progress.get(self.node)
         if own is not None:

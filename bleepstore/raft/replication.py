@@ -159,7 +159,6 @@ class Replication(RaftState):
 
     def _send_heartbeats(self) -> None:
         """They carry the read round too, so one that was lost is asked again."""
-        self._round_due = False
         committed = self.log.committed
         for peer in self.tracker.peers:
             commit = peer.match if peer.match < committed else committed

@@ -76,12 +76,12 @@ class ArchiveOperations(ForkOperations):
         partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
         try:
             with self.snapshot() as snapshot, open_private(partial) as raw:
-                folder = snapshot._folder
+                folder = snapshot.folder
                 with contextlib.ExitStack() as stack:
                     if folder is None:
-                        assert snapshot._catalog is not None
-                        assert snapshot._blobs is not None
-                        catalog, blobs = snapshot._catalog, cast("StorageBackend", snapshot._blobs)
+                        assert snapshot.catalog is not None
+                        assert snapshot.blobs is not None
+                        catalog, blobs = snapshot.catalog, cast("StorageBackend", snapshot.blobs)
                     else:
                         catalog, blobs = Catalog(folder / _CATALOG), LocalBackend(folder)
                         stack.callback(blobs.close)

@@ -34,7 +34,7 @@ from bleepstore.model import (
     SystemMetadata,
     WriteCondition,
 )
-from bleepstore.store.forking import Snapshot
+from bleepstore.store.snapshots import Snapshot
 
 _Class = TypeVar("_Class", bound=type)
 _NONE = type(None)

@@ -10,15 +10,10 @@ meanwhile is garbage already, to which nothing in the copy refers.
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
@@ -29,39 +24,12 @@ from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.store.engine import Engine
+from bleepstore.store.snapshots import Snapshot
 from bleepstore.store.underlay import LocalUnderlay
-
-if TYPE_CHECKING:
-    from bleepstore.store.opening import Store
 
 #: The folder of a store's snapshots. What is in it when a store is opened by its first process belongs to nobody.
 SNAPSHOTS = "snapshots"
 _snapshot_numbers = itertools.count(1)
-
-
-@attrs.define(eq=False)
-class Snapshot:
-    """A store's contents as of one moment, for `Store.restore`. Close it to give its room back."""
-
-    _catalog: Catalog | None = None
-    _blobs: MemoryBackend | None = None
-    _folder: Path | None = None
-
-    def close(self) -> None:
-        """Remove it. Closing twice is allowed."""
-        if self._catalog is not None:
-            self._catalog.close()
-        if self._blobs is not None:
-            self._blobs.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder)
-        self._catalog = self._blobs = self._folder = None
-
-    def __enter__(self) -> Snapshot:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 class ForkOperations(Engine):
@@ -78,38 +46,6 @@ class ForkOperations(Engine):
         a store on disk, and a store at a provider whose catalog is in memory."""
         backend = self._backend
         return isinstance(backend, MemoryBackend) and not backend.has_underlay and self._catalog.path is None
-
-    def fork(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], int] | None = None) -> Store:
-        """An isolated store with the contents of this one, in O(1) bytes: what either writes the other never sees.
-
-        Without a `path` it is in memory. If this store is on disk, the fork reads what was there from its files, which
-        keep what this store removes until the fork is closed; what the fork writes is in memory.
-
-        A store on disk can also be forked into the new folder `path`, for good. That one shares the bytes by hard
-        links where it is on the same file system, and copies them where it is not and where they are kept in the
-        catalog (`inline_limit`). `clock` replaces this store's clock in the fork.
-
-        Raises StoreError if there is no such fork; OSError. Close the fork as any store.
-        """
-        from bleepstore.store.opening import MEMORY_INLINE_LIMIT, assemble_memory, open_store
-
-        options = {
-            "owner": self._owner,
-            "inline_limit": self._inline_limit,
-            "upload_expiry": dt.timedelta(milliseconds=self._upload_expiry_ms),
-            "clock": clock or self._wall_clock,
-        }
-        self._check_can_copy()
-        if path is None:
-            if isinstance(self._backend, LocalBackend):
-                options["inline_limit"] = min(self._inline_limit, MEMORY_INLINE_LIMIT)
-            catalog, blobs = self._copy_to_memory()
-            return assemble_memory(catalog, blobs, **options)  # type: ignore[arg-type]  # a dict of several types
-        if not isinstance(self._backend, LocalBackend):
-            raise StoreError("A store in memory is forked in memory: fork() without a path.")
-        root = Path(path)
-        self._copy_to_folder(self._backend, root)
-        return open_store(root, **options)  # type: ignore[arg-type]  # a dict of several types
 
     def snapshot(self) -> Snapshot:
         """The contents as of now, to come back to by `restore`. On disk it is a folder within the store's."""
@@ -130,14 +66,14 @@ class ForkOperations(Engine):
         """
         self._check_can_copy()
         with self._alone(), self._jobs.paused():
-            if isinstance(self._backend, MemoryBackend) and snapshot._blobs is not None:
-                assert snapshot._catalog is not None
-                self._backend.adopt(snapshot._blobs)
-                with snapshot._catalog.hold() as source, self._catalog.hold() as target:
+            if isinstance(self._backend, MemoryBackend) and snapshot.blobs is not None:
+                assert snapshot.catalog is not None
+                self._backend.adopt(snapshot.blobs)
+                with snapshot.catalog.hold() as source, self._catalog.hold() as target:
                     copy_database(source, target)
-            elif isinstance(self._backend, LocalBackend) and snapshot._folder is not None:
-                LocalBackend(snapshot._folder).share(self._backend.root)
-                with opened_file(snapshot._folder / "catalog.db") as source, self._catalog.hold() as target:
+            elif isinstance(self._backend, LocalBackend) and snapshot.folder is not None:
+                LocalBackend(snapshot.folder).share(self._backend.root)
+                with opened_file(snapshot.folder / "catalog.db") as source, self._catalog.hold() as target:
                     copy_database(source, target)
             else:
                 raise StoreError("The snapshot was closed, or is not of this kind of store.")

@@ -66,6 +66,36 @@ class Store(IteratingOperations, AccountOperations, ScrubOperations, AdoptOperat
         self.check_open()
         return self
 
+    def fork(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], int] | None = None) -> Store:
+        """An isolated store with the contents of this one, in O(1) bytes: what either writes the other never sees.
+
+        Without a `path` it is in memory. If this store is on disk, the fork reads what was there from its files, which
+        keep what this store removes until the fork is closed; what the fork writes is in memory.
+
+        A store on disk can also be forked into the new folder `path`, for good. That one shares the bytes by hard
+        links where it is on the same file system, and copies them where it is not and where they are kept in the
+        catalog (`inline_limit`). `clock` replaces this store's clock in the fork.
+
+        Raises StoreError if there is no such fork; OSError. Close the fork as any store.
+        """
+        options = {
+            "owner": self._owner,
+            "inline_limit": self._inline_limit,
+            "upload_expiry": dt.timedelta(milliseconds=self._upload_expiry_ms),
+            "clock": clock or self._wall_clock,
+        }
+        self._check_can_copy()
+        if path is None:
+            if isinstance(self._backend, LocalBackend):
+                options["inline_limit"] = min(self._inline_limit, MEMORY_INLINE_LIMIT)
+            catalog, blobs = self._copy_to_memory()
+            return assemble_memory(catalog, blobs, **options)  # type: ignore[arg-type]  # a dict of several types
+        if not isinstance(self._backend, LocalBackend):
+            raise StoreError("A store in memory is forked in memory: fork() without a path.")
+        root = Path(path)
+        self._copy_to_folder(self._backend, root)
+        return open_store(root, **options)  # type: ignore[arg-type]  # a dict of several types
+
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000

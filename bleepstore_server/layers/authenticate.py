@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bleepstore.model import Credential
 from bleepstore.store import Store
-from bleepstore_server.config import WELL_KNOWN, AppConfig
+from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.request import Request
 from bleepstore_server.wire import sigv2, sigv4

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 import bleepstore
 from bleepstore_server import Record, in_process, live_server
-from bleepstore_server.config import WELL_KNOWN
+from bleepstore_server.app_config import WELL_KNOWN
 from bleepstore_server.layers.record import access_line, log_access
 
 if TYPE_CHECKING:

@@ -213,6 +213,14 @@ class LateSnapshotDropsEntries(Raft):
         return meta.index <= self.log.committed
 
 
+class SwallowsRounds(Raft):
+    """The heartbeats of a tick are taken for those of the round that a read waits for."""
+
+    def _tick_leader(self) -> None:
+        self._round_due = False
+        super()._tick_leader()
+
+
 class ReadsByOnePeer(Raft):
     """One peer that confirms is enough, however many there are."""
 
@@ -390,6 +398,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "outgoing voters forgotten": {"core_factory": ForgetsOutgoingVoters, "mix": "churning", "first_seed": 219},
     "late snapshot drops acknowledged entries": {"core_factory": LateSnapshotDropsEntries},
     "writes under way survive a truncation": {"core_factory": KeepsWritesUnderWay},
+    "a tick swallows the round of a read": {"core_factory": SwallowsRounds},
     "read confirmed by one peer": {"core_factory": ReadsByOnePeer, "mix": "reading"},
     "joint read confirmed by the new voters": {"core_factory": ReadsByIncomingVoters},
     "stale confirmation accepted": {"core_factory": AcceptsStaleConfirmations},
@@ -413,6 +422,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
 
 #: What scenarios catch, and thousands of seeds do not: each takes a rare order of events.
 BY_SCENARIOS = frozenset({
+    "a tick swallows the round of a read",
     "commit not capped at the verified index",
     "late snapshot drops acknowledged entries",
     "joint read confirmed by the new voters",

@@ -12,7 +12,8 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.errors import StoreError
 from bleepstore.jobs import JobStatus
-from bleepstore_server.config import ConfigError, ServerConfig
+from bleepstore_server.app_config import ConfigError
+from bleepstore_server.config import ServerConfig
 from tests.serving.test_damaged_bytes import Serve
 from tests.store.test_damaged_bytes import BUCKET, files_of, flip
 

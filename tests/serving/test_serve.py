@@ -21,7 +21,8 @@ import pytest
 import requests
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from bleepstore_server.config import ConfigError, load_config
+from bleepstore_server.app_config import ConfigError
+from bleepstore_server.config import load_config
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, clean_environment, make_certificate
 
 if TYPE_CHECKING:

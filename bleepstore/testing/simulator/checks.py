@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
+from bleepstore.raft.core import Raft
 from bleepstore.raft.messages import (
     AppendReply,
     Configuration,
@@ -18,14 +19,25 @@ from bleepstore.raft.messages import (
     SnapshotMeta,
     VoteReply,
 )
+from bleepstore.testing.simulator.disk import SimulatedLog
 from bleepstore.testing.simulator.state_machines import SimulatedStateMachine
-
-if TYPE_CHECKING:
-    from bleepstore.testing.simulator.node import SimulatedNode
 
 
 class Violation(AssertionError):
     """An invariant of Raft does not hold."""
+
+
+class CheckedNode(Protocol):
+    """What the checks look at of a node."""
+
+    id: NodeId
+    core: Raft | None
+    log: SimulatedLog
+    state_machine: SimulatedStateMachine
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether an entry is durable there."""
+        ...
 
 
 class Ledger:
@@ -47,7 +59,7 @@ class Ledger:
     )
 
     def __init__(
-        self, nodes: dict[NodeId, SimulatedNode], beginning: Configuration, reference: SimulatedStateMachine | None
+        self, nodes: Mapping[NodeId, CheckedNode], beginning: Configuration, reference: SimulatedStateMachine | None
     ) -> None:
         self._nodes = nodes
         #: (index, membership) as committed; the first is the one the cluster begins with.
@@ -68,7 +80,7 @@ class Ledger:
 
     # --- logs ---
 
-    def check_ready(self, node: SimulatedNode, ready: Ready) -> None:
+    def check_ready(self, node: CheckedNode, ready: Ready) -> None:
         """Everything that a Ready says about the node's log."""
         core = node.core
         assert core is not None
@@ -96,7 +108,7 @@ class Ledger:
                 raise Violation(f"before entry ({entry.index}, {entry.term}) are the terms {known[1]} and {before}")
             before = entry.term
 
-    def _check_leader(self, node: SimulatedNode, term: int) -> None:
+    def _check_leader(self, node: CheckedNode, term: int) -> None:
         """Election safety, and leader completeness: the last committed entry is in the log, so all before it are."""
         if self._leaders.setdefault(term, node.id) != node.id:
             raise Violation(f"{node.id} and {self._leaders[term]} both lead term {term}")
@@ -115,7 +127,7 @@ class Ledger:
 
     # --- commit ---
 
-    def _check_commit(self, node: SimulatedNode, commit: int) -> None:
+    def _check_commit(self, node: CheckedNode, commit: int) -> None:
         core = node.core
         assert core is not None
         committed = self.committed
@@ -172,20 +184,20 @@ class Ledger:
     def _in_effect(self, index: int) -> Configuration:
         return next(one for since, one in reversed(self.configurations) if since <= index)
 
-    def check_meta(self, node: SimulatedNode, meta: SnapshotMeta) -> None:
+    def check_meta(self, node: CheckedNode, meta: SnapshotMeta) -> None:
         """What a snapshot or a compacted log says of the membership is what was in effect there."""
         expected = self._in_effect(meta.index)
         if meta.index and meta.configuration != expected:
             raise Violation(f"{node.id} says {meta.configuration} of index {meta.index}, in effect was {expected}")
 
-    def check_snapshot(self, node: SimulatedNode, meta: SnapshotMeta) -> None:
+    def check_snapshot(self, node: CheckedNode, meta: SnapshotMeta) -> None:
         """The membership in effect is the one of the applied index."""
         assert node.core is not None
         expected = self._in_effect(meta.index)
         if node.core.configuration != expected:
             raise Violation(f"{node.id} has {node.core.configuration} from a snapshot, in effect was {expected}")
 
-    def _check_handed_out(self, node: SimulatedNode, entries: tuple[Entry, ...]) -> None:
+    def _check_handed_out(self, node: CheckedNode, entries: tuple[Entry, ...]) -> None:
         if not node.holds(entries[-1].index, entries[-1].term):
             raise Violation(f"{node.id} hands out entry {entries[-1].index}, which is not durable there")
         for entry in entries:
@@ -197,13 +209,13 @@ class Ledger:
 
     # --- messages ---
 
-    def check_sent(self, node: SimulatedNode, m: Message) -> None:
+    def check_sent(self, node: CheckedNode, m: Message) -> None:
         """What a message promises must be durable when it leaves."""
         check = _PROMISES.get(type(m))
         if check is not None:
             check(self, node, m)
 
-    def _check_append_reply(self, node: SimulatedNode, m: AppendReply) -> None:
+    def _check_append_reply(self, node: CheckedNode, m: AppendReply) -> None:
         # If a later term's leader replaced the entries before they were written, one write stands for both: the node is
         # where it would be had it written them and then dropped them.
         log = node.log
@@ -220,7 +232,7 @@ class Ledger:
         if asked not in (-1, durable):
             raise Violation(f"{node.id} acknowledges entry {m.index} of term {asked}, durable is one of term {durable}")
 
-    def check_match(self, leader: SimulatedNode, peer: NodeId) -> None:
+    def check_match(self, leader: CheckedNode, peer: NodeId) -> None:
         """What a leader counts on is on that disk, unless the peer has gone on to a term in which it counts no more."""
         core, node = leader.core, self._nodes[peer]
         assert core is not None
@@ -233,13 +245,13 @@ class Ledger:
                 f"{leader.id} counts on entry {known.match} of term {term} at {peer}, which does not have it"
             )
 
-    def _promise(self, node: SimulatedNode, term: int, index: int) -> None:
+    def _promise(self, node: CheckedNode, term: int, index: int) -> None:
         if (term, index) > self._promised.get(node.id, (0, 0)):
             self._promised[node.id] = (term, index)
 
     # --- starts ---
 
-    def check_start(self, node: SimulatedNode) -> None:
+    def check_start(self, node: CheckedNode) -> None:
         """What a node begins with is sound by itself, and all that it has promised is there."""
         log = node.log
         hard, last = log.initial_state().hard_state, log.last_index()
@@ -257,22 +269,22 @@ class Ledger:
             )
         self._check_known_changes(node, max(hard.commit, node.state_machine.applied), last)
 
-    def _check_known_changes(self, node: SimulatedNode, committed: int, last: int) -> None:
+    def _check_known_changes(self, node: CheckedNode, committed: int, last: int) -> None:
         """Whoever has a change of the membership knows that the one before it is committed: see `HardState`."""
         unknown = node.log.entries(committed + 1, last + 1, 1 << 62) if committed < last else []
         changes = [entry.index for entry in unknown if entry.kind is EntryKind.CONFIGURATION]
         if len(changes) > 1:
             raise Violation(f"{node.id} starts with changes of the membership at {changes}, committed is {committed}")
 
-    def _check_vote_reply(self, node: SimulatedNode, m: VoteReply) -> None:
+    def _check_vote_reply(self, node: CheckedNode, m: VoteReply) -> None:
         if m.granted and not m.pre:
             self._check_vote(node, m.term, m.to)
 
-    def _check_request_vote(self, node: SimulatedNode, m: RequestVote) -> None:
+    def _check_request_vote(self, node: CheckedNode, m: RequestVote) -> None:
         if not m.pre:
             self._check_vote(node, m.term, node.id)
 
-    def _check_vote(self, node: SimulatedNode, term: int, candidate: NodeId) -> None:
+    def _check_vote(self, node: CheckedNode, term: int, candidate: NodeId) -> None:
         if self._votes.setdefault((node.id, term), candidate) != candidate:
             raise Violation(f"{node.id} votes for {self._votes[node.id, term]} and for {candidate} in term {term}")
         hard = node.log.initial_state().hard_state
@@ -282,7 +294,7 @@ class Ledger:
 
     # --- states ---
 
-    def check_applied(self, node: SimulatedNode) -> None:
+    def check_applied(self, node: CheckedNode) -> None:
         """Equal states at equal applied index. With exactly-once in the reference, also that."""
         state_machine = node.state_machine
         digest = state_machine.digest()
@@ -296,7 +308,7 @@ class Ledger:
         """The proposer saw its command applied."""
         self.acknowledged.setdefault(entry.request_id, entry.index)
 
-    def check_read(self, node: SimulatedNode, asked_at: int, index: int) -> None:
+    def check_read(self, node: CheckedNode, asked_at: int, index: int) -> None:
         """A read sees what was committed when it was asked, at least."""
         self.read_count += 1
         if index < asked_at:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+import random
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from bleepstore.raft.core import Raft
 from bleepstore.raft.messages import (
@@ -18,12 +19,10 @@ from bleepstore.raft.messages import (
     SnapshotFetch,
     SnapshotMeta,
 )
-from bleepstore.testing.simulator.checks import Violation
+from bleepstore.testing.simulator.checks import Ledger, Violation
 from bleepstore.testing.simulator.disk import SimulatedLog
+from bleepstore.testing.simulator.plan import Plan
 from bleepstore.testing.simulator.state_machines import SimulatedStateMachine
-
-if TYPE_CHECKING:
-    from bleepstore.testing.simulator.world import World
 
 #: Makes a core: (storage, rng, applied, settings).
 CoreFactory = Callable[..., Raft]
@@ -34,6 +33,38 @@ _MEETS: dict[str, Callable[[Ready], bool]] = {
     "torn_write": lambda ready: bool(ready.entries) or ready.snapshot is not None,
     "torn_install": lambda ready: ready.snapshot is not None,
 }
+
+
+class Surroundings(Protocol):
+    """What a node needs of the world: time, the network, and what happens there."""
+
+    apply_is_slow: bool
+    core_factory: CoreFactory
+    disk_is_slow: bool
+    happened: Counter[str]
+    ledger: Ledger
+    nodes: dict[NodeId, SimulatedNode]
+    now: int
+    plan: Plan
+    rng: random.Random
+
+    def push(self, time: int, action: Callable[[Any], None], argument: Any) -> None: ...
+
+    def after(self, delay: int, action: Callable[[Any], None], argument: Any) -> None: ...
+
+    def note(self, text: str, *facts: object) -> None: ...
+
+    def send(self, node: SimulatedNode, m: Message) -> None: ...
+
+    def is_cut(self, sender: NodeId, to: NodeId) -> bool: ...
+
+    def disk_delay(self) -> int: ...
+
+    def apply_delay(self) -> int: ...
+
+    def fetch_delay(self) -> int: ...
+
+    def restart_later(self, node: SimulatedNode) -> None: ...
 
 
 class SimulatedNode:
@@ -62,7 +93,7 @@ class SimulatedNode:
     )  # fmt: skip
 
     def __init__(
-        self, world: World, node: NodeId, log: SimulatedLog, state_machine: SimulatedStateMachine, tick: int
+        self, world: Surroundings, node: NodeId, log: SimulatedLog, state_machine: SimulatedStateMachine, tick: int
     ) -> None:
         self.world = world
         self.id = node

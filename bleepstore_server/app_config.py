@@ -1,0 +1,65 @@
+"""What the WSGI app can be told, as an attribute each (see `config` for where servers have it from)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import attrs
+
+from bleepstore.errors import BleepStoreError
+
+WELL_KNOWN = ("bleepstore", "bleepstore-secret")
+
+
+class ConfigError(BleepStoreError):
+    """A setting that cannot be used; the message names it."""
+
+
+def setting(default: object, help: str, *, flag: bool = True, **options: Any) -> Any:
+    return attrs.field(default=default, metadata={"help": help, "flag": flag}, **options)
+
+
+def _check_networks(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for text in value:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ConfigError(f"{attribute.name}: {text!r} is not an IP address or network ({error})") from None
+
+
+def _check_domains(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for text in value:
+        if text != text.lower() or text.startswith(".") or "/" in text or ":" in text or not text:
+            raise ConfigError(f"{attribute.name}: {text!r} is not a host name in lower case without a port")
+
+
+@attrs.frozen(kw_only=True)
+class AppConfig:
+    """What `create_app` can be told."""
+
+    domains: tuple[str, ...] = setting(
+        (), "host names below which the first label names a bucket (virtual-host style)", validator=_check_domains
+    )
+    region: str = setting("us-east-1", "the region that buckets are said to be in")
+    strict_region: bool = setting(False, "refuse signatures for another region")
+    public_endpoint: str | None = setting(None, "the URL that clients see, where it is another, as behind a proxy")
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "networks whose X-Forwarded-Proto and X-Forwarded-Host are believed", validator=_check_networks
+    )
+    access_key: str | None = setting(None, "an access key of the store's owner, beside those of `bleepstore keys`")
+    secret_key: str | None = setting(
+        None, "its secret; only by file or environment, as other users see flags", flag=False, repr=False
+    )
+    require_content_sha256: bool = setting(
+        True,
+        "refuse a request of signature version 4 without x-amz-content-sha256, as AWS does; off, the digest is that of "
+        "the body, which is read first, up to 64 MiB",
+    )
+    allow_well_known_key: bool = setting(
+        False, f"accept the access key {WELL_KNOWN[0]!r} with the secret {WELL_KNOWN[1]!r}: for tests only"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ConfigError("access_key and secret_key: set both or neither")

@@ -1,0 +1,472 @@
+"""A store as a dictionary: what every store must do, with nothing of how one does it.
+
+Methods have the names and arguments of `Store`, and give plain values: what a test compares of a store's result. A
+refusal is `Refused` with the name of the error. Nothing here is shared with the library but its nouns.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from bleepstore import (
+    AclRequest,
+    ByteRange,
+    Caller,
+    CannedAcl,
+    CompletedPart,
+    DeleteEntry,
+    Group,
+    Permission,
+    ReadCondition,
+    WriteCondition,
+)
+
+MIB = 1 << 20
+MIN_PART = 5 * MIB
+#: Who owns what the program itself creates in a bucket of its own.
+OWN_ID = "bleepstore"
+Grants = frozenset[tuple[str, str]]
+ALWAYS = WriteCondition()
+
+
+class Refused(Exception):
+    """The store must raise the error of this name."""
+
+
+@attrs.frozen
+class Object:
+    body: bytes
+    etag: str
+    owner: str
+    grants: Grants
+    metadata: tuple[tuple[str, str], ...]
+    content_type: str | None
+    storage_class: str
+    modified_ms: int
+    parts: tuple[int, ...] = ()  # their sizes
+    serial: int = 0  # no two writes have the same
+
+    @property
+    def seen(self) -> tuple[object, ...]:
+        """What a test sees of it."""
+        return (
+            self.etag, len(self.body), self.owner, self.grants, self.metadata, self.content_type, self.storage_class,
+            self.modified_ms, len(self.parts) or None,
+        )  # fmt: skip
+
+
+@attrs.frozen
+class Part:
+    body: bytes
+    modified_ms: int
+
+    @property
+    def etag(self) -> str:
+        return md5(self.body)
+
+
+@attrs.define
+class Upload:
+    key: str
+    initiator: str
+    grants: Grants
+    metadata: tuple[tuple[str, str], ...]
+    content_type: str | None
+    storage_class: str
+    created_ms: int
+    found: int | None  # the serial of the object that had the key when it was created
+    parts: dict[int, Part] = attrs.field(factory=dict)
+
+
+@attrs.define
+class Bucket:
+    owner: str
+    grants: Grants
+    created_ms: int
+    objects: dict[str, Object] = attrs.field(factory=dict)
+    uploads: dict[str, Upload] = attrs.field(factory=dict)
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+def grants_of(request: AclRequest | None, owner: str, bucket_owner: str) -> Grants:
+    if isinstance(request, tuple):
+        return frozenset((str(grant.grantee), str(grant.permission)) for grant in request)
+    everyone, accounts, log = str(Group.ALL_USERS), str(Group.AUTHENTICATED_USERS), str(Group.LOG_DELIVERY)
+    more: dict[AclRequest, set[tuple[str, str]]] = {
+        CannedAcl.PUBLIC_READ: {(everyone, "READ")},
+        CannedAcl.PUBLIC_READ_WRITE: {(everyone, "READ"), (everyone, "WRITE")},
+        CannedAcl.AUTHENTICATED_READ: {(accounts, "READ")},
+        CannedAcl.BUCKET_OWNER_READ: {(bucket_owner, "READ")} if bucket_owner != owner else set(),
+        CannedAcl.BUCKET_OWNER_FULL_CONTROL: {(bucket_owner, "FULL_CONTROL")} if bucket_owner != owner else set(),
+        CannedAcl.LOG_DELIVERY_WRITE: {(log, "WRITE"), (log, "READ_ACP")},
+    }
+    return frozenset({(owner, "FULL_CONTROL")} | (more.get(request, set()) if request is not None else set()))
+
+
+def may(owner: str, grants: Grants, caller: Caller | None, permission: Permission) -> bool:
+    if caller is None:
+        return True
+    own = caller.account.id
+    if own == owner and permission in (Permission.READ_ACP, Permission.WRITE_ACP):
+        return True
+    names = {own, str(Group.ALL_USERS)} | (set() if caller.is_anonymous else {str(Group.AUTHENTICATED_USERS)})
+    return any((name, right) in grants for name in names for right in (str(permission), "FULL_CONTROL"))
+
+
+def require(holds: bool, error: str = "AccessDenied") -> None:
+    if not holds:
+        raise Refused(error)
+
+
+def sorted_items(mapping: dict[str, str] | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((mapping or {}).items()))
+
+
+def rolled_up(keys: Sequence[str], prefix: str, delimiter: str) -> list[tuple[str, bool]]:
+    """(key or common prefix, whether it is a prefix) of a listing, each prefix once."""
+    found: list[tuple[str, bool]] = []
+    for key in keys:
+        if key.startswith(prefix):
+            end = key.find(delimiter, len(prefix)) if delimiter else -1
+            entry = (key, False) if end < 0 else (key[: end + len(delimiter)], True)
+            if not entry[1] or entry not in found:
+                found.append(entry)
+    return found
+
+
+@attrs.define
+class Model:
+    """A whole store. `now` gives the time of the next write, in milliseconds."""
+
+    now: Callable[[], int]
+    buckets: dict[str, Bucket] = attrs.field(factory=dict)
+    serial: int = 0
+
+    def copy(self) -> Model:
+        return Model(self.now, copy.deepcopy(self.buckets), self.serial)
+
+    def next_serial(self) -> int:
+        self.serial += 1
+        return self.serial
+
+    def bucket(self, name: str, caller: Caller | None, permission: Permission) -> Bucket:
+        require(name in self.buckets, "NoSuchBucket")
+        found = self.buckets[name]
+        require(may(found.owner, found.grants, caller, permission))
+        return found
+
+    # -- buckets
+
+    def create_bucket(self, name: str, acl: AclRequest | None, caller: Caller | None) -> tuple[object, ...]:
+        require(caller is None or not caller.is_anonymous)
+        owner = OWN_ID if caller is None else caller.account.id
+        if name in self.buckets:
+            raise Refused("BucketAlreadyOwnedByYou" if self.buckets[name].owner == owner else "BucketAlreadyExists")
+        made = self.buckets[name] = Bucket(owner, grants_of(acl, owner, owner), self.now())
+        return name, made.owner, made.grants, made.created_ms
+
+    def delete_bucket(self, name: str, caller: Caller | None) -> None:
+        require(name in self.buckets, "NoSuchBucket")
+        require(caller is None or caller.account.id == self.buckets[name].owner)
+        require(not self.buckets[name].objects, "BucketNotEmpty")
+        del self.buckets[name]
+
+    def list_buckets(self, prefix: str, caller: Caller | None) -> list[tuple[str, str, int]]:
+        require(caller is None or not caller.is_anonymous)
+        return [
+            (name, one.owner, one.created_ms)
+            for name, one in sorted(self.buckets.items())
+            if name.startswith(prefix) and (caller is None or caller.account.id == one.owner)
+        ]
+
+    def get_bucket_acl(self, name: str, caller: Caller | None) -> tuple[str, Grants]:
+        found = self.bucket(name, caller, Permission.READ_ACP)
+        return found.owner, found.grants
+
+    def put_bucket_acl(self, name: str, acl: AclRequest, caller: Caller | None) -> None:
+        found = self.bucket(name, caller, Permission.WRITE_ACP)
+        found.grants = grants_of(acl, found.owner, found.owner)
+
+    # -- objects
+
+    def check_write(self, bucket: Bucket, key: str, condition: WriteCondition) -> None:
+        current = bucket.objects.get(key)
+        if condition.if_none_match:
+            require(current is None, "PreconditionFailed")
+        if condition.if_match is not None:
+            require(current is not None, "NoSuchKey")
+            assert current is not None
+            require(condition.if_match in ("*", current.etag), "PreconditionFailed")
+
+    def put_object(
+        self,
+        name: str,
+        key: str,
+        body: bytes,
+        *,
+        metadata: dict[str, str],
+        content_type: str | None,
+        storage_class: str,
+        acl: AclRequest | None,
+        condition: WriteCondition,
+        caller: Caller | None,
+    ) -> tuple[object, ...]:
+        bucket = self.bucket(name, caller, Permission.WRITE)
+        self.check_write(bucket, key, condition)
+        owner = bucket.owner if caller is None else caller.account.id
+        bucket.objects[key] = made = Object(
+            body, md5(body), owner, grants_of(acl, owner, bucket.owner), sorted_items(metadata), content_type,
+            storage_class, self.now(), serial=self.next_serial(),
+        )  # fmt: skip
+        return made.seen
+
+    def find(self, name: str, key: str, caller: Caller | None, permission: Permission) -> Object:
+        require(name in self.buckets, "NoSuchBucket")
+        bucket = self.buckets[name]
+        if key not in bucket.objects:
+            require(may(bucket.owner, bucket.grants, caller, Permission.READ))
+            raise Refused("NoSuchKey")
+        found = bucket.objects[key]
+        require(may(found.owner, found.grants, caller, permission))
+        return found
+
+    def check_read(self, found: Object, condition: ReadCondition | None) -> None:
+        if condition is not None and condition.if_match is not None:
+            require(found.etag in condition.if_match or "*" in condition.if_match, "PreconditionFailed")
+        if condition is not None and condition.if_none_match is not None:
+            require(not (found.etag in condition.if_none_match or "*" in condition.if_none_match), "NotModified")
+
+    def get_object(
+        self,
+        name: str,
+        key: str,
+        *,
+        range: ByteRange | None,  # as Store's
+        part_number: int | None,
+        condition: ReadCondition | None,
+        caller: Caller | None,
+    ) -> tuple[tuple[object, ...], bytes]:
+        found = self.find(name, key, caller, Permission.READ)
+        self.check_read(found, condition)
+        if part_number is not None:
+            sizes = found.parts or (len(found.body),)
+            require(1 <= part_number <= len(sizes), "InvalidPartNumber")
+            start = sum(sizes[: part_number - 1])
+            return found.seen, found.body[start : start + sizes[part_number - 1]]
+        if range is None:
+            return found.seen, found.body
+        return found.seen, cut(found.body, range)
+
+    def delete_object(self, name: str, key: str, *, condition: WriteCondition, caller: Caller | None) -> None:
+        bucket = self.bucket(name, caller, Permission.WRITE)
+        self.check_write(bucket, key, condition)
+        bucket.objects.pop(key, None)
+
+    def delete_objects(self, name: str, entries: Sequence[DeleteEntry], caller: Caller | None) -> list[str]:
+        """The key, or the error, of each."""
+        bucket = self.bucket(name, caller, Permission.WRITE)
+        outcomes = []
+        for entry in entries:
+            try:
+                self.check_write(bucket, entry.key, entry.condition)
+                bucket.objects.pop(entry.key, None)
+                outcomes.append(entry.key)
+            except Refused as refused:
+                outcomes.append(str(refused))
+        return outcomes
+
+    def copy_object(
+        self,
+        source_name: str,
+        source_key: str,
+        name: str,
+        key: str,
+        *,
+        source_condition: ReadCondition | None,
+        replaced_metadata: dict[str, str] | None,
+        storage_class: str | None,
+        acl: AclRequest | None,
+        condition: WriteCondition,
+        caller: Caller | None,
+    ) -> tuple[object, ...]:
+        bucket = self.bucket(name, caller, Permission.WRITE)
+        source = self.source(source_name, source_key, source_condition, caller)
+        if (source_name, source_key) == (name, key) and replaced_metadata is None and storage_class is None:
+            self.check_write(bucket, key, condition)
+            raise Refused("InvalidRequest")
+        self.check_write(bucket, key, condition)
+        owner = bucket.owner if caller is None else caller.account.id
+        is_replaced = replaced_metadata is not None
+        bucket.objects[key] = made = Object(
+            source.body,
+            md5(source.body),
+            owner,
+            grants_of(acl, owner, bucket.owner),
+            sorted_items(replaced_metadata) if is_replaced else source.metadata,
+            None if is_replaced else source.content_type,
+            storage_class or "STANDARD",
+            self.now(),
+            serial=self.next_serial(),
+        )
+        return made.seen
+
+    def source(self, name: str, key: str, condition: ReadCondition | None, caller: Caller | None) -> Object:
+        found = self.find(name, key, caller, Permission.READ)
+        try:
+            self.check_read(found, condition)
+        except Refused:
+            raise Refused("PreconditionFailed") from None
+        return found
+
+    def list_objects(
+        self, name: str, *, prefix: str, delimiter: str, start_after: str, caller: Caller | None
+    ) -> list[tuple[object, ...]]:
+        """The entries of all pages, in order."""
+        bucket = self.bucket(name, caller, Permission.READ)
+        keys = [key for key in sorted(bucket.objects) if key > start_after]
+        found: list[tuple[object, ...]] = []
+        for entry, is_prefix in rolled_up(keys, prefix, delimiter):
+            if is_prefix:
+                found.append((entry,))
+            else:
+                one = bucket.objects[entry]
+                found.append((entry, one.etag, len(one.body), one.modified_ms, one.storage_class, one.owner))
+        return found
+
+    def get_object_acl(self, name: str, key: str, caller: Caller | None) -> tuple[str, Grants]:
+        found = self.find(name, key, caller, Permission.READ_ACP)
+        return found.owner, found.grants
+
+    def put_object_acl(self, name: str, key: str, acl: AclRequest, caller: Caller | None) -> None:
+        found = self.find(name, key, caller, Permission.WRITE_ACP)
+        bucket = self.buckets[name]
+        bucket.objects[key] = attrs.evolve(found, grants=grants_of(acl, found.owner, bucket.owner))
+
+    # -- uploads
+
+    def create_upload(
+        self,
+        name: str,
+        key: str,
+        *,
+        metadata: dict[str, str],
+        content_type: str | None,
+        storage_class: str,
+        acl: AclRequest | None,
+        caller: Caller | None,
+    ) -> Upload:
+        """The caller enters it into `uploads`, under the id that the store gave it."""
+        require(caller is None or not caller.is_anonymous)
+        bucket = self.bucket(name, caller, Permission.WRITE)
+        owner = bucket.owner if caller is None else caller.account.id
+        found = bucket.objects.get(key)
+        return Upload(
+            key, owner, grants_of(acl, owner, bucket.owner), sorted_items(metadata), content_type, storage_class,
+            self.now(), None if found is None else found.serial,
+        )  # fmt: skip
+
+    def upload(self, name: str, key: str, upload_id: str, caller: Caller | None, *, by_owner: bool = False) -> Upload:
+        bucket = self.bucket(name, caller, Permission.WRITE)
+        found = bucket.uploads.get(upload_id)
+        require(found is not None and found.key == key, "NoSuchUpload")
+        assert found is not None
+        allowed = {found.initiator, bucket.owner} if by_owner else {found.initiator}
+        require(caller is None or caller.account.id in allowed)
+        return found
+
+    def put_part(
+        self, name: str, key: str, upload_id: str, number: int, body: bytes, caller: Caller | None
+    ) -> tuple[int, int, str, int]:
+        upload = self.upload(name, key, upload_id, caller)
+        upload.parts[number] = made = Part(body, self.now())
+        return number, len(body), made.etag, made.modified_ms
+
+    def copy_part(
+        self,
+        source_name: str,
+        source_key: str,
+        name: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        source_range: ByteRange | None,
+        caller: Caller | None,
+    ) -> tuple[int, int, str, int]:
+        upload = self.upload(name, key, upload_id, caller)
+        body = self.find(source_name, source_key, caller, Permission.READ).body
+        if source_range is not None:
+            require(source_range.last is None or source_range.last < len(body), "InvalidArgument")
+            body = cut(body, source_range)
+        upload.parts[number] = made = Part(body, self.now())
+        return number, len(body), made.etag, made.modified_ms
+
+    def list_parts(self, name: str, key: str, upload_id: str, caller: Caller | None) -> list[tuple[int, int, str, int]]:
+        parts = self.upload(name, key, upload_id, caller, by_owner=True).parts
+        return [(number, len(part.body), part.etag, part.modified_ms) for number, part in sorted(parts.items())]
+
+    def complete_upload(
+        self,
+        name: str,
+        key: str,
+        upload_id: str,
+        parts: Sequence[CompletedPart],
+        *,
+        condition: WriteCondition,
+        caller: Caller | None,
+    ) -> tuple[object, ...]:
+        require(bool(parts), "InvalidRequest")
+        numbers = [part.number for part in parts]
+        require(numbers == sorted(set(numbers)), "InvalidPartOrder")
+        upload = self.upload(name, key, upload_id, caller)
+        bucket = self.buckets[name]
+        for part in parts:
+            require(part.number in upload.parts and upload.parts[part.number].etag == part.etag, "InvalidPart")
+        bodies = [upload.parts[number].body for number in numbers]
+        require(all(len(body) >= MIN_PART for body in bodies[:-1]), "EntityTooSmall")
+        self.check_write(bucket, key, condition)
+        current = bucket.objects.get(key)
+        if condition:
+            require((current and current.serial) == upload.found, "ConditionalRequestConflict")
+        digests = b"".join(hashlib.md5(body).digest() for body in bodies)
+        bucket.objects[key] = made = Object(
+            b"".join(bodies), f"{md5(digests)}-{len(bodies)}", upload.initiator, upload.grants, upload.metadata,
+            upload.content_type, upload.storage_class, self.now(), tuple(map(len, bodies)), self.next_serial(),
+        )  # fmt: skip
+        del bucket.uploads[upload_id]
+        return made.seen
+
+    def abort_upload(self, name: str, key: str, upload_id: str, caller: Caller | None) -> None:
+        self.upload(name, key, upload_id, caller, by_owner=True)
+        del self.buckets[name].uploads[upload_id]
+
+    def list_uploads(
+        self, name: str, *, prefix: str, delimiter: str, caller: Caller | None
+    ) -> list[tuple[object, ...]]:
+        bucket = self.bucket(name, caller, Permission.READ)
+        by_key: dict[str, list[tuple[str, Upload]]] = {}
+        for upload_id, upload in sorted(bucket.uploads.items()):
+            by_key.setdefault(upload.key, []).append((upload_id, upload))
+        found: list[tuple[object, ...]] = []
+        for entry, is_prefix in rolled_up(sorted(by_key), prefix, delimiter):
+            if is_prefix:
+                found.append((entry,))
+            else:
+                found += [(entry, one, each.initiator, each.created_ms) for one, each in by_key[entry]]
+        return found
+
+
+def cut(body: bytes, wanted: ByteRange) -> bytes:
+    """RFC 9110 section 14.1.2; the last bytes of nothing are nothing."""
+    if wanted.first is None:
+        assert wanted.last is not None
+        require(wanted.last > 0, "InvalidRange")
+        return body[-wanted.last :]
+    require(wanted.first < len(body), "InvalidRange")
+    return body[wanted.first :] if wanted.last is None else body[wanted.first : wanted.last + 1]
