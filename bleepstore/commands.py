@@ -7,6 +7,9 @@ catalog. Each command ends in one `Result`; a refusal is a result (an `S3Error`)
 `request_id` makes a retry safe: the second time a command is applied it gives the first result. Ids are made in the
 order of time, which keeps the catalog's record of them cheap.
 
+`bucket_id` is the bucket that was decided on. Another that was created since under its name has another id, and the
+command is refused with NoSuchBucket. None: nothing was decided, and whichever bucket has the name is meant.
+
 `stored_ms` is the `StoredBlob.stored_ms` of the blob that the command brings in. A sweep that has begun to
 remove unreferenced blobs up to some time refuses commands that would refer to a blob from before it.
 
@@ -68,6 +71,7 @@ class DeleteBucket(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -75,6 +79,7 @@ class PutBucketAcl(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     acl: Acl
 
 
@@ -83,6 +88,7 @@ class PutObject(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     key: str
     version_id: str = NULL_VERSION
     owner: Owner
@@ -108,6 +114,7 @@ class DeleteObject(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     key: str
     version_id: str | None = None
     condition: WriteCondition = WriteCondition()
@@ -129,16 +136,22 @@ class DeleteObjects(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     entries: tuple[DeleteEntry, ...]
 
 
 @attrs.frozen(kw_only=True)
 class PutObjectAcl(_Change):
+    """Refused with OperationAborted if the object has another owner or list by now than `expected_acl`: that it may be
+    set was decided by these. None: it may be set whatever it is."""
+
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     key: str
     version_id: str | None = None
+    expected_acl: Acl | None = None
     acl: Acl
 
 
@@ -147,6 +160,7 @@ class CreateUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     key: str
     upload_id: str
     owner: Owner
@@ -162,6 +176,7 @@ class RegisterPart(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     key: str
     upload_id: str
     number: int
@@ -190,6 +205,7 @@ class CompleteUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     key: str
     upload_id: str
     version_id: str = NULL_VERSION
@@ -211,6 +227,7 @@ class AbortUpload(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     key: str
     upload_id: str
 
@@ -227,6 +244,7 @@ class FollowProvider(_Change):
     request_id: str
     time_ms: int
     bucket: str
+    bucket_id: int | None = None
     key: str
     expected_current: str | None = None
     written: PutObject | None = None

@@ -113,6 +113,8 @@ class Bucket:
     owner: Owner
     created_ms: int
     location: str = ""
+    #: Of this bucket alone: a later one of the same name has another.
+    id: int = attrs.field(kw_only=True)
     acl: Acl = attrs.field(kw_only=True)
 
     @property
@@ -255,6 +257,7 @@ class Upload(_Attributed):
     """A multipart upload that was created and neither completed nor aborted."""
 
     bucket: str
+    bucket_id: int
     key: str
     upload_id: str
     initiated_ms: int
@@ -341,11 +344,13 @@ class WriteCondition:
     """What must hold of the current version when a write is committed.
 
     `if_none_match` asks that there be none; `if_match` that its ETag be this one. `if_match="*"`, for deletes
-    only, asks that there be one.
+    only, asks that there be one. `replaces_only_of` asks that it be owned by this account if there is one: S3 lets who
+    may write into the bucket of another replace and delete its own objects alone, and a store asks it for them.
     """
 
     if_match: str | None = attrs.field(default=None, converter=_bare_or_none)
     if_none_match: bool = attrs.field(default=False)
+    replaces_only_of: str | None = None
 
     @if_none_match.validator
     def _check_switch(self, _field: attrs.Attribute[bool], value: object) -> None:
@@ -357,11 +362,16 @@ class WriteCondition:
             raise ValueError("if_match and if_none_match exclude each other")
 
     def __bool__(self) -> bool:
+        return self.if_none_match or self.if_match is not None or self.replaces_only_of is not None
+
+    @property
+    def is_of_etag(self) -> bool:
+        """Whether it asks for an ETag, or that there be no object: what a client asks."""
         return self.if_none_match or self.if_match is not None
 
     @property
     def kind(self) -> Condition:
-        """Which of the two it is."""
+        """Which of these two it is."""
         return Condition.IF_NONE_MATCH if self.if_none_match else Condition.IF_MATCH
 
 

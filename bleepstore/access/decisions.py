@@ -82,6 +82,10 @@ _BY_ACCOUNT = frozenset({Action.LIST_ALL_MY_BUCKETS, Action.CREATE_BUCKET})
 #: Which of them the bucket's owner may also do with the uploads of others ("Multipart upload API and permissions").
 _OF_ANY_UPLOAD = frozenset({Action.ABORT_MULTIPART_UPLOAD, Action.LIST_MULTIPART_UPLOAD_PARTS})
 
+#: WRITE "allows grantee to create new objects in the bucket. For the bucket and object owners of existing objects, also
+#: allows deletions and overwrites of those objects."
+_REPLACING = frozenset({Action.PUT_OBJECT, Action.DELETE_OBJECT, Action.DELETE_OBJECT_VERSION})
+
 _OF_VERSION: Mapping[Action, Action] = {
     Action.GET_OBJECT: Action.GET_OBJECT_VERSION,
     Action.GET_OBJECT_ACL: Action.GET_OBJECT_VERSION_ACL,
@@ -104,13 +108,20 @@ def is_of_object(action: Action) -> bool:
 
 def authorize(
     action: Action, caller: Caller | None, bucket: Bucket | None, subject: ObjectVersion | Upload | None = None
-) -> None:
+) -> str | None:
     """Raise AccessDenied unless `caller` may do this.
 
     `bucket` is None for what is of no bucket. `subject` is the object, or the upload, that the action is on.
+
+    Returns the id of the account whose objects alone may be replaced or deleted by this, None if anybody's may. That
+    is decided when the change is made (`WriteCondition.replaces_only_of`), since only then it is known whose they are.
     """
-    if caller is not None and not is_allowed(action, caller, bucket, subject):
+    if caller is None:
+        return None
+    if not is_allowed(action, caller, bucket, subject):
         raise AccessDenied
+    account_id = caller.account.id
+    return account_id if bucket is not None and action in _REPLACING and account_id != bucket.owner.id else None
 
 
 def is_allowed(

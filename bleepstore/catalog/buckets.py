@@ -19,7 +19,7 @@ def create_bucket(tables: Tables, command: CreateBucket) -> Result:
 
 def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:
     """Uploads under way do not keep a bucket alive: they end with it, and their parts become garbage."""
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     if tables.has_versions(bucket.bucket_id):
@@ -29,7 +29,7 @@ def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:
 
 
 def put_bucket_acl(tables: Tables, command: PutBucketAcl) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     tables.set_bucket_acl(bucket, command.acl)

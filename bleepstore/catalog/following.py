@@ -10,7 +10,7 @@ from bleepstore.model import BlobRef
 
 
 def follow_provider(tables: Tables, command: FollowProvider) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     bucket_id = bucket.bucket_id

@@ -17,7 +17,15 @@ from bleepstore.commands import (
     Result,
     Written,
 )
-from bleepstore.errors import NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, S3Error
+from bleepstore.errors import (
+    AccessDenied,
+    NoSuchBucket,
+    NoSuchKey,
+    NoSuchVersion,
+    OperationAborted,
+    PreconditionFailed,
+    S3Error,
+)
 from bleepstore.model import NULL_VERSION, BlobRef, WriteCondition
 from bleepstore.names import is_version_id
 
@@ -35,6 +43,20 @@ def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: s
         if condition.if_match not in ("*", etag):
             return PreconditionFailed(condition.kind, bucket, key)
     return None
+
+
+def check_owner(condition: WriteCondition, owner_id: str | None) -> S3Error | None:
+    """Refuse to replace or delete the object of an account that it must not be of. None: there is no object."""
+    if condition.replaces_only_of is None or owner_id in (None, condition.replaces_only_of):
+        return None
+    return AccessDenied()
+
+
+def check_current(condition: WriteCondition, current: StoredVersion | None, bucket: str, key: str) -> S3Error | None:
+    """Evaluate a write's condition, first of all whether the caller may touch what is there."""
+    if current is None:
+        return check_write(condition, None, bucket, key)
+    return check_owner(condition, current.owner_id) or check_write(condition, current.etag, bucket, key)
 
 
 def write_version(
@@ -59,7 +81,7 @@ def write_version(
 
 
 def put_object(tables: Tables, command: PutObject) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     if command.stored_ms is not None and (refusal := check_fence(tables, command.stored_ms)):
@@ -67,7 +89,7 @@ def put_object(tables: Tables, command: PutObject) -> Result:
     current = tables.current_version(bucket.bucket_id, command.key)
     refused = None
     if command.condition:
-        refused = check_write(command.condition, current and current.etag, command.bucket, command.key)
+        refused = check_current(command.condition, current, command.bucket, command.key)
     return refused or write_version(tables, bucket.bucket_id, command, current)
 
 
@@ -82,7 +104,7 @@ def _delete(
         return Removed(entry.key, entry.version_id)
     current = tables.current_version(bucket_id, entry.key)
     if entry.condition:
-        refused = check_write(entry.condition, current and current.etag, command.bucket, entry.key)
+        refused = check_current(entry.condition, current, command.bucket, entry.key)
         if refused is not None:
             return refused
     if current is not None:
@@ -93,7 +115,7 @@ def _delete(
 
 
 def delete_object(tables: Tables, command: DeleteObject) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     entry = DeleteEntry(key=command.key, version_id=command.version_id, condition=command.condition)
@@ -101,14 +123,14 @@ def delete_object(tables: Tables, command: DeleteObject) -> Result:
 
 
 def delete_objects(tables: Tables, command: DeleteObjects) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     return RemovedMany(tuple(_delete(tables, command, bucket.bucket_id, entry) for entry in command.entries))
 
 
 def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     if command.version_id not in (None, NULL_VERSION):
@@ -116,5 +138,8 @@ def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
     current = tables.current_version(bucket.bucket_id, command.key)
     if current is None:
         return NoSuchKey(command.bucket, command.key)
+    expected = command.expected_acl
+    if expected is not None and expected != tables.object_acl(bucket.bucket_id, command.key, current):
+        return OperationAborted("The object was replaced, or its ACL was changed, meanwhile. Try again.")
     tables.set_object_acl(bucket.bucket_id, command.key, current, command.acl)
     return Done()

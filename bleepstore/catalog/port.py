@@ -173,7 +173,8 @@ class Tables(Protocol):
 
     # -- buckets
 
-    def find_bucket(self, name: str) -> StoredBucket | None: ...
+    def find_bucket(self, name: str, bucket_id: int | None = None) -> StoredBucket | None:
+        """The bucket that has this name, if it also has this id; None: whichever it has."""
 
     def insert_bucket(self, command: CreateBucket) -> None: ...
 
@@ -199,6 +200,9 @@ class Tables(Protocol):
 
     def remove_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
         """Remove the current version of a key, `version`, and its inline bytes."""
+
+    def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl:
+        """Of the current version of a key, `version`."""
 
     def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None:
         """Of the current version of a key, `version`."""

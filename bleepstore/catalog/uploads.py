@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import check_write, write_version
+from bleepstore.catalog.objects import check_current, write_version
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sweeps import check_fence
@@ -21,7 +21,7 @@ from bleepstore.model import BlobRef, Upload
 
 
 def create_upload(tables: Tables, command: CreateUpload) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     tables.remember_owner(command.owner)
@@ -32,7 +32,7 @@ def create_upload(tables: Tables, command: CreateUpload) -> Result:
 
 
 def register_part(tables: Tables, command: RegisterPart) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     token = tables.upload_token(bucket.bucket_id, command.key, command.upload_id)
@@ -54,8 +54,10 @@ def _check_condition(tables: Tables, current: StoredVersion | None, command: Com
     """
     if not command.condition:
         return None
-    if refused := check_write(command.condition, current and current.etag, command.bucket, command.key):
+    if refused := check_current(command.condition, current, command.bucket, command.key):
         return refused
+    if not command.condition.is_of_etag:
+        return None
     if tables.replaced_sequence(command.upload_id) != (current and current.sequence):
         return ConditionalRequestConflict(command.bucket, command.key, command.condition.kind)
     return None
@@ -69,7 +71,7 @@ def _check_parts(tables: Tables, command: CompleteUpload) -> S3Error | None:
 
 
 def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     bucket_id = bucket.bucket_id
@@ -98,6 +100,7 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         request_id=command.request_id,
         time_ms=command.time_ms,
         bucket=command.bucket,
+        bucket_id=command.bucket_id,
         key=command.key,
         version_id=command.version_id,
         owner=upload.owner,
@@ -112,7 +115,7 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
 
 
 def abort_upload(tables: Tables, command: AbortUpload) -> Result:
-    bucket = tables.find_bucket(command.bucket)
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
     if tables.upload_token(bucket.bucket_id, command.key, command.upload_id) is None:

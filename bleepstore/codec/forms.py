@@ -100,7 +100,9 @@ OWNER = struct(Owner, id=TEXT, display_name=TEXT)
 GRANTS = Kind(list, lambda grants, _: write_grants(grants), lambda rows, _: read_grants(rows))
 ACL = struct(Acl, owner_id=TEXT, grants=GRANTS)
 CHECKSUM = optional(struct(Checksum, algorithm=ALGORITHM, value=TEXT, type=CHECKSUM_TYPE))
-_CONDITION = Struct(WriteCondition, {"if_match": OPTIONAL_TEXT, "if_none_match": BOOLEAN})
+_CONDITION = Struct(
+    WriteCondition, {"if_match": OPTIONAL_TEXT, "if_none_match": BOOLEAN, "replaces_only_of": OPTIONAL_TEXT}
+)
 _ALWAYS = WriteCondition()
 _ALWAYS_WRITTEN = _CONDITION.write(_ALWAYS, [])
 
@@ -116,7 +118,8 @@ ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
 _STAMP: dict[str, Kind] = {"request_id": TEXT, "time_ms": INTEGER}
-_KEY = {**_STAMP, "bucket": TEXT, "key": TEXT}
+_BUCKET = {**_STAMP, "bucket": TEXT, "bucket_id": OPTIONAL_INTEGER}
+_KEY = {**_BUCKET, "key": TEXT}
 _UPLOAD = {**_KEY, "upload_id": TEXT}
 
 
@@ -133,8 +136,8 @@ _COMMAND = Kind(dict, _write_command, _read_command)
 
 COMMAND_FORMS: tuple[Form, ...] = (
     form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
-    form("delete-bucket/1", c.DeleteBucket, **_STAMP, bucket=TEXT),
-    form("put-bucket-acl/1", c.PutBucketAcl, **_STAMP, bucket=TEXT, acl=ACL),
+    form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
+    form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
     form(
         "put-object/1",
         c.PutObject,
@@ -152,8 +155,8 @@ COMMAND_FORMS: tuple[Form, ...] = (
         condition=CONDITION,
     ),
     form("delete-object/1", c.DeleteObject, **_KEY, version_id=OPTIONAL_TEXT, condition=CONDITION),
-    form("delete-objects/1", c.DeleteObjects, **_STAMP, bucket=TEXT, entries=ENTRIES),
-    form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, acl=ACL),
+    form("delete-objects/1", c.DeleteObjects, **_BUCKET, entries=ENTRIES),
+    form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, expected_acl=optional(ACL), acl=ACL),
     form(
         "create-upload/1",
         c.CreateUpload,

@@ -57,7 +57,13 @@ class ExpiredUploadsJob(Job):
                 if outage.error is not None:
                     break  # what is not ended at the provider must not be forgotten here
                 self._parts.submit(
-                    AbortUpload(**self._parts.stamp(), bucket=upload.bucket, key=upload.key, upload_id=upload.upload_id)
+                    AbortUpload(
+                        **self._parts.stamp(),
+                        bucket=upload.bucket,
+                        bucket_id=upload.bucket_id,
+                        key=upload.key,
+                        upload_id=upload.upload_id,
+                    )
                 )
                 budget.spend(items=1)
                 budget.changed += 1

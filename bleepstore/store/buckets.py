@@ -46,15 +46,15 @@ class BucketOperations(Engine):
             raise
         if isinstance(result, S3Error):
             raise result
-        return Bucket(bucket, owner, command.time_ms, location, acl=made)
+        return self._find_bucket(bucket)
 
     def delete_bucket(self, bucket: str, *, caller: Caller | None = None) -> None:
         """Delete an empty bucket. Raises BucketNotEmpty.
 
         The catalog decides, then the room goes.
         """
-        self._bucket_for(bucket, Action.DELETE_BUCKET, caller)
-        self._submit(DeleteBucket(**self._stamp(), bucket=bucket))
+        found = self._bucket_for(bucket, Action.DELETE_BUCKET, caller)
+        self._submit(DeleteBucket(**self._stamp(), bucket=bucket, bucket_id=found.id))
         self._sweeping.containers.delete(bucket)
         self._jobs.notify()
 
@@ -98,4 +98,5 @@ class BucketOperations(Engine):
     def put_bucket_acl(self, bucket: str, acl: AclRequest | Acl, *, caller: Caller | None = None) -> None:
         """Replace the ACL. An `Acl` must name the bucket's owner: ownership cannot be given away."""
         found = self._bucket_for(bucket, Action.PUT_BUCKET_ACL, caller)
-        self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, acl=resolve_acl(acl, found.owner.id, found.owner.id)))
+        resolved = resolve_acl(acl, found.owner.id, found.owner.id)
+        self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, bucket_id=found.id, acl=resolved))

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+import attrs
+
 from bleepstore.access import Action, Caller, authorize
 from bleepstore.backends.base import Gateway, StorageBackend
+from bleepstore.catalog.objects import check_owner
 from bleepstore.catalog.records import FoundObject
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, Result
@@ -23,7 +26,7 @@ from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts, RequestIds
-from bleepstore.model import Bucket, Credential, ObjectVersion, Owner, PartSummary
+from bleepstore.model import Bucket, Credential, ObjectVersion, Owner, PartSummary, WriteCondition
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.keyed_engine import KeyedEngine
 from bleepstore.store.verifying import Span, Verifier
@@ -121,6 +124,21 @@ class Engine:
         if found is None:
             raise NoSuchBucket(bucket)
         return found
+
+    def _condition_for(
+        self, action: Action, bucket: Bucket, key: str, condition: WriteCondition, caller: Caller | None
+    ) -> WriteCondition:
+        """The condition of a write that `caller` may do, with whose object alone it may replace. If there is one of
+        another already, nothing else is looked at."""
+        only_of = authorize(action, caller, bucket)
+        if only_of is None:
+            return condition
+        with self._catalog.read() as reader:
+            current = reader.find_object(bucket.name, key, with_data=False)
+        condition = attrs.evolve(condition, replaces_only_of=only_of)
+        if refused := check_owner(condition, None if current is None else current.version.owner.id):
+            raise refused
+        return condition
 
     def _bucket_for(self, bucket: str, action: Action, caller: Caller | None) -> Bucket:
         """The bucket, if it exists and `caller` may do `action` there."""

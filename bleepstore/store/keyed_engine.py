@@ -22,7 +22,7 @@ import attrs
 
 from bleepstore.backends.base import BlobSpec, FoundBlob, Gateway, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog.objects import check_write
+from bleepstore.catalog.objects import check_owner, check_write
 from bleepstore.catalog.records import FoundObject
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.uploads import completed_object
@@ -75,11 +75,11 @@ class KeyedEngine:
 
     def begin(self, bucket: str, key: str, condition: WriteCondition) -> KeyedWrite:
         current = self.find_current(bucket, key)
-        refused = check_write(condition, _etag(current), bucket, key)
+        refused = _check(condition, current, bucket, key)
         if refused is not None:
             self.follow(bucket, key, current)
             current = self.find_current(bucket, key)
-            refused = check_write(condition, _etag(current), bucket, key)
+            refused = _check(condition, current, bucket, key)
         if refused is not None:
             raise refused
         return KeyedWrite(engine=self, bucket=bucket, key=key, condition=condition, replaces=_handle(current))
@@ -93,6 +93,7 @@ class KeyedEngine:
                 FollowProvider(
                     **self._stamp(),
                     bucket=written.bucket,
+                    bucket_id=written.bucket_id,
                     key=written.key,
                     expected_current=expected_current,
                     written=written,
@@ -118,7 +119,13 @@ class KeyedEngine:
         if is_left:
             stamp = self._stamp()
             self._committer.submit(
-                AbortUpload(**stamp, bucket=upload.bucket, key=upload.key, upload_id=upload.upload_id)
+                AbortUpload(
+                    **stamp,
+                    bucket=upload.bucket,
+                    bucket_id=upload.bucket_id,
+                    key=upload.key,
+                    upload_id=upload.upload_id,
+                )
             )
 
     def error_of_change(self, bucket: str, key: str, condition: WriteCondition) -> S3Error:
@@ -126,8 +133,11 @@ class KeyedEngine:
         current = self.find_current(bucket, key)
         self.follow(bucket, key, current)
         current = self.find_current(bucket, key)
-        refused = check_write(condition, _etag(current), bucket, key)
-        return refused or ConditionalRequestConflict(bucket, key, condition.kind)
+        if refused := _check(condition, current, bucket, key):
+            return refused
+        if condition.is_of_etag:
+            return ConditionalRequestConflict(bucket, key, condition.kind)
+        return OperationAborted("The object was replaced meanwhile. Try again.")
 
     # -- following the provider
 
@@ -297,8 +307,11 @@ def handle_of(command: PutObject) -> str:
     return command.data.handle
 
 
-def _etag(found: FoundObject | None) -> str | None:
-    return None if found is None else found.version.etag
+def _check(condition: WriteCondition, current: FoundObject | None, bucket: str, key: str) -> S3Error | None:
+    if current is None:
+        return check_write(condition, None, bucket, key)
+    version = current.version
+    return check_owner(condition, version.owner.id) or check_write(condition, version.etag, bucket, key)
 
 
 def _handle(found: FoundObject | None) -> str | None:

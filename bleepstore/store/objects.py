@@ -33,6 +33,7 @@ from bleepstore.errors import (
     NoSuchKey,
     NoSuchVersion,
     NotModified,
+    OperationAborted,
     Precondition,
     PreconditionFailed,
     S3Error,
@@ -74,6 +75,8 @@ from bleepstore.store.reading import StoredObject, check_read, range_counts, res
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _ALWAYS = WriteCondition()
+#: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
+_ACL_ATTEMPTS = 20
 #: Amazon's words, which programs look for.
 _COPY_OF_ITSELF = (
     "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
@@ -119,7 +122,8 @@ class ObjectOperations(Engine):
         check_key(key)
         attributes = given_attributes(attributes, options)
         expected = expected_of(options, MAX_SINGLE_PUT)
-        found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
+        found = self._find_bucket(bucket)
+        condition = self._condition_for(Action.PUT_OBJECT, found, key, condition, caller)
         owner = self._owner_of_new(caller, found)
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
@@ -130,6 +134,7 @@ class ObjectOperations(Engine):
         command = PutObject(
             **self._stamp(),
             bucket=bucket,
+            bucket_id=found.id,
             key=key,
             owner=owner,
             size=staged.size,
@@ -304,9 +309,13 @@ class ObjectOperations(Engine):
     ) -> DeletedObject:
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there."""
         check_key(key)
-        self._bucket_for(bucket, of_version(Action.DELETE_OBJECT, version_id), caller)
+        found = self._find_bucket(bucket)
+        action = of_version(Action.DELETE_OBJECT, version_id)
+        condition = self._condition_for(action, found, key, condition, caller)
         check_version_id(version_id)
-        command = DeleteObject(**self._stamp(), bucket=bucket, key=key, version_id=version_id, condition=condition)
+        command = DeleteObject(
+            **self._stamp(), bucket=bucket, bucket_id=found.id, key=key, version_id=version_id, condition=condition
+        )
         self._engine.delete(command)
         self._jobs.notify()
         return DeletedObject(key=key, version_id=version_id)
@@ -317,8 +326,11 @@ class ObjectOperations(Engine):
         """Delete up to 1,000 objects in one step; the outcome of each, in order."""
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
-        self._bucket_for(bucket, Action.DELETE_OBJECT, caller)
-        command = DeleteObjects(**self._stamp(), bucket=bucket, entries=tuple(entries))
+        found = self._find_bucket(bucket)
+        only_of = authorize(Action.DELETE_OBJECT, caller, found)
+        if only_of is not None:
+            entries = [_of_account(entry, only_of) for entry in entries]
+        command = DeleteObjects(**self._stamp(), bucket=bucket, bucket_id=found.id, entries=tuple(entries))
         outcomes = self._engine.delete_many(command)
         self._jobs.notify()
         return [
@@ -355,7 +367,8 @@ class ObjectOperations(Engine):
         check_key(key)
         check_copied_headers(options)
         given = given_attributes(attributes, options)
-        found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
+        found = self._find_bucket(bucket)
+        condition = self._condition_for(Action.PUT_OBJECT, found, key, condition, caller)
         owner = self._owner_of_new(caller, found)
         if (acl := options.get("acl")) is not None:
             given = with_acl(given, acl, owner, found.owner)
@@ -391,6 +404,7 @@ class ObjectOperations(Engine):
             command = PutObject(
                 **self._stamp(),
                 bucket=bucket,
+                bucket_id=found.id,
                 key=key,
                 owner=owner,
                 size=version.size,
@@ -503,9 +517,28 @@ class ObjectOperations(Engine):
         caller: Caller | None = None,
     ) -> None:
         """Replace an object's ACL. An `Acl` must name the object's owner."""
-        version = self._find_object(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False).version
-        resolved = resolve_acl(acl, version.owner.id, self._find_bucket(bucket).owner.id)
-        self._submit(PutObjectAcl(**self._stamp(), bucket=bucket, key=key, version_id=version_id, acl=resolved))
+        for _ in builtin_range(_ACL_ATTEMPTS):
+            found = self._find_bucket(bucket)
+            version = self._find_object(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False).version
+            command = PutObjectAcl(
+                **self._stamp(),
+                bucket=bucket,
+                bucket_id=found.id,
+                key=key,
+                version_id=version_id,
+                expected_acl=version.acl,
+                acl=resolve_acl(acl, version.owner.id, found.owner.id),
+            )
+            result = self._committer.submit(command)
+            if not isinstance(result, OperationAborted):
+                break  # else it is not what was decided on any more
+        if isinstance(result, S3Error):
+            raise result
+
+
+def _of_account(entry: DeleteEntry, owner_id: str) -> DeleteEntry:
+    """The entry, which deletes an object of this account alone."""
+    return attrs.evolve(entry, condition=attrs.evolve(entry.condition, replaces_only_of=owner_id))
 
 
 def _absent(bucket: str, key: str, version_id: str | None) -> S3Error:

@@ -110,6 +110,7 @@ class UploadOperations(ObjectOperations):
         command = CreateUpload(
             **stamp,
             bucket=bucket,
+            bucket_id=found.id,
             key=key,
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
@@ -153,7 +154,8 @@ class UploadOperations(ObjectOperations):
             with contextlib.suppress(NoSuchUpload):
                 self._find_upload(bucket, key, upload_id, action, caller)
         else:
-            self._bucket_for(bucket, of_version(action, version_id), caller)
+            found = self._find_bucket(bucket)
+            self._condition_for(of_version(action, version_id), found, key, _ALWAYS, caller)
 
     # -- parts
 
@@ -213,6 +215,7 @@ class UploadOperations(ObjectOperations):
         command = RegisterPart(
             **self._stamp(),
             bucket=upload.bucket,
+            bucket_id=upload.bucket_id,
             key=upload.key,
             upload_id=upload.upload_id,
             number=number,
@@ -326,14 +329,15 @@ class UploadOperations(ObjectOperations):
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, checksum_type)
+            allowed = self._condition_for(Action.PUT_OBJECT, self._find_bucket(bucket), key, condition, caller)
             try:
                 stored = self._listed_parts(upload, parts)
             except InvalidPart:
                 if self._is_under_way(upload):
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
-            write = self._begin_completion(upload, condition)
-            command = self._complete_command(write, upload, stored, checksum, object_size, condition)
+            write = self._begin_completion(upload, allowed)
+            command = self._complete_command(write, upload, stored, checksum, object_size, allowed)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
@@ -353,7 +357,7 @@ class UploadOperations(ObjectOperations):
         """The condition is checked before anything is assembled, since a provider may have no parts left afterwards to
         try once more with."""
         write = self._engine.begin(upload.bucket, upload.key, condition)
-        if condition:
+        if condition.is_of_etag:
             with self._catalog.read() as reader:
                 state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
             if refused := check_write(condition, state.etag, upload.bucket, upload.key):
@@ -417,6 +421,7 @@ class UploadOperations(ObjectOperations):
         return CompleteUpload(
             **self._stamp(),
             bucket=upload.bucket,
+            bucket_id=upload.bucket_id,
             key=upload.key,
             upload_id=upload.upload_id,
             assembled=tuple(AssembledPart(number=part.number, handle=part.handle) for part in parts),
@@ -449,7 +454,9 @@ class UploadOperations(ObjectOperations):
     def abort_upload(self, bucket: str, key: str, upload_id: str, *, caller: Caller | None = None) -> None:
         """End an upload and give its parts' space back. Raises NoSuchUpload."""
         upload = self._find_upload(bucket, key, upload_id, Action.ABORT_MULTIPART_UPLOAD, caller)
-        self._submit(AbortUpload(**self._stamp(), bucket=bucket, key=key, upload_id=upload_id))
+        self._submit(
+            AbortUpload(**self._stamp(), bucket=bucket, bucket_id=upload.bucket_id, key=key, upload_id=upload_id)
+        )
         self._backend.delete_parts(upload.backend_token, [])
         self._jobs.notify()
 

@@ -6,7 +6,7 @@ only before a document is read, and when something else was wrong.
 
 from __future__ import annotations
 
-from bleepstore.errors import S3Error
+from bleepstore.errors import AccessDenied, NoSuchBucket, S3Error
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response
 from bleepstore_server.router import Operation, Route
@@ -42,6 +42,8 @@ def operate(exchange: Exchange, route: Route) -> Response:
         if not route.reads and not route.conditional and has_condition(exchange.request.headers):
             refuse_conditions(exchange.request.headers)
         return operation(exchange)
+    except (AccessDenied, NoSuchBucket):
+        raise  # decided; and a bucket that was made again since is another
     except (RequestError, S3Error):
         if not route.own_answer:
             exchange.check_access()

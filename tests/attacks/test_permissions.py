@@ -27,7 +27,8 @@ COMPLETE = b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</E
 class Operation:
     """A request that changes nothing where it is allowed; `needs` is on the bucket unless `of_object`.
 
-    None: what only the bucket's owner may do.
+    None: what only the bucket's owner may do. `replaces`: it would replace or delete an object of Alice, who owns the
+    bucket too: WRITE lets nobody else do that.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Operation:
     target: str
     needs: Permission | None
     of_object: bool = False
+    replaces: bool = False
     body: bytes = b""
     headers: Mapping[str, str] = {}
 
@@ -82,6 +84,14 @@ WRITES = [
     Operation("PutObjectAcl", "PUT", f"{SECRET}?acl", P.WRITE_ACP, of_object=True, body=b"<A/>", headers=WRONG),
     Operation("PutObject", "PUT", "/photos/new", P.WRITE, body=b"data", headers=WRONG),
     Operation("DeleteObject", "DELETE", "/photos/absent", P.WRITE),
+    Operation("PutObject over another's", "PUT", SECRET, P.WRITE, replaces=True, body=b"data", headers=WRONG),
+    Operation("DeleteObject of another's", "DELETE", SECRET, P.WRITE, replaces=True, headers={"If-Match": "none"}),
+    Operation("DeleteObject of another's version", "DELETE", f"{SECRET}?versionId=null", P.WRITE, replaces=True,
+              headers={"If-Match": "none"}),
+    Operation(
+        "CopyObject over another's", "PUT", SECRET, P.WRITE, replaces=True,
+        headers={"x-amz-copy-source": SECRET, "x-amz-copy-source-if-match": "none"},
+    ),
     Operation("DeleteObjects", "POST", "/photos?delete", P.WRITE, body=DELETE, headers=_md5(DELETE)),
     Operation("CreateMultipartUpload", "POST", "/photos/new?uploads", P.WRITE, headers={"x-amz-storage-class": "NONE"}),
     Operation("UploadPart", "PUT", "/photos/new?uploadId=none&partNumber=1", P.WRITE, body=b"data"),
@@ -129,6 +139,8 @@ def test_a_grant_allows_what_the_guide_says_and_nothing_else(
             and granted in (operation.needs, P.FULL_CONTROL)
         ):
             allowed = allowed or _includes(grantee, caller)
+        if operation.replaces:
+            allowed = caller == "alice"
         if allowed and operation.name == "CopyObject" and caller != "alice":
             allowed = False  # the source is still Alice's alone
         if operation.name == "CreateMultipartUpload" and caller == "anonymous":

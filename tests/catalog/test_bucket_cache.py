@@ -101,7 +101,7 @@ def test_nobody_finds_an_older_bucket_after_a_newer(tmp_path: Path) -> None:
 
 def test_a_writer_that_was_killed_before_its_end(tmp_path: Path) -> None:
     file = os.open(tmp_path / "counter", os.O_RDWR | os.O_CREAT)
-    bucket = Bucket("photos", Owner("alice", ""), 1, "", acl=Acl.private("alice"))
+    bucket = Bucket("photos", Owner("alice", ""), 1, "", id=1, acl=Acl.private("alice"))
     BucketCache(file).begin()
     cache = BucketCache(file)
     count = cache.count()
@@ -119,6 +119,6 @@ def test_a_writer_that_was_killed_before_its_end(tmp_path: Path) -> None:
 def test_it_is_bounded() -> None:
     cache = BucketCache(None)
     for number in range(3_000):
-        cache.keep(Bucket(str(number), Owner("alice", ""), 1, "", acl=Acl.private("alice")), cache.count())
+        cache.keep(Bucket(str(number), Owner("alice", ""), 1, "", id=1, acl=Acl.private("alice")), cache.count())
     assert len(cache._kept) <= 1024
     assert cache.find("2999", cache.count()) is not None

@@ -60,7 +60,7 @@ def _stamp(number: int) -> dict[str, Any]:
 
 
 def _upload(number: int) -> dict[str, Any]:
-    return {**_stamp(number), "bucket": "photos", "key": KEY, "upload_id": "u1"}
+    return {**_stamp(number), "bucket": "photos", "bucket_id": 7, "key": KEY, "upload_id": "u1"}
 
 
 #: For each class: (with every field given, with only what is required).
@@ -71,15 +71,16 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.CreateBucket(**_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL),
             c.CreateBucket(**_stamp(1), bucket="photos", owner=Owner("a"), location="", acl=Acl("a", ())),
         ),
-        (c.DeleteBucket(**_stamp(2), bucket="photos"), c.DeleteBucket(**_stamp(2), bucket="b")),
+        (c.DeleteBucket(**_stamp(2), bucket="photos", bucket_id=7), c.DeleteBucket(**_stamp(2), bucket="b")),
         (
-            c.PutBucketAcl(**_stamp(3), bucket="photos", acl=ACL),
+            c.PutBucketAcl(**_stamp(3), bucket="photos", bucket_id=7, acl=ACL),
             c.PutBucketAcl(**_stamp(3), bucket="photos", acl=Acl.private("alice-id")),
         ),
         (
             c.PutObject(
                 **_stamp(4),
                 bucket="photos",
+                bucket_id=7,
                 key=KEY,
                 version_id="v1",
                 owner=BOB,
@@ -96,7 +97,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 checksum=COMPOSITE,
                 crc64nvme="AAAAAAAAAAA=",
                 parts=(PartSummary(1, 5 * 1024**2, "AAAA", "rosUhgp5mIg="), PartSummary(2, 7)),
-                condition=WriteCondition(if_match=MD5),
+                condition=WriteCondition(if_match=MD5, replaces_only_of="bob-id"),
             ),
             c.PutObject(
                 **_stamp(4), bucket="photos", key="k", owner=ALICE, size=4, etag=MD5, data=Inline(b"\x00\xffda")
@@ -104,7 +105,12 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (
             c.DeleteObject(
-                **_stamp(5), bucket="photos", key=KEY, version_id="null", condition=WriteCondition(if_match="*")
+                **_stamp(5),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                condition=WriteCondition(if_match="*"),
             ),
             c.DeleteObject(**_stamp(5), bucket="photos", key="k"),
         ),
@@ -112,6 +118,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.DeleteObjects(
                 **_stamp(6),
                 bucket="photos",
+                bucket_id=7,
                 entries=(
                     c.DeleteEntry(key=KEY, version_id="null", condition=WriteCondition(if_match=MD5)),
                     c.DeleteEntry(key="k"),
@@ -120,7 +127,9 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.DeleteObjects(**_stamp(6), bucket="photos", entries=()),
         ),
         (
-            c.PutObjectAcl(**_stamp(7), bucket="photos", key=KEY, version_id="null", acl=ACL),
+            c.PutObjectAcl(
+                **_stamp(7), bucket="photos", bucket_id=7, key=KEY, version_id="null", expected_acl=ACL, acl=ACL
+            ),
             c.PutObjectAcl(**_stamp(7), bucket="photos", key="k", acl=Acl.private("alice-id")),
         ),
         (
@@ -171,6 +180,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.FollowProvider(
                 **_stamp(18),
                 bucket="photos",
+                bucket_id=7,
                 key=KEY,
                 expected_current='["container","name",7]',
                 written=c.PutObject(

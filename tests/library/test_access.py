@@ -13,10 +13,13 @@ from bleepstore.errors import AccessDenied
 from bleepstore_server.router import ROUTES
 
 ALICE, BOB, CAROL = (Caller(Owner(name)) for name in ("alice", "bob", "carol"))
-PHOTOS = Bucket("photos", ALICE.account, 0, acl=Acl.private("alice"))
+PHOTOS = Bucket("photos", ALICE.account, 0, id=1, acl=Acl.private("alice"))
 OPEN = attrs.evolve(PHOTOS, acl=Acl("alice", (Grant(Group.ALL_USERS, Permission.FULL_CONTROL),)))
 CAT = ObjectVersion(bucket="photos", key="cat", etag="", size=0, modified_ms=0, owner=CAROL.account)
-UPLOAD = Upload(bucket="photos", key="cat", upload_id="1", initiated_ms=0, owner=CAROL.account, initiator=CAROL.account)
+UPLOAD = Upload(
+    bucket="photos", bucket_id=1, key="cat", upload_id="1", initiated_ms=0, owner=CAROL.account,
+    initiator=CAROL.account,
+)  # fmt: skip
 
 
 def test_the_embedding_program_is_above_all_rules() -> None:

@@ -130,8 +130,9 @@ def _from_the_first_form(fields: Fields) -> Fields:
 
 
 def _from_the_second_form(fields: Fields) -> Fields:
-    """The id of the version came with a change of the class."""
-    return {**fields, "version_id": "null"}
+    """The ids of the bucket and the version came with a change of the class, and so did a condition."""
+    condition = {**fields["condition"], "replaces_only_of": None}
+    return {**fields, "bucket_id": None, "version_id": "null", "condition": condition}
 
 
 OLD_PUT = (

@@ -43,12 +43,13 @@ def load_parts(text: str | None) -> tuple[PartSummary, ...]:
     return tuple(PartSummary(*row) for row in json.loads(text)) if text else ()
 
 
-BUCKET_COLUMNS = "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.acl"
+BUCKET_COLUMNS = "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl"
 
 
 def make_bucket(row: tuple[Any, ...]) -> Bucket:
-    name, owner_id, display_name, created_ms, location, acl = row
-    return Bucket(name, Owner(owner_id, display_name or ""), created_ms, location, acl=load_acl(acl, owner_id))
+    name, owner_id, display_name, created_ms, location, bucket_id, acl = row
+    owner = Owner(owner_id, display_name or "")
+    return Bucket(name, owner, created_ms, location, id=bucket_id, acl=load_acl(acl, owner_id))
 
 
 _OWN_OBJECT_COLUMNS = (
@@ -84,7 +85,7 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
 
 _OWN_UPLOAD_COLUMNS = (
     "u.key, u.upload_id, u.initiated_ms, u.owner_id, oo.display_name, u.initiator_id, io.display_name, "
-    "u.checksum_algorithm, u.checksum_type, u.backend_token"
+    "u.checksum_algorithm, u.checksum_type, u.backend_token, u.bucket_id"
 )
 _OWN_UPLOAD_WIDTH = _OWN_UPLOAD_COLUMNS.count(",") + 1
 UPLOAD_COLUMNS = ", ".join((_OWN_UPLOAD_COLUMNS, *(f"u.{name}" for name in ATTRIBUTE_COLUMNS)))
@@ -93,9 +94,10 @@ UPLOAD_OWNERS = "LEFT JOIN owner oo ON oo.owner_id = u.owner_id LEFT JOIN owner 
 
 def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
     key, upload_id, initiated_ms, owner_id, owner_name, initiator_id, initiator_name = row[:7]
-    algorithm, kind, token = row[7:_OWN_UPLOAD_WIDTH]
+    algorithm, kind, token, bucket_id = row[7:_OWN_UPLOAD_WIDTH]
     return Upload(
         bucket=bucket,
+        bucket_id=bucket_id,
         key=key,
         upload_id=upload_id,
         initiated_ms=initiated_ms,

@@ -14,6 +14,7 @@ from bleepstore.catalog.sqlite.rows import (
     UPLOAD_OWNERS,
     dump_acl,
     dump_parts,
+    load_acl,
     make_upload,
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
@@ -105,9 +106,9 @@ class SqliteTables:
 
     # -- buckets
 
-    def find_bucket(self, name: str) -> StoredBucket | None:
+    def find_bucket(self, name: str, bucket_id: int | None = None) -> StoredBucket | None:
         row = self._execute("SELECT bucket_id, owner_id FROM bucket WHERE name = ?", (name,)).fetchone()
-        return None if row is None else StoredBucket._make(row)
+        return None if row is None or bucket_id not in (None, row[0]) else StoredBucket._make(row)
 
     def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id
@@ -187,6 +188,10 @@ class SqliteTables:
         self._execute(f"DELETE FROM object_version WHERE {_CURRENT}", (bucket_id, key))
         if version.inline_id is not None:
             self._execute("DELETE FROM inline_data WHERE inline_id = ?", (version.inline_id,))
+
+    def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl:
+        grants = self._execute(f"SELECT grants FROM object_version WHERE {_CURRENT}", (bucket_id, key)).get
+        return load_acl(grants, version.owner_id)
 
     def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None:
         self._execute(
