@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Self
 import attrs
 
 from bleepstore.access import Action, Caller, authorize
-from bleepstore.backends.base import Gateway, StorageBackend
+from bleepstore.backends.base import BlobId, Gateway, StorageBackend, new_blob_id
 from bleepstore.catalog.objects import check_owner
 from bleepstore.catalog.records import FoundObject
 from bleepstore.catalog.sqlite import Catalog
@@ -99,6 +99,9 @@ class Engine:
 
     def _stamp(self) -> dict[str, Any]:
         return {"request_id": self._new_request_id(), "time_ms": self._wall_clock()}
+
+    def _new_blob_id(self) -> BlobId:
+        return new_blob_id(self._clock())
 
     def _submit(self, command: Command) -> Result:
         """The result of a command; a refusal is raised."""

@@ -195,7 +195,7 @@ def open_store(
     if inline_limit is None:
         inline_limit = MEMORY_INLINE_LIMIT if path is None else INLINE_LIMIT
     if path is None:
-        return _assemble(None, MemoryBackend(clock=clock), owner, inline_limit, upload_expiry, clock)
+        return _assemble(None, MemoryBackend(), owner, inline_limit, upload_expiry, clock)
     # Absolute, for the process may change its directory.
     return _open_folder(Path(path).absolute(), owner, inline_limit, upload_expiry, clock)
 
@@ -552,5 +552,4 @@ def assemble_memory(
 ) -> Store:
     """A store in memory out of parts that nobody else uses."""
     steady = _SteadyClock(clock)
-    backend.use_clock(steady)
     return _assemble(None, backend, owner, inline_limit, upload_expiry, steady, catalog=catalog)

@@ -17,7 +17,7 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
-from bleepstore.backends.base import BlobSpec, StoredBlob
+from bleepstore.backends.base import BlobSpec, StoredBlob, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.jobs import JobStatus
 from bleepstore.jobs.job import RUN_ITEMS
@@ -136,8 +136,8 @@ def test_an_assembled_blob_that_is_being_read_waits_for_its_reader(opened: Store
 
 def test_an_orphan_is_removed_after_its_grace_and_not_before(opened: Store, backend: Watched, clock: Clock) -> None:
     opened.put_object("photos", "k", BIG)
-    orphan = backend.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
-    part = backend.put_part("", 1, [BIG]).handle
+    orphan = backend.put_object(BlobSpec(bucket="photos", key="x", new_id=lambda: new_blob_id(clock.now)), [BIG]).handle
+    part = backend.put_part("", 1, [BIG], new_id=lambda: new_blob_id(clock.now)).handle
     clock.now += GRACE_MS
     opened.sweep()
     assert {orphan, part} <= stored(backend)
