@@ -196,9 +196,14 @@ class Request:
             chunks = read_chunked(read, self._decoder, verify)
         else:
             chunks = read_plain(self.read_body, length, sha256)
-        if length is not None and length <= SMALL_BODY and "bleepstore.awaits_continue" not in self.environ:
+        if (
+            length is not None
+            and length <= SMALL_BODY
+            and self.identity is not None
+            and "bleepstore.awaits_continue" not in self.environ
+        ):
             return b"".join(chunks)
-        return chunks  # a body that is waited for is not asked for before everything else has been checked
+        return chunks  # a body that is waited for, or is nobody's, is not read before everything else has been checked
 
     def hash_body(self) -> str:
         """The SHA-256 of the body in hex. What is read is kept for the operation, in memory if it is little."""

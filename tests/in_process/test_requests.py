@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 import bleepstore
 from bleepstore import Owner
 from bleepstore.errors import StoreClosed
-from bleepstore_server.in_process import client_for, open_url
+from bleepstore_server.clients import client_for, open_url
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -75,6 +75,7 @@ def test_an_answer_that_nobody_reads_leaves_no_file_open(tmp_path: Path) -> None
     if not descriptors.exists():
         pytest.skip("needs /proc")
     with bleepstore.open(tmp_path / "s") as store:
+        store.jobs.stop()  # they open files of their own
         client = client_for(store)
         client.create_bucket(Bucket="photos")
         client.put_object(Bucket="photos", Key="k", Body=bytes(MIB))

@@ -14,7 +14,16 @@ import pytest
 
 from bleepstore import commands as c
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
-from bleepstore.cluster import CatalogStateMachine, LocalCluster, Member, create_member, open_member, unwrap, wrap
+from bleepstore.cluster import (
+    CatalogStateMachine,
+    LeaderLease,
+    LocalCluster,
+    Member,
+    create_member,
+    open_member,
+    unwrap,
+    wrap,
+)
 from bleepstore.codec import MalformedRecord, UnknownTag
 from bleepstore.commands import Done, Removed, Result, Written
 from bleepstore.errors import (
@@ -510,8 +519,8 @@ def test_a_long_reader_holds_the_checkpoint_and_nothing_else(tmp_path: Path) -> 
         (member,) = cluster.members.values()
         limit = 50 * 4096
         with member.catalog.hold() as writer:
-            writer.pragma("wal_autocheckpoint", 50)
-            writer.pragma("journal_size_limit", limit)
+            writer.connection.pragma("wal_autocheckpoint", 50)
+            writer.connection.pragma("journal_size_limit", limit)
         wal = tmp_path / member.id / "catalog.db-wal"
         with member.catalog.read() as reader:
             reader.connection.execute("BEGIN")
@@ -528,8 +537,17 @@ def test_a_long_reader_holds_the_checkpoint_and_nothing_else(tmp_path: Path) -> 
         wait_for_leader(cluster)
         assert keys_of(member) == [f"{n:03}" for n in range(120)]
         with member.catalog.hold() as writer:
-            writer.pragma("wal_autocheckpoint", 50)
-            writer.pragma("journal_size_limit", limit)
+            writer.connection.pragma("wal_autocheckpoint", 50)
+            writer.connection.pragma("journal_size_limit", limit)
         for number in range(60):
             member.committer.submit(put(f"q{number}", "same", b"x" * 3000))
         assert wal.stat().st_size < 2 * limit
+
+
+def test_the_leader_has_the_lease_of_the_jobs(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, LocalCluster(tmp_path, network, settings=FAST) as cluster:
+        leader = wait_for_leader(cluster)
+        leases = {member.id: LeaderLease(member.node) for member in cluster.members.values()}
+        assert [node for node, lease in leases.items() if lease.acquire()] == [leader.id]
+        cluster.crash(leader.id)
+        wait_until(lambda: any(leases[node].acquire() for node in cluster.members), "another one has it")
