@@ -59,7 +59,7 @@ def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = M
         store = Store(
             follower.catalog,
             follower.committer,
-            MemoryBackend(clock=clock),
+            MemoryBackend(),
             clock=clock,
             owner=DEFAULT_OWNER,
             inline_limit=inline_limit,

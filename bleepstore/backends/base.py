@@ -1,7 +1,8 @@
 """The protocol of a storage backend: ten verbs and an iterator.
 
-A backend stores immutable byte strings, *blobs*, and hands out an opaque *handle* for each; only the backend
-reads handles, the catalog keeps them. A backend knows nothing of versions, conditions or listings.
+A backend stores immutable byte strings, *blobs*, under ids that its caller gives (`BlobId`), and hands out a *handle*
+for each, in which the id is. Only the backend reads handles, the catalog keeps them. A backend knows nothing of
+versions, conditions or listings.
 
 Laws, checked by `bleepstore.testing.backend_contract`:
 - A blob is durable (file and directory fsynced, or acknowledged by the provider) when the verb that wrote it returns.
@@ -17,6 +18,8 @@ handles pin what was written: the handle of what was replaced gives BlobNotFound
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -25,6 +28,24 @@ import attrs
 from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes
 
 CHUNK = 1024 * 1024  # bytes moved at a time
+
+
+class BlobId(str):
+    """What a blob is called: 12 hex digits of milliseconds since the epoch, then 16 of chance.
+
+    So names sort by the time at which they were given, and no two are the same."""
+
+    __slots__ = ()
+
+    @property
+    def time_ms(self) -> int:
+        return int(self[:12], 16)
+
+
+def new_blob_id(now_ms: int | None = None) -> BlobId:
+    """An id of this time; of the present, by the system's clock, if none is given."""
+    now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    return BlobId(f"{now_ms:012x}{os.urandom(8).hex()}")
 
 
 @attrs.frozen
@@ -36,7 +57,10 @@ class KeyState:
 
 @attrs.frozen(kw_only=True)
 class BlobSpec:
-    """What a blob is for. Opaque-name backends ignore it; gateways store it natively with the object.
+    """What a blob is for, and what it is called. Gateways store the rest natively with the object.
+
+    `new_id` gives the blob's id. It is called once, as late as the backend can: where bytes are collected first, after
+    the last of them; where a provider must know a name before the bytes come, or before the parts of an upload, then.
 
     `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once
     all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex. `expected_current`
@@ -48,6 +72,7 @@ class BlobSpec:
     size: int | None = None
     attributes: ObjectAttributes = NO_ATTRIBUTES
     etag: Callable[[], str] | None = None
+    new_id: Callable[[], BlobId] = new_blob_id
     expected_current: KeyState | None = None
 
 
@@ -128,9 +153,15 @@ class StorageBackend(Protocol):
         """Start a multipart upload; returns a token that any process can go on with ("" if none is needed)."""
 
     def put_part(
-        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+        self,
+        token: str,
+        number: int,
+        source: Iterable[bytes] | BlobRange,
+        size: int | None = None,
+        new_id: Callable[[], BlobId] = new_blob_id,
     ) -> StoredBlob:
-        """Store one part, from bytes (`size` of them, where that is known before) or from a range of a stored blob."""
+        """Store one part, under an id of its own, from bytes (`size` of them, where that is known before) or from a
+        range of a stored blob."""
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         """One blob out of parts, in O(parts): no bytes move. The parts stay until `delete_parts`."""

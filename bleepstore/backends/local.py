@@ -6,7 +6,7 @@
     quarantine/blobs/<minute>/<id> what was set aside instead of removed: somebody may need it
     pins.lock                      locked by whoever needs that nothing is removed
 
-An id begins with the time at which the blob was finished, so `iter_blobs` visits only the folders of the minutes it is
+An id begins with the time at which its bytes had come, so `iter_blobs` visits only the folders of the minutes it is
 asked for, and what a crash left behind is found in time proportional to recent activity.
 
 The order that makes a blob durable: write to tmp/, fsync the file, rename, fsync the folder. A name under blobs/
@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, StoreReadOnly, refusal_of
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
@@ -293,16 +293,16 @@ class LocalBackend:
 
     @staticmethod
     def stored_ms(handle: str) -> int:
-        """When a blob was finished."""
+        """When the bytes of a blob had come."""
         return int(handle[:12], 16)
 
     def _new_temporary(self) -> Path:
         return self._tmp / f"{self._process}-{next(self._names)}"
 
-    def _publish(self, temporary: Path, suffix: str = "") -> StoredBlob:
+    def _publish(self, temporary: Path, new_id: Callable[[], BlobId], suffix: str = "") -> StoredBlob:
         """Give finished and fsynced bytes their name."""
-        now = self._clock()
-        handle = f"{now:012x}{secrets.token_hex(8)}{suffix}"
+        blob_id = new_id()
+        now, handle = blob_id.time_ms, f"{blob_id}{suffix}"
         folder = self._folder(now)
         minute = self._minute
         if minute is None or minute.path != folder:
@@ -320,7 +320,7 @@ class LocalBackend:
 
     # -- writes
 
-    def _write(self, chunks: Iterable[bytes]) -> StoredBlob:
+    def _write(self, new_id: Callable[[], BlobId], chunks: Iterable[bytes]) -> StoredBlob:
         temporary = self._new_temporary()
         try:
             with _report_disk(), temporary.open("xb", buffering=0) as file:
@@ -336,24 +336,29 @@ class LocalBackend:
                         begun = written
                 os.fsync(file.fileno())
             with _report_disk():
-                return self._publish(temporary)
+                return self._publish(temporary, new_id)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        return self._write(chunks)
+        return self._write(spec.new_id, chunks)
 
     def begin_parts(self, spec: BlobSpec) -> str:
         return ""
 
     def put_part(
-        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+        self,
+        token: str,
+        number: int,
+        source: Iterable[bytes] | BlobRange,
+        size: int | None = None,
+        new_id: Callable[[], BlobId] = new_blob_id,
     ) -> StoredBlob:
         if not isinstance(source, BlobRange):
-            return self._write(source)
+            return self._write(new_id, source)
         with self.get_object(source.handle, source.start, source.stop) as reader:
-            return self._write(iter(lambda: reader.read(CHUNK), b""))
+            return self._write(new_id, iter(lambda: reader.read(CHUNK), b""))
 
     def _link(self, source: Path, target: Path) -> None:
         try:
@@ -371,12 +376,12 @@ class LocalBackend:
             reader = self._open_parts(source, 0, None)
             with reader:  # its lock keeps the parts until the links are made
                 sizes = [end - start for start, end in itertools.pairwise([0, *reader._ends])]
-                return self._gather([(source / f"{n:05d}", size) for n, size in enumerate(sizes, 1)])
+                return self._gather(spec, [(source / f"{n:05d}", size) for n, size in enumerate(sizes, 1)])
         temporary = self._new_temporary()
         try:
             with _report_disk():
                 self._link(source, temporary)
-                return self._publish(temporary)
+                return self._publish(temporary, spec.new_id)
         except FileNotFoundError:
             raise BlobNotFound(handle) from None
         except BaseException:
@@ -385,11 +390,11 @@ class LocalBackend:
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         try:
-            return self._gather([(self._path(part.handle), part.size) for part in parts])
+            return self._gather(spec, [(self._path(part.handle), part.size) for part in parts])
         except FileNotFoundError as error:
             raise BlobNotFound(Path(error.filename).name) from None
 
-    def _gather(self, files: Sequence[tuple[Path, int]]) -> StoredBlob:
+    def _gather(self, spec: BlobSpec, files: Sequence[tuple[Path, int]]) -> StoredBlob:
         """One blob that shares the bytes of `files` (path, size)."""
         folder = self._new_temporary()
         try:
@@ -402,7 +407,7 @@ class LocalBackend:
                     file.flush()
                     os.fsync(file.fileno())
                 _sync_folder(folder)
-                return self._publish(folder, ".parts")
+                return self._publish(folder, spec.new_id, ".parts")
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import io
-import itertools
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, Self
 
-from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
 from bleepstore.errors import BlobNotFound
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Underlay(Protocol):
@@ -37,10 +31,8 @@ class MemoryBackend:
     """The protocol of `bleepstore.backends.base` over a dictionary, and over an `underlay`, if there is one, which
     answers for what is not in the dictionary. It is closed with this."""
 
-    def __init__(self, *, clock: Callable[[], int] = _now_ms, underlay: Underlay | None = None) -> None:
-        self._clock = clock
+    def __init__(self, *, underlay: Underlay | None = None) -> None:
         self._underlay = underlay
-        self._numbers = itertools.count(1)
         #: (time, bytes, or the handle that the underlay knows them by) by our handle
         self._blobs: dict[str, tuple[int, bytes | str]] = {}
         self._lock = threading.Lock()
@@ -57,11 +49,11 @@ class MemoryBackend:
         """Buckets need no room."""
         return True
 
-    def _store(self, data: bytes | str) -> StoredBlob:
-        handle, now = f"m{next(self._numbers)}", self._clock()
+    def _store(self, new_id: Callable[[], BlobId], data: bytes | str) -> StoredBlob:
+        blob_id = new_id()
         with self._lock:
-            self._blobs[handle] = (now, data)
-        return StoredBlob(handle, now)
+            self._blobs[blob_id] = (blob_id.time_ms, data)
+        return StoredBlob(blob_id, blob_id.time_ms)
 
     def _find(self, handle: str) -> bytes | tuple[Underlay, str]:
         """The bytes, or who has them and by which handle."""
@@ -73,7 +65,7 @@ class MemoryBackend:
         return self._underlay, data
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        return self._store(b"".join(chunks))
+        return self._store(spec.new_id, b"".join(chunks))
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         found = self._find(handle)
@@ -97,21 +89,26 @@ class MemoryBackend:
         found = self._find(handle)
         if not isinstance(found, bytes):
             found[0].head_object(found[1])
-            return self._store(found[1])
-        return self._store(found)
+            return self._store(spec.new_id, found[1])
+        return self._store(spec.new_id, found)
 
     def begin_parts(self, spec: BlobSpec) -> str:
         return ""
 
     def put_part(
-        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+        self,
+        token: str,
+        number: int,
+        source: Iterable[bytes] | BlobRange,
+        size: int | None = None,
+        new_id: Callable[[], BlobId] = new_blob_id,
     ) -> StoredBlob:
         if isinstance(source, BlobRange):
-            return self._store(self._read(source.handle, source.start, source.stop))
-        return self._store(b"".join(source))
+            return self._store(new_id, self._read(source.handle, source.start, source.stop))
+        return self._store(new_id, b"".join(source))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
-        return self._store(b"".join(self._read(part.handle) for part in parts))
+        return self._store(spec.new_id, b"".join(self._read(part.handle) for part in parts))
 
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         for handle in handles:
@@ -119,15 +116,10 @@ class MemoryBackend:
 
     def copy(self) -> MemoryBackend:
         """Another backend with the same blobs, which no change of either shows in the other."""
-        made = MemoryBackend(clock=self._clock, underlay=self._underlay and self._underlay.share())
+        made = MemoryBackend(underlay=self._underlay and self._underlay.share())
         with self._lock:
             made._blobs = dict(self._blobs)
-            made._numbers = itertools.count(next(self._numbers))
         return made
-
-    def use_clock(self, clock: Callable[[], int]) -> None:
-        """Stamp what is stored from now on by another clock."""
-        self._clock = clock
 
     def adopt(self, other: MemoryBackend) -> None:
         """Have the blobs of an earlier `copy` again, beside those that came since."""

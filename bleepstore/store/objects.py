@@ -69,7 +69,7 @@ from bleepstore.store.arguments import (
     with_acl,
 )
 from bleepstore.store.blob_engine import Write
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, Expected, Staged, expected_of, stage
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
@@ -129,8 +129,19 @@ class ObjectOperations(Engine):
             attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
         write = self._engine.begin(bucket, key, condition)
-        spec = BlobSpec(bucket=bucket, key=key, size=expected.size, attributes=attributes)
-        staged = self._stage(write, spec, body, expected, algorithm)
+
+        def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
+            spec = BlobSpec(
+                bucket=bucket,
+                key=key,
+                size=expected.size,
+                attributes=attributes,
+                etag=etag,
+                new_id=self._new_blob_id,
+            )
+            return write.put(spec, chunks)
+
+        staged = stage(body, expected, (algorithm,), self._inline_limit, put)
         command = PutObject(
             **self._stamp(),
             bucket=bucket,
@@ -147,12 +158,6 @@ class ObjectOperations(Engine):
             condition=condition,
         )
         return self._commit_object(write, command)
-
-    def _stage(self, write: Write, spec: BlobSpec, body: Body, expected: Expected, algorithm: Algorithm) -> Staged:
-        def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
-            return write.put(attrs.evolve(spec, etag=etag), chunks)
-
-        return stage(body, expected, (algorithm,), self._inline_limit, put)
 
     def _commit_object(self, write: Write, command: PutObject) -> ObjectVersion:
         result = write.commit(command)
@@ -396,6 +401,7 @@ class ObjectOperations(Engine):
                         size=version.size,
                         attributes=made,
                         etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
+                        new_id=self._new_blob_id,
                     ),
                 )
             except BlobNotFound:

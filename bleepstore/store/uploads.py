@@ -107,6 +107,7 @@ class UploadOperations(ObjectOperations):
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
         stamp = self._stamp()
+        spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._new_blob_id)
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -118,7 +119,7 @@ class UploadOperations(ObjectOperations):
             attributes=attributes,
             checksum_algorithm=algorithm,
             checksum_type=kind,
-            backend_token=self._backend.begin_parts(BlobSpec(bucket=bucket, key=key, attributes=attributes)),
+            backend_token=self._backend.begin_parts(spec),
         )
         self._submit(command)
         return self._find_upload(bucket, key, command.upload_id, Action.PUT_OBJECT, None)
@@ -184,7 +185,7 @@ class UploadOperations(ObjectOperations):
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
-            return self._backend.put_part(upload.backend_token, number, chunks, expected.size)
+            return self._backend.put_part(upload.backend_token, number, chunks, expected.size, self._new_blob_id)
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         try:
@@ -271,17 +272,17 @@ class UploadOperations(ObjectOperations):
             if stop - start > MAX_PART:
                 raise EntityTooLarge(stop - start, MAX_PART)
             digester = Digester(algorithm, Algorithm.CRC64NVME)
-            token = upload.backend_token
+            token, new_id = upload.backend_token, self._new_blob_id
             try:
                 if source.data is not None:
                     span = source.data[start:stop]
-                    stored = self._backend.put_part(token, number, digester.wrap([span]))
+                    stored = self._backend.put_part(token, number, digester.wrap([span]), new_id=new_id)
                 elif not isinstance(self._backend, Gateway):
                     chunks = self._verified_chunks(source, start, stop)
-                    stored = self._backend.put_part(token, number, digester.wrap(chunks))
+                    stored = self._backend.put_part(token, number, digester.wrap(chunks), new_id=new_id)
                 else:
                     assert source.handle is not None
-                    stored = self._backend.put_part(token, number, BlobRange(source.handle, start, stop))
+                    stored = self._backend.put_part(token, number, BlobRange(source.handle, start, stop), new_id=new_id)
                     if stored.md5 is not None and upload.checksum_algorithm is None:
                         return self._register(upload, number, stored, stop - start, stored.md5, None, None)
                     with self._backend.get_object(source.handle, start, stop) as reader:
@@ -413,6 +414,7 @@ class UploadOperations(ObjectOperations):
             size=size,
             attributes=upload.attributes,
             etag=lambda: etag,
+            new_id=self._new_blob_id,
         )
         try:
             blob = write.assemble(upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts])

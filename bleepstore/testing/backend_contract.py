@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from bleepstore.backends.base import BlobRange, BlobSpec, Gateway, PartBlob, StorageBackend
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, Gateway, PartBlob, StorageBackend, new_blob_id
 from bleepstore.errors import BlobBusy, BlobNotFound
 from bleepstore.model import ObjectAttributes, SystemMetadata
 from bleepstore.testing.contract_tools import (
@@ -173,6 +173,32 @@ class BackendContract(PartsContract):
                     continue
                 assert os.lseek(number, 0, os.SEEK_CUR) == 5
                 assert os.pread(number, 20, 5) == data[5:25]
+
+    # -- ids
+
+    def test_a_blob_has_the_id_that_its_caller_gives(self, backend: StorageBackend) -> None:
+        if isinstance(backend, Gateway) and backend.own_names:
+            pytest.skip("an object is called after its key")
+        given: list[str] = []
+
+        def new_id() -> BlobId:
+            given.append(new_blob_id())
+            return BlobId(given[-1])
+
+        def body() -> Iterator[bytes]:
+            yield b"data"
+
+        spec = BlobSpec(bucket=BUCKET, key="key", new_id=new_id)
+        stored = backend.put_object(spec, body())
+        copied = backend.copy_object(stored.handle, spec)
+        assert len(given) == 2
+        assert given[0] in stored.handle
+        assert given[1] in copied.handle
+
+    def test_ids_sort_by_the_time_at_which_they_were_given(self, backend: StorageBackend) -> None:
+        ids = [new_blob_id(time_ms) for time_ms in (0, 1, 255, 256, 1_700_000_000_000, 16**12 - 1)]
+        assert ids == sorted(ids)
+        assert [one.time_ms for one in ids] == [0, 1, 255, 256, 1_700_000_000_000, 16**12 - 1]
 
     # -- immutability
 

@@ -15,8 +15,7 @@ import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.aws.backend import AwsBackend
 from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
-from bleepstore.backends.gateway.names import Layout
-from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, Layout
 from bleepstore.errors import BlobChanged, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, pattern
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, flipped, http_proxy, once

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -33,3 +34,20 @@ class TestLocal(BackendContract):
     def other_process(self, backend: StorageBackend, tmp_path: Path) -> Iterator[StorageBackend]:
         with contextlib.closing(LocalBackend(tmp_path)) as other:
             yield other
+
+
+class PassThrough:
+    """The smallest wrapper of a backend."""
+
+    def __init__(self, inner: StorageBackend) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class TestWrapper(BackendContract):
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> Iterator[StorageBackend]:
+        with contextlib.closing(LocalBackend(tmp_path)) as backend:
+            yield cast("StorageBackend", PassThrough(backend))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bleepstore
-from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS
 from tests.serving.conftest import Served, start
 from tests.serving.test_crash import BUCKET, Known, crash
 

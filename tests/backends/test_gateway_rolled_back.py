@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bleepstore
-from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS
 from tests.backends.http_faults import HttpProxy
 from tests.backends.test_aws_refusals import container, credentials, native, proxy
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from bleepstore.backends.base import BlobSpec, PartBlob
+from bleepstore.backends.base import BlobSpec, PartBlob, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.errors import BlobBusy, BlobNotFound
 
-SPEC = BlobSpec(bucket="photos", key="k")
+NOW = 1_700_000_000_000
+SPEC = BlobSpec(bucket="photos", key="k", new_id=lambda: new_blob_id(NOW))
 
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 1_700_000_000_000
+        self.now = NOW
 
     def __call__(self) -> int:
         return self.now

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
@@ -32,7 +31,7 @@ from bleepstore.backends.aws.pins import (
     version_of,
     write_of,
 )
-from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
 from bleepstore.backends.gateway.bodies import IN_MEMORY, Held, held
 from bleepstore.backends.gateway.names import Place
 from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader
@@ -114,11 +113,11 @@ class AwsBackend(AwsListing):
 
     # -- what goes with an object
 
-    def _place(self, bucket: str, key: str) -> tuple[Place, str]:
+    def _place(self, spec: BlobSpec) -> tuple[Place, str]:
         """Where a new blob goes, and the number of its write."""
         if self.own_names:
-            return self._names.of_key(bucket, key), new_write()
-        place = self._names.new_blob(bucket)
+            return self._names.of_key(spec.bucket, spec.key), new_write()
+        place = self._names.of_blob(spec.bucket, spec.new_id())
         return place, new_write(place.name)
 
     def _described(self, spec: BlobSpec, place: Place, write: str, known: _Bytes | None) -> dict[str, Any]:
@@ -154,7 +153,7 @@ class AwsBackend(AwsListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        place, write = self._place(spec.bucket, spec.key)
+        place, write = self._place(spec)
         with held(chunks, IN_MEMORY, spec.etag) as body:
             known = _Bytes(body.size, body.crc32c, (body.md5,))
             parameters = self._described(spec, place, write, known) | self._condition(spec)
@@ -268,7 +267,7 @@ class AwsBackend(AwsListing):
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
-        place, write = self._place(spec.bucket, spec.key)
+        place, write = self._place(spec)
         # Amazon gives a copy of what was uploaded in parts another ETag.
         etags = (source.etag,) if is_md5(source.etag, {}) else ()
         described = self._described(spec, place, write, _Bytes(spec.size, None, etags))
@@ -292,21 +291,28 @@ class AwsBackend(AwsListing):
     # -- parts
 
     def begin_parts(self, spec: BlobSpec) -> str:
-        place, write = self._place(spec.bucket, spec.key)
+        place, write = self._place(spec)
         answer = self._call("create_multipart_upload", **self._described(spec, place, write, None))
         return Upload(place.container, place.name, answer["UploadId"], write).token
 
     def put_part(
-        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+        self,
+        token: str,
+        number: int,
+        source: Iterable[bytes] | BlobRange,
+        size: int | None = None,
+        new_id: Callable[[], BlobId] = new_blob_id,
     ) -> StoredBlob:
         upload = read_token(token)
         parameters = upload.address | {"PartNumber": number}
         if isinstance(source, BlobRange):
-            return self._copy_part(token, parameters, source)
+            return self._copy_part(token, parameters, source, new_id)
         with held(source, IN_MEMORY) as body:
-            return self._send_part(token, parameters, body)
+            return self._send_part(token, parameters, body, new_id)
 
-    def _send_part(self, token: str, parameters: Mapping[str, Any], body: Held) -> StoredBlob:
+    def _send_part(
+        self, token: str, parameters: Mapping[str, Any], body: Held, new_id: Callable[[], BlobId]
+    ) -> StoredBlob:
         try:
             answer = self._send("upload_part", body, **parameters)
         except Gone as gone:
@@ -316,9 +322,11 @@ class AwsBackend(AwsListing):
             raise ServiceUnavailable(
                 f"{PROVIDER} stored a part with the MD5 {etag}; sent were {body.md5}. Send it again."
             )
-        return self._stored_part(parameters["PartNumber"], etag)
+        return self._stored_part(parameters["PartNumber"], etag, new_id())
 
-    def _copy_part(self, token: str, parameters: dict[str, Any], source: BlobRange) -> StoredBlob:
+    def _copy_part(
+        self, token: str, parameters: dict[str, Any], source: BlobRange, new_id: Callable[[], BlobId]
+    ) -> StoredBlob:
         length = source.stop - source.start
         if length > _LEAST_RANGE:
             parameters |= {"CopySourceRange": f"bytes={source.start}-{source.stop - 1}"}
@@ -328,7 +336,7 @@ class AwsBackend(AwsListing):
             with self.get_object(source.handle, source.start, source.stop) as reader:
                 body = reader.read()
             with held([body], IN_MEMORY) as small:
-                return self._send_part(token, parameters, small)
+                return self._send_part(token, parameters, small, new_id)
         try:
             answer = self._on_blob(source.handle, "upload_part_copy", **self._source(source.handle), **parameters)
         except BlobNotFound:
@@ -336,11 +344,11 @@ class AwsBackend(AwsListing):
             raise BlobNotFound(token) from None
         etag = bare(answer["CopyPartResult"]["ETag"])
         md5 = etag if is_md5(etag, answer) else None
-        return attrs.evolve(self._stored_part(parameters["PartNumber"], etag), md5=md5)
+        return attrs.evolve(self._stored_part(parameters["PartNumber"], etag, new_id()), md5=md5)
 
-    def _stored_part(self, number: int, etag: str) -> StoredBlob:
-        # The write's own number makes the handle of a part that is sent again with the same bytes another one.
-        handle = json.dumps([number, etag, secrets.token_hex(4)], separators=(",", ":"))
+    def _stored_part(self, number: int, etag: str, blob_id: BlobId) -> StoredBlob:
+        # The id makes the handle of a part that is sent again with the same bytes another one.
+        handle = json.dumps([number, etag, blob_id], separators=(",", ":"))
         return StoredBlob(handle, int(time.time() * 1000))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:

@@ -25,8 +25,8 @@ from bleepstore.backends.aws.pins import (
 )
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
-from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettings
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Place
+from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import STANDARD
 
@@ -36,6 +36,8 @@ _log = logging.getLogger("bleepstore.gateway")
 _REFUSED_AT_FIRST = 20
 _S3_ETAG = re.compile("[0-9a-f]{32}(-[0-9]+)?")
 
+
+_PAGE = 1000  # names of one request
 
 #: What is known of a name that was listed.
 _Described = FoundBlob | ObjectRefused | None
@@ -53,7 +55,7 @@ class AwsListing(ClaimVerbs, AwsClient):
     # -- what is stored
 
     def _list(self, folder: Place, after: str = "") -> Iterator[Mapping[str, Any]]:
-        parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name}
+        parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name, "MaxKeys": _PAGE}
         if after:
             parameters["StartAfter"] = after
         while True:
@@ -68,7 +70,8 @@ class AwsListing(ClaimVerbs, AwsClient):
             return
         for bucket in filter(self._claims.is_ours, self.buckets()):
             folder = self._names.blobs_of(bucket)
-            recent = (item for item in self._list(folder) if since_ms <= stored_ms(item) < until_ms)
+            listed = self._list(folder, self._names.before_blobs_since(bucket, since_ms))
+            recent = (item for item in listed if since_ms <= stored_ms(item) < until_ms)
             yield from (blob.handle for _, blob in self._describe(bucket, recent) if isinstance(blob, FoundBlob))
             yield from self._uploads(folder, since_ms, until_ms)
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
-from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS
 
 #: The fields of SystemMetadata that S3 keeps, by the parameters of PutObject.
 SYSTEM = {

@@ -38,7 +38,7 @@ from bleepstore.backends.azure.pins import (
     read_token,
     to_ms,
 )
-from bleepstore.backends.base import BlobRange, BlobSpec, KeyState, PartBlob, StoredBlob
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, KeyState, PartBlob, StoredBlob, new_blob_id
 from bleepstore.backends.gateway.bodies import (
     IN_MEMORY,
     Coming,
@@ -145,8 +145,11 @@ class AzureBackend(AzureListing):
 
     # -- what goes with a blob
 
-    def _place(self, bucket: str, key: str) -> Place:
-        return self._names.of_key(bucket, key) if self.own_names else self._names.new_blob(bucket)
+    def _place(self, spec: BlobSpec) -> Place:
+        """Where a new object goes."""
+        if self.own_names:
+            return self._names.of_key(spec.bucket, spec.key)
+        return self._names.of_blob(spec.bucket, spec.new_id())
 
     def _described(
         self, spec: BlobSpec, place: Place, write: str, size: int | None, crc32c: str | None, md5: bytes | None
@@ -185,7 +188,7 @@ class AzureBackend(AzureListing):
         """A large body is sent while it comes, under a name of its own. Azure says what MD5 it stored; if that is right
         it copies the blob to where it belongs, and else the body is sent once more, from disk with its MD5 before it.
         """
-        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        place, write = self._place(spec), secrets.token_hex(8)
         upload = new_upload(self._names.own(spec.bucket))
         sent: list[Mapping[str, Any]] = []
 
@@ -442,7 +445,7 @@ class AzureBackend(AzureListing):
             source = self._call(self._blob(pin.place).get_blob_properties, **pin.condition)
         except (Gone, Unequal):
             raise BlobNotFound(handle) from None
-        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        place, write = self._place(spec), secrets.token_hex(8)
         known = source.content_settings.content_md5
         notes = notes_of(source.metadata, source.size, bytes(known).hex() if known else None)
         md5 = None if known else _md5_in(spec)
@@ -466,10 +469,15 @@ class AzureBackend(AzureListing):
         return new_upload(self._names.own(spec.bucket)).token
 
     def put_part(
-        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+        self,
+        token: str,
+        number: int,
+        source: Iterable[bytes] | BlobRange,
+        size: int | None = None,
+        new_id: Callable[[], BlobId] = new_blob_id,
     ) -> StoredBlob:
         upload = read_token(token)
-        part = StagedPart(number, secrets.token_hex(4), 0)
+        part = StagedPart(number, new_id(), 0)
         if isinstance(source, BlobRange):
             # Azure's Put Block From URL does this without us, but needs a URL that carries its own credentials, and the
             # ETag of a part is the MD5 of its bytes, which nobody else computes.
@@ -507,7 +515,7 @@ class AzureBackend(AzureListing):
         block_ids = [one for part in parts for one in read_part(part.handle).block_ids]
         if len(block_ids) > _MAX_BLOCKS:
             raise EntityTooLarge(sum(part.size for part in parts), _MAX_BLOCKS * WINDOW)
-        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        place, write = self._place(spec), secrets.token_hex(8)
         staged_parts = [(read_part(part.handle).crc32c, part.size) for part in parts]
         known = [(crc32c, size) for crc32c, size in staged_parts if crc32c is not None]
         crc32c = combined_crc32c(known) if len(known) == len(parts) else None

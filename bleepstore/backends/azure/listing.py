@@ -13,9 +13,11 @@ from bleepstore.backends.azure.errors import Gone, Unequal
 from bleepstore.backends.azure.pins import SYSTEM, Pin, Upload, notes_of, to_ms
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
-from bleepstore.backends.gateway.names import OWN, Place
-from bleepstore.backends.gateway.settings import LONGEST_WRITE_MS, GatewaySettings
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Place
+from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import ServiceUnavailable
+
+_PAGE = 1000  # names of one request
 
 
 class AzureListing(ClaimVerbs, AzureClient):
@@ -33,7 +35,7 @@ class AzureListing(ClaimVerbs, AzureClient):
         """(marker of its page, blob) of what lies in a folder."""
         container = self._service.get_container_client(folder.container)
         while True:
-            pages = container.list_blobs(name_starts_with=folder.name, include=list(include), results_per_page=1000)
+            pages = container.list_blobs(name_starts_with=folder.name, include=list(include), results_per_page=_PAGE)
             by_page: Any = pages.by_page(marker or None)
 
             def next_page(by_page: Any = by_page) -> list[Any]:
@@ -55,10 +57,10 @@ class AzureListing(ClaimVerbs, AzureClient):
                     yield upload.token
         if not self.own_names:
             for bucket in filter(self._claims.is_ours, self.buckets()):
-                folder = self._names.blobs_of(bucket)
-                for _, blob in self._pages(folder):
-                    if since_ms <= to_ms(blob.last_modified) < until_ms:
-                        yield Pin(folder.container, blob.name, blob.etag).handle
+                for folder in self._names.blobs_between(bucket, since_ms, until_ms):
+                    for _, blob in self._pages(folder):
+                        if since_ms <= to_ms(blob.last_modified) < until_ms:
+                            yield Pin(folder.container, blob.name, blob.etag).handle
 
     def _own_folders(self) -> Iterator[Place]:
         if self._settings.container is not None:

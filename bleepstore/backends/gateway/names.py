@@ -3,7 +3,7 @@
 In a container for all buckets, `{prefix}{bucket}/` is the root of a bucket; in one for each bucket the container is
 `{prefix}{bucket}` and the root is empty. In the layout `keys` an object is `{root}{key}`, unless the provider would
 refuse or change that name, or it would lie in our own folder; then it is `{root}.bleepstore/keys/{SHA-256 of the key}`,
-and its metadata hold the key. In the layout `blobs` it is `{root}.bleepstore/blobs/{a random number}`. What belongs
+and its metadata hold the key. In the layout `blobs` it is `{root}.bleepstore/blobs/{its id}`. What belongs
 to no key lies in `{prefix}.bleepstore/`, or in the `.bleepstore/` of each bucket's container.
 """
 
@@ -12,12 +12,21 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-import secrets
 from collections.abc import Callable
 
 import attrs
 
+from bleepstore.backends.base import BlobId
+
 OWN = ".bleepstore/"
+
+#: How long a write may go on at a provider that tells only when it began, in milliseconds. Before that the sweep takes
+#: nothing of it for an orphan. (Azure itself discards blocks a week after the last of them.)
+LONGEST_WRITE_MS = 7 * 24 * 3600 * 1000
+#: Ids have the time of the store's clock, and a provider tells that of its own.
+_CLOCKS_DIFFER_MS = 24 * 3600 * 1000
+_LAST_MS = 16**12 - 1
+_MAX_BEGINNINGS = 8
 
 #: Segments that URLs resolve, characters that XML or HTTP cannot carry, and ones that providers refuse.
 _NEVER_PLAIN = re.compile("(?:^|/)\\.{1,2}(?:/|$)|[\0-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -36,6 +45,10 @@ class Place:
 
     container: str
     name: str
+
+
+def _first_named(since_ms: int) -> int:
+    return max(since_ms - LONGEST_WRITE_MS - _CLOCKS_DIFFER_MS, 0)
 
 
 def _always(_name: str) -> bool:
@@ -84,10 +97,25 @@ class Names:
         """Whether this is the name of an object whose key its metadata hold."""
         return name.startswith(f"{self.root_of(bucket)}{OWN}keys/")
 
-    def new_blob(self, bucket: str) -> Place:
-        """A name for a blob in the layout `blobs`, that nothing had or will have."""
+    def of_blob(self, bucket: str, blob_id: BlobId) -> Place:
+        """The name of a blob in the layout `blobs`."""
         folder = self.blobs_of(bucket)
-        return Place(folder.container, folder.name + secrets.token_hex(16))
+        return Place(folder.container, folder.name + blob_id)
+
+    def before_blobs_since(self, bucket: str, since_ms: int) -> str:
+        """What the names of a bucket's blobs that were stored since then come after. A name is given before the bytes
+        are sent, and that takes `LONGEST_WRITE_MS` at most."""
+        return f"{self.blobs_of(bucket).name}{_first_named(since_ms):012x}"
+
+    def blobs_between(self, bucket: str, since_ms: int, until_ms: int) -> list[Place]:
+        """The same where a provider lists by beginnings alone: few beginnings, of somewhat more names."""
+        folder = self.blobs_of(bucket)
+        first, last = (f"{ms:012x}" for ms in (_first_named(since_ms), min(until_ms + _CLOCKS_DIFFER_MS, _LAST_MS)))
+        for width in range(len(first), 0, -1):
+            low, high = int(first[:width], 16), int(last[:width], 16)
+            if high - low < _MAX_BEGINNINGS:
+                return [Place(folder.container, f"{folder.name}{n:0{width}x}") for n in range(low, high + 1)]
+        return [folder]
 
     def blobs_of(self, bucket: str) -> Place:
         """The folder of a bucket's blobs in the layout `blobs`."""
@@ -96,10 +124,6 @@ class Names:
     def objects_of(self, bucket: str, *, own: bool) -> Place:
         """The folder of a bucket's objects, in the layout `keys` if they have their own names."""
         return Place(self.container_of(bucket), self.root_of(bucket)) if own else self.blobs_of(bucket)
-
-    def new_token(self) -> str:
-        """A name for an upload's folder or blob, that nothing had or will have."""
-        return secrets.token_hex(16)
 
     def bucket_of_container(self, container: str) -> str:
         """Where each bucket has a container: whose it is."""

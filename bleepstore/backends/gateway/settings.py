@@ -12,10 +12,6 @@ from bleepstore.backends.base import Gateway
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.errors import StoreError
 
-#: How long a write may go on at a provider that tells only when it began, in milliseconds. Before that the sweep takes
-#: nothing of it for an orphan. (Azure itself discards blocks a week after the last of them.)
-LONGEST_WRITE_MS = 7 * 24 * 3600 * 1000
-
 #: The module of each scheme, which is also the extra that brings its SDK; it has `open_gateway(settings)`.
 _MODULES = {"s3": "aws", "gs": "gcs", "az": "azure"}
 _URL = re.compile("(?:s3|gs|az)://")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import attrs
 from google.api_core.exceptions import BadRequest, Conflict, PreconditionFailed
 
-from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
 from bleepstore.backends.gateway.bodies import IN_MEMORY, Noted, body_of, files_of, head_of, send_behind
 from bleepstore.backends.gateway.names import Place
 from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
@@ -98,8 +98,11 @@ class GcsBackend(GcsListing):
 
     # -- what goes with an object
 
-    def _place(self, bucket: str, key: str) -> Place:
-        return self._names.of_key(bucket, key) if self.own_names else self._names.new_blob(bucket)
+    def _place(self, spec: BlobSpec) -> Place:
+        """Where a new object goes."""
+        if self.own_names:
+            return self._names.of_key(spec.bucket, spec.key)
+        return self._names.of_blob(spec.bucket, spec.new_id())
 
     def _described(
         self, spec: BlobSpec, place: Place, write: str, *, note_etag: bool, crc32c: str | None = None
@@ -150,7 +153,7 @@ class GcsBackend(GcsListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        place, write = self._place(spec), secrets.token_hex(8)
         return self._write(spec, place, write, chunks)
 
     def _write(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes]) -> StoredBlob:
@@ -321,7 +324,7 @@ class GcsBackend(GcsListing):
         return True
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
-        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        place, write = self._place(spec), secrets.token_hex(8)
         return self._copy(handle, self._live(handle), spec, place, write)
 
     def _copy(self, handle: str, source: Any, spec: BlobSpec, place: Place, write: str) -> StoredBlob:
@@ -347,13 +350,18 @@ class GcsBackend(GcsListing):
 
     def begin_parts(self, spec: BlobSpec) -> str:
         own = self._names.own(spec.bucket)
-        return make_token(Place(own.container, f"{own.name}parts/{self._names.new_token()}/"))
+        return make_token(Place(own.container, f"{own.name}parts/{spec.new_id()}/"))
 
     def put_part(
-        self, token: str, number: int, source: Iterable[bytes] | BlobRange, size: int | None = None
+        self,
+        token: str,
+        number: int,
+        source: Iterable[bytes] | BlobRange,
+        size: int | None = None,
+        new_id: Callable[[], BlobId] = new_blob_id,
     ) -> StoredBlob:
         folder = read_token(token)
-        place = Place(folder.container, f"{folder.name}{number:05d}-{secrets.token_hex(6)}")
+        place = Place(folder.container, f"{folder.name}{number:05d}-{new_id()}")
         spec, write = BlobSpec(bucket="", key=""), secrets.token_hex(8)
         if not isinstance(source, BlobRange):
             return self._write(spec, place, write, source)
@@ -370,7 +378,7 @@ class GcsBackend(GcsListing):
             sources = [known[read_handle(part.handle)] for part in parts]
         except KeyError as missing:
             raise BlobNotFound(missing.args[0].handle) from None
-        place, write = self._place(spec.bucket, spec.key), secrets.token_hex(8)
+        place, write = self._place(spec), secrets.token_hex(8)
         crc32c = combined_crc32c((one.crc32c, one.size) for one in sources)
         made: list[_Piece] = []
         try:

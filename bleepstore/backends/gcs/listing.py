@@ -15,6 +15,8 @@ from bleepstore.backends.gcs.errors import Gone, Unequal, no_bucket
 from bleepstore.backends.gcs.pins import SYSTEM, md5_of, notes_of, pin_of, to_ms
 from bleepstore.errors import ServiceUnavailable
 
+_PAGE = 1000  # names of one request
+
 
 class GcsListing(ClaimVerbs, GcsClient):
     """Part of `GcsBackend`."""
@@ -36,7 +38,7 @@ class GcsListing(ClaimVerbs, GcsClient):
                     prefix=folder.name or None,
                     start_offset=after or None,
                     page_token=marker,
-                    page_size=1000,
+                    page_size=_PAGE,
                     **self._once(),
                 )
                 return list(next(found.pages, ())), found.next_page_token
@@ -52,17 +54,24 @@ class GcsListing(ClaimVerbs, GcsClient):
                 return
 
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
-        folders = [self._names.own("")] if self._settings.container is not None else []
+        for blob in self._swept(since_ms):
+            if since_ms <= to_ms(blob.time_created) < until_ms:
+                yield pin_of(blob).handle
+
+    def _swept(self, since_ms: int) -> Iterator[Any]:
+        """The parts of uploads, and the blobs that may have been stored since."""
+        if self._settings.container is not None:
+            yield from self._list(self._parts_of(self._names.own("")))
         for bucket in filter(self._claims.is_ours, self.buckets()):
             if self._settings.container is None:
-                folders.append(self._names.own(bucket))
+                yield from self._list(self._parts_of(self._names.own(bucket)))
             if not self.own_names:
-                folders.append(self._names.blobs_of(bucket))
-        parts = {Place(one.container, f"{one.name}parts/" if one.name.endswith(OWN) else one.name) for one in folders}
-        for folder in sorted(parts, key=lambda one: (one.container, one.name)):
-            for blob in self._list(folder):
-                if since_ms <= to_ms(blob.time_created) < until_ms:
-                    yield pin_of(blob).handle
+                after = self._names.before_blobs_since(bucket, since_ms)
+                yield from self._list(self._names.blobs_of(bucket), after)
+
+    @staticmethod
+    def _parts_of(own: Place) -> Place:
+        return Place(own.container, f"{own.name}parts/")
 
     def check(self) -> None:
         try:
