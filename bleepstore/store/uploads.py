@@ -302,8 +302,8 @@ class UploadOperations(ObjectOperations):
                     raise NoSuchUpload(upload_id, bucket, key) from None
                 self._engine.bytes_missing(source)
                 continue
-            checksum = Checksum(algorithm, digester.value(algorithm))
-            crc = digester.value(Algorithm.CRC64NVME)
+            values = digester.values()
+            checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
             shown = None if upload.checksum_algorithm is None else checksum
             digests = _Digests(stop - start, digester.md5_hex, checksum, shown, crc)
             return self._register(upload, number, stored, digests)

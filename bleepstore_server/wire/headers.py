@@ -55,8 +55,6 @@ _SYSTEM_HEADERS = {
     "website_redirect_location": "x-amz-website-redirect-location",
 }
 
-_SYSTEM_NAMES = frozenset(_SYSTEM_HEADERS.values())
-
 #: Headers that ask for something this store does not do. Ignoring them would pretend.
 _UNSUPPORTED = frozenset(
     {
@@ -106,25 +104,29 @@ def refuse_customer_key(headers: Mapping[str, str]) -> None:
 
 # -- attributes
 
+_OF_SYSTEM = frozenset(_SYSTEM_HEADERS.values())
+
 
 def request_attributes(request: Request) -> ObjectAttributes:
     """What the headers of a request say of the object that it writes, but for the ACL."""
     headers = request.headers
-    fields: dict[str, str] = {}
+    found: dict[str, str] = {}
     for name, value in headers.items():
-        if name in _SYSTEM_NAMES and value != "aws-chunked":  # the framing of the body alone, as SDKs send it
-            fields[name] = request.header(name) or ""
-        elif name.startswith(META):
-            fields[name] = decode_header(value)
-    if "x-amz-storage-class" in headers:
-        fields["x-amz-storage-class"] = headers["x-amz-storage-class"]
-    return form_attributes(fields) if fields else NO_ATTRIBUTES
+        # The framing of the body alone, as SDKs send it, is not a property of the object.
+        if (name in _OF_SYSTEM and value != "aws-chunked") or name.startswith(META):
+            found[name] = decode_header(value)
+    if not found and "x-amz-storage-class" not in headers:
+        return NO_ATTRIBUTES
+    return ObjectAttributes(
+        system=_system_of(found), metadata=_metadata_of(found), storage_class=storage_class(headers)
+    )
 
 
 def form_attributes(fields: Mapping[str, str]) -> ObjectAttributes:
     """The same of the fields of a form, whose names are in lower case and values text."""
-    metadata = {name[len(META) :]: decode_words(value) for name, value in fields.items() if name.startswith(META)}
-    return ObjectAttributes(system=_system_of(fields), metadata=metadata, storage_class=storage_class(fields))
+    return ObjectAttributes(
+        system=_system_of(fields), metadata=_metadata_of(fields), storage_class=storage_class(fields)
+    )
 
 
 def _system_of(fields: Mapping[str, str]) -> SystemMetadata:
@@ -152,6 +154,11 @@ def unfit_value(name: str, value: str) -> RequestError:
         f"The value of {name} has a control character, which no header can hold.",
         fields={"ArgumentName": name, "ArgumentValue": value},
     )
+
+
+def _metadata_of(fields: Mapping[str, str]) -> dict[str, str]:
+    """The user metadata among fields whose values are text: without the prefix."""
+    return {name[len(META) :]: decode_words(value) for name, value in fields.items() if name.startswith(META)}
 
 
 def storage_class(fields: Mapping[str, str]) -> str:
@@ -444,12 +451,16 @@ GRANT_HEADERS = {
     "x-amz-grant-write-acp": Permission.WRITE_ACP,
 }
 
+_GRANT_NAMES = frozenset(GRANT_HEADERS)
+
 
 def acl_request(
     headers: Mapping[str, str], find_by_email: Callable[[str], str], check_id: Callable[[str], None]
 ) -> AclRequest | None:
     """The ACL that the headers ask for: canned, or by grants, but not both."""
     canned = headers.get("x-amz-acl")
+    if canned is None and _GRANT_NAMES.isdisjoint(headers):
+        return None
     grants: list[Grant] = []
     for name, permission in GRANT_HEADERS.items():
         for item in headers[name].split(",") if name in headers else ():
