@@ -190,6 +190,21 @@ class RaftCommitter:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
 
 
+class LeaderLease:
+    """The lease of the jobs of a store in a cluster (`bleepstore.jobs.lease.Lease`): the leader has it."""
+
+    poll_seconds = 4.0
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def acquire(self) -> bool:
+        return self._node.status.role is Role.LEADER
+
+    def release(self) -> None:
+        """It goes with the lead."""
+
+
 @attrs.frozen
 class Member:
     """A running node of a replicated catalog."""

@@ -19,7 +19,6 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import BleepStoreError
-from bleepstore.store.scrub_job import ScrubJob
 from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
 from bleepstore_server.app_config import ConfigError
@@ -71,7 +70,8 @@ def make_app(config: ServerConfig) -> WSGIApplication:
     atexit.register(store.close)
     if config.scrub_interval_days:
         interval = dt.timedelta(days=config.scrub_interval_days)
-        ScrubJob(store=store, interval=interval, rate=config.scrub_rate).start()
+        store.scrub_every(interval, rate=config.scrub_rate)
+    store.jobs.start()
     app = create_app(store, config, record=start_access_log() if config.access_log else None)
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule

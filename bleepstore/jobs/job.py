@@ -51,6 +51,11 @@ class Job(abc.ABC):
     #: Whether only the process that holds the lease of the store runs it. One that works on what only its own process
     #: knows needs no lease.
     needs_lease: ClassVar[bool] = True
+    #: Whether it changes anything, which a store that is read-only does not.
+    writes: ClassVar[bool] = True
+    #: Whether the end of a pass is remembered when the process ends, since `interval_ms` is long.
+    is_remembered: ClassVar[bool] = False
+    interval_ms: int = 0
     #: The job that gives this one work: it is due whenever that one has changed something.
     follows: ClassVar[str | None] = None
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import attrs
 
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.jobs.job import Budget, Job, JobStatus
+from bleepstore.jobs.lease import Lease
+from bleepstore.jobs.memory import JobsFile, Remembered
 from bleepstore.jobs.removing import log
 
 #: How long the thread lets garbage gather, so that a busy store is asked twice a second at the most.
 _GATHER_SECONDS = 0.5
-#: How often the thread looks which jobs are due, if nothing was said to it.
-_POLL_SECONDS = 60.0
+#: How long a program that drops a store waits for the run that is under way.
+_ABANDON_SECONDS = 1.0
 
 
 @attrs.define
@@ -48,19 +53,32 @@ class Jobs:
     All methods are thread-safe, and work in every process that has the store open.
     """
 
-    def __init__(self, clock: Callable[[], int], *, read_only: bool = False) -> None:
+    def __init__(
+        self, clock: Callable[[], int], lease: Lease, *, folder: Path | None = None, read_only: bool = False
+    ) -> None:
         self._clock = clock
+        self._lease = lease
+        self._file = JobsFile(None if read_only else folder)
         self._read_only = read_only
         self._entries: dict[str, _Entry] = {}
+        self._holds_lease = False
         self._notified = threading.Event()
         self._stopped = threading.Event()
+        self._at_end: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()
         self._work_lock = threading.RLock()
 
+    @property
+    def holds_lease(self) -> bool:
+        """Whether this process, of all that have the store open, is the one whose thread runs the jobs."""
+        return self._holds_lease
+
     def add(self, job: Job) -> None:
-        """One more job. It runs after those that were added before it."""
-        self._entries[job.name] = _Entry(job, self._clock() + job.first_wait_ms)
+        """One more job, which takes the place of one with this name. It runs after those that were added before it."""
+        with self._work_lock:
+            self._entries[job.name] = _Entry(job, self._clock() + job.first_wait_ms)
+            self._recall()
 
     def run(self, name: str) -> JobStatus:
         """Run one job now, from the beginning of a pass to its end: "garbage", "uploads", "orphans", "containers".
@@ -80,12 +98,16 @@ class Jobs:
 
     def run_due(self) -> tuple[str, ...]:
         """Run, once each, the jobs that are due by the store's clock; returns their names. What one of them raises is
-        logged, and in its status. Raises StoreReadOnly."""
-        self._check_writable()
+        logged, and in its status. A store that is read-only runs those that change nothing."""
+        return self._run_those(lambda _job: True, Budget)
+
+    def _run_those(self, wanted: Callable[[Job], bool], new_budget: Callable[[], Budget]) -> tuple[str, ...]:
         ran = []
         for entry in list(self._entries.values()):
-            if self._clock() >= entry.next_ms:
-                self._try(entry)
+            if self._read_only and entry.job.writes:
+                continue
+            if self._clock() >= entry.next_ms and wanted(entry.job):
+                self._try(entry, new_budget())
                 ran.append(entry.job.name)
         return tuple(ran)
 
@@ -100,15 +122,25 @@ class Jobs:
             yield
 
     def _find(self, name: str) -> _Entry:
-        self._check_writable()
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise StoreError(f"no job is called {name!r}: there are {', '.join(self._entries)}") from None
-
-    def _check_writable(self) -> None:
-        if self._read_only:
+        found = self._entries.get(name)
+        if found is None:
+            raise StoreError(f"no job is called {name!r}: there are {', '.join(self._entries)}")
+        if self._read_only and found.job.writes:
             raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
+        return found
+
+    def _recall(self) -> None:
+        """When those jobs are due whose last pass may have been another process's."""
+        ended = self._file.read().ended_ms
+        for name, entry in self._entries.items():
+            if entry.job.is_remembered and not entry.is_under_way and name in ended:
+                # No later than a whole interval from now, should the clock have been wrong.
+                entry.next_ms = min(ended[name], self._clock()) + entry.job.interval_ms
+
+    def _remember(self, ended: str | None = None) -> None:
+        known = self._file.read()
+        times = known.ended_ms if ended is None else known.ended_ms | {ended: self._clock()}
+        self._file.write(Remembered(os.getpid() if self._holds_lease else known.holder, times))
 
     def _run_once(self, entry: _Entry, budget: Budget) -> bool:
         """Whether the pass is over."""
@@ -119,6 +151,7 @@ class Jobs:
                 ran = entry.job.run(budget)
             except BaseException as error:
                 entry.error = f"{type(error).__name__}: {error}"
+                entry.is_under_way = False  # what it did not do is done later, not at once
                 raise
             finally:
                 entry.last_ms = self._clock()
@@ -127,6 +160,8 @@ class Jobs:
             entry.error = None
             entry.is_under_way = not ran.is_done
             entry.next_ms = entry.last_ms + ran.wait_ms
+            if ran.is_done and entry.job.is_remembered:
+                self._remember(entry.job.name)
             if budget.changed:
                 log.debug("%s: %d of %d", entry.job.name, entry.changed, entry.examined)
                 for other in self._entries.values():
@@ -134,9 +169,9 @@ class Jobs:
                         other.next_ms = 0
             return ran.is_done
 
-    def _try(self, entry: _Entry) -> None:
+    def _try(self, entry: _Entry, budget: Budget) -> None:
         try:
-            self._run_once(entry, Budget(is_stopped=self._stopped.is_set))
+            self._run_once(entry, budget)
         except Exception:  # noqa: BLE001  # whatever it is, it is logged and tried again
             # The thread must outlive a full disk or a provider's bad hour: what was not done is still to be done.
             entry.next_ms = self._clock()
@@ -158,19 +193,47 @@ class Jobs:
                 self._thread.start()
 
     def _run(self) -> None:
-        while True:
-            self._notified.wait(self._wait_seconds())
+        try:
+            self._run_until_stopped()
+        finally:
+            self._lease.release()
+            if self._at_end is not None:
+                self._at_end()
+
+    def _run_until_stopped(self) -> None:
+        """While something happens it looks twice a second, then less and less often. What becomes garbage in other
+        processes is on the catalog's list, and what they notify is not heard here."""
+        rest = _GATHER_SECONDS
+        while not self._stopped.is_set():
+            notified = self._notified.wait(min(rest, self._wait_seconds()))
             self._notified.clear()
-            if self._stopped.wait(_GATHER_SECONDS):
+            if notified and self._stopped.wait(_GATHER_SECONDS):
                 return
-            self.run_due()
+            has_changed = self._look()
+            rest = _GATHER_SECONDS if notified or has_changed else min(2 * rest, self._lease.poll_seconds)
+
+    def _look(self) -> bool:
+        """Run what is due, if that is for this process to do. Whether anything was changed."""
+        held, self._holds_lease = self._holds_lease, self._lease.acquire()
+        if self._holds_lease and not held:
+            with self._work_lock:
+                self._remember()
+                self._recall()
+        ran = self._run_those(self._is_ours, lambda: Budget(is_stopped=self._stopped.is_set))
+        return any(self._entries[name].changed or self._goes_on(self._entries[name]) for name in ran)
+
+    def _is_ours(self, job: Job) -> bool:
+        return self._holds_lease or not job.needs_lease
+
+    def _goes_on(self, entry: _Entry) -> bool:
+        return entry.is_under_way and self._is_ours(entry.job)
 
     def _wait_seconds(self) -> float:
         """How long there is nothing to do, if nothing is said."""
-        under_way = [entry.next_ms for entry in list(self._entries.values()) if entry.is_under_way]
+        under_way = [entry.next_ms for entry in list(self._entries.values()) if self._goes_on(entry)]
         if not under_way:
-            return _POLL_SECONDS
-        return min(max((min(under_way) - self._clock()) / 1000, 0), _POLL_SECONDS)
+            return math.inf
+        return max((min(under_way) - self._clock()) / 1000, 0)
 
     def stop(self) -> None:
         """End the thread; it finishes the run that it is in."""
@@ -179,3 +242,17 @@ class Jobs:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+
+    def abandon(self, then: Callable[[], None]) -> None:
+        """End the thread, and call `then` once it has ended. For a store that was dropped without being closed: this
+        may come in the middle of anything that any thread does, so nobody is waited for without a limit."""
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            self._stopped.set()
+            then()
+            return
+        self._at_end = then
+        self._stopped.set()
+        self._notified.set()
+        if thread is not threading.current_thread():
+            thread.join(_ABANDON_SECONDS)

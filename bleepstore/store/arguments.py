@@ -66,6 +66,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),
     "Sequence[DeleteEntry]": ((list, tuple), "a list of DeleteEntry"),
     "Collection[str] | None": ((list, tuple, set, frozenset, _NONE), "a list or a set of str, or None"),
+    "dt.timedelta": ((dt.timedelta,), "a datetime.timedelta"),
     "dt.timedelta | None": ((dt.timedelta, _NONE), "a datetime.timedelta or None"),
     "Callable[[float], object]": ((Callable,), "a function of seconds"),  # type: ignore[dict-item]  # as above
     "Callable[[], int] | None": ((_NONE, Callable), "a function that gives milliseconds, or None"),  # type: ignore[dict-item]  # as above

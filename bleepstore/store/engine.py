@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import itertools
+import os
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -20,6 +23,7 @@ from bleepstore.commands import Command, Result
 from bleepstore.committer import RESERVE, Committer
 from bleepstore.errors import BlobBusy, InvalidArgument, NoSuchBucket, S3Error
 from bleepstore.jobs import Jobs, Sweeping
+from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts, RequestIds
 from bleepstore.model import Bucket, Credential, ObjectVersion, Owner, PartSummary, WriteCondition
@@ -46,6 +50,7 @@ class Engine:
         upload_expiry_ms: int,
         close: Callable[[], None],
         wall_clock: Callable[[], int] | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self._catalog = catalog
         self._committer = committer
@@ -66,8 +71,12 @@ class Engine:
         self._upload_expiry_ms = upload_expiry_ms
         self._credential_memory: dict[str, tuple[float, Credential]] = {}
         parts = Parts(catalog, committer, backend, clock, self._wall_clock, self._new_request_id)
-        self._jobs = Jobs(clock, read_only=catalog.read_only)
+        folder = None if catalog.path is None else catalog.path.parent
+        self._jobs = Jobs(clock, lease or SoleLease(), folder=folder, read_only=catalog.read_only)
         self._sweeping = Sweeping(self._jobs, parts, upload_expiry_ms)
+        name = "in memory" if folder is None else f"in {folder}"
+        self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self._jobs, catalog, close)
+        self._dropped.atexit = False  # a process that ends frees everything by itself
 
     @property
     def owner(self) -> Owner:
@@ -212,6 +221,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop the jobs and release files and connections. Closing twice is allowed."""
+        self._dropped.detach()
         self._jobs.stop()
         self._catalog.close()
         self._close()
@@ -221,6 +231,22 @@ class Engine:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _drop(pid: int, name: str, jobs: Jobs, catalog: Catalog, close: Callable[[], None]) -> None:
+    """What becomes of a store that nobody refers to any more and nobody closed."""
+    if pid != os.getpid():  # a forked child has its parent's object, not its connections
+        return
+
+    def free() -> None:
+        catalog.close()
+        close()
+
+    try:
+        text = f"The store {name} was not closed: use it in a `with` block, or call close()."
+        warnings.warn(text, ResourceWarning, stacklevel=2)
+    finally:
+        jobs.abandon(free)
 
 
 def check_limit(limit: int) -> None:

@@ -29,6 +29,7 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import MarkFile, read_mark
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import BucketAlreadyExists, S3Error, StorageFull, StoreError
+from bleepstore.jobs.lease import FolderLease
 from bleepstore.model import Owner
 from bleepstore.store.accounts import AccountOperations
 from bleepstore.store.adopting import TAKEN_OVER_FILE, AdoptOperations, is_adopting
@@ -336,7 +337,7 @@ def _open_at_provider(
     """A store whose bytes lie at a provider and whose catalog is in `root`, or in memory and made anew."""
 
     def has_bucket(bucket: str) -> bool:
-        return store._catalog.find_bucket(bucket) is not None
+        return made.find_bucket(bucket) is not None
 
     inline = -1 if inline_limit is None else inline_limit
     lock = None if root is None else _open_lock(root)
@@ -347,7 +348,8 @@ def _open_at_provider(
             if root is not None and lock is not None:
                 alone = _lock_alone(lock)
                 _claim(root, settings, backend, has_bucket, take_over, is_there)
-            store = _assemble(root, backend, owner, inline, upload_expiry, clock, lock)
+            made = Catalog(None if root is None else root / "catalog.db")
+            store = _assemble(root, backend, owner, inline, upload_expiry, clock, lock, made)
         except BaseException:
             backend.close()
             raise
@@ -519,6 +521,7 @@ def _assemble(
         upload_expiry_ms=int(upload_expiry / dt.timedelta(milliseconds=1)),
         close=close,
         wall_clock=clock.source,
+        lease=None if root is None else FolderLease(root),
     )
     if lock is not None:
         store._only_process = functools.partial(_as_only_process, lock)

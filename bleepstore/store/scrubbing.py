@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import time
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Generator, Iterator
 
 from bleepstore.backends.base import CHUNK, Gateway, StorageBackend
 from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog.port import Cursor
 from bleepstore.catalog.records import Content
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, Damage, StoreError
+from bleepstore.jobs.scrub import ScrubJob, ScrubStep
 from bleepstore.store.archiving import ArchiveOperations
-from bleepstore.store.verifying import why_damaged
+from bleepstore.store.verifying import Summary, why_damaged
 
 #: Called with (bytes done, bytes in all).
 Progress = Callable[[int, int], None]
@@ -57,35 +59,86 @@ class ScrubOperations(ArchiveOperations):
 
         Raises StoreError for a store at a provider, which looks after its bytes by itself; StoreReadOnly.
         """
+        scrubber = self._scrubber()
+        return _damages(scrubber, Pace(rate, sleep), quarantine, progress or (lambda _done, _total: None))
+
+    def scrub_every(self, interval: dt.timedelta, *, rate: float | None = None) -> None:
+        """From now on read everything whenever `interval` has passed since the last time that this ended, no more than
+        `rate` bytes a second, in the background. What is damaged is logged by `bleepstore.scrub`, and stays where it
+        is. Of several processes that do this one reads, and the folder knows when that was; one that is read-only does
+        not note it there.
+
+        Raises StoreError for a store that is not in a folder.
+        """
+        if self.path is None:
+            raise StoreError("Only a store in a folder is scrubbed.")
+        self._jobs.add(ScrubJob(self._scrubber().steps, interval // dt.timedelta(milliseconds=1), rate))
+        self._jobs.start()
+
+    def _scrubber(self) -> Scrubber:
         self.check_open()
         if isinstance(self._backend, Gateway):
             raise StoreError("The bytes of this store are at a provider, who looks after them: scrub is for a folder.")
-        return self._scrub(Pace(rate, sleep), quarantine, progress or (lambda _done, _total: None))
+        return Scrubber(self._catalog, self._backend)
 
-    def _scrub(self, pace: Pace, quarantine: bool, progress: Progress) -> Iterator[Damage]:
+
+def _damages(scrubber: Scrubber, pace: Pace, quarantine: bool, progress: Progress) -> Iterator[Damage]:
+    done, total = 0, scrubber.total_bytes()
+    for step in scrubber.steps(quarantine):
+        pace(step.read)
+        if step.ended is not None:
+            done += step.ended
+            progress(done, max(total, done))
+        if step.damage is not None:
+            yield step.damage
+
+
+class Scrubber:
+    """Reads what a catalog says that a backend has, a piece at a time."""
+
+    def __init__(self, catalog: Catalog, backend: StorageBackend) -> None:
+        self._catalog = catalog
+        self._backend = backend
+
+    def total_bytes(self) -> int:
+        """The bytes of all objects and parts."""
         with self._catalog.read() as reader:
-            done, total = 0, reader.total_bytes()
+            return reader.total_bytes()
+
+    def steps(self, quarantine: bool = False) -> Iterator[ScrubStep]:
+        """A scrub from its beginning to its end. With `quarantine` a damaged blob is set aside."""
         for next_page in (Reader.page_of_objects, Reader.page_of_parts):
             after: Cursor = ()
             while True:
                 with self._catalog.read() as reader:
                     found, after = next_page(reader, after)
                 for content, data in found:
-                    reason = self._examine(content, data, pace)
-                    done += content.size
-                    progress(done, max(total, done))
+                    reason = yield from self._examine(content, data)
+                    yield ScrubStep(ended=content.size)
                     if reason is not None and self._is_still(content):
                         moved = quarantine and self._quarantine(content)
-                        yield content.damage(reason, quarantined=moved)
+                        yield ScrubStep(damage=content.damage(reason, quarantined=moved))
                 if not after:
                     break
 
-    def _examine(self, content: Content, data: bytes | None, pace: Pace) -> str | None:
+    def _examine(self, content: Content, data: bytes | None) -> Generator[ScrubStep, None, str | None]:
         """What is wrong with these bytes, if anything is."""
         if content.handle is None:
-            pace(content.size)
+            yield ScrubStep(read=content.size)
             return why_damaged((data or b"",), content)
-        return examine_blob(self._backend, content, pace)
+        summary = Summary()
+        try:
+            with self._backend.get_object(content.handle) as reader:
+                while chunk := reader.read(CHUNK):
+                    yield ScrubStep(read=len(chunk))
+                    summary.add(chunk)
+        except BlobNotFound:
+            return "its bytes are missing"
+        except BlobDamaged as error:
+            return error.reason
+        except OSError as error:
+            return f"its bytes cannot be read: {error}"
+        return summary.why_damaged(content)
 
     def _is_still(self, content: Content) -> bool:
         """Whether the catalog still refers to the blob: one that was deleted meanwhile is not damaged."""
@@ -102,23 +155,3 @@ class ScrubOperations(ArchiveOperations):
             self._backend.quarantine(content.handle)
             return True
         return False
-
-
-def examine_blob(backend: StorageBackend, content: Content, pace: Callable[[int], object]) -> str | None:
-    """What is wrong with a blob, if anything is."""
-    assert content.handle is not None
-    try:
-        with backend.get_object(content.handle) as reader:
-            return why_damaged(_paced(reader, pace), content)
-    except BlobNotFound:
-        return "its bytes are missing"
-    except BlobDamaged as error:
-        return error.reason
-    except OSError as error:
-        return f"its bytes cannot be read: {error}"
-
-
-def _paced(reader: BinaryIO, pace: Callable[[int], object]) -> Iterator[bytes]:
-    while chunk := reader.read(CHUNK):
-        pace(len(chunk))
-        yield chunk

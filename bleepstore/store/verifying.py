@@ -282,14 +282,28 @@ def _parts_of(reader: BinaryIO, span: Span, comparison: Comparison | None, start
         yield kept
 
 
+class Summary:
+    """The size and the CRC64NVME of bytes that come in pieces."""
+
+    def __init__(self) -> None:
+        self._size = self._value = 0
+
+    def add(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        self._value = crc64nvme(chunk, self._value)
+
+    def why_damaged(self, content: Content) -> str | None:
+        """Why the bytes are not those of which the catalog speaks; None if they are."""
+        if self._size != content.size:
+            return f"there are {self._size} bytes instead of {content.size}"
+        if content.crc64nvme is not None and text_of(self._value) != content.crc64nvme:
+            return f"the CRC64NVME of its bytes is {text_of(self._value)}, not {content.crc64nvme}"
+        return None
+
+
 def why_damaged(chunks: Iterable[bytes], content: Content) -> str | None:
-    """Why these bytes are not those of which the catalog speaks; None if they are."""
-    size = value = 0
+    """As `Summary.why_damaged`."""
+    summary = Summary()
     for chunk in chunks:
-        size += len(chunk)
-        value = crc64nvme(chunk, value)
-    if size != content.size:
-        return f"there are {size} bytes instead of {content.size}"
-    if content.crc64nvme is not None and text_of(value) != content.crc64nvme:
-        return f"the CRC64NVME of its bytes is {text_of(value)}, not {content.crc64nvme}"
-    return None
+        summary.add(chunk)
+    return summary.why_damaged(content)

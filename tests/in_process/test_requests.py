@@ -75,6 +75,7 @@ def test_an_answer_that_nobody_reads_leaves_no_file_open(tmp_path: Path) -> None
     if not descriptors.exists():
         pytest.skip("needs /proc")
     with bleepstore.open(tmp_path / "s") as store:
+        store.jobs.stop()  # they open files of their own
         client = client_for(store)
         client.create_bucket(Bucket="photos")
         client.put_object(Bucket="photos", Key="k", Body=bytes(MIB))

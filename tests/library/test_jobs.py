@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,9 @@ import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.base import BlobSpec, StoredBlob, new_blob_id
 from bleepstore.backends.local import LocalBackend
+from bleepstore.jobs import JobStatus
+from bleepstore.jobs.job import RUN_ITEMS
+from bleepstore.jobs.lease import FolderLease
 from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
 from bleepstore.store import opening
 
@@ -298,3 +305,166 @@ def test_a_clock_that_is_set_back_refuses_no_write(tmp_path: Path, clock: Clock)
         for key in "abc":
             with store.get_object("photos", key) as found:
                 assert found.read() == BIG
+
+
+# -- what a run costs, and what is seen of it
+
+
+def status_of(store: Store, name: str) -> JobStatus:
+    (found,) = [status for status in store.jobs.status() if status.name == name]
+    return found
+
+
+def test_a_run_has_a_budget_and_the_next_one_goes_on(clock: Clock) -> None:
+    with bleepstore.open(clock=clock, inline_limit=-1) as store:
+        store.jobs.stop()
+        store.create_bucket("photos")
+        for _ in range(RUN_ITEMS + 301):
+            store.put_object("photos", "k", b"x")
+        assert "garbage" in store.jobs.run_due()
+        first = status_of(store, "garbage")
+        assert (first.is_under_way, first.changed, first.last_run_ms) == (True, RUN_ITEMS, START)
+        assert garbage(store) == 300
+        store.jobs.run_due()
+        last = status_of(store, "garbage")
+        assert (last.is_under_way, last.changed, last.error) == (False, RUN_ITEMS + 300, None)
+        assert garbage(store) == 0
+
+
+def test_what_stays_on_the_list_is_not_looked_at_in_each_run(opened: Store, clock: Clock) -> None:
+    """A fork in memory keeps all blobs; a run costs what became garbage since."""
+    for number in range(5):
+        opened.put_object("photos", f"{number}", BIG)
+    with opened.fork():
+        for number in range(5):
+            opened.delete_object("photos", f"{number}")
+        opened.jobs.run_due()
+        assert (status_of(opened, "garbage").examined, status_of(opened, "garbage").left) == (5, 5)
+        opened.put_object("photos", "k", BIG)
+        opened.delete_object("photos", "k")
+        opened.jobs.run_due()
+        assert (status_of(opened, "garbage").examined, status_of(opened, "garbage").left) == (1, 6)
+    opened.jobs.run_due()
+    assert garbage(opened) == 6, "it is not tried again before its time"
+    clock.now += 60_000
+    opened.jobs.run_due()
+    assert (garbage(opened), status_of(opened, "garbage").left) == (0, 0)
+
+
+def test_jobs_are_due_by_the_clock_of_the_store(opened: Store, clock: Clock) -> None:
+    assert opened.jobs.run_due() == ("garbage",)
+    clock.now += 60_000
+    assert opened.jobs.run_due() == ("garbage", "uploads", "orphans", "containers")
+    assert opened.jobs.run_due() == ("garbage",)
+    assert status_of(opened, "orphans").next_run_ms == clock.now + 60_000
+
+
+def test_a_job_that_fails_says_why(opened: Store, backend: Watched) -> None:
+    opened.put_object("photos", "k", BIG)
+    opened.delete_object("photos", "k")
+    backend.failures = 2
+    opened.jobs.run_due()
+    assert status_of(opened, "garbage").error == "OSError: the disk is having a bad hour"
+    with pytest.raises(OSError, match="bad hour"):
+        opened.jobs.run("garbage")
+    assert opened.jobs.run("garbage").error is None
+    with pytest.raises(errors.StoreError, match="no job is called 'rubbish': there are garbage, uploads"):
+        opened.jobs.run("rubbish")
+
+
+def test_a_store_that_is_read_only_runs_nothing(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+    with bleepstore.open(tmp_path, read_only=True) as store:
+        assert store.jobs.run_due() == ()
+        with pytest.raises(errors.StoreReadOnly):
+            store.jobs.run("garbage")
+
+
+# -- several processes
+
+WORKER = """
+import sys, bleepstore
+store = bleepstore.open(sys.argv[1])
+store.jobs.start()
+for line in sys.stdin:
+    for _ in range(2):
+        store.put_object("photos", sys.argv[2], bytes(50_000))
+    print(store.jobs.holds_lease, flush=True)
+"""
+
+
+class Worker:
+    """A process with the folder open. Each question to it also makes some garbage."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, os.fspath(root), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def holds_lease(self) -> bool:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(file=self.process.stdin, flush=True)
+        return self.process.stdout.readline() == "True\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Poll: what other processes do has no event here."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.02)
+
+
+def test_of_several_processes_one_runs_the_jobs_and_another_when_it_is_killed(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+    first = Worker(tmp_path, "first")
+    second = None
+    try:
+        wait_until(first.holds_lease, "the first worker holds the lease")
+        second = Worker(tmp_path, "second")
+        with bleepstore.open(tmp_path, read_only=True) as seen:
+            assert not second.holds_lease()
+            wait_until(lambda: garbage(seen) == 0, "the garbage of the second is removed")
+            assert not second.holds_lease()
+            first.kill()
+            wait_until(second.holds_lease, "the second worker takes over")
+            wait_until(lambda: garbage(seen) == 0, "its garbage is removed")
+    finally:
+        for worker in (first, second):
+            if worker is not None:
+                worker.kill()
+
+
+def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
+    lease, other = FolderLease(tmp_path), FolderLease(tmp_path)
+    assert lease.acquire()
+    assert lease.acquire()
+    assert not other.acquire()
+    reading, writing = os.pipe()
+    begun, begins = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writing)
+        os.write(begins, b"x")
+        os.read(reading, 1)  # until the parent is done
+        os._exit(0)
+    assert os.read(begun, 1) == b"x"
+    descriptor, lease._descriptor = lease._descriptor, None
+    assert descriptor is not None
+    os.close(descriptor)  # as when the parent is killed
+    assert other.acquire()
+    other.release()
+    os.close(writing)
+    os.waitpid(child, 0)
+    for end in (reading, begun, begins):
+        os.close(end)

@@ -14,7 +14,16 @@ import pytest
 
 from bleepstore import commands as c
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
-from bleepstore.cluster import CatalogStateMachine, LocalCluster, Member, create_member, open_member, unwrap, wrap
+from bleepstore.cluster import (
+    CatalogStateMachine,
+    LeaderLease,
+    LocalCluster,
+    Member,
+    create_member,
+    open_member,
+    unwrap,
+    wrap,
+)
 from bleepstore.codec import MalformedRecord, UnknownTag
 from bleepstore.commands import Done, Removed, Result, Written
 from bleepstore.errors import (
@@ -533,3 +542,12 @@ def test_a_long_reader_holds_the_checkpoint_and_nothing_else(tmp_path: Path) -> 
         for number in range(60):
             member.committer.submit(put(f"q{number}", "same", b"x" * 3000))
         assert wal.stat().st_size < 2 * limit
+
+
+def test_the_leader_has_the_lease_of_the_jobs(tmp_path: Path) -> None:
+    with MemoryNetwork() as network, LocalCluster(tmp_path, network, settings=FAST) as cluster:
+        leader = wait_for_leader(cluster)
+        leases = {member.id: LeaderLease(member.node) for member in cluster.members.values()}
+        assert [node for node, lease in leases.items() if lease.acquire()] == [leader.id]
+        cluster.crash(leader.id)
+        wait_until(lambda: any(leases[node].acquire() for node in cluster.members), "another one has it")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
-import threading
 from pathlib import Path
 
 import pytest
 
 import bleepstore
+from bleepstore import Store
 from bleepstore.errors import StoreError
-from bleepstore.store.scrub_job import ScrubJob
+from bleepstore.jobs import JobStatus
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import ServerConfig
 from tests.serving.test_damaged_bytes import Serve
@@ -21,61 +20,72 @@ from tests.store.test_damaged_bytes import BUCKET, files_of, flip
 DAY_MS = 24 * 3600 * 1000
 
 
-def test_it_scrubs_when_it_is_due_and_notes_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def scrub_of(store: Store) -> JobStatus:
+    (found,) = [status for status in store.jobs.status() if status.name == "scrub"]
+    return found
+
+
+def test_it_scrubs_when_it_is_due_and_the_folder_knows_when_that_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     now = 10 * DAY_MS
-    waits: list[float] = []
-    with bleepstore.open(tmp_path / "data") as store, caplog.at_level(logging.INFO, "bleepstore.scrub"):
+
+    def opened() -> Store:
+        store = bleepstore.open(tmp_path / "data", clock=lambda: now)
+        store.jobs.stop()  # they run when the test says so
+        store.scrub_every(dt.timedelta(days=3))
+        return store
+
+    with caplog.at_level(logging.INFO, "bleepstore.scrub"):
+        with opened() as store:
+            store.create_bucket(BUCKET)
+            store.put_object(BUCKET, "k", bytes(100_000))
+            flip(files_of(store)[0])
+            assert "scrub" in store.jobs.run_due()
+            assert caplog.text.count(f"damaged: {BUCKET}/k") == 1
+            assert scrub_of(store).next_run_ms == 13 * DAY_MS
+            now = 12 * DAY_MS
+            assert "scrub" not in store.jobs.run_due()
+        with opened() as store:
+            assert "scrub" not in store.jobs.run_due()
+            now = 13 * DAY_MS
+            assert "scrub" in store.jobs.run_due()
+    assert caplog.text.count("a scrub ended: 1 damaged") == 2
+
+
+def test_a_scrub_reads_a_second_s_worth_in_a_run(tmp_path: Path) -> None:
+    now = DAY_MS
+    with bleepstore.open(tmp_path / "data", clock=lambda: now) as store:
+        store.jobs.stop()
         store.create_bucket(BUCKET)
-        store.put_object(BUCKET, "k", bytes(100_000))
-        flip(files_of(store)[0])
-
-        def wait(seconds: float) -> bool:
-            """A day passes, until there was a second scrub."""
-            nonlocal now
-            waits.append(seconds)
-            now += DAY_MS
-            if caplog.text.count("the scrub of") == 2:
-                job.stop()
-            return False
-
-        job = ScrubJob(store=store, interval=dt.timedelta(days=3), clock=lambda: now, wait=wait)
-        job.run(tmp_path / "data")
-    assert caplog.text.count(f"damaged: {BUCKET}/k") == 2
-    assert waits == [60.0] * 4
-    assert json.loads((tmp_path / "data" / "scrub.lock").read_text()) == {"ended_ms": 13 * DAY_MS}
-
-
-def test_of_two_processes_one_scrubs(tmp_path: Path) -> None:
-    with bleepstore.open(tmp_path / "data") as store, bleepstore.open(tmp_path / "data") as other:
-        begun, scrubs = threading.Event(), []
-
-        def wait(_seconds: float) -> bool:
-            begun.set()
-            return stop.wait(60)
-
-        stop = threading.Event()
-        first = ScrubJob(store=store, interval=dt.timedelta(days=1), wait=wait)
-        first.start()
-        assert begun.wait(60)
-
-        def retry(seconds: float) -> bool:
-            scrubs.append(seconds)
-            second.stop()
-            return True
-
-        second = ScrubJob(store=other, interval=dt.timedelta(0), wait=retry)
-        second.run(tmp_path / "data")
-        assert scrubs == [60.0]
-        first._stopped.set()
-        stop.set()
-        first.stop()
+        store.put_object(BUCKET, "k", bytes(3 * 1024 * 1024))
+        store.scrub_every(dt.timedelta(days=3), rate=1024 * 1024)
+        runs = 0
+        while store.jobs.run_due() and scrub_of(store).is_under_way:
+            runs += 1
+            now = scrub_of(store).next_run_ms
+        assert runs == 3
+        assert now == DAY_MS + 3000
+        assert scrub_of(store).examined == 1
 
 
 def test_only_a_folder_is_scrubbed() -> None:
     with bleepstore.open() as store, pytest.raises(StoreError, match="folder"):
-        ScrubJob(store=store, interval=dt.timedelta(days=1)).start()
+        store.scrub_every(dt.timedelta(days=1))
     with pytest.raises(ConfigError, match="scrub_interval_days"):
         ServerConfig(data=":memory:", scrub_interval_days=1)
+
+
+def test_a_store_that_is_read_only_is_scrubbed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with bleepstore.open(tmp_path / "data") as store:
+        store.create_bucket(BUCKET)
+        store.put_object(BUCKET, "k", bytes(100_000))
+        flip(files_of(store)[0])
+    with bleepstore.open(tmp_path / "data", read_only=True) as store:
+        store.jobs.stop()
+        store.scrub_every(dt.timedelta(days=1))
+        assert store.jobs.run_due() == ("scrub",)
+    assert f"damaged: {BUCKET}/k" in caplog.text
 
 
 def test_a_server_scrubs(serve: Serve, tmp_path: Path) -> None:
