@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import os
 import threading
 from collections import deque
 from typing import Protocol
 
-from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.port import Catalog
 from bleepstore.commands import Command, PutObject, Result
 from bleepstore.errors import S3Error, SlowDown, StorageFull
 from bleepstore.model import Inline
@@ -44,6 +45,9 @@ class _Pending:
         self.done.acquire()
 
 
+_command_of = operator.attrgetter("command")
+
+
 def _stalled() -> SlowDown:
     return SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
 
@@ -62,7 +66,7 @@ class DirectCommitter:
         self._queue: deque[_Pending] = deque()
         self._led = False
         self._crowded = False
-        self._spare = catalog.spare_bytes - RESERVE
+        self._spare = catalog.spare_bytes() - RESERVE
 
     def submit(self, command: Command) -> Result:
         if not self._has_room(command):
@@ -92,7 +96,7 @@ class DirectCommitter:
         if isinstance(command, PutObject) and isinstance(command.data, Inline):
             need += 2 * len(command.data.data)  # once in the log, and once in the database
         if self._spare < need or command.brings_blob:
-            self._spare = self._catalog.spare_bytes - RESERVE
+            self._spare = self._catalog.spare_bytes() - RESERVE
         with self._lock:  # those that come at the same time must find room together
             self._spare -= need
             return self._spare >= 0
@@ -122,7 +126,7 @@ class DirectCommitter:
             if self._spare != math.inf:
                 self._spare = 0  # ask again, should the disk not say now
                 with contextlib.suppress(S3Error):
-                    self._spare = self._catalog.spare_bytes - RESERVE
+                    self._spare = self._catalog.spare_bytes() - RESERVE
         finally:  # whatever happens, those that wait go on
             with self._lock:
                 self._pass_lead()
@@ -138,13 +142,17 @@ class DirectCommitter:
     def _commit_queued(self, own: _Pending) -> list[_Pending]:
         batch: list[_Pending] = []
 
-        def take() -> list[Command]:
+        def drain() -> list[Command]:
             with self._lock:
-                batch.extend(self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH)))
-            return [pending.command for pending in batch]
+                if len(self._queue) <= MAX_BATCH:
+                    batch.extend(self._queue)
+                    self._queue.clear()
+                else:
+                    batch.extend([self._queue.popleft() for _ in range(MAX_BATCH)])
+            return list(map(_command_of, batch))
 
         try:
-            results = self._catalog.apply_taken(take)
+            results = self._catalog.apply_next(drain)
         except BaseException as error:  # noqa: BLE001  # every waiter gets it, and this thread raises its own
             if not batch:  # its turn never came: the next leader finds out for itself
                 with self._lock:

@@ -4,18 +4,17 @@ What is named here is imported when it is first used: pytest loads the plugin of
 """
 
 import importlib
-import sys
-import types
 import typing
 
 if typing.TYPE_CHECKING:
     from bleepstore_server.app import create_app
     from bleepstore_server.app_config import AppConfig
+    from bleepstore_server.blocks import in_process
+    from bleepstore_server.clients import attach, client_for
     from bleepstore_server.config import ServerConfig, load_config
     from bleepstore_server.faults import Faults
-    from bleepstore_server.in_process import attach, client_for, in_process
     from bleepstore_server.layers.record import Record
-    from bleepstore_server.live_server import LiveServer, live_server
+    from bleepstore_server.live import LiveServer, live_server
     from bleepstore_server.presigned import presign_url
     from bleepstore_server.serving import app_from_env
 
@@ -41,12 +40,12 @@ _HOMES = {
     "ServerConfig": "config",
     "load_config": "config",
     "Faults": "faults",
-    "attach": "in_process",
-    "client_for": "in_process",
-    "in_process": "in_process",
+    "attach": "clients",
+    "client_for": "clients",
+    "in_process": "blocks",
     "Record": "layers.record",
-    "LiveServer": "live_server",
-    "live_server": "live_server",
+    "LiveServer": "live",
+    "live_server": "live",
     "presign_url": "presigned",
     "app_from_env": "serving",
 }
@@ -61,15 +60,3 @@ def __getattr__(name: str) -> object:
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
-
-
-class _Package(types.ModuleType):
-    """An import of the module `in_process` sets the package's attribute of that name, which must stay the function."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _HOMES and isinstance(value, types.ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -209,7 +209,7 @@ class _Opener(contextlib.ExitStack):
     def _store_client(self, *, make: bool) -> S3Client:
         if self._store is None:
             with needing("server,aws"):
-                from bleepstore_server.in_process import client_for
+                from bleepstore_server.clients import client_for
                 from bleepstore_server.serving import open_configured_store
 
             data = self._config.data

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bleepstore import Store
     from bleepstore.testing.clock import Clock
     from bleepstore_server.faults import Faults
-    from bleepstore_server.live_server import LiveServer
+    from bleepstore_server.live import LiveServer
 
 _SCOPES = ("function", "class", "module", "package", "session")
 _BACKENDS = ("memory", "local")
@@ -117,7 +117,7 @@ def s3_in_process(request: pytest.FixtureRequest, s3_store: Store, s3_faults: Fa
     The environment has an access key for it, so that `boto3.client("s3")` just works; with the ini option
     `bleepstore_accept_any_key` any other key does too. Presigned URLs reach it by requests, urllib3, urllib and httpx.
     """
-    from bleepstore_server.in_process import in_process
+    from bleepstore_server.blocks import in_process
 
     any_key = bool(request.config.getini("bleepstore_accept_any_key"))
     with in_process(s3_store, faults=s3_faults, accept_any_key=any_key) as store:
@@ -127,7 +127,7 @@ def s3_in_process(request: pytest.FixtureRequest, s3_store: Store, s3_faults: Fa
 @pytest.fixture(scope=_scope)
 def s3_client(s3_in_process: Store, s3_faults: Faults) -> Iterator[S3Client]:
     """A boto3 S3 client of `s3_store`, without a socket; other boto3 clients reach the same store meanwhile."""
-    from bleepstore_server.in_process import client_for
+    from bleepstore_server.clients import client_for
 
     client = client_for(s3_in_process, faults=s3_faults)
     yield client
@@ -157,7 +157,7 @@ def s3_server(s3_store: Store, s3_faults: Faults) -> Iterator[LiveServer]:
     It has `url`, `access_key` and `secret_key`, which are also in the environment variables that AWS SDKs read, in
     this process and in those it starts. The file systems of s3fs that fsspec remembers are forgotten at both ends.
     """
-    from bleepstore_server.live_server import live_server
+    from bleepstore_server.live import live_server
 
     with pytest.MonkeyPatch.context() as patch, live_server(s3_store, faults=s3_faults) as server:
         for name in ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import types
 
 import pytest
@@ -29,6 +30,15 @@ def test_all_is_complete_sorted_and_true(name: str) -> None:
         if not member.startswith("_") and not isinstance(value, types.ModuleType)
     }
     assert public <= set(exported), f"not in {name}.__all__: {sorted(public - set(exported))}"
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_no_exported_name_hides_a_module(name: str) -> None:
+    """`from package import member` gives the same before and after somebody imported a module of the package."""
+    package = importlib.import_module(name)
+    hidden = {module.name for module in pkgutil.iter_modules(package.__path__)} & set(package.__all__)
+    assert all(isinstance(getattr(package, member), types.ModuleType) for member in hidden), hidden
+    assert type(package) is types.ModuleType
 
 
 def test_everything_exported_comes_from_this_project_and_is_documented() -> None:

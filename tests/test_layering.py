@@ -82,6 +82,10 @@ def imports_of(path: Path) -> Iterator[tuple[int, str]]:
                 yield from ((node.lineno, f"bleepstore.{alias.name}") for alias in node.names)
 
 
+#: The only modules that know which database keeps the catalog, and Raft's log. (The disk that crashes is SQLite's.)
+DATABASE = ("catalog/sqlite/", "raft/sqlite_log.py", "testing/crash_disk.py")
+
+
 def layer_of(path: Path) -> str:
     relative = path.relative_to(LIBRARY)
     return relative.parts[0].removesuffix(".py")
@@ -115,6 +119,25 @@ def test_the_library_imports_only_downwards(path: Path) -> None:
         elif top not in sys.stdlib_module_names and layer not in THIRD_PARTY.get(top, frozenset()):
             wrong.append(f"line {line}: {layer} must not import {module}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_one_folder_knows_the_database_of_the_catalog() -> None:
+    """Its statements too: another database is one more folder."""
+    statement = re.compile(r"SELECT .* FROM |INSERT (OR|INTO) |UPDATE \w+ SET|DELETE FROM |CREATE TABLE |PRAGMA ")
+    for path in library_files():
+        if str(path.relative_to(LIBRARY)).startswith(DATABASE):
+            continue
+        assert "apsw" not in {module.split(".")[0] for _line, module in imports_of(path)}, path
+        assert not statement.search(path.read_text()), f"{path} holds a statement of SQL"
+
+
+def test_what_commands_do_is_written_for_any_database() -> None:
+    for path in (LIBRARY / "catalog").glob("*.py"):
+        for line, module in imports_of(path):
+            assert not module.startswith("bleepstore.catalog.sqlite"), f"{path}:{line} imports {module}"
+    assert not any(
+        module.startswith("bleepstore.catalog.sqlite") for _line, module in imports_of(LIBRARY / "committer.py")
+    )
 
 
 def test_a_plain_import_of_the_package_is_an_arrow_to_everything(tmp_path: Path) -> None:
@@ -197,7 +220,7 @@ PRIVATE_PARTS = {
     "bleepstore.backends.gcs.backend": {"_set_properties"},
     "bleepstore.backends.gcs.client": {"_connection", "_http"},
     "bleepstore.store.archiving": {"_Hash"},
-    "bleepstore_server.in_process": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
+    "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
     "bleepstore_server.worker": {"_policy_expect_continue", "_work_queue"},
 }
 #: What modules of ours still use of others' private parts. This may only shrink.

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 _WORKER = "bleepstore_server/worker.py"
-_IN_PROCESS = "bleepstore_server/in_process.py, transport.py"
+_IN_PROCESS = "bleepstore_server/clients.py, switchboard.py, transport.py"
 
 #: (module, name in it, parameters) -> where we use it. Parameters None: it only has to be there.
 CALLS: list[tuple[str, str, str | None, str]] = [

@@ -1,6 +1,7 @@
 """What BleepStore needs of a database of metadata: whoever implements this can keep the catalog.
 
 - `CatalogReader`: what the store, its jobs and the copies of a store ask. Answers are records, never cursors.
+- `Catalog`: the whole, as the committer and the store have it.
 - `Tables`: the rows that commands look at and change; what they do with them is in `bleepstore.catalog.apply`.
 
 `bleepstore.testing.catalog_contract` is the suite that an implementation must pass. `bleepstore.catalog.sqlite` is the
@@ -9,11 +10,12 @@ one that there is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from bleepstore.catalog.records import Content, FoundObject, Garbage, ObjectSince, StoredBucket, StoredVersion
-from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
+from bleepstore.commands import Command, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart, Result
 from bleepstore.model import Acl, Bucket, Credential, ObjectPage, Owner, Part, PartSummary, Upload, UploadPage
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
@@ -152,6 +154,9 @@ class Tables(Protocol):
 
     def set_applied_index(self, index: int) -> None: ...
 
+    def advance(self, count: int) -> None:
+        """So many commands more were applied."""
+
     def find_result(self, request_id: str) -> str | None:
         """What was kept of a command that was applied before."""
 
@@ -255,3 +260,46 @@ class Tables(Protocol):
 
     def end_sweep(self, until_ms: int) -> None:
         """The time never goes back."""
+
+
+class Catalog(Protocol):
+    """A catalog, for any number of threads. What it raises are errors of `bleepstore.errors`, never the database's.
+
+    Every method raises StoreClosed after `close`, and in a process that was forked since it was opened.
+    """
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every change is refused."""
+
+    def read(self) -> AbstractContextManager[CatalogReader]:
+        """A reader for the length of a `with` block."""
+
+    def find_bucket(self, name: str) -> Bucket | None:
+        """As the reader's, for the question that every operation begins with: it may be answered from memory."""
+
+    def transaction(self) -> AbstractContextManager[Tables]:
+        """A `with` block over the tables: all that it does, durably, or nothing of it. Raises StorageFull."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Result]:
+        """Apply `commands` in order in one transaction and return their results."""
+
+    def apply_next(self, drain: Callable[[], Sequence[Command]]) -> list[Result]:
+        """As `apply`, with what `drain` returns once it is this caller's turn, after all other writers."""
+
+    def is_stalled(self) -> bool:
+        """Whether another process, stopped or hung, has kept everyone from writing for some seconds."""
+
+    def spare_bytes(self) -> float:
+        """How much the catalog may still grow before its disk is full; infinite if that is no matter of a disk here.
+        Raises what a failed transaction does."""
+
+    def check_disk(self, reserve: int) -> None:
+        """Raise StorageFull or StorageUnavailable if the disk takes no more than `reserve` bytes, or nothing; SlowDown
+        if another process lets nobody write."""
+
+    def check_usable(self) -> None:
+        """Raise StoreClosed if it is closed, or another process's."""
+
+    def close(self) -> None:
+        """Closing twice is allowed."""

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import StorageBackend
-from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.port import Catalog
 from bleepstore.commands import Command, Result
 from bleepstore.committer import Committer
 from bleepstore.errors import S3Error

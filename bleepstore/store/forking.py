@@ -18,9 +18,7 @@ from pathlib import Path
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.copying import copy_database, copy_to_file, copy_without_data, opened_file
 from bleepstore.catalog.sqlite.mark import Mark, write_mark
-from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.store.engine import Engine
@@ -70,11 +68,11 @@ class ForkOperations(Engine):
                 assert snapshot.catalog is not None
                 self._backend.adopt(snapshot.blobs)
                 with snapshot.catalog.hold() as source, self._catalog.hold() as target:
-                    copy_database(source, target)
+                    target.copy_from(source)
             elif isinstance(self._backend, LocalBackend) and snapshot.folder is not None:
                 LocalBackend(snapshot.folder).share(self._backend.root)
-                with opened_file(snapshot.folder / "catalog.db") as source, self._catalog.hold() as target:
-                    copy_database(source, target)
+                with self._catalog.hold() as target:
+                    target.copy_from_file(snapshot.folder / "catalog.db")
             else:
                 raise StoreError("The snapshot was closed, or is not of this kind of store.")
             self._credential_memory.clear()
@@ -97,11 +95,11 @@ class ForkOperations(Engine):
         try:
             with self._catalog.hold() as source, catalog.hold() as target:
                 if isinstance(self._backend, MemoryBackend):
-                    copy_database(source, target)
+                    target.copy_from(source)
                     return catalog, self._backend.copy()
                 assert isinstance(self._backend, LocalBackend)
                 assert self._catalog.path is not None
-                copy_without_data(self._catalog.path, target)
+                target.copy_without_data(self._catalog.path)
                 return catalog, MemoryBackend(underlay=LocalUnderlay(self._catalog, self._backend))
         except BaseException:
             catalog.close()
@@ -113,10 +111,8 @@ class ForkOperations(Engine):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with self._catalog.hold() as source:
-                copy_to_file(source, root / "catalog.db")
+                catalog_id, index = source.copy_to_file(root / "catalog.db")
                 backend.share(root)
-                copied = Reader(source)
-                index, catalog_id = copied.applied_index(), copied.catalog_id()
             # What is stored later than now was not shared.
             write_mark(root, Mark(catalog_id, index, self._clock()))
         except BaseException:

@@ -228,11 +228,13 @@ class KeyedEngine:
         replaces = self.begin(bucket, key, condition).replaces
         gone = [] if replaces is None else [replaces]
         if replaces is None or not self.backend.remove(replaces):
-            if condition:
+            if condition.is_of_etag:
                 raise self.error_of_change(bucket, key, condition)
             found = self.backend.find(bucket, key)
             if found is None:
                 self.backend.check_bucket(bucket)
+            elif condition:  # whose it is was not known
+                raise self.error_of_change(bucket, key, condition)
             elif self.backend.remove(found.handle):
                 gone.append(found.handle)  # a write under way may have committed it
         for handle in gone:

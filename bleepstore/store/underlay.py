@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 import os
 import threading
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.copying import INLINE
-from bleepstore.errors import BlobNotFound
 
 
 class LocalUnderlay:
@@ -24,7 +23,7 @@ class LocalUnderlay:
         self._blobs = backend
         self._pin = backend.pin()
         try:
-            self._connection = catalog.pin()
+            self._inline = catalog.pin()
         except BaseException:
             os.close(self._pin)
             raise
@@ -34,18 +33,10 @@ class LocalUnderlay:
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         if not handle.startswith(INLINE):
             return self._blobs.get_object(handle, start, stop)
-        return io.BytesIO(self._ask("data", handle)[start:stop])
+        return io.BytesIO(self._inline.read(handle)[start:stop])
 
     def head_object(self, handle: str) -> int:
-        return self._ask("length(data)", handle) if handle.startswith(INLINE) else self._blobs.head_object(handle)
-
-    def _ask(self, column: str, handle: str) -> Any:
-        sql = f"SELECT {column} FROM inline_data WHERE inline_id = ?"
-        with self._lock:
-            row = self._connection.execute(sql, (int(handle.removeprefix(INLINE)),)).fetchone()
-        if row is None:
-            raise BlobNotFound(handle)
-        return row[0]
+        return self._inline.size(handle) if handle.startswith(INLINE) else self._blobs.head_object(handle)
 
     def share(self) -> Self:
         with self._lock:
@@ -56,5 +47,5 @@ class LocalUnderlay:
         with self._lock:
             self._holders -= 1
             if not self._holders:
-                self._connection.close()
+                self._inline.close()
                 os.close(self._pin)

@@ -64,6 +64,32 @@ def test_an_acl_is_not_set_on_the_object_that_replaced_the_one_it_was_allowed_on
     assert server.store.get_object_acl("photos", "k") == Acl.private("alice-id")
 
 
+def test_a_caller_is_what_is_known_of_the_request(
+    server: Server, prepared: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers: list[Caller] = []
+    list_objects = server.store.list_objects
+
+    def note(*names: Any, caller: Caller, **options: Any) -> Any:
+        callers.append(caller)
+        return list_objects(*names, caller=caller, **options)
+
+    monkeypatch.setattr(server.store, "list_objects", note)
+    server.store.put_bucket_acl("photos", CannedAcl.PUBLIC_READ)
+    headers = {"User-Agent": "tool/1", "Referer": "http://example.com/"}
+    before = server.store.wall_time_ms()
+    for signed in (True, False):
+        assert prepared.send("GET", "/photos", headers=headers, signed=signed).status == 200
+    known, unknown = callers
+    assert (known.account, known.access_key, known.is_anonymous) == (ALICE, "alice", False)
+    assert (unknown.account, unknown.access_key, unknown.is_anonymous) == (ANONYMOUS.account, None, True)
+    for caller in callers:
+        assert (caller.source_ip, caller.secure) == ("127.0.0.1", False)
+        assert (caller.user_agent, caller.referer) == ("tool/1", "http://example.com/")
+        assert caller.time_ms is not None
+        assert before <= caller.time_ms <= server.store.wall_time_ms()
+
+
 #: Requests that would replace or delete the object `kept`.
 REPLACING = {
     "PutObject": ("PUT", "/photos/kept", b"new", {}),

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bleepstore_server import AppConfig
-from bleepstore_server.live_server import live_server
+from bleepstore_server.live import live_server
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, certificate, start
 
 __all__ = ["certificate"]

@@ -23,7 +23,7 @@ from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, ServiceUn
 from bleepstore.store.adopting import Adopted
 from bleepstore.testing.contract_tools import ODD_KEYS, Broken, broken_after, pattern
 from bleepstore_server.faults import Faults, parse_rule
-from bleepstore_server.live_server import live_server
+from bleepstore_server.live import live_server
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 

@@ -16,7 +16,7 @@ from bleepstore.backends.azure import errors as azure
 from bleepstore.backends.gateway.retry import Passing
 from bleepstore.backends.gcs import errors as gcs
 from bleepstore.errors import InvalidRequest, ServiceUnavailable
-from bleepstore_server.in_process import client_for
+from bleepstore_server.clients import client_for
 from tests.backends.http_faults import Answer, HttpProxy
 from tests.backends.test_aws_refusals import container, credentials, native, proxy
 

@@ -33,7 +33,7 @@ from bleepstore_server import client_for
 ROOT = Path(bleepstore.__file__).parent.parent
 PACKAGES = ("bleepstore", "bleepstore_server")
 #: Files of bleepstore_server that stand in for the socket between botocore and the WSGI app.
-TRANSPORT = ("in_process.py", "transport.py", "intercept.py")
+TRANSPORT = ("blocks.py", "clients.py", "intercept.py", "switchboard.py", "transport.py")
 ENGINE = ("store", "catalog", "committer", "jobs")
 WARM_UP = 20
 _OWN = tuple(f"{ROOT}/{name}/" for name in PACKAGES)

@@ -77,14 +77,14 @@ def test_who_waited_for_a_catalog_that_was_closed_meanwhile_is_refused() -> None
         except StoreClosed:
             refused.append(StoreClosed)
 
-    catalog._write_lock.acquire()
+    catalog._lock.threads.acquire()
     thread = threading.Thread(target=read)
     thread.start()
     begun.wait()
     while thread.is_alive() and not _waits(thread):
         pass
     catalog.close()
-    catalog._write_lock.release()
+    catalog._lock.threads.release()
     thread.join()
     assert refused == [StoreClosed]
 

@@ -13,6 +13,7 @@ import pytest
 from bleepstore import commands as c
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
+from bleepstore.catalog.sqlite.life import Life
 from bleepstore.commands import Command
 from bleepstore.model import Acl, Bucket, Grant, Inline, Owner, Permission
 
@@ -99,26 +100,47 @@ def test_nobody_finds_an_older_bucket_after_a_newer(tmp_path: Path) -> None:
     assert not failures
 
 
+class Asked:
+    """A cache over a query that counts, and finds a bucket of any name."""
+
+    def __init__(self, file: int | None) -> None:
+        self.count = 0
+        self.cache = BucketCache(file, Life(), self._ask)
+
+    def _ask(self, name: str) -> Bucket:
+        self.count += 1
+        return Bucket(name, Owner("alice", ""), 1, "", id=1, acl=Acl.private("alice"))
+
+    def is_kept(self, name: str) -> bool:
+        before = self.count
+        assert self.cache.find(name) == self._ask(name)
+        return self.count == before + 1
+
+
 def test_a_writer_that_was_killed_before_its_end(tmp_path: Path) -> None:
     file = os.open(tmp_path / "counter", os.O_RDWR | os.O_CREAT)
-    bucket = Bucket("photos", Owner("alice", ""), 1, "", id=1, acl=Acl.private("alice"))
-    BucketCache(file).begin()
-    cache = BucketCache(file)
-    count = cache.count()
-    cache.keep(bucket, count)
-    assert cache.find("photos", count) is None
-    cache.end()
-    assert cache.count() == count + 1
-    cache.keep(bucket, count + 1)
-    assert cache.find("photos", cache.count()) == bucket
-    BucketCache(file).begin()
-    assert cache.find("photos", cache.count()) is None
+    Asked(file).cache.begin()
+    asked = Asked(file)
+    assert not asked.is_kept("photos")
+    assert not asked.is_kept("photos")
+    asked.cache.end()
+    assert not asked.is_kept("photos")
+    assert asked.is_kept("photos")
+    Asked(file).cache.begin()
+    assert not asked.is_kept("photos")
     os.close(file)
 
 
 def test_it_is_bounded() -> None:
-    cache = BucketCache(None)
+    asked = Asked(None)
     for number in range(3_000):
-        cache.keep(Bucket(str(number), Owner("alice", ""), 1, "", id=1, acl=Acl.private("alice")), cache.count())
-    assert len(cache._kept) <= 1024
-    assert cache.find("2999", cache.count()) is not None
+        asked.cache.find(str(number))
+    assert len(asked.cache._kept) <= 1024
+    assert asked.is_kept("2999")
+
+
+def test_nothing_is_kept_by_one_that_is_closed() -> None:
+    asked = Asked(None)
+    asked.cache.find("photos")
+    asked.cache.close()
+    assert not asked.is_kept("photos")

@@ -11,8 +11,8 @@ import pytest
 import bleepstore
 from bleepstore.errors import NoSuchUpload
 from bleepstore.testing.clock import Clock
-from bleepstore_server.in_process import client_for, open_url
-from bleepstore_server.live_server import live_server
+from bleepstore_server.clients import client_for, open_url
+from bleepstore_server.live import live_server
 
 NOON = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)
 

@@ -13,7 +13,7 @@ from bleepstore_server.cli import main
 sys.exit(main(["serve", "--data", sys.argv[1], "--port", "0"]))
 """
 IN_PROCESS = "from bleepstore_server import in_process\nwith in_process(): import boto3"
-CLIENT_FOR = "from bleepstore_server.in_process import client_for\nimport bleepstore\nclient_for(bleepstore.open())"
+CLIENT_FOR = "from bleepstore_server.clients import client_for\nimport bleepstore\nclient_for(bleepstore.open())"
 LIVE_CLIENT = "from bleepstore_server import live_server\nwith live_server() as server: server.client()"
 APP = "from bleepstore_server import create_app"
 EXPORT = """

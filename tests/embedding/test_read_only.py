@@ -112,7 +112,7 @@ def test_what_is_no_store_is_not_made_one(tmp_path: Path) -> None:
         bleepstore.open(read_only=True)
 
 
-@pytest.mark.parametrize(("version", "error"), [(1, CatalogTooOld), (99, CatalogTooNew)])
+@pytest.mark.parametrize(("version", "error"), [(0, CatalogTooOld), (99, CatalogTooNew)])
 def test_a_catalog_of_another_version_is_refused(folder: Path, version: int, error: type[StoreError]) -> None:
     connection = apsw.Connection(str(folder / "catalog.db"))
     connection.pragma("user_version", version)

@@ -18,7 +18,7 @@ import bleepstore
 from bleepstore import CannedAcl, CompletedPart, SystemMetadata
 from bleepstore_server.cli import main
 from bleepstore_server.faults import Corrupt, Faults, Truncate
-from bleepstore_server.live_server import LiveServer, live_server
+from bleepstore_server.live import LiveServer, live_server
 from bleepstore_server.places import Directory, Entry
 from bleepstore_server.transfer import merged
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bleepstore
-from bleepstore_server.in_process import client_for
+from bleepstore_server.clients import client_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -21,8 +21,8 @@ from botocore.handlers import BUILTIN_HANDLERS
 import bleepstore
 from bleepstore.errors import StoreError
 from bleepstore_server import AppConfig, in_process
-from bleepstore_server.in_process import attach, client_for
-from bleepstore_server.live_server import LiveServer, live_server
+from bleepstore_server.clients import attach, client_for
+from bleepstore_server.live import LiveServer, live_server
 
 AMAZON: Any = {
     "region_name": "us-east-1",
@@ -250,14 +250,14 @@ def test_a_client_of_ours_has_nothing_of_the_one_before(store: bleepstore.Store)
 def test_dates_are_as_botocore_reads_them(store: bleepstore.Store) -> None:
     from botocore.utils import parse_timestamp
 
-    from bleepstore_server.in_process import _parse_timestamp
+    from bleepstore_server.clients import read_timestamp
 
     others = ("2026-11-24T07:30:09.123Z", "1790000000", "24 Nov 2026 07:30 +0100")
     for text in ("Tue, 24 Nov 2026 07:30:09 GMT", *others):
-        ours, theirs = _parse_timestamp(text), parse_timestamp(text)
+        ours, theirs = read_timestamp(text), parse_timestamp(text)
         assert (ours, ours.utcoffset(), repr(ours)) == (theirs, theirs.utcoffset(), repr(theirs))
     with pytest.raises(ValueError, match="Invalid timestamp"):
-        _parse_timestamp("Xxx, 99 Xxx 2026 99:99:99 GMT")
+        read_timestamp("Xxx, 99 Xxx 2026 99:99:99 GMT")
 
 
 def test_a_store_that_was_given_stays_open(store: bleepstore.Store) -> None:

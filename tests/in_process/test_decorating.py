@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 import bleepstore
 from bleepstore.errors import StoreError
 from bleepstore_server import AppConfig, in_process
-from bleepstore_server.in_process import open_url
+from bleepstore_server.clients import open_url
 
 KEYS: Any = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
 

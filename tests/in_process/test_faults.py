@@ -20,6 +20,7 @@ from botocore.exceptions import (
 )
 
 import bleepstore
+from bleepstore_server.clients import client_for
 from bleepstore_server.faults import (
     Corrupt,
     FaultError,
@@ -33,8 +34,7 @@ from bleepstore_server.faults import (
     WrongChecksum,
     parse_rule,
 )
-from bleepstore_server.in_process import client_for
-from bleepstore_server.live_server import live_server
+from bleepstore_server.live import live_server
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -20,7 +20,7 @@ from botocore.config import Config
 import bleepstore
 from bleepstore.errors import StoreError
 from bleepstore_server import AppConfig, in_process
-from bleepstore_server.live_server import live_server
+from bleepstore_server.live import live_server
 
 
 def test_it_serves_at_once_and_ends_with_its_threads(store: bleepstore.Store) -> None:

@@ -11,7 +11,7 @@ import requests
 import bleepstore
 from bleepstore.errors import InvalidBucketName
 from bleepstore_server import live_server, presign_url
-from bleepstore_server.in_process import open_url
+from bleepstore_server.clients import open_url
 
 KEYS: Any = {"access_key": "bleepstore", "secret_key": "bleepstore-secret"}
 

@@ -277,7 +277,7 @@ def test_aiohttp_is_told_what_to_do() -> None:
     aiohttp: Any = type(sys)("aiohttp")
     aiohttp.TCPConnector = TCPConnector
     with bleepstore.open() as store:
-        from bleepstore_server.in_process import test_config
+        from bleepstore_server.clients import test_config
         from bleepstore_server.transport import Transport
 
         ours = Transport(store, test_config())

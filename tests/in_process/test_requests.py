@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 import bleepstore
 from bleepstore import Owner
 from bleepstore.errors import StoreClosed
-from bleepstore_server.in_process import client_for, open_url
+from bleepstore_server.clients import client_for, open_url
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

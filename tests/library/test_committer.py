@@ -44,15 +44,15 @@ class GatedCatalog(Catalog):
         self.entered = threading.Event()
         self.gate.set()
 
-    def apply_taken(self, take: Callable[[], Sequence[Command]]) -> list[Result]:
-        def take_gated() -> Sequence[Command]:
-            commands = take()
+    def apply_next(self, drain: Callable[[], Sequence[Command]]) -> list[Result]:
+        def drain_gated() -> Sequence[Command]:
+            commands = drain()
             self.batches.append(len(commands))
             self.entered.set()
             assert self.gate.wait(30)
             return commands
 
-        return super().apply_taken(take_gated)
+        return super().apply_next(drain_gated)
 
 
 @pytest.fixture

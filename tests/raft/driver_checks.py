@@ -275,7 +275,7 @@ def opened(folder: Path) -> tuple[DrivenNode, Recorded]:
         state_machine = Recorded(folder, log.snapshot().name)
         log._connection.pragma("wal_autocheckpoint", 12)  # checkpoints are frequent
         with state_machine.catalog.hold() as writer:
-            writer.pragma("wal_autocheckpoint", 24)
+            writer.connection.pragma("wal_autocheckpoint", 24)
         return DrivenNode(log, state_machine, compact_after=6, keep_entries=2), state_machine
     except BaseException:
         log.close()

@@ -519,8 +519,8 @@ def test_a_long_reader_holds_the_checkpoint_and_nothing_else(tmp_path: Path) -> 
         (member,) = cluster.members.values()
         limit = 50 * 4096
         with member.catalog.hold() as writer:
-            writer.pragma("wal_autocheckpoint", 50)
-            writer.pragma("journal_size_limit", limit)
+            writer.connection.pragma("wal_autocheckpoint", 50)
+            writer.connection.pragma("journal_size_limit", limit)
         wal = tmp_path / member.id / "catalog.db-wal"
         with member.catalog.read() as reader:
             reader.connection.execute("BEGIN")
@@ -537,8 +537,8 @@ def test_a_long_reader_holds_the_checkpoint_and_nothing_else(tmp_path: Path) -> 
         wait_for_leader(cluster)
         assert keys_of(member) == [f"{n:03}" for n in range(120)]
         with member.catalog.hold() as writer:
-            writer.pragma("wal_autocheckpoint", 50)
-            writer.pragma("journal_size_limit", limit)
+            writer.connection.pragma("wal_autocheckpoint", 50)
+            writer.connection.pragma("journal_size_limit", limit)
         for number in range(60):
             member.committer.submit(put(f"q{number}", "same", b"x" * 3000))
         assert wal.stat().st_size < 2 * limit

@@ -12,7 +12,7 @@ from defusedxml import ElementTree
 import bleepstore
 from bleepstore import Caller, CannedAcl, Store
 from bleepstore_server import AppConfig, create_app
-from bleepstore_server.in_process import client_for
+from bleepstore_server.clients import client_for
 from tests.server.conftest import ALICE
 from tests.server.test_property import call
 from tests.server.tools import UNSIGNED, Wire, failure

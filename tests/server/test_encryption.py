@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 import bleepstore
-from bleepstore_server.in_process import in_process
+from bleepstore_server.blocks import in_process
 from tests.server.conftest import Server
 from tests.server.tools import Wire, failure
 

@@ -11,7 +11,7 @@ import pytest
 
 import bleepstore
 from bleepstore_server import AppConfig
-from bleepstore_server.live_server import live_server
+from bleepstore_server.live import live_server
 from bleepstore_server.request import MAX_UNDECLARED
 from tests.server.tools import Answer, Wire
 

@@ -13,8 +13,8 @@ import botocore.exceptions
 import pytest
 
 import bleepstore
-from bleepstore_server.in_process import client_for
-from bleepstore_server.live_server import live_server
+from bleepstore_server.clients import client_for
+from bleepstore_server.live import live_server
 from tests.serving.conftest import Served
 
 Serve = Callable[..., Served]

@@ -15,7 +15,9 @@ import contextlib
 import mmap
 import os
 import sys
+from collections.abc import Callable
 
+from bleepstore.catalog.sqlite.life import Life
 from bleepstore.model import Bucket
 
 _SIZE = 8
@@ -23,13 +25,16 @@ _MAX_KEPT = 1024
 
 
 class BucketCache:
-    """`file` is a descriptor that stays open until `close`; None: no other process shares the catalog.
+    """`file` is a descriptor that stays open until `close`; None: no other process shares the catalog. `ask` is the
+    query.
 
     Make the cache, and call `begin` and `end`, while no other thread or process writes the catalog.
     """
 
-    def __init__(self, file: int | None) -> None:
+    def __init__(self, file: int | None, life: Life, ask: Callable[[str], Bucket | None]) -> None:
         self._file = file
+        self._life = life
+        self._ask = ask
         self._kept: dict[str, tuple[int, Bucket]] = {}
         if file is None:
             self._counter = memoryview(bytearray(_SIZE)).cast("Q")
@@ -38,22 +43,19 @@ class BucketCache:
             os.pwrite(file, bytes(_SIZE), 0)
         self._counter = memoryview(mmap.mmap(file, _SIZE, prot=mmap.PROT_READ)).cast("Q")
 
-    def count(self) -> int:
-        """Ask before the query whose answer is to be kept."""
-        return self._counter[0]
-
-    def find(self, name: str, count: int) -> Bucket | None:
-        """The bucket, if it was kept under this count."""
+    def find(self, name: str) -> Bucket | None:
+        """A bucket, as the last commit left it. Raises StoreClosed."""
+        count = self._counter[0]  # read before the query whose answer is to be kept
         kept = self._kept.get(name)
-        return kept[1] if kept is not None and kept[0] == count else None
-
-    def keep(self, bucket: Bucket, count: int) -> None:
-        """There is nothing to keep of a bucket that was not found, so creating one is no change."""
-        if count % 2:
-            return
-        if len(self._kept) >= _MAX_KEPT:
-            self._kept.clear()
-        self._kept[bucket.name] = (count, bucket)
+        if kept is not None and kept[0] == count and os.getpid() == self._life.pid:
+            return kept[1]
+        bucket = self._ask(name)
+        # There is nothing to keep of a bucket that was not found, so creating one is no change.
+        if bucket is not None and not count % 2:
+            if len(self._kept) >= _MAX_KEPT:
+                self._kept.clear()
+            self._kept[name] = (count, bucket)
+        return bucket
 
     def begin(self) -> None:
         """Call before the commit of anything that changes what a query for a bucket gives. Raises OSError."""

@@ -1,52 +1,34 @@
-"""A catalog's contents from one database to another: page by page (SQLite's backup API), or without its bytes."""
+"""Copies of a catalog's file: what this implementation can beyond the port.
+
+Contents go from one database to another page by page (SQLite's backup API), or without the bytes of objects, which then
+stay where they are and are read there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import apsw
 
-from bleepstore.catalog.sqlite.connection import BUSY_TIMEOUT_MS
+from bleepstore.catalog.sqlite.connection import BUSY_TIMEOUT_MS, open_reader
+from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.catalog.sqlite.schema import TABLES
-from bleepstore.errors import CatalogDamaged
+from bleepstore.errors import BlobNotFound, CatalogDamaged
 
-_PAGES = 4096  # copied between two calls of `progress`
 #: Before its id, it makes the handle of an object whose bytes were left in the catalog that it was copied from.
 INLINE = "inline."
 
 
-def copy_database(
-    source: apsw.Connection, target: apsw.Connection, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Make `target` equal to `source`, as of one moment. `progress` is called with (pages done, pages in all)."""
+def copy_database(source: apsw.Connection, target: apsw.Connection) -> None:
+    """Make `target` equal to `source`, as of one moment."""
     with target.backup("main", source, "main") as backup:
         while not backup.done:
-            backup.step(-1 if progress is None else _PAGES)
-            if progress is not None:
-                progress(backup.page_count - backup.remaining, backup.page_count)
-
-
-def copy_without_data(source: Path, target: apsw.Connection) -> None:
-    """Make `target`, a catalog of this version, equal to the one in the file `source`, but for the bytes of objects.
-
-    Objects whose bytes are in `source` have handles that begin with INLINE. Both catalogs belong to the caller alone.
-    """
-    columns = {row[1]: row[1] for row in target.execute("PRAGMA table_info(object_version)")}
-    columns |= {"handle": f"coalesce(handle, '{INLINE}' || inline_id)", "inline_id": "NULL"}
-    target.execute("ATTACH ? AS source", (str(source),))
-    try:
-        with target:
-            for table in TABLES:
-                target.execute(f"DELETE FROM main.{table}")
-                if table != "inline_data":
-                    chosen = ", ".join(columns.values()) if table == "object_version" else "*"
-                    target.execute(f"INSERT INTO main.{table} SELECT {chosen} FROM source.{table}")
-    finally:
-        target.execute("DETACH source")
+            backup.step(-1)
 
 
 def open_private(path: Path) -> BinaryIO:
@@ -54,18 +36,8 @@ def open_private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
 
 
-def copy_to_file(source: apsw.Connection, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
-    """Make a new catalog file at `path`, durably."""
-    open_private(path).close()
-    target = apsw.Connection(str(path))
-    try:
-        copy_database(source, target, progress)
-    finally:
-        target.close()
-
-
 @contextlib.contextmanager
-def opened_file(path: Path) -> Iterator[apsw.Connection]:
+def _opened_file(path: Path) -> Iterator[apsw.Connection]:
     """A connection to a catalog that nobody writes to. Raises CatalogDamaged if SQLite finds it unsound."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
@@ -75,3 +47,84 @@ def opened_file(path: Path) -> Iterator[apsw.Connection]:
         raise CatalogDamaged(f"{path} is not a sound catalog: {error}") from error
     finally:
         connection.close()
+
+
+class HeldCatalog:
+    """A catalog to which no command is applied meanwhile: it can be copied, and all of it can be replaced."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+
+    def copy_from(self, source: HeldCatalog) -> None:
+        """Make this catalog equal to `source`."""
+        copy_database(source.connection, self.connection)
+
+    def copy_from_file(self, path: Path) -> None:
+        """Make this catalog equal to the one in a file that nobody has open. Raises CatalogDamaged."""
+        with _opened_file(path) as source:
+            copy_database(source, self.connection)
+
+    def copy_without_data(self, path: Path) -> None:
+        """Make this catalog equal to the one in the file `path`, of the same version, but for the bytes of objects.
+
+        Objects whose bytes are in that catalog have handles that begin with INLINE.
+        """
+        target = self.connection
+        columns = {row[1]: row[1] for row in target.execute("PRAGMA table_info(object_version)")}
+        columns |= {"handle": f"coalesce(handle, '{INLINE}' || inline_id)", "inline_id": "NULL"}
+        target.execute("ATTACH ? AS source", (str(path),))
+        try:
+            with target:
+                for table in TABLES:
+                    target.execute(f"DELETE FROM main.{table}")
+                    if table != "inline_data":
+                        chosen = ", ".join(columns.values()) if table == "object_version" else "*"
+                        target.execute(f"INSERT INTO main.{table} SELECT {chosen} FROM source.{table}")
+        finally:
+            target.execute("DETACH source")
+
+    def copy_to_file(self, path: Path) -> tuple[str, int]:
+        """Make a new catalog file at `path`, durably; returns the catalog's id and its applied index."""
+        open_private(path).close()
+        target = apsw.Connection(str(path))
+        try:
+            copy_database(self.connection, target)
+            copied = Reader(target)
+            return copied.catalog_id(), copied.applied_index()
+        finally:
+            target.close()
+
+
+class PinnedData:
+    """The inline bytes of a catalog as they were at one moment, until it is closed. They have handles that begin with
+    INLINE. The write-ahead log grows meanwhile with every commit."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = open_reader(path)
+        try:
+            self._connection.execute("BEGIN; SELECT applied_index FROM state").fetchall()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def read(self, handle: str) -> bytes:
+        """Raises BlobNotFound."""
+        data: bytes = self._ask("data", handle)
+        return data
+
+    def size(self, handle: str) -> int:
+        """Raises BlobNotFound."""
+        size: int = self._ask("length(data)", handle)
+        return size
+
+    def _ask(self, column: str, handle: str) -> Any:
+        sql = f"SELECT {column} FROM inline_data WHERE inline_id = ?"
+        with self._lock:
+            row = self._connection.execute(sql, (int(handle.removeprefix(INLINE)),)).fetchone()
+        if row is None:
+            raise BlobNotFound(handle)
+        return row[0]
+
+    def close(self) -> None:
+        self._connection.close()

@@ -8,6 +8,7 @@ thread, and no other.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import threading
 import time
@@ -32,6 +33,9 @@ class ProcessLock:
         """Whether this process has the lock now. None: wait for ever."""
         with self._state:
             if not self._waits:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return True
                 if self._ask():
                     return True
                 self._waits, self.waiting_since = True, time.monotonic()

@@ -78,7 +78,7 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         modified_ms=modified_ms,
         owner=Owner(owner_id, display_name or ""),
         attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
-        checksum=make_checksum(algorithm, kind, value),
+        checksum=make_checksum(algorithm, kind, value) if algorithm else None,
         parts_count=parts_count,
     )
 

@@ -65,6 +65,11 @@ class SqliteTables:
         self._execute("UPDATE state SET applied_index = ?", (index,))
         self.index = index
 
+    def advance(self, count: int) -> None:
+        self.index = self._execute(
+            "UPDATE state SET applied_index = applied_index + ? RETURNING applied_index", (count,)
+        ).get
+
     def find_result(self, request_id: str) -> str | None:
         result: str | None = self._execute("SELECT result FROM applied_request WHERE request_id = ?", (request_id,)).get
         return result
@@ -174,7 +179,7 @@ class SqliteTables:
                 handle,
                 inline_id,
                 len(command.parts) or None,
-                dump_parts(command.parts),
+                dump_parts(command.parts) if command.parts else None,
                 *columns_of(command.attributes),
                 bucket_id,
                 command.key,

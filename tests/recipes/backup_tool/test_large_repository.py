@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bleepstore
-from bleepstore_server.in_process import client_for
+from bleepstore_server.clients import client_for
 from tests.recipes.backup_tool.backup import Repository
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from bleepstore import Store
 from bleepstore.errors import StoreError
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.awaited_body import AwaitedBody
+from bleepstore_server.clients import client_environ, test_config
 from bleepstore_server.extras import needing
-from bleepstore_server.in_process import client_environ, test_config
 from bleepstore_server.transport import check_store, live_urls
 
 with needing("server"):

@@ -1,0 +1,38 @@
+"""The catalog in SQLite is a catalog: in memory, and in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bleepstore.catalog.port import Catalog
+from bleepstore.catalog.sqlite import Catalog as SqliteCatalog
+from bleepstore.testing.catalog_contract import CatalogContract
+
+
+@contextlib.contextmanager
+def making(paths: Iterator[Path | None]) -> Iterator[Callable[[], Catalog]]:
+    with contextlib.ExitStack() as stack:
+
+        def make() -> Catalog:
+            return stack.enter_context(contextlib.closing(SqliteCatalog(next(paths))))
+
+        yield make
+
+
+class TestInMemory(CatalogContract):
+    @pytest.fixture
+    def make(self) -> Iterator[Callable[[], Catalog]]:
+        with making(itertools.repeat(None)) as make:
+            yield make
+
+
+class TestInFile(CatalogContract):
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Iterator[Callable[[], Catalog]]:
+        with making(tmp_path / f"catalog{number}.db" for number in itertools.count()) as make:
+            yield make
