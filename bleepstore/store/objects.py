@@ -476,7 +476,7 @@ class ObjectOperations(Engine):
             with self._open_span(source, 0, version.size) as reader:
                 for _ in digester.wrap(iter(lambda: reader.read(CHUNK), b"")):
                     pass
-        return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.value(algorithm))
+        return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.values()[algorithm])
 
     # -- listing
 

@@ -293,8 +293,8 @@ class UploadOperations(ObjectOperations):
                     raise NoSuchUpload(upload_id, bucket, key) from None
                 self._engine.bytes_missing(source)
                 continue
-            checksum = Checksum(algorithm, digester.value(algorithm))
-            crc = digester.value(Algorithm.CRC64NVME)
+            digests = digester.values()
+            checksum, crc = Checksum(algorithm, digests[algorithm]), digests[Algorithm.CRC64NVME]
             shown = None if upload.checksum_algorithm is None else checksum
             return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, shown, crc)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
