@@ -71,6 +71,7 @@ ATTRIBUTES = (
 )
 #: The columns of the attributes, in the order of `columns_of`.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)
+_ALL_ABSENT = (None,) * len(ATTRIBUTES)
 
 
 def dump(value: object) -> str:
@@ -80,6 +81,8 @@ def dump(value: object) -> str:
 
 def columns_of(attributes: ObjectAttributes) -> list[str | None]:
     """The values of `COLUMNS`: equal attributes have equal ones."""
+    if attributes == NO_ATTRIBUTES:
+        return [None] * len(ATTRIBUTES)
     columns: list[str | None] = []
     for attribute in ATTRIBUTES:
         made = attribute.to_json(getattr(attributes, attribute.name))
@@ -98,7 +101,6 @@ def _loader(attribute: Attribute) -> Callable[[str], Any]:
 
 
 _LOADERS = tuple((attribute.name, _loader(attribute)) for attribute in ATTRIBUTES)
-_ALL_ABSENT = (None,) * len(ATTRIBUTES)
 
 
 def from_columns(columns: tuple[str | None, ...]) -> ObjectAttributes:
