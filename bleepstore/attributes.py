@@ -74,6 +74,9 @@ COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)
 _ALL_ABSENT = (None,) * len(ATTRIBUTES)
 
 
+_DEFAULTS = tuple((attribute, getattr(NO_ATTRIBUTES, attribute.name)) for attribute in ATTRIBUTES)
+
+
 def dump(value: object) -> str:
     """A JSON value as a column holds it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -84,11 +87,12 @@ def columns_of(attributes: ObjectAttributes) -> list[str | None]:
     if attributes == NO_ATTRIBUTES:
         return [None] * len(ATTRIBUTES)
     columns: list[str | None] = []
-    for attribute in ATTRIBUTES:
-        made = attribute.to_json(getattr(attributes, attribute.name))
-        if made == attribute.absent:
+    for attribute, default in _DEFAULTS:
+        value = getattr(attributes, attribute.name)
+        if value is default or value == default:
             columns.append(None)
         else:
+            made = attribute.to_json(value)
             columns.append(made if attribute.is_text else dump(made))
     return columns
 

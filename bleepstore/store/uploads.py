@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
+import attrs
+
 from bleepstore.access import Action, Caller, authorize, is_of_object, of_version
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
 from bleepstore.catalog.objects import check_write
@@ -39,26 +41,30 @@ from bleepstore.model import (
     MIN_PART,
     NO_ATTRIBUTES,
     BlobRef,
-    ByteRange,
     Checksum,
-    ChecksumType,
     CompletedPart,
     ObjectAttributes,
     ObjectVersion,
     Part,
     PartPage,
     PartSummary,
-    ReadCondition,
     Upload,
     UploadPage,
     WriteCondition,
 )
 from bleepstore.names import check_key
-from bleepstore.store.arguments import BodyOptions, UploadOptions, given_attributes, with_acl
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import check_limit
 from bleepstore.store.objects import ObjectOperations
+from bleepstore.store.options import (
+    BodyOptions,
+    CompletionOptions,
+    CopyPartOptions,
+    UploadOptions,
+    given_attributes,
+    with_acl,
+)
 from bleepstore.store.reading import resolve_range
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
@@ -81,6 +87,17 @@ def check_part_number(number: int) -> None:
         raise InvalidArgument(
             f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", "number", str(number)
         )
+
+
+@attrs.frozen
+class _Digests:
+    """What is known of the bytes of a part. `checksum` is kept, `shown` is what the caller gets to see."""
+
+    size: int
+    etag: str
+    checksum: Checksum | None = None
+    shown: Checksum | None = None
+    crc64nvme: str | None = None
 
 
 class UploadOperations(ObjectOperations):
@@ -198,21 +215,10 @@ class UploadOperations(ObjectOperations):
         kept_value = Checksum(kept, staged.checksums[kept])
         shown = sent or upload.checksum_algorithm  # one that nobody asked for is the store's own affair
         shown_value = None if shown is None else Checksum(shown, staged.checksums[shown])
-        return self._register(
-            upload, number, stored, staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme
-        )
+        digests = _Digests(staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme)
+        return self._register(upload, number, stored, digests)
 
-    def _register(
-        self,
-        upload: Upload,
-        number: int,
-        stored: StoredBlob,
-        size: int,
-        etag: str,
-        checksum: Checksum | None,
-        shown: Checksum | None,
-        crc64nvme: str | None = None,
-    ) -> Part:
+    def _register(self, upload: Upload, number: int, stored: StoredBlob, digests: _Digests) -> Part:
         command = RegisterPart(
             **self._stamp(),
             bucket=upload.bucket,
@@ -220,10 +226,10 @@ class UploadOperations(ObjectOperations):
             key=upload.key,
             upload_id=upload.upload_id,
             number=number,
-            size=size,
-            etag=etag,
-            checksum=checksum,
-            crc64nvme=crc64nvme,
+            size=digests.size,
+            etag=digests.etag,
+            checksum=digests.checksum,
+            crc64nvme=digests.crc64nvme,
             handle=stored.handle,
             stored_ms=stored.stored_ms,
         )
@@ -234,7 +240,12 @@ class UploadOperations(ObjectOperations):
                 self._backend.delete_parts(upload.backend_token, [])  # the end of the upload came before this part
             raise result
         return Part(
-            number=number, size=size, etag=etag, modified_ms=command.time_ms, checksum=shown, handle=stored.handle
+            number=number,
+            size=digests.size,
+            etag=digests.etag,
+            modified_ms=command.time_ms,
+            checksum=digests.shown,
+            handle=stored.handle,
         )
 
     def copy_part(
@@ -246,19 +257,17 @@ class UploadOperations(ObjectOperations):
         upload_id: str,
         number: int,
         *,
-        source_version_id: str | None = None,
-        source_range: ByteRange | None = None,
-        source_condition: ReadCondition | None = None,
         caller: Caller | None = None,
+        **options: Unpack[CopyPartOptions],
     ) -> Part:
-        """Make a part of (a range of) a stored object. Raises InvalidArgument if the range exceeds the source."""
+        """Make a part of a stored object, or of its `source_range`: InvalidArgument if that exceeds the source."""
         check_part_number(number)
         upload = self._find_upload(bucket, key, upload_id, Action.PUT_OBJECT, caller)
         algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
+        version_id, condition = options.get("source_version_id"), options.get("source_condition")
+        source_range = options.get("source_range")
         for _ in range(_ATTEMPTS):
-            source = self._open_source(
-                source_bucket, source_key, source_version_id, source_condition, caller, max_size=MAX_OBJECT
-            )
+            source = self._open_source(source_bucket, source_key, version_id, condition, caller, max_size=MAX_OBJECT)
             start, stop = 0, source.version.size
             if source_range is not None:
                 # "The range must lie within the source": unlike a read, it is not cut to fit.
@@ -284,7 +293,7 @@ class UploadOperations(ObjectOperations):
                     assert source.handle is not None
                     stored = self._backend.put_part(token, number, BlobRange(source.handle, start, stop), new_id=new_id)
                     if stored.md5 is not None and upload.checksum_algorithm is None:
-                        return self._register(upload, number, stored, stop - start, stored.md5, None, None)
+                        return self._register(upload, number, stored, _Digests(stop - start, stored.md5))
                     with self._backend.get_object(source.handle, start, stop) as reader:
                         for chunk in iter(lambda: reader.read(CHUNK), b""):
                             digester.update(chunk)
@@ -293,10 +302,11 @@ class UploadOperations(ObjectOperations):
                     raise NoSuchUpload(upload_id, bucket, key) from None
                 self._engine.bytes_missing(source)
                 continue
-            digests = digester.values()
-            checksum, crc = Checksum(algorithm, digests[algorithm]), digests[Algorithm.CRC64NVME]
+            values = digester.values()
+            checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
             shown = None if upload.checksum_algorithm is None else checksum
-            return self._register(upload, number, stored, stop - start, digester.md5_hex, checksum, shown, crc)
+            digests = _Digests(stop - start, digester.md5_hex, checksum, shown, crc)
+            return self._register(upload, number, stored, digests)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     # -- completing
@@ -308,11 +318,9 @@ class UploadOperations(ObjectOperations):
         upload_id: str,
         parts: Sequence[CompletedPart],
         *,
-        checksum: Checksum | None = None,
-        checksum_type: ChecksumType | None = None,
-        object_size: int | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Caller | None = None,
+        **options: Unpack[CompletionOptions],
     ) -> ObjectVersion:
         """Make the listed parts, in ascending order, one object. Sent again, it gives the first answer for a day.
 
@@ -329,7 +337,7 @@ class UploadOperations(ObjectOperations):
                 upload = self._find_upload(bucket, key, upload_id, Action.PUT_OBJECT, caller)
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
-            check_type(upload, checksum_type)
+            check_type(upload, options.get("checksum_type"))
             allowed = self._condition_for(Action.PUT_OBJECT, self._find_bucket(bucket), key, condition, caller)
             try:
                 stored = self._listed_parts(upload, parts)
@@ -338,7 +346,7 @@ class UploadOperations(ObjectOperations):
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
             write = self._begin_completion(upload, allowed)
-            command = self._complete_command(write, upload, stored, checksum, object_size, allowed)
+            command = self._complete_command(write, upload, stored, options, allowed)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
@@ -392,11 +400,11 @@ class UploadOperations(ObjectOperations):
         write: Write,
         upload: Upload,
         parts: Sequence[Part],
-        checksum: Checksum | None,
-        object_size: int | None,
+        options: CompletionOptions,
         condition: WriteCondition,
     ) -> CompleteUpload | None:
         """The command, with the blob assembled; None if a part was replaced meanwhile."""
+        checksum, object_size = options.get("checksum"), options.get("object_size")
         size = sum(part.size for part in parts)
         if size > MAX_OBJECT:
             raise EntityTooLarge(size, MAX_OBJECT)

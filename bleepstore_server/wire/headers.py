@@ -110,7 +110,11 @@ _OF_SYSTEM = frozenset(_SYSTEM_HEADERS.values())
 def request_attributes(request: Request) -> ObjectAttributes:
     """What the headers of a request say of the object that it writes, but for the ACL."""
     headers = request.headers
-    found = {name: decode_header(headers[name]) for name in headers if name in _OF_SYSTEM or name.startswith(META)}
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        # The framing of the body alone, as SDKs send it, is not a property of the object.
+        if (name in _OF_SYSTEM and value != "aws-chunked") or name.startswith(META):
+            found[name] = decode_header(value)
     if not found and "x-amz-storage-class" not in headers:
         return NO_ATTRIBUTES
     return ObjectAttributes(
