@@ -196,8 +196,11 @@ class Model:
 
     # -- objects
 
-    def check_write(self, bucket: Bucket, key: str, condition: WriteCondition) -> None:
+    def check_write(self, bucket: Bucket, key: str, condition: WriteCondition, caller: Caller | None) -> None:
+        """WRITE lets others than the bucket's owner replace and delete their own objects, and nobody else's."""
         current = bucket.objects.get(key)
+        if current is not None and caller is not None:
+            require(caller.account.id in (bucket.owner, current.owner))
         if condition.if_none_match:
             require(current is None, "PreconditionFailed")
         if condition.if_match is not None:
@@ -219,7 +222,7 @@ class Model:
         caller: Caller | None,
     ) -> tuple[object, ...]:
         bucket = self.bucket(name, caller, Permission.WRITE)
-        self.check_write(bucket, key, condition)
+        self.check_write(bucket, key, condition, caller)
         owner = bucket.owner if caller is None else caller.account.id
         bucket.objects[key] = made = Object(
             body, md5(body), owner, grants_of(acl, owner, bucket.owner), sorted_items(metadata), content_type,
@@ -266,7 +269,7 @@ class Model:
 
     def delete_object(self, name: str, key: str, *, condition: WriteCondition, caller: Caller | None) -> None:
         bucket = self.bucket(name, caller, Permission.WRITE)
-        self.check_write(bucket, key, condition)
+        self.check_write(bucket, key, condition, caller)
         bucket.objects.pop(key, None)
 
     def delete_objects(self, name: str, entries: Sequence[DeleteEntry], caller: Caller | None) -> list[str]:
@@ -275,7 +278,7 @@ class Model:
         outcomes = []
         for entry in entries:
             try:
-                self.check_write(bucket, entry.key, entry.condition)
+                self.check_write(bucket, entry.key, entry.condition, caller)
                 bucket.objects.pop(entry.key, None)
                 outcomes.append(entry.key)
             except Refused as refused:
@@ -299,9 +302,9 @@ class Model:
         bucket = self.bucket(name, caller, Permission.WRITE)
         source = self.source(source_name, source_key, source_condition, caller)
         if (source_name, source_key) == (name, key) and replaced_metadata is None and storage_class is None:
-            self.check_write(bucket, key, condition)
+            self.check_write(bucket, key, condition, caller)
             raise Refused("InvalidRequest")
-        self.check_write(bucket, key, condition)
+        self.check_write(bucket, key, condition, caller)
         owner = bucket.owner if caller is None else caller.account.id
         is_replaced = replaced_metadata is not None
         bucket.objects[key] = made = Object(
@@ -430,7 +433,7 @@ class Model:
             require(part.number in upload.parts and upload.parts[part.number].etag == part.etag, "InvalidPart")
         bodies = [upload.parts[number].body for number in numbers]
         require(all(len(body) >= MIN_PART for body in bodies[:-1]), "EntityTooSmall")
-        self.check_write(bucket, key, condition)
+        self.check_write(bucket, key, condition, caller)
         current = bucket.objects.get(key)
         if condition:
             require((current and current.serial) == upload.found, "ConditionalRequestConflict")
