@@ -73,6 +73,9 @@ ATTRIBUTES = (
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)
 
 
+_DEFAULTS = tuple((attribute, getattr(NO_ATTRIBUTES, attribute.name)) for attribute in ATTRIBUTES)
+
+
 def dump(value: object) -> str:
     """A JSON value as a column holds it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -81,11 +84,12 @@ def dump(value: object) -> str:
 def columns_of(attributes: ObjectAttributes) -> list[str | None]:
     """The values of `COLUMNS`: equal attributes have equal ones."""
     columns: list[str | None] = []
-    for attribute in ATTRIBUTES:
-        made = attribute.to_json(getattr(attributes, attribute.name))
-        if made == attribute.absent:
+    for attribute, default in _DEFAULTS:
+        value = getattr(attributes, attribute.name)
+        if value is default or value == default:
             columns.append(None)
         else:
+            made = attribute.to_json(value)
             columns.append(made if attribute.is_text else dump(made))
     return columns
 

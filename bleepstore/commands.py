@@ -19,6 +19,8 @@ None where the bytes never passed here: at a provider.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from bleepstore.digests import Algorithm
@@ -42,16 +44,10 @@ class _Change:
     """What a committer asks of a command before it takes it."""
 
     __slots__ = ()
-
-    @property
-    def frees_space(self) -> bool:
-        """Whether less is stored once it is applied, so that it is taken on a disk that is nearly full."""
-        return False
-
-    @property
-    def brings_blob(self) -> bool:
-        """Whether the command belongs to bytes that were just written elsewhere on the disk."""
-        return False
+    #: Whether less is stored once it is applied, so that it is taken on a disk that is nearly full.
+    frees_space: ClassVar[bool] = False
+    #: Whether the command belongs to bytes that were just written elsewhere on the disk.
+    brings_blob: ClassVar[bool] = False
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +99,7 @@ class PutObject(_Change):
     condition: WriteCondition = WriteCondition()
 
     @property
-    def brings_blob(self) -> bool:
+    def brings_blob(self) -> bool:  # type: ignore[override]  # it depends on the fields
         return isinstance(self.data, BlobRef)
 
 
@@ -173,6 +169,8 @@ class CreateUpload(_Change):
 
 @attrs.frozen(kw_only=True)
 class RegisterPart(_Change):
+    brings_blob = True
+
     request_id: str
     time_ms: int
     bucket: str
@@ -186,10 +184,6 @@ class RegisterPart(_Change):
     crc64nvme: str | None = None
     handle: str
     stored_ms: int
-
-    @property
-    def brings_blob(self) -> bool:
-        return True
 
 
 @attrs.frozen(kw_only=True)
@@ -251,7 +245,7 @@ class FollowProvider(_Change):
     upload_id: str | None = None
 
     @property
-    def frees_space(self) -> bool:
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
         return self.written is None
 
 

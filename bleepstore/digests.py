@@ -201,7 +201,13 @@ class Digester:
 
     def __init__(self, *algorithms: Algorithm) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._hashers = {algorithm: new_hasher(algorithm) for algorithm in algorithms if algorithm != Algorithm.MD5}
+        self._crcs: dict[Algorithm, int] = {}
+        self._hashers: dict[Algorithm, Hasher] = {}
+        for algorithm in algorithms:
+            if algorithm in _CRCS:
+                self._crcs[algorithm] = 0
+            elif algorithm is not Algorithm.MD5:
+                self._hashers[algorithm] = new_hasher(algorithm)
         self.size = 0
 
     def update(self, data: bytes) -> None:
@@ -210,6 +216,8 @@ class Digester:
 
     def _hash(self, data: bytes) -> None:
         self._md5.update(data)
+        for algorithm, value in self._crcs.items():
+            self._crcs[algorithm] = _CRCS[algorithm][0](data, value)
         for hasher in self._hashers.values():
             hasher.update(data)
 
@@ -229,10 +237,14 @@ class Digester:
     def md5_hex(self) -> str:
         return self._md5.hexdigest()
 
-    def value(self, algorithm: Algorithm) -> str:
-        """The base64 digest of one of the algorithms asked for, or of MD5."""
-        raw = self._md5.digest() if algorithm == Algorithm.MD5 else self._hashers[algorithm].digest()
-        return encode_value(raw)
+    def values(self) -> dict[Algorithm, str]:
+        """The base64 digests by MD5 and by the algorithms asked for."""
+        raw = {Algorithm.MD5: self._md5.digest()}
+        for algorithm, value in self._crcs.items():
+            raw[algorithm] = value.to_bytes(_CRCS[algorithm][2], "big")
+        for algorithm, hasher in self._hashers.items():
+            raw[algorithm] = hasher.digest()
+        return {algorithm: binascii.b2a_base64(one, newline=False).decode() for algorithm, one in raw.items()}
 
 
 class PartsEtag:

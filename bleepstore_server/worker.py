@@ -215,6 +215,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             self._answer(answer, environ)
         finally:
             _set_timeout(connection, socket.SO_RCVTIMEO, self._header_timeout)
+        if _is_read(req.body):
+            conn.parser.mesg = None
         return not answer.closes
 
     def _answer(self, answer: Answer, environ: WSGIEnvironment) -> None:
@@ -305,6 +307,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
                     request_id=request_id,
                 )
             )
+
+
+def _is_read(body: Any) -> bool:
+    """Whether a body of a declared length was read whole."""
+    return getattr(body.reader, "length", 1) == 0 and not body.failed and not body.buf.tell()
 
 
 def _awaits_continue(environ: WSGIEnvironment) -> bool:

@@ -33,7 +33,7 @@ from bleepstore.model import (
     to_datetime,
 )
 from bleepstore.store import DeleteFailure, Store
-from bleepstore.store.arguments import copied_attributes
+from bleepstore.store.options import copied_attributes
 
 _CHUNK = 1024 * 1024
 _PRESENT = WriteCondition(if_match="*")

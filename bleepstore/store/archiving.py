@@ -384,5 +384,5 @@ def _verified(chunks: Iterable[bytes], content: Content) -> Iterator[bytes]:
     etag = etags.etag() if etags is not None else digester.md5_hex
     if digester.size != content.size or etag != content.etag:
         raise BytesDiffer("its bytes are not those that were stored: size or ETag differ")
-    if full is not None and digester.value(full.algorithm) != full.value:
+    if full is not None and digester.values()[full.algorithm] != full.value:
         raise BytesDiffer(f"its bytes are not those that were stored: {full.algorithm} differs")

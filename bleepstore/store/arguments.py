@@ -10,18 +10,13 @@ import functools
 import inspect
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import attrs
-
-from bleepstore.access import AclRequest, Action, Caller, CannedAcl, make_acl
+from bleepstore.access import Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry
 from bleepstore.digests import Algorithm
-from bleepstore.errors import InvalidArgument, InvalidRequest, MetadataTooLarge, S3Error
+from bleepstore.errors import S3Error
 from bleepstore.model import (
-    MAX_METADATA_BYTES,
-    NO_ATTRIBUTES,
-    STORAGE_CLASSES,
     Acl,
     ByteRange,
     Checksum,
@@ -103,14 +98,15 @@ def _with_checks(function: Callable[..., Any], part: str | None) -> Callable[...
     kinds = {name: KINDS[kind] for name, kind in annotations.items() if kind in KINDS and name not in JUDGED_ELSEWHERE}
     items = {name: ITEMS[kind] for name, kind in annotations.items() if kind in ITEMS}
     #: Those of which one look says that they are right. What may be a list or a tuple is looked into.
-    types = {name: _without_lists(kinds[name][0], name in items) for name in kinds}
+    types: dict[str, Any] = {name: _without_lists(kinds[name][0], name in items) for name in kinds}
+    types |= dict.fromkeys({*names, *annotations} - types.keys(), object)
     # Of a method with **options Python does not refuse a name that is unknown.
     others: Any = () if "options" in names else object
-    known = {*names, *annotations}
+    first_judged = next((at for at, name in enumerate(names) if name in kinds), len(names))
 
     def judge(given: Iterable[tuple[str, object]]) -> None:
         for name, value in given:
-            if not others and name not in known:
+            if not others and name not in types:
                 raise TypeError(f"{function.__name__}() has no option {name!r}")
             if name in kinds and not isinstance(value, kinds[name][0]):
                 raise _wrong(name, kinds[name][1], value)
@@ -125,7 +121,7 @@ def _with_checks(function: Callable[..., Any], part: str | None) -> Callable[...
         for name, value in options.items():
             if not isinstance(value, types.get(name, others)):
                 judge([(name, value)])
-        if len(args) > 2:
+        if len(args) > first_judged:
             judge(zip(names, args, strict=False))
         try:
             return function(self if part is None else getattr(self, part), *args, **options)
@@ -156,121 +152,3 @@ def _without_lists(types: tuple[type, ...], holds_items: bool) -> tuple[type, ..
 
 def _wrong(name: str, wanted: str, value: object) -> TypeError:
     return TypeError(f"{name} is {wanted}, not {type(value).__name__}: {reprlib.repr(value)}")
-
-
-class SystemHeaders(TypedDict, total=False):
-    """The fields of `SystemMetadata` as keywords: `put_object(..., content_type="text/plain")`."""
-
-    content_type: str | None
-    content_encoding: str | None
-    content_language: str | None
-    content_disposition: str | None
-    cache_control: str | None
-    expires: str | None
-    website_redirect_location: str | None
-
-
-class AttributeOptions(SystemHeaders, total=False):
-    """The fields of `ObjectAttributes` as keywords, which count more than `attributes`. `acl` says what the grants are
-    for the owner of the new object."""
-
-    system: SystemMetadata
-    metadata: Mapping[str, str] | None
-    storage_class: str | None
-    acl: AclRequest | None
-
-
-class BodyOptions(TypedDict, total=False):
-    """What the caller knows of the bytes to come: `size` in bytes and the digests are compared with what came.
-
-    `content_md5` is base64. `checksum_algorithm` chooses what is computed and kept (CRC64NVME by default);
-    `late_checksum` is called once the body has ended, for a value that comes behind it.
-    """
-
-    size: int | None
-    content_md5: str | None
-    checksum: Checksum | None
-    checksum_algorithm: Algorithm | None
-    late_checksum: Callable[[], Checksum | None] | None
-
-
-class PutOptions(AttributeOptions, BodyOptions, total=False):
-    """The options of put_object."""
-
-
-class UploadOptions(AttributeOptions, total=False):
-    """The options of create_upload: which checksum the object will have."""
-
-    checksum_algorithm: Algorithm | None
-    checksum_type: ChecksumType | None
-
-
-class CopyOptions(AttributeOptions, total=False):
-    """The options of copy_object. `checksum_algorithm` asks for another checksum than the source's."""
-
-    source_version_id: str | None
-    source_condition: ReadCondition | None
-    replace_metadata: bool
-    checksum_algorithm: Algorithm | None
-    allow_unchanged: bool
-
-
-_HEADERS = frozenset(SystemHeaders.__annotations__)
-_ATTRIBUTE_OPTIONS = frozenset(AttributeOptions.__annotations__)
-
-
-def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) -> ObjectAttributes:
-    """`attributes` with what was given as keywords, but for the ACL, which depends on the owner. Raises
-    MetadataTooLarge, InvalidArgument."""
-    if not _ATTRIBUTE_OPTIONS.isdisjoint(options):
-        system = options.get("system", attributes.system)
-        headers: dict[str, Any] = {name: value for name, value in options.items() if name in _HEADERS}
-        metadata = options.get("metadata")
-        attributes = attrs.evolve(
-            attributes,
-            system=attrs.evolve(system, **headers) if headers else system,
-            metadata=attributes.metadata if metadata is None else metadata,
-            storage_class=options.get("storage_class") or attributes.storage_class,
-        )
-    if attributes.metadata:
-        check_metadata(attributes.metadata)
-    if attributes.storage_class not in STORAGE_CLASSES:
-        raise InvalidArgument("The storage class is not one of S3's.", "storage_class", attributes.storage_class)
-    return attributes
-
-
-def with_acl(attributes: ObjectAttributes, acl: AclRequest, owner: Owner, bucket_owner: Owner) -> ObjectAttributes:
-    """`attributes` with the grants that are asked for, of a new object of `owner`."""
-    made = make_acl(acl, owner.id, bucket_owner.id)
-    return attrs.evolve(attributes, grants=None if made == Acl.private(owner.id) else made.grants)
-
-
-def check_copied_headers(options: CopyOptions) -> None:
-    """Raises InvalidRequest for what a copy cannot have of its own unless it replaces the source's metadata."""
-    if not options.get("replace_metadata") and (kept := (options.keys() & _HEADERS) - {"website_redirect_location"}):
-        raise InvalidRequest(f"{min(kept)} of a copy is the source's: replace_metadata=True gives the copy its own.")
-
-
-def copied_attributes(source: ObjectAttributes, given: ObjectAttributes = NO_ATTRIBUTES) -> ObjectAttributes:
-    """What a copy has of its source, and what it has only if it is given.
-
-    "x-amz-website-redirect-location is not copied; it must be given with the request." Nor are the storage class and
-    the ACL.
-    """
-    return attrs.evolve(
-        source,
-        system=attrs.evolve(source.system, website_redirect_location=given.system.website_redirect_location),
-        storage_class=given.storage_class,
-        grants=given.grants,
-    )
-
-
-def check_metadata(metadata: Mapping[str, str]) -> None:
-    """ "The size of user-defined metadata is the sum of the bytes in the UTF-8 encoding of each key and value." """
-    try:
-        size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
-    except AttributeError:
-        name, value = next(pair for pair in metadata.items() if not all(isinstance(text, str) for text in pair))
-        raise TypeError(f"metadata is a mapping of str to str; it has {name!r}: {value!r}") from None
-    if size > MAX_METADATA_BYTES:
-        raise MetadataTooLarge(size, MAX_METADATA_BYTES)

@@ -14,7 +14,7 @@ from bleepstore.backends.base import CHUNK, StoredBlob
 from bleepstore.digests import Algorithm, Digester, decode_value
 from bleepstore.errors import BadDigest, EntityTooLarge, IncompleteBody, InvalidDigest, InvalidRequest
 from bleepstore.model import BlobRef, Checksum, Data, Inline
-from bleepstore.store.arguments import BodyOptions
+from bleepstore.store.options import BodyOptions
 
 Body = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 
@@ -41,6 +41,11 @@ class Expected:
             _check_value(self.checksum)
         if self.content_md5 is not None:
             _decode_md5(self.content_md5)
+
+    @property
+    def limit(self) -> int:
+        """How many bytes may come."""
+        return self.max_size if self.size is None else self.size
 
     @property
     def checksum_algorithm(self) -> Algorithm | None:
@@ -125,6 +130,9 @@ def _no_body(body: object) -> str:
     return f"a body is bytes, a binary file or an iterable of bytes, not {type(body).__name__}{hint}"
 
 
+WriteBlob = Callable[[Iterable[bytes], Callable[[], str]], StoredBlob]
+
+
 def stage(
     body: Body, expected: Expected, algorithms: tuple[Algorithm, ...], inline_limit: int, write: WriteBlob
 ) -> Staged:
@@ -135,24 +143,27 @@ def stage(
     Raises BadDigest, IncompleteBody, EntityTooLarge, or what the body's iterator raises; then nothing refers to what
     `write` stored.
     """
-    wanted = algorithms if DEFAULT_ALGORITHM in algorithms else (*algorithms, DEFAULT_ALGORITHM)
-    digester = Digester(*wanted)
-    chunks = iter(_limited(digester.wrap(chunks_of(body)), digester, expected))
+    digester = Digester(*algorithms, DEFAULT_ALGORITHM)
+    chunks = iter(chunks_of(body))
+    small = min(inline_limit, expected.limit)
     head: list[bytes] = []
     length = 0
     for chunk in chunks:
-        head.append(chunk)
-        length += len(chunk)
-        if length > inline_limit:
+        head.append(bytes(chunk))
+        length += len(head[-1])
+        if length > small:
             break
     stored: StoredBlob | None = None
     data: Data
-    if length > inline_limit:
-        stored = write(_chain(head, chunks), lambda: digester.md5_hex)
+    if length > small:
+        verified = _verified(digester.wrap(_chain(head, chunks)), digester, expected)
+        stored = write(verified, lambda: digester.md5_hex)
         data = BlobRef(stored.handle)
+        checksums = digester.values()
     else:
-        data = Inline(head[0] if len(head) == 1 else b"".join(head))
-    checksums = {algorithm: digester.value(algorithm) for algorithm in wanted}
+        data = Inline(b"".join(head))
+        digester.update(data.data)
+        checksums = _verify(digester, expected)
     return Staged(
         data=data,
         stored_ms=stored.stored_ms if stored else None,
@@ -163,43 +174,39 @@ def stage(
     )
 
 
-WriteBlob = Callable[[Iterable[bytes], Callable[[], str]], StoredBlob]
-
-
 def _chain(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
     while head:
         yield head.pop(0)
     yield from rest
 
 
-def _limited(chunks: Iterable[bytes], digester: Digester, expected: Expected) -> Iterator[bytes]:
+def _verified(chunks: Iterable[bytes], digester: Digester, expected: Expected) -> Iterator[bytes]:
     """Pass chunks on; at the end everything expected has been verified, before anyone sees the end.
 
     The last check runs inside the iteration so that a backend drops what it was about to finish.
     """
-    limit = expected.max_size if expected.size is None else expected.size
     for chunk in chunks:
-        if digester.size > limit:
+        if digester.size > expected.limit:
             if expected.size is None:
-                raise EntityTooLarge(digester.size, limit)
+                raise EntityTooLarge(digester.size, expected.limit)
             raise IncompleteBody(expected.size, digester.size)
         yield chunk
     _verify(digester, expected)
 
 
-def _verify(digester: Digester, expected: Expected) -> None:
+def _verify(digester: Digester, expected: Expected) -> dict[Algorithm, str]:
+    """The digests, once they are what the caller expects."""
     if expected.size is not None and digester.size != expected.size:
         raise IncompleteBody(expected.size, digester.size)
     if expected.content_md5 is not None:
         raw = _decode_md5(expected.content_md5)
         if raw.hex() != digester.md5_hex:
             raise BadDigest("content_md5", "MD5", raw.hex(), digester.md5_hex)
+    computed = digester.values()
     checksum = expected.checksum
     if expected.late_checksum is not None:
         checksum = expected.late_checksum() or checksum
-        if checksum is not None:
-            _check_value(checksum)
-    if checksum is not None:
-        computed = digester.value(checksum.algorithm)
-        if computed != checksum.value:
-            raise BadDigest("checksum", checksum.algorithm.value, checksum.value, computed)
+    if checksum is not None and computed[checksum.algorithm] != checksum.value:
+        _check_value(checksum)  # a value that is no digest at all is another mistake
+        raise BadDigest("checksum", checksum.algorithm.value, checksum.value, computed[checksum.algorithm])
+    return computed

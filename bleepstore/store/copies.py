@@ -30,7 +30,6 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     STANDARD,
     BlobRef,
-    ByteRange,
     Checksum,
     Data,
     Inline,
@@ -41,13 +40,20 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.names import check_key
-from bleepstore.store.arguments import CopyOptions, check_copied_headers, copied_attributes, given_attributes, with_acl
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM
 from bleepstore.store.engine import Engine, owner_of_new
 from bleepstore.store.objects import Objects
+from bleepstore.store.options import (
+    CopyOptions,
+    CopyPartOptions,
+    check_copied_headers,
+    copied_attributes,
+    given_attributes,
+    with_acl,
+)
 from bleepstore.store.reading import check_read, resolve_range
-from bleepstore.store.uploads import Uploads, check_part_number
+from bleepstore.store.uploads import PartDigests, Uploads, check_part_number
 from bleepstore.store.verifying import Span
 
 _MD5 = re.compile("[0-9a-f]{32}")
@@ -156,19 +162,17 @@ class Copies:
         upload_id: str,
         number: int,
         *,
-        source_version_id: str | None = None,
-        source_range: ByteRange | None = None,
-        source_condition: ReadCondition | None = None,
         caller: Caller | None = None,
+        **options: Unpack[CopyPartOptions],
     ) -> Part:
-        """Make a part of (a range of) a stored object. Raises InvalidArgument if the range exceeds the source."""
+        """Make a part of a stored object, or of its `source_range`: InvalidArgument if that exceeds the source."""
         check_part_number(number)
         upload = self._uploads.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
         algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
+        version_id, condition = options.get("source_version_id"), options.get("source_condition")
+        source_range = options.get("source_range")
         for _ in range(_ATTEMPTS):
-            source = self._open_source(
-                source_bucket, source_key, source_version_id, source_condition, caller, max_size=MAX_OBJECT
-            )
+            source = self._open_source(source_bucket, source_key, version_id, condition, caller, max_size=MAX_OBJECT)
             start, stop = 0, source.version.size
             if source_range is not None:
                 # "The range must lie within the source": unlike a read, it is not cut to fit.
@@ -196,7 +200,7 @@ class Copies:
                         token, number, BlobRange(source.handle, start, stop), new_id=new_id
                     )
                     if stored.md5 is not None and upload.checksum_algorithm is None:
-                        return self._uploads.register(upload, number, stored, stop - start, stored.md5, None, None)
+                        return self._uploads.register(upload, number, stored, PartDigests(stop - start, stored.md5))
                     with self._engine.backend.get_object(source.handle, start, stop) as reader:
                         for chunk in iter(lambda: reader.read(CHUNK), b""):
                             digester.update(chunk)
@@ -205,10 +209,11 @@ class Copies:
                     raise NoSuchUpload(upload_id, bucket, key) from None
                 self._engine.object_engine.bytes_missing(source)
                 continue
-            checksum = Checksum(algorithm, digester.value(algorithm))
-            crc = digester.value(Algorithm.CRC64NVME)
+            values = digester.values()
+            checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
             shown = None if upload.checksum_algorithm is None else checksum
-            return self._uploads.register(upload, number, stored, stop - start, digester.md5_hex, checksum, shown, crc)
+            digests = PartDigests(stop - start, digester.md5_hex, checksum, shown, crc)
+            return self._uploads.register(upload, number, stored, digests)
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     def _open_source(
@@ -262,7 +267,7 @@ class Copies:
             with self._objects.open_span(source, 0, version.size) as reader:
                 for _ in digester.wrap(iter(lambda: reader.read(CHUNK), b"")):
                     pass
-        return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.value(algorithm))
+        return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.values()[algorithm])
 
     def _verified_chunks(self, found: FoundObject, start: int, stop: int) -> Iterator[bytes]:
         """Bytes of a blob that a copy is made of. What they are part of, the object or its parts, is compared whole: a

@@ -48,14 +48,14 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
-from bleepstore.store.arguments import (
+from bleepstore.store.blob_engine import Write
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
+from bleepstore.store.engine import Engine, check_limit, owner_of_new
+from bleepstore.store.options import (
     PutOptions,
     given_attributes,
     with_acl,
 )
-from bleepstore.store.blob_engine import Write
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
-from bleepstore.store.engine import Engine, check_limit, owner_of_new
 from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
 
 _ALWAYS = WriteCondition()
@@ -195,8 +195,9 @@ class Objects:
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
         InvalidPartNumber; ObjectDamaged, here or instead of the last bytes, if they are not those that were written.
         """
+        span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
         for _ in builtin_range(self._engine.object_engine.open_attempts):
-            found, stored = self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=True)
+            found, stored = self._find_span(bucket, key, version_id, span, caller, data=True)
             if found.data is not None:
                 self.check_inline(found)
                 stored.data = found.data[stored.start : stored.stop]
@@ -223,32 +224,31 @@ class Objects:
         caller: Caller | None = None,
     ) -> StoredObject:
         """As get_object, without the bytes."""
-        return self._find_span(bucket, key, version_id, range, part_number, condition, caller, data=False)[1]
+        span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
+        return self._find_span(bucket, key, version_id, span, caller, data=False)[1]
 
     def _find_span(
         self,
         bucket: str,
         key: str,
         version_id: str | None,
-        range: ByteRange | None,
-        part_number: int | None,
-        condition: ReadCondition | None,
+        span: Callable[[FoundObject], StoredObject],
         caller: Caller | None,
         *,
         data: bool,
     ) -> tuple[FoundObject, StoredObject]:
-        """An object and what a read asks of it, which is not refused before the backend was asked too."""
+        """An object and its `span` that a read asks for, which is not refused before the backend was asked too."""
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         try:
-            return found, self._span(found, range, part_number, condition)
+            return found, span(found)
         except (Precondition, InvalidRange, InvalidPartNumber):
             if not self._engine.object_engine.is_outdated(found):
                 raise
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
-        return found, self._span(found, range, part_number, condition)
+        return found, span(found)
 
     def _span(
-        self, found: FoundObject, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
+        self, found: FoundObject, *, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
     ) -> StoredObject:
         version = found.version
         if condition is not None:

@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
+import attrs
+
 from bleepstore.access import Action, Caller, authorize
 from bleepstore.backends.base import BlobSpec, PartBlob, StoredBlob
 from bleepstore.catalog.objects import check_write
@@ -40,7 +42,6 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     BlobRef,
     Checksum,
-    ChecksumType,
     CompletedPart,
     ObjectAttributes,
     ObjectVersion,
@@ -52,10 +53,16 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.names import check_key
-from bleepstore.store.arguments import BodyOptions, UploadOptions, given_attributes, with_acl
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import Engine, check_limit, owner_of_new
+from bleepstore.store.options import (
+    BodyOptions,
+    CompletionOptions,
+    UploadOptions,
+    given_attributes,
+    with_acl,
+)
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
     check_part_checksum,
@@ -77,6 +84,17 @@ def check_part_number(number: int) -> None:
         raise InvalidArgument(
             f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", "number", str(number)
         )
+
+
+@attrs.frozen
+class PartDigests:
+    """What is known of the bytes of a part. `checksum` is kept, `shown` is what the caller gets to see."""
+
+    size: int
+    etag: str
+    checksum: Checksum | None = None
+    shown: Checksum | None = None
+    crc64nvme: str | None = None
 
 
 class Uploads:
@@ -175,21 +193,10 @@ class Uploads:
         kept_value = Checksum(kept, staged.checksums[kept])
         shown = sent or upload.checksum_algorithm  # one that nobody asked for is the store's own affair
         shown_value = None if shown is None else Checksum(shown, staged.checksums[shown])
-        return self.register(
-            upload, number, stored, staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme
-        )
+        digests = PartDigests(staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme)
+        return self.register(upload, number, stored, digests)
 
-    def register(
-        self,
-        upload: Upload,
-        number: int,
-        stored: StoredBlob,
-        size: int,
-        etag: str,
-        checksum: Checksum | None,
-        shown: Checksum | None,
-        crc64nvme: str | None = None,
-    ) -> Part:
+    def register(self, upload: Upload, number: int, stored: StoredBlob, digests: PartDigests) -> Part:
         command = RegisterPart(
             **self._engine.stamp(),
             bucket=upload.bucket,
@@ -197,10 +204,10 @@ class Uploads:
             key=upload.key,
             upload_id=upload.upload_id,
             number=number,
-            size=size,
-            etag=etag,
-            checksum=checksum,
-            crc64nvme=crc64nvme,
+            size=digests.size,
+            etag=digests.etag,
+            checksum=digests.checksum,
+            crc64nvme=digests.crc64nvme,
             handle=stored.handle,
             stored_ms=stored.stored_ms,
         )
@@ -213,7 +220,12 @@ class Uploads:
                 backend.delete_parts(token, [])  # the end of the upload came before this part
             raise result
         return Part(
-            number=number, size=size, etag=etag, modified_ms=command.time_ms, checksum=shown, handle=stored.handle
+            number=number,
+            size=digests.size,
+            etag=digests.etag,
+            modified_ms=command.time_ms,
+            checksum=digests.shown,
+            handle=stored.handle,
         )
 
     # -- completing
@@ -225,11 +237,9 @@ class Uploads:
         upload_id: str,
         parts: Sequence[CompletedPart],
         *,
-        checksum: Checksum | None = None,
-        checksum_type: ChecksumType | None = None,
-        object_size: int | None = None,
         condition: WriteCondition = _ALWAYS,
         caller: Caller | None = None,
+        **options: Unpack[CompletionOptions],
     ) -> ObjectVersion:
         """Make the listed parts, in ascending order, one object. Sent again, it gives the first answer for a day.
 
@@ -246,7 +256,7 @@ class Uploads:
                 upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
-            check_type(upload, checksum_type)
+            check_type(upload, options.get("checksum_type"))
             allowed = self._engine.condition_for(
                 Action.PUT_OBJECT, self._engine.find_bucket(bucket), key, condition, caller
             )
@@ -257,7 +267,7 @@ class Uploads:
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
             write = self._begin_completion(upload, allowed)
-            command = self._complete_command(write, upload, stored, checksum, object_size, allowed)
+            command = self._complete_command(write, upload, stored, options, allowed)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
@@ -311,11 +321,11 @@ class Uploads:
         write: Write,
         upload: Upload,
         parts: Sequence[Part],
-        checksum: Checksum | None,
-        object_size: int | None,
+        options: CompletionOptions,
         condition: WriteCondition,
     ) -> CompleteUpload | None:
         """The command, with the blob assembled; None if a part was replaced meanwhile."""
+        checksum, object_size = options.get("checksum"), options.get("object_size")
         size = sum(part.size for part in parts)
         if size > MAX_OBJECT:
             raise EntityTooLarge(size, MAX_OBJECT)

@@ -15,6 +15,7 @@ from bleepstore.access import AclRequest, CannedAcl
 from bleepstore.digests import Algorithm
 from bleepstore.errors import NotModified
 from bleepstore.model import (
+    NO_ATTRIBUTES,
     STANDARD,
     STORAGE_CLASSES,
     ByteRange,
@@ -103,13 +104,21 @@ def refuse_customer_key(headers: Mapping[str, str]) -> None:
 
 # -- attributes
 
+_OF_SYSTEM = frozenset(_SYSTEM_HEADERS.values())
+
 
 def request_attributes(request: Request) -> ObjectAttributes:
     """What the headers of a request say of the object that it writes, but for the ACL."""
-    system = {name: request.header(name) or "" for name in _SYSTEM_HEADERS.values() if name in request.headers}
-    metadata = {name: decode_header(value) for name, value in request.headers.items() if name.startswith(META)}
+    headers = request.headers
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        # The framing of the body alone, as SDKs send it, is not a property of the object.
+        if (name in _OF_SYSTEM and value != "aws-chunked") or name.startswith(META):
+            found[name] = decode_header(value)
+    if not found and "x-amz-storage-class" not in headers:
+        return NO_ATTRIBUTES
     return ObjectAttributes(
-        system=_system_of(system), metadata=_metadata_of(metadata), storage_class=storage_class(request.headers)
+        system=_system_of(found), metadata=_metadata_of(found), storage_class=storage_class(headers)
     )
 
 
@@ -442,12 +451,16 @@ GRANT_HEADERS = {
     "x-amz-grant-write-acp": Permission.WRITE_ACP,
 }
 
+_GRANT_NAMES = frozenset(GRANT_HEADERS)
+
 
 def acl_request(
     headers: Mapping[str, str], find_by_email: Callable[[str], str], check_id: Callable[[str], None]
 ) -> AclRequest | None:
     """The ACL that the headers ask for: canned, or by grants, but not both."""
     canned = headers.get("x-amz-acl")
+    if canned is None and _GRANT_NAMES.isdisjoint(headers):
+        return None
     grants: list[Grant] = []
     for name, permission in GRANT_HEADERS.items():
         for item in headers[name].split(",") if name in headers else ():

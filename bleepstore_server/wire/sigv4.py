@@ -215,10 +215,14 @@ def _format_date(seconds: int) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
 
 
+_NEEDED_IN_QUERY = frozenset(
+    {"X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"}
+)
+
+
 def _query_claim(query: dict[str, str], now: int) -> _Claim:
     error = "AuthorizationQueryParametersError"
-    needed = ("X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
-    if any(name not in query for name in needed):
+    if not query.keys() >= _NEEDED_IN_QUERY:
         raise RequestError(
             error,
             "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
@@ -327,7 +331,7 @@ def _canonical_query(pairs: RawQuery, *, as_sent: bool) -> str:
         else:
             encoded.append((_encode(name), _encode(value or "")))
     encoded.sort()
-    return "&".join(f"{name}={value}" for name, value in encoded)
+    return "&".join([f"{name}={value}" for name, value in encoded])
 
 
 def _encode(text: str) -> str:

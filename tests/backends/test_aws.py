@@ -17,6 +17,7 @@ from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.testing.backend_contract import BackendContract
 from bleepstore.testing.contract_tools import MIB
+from bleepstore.testing.keyed_contract import KeyedContract
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 
 _numbers = itertools.count()
@@ -70,7 +71,7 @@ class _AwsContract(BackendContract):
             yield other
 
 
-class TestKeys(_AwsContract):
+class TestKeys(KeyedContract, _AwsContract):
     layout = Layout.KEYS
     keeps_superseded = False  # the name is the key
     sweeps = "nothing"  # others may have uploads there too

@@ -23,6 +23,7 @@ from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, ServiceUnavailable
 from bleepstore.testing.backend_contract import BackendContract
 from bleepstore.testing.contract_tools import MIB, pattern
+from bleepstore.testing.keyed_contract import KeyedContract
 from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY, azurite
 from tests.backends.tcp_faults import fault_proxy
 from tests.serving.conftest import certificate
@@ -76,7 +77,7 @@ class _AzureContract(BackendContract):
             yield other
 
 
-class TestKeys(_AzureContract):
+class TestKeys(KeyedContract, _AzureContract):
     layout = Layout.KEYS
     keeps_superseded = False  # the name is the key
 

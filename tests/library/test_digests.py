@@ -104,6 +104,6 @@ def test_a_digester_watches_what_passes() -> None:
     assert b"".join(digester.wrap([b"ab", b"", b"c"])) == b"abc"
     assert digester.size == 3
     assert digester.md5_hex == hashlib.md5(b"abc").hexdigest()
-    assert base64.b64decode(digester.value(Algorithm.MD5)).hex() == digester.md5_hex
-    assert base64.b64decode(digester.value(Algorithm.SHA256)) == hashlib.sha256(b"abc").digest()
-    assert base64.b64decode(digester.value(Algorithm.CRC32)) == zlib.crc32(b"abc").to_bytes(4, "big")
+    assert base64.b64decode(digester.values()[Algorithm.MD5]).hex() == digester.md5_hex
+    assert base64.b64decode(digester.values()[Algorithm.SHA256]) == hashlib.sha256(b"abc").digest()
+    assert base64.b64decode(digester.values()[Algorithm.CRC32]) == zlib.crc32(b"abc").to_bytes(4, "big")
