@@ -195,7 +195,7 @@ class Adoption:
         return done
 
     def _require_gateway(self) -> Gateway:
-        self._engine.check_open()
+        self._engine.catalog.check_usable()
         if not isinstance(self._engine.backend, Gateway):
             raise StoreError("There is nothing to adopt: this store's bytes are not at a provider.")
         return self._engine.backend

@@ -42,7 +42,7 @@ from bleepstore.model import (
 from bleepstore.names import check_key
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM
-from bleepstore.store.engine import Engine, owner_of_new
+from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 from bleepstore.store.options import (
     CopyOptions,
@@ -102,7 +102,7 @@ class Copies:
         given = given_attributes(attributes, options)
         found = self._engine.find_bucket(bucket)
         condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
-        owner = owner_of_new(caller, found)
+        owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             given = with_acl(given, acl, owner, found.owner)
         replaces = options.get("replace_metadata", False)

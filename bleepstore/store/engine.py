@@ -22,7 +22,7 @@ from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
-from bleepstore.model import Bucket, Owner, WriteCondition
+from bleepstore.model import Bucket, WriteCondition
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
@@ -48,6 +48,7 @@ class Engine:
         lease: Lease | None = None,
     ) -> None:
         self.catalog = catalog
+        self.read_only = catalog.read_only
         self.settings = settings
         self.committer = parts.committer
         self.backend = backend = parts.backend
@@ -66,7 +67,7 @@ class Engine:
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         folder = None if catalog.path is None else catalog.path.parent
-        self.jobs = Jobs(parts.clock, lease or SoleLease(), folder=folder, read_only=catalog.read_only)
+        self.jobs = Jobs(parts.clock, lease or SoleLease(), folder=folder, read_only=self.read_only)
         self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms)
         self._close = close
         name = "in memory" if folder is None else f"in {folder}"
@@ -108,15 +109,6 @@ class Engine:
 
     # -- life
 
-    def wall_time_ms(self) -> int:
-        """The time by the clock that `bleepstore.open` was given, which may also go back; signatures are checked by
-        it."""
-        return self.wall_clock()
-
-    def check_open(self) -> None:
-        """Raise StoreClosed if the store was closed, or was opened before this process was forked."""
-        self.catalog.check_usable()
-
     def sweep(self, *, grace: dt.timedelta | None = None) -> None:
         """Remove garbage, orphans and expired uploads now.
 
@@ -131,7 +123,7 @@ class Engine:
         others from writing, SlowDown."""
         with self.catalog.read() as reader:
             reader.applied_index()
-        if not self.catalog.read_only:
+        if not self.read_only:
             self.catalog.check_disk(RESERVE)
 
     def close(self) -> None:
@@ -156,11 +148,6 @@ def _drop(pid: int, name: str, jobs: Jobs, catalog: Catalog, close: Callable[[],
         warnings.warn(text, ResourceWarning, stacklevel=2)
     finally:
         jobs.abandon(free)
-
-
-def owner_of_new(caller: Caller | None, bucket: Bucket) -> Owner:
-    """Who owns what is written by `caller`."""
-    return bucket.owner if caller is None else caller.account
 
 
 def check_limit(limit: int) -> None:

@@ -131,8 +131,15 @@ class Store:
         """
         return Store(self.forks.fork(path, clock))
 
-    wall_time_ms = method_of("engine", Engine.wall_time_ms)
-    check_open = method_of("engine", Engine.check_open)
+    def wall_time_ms(self) -> int:
+        """The time by the clock that `bleepstore.open` was given, which may also go back; signatures are checked by
+        it."""
+        return self.engine.wall_clock()
+
+    def check_open(self) -> None:
+        """Raise StoreClosed if the store was closed, or was opened before this process was forked."""
+        self.engine.catalog.check_usable()
+
     sweep = method_of("engine", Engine.sweep)
     ping = method_of("engine", Engine.ping)
     close = method_of("engine", Engine.close)
@@ -158,7 +165,7 @@ class Store:
     @property
     def read_only(self) -> bool:
         """Whether the store was opened with `read_only`."""
-        return self.engine.catalog.read_only
+        return self.engine.read_only
 
     @property
     def damaged_reads(self) -> int:

@@ -93,7 +93,7 @@ class Forks:
             self._engine.sweeping.start_anew()
 
     def _check_can_copy(self) -> None:
-        self._engine.check_open()
+        self._engine.catalog.check_usable()
         if not isinstance(self._engine.backend, MemoryBackend | LocalBackend):
             raise StoreError("Only a store whose bytes are in memory or in a folder can be forked: copy or back it up.")
         if isinstance(self._engine.backend, ReadOnlyBackend):

@@ -50,7 +50,7 @@ from bleepstore.model import (
 from bleepstore.names import check_key, check_version_id
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
-from bleepstore.store.engine import Engine, check_limit, owner_of_new
+from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     PutOptions,
     given_attributes,
@@ -104,7 +104,7 @@ class Objects:
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
         condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
-        owner = owner_of_new(caller, found)
+        owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM

@@ -79,7 +79,7 @@ class Scrubs:
         self._engine.jobs.start()
 
     def _scrubber(self) -> Scrubber:
-        self._engine.check_open()
+        self._engine.catalog.check_usable()
         if isinstance(self._engine.backend, Gateway):
             raise StoreError("The bytes of this store are at a provider, who looks after them: scrub is for a folder.")
         return Scrubber(self._engine.catalog, self._engine.backend)

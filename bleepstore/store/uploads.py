@@ -55,7 +55,7 @@ from bleepstore.model import (
 from bleepstore.names import check_key
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
-from bleepstore.store.engine import Engine, check_limit, owner_of_new
+from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     BodyOptions,
     CompletionOptions,
@@ -120,7 +120,7 @@ class Uploads:
         if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found = self._engine.bucket_for(bucket, Action.PUT_OBJECT, caller)
-        owner = owner_of_new(caller, found)
+        owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
         stamp = self._engine.stamp()
