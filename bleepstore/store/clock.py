@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 #: Processes that read one clock at the same time find it this much apart.
 _CLOCKS_DIFFER_MS = 1000
@@ -24,22 +24,22 @@ class SteadyClock:
 
     def __init__(self, source: Callable[[], int]) -> None:
         self.source = source
-        self._latest = 0
+        self.latest = 0
         self._ahead = 0
-        self._others: Callable[[], int] = lambda: 0
+        self._others: Sequence[int] | memoryview[int] = (0,)
 
     def __call__(self) -> int:
-        now, latest = self.source() + self._ahead, max(self._latest, self._others())
+        now, latest = self.source() + self._ahead, max(self.latest, self._others[0])
         if now < latest:
             if latest - now > _CLOCKS_DIFFER_MS:
                 self._ahead += latest - now
             now = latest
-        self._latest = now
+        self.latest = now
         return now
 
     def go_on_from(self, time_ms: int) -> None:
-        self._latest = max(self._latest, time_ms)
+        self.latest = max(self.latest, time_ms)
 
-    def follow(self, others: Callable[[], int]) -> None:
-        """Stay at or after the time that `others` gives."""
+    def follow(self, others: memoryview[int]) -> None:
+        """Stay at or after the time that is in `others`."""
         self._others = others

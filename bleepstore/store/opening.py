@@ -96,7 +96,7 @@ def open_folder(root: Path, settings: Settings) -> Engine:
 def keep_mark(engine: Engine, root: Path, catalog_id: str, clock: SteadyClock) -> None:
     """From now on the folder knows how far its catalog is, and the processes that have it open share a clock."""
     mark = MarkFile(root, catalog_id, clock)
-    clock.follow(mark.time_ms)
+    clock.follow(mark.shared_time_ms)
     engine.catalog.keep_mark(mark)
 
 
