@@ -196,11 +196,14 @@ class Model:
 
     # -- objects
 
-    def check_write(self, bucket: Bucket, key: str, condition: WriteCondition, caller: Caller | None) -> None:
-        """WRITE lets others than the bucket's owner replace and delete their own objects, and nobody else's."""
+    def check_owner(self, bucket: Bucket, key: str, caller: Caller | None) -> None:
+        """WRITE lets others than the bucket's owner replace and delete their own objects alone."""
         current = bucket.objects.get(key)
-        if current is not None and caller is not None:
-            require(caller.account.id in (bucket.owner, current.owner))
+        if caller is not None and caller.account.id != bucket.owner and current is not None:
+            require(not caller.is_anonymous and current.owner == caller.account.id)
+
+    def check_write(self, bucket: Bucket, key: str, condition: WriteCondition) -> None:
+        current = bucket.objects.get(key)
         if condition.if_none_match:
             require(current is None, "PreconditionFailed")
         if condition.if_match is not None:
@@ -222,7 +225,8 @@ class Model:
         caller: Caller | None,
     ) -> tuple[object, ...]:
         bucket = self.bucket(name, caller, Permission.WRITE)
-        self.check_write(bucket, key, condition, caller)
+        self.check_owner(bucket, key, caller)
+        self.check_write(bucket, key, condition)
         owner = bucket.owner if caller is None else caller.account.id
         bucket.objects[key] = made = Object(
             body, md5(body), owner, grants_of(acl, owner, bucket.owner), sorted_items(metadata), content_type,
@@ -269,7 +273,8 @@ class Model:
 
     def delete_object(self, name: str, key: str, *, condition: WriteCondition, caller: Caller | None) -> None:
         bucket = self.bucket(name, caller, Permission.WRITE)
-        self.check_write(bucket, key, condition, caller)
+        self.check_owner(bucket, key, caller)
+        self.check_write(bucket, key, condition)
         bucket.objects.pop(key, None)
 
     def delete_objects(self, name: str, entries: Sequence[DeleteEntry], caller: Caller | None) -> list[str]:
@@ -278,7 +283,8 @@ class Model:
         outcomes = []
         for entry in entries:
             try:
-                self.check_write(bucket, entry.key, entry.condition, caller)
+                self.check_owner(bucket, entry.key, caller)
+                self.check_write(bucket, entry.key, entry.condition)
                 bucket.objects.pop(entry.key, None)
                 outcomes.append(entry.key)
             except Refused as refused:
@@ -300,11 +306,12 @@ class Model:
         caller: Caller | None,
     ) -> tuple[object, ...]:
         bucket = self.bucket(name, caller, Permission.WRITE)
+        self.check_owner(bucket, key, caller)
         source = self.source(source_name, source_key, source_condition, caller)
         if (source_name, source_key) == (name, key) and replaced_metadata is None and storage_class is None:
-            self.check_write(bucket, key, condition, caller)
+            self.check_write(bucket, key, condition)
             raise Refused("InvalidRequest")
-        self.check_write(bucket, key, condition, caller)
+        self.check_write(bucket, key, condition)
         owner = bucket.owner if caller is None else caller.account.id
         is_replaced = replaced_metadata is not None
         bucket.objects[key] = made = Object(
@@ -429,11 +436,12 @@ class Model:
         require(numbers == sorted(set(numbers)), "InvalidPartOrder")
         upload = self.upload(name, key, upload_id, caller)
         bucket = self.buckets[name]
+        self.check_owner(bucket, key, caller)
         for part in parts:
             require(part.number in upload.parts and upload.parts[part.number].etag == part.etag, "InvalidPart")
         bodies = [upload.parts[number].body for number in numbers]
         require(all(len(body) >= MIN_PART for body in bodies[:-1]), "EntityTooSmall")
-        self.check_write(bucket, key, condition, caller)
+        self.check_write(bucket, key, condition)
         current = bucket.objects.get(key)
         if condition:
             require((current and current.serial) == upload.found, "ConditionalRequestConflict")
