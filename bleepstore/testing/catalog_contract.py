@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
 import pytest
 
 from bleepstore import commands as c
@@ -331,6 +332,23 @@ class CatalogContract:
             assert reader.object_since("photos", "k", "u").changed
         complete = commands.complete("k", "u", {1: "p1"}, "h", condition=WriteCondition(if_match="etag-4"))
         assert isinstance(self.refused(catalog, complete), errors.ConditionalRequestConflict)
+
+    @pytest.mark.parametrize("data", [b"data", "blob"])
+    def test_a_conditional_completion_sees_what_happened_while_the_clock_stood_still(
+        self, catalog: Catalog, commands: Commands, data: bytes | str
+    ) -> None:
+        """The version is another one, though its time and its ETag are the same."""
+        put = commands.put("k", data)
+        self.apply(catalog, put, commands.create_upload("k", "u"), commands.part("k", "u", 1, "p1"))
+        again = attrs.evolve(put, **commands.stamp() | {"time_ms": put.time_ms})
+        self.apply(catalog, commands.delete("k"), again)
+        with catalog.read() as reader:
+            assert reader.object_since("photos", "k", "u").changed
+        complete = commands.complete("k", "u", {1: "p1"}, "h", condition=WriteCondition(if_match="etag-4"))
+        assert isinstance(self.refused(catalog, complete), errors.ConditionalRequestConflict)
+        self.apply(catalog, commands.create_upload("k", "later"))
+        with catalog.read() as reader:
+            assert not reader.object_since("photos", "k", "later").changed
 
     def test_uploads_are_listed_and_the_oldest_expire_first(self, catalog: Catalog, commands: Commands) -> None:
         for key, upload_id in (("b", "u3"), ("a/1", "u2"), ("a/1", "u1"), ("c", "u4")):
