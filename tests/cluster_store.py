@@ -6,6 +6,7 @@
 
 Raft replicates commands, not bytes. So the bytes are where a cluster with a shared provider has them: in one backend,
 which no node has for itself. Each node has its own log and catalog in a folder; a store reads the catalog of its node.
+The leader has a store too: it alone has the lease of the jobs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from bleepstore import Store
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.cluster import LocalCluster, Member
+from bleepstore.cluster import LeaderLease, LocalCluster, Member
 from bleepstore.raft.node import NodeSettings
 from bleepstore.raft.transport import MemoryNetwork
 from bleepstore.store.engine import DEFAULT_OWNER
@@ -47,8 +48,11 @@ def elect(cluster: LocalCluster, leader: Member) -> None:
 
 
 @contextlib.contextmanager
-def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT) -> Iterator[Store]:
-    """An empty store. It ends with the block, or when it is closed."""
+def open_stores(
+    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT
+) -> Iterator[tuple[Store, Store]]:
+    """Two empty stores of one cluster: at the leader and at a follower. They end with the block, or when the
+    follower's is closed."""
     with contextlib.ExitStack() as stack:
         place = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=place))
@@ -56,15 +60,33 @@ def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = M
         cluster = stack.enter_context(LocalCluster(Path(folder), network, settings=_SETTINGS))
         leader, follower, _other = cluster.members.values()
         elect(cluster, leader)
-        store = Store(
-            follower.catalog,
-            follower.committer,
-            MemoryBackend(),
-            clock=clock,
-            owner=DEFAULT_OWNER,
-            inline_limit=inline_limit,
-            upload_expiry_ms=int(UPLOAD_EXPIRY / dt.timedelta(milliseconds=1)),
-            close=cluster.close,
-        )
-        with store:
-            yield store
+        backend = MemoryBackend()
+
+        def open_at(member: Member, close: Callable[[], None]) -> Store:
+            return Store(
+                member.catalog,
+                member.committer,
+                backend,
+                clock=clock,
+                owner=DEFAULT_OWNER,
+                inline_limit=inline_limit,
+                upload_expiry_ms=int(UPLOAD_EXPIRY / dt.timedelta(milliseconds=1)),
+                close=close,
+                lease=LeaderLease(member.node),
+            )
+
+        def close() -> None:
+            at_leader.close()
+            cluster.close()
+
+        at_leader = open_at(leader, lambda: None)
+        at_leader.jobs.start()
+        with open_at(follower, close) as at_follower:
+            yield at_leader, at_follower
+
+
+@contextlib.contextmanager
+def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT) -> Iterator[Store]:
+    """An empty store. It ends with the block, or when it is closed."""
+    with open_stores(clock=clock, inline_limit=inline_limit) as (_at_leader, store):
+        yield store

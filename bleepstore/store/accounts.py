@@ -46,6 +46,7 @@ class AccountOperations(Engine):
 
     def list_credentials(self) -> list[Credential]:
         """All access keys, enabled or not."""
+        self._committer.read_barrier()
         with self._catalog.read() as reader:
             return reader.list_credentials()
 
@@ -56,6 +57,7 @@ class AccountOperations(Engine):
         known = memory.get(access_key)
         if known is not None and known[0] > now:
             return known[1]
+        self._committer.read_barrier()
         with self._catalog.read() as reader:
             found = reader.find_credential(access_key)
         if found is None or not found.enabled:
@@ -70,6 +72,7 @@ class AccountOperations(Engine):
         """An owner that this store has met, with the display name last heard of."""
         if owner_id == ANONYMOUS_OWNER.id:
             return ANONYMOUS_OWNER
+        self._committer.read_barrier()
         with self._catalog.read() as reader:
             return reader.find_owner(owner_id)
 
@@ -80,5 +83,6 @@ class AccountOperations(Engine):
 
     def owner_by_email(self, email: str) -> Owner | None:
         """The owner of an access key that was added with this e-mail address."""
+        self._committer.read_barrier()
         with self._catalog.read() as reader:
             return reader.owner_by_email(email)

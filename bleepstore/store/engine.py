@@ -36,7 +36,10 @@ DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
 
 
 class Engine:
-    """The parts of a store. `Store` adds the operations, a mix-in for each noun."""
+    """The parts of a store. `Store` adds the operations, a mix-in for each noun.
+
+    `close` closes all parts that are this store's, once its jobs have stopped; it may be called twice.
+    """
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class Engine:
         self._jobs = Jobs(clock, lease or SoleLease(), folder=folder, read_only=catalog.read_only)
         self._sweeping = Sweeping(self._jobs, parts, upload_expiry_ms)
         name = "in memory" if folder is None else f"in {folder}"
-        self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self._jobs, catalog, close)
+        self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self._jobs, close)
         self._dropped.atexit = False  # a process that ends frees everything by itself
 
     @property
@@ -223,7 +226,6 @@ class Engine:
         """Stop the jobs and release files and connections. Closing twice is allowed."""
         self._dropped.detach()
         self._jobs.stop()
-        self._catalog.close()
         self._close()
 
     def __enter__(self) -> Self:
@@ -233,20 +235,16 @@ class Engine:
         self.close()
 
 
-def _drop(pid: int, name: str, jobs: Jobs, catalog: Catalog, close: Callable[[], None]) -> None:
+def _drop(pid: int, name: str, jobs: Jobs, close: Callable[[], None]) -> None:
     """What becomes of a store that nobody refers to any more and nobody closed."""
     if pid != os.getpid():  # a forked child has its parent's object, not its connections
         return
-
-    def free() -> None:
-        catalog.close()
-        close()
 
     try:
         text = f"The store {name} was not closed: use it in a `with` block, or call close()."
         warnings.warn(text, ResourceWarning, stacklevel=2)
     finally:
-        jobs.abandon(free)
+        jobs.abandon(close)
 
 
 def check_limit(limit: int) -> None:

@@ -506,6 +506,7 @@ def _assemble(
 
     def close() -> None:
         nonlocal lock
+        catalog.close()
         backend.close()
         if lock is not None:
             os.close(lock)
