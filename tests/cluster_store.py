@@ -6,6 +6,7 @@
 
 Raft replicates commands, not bytes. So the bytes are where a cluster with a shared provider has them: in one backend,
 which no node has for itself. Each node has its own log and catalog in a folder; a store reads the catalog of its node.
+The leader has a store too: it alone has the lease of the jobs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from bleepstore import Store
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.cluster import LocalCluster, Member
+from bleepstore.cluster import LeaderLease, LocalCluster, Member
 from bleepstore.jobs.parts import Parts, RequestIds
 from bleepstore.raft.node import NodeSettings
 from bleepstore.raft.transport import MemoryNetwork
@@ -48,8 +49,11 @@ def elect(cluster: LocalCluster, leader: Member) -> None:
 
 
 @contextlib.contextmanager
-def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT) -> Iterator[Store]:
-    """An empty store. It ends with the block, or when it is closed."""
+def open_stores(
+    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT
+) -> Iterator[tuple[Store, Store]]:
+    """Two empty stores of one cluster: at the leader and at a follower. They end with the block, or when the
+    follower's is closed."""
     with contextlib.ExitStack() as stack:
         place = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=place))
@@ -57,9 +61,26 @@ def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = M
         cluster = stack.enter_context(LocalCluster(Path(folder), network, settings=_SETTINGS))
         leader, follower, _other = cluster.members.values()
         elect(cluster, leader)
-        steady = SteadyClock(clock)
-        parts = Parts(follower.catalog, follower.committer, MemoryBackend(), steady, clock, RequestIds(steady))
-        settings = Settings(inline_limit=inline_limit, clock=clock)
-        store = Store(Engine(parts, follower.catalog, settings, close=cluster.close))
-        with store:
-            yield store
+        backend = MemoryBackend()
+
+        def open_at(member: Member, close: Callable[[], None]) -> Store:
+            steady = SteadyClock(clock)
+            parts = Parts(member.catalog, member.committer, backend, steady, clock, RequestIds(steady))
+            settings = Settings(inline_limit=inline_limit, clock=clock)
+            return Store(Engine(parts, member.catalog, settings, close=close, lease=LeaderLease(member.node)))
+
+        def close() -> None:
+            at_leader.close()
+            cluster.close()
+
+        at_leader = open_at(leader, lambda: None)
+        at_leader.jobs.start()
+        with open_at(follower, close) as at_follower:
+            yield at_leader, at_follower
+
+
+@contextlib.contextmanager
+def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT) -> Iterator[Store]:
+    """An empty store. It ends with the block, or when it is closed."""
+    with open_stores(clock=clock, inline_limit=inline_limit) as (_at_leader, store):
+        yield store

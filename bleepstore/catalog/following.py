@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import write_version
+from bleepstore.catalog.objects import remove_version, write_version
 from bleepstore.catalog.port import Tables
 from bleepstore.commands import FollowProvider, Removed, Result, Written
 from bleepstore.errors import NoSuchBucket, OperationAborted
@@ -23,7 +23,7 @@ def follow_provider(tables: Tables, command: FollowProvider) -> Result:
         return OperationAborted("Another write of this key ended meanwhile.")
     if written is None:
         if current is not None:
-            tables.remove_current(bucket_id, command.key, current)
+            remove_version(tables, bucket_id, command.key, current)
         return Removed(command.key)
     if command.upload_id is not None:
         completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, written.etag)

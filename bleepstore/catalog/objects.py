@@ -29,6 +29,9 @@ from bleepstore.errors import (
 from bleepstore.model import NULL_VERSION, BlobRef, WriteCondition
 from bleepstore.names import is_version_id
 
+#: The sequence of no version, for uploads that began with one that was deleted since.
+GONE = -1
+
 
 def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: str) -> S3Error | None:
     """Evaluate a write's condition on the current version's ETag (None: there is no such object).
@@ -80,6 +83,16 @@ def write_version(
     return Written(command.version_id, command.time_ms)
 
 
+def remove_version(tables: Tables, bucket_id: int, key: str, current: StoredVersion) -> None:
+    """Remove the current version of a key. Its blob is not looked at.
+
+    The key may get this sequence again: where the clock was set back, or does not move. So uploads that began with this
+    version remember that it is gone.
+    """
+    tables.remove_current(bucket_id, key, current)
+    tables.set_replaced_sequence(bucket_id, key, current.sequence, GONE)
+
+
 def put_object(tables: Tables, command: PutObject) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
@@ -108,7 +121,7 @@ def _delete(
         if refused is not None:
             return refused
     if current is not None:
-        tables.remove_current(bucket_id, entry.key, current)
+        remove_version(tables, bucket_id, entry.key, current)
         if current.handle is not None:
             tables.discard(current.handle)
     return Removed(entry.key, entry.version_id)

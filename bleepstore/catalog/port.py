@@ -222,6 +222,9 @@ class Tables(Protocol):
     def replaced_sequence(self, upload_id: str) -> int | None:
         """The sequence of the version that was current when the upload was created."""
 
+    def set_replaced_sequence(self, bucket_id: int, key: str, old: int, new: int) -> None:
+        """Of the uploads of a key that have `old`."""
+
     def insert_upload(self, bucket_id: int, command: CreateUpload, replaced_sequence: int | None) -> None: ...
 
     def discard_upload(self, upload_id: str) -> None:

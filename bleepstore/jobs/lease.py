@@ -54,7 +54,7 @@ class FolderLease:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:  # another process has it, or the system has no lock to give now
             os.close(descriptor)
             return False
         self._descriptor = descriptor

@@ -52,6 +52,7 @@ class Accounts:
 
     def list_credentials(self) -> list[Credential]:
         """All access keys, enabled or not."""
+        self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             return reader.list_credentials()
 
@@ -62,6 +63,7 @@ class Accounts:
         known = memory.get(access_key)
         if known is not None and known[0] > now:
             return known[1]
+        self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             found = reader.find_credential(access_key)
         if found is None or not found.enabled:
@@ -80,6 +82,7 @@ class Accounts:
         """An owner that this store has met, with the display name last heard of."""
         if owner_id == ANONYMOUS_OWNER.id:
             return ANONYMOUS_OWNER
+        self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             return reader.find_owner(owner_id)
 
@@ -90,5 +93,6 @@ class Accounts:
 
     def owner_by_email(self, email: str) -> Owner | None:
         """The owner of an access key that was added with this e-mail address."""
+        self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             return reader.owner_by_email(email)

@@ -45,11 +45,18 @@ class Buckets:
             self._engine.backend.create_bucket(bucket, known=True)
         except Exception:  # whatever it was, a bucket without room must not be seen
             if not isinstance(result, S3Error):
-                self._engine.committer.submit(DeleteBucket(**self._engine.stamp(), bucket=bucket))
+                self._delete_created(command)
             raise
         if isinstance(result, S3Error):
             raise result
         return self._engine.find_bucket(bucket)
+
+    def _delete_created(self, created: CreateBucket) -> None:
+        """Delete the bucket that a command has made, unless another has its name by now."""
+        self._engine.committer.read_barrier()
+        found = self._engine.catalog.find_bucket(created.bucket)
+        if found is not None and (found.owner.id, found.created_ms) == (created.owner.id, created.time_ms):
+            self._engine.committer.submit(DeleteBucket(**self._engine.stamp(), bucket=found.name, bucket_id=found.id))
 
     def delete_bucket(self, bucket: str, *, caller: Caller | None = None) -> None:
         """Delete an empty bucket. Raises BucketNotEmpty.

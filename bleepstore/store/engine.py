@@ -31,7 +31,8 @@ from bleepstore.store.verifying import Verifier
 
 
 class Engine:
-    """The engine of one store. `close` is called once it is closed, or dropped without that: a warning says so then.
+    """The engine of one store. `close` closes all parts that are this store's, once its jobs have
+    stopped, also if it is dropped without that: a warning says so then. It may be called twice.
 
     `clock` is that of blobs and sweeps, `wall_clock` the one that the store was given. `object_engine` is how objects
     are written. `exclusive` gives a block in which no other process has the store open, or raises StoreError.
@@ -71,7 +72,7 @@ class Engine:
         self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms)
         self._close = close
         name = "in memory" if folder is None else f"in {folder}"
-        self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, catalog, close)
+        self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)
         self._dropped.atexit = False  # a process that ends frees everything by itself
 
     def new_blob_id(self) -> BlobId:
@@ -130,24 +131,19 @@ class Engine:
         """Stop the jobs and release files and connections. Closing twice is allowed."""
         self._dropped.detach()
         self.jobs.stop()
-        self.catalog.close()
         self._close()
 
 
-def _drop(pid: int, name: str, jobs: Jobs, catalog: Catalog, close: Callable[[], None]) -> None:
+def _drop(pid: int, name: str, jobs: Jobs, close: Callable[[], None]) -> None:
     """What becomes of a store that nobody refers to any more and nobody closed."""
     if pid != os.getpid():  # a forked child has its parent's object, not its connections
         return
-
-    def free() -> None:
-        catalog.close()
-        close()
 
     try:
         text = f"The store {name} was not closed: use it in a `with` block, or call close()."
         warnings.warn(text, ResourceWarning, stacklevel=2)
     finally:
-        jobs.abandon(free)
+        jobs.abandon(close)
 
 
 def check_limit(limit: int) -> None:

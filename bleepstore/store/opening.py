@@ -38,6 +38,7 @@ def assemble(
         clock.go_on_from(reader.sweep_times()[0])
 
     def close() -> None:
+        catalog.close()
         backend.close()
         if lock is not None:
             lock.close()

@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
 import pytest
 
 from bleepstore import commands as c
@@ -23,7 +24,19 @@ from bleepstore.catalog.apply import apply_once
 from bleepstore.catalog.port import Catalog, CatalogReader, Tables
 from bleepstore.commands import Command, Done, Removed, RemovedMany, Result, Written
 from bleepstore.errors import StoreClosed
-from bleepstore.model import Acl, BlobRef, Inline, ObjectAttributes, Owner, PartSummary, SystemMetadata, WriteCondition
+from bleepstore.model import (
+    Acl,
+    BlobRef,
+    Grant,
+    Group,
+    Inline,
+    ObjectAttributes,
+    Owner,
+    PartSummary,
+    Permission,
+    SystemMetadata,
+    WriteCondition,
+)
 
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 #: Keys whose order in UTF-8 differs from that in UTF-16, and from that of a locale.
@@ -266,6 +279,24 @@ class CatalogContract:
             versions = {content.version_id: data for content, data in reader.iter_inline()}
             assert versions == {"v1": b"x", "v2": b"xx"}
 
+    def test_an_acl_is_of_one_bucket_and_of_one_object(self, catalog: Catalog, commands: Commands) -> None:
+        self.apply(catalog, commands.create_bucket("other"), commands.put("k"), commands.put("k2"))
+        acl = Acl("alice", (Grant(Group.ALL_USERS, Permission.READ),))
+        set_acl = c.PutBucketAcl(**commands.stamp(), bucket="photos", acl=acl)
+        assert self.apply(catalog, set_acl) == [Done()]
+        buckets = [catalog.find_bucket(name) for name in ("photos", "other")]
+        assert [bucket and bucket.acl for bucket in buckets] == [acl, Acl.private("alice")]
+
+        def put_acl(**fields: Any) -> Command:
+            return c.PutObjectAcl(**commands.stamp(), bucket="photos", key="k", acl=acl, **fields)
+
+        assert isinstance(self.refused(catalog, put_acl(expected_acl=acl)), errors.OperationAborted)
+        assert self.apply(catalog, put_acl(expected_acl=Acl.private("alice"))) == [Done()]
+        assert isinstance(self.refused(catalog, put_acl(expected_acl=Acl.private("alice"))), errors.OperationAborted)
+        with catalog.read() as reader:
+            found = [reader.find_object("photos", key, with_data=False) for key in ("k", "k2")]
+        assert [one and one.version.acl for one in found] == [acl, Acl.private("alice")]
+
     # -- listings
 
     @pytest.mark.parametrize("delimiter", ["", "/"])
@@ -332,6 +363,23 @@ class CatalogContract:
         complete = commands.complete("k", "u", {1: "p1"}, "h", condition=WriteCondition(if_match="etag-4"))
         assert isinstance(self.refused(catalog, complete), errors.ConditionalRequestConflict)
 
+    @pytest.mark.parametrize("data", [b"data", "blob"])
+    def test_a_conditional_completion_sees_what_happened_while_the_clock_stood_still(
+        self, catalog: Catalog, commands: Commands, data: bytes | str
+    ) -> None:
+        """The version is another one, though its time and its ETag are the same."""
+        put = commands.put("k", data)
+        self.apply(catalog, put, commands.create_upload("k", "u"), commands.part("k", "u", 1, "p1"))
+        again = attrs.evolve(put, **commands.stamp() | {"time_ms": put.time_ms})
+        self.apply(catalog, commands.delete("k"), again)
+        with catalog.read() as reader:
+            assert reader.object_since("photos", "k", "u").changed
+        complete = commands.complete("k", "u", {1: "p1"}, "h", condition=WriteCondition(if_match="etag-4"))
+        assert isinstance(self.refused(catalog, complete), errors.ConditionalRequestConflict)
+        self.apply(catalog, commands.create_upload("k", "later"))
+        with catalog.read() as reader:
+            assert not reader.object_since("photos", "k", "later").changed
+
     def test_uploads_are_listed_and_the_oldest_expire_first(self, catalog: Catalog, commands: Commands) -> None:
         for key, upload_id in (("b", "u3"), ("a/1", "u2"), ("a/1", "u1"), ("c", "u4")):
             self.apply(catalog, commands.create_upload(key, upload_id))
@@ -345,6 +393,8 @@ class CatalogContract:
             assert (page.common_prefixes, [upload.key for upload in page.uploads]) == (["a/"], ["b", "c"])
             assert [upload.upload_id for upload in reader.expired_uploads(1 << 60, 2)] == ["u3", "u2"]
             assert reader.expired_uploads(0, 10) == []
+        for change in (commands.abort("b", "u1"), commands.part("b", "u1", 1, "p1")):
+            assert self.refused(catalog, change) == errors.NoSuchUpload("u1", "photos", "b"), "it is of another key"
         assert self.apply(catalog, commands.abort("a/1", "u1")) == [Done()]
         assert self.refused(catalog, commands.abort("a/1", "u1")) == errors.NoSuchUpload("u1", "photos", "a/1")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import fcntl
 import logging
 import os
 import subprocess
@@ -468,3 +470,17 @@ def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
     os.waitpid(child, 0)
     for end in (reading, begun, begins):
         os.close(end)
+
+
+def test_a_system_that_has_no_lock_to_give_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    lease = FolderLease(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        assert not lease.acquire()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert lease.acquire()
+    lease.release()

@@ -180,6 +180,25 @@ def test_an_empty_bucket_that_was_made_again_is_not_deleted(store: Store, monkey
     assert store.get_bucket("photos").owner == BOB.account
 
 
+def test_a_creation_that_fails_does_not_undo_that_of_another(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The container comes before the bucket, and is asked for once more after it."""
+    create = store._backend.create_bucket
+    calls = []
+
+    def fail_later(bucket: str, **options: Any) -> None:
+        calls.append(bucket)
+        if len(calls) == 2:
+            store.delete_bucket("photos")
+            store.create_bucket("photos", caller=BOB)
+            raise errors.SlowDown
+        create(bucket, **options)
+
+    monkeypatch.setattr(store._backend, "create_bucket", fail_later)
+    with pytest.raises(errors.SlowDown):
+        store.create_bucket("photos", caller=ALICE)
+    assert store.get_bucket("photos").owner == BOB.account
+
+
 def test_every_operation_says_which_bucket_it_was_decided_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     if keeps_one_under_a_key(store):
         pytest.skip("what follows a provider means whichever bucket has the name")

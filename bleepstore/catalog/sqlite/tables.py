@@ -39,6 +39,7 @@ _INSERT_UPLOAD = f"INSERT INTO upload ({', '.join(_UPLOAD_COLUMNS)}) VALUES ({',
 _FIND_UPLOAD = (
     f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE bucket_id = ? AND key = ? AND upload_id = ?"
 )
+_SET_REPLACED = "UPDATE upload SET replaced_sequence = ? WHERE bucket_id = ? AND key = ? AND replaced_sequence = ?"
 _DISCARD_PARTS = (
     "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM upload u JOIN part p "
     "ON p.upload_id = u.upload_id WHERE u.{} = ? ORDER BY u.upload_id, p.number"
@@ -224,6 +225,9 @@ class SqliteTables:
             "SELECT replaced_sequence FROM upload WHERE upload_id = ?", (upload_id,)
         ).get
         return sequence
+
+    def set_replaced_sequence(self, bucket_id: int, key: str, old: int, new: int) -> None:
+        self._execute(_SET_REPLACED, (new, bucket_id, key, old))
 
     def insert_upload(self, bucket_id: int, command: CreateUpload, replaced_sequence: int | None) -> None:
         self._execute(
