@@ -35,6 +35,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.wsgi import base_environ, proxy_environ
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from bleepstore.errors import ObjectDamaged
 from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
 from bleepstore_server.layers.record import Record, access_log, log_access
@@ -237,9 +238,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
                     body.close()
         except OSError:
             raise  # the client went away
-        except (Exception, SystemExit):
+        except (Exception, SystemExit) as error:
             if answer.is_begun:  # nothing else can be said on this connection
-                self.log.exception("Error handling request")
+                if not isinstance(error, ObjectDamaged):  # which the library has logged
+                    self.log.exception("Error handling request")
                 util.close_graceful(environ["gunicorn.socket"])
                 raise StopIteration from None
             raise

@@ -302,6 +302,10 @@ def open_accounts(path: str | os.PathLike[str]) -> AccountOperations:
     return _assemble(Path(path), MemoryBackend(), DEFAULT_OWNER, -1, UPLOAD_EXPIRY, _SteadyClock(_now_ms))
 
 
+#: No store can be in such a folder, whatever becomes of the disk.
+_UNMAKEABLE = frozenset({errno.EACCES, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM})
+
+
 def _open_lock(root: Path) -> int:
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root} is not a directory: a store needs one of its own")
@@ -309,6 +313,10 @@ def _open_lock(root: Path) -> int:
         make_folder(root)
         return os.open(root / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        if error.errno in _UNMAKEABLE:
+            raise StoreError(
+                f"the folder {root} cannot be made or written: {error.strerror}. Name one that this user may write."
+            ) from error
         if error.errno != errno.EROFS:
             raise
         raise StoreError(

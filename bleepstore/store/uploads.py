@@ -509,6 +509,7 @@ class UploadOperations(ObjectOperations):
         """A page of an upload's parts with numbers above `after`."""
         check_limit(limit)
         limit = min(limit, MAX_PAGE)
+        after = min(after, MAX_PARTS)
         upload = self._find_upload(bucket, key, upload_id, Action.LIST_MULTIPART_UPLOAD_PARTS, caller)
         with self._catalog.read() as reader:
             parts = reader.list_parts(upload_id, after, limit + 1)
