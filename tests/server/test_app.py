@@ -180,7 +180,7 @@ def test_the_address_of_the_client_is_what_our_proxies_saw(
     holding: Store, peer: str, forwarded_for: str, remote: str
 ) -> None:
     records: list[Record] = []
-    app = create_app(holding, AppConfig(trusted_proxies=("10.0.0.0/8",)), record=records.append)
+    app: Any = create_app(holding, AppConfig(trusted_proxies=("10.0.0.0/8",)), record=records.append)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "GET", "RAW_URI": "/photos?acl", "HTTP_HOST": "h", "REMOTE_ADDR": peer,
         "HTTP_X_FORWARDED_FOR": forwarded_for, "wsgi.input": _Empty(),
