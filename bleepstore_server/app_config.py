@@ -45,7 +45,9 @@ class AppConfig:
     strict_region: bool = setting(False, "refuse signatures for another region")
     public_endpoint: str | None = setting(None, "the URL that clients see, where it is another, as behind a proxy")
     trusted_proxies: tuple[str, ...] = setting(
-        (), "networks whose X-Forwarded-Proto and X-Forwarded-Host are believed", validator=_check_networks
+        (),
+        "networks whose X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For are believed",
+        validator=_check_networks,
     )
     access_key: str | None = setting(None, "an access key of the store's owner, beside those of `bleepstore keys`")
     secret_key: str | None = setting(

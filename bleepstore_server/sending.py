@@ -149,8 +149,7 @@ class Answer:
             except BaseException:
                 connection.sendall(self._head)
                 raise
-            _send_both(connection, self._head, buffer)
-            body.sent = count
+            _send_both(connection, self._head, body, buffer)
             return
         connection.sendall(self._head)
         offset = os.lseek(descriptor, 0, os.SEEK_CUR)
@@ -180,13 +179,15 @@ def _read(body: ObjectBody, descriptor: int, buffer: memoryview) -> None:
         done += count
 
 
-def _send_both(connection: Any, head: bytes, buffer: memoryview) -> None:
+def _send_both(connection: Any, head: bytes, body: ObjectBody, buffer: memoryview) -> None:
     sent = connection.sendmsg([head, buffer])
+    body.sent = max(0, sent - len(head))
     if sent < len(head):
         connection.sendall(head[sent:])
         sent = len(head)
     if sent < len(head) + len(buffer):
         connection.sendall(buffer[sent - len(head) :])
+    body.sent = len(buffer)
 
 
 def _send_file(connection: Any, body: ObjectBody, descriptor: int, offset: int, count: int) -> None:

@@ -5,9 +5,9 @@
 - A client that waits for `100 Continue` is asked for its body when the app begins to read it: not for one that is
   refused by its header.
 - A request that gunicorn itself refuses is answered with an S3 error document.
-- A client that stalls gives its thread back after a timeout (SO_RCVTIMEO, SO_SNDTIMEO); one that has sent nothing yet
-  has no thread, and one that sends its header in drops, a body that was refused or the
-  fields of a form, has it for some seconds only.
+- A client that stalls gives its thread back after a timeout (SO_RCVTIMEO, SO_SNDTIMEO; with TLS, Python's); one that
+  has sent nothing yet has no thread, and one that sends its header in drops, a body that was refused or the fields of a
+  form, has it for some seconds only.
 - A thread that has answered looks for the connection's next request before it hands the connection back.
 - The Date of a response is formatted once a second.
 - A worker that is told to end closes its listening sockets at once, so that nobody waits in their queues.
@@ -35,6 +35,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.wsgi import base_environ, proxy_environ
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from bleepstore.errors import ObjectDamaged
 from bleepstore_server.awaited_body import AwaitedBody
 from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
 from bleepstore_server.layers.record import Record, access_log, log_access
@@ -92,9 +93,14 @@ _HEADER_SECONDS = 5.0
 
 
 class _Deadline:
-    """Of a socket: past `deadline` (of time.monotonic) nothing more is received."""
+    """Of a socket: past `deadline` (of time.monotonic) nothing more is received. When it blocks, each call ends after
+    `patience` seconds; None is no limit but the kernel's."""
 
     deadline: float | None = None
+    patience: float | None = None
+
+    def setblocking(self, flag: bool) -> None:
+        self.settimeout(self.patience if flag else 0.0)  # type: ignore[attr-defined]  # of the socket
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -103,7 +109,7 @@ class _Deadline:
 
 
 class TlsSocket(_Deadline, ssl.SSLSocket):
-    """An accepted socket that speaks TLS."""
+    """An accepted socket that speaks TLS. Its timeouts are Python's: after those of the kernel OpenSSL tries again."""
 
 
 class _ClientSocket(_Deadline, socket.socket):
@@ -171,6 +177,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         if type(accepted) is socket.socket:
             conn.sock = _ClientSocket(accepted.family, accepted.type, accepted.proto, accepted.detach())
         if self.cfg.is_ssl and not conn.initialized:
+            conn.sock.patience = self._header_timeout
             conn.init = functools.partial(_begin_tls, conn)
         while True:
             conn.sock.deadline = time.monotonic() + _HEADER_SECONDS
@@ -185,6 +192,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
         hooks, in half the time.)"""
         connection, buffered = conn.sock, conn.parser.unreader.buf
         connection.deadline = None
+        if self.cfg.is_ssl:
+            connection.settimeout(self._timeout)
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
@@ -229,9 +238,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
                     body.close()
         except OSError:
             raise  # the client went away
-        except (Exception, SystemExit):
+        except (Exception, SystemExit) as error:
             if answer.is_begun:  # nothing else can be said on this connection
-                self.log.exception("Error handling request")
+                if not isinstance(error, ObjectDamaged):  # which the library has logged
+                    self.log.exception("Error handling request")
                 util.close_graceful(environ["gunicorn.socket"])
                 raise StopIteration from None
             raise
@@ -320,11 +330,16 @@ def _awaits_continue(environ: WSGIEnvironment) -> bool:
 
 def _begin_tls(conn: Any) -> None:
     """What gunicorn does before a connection's first request, of which the TLS socket then has to hear too."""
+    patience = conn.sock.patience
     type(conn).init(conn)
+    conn.sock.patience = patience
     conn.sock.deadline = time.monotonic() + _HEADER_SECONDS
 
 
 def _set_timeout(connection: socket.socket, direction: int, seconds: float) -> None:
+    if isinstance(connection, TlsSocket):
+        connection.settimeout(seconds)
+        return
     connection.setsockopt(socket.SOL_SOCKET, direction, struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000)))
 
 

@@ -236,6 +236,8 @@ def restore(
     root = Path(path).absolute()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f"{root} exists: a store is restored into a new or empty folder")
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"{source} is no file: name one that `bleepstore backup` wrote")
     root.parent.mkdir(parents=True, exist_ok=True)
     partial = root.with_name(f".{root.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     partial.mkdir(mode=0o700)

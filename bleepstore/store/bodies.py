@@ -205,8 +205,15 @@ def _verify(digester: Digester, expected: Expected) -> dict[Algorithm, str]:
     computed = digester.values()
     checksum = expected.checksum
     if expected.late_checksum is not None:
-        checksum = expected.late_checksum() or checksum
+        checksum = _late_checksum(expected.late_checksum) or checksum
     if checksum is not None and computed[checksum.algorithm] != checksum.value:
         _check_value(checksum)  # a value that is no digest at all is another mistake
         raise BadDigest("checksum", checksum.algorithm.value, checksum.value, computed[checksum.algorithm])
     return computed
+
+
+def _late_checksum(ask: Callable[[], Checksum | None]) -> Checksum | None:
+    found = ask()
+    if found is not None and not isinstance(found, Checksum):
+        raise TypeError(f"late_checksum returns a Checksum or None, not {type(found).__name__}: {found!r}")
+    return found

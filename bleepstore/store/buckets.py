@@ -11,6 +11,9 @@ from bleepstore.model import Bucket, BucketPage
 from bleepstore.names import check_bucket_name
 from bleepstore.store.engine import Engine, check_limit
 
+#: Of a page of list_buckets (S3's max-buckets).
+MAX_BUCKETS = 10_000
+
 
 class Buckets:
     """The buckets of a store.
@@ -82,12 +85,13 @@ class Buckets:
         prefix: str = "",
         locations: Collection[str] | None = None,
         after: str = "",
-        limit: int = 10_000,
+        limit: int = MAX_BUCKETS,
         caller: Caller | None = None,
     ) -> BucketPage:
         """The buckets of the caller, or all buckets if the caller is None, in the order of their names: those whose
         names begin with `prefix` and, unless `locations` is None, that were created with one of these locations."""
         check_limit(limit)
+        limit = min(limit, MAX_BUCKETS)
         if not is_allowed(Action.LIST_ALL_MY_BUCKETS, caller, None):
             raise AccessDenied("Anonymous callers own no buckets.")
         self._engine.committer.read_barrier()

@@ -13,6 +13,8 @@ from bleepstore.backends.local import make_folder
 from bleepstore.errors import StoreError
 
 _FILE = "store.lock"
+#: No store can be in such a folder, whatever becomes of the disk.
+_UNMAKEABLE = frozenset({errno.EACCES, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM})
 
 
 class FolderLock:
@@ -30,6 +32,10 @@ class FolderLock:
             make_folder(root)
             return cls(os.open(root / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
+            if error.errno in _UNMAKEABLE:
+                raise StoreError(
+                    f"the folder {root} cannot be made or written: {error.strerror}. Name one that this user may write."
+                ) from error
             if error.errno != errno.EROFS:
                 raise
             raise StoreError(

@@ -430,6 +430,7 @@ class Uploads:
         """A page of an upload's parts with numbers above `after`."""
         check_limit(limit)
         limit = min(limit, MAX_PAGE)
+        after = min(after, MAX_PARTS)
         upload = self.find(bucket, key, upload_id, Action.LIST_MULTIPART_UPLOAD_PARTS, caller)
         with self._engine.catalog.read() as reader:
             parts = reader.list_parts(upload_id, after, limit + 1)

@@ -41,6 +41,8 @@ def _never() -> bool:
 def drain(exchange: Exchange) -> bool:
     """Read what is left of a moderate body; False if there is more, so that the connection must end."""
     environ = exchange.environ
+    if exchange.error_code == "RequestTimeout":
+        return False  # it has been waited for
     if environ.get("bleepstore.awaits_continue", _never)():
         return False  # the client waits to be asked for its body, and need not send it now
     length = environ.get("CONTENT_LENGTH")

@@ -25,6 +25,9 @@ _PROXY_FIELDS = (
 _WARNING_SECONDS = 60.0
 
 
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
 class Proxies:
     """The networks whose word counts."""
 
@@ -33,13 +36,12 @@ class Proxies:
         self._next_warning = 0.0
 
     def apply_forwarded(self, environ: WSGIEnvironment) -> None:
-        """Believe a trusted proxy about the scheme and host that the client used."""
-        try:
-            remote = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
-        except ValueError:
+        """Believe a trusted proxy about the scheme and host that the client used, and the client's address."""
+        if not self._is_trusted(_address(environ.get("REMOTE_ADDR", ""))):
             return
-        if not any(remote in network for network in self._networks):
-            return
+        client = self._client(environ.get("HTTP_X_FORWARDED_FOR", ""))
+        if client is not None:
+            environ["REMOTE_ADDR"] = str(client)
         scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").split(",")[-1].strip()
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
@@ -51,6 +53,22 @@ class Proxies:
                     (name, host if name.lower() == "host" else value) for name, value in raw
                 ]
             environ["HTTP_HOST"] = host
+
+    def _is_trusted(self, address: _Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+    def _client(self, forwarded_for: str) -> _Address | None:
+        """Each proxy adds the address that it saw at the right, so the first from there that is none of ours is the
+        client's: whatever is left of it anybody can have written. What is no address is where trust ends."""
+        found = None
+        for text in reversed(forwarded_for.split(",")):
+            address = _address(text)
+            if address is None:
+                break
+            found = address
+            if not self._is_trusted(address):
+                break
+        return found
 
     def seen_host(self, environ: WSGIEnvironment) -> str:
         """The Host that the signature was verified with; the log says so where a proxy may have changed it."""
@@ -67,3 +85,18 @@ class Proxies:
                 told,
             )
         return host
+
+
+def _address(text: str) -> _Address | None:
+    """An IP address as proxies write it: some add the port, and IPv6 addresses may have brackets."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

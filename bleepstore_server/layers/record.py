@@ -29,7 +29,7 @@ class Record:
 
     #: When the request began, in UTC.
     time: dt.datetime
-    #: The address that the connection came from.
+    #: The address that the connection came from, or the one that a trusted proxy says its own came from.
     remote: str
     method: str
     #: As S3 names it; None where the request is none that S3 has, or could not be read so far.

@@ -38,6 +38,7 @@ def post_object(exchange: Exchange) -> Response:
     fields = form.fields
     if "key" not in fields:
         raise post_policy.missing_field("key")
+    request.key = fields["key"]
     now_ms = exchange.store.wall_time_ms()
     region = exchange.config.region if exchange.config.strict_region else None
     granted = post_policy.verify_form(fields, exchange.bucket, exchange.find_credential, now_ms // 1000, region)

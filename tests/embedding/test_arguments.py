@@ -248,3 +248,32 @@ def test_an_error_of_the_body_is_not_taken_for_one_of_a_name(store: bleepstore.S
     store.create_bucket("photos")
     with pytest.raises(TypeError, match=r"^mine$"):
         store.put_object("photos", "k", body())
+
+
+def test_a_late_checksum_of_another_type_is_named() -> None:
+    with bleepstore.open() as store:
+        store.create_bucket("photos")
+        with pytest.raises(TypeError, match="late_checksum returns a Checksum or None, not str: 'AAAA'"):
+            store.put_object(
+                "photos", "k", b"x", checksum_algorithm=bleepstore.Algorithm.CRC32, late_checksum=lambda: "AAAA"
+            )
+        assert store.list_objects("photos").objects == []
+
+
+def test_a_limit_of_any_size_is_a_limit() -> None:
+    with bleepstore.open() as store:
+        store.create_bucket("photos")
+        upload = store.create_upload("photos", "k")
+        store.put_part("photos", "k", upload.upload_id, 1, b"x")
+        assert len(store.list_buckets(limit=2**80).buckets) == 1
+        assert len(store.list_parts("photos", "k", upload.upload_id, limit=2**80).parts) == 1
+        assert store.list_parts("photos", "k", upload.upload_id, after=2**80).parts == []
+
+
+def test_a_folder_that_cannot_be_made_and_an_archive_that_is_not_there_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(bleepstore.errors.StoreError, match=r"file/x cannot be made or written: .* Name one"):
+        bleepstore.open(tmp_path / "file" / "x")
+    with pytest.raises(FileNotFoundError, match=r"none\.tar is no file: name one that `bleepstore backup` wrote"):
+        bleepstore.restore(tmp_path / "none.tar", tmp_path / "deep" / "restored")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -111,6 +111,7 @@ def test_a_form_is_recorded_with_its_signer(store: bleepstore.Store) -> None:
         requests.post(form["url"], data=form["fields"], files={"file": b"12345"}, timeout=5).raise_for_status()
     (record,) = records
     assert (record.operation, record.access_key, record.status) == ("PostObject", WELL_KNOWN[0], 204)
+    assert (record.bucket, record.key) == ("photos", "k")
     assert record.bytes_in > 500
 
 

@@ -13,6 +13,7 @@ import bleepstore
 from bleepstore import Caller, CannedAcl, Store
 from bleepstore_server import AppConfig, create_app
 from bleepstore_server.clients import client_for
+from bleepstore_server.layers.record import Record
 from tests.server.conftest import ALICE
 from tests.server.test_property import call
 from tests.server.tools import UNSIGNED, Wire, failure
@@ -155,6 +156,37 @@ def test_a_chain_of_proxies_ends_with_ours(holding: Store) -> None:
     forwarded = {"x-forwarded-host": "evil.example.com, s3.example.com", "host": "inner"}
     headers = {**signed("GET", "/photos/k", "s3.example.com"), **forwarded}
     assert call(trusting, "GET", "/photos/k", headers, b"")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "remote"),
+    [
+        ("10.0.0.9", "203.0.113.7", "203.0.113.7"),
+        ("10.0.0.9", "203.0.113.7, 10.0.0.8", "203.0.113.7"),  # two proxies of ours
+        ("10.0.0.9", "127.0.0.1, 203.0.113.7", "203.0.113.7"),  # what the client itself wrote
+        ("10.0.0.9", "203.0.113.7:4711", "203.0.113.7"),
+        ("10.0.0.9", "[2001:db8::1]:4711", "2001:db8::1"),
+        ("10.0.0.9", "2001:db8::1", "2001:db8::1"),
+        ("::ffff:10.0.0.9", "203.0.113.7", "203.0.113.7"),
+        ("10.0.0.9", "10.0.0.7", "10.0.0.7"),  # a client among the proxies
+        ("10.0.0.9", "203.0.113.7, unknown", "10.0.0.9"),  # nobody knows
+        ("10.0.0.9", "203.0.113.7, unknown, 10.0.0.8", "10.0.0.8"),
+        ("10.0.0.9", "", "10.0.0.9"),
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # not our proxy
+        ("", "198.51.100.1", ""),  # a socket in the file system
+    ],
+)
+def test_the_address_of_the_client_is_what_our_proxies_saw(
+    holding: Store, peer: str, forwarded_for: str, remote: str
+) -> None:
+    records: list[Record] = []
+    app: Any = create_app(holding, AppConfig(trusted_proxies=("10.0.0.0/8",)), record=records.append)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "GET", "RAW_URI": "/photos?acl", "HTTP_HOST": "h", "REMOTE_ADDR": peer,
+        "HTTP_X_FORWARDED_FOR": forwarded_for, "wsgi.input": _Empty(),
+    }  # fmt: skip
+    b"".join(app(environ, lambda *_: None))
+    assert [record.remote for record in records] == [remote]
 
 
 # -- health

@@ -67,6 +67,17 @@ def test_a_flipped_bit_ends_the_connection_before_the_last_byte(
     assert server.client().head_object(Bucket="photos", Key="k")["ContentLength"] == size
 
 
+def test_damage_is_logged_once(serve: Serve) -> None:
+    server = serve("--workers", "1")
+    public(server, os.urandom(3 * MIB))
+    flip(blobs(server.data)[0])
+    with pytest.raises((botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)):
+        server.client().get_object(Bucket="photos", Key="k")["Body"].read()
+    server.process.terminate()
+    log, _ = server.process.communicate(timeout=40)
+    assert (log.count("are damaged"), log.count("Traceback")) == (1, 0), log
+
+
 @SIZES
 def test_sound_objects_are_sent_whole_again_and_again(serve: Serve, size: int) -> None:
     server = serve()

@@ -90,8 +90,12 @@ def test_a_key_of_1024_bytes_fits_when_every_byte_is_encoded(shared_plain: Serve
     assert s3.list_objects_v2(Bucket="long-keys")["Contents"][0]["Key"] == key
 
 
-def test_clients_that_stall_do_not_keep_the_threads(serve: Serve) -> None:
-    server = serve("--workers", "1", "--threads", "2", "--client-timeout", "1")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_clients_that_stall_do_not_keep_the_threads(serve: Serve, certificate: Path, scheme: str) -> None:
+    tls = scheme == "https"
+    server = serve(
+        "--workers", "1", "--threads", "2", "--client-timeout", "1", certificate=certificate if tls else None
+    )
     s3 = server.client()
     s3.create_bucket(Bucket="photos")
     s3.put_object(Bucket="photos", Key="big", Body=bytes(64 * 1024 * 1024))
@@ -111,8 +115,14 @@ def test_clients_that_stall_do_not_keep_the_threads(serve: Serve) -> None:
         for _ in range(2):
             for stall in stalls:
                 connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                if tls:
+                    context = ssl.create_default_context(cafile=str(certificate))
+                    connection = stack.enter_context(context.wrap_socket(connection, server_hostname="localhost"))
                 connection.sendall(stall.encode())
                 connections.append(connection)
+            if tls:
+                greeting = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                greeting.sendall(b"\x16\x03\x01")  # a handshake that stops
         assert s3.list_buckets()["Buckets"][0]["Name"] == "photos"  # botocore waits for a minute at the most
         connections[0].settimeout(30)
         answer = b""  # whose head and body may come apart
