@@ -59,7 +59,7 @@ EMULATORS_LACK = {
 
 @pytest.fixture(scope="session")
 def far_end_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Callable[[], tuple[str, str]]]]:
-    """By the kind of a provider: what gives (URL, endpoint) of a new empty place there."""
+    """By the kind of a provider: what gives (URL, endpoint) of a new empty container there."""
     from tests.backends import providers
 
     with contextlib.ExitStack() as stack:

@@ -12,7 +12,7 @@ from bleepstore.errors import BlobNotFound
 
 
 class Underlay(Protocol):
-    """Blobs that several backends in memory lie over. They never change, and nobody removes them."""
+    """Blobs that several backends in memory have beneath them. They never change, and nobody removes them."""
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         """As `StorageBackend.get_object`."""
@@ -43,10 +43,10 @@ class MemoryBackend:
         return self._underlay is not None
 
     def create_bucket(self, bucket: str, *, known: bool = False) -> None:
-        """Buckets need no room."""
+        """Buckets need no container."""
 
     def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
-        """Buckets need no room."""
+        """Buckets need no container."""
         return True
 
     def _store(self, new_id: Callable[[], BlobId], data: bytes | str) -> StoredBlob:

@@ -117,7 +117,7 @@ class AdoptOperations(Engine):
                 check_bucket_name(name)
             except InvalidBucketName:
                 continue
-            if not self._require_gateway().is_anothers(name):
+            if not self._require_gateway().belongs_to_another_store(name):
                 found.append(name)
         return found
 

@@ -320,7 +320,7 @@ class BackendContract(PartsContract):
         if self.sweeps == "parts":
             blobs.append(part)
         timed = blobs
-        if isinstance(backend, Gateway) and backend.own_names:  # what lies under a key is no sweep's business
+        if isinstance(backend, Gateway) and backend.own_names:  # what is stored under a key is no sweep's business
             timed = [part] if self.sweeps == "parts" else []
         for blob in timed:
             assert blob.handle in self.listed(backend)

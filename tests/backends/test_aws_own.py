@@ -350,7 +350,7 @@ def test_a_bucket_that_lies_nowhere_is_not_adopted(store: Store) -> None:
     assert [bucket.name for bucket in store.list_buckets().buckets] == ["photos"]
 
 
-def test_a_catalog_is_of_one_place(store: Store, far_bleepstore: Served, container: str, tmp_path: Path) -> None:
+def test_a_catalog_is_of_one_container(store: Store, far_bleepstore: Served, container: str, tmp_path: Path) -> None:
     store.close()
     for url, layout in [(f"s3://{container}/elsewhere", "keys"), (f"s3://{container}", "blobs")]:
         with pytest.raises(errors.StoreError, match="is the catalog of"):
@@ -545,7 +545,8 @@ def test_a_broken_upload_is_sent_again(
 
 
 def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str, proxy: FaultProxy) -> None:
-    """The first request was carried out; sent again, its condition no longer holds, but what lies there is ours."""
+    """The first request was carried out; sent again, its condition no longer holds, but what is stored there is
+    ours."""
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend.check()
         proxy.inject("truncate", sent=500)  # of the put: its head and its body

@@ -16,7 +16,7 @@ from bleepstore.backends.base import BlobSpec, StoredBlob
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.errors import BlobNotFound
 from bleepstore.testing.contract_tools import MIB, pattern
-from tests.backends.gcs_places import backend, make, put, read, service, store
+from tests.backends.gcs_fixtures import backend, make, put, read, service, store
 from tests.backends.tcp_faults import fault_proxy
 
 __all__ = ["backend", "service", "store"]
