@@ -1,4 +1,4 @@
-"""`bleepstore adopt`: bring what lies at a provider into the catalog."""
+"""`bleepstore adopt`: bring what is stored at a provider into the catalog."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = commands.add_parser(
         "adopt",
         help="bring what is stored in a cloud bucket into the catalog",
-        description="Register the objects that lie at a provider already, or build a lost catalog anew. What is known "
+        description="Register the objects that are stored at a provider already, or build a lost catalog anew. What is known "
         "is left as it is, what is gone there leaves the catalog, and a run that was cut off goes on where it was. "
         "A server may run meanwhile.",
     )

@@ -44,7 +44,7 @@ class NotTransferred(StoreError):
 
 
 @attrs.frozen
-class ListedObject:
+class LocationEntry:
     """What a listing says of an object. A file has no ETag until it is read."""
 
     key: str
@@ -53,10 +53,10 @@ class ListedObject:
 
 
 class Location(Protocol):
-    def entries(self) -> Iterator[ListedObject]:
+    def entries(self) -> Iterator[LocationEntry]:
         """All objects, in the order of their keys."""
 
-    def open(self, entry: ListedObject) -> contextlib.AbstractContextManager[VerifiedBody]:
+    def open(self, entry: LocationEntry) -> contextlib.AbstractContextManager[VerifiedBody]:
         """The bytes of an object as it was listed."""
 
     def put(self, key: str, body: VerifiedBody) -> None:
@@ -64,7 +64,7 @@ class Location(Protocol):
 
     def remove(self, key: str) -> None: ...
 
-    def part_size(self, entry: ListedObject) -> int | None:
+    def part_size(self, entry: LocationEntry) -> int | None:
         """The size of all parts but the last, if this is a multipart object whose ETag tells its bytes."""
 
 
@@ -160,10 +160,10 @@ class Directory:
         except OSError:  # nobody gets into it, and to list it says so
             return False
 
-    def entries(self) -> Iterator[ListedObject]:
+    def entries(self) -> Iterator[LocationEntry]:
         return self._walk(self._root, "")
 
-    def _walk(self, folder: Path, prefix: str) -> Iterator[ListedObject]:
+    def _walk(self, folder: Path, prefix: str) -> Iterator[LocationEntry]:
         try:
             with os.scandir(folder) as scanned:
                 found = [(_key_bytes(entry), entry) for entry in scanned]
@@ -185,12 +185,12 @@ class Directory:
             elif entry.is_dir():
                 yield from self._walk(folder / entry.name, f"{key}/")
             elif entry.is_file():
-                yield ListedObject(key, entry.stat().st_size)
+                yield LocationEntry(key, entry.stat().st_size)
             else:
                 self._refused(key, "it is not a file")
 
     @contextlib.contextmanager
-    def open(self, entry: ListedObject) -> Iterator[VerifiedBody]:
+    def open(self, entry: LocationEntry) -> Iterator[VerifiedBody]:
         content_type, encoding = mimetypes.guess_type(entry.key)
         described: dict[str, Any] = {}
         if content_type is not None and encoding is None:
@@ -233,7 +233,7 @@ class Directory:
             except OSError:  # others are in it
                 return
 
-    def part_size(self, entry: ListedObject) -> int | None:
+    def part_size(self, entry: LocationEntry) -> int | None:
         return None
 
     def _path(self, key: str) -> Path:
@@ -281,15 +281,15 @@ class BucketLocation:
     def _named(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
-    def entries(self) -> Iterator[ListedObject]:
+    def entries(self) -> Iterator[LocationEntry]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         for page in pages:
             for found in page.get("Contents", ()):
                 key = found["Key"].removeprefix(self._prefix)
-                yield ListedObject(key, found["Size"], found["ETag"].strip('"'))
+                yield LocationEntry(key, found["Size"], found["ETag"].strip('"'))
 
     @contextlib.contextmanager
-    def open(self, entry: ListedObject) -> Iterator[VerifiedBody]:
+    def open(self, entry: LocationEntry) -> Iterator[VerifiedBody]:
         answer: Any = self._client.get_object(
             **self._named(entry.key), IfMatch=f'"{entry.etag}"', ChecksumMode="ENABLED"
         )
@@ -305,7 +305,7 @@ class BucketLocation:
                 described=described,
             )
 
-    def part_size(self, entry: ListedObject) -> int | None:
+    def part_size(self, entry: LocationEntry) -> int | None:
         if entry.etag is None or not _PARTS_ETAG.fullmatch(entry.etag):
             return None
         count = int(entry.etag.partition("-")[2])
@@ -316,7 +316,7 @@ class BucketLocation:
         # Parts may be of any sizes; those of nearly all uploads are equal but for the last.
         return first if first and first * (count - 1) + last == entry.size else None
 
-    def checksums(self, entry: ListedObject) -> dict[str, str]:
+    def checksums(self, entry: LocationEntry) -> dict[str, str]:
         """The checksums that are of the whole object, by the names of their parameters."""
         answer: Any = self._client.head_object(**self._named(entry.key), ChecksumMode="ENABLED")
         if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
@@ -354,7 +354,7 @@ def _md5(data: bytes) -> str:
     return encode_value(hashlib.md5(data, usedforsecurity=False).digest())
 
 
-def is_equal(source: Location, one: ListedObject, target: Location, other: ListedObject) -> bool:
+def is_equal(source: Location, one: LocationEntry, target: Location, other: LocationEntry) -> bool:
     """Whether two locations have the same bytes: by size, then by ETag or by a checksum of the whole object.
 
     Where those say nothing, as for files, the bytes are read.
@@ -375,7 +375,7 @@ def is_equal(source: Location, one: ListedObject, target: Location, other: Liste
     return _read_etag(source, one, None) == _read_etag(target, other, None)
 
 
-def _read_etag(location: Location, entry: ListedObject, part_size: int | None) -> str:
+def _read_etag(location: Location, entry: LocationEntry, part_size: int | None) -> str:
     """The ETag that the bytes of an object have in parts of a size, or in one piece."""
     parts = PartsEtag(itertools.repeat(part_size)) if part_size else None
     md5 = hashlib.md5(usedforsecurity=False)

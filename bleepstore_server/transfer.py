@@ -16,7 +16,7 @@ from botocore.exceptions import (
 )
 
 from bleepstore.errors import BleepStoreError
-from bleepstore_server.locations import ListedObject, Location, NotTransferred, is_equal
+from bleepstore_server.locations import Location, LocationEntry, NotTransferred, is_equal
 
 Progress = Callable[[int, int], None]
 
@@ -90,7 +90,7 @@ class Transfer:
         """Tell what is left out on purpose."""
         self.tell("left out", key, why)
 
-    def _transfer_one(self, one: ListedObject | None, other: ListedObject | None) -> None:
+    def _transfer_one(self, one: LocationEntry | None, other: LocationEntry | None) -> None:
         entry = one or other
         assert entry is not None
         try:
@@ -105,7 +105,7 @@ class Transfer:
         except (BotoCoreError, BleepStoreError, OSError) as error:
             self.refuse(entry.key, str(error))
 
-    def _bring(self, entry: ListedObject) -> None:
+    def _bring(self, entry: LocationEntry) -> None:
         if self.dry_run:
             self._count(done=entry.size, brought=1, size=entry.size)
             self.tell("would bring", entry.key, "")
@@ -131,7 +131,7 @@ class Transfer:
                 self._count(done=-read)
         self._count(brought=1, size=entry.size)
 
-    def _remove(self, entry: ListedObject) -> None:
+    def _remove(self, entry: LocationEntry) -> None:
         if not self.dry_run:
             self.target.remove(entry.key)
         self._count(removed=1)
@@ -152,8 +152,8 @@ class Transfer:
 
 
 def merged(
-    ones: Iterator[ListedObject], others: Iterator[ListedObject]
-) -> Iterator[tuple[ListedObject | None, ListedObject | None]]:
+    ones: Iterator[LocationEntry], others: Iterator[LocationEntry]
+) -> Iterator[tuple[LocationEntry | None, LocationEntry | None]]:
     """Pairs of equal keys, and None beside the key that only one side has."""
     one, other = next(ones, None), next(others, None)
     while one is not None or other is not None:

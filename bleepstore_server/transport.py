@@ -158,7 +158,7 @@ class Answer:
         return _no_write
 
     def close(self) -> None:
-        """Let go of the body, which may be an open object."""
+        """Release the body, which may be an open object."""
         _close(self.chunks)
 
     def explain(self) -> None:
@@ -298,7 +298,7 @@ def text_of_header(value: object) -> str:
 def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> tuple[WSGIEnvironment, str]:
     """(environ without a body, host without a port) of a request."""
     scheme, _, rest = url.partition("://")
-    cut = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
+    cut = min((position for position in (rest.find("/"), rest.find("?")) if position >= 0), default=len(rest))
     host, target = rest[:cut], rest[cut:]
     path, _, query = target.partition("?")
     fields = list(headers)

@@ -50,8 +50,8 @@ def elect(cluster: LocalCluster, leader: Member) -> None:
 def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT) -> Iterator[Store]:
     """An empty store. It ends with the block, or when it is closed."""
     with contextlib.ExitStack() as stack:
-        place = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=place))
+        parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=parent))
         network = stack.enter_context(MemoryNetwork(as_bytes=True))
         cluster = stack.enter_context(LocalCluster(Path(folder), network, settings=_SETTINGS))
         leader, follower, _other = cluster.members.values()

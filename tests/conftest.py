@@ -22,7 +22,7 @@ LOCAL = ("memory", "local")
 CLUSTER = "cluster"
 STORES = (*LOCAL, CLUSTER, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")))
 
-#: The folders whose tests run before providers too: what a store does with bytes that lie far away.
+#: The folders whose tests run before providers too: what a store does with bytes that are stored far away.
 S3_SUITE = frozenset({"server", "store", "library"})
 #: Those that CI runs in the layout `blobs` too. What the server does with a store does not depend on the layout.
 BLOBS_SUITE = frozenset({"store", "library"})

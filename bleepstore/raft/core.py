@@ -223,11 +223,11 @@ class Raft(Elections):
 
     def _take_committed(self) -> tuple[Entry, ...]:
         """Committed entries that are durable here, as many as the state machine may have on its hands at a time."""
-        room = self.settings.max_apply_bytes - self._applying_bytes
-        if room <= 0:
+        budget = self.settings.max_apply_bytes - self._applying_bytes
+        if budget <= 0:
             return ()
         log = self.log
-        entries = tuple(log.slice(log.handed + 1, log.may_hand_out() + 1, room))
+        entries = tuple(log.slice(log.handed + 1, log.may_hand_out() + 1, budget))
         size = 0
         for entry in entries:
             size += len(entry.data) + ENTRY_OVERHEAD

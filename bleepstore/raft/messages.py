@@ -273,7 +273,7 @@ class AppendEntries(Envelope):
     prev_term: int
     entries: tuple[Entry, ...]
     commit: int  # the leader's; the receiver believes it only up to the last index that this message verifies
-    attempt: int = 0  # how often the leader had to look for the place where the logs meet
+    attempt: int = 0  # how often the leader had to look for the index where the logs meet
 
 
 @attrs.frozen

@@ -46,7 +46,7 @@ ODD_KEYS = (
 
 
 def pattern(size: int, seed: int = 0) -> bytes:
-    """`size` bytes in which every place differs from its neighbourhood."""
+    """`size` bytes in which every byte differs from its neighbourhood."""
     return random.Random(seed).randbytes(size)
 
 

@@ -206,7 +206,7 @@ class RecordingDisk(apsw.VFS):
 
 @attrs.frozen
 class _Link:
-    """A name that appears, of a file or a folder, in the place of `old` if there was one."""
+    """A name that appears, of a file or a folder, instead of `old` if there was one."""
 
     new: Path
     file: int

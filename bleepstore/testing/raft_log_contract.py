@@ -22,7 +22,7 @@ UNLIMITED = 1 << 40
 
 
 def entry(index: int, term: int = 1, data: bytes | None = None) -> Entry:
-    """A command whose content tells its place."""
+    """A command whose content tells its position."""
     data = b"data of %d in %d" % (index, term) if data is None else data
     return Entry(index, term, EntryKind.COMMAND, data, f"request-{index}-{term}")
 

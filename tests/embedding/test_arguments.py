@@ -178,7 +178,7 @@ def test_a_body_of_another_size_is_told_which_is_longer(store: bleepstore.Store,
 
 
 def test_only_what_is_passed_is_looked_at() -> None:
-    """The methods are called all the time: judging costs a look at each argument, and no import or call beyond."""
+    """The methods are called all the time: checking costs a look at each argument, and no import or call beyond."""
     import sys
 
     calls: list[str] = []

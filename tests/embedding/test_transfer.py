@@ -19,7 +19,7 @@ from bleepstore import CannedAcl, CompletedPart, SystemMetadata
 from bleepstore_server.cli import main
 from bleepstore_server.faults import Corrupt, Faults, Truncate
 from bleepstore_server.live import LiveServer, live_server
-from bleepstore_server.locations import Directory, ListedObject
+from bleepstore_server.locations import Directory, LocationEntry
 from bleepstore_server.transfer import merged
 
 if TYPE_CHECKING:
@@ -473,8 +473,8 @@ def test_a_folder_lists_in_the_order_of_s3(tmp_path: Path) -> None:
 
 
 def test_listings_are_merged() -> None:
-    def entries(keys: str) -> Iterator[ListedObject]:
-        return (ListedObject(key, 0) for key in keys)
+    def entries(keys: str) -> Iterator[LocationEntry]:
+        return (LocationEntry(key, 0) for key in keys)
 
     pairs = [(one and one.key, other and other.key) for one, other in merged(entries("acd"), entries("bcde"))]
     assert pairs == [("a", None), (None, "b"), ("c", "c"), ("d", "d"), (None, "e")]

@@ -159,7 +159,7 @@ def check_that_a_ready_is_one_save(_: Path) -> None:
     node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
     meta = SnapshotMeta(7, 4, Configuration(NAMES), "copy-7")
     node.node._inbox.put(("fetched", (meta, "copy-7")))
-    node.settle()
+    node.drain()
     assert log.saves == [
         (HardState(1, None, 1), None, 3, None),
         (HardState(2, None, 2), 2, 1, None),
@@ -182,7 +182,7 @@ def check_that_a_snapshot_is_in_the_log_before_it_is_the_state(_: Path) -> None:
     node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
     meta = SnapshotMeta(7, 4, Configuration(NAMES))
     node.node._inbox.put(("fetched", (meta, "copy-7")))
-    node.settle()
+    node.drain()
     assert state_machine.installed == ["copy-7"]
     assert sent_at == [(7, ["copy-7"])], "acknowledged when both are done"
     assert node.core.log.applied == 7
@@ -213,7 +213,7 @@ def check_that_a_read_waits_until_what_it_must_see_is_applied(_: Path) -> None:
     node.turn()
     assert node.core.log.committed > state_machine.applied
     assert not read.done(), "a read was answered from a state that lacks what was committed before"
-    node.settle()
+    node.drain()
     assert read.result(0) <= state_machine.applied
 
 

@@ -1,4 +1,4 @@
-"""Writers that meet: conditions are judged with the write, in threads and in processes."""
+"""Writers that meet: conditions are evaluated with the write, in threads and in processes."""
 
 from __future__ import annotations
 
