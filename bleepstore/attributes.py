@@ -71,6 +71,7 @@ ATTRIBUTES = (
 )
 #: The columns of the attributes, in the order of `columns_of`.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)
+_ALL_ABSENT = (None,) * len(ATTRIBUTES)
 
 
 _DEFAULTS = tuple((attribute, getattr(NO_ATTRIBUTES, attribute.name)) for attribute in ATTRIBUTES)
@@ -83,6 +84,8 @@ def dump(value: object) -> str:
 
 def columns_of(attributes: ObjectAttributes) -> list[str | None]:
     """The values of `COLUMNS`: equal attributes have equal ones."""
+    if attributes == NO_ATTRIBUTES:
+        return [None] * len(ATTRIBUTES)
     columns: list[str | None] = []
     for attribute, default in _DEFAULTS:
         value = getattr(attributes, attribute.name)
@@ -102,7 +105,6 @@ def _loader(attribute: Attribute) -> Callable[[str], Any]:
 
 
 _LOADERS = tuple((attribute.name, _loader(attribute)) for attribute in ATTRIBUTES)
-_ALL_ABSENT = (None,) * len(ATTRIBUTES)
 
 
 def from_columns(columns: tuple[str | None, ...]) -> ObjectAttributes:

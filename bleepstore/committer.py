@@ -90,12 +90,17 @@ class DirectCommitter:
     def _has_room(self, command: Command) -> bool:
         """Whether the reserve is untouched, or the command may use it. To ask the file system costs a small command too
         much: one that brings no blob believes what was found after the last batch."""
-        if self._spare == math.inf or command.frees_space:
+        if self._spare == math.inf:
             return True
         need = _COMMAND_BYTES
         if isinstance(command, PutObject) and isinstance(command.data, Inline):
             need += 2 * len(command.data.data)  # once in the log, and once in the database
-        if self._spare < need or command.brings_blob:
+            is_known = self._spare >= need
+        elif command.frees_space:
+            return True
+        else:
+            is_known = self._spare >= need and not command.brings_blob
+        if not is_known:
             self._spare = self._catalog.spare_bytes() - RESERVE
         with self._lock:  # those that come at the same time must find room together
             self._spare -= need

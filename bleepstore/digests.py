@@ -135,7 +135,7 @@ def decode_value(algorithm: Algorithm, value: str) -> bytes | None:
 
 def multipart_etag(part_etags: Sequence[str]) -> str:
     """The ETag of a multipart object: the MD5 of the parts' binary MD5s, and how many there are."""
-    joined = b"".join(bytes.fromhex(etag) for etag in part_etags)
+    joined = bytes.fromhex("".join(part_etags))
     return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(part_etags)}"
 
 
@@ -239,12 +239,15 @@ class Digester:
 
     def values(self) -> dict[Algorithm, str]:
         """The base64 digests by MD5 and by the algorithms asked for."""
-        raw = {Algorithm.MD5: self._md5.digest()}
+        found: dict[Algorithm, bytes] = {Algorithm.MD5: self._md5.digest()}
         for algorithm, value in self._crcs.items():
-            raw[algorithm] = value.to_bytes(_CRCS[algorithm][2], "big")
+            found[algorithm] = value.to_bytes(_CRCS[algorithm][2], "big")
         for algorithm, hasher in self._hashers.items():
-            raw[algorithm] = hasher.digest()
-        return {algorithm: binascii.b2a_base64(one, newline=False).decode() for algorithm, one in raw.items()}
+            found[algorithm] = hasher.digest()
+        values = {}
+        for algorithm, raw in found.items():
+            values[algorithm] = binascii.b2a_base64(raw, newline=False).decode()
+        return values
 
 
 class PartsEtag:

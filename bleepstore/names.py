@@ -41,7 +41,8 @@ def check_bucket_name(bucket: str) -> None:
 
 def check_key(key: str) -> None:
     """Raise KeyTooLong, InvalidURI or InvalidArgument unless an object may have this key; TypeError if it is no str."""
-    check_type("key", key)
+    if type(key) is not str:
+        check_type("key", key)
     if not key:
         raise InvalidArgument("A key must not be empty.", "key")
     if len(key) * 4 <= MAX_KEY_BYTES and key.isascii():

@@ -217,8 +217,7 @@ class Tables(Protocol):
     def upload_token(self, bucket_id: int, key: str, upload_id: str) -> str | None:
         """The backend's token of an upload, "" if it has none; None if there is no such upload."""
 
-    def find_upload(self, bucket: str, upload_id: str) -> Upload:
-        """An upload that there is."""
+    def find_upload(self, bucket: str, bucket_id: int, key: str, upload_id: str) -> Upload | None: ...
 
     def replaced_sequence(self, upload_id: str) -> int | None:
         """The sequence of the version that was current when the upload was created."""

@@ -65,8 +65,9 @@ def _check_condition(tables: Tables, current: StoredVersion | None, command: Com
 
 def _check_parts(tables: Tables, command: CompleteUpload) -> S3Error | None:
     handles = tables.part_handles(command.upload_id)
-    if any(handles.get(part.number) != part.handle for part in command.assembled):
-        return OperationAborted("A part was uploaded again while the upload was completed. Try again.")
+    for part in command.assembled:
+        if handles.get(part.number) != part.handle:
+            return OperationAborted("A part was uploaded again while the upload was completed. Try again.")
     return None
 
 
@@ -75,7 +76,8 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     if bucket is None:
         return NoSuchBucket(command.bucket)
     bucket_id = bucket.bucket_id
-    if tables.upload_token(bucket_id, command.key, command.upload_id) is None:
+    upload = tables.find_upload(command.bucket, bucket_id, command.key, command.upload_id)
+    if upload is None:
         # A Complete that is sent again gives the first answer, as long as the ETag that it would make is the same.
         completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, command.etag)
         if completed_ms is not None:
@@ -86,7 +88,6 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     current = tables.current_version(bucket_id, command.key)
     if refusal := _check_condition(tables, current, command) or _check_parts(tables, command):
         return refusal
-    upload = tables.find_upload(command.bucket, command.upload_id)
     completed = completed_object(command, upload)
     written = write_version(tables, bucket_id, completed, current)
     tables.discard_upload(command.upload_id)

@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -111,24 +111,24 @@ class _SteadyClock:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self.source = clock
-        self._latest = 0
+        self.latest = 0
         self._ahead = 0
-        self._others: Callable[[], int] = lambda: 0
+        self._others: Sequence[int] | memoryview[int] = (0,)
 
     def __call__(self) -> int:
-        now, latest = self.source() + self._ahead, max(self._latest, self._others())
+        now, latest = self.source() + self._ahead, max(self.latest, self._others[0])
         if now < latest:
             if latest - now > _CLOCKS_DIFFER_MS:
                 self._ahead += latest - now
             now = latest
-        self._latest = now
+        self.latest = now
         return now
 
     def go_on_from(self, time_ms: int) -> None:
-        self._latest = max(self._latest, time_ms)
+        self.latest = max(self.latest, time_ms)
 
-    def follow(self, others: Callable[[], int]) -> None:
-        """Stay at or after the time that `others` gives."""
+    def follow(self, others: memoryview[int]) -> None:
+        """Stay at or after the time that is in `others`."""
         self._others = others
 
 
@@ -236,7 +236,7 @@ def _open_folder(
 def _keep_mark(store: Store, root: Path, catalog_id: str, clock: _SteadyClock) -> None:
     """From now on the folder knows how far its catalog is, and the processes that have it open share a clock."""
     mark = MarkFile(root, catalog_id, clock)
-    clock.follow(mark.time_ms)
+    clock.follow(mark.shared_time_ms)
     store._catalog.keep_mark(mark)
 
 

@@ -14,8 +14,8 @@ import contextlib
 import mmap
 import os
 import struct
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 
@@ -50,29 +50,35 @@ def write_mark(folder: Path, mark: Mark) -> None:
     (folder / MARK_FILE).write_bytes(_FORM.pack(mark.catalog_id.encode(), mark.index, mark.time_ms))
 
 
+class Clock(Protocol):
+    """What has given the times of this process."""
+
+    latest: int
+    """The last of them, in milliseconds."""
+
+
 class MarkFile:
     """The mark of a folder that is in use. `write` is for who has the catalog's write lock; OSError if it is full."""
 
-    def __init__(self, folder: Path, catalog_id: str, clock: Callable[[], int]) -> None:
+    def __init__(self, folder: Path, catalog_id: str, clock: Clock) -> None:
         self._catalog_id = catalog_id.encode()
         self._clock = clock
         self._file = os.open(folder / MARK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(self._file).st_size < _FORM.size:
                 os.pwrite(self._file, bytes(_FORM.size), 0)
-            self._shared = memoryview(mmap.mmap(self._file, _FORM.size, prot=mmap.PROT_READ)).cast("Q")
+            shared = memoryview(mmap.mmap(self._file, _FORM.size, prot=mmap.PROT_READ)).cast("Q")
+            #: One number: the latest time that any process has written.
+            self.shared_time_ms = shared[-1:]
         except BaseException:
             os.close(self._file)
             raise
 
-    def time_ms(self) -> int:
-        """The latest time that any process has written."""
-        return self._shared[-1]
-
     def write(self, index: int) -> None:
+        time_ms = max(self._clock.latest, self.shared_time_ms[0])
         # What is committed is committed. A mark that is behind says nothing against its catalog.
         with contextlib.suppress(OSError):
-            os.pwrite(self._file, _FORM.pack(self._catalog_id, index, self._clock()), 0)
+            os.pwrite(self._file, _FORM.pack(self._catalog_id, index, time_ms), 0)
 
     def close(self) -> None:
         os.close(self._file)

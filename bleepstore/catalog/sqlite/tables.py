@@ -36,7 +36,9 @@ _UPLOAD_COLUMNS = (
     "checksum_type", "backend_token", "replaced_sequence", *COLUMNS,
 )  # fmt: skip
 _INSERT_UPLOAD = f"INSERT INTO upload ({', '.join(_UPLOAD_COLUMNS)}) VALUES ({', '.join('?' * len(_UPLOAD_COLUMNS))})"
-_FIND_UPLOAD = f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE upload_id = ?"
+_FIND_UPLOAD = (
+    f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE bucket_id = ? AND key = ? AND upload_id = ?"
+)
 _DISCARD_PARTS = (
     "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM upload u JOIN part p "
     "ON p.upload_id = u.upload_id WHERE u.{} = ? ORDER BY u.upload_id, p.number"
@@ -213,10 +215,9 @@ class SqliteTables:
         ).get
         return token
 
-    def find_upload(self, bucket: str, upload_id: str) -> Upload:
-        row = self._execute(_FIND_UPLOAD, (upload_id,)).fetchone()
-        assert row is not None
-        return make_upload(bucket, row)
+    def find_upload(self, bucket: str, bucket_id: int, key: str, upload_id: str) -> Upload | None:
+        row = self._execute(_FIND_UPLOAD, (bucket_id, key, upload_id)).fetchone()
+        return None if row is None else make_upload(bucket, row)
 
     def replaced_sequence(self, upload_id: str) -> int | None:
         sequence: int | None = self._execute(
