@@ -235,14 +235,14 @@ class Member:
 
 
 @attrs.frozen
-class Identity:
+class NodeIdentity:
     """Who a node is: ids that were made here, and are never used again."""
 
     cluster: str
     node: NodeId
 
 
-def create_member(folder: Path, cluster: str | None = None) -> Identity:
+def create_member(folder: Path, cluster: str | None = None) -> NodeIdentity:
     """Make the directory of a new node, and say which ids it has. Where there is a node already, it keeps its own.
 
     Without `cluster` the node begins a new cluster, alone. With the id of a cluster it will join that one: once it
@@ -261,7 +261,7 @@ def create_member(folder: Path, cluster: str | None = None) -> Identity:
         _set_up(folder, *found, voters=(node,) if cluster is None else ())
     elif cluster not in (None, found[0]):
         raise LogMisuse(f"{folder} is that of a node of the cluster {found[0]}, not of {cluster}")
-    return Identity(*found)
+    return NodeIdentity(*found)
 
 
 def _set_up(folder: Path, cluster: str, node: NodeId, voters: Sequence[NodeId]) -> None:

@@ -37,11 +37,11 @@ from bleepstore.raft.messages import (
 )
 from bleepstore.raft.storage import (
     Compacted,
+    EntriesUnavailable,
     LogDamaged,
     LogMisuse,
     LogState,
     LogTooNew,
-    Unavailable,
     limit_bytes,
 )
 
@@ -197,7 +197,7 @@ class SqliteLog:
         if lo <= self._row.snapshot.index:
             raise Compacted(lo, self.first_index())
         if hi > self._row.last_index + 1:
-            raise Unavailable(hi - 1, self._row.last_index)
+            raise EntriesUnavailable(hi - 1, self._row.last_index)
 
     def _crc_at(self, index: int) -> int:
         row = self._row

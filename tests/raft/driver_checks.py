@@ -32,7 +32,7 @@ from bleepstore.raft.messages import (
 from bleepstore.raft.sqlite_log import open_log
 from bleepstore.raft.state import Settings
 from bleepstore.raft.storage import LogMisuse, LogStorage, MemoryLog
-from bleepstore.testing.crash_disk import Mark, RecordingDisk
+from bleepstore.testing.crash_disk import Moment, RecordingDisk
 from tests.raft.driver import DrivenNode, Echo, Outbox
 
 NAMES = ("a", "b", "c")
@@ -318,13 +318,13 @@ def check_that_no_power_cut_parts_the_log_from_the_catalog(folder: Path, images:
     rng = random.Random(1)
     with RecordingDisk(default=True) as disk:
         expected = live(disk, folder / "live")
-    marks = [position for position, event in enumerate(disk.events) if isinstance(event, Mark)]
+    marks = [position for position, event in enumerate(disk.events) if isinstance(event, Moment)]
     cuts = [rng.randrange(marks[0] + 1, len(disk.events)) for _ in range(images)]
     for number, cut in enumerate([*marks[:4], *cuts]):
         image = folder / f"image-{number}"
         image.mkdir()
         disk.image(cut + 1, rng, image)
-        acknowledged = max(event.note for event in disk.events[: cut + 1] if isinstance(event, Mark))
+        acknowledged = max(event.note for event in disk.events[: cut + 1] if isinstance(event, Moment))
         with RecordingDisk(default=True):  # nothing of the image needs a real sync
             check_image(image, acknowledged, expected)
 

@@ -21,7 +21,7 @@ from bleepstore.errors import PreconditionFailed, ServiceUnavailable
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
 from bleepstore.raft.node import NodeSettings
 from bleepstore.raft.state import Settings
-from bleepstore.raft.transport import Faults, MemoryNetwork
+from bleepstore.raft.transport import LinkFaults, MemoryNetwork
 from bleepstore.testing.linearizability import (
     MOST_OPERATIONS,
     HistoryTooLong,
@@ -298,7 +298,7 @@ def disturb(cluster: LocalCluster, network: MemoryNetwork, rng: random.Random, c
             case 0:
                 network.isolate(victim)
             case 1:
-                network.set_faults(Faults(lose=0.1, double=0.1, delay=0.4, corrupt=0.05))
+                network.set_faults(LinkFaults(lose=0.1, double=0.1, delay=0.4, corrupt=0.05))
             case 2:
                 cluster.crash(victim)
                 pause.wait(0.1)

@@ -20,7 +20,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobBlock, BlobLeaseClient, BlobType
 
 from bleepstore.backends.azure.client import WINDOW, put_blob
-from bleepstore.backends.azure.downloads import Answer, Body, raise_answer
+from bleepstore.backends.azure.downloads import DownloadAnswer, DownloadBody, raise_answer
 from bleepstore.backends.azure.errors import (
     PROVIDER,
     ContainerNotFound,
@@ -403,7 +403,7 @@ class AzureBackend(AzureListing):
             return io.BytesIO()
         end = first.size if stop is None else min(stop, first.size)
 
-        def open_at(position: int) -> Body:
+        def open_at(position: int) -> DownloadBody:
             found = self._open(handle, pin, position, end)
             if found is None:
                 raise BlobNotFound(handle)
@@ -413,17 +413,17 @@ class AzureBackend(AzureListing):
         check = first.check(functools.partial(self._doubts.accept, handle)) if is_whole else None
         return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, check=check))
 
-    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> Body | None:
+    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> DownloadBody | None:
         """The answer to one request for all bytes of a range; None if the blob ends before it."""
         length = None if stop is None else stop - start
         blob = self._blob(pin.address)
 
-        def download() -> Body:
+        def download() -> DownloadBody:
             try:
                 blob.download_blob(offset=start, length=length, decompress=False, cls=raise_answer, **pin.condition)
-            except Answer as answer:
-                return Body(answer)
-            return Body(None)  # an empty blob, which the SDK knows from the refusal of any range
+            except DownloadAnswer as answer:
+                return DownloadBody(answer)
+            return DownloadBody(None)  # an empty blob, which the SDK knows from the refusal of any range
 
         try:
             found = self._call(download)
