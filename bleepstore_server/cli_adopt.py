@@ -19,8 +19,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "adopt",
         help="bring what is stored in a cloud bucket into the catalog",
         description="Register the objects that are stored at a provider already, or build a lost catalog anew. "
-        "What is known is left as it is, what is gone there leaves the catalog, and a run that was cut off goes on where "
-        "it was. A server may run meanwhile.",
+        "What is known is left as it is, what is gone there leaves the catalog, and a run that was cut off goes on "
+        "where it was. A server may run meanwhile.",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with settings (BLEEPSTORE_CONFIG)")
     parser.add_argument("--data", metavar="DIR", help="the folder of the catalog")

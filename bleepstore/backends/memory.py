@@ -24,7 +24,7 @@ class Underlay(Protocol):
         """The same, for one more backend that closes it."""
 
     def close(self) -> None:
-        """Let it go; after the last one nothing keeps its blobs."""
+        """Release it; after the last one nothing keeps its blobs."""
 
 
 class MemoryBackend:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from bleepstore.raft.elections import Elections
 from bleepstore.raft.messages import (
     ENTRY_OVERHEAD,
-    MOST_NUMBER,
+    MAX_NUMBER,
     AppendEntries,
     AppendReply,
     Entry,
@@ -108,7 +108,7 @@ class Raft(Elections):
             return Refusal.OTHER_RECIPIENT
         if m.sender == self.node:
             return Refusal.SELF_NAMED_SENDER
-        if not 0 <= m.term < MOST_NUMBER:
+        if not 0 <= m.term < MAX_NUMBER:
             return Refusal.OUT_OF_RANGE
         if m.sender not in self.tracker.progress:
             if not is_text(m.sender):

@@ -24,7 +24,7 @@ from bleepstore.errors import BleepStoreError
 NodeId = str
 
 #: Terms and indexes are below it: they and their sums fit wherever they are kept. Nobody counts so far.
-MOST_NUMBER = 1 << 62
+MAX_NUMBER = 1 << 62
 
 #: What an entry counts beside its data where bytes are limited.
 ENTRY_OVERHEAD = 64

@@ -236,7 +236,7 @@ def test_what_others_wrote_is_compared_with_the_md5_that_it_has(
 # -- what others changed, and the catalog would refuse by what it knows
 
 
-def test_a_read_is_refused_only_by_what_lies_there_now(store: Store, native: ContainerClient) -> None:
+def test_a_read_is_refused_only_by_what_is_stored_there_now(store: Store, native: ContainerClient) -> None:
     def change(key: str, data: bytes = b"0123456789") -> str:
         etag = store.put_object("photos", key, b"ours").etag
         native.upload_blob(f"photos/{key}", data, overwrite=True)

@@ -43,7 +43,7 @@ _numbers = itertools.count()
 # -- as the provider's own tools see it
 
 
-def test_an_object_lies_under_its_own_key_with_its_own_metadata(store: Store, native: ContainerClient) -> None:
+def test_an_object_is_stored_under_its_own_key_with_its_own_metadata(store: Store, native: ContainerClient) -> None:
     system = SystemMetadata(content_type="image/jpeg", content_language="de", cache_control="no-store")
     made = store.put_object("photos", "2024/cat.jpg", b"meow", system=system, metadata={"owner": "alice"})
     found = native.download_blob("photos/2024/cat.jpg")
@@ -109,7 +109,7 @@ def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend:
     }
 
 
-def test_a_key_of_characters_that_azure_does_not_take_lies_under_its_digest(
+def test_a_key_of_characters_that_azure_does_not_accept_is_named_by_its_digest(
     store: Store, native: ContainerClient, backend: AzureBackend
 ) -> None:
     """ "Code points like \\uE000 ... cannot be used." The emulator takes them."""

@@ -22,7 +22,7 @@ def chunks() -> Iterator[bytes]:
         yield DATA[start : start + 300]
 
 
-def test_a_body_that_is_sent_while_it_comes_lies_on_disk_then() -> None:
+def test_a_body_that_is_sent_while_it_comes_is_on_disk_then() -> None:
     given: list[bytes] = []
 
     def early(body: StreamingBody) -> None:

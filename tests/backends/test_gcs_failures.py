@@ -348,7 +348,7 @@ def test_a_key_may_be_called_as_google_calls_what_is_missing(native: Any, fake_g
             store.get_object("photos", key)
 
 
-def test_what_lies_beside_an_object_does_not_decide_its_completion(
+def test_what_is_stored_beside_an_object_does_not_decide_its_completion(
     native: Any, fake_gcs_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:

@@ -31,7 +31,7 @@ _numbers = itertools.count()
 # -- as the provider's own tools see it
 
 
-def test_an_object_lies_under_its_own_key_with_its_own_metadata(store: Store, native: Any) -> None:
+def test_an_object_is_stored_under_its_own_key_with_its_own_metadata(store: Store, native: Any) -> None:
     system = SystemMetadata(content_type="image/jpeg", content_language="de", cache_control="no-store")
     made = store.put_object("photos", "2024/cat.jpg", b"meow", system=system, metadata={"owner": "alice"})
     found = native.get_blob("photos/2024/cat.jpg")

@@ -384,7 +384,7 @@ def test_an_export_writes_into_no_store(
 
 
 @pytest.mark.parametrize("folder", ["data", "data/snapshots/x", "link/x"])
-def test_a_directory_is_no_store_and_lies_in_none(
+def test_a_directory_is_no_store_and_is_in_none(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str
 ) -> None:
     with bleepstore.open(data) as store:

@@ -52,7 +52,7 @@ from bleepstore.errors import (
 _log = logging.getLogger("bleepstore.gateway")
 
 #: A source of at most this many bytes cannot be copied in ranges.
-_LEAST_RANGE = 5 * 1024 * 1024
+_MIN_RANGE = 5 * 1024 * 1024
 
 
 class AwsBackend(AwsListing):
@@ -336,7 +336,7 @@ class AwsBackend(AwsListing):
         self, token: str, parameters: dict[str, Any], source: BlobRange, new_id: Callable[[], BlobId]
     ) -> StoredBlob:
         length = source.stop - source.start
-        if length > _LEAST_RANGE:
+        if length > _MIN_RANGE:
             parameters |= {"CopySourceRange": f"bytes={source.start}-{source.stop - 1}"}
         elif self.head_object(source.handle) > length:
             # "You can copy a range only if the source object is greater than 5 MB"; a range as small as this may be of
