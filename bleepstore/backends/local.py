@@ -286,7 +286,7 @@ class LocalBackend:
     def _path(self, handle: str) -> Path:
         if not _HANDLE.fullmatch(handle):
             raise BlobNotFound(handle)
-        return self._folder(int(handle[:12], 16)) / handle
+        return self._blobs / f"{int(handle[:12], 16) // _MINUTE_MS:08x}/{handle}"
 
     def _folder(self, stored_ms: int) -> Path:
         return self._blobs / f"{stored_ms // _MINUTE_MS:08x}"

@@ -66,14 +66,18 @@ class SpanFile(_Base):
         return taken
 
     def _read_file(self, wanted: int) -> bytes:
-        if wanted < 0:
-            wanted = max(self.length - self._position, 0) or 1  # a read at the end lets the file say that it is right
+        left = self.stop - self.start - self._position
+        if wanted:  # a read at the end lets the file say that it is right
+            wanted = max(left if wanted < 0 else min(wanted, left), 1)
         pieces: list[bytes] = []
         if self._ahead:
             pieces.append(self._ahead[:wanted])
             self._ahead = self._ahead[wanted:]
             wanted -= len(pieces[0])
-        file = self._file_at(self._position + len(pieces[0]) if pieces else self._position) if wanted else None
+        position = self._position + len(pieces[0]) if pieces else self._position
+        file = None
+        if wanted:
+            file = self.file if position == self._file_position else self._file_at(position)
         while file is not None and wanted and (piece := file.read(wanted)):  # a stream gives what has come
             self._file_position += len(piece)
             wanted -= len(piece)
@@ -81,11 +85,9 @@ class SpanFile(_Base):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _file_at(self, position: int) -> BinaryIO | None:
-        """The file, at this position; None behind the end."""
+        """The file, at a position where it is not yet; None behind the end."""
         file = self.file
         assert file is not None
-        if position == self._file_position:
-            return file
         if position >= self.length:
             return None
         if _can_seek(file):
@@ -247,14 +249,19 @@ class Chunks:
 
     def __init__(self, file: SpanFile) -> None:
         self._file = file
+        self._is_begun = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        chunk = b"" if self._file.closed else self._file.read(CHUNK)
+        file, chunk = self._file, b""
+        # One without bytes is read too: it says then whether it is right.
+        if not file._is_closed and (not self._is_begun or file._position < file.stop - file.start):
+            chunk = file.read(CHUNK)
+        self._is_begun = True
         if not chunk:
-            self._file.close()
+            file.close()
             raise StopIteration
         return chunk
 

@@ -9,6 +9,8 @@ are not compared again for `TRUSTED_SECONDS`. What never left this process's mem
 
 from __future__ import annotations
 
+import binascii
+import functools
 import io
 import logging
 import os
@@ -21,7 +23,7 @@ import attrs
 
 from bleepstore.backends.base import CHUNK, StorageBackend
 from bleepstore.catalog.records import Content
-from bleepstore.digests import crc64nvme, encode_value
+from bleepstore.digests import crc64nvme
 from bleepstore.errors import BlobDamaged, ObjectDamaged
 
 _log = logging.getLogger("bleepstore.store")
@@ -91,7 +93,7 @@ class Comparison:
 
     _expected: str
     _report: Callable[[str], ObjectDamaged]
-    _succeeded: Callable[[], None]
+    _succeeded: Callable[[], object] | None = None
     _value: int = 0
 
     def update(self, data: Any) -> None:
@@ -103,12 +105,13 @@ class Comparison:
         found = text_of(self._value)
         if found != self._expected:
             raise self._report(f"their CRC64NVME is {found}, not {self._expected}")
-        self._succeeded()
+        if self._succeeded is not None:
+            self._succeeded()
 
 
 def text_of(value: int) -> str:
     """A CRC64NVME as base64."""
-    return encode_value(value.to_bytes(8, "big"))
+    return binascii.b2a_base64(value.to_bytes(8, "big"), newline=False).decode()
 
 
 class CheckedReader(io.RawIOBase):
@@ -148,9 +151,11 @@ class CheckedReader(io.RawIOBase):
         if size is None or size < 0:
             return self.readall()
         wanted = min(size, self._left)
+        comparison = self.comparison
         if not wanted:
-            if not self._left and self.comparison is not None and size != 0:
-                self._finish()  # an empty object
+            if size and comparison is not None:  # an empty object
+                self.comparison = None
+                comparison.finish()
             return b""
         try:
             data = self._file.read(wanted)
@@ -159,16 +164,12 @@ class CheckedReader(io.RawIOBase):
         if not data:
             raise self._report(f"they end {self._left} bytes too early")
         self._left -= len(data)
-        if self.comparison is not None:
-            self.comparison.update(data)
+        if comparison is not None:
+            comparison.update(data)
             if not self._left:
-                self._finish()
+                self.comparison = None
+                comparison.finish()
         return data
-
-    def _finish(self) -> None:
-        assert self.comparison is not None
-        comparison, self.comparison = self.comparison, None
-        comparison.finish()
 
     def readall(self) -> bytes:
         pieces = []
@@ -230,12 +231,8 @@ class Verifier:
         comparison = None
         known = identity is not None and self.comparisons.are_known(handle, identity)
         if expected is not None and stop - start == size and not known:
-
-            def succeeded() -> None:
-                if identity is not None:
-                    self.comparisons.remember(handle, identity)
-
-            comparison = Comparison(expected, report, succeeded)
+            remember = None if identity is None else functools.partial(self.comparisons.remember, handle, identity)
+            comparison = Comparison(expected, report, remember)
         return cast("BinaryIO", CheckedReader(file, stop - start, comparison, report))
 
     def chunks(
@@ -254,7 +251,7 @@ class Verifier:
             ) as reader:
                 comparison = None
                 if not whole and span.crc64nvme is not None and isinstance(reader, CheckedReader):
-                    comparison = Comparison(span.crc64nvme, self._reporter(bucket, key), lambda: None)
+                    comparison = Comparison(span.crc64nvme, self._reporter(bucket, key))
                 yield from _parts_of(reader, span, comparison, start, stop)
 
     def _reporter(self, bucket: str, key: str) -> Callable[[str], ObjectDamaged]:
