@@ -7,7 +7,7 @@ from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
-from bleepstore.store.opening import check_place
+from bleepstore.store.opening import check_location
 
 _OURS = frozenset({"path", "store"})
 _OF_FSSPEC = frozenset(
@@ -26,6 +26,6 @@ class Instances(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec has n
         if unknown:
             raise TypeError(f"{min(unknown)!r} is no option of this file system: it has path= (a folder) and store=")
         if options.get("path") is not None:
-            check_place(options["path"], "path")
+            check_location(options["path"], "path")
             options["path"] = os.path.realpath(options["path"])
         return super().__call__(*args, **options)

@@ -84,7 +84,8 @@ class Engine:
         return self._owner
 
     def wall_time_ms(self) -> int:
-        """The time by the clock that `bleepstore.open` was given, which may also go back; what judges signatures."""
+        """The time by the clock that `bleepstore.open` was given, which may also go back; what signatures are checked
+        against."""
         return self._wall_clock()
 
     def check_open(self) -> None:

@@ -54,8 +54,8 @@ _CLOCKS_DIFFER_MS = 1000
 
 @with_checked_arguments
 class Store(IteratingOperations, AccountOperations, ScrubOperations, AdoptOperations):
-    """An object store: buckets, objects, multipart uploads, access keys, forks and scrubs of the whole, what lies at a
-    provider.
+    """An object store: buckets, objects, multipart uploads, access keys, forks and scrubs of the whole, what is stored
+    at a provider.
 
     Made by `bleepstore.open`.
 
@@ -150,13 +150,13 @@ def open_store(
 
     `path` may also be a URL: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix` keep the bytes of
     the objects there, and `s3:///prefix` in a bucket for each, named `prefix` and the bucket's name. The catalog is in
-    the directory `catalog`. Without one it is made anew in memory, of all that lies there; then nobody else may write
-    there meanwhile. `layout` is "keys", where each object lies under its own key, or "blobs". `endpoint_url` is another
-    address of the provider. `connections` is how many requests may be under way there at once. `take_over` makes a
-    catalog the one of blobs that belonged to another, which is lost; `Store.adopt` then fills it.
+    the directory `catalog`. Without one it is made anew in memory, of all that is stored there; then nobody else may
+    write there meanwhile. `layout` is "keys", where each object is stored under its own key, or "blobs". `endpoint_url`
+    is another address of the provider. `connections` is how many requests may be under way there at once. `take_over`
+    makes a catalog the one of blobs that belonged to another, which is lost; `Store.adopt` then fills it.
 
     `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog
-    (16 KiB; 1 KiB in memory, where a fork copies them; none where the bytes lie at a provider).
+    (16 KiB; 1 KiB in memory, where a fork copies them; none where the bytes are stored at a provider).
     An upload that is neither completed nor aborted within `upload_expiry` is removed. `clock` gives milliseconds
     since the epoch.
 
@@ -169,8 +169,8 @@ def open_store(
     _check_options(
         owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, clock=clock, connections=connections
     )
-    check_place(path, "path", urls=True)
-    check_place(catalog, "catalog")
+    check_location(path, "path", urls=True)
+    check_location(catalog, "catalog")
     clock = _SteadyClock(clock)
     if read_only:
         if path is None or is_gateway_url(path) or catalog is not None:
@@ -224,7 +224,7 @@ def _open_folder(
             is_recovered = _recover(store, backend, identity)
             fcntl.flock(lock, fcntl.LOCK_SH)
         else:
-            is_recovered = is_of(mark, *identity)  # or the first process has yet to find room for it
+            is_recovered = is_of(mark, *identity)  # or the first process has yet to find space for it
         if is_recovered:
             _keep_mark(store, root, identity[0], clock)
     except BaseException:
@@ -258,22 +258,24 @@ def _check_options(**given: object) -> None:
 _LIKE_A_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
-def check_place(place: object, what: str, *, urls: bool = False) -> None:
+def check_location(location: object, what: str, *, urls: bool = False) -> None:
     """Refuse what would become a folder by mistake. Raises StoreError, TypeError."""
-    if place is None:
+    if location is None:
         return
-    if not isinstance(place, str | os.PathLike):
-        raise TypeError(f"{what} is a folder or a URL (str or os.PathLike), not {type(place).__name__}: {place!r}")
-    text = os.fspath(place)
+    if not isinstance(location, str | os.PathLike):
+        raise TypeError(
+            f"{what} is a folder or a URL (str or os.PathLike), not {type(location).__name__}: {location!r}"
+        )
+    text = os.fspath(location)
     if not isinstance(text, str):
         raise TypeError(f"{what} is a str, not {type(text).__name__}: os.fsdecode() makes one")
     if not text:
         raise StoreError(f"{what} is empty: name a folder; open() without a path is a store in memory")
     if text == ":memory:":
         raise StoreError(f"{what}: ':memory:' is for `bleepstore serve`; open() without a path is a store in memory")
-    if _LIKE_A_URL.match(text) and not (urls and is_gateway_url(place)):
+    if _LIKE_A_URL.match(text) and not (urls and is_gateway_url(location)):
         raise StoreError(
-            f"{what}: {place!r} is no folder. The stores at a URL are open('s3://...'), 'gs://' and 'az://', as str."
+            f"{what}: {location!r} is no folder. The stores at a URL are open('s3://...'), 'gs://' and 'az://', as str."
         )
 
 
@@ -321,7 +323,9 @@ def _check_layout(layout: str, inline_limit: int | None) -> Layout:
     if layout not in list(Layout):
         raise StoreError(f"the layout {layout!r} is neither {' nor '.join(repr(str(one)) for one in Layout)}")
     if layout == Layout.KEYS and inline_limit is not None and inline_limit >= 0:
-        raise StoreError("inline_limit: in the layout 'keys' every object lies at the provider, none in the catalog")
+        raise StoreError(
+            "inline_limit: in the layout 'keys' every object is stored at the provider, none in the catalog"
+        )
     return Layout(layout)
 
 
@@ -334,7 +338,7 @@ def _open_at_provider(
     clock: _SteadyClock,
     take_over: bool,
 ) -> Store:
-    """A store whose bytes lie at a provider and whose catalog is in `root`, or in memory and made anew."""
+    """A store whose bytes are stored at a provider and whose catalog is in `root`, or in memory and made anew."""
 
     def has_bucket(bucket: str) -> bool:
         return made.find_bucket(bucket) is not None
@@ -463,7 +467,7 @@ def _claim_buckets(store: Store, backend: Gateway) -> None:
 
 def _recover(store: Store, backend: LocalBackend, identity: tuple[str, int]) -> bool:
     """Remove what a crash left, and set aside what the catalog should know. False if the disk is too full for it:
-    that must not keep anyone from reading, or from making room."""
+    that must not keep anyone from reading, or from freeing space."""
     set_aside = doubt(backend.root, backend, *identity)
     try:
         backend.recover()
@@ -471,7 +475,7 @@ def _recover(store: Store, backend: LocalBackend, identity: tuple[str, int]) -> 
             shutil.rmtree(backend.root / SNAPSHOTS)
         store._sweeping.recover(set_aside, everywhere=set_aside.since_ms == 0)
     except StorageFull:
-        _log.warning("the disk is full: what an earlier process left behind is removed once there is room")
+        _log.warning("the disk is full: what an earlier process left behind is removed once there is space")
         # What the catalog does not know is neither removed now, nor believed to be garbage later.
         store._sweeping.orphans.keep_while(lambda: True)
         return False
@@ -533,7 +537,7 @@ def _as_only_process(lock: int) -> Iterator[None]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        fcntl.flock(lock, fcntl.LOCK_SH)  # a conversion that fails may have let go of the lock
+        fcntl.flock(lock, fcntl.LOCK_SH)  # a conversion that fails may have released the lock
         raise StoreError("Another process has the store open: close it there first.") from None
     try:
         yield
