@@ -7,13 +7,14 @@ import getpass
 import os
 import secrets
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import bleepstore
 from bleepstore import Owner
 from bleepstore.model import Credential
-from bleepstore.store.accounts import AccountOperations
-from bleepstore.store.opening import open_accounts
+from bleepstore.store.accounts import Accounts
+from bleepstore.store.facade import open_accounts
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import clean_secret, read_secret_file
 
@@ -65,13 +66,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     disable.set_defaults(run=_disable)
 
 
-def _open_existing(data: str) -> AccountOperations:
+def _open_existing(data: str) -> AbstractContextManager[Accounts]:
     if not (Path(data) / "catalog.db").exists():
         raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
     return open_accounts(data)
 
 
-def _find(store: AccountOperations, access_key: str) -> Credential | None:
+def _find(store: Accounts, access_key: str) -> Credential | None:
     return next((known for known in store.list_credentials() if known.access_key == access_key), None)
 
 

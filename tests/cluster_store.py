@@ -11,7 +11,6 @@ which no node has for itself. Each node has its own log and catalog in a folder;
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import os
 import tempfile
 import time
@@ -21,10 +20,12 @@ from pathlib import Path
 from bleepstore import Store
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.cluster import LocalCluster, Member
+from bleepstore.jobs.parts import Parts, RequestIds
 from bleepstore.raft.node import NodeSettings
 from bleepstore.raft.transport import MemoryNetwork
-from bleepstore.store.engine import DEFAULT_OWNER
-from bleepstore.store.opening import MEMORY_INLINE_LIMIT, UPLOAD_EXPIRY
+from bleepstore.store.clock import SteadyClock
+from bleepstore.store.engine import Engine
+from bleepstore.store.settings import MEMORY_INLINE_LIMIT, Settings
 
 #: Where a folder needs no disk. What a node loses with the machine is tested in tests/raft.
 _IN_MEMORY = Path("/dev/shm")
@@ -56,15 +57,9 @@ def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = M
         cluster = stack.enter_context(LocalCluster(Path(folder), network, settings=_SETTINGS))
         leader, follower, _other = cluster.members.values()
         elect(cluster, leader)
-        store = Store(
-            follower.catalog,
-            follower.committer,
-            MemoryBackend(),
-            clock=clock,
-            owner=DEFAULT_OWNER,
-            inline_limit=inline_limit,
-            upload_expiry_ms=int(UPLOAD_EXPIRY / dt.timedelta(milliseconds=1)),
-            close=cluster.close,
-        )
+        steady = SteadyClock(clock)
+        parts = Parts(follower.catalog, follower.committer, MemoryBackend(), steady, clock, RequestIds(steady))
+        settings = Settings(inline_limit=inline_limit, clock=clock)
+        store = Store(Engine(parts, follower.catalog, settings, close=cluster.close))
         with store:
             yield store

@@ -223,10 +223,6 @@ PRIVATE_PARTS = {
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
     "bleepstore_server.worker": {"_policy_expect_continue", "_work_queue"},
 }
-#: What modules of ours still use of others' private parts. This may only shrink.
-STILL_PRIVATE = {
-    "bleepstore.store.opening": {"_catalog", "_only_process", "_sweeping"},
-}
 #: Public, though their names say otherwise.
 PUBLIC = {"_asdict", "_make", "_replace", "_SubParsersAction", "_getframe"}
 
@@ -257,13 +253,13 @@ def test_no_module_uses_a_private_name_of_another() -> None:
     found: dict[str, set[str]] = {}
     wrong = []
     for module, path in modules().items():
-        allowed = PRIVATE_PARTS.get(module, set()) | STILL_PRIVATE.get(module, set())
+        allowed = PRIVATE_PARTS.get(module, set())
         for line, name in private_names_in(path):
             if not (path.name == "__init__.py" or name in allowed or f"{module}.{name}" in modules()):
                 wrong.append(f"{path.relative_to(ROOT)} line {line}: {name}")
             found.setdefault(module, set()).add(name)
     assert not wrong, "\n".join(wrong)
-    for module, names in [*STILL_PRIVATE.items(), *PRIVATE_PARTS.items()]:
+    for module, names in PRIVATE_PARTS.items():
         assert names <= found.get(module, set()), f"{module} uses no longer all of {names}: shorten the list"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
-from bleepstore.store.opening import check_location
+from bleepstore.store.settings import check_location
 
 _OURS = frozenset({"path", "store"})
 _OF_FSSPEC = frozenset(

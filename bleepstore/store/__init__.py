@@ -2,8 +2,8 @@
 
 from bleepstore.store.archiving import restore
 from bleepstore.store.checking import Finding, fsck
+from bleepstore.store.facade import Store, open_store
 from bleepstore.store.objects import DeleteFailure
-from bleepstore.store.opening import Store, open_store
 from bleepstore.store.reading import StoredObject
 from bleepstore.store.snapshots import Snapshot
 

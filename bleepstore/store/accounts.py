@@ -14,14 +14,18 @@ CREDENTIAL_MEMORY_SECONDS = 1.0
 MAX_REMEMBERED_CREDENTIALS = 1024
 
 
-class AccountOperations(Engine):
+class Accounts:
     """Who may call."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._remembered: dict[str, tuple[float, Credential]] = {}
 
     def put_credential(
         self, access_key: str, secret_key: str, *, owner: Owner | None = None, email: str | None = None
     ) -> Credential:
         """Add an access key for an owner, or give a known one a new secret, owner and e-mail; it is enabled by this."""
-        owner = owner or self._owner
+        owner = owner or self._engine.owner
         if not access_key or not access_key.isascii() or not access_key.isprintable() or set(access_key) & set("/,= :"):
             raise InvalidArgument(
                 "An access key is printable ASCII without '/', ',', '=', ':' and spaces.", "access_key"
@@ -34,29 +38,31 @@ class AccountOperations(Engine):
         for name, text in texts.items():
             if any("\ud800" <= character <= "\udfff" for character in text):
                 raise InvalidArgument("This text cannot be written as UTF-8: it has a lone surrogate.", name)
-        command = PutCredential(**self._stamp(), access_key=access_key, secret_key=secret_key, owner=owner, email=email)
-        self._submit(command)
-        self._credential_memory.clear()
+        command = PutCredential(
+            **self._engine.stamp(), access_key=access_key, secret_key=secret_key, owner=owner, email=email
+        )
+        self._engine.submit(command)
+        self.forget_remembered()
         return Credential(access_key, secret_key, owner, email, True, command.time_ms)
 
     def disable_credential(self, access_key: str) -> None:
         """Refuse an access key from now on; other processes do within a second. Raises NoSuchCredential."""
-        self._submit(DisableCredential(**self._stamp(), access_key=access_key))
-        self._credential_memory.clear()
+        self._engine.submit(DisableCredential(**self._engine.stamp(), access_key=access_key))
+        self.forget_remembered()
 
     def list_credentials(self) -> list[Credential]:
         """All access keys, enabled or not."""
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             return reader.list_credentials()
 
     def get_credential(self, access_key: str) -> Credential | None:
         """An enabled access key, or None. What is found is remembered for a second, as every request asks."""
-        memory = self._credential_memory
+        memory = self._remembered
         now = time.monotonic()
         known = memory.get(access_key)
         if known is not None and known[0] > now:
             return known[1]
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             found = reader.find_credential(access_key)
         if found is None or not found.enabled:
             memory.pop(access_key, None)
@@ -66,11 +72,15 @@ class AccountOperations(Engine):
         memory[access_key] = (now + CREDENTIAL_MEMORY_SECONDS, found)
         return found
 
+    def forget_remembered(self) -> None:
+        """The catalog may now say something else of every key."""
+        self._remembered.clear()
+
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that this store has met, with the display name last heard of."""
         if owner_id == ANONYMOUS_OWNER.id:
             return ANONYMOUS_OWNER
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             return reader.find_owner(owner_id)
 
     def display_name(self, owner_id: str) -> str:
@@ -80,5 +90,5 @@ class AccountOperations(Engine):
 
     def owner_by_email(self, email: str) -> Owner | None:
         """The owner of an access key that was added with this e-mail address."""
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             return reader.owner_by_email(email)

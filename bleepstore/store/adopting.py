@@ -94,19 +94,22 @@ class _Batch:
         return max((blob.key for blob in self.blobs if blob.native), default="")
 
 
-class AdoptOperations(Engine):
+class Adoption:
     """Only for a store at a provider."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     @property
     def _adopter(self) -> Adopter:
-        if isinstance(self._engine, KeyedEngine):
-            return KeyedAdopter(self._engine)
+        if isinstance(self._engine.object_engine, KeyedEngine):
+            return KeyedAdopter(self._engine.object_engine)
         return BlobAdopter(
-            catalog=self._catalog,
-            committer=self._committer,
+            catalog=self._engine.catalog,
+            committer=self._engine.committer,
             backend=self._require_gateway(),
-            stamp=self._stamp,
-            clock=self._clock,
+            stamp=self._engine.stamp,
+            clock=self._engine.clock,
         )
 
     def adoptable_buckets(self) -> list[str]:
@@ -134,7 +137,7 @@ class AdoptOperations(Engine):
 
     def adopt_all(self, buckets: Sequence[str], progress: Callable[[Adopted], None] | None = None) -> Iterator[Adopted]:
         """Adopt buckets, one after the other. If this is cut off, the next call lists none again that was finished."""
-        notes = _Notes(self._catalog.path)
+        notes = _Notes(self._engine.catalog.path)
         for bucket in buckets:
             is_new = notes.begin(bucket)  # before it is claimed: from then on a sweep would look into it
             try:
@@ -153,8 +156,8 @@ class AdoptOperations(Engine):
                 continue
             yield self._adopt_bucket(bucket, start, notes, progress)
         notes.forget(buckets)
-        if self._catalog.path is not None and set(self.adoptable_buckets()) <= set(buckets):
-            self._catalog.path.with_name(TAKEN_OVER_FILE).unlink(missing_ok=True)
+        if self._engine.catalog.path is not None and set(self.adoptable_buckets()) <= set(buckets):
+            self._engine.catalog.path.with_name(TAKEN_OVER_FILE).unlink(missing_ok=True)
 
     def _adopt_bucket(
         self, bucket: str, start: _Progress, notes: _Notes, progress: Callable[[Adopted], None] | None
@@ -192,15 +195,15 @@ class AdoptOperations(Engine):
         return done
 
     def _require_gateway(self) -> Gateway:
-        self.check_open()
-        if not isinstance(self._backend, Gateway):
+        self._engine.catalog.check_usable()
+        if not isinstance(self._engine.backend, Gateway):
             raise StoreError("There is nothing to adopt: this store's bytes are not at a provider.")
-        return self._backend
+        return self._engine.backend
 
     def _make_bucket(self, bucket: str) -> None:
         gateway = self._require_gateway()
         check_bucket_name(bucket)
-        is_known = self._catalog.find_bucket(bucket) is not None
+        is_known = self._engine.catalog.find_bucket(bucket) is not None
         if not is_known and bucket not in gateway.buckets():
             raise NoSuchBucket(bucket)
         try:
@@ -213,15 +216,19 @@ class AdoptOperations(Engine):
         if is_known:
             return
         command = CreateBucket(
-            **self._stamp(), bucket=bucket, owner=self._owner, location="", acl=Acl.private(self._owner.id)
+            **self._engine.stamp(),
+            bucket=bucket,
+            owner=self._engine.owner,
+            location="",
+            acl=Acl.private(self._engine.owner.id),
         )
-        result = self._committer.submit(command)
+        result = self._engine.committer.submit(command)
         if isinstance(result, S3Error) and not isinstance(result, BucketAlreadyOwnedByYou | BucketAlreadyExists):
             raise result
 
     def _created_ms(self, bucket: str) -> int:
-        self._committer.read_barrier()
-        found = self._catalog.find_bucket(bucket)
+        self._engine.committer.read_barrier()
+        found = self._engine.catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
         return found.created_ms
@@ -254,7 +261,7 @@ class AdoptOperations(Engine):
         """The keys of what was brought in that a delete may have overtaken.
 
         In this order: garbage is removed at the provider before the catalog forgets it."""
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             garbage = {blob.key for blob in new if reader.is_garbage(blob.handle)}
         missing = {blob.name: blob.key for blob in new}
         if missing:
@@ -269,7 +276,7 @@ class AdoptOperations(Engine):
         if not self._adopter.others_delete:
             return []
         keys: list[str] = []
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             after: str | None = start
             while after is not None:
                 page = reader.list_objects(bucket, "", "", after, MAX_PAGE)

@@ -47,7 +47,7 @@ from bleepstore.errors import (
     StoreError,
 )
 from bleepstore.model import ChecksumType
-from bleepstore.store.forking import ForkOperations
+from bleepstore.store.forking import Forks
 from bleepstore.store.verifying import text_of, why_damaged
 
 #: Called with (bytes done, bytes in all).
@@ -60,8 +60,11 @@ _BLOB = re.compile(r"blobs/([0-9a-zA-Z.]{1,80})")
 _MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
 
 
-class ArchiveOperations(ForkOperations):
+class Archives:
     """Backups of stores whose bytes are in memory or in a folder."""
+
+    def __init__(self, forks: Forks) -> None:
+        self._forks = forks
 
     def backup(self, target: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """Write all of the store to the new file `target`, as of now, while it is in use.
@@ -75,7 +78,7 @@ class ArchiveOperations(ForkOperations):
             raise FileExistsError(f"{path} exists: a backup never replaces a file")
         partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
         try:
-            with self.snapshot() as snapshot, open_private(partial) as raw:
+            with self._forks.snapshot() as snapshot, open_private(partial) as raw:
                 folder = snapshot.folder
                 with contextlib.ExitStack() as stack:
                     if folder is None:

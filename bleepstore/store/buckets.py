@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from bleepstore.access import AclRequest, Action, Caller, is_allowed, make_acl, resolve_acl
-from bleepstore.commands import CreateBucket, DeleteBucket, PutBucketAcl
+from bleepstore.access import AclRequest, Action, Caller, is_allowed, make_acl
+from bleepstore.commands import CreateBucket, DeleteBucket
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, S3Error
-from bleepstore.model import Acl, Bucket, BucketPage
+from bleepstore.model import Bucket, BucketPage
 from bleepstore.names import check_bucket_name
 from bleepstore.store.engine import Engine, check_limit
 
 
-class BucketOperations(Engine):
-    """The bucket operations of a store.
+class Buckets:
+    """The buckets of a store.
 
     `caller` is who asks: None for the embedding application, which is above all rules; a `Caller` for an account, whose
     rights the ACLs decide (`bleepstore.access`). All of them raise NoSuchBucket and AccessDenied where they apply.
     """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def create_bucket(
         self, bucket: str, *, location: str = "", acl: AclRequest | None = None, caller: Caller | None = None
@@ -29,42 +32,42 @@ class BucketOperations(Engine):
         check_bucket_name(bucket)
         if not is_allowed(Action.CREATE_BUCKET, caller, None):
             raise AccessDenied("Anonymous callers cannot create buckets.")
-        owner = self._owner if caller is None else caller.account
+        owner = self._engine.owner if caller is None else caller.account
         made = make_acl(acl, owner.id, owner.id)
-        command = CreateBucket(**self._stamp(), bucket=bucket, owner=owner, location=location, acl=made)
-        if self._catalog.find_bucket(bucket) is None:
-            self._backend.create_bucket(bucket)
-        result = self._committer.submit(command)
+        command = CreateBucket(**self._engine.stamp(), bucket=bucket, owner=owner, location=location, acl=made)
+        if self._engine.catalog.find_bucket(bucket) is None:
+            self._engine.backend.create_bucket(bucket)
+        result = self._engine.committer.submit(command)
         if isinstance(result, S3Error) and not isinstance(result, BucketAlreadyOwnedByYou):
             raise result
         try:
             # Once more: a deletion that came before may have removed the container since.
-            self._backend.create_bucket(bucket, known=True)
+            self._engine.backend.create_bucket(bucket, known=True)
         except Exception:  # whatever it was, a bucket without a container must not be seen
             if not isinstance(result, S3Error):
-                self._committer.submit(DeleteBucket(**self._stamp(), bucket=bucket))
+                self._engine.committer.submit(DeleteBucket(**self._engine.stamp(), bucket=bucket))
             raise
         if isinstance(result, S3Error):
             raise result
-        return self._find_bucket(bucket)
+        return self._engine.find_bucket(bucket)
 
     def delete_bucket(self, bucket: str, *, caller: Caller | None = None) -> None:
         """Delete an empty bucket. Raises BucketNotEmpty.
 
         The catalog decides, then the container is removed.
         """
-        found = self._bucket_for(bucket, Action.DELETE_BUCKET, caller)
-        self._submit(DeleteBucket(**self._stamp(), bucket=bucket, bucket_id=found.id))
-        self._sweeping.containers.delete(bucket)
-        self._jobs.notify()
+        found = self._engine.bucket_for(bucket, Action.DELETE_BUCKET, caller)
+        self._engine.submit(DeleteBucket(**self._engine.stamp(), bucket=bucket, bucket_id=found.id))
+        self._engine.sweeping.containers.delete(bucket)
+        self._engine.jobs.notify()
 
     def head_bucket(self, bucket: str, *, caller: Caller | None = None) -> Bucket:
         """The bucket, for whoever may list it."""
-        return self._bucket_for(bucket, Action.LIST_BUCKET, caller)
+        return self._engine.bucket_for(bucket, Action.LIST_BUCKET, caller)
 
     def get_bucket(self, bucket: str, *, caller: Caller | None = None) -> Bucket:
         """The bucket, for its owner alone."""
-        return self._bucket_for(bucket, Action.GET_BUCKET_LOCATION, caller)
+        return self._engine.bucket_for(bucket, Action.GET_BUCKET_LOCATION, caller)
 
     def list_buckets(
         self,
@@ -80,8 +83,8 @@ class BucketOperations(Engine):
         check_limit(limit)
         if not is_allowed(Action.LIST_ALL_MY_BUCKETS, caller, None):
             raise AccessDenied("Anonymous callers own no buckets.")
-        self._committer.read_barrier()
-        with self._catalog.read() as reader:
+        self._engine.committer.read_barrier()
+        with self._engine.catalog.read() as reader:
             found = reader.list_buckets(
                 None if caller is None else caller.account.id,
                 prefix,
@@ -91,12 +94,3 @@ class BucketOperations(Engine):
             )
         page = found[:limit]
         return BucketPage(buckets=page, next_name=page[-1].name if page and len(found) > limit else None)
-
-    def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
-        return self._bucket_for(bucket, Action.GET_BUCKET_ACL, caller).acl
-
-    def put_bucket_acl(self, bucket: str, acl: AclRequest | Acl, *, caller: Caller | None = None) -> None:
-        """Replace the ACL. An `Acl` must name the bucket's owner: ownership cannot be given away."""
-        found = self._bucket_for(bucket, Action.PUT_BUCKET_ACL, caller)
-        resolved = resolve_acl(acl, found.owner.id, found.owner.id)
-        self._submit(PutBucketAcl(**self._stamp(), bucket=bucket, bucket_id=found.id, acl=resolved))

@@ -13,7 +13,10 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
@@ -21,40 +24,51 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import Mark, write_mark
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
+from bleepstore.store.accounts import Accounts
+from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
+from bleepstore.store.opening import SNAPSHOTS, assemble, open_folder
+from bleepstore.store.settings import MEMORY_INLINE_LIMIT
 from bleepstore.store.snapshots import Snapshot
 from bleepstore.store.underlay import LocalUnderlay
 
-#: The folder of a store's snapshots. What is in it when a store is opened by its first process belongs to nobody.
-SNAPSHOTS = "snapshots"
 _snapshot_numbers = itertools.count(1)
 
 
-class ForkOperations(Engine):
+class Forks:
     """Copies of a store whose blobs are in memory or in a folder, and whose commands are applied here."""
 
-    @property
-    def path(self) -> Path | None:
-        """The folder of the store; None if it is in memory or its bytes are elsewhere."""
-        return self._backend.root if isinstance(self._backend, LocalBackend) else None
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether nothing of the store is at rest anywhere: all of it ends with the process. Not so a fork in memory of
-        a store on disk, and a store at a provider whose catalog is in memory."""
-        backend = self._backend
-        return isinstance(backend, MemoryBackend) and not backend.has_underlay and self._catalog.path is None
+    def __init__(self, engine: Engine, accounts: Accounts) -> None:
+        self._engine = engine
+        self._accounts = accounts
 
     def snapshot(self) -> Snapshot:
         """The contents as of now, to come back to by `restore`. On disk it is a folder within the store's."""
         self._check_can_copy()
-        if isinstance(self._backend, MemoryBackend):
+        if isinstance(self._engine.backend, MemoryBackend):
             catalog, blobs = self._copy_to_memory()
             return Snapshot(catalog, blobs)
-        assert isinstance(self._backend, LocalBackend)
-        folder = self._backend.root / SNAPSHOTS / f"{os.getpid()}-{next(_snapshot_numbers)}"
-        self._copy_to_folder(self._backend, folder)
+        assert isinstance(self._engine.backend, LocalBackend)
+        folder = self._engine.backend.root / SNAPSHOTS / f"{os.getpid()}-{next(_snapshot_numbers)}"
+        self._copy_to_folder(self._engine.backend, folder)
         return Snapshot(folder=folder)
+
+    def fork(self, path: str | os.PathLike[str] | None, clock: Callable[[], int] | None) -> Engine:
+        """The engine of a fork, in memory or in the new folder `path`."""
+        self._check_can_copy()
+        engine = self._engine
+        settings = attrs.evolve(engine.settings, clock=clock or engine.wall_clock)
+        backend = engine.backend
+        if path is None:
+            if isinstance(backend, LocalBackend):
+                settings = attrs.evolve(settings, inline_limit=min(engine.inline_limit, MEMORY_INLINE_LIMIT))
+            catalog, blobs = self._copy_to_memory()
+            return assemble(settings, SteadyClock(settings.clock), catalog, blobs)
+        if not isinstance(backend, LocalBackend):
+            raise StoreError("A store in memory is forked in memory: fork() without a path.")
+        root = Path(path)
+        self._copy_to_folder(backend, root)
+        return open_folder(root.absolute(), settings)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Make the contents those of a snapshot of this store; clients and servers of this store go on with it.
@@ -63,44 +77,44 @@ class ForkOperations(Engine):
         or is of another kind of store, or if another process has the store open.
         """
         self._check_can_copy()
-        with self._alone(), self._jobs.paused():
-            if isinstance(self._backend, MemoryBackend) and snapshot.blobs is not None:
+        with self._engine.exclusive(), self._engine.jobs.paused():
+            if isinstance(self._engine.backend, MemoryBackend) and snapshot.blobs is not None:
                 assert snapshot.catalog is not None
-                self._backend.adopt(snapshot.blobs)
-                with snapshot.catalog.hold() as source, self._catalog.hold() as target:
+                self._engine.backend.adopt(snapshot.blobs)
+                with snapshot.catalog.hold() as source, self._engine.catalog.hold() as target:
                     target.copy_from(source)
-            elif isinstance(self._backend, LocalBackend) and snapshot.folder is not None:
-                LocalBackend(snapshot.folder).share(self._backend.root)
-                with self._catalog.hold() as target:
+            elif isinstance(self._engine.backend, LocalBackend) and snapshot.folder is not None:
+                LocalBackend(snapshot.folder).share(self._engine.backend.root)
+                with self._engine.catalog.hold() as target:
                     target.copy_from_file(snapshot.folder / "catalog.db")
             else:
                 raise StoreError("The snapshot was closed, or is not of this kind of store.")
-            self._credential_memory.clear()
-            self._sweeping.start_anew()
+            self._accounts.forget_remembered()
+            self._engine.sweeping.start_anew()
 
     def _check_can_copy(self) -> None:
-        self.check_open()
-        if not isinstance(self._backend, MemoryBackend | LocalBackend):
+        self._engine.catalog.check_usable()
+        if not isinstance(self._engine.backend, MemoryBackend | LocalBackend):
             raise StoreError("Only a store whose bytes are in memory or in a folder can be forked: copy or back it up.")
-        if isinstance(self._backend, ReadOnlyBackend):
+        if isinstance(self._engine.backend, ReadOnlyBackend):
             raise StoreReadOnly(
                 "The store was opened with read_only=True. A fork, a snapshot and a backup link to its blobs, which "
                 "writes in its folder but changes no object: open it without read_only for them."
             )
-        if not isinstance(self._committer, DirectCommitter):
+        if not isinstance(self._engine.committer, DirectCommitter):
             raise StoreError("A node of a cluster cannot be forked: back it up and restore it elsewhere.")
 
     def _copy_to_memory(self) -> tuple[Catalog, MemoryBackend]:
         catalog = Catalog(None)
         try:
-            with self._catalog.hold() as source, catalog.hold() as target:
-                if isinstance(self._backend, MemoryBackend):
+            with self._engine.catalog.hold() as source, catalog.hold() as target:
+                if isinstance(self._engine.backend, MemoryBackend):
                     target.copy_from(source)
-                    return catalog, self._backend.copy()
-                assert isinstance(self._backend, LocalBackend)
-                assert self._catalog.path is not None
-                target.copy_without_data(self._catalog.path)
-                return catalog, MemoryBackend(underlay=LocalUnderlay(self._catalog, self._backend))
+                    return catalog, self._engine.backend.copy()
+                assert isinstance(self._engine.backend, LocalBackend)
+                assert self._engine.catalog.path is not None
+                target.copy_without_data(self._engine.catalog.path)
+                return catalog, MemoryBackend(underlay=LocalUnderlay(self._engine.catalog, self._engine.backend))
         except BaseException:
             catalog.close()
             raise
@@ -110,11 +124,11 @@ class ForkOperations(Engine):
             raise StoreError(f"{root} is not empty: a copy of a store needs a new folder.")
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            with self._catalog.hold() as source:
+            with self._engine.catalog.hold() as source:
                 catalog_id, index = source.copy_to_file(root / "catalog.db")
                 backend.share(root)
             # What is stored later than now was not shared.
-            write_mark(root, Mark(catalog_id, index, self._clock()))
+            write_mark(root, Mark(catalog_id, index, self._engine.clock()))
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)
             raise

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from bleepstore.access import Caller
 from bleepstore.model import Bucket, ListedObject, Part, PartSummary, Upload
-from bleepstore.store.buckets import BucketOperations
-from bleepstore.store.uploads import UploadOperations
+from bleepstore.store.buckets import Buckets
+from bleepstore.store.objects import Objects
+from bleepstore.store.uploads import Uploads
 
 _Item = TypeVar("_Item")
 _Marker = TypeVar("_Marker")
@@ -27,14 +28,19 @@ def all_pages(first: _Marker, read: Callable[[_Marker], tuple[list[_Item], _Mark
     return go_on(*read(first))
 
 
-class IteratingOperations(BucketOperations, UploadOperations):
+class Listings:
     """All of what the listings give in pages. What is written meanwhile may be seen or not; the rest is seen once."""
+
+    def __init__(self, buckets: Buckets, objects: Objects, uploads: Uploads) -> None:
+        self._buckets = buckets
+        self._objects = objects
+        self._uploads = uploads
 
     def iter_buckets(self, *, prefix: str = "", caller: Caller | None = None) -> Iterator[Bucket]:
         """The buckets of the caller, or all if the caller is None, in the order of their names."""
 
         def read(after: str) -> tuple[list[Bucket], str | None]:
-            page = self.list_buckets(prefix=prefix, after=after, caller=caller)
+            page = self._buckets.list_buckets(prefix=prefix, after=after, caller=caller)
             return page.buckets, page.next_name
 
         return all_pages("", read)
@@ -45,7 +51,7 @@ class IteratingOperations(BucketOperations, UploadOperations):
         """The objects of a bucket whose keys begin with `prefix` and come after `after`, in the order of their keys."""
 
         def read(marker: str) -> tuple[list[ListedObject], str | None]:
-            page = self.list_objects(bucket, prefix=prefix, after=marker, caller=caller)
+            page = self._objects.list_objects(bucket, prefix=prefix, after=marker, caller=caller)
             return page.objects, page.next_key
 
         return all_pages(after, read)
@@ -54,7 +60,7 @@ class IteratingOperations(BucketOperations, UploadOperations):
         """The uploads under way, in the order of key and time."""
 
         def read(marker: tuple[str, str]) -> tuple[list[Upload], tuple[str, str] | None]:
-            page = self.list_uploads(
+            page = self._uploads.list_uploads(
                 bucket, prefix=prefix, after_key=marker[0], after_upload_id=marker[1], caller=caller
             )
             return page.uploads, None if page.next_key is None else (page.next_key, page.next_upload_id or "")
@@ -65,7 +71,7 @@ class IteratingOperations(BucketOperations, UploadOperations):
         """The parts of an upload, in the order of their numbers."""
 
         def read(after: int) -> tuple[list[Part], int | None]:
-            page = self.list_parts(bucket, key, upload_id, after=after, caller=caller)
+            page = self._uploads.list_parts(bucket, key, upload_id, after=after, caller=caller)
             return page.parts, page.next_number
 
         return all_pages(0, read)
@@ -74,7 +80,7 @@ class IteratingOperations(BucketOperations, UploadOperations):
         """The parts that an object was uploaded in, in the order of their numbers."""
 
         def read(after: int) -> tuple[list[PartSummary], int | None]:
-            _version, parts, next_number = self.list_object_parts(bucket, key, after=after, caller=caller)
+            _version, parts, next_number = self._objects.list_object_parts(bucket, key, after=after, caller=caller)
             return parts, next_number
 
         return all_pages(0, read)

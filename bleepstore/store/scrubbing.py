@@ -15,7 +15,7 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, Damage, StoreError
 from bleepstore.jobs.scrub import ScrubJob, ScrubStep
-from bleepstore.store.archiving import ArchiveOperations
+from bleepstore.store.engine import Engine
 from bleepstore.store.verifying import Summary, why_damaged
 
 #: Called with (bytes done, bytes in all).
@@ -39,8 +39,11 @@ class Pace:
                 self._sleep(early)
 
 
-class ScrubOperations(ArchiveOperations):
+class Scrubs:
     """Scrubs of stores whose bytes are in memory or in a folder."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def scrub(
         self,
@@ -70,16 +73,16 @@ class ScrubOperations(ArchiveOperations):
 
         Raises StoreError for a store that is not in a folder.
         """
-        if self.path is None:
+        if not isinstance(self._engine.backend, LocalBackend):
             raise StoreError("Only a store in a folder is scrubbed.")
-        self._jobs.add(ScrubJob(self._scrubber().steps, interval // dt.timedelta(milliseconds=1), rate))
-        self._jobs.start()
+        self._engine.jobs.add(ScrubJob(self._scrubber().steps, interval // dt.timedelta(milliseconds=1), rate))
+        self._engine.jobs.start()
 
     def _scrubber(self) -> Scrubber:
-        self.check_open()
-        if isinstance(self._backend, Gateway):
+        self._engine.catalog.check_usable()
+        if isinstance(self._engine.backend, Gateway):
             raise StoreError("The bytes of this store are at a provider, who looks after them: scrub is for a folder.")
-        return Scrubber(self._catalog, self._backend)
+        return Scrubber(self._engine.catalog, self._engine.backend)
 
 
 def _damages(scrubber: Scrubber, pace: Pace, quarantine: bool, progress: Progress) -> Iterator[Damage]:

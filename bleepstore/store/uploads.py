@@ -11,19 +11,19 @@ from typing import Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize, is_of_object, of_version
-from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, PartBlob, StoredBlob
+from bleepstore.access import Action, Caller, authorize
+from bleepstore.backends.base import BlobSpec, PartBlob, StoredBlob
 from bleepstore.catalog.objects import check_write
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
-from bleepstore.digests import Algorithm, Digester, multipart_etag
+from bleepstore.digests import multipart_etag
 from bleepstore.errors import (
     AccessDenied,
     BadDigest,
+    BlobBusy,
     BlobNotFound,
     ConditionalRequestConflict,
     EntityTooLarge,
     EntityTooSmall,
-    InternalError,
     InvalidArgument,
     InvalidPart,
     InvalidPartOrder,
@@ -55,17 +55,14 @@ from bleepstore.model import (
 from bleepstore.names import check_key
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
-from bleepstore.store.engine import check_limit
-from bleepstore.store.objects import ObjectOperations
+from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     BodyOptions,
     CompletionOptions,
-    CopyPartOptions,
     UploadOptions,
     given_attributes,
     with_acl,
 )
-from bleepstore.store.reading import resolve_range
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
     check_part_checksum,
@@ -90,7 +87,7 @@ def check_part_number(number: int) -> None:
 
 
 @attrs.frozen
-class _Digests:
+class PartDigests:
     """What is known of the bytes of a part. `checksum` is kept, `shown` is what the caller gets to see."""
 
     size: int
@@ -100,8 +97,11 @@ class _Digests:
     crc64nvme: str | None = None
 
 
-class UploadOperations(ObjectOperations):
-    """The multipart operations of a store. For `caller` see `BucketOperations`."""
+class Uploads:
+    """The multipart uploads of a store. For `caller` see `Buckets`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def create_upload(
         self,
@@ -119,12 +119,12 @@ class UploadOperations(ObjectOperations):
         kind = resolve_checksum_type(algorithm, options.get("checksum_type"))
         if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
-        found = self._bucket_for(bucket, Action.PUT_OBJECT, caller)
-        owner = self._owner_of_new(caller, found)
+        found = self._engine.bucket_for(bucket, Action.PUT_OBJECT, caller)
+        owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
-        stamp = self._stamp()
-        spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._new_blob_id)
+        stamp = self._engine.stamp()
+        spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._engine.new_blob_id)
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -136,44 +136,20 @@ class UploadOperations(ObjectOperations):
             attributes=attributes,
             checksum_algorithm=algorithm,
             checksum_type=kind,
-            backend_token=self._backend.begin_parts(spec),
+            backend_token=self._engine.backend.begin_parts(spec),
         )
-        self._submit(command)
-        return self._find_upload(bucket, key, command.upload_id, Action.PUT_OBJECT, None)
+        self._engine.submit(command)
+        return self.find(bucket, key, command.upload_id, Action.PUT_OBJECT, None)
 
-    def _find_upload(self, bucket: str, key: str, upload_id: str, action: Action, caller: Caller | None) -> Upload:
+    def find(self, bucket: str, key: str, upload_id: str, action: Action, caller: Caller | None) -> Upload:
         """The upload, if it exists and `caller` may do `action` with it."""
-        found = self._find_bucket(bucket)
-        with self._catalog.read() as reader:
+        found = self._engine.find_bucket(bucket)
+        with self._engine.catalog.read() as reader:
             upload = reader.find_upload(bucket, key, upload_id)
         authorize(action, caller, found, upload)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
         return upload
-
-    def check_access(
-        self,
-        action: Action,
-        bucket: str,
-        key: str = "",
-        *,
-        version_id: str | None = None,
-        upload_id: str | None = None,
-        caller: Caller | None = None,
-    ) -> None:
-        """Raise what an operation that is this `action` would: NoSuchBucket, AccessDenied or, if it is on an object
-        that there must be, NoSuchKey and NoSuchVersion.
-
-        An upload that does not exist is not refused: it may have been completed by the same request, sent before.
-        """
-        if is_of_object(action):
-            self._find_object(bucket, key, version_id, action, caller, data=False)
-        elif upload_id is not None:
-            with contextlib.suppress(NoSuchUpload):
-                self._find_upload(bucket, key, upload_id, action, caller)
-        else:
-            found = self._find_bucket(bucket)
-            self._condition_for(of_version(action, version_id), found, key, _ALWAYS, caller)
 
     # -- parts
 
@@ -195,14 +171,16 @@ class UploadOperations(ObjectOperations):
         """
         check_part_number(number)
         expected = expected_of(options, MAX_PART)
-        upload = self._find_upload(bucket, key, upload_id, Action.PUT_OBJECT, caller)
+        upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
         sent = expected.checksum_algorithm
         check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
-            return self._backend.put_part(upload.backend_token, number, chunks, expected.size, self._new_blob_id)
+            return self._engine.backend.put_part(
+                upload.backend_token, number, chunks, expected.size, self._engine.new_blob_id
+            )
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         try:
@@ -215,12 +193,12 @@ class UploadOperations(ObjectOperations):
         kept_value = Checksum(kept, staged.checksums[kept])
         shown = sent or upload.checksum_algorithm  # one that nobody asked for is the store's own affair
         shown_value = None if shown is None else Checksum(shown, staged.checksums[shown])
-        digests = _Digests(staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme)
-        return self._register(upload, number, stored, digests)
+        digests = PartDigests(staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme)
+        return self.register(upload, number, stored, digests)
 
-    def _register(self, upload: Upload, number: int, stored: StoredBlob, digests: _Digests) -> Part:
+    def register(self, upload: Upload, number: int, stored: StoredBlob, digests: PartDigests) -> Part:
         command = RegisterPart(
-            **self._stamp(),
+            **self._engine.stamp(),
             bucket=upload.bucket,
             bucket_id=upload.bucket_id,
             key=upload.key,
@@ -233,11 +211,13 @@ class UploadOperations(ObjectOperations):
             handle=stored.handle,
             stored_ms=stored.stored_ms,
         )
-        result = self._committer.submit(command)
+        result = self._engine.committer.submit(command)
         if isinstance(result, S3Error):
-            self._remove_refused(stored.handle, upload.backend_token)
+            backend, token = self._engine.backend, upload.backend_token
+            with contextlib.suppress(BlobBusy):  # the next sweep finds it as an orphan
+                backend.delete_parts(token, [stored.handle])
             if isinstance(result, NoSuchUpload):
-                self._backend.delete_parts(upload.backend_token, [])  # the end of the upload came before this part
+                backend.delete_parts(token, [])  # the end of the upload came before this part
             raise result
         return Part(
             number=number,
@@ -247,67 +227,6 @@ class UploadOperations(ObjectOperations):
             checksum=digests.shown,
             handle=stored.handle,
         )
-
-    def copy_part(
-        self,
-        source_bucket: str,
-        source_key: str,
-        bucket: str,
-        key: str,
-        upload_id: str,
-        number: int,
-        *,
-        caller: Caller | None = None,
-        **options: Unpack[CopyPartOptions],
-    ) -> Part:
-        """Make a part of a stored object, or of its `source_range`: InvalidArgument if that exceeds the source."""
-        check_part_number(number)
-        upload = self._find_upload(bucket, key, upload_id, Action.PUT_OBJECT, caller)
-        algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
-        version_id, condition = options.get("source_version_id"), options.get("source_condition")
-        source_range = options.get("source_range")
-        for _ in range(_ATTEMPTS):
-            source = self._open_source(source_bucket, source_key, version_id, condition, caller, max_size=MAX_OBJECT)
-            start, stop = 0, source.version.size
-            if source_range is not None:
-                # The range must be within the source: unlike a read, it is not cut to fit.
-                if source_range.last is not None and source_range.last >= stop:
-                    raise InvalidArgument(
-                        f"Range specified is not valid for source object of size: {stop}",
-                        "source_range",
-                        f"{source_range.first}-{source_range.last}",
-                    )
-                start, stop = resolve_range(source_range, stop)
-            if stop - start > MAX_PART:
-                raise EntityTooLarge(stop - start, MAX_PART)
-            digester = Digester(algorithm, Algorithm.CRC64NVME)
-            token, new_id = upload.backend_token, self._new_blob_id
-            try:
-                if source.data is not None:
-                    span = source.data[start:stop]
-                    stored = self._backend.put_part(token, number, digester.wrap([span]), new_id=new_id)
-                elif not isinstance(self._backend, Gateway):
-                    chunks = self._verified_chunks(source, start, stop)
-                    stored = self._backend.put_part(token, number, digester.wrap(chunks), new_id=new_id)
-                else:
-                    assert source.handle is not None
-                    stored = self._backend.put_part(token, number, BlobRange(source.handle, start, stop), new_id=new_id)
-                    if stored.md5 is not None and upload.checksum_algorithm is None:
-                        return self._register(upload, number, stored, _Digests(stop - start, stored.md5))
-                    with self._backend.get_object(source.handle, start, stop) as reader:
-                        for chunk in iter(lambda: reader.read(CHUNK), b""):
-                            digester.update(chunk)
-            except BlobNotFound as lost:
-                if lost.handle == token:
-                    raise NoSuchUpload(upload_id, bucket, key) from None
-                self._engine.bytes_missing(source)
-                continue
-            values = digester.values()
-            checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
-            shown = None if upload.checksum_algorithm is None else checksum
-            digests = _Digests(stop - start, digester.md5_hex, checksum, shown, crc)
-            return self._register(upload, number, stored, digests)
-        raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     # -- completing
 
@@ -334,11 +253,13 @@ class UploadOperations(ObjectOperations):
         lost: list[Part] = []
         for _ in range(_ATTEMPTS):
             try:
-                upload = self._find_upload(bucket, key, upload_id, Action.PUT_OBJECT, caller)
+                upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, options.get("checksum_type"))
-            allowed = self._condition_for(Action.PUT_OBJECT, self._find_bucket(bucket), key, condition, caller)
+            allowed = self._engine.condition_for(
+                Action.PUT_OBJECT, self._engine.find_bucket(bucket), key, condition, caller
+            )
             try:
                 stored = self._listed_parts(upload, parts)
             except InvalidPart:
@@ -358,16 +279,16 @@ class UploadOperations(ObjectOperations):
             if isinstance(result, S3Error):
                 raise result
             assert isinstance(result, Written)
-            self._jobs.notify()
+            self._engine.jobs.notify()
             return _completed(upload, command, result)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
 
     def _begin_completion(self, upload: Upload, condition: WriteCondition) -> Write:
         """The condition is checked before anything is assembled, since a provider may have no parts left afterwards to
         try once more with."""
-        write = self._engine.begin(upload.bucket, upload.key, condition)
+        write = self._engine.object_engine.begin(upload.bucket, upload.key, condition)
         if condition.is_of_etag:
-            with self._catalog.read() as reader:
+            with self._engine.catalog.read() as reader:
                 state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
             if refused := check_write(condition, state.etag, upload.bucket, upload.key):
                 raise refused
@@ -376,12 +297,12 @@ class UploadOperations(ObjectOperations):
         return write
 
     def _is_under_way(self, upload: Upload) -> bool:
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             return reader.find_upload(upload.bucket, upload.key, upload.upload_id) is not None
 
     def _listed_parts(self, upload: Upload, listed: Sequence[CompletedPart]) -> list[Part]:
         """The stored parts that the caller lists, once each proved to be the one that was meant."""
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             known = {part.number: part for part in reader.list_parts(upload.upload_id, 0, MAX_PARTS)}
         found = []
         for wanted in listed:
@@ -422,14 +343,14 @@ class UploadOperations(ObjectOperations):
             size=size,
             attributes=upload.attributes,
             etag=lambda: etag,
-            new_id=self._new_blob_id,
+            new_id=self._engine.new_blob_id,
         )
         try:
             blob = write.assemble(upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts])
         except BlobNotFound:
             return None
         return CompleteUpload(
-            **self._stamp(),
+            **self._engine.stamp(),
             bucket=upload.bucket,
             bucket_id=upload.bucket_id,
             key=upload.key,
@@ -450,7 +371,7 @@ class UploadOperations(ObjectOperations):
 
     def _completed_before(self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> ObjectVersion:
         """The answer to a Complete that already succeeded: its client may not have heard."""
-        with self._catalog.read() as reader:
+        with self._engine.catalog.read() as reader:
             done = reader.find_completed(bucket, key, upload_id)
             found = reader.find_object(bucket, key, with_data=False)
         try:
@@ -463,12 +384,12 @@ class UploadOperations(ObjectOperations):
 
     def abort_upload(self, bucket: str, key: str, upload_id: str, *, caller: Caller | None = None) -> None:
         """End an upload and give its parts' space back. Raises NoSuchUpload."""
-        upload = self._find_upload(bucket, key, upload_id, Action.ABORT_MULTIPART_UPLOAD, caller)
-        self._submit(
-            AbortUpload(**self._stamp(), bucket=bucket, bucket_id=upload.bucket_id, key=key, upload_id=upload_id)
+        upload = self.find(bucket, key, upload_id, Action.ABORT_MULTIPART_UPLOAD, caller)
+        self._engine.submit(
+            AbortUpload(**self._engine.stamp(), bucket=bucket, bucket_id=upload.bucket_id, key=key, upload_id=upload_id)
         )
-        self._backend.delete_parts(upload.backend_token, [])
-        self._jobs.notify()
+        self._engine.backend.delete_parts(upload.backend_token, [])
+        self._engine.jobs.notify()
 
     # -- listing
 
@@ -486,8 +407,8 @@ class UploadOperations(ObjectOperations):
         """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
         check_limit(limit)
-        self._committer.read_barrier()
-        with self._catalog.read() as reader:
+        self._engine.committer.read_barrier()
+        with self._engine.catalog.read() as reader:
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
@@ -509,8 +430,8 @@ class UploadOperations(ObjectOperations):
         """A page of an upload's parts with numbers above `after`."""
         check_limit(limit)
         limit = min(limit, MAX_PAGE)
-        upload = self._find_upload(bucket, key, upload_id, Action.LIST_MULTIPART_UPLOAD_PARTS, caller)
-        with self._catalog.read() as reader:
+        upload = self.find(bucket, key, upload_id, Action.LIST_MULTIPART_UPLOAD_PARTS, caller)
+        with self._engine.catalog.read() as reader:
             parts = reader.list_parts(upload_id, after, limit + 1)
         page = parts[:limit]
         more = bool(page) and len(parts) > limit

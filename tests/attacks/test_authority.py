@@ -17,7 +17,7 @@ WRITERS = (Grant("alice-id", Permission.FULL_CONTROL), Grant("bob-id", Permissio
 
 def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Have `act` done once, when the next request was let in and its body has come."""
-    submit = store._committer.submit
+    submit = store.engine.committer.submit
     waiting = [act]
 
     def submit_later(command: Any) -> Any:
@@ -25,7 +25,7 @@ def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[
             waiting.pop()()
         return submit(command)
 
-    monkeypatch.setattr(store._committer, "submit", submit_later)
+    monkeypatch.setattr(store.engine.committer, "submit", submit_later)
 
 
 @pytest.mark.parametrize("size", [5, 100_000])
@@ -45,7 +45,7 @@ def test_a_put_does_not_land_in_a_bucket_that_was_made_again(
         alice.put_object(Bucket="photos", Key="k", Body=b"x" * size)
     assert bob.get_object(Bucket="photos", Key="k")["Body"].read() == b"of Bob"
     server.store.sweep()
-    assert list(server.store._backend.iter_blobs(0, 1 << 62)) == []
+    assert list(server.store.engine.backend.iter_blobs(0, 1 << 62)) == []
     for client in (alice, bob):
         client.close()
 

@@ -115,7 +115,7 @@ def test_metadata_that_the_provider_would_refuse_come_back(store: Store, tmp_pat
     metadata = {"plain": "1", "name": "ü€ \U0001f600", "empty": "", "bleepstore-etag": "mine", "spaces": " x "}
     system = SystemMetadata(content_type="text/plain", expires="Thu, 01 Dec 2033 16:00:00 GMT", content_language="dé")
     store.put_object("photos", "k", b"data", metadata=metadata, system=system)
-    backend = store._backend
+    backend = store.engine.backend
     assert isinstance(backend, AwsBackend)
     found = backend.find("photos", "k")
     assert found is not None
@@ -126,7 +126,7 @@ def test_metadata_that_the_provider_would_refuse_come_back(store: Store, tmp_pat
 def test_odd_keys_are_found_again_from_the_provider_alone(store: Store) -> None:
     for key in ODD_KEYS:
         store.put_object("photos", key, key.encode())
-    backend = store._backend
+    backend = store.engine.backend
     assert isinstance(backend, AwsBackend)
     found = {blob.key: blob for _, blob in backend.iter_found("photos") if blob is not None}
     assert set(found) == set(ODD_KEYS)

@@ -60,12 +60,12 @@ def _keys(store: Store) -> list[str]:
 
 
 def _names_stored(store: Store) -> list[str]:
-    return list(store._require_gateway().names("photos"))
+    return list(store.adoption._require_gateway().names("photos"))
 
 
 def _after_the_listing(monkeypatch: pytest.MonkeyPatch, adopter: Store, act: Callable[[], None]) -> None:
     """Have `act` done when the adopter knows what is stored there, and has looked at none of it."""
-    backend: Any = adopter._backend
+    backend: Any = adopter.engine.backend
     iter_found = backend.iter_found
 
     def stale(bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
@@ -78,7 +78,7 @@ def _after_the_listing(monkeypatch: pytest.MonkeyPatch, adopter: Store, act: Cal
 
 def _before_a_commit(monkeypatch: pytest.MonkeyPatch, store: Store, act: Callable[[Command], Result | None]) -> None:
     """Have `act` done once, before the next command of this store is applied, or instead of it if it gives a result."""
-    committer: Any = store._committer
+    committer: Any = store.engine.committer
     submit = committer.submit
 
     def late(command: Command) -> Result:
@@ -125,7 +125,7 @@ def test_what_is_committed_and_deleted_before_its_adoption_is_taken_back(
         committed: list[Result] = []
 
         def commit_and_delete(_: Command) -> None:
-            committed.append(server._committer.submit(command))
+            committed.append(server.engine.committer.submit(command))
             server.delete_object("photos", "k")
 
         _before_a_commit(monkeypatch, adopter, commit_and_delete)
@@ -162,10 +162,10 @@ def test_what_is_unchanged_or_new_costs_no_request_of_its_own(pair: Pair, monkey
             with adopter._catalog.read() as reader:
                 found = reader.find_object("photos", key, with_data=False)
             assert found is not None
-            command = FollowProvider(**adopter._stamp(), bucket="photos", key=key, expected_current=found.handle)
-            assert isinstance(adopter._committer.submit(command), Removed)
+            command = FollowProvider(**adopter.engine.stamp(), bucket="photos", key=key, expected_current=found.handle)
+            assert isinstance(adopter.engine.committer.submit(command), Removed)
     for verb in ("find", "head_object"):
-        monkeypatch.setattr(adopter._backend, verb, lambda *_: pytest.fail("asked for one object"))
+        monkeypatch.setattr(adopter.engine.backend, verb, lambda *_: pytest.fail("asked for one object"))
     done = adopter.adopt("photos")
     assert (done.adopted, done.known) == (4, 1)
     assert _keys(adopter) == keys
@@ -181,17 +181,17 @@ def test_of_two_blobs_of_a_key_the_later_is_adopted(
         pair.server.put_object("photos", "k", b"new")
         pair.server.close()
         with bleepstore.open(**options | {"catalog": tmp_path / "new"}, take_over=True) as rebuilt:
-            rebuilt._make_bucket("photos")
-            found = [blob for _, blob in rebuilt._require_gateway().iter_found("photos") if blob is not None]
+            rebuilt.adoption._make_bucket("photos")
+            found = [blob for _, blob in rebuilt.adoption._require_gateway().iter_found("photos") if blob is not None]
             old, new = sorted(found, key=lambda blob: blob.stored_ms)
-            created_ms = rebuilt._created_ms("photos")
+            created_ms = rebuilt.adoption._created_ms("photos")
 
             def adopt_old(_: Command) -> None:
-                assert rebuilt._adopter.bring_in(created_ms, old)
+                assert rebuilt.adoption._adopter.bring_in(created_ms, old)
 
             _before_a_commit(monkeypatch, rebuilt, adopt_old)
-            assert rebuilt._adopter.bring_in(created_ms, new)
-            assert not rebuilt._adopter.bring_in(created_ms, old)
+            assert rebuilt.adoption._adopter.bring_in(created_ms, new)
+            assert not rebuilt.adoption._adopter.bring_in(created_ms, old)
             assert _read(rebuilt, "k") == b"new"
 
 
@@ -201,10 +201,10 @@ def test_a_write_to_a_catalog_that_has_the_bucket_for_long_is_not_adopted(option
     with bleepstore.open(**options, clock=lambda: int(time.time() * 1000) - HOUR_MS) as earlier:
         earlier.create_bucket("photos")
     with bleepstore.open(**options) as store:
-        handle = store._backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"]).handle
+        handle = store.engine.backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"]).handle
         assert store.adopt("photos").adopted == 0
         assert _keys(store) == []
-        assert store._backend.head_object(handle) == 4
+        assert store.engine.backend.head_object(handle) == 4
 
 
 @in_blobs
@@ -224,18 +224,18 @@ def test_a_catalog_that_begins_anew_sweeps_nothing_before_all_is_adopted(
     with bleepstore.open(**options) as rebuilt:
         rebuilt.sweep(grace=dt.timedelta())  # as if all this had been written long ago
         assert rebuilt.adopt("photos").adopted == 3
-        orphan = rebuilt._backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"]).handle
+        orphan = rebuilt.engine.backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"]).handle
     with bleepstore.open(**options) as rebuilt:
         rebuilt.sweep(grace=dt.timedelta())
         assert _read(rebuilt, "2") == b"x"
         with pytest.raises(BlobNotFound):
-            rebuilt._backend.head_object(orphan)
+            rebuilt.engine.backend.head_object(orphan)
 
 
 @in_blobs
 def test_an_adoption_brings_in_no_orphan_that_a_sweep_is_about_to_remove(pair: Pair) -> None:
     adopter = pair.adopter
-    stored = adopter._backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"])
-    adopter._committer.submit(BeginSweep(**adopter._stamp(), until_ms=stored.stored_ms + 1))
+    stored = adopter.engine.backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"])
+    adopter.engine.committer.submit(BeginSweep(**adopter.engine.stamp(), until_ms=stored.stored_ms + 1))
     assert adopter.adopt("photos").adopted == 0
     assert _keys(adopter) == []

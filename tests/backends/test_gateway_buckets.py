@@ -133,26 +133,26 @@ def test_the_container_of_a_deleted_bucket_goes_when_the_garbage_in_it_is_gone(b
         assert not any(_removes_container(request) for request in proxy.seen)
     blobs.sweep()
     assert any(_removes_container(request) for request in proxy.seen)
-    assert isinstance(blobs._backend, Gateway)
-    assert list(blobs._backend.buckets()) == []
+    assert isinstance(blobs.engine.backend, Gateway)
+    assert list(blobs.engine.backend.buckets()) == []
 
 
 def test_a_bucket_that_has_lost_its_container_gets_another_when_it_is_made_again(store: Store) -> None:
-    assert store._backend.delete_bucket("photos")
+    assert store.engine.backend.delete_bucket("photos")
     with pytest.raises(BucketAlreadyOwnedByYou):
         store.create_bucket("photos")
     assert _is_usable(store)
 
 
 def test_a_bucket_whose_container_others_removed_can_be_deleted(store: Store) -> None:
-    assert store._backend.delete_bucket("photos")
-    assert store._backend.delete_bucket("photos")
+    assert store.engine.backend.delete_bucket("photos")
+    assert store.engine.backend.delete_bucket("photos")
     store.delete_bucket("photos")
     assert store.list_buckets().buckets == []
 
 
 def test_a_bucket_whose_container_cannot_be_made_is_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = store._backend.create_bucket
+    make = store.engine.backend.create_bucket
 
     def refuse(bucket: str, *, known: bool = False) -> None:
         if known:
@@ -160,7 +160,7 @@ def test_a_bucket_whose_container_cannot_be_made_is_not_there(store: Store, monk
         make(bucket)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._backend, "create_bucket", refuse)
+        patch.setattr(store.engine.backend, "create_bucket", refuse)
         with pytest.raises(ServiceUnavailable):
             store.create_bucket("videos")
     assert [bucket.name for bucket in store.list_buckets().buckets] == ["photos"]
@@ -226,7 +226,7 @@ def test_a_container_that_may_not_be_looked_into_ends_no_sweep_unless_it_is_ours
         other.create_bucket(name)
     store = open_at("store", layout="blobs")
     store.adopt("photos")
-    handle = store._backend.put_object(BlobSpec(bucket="photos", key="orphan", size=1), [b"x"]).handle
+    handle = store.engine.backend.put_object(BlobSpec(bucket="photos", key="orphan", size=1), [b"x"]).handle
     for refused in ("-photos", "-strange"):
 
         def refuse(request: Request, refused: str = refused) -> Answer | None:
@@ -239,7 +239,7 @@ def test_a_container_that_may_not_be_looked_into_ends_no_sweep_unless_it_is_ours
         else:
             sweep_all(store)
     with pytest.raises(BlobNotFound):
-        store._backend.head_object(handle)
+        store.engine.backend.head_object(handle)
 
 
 def test_a_container_with_objects_of_others_is_adopted_and_not_created(open_at: Callable[..., Store]) -> None:
@@ -358,8 +358,8 @@ def test_a_bucket_whose_container_is_removed_before_its_commit_has_a_container(
 ) -> None:
     """It was there when the creation began, for a deletion was not done with it."""
     began, removed = threading.Event(), threading.Event()
-    remove = store._backend.delete_bucket
-    submit = store._committer.submit
+    remove = store.engine.backend.delete_bucket
+    submit = store.engine.committer.submit
 
     def slow_removal(bucket: str, is_back: Callable[[], bool]) -> bool:
         began.set()
@@ -372,8 +372,8 @@ def test_a_bucket_whose_container_is_removed_before_its_commit_has_a_container(
             deleting.join()
         return submit(command)
 
-    monkeypatch.setattr(store._backend, "delete_bucket", slow_removal)
-    monkeypatch.setattr(store._committer, "submit", late_commit)
+    monkeypatch.setattr(store.engine.backend, "delete_bucket", slow_removal)
+    monkeypatch.setattr(store.engine.committer, "submit", late_commit)
     deleting = threading.Thread(target=store.delete_bucket, args=("photos",))
     deleting.start()
     assert began.wait(30)

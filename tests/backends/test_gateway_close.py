@@ -40,7 +40,7 @@ def test_close_ends_every_connection(
     with bleepstore.open(url, catalog=tmp_path / "store", layout=Layout.BLOBS, endpoint_url=endpoint) as store:
         store.create_bucket("photos")
         store.put_object("photos", "large", b"0123456789" * 100_000)
-        client = store._backend._made  # type: ignore[attr-defined]  # held: freeing it would end connections too
+        client = store.engine.backend._made  # type: ignore[attr-defined]  # held: freeing it would end connections too
         assert client is not None
         assert _connections(port) > before
     assert _connections(port) <= before

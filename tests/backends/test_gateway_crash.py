@@ -58,5 +58,7 @@ def test_a_gateway_that_is_killed(kind: str, layout: str, rounds: int, far_end_o
 
 def _orphans(store: bleepstore.Store) -> Iterator[str]:
 
-    with store._catalog.read() as reader:
-        yield from (handle for handle in store._backend.iter_blobs(0, 1 << 60) if not reader.is_referenced(handle))
+    with store.engine.catalog.read() as reader:
+        yield from (
+            handle for handle in store.engine.backend.iter_blobs(0, 1 << 60) if not reader.is_referenced(handle)
+        )

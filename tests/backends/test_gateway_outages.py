@@ -46,7 +46,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     def open_impatient(settings: GatewaySettings) -> Any:
         return open_gateway(attrs.evolve(settings, deadline=0.3))
 
-    monkeypatch.setattr("bleepstore.store.opening.open_gateway", open_impatient)
+    monkeypatch.setattr("bleepstore.store.provider.open_gateway", open_impatient)
 
 
 def open_at(far_end: tuple[str, str], proxy: HttpProxy, catalog: Path, layout: str = "keys", days: float = 7) -> Store:
@@ -59,7 +59,7 @@ def is_down(_request: Request) -> Answer:
 
 
 def garbage(store: Store) -> int:
-    with store._catalog.read() as reader:
+    with store.engine.catalog.read() as reader:
         return len(reader.list_garbage(1000))
 
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_removed_keeps_no_other_garbage(
     with open_at(far_end, proxy, tmp_path, "blobs") as store:
         store.create_bucket("photos")
         store.put_object("photos", "held", b"old" * 2000)
-        held = store._find_object("photos", "held", None, bleepstore.Action.GET_OBJECT, None, False).handle
+        held = store.objects.find("photos", "held", None, bleepstore.Action.GET_OBJECT, None, False).handle
         assert held is not None
         name = next(text for text in held.replace('"', " ").replace("/", " ").split() if len(text) == 28)
         proxy.before = lambda request: Answer(403) if request.method == "DELETE" and name in request.path else None
@@ -100,10 +100,10 @@ def test_a_bucket_is_deleted_while_the_provider_is_down_and_its_container_later(
             store.delete_bucket("photos")
             assert store.list_buckets().buckets == []
             proxy.before = lambda _request: None
-            assert isinstance(store._backend, Gateway)
-            assert list(store._backend.buckets()) == ["photos"]
+            assert isinstance(store.engine.backend, Gateway)
+            assert list(store.engine.backend.buckets()) == ["photos"]
         store.sweep()
-        assert list(store._backend.buckets()) == []
+        assert list(store.engine.backend.buckets()) == []
 
 
 def test_uploads_that_expire_while_the_provider_is_down_are_ended_later(
@@ -121,7 +121,7 @@ def test_uploads_that_expire_while_the_provider_is_down_are_ended_later(
         proxy.before = lambda _request: None
         store.sweep()
         assert store.list_uploads("photos").uploads == []
-        assert list(store._backend.iter_blobs(0, 1 << 62)) == []
+        assert list(store.engine.backend.iter_blobs(0, 1 << 62)) == []
 
 
 def test_what_is_opened_while_the_provider_is_down_sweeps_no_orphans(
@@ -152,7 +152,7 @@ def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
             store.put_object("photos", f"{number}", b"x")
         proxy.before = is_down
         asked = []
-        engine = store._engine
+        engine = store.engine.object_engine
         assert isinstance(engine, KeyedEngine)
         remove = engine._delete
 

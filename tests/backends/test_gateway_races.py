@@ -41,7 +41,7 @@ def store(request: pytest.FixtureRequest, far_end: tuple[str, str], tmp_path: Pa
 
 
 def is_keyed(store: Store) -> bool:
-    return isinstance(store._engine, KeyedEngine)
+    return isinstance(store.engine.object_engine, KeyedEngine)
 
 
 def read(store: Store, key: str = "k") -> bytes:
@@ -57,15 +57,15 @@ def upload(store: Store) -> tuple[str, list[CompletedPart]]:
 
 def after_assembly(store: Store, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
     """Have something happen between an assembly and its commit."""
-    assemble = store._backend.assemble_parts
+    assemble = store.engine.backend.assemble_parts
 
     def assemble_then(*arguments: Any) -> Any:
         made = assemble(*arguments)
-        monkeypatch.setattr(store._backend, "assemble_parts", assemble)
+        monkeypatch.setattr(store.engine.backend, "assemble_parts", assemble)
         then()
         return made
 
-    monkeypatch.setattr(store._backend, "assemble_parts", assemble_then)
+    monkeypatch.setattr(store.engine.backend, "assemble_parts", assemble_then)
 
 
 def test_an_abort_in_the_midst_of_a_completion_loses_no_object(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_an_abort_in_the_midst_of_a_completion_loses_no_object(store: Store, mon
 def test_a_new_object_that_is_deleted_before_its_commit_is_gone_when_it_is_read(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = store._backend.put_object
+    put = store.engine.backend.put_object
 
     def put_then_delete(*arguments: Any) -> Any:
         made = put(*arguments)
@@ -95,7 +95,7 @@ def test_a_new_object_that_is_deleted_before_its_commit_is_gone_when_it_is_read(
         return made
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._backend, "put_object", put_then_delete)
+        patch.setattr(store.engine.backend, "put_object", put_then_delete)
         store.put_object("photos", "new", b"x")
     if not is_keyed(store):  # the put is the later one
         assert read(store, "new") == b"x"
@@ -109,19 +109,19 @@ def test_a_part_that_is_sent_while_its_upload_is_aborted_leaves_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_id, _parts = upload(store)
-    send = store._backend.put_part
+    send = store.engine.backend.put_part
 
     def send_then_abort(*arguments: Any) -> Any:
         made = send(*arguments)
         store.abort_upload("photos", "k", upload_id)
         return made
 
-    monkeypatch.setattr(store._backend, "put_part", send_then_abort)
+    monkeypatch.setattr(store.engine.backend, "put_part", send_then_abort)
     with pytest.raises(NoSuchUpload):
         store.put_part("photos", "k", upload_id, 2, PART)
     store.sweep()
-    with store._catalog.read() as reader:
-        left = [one for one in store._backend.iter_blobs(0, 1 << 62) if not reader.is_referenced(one)]
+    with store.engine.catalog.read() as reader:
+        left = [one for one in store.engine.backend.iter_blobs(0, 1 << 62) if not reader.is_referenced(one)]
     assert not left
 
 
@@ -129,10 +129,11 @@ def test_an_upload_that_the_provider_has_ended_is_there_no_more(store: Store) ->
     """As a rule of the account does with old ones."""
     store.put_object("photos", "source", PART)
     upload_id, parts = upload(store)
-    token = store._find_upload("photos", "k", upload_id, Action.PUT_OBJECT, None).backend_token
-    if isinstance(store._backend, AzureBackend):  # Azurite keeps the blocks of a blob that is deleted before a commit
-        store._backend._blob(read_token(token).address).commit_block_list([])
-    store._backend.delete_parts(token, [])
+    token = store.uploads.find("photos", "k", upload_id, Action.PUT_OBJECT, None).backend_token
+    # Azurite keeps the blocks of a blob that is deleted before a commit.
+    if isinstance(store.engine.backend, AzureBackend):
+        store.engine.backend._blob(read_token(token).address).commit_block_list([])
+    store.engine.backend.delete_parts(token, [])
     with pytest.raises(NoSuchUpload):
         store.complete_upload("photos", "k", upload_id, parts)
     with contextlib.suppress(NoSuchUpload):  # some providers take parts under any name
@@ -159,8 +160,8 @@ def test_a_copy_of_parts_has_the_etag_that_is_noted_at_the_provider(store: Store
     store.complete_upload("photos", "k", upload_id, parts)
     copy = store.copy_object("photos", "k", "photos", "copy")
     assert copy.etag == hashlib.md5(read(store)).hexdigest()
-    assert isinstance(store._backend, Gateway)
-    noted = {found.key: found.etag for _, found in store._backend.iter_found("photos") if found is not None}
+    assert isinstance(store.engine.backend, Gateway)
+    noted = {found.key: found.etag for _, found in store.engine.backend.iter_found("photos") if found is not None}
     assert noted["copy"] == copy.etag
     assert read(store, "copy") == read(store)
 
@@ -172,7 +173,7 @@ def test_a_copy_of_what_cannot_be_read_replaces_nothing(store: Store, monkeypatc
         raise ServiceUnavailable("it cannot be read")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._backend, "get_object", refuse)
+        patch.setattr(store.engine.backend, "get_object", refuse)
         with pytest.raises(ServiceUnavailable):
             store.copy_object("photos", "source", "photos", "k", checksum_algorithm=Algorithm.SHA256)
     assert read(store) == b"precious"

@@ -35,13 +35,13 @@ def test_what_an_older_catalog_does_not_know_stays_until_it_is_adopted(
     with opened() as store:
         store.put_object("photos", "b", b"second")
         store.sweep(grace=dt.timedelta(milliseconds=ALL_GRACE))
-        stored = sorted(store._backend.iter_blobs(0, 1 << 60))
+        stored = sorted(store.engine.backend.iter_blobs(0, 1 << 60))
     assert len(stored) == (2 if layout == "blobs" else 0)  # under its own key an object is no orphan
     shutil.copy(tmp_path / "older.db", catalog / "catalog.db")
     for _ in range(2):  # the second start finds a mark that fits, and still removes nothing
         with caplog.at_level(logging.WARNING, "bleepstore.store"), opened() as store:
             store.sweep(grace=dt.timedelta(milliseconds=ALL_GRACE))
-            assert sorted(store._backend.iter_blobs(0, 1 << 60)) == stored
+            assert sorted(store.engine.backend.iter_blobs(0, 1 << 60)) == stored
     assert sum("is older than what is stored at" in record.message for record in caplog.records) == 1
     if layout == "keys":
         with opened() as store:

@@ -139,5 +139,5 @@ def test_a_store_over_a_provider(scheme: str, layout: Layout, tmp_path: Path) ->
             store.delete_object("photos", key)
         assert store.list_objects("photos").objects == []
         store.sweep()
-        assert isinstance(store._backend, Gateway)
-        clean(store._backend)
+        assert isinstance(store.engine.backend, Gateway)
+        clean(store.engine.backend)

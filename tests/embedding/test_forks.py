@@ -279,5 +279,5 @@ def test_a_fork_in_memory_copies_only_the_smallest_objects(tmp_path: Path) -> No
 
 
 def catalog_pages(store: Store) -> int:
-    with store._catalog.read() as reader:
+    with store.engine.catalog.read() as reader:
         return int(reader.connection.pragma("page_count")) - int(reader.connection.pragma("freelist_count"))

@@ -153,7 +153,7 @@ def test_ids_of_buckets_are_not_given_again(store: Store) -> None:
     store.delete_bucket("second")
     with store.fork() as other:
         other.create_bucket("third")
-        with other._catalog.read() as reader:
+        with other.engine.catalog.read() as reader:
             assert reader.connection.execute("SELECT bucket_id FROM bucket WHERE name = 'third'").get == 3
 
 

@@ -75,7 +75,7 @@ def test_it_sees_what_another_process_writes_and_is_seen_by_it(folder: Path) -> 
         subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
         assert read(store, "other") == b"o"
         writer = bleepstore.open(folder)
-        with writer, pytest.raises(StoreError, match="close it there first"), writer._alone():
+        with writer, pytest.raises(StoreError, match="close it there first"), writer.engine.exclusive():
             pass
 
 

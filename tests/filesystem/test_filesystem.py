@@ -353,11 +353,11 @@ def test_removing_a_folder_of_thousands_takes_a_command_for_each_thousand(fs: Bl
     for number in range(1100):
         fs.store.put_object("bucket", f"folder/{number}", b"")
     fs.store.put_object("bucket", "folder2", b"")
-    with fs.store._catalog.read() as reader:
+    with fs.store.engine.catalog.read() as reader:
         before = reader.connection.execute("SELECT applied_index FROM state").get
     fs.rm("bucket/folder", recursive=True)
     assert fs.find("bucket") == ["bucket/folder2"]
-    with fs.store._catalog.read() as reader:
+    with fs.store.engine.catalog.read() as reader:
         done = reader.connection.execute("SELECT applied_index FROM state").get - before
     assert done < 20  # two for the objects; the jobs may have added some
 

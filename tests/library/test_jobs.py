@@ -93,8 +93,8 @@ def backend(opened: Store) -> Watched:
 
 
 def backend_of(store: Store) -> Watched:
-    assert isinstance(store._backend, Watched)
-    return store._backend
+    assert isinstance(store.engine.backend, Watched)
+    return store.engine.backend
 
 
 def stored(backend: Watched) -> set[str]:
@@ -102,7 +102,7 @@ def stored(backend: Watched) -> set[str]:
 
 
 def garbage(store: Store) -> int:
-    with store._catalog.read() as reader:
+    with store.engine.catalog.read() as reader:
         return int(reader.connection.execute("SELECT count(*) FROM garbage").get)
 
 

@@ -168,8 +168,8 @@ def check_nothing_is_left_over(data: Path) -> None:
         for upload in store.list_uploads(BUCKET).uploads:
             store.abort_upload(BUCKET, upload.key, upload.upload_id)
         store.sweep()
-        stored = list(store._backend.iter_blobs(0, 1 << 60))
-        with store._catalog.read() as reader:
+        stored = list(store.engine.backend.iter_blobs(0, 1 << 60))
+        with store.engine.catalog.read() as reader:
             assert [handle for handle in stored if not reader.is_referenced(handle)] == []
             assert reader.list_garbage(1) == []
     on_disk = {path.name for path in (data / "blobs").glob("*/*")}

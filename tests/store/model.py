@@ -196,6 +196,12 @@ class Model:
 
     # -- objects
 
+    def check_owner(self, bucket: Bucket, key: str, caller: Caller | None) -> None:
+        """WRITE lets others than the bucket's owner replace and delete their own objects alone."""
+        current = bucket.objects.get(key)
+        if caller is not None and caller.account.id != bucket.owner and current is not None:
+            require(not caller.is_anonymous and current.owner == caller.account.id)
+
     def check_write(self, bucket: Bucket, key: str, condition: WriteCondition) -> None:
         current = bucket.objects.get(key)
         if condition.if_none_match:
@@ -219,6 +225,7 @@ class Model:
         caller: Caller | None,
     ) -> tuple[object, ...]:
         bucket = self.bucket(name, caller, Permission.WRITE)
+        self.check_owner(bucket, key, caller)
         self.check_write(bucket, key, condition)
         owner = bucket.owner if caller is None else caller.account.id
         bucket.objects[key] = made = Object(
@@ -266,6 +273,7 @@ class Model:
 
     def delete_object(self, name: str, key: str, *, condition: WriteCondition, caller: Caller | None) -> None:
         bucket = self.bucket(name, caller, Permission.WRITE)
+        self.check_owner(bucket, key, caller)
         self.check_write(bucket, key, condition)
         bucket.objects.pop(key, None)
 
@@ -275,6 +283,7 @@ class Model:
         outcomes = []
         for entry in entries:
             try:
+                self.check_owner(bucket, entry.key, caller)
                 self.check_write(bucket, entry.key, entry.condition)
                 bucket.objects.pop(entry.key, None)
                 outcomes.append(entry.key)
@@ -297,6 +306,7 @@ class Model:
         caller: Caller | None,
     ) -> tuple[object, ...]:
         bucket = self.bucket(name, caller, Permission.WRITE)
+        self.check_owner(bucket, key, caller)
         source = self.source(source_name, source_key, source_condition, caller)
         if (source_name, source_key) == (name, key) and replaced_metadata is None and storage_class is None:
             self.check_write(bucket, key, condition)
@@ -426,6 +436,7 @@ class Model:
         require(numbers == sorted(set(numbers)), "InvalidPartOrder")
         upload = self.upload(name, key, upload_id, caller)
         bucket = self.buckets[name]
+        self.check_owner(bucket, key, caller)
         for part in parts:
             require(part.number in upload.parts and upload.parts[part.number].etag == part.etag, "InvalidPart")
         bodies = [upload.parts[number].body for number in numbers]

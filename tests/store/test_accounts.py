@@ -93,4 +93,4 @@ def test_many_credentials_are_remembered_in_bounded_memory(store: Store) -> None
         for number in range(MAX_REMEMBERED_CREDENTIALS + 10):
             store.get_credential(f"AKIA{number % 3}")
             store.get_credential(f"nobody{number}")
-    assert len(store._credential_memory) <= MAX_REMEMBERED_CREDENTIALS
+    assert len(store.accounts._remembered) <= MAX_REMEMBERED_CREDENTIALS

@@ -34,7 +34,7 @@ OPEN = CannedAcl.PUBLIC_READ_WRITE
 
 def keeps_one_under_a_key(store: Store) -> bool:
     """Such a backend is written before the catalog decides, and by conditions of its own."""
-    return isinstance(store._engine, KeyedEngine)
+    return isinstance(store.engine.object_engine, KeyedEngine)
 
 
 def create_again(store: Store) -> None:
@@ -58,13 +58,13 @@ def check_bobs(store: Store) -> None:
     assert store.list_uploads("photos").uploads == []
     store.sweep()
     if not keeps_one_under_a_key(store):
-        with store._catalog.read() as reader:
-            assert [name for name, _size in reader.iter_blobs()] == list(store._backend.iter_blobs(0, 1 << 62))
+        with store.engine.catalog.read() as reader:
+            assert [name for name, _size in reader.iter_blobs()] == list(store.engine.backend.iter_blobs(0, 1 << 62))
 
 
 def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Have `act` done once, after the next operation has decided and before its command is applied."""
-    submit = store._committer.submit
+    submit = store.engine.committer.submit
     waiting = [act]
 
     def submit_later(command: Any) -> Any:
@@ -72,7 +72,7 @@ def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[
             waiting.pop()()
         return submit(command)
 
-    monkeypatch.setattr(store._committer, "submit", submit_later)
+    monkeypatch.setattr(store.engine.committer, "submit", submit_later)
 
 
 # -- a bucket that was deleted and made again
@@ -184,14 +184,14 @@ def test_every_operation_says_which_bucket_it_was_decided_for(store: Store, monk
     if keeps_one_under_a_key(store):
         pytest.skip("what follows a provider means whichever bucket has the name")
     seen: dict[str, int | None] = {}
-    submit = store._committer.submit
+    submit = store.engine.committer.submit
 
     def note(command: Any) -> Any:
         if hasattr(command, "bucket_id"):
             seen[type(command).__name__] = command.bucket_id
         return submit(command)
 
-    monkeypatch.setattr(store._committer, "submit", note)
+    monkeypatch.setattr(store.engine.committer, "submit", note)
     store.create_bucket("photos", caller=ALICE)
     store.put_object("photos", "k", SMALL, caller=ALICE)
     store.put_object_acl("photos", "k", CannedAcl.PRIVATE, caller=ALICE)
@@ -414,8 +414,8 @@ def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
     with shared.get_object("photos", "new") as found:
         assert (found.read(), found.version.owner) == (b"of Alice", ALICE.account)
     shared.sweep()
-    with shared._catalog.read() as reader:
-        assert [name for name, _size in reader.iter_blobs()] == list(shared._backend.iter_blobs(0, 1 << 62))
+    with shared.engine.catalog.read() as reader:
+        assert [name for name, _size in reader.iter_blobs()] == list(shared.engine.backend.iter_blobs(0, 1 << 62))
 
 
 def test_a_body_is_not_read_of_who_may_not_replace_what_is_there(shared: Store) -> None:

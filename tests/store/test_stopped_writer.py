@@ -15,7 +15,7 @@ from bleepstore.errors import SlowDown
 
 HOLDER = (
     "import sys, bleepstore\n"
-    "with bleepstore.open(sys.argv[1]) as store, store._catalog.hold():\n"
+    "with bleepstore.open(sys.argv[1]) as store, store.engine.catalog.hold():\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.readline()\n"
 )

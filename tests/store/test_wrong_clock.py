@@ -105,8 +105,10 @@ def test_last_modified_is_right_again_once_the_clock_is(tmp_path: Path) -> None:
     with bleepstore.open(tmp_path, clock=clock) as store:
         store.put_object("photos", "k", BIG)
         assert store.head_object("photos", "k").version.modified == dt.datetime.fromtimestamp(START / 1000, dt.UTC)
-        lost = store._backend.put_object(BlobSpec(bucket="photos", key="x", new_id=store._new_blob_id), [BIG]).handle
+        lost = store.engine.backend.put_object(
+            BlobSpec(bucket="photos", key="x", new_id=store.engine.new_blob_id), [BIG]
+        ).handle
         clock.now += HOUR_MS
         store.sweep()
-        assert lost not in set(store._backend.iter_blobs(0, 1 << 62))
+        assert lost not in set(store.engine.backend.iter_blobs(0, 1 << 62))
         assert len(store.list_objects("photos").objects) == 2

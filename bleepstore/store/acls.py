@@ -1,0 +1,92 @@
+"""Access control lists, and whether a caller may do something."""
+
+from __future__ import annotations
+
+import contextlib
+
+from bleepstore.access import AclRequest, Action, Caller, is_of_object, of_version, resolve_acl
+from bleepstore.commands import PutBucketAcl, PutObjectAcl
+from bleepstore.errors import NoSuchUpload, OperationAborted, S3Error
+from bleepstore.model import Acl, WriteCondition
+from bleepstore.store.engine import Engine
+from bleepstore.store.objects import Objects
+from bleepstore.store.uploads import Uploads
+
+_ALWAYS = WriteCondition()
+#: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
+_ACL_ATTEMPTS = 20
+
+
+class AccessRules:
+    """Who may do what in a store. For `caller` see `Buckets`."""
+
+    def __init__(self, engine: Engine, objects: Objects, uploads: Uploads) -> None:
+        self._engine = engine
+        self._objects = objects
+        self._uploads = uploads
+
+    def check_access(
+        self,
+        action: Action,
+        bucket: str,
+        key: str = "",
+        *,
+        version_id: str | None = None,
+        upload_id: str | None = None,
+        caller: Caller | None = None,
+    ) -> None:
+        """Raise what an operation that is this `action` would: NoSuchBucket, AccessDenied or, if it is on an object
+        that there must be, NoSuchKey and NoSuchVersion.
+
+        An upload that does not exist is not refused: it may have been completed by the same request, sent before.
+        """
+        if is_of_object(action):
+            self._objects.find(bucket, key, version_id, action, caller, data=False)
+        elif upload_id is not None:
+            with contextlib.suppress(NoSuchUpload):
+                self._uploads.find(bucket, key, upload_id, action, caller)
+        else:
+            found = self._engine.find_bucket(bucket)
+            self._engine.condition_for(of_version(action, version_id), found, key, _ALWAYS, caller)
+
+    def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
+        return self._engine.bucket_for(bucket, Action.GET_BUCKET_ACL, caller).acl
+
+    def put_bucket_acl(self, bucket: str, acl: AclRequest | Acl, *, caller: Caller | None = None) -> None:
+        """Replace the ACL. An `Acl` must name the bucket's owner: ownership cannot be given away."""
+        found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_ACL, caller)
+        resolved = resolve_acl(acl, found.owner.id, found.owner.id)
+        self._engine.submit(PutBucketAcl(**self._engine.stamp(), bucket=bucket, bucket_id=found.id, acl=resolved))
+
+    def get_object_acl(
+        self, bucket: str, key: str, *, version_id: str | None = None, caller: Caller | None = None
+    ) -> Acl:
+        return self._objects.find(bucket, key, version_id, Action.GET_OBJECT_ACL, caller, data=False).version.acl
+
+    def put_object_acl(
+        self,
+        bucket: str,
+        key: str,
+        acl: AclRequest | Acl,
+        *,
+        version_id: str | None = None,
+        caller: Caller | None = None,
+    ) -> None:
+        """Replace an object's ACL. An `Acl` must name the object's owner."""
+        for _ in range(_ACL_ATTEMPTS):
+            found = self._engine.find_bucket(bucket)
+            version = self._objects.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False).version
+            command = PutObjectAcl(
+                **self._engine.stamp(),
+                bucket=bucket,
+                bucket_id=found.id,
+                key=key,
+                version_id=version_id,
+                expected_acl=version.acl,
+                acl=resolve_acl(acl, version.owner.id, found.owner.id),
+            )
+            result = self._engine.committer.submit(command)
+            if not isinstance(result, OperationAborted):
+                break  # else it is not what was decided on any more
+        if isinstance(result, S3Error):
+            raise result

@@ -1,0 +1,45 @@
+"""The clocks of a store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+#: Processes that read one clock at the same time find it this much apart.
+_CLOCKS_DIFFER_MS = 1000
+
+
+def now_ms() -> int:
+    """The system's time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class SteadyClock:
+    """The clock of blobs and sweeps. It never goes back: neither within this process, nor behind the last sweep of the
+    catalog, nor behind the other processes that have the store open.
+
+    A sweep refuses blobs from before its time, so once the system's clock was set back it would refuse every new one.
+    From then on this clock is ahead of the system's and runs as fast. People see the system's time: `source`.
+    """
+
+    def __init__(self, source: Callable[[], int]) -> None:
+        self.source = source
+        self.latest = 0
+        self._ahead = 0
+        self._others: Sequence[int] | memoryview[int] = (0,)
+
+    def __call__(self) -> int:
+        now, latest = self.source() + self._ahead, max(self.latest, self._others[0])
+        if now < latest:
+            if latest - now > _CLOCKS_DIFFER_MS:
+                self._ahead += latest - now
+            now = latest
+        self.latest = now
+        return now
+
+    def go_on_from(self, time_ms: int) -> None:
+        self.latest = max(self.latest, time_ms)
+
+    def follow(self, others: memoryview[int]) -> None:
+        """Stay at or after the time that is in `others`."""
+        self._others = others

@@ -1,0 +1,281 @@
+"""Copies: of whole objects, and of objects as parts of uploads."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Unpack
+
+from bleepstore.access import Action, Caller
+from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway
+from bleepstore.catalog.objects import check_write
+from bleepstore.catalog.records import FoundObject
+from bleepstore.commands import PutObject
+from bleepstore.digests import Algorithm, Digester
+from bleepstore.errors import (
+    BlobNotFound,
+    EntityTooLarge,
+    InternalError,
+    InvalidArgument,
+    InvalidRequest,
+    NoSuchUpload,
+    NotModified,
+    PreconditionFailed,
+)
+from bleepstore.model import (
+    MAX_OBJECT,
+    MAX_PART,
+    MAX_SINGLE_PUT,
+    NO_ATTRIBUTES,
+    STANDARD,
+    BlobRef,
+    Checksum,
+    Data,
+    Inline,
+    ObjectAttributes,
+    ObjectVersion,
+    Part,
+    ReadCondition,
+    WriteCondition,
+)
+from bleepstore.names import check_key
+from bleepstore.store.blob_engine import Write
+from bleepstore.store.bodies import DEFAULT_ALGORITHM
+from bleepstore.store.engine import Engine
+from bleepstore.store.objects import Objects
+from bleepstore.store.options import (
+    CopyOptions,
+    CopyPartOptions,
+    check_copied_headers,
+    copied_attributes,
+    given_attributes,
+    with_acl,
+)
+from bleepstore.store.reading import check_read, resolve_range
+from bleepstore.store.uploads import PartDigests, Uploads, check_part_number
+from bleepstore.store.verifying import Span
+
+_MD5 = re.compile("[0-9a-f]{32}")
+_ALWAYS = WriteCondition()
+#: At a provider, whoever writes the same key meanwhile costs one.
+_ATTEMPTS = 20
+#: Amazon's words, which programs look for.
+_COPY_OF_ITSELF = (
+    "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
+    "metadata, storage class, website redirect location or encryption attributes."
+)
+
+
+class Copies:
+    """Copies within a store. For `caller` see `Buckets`."""
+
+    def __init__(self, engine: Engine, objects: Objects, uploads: Uploads) -> None:
+        self._engine = engine
+        self._objects = objects
+        self._uploads = uploads
+
+    def copy_object(
+        self,
+        source_bucket: str,
+        source_key: str,
+        bucket: str,
+        key: str,
+        *,
+        attributes: ObjectAttributes = NO_ATTRIBUTES,
+        condition: WriteCondition = _ALWAYS,
+        caller: Caller | None = None,
+        **options: Unpack[CopyOptions],
+    ) -> ObjectVersion:
+        """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
+
+        What goes with it comes along, unless `replace_metadata` gives it `attributes` of its own; the storage class,
+        the ACL and the redirect never do. `source_version_id` and `source_condition` say of which source. A copy onto
+        itself must name metadata, a storage class, a redirect or a source version, else it raises InvalidRequest,
+        unless `allow_unchanged`.
+
+        A copy is one part: of a source that was uploaded in parts it has neither the ETag nor the parts, but the MD5
+        and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
+        """
+        check_key(key)
+        check_copied_headers(options)
+        given = given_attributes(attributes, options)
+        found = self._engine.find_bucket(bucket)
+        condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
+        owner = found.owner if caller is None else caller.account
+        if (acl := options.get("acl")) is not None:
+            given = with_acl(given, acl, owner, found.owner)
+        replaces = options.get("replace_metadata", False)
+        version_id = options.get("source_version_id")
+        changes = replaces or version_id is not None or bool(options.get("allow_unchanged"))
+        changes = changes or given.storage_class != STANDARD or options.get("storage_class") is not None
+        changes = changes or given.system.website_redirect_location is not None
+        for _ in range(self._engine.object_engine.open_attempts):
+            source = self._open_source(source_bucket, source_key, version_id, options.get("source_condition"), caller)
+            version = source.version
+            if (source_bucket, source_key) == (bucket, key) and not changes:
+                raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
+            write = self._engine.object_engine.begin(bucket, key, condition)
+            made = given if replaces else copied_attributes(version.attributes, given)
+            try:
+                # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
+                etag, checksum = self._copied_digests(source, options.get("checksum_algorithm"))
+                data, stored_ms = self._copy_bytes(
+                    write,
+                    source,
+                    BlobSpec(
+                        bucket=bucket,
+                        key=key,
+                        size=version.size,
+                        attributes=made,
+                        etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
+                        new_id=self._engine.new_blob_id,
+                    ),
+                )
+            except BlobNotFound:
+                self._engine.object_engine.bytes_missing(source)
+                continue
+            command = PutObject(
+                **self._engine.stamp(),
+                bucket=bucket,
+                bucket_id=found.id,
+                key=key,
+                owner=owner,
+                size=version.size,
+                etag=etag,
+                data=data,
+                stored_ms=stored_ms,
+                attributes=made,
+                checksum=checksum,
+                crc64nvme=source.crc64nvme,
+                condition=condition,
+            )
+            return self._objects.commit(write, command)
+        raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
+
+    def copy_part(
+        self,
+        source_bucket: str,
+        source_key: str,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        *,
+        caller: Caller | None = None,
+        **options: Unpack[CopyPartOptions],
+    ) -> Part:
+        """Make a part of a stored object, or of its `source_range`: InvalidArgument if that exceeds the source."""
+        check_part_number(number)
+        upload = self._uploads.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
+        algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
+        version_id, condition = options.get("source_version_id"), options.get("source_condition")
+        source_range = options.get("source_range")
+        for _ in range(_ATTEMPTS):
+            source = self._open_source(source_bucket, source_key, version_id, condition, caller, max_size=MAX_OBJECT)
+            start, stop = 0, source.version.size
+            if source_range is not None:
+                # The range must be within the source: unlike a read, it is not cut to fit.
+                if source_range.last is not None and source_range.last >= stop:
+                    raise InvalidArgument(
+                        f"Range specified is not valid for source object of size: {stop}",
+                        "source_range",
+                        f"{source_range.first}-{source_range.last}",
+                    )
+                start, stop = resolve_range(source_range, stop)
+            if stop - start > MAX_PART:
+                raise EntityTooLarge(stop - start, MAX_PART)
+            digester = Digester(algorithm, Algorithm.CRC64NVME)
+            token, new_id = upload.backend_token, self._engine.new_blob_id
+            try:
+                if source.data is not None:
+                    span = source.data[start:stop]
+                    stored = self._engine.backend.put_part(token, number, digester.wrap([span]), new_id=new_id)
+                elif not isinstance(self._engine.backend, Gateway):
+                    chunks = self._verified_chunks(source, start, stop)
+                    stored = self._engine.backend.put_part(token, number, digester.wrap(chunks), new_id=new_id)
+                else:
+                    assert source.handle is not None
+                    stored = self._engine.backend.put_part(
+                        token, number, BlobRange(source.handle, start, stop), new_id=new_id
+                    )
+                    if stored.md5 is not None and upload.checksum_algorithm is None:
+                        return self._uploads.register(upload, number, stored, PartDigests(stop - start, stored.md5))
+                    with self._engine.backend.get_object(source.handle, start, stop) as reader:
+                        for chunk in iter(lambda: reader.read(CHUNK), b""):
+                            digester.update(chunk)
+            except BlobNotFound as lost:
+                if lost.handle == token:
+                    raise NoSuchUpload(upload_id, bucket, key) from None
+                self._engine.object_engine.bytes_missing(source)
+                continue
+            values = digester.values()
+            checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
+            shown = None if upload.checksum_algorithm is None else checksum
+            digests = PartDigests(stop - start, digester.md5_hex, checksum, shown, crc)
+            return self._uploads.register(upload, number, stored, digests)
+        raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
+
+    def _open_source(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        condition: ReadCondition | None,
+        caller: Caller | None,
+        max_size: int = MAX_SINGLE_PUT,
+    ) -> FoundObject:
+        """The source of a copy. Where a read would be "not modified", a copy's precondition has failed."""
+        found = self._objects.find(bucket, key, version_id, Action.GET_OBJECT, caller, data=True)
+        if condition is not None:
+            try:
+                check_read(condition, found.version, self._engine.clock())
+            except (PreconditionFailed, NotModified) as error:
+                if self._engine.object_engine.is_outdated(found):
+                    return self._open_source(bucket, key, version_id, condition, caller, max_size)
+                raise PreconditionFailed(error.condition, bucket, key, of_source=True) from None
+        self._objects.check_inline(found)
+        if found.version.size > max_size:
+            raise InvalidRequest(
+                f"The specified copy source is larger than the maximum allowable size for a copy source: {max_size}"
+            )
+        return found
+
+    def _copy_bytes(self, write: Write, source: FoundObject, spec: BlobSpec) -> tuple[Data, int | None]:
+        if source.data is not None:
+            return Inline(source.data), None
+        assert source.handle is not None
+        stored = write.copy(source.handle, spec)
+        return BlobRef(stored.handle), stored.stored_ms
+
+    def _copied_digests(self, source: FoundObject, algorithm: Algorithm | None) -> tuple[str, Checksum | None]:
+        """The ETag and the checksum of a copy: those of one whole, also if its source was uploaded in parts.
+
+        They are the source's where it has them. Else its bytes are read, once for all of them.
+        """
+        version = source.version
+        have = version.checksum
+        is_whole = version.parts_count is None and _MD5.fullmatch(version.etag) is not None
+        algorithm = algorithm or (have.algorithm if have else None) or (None if is_whole else DEFAULT_ALGORITHM)
+        if is_whole and algorithm == (have.algorithm if have else None):
+            return version.etag, have
+        assert algorithm is not None  # a whole without a checksum was returned, and what is none gets the default
+        digester = Digester(algorithm)
+        if source.data is not None:
+            digester.update(source.data)
+        else:
+            with self._objects.open_span(source, 0, version.size) as reader:
+                for _ in digester.wrap(iter(lambda: reader.read(CHUNK), b"")):
+                    pass
+        return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.values()[algorithm])
+
+    def _verified_chunks(self, found: FoundObject, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes of a blob that a copy is made of. What they are part of, the object or its parts, is compared whole: a
+        copy must not give damaged bytes a checksum of their own."""
+        version = found.version
+        assert found.handle is not None
+        spans = [Span(0, version.size, found.crc64nvme)]
+        if parts := self._objects.parts_of(version):
+            ends = list(itertools.accumulate(part.size for part in parts))
+            spans = [Span(end - part.size, end, part.crc64nvme) for part, end in zip(parts, ends, strict=True)]
+        return self._engine.verifier.chunks(version.bucket, version.key, found.handle, spans, start, stop)

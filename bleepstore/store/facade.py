@@ -1,0 +1,249 @@
+"""`bleepstore.open`, and the store that it gives: one object with a method for each operation."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
+
+from bleepstore.backends.gateway.settings import is_gateway_url
+from bleepstore.backends.local import LocalBackend
+from bleepstore.backends.memory import MemoryBackend
+from bleepstore.errors import StoreError
+from bleepstore.jobs import Jobs
+from bleepstore.model import Owner
+from bleepstore.store.accounts import Accounts
+from bleepstore.store.acls import AccessRules
+from bleepstore.store.adopting import Adoption
+from bleepstore.store.archiving import Archives
+from bleepstore.store.arguments import checked, method_of
+from bleepstore.store.buckets import Buckets
+from bleepstore.store.clock import now_ms
+from bleepstore.store.copies import Copies
+from bleepstore.store.engine import Engine
+from bleepstore.store.forking import Forks
+from bleepstore.store.iterating import Listings
+from bleepstore.store.objects import Objects
+from bleepstore.store.opening import open_catalog, open_folder, open_memory, open_read_only
+from bleepstore.store.provider import open_at_provider
+from bleepstore.store.scrubbing import Scrubs
+from bleepstore.store.settings import (
+    DEFAULT_OWNER,
+    UPLOAD_EXPIRY,
+    ProviderOptions,
+    ProviderSettings,
+    Settings,
+    check_location,
+)
+from bleepstore.store.uploads import Uploads
+
+
+class Store:
+    """An object store: buckets, objects, multipart uploads, access keys, forks and scrubs of the whole, what is stored
+    at a provider.
+
+    Made by `bleepstore.open`.
+
+    All methods are thread-safe. Several processes may open the same directory; each opens it for itself, after a fork.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.accounts = Accounts(engine)
+        self.buckets = Buckets(engine)
+        self.objects = Objects(engine)
+        self.uploads = Uploads(engine)
+        self.copies = Copies(engine, self.objects, self.uploads)
+        self.access = AccessRules(engine, self.objects, self.uploads)
+        self.listings = Listings(self.buckets, self.objects, self.uploads)
+        self.forks = Forks(engine, self.accounts)
+        self.archives = Archives(self.forks)
+        self.scrubs = Scrubs(engine)
+        self.adoption = Adoption(engine)
+
+    create_bucket = method_of("buckets", Buckets.create_bucket)
+    delete_bucket = method_of("buckets", Buckets.delete_bucket)
+    head_bucket = method_of("buckets", Buckets.head_bucket)
+    get_bucket = method_of("buckets", Buckets.get_bucket)
+    list_buckets = method_of("buckets", Buckets.list_buckets)
+    iter_buckets = method_of("listings", Listings.iter_buckets)
+
+    put_object = method_of("objects", Objects.put_object)
+    get_object = method_of("objects", Objects.get_object)
+    head_object = method_of("objects", Objects.head_object)
+    list_object_parts = method_of("objects", Objects.list_object_parts)
+    iter_object_parts = method_of("listings", Listings.iter_object_parts)
+    delete_object = method_of("objects", Objects.delete_object)
+    delete_objects = method_of("objects", Objects.delete_objects)
+    copy_object = method_of("copies", Copies.copy_object)
+    list_objects = method_of("objects", Objects.list_objects)
+    iter_objects = method_of("listings", Listings.iter_objects)
+
+    create_upload = method_of("uploads", Uploads.create_upload)
+    put_part = method_of("uploads", Uploads.put_part)
+    copy_part = method_of("copies", Copies.copy_part)
+    complete_upload = method_of("uploads", Uploads.complete_upload)
+    abort_upload = method_of("uploads", Uploads.abort_upload)
+    list_uploads = method_of("uploads", Uploads.list_uploads)
+    iter_uploads = method_of("listings", Listings.iter_uploads)
+    list_parts = method_of("uploads", Uploads.list_parts)
+    iter_parts = method_of("listings", Listings.iter_parts)
+
+    get_bucket_acl = method_of("access", AccessRules.get_bucket_acl)
+    put_bucket_acl = method_of("access", AccessRules.put_bucket_acl)
+    get_object_acl = method_of("access", AccessRules.get_object_acl)
+    put_object_acl = method_of("access", AccessRules.put_object_acl)
+    check_access = method_of("access", AccessRules.check_access)
+
+    put_credential = method_of("accounts", Accounts.put_credential)
+    disable_credential = method_of("accounts", Accounts.disable_credential)
+    list_credentials = method_of("accounts", Accounts.list_credentials)
+    get_credential = method_of("accounts", Accounts.get_credential)
+    find_owner = method_of("accounts", Accounts.find_owner)
+    display_name = method_of("accounts", Accounts.display_name)
+    owner_by_email = method_of("accounts", Accounts.owner_by_email)
+
+    snapshot = method_of("forks", Forks.snapshot)
+    restore = method_of("forks", Forks.restore)
+    backup = method_of("archives", Archives.backup)
+    scrub = method_of("scrubs", Scrubs.scrub)
+    scrub_every = method_of("scrubs", Scrubs.scrub_every)
+    adoptable_buckets = method_of("adoption", Adoption.adoptable_buckets)
+    adopt = method_of("adoption", Adoption.adopt)
+    adopt_all = method_of("adoption", Adoption.adopt_all)
+
+    @checked
+    def fork(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], int] | None = None) -> Store:
+        """An isolated store with the contents of this one, in O(1) bytes: what either writes the other never sees.
+
+        Without a `path` it is in memory. If this store is on disk, the fork reads what was there from its files, which
+        keep what this store removes until the fork is closed; what the fork writes is in memory.
+
+        A store on disk can also be forked into the new folder `path`, for good. That one shares the bytes by hard
+        links where it is on the same file system, and copies them where it is not and where they are kept in the
+        catalog (`inline_limit`). `clock` replaces this store's clock in the fork.
+
+        Raises StoreError if there is no such fork; OSError. Close the fork as any store.
+        """
+        return Store(self.forks.fork(path, clock))
+
+    def wall_time_ms(self) -> int:
+        """The time by the clock that `bleepstore.open` was given, which may also go back; signatures are checked by
+        it."""
+        return self.engine.wall_clock()
+
+    def check_open(self) -> None:
+        """Raise StoreClosed if the store was closed, or was opened before this process was forked."""
+        self.engine.catalog.check_usable()
+
+    sweep = method_of("engine", Engine.sweep)
+    ping = method_of("engine", Engine.ping)
+    close = method_of("engine", Engine.close)
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of what the embedding application creates."""
+        return self.engine.owner
+
+    @property
+    def path(self) -> Path | None:
+        """The folder of the store; None if it is in memory or its bytes are elsewhere."""
+        backend = self.engine.backend
+        return backend.root if isinstance(backend, LocalBackend) else None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing of the store is at rest anywhere: all of it ends with the process. Not so a fork in memory of
+        a store on disk, and a store at a provider whose catalog is in memory."""
+        backend = self.engine.backend
+        return isinstance(backend, MemoryBackend) and not backend.has_underlay and self.engine.catalog.path is None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store was opened with `read_only`."""
+        return self.engine.read_only
+
+    @property
+    def damaged_reads(self) -> int:
+        """How often this store, since it was opened, met bytes that are not those that were written."""
+        return self.engine.verifier.comparisons.damaged
+
+    @property
+    def jobs(self) -> Jobs:
+        """What the store does by itself: what of it is done and due, and a way to have it done now."""
+        return self.engine.jobs
+
+    def __enter__(self) -> Self:
+        self.check_open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def open_store(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    owner: Owner = DEFAULT_OWNER,
+    inline_limit: int | None = None,
+    upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
+    clock: Callable[[], int] = now_ms,
+    read_only: bool = False,
+    **provider: Unpack[ProviderOptions],
+) -> Store:
+    """Open the store in the directory `path`, which is made if need be, or a new one in memory if it is None.
+
+    `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog
+    (16 KiB; 1 KiB in memory, where a fork copies them; none where the bytes are at a provider).
+    An upload that is neither completed nor aborted within `upload_expiry` is removed. `clock` gives milliseconds
+    since the epoch.
+
+    `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
+    changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
+
+    `path` may also be a URL: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix` keep the bytes of
+    the objects there, and `s3:///prefix` in a bucket for each, named `prefix` and the bucket's name. The options of
+    such a store are:
+
+    - `catalog`: the directory of the catalog. Without one it is made anew in memory, of all that is stored there; then
+      nobody else may write there meanwhile.
+    - `layout`: "keys", where each object is stored under its own key, or "blobs".
+    - `endpoint_url`: another address of the provider.
+    - `connections`: how many requests may be under way there at once: 16.
+    - `take_over`: make the catalog that of blobs that belonged to another one, which is lost; `Store.adopt` then fills
+      it.
+
+    Use the store in a `with` block, or close it. Raises StoreError where no store can be, CatalogDamaged,
+    CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
+    """
+    settings = Settings(owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, clock=clock)
+    check_location(path, "path", urls=True)
+    at_provider = ProviderSettings.of(provider)
+    if read_only:
+        if path is None or is_gateway_url(path) or at_provider.catalog is not None:
+            raise StoreError("read_only is for the directory of a store")
+        return Store(open_read_only(Path(path).absolute(), settings))
+    if is_gateway_url(path):
+        return Store(open_at_provider(str(path), settings, at_provider))
+    if at_provider.catalog is not None or at_provider.endpoint_url is not None:
+        raise StoreError(
+            "A catalog or an endpoint_url is for a store at a provider: open('s3://...'), 'gs://' or 'az://'."
+        )
+    return Store(open_memory(settings) if path is None else open_folder(Path(path).absolute(), settings))
+
+
+@contextlib.contextmanager
+def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
+    """The access keys of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Accounts(engine)
+    finally:
+        engine.close()

@@ -1,0 +1,131 @@
+"""What a store can be told when it is opened."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+from collections.abc import Callable
+from typing import TypedDict
+
+import attrs
+
+from bleepstore.backends.gateway.names import Layout
+from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, parse_url
+from bleepstore.errors import StoreError
+from bleepstore.model import Owner
+from bleepstore.store.clock import now_ms
+
+#: The owner of what the embedding application creates, unless another is named.
+DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
+#: Objects up to this many bytes are kept in the catalog: one fsync instead of three (docs/explanation/benchmarks.md).
+INLINE_LIMIT = 16 * 1024
+#: In memory there is no fsync to save, and a fork copies the catalog. But it costs less to drop a small object that is
+#: replaced with its row than by a job: with no object in the catalog a PUT over another is slower by a fifth.
+MEMORY_INLINE_LIMIT = 1024
+UPLOAD_EXPIRY = dt.timedelta(days=7)
+
+
+def _check_kind(name: str, value: object, kind: object, wanted: str) -> None:
+    if not isinstance(value, kind):  # type: ignore[arg-type]  # unions are allowed
+        raise TypeError(f"{name} is {wanted}, not {type(value).__name__}: {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What is the same wherever a store's bytes are. `inline_limit` None keeps no object in the catalog."""
+
+    owner: Owner = DEFAULT_OWNER
+    inline_limit: int | None = None
+    upload_expiry: dt.timedelta = UPLOAD_EXPIRY
+    clock: Callable[[], int] = now_ms
+
+    def __attrs_post_init__(self) -> None:
+        _check_kind("owner", self.owner, Owner, "an Owner")
+        _check_kind("inline_limit", self.inline_limit, int | None, "a number of bytes, or None")
+        _check_kind("upload_expiry", self.upload_expiry, dt.timedelta, "a datetime.timedelta")
+        _check_kind("clock", self.clock, Callable, "a function that gives milliseconds")
+
+    @property
+    def upload_expiry_ms(self) -> int:
+        return self.upload_expiry // dt.timedelta(milliseconds=1)
+
+    def with_inline_limit(self, default: int) -> Settings:
+        """These settings, with `default` where no limit is given."""
+        return attrs.evolve(self, inline_limit=default) if self.inline_limit is None else self
+
+
+class ProviderOptions(TypedDict, total=False):
+    """The options of `open` for a store at a provider, as its docstring says."""
+
+    catalog: str | os.PathLike[str] | None
+    layout: str
+    endpoint_url: str | None
+    connections: int
+    take_over: bool
+
+
+@attrs.frozen(kw_only=True)
+class ProviderSettings:
+    """The values of `ProviderOptions`."""
+
+    catalog: str | os.PathLike[str] | None = None
+    layout: str = "keys"
+    endpoint_url: str | None = None
+    connections: int = 16
+    take_over: bool = False
+
+    @classmethod
+    def of(cls, options: ProviderOptions) -> ProviderSettings:
+        unknown = options.keys() - ProviderOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"open() has no option {min(unknown)!r}")
+        return cls(**options)
+
+    def __attrs_post_init__(self) -> None:
+        _check_kind("connections", self.connections, int, "a number")
+        check_location(self.catalog, "catalog")
+
+    def gateway(self, url: str, settings: Settings) -> GatewaySettings:
+        """The gateway at this URL. Raises StoreError."""
+        if self.layout not in list(Layout):
+            known = " nor ".join(repr(str(one)) for one in Layout)
+            raise StoreError(f"the layout {self.layout!r} is neither {known}")
+        if self.layout == Layout.KEYS and settings.inline_limit is not None and settings.inline_limit >= 0:
+            raise StoreError(
+                "inline_limit: in the layout 'keys' every object is stored at the provider, none in the catalog"
+            )
+        scheme, container, prefix = parse_url(url)
+        return GatewaySettings(
+            scheme=scheme,
+            container=container,
+            prefix=prefix,
+            layout=Layout(self.layout),
+            endpoint_url=self.endpoint_url,
+            connections=self.connections,
+        )
+
+
+#: As a path it would be a folder named "s3:", also where pathlib has made one slash of two.
+_LIKE_A_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
+
+
+def check_location(location: object, what: str, *, urls: bool = False) -> None:
+    """Refuse what would become a folder by mistake. Raises StoreError, TypeError."""
+    if location is None:
+        return
+    if not isinstance(location, str | os.PathLike):
+        raise TypeError(
+            f"{what} is a folder or a URL (str or os.PathLike), not {type(location).__name__}: {location!r}"
+        )
+    text = os.fspath(location)
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is a str, not {type(text).__name__}: os.fsdecode() makes one")
+    if not text:
+        raise StoreError(f"{what} is empty: name a folder; open() without a path is a store in memory")
+    if text == ":memory:":
+        raise StoreError(f"{what}: ':memory:' is for `bleepstore serve`; open() without a path is a store in memory")
+    if _LIKE_A_URL.match(text) and not (urls and is_gateway_url(location)):
+        raise StoreError(
+            f"{what}: {location!r} is no folder. The stores at a URL are open('s3://...'), 'gs://' and 'az://', as str."
+        )
