@@ -16,7 +16,7 @@ _FILE = "store.lock"
 
 
 class FolderLock:
-    """A lock that is held from the time that a store is opened until it is closed: shared, or exclusively by its only process."""
+    """A lock that is held while a store is open: shared, or exclusively by its only process."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
