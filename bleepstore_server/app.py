@@ -22,6 +22,7 @@ from bleepstore_server.layers.render import refuse, send
 from bleepstore_server.request import Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
+from bleepstore_server.wire.headers import ENCRYPTION
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -56,10 +57,21 @@ class _App:
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
         self._find_credential = self._authenticator.find_credential
+        # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
+        self._encryption = "AES256" if store.in_memory else None
+        self._encryption_headers = ((ENCRYPTION, "AES256"),) if store.in_memory else ()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request_id = f"{_request_ids.getrandbits(64):016X}"
-        exchange = Exchange(self._store, self._config, self._find_credential, environ, request_id)
+        exchange = Exchange(
+            self._store,
+            self._config,
+            self._find_credential,
+            environ,
+            request_id,
+            self._encryption,
+            self._encryption_headers,
+        )
         try:
             if not environ.get("wsgi.input_terminated"):
                 bound_body(environ)
@@ -73,7 +85,8 @@ class _App:
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = refuse(exchange, error, self._proxies)
         finally:
-            exchange.request.close()
+            if exchange.request.kept is not None:
+                exchange.request.kept.close()
         body = send(exchange, response, start_response)
         return body if self._record is None else recorded(exchange, body, self._record)
 
@@ -83,6 +96,8 @@ class _App:
             raise preflight_refusal(request)
         route = find_route(request)
         exchange.operation, exchange.action = route.operation, route.action
+        exchange.bucket, exchange.key = request.bucket or "", request.key or ""
+        exchange.version_id = request.query.get("versionId")
         if route.operation != "PostObject":  # a form speaks for itself
             self._authenticator.authenticate(exchange)
             if request.identity is not None and "x-amz-copy-source" in request.identity.from_query:

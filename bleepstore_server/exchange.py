@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
-from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller
+from bleepstore.access import ANONYMOUS, Action, Caller
 from bleepstore.errors import UnresolvableGrantByEmailAddress
-from bleepstore.model import ANONYMOUS_OWNER, Credential
+from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.request import UNPARSED, Request
-from bleepstore_server.response import Headers
-from bleepstore_server.wire import headers
+from bleepstore_server.wire import checksums, headers
 from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:
@@ -34,9 +33,17 @@ class Exchange:
     find_credential: Callable[[str], Credential | None]
     environ: WSGIEnvironment = attrs.field(repr=False)
     request_id: str
+    #: How S3 says that objects are encrypted at rest; None where they are at rest as they are.
+    encryption: str | None = None
+    #: What every answer about an object says of that.
+    encryption_headers: Sequence[tuple[str, str]] = ()
     #: Seconds of time.monotonic().
     started: float = attrs.field(factory=time.monotonic)
     request: Request = UNPARSED
+    #: What the request names; "" where it names none.
+    bucket: str = ""
+    key: str = ""
+    version_id: str | None = None
     operation: str | None = None
     #: None: nothing that is implemented.
     action: Action | None = None
@@ -47,46 +54,6 @@ class Exchange:
     #: Bytes of a refused body that were read all the same, beside those that the request counts.
     drained: int = 0
 
-    def identify(self, credential: Credential | None, now_ms: int) -> None:
-        """Note whose signature was verified, None if nobody signed, and what rules may ask of the request."""
-        environ = self.environ
-        self.caller = Caller(
-            ANONYMOUS_OWNER if credential is None else credential.owner,
-            access_key=None if credential is None else credential.access_key,
-            source_ip=environ.get("REMOTE_ADDR"),
-            secure=environ.get("wsgi.url_scheme") == "https",
-            time_ms=now_ms,
-            user_agent=environ.get("HTTP_USER_AGENT"),
-            referer=environ.get("HTTP_REFERER"),
-        )
-
-    @property
-    def bucket(self) -> str:
-        assert self.request.bucket is not None
-        return self.request.bucket
-
-    @property
-    def key(self) -> str:
-        assert self.request.key is not None
-        return self.request.key
-
-    @property
-    def version_id(self) -> str | None:
-        return self.request.query.get("versionId")
-
-    @property
-    def encryption(self) -> str | None:
-        """How S3 says that objects are encrypted at rest; None where they are at rest as they are.
-
-        What is in memory alone is at rest nowhere, so what S3 promises holds there.
-        """
-        return "AES256" if self.store.in_memory else None
-
-    def encryption_headers(self) -> Headers:
-        """What every answer about an object says of its encryption."""
-        encryption = self.encryption
-        return [] if encryption is None else [(headers.ENCRYPTION, encryption)]
-
     def document(self, *, checksum_is_its_own: bool = True) -> bytes:
         """The XML body, once its digests are verified as those of an object are. The checksum that is sent with a
         CompleteMultipartUpload is not of its body."""
@@ -94,8 +61,10 @@ class Exchange:
         body = request.document()
         checksum = None
         if checksum_is_its_own:
-            request.checksum_algorithm()  # one that contradicts is refused, as for an object
-            checksum = request.checksum() or (request.late_checksum() if request.trailer_names else None)
+            checksum = checksums.sent_checksum(request.headers)
+            # One that contradicts is refused, as for an object.
+            checksums.announced_algorithm(request.headers, request.trailer_names, checksum)
+            checksum = checksum or request.late_checksum()
         expected = Expected(content_md5=request.headers.get("content-md5"), checksum=checksum, max_size=len(body))
         stage(body, expected, () if checksum is None else (checksum.algorithm,), len(body), _never)
         return body
@@ -133,14 +102,11 @@ class Exchange:
         self.store.check_access(
             self.action,
             self.bucket,
-            request.key or "",
+            self.key,
             version_id=self.version_id,
             upload_id=request.query.get("uploadId"),
             caller=self.caller,
         )
-
-    def acl_request(self) -> AclRequest | None:
-        return headers.acl_request(self.request.headers, self.find_by_email, self.check_owner_id)
 
     def names(self) -> Callable[[str], str]:
         return self.store.display_name
@@ -148,22 +114,3 @@ class Exchange:
 
 def _never(*_: object) -> NoReturn:
     raise AssertionError("a document is held in memory")
-
-
-def body_options(request: Request) -> dict[str, Any]:
-    """What a request says of its body, as options of put_object and put_part."""
-    announced = request.checksum_algorithm()
-    checksum = request.checksum()
-    trailing = announced is not None and request.is_chunked and bool(request.trailer_names)
-    if trailing and checksum is not None:
-        raise RequestError(
-            "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
-        )
-    return {
-        "body": request.body(),
-        "size": request.body_length,
-        "content_md5": request.headers.get("content-md5"),
-        "checksum": checksum,
-        "checksum_algorithm": announced if checksum is None else None,
-        "late_checksum": request.late_checksum if trailing else None,
-    }

@@ -10,11 +10,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 import attrs
 
-from bleepstore.digests import Algorithm
 from bleepstore.model import Checksum
 from bleepstore_server.wire import checksums, sigv4
 from bleepstore_server.wire.chunked import READ_SIZE, ChunkedDecoder, hashing, read_chunked, read_plain
@@ -45,7 +44,7 @@ class Request:
     raw_path: str
     raw_query: Sequence[tuple[str, str | None]]
     query: dict[str, str]
-    header_list: Sequence[tuple[str, str]]
+    signed: SignedRequest = attrs.field(repr=False)
     headers: dict[str, str]
     bucket: str | None
     key: str | None
@@ -56,37 +55,29 @@ class Request:
     identity: Identity[Any] | None = None
     #: Bytes of the body that have come, as they were sent.
     bytes_in: int = 0
-    _body_file: IO[bytes] | None = None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the body has come, and is read again from where it was kept."""
-        return self._body_file is not None
-
-    def close(self) -> None:
-        """Drop what was kept of the body."""
-        if self._body_file is not None:
-            self._body_file.close()
+    #: Where the body is kept, once it has come; it is closed with the request.
+    kept: IO[bytes] | None = None
+    _decoder: ChunkedDecoder | None = None
 
     def header(self, name: str) -> str | None:
         """The value of a header as text: UTF-8 where it is, else Latin-1."""
         value = self.headers.get(name)
         return value if value is None or value.isascii() else decode_header(value)
 
-    def accept(self, identity: Identity[Any] | None) -> None:
-        """Take note of who signed, and of the header fields that the signature covers in the query.
+    def add_fields(self, from_query: Mapping[str, str]) -> None:
+        """Take note of the header fields that the signature of a URL covers in its query.
 
         Not so the checksums, the names of trailers and the algorithm of the SDK there: SDKs put the CRC32 of an empty
         body into a URL, for they do not know the body when they sign. A field that is sent as a header counts as sent.
         """
-        self.identity = identity
-        for name, value in {} if identity is None else identity.from_query.items():
+        self.headers = dict(self.headers)
+        for name, value in from_query.items():
             if name not in _OF_THE_BODY and name not in checksums.FIELDS:
                 self.headers.setdefault(name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
 
     def refuse_repeated_parameters(self) -> None:
         """In a signed URL each parameter is there once, however it is written: one that is checked is the one used."""
-        if len({name.lower() for name in self.query}) == len(self.raw_query):
+        if len({*map(str.lower, self.query)}) == len(self.raw_query):
             return
         seen = set()
         for raw, _value in self.raw_query:
@@ -98,10 +89,6 @@ class Request:
                     fields={"ArgumentName": name},
                 )
             seen.add(name)
-
-    @property
-    def signed(self) -> SignedRequest:
-        return SignedRequest(self.method, self.raw_path, self.raw_query, self.header_list)
 
     @property
     def resource(self) -> str:
@@ -121,14 +108,9 @@ class Request:
 
     @cached_property
     def payload(self) -> str:
-        """The declared x-amz-content-sha256. Raises RequestError for one that cannot be."""
-        if self.identity is not None:
-            return self.identity.payload
+        """The declared x-amz-content-sha256; where one signed, that of the signature. Raises RequestError for one that
+        cannot be."""
         return sigv4.check_payload(self.headers.get("x-amz-content-sha256", sigv4.UNSIGNED))
-
-    @property
-    def _declared_sha256(self) -> str | None:
-        return self.payload if len(self.payload) == 64 else None
 
     @cached_property
     def is_chunked(self) -> bool:
@@ -159,17 +141,12 @@ class Request:
 
     @cached_property
     def trailer_names(self) -> tuple[str, ...]:
-        text = self.headers.get("x-amz-trailer", "")
-        return tuple(name.strip().lower() for name in text.split(",") if name.strip())
-
-    @cached_property
-    def _decoder(self) -> ChunkedDecoder:
-        signer = None
-        if self.payload in (sigv4.SIGNED_CHUNKS, sigv4.SIGNED_CHUNKS_TRAILER):
-            signer = self.identity.chunks if self.identity is not None else None
-            if signer is None:
-                raise RequestError("InvalidRequest", "Signed chunks need a request that is signed in its headers.")
-        return ChunkedDecoder(self.body_length, signer=signer, trailers_expected=self.trailer_names)
+        """The names of the trailers that the header announces."""
+        names = []
+        for name in self.headers.get("x-amz-trailer", "").split(","):
+            if name := name.strip():
+                names.append(name.lower())
+        return tuple(names)
 
     def read_body(self, size: int) -> bytes:
         """Up to `size` bytes of the body as it was sent, b"" at its end. Raises RequestError if it breaks off."""
@@ -179,7 +156,7 @@ class Request:
             raise RequestError("RequestTimeout") from None
         except Exception as error:  # each server has its own classes for a body that it cannot read
             raise RequestError("IncompleteBody", f"The body could not be read to its end: {error}") from error
-        if self._body_file is None:
+        if self.kept is None:
             self.bytes_in += len(data)
         return data
 
@@ -189,10 +166,16 @@ class Request:
         It raises RequestError when the body is cut off, badly framed, or not what was signed.
         """
         length = self.body_length
-        sha256 = self._declared_sha256
+        sha256 = self.payload if len(self.payload) == 64 else None
         if self.is_chunked:
             # A digest that is declared is that of the bytes as they are sent, framing and all.
             read, verify = (self.read_body, None) if sha256 is None else hashing(self.read_body, sha256)
+            signer = None
+            if self.payload in (sigv4.SIGNED_CHUNKS, sigv4.SIGNED_CHUNKS_TRAILER):
+                signer = self.identity.chunks if self.identity is not None else None
+                if signer is None:
+                    raise RequestError("InvalidRequest", "Signed chunks need a request that is signed in its headers.")
+            self._decoder = ChunkedDecoder(length, signer=signer, trailers_expected=self.trailer_names)
             chunks = read_chunked(read, self._decoder, verify)
         else:
             chunks = read_plain(self.read_body, length, sha256)
@@ -224,7 +207,7 @@ class Request:
                 kept.write(data)
             kept.seek(0)
             stack.pop_all()  # closed with the request
-        self._body_file = self.environ["wsgi.input"] = kept
+        self.kept = self.environ["wsgi.input"] = kept
         return digest.hexdigest()
 
     def document(self) -> bytes:
@@ -234,7 +217,8 @@ class Request:
         if self.content_length is None and "transfer-encoding" not in self.headers:
             if self.is_chunked:
                 raise RequestError("IncompleteBody", "The request declares a body in chunks and has none.")
-            return b"".join(read_plain(self.read_body, 0, self._declared_sha256))  # a body was taken away, or none sent
+            sha256 = self.payload if len(self.payload) == 64 else None
+            return b"".join(read_plain(self.read_body, 0, sha256))  # a body was taken away, or none sent
         body = self.body()
         if isinstance(body, bytes):
             return body
@@ -247,46 +231,37 @@ class Request:
             pieces.append(piece)
         return b"".join(pieces)
 
-    # -- checksums
-
-    @cached_property
-    def _sent_checksum(self) -> Checksum | None:
-        return checksums.sent_checksum(self.headers)
-
-    def checksum(self) -> Checksum | None:
-        """The additional checksum in a header."""
-        return self._sent_checksum
-
-    def checksum_algorithm(self) -> Algorithm | None:
-        """The algorithm of the checksum that a trailer announces."""
-        sent = self._sent_checksum
-        trailing = None
-        for name in self.trailer_names[:1]:
-            trailing = checksums.FIELDS.get(name)
-            if trailing is None:
-                raise RequestError("InvalidRequest", f"The value specified in x-amz-trailer is not supported: {name}")
-        named = checksums.sdk_algorithm(self.headers, trailing or (sent.algorithm if sent else None))
-        if named is not None and trailing is None and sent is None:
-            raise RequestError(
-                "InvalidRequest",
-                "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer "
-                "headers were found.",
-            )
-        return trailing
-
     def late_checksum(self) -> Checksum | None:
         """The checksum in the trailers, once the body has been read."""
-        for name, value in self._decoder.trailers.items():
+        for name, value in self._decoder.trailers.items() if self._decoder is not None else ():
             algorithm = checksums.FIELDS.get(name)
             if algorithm is not None:
                 return checksums.check_value(Checksum(algorithm, value), "trailing header")
         return None
 
+    def body_options(self) -> dict[str, Any]:
+        """What the request says of its body, as options of put_object and put_part."""
+        checksum = checksums.sent_checksum(self.headers)
+        announced = checksums.announced_algorithm(self.headers, self.trailer_names, checksum)
+        trailing = announced is not None and self.is_chunked
+        if trailing and checksum is not None:
+            raise RequestError(
+                "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+            )
+        return {
+            "body": self.body(),
+            "size": self.body_length,
+            "content_md5": self.headers.get("content-md5"),
+            "checksum": checksum,
+            "checksum_algorithm": announced if checksum is None else None,
+            "late_checksum": self.late_checksum if trailing else None,
+        }
+
 
 #: Stands for a request that could not be read.
 UNPARSED = Request(
-    method="", raw_path="", raw_query=(), query={}, header_list=(), headers={}, bucket=None, key=None,
-    virtual_host=False, scheme="", host="", environ={},
+    method="", raw_path="", raw_query=(), query={}, signed=SignedRequest("", "", (), ()), headers={}, bucket=None,
+    key=None, virtual_host=False, scheme="", host="", environ={},
 )  # fmt: skip
 
 
@@ -308,39 +283,30 @@ def decode_header(value: str) -> str:
         return value
 
 
-def _raw_target(environ: WSGIEnvironment) -> tuple[str, str]:
-    """(path, query) as sent. Servers that do not keep the target give the decoded path, which is encoded again."""
-    target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+def _rebuilt_target(environ: WSGIEnvironment, target: str | None) -> str:
+    """The target in origin form: path and query. Servers that do not keep it give the decoded path, which is encoded
+    again."""
     if not target:
-        from urllib.parse import quote
-
-        path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")
-        return quote(path, safe="/-_.~"), environ.get("QUERY_STRING", "")
-    if not target.startswith("/"):
-        _scheme, separator, rest = target.partition("://")
-        target = "/" + rest.partition("/")[2] if separator else "/" + target
-    path, _, query = target.partition("?")
-    return path, query
+        path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"), safe="/-_.~")
+        return f"{path}?{environ.get('QUERY_STRING', '')}"
+    _scheme, separator, rest = target.partition("://")
+    return "/" + rest.partition("/")[2] if separator else "/" + target
 
 
-def _headers(environ: WSGIEnvironment) -> Sequence[tuple[str, str]]:
-    """Header fields in lower case and in order. `bleepstore.headers` has them as sent: WSGI blurs "_" and "-"."""
-    raw = environ.get("bleepstore.headers")
-    if raw is not None:
-        return [(name.lower(), value) for name, value in raw]
-    found = [(name[5:].replace("_", "-").lower(), value) for name, value in environ.items() if name.startswith("HTTP_")]
+def _blurred_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
+    """The header fields of a server that does not keep them as they were sent: WSGI blurs "_" and "-"."""
+    for name, value in environ.items():
+        if name.startswith("HTTP_"):
+            yield name[5:].replace("_", "-"), value
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
-            found.append((name.replace("_", "-").lower(), environ[name]))
-    return found
+            yield name.replace("_", "-"), environ[name]
 
 
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def _decode(text: str, decode: Callable[..., str]) -> str:
-    if "%" not in text and "+" not in text:
-        return text
     if _BAD_ESCAPE.search(text):
         raise RequestError("InvalidURI", "The request target has a % that two hexadecimal digits do not follow.")
     try:
@@ -354,9 +320,12 @@ def _locate(path: str, host: str, domains: Sequence[str]) -> tuple[str | None, s
     name = host.rsplit(":", 1)[0].lower() if domains else ""
     for domain in domains:
         if name.endswith("." + domain):
-            return name[: -len(domain) - 1], _decode(path[1:], unquote) or None, True
+            key = path[1:]
+            return name[: -len(domain) - 1], (_decode(key, unquote) if "%" in key else key) or None, True
     bucket, _, key = path[1:].partition("/")
-    return _decode(bucket, unquote) or None, _decode(key, unquote) or None, False
+    if "%" in path:
+        bucket, key = _decode(bucket, unquote), _decode(key, unquote)
+    return bucket or None, key or None, False
 
 
 #: RFC 9112 section 3.2 and RFC 3986 section 3.2: a name, an IPv4 address or a bracketed IPv6 one, and perhaps a port.
@@ -384,7 +353,10 @@ def _check_framing(environ: WSGIEnvironment, headers: Mapping[str, str], host: s
 
 def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Request:
     """The request in `environ`. Raises RequestError."""
-    raw_path, query_text = _raw_target(environ)
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if not target or target[0] != "/":
+        target = _rebuilt_target(environ, target)
+    raw_path, _, query_text = target.partition("?")
     if not (raw_path.isascii() and query_text.isascii()):
         # A URI has no other characters (RFC 3986 section 2), and servers show such bytes in one way or another: what is
         # signed would not be what is read.
@@ -400,19 +372,21 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
             if "%" in item or "+" in item:
                 name, value = _decode(name, unquote_plus), _decode(value, unquote_plus)
             query.setdefault(name, value)
-    header_list = _headers(environ)
-    headers: dict[str, str] = {}
-    for name, value in header_list:
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    header_list: list[tuple[str, str]] = []
+    sent = environ.get("bleepstore.headers")
+    for name, value in _blurred_headers(environ) if sent is None else sent:
+        header_list.append((name.lower(), value))
+    signed = SignedRequest(environ["REQUEST_METHOD"], raw_path, raw_query, header_list)
+    headers = signed.fields
     host = headers.get("host", "")
     _check_framing(environ, headers, host)
     bucket, key, virtual_host = _locate(raw_path, host, domains)
     return Request(
-        method=environ["REQUEST_METHOD"],
+        method=signed.method,
         raw_path=raw_path,
         raw_query=raw_query,
         query=query,
-        header_list=header_list,
+        signed=signed,
         headers=headers,
         bucket=bucket,
         key=key,

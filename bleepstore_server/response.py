@@ -34,9 +34,9 @@ class ObjectBody:
     the connection is made to `abort` it. A server may also send the file by its descriptor: it feeds the `comparison`,
     if there is one, finishes that before the last byte is sent, and adds to `sent`."""
 
-    def __init__(self, stored: StoredObject, abort: Callable[[], None] | None) -> None:
+    def __init__(self, stored: StoredObject, length: int, abort: Callable[[], None] | None) -> None:
         self.stored = stored
-        self.length = stored.length
+        self.length = length
         self.sent = 0
         #: Told how many bytes were sent, when that is known: a chunk counts when the server asks for the next one.
         self.done: Callable[[int], None] | None = None

@@ -339,7 +339,7 @@ def _refuse_unknown(request: Request) -> None:
 
 
 def _sub_resource(request: Request, resource: Resource) -> str | None:
-    found = [name for name in request.query if name in _SUB_RESOURCES]
+    found = request.query.keys() & _SUB_RESOURCES
     if request.method not in ("GET", "HEAD"):
         _refuse_unknown(request)
     if "uploadId" in found and "uploads" not in found:
@@ -351,4 +351,4 @@ def _sub_resource(request: Request, resource: Resource) -> str | None:
             f"Conflicting query string parameters: {', '.join(names)}",
             fields={"ArgumentName": "ResourceType", "ArgumentValue": names[0]},
         )
-    return found[0] if found else None
+    return next(iter(found), None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bleepstore.model import Credential
+from bleepstore.access import Caller
+from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.exchange import Exchange
@@ -12,6 +13,20 @@ from bleepstore_server.request import Request
 from bleepstore_server.wire import sigv2, sigv4
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import Identity
+
+
+def identify(exchange: Exchange, credential: Credential | None, now_ms: int) -> None:
+    """Note whose signature was verified, None if nobody signed, and what rules may ask of the request."""
+    environ = exchange.environ
+    exchange.caller = Caller(
+        ANONYMOUS_OWNER if credential is None else credential.owner,
+        access_key=None if credential is None else credential.access_key,
+        source_ip=environ.get("REMOTE_ADDR"),
+        secure=environ.get("wsgi.url_scheme") == "https",
+        time_ms=now_ms,
+        user_agent=environ.get("HTTP_USER_AGENT"),
+        referer=environ.get("HTTP_REFERER"),
+    )
 
 
 class Authenticator:
@@ -37,8 +52,10 @@ class Authenticator:
         now_ms = self._store.wall_time_ms()
         identity = self._verify(request, now_ms // 1000)
         if identity is not None:
-            request.accept(identity)
-        exchange.identify(None if identity is None else identity.secret, now_ms)
+            request.identity, request.payload = identity, identity.payload
+            if identity.from_query:
+                request.add_fields(identity.from_query)
+        identify(exchange, None if identity is None else identity.secret, now_ms)
 
     def _verify(self, request: Request, now: int) -> Identity[Credential] | None:
         """Who signed the request; None if nobody did."""
@@ -55,7 +72,8 @@ class Authenticator:
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
                 "parameter or the Authorization header should be specified",
             )
-        request.refuse_repeated_parameters()
+        if query:
+            request.refuse_repeated_parameters()
         signed, lookup = request.signed, self.find_credential
         host_bucket = request.bucket if request.virtual_host else None
         if authorization is not None:

@@ -57,7 +57,7 @@ def drain(exchange: Exchange) -> bool:
             if not data:
                 return True
             left -= len(data)
-            if not exchange.request.is_kept:
+            if exchange.request.kept is None:
                 exchange.drained += len(data)
     except (OSError, ValueError):
         return False

@@ -78,14 +78,12 @@ def send(exchange: Exchange, response: Response, start_response: StartResponse) 
     headers = response.headers
     headers += (("x-amz-request-id", request_id), ("x-amz-id-2", request_id))
     exchange.status = response.status
-    length = response.length
+    length = len(body) if isinstance(body, bytes) else body.length
     if response.status not in (204, 304):
-        if length is None:
-            length = len(body) if isinstance(body, bytes) else body.length
-        headers.append(("Content-Length", str(length)))
+        headers.append(("Content-Length", str(length if response.length is None else response.length)))
     start_response(f"{response.status} {_REASONS.get(response.status, 'Unknown')}", headers)
     if isinstance(body, bytes):
         return [body] if body and environ["REQUEST_METHOD"] != "HEAD" else []
     if body.file is None:
         return [body.read()]
-    return ObjectBody(body, environ.get("bleepstore.abort"))
+    return ObjectBody(body, length, environ.get("bleepstore.abort"))

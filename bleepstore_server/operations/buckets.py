@@ -18,7 +18,7 @@ from bleepstore_server.wire.documents.buckets import (
 from bleepstore_server.wire.documents.common import account
 from bleepstore_server.wire.documents.declare import parse
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.headers import number
+from bleepstore_server.wire.headers import acl_request, number
 from bleepstore_server.wire.tokens import decode_token, encode_token
 
 
@@ -82,7 +82,7 @@ def create_bucket(exchange: Exchange) -> Response:
     location = parse(CreateBucketConfiguration, body).location_constraint if body.strip() else ""
     if location and not regions.is_location(location, exchange.config.region):
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
-    acl = exchange.acl_request()
+    acl = acl_request(headers, exchange)
     try:
         exchange.store.create_bucket(exchange.bucket, location=location, acl=acl, caller=exchange.caller)
     except BucketAlreadyOwnedByYou:
@@ -161,7 +161,7 @@ def put_object_acl(exchange: Exchange) -> Response:
 
 def requested_acl(exchange: Exchange) -> Acl | AclRequest:
     """The new ACL: in the headers or in the body, but not in both."""
-    from_headers = exchange.acl_request()
+    from_headers = acl_request(exchange.request.headers, exchange)
     body = exchange.document()
     if body.strip():
         if from_headers is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bleepstore.model import MAX_PAGE, Checksum, Part, Upload, UploadPage
-from bleepstore_server.exchange import Exchange, body_options
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
+from bleepstore_server.wire import checksums
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.documents.common import account, checksum_element, checksum_type
 from bleepstore_server.wire.documents.declare import parse
@@ -38,14 +39,14 @@ def create_multipart_upload(exchange: Exchange) -> Response:
     upload = exchange.store.create_upload(
         exchange.bucket,
         exchange.key,
-        attributes=h.request_attributes(request),
-        acl=exchange.acl_request(),
+        attributes=h.object_attributes(request.headers),
+        acl=h.acl_request(request.headers, exchange),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
         caller=exchange.caller,
     )
     response = xml(InitiateMultipartUploadResult(bucket=exchange.bucket, key=exchange.key, upload_id=upload.upload_id))
-    response.headers.extend(exchange.encryption_headers())
+    response.headers.extend(exchange.encryption_headers)
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
         response.headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm.value))
         response.headers.append(("x-amz-checksum-type", upload.checksum_type.value))
@@ -71,11 +72,11 @@ def upload_part(exchange: Exchange) -> Response:
         exchange.key,
         request.query["uploadId"],
         _part_number(exchange),
-        **body_options(request),
+        **request.body_options(),
         caller=exchange.caller,
     )
     return Response(
-        headers=[("ETag", f'"{part.etag}"'), *exchange.encryption_headers(), *h.checksum_headers(part.checksum)[:1]]
+        headers=[("ETag", f'"{part.etag}"'), *exchange.encryption_headers, *h.checksum_headers(part.checksum)[:1]]
     )
 
 
@@ -99,7 +100,7 @@ def upload_part_copy(exchange: Exchange) -> Response:
     response = xml(
         CopyPartResult(modified_ms=part.modified_ms, etag=part.etag, checksum=checksum_element(part.checksum))
     )
-    response.headers.extend(exchange.encryption_headers())
+    response.headers.extend(exchange.encryption_headers)
     return response
 
 
@@ -129,7 +130,7 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
             checksum_type=checksum_type(version.checksum),
         )
     )
-    response.headers.extend(exchange.encryption_headers())
+    response.headers.extend(exchange.encryption_headers)
     return response
 
 
@@ -141,7 +142,7 @@ def _object_size(text: str) -> int:
 
 def _total_checksum(exchange: Exchange) -> Checksum | None:
     """The checksum of the whole object; a composite one may come with its number of parts."""
-    found = exchange.request.checksum()
+    found = checksums.sent_checksum(exchange.request.headers)
     if found is None:
         return None
     return Checksum(found.algorithm, found.value.partition("-")[0], found.type)

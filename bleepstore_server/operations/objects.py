@@ -9,8 +9,9 @@ import attrs
 from bleepstore.errors import NotModified
 from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
-from bleepstore_server.exchange import Exchange, body_options
+from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Headers, Response, xml
+from bleepstore_server.wire import checksums
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.documents.common import checksum_element, checksum_type
 from bleepstore_server.wire.documents.declare import parse
@@ -46,26 +47,28 @@ def put_object(exchange: Exchange) -> Response:
     version = exchange.store.put_object(
         exchange.bucket,
         exchange.key,
-        **body_options(request),
-        attributes=h.request_attributes(request),
-        acl=exchange.acl_request(),
+        **request.body_options(),
+        attributes=h.object_attributes(request.headers),
+        acl=h.acl_request(request.headers, exchange),
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
     return Response(
         headers=[
             ("ETag", f'"{version.etag}"'),
-            *exchange.encryption_headers(),
+            *exchange.encryption_headers,
             *h.checksum_headers(version.checksum),
         ]
     )
 
 
 def _part_number(exchange: Exchange) -> int | None:
-    text = exchange.request.query.get("partNumber")
-    if text is not None and "range" in exchange.request.headers:
+    request = exchange.request
+    if "partNumber" not in request.query:
+        return None
+    if "range" in request.headers:
         raise RequestError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
-    return None if text is None else h.part_number(text)
+    return h.part_number(request.query["partNumber"])
 
 
 def _overrides(exchange: Exchange, found: Headers) -> Headers:
@@ -109,7 +112,9 @@ def _unchanged(exchange: Exchange, error: NotModified) -> Response:
 def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
     version = stored.version
-    headers = _overrides(exchange, h.object_headers(version) + exchange.encryption_headers())
+    headers = h.object_headers(version, exchange.encryption_headers)
+    if exchange.request.query:
+        headers = _overrides(exchange, headers)
     status = 200
     if stored.partial:
         status = 206
@@ -192,8 +197,8 @@ def delete_object(exchange: Exchange) -> Response:
 
 def delete_objects(exchange: Exchange) -> Response:
     request = exchange.request
-    has_digest = "content-md5" in request.headers or request.checksum() is not None or bool(request.trailer_names)
-    if not has_digest:
+    has_md5 = "content-md5" in request.headers
+    if not (has_md5 or checksums.sent_checksum(request.headers) or request.trailer_names):
         raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
     asked = parse(Delete, exchange.document())
     entries = [identifier.entry() for identifier in asked.objects]
@@ -232,10 +237,10 @@ def copy_object(exchange: Exchange) -> Response:
         source_version_id=source.version_id,
         source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
         replace_metadata=directive == "REPLACE",
-        attributes=h.request_attributes(request),
+        attributes=h.object_attributes(request.headers),
         # One that is named is a change, be it the same: STANDARD is what the copy gets if none is.
         storage_class=h.storage_class(request.headers) if request.headers.get("x-amz-storage-class") else None,
-        acl=exchange.acl_request(),
+        acl=h.acl_request(request.headers, exchange),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         condition=h.write_condition(request.headers),
         # Encryption that is named is a change, too.
@@ -250,7 +255,7 @@ def copy_object(exchange: Exchange) -> Response:
             checksum_type=checksum_type(version.checksum),
         )
     )
-    response.headers.extend(exchange.encryption_headers())
+    response.headers.extend(exchange.encryption_headers)
     return response
 
 

@@ -9,6 +9,7 @@ from bleepstore.access import AclRequest, Action
 from bleepstore.errors import EntityTooLarge
 from bleepstore.model import MAX_SINGLE_PUT, ObjectVersion
 from bleepstore_server.exchange import Exchange
+from bleepstore_server.layers.authenticate import identify
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
 from bleepstore_server.response import Headers, Response, xml
@@ -41,7 +42,7 @@ def post_object(exchange: Exchange) -> Response:
     region = exchange.config.region if exchange.config.strict_region else None
     granted = post_policy.verify_form(fields, exchange.bucket, exchange.find_credential, now_ms // 1000, region)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
-    exchange.identify(None if granted is None else granted.secret, now_ms)
+    identify(exchange, None if granted is None else granted.secret, now_ms)
     # Who may not upload here learns nothing else of what is wrong, or of who has an account.
     exchange.store.check_access(Action.PUT_OBJECT, exchange.bucket, fields["key"], caller=exchange.caller)
     _refuse_unsupported(exchange, fields)
@@ -50,7 +51,7 @@ def post_object(exchange: Exchange) -> Response:
         exchange.bucket,
         fields["key"],
         _bounded(chunks, least, most),
-        attributes=h.form_attributes({"content-type": form.content_type or "", **fields}),
+        attributes=h.object_attributes({"content-type": form.content_type or "", **fields}, decode=str),
         acl=_acl(fields, exchange),
         content_md5=fields.get("content-md5"),
         checksum=checksum,
@@ -94,13 +95,13 @@ def _acl(fields: Mapping[str, str], exchange: Exchange) -> AclRequest | None:
     canned = fields.get("acl") or fields.get("x-amz-acl")
     if canned:
         asked["x-amz-acl"] = canned
-    return h.acl_request(asked, exchange.find_by_email, exchange.check_owner_id)
+    return h.acl_request(asked, exchange)
 
 
 def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
     """ "success_action_redirect", else "success_action_status" of 200, 201 or 204 (the default)."""
     location = location_of(exchange, version)
-    etag: Headers = [("ETag", f'"{version.etag}"'), *exchange.encryption_headers()]
+    etag: Headers = [("ETag", f'"{version.etag}"'), *exchange.encryption_headers]
     target = _redirect_of(form.fields, version)
     if target is not None:
         return Response(303, [*etag, ("Location", target)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bleepstore.digests import Algorithm, decode_value
 from bleepstore.model import Checksum
@@ -41,6 +41,25 @@ def check_value(checksum: Checksum, where: str = "header") -> Checksum:
         name = f"x-amz-checksum-{checksum.algorithm.value.lower()}"
         raise RequestError("InvalidRequest", f"Value for {name} {where} is invalid.")
     return checksum
+
+
+def announced_algorithm(fields: Mapping[str, str], trailers: Sequence[str], sent: Checksum | None) -> Algorithm | None:
+    """The algorithm of the checksum in the trailers, of which the first counts. `sent` is the one among the fields."""
+    trailing = None
+    if trailers:
+        trailing = FIELDS.get(trailers[0])
+        if trailing is None:
+            message = f"The value specified in x-amz-trailer is not supported: {trailers[0]}"
+            raise RequestError("InvalidRequest", message)
+    if _SDK in fields:
+        named = sdk_algorithm(fields, trailing or (sent.algorithm if sent else None))
+        if named is not None and trailing is None and sent is None:
+            raise RequestError(
+                "InvalidRequest",
+                "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer "
+                "headers were found.",
+            )
+    return trailing
 
 
 def parse_algorithm(name: str) -> Algorithm:

@@ -17,12 +17,14 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterator
 
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import EMPTY_SHA256, ChunkSigner
 
 _MAX_LINE = 4096
+_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 _MAX_TRAILERS = 16 * 1024
 _MAX_CHUNK = 5 * 1024**3
 _MIN_CHUNK = 8192  # but for the last
@@ -77,64 +79,52 @@ class ChunkedDecoder:
             self._take(data, out)  # the common case of a large chunk: nothing is copied
             return out
         self._buffer += data
-        while self._step(out):
-            pass
-        return out
-
-    def _step(self, out: list[bytes]) -> bool:
-        """Make one move; False if it needs more bytes."""
-        match self._state:
-            case _State.DATA:
-                piece = bytes(self._buffer[: self._left])
-                if piece:
-                    del self._buffer[: len(piece)]
-                    self._take(piece, out)
-                return bool(piece)
-            case _State.DATA_END:
-                if len(self._buffer) < 2:
-                    return False
-                if self._buffer[:2] != b"\r\n":
+        buffer = self._buffer
+        while True:
+            if self._state is _State.DATA:
+                piece = bytes(buffer[: self._left])
+                if not piece:
+                    return out
+                del buffer[: len(piece)]
+                self._take(piece, out)
+            elif self._state is _State.DATA_END:
+                if len(buffer) < 2:
+                    return out
+                if buffer[:2] != b"\r\n":
                     raise _incomplete("The data of a chunk must end in CRLF.")
-                del self._buffer[:2]
+                del buffer[:2]
                 self._state = _State.SIZE
-                return True
-            case _State.SIZE:
-                line = self._line(_MAX_LINE)
-                if line is None:
-                    return False
-                if not line.endswith(b"\r"):
-                    raise _incomplete("The line of a chunk's size must end in CRLF.")
-                self._begin_chunk(line[:-1])
-                return True
-            case _State.TRAILERS:
-                line = self._line(_MAX_TRAILERS)
-                if line is None:
-                    return False
-                self._trailer(line)
-                return True
-            case _State.DONE:
-                if self._buffer.strip(b"\r\n"):
+            elif self._state is _State.DONE:
+                if buffer.strip(b"\r\n"):
                     raise _incomplete("There are bytes behind the last chunk.")
-                self._buffer.clear()
-                return False
+                buffer.clear()
+                return out
+            else:
+                limit = _MAX_LINE if self._state is _State.SIZE else _MAX_TRAILERS
+                end = buffer.find(b"\n", 0, limit)
+                if end < 0 and len(buffer) >= limit:
+                    raise self._too_long()
+                if end < 0:
+                    return out
+                line = bytes(buffer[:end])
+                del buffer[: end + 1]
+                if self._state is _State.SIZE:
+                    self._begin_chunk(line)
+                else:
+                    self._trailer(line)
 
-    def _line(self, limit: int) -> bytes | None:
-        """The next line without its LF, or None if it has not come yet."""
-        end = self._buffer.find(b"\n", 0, limit)
-        if end < 0:
-            if len(self._buffer) < limit:
-                return None
-            if self._state is _State.TRAILERS:
-                raise RequestError("MalformedTrailerError")
-            raise _incomplete("The line of a chunk's size is too long.")
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        return line
+    def _too_long(self) -> RequestError:
+        if self._state is _State.TRAILERS:
+            return RequestError("MalformedTrailerError")
+        return _incomplete("The line of a chunk's size is too long.")
 
     def _begin_chunk(self, line: bytes) -> None:
-        size_text, _, extension = line.partition(b";")
+        """The line of a chunk's size, with the CR of its end."""
+        if not line.endswith(b"\r"):
+            raise _incomplete("The line of a chunk's size must end in CRLF.")
+        size_text, _, extension = line[:-1].partition(b";")
         size_text = size_text.strip()
-        if not size_text or len(size_text) > 16 or any(c not in b"0123456789abcdefABCDEF" for c in size_text):
+        if not _SIZE.fullmatch(size_text):
             raise _incomplete("A chunk must begin with its size in hexadecimal.")
         size = int(size_text, 16)
         if size > _MAX_CHUNK:
@@ -149,20 +139,16 @@ class ChunkedDecoder:
             raise _incomplete("The body is longer than x-amz-decoded-content-length.")
         self._left = size
         if size:
-            self._check_size(size)
+            self._chunks += 1
+            if self._chunk_size < _MIN_CHUNK:  # the chunk before this one was too small not to be the last
+                facts = {"Chunk": str(self._chunks), "BadChunkSize": str(self._chunk_size)}
+                raise RequestError("InvalidChunkSizeError", fields=facts)
+            self._chunk_size = size
             self._state = _State.DATA
             return
         if self._signer is not None:
             self._check_chunk()
         self._state = _State.TRAILERS
-
-    def _check_size(self, size: int) -> None:
-        """Raise if the chunk before this one was too small not to be the last."""
-        self._chunks += 1
-        if self._chunk_size < _MIN_CHUNK:
-            facts = {"Chunk": str(self._chunks), "BadChunkSize": str(self._chunk_size)}
-            raise RequestError("InvalidChunkSizeError", fields=facts)
-        self._chunk_size = size
 
     def _take(self, piece: bytes, out: list[bytes]) -> None:
         if self._signer is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
+from typing import Protocol
 from urllib.parse import unquote_plus
 
 import attrs
@@ -29,8 +30,8 @@ from bleepstore.model import (
     SystemMetadata,
     WriteCondition,
 )
-from bleepstore_server.request import Request, decode_header
-from bleepstore_server.wire.checksums import parse_algorithm
+from bleepstore_server.request import decode_header
+from bleepstore_server.wire.checksums import FIELDS, parse_algorithm
 from bleepstore_server.wire.documents.acl import group_of
 from bleepstore_server.wire.documents.common import checksum_value
 from bleepstore_server.wire.documents.uploads import MAX_PARTS
@@ -54,6 +55,9 @@ _SYSTEM_HEADERS = {
     "expires": "expires",
     "website_redirect_location": "x-amz-website-redirect-location",
 }
+
+#: A content encoding that is the framing of the body, and no property of the object.
+_FRAMING = "aws-chunked"
 
 #: Headers that ask for something this store does not do. Ignoring them would pretend.
 _UNSUPPORTED = frozenset(
@@ -98,53 +102,41 @@ def _check_encryption(asked: str, encryption: str | None) -> None:
 
 def refuse_customer_key(headers: Mapping[str, str]) -> None:
     """Refuse a read with a key of the customer's own: no object here was encrypted with one."""
-    if any(name.startswith("x-amz-server-side-encryption-customer-") for name in headers):
-        raise RequestError("InvalidRequest", "The encryption parameters are not applicable to this object.")
+    for name in headers:
+        if name.startswith("x-amz-server-side-encryption-customer-"):
+            raise RequestError("InvalidRequest", "The encryption parameters are not applicable to this object.")
 
 
 # -- attributes
 
-_OF_SYSTEM = frozenset(_SYSTEM_HEADERS.values())
 
-
-def request_attributes(request: Request) -> ObjectAttributes:
-    """What the headers of a request say of the object that it writes, but for the ACL."""
-    headers = request.headers
-    found: dict[str, str] = {}
-    for name, value in headers.items():
-        # The framing of the body alone, as SDKs send it, is not a property of the object.
-        if (name in _OF_SYSTEM and value != "aws-chunked") or name.startswith(META):
-            found[name] = decode_header(value)
-    if not found and "x-amz-storage-class" not in headers:
-        return NO_ATTRIBUTES
-    return ObjectAttributes(
-        system=_system_of(found), metadata=_metadata_of(found), storage_class=storage_class(headers)
-    )
-
-
-def form_attributes(fields: Mapping[str, str]) -> ObjectAttributes:
-    """The same of the fields of a form, whose names are in lower case and values text."""
-    return ObjectAttributes(
-        system=_system_of(fields), metadata=_metadata_of(fields), storage_class=storage_class(fields)
-    )
-
-
-def _system_of(fields: Mapping[str, str]) -> SystemMetadata:
-    values: dict[str, str | None] = {}
+def object_attributes(fields: Mapping[str, str], decode: Callable[[str], str] = decode_header) -> ObjectAttributes:
+    """What the headers of a request, or the fields of a form, say of the object that it writes, but for the ACL. Names
+    are in lower case; `decode` makes text of a value."""
+    system: dict[str, str] = {}
     for field, name in _SYSTEM_HEADERS.items():
         value = fields.get(name)
-        if value and not is_field_value(value):
-            raise unfit_value(name, value)
-        values[field] = value or None
-    encoding = values["content_encoding"]
-    if encoding is not None and "aws-chunked" in encoding:
-        # The framing of the body is not a property of the object.
-        kept = [item.strip() for item in encoding.split(",") if item.strip() not in ("aws-chunked", "")]
-        values["content_encoding"] = ",".join(kept) or None
-    redirect = values["website_redirect_location"]
+        if value and value != _FRAMING:
+            if not (value.isascii() and value.isprintable()):
+                value = decode(value)
+                if not is_field_value(value):
+                    raise unfit_value(name, value)
+            system[field] = value
+    if _FRAMING in system.get("content_encoding", ""):
+        kept = [item.strip() for item in system.pop("content_encoding").split(",")]
+        if left := [item for item in kept if item not in (_FRAMING, "")]:
+            system["content_encoding"] = ",".join(left)
+    redirect = system.get("website_redirect_location")
     if redirect and not redirect.startswith(("/", "http://", "https://")):
         raise RequestError("InvalidRedirectLocation")
-    return SystemMetadata(**values)
+    metadata: dict[str, str] = {}
+    for name, value in fields.items():
+        if name.startswith(META):
+            metadata[name[len(META) :]] = decode_words(decode(value))
+    kind = storage_class(fields) if "x-amz-storage-class" in fields else STANDARD
+    if not (system or metadata) and kind == STANDARD:
+        return NO_ATTRIBUTES
+    return ObjectAttributes(system=SystemMetadata(**system), metadata=metadata, storage_class=kind)
 
 
 def unfit_value(name: str, value: str) -> RequestError:
@@ -154,11 +146,6 @@ def unfit_value(name: str, value: str) -> RequestError:
         f"The value of {name} has a control character, which no header can hold.",
         fields={"ArgumentName": name, "ArgumentValue": value},
     )
-
-
-def _metadata_of(fields: Mapping[str, str]) -> dict[str, str]:
-    """The user metadata among fields whose values are text: without the prefix."""
-    return {name[len(META) :]: decode_words(value) for name, value in fields.items() if name.startswith(META)}
 
 
 def storage_class(fields: Mapping[str, str]) -> str:
@@ -183,9 +170,9 @@ def http_date(time_ms: int) -> str:
     return formatdate(time_ms // 1000, usegmt=True)
 
 
-def object_headers(version: ObjectVersion) -> list[tuple[str, str]]:
-    """The headers of a GET or HEAD that describe the object."""
-    system = version.system
+def object_headers(version: ObjectVersion, more: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
+    """The headers of a GET or HEAD that describe the object, and behind them `more`."""
+    system = version.attributes.system
     headers = [
         ("Last-Modified", http_date(version.modified_ms)),
         ("ETag", f'"{version.etag}"'),
@@ -202,10 +189,10 @@ def object_headers(version: ObjectVersion) -> list[tuple[str, str]]:
     ):
         if value is not None:
             headers.append((name, _field_text(value)))
-    if version.storage_class != STANDARD:
-        headers.append(("x-amz-storage-class", version.storage_class))
+    if version.attributes.storage_class != STANDARD:
+        headers.append(("x-amz-storage-class", version.attributes.storage_class))
     missing = 0
-    for name, value in version.metadata.items():
+    for name, value in version.attributes.metadata.items():
         shown = encode_word(value)
         if _TOKEN.fullmatch(name) and is_field_value(shown):
             headers.append((META + name, shown))
@@ -215,6 +202,7 @@ def object_headers(version: ObjectVersion) -> list[tuple[str, str]]:
         # "If some metadata contains unprintable characters, it's not returned. Instead, the x-amz-missing-meta header
         # is returned with a value of the number of unprintable metadata entries." A form or a program may send them.
         headers.append(("x-amz-missing-meta", str(missing)))
+    headers += more
     return headers
 
 
@@ -238,11 +226,15 @@ def belongs_in_304(name: str) -> bool:
     return name in _IN_304
 
 
+_CHECKSUM_HEADERS = {algorithm: name for name, algorithm in FIELDS.items()}
+
+
 def checksum_headers(checksum: Checksum | None, parts_count: int | None = None) -> list[tuple[str, str]]:
     if checksum is None:
         return []
+    value = checksum_value(checksum, parts_count) if parts_count else checksum.value
     return [
-        (f"x-amz-checksum-{checksum.algorithm.value.lower()}", checksum_value(checksum, parts_count)),
+        (_CHECKSUM_HEADERS[checksum.algorithm], value),
         ("x-amz-checksum-type", checksum.type.value),
     ]
 
@@ -288,10 +280,6 @@ _CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
 _ALWAYS = WriteCondition()
 
 
-def has_condition(headers: Mapping[str, str]) -> bool:
-    return not _CONDITION_NAMES.isdisjoint(headers)
-
-
 def refuse_conditions(headers: Mapping[str, str]) -> None:
     """Refuse a write that has a condition which it does not know: done in spite of it, it could destroy something."""
     for name in _CONDITIONS:
@@ -307,7 +295,7 @@ def refuse_conditions(headers: Mapping[str, str]) -> None:
 
 def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> WriteCondition:
     """The condition of a write. What S3 does not support is refused, never ignored."""
-    if not has_condition(headers):
+    if _CONDITION_NAMES.isdisjoint(headers):
         return _ALWAYS
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     unsupported = (
@@ -454,10 +442,21 @@ GRANT_HEADERS = {
 _GRANT_NAMES = frozenset(GRANT_HEADERS)
 
 
-def acl_request(
-    headers: Mapping[str, str], find_by_email: Callable[[str], str], check_id: Callable[[str], None]
-) -> AclRequest | None:
+class Accounts(Protocol):
+    """Who is asked for the accounts that grants name. Each raises what refuses the request."""
+
+    def find_by_email(self, email: str) -> str: ...
+
+    def check_owner_id(self, owner_id: str) -> None: ...
+
+
+_ACL_HEADERS = frozenset({"x-amz-acl", *GRANT_HEADERS})
+
+
+def acl_request(headers: Mapping[str, str], accounts: Accounts) -> AclRequest | None:
     """The ACL that the headers ask for: canned, or by grants, but not both."""
+    if _ACL_HEADERS.isdisjoint(headers):
+        return None
     canned = headers.get("x-amz-acl")
     if canned is None and _GRANT_NAMES.isdisjoint(headers):
         return None
@@ -465,7 +464,7 @@ def acl_request(
     for name, permission in GRANT_HEADERS.items():
         for item in headers[name].split(",") if name in headers else ():
             if item.strip():
-                grants.append(_grant(item, permission, find_by_email, check_id))
+                grants.append(_grant(item, permission, accounts))
     if canned is not None:
         if grants:
             raise RequestError("InvalidRequest", "Specifying both Canned ACLs and Header Grants is not allowed")
@@ -478,19 +477,17 @@ def acl_request(
     return tuple(grants) or None
 
 
-def _grant(
-    item: str, permission: Permission, find_by_email: Callable[[str], str], check_id: Callable[[str], None]
-) -> Grant:
+def _grant(item: str, permission: Permission, accounts: Accounts) -> Grant:
     kind, _, value = item.strip().partition("=")
     value = value.strip().strip('"')
     match kind.strip().lower():
         case "id":
-            check_id(value)
+            accounts.check_owner_id(value)
             return Grant(value, permission)
         case "uri":
             return Grant(group_of(value), permission)
         case "emailaddress":
-            return Grant(find_by_email(value), permission)
+            return Grant(accounts.find_by_email(value), permission)
         case _:
             raise RequestError(
                 "InvalidArgument",

@@ -117,7 +117,7 @@ def _parse_v4(form: Mapping[str, str], region: str | None) -> tuple[str, str, st
 def _look_up(lookup: Callable[[str], SecretT | None], access_key: str) -> SecretT:
     secret = lookup(access_key)
     if secret is None:
-        raise RequestError("InvalidAccessKeyId", fields={"AWSAccessKeyId": access_key})
+        raise sigv4.unknown_key(access_key)
     return secret
 
 

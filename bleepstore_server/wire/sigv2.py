@@ -28,6 +28,7 @@ from bleepstore_server.wire.sigv4 import (
     iso_date,
     parse_date,
     parse_http_date,
+    unknown_key,
 )
 
 #: The query parameters that belong to the resource: all that choose an operation, a version or a part, or say what the
@@ -105,7 +106,7 @@ def _verify(
 ) -> SecretT:
     secret = lookup(access_key)
     if secret is None:
-        raise RequestError("InvalidAccessKeyId", fields={"AWSAccessKeyId": access_key})
+        raise unknown_key(access_key)
     to_sign = _string_to_sign(request, date, bucket, in_query)
     spellings = [to_sign]
     if bucket is None and request.raw_path.count("/") == 1 and request.raw_path != "/":
@@ -137,14 +138,14 @@ def verify_header(
     access_key, colon, signature = authorization[len("AWS ") :].strip().partition(":")
     if not colon:
         raise RequestError("InvalidArgument", "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature")
-    amz_date = request.header("x-amz-date")
-    text = amz_date or request.header("date") or ""
+    amz_date = request.fields.get("x-amz-date")
+    text = amz_date or request.fields.get("date", "")
     signed_at = parse_http_date(text) or parse_date(text)
     if signed_at is None:
         raise RequestError("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     check_skew(signed_at, now, text)
     secret = _verify(request, access_key, signature, "" if amz_date else text, lookup, bucket)
-    payload = check_payload(request.header("x-amz-content-sha256") or UNSIGNED)
+    payload = check_payload(request.fields.get("x-amz-content-sha256") or UNSIGNED)
     return Identity(access_key, secret, payload, False, None)
 
 
@@ -180,6 +181,6 @@ def verify_query(
                 raise RequestError("InvalidArgument", f"The query parameter {parameter} cannot be a header field.")
             in_query[parameter.lower()] = value.strip(" \t")
     secret = _verify(request, access_key, query["Signature"], expires, lookup, bucket, in_query)
-    declared = request.header("x-amz-content-sha256") or in_query.get("x-amz-content-sha256")
+    declared = request.fields.get("x-amz-content-sha256") or in_query.get("x-amz-content-sha256")
     payload = check_payload(declared or UNSIGNED)
     return Identity(access_key, secret, payload, True, None, in_query)

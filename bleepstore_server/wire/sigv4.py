@@ -33,6 +33,8 @@ UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNRESERVED = "-_.~"
 _SPACES = re.compile("  +")
+_IS_AMZ = re.compile("x-amz-").match
+_IS_SHA256 = re.compile("[0-9a-fA-F]{64}").fullmatch
 _MAX_CACHED_KEYS = 1024
 
 _NO_FIELDS: Mapping[str, str] = {}
@@ -57,17 +59,21 @@ class SignedRequest:
 
     `raw_path` is the path of the request target, percent-encoded; `query` its raw (name, value) pairs, value None where
     there was no "="; `headers` have lower-case names in the order of arrival, with the bytes of values as Latin-1.
+    `fields` are the same by their names, the values of a repeated one joined by commas.
     """
 
     method: str
     raw_path: str
     query: RawQuery
     headers: Headers
+    fields: dict[str, str] = attrs.field(init=False, eq=False, repr=False)
 
-    def header(self, name: str) -> str | None:
-        """All values of a header, joined by commas, or None."""
-        values = [value for key, value in self.headers if key == name]
-        return ",".join(values) if values else None
+    @fields.default
+    def _join(self) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        for name, value in self.headers:
+            fields[name] = f"{fields[name]},{value}" if name in fields else value
+        return fields
 
 
 @attrs.frozen
@@ -150,9 +156,10 @@ class _Claim:
     service: str
     signed_names: list[str]
     signature: str
+    scope: str = attrs.field(init=False)
 
-    @property
-    def scope(self) -> str:
+    @scope.default
+    def _scope(self) -> str:
         return f"{self.scope_date}/{self.region}/{self.service}/aws4_request"
 
 
@@ -201,9 +208,9 @@ def _header_claim(request: SignedRequest, authorization: str) -> _Claim:
     if missing:
         raise RequestError(error, f"The authorization header lacks {', '.join(sorted(missing))}.")
     access_key, scope_date, region, service = _parse_credential(fields["Credential"], error)
-    date = request.header("x-amz-date")
+    date = request.fields.get("x-amz-date")
     if date is None:
-        seconds = parse_http_date(request.header("date") or "")
+        seconds = parse_http_date(request.fields.get("date", ""))
         if seconds is None:
             raise RequestError("AccessDenied", _NO_DATE)
         date = _format_date(seconds)
@@ -287,14 +294,13 @@ def check_skew(signed_at: int, now: int, text: str) -> None:
         )
 
 
-def _other_day(claim: _Claim, error: str) -> str:
-    return (
-        f'{_WHERE[error]}; Invalid credential date "{claim.scope_date}". This date is not the same as X-Amz-Date: '
-        f'"{claim.date[:8]}".'
-    )
-
-
-def _check_region(claim: _Claim, region: str | None, error: str) -> None:
+def _check_scope(claim: _Claim, region: str | None, error: str) -> None:
+    if claim.date[:8] != claim.scope_date:
+        raise RequestError(
+            error,
+            f'{_WHERE[error]}; Invalid credential date "{claim.scope_date}". This date is not the same as X-Amz-Date: '
+            f'"{claim.date[:8]}".',
+        )
     if region is not None and claim.region != region:
         raise RequestError(
             error,
@@ -303,17 +309,14 @@ def _check_region(claim: _Claim, region: str | None, error: str) -> None:
         )
 
 
-def _check_covered(request: SignedRequest, signed: frozenset[str]) -> None:
+def _check_covered(request: SignedRequest, signed: Sequence[str]) -> None:
     """ "The CanonicalHeaders list must include the HTTP host header and any x-amz-* headers in the request." """
     if "host" not in signed:
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": "host"})
     # x-amz-content-sha256 is in the canonical request anyway, as the payload's digest.
-    left_out = [
-        name
-        for name, _value in request.headers
-        if name.startswith("x-amz-") and name not in signed and name != "x-amz-content-sha256"
-    ]
-    if left_out:
+    unsigned = request.fields.keys() - {*signed, "x-amz-content-sha256"}
+    if unsigned and any(map(_IS_AMZ, unsigned)):
+        left_out = [name for name, _value in request.headers if name in unsigned and _IS_AMZ(name)]
         raise RequestError(
             "AccessDenied",
             _NOT_SIGNED,
@@ -331,7 +334,7 @@ def _canonical_query(pairs: RawQuery, *, as_sent: bool) -> str:
         else:
             encoded.append((_encode(name), _encode(value or "")))
     encoded.sort()
-    return "&".join([f"{name}={value}" for name, value in encoded])
+    return "&".join(map("=".join, encoded))
 
 
 def _encode(text: str) -> str:
@@ -349,14 +352,18 @@ def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
             if "  " in trimmed:
                 trimmed = _SPACES.sub(" ", trimmed)
             values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
-    return "".join([f"{name}:{values.get(name, '')}\n" for name in names])
+    lines = ""
+    for name in names:
+        lines += f"{name}:{values.get(name, '')}\n"
+    return lines
 
 
 def string_to_sign(request: SignedRequest, claim: _Claim, payload: str, *, as_sent: bool) -> tuple[str, str]:
     """(string to sign, canonical request)."""
     path = request.raw_path if as_sent else quote(unquote_to_bytes(request.raw_path), safe="/" + _UNRESERVED)
     canonical = (
-        f"{request.method}\n{path or '/'}\n{_canonical_query(request.query, as_sent=as_sent)}\n"
+        f"{request.method}\n{path or '/'}\n"
+        f"{_canonical_query(request.query, as_sent=as_sent) if request.query else ''}\n"
         f"{_canonical_headers(request, claim.signed_names)}\n{';'.join(claim.signed_names)}\n{payload}"
     )
     digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
@@ -394,18 +401,14 @@ def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: s
     )
 
 
-def _is_payload(text: str) -> bool:
-    """Whether this is a legal x-amz-content-sha256."""
-    if text in (UNSIGNED, SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, UNSIGNED_TRAILER):
-        return True
-    return len(text) == 64 and all(c in "0123456789abcdefABCDEF" for c in text)
+_PAYLOADS = frozenset({UNSIGNED, SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, UNSIGNED_TRAILER})
 
 
 def check_payload(text: str) -> str:
     """A legal x-amz-content-sha256, returned. Raises RequestError for any other."""
     if text.startswith("STREAMING-AWS4-ECDSA"):
         raise RequestError("NotImplemented", "Signature Version 4A is not supported: sign with AWS4-HMAC-SHA256.")
-    if not _is_payload(text):
+    if text not in _PAYLOADS and not _IS_SHA256(text):
         raise RequestError(
             "InvalidArgument",
             "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
@@ -417,11 +420,8 @@ def check_payload(text: str) -> str:
     return text
 
 
-def _look_up(lookup: Callable[[str], SecretT | None], access_key: str) -> SecretT:
-    secret = lookup(access_key)
-    if secret is None:
-        raise RequestError("InvalidAccessKeyId", fields={"AWSAccessKeyId": access_key})
-    return secret
+def unknown_key(access_key: str) -> RequestError:
+    return RequestError("InvalidAccessKeyId", fields={"AWSAccessKeyId": access_key})
 
 
 def verify_header(
@@ -441,13 +441,13 @@ def verify_header(
     signed_at = parse_date(claim.date)
     if signed_at is None:
         raise RequestError("AccessDenied", _NO_DATE)
-    if claim.date[:8] != claim.scope_date:
-        raise RequestError("AuthorizationHeaderMalformed", _other_day(claim, "AuthorizationHeaderMalformed"))
-    _check_region(claim, region, "AuthorizationHeaderMalformed")
+    _check_scope(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
-    _check_covered(request, frozenset(claim.signed_names))
-    secret = _look_up(lookup, claim.access_key)
-    declared = request.header("x-amz-content-sha256")
+    _check_covered(request, claim.signed_names)
+    secret = lookup(claim.access_key)
+    if secret is None:
+        raise unknown_key(claim.access_key)
+    declared = request.fields.get("x-amz-content-sha256")
     if declared is None:
         if undeclared is None:
             raise RequestError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
@@ -467,11 +467,10 @@ def verify_query(
 ) -> Identity[SecretT]:
     """Verify a presigned request. `query` has the decoded parameters, each once."""
     claim = _query_claim(query, now)
-    if claim.date[:8] != claim.scope_date:
-        error = "AuthorizationQueryParametersError"
-        raise RequestError(error, _other_day(claim, error))
-    _check_region(claim, region, "AuthorizationQueryParametersError")
-    secret = _look_up(lookup, claim.access_key)
+    _check_scope(claim, region, "AuthorizationQueryParametersError")
+    secret = lookup(claim.access_key)
+    if secret is None:
+        raise unknown_key(claim.access_key)
     fields = fields_in_query(query, _OF_SIGNATURE)
     payload = _payload_of_url(request, fields.pop("x-amz-content-sha256", UNSIGNED))
     try:
@@ -481,13 +480,13 @@ def verify_query(
         if payload == UNSIGNED:
             raise
         _verify_claim(request, claim, secret.secret_key, UNSIGNED)
-    _check_covered(request, frozenset(claim.signed_names))
+    _check_covered(request, claim.signed_names)
     return Identity(claim.access_key, secret, payload, True, None, fields)
 
 
 def _payload_of_url(request: SignedRequest, in_url: str) -> str:
     """The payload that a URL declares, or a header, which says more than a URL that was signed for any payload."""
-    payload = check_payload(request.header("x-amz-content-sha256") or in_url)
+    payload = check_payload(request.fields.get("x-amz-content-sha256") or in_url)
     if in_url not in (UNSIGNED, payload):
         raise RequestError(
             "InvalidRequest", "The x-amz-content-sha256 of the request is not the one that its URL was signed with."
@@ -500,7 +499,6 @@ _OF_SIGNATURE = frozenset(
     f"x-amz-{name}"
     for name in ("algorithm", "credential", "date", "expires", "security-token", "signature", "signedheaders")
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110 section 5.6.2) in lower case
 
 

@@ -28,11 +28,19 @@ from bleepstore import (
 )
 from bleepstore.digests import digest, encode_value
 from bleepstore_server.request import Request, parse_request
+from bleepstore_server.wire import checksums, tokens
 from bleepstore_server.wire import headers as h
-from bleepstore_server.wire import tokens
 from bleepstore_server.wire.errors import RequestError
 
-NO_GRANTS: Any = (lambda email: f"id-of-{email}", lambda owner: None)
+
+class Everybody:
+    """All accounts that a grant could name."""
+
+    def find_by_email(self, email: str) -> str:
+        return f"id-of-{email}"
+
+    def check_owner_id(self, owner_id: str) -> None:
+        pass
 
 
 def request(headers: dict[str, str] | list[tuple[str, str]], **environ: Any) -> Request:
@@ -213,14 +221,14 @@ def test_there_are_no_access_points_to_copy_from(start: str) -> None:
 
 
 def test_acls_by_header() -> None:
-    assert h.acl_request({}, *NO_GRANTS) is None
-    assert h.acl_request({"x-amz-acl": "public-read"}, *NO_GRANTS) == CannedAcl.PUBLIC_READ
+    assert h.acl_request({}, Everybody()) is None
+    assert h.acl_request({"x-amz-acl": "public-read"}, Everybody()) == CannedAcl.PUBLIC_READ
     found = h.acl_request(
         {
             "x-amz-grant-read": 'id="alice", emailAddress="bob@example.com"',
             "x-amz-grant-full-control": "uri=http://acs.amazonaws.com/groups/global/AllUsers",
         },
-        *NO_GRANTS,
+        Everybody(),
     )
     assert isinstance(found, tuple)
     assert set(found) == {
@@ -242,21 +250,23 @@ def test_acls_by_header() -> None:
     ],
 )
 def test_malformed_acls_by_header(headers: dict[str, str], code: str) -> None:
-    assert refusal(h.acl_request, headers, *NO_GRANTS) == code
+    assert refusal(h.acl_request, headers, Everybody()) == code
 
 
 # -- metadata
 
 
 def test_user_metadata_are_text_under_lower_case_names() -> None:
-    found = h.request_attributes(request({"X-Amz-Meta-A_b": "1", "x-amz-meta-ü": "€", "x-amz-metadata": "no"})).metadata
+    found = h.object_attributes(
+        request({"X-Amz-Meta-A_b": "1", "x-amz-meta-ü": "€", "x-amz-metadata": "no"}).headers
+    ).metadata
     assert found["a_b"] == "1"
     assert "€" in found.values()
     assert len(found) == 2
 
 
 def test_repeated_metadata_are_joined() -> None:
-    assert h.request_attributes(request([("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")])).metadata == {"a": "1,2"}
+    assert h.object_attributes(request([("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")]).headers).metadata == {"a": "1,2"}
 
 
 def test_the_framing_of_the_body_is_no_property_of_the_object() -> None:
@@ -267,7 +277,7 @@ def test_the_framing_of_the_body_is_no_property_of_the_object() -> None:
         ("gzip, br", "gzip, br"),
         ("", None),
     ):
-        assert h.request_attributes(request({"content-encoding": sent})).system.content_encoding == kept
+        assert h.object_attributes(request({"content-encoding": sent}).headers).system.content_encoding == kept
 
 
 def version(**fields: Any) -> ObjectVersion:
@@ -346,17 +356,19 @@ def test_checksum_headers() -> None:
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_every_checksum_has_its_header(algorithm: Algorithm) -> None:
     value = encode_value(digest(algorithm, b"data"))
-    found = request({f"X-Amz-Checksum-{algorithm.value}": value}).checksum()
+    found = checksums.sent_checksum(request({f"X-Amz-Checksum-{algorithm.value}": value}).headers)
     assert found == Checksum(algorithm, value)
 
 
 def test_two_checksums_are_one_too_many() -> None:
-    assert refusal(request({"x-amz-checksum-crc32": "A", "x-amz-checksum-sha1": "A"}).checksum) == "InvalidRequest"
+    headers = {"x-amz-checksum-crc32": "A", "x-amz-checksum-sha1": "A"}
+    assert refusal(checksums.sent_checksum, headers) == "InvalidRequest"
 
 
 def test_an_unknown_trailer_is_refused() -> None:
-    assert refusal(request({"x-amz-trailer": "x-amz-meta-a"}).checksum_algorithm) == "InvalidRequest"
-    assert request({"x-amz-trailer": " X-Amz-Checksum-Crc32 "}).checksum_algorithm() == Algorithm.CRC32
+    unknown, known = request({"x-amz-trailer": "x-amz-meta-a"}), request({"x-amz-trailer": " X-Amz-Checksum-Crc32 "})
+    assert refusal(checksums.announced_algorithm, unknown.headers, unknown.trailer_names, None) == "InvalidRequest"
+    assert checksums.announced_algorithm(known.headers, known.trailer_names, None) == Algorithm.CRC32
 
 
 # -- the request line

@@ -196,8 +196,7 @@ class Repeated:
             raise malformed(f"The element {parent} has {self.at_least}{most} elements {self.name}.")
         if isinstance(self.item, Kind):
             return tuple(_read_text(self.name, self.item, item.text or "") for item in items)
-        form = form_of(self.item)
-        return tuple([form.read(item) for item in items])
+        return tuple(map(form_of(self.item).read, items))
 
 
 @attrs.frozen
@@ -217,9 +216,12 @@ class Variant:
         return f"<{value[0]}>{self.kind.write(value[1])}</{value[0]}>"
 
     def read(self, children: _Children, parent: str) -> Any:
-        texts = [(name, children[name][0].text) for name in self.choices if name in children]
-        found = [(name, _read_text(name, self.kind, text)) for name, text in texts if text]
-        return found[-1] if found else attrs.NOTHING
+        last: Any = attrs.NOTHING
+        for name in self.choices:
+            text = children[name][0].text if name in children else None
+            if text:
+                last = name, _read_text(name, self.kind, text)
+        return last
 
 
 @attrs.frozen
@@ -325,12 +327,16 @@ class Form:
         for refused, message in self.refuses.items():
             if refused in children:
                 raise RequestError("NotImplemented", message)
-        values = {field: member.read(children, name) for field, member in self.members}
+        values = {}
+        for field, member in self.members:
+            value = member.read(children, name)
+            if value is not attrs.NOTHING:
+                values[field] = value
         for field, attribute_name in self.attributes:
             values[field] = (found.get(f"{{{XSI}}}{attribute_name}") or "").rpartition(":")[2]
         for field, kind in self.contents:
             values[field] = _read_text(name, kind, found.text or "")
-        return self.cls(**{field: value for field, value in values.items() if value is not attrs.NOTHING})
+        return self.cls(**values)
 
 
 _forms: dict[type, Form] = {}
