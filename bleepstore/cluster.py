@@ -1,4 +1,4 @@
-"""A replicated catalog: the only place that joins Raft, which carries bytes, with commands.
+"""A replicated catalog: the only module that joins Raft, which carries bytes, with commands.
 
     submit      encode -> propose -> the log of a quorum -> applied to the catalog of every node -> result
     barrier     ReadIndex: wait until this node's catalog has all that was committed when the call began
@@ -135,7 +135,7 @@ class CatalogStateMachine:
         return name
 
     def install(self, name: str) -> None:
-        """The catalog switches over; queries under way end with the old file, which is removed."""
+        """The catalog switches to the new file; queries under way end with the old file, which is removed."""
         old = self._path(self.name)
         self.catalog.switch_to(self._path(name))
         self.name = name
@@ -235,19 +235,19 @@ class Member:
 
 
 @attrs.frozen
-class Identity:
+class NodeIdentity:
     """Who a node is: ids that were made here, and are never used again."""
 
     cluster: str
     node: NodeId
 
 
-def create_member(folder: Path, cluster: str | None = None) -> Identity:
+def create_member(folder: Path, cluster: str | None = None) -> NodeIdentity:
     """Make the directory of a new node, and say which ids it has. Where there is a node already, it keeps its own.
 
     Without `cluster` the node begins a new cluster, alone. With the id of a cluster it will join that one: once it
     runs, `Member.propose_change` at the leader makes its id a learner's, and then a voter's. Nobody chooses an id: a
-    node whose log is lost has forgotten what it promised, and what is made in its place is another node.
+    node whose log is lost has forgotten what it promised, and what replaces it is another node.
 
     Raises LogMisuse if the directory is that of a node of another cluster, of a node that runs, or of one whose log is
     lost; LogDamaged or LogTooNew if its log is so.
@@ -261,7 +261,7 @@ def create_member(folder: Path, cluster: str | None = None) -> Identity:
         _set_up(folder, *found, voters=(node,) if cluster is None else ())
     elif cluster not in (None, found[0]):
         raise LogMisuse(f"{folder} is that of a node of the cluster {found[0]}, not of {cluster}")
-    return Identity(*found)
+    return NodeIdentity(*found)
 
 
 def _set_up(folder: Path, cluster: str, node: NodeId, voters: Sequence[NodeId]) -> None:

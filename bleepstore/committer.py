@@ -17,7 +17,7 @@ from bleepstore.model import Inline
 
 MAX_BATCH = 256
 #: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
-#: They have to hold the write-ahead log between two checkpoints on a disk with little room, and a batch of deletes.
+#: They have to hold the write-ahead log between two checkpoints on a disk with little space, and a batch of deletes.
 #: What the log still adds to the database file is kept free beside them (`Catalog.spare_bytes`).
 RESERVE = 4 * 1024 * 1024
 #: What a command without a body may add to the log and to the database.
@@ -64,19 +64,19 @@ class DirectCommitter:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._queue: deque[_Pending] = deque()
-        self._led = False
-        self._crowded = False
+        self._has_leader = False
+        self._contended = False
         self._spare = catalog.spare_bytes() - RESERVE
 
     def submit(self, command: Command) -> Result:
-        if not self._has_room(command):
+        if not self._has_space(command):
             return StorageFull()
-        if self._led and self._catalog.is_stalled():
+        if self._has_leader and self._catalog.is_stalled():
             return _stalled()  # one writer that waits is enough: the other threads are there for reads
         pending = _Pending(command)
         with self._lock:
             self._queue.append(pending)
-            leads, self._led = not self._led, True
+            leads, self._has_leader = not self._has_leader, True
         if not leads:
             self._wait(pending)
             leads = pending.result is None and pending.error is None
@@ -87,7 +87,7 @@ class DirectCommitter:
         assert pending.result is not None
         return pending.result
 
-    def _has_room(self, command: Command) -> bool:
+    def _has_space(self, command: Command) -> bool:
         """Whether the reserve is untouched, or the command may use it. To ask the file system costs a small command too
         much: one that brings no blob believes what was found after the last batch."""
         if self._spare == math.inf:
@@ -102,7 +102,7 @@ class DirectCommitter:
             is_known = self._spare >= need and not command.brings_blob
         if not is_known:
             self._spare = self._catalog.spare_bytes() - RESERVE
-        with self._lock:  # those that come at the same time must find room together
+        with self._lock:  # those that come at the same time must find space together
             self._spare -= need
             return self._spare >= 0
 
@@ -123,11 +123,11 @@ class DirectCommitter:
             raise
 
     def _lead(self, own: _Pending) -> None:
-        if self._crowded:
+        if self._contended:
             os.sched_yield()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
         try:
-            self._crowded = len(batch) > 1
+            self._contended = len(batch) > 1
             if self._spare != math.inf:
                 self._spare = 0  # ask again, should the disk not say now
                 with contextlib.suppress(S3Error):
@@ -140,8 +140,8 @@ class DirectCommitter:
 
     def _pass_lead(self) -> None:
         """Wake the first that waits, if any; call it with the lock held."""
-        self._led = bool(self._queue)
-        if self._led:
+        self._has_leader = bool(self._queue)
+        if self._has_leader:
             self._queue[0].done.release()
 
     def _commit_queued(self, own: _Pending) -> list[_Pending]:

@@ -1,4 +1,4 @@
-"""Every way the store says no.
+"""The errors of the store.
 
     BleepStoreError
     ├── S3Error                      has a `code`, named as in Amazon's S3 error list
@@ -543,7 +543,7 @@ class CatalogTooNew(StoreError):
     """The catalog was written by a newer BleepStore; upgrade this one."""
 
 
-#: No room on the device, in the quota, or in one file (a limit of the process or of the file system).
+#: No space on the device, in the quota, or in one file (a limit of the process or of the file system).
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: The disk fails, or is mounted so that nothing can be written.
 _FAILING = frozenset({errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ESTALE})

@@ -391,7 +391,7 @@ class ReadCondition:
     if_range: str | dt.datetime | None = attrs.field(default=None, converter=_if_range)
 
 
-def _check_place(_range: object, field: attrs.Attribute[int | None], value: object) -> None:
+def _check_position(_range: object, field: attrs.Attribute[int | None], value: object) -> None:
     if value is not None and not isinstance(value, int):
         raise TypeError(f"{field.name} of a ByteRange is a whole number or None, not {value!r}")
 
@@ -403,8 +403,8 @@ class ByteRange:
     `last` None means to the end; `first` None means the last `last` bytes (RFC 9110 section 14.1.2).
     """
 
-    first: int | None = attrs.field(validator=_check_place)
-    last: int | None = attrs.field(validator=_check_place)
+    first: int | None = attrs.field(validator=_check_position)
+    last: int | None = attrs.field(validator=_check_position)
 
 
 class ListedObject(NamedTuple):

@@ -31,7 +31,7 @@ from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.clients import client_environ, test_config
 from bleepstore_server.decorating import decorate
 from bleepstore_server.switchboard import Block, switchboard
-from bleepstore_server.transport import Transport
+from bleepstore_server.transport import InProcessTransport
 
 if TYPE_CHECKING:
     from bleepstore_server.faults import Faults
@@ -100,7 +100,7 @@ class in_process:
                 store = stack.enter_context(bleepstore.open())
             environ = self._wanted_environ() if self._environment else None
             pair = self._pair() or WELL_KNOWN
-            transport = Transport(store, self._config, self._faults, self._record)
+            transport = InProcessTransport(store, self._config, self._faults, self._record)
             block = Block(transport, environ, self._accept_any_key, pair)
             switchboard.enter(block)
             stack.callback(switchboard.leave, block)

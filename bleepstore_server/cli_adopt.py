@@ -1,4 +1,4 @@
-"""`bleepstore adopt`: bring what lies at a provider into the catalog."""
+"""`bleepstore adopt`: bring what is stored at a provider into the catalog."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bleepstore_server.progress import shown_progress
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "adopt",
-        help="bring what lies in a cloud bucket into the catalog",
-        description="Register the objects that lie at a provider already, or build a lost catalog anew. What is known "
-        "is left as it is, what is gone there leaves the catalog, and a run that was cut off goes on where it was. "
-        "A server may run meanwhile.",
+        help="bring what is stored in a cloud bucket into the catalog",
+        description="Register the objects that are stored at a provider already, or build a lost catalog anew. "
+        "What is known is left as it is, what is gone there leaves the catalog, and a run that was cut off goes on "
+        "where it was. A server may run meanwhile.",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with settings (BLEEPSTORE_CONFIG)")
     parser.add_argument("--data", metavar="DIR", help="the folder of the catalog")
@@ -62,7 +62,7 @@ def _adopt(arguments: argparse.Namespace) -> None:
     flags = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     config = load_config(file=arguments.config, environ=os.environ, flags=flags)
     if config.backend_url is None:
-        raise ConfigError("backend_url: say where the objects lie, such as --backend-url s3://bucket")
+        raise ConfigError("backend_url: say where the objects are stored, such as --backend-url s3://bucket")
     if config.in_memory:
         raise ConfigError("data: a catalog in memory is made anew at every start, and needs no adoption")
     from bleepstore_server.serving import open_configured_store

@@ -19,18 +19,18 @@ from bleepstore_server.progress import shown_progress
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from bleepstore_server.places import Place
+    from bleepstore_server.locations import Location
 
 _OURS, _S3 = "bleepstore://", "s3://"
-_PLACES = """\
-A place is one of
+_LOCATIONS = """\
+A location is one of
   ./photos, /srv/photos        a directory
   bleepstore://bucket/prefix   a bucket of the store in --data; a server may run meanwhile
   s3://bucket/prefix           a bucket elsewhere, with the credentials that the AWS CLI would use
 A prefix is a folder: 2024 means 2024/.
 """
 _RULES = """\
-What is equal at both places is left as it is, so a run that was cut off is simply repeated. Equal means: the same
+What is equal at both locations is left as it is, so a run that was cut off is simply repeated. Equal means: the same
 size, and the same ETag or checksum of the whole object; files are read for it. Content type, encoding, cache control
 and metadata go along between buckets; the content type of a file is guessed from its name. ACLs, versions and storage
 classes stay behind. The status is 2 if an object could not be brought; each is named.
@@ -61,10 +61,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "import",
         help="bring a directory, or a bucket of another S3, into a store",
         description="Bring a directory, or a bucket of another S3 endpoint, into a bucket, which is made if need be.",
-        epilog=f"{_PLACES}\n{_RULES}\nexample: bleepstore import ./photos photos/2024",
+        epilog=f"{_LOCATIONS}\n{_RULES}\nexample: bleepstore import ./photos photos/2024",
         **ends,
     )
-    into.add_argument("source", metavar="PLACE", help="a directory, or s3://bucket/prefix")
+    into.add_argument("source", metavar="LOCATION", help="a directory, or s3://bucket/prefix")
     into.add_argument("bucket", metavar="BUCKET[/PREFIX]", help="where to, in the store")
     _add_endpoint(into, "")
     into.set_defaults(run=_import)
@@ -73,24 +73,24 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "export",
         help="bring a bucket to a directory, or to another S3",
         description="Bring a bucket to a directory, or to a bucket of another S3 endpoint.",
-        epilog=f"{_PLACES}\n{_RULES}\nexample: bleepstore export photos/2024 ./photos",
+        epilog=f"{_LOCATIONS}\n{_RULES}\nexample: bleepstore export photos/2024 ./photos",
         **ends,
     )
     out.add_argument("bucket", metavar="BUCKET[/PREFIX]", help="what, in the store")
-    out.add_argument("target", metavar="PLACE", help="a directory, or s3://bucket/prefix")
+    out.add_argument("target", metavar="LOCATION", help="a directory, or s3://bucket/prefix")
     _add_endpoint(out, "")
     out.set_defaults(run=_export)
 
     both = commands.add_parser(
         "sync",
-        help="bring any place to any other",
-        description="Make one place have what another has.",
-        epilog=f"{_PLACES}\n{_RULES}\n"
+        help="bring any location to any other",
+        description="Make one location have what another has.",
+        epilog=f"{_LOCATIONS}\n{_RULES}\n"
         "example: bleepstore sync s3://photos s3://photos --source-profile old --target-profile new",
         **ends,
     )
-    both.add_argument("source", metavar="SOURCE", help="a place")
-    both.add_argument("target", metavar="TARGET", help="a place")
+    both.add_argument("source", metavar="SOURCE", help="a location")
+    both.add_argument("target", metavar="TARGET", help="a location")
     _add_endpoint(both, "source-")
     _add_endpoint(both, "target-")
     both.set_defaults(run=_sync)
@@ -123,7 +123,7 @@ def _sync(arguments: argparse.Namespace) -> None:
 def _run(
     arguments: argparse.Namespace, source: tuple[str, str], target: tuple[str, str], *, make_bucket: bool = False
 ) -> None:
-    """Each end is (the place as given, what the names of its options begin with)."""
+    """Each end is (the location as given, what the names of its options begin with)."""
     with needing("server,aws"):
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -164,11 +164,11 @@ def _tell(what: str, key: str, why: str) -> None:
 
 
 class _Opener(contextlib.ExitStack):
-    """Opens places, the store once, and closes all of it."""
+    """Opens locations, the store once, and closes all of it."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__()
-        # Known before the transfer is, which has two of these places and tells what becomes of them.
+        # Known before the transfer is, which has two of these locations and tells what becomes of them.
         self.refuse: Callable[[str, str], None] = lambda key, why: _tell("failed", key, why)
         self.pass_over: Callable[[str, str], None] = lambda key, why: _tell("left out", key, why)
         self._arguments = arguments
@@ -176,12 +176,14 @@ class _Opener(contextlib.ExitStack):
         flags = {} if arguments.data is None else {"data": arguments.data}
         self._config = load_config(file=arguments.config, environ=os.environ, flags=flags)
 
-    def ends(self, *places: str) -> str:
-        """Two places, for people."""
-        return " to ".join(f"{place} in {self._config.data}" if place.startswith(_OURS) else place for place in places)
+    def ends(self, *locations: str) -> str:
+        """Two locations, for people."""
+        return " to ".join(
+            f"{location} in {self._config.data}" if location.startswith(_OURS) else location for location in locations
+        )
 
-    def open(self, text: str, options: str, *, make_bucket: bool) -> Place:
-        from bleepstore_server.places import Bucket, Directory
+    def open(self, text: str, options: str, *, make_bucket: bool) -> Location:
+        from bleepstore_server.locations import BucketLocation, Directory
 
         if text.startswith(_OURS):
             client, rest = (
@@ -198,7 +200,7 @@ class _Opener(contextlib.ExitStack):
             raise ConfigError(f"{text} names no bucket")
         if make_bucket and not self._arguments.dry_run:
             _make_bucket(client, bucket)
-        return Bucket(client, bucket, f"{prefix}/" if prefix and not prefix.endswith("/") else prefix)
+        return BucketLocation(client, bucket, f"{prefix}/" if prefix and not prefix.endswith("/") else prefix)
 
     def _refuse(self, key: str, why: str) -> None:
         self.refuse(key, why)

@@ -17,7 +17,7 @@ from bleepstore import Store
 from bleepstore.errors import StoreError
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.extras import needing
-from bleepstore_server.transport import Transport, check_store, text_of_header
+from bleepstore_server.transport import InProcessTransport, check_store, text_of_header
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -76,7 +76,7 @@ def attach(
         raise StoreError(f"A store answers S3; this is a client of {service}.")
     if any(kind.__module__.startswith("aiobotocore") for kind in type(client).__mro__):
         raise StoreError(NEEDS_A_SOCKET)
-    transport = Transport(store, config or test_config(), faults)
+    transport = InProcessTransport(store, config or test_config(), faults)
     attachment = _attachments.get(client)
     if attachment is None:
         attachment = _attachments[client] = _Attachment()
@@ -89,7 +89,7 @@ def attach(
 class _Attachment:
     """The handler of one client's `before-send`. The last transport that was attached counts."""
 
-    transports: list[Transport] = attrs.field(factory=list)
+    transports: list[InProcessTransport] = attrs.field(factory=list)
 
     def __call__(self, request: AWSPreparedRequest, **_event: object) -> AWSResponse | None:
         if not self.transports:
@@ -98,7 +98,7 @@ class _Attachment:
         request.bleepstore_answered = True  # type: ignore[attr-defined]
         return self.transports[-1].send(request)
 
-    def remove(self, transport: Transport) -> None:
+    def remove(self, transport: InProcessTransport) -> None:
         """Undo one `attach`; doing it twice is allowed."""
         self.transports = [known for known in self.transports if known is not transport]
 
@@ -211,5 +211,5 @@ def open_url(
     fields = dict(headers or {})
     if body is not None:
         fields.setdefault("Content-Length", str(len(body)))
-    transport = Transport(store, config or test_config())
+    transport = InProcessTransport(store, config or test_config())
     return transport.request(method, url, [(name, text_of_header(value)) for name, value in fields.items()], body)

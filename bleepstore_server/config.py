@@ -76,7 +76,8 @@ class ServerConfig(AppConfig):
     tls_key: str | None = setting(None, "the certificate's private key in PEM")
     client_timeout: int = setting(30, "seconds that a client may stall while it sends or reads", validator=_at_least(1))
     backend_url: str | None = setting(
-        None, "where objects lie: s3://, gs:// or az://, a bucket or container, a prefix; the catalog stays in `data`"
+        None,
+        "where objects are stored: s3://, gs:// or az://, a bucket or container, a prefix; the catalog stays in `data`",
     )
     backend_layout: str = setting(
         "keys", 'there: "keys", each under its own key, or "blobs"', validator=_one_of("keys", "blobs")

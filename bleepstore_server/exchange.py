@@ -93,7 +93,7 @@ class Exchange:
     def check_bucket_owner(self, bucket: str, header: str) -> None:
         expected = self.request.headers.get(header)
         if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
-            raise RequestError("AccessDenied")  # in the words of any other refusal: whose it is is nobody's business
+            raise RequestError("AccessDenied")  # in the words of any other refusal, which tell nothing of the owner
 
     def check_access(self) -> None:
         """Refuse a caller who may not do this; raise what there must be and is not."""

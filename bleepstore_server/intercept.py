@@ -25,7 +25,7 @@ from typing import IO, Any
 import attrs
 
 from bleepstore.errors import StoreError
-from bleepstore_server.transport import Answer, AnswerBody, Transport
+from bleepstore_server.transport import AnswerBody, InProcessAnswer, InProcessTransport
 
 _PORTS = {"http": 80, "https": 443}
 #: A request's body up to this many bytes is kept in memory.
@@ -34,7 +34,7 @@ _HTTPX, _AIOHTTP = "httpx", "aiohttp"
 _MISSING = object()
 
 #: The transport for a URL, or None if it is not ours.
-Find = Callable[[str], Transport | None]
+Find = Callable[[str], InProcessTransport | None]
 
 
 class Patches:
@@ -155,7 +155,7 @@ def _connect(scheme: str, original: Any, find: Find) -> Any:
 class _Wire:
     """What http.client takes for a connected socket: it keeps one request, and reading from it is the answer."""
 
-    def __init__(self, transport: Transport, scheme: str, netloc: str) -> None:
+    def __init__(self, transport: InProcessTransport, scheme: str, netloc: str) -> None:
         self._transport = transport
         self._scheme, self._netloc = scheme, netloc
         self._is_answered = False
@@ -176,7 +176,7 @@ class _Wire:
         head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
         return io.BufferedReader(AnswerBody(_Closing(itertools.chain([head], answer.chunks), answer, self._sent), 0))
 
-    def _answer(self) -> Answer:
+    def _answer(self) -> InProcessAnswer:
         self._sent.seek(0)
         line = self._sent.readline(65537).decode("latin-1")
         method, target, _version = line.split(" ", 2)
@@ -204,7 +204,7 @@ class _Wire:
 class _Closing:
     """Chunks that close a WSGI answer, and what was sent for it, when they are closed."""
 
-    def __init__(self, chunks: Iterator[bytes], answer: Answer, sent: IO[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], answer: InProcessAnswer, sent: IO[bytes]) -> None:
         self._chunks, self._answer, self._sent = chunks, answer, sent
 
     def __iter__(self) -> Iterator[bytes]:
@@ -264,7 +264,7 @@ class _HttpxBody:
     """The chunks of an answer; one that is short fails as it does on the wire."""
 
     httpx: Any
-    answer: Answer
+    answer: InProcessAnswer
     left: int
 
     def __iter__(self) -> Iterator[bytes]:
@@ -275,7 +275,7 @@ class _HttpxBody:
             raise self.httpx.RemoteProtocolError("peer closed connection without sending complete message body")
 
 
-def _httpx_answer(httpx: Any, transport: Transport, request: Any, body: Any) -> tuple[Any, _HttpxBody]:
+def _httpx_answer(httpx: Any, transport: InProcessTransport, request: Any, body: Any) -> tuple[Any, _HttpxBody]:
     """(the answer without a body, its body)"""
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
     try:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bleepstore.live_server")
 
-#: A client that sends nothing for so long is let go.
+#: A client that sends nothing for so long is disconnected.
 _STALL_SECONDS = 60
 _POLL_SECONDS = 0.02
 

@@ -76,7 +76,7 @@ class Request:
                 self.headers.setdefault(name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
 
     def refuse_repeated_parameters(self) -> None:
-        """In a signed URL each parameter is there once, however it is written: one that is judged is the one used."""
+        """In a signed URL each parameter is there once, however it is written: one that is checked is the one used."""
         if len({*map(str.lower, self.query)}) == len(self.raw_query):
             return
         seen = set()
@@ -114,7 +114,7 @@ class Request:
 
     @cached_property
     def is_chunked(self) -> bool:
-        """Whether the body is aws-chunked. Clients say it in either of two places.
+        """Whether the body is aws-chunked. Clients say it in either of two headers.
 
         One that says it as content encoding alone also gives the length of the data, or names trailers; otherwise it
         only passes on the encoding that an object had elsewhere.
@@ -186,7 +186,7 @@ class Request:
             and "bleepstore.awaits_continue" not in self.environ
         ):
             return b"".join(chunks)
-        return chunks  # a body that is waited for, or is nobody's, is not read before everything else has been checked
+        return chunks  # of a body that is waited for, or of nobody known: it is read after everything else was checked
 
     def hash_body(self) -> str:
         """The SHA-256 of the body in hex. What is read is kept for the operation, in memory if it is little."""

@@ -15,7 +15,7 @@ from bleepstore_server.app_config import WELL_KNOWN
 from bleepstore_server.clients import EVENT, NEEDS_A_SOCKET, late_session_class
 from bleepstore_server.extras import needing
 from bleepstore_server.intercept import Interception, Patches
-from bleepstore_server.transport import Transport, is_amazon, is_live, origin_of
+from bleepstore_server.transport import InProcessTransport, is_amazon, is_live, origin_of
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -147,7 +147,7 @@ class Switchboard:
         if self._blocks and signer._signing_name == "s3":
             self._blocks[-1].origins.add(origin_of(url))
 
-    def _find(self, url: str) -> Transport | None:
+    def _find(self, url: str) -> InProcessTransport | None:
         """The way into the innermost block for a request that no S3 client makes: to Amazon S3, or to a host that a
         client of an open block has presigned for."""
         blocks = self._blocks
@@ -201,7 +201,7 @@ def _set_variable(name: str, value: str | None) -> None:
 
 @attrs.define(eq=False)
 class Block:
-    transport: Transport
+    transport: InProcessTransport
     environ: dict[str, str | None] | None
     accepts_any_key: bool = False
     #: What a client without a key signs by, if any is accepted.

@@ -1,4 +1,4 @@
-"""Bringing all objects of one place to another."""
+"""Bringing all objects of one location to another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botocore.exceptions import (
 )
 
 from bleepstore.errors import BleepStoreError
-from bleepstore_server.places import Entry, NotTransferred, Place, is_equal
+from bleepstore_server.locations import Location, LocationEntry, NotTransferred, is_equal
 
 Progress = Callable[[int, int], None]
 
@@ -26,7 +26,7 @@ _ATTEMPTS = 3
 
 
 @attrs.define
-class Outcome:
+class TransferOutcome:
     """What a transfer did. `bytes` are those of the objects that were brought."""
 
     brought: int = 0
@@ -40,25 +40,25 @@ class Outcome:
 class Transfer:
     """One transfer. `tell` is called with (what happened, key, why), `progress` with (bytes done, bytes found).
 
-    What is equal at both places is left as it is, so a transfer that was cut off goes on where it was. An object that
-    cannot be brought is told, counted and passed over.
+    What is equal at both locations is left as it is, so a transfer that was cut off goes on where it was. An object
+    that cannot be brought is told, counted and passed over.
     """
 
-    source: Place
-    target: Place
+    source: Location
+    target: Location
     progress: Progress
     tell: Callable[[str, str, str], None]
     delete: bool = False
     dry_run: bool = False
     jobs: int = 4
-    outcome: Outcome = attrs.field(factory=Outcome, init=False)
+    outcome: TransferOutcome = attrs.field(factory=TransferOutcome, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _done: int = attrs.field(default=0, init=False)
     _found: int = attrs.field(default=0, init=False)
 
-    def run(self) -> Outcome:
-        """Bring everything. Raises what keeps a place from being listed."""
+    def run(self) -> TransferOutcome:
+        """Bring everything. Raises what keeps a location from being listed."""
         pending: set[concurrent.futures.Future[None]] = set()
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
             try:
@@ -67,7 +67,7 @@ class Transfer:
                         continue
                     if one is not None:
                         self._count(found=one.size)
-                    pending.add(pool.submit(self._settle, one, other))
+                    pending.add(pool.submit(self._transfer_one, one, other))
                     if len(pending) >= 4 * self.jobs:
                         done, pending = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
                         for future in done:
@@ -90,7 +90,7 @@ class Transfer:
         """Tell what is left out on purpose."""
         self.tell("left out", key, why)
 
-    def _settle(self, one: Entry | None, other: Entry | None) -> None:
+    def _transfer_one(self, one: LocationEntry | None, other: LocationEntry | None) -> None:
         entry = one or other
         assert entry is not None
         try:
@@ -105,7 +105,7 @@ class Transfer:
         except (BotoCoreError, BleepStoreError, OSError) as error:
             self.refuse(entry.key, str(error))
 
-    def _bring(self, entry: Entry) -> None:
+    def _bring(self, entry: LocationEntry) -> None:
         if self.dry_run:
             self._count(done=entry.size, brought=1, size=entry.size)
             self.tell("would bring", entry.key, "")
@@ -131,7 +131,7 @@ class Transfer:
                 self._count(done=-read)
         self._count(brought=1, size=entry.size)
 
-    def _remove(self, entry: Entry) -> None:
+    def _remove(self, entry: LocationEntry) -> None:
         if not self.dry_run:
             self.target.remove(entry.key)
         self._count(removed=1)
@@ -151,7 +151,9 @@ class Transfer:
             self.progress(self._done, max(self._found, self._done))
 
 
-def merged(ones: Iterator[Entry], others: Iterator[Entry]) -> Iterator[tuple[Entry | None, Entry | None]]:
+def merged(
+    ones: Iterator[LocationEntry], others: Iterator[LocationEntry]
+) -> Iterator[tuple[LocationEntry | None, LocationEntry | None]]:
     """Pairs of equal keys, and None beside the key that only one side has."""
     one, other = next(ones, None), next(others, None)
     while one is not None or other is not None:

@@ -143,7 +143,7 @@ _KNOWN_KEYS = (
 ).encode()
 
 
-class Answer:
+class InProcessAnswer:
     """What a WSGI app calls to begin its answer, and what came of it."""
 
     status = 500
@@ -158,7 +158,7 @@ class Answer:
         return _no_write
 
     def close(self) -> None:
-        """Let go of the body, which may be an open object."""
+        """Release the body, which may be an open object."""
         _close(self.chunks)
 
     def explain(self) -> None:
@@ -188,7 +188,7 @@ def check_store(store: object) -> None:
 
 
 @attrs.define(eq=False)
-class Transport:
+class InProcessTransport:
     """The way into one store: the app for each host name that clients address it by."""
 
     store: Store
@@ -219,13 +219,13 @@ class Transport:
         """Let an access key sign for the store's owner, unless the store or the configuration knows it otherwise."""
         self._credentials.setdefault(access_key, Credential(access_key, secret_key, self.store.owner))
 
-    def answer(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> Answer:
+    def answer(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> InProcessAnswer:
         """Carry out one request. Raises StoreClosed, and ConnectionResetError where a fault asks for it."""
         self.store.check_open()
         environ, host = _make_environ(method, url, headers)
         source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
         environ["wsgi.input"] = source
-        answer = Answer()
+        answer = InProcessAnswer()
         answer.chunks = self.app(host)(environ, answer.start)
         answer.error = getattr(source, "error", None)
         if answer.status == 403:
@@ -258,7 +258,7 @@ class Transport:
         return AWSResponse(url, answer.status, dict(answer.headers), raw)  # type: ignore[arg-type]  # as botocore does
 
 
-def _as_urllib3(answer: Answer, method: str) -> HTTPResponse:
+def _as_urllib3(answer: InProcessAnswer, method: str) -> HTTPResponse:
     from urllib3 import HTTPHeaderDict, HTTPResponse
 
     chunks, headers = answer.chunks, HTTPHeaderDict(answer.headers)
@@ -298,7 +298,7 @@ def text_of_header(value: object) -> str:
 def _make_environ(method: str, url: str, headers: Iterable[tuple[str, str]]) -> tuple[WSGIEnvironment, str]:
     """(environ without a body, host without a port) of a request."""
     scheme, _, rest = url.partition("://")
-    cut = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
+    cut = min((position for position in (rest.find("/"), rest.find("?")) if position >= 0), default=len(rest))
     host, target = rest[:cut], rest[cut:]
     path, _, query = target.partition("?")
     fields = list(headers)

@@ -123,7 +123,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # gunicorn has no room for settings of others; `bleepstore serve` sets this for its workers.
+        # gunicorn has no field for settings of others; `bleepstore serve` sets this for its workers.
         self._timeout = float(os.environ.get(TIMEOUT_VARIABLE, ServerConfig().client_timeout))
         self._header_timeout = min(_HEADER_SECONDS, self._timeout)
         self._sends_files = not self.cfg.is_ssl and self.cfg.sendfile is not False

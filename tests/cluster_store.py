@@ -55,8 +55,8 @@ def open_stores(
     """Two empty stores of one cluster: at the leader and at a follower. They end with the block, or when the
     follower's is closed."""
     with contextlib.ExitStack() as stack:
-        place = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=place))
+        parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bleepstore-cluster-", dir=parent))
         network = stack.enter_context(MemoryNetwork(as_bytes=True))
         cluster = stack.enter_context(LocalCluster(Path(folder), network, settings=_SETTINGS))
         leader, follower, _other = cluster.members.values()

@@ -22,7 +22,7 @@ LOCAL = ("memory", "local")
 CLUSTER = "cluster"
 STORES = (*LOCAL, CLUSTER, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")))
 
-#: The folders whose tests run before providers too: what a store does with bytes that lie far away.
+#: The folders whose tests run before providers too: what a store does with bytes that are stored far away.
 S3_SUITE = frozenset({"server", "store", "library"})
 #: Those that CI runs in the layout `blobs` too. What the server does with a store does not depend on the layout.
 BLOBS_SUITE = frozenset({"store", "library"})
@@ -59,7 +59,7 @@ EMULATORS_LACK = {
 
 @pytest.fixture(scope="session")
 def far_end_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Callable[[], tuple[str, str]]]]:
-    """By the kind of a provider: what gives (URL, endpoint) of a new empty place there."""
+    """By the kind of a provider: what gives (URL, endpoint) of a new empty container there."""
     from tests.backends import providers
 
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What the packages export is what `__all__` says, and each error has its place."""
+"""What the packages export is what `__all__` says, and each error has its branch of the tree."""
 
 from __future__ import annotations
 

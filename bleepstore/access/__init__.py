@@ -1,4 +1,4 @@
-"""Who may do what: the one place where that is decided.
+"""Who may do what: the one module where that is decided.
 
 `authorize(action, caller, bucket, subject)` is asked once by each operation of a store, whoever calls it: a server for
 its clients, or a program. Today the access control lists of the bucket and of the object decide. Whatever comes to

@@ -123,12 +123,13 @@ class StorageBackend(Protocol):
     """See the module's docstring for the laws. Chunks are never empty-checked: an iterable may yield b""."""
 
     def create_bucket(self, bucket: str, *, known: bool = False) -> None:
-        """Prepare room for a bucket. Creating one that exists is not an error; but a Gateway raises BucketAlreadyExists
-        for room that is another store's or, unless the bucket is `known` to the catalog, that has objects in it."""
+        """Prepare a container for a bucket, where one is needed. Creating one that exists is not an error; but a
+        Gateway raises BucketAlreadyExists for a container that is another store's or, unless the bucket is `known` to
+        the catalog, that has objects in it."""
 
     def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
-        """Give that room back, and whether that is done: not as long as there is garbage in it. Called after the
-        catalog let the bucket go; `is_back` says whether it has it again, and needs the room."""
+        """Remove that container; whether that is done: not as long as there is garbage in it. Called after the
+        catalog removed the bucket; `is_back` says whether it has it again, and needs the container."""
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         """Store the bytes of `chunks`. An exception raised by the iterable passes through and nothing is stored."""
@@ -181,7 +182,8 @@ class StorageBackend(Protocol):
 
 @runtime_checkable
 class Gateway(StorageBackend, Protocol):
-    """A backend whose blobs lie at a provider and describe themselves, so that a catalog can be rebuilt from them.
+    """A backend whose blobs are stored at a provider and describe themselves, so that a catalog can be rebuilt from
+    them.
 
     Failures of the provider: AccessDenied, SlowDown, ServiceUnavailable, and InvalidRequest for what it
     refuses for good (a 400, say), each with the cause as its reason. What may pass is retried with jittered back-off
@@ -189,7 +191,7 @@ class Gateway(StorageBackend, Protocol):
     """
 
     own_names: bool
-    """Whether each blob lies under the name of its key (the layout `keys`)."""
+    """Whether each blob is stored under the name of its key (the layout `keys`)."""
 
     url: str
     """Where the blobs are, without credentials."""
@@ -203,24 +205,25 @@ class Gateway(StorageBackend, Protocol):
     def claim(
         self, store_id: str, has_bucket: Callable[[str], bool] = lambda _bucket: True, *, take_over: bool = False
     ) -> str:
-        """The id of the store that these blobs belong to, which is `store_id` if nobody's was noted before or if it is
+        """The id of the store that these blobs belong to, which is `store_id` if none was noted before or if it is
         taken over. Two catalogs over the same blobs would remove each other's parts. `has_bucket` says later on whether
         the catalog has a bucket."""
 
     def claim_bucket(self, bucket: str) -> None:
-        """Claim what lies in a bucket that is to be adopted. Raises BucketAlreadyExists if it is another store's."""
+        """Claim what is stored in a bucket that is to be adopted. Raises BucketAlreadyExists if it is another
+        store's."""
 
-    def is_anothers(self, bucket: str) -> bool:
-        """Whether what lies in a bucket at the provider is another store's, or may not be looked into."""
+    def belongs_to_another_store(self, bucket: str) -> bool:
+        """Whether what is stored in a bucket at the provider is another store's, or may not be looked into."""
 
     def buckets(self) -> Iterator[str]:
-        """The names of the buckets that blobs lie in, in the order of UTF-8."""
+        """The names of the buckets that blobs are stored in, in the order of UTF-8."""
 
     def remove(self, handle: str) -> bool:
         """As delete_object; and whether it was this call that removed the blob."""
 
     def find(self, bucket: str, key: str) -> FoundBlob | None:
-        """What lies under a key now, whoever wrote it. Layout `keys` only."""
+        """What is stored under a key now, whoever wrote it. Layout `keys` only."""
 
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         """The blobs of a bucket, each with a text to go on from as `after`. None is something that is no object of

@@ -12,7 +12,7 @@ from bleepstore.errors import BlobNotFound
 
 
 class Underlay(Protocol):
-    """Blobs that several backends in memory lie over. They never change, and nobody removes them."""
+    """Blobs that several backends in memory have beneath them. They never change, and nobody removes them."""
 
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         """As `StorageBackend.get_object`."""
@@ -24,7 +24,7 @@ class Underlay(Protocol):
         """The same, for one more backend that closes it."""
 
     def close(self) -> None:
-        """Let it go; after the last one nothing keeps its blobs."""
+        """Release it; after the last one nothing keeps its blobs."""
 
 
 class MemoryBackend:
@@ -43,10 +43,10 @@ class MemoryBackend:
         return self._underlay is not None
 
     def create_bucket(self, bucket: str, *, known: bool = False) -> None:
-        """Buckets need no room."""
+        """Buckets need no container."""
 
     def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
-        """Buckets need no room."""
+        """Buckets need no container."""
         return True
 
     def _store(self, new_id: Callable[[], BlobId], data: bytes | str) -> StoredBlob:

@@ -16,7 +16,7 @@ _OF_FSSPEC = frozenset(
 
 
 class Instances(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec has no type information
-    """fsspec finds a known instance by its options, so a path must be the same place after a change of directory.
+    """fsspec finds a known instance by its options, so a path must be the same folder after a change of directory.
 
     A mistyped option is refused: without its path= a file system would be of the store in memory.
     """

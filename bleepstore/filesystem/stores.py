@@ -17,7 +17,7 @@ from bleepstore.store import Store, open_store
 
 
 class OpenFolder:
-    """A store that file systems opened; it is closed when the last of them lets go of this."""
+    """A store that file systems opened; it is closed when the last of them releases this."""
 
     def __init__(self, path: str) -> None:
         self.store = open_store(path)

@@ -291,7 +291,7 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
                 with self.store.get_object(bucket, key, range=span) as stored:
                     return stored.read()
             except InvalidRange:
-                return b""  # all of it lies behind the end
+                return b""  # all of it is behind the end
 
     def cat_ranges(
         self,
@@ -557,9 +557,9 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
 
 
 def _restore(
-    kind: type[BleepStoreFileSystem], name: str | None, place: dict[str, str], options: dict[str, Any]
+    kind: type[BleepStoreFileSystem], name: str | None, location: dict[str, str], options: dict[str, Any]
 ) -> BleepStoreFileSystem:
-    return kind(**(place if name is None else named_store(name)), **options)
+    return kind(**(location if name is None else named_store(name)), **options)
 
 
 def _directory(name: str, created: dt.datetime | None = None) -> Entry:

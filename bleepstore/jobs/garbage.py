@@ -1,4 +1,4 @@
-"""Garbage: the blobs that a command let go. The catalog lists them."""
+"""Garbage: the blobs that a command released. The catalog lists them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_RETRY_MS = 60_000
 
 
 class GarbageJob(Job):
-    """Removes the blobs that commands let go. Those that are being read, or cannot be removed, stay on the list.
+    """Removes the blobs that commands released. Those that are being read, or cannot be removed, stay on the list.
 
     The ids of the list rise, so a run goes on behind the last one that it saw: it costs what became garbage since.
     What stays on the list is tried again in passes of the whole of it, which come less and less often, up to one a

@@ -75,7 +75,7 @@ class Jobs:
         return self._holds_lease
 
     def add(self, job: Job) -> None:
-        """One more job, which takes the place of one with this name. It runs after those that were added before it."""
+        """One more job, which replaces one of this name. It runs after those that were added before it."""
         with self._work_lock:
             self._entries[job.name] = _Entry(job, self._clock() + job.first_wait_ms)
             self._recall()

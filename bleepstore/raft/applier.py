@@ -48,7 +48,7 @@ class Applier:
         self._queue.put("durable")
 
     def replace(self, save: Callable[[], None], name: str) -> None:
-        """Save the log's new beginning, then put the prepared state `name` in the place of the present one."""
+        """Save the log's new beginning, then put the prepared state `name` instead of the present one."""
         with self._lock:
             self._era += 1
             save()

@@ -19,7 +19,7 @@ from typing import Any, cast, get_args
 import attrs
 
 from bleepstore.raft.messages import (
-    MOST_NUMBER,
+    MAX_NUMBER,
     Configuration,
     Entry,
     EntryKind,
@@ -120,7 +120,7 @@ class _Data:
 
 
 def _int(value: object) -> int:
-    if type(value) is not int or not 0 <= value < MOST_NUMBER:
+    if type(value) is not int or not 0 <= value < MAX_NUMBER:
         raise MalformedFrame("a number of the header is none, or out of range")
     return value
 

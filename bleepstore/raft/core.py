@@ -26,7 +26,7 @@ from __future__ import annotations
 from bleepstore.raft.elections import Elections
 from bleepstore.raft.messages import (
     ENTRY_OVERHEAD,
-    MOST_NUMBER,
+    MAX_NUMBER,
     AppendEntries,
     AppendReply,
     Entry,
@@ -108,7 +108,7 @@ class Raft(Elections):
             return Refusal.OTHER_RECIPIENT
         if m.sender == self.node:
             return Refusal.SELF_NAMED_SENDER
-        if not 0 <= m.term < MOST_NUMBER:
+        if not 0 <= m.term < MAX_NUMBER:
             return Refusal.OUT_OF_RANGE
         if m.sender not in self.tracker.progress:
             if not is_text(m.sender):
@@ -223,11 +223,11 @@ class Raft(Elections):
 
     def _take_committed(self) -> tuple[Entry, ...]:
         """Committed entries that are durable here, as many as the state machine may have on its hands at a time."""
-        room = self.settings.max_apply_bytes - self._applying_bytes
-        if room <= 0:
+        budget = self.settings.max_apply_bytes - self._applying_bytes
+        if budget <= 0:
             return ()
         log = self.log
-        entries = tuple(log.slice(log.handed + 1, log.may_hand_out() + 1, room))
+        entries = tuple(log.slice(log.handed + 1, log.may_hand_out() + 1, budget))
         size = 0
         for entry in entries:
             size += len(entry.data) + ENTRY_OVERHEAD

@@ -24,7 +24,7 @@ from bleepstore.errors import BleepStoreError
 NodeId = str
 
 #: Terms and indexes are below it: they and their sums fit wherever they are kept. Nobody counts so far.
-MOST_NUMBER = 1 << 62
+MAX_NUMBER = 1 << 62
 
 #: What an entry counts beside its data where bytes are limited.
 ENTRY_OVERHEAD = 64
@@ -273,7 +273,7 @@ class AppendEntries(Envelope):
     prev_term: int
     entries: tuple[Entry, ...]
     commit: int  # the leader's; the receiver believes it only up to the last index that this message verifies
-    attempt: int = 0  # how often the leader had to look for the place where the logs meet
+    attempt: int = 0  # how often the leader had to look for the index where the logs meet
 
 
 @attrs.frozen

@@ -253,7 +253,7 @@ class Node:
         future.set_running_or_notify_cancel()
         self._inbox.put((function, future))
         if self._ended.is_set():
-            _settle(future, NodeEnded("the node has ended"))
+            _fail(future, NodeEnded("the node has ended"))
         return future
 
     def tick(self) -> None:
@@ -350,7 +350,7 @@ class Node:
             if isinstance(event, Read):
                 fail_read(event, ended)
             elif isinstance(event, tuple) and isinstance(event[1], Future):
-                _settle(event[1], ended)
+                _fail(event[1], ended)
 
     def _wait(self) -> Any:
         """The next event, or None when it is time to tick."""
@@ -426,7 +426,7 @@ class Node:
             try:
                 value.set_result(what(self._core))
             except Exception as error:  # noqa: BLE001  # of the caller's function, for the caller
-                _settle(value, error)
+                _fail(value, error)
 
     # --- proposals and reads ---
 
@@ -595,6 +595,6 @@ class Node:
         self.counters.compactions += 1
 
 
-def _settle(future: Future[Any], error: BaseException) -> None:
+def _fail(future: Future[Any], error: BaseException) -> None:
     with contextlib.suppress(InvalidStateError):  # another thread was first
         future.set_exception(error)

@@ -116,7 +116,7 @@ class Replication(RaftState):
         return peer.flow is Flow.PROBE and not peer.paused
 
     def _send_append(self, peer: Progress, *, with_entries: bool = True) -> bool:
-        """Send one message of entries, or none but the place and the commit index. False: a snapshot is needed."""
+        """Send one message of entries, or none but the position and the commit index. False: a snapshot is needed."""
         log = self.log
         prev = peer.next - 1
         prev_term = log.term(prev)

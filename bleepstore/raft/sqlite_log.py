@@ -37,18 +37,18 @@ from bleepstore.raft.messages import (
 )
 from bleepstore.raft.storage import (
     Compacted,
+    EntriesUnavailable,
     LogDamaged,
     LogMisuse,
     LogState,
     LogTooNew,
-    Unavailable,
     limit_bytes,
 )
 
 APPLICATION_ID = 0x424C5252  # "BLRR": `file` and SQLite tools tell what this database is
 FORMAT = 1
 #: Before it, a checkpoint could reset the write-ahead log wrongly and lose committed transactions.
-LEAST_SQLITE = (3, 51, 3)
+MIN_SQLITE = (3, 51, 3)
 #: The write-ahead log is copied into the database file when it has this many pages of 4 KiB.
 CHECKPOINT_PAGES = 4_000
 
@@ -123,13 +123,13 @@ def chain_crc(entry: Entry, before: int) -> int:
 
 
 def check_sqlite_version(version: str | None = None) -> None:
-    """Raises LogMisuse if the SQLite library is older than LEAST_SQLITE."""
+    """Raises LogMisuse if the SQLite library is older than MIN_SQLITE."""
     version = apsw.sqlite_lib_version() if version is None else version
     parts = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
     if parts is None:
         raise LogMisuse(f"{version!r} is no version of SQLite that is known")
-    if tuple(int(part or 0) for part in parts.groups()) < LEAST_SQLITE:
-        least = ".".join(map(str, LEAST_SQLITE))
+    if tuple(int(part or 0) for part in parts.groups()) < MIN_SQLITE:
+        least = ".".join(map(str, MIN_SQLITE))
         raise LogMisuse(
             f"SQLite {version} may lose committed transactions when it resets its write-ahead log; "
             f"install an apsw with SQLite {least} or later"
@@ -197,7 +197,7 @@ class SqliteLog:
         if lo <= self._row.snapshot.index:
             raise Compacted(lo, self.first_index())
         if hi > self._row.last_index + 1:
-            raise Unavailable(hi - 1, self._row.last_index)
+            raise EntriesUnavailable(hi - 1, self._row.last_index)
 
     def _crc_at(self, index: int) -> int:
         row = self._row

@@ -26,7 +26,7 @@ class Compacted(BleepStoreError):
 
 
 @attrs.define
-class Unavailable(BleepStoreError):
+class EntriesUnavailable(BleepStoreError):
     """The log does not reach this far."""
 
     index: int
@@ -91,11 +91,11 @@ class LogStorage(Protocol):
     def entries(self, lo: int, hi: int, max_bytes: int) -> list[Entry]:
         """The entries lo <= index < hi, cut off after `max_bytes` (data plus ENTRY_OVERHEAD each), but at least one.
 
-        Raises Compacted if lo < first_index(), Unavailable if hi > last_index() + 1. lo == hi gives none.
+        Raises Compacted if lo < first_index(), EntriesUnavailable if hi > last_index() + 1. lo == hi gives none.
         """
 
     def term(self, index: int) -> int:
-        """The term of an entry, also of the one the snapshot ends with. Raises Compacted or Unavailable."""
+        """The term of an entry, also of the one the snapshot ends with. Raises Compacted or EntriesUnavailable."""
 
     def first_index(self) -> int:
         """The index of the first entry there is, or would be if there were one."""
@@ -165,7 +165,7 @@ class MemoryLog:
         if lo < first:
             raise Compacted(lo, first)
         if hi > first + len(self._entries):
-            raise Unavailable(hi - 1, self.last_index())
+            raise EntriesUnavailable(hi - 1, self.last_index())
         return limit_bytes(self._entries[lo - first : hi - first], max_bytes)
 
     def term(self, index: int) -> int:
@@ -175,7 +175,7 @@ class MemoryLog:
                 return self._snapshot.term
             raise Compacted(index, self._first)
         if offset >= len(self._entries):
-            raise Unavailable(index, self.last_index())
+            raise EntriesUnavailable(index, self.last_index())
         return self._entries[offset].term
 
     def first_index(self) -> int:

@@ -88,7 +88,7 @@ class Transport(Protocol):
 
 
 @attrs.frozen
-class Faults:
+class LinkFaults:
     """What a network in memory does to messages: probabilities between 0 and 1, and a delay in seconds."""
 
     lose: float = 0.0
@@ -113,7 +113,7 @@ class MemoryNetwork:
         self._rng = random.Random(seed)
         self._endpoints: dict[NodeId, Endpoint] = {}
         self._cut: set[tuple[NodeId, NodeId]] = set()
-        self._faults = Faults()
+        self._faults = LinkFaults()
         self._plain = not as_bytes
         self._lock = threading.Lock()
         self._late = _LateMessages(self._deliver)
@@ -126,10 +126,10 @@ class MemoryNetwork:
 
     # --- what a test does to it ---
 
-    def set_faults(self, faults: Faults) -> None:
+    def set_faults(self, faults: LinkFaults) -> None:
         with self._lock:
             self._faults = faults
-            self._plain = faults == Faults() and not self._cut and not self._as_bytes
+            self._plain = faults == LinkFaults() and not self._cut and not self._as_bytes
 
     def cut(self, sender: NodeId, to: NodeId) -> None:
         """Lose all messages in this direction."""
@@ -148,7 +148,7 @@ class MemoryNetwork:
         """No more faults and cuts."""
         with self._lock:
             self._cut.clear()
-        self.set_faults(Faults())
+        self.set_faults(LinkFaults())
 
     # --- transport ---
 

@@ -79,7 +79,7 @@ class KeyedAdopter:
 
 @attrs.frozen(kw_only=True)
 class BlobAdopter:
-    """Nobody else writes blobs. One comes in if it was written last of its key, and is nobody's garbage."""
+    """Nobody else writes blobs. One comes in if it was written last of its key, and is no garbage."""
 
     catalog: Catalog
     committer: Committer

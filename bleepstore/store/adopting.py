@@ -1,4 +1,4 @@
-"""Bringing into the catalog what lies at a provider already, while others may use the store.
+"""Bringing into the catalog what is stored at a provider already, while others may use the store.
 
 How one object comes in is in `bleepstore.store.adopters`. What was new is then listed once more, a page at a time: what
 is missing then was deleted meanwhile, and is removed again.
@@ -113,14 +113,14 @@ class Adoption:
         )
 
     def adoptable_buckets(self) -> list[str]:
-        """The names of what lies at the provider that can be buckets, and are not another catalog's."""
+        """The names of what is stored at the provider that can be buckets, and are not another catalog's."""
         found = []
         for name in self._require_gateway().buckets():
             try:
                 check_bucket_name(name)
             except InvalidBucketName:
                 continue
-            if not self._require_gateway().is_anothers(name):
+            if not self._require_gateway().belongs_to_another_store(name):
                 found.append(name)
         return found
 

@@ -110,11 +110,11 @@ def _nothing(_done: int, _total: int) -> None:
 
 
 def _write_archive(
-    out: BinaryIO, catalog: Catalog, blobs: StorageBackend, room: Path, progress: Progress
+    out: BinaryIO, catalog: Catalog, blobs: StorageBackend, folder_of_copies: Path, progress: Progress
 ) -> list[Damage]:
     """Returns what is damaged. A blob that is missing is left out, and what cannot be read of others is zeros."""
     damaged: list[Damage] = []
-    with tempfile.TemporaryDirectory(dir=room, prefix=".bleepstore-backup-") as folder:
+    with tempfile.TemporaryDirectory(dir=folder_of_copies, prefix=".bleepstore-backup-") as folder:
         copy = Path(folder) / _CATALOG
         write_copy(catalog, copy)
         size = copy.stat().st_size
@@ -267,7 +267,7 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
     first = _next_member(file)
     if first is None or first[0] != _CATALOG:
         raise ArchiveDamaged("the archive does not begin with a catalog")
-    _check_room(root, first[1])
+    _check_space(root, first[1])
     digest = hashlib.sha256()
     with open_private(root / _CATALOG) as target:
         for chunk in _member_chunks(file, _CATALOG, first[1]):
@@ -291,7 +291,7 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
             except BytesDiffer as error:
                 leave_out(content, error.reason)
         size = catalog.count_blobs()[1]
-        _check_room(root, size)
+        _check_space(root, size)
         done, total = first[1], first[1] + size
         progress(done, total)
         seen: set[str] = set()
@@ -339,7 +339,7 @@ def _check_digest(file: BinaryIO, wanted: bytes) -> None:
         raise ArchiveDamaged("the catalog in the archive is not the one that was backed up: its SHA-256 differs")
 
 
-def _check_room(root: Path, size: int) -> None:
+def _check_space(root: Path, size: int) -> None:
     if size > shutil.disk_usage(root).free:
         raise StorageFull
 

@@ -1,4 +1,4 @@
-"""What a caller may pass to the methods of a store, judged in one place before any of them runs.
+"""What a caller may pass to the methods of a store, checked in one module before any of them runs.
 
 The annotations of the methods say what each option is. Only what was passed is looked at.
 """
@@ -77,9 +77,9 @@ ITEMS: dict[str, tuple[type, str]] = {
     "Sequence[CompletedPart]": (CompletedPart, "a list of CompletedPart; it has"),
     "Sequence[DeleteEntry]": (DeleteEntry, "a list of DeleteEntry; it has"),
 }
-#: Whatever uses these judges them: names have rules of their own, and a body may be nearly anything.
-JUDGED_ELSEWHERE = frozenset({"bucket", "key", "source_bucket", "source_key", "body"})
-_NAMES = JUDGED_ELSEWHERE - {"body"}
+#: Whatever uses these checks them: names have rules of their own, and a body may be nearly anything.
+CHECKED_ELSEWHERE = frozenset({"bucket", "key", "source_bucket", "source_key", "body"})
+_NAMES = CHECKED_ELSEWHERE - {"body"}
 
 
 def checked(function: Callable[Concatenate[Any, _P], _R]) -> Callable[Concatenate[Any, _P], _R]:
@@ -95,16 +95,16 @@ def method_of(part: str, function: Callable[Concatenate[Any, _P], _R]) -> Callab
 def _with_checks(function: Callable[..., Any], part: str | None) -> Callable[..., Any]:
     annotations = annotations_of(function)
     names = list(inspect.signature(function).parameters)[1:]
-    kinds = {name: KINDS[kind] for name, kind in annotations.items() if kind in KINDS and name not in JUDGED_ELSEWHERE}
+    kinds = {name: KINDS[kind] for name, kind in annotations.items() if kind in KINDS and name not in CHECKED_ELSEWHERE}
     items = {name: ITEMS[kind] for name, kind in annotations.items() if kind in ITEMS}
     #: Those of which one look says that they are right. What may be a list or a tuple is looked into.
     types: dict[str, Any] = {name: _without_lists(kinds[name][0], name in items) for name in kinds}
     types |= dict.fromkeys({*names, *annotations} - types.keys(), object)
     # Of a method with **options Python does not refuse a name that is unknown.
     others: Any = () if "options" in names else object
-    first_judged = next((at for at, name in enumerate(names) if name in kinds), len(names))
+    first_checked = next((at for at, name in enumerate(names) if name in kinds), len(names))
 
-    def judge(given: Iterable[tuple[str, object]]) -> None:
+    def check(given: Iterable[tuple[str, object]]) -> None:
         for name, value in given:
             if not others and name not in types:
                 raise TypeError(f"{function.__name__}() has no option {name!r}")
@@ -120,13 +120,13 @@ def _with_checks(function: Callable[..., Any], part: str | None) -> Callable[...
     def call(self: Any, *args: Any, **options: Any) -> Any:
         for name, value in options.items():
             if not isinstance(value, types.get(name, others)):
-                judge([(name, value)])
-        if len(args) > first_judged:
-            judge(zip(names, args, strict=False))
+                check([(name, value)])
+        if len(args) > first_checked:
+            check(zip(names, args, strict=False))
         try:
             return function(self if part is None else getattr(self, part), *args, **options)
         except (TypeError, OverflowError, S3Error):
-            # Every call has names, and nearly all are right: they are judged once something was wrong with them.
+            # Every call has names, and nearly all are right: they are checked once something was wrong with them.
             for name, value in (*zip(names, args, strict=False), *options.items()):
                 if name in _NAMES and not isinstance(value, str):
                     raise _wrong(name, "a str", value) from None

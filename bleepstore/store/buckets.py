@@ -30,7 +30,7 @@ class Buckets:
     ) -> Bucket:
         """Create a bucket. Raises InvalidBucketName, BucketAlreadyExists, BucketAlreadyOwnedByYou.
 
-        Room for it comes first: a provider may refuse the name, and a bucket without room must not be seen.
+        Its container comes first: a provider may refuse the name, and a bucket without one must not be seen.
         """
         check_bucket_name(bucket)
         if not is_allowed(Action.CREATE_BUCKET, caller, None):
@@ -44,9 +44,9 @@ class Buckets:
         if isinstance(result, S3Error) and not isinstance(result, BucketAlreadyOwnedByYou):
             raise result
         try:
-            # Once more: a deletion that came before may have removed the room since.
+            # Once more: a deletion that came before may have removed the container since.
             self._engine.backend.create_bucket(bucket, known=True)
-        except Exception:  # whatever it was, a bucket without room must not be seen
+        except Exception:  # whatever it was, a bucket without a container must not be seen
             if not isinstance(result, S3Error):
                 self._delete_created(command)
             raise
@@ -64,7 +64,7 @@ class Buckets:
     def delete_bucket(self, bucket: str, *, caller: Caller | None = None) -> None:
         """Delete an empty bucket. Raises BucketNotEmpty.
 
-        The catalog decides, then the room goes.
+        The catalog decides, then the container is removed.
         """
         found = self._engine.bucket_for(bucket, Action.DELETE_BUCKET, caller)
         self._engine.submit(DeleteBucket(**self._engine.stamp(), bucket=bucket, bucket_id=found.id))

@@ -175,7 +175,7 @@ class Copies:
             source = self._open_source(source_bucket, source_key, version_id, condition, caller, max_size=MAX_OBJECT)
             start, stop = 0, source.version.size
             if source_range is not None:
-                # "The range must lie within the source": unlike a read, it is not cut to fit.
+                # The range must be within the source: unlike a read, it is not cut to fit.
                 if source_range.last is not None and source_range.last >= stop:
                     raise InvalidArgument(
                         f"Range specified is not valid for source object of size: {stop}",

@@ -18,7 +18,7 @@ _UNMAKEABLE = frozenset({errno.EACCES, errno.ENAMETOOLONG, errno.ENOENT, errno.E
 
 
 class FolderLock:
-    """Held from the time that a store is opened until it is closed: shared, or exclusively by its only process."""
+    """A lock that is held while a store is open: shared, or exclusively by its only process."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
@@ -72,7 +72,7 @@ class FolderLock:
     def exclusive(self) -> Iterator[None]:
         """A block in which no other process has the store open. Raises StoreError if one has."""
         if not self._try_exclusive():
-            self.share()  # a conversion that fails may have let go of the lock
+            self.share()  # a conversion that fails may have released the lock
             raise StoreError("Another process has the store open: close it there first.")
         try:
             yield

@@ -94,7 +94,7 @@ class Objects:
         `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. What goes with it are
         `attributes`, whose fields can be keywords of their own: `system` and its fields (`content_type`, ...),
         `metadata`, `storage_class`; `acl` is a canned ACL or a tuple of grants. `size`, `content_md5` and `checksum`
-        are compared with what came: see `BodyOptions`. `condition` is judged atomically with the write.
+        are compared with what came: see `BodyOptions`. `condition` is evaluated atomically with the write.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
         PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.

@@ -85,7 +85,7 @@ def open_folder(root: Path, settings: Settings) -> Engine:
             is_recovered = _recover(engine, backend, identity)
             lock.share()
         else:
-            is_recovered = is_of(mark, *identity)  # or the first process has yet to find room for it
+            is_recovered = is_of(mark, *identity)  # or the first process has yet to find space for it
         if is_recovered:
             keep_mark(engine, root, identity[0], clock)
     except BaseException:
@@ -127,7 +127,7 @@ def open_catalog(root: Path) -> Engine:
 
 def _recover(engine: Engine, backend: LocalBackend, identity: tuple[str, int]) -> bool:
     """Remove what a crash left, and set aside what the catalog should know. False if the disk is too full for it:
-    that must not keep anyone from reading, or from making room."""
+    that must not keep anyone from reading, or from freeing space."""
     set_aside = doubt(backend.root, backend, *identity)
     try:
         backend.recover()
@@ -135,7 +135,7 @@ def _recover(engine: Engine, backend: LocalBackend, identity: tuple[str, int]) -
             shutil.rmtree(backend.root / SNAPSHOTS)
         engine.sweeping.recover(set_aside, everywhere=set_aside.since_ms == 0)
     except StorageFull:
-        _log.warning("the disk is full: what an earlier process left behind is removed once there is room")
+        _log.warning("the disk is full: what an earlier process left behind is removed once there is space")
         # What the catalog does not know is neither removed now, nor believed to be garbage later.
         engine.sweeping.orphans.keep_while(lambda: True)
         return False

@@ -21,9 +21,9 @@ class StoredObject(SpanFile):
     for, and `part` which part of a multipart object it is. Small objects come whole in `data`; others through `file`.
     A head has neither, and an empty body.
 
-    It seeks by opening a range of the same bytes. Where they lie under the object's own name at a provider and were
-    replaced there since, the next read raises PreconditionFailed. Bytes that are read after a seek are not compared
-    with the checksum of the whole.
+    It seeks by opening a range of the same bytes. Where they are stored under the object's own name at a provider and
+    were replaced there since, the next read raises PreconditionFailed. Bytes that are read after a seek are not
+    compared with the checksum of the whole.
     """
 
     version: ObjectVersion
@@ -75,7 +75,7 @@ def _matches(etag: str, wanted: tuple[str, ...]) -> bool:
 
 
 def check_read(condition: ReadCondition, version: ObjectVersion, now_ms: int) -> None:
-    """Judge the conditions of a read in the order of RFC 9110 section 13.2.2.
+    """Evaluate the conditions of a read in the order of RFC 9110 section 13.2.2.
 
     An ETag condition that holds makes the date condition of the same direction irrelevant. Dates have whole seconds.
     An `if_modified_since` in the future is ignored, as S3 does: later than now, and than the object, whose time may be

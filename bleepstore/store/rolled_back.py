@@ -6,7 +6,7 @@ all that was ever committed here. So nothing unknown is removed, but moved to qu
 - the mark beside the catalog (`bleepstore.catalog.sqlite.mark`) is of another catalog or ahead of this one, or is
   missing, or
 - the blob is younger than the last commit by more than a write may take: an older copy of the folder, mark included,
-  was laid over a newer one.
+  was copied onto a newer one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from bleepstore.catalog.sqlite import Catalog
 
 @attrs.define(eq=False)
 class Snapshot:
-    """A store's contents as of one moment, for `Store.restore`. Close it to give its room back."""
+    """A store's contents as of one moment, for `Store.restore`. Close it to give its space back."""
 
     catalog: Catalog | None = None
     blobs: MemoryBackend | None = None

@@ -1,7 +1,7 @@
 """The bytes of a store on disk as of one moment, under the forks of it that are in memory.
 
 An object that was in the catalog is read by a query that still sees the catalog of that moment, one that was a blob
-from its file, which no process removes meanwhile. When the last fork is closed both are let go.
+from its file, which no process removes meanwhile. When the last fork is closed both are released.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from bleepstore.model import Checksum, ChecksumType, CompletedPart, Part, Upload
 from bleepstore.store.bodies import DEFAULT_ALGORITHM
 
 
-def settle_checksum_type(algorithm: Algorithm | None, kind: ChecksumType | None) -> ChecksumType | None:
+def resolve_checksum_type(algorithm: Algorithm | None, kind: ChecksumType | None) -> ChecksumType | None:
     """The checksum type of an upload ("Full object and composite checksum types"), or InvalidRequest."""
     if algorithm is None:
         if kind is not None:

@@ -67,12 +67,12 @@ from bleepstore.store.upload_checksums import (
     check_part_algorithm,
     check_part_checksum,
     check_type,
-    settle_checksum_type,
+    resolve_checksum_type,
     total_checksum,
     total_crc64nvme,
 )
 
-#: The time in milliseconds and 20 random bytes. One that was ended since is still a place in a listing.
+#: The time in milliseconds and 20 random bytes. One that was ended since is still a position in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
 _ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
@@ -116,7 +116,7 @@ class Uploads:
         check_key(key)
         attributes = given_attributes(attributes, options)
         algorithm = options.get("checksum_algorithm")
-        kind = settle_checksum_type(algorithm, options.get("checksum_type"))
+        kind = resolve_checksum_type(algorithm, options.get("checksum_type"))
         if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found = self._engine.bucket_for(bucket, Action.PUT_OBJECT, caller)

@@ -32,7 +32,7 @@ _log = logging.getLogger("bleepstore.store")
 TRUSTED_SECONDS = 60.0
 #: A file that was changed so lately could be changed once more without another time stamp: those have the resolution of
 #: the kernel's clock, some milliseconds.
-_SETTLED_NS = 1_000_000_000
+_TIME_STAMP_NS = 1_000_000_000
 _MAX_KNOWN = 10_000
 
 
@@ -71,7 +71,7 @@ class Comparisons:
 
     def remember(self, handle: str, identity: FileIdentity) -> None:
         """This file was found right."""
-        if not identity.changed_ns + _SETTLED_NS < time.time_ns():
+        if not identity.changed_ns + _TIME_STAMP_NS < time.time_ns():
             return
         with self._lock:
             if len(self._known) >= _MAX_KNOWN:

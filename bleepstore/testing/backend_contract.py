@@ -162,7 +162,7 @@ class BackendContract(PartsContract):
             with backend.get_object(handle) as reader:
                 assert reader.read() == data
 
-    def test_a_file_number_is_of_one_real_file_at_the_right_place_or_there_is_none(
+    def test_a_file_number_is_of_one_real_file_at_the_right_position_or_there_is_none(
         self, backend: StorageBackend
     ) -> None:
         for data, handle in self.readers(backend):
@@ -320,7 +320,7 @@ class BackendContract(PartsContract):
         if self.sweeps == "parts":
             blobs.append(part)
         timed = blobs
-        if isinstance(backend, Gateway) and backend.own_names:  # what lies under a key is no sweep's business
+        if isinstance(backend, Gateway) and backend.own_names:  # what is stored under a key is no sweep's business
             timed = [part] if self.sweeps == "parts" else []
         for blob in timed:
             assert blob.handle in self.listed(backend)

@@ -46,7 +46,7 @@ ODD_KEYS = (
 
 
 def pattern(size: int, seed: int = 0) -> bytes:
-    """`size` bytes in which every place differs from its neighbourhood."""
+    """`size` bytes in which every byte differs from its neighbourhood."""
     return random.Random(seed).randbytes(size)
 
 
@@ -125,7 +125,7 @@ class ContractTools:
 
     @staticmethod
     def visited(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> Iterator[str]:
-        """All that is stored. What lies under its own name is not for the sweep, so it is found by another way."""
+        """All that is stored. What is stored under its own name is not for the sweep, so it is found by another way."""
         yield from backend.iter_blobs(since_ms, until_ms)
         if isinstance(backend, Gateway) and backend.own_names:
             for bucket in backend.buckets():

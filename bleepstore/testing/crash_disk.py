@@ -28,7 +28,7 @@ _JOURNALS = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_WAL
 
 
 @attrs.frozen
-class Written:
+class BytesWritten:
     """Bytes that a file was given."""
 
     file: str
@@ -61,7 +61,7 @@ class Renamed:
 
 
 @attrs.frozen
-class Deleted:
+class NameDeleted:
     path: Path
 
 
@@ -78,13 +78,13 @@ class FolderSynced:
 
 
 @attrs.frozen
-class Mark:
+class Moment:
     """What the test wanted to remember at this point."""
 
     note: Any
 
 
-Event = Written | Truncated | Synced | Named | Renamed | Deleted | NameSynced | FolderSynced | Mark
+Event = BytesWritten | Truncated | Synced | Named | Renamed | NameDeleted | NameSynced | FolderSynced | Moment
 
 
 class RecordingDisk(apsw.VFS):
@@ -116,7 +116,7 @@ class RecordingDisk(apsw.VFS):
 
     def mark(self, note: Any) -> None:
         """Put `note` into the record."""
-        self.events.append(Mark(note))
+        self.events.append(Moment(note))
 
     # --- what the system is asked for ---
 
@@ -158,7 +158,7 @@ class RecordingDisk(apsw.VFS):
     def _unlink(self, real: Any) -> Any:
         def recorded(path: Any, **named: Any) -> None:
             real(path, **named)
-            self.events.append(Deleted(Path(path)))
+            self.events.append(NameDeleted(Path(path)))
 
         return recorded
 
@@ -174,7 +174,7 @@ class RecordingDisk(apsw.VFS):
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
         super().xDelete(filename, syncdir)
-        self.events.append(Deleted(Path(filename)))
+        self.events.append(NameDeleted(Path(filename)))
         if syncdir:
             self.events.append(NameSynced(Path(filename)))
 
@@ -206,7 +206,7 @@ class RecordingDisk(apsw.VFS):
 
 @attrs.frozen
 class _Link:
-    """A name that appears, of a file or a folder, in the place of `old` if there was one."""
+    """A name that appears, of a file or a folder, instead of `old` if there was one."""
 
     new: Path
     file: int
@@ -218,15 +218,15 @@ class _Content:
 
     def __init__(self) -> None:
         self.files: dict[int, bytearray] = {}
-        self.writes: dict[int, list[Written | Truncated]] = {}
+        self.writes: dict[int, list[BytesWritten | Truncated]] = {}
         self.durable: dict[str, int] = {}  # name -> file
-        self.names: list[_Link | Deleted] = []  # not durable yet, in order
+        self.names: list[_Link | NameDeleted] = []  # not durable yet, in order
         self._now: dict[str, int] = {}
         self._count = 0
 
     def take(self, event: Event) -> None:
         match event:
-            case Written() | Truncated():
+            case BytesWritten() | Truncated():
                 if event.file in self._now:
                     self.writes.setdefault(self._now[event.file], []).append(event)
             case Synced():
@@ -242,12 +242,12 @@ class _Content:
                 if number is not None:
                     self._now[event.new.name] = number
                     self.names.append(_Link(event.new, number, event.old))
-            case Deleted():
+            case NameDeleted():
                 if self._now.pop(event.path.name, None) is not None:
                     self.names.append(event)
             case NameSynced() | FolderSynced():
                 self._sync_names(event)
-            case Mark():
+            case Moment():
                 pass
 
     def _sync(self, number: int) -> None:
@@ -255,7 +255,7 @@ class _Content:
             _apply(self.files[number], one)
 
     def _sync_names(self, event: NameSynced | FolderSynced) -> None:
-        remaining: list[_Link | Deleted] = []
+        remaining: list[_Link | NameDeleted] = []
         for change in self.names:
             path = change.new if isinstance(change, _Link) else change.path
             if path == event.path if isinstance(event, NameSynced) else path.parent == event.folder:
@@ -264,8 +264,8 @@ class _Content:
                 remaining.append(change)
         self.names = remaining
 
-    def _change(self, change: _Link | Deleted) -> None:
-        if isinstance(change, Deleted):
+    def _change(self, change: _Link | NameDeleted) -> None:
+        if isinstance(change, NameDeleted):
             self.durable.pop(change.path.name, None)
             return
         if change.old is not None:
@@ -284,7 +284,7 @@ class _Content:
         return {name: self.files[number] for name, number in self.durable.items() if number in self.files}
 
 
-def _apply(content: bytearray, event: Written | Truncated) -> None:
+def _apply(content: bytearray, event: BytesWritten | Truncated) -> None:
     if isinstance(event, Truncated):
         del content[event.size :]
         return
@@ -293,12 +293,12 @@ def _apply(content: bytearray, event: Written | Truncated) -> None:
     content[event.offset : event.offset + len(event.data)] = event.data
 
 
-def _apply_perhaps(content: bytearray, event: Written | Truncated, style: int, rng: random.Random) -> None:
+def _apply_perhaps(content: bytearray, event: BytesWritten | Truncated, style: int, rng: random.Random) -> None:
     if style == 0 or (style >= 2 and rng.randrange(2)):
         return
-    if style == 3 and isinstance(event, Written) and rng.randrange(2):
+    if style == 3 and isinstance(event, BytesWritten) and rng.randrange(2):
         begin, end = sorted((rng.randrange(len(event.data) + 1), rng.randrange(len(event.data) + 1)))
-        event = Written(event.file, event.offset + begin, event.data[begin:end])
+        event = BytesWritten(event.file, event.offset + begin, event.data[begin:end])
     _apply(content, event)
 
 
@@ -320,7 +320,7 @@ class _RecordingFile(apsw.VFSFile):
 
     def xWrite(self, data: Any, offset: int) -> None:
         super().xWrite(data, offset)
-        self._disk.events.append(Written(self._file, offset, bytes(data)))
+        self._disk.events.append(BytesWritten(self._file, offset, bytes(data)))
 
     def xTruncate(self, newsize: int) -> None:
         super().xTruncate(newsize)

@@ -17,7 +17,7 @@ import attrs
 from bleepstore.errors import BleepStoreError
 
 #: Operations on one key; the search is exponential at worst.
-MOST_OPERATIONS = 300
+MAX_OPERATIONS = 300
 
 
 class HistoryTooLong(BleepStoreError):
@@ -67,8 +67,8 @@ def find_violation(
         by_key[operation.key].append(operation)
     for key in sorted(by_key):
         operations = sorted(by_key[key], key=lambda one: one.called)
-        if len(operations) > MOST_OPERATIONS:
-            raise HistoryTooLong(f"{len(operations)} operations on {key!r}, at most {MOST_OPERATIONS} can be checked")
+        if len(operations) > MAX_OPERATIONS:
+            raise HistoryTooLong(f"{len(operations)} operations on {key!r}, at most {MAX_OPERATIONS} can be checked")
         if not is_linearizable(operations, model, initial):
             return key, operations
     return None

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from bleepstore.raft.messages import ENTRY_OVERHEAD, Configuration, Entry, EntryKind, HardState, SnapshotMeta
-from bleepstore.raft.storage import Compacted, LogMisuse, LogState, LogStorage, MemoryLog, Unavailable
+from bleepstore.raft.storage import Compacted, EntriesUnavailable, LogMisuse, LogState, LogStorage, MemoryLog
 
 CLUSTER = "4b1d5a52-3c1e-4f5b-9b43-6a1d8f0c7e00"
 NODE, OTHER, THIRD = (f"9e0f9d1c-52b7-4a0c-8d3f-00000000000{number}" for number in (1, 2, 3))
@@ -22,7 +22,7 @@ UNLIMITED = 1 << 40
 
 
 def entry(index: int, term: int = 1, data: bytes | None = None) -> Entry:
-    """A command whose content tells its place."""
+    """A command whose content tells its position."""
     data = b"data of %d in %d" % (index, term) if data is None else data
     return Entry(index, term, EntryKind.COMMAND, data, f"request-{index}-{term}")
 
@@ -112,9 +112,9 @@ class LogContract:
                 log.term(index)
         with pytest.raises(Compacted):
             log.entries(4, 6, UNLIMITED)
-        with pytest.raises(Unavailable):
+        with pytest.raises(EntriesUnavailable):
             log.term(9)
-        with pytest.raises(Unavailable):
+        with pytest.raises(EntriesUnavailable):
             log.entries(8, 10, UNLIMITED)
         assert (log.term(4), log.term(8)) == (1, 1)
 

@@ -2,7 +2,7 @@
 
     form = *field file *ignored
 
-A form is read once, into one frozen view: what the policy is judged by is what is used. So a field may be there only
+A form is read once, into one frozen view: what the policy is checked with is what is used. So a field may be there only
 once, under whatever case of its name, and `${filename}` is put in before anybody looks at a value.
 """
 

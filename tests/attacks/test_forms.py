@@ -238,7 +238,7 @@ def test_fields_that_contradict_each_other(poster: Poster) -> None:
 
 
 @BOTH_VERSIONS
-def test_the_policy_is_judged_first(poster: Poster) -> None:
+def test_the_policy_is_checked_first(poster: Poster) -> None:
     """Whoever may not upload learns nothing else."""
     for fields in ([("tagging", "x")], [("acl", "everyone")], [("x-amz-grant-read", "emailAddress=bob@example.com")]):
         poster.refused("AccessDenied", [("key", "k"), *fields], any_value("key"))
@@ -267,7 +267,7 @@ def test_the_policy_is_judged_first(poster: Poster) -> None:
         ("${filename}", "${filename}"),
     ],
 )
-def test_the_name_of_the_file_is_put_in_before_the_policy_judges(poster: Poster, filename: str, name: str) -> None:
+def test_the_name_of_the_file_is_put_in_before_the_policy_is_checked(poster: Poster, filename: str, name: str) -> None:
     """In every field: the policy names the text that results, and would not hold for the variable."""
     fields = [("key", "up/${filename}!"), ("x-amz-meta-name", "${filename}"), ("Cache-Control", "a${filename}b")]
     conditions = [{"key": f"up/{name}!"}, {"x-amz-meta-name": name}, ["eq", "$Cache-Control", f"a{name}b"]]

@@ -106,7 +106,7 @@ PATHS = {
     Resource.BUCKET: ["/photos", "/photos/", "/absent", "/%70hotos"],
     Resource.OBJECT: ["/photos/kept", "/photos/absent", "/photos//", "/photos/..", "/photos/%C3%BC", "/photos/%00"],
 }
-#: What takes the place of some characters of a right value.
+#: What replaces some characters of a right value.
 DAMAGE = ["", "9" * 30, "9" * 5000, "-1", "0" * 400, "\xb2", "\xe2\x91\xa0", "\xff", "\xc3\xbc" * 64, "\t", "  ", ",",
           ";", "=", "%", "%00", "\"", "'", "+", "/", "&", "1e400", "NaN", "0x10", "_", "\xa0", "(", "\x85"]  # fmt: skip
 

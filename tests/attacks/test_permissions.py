@@ -192,7 +192,7 @@ def test_who_may_not_is_told_nothing_else(server: Server, prepared: Wire, caller
         if body is not None and operation.method in ("GET", "HEAD"):
             continue
         if noise == "encryption" and operation.name not in ENCRYPTING:
-            continue  # which operations know the header is no secret, and is settled before it is known who asks
+            continue  # which operations know the header is no secret, and is decided before it is known who asks
         plain, answer = operation.send(prepared, caller), operation.send(prepared, caller, headers, body)
         told = [{**found.error, "RequestId": "", "HostId": ""} for found in (plain, answer)]
         assert answer.status == 403, (operation.name, answer)

@@ -49,8 +49,8 @@ def _headers_changed(signed: Signed) -> Iterator[Signed]:
     for name, value in signed.headers:
         if name.lower().startswith(covered):
             yield signed.with_header(name, None)
-            for place in {0, len(value) // 2, len(value) - 1}:
-                yield signed.with_header(name, value[:place] + _other(value[place]) + value[place + 1 :])
+            for position in {0, len(value) // 2, len(value) - 1}:
+                yield signed.with_header(name, value[:position] + _other(value[position]) + value[position + 1 :])
 
 
 def _check_refused(server: Server, wire: Wire, attempts: Iterator[Signed]) -> int:

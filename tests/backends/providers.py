@@ -1,4 +1,4 @@
-"""Places at emulated providers, for tests of a store of which only the bytes lie there."""
+"""Containers at emulated providers, for tests of a store of which only the bytes are stored there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY, azurite, fake
 from tests.backends.far_ends import far_end
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY
 
-#: Gives the URL of a new empty place, and the endpoint.
-NewPlace = Callable[[], tuple[str, str]]
+#: Gives the URL of a new empty container, and the endpoint.
+NewContainer = Callable[[], tuple[str, str]]
 
 AWS_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -42,53 +42,53 @@ def _environment(**variables: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def aws(folder: Path) -> Iterator[NewPlace]:
+def aws(folder: Path) -> Iterator[NewContainer]:
     numbers = itertools.count(1)
     with far_end(folder) as served, _environment(**AWS_ENVIRONMENT):
 
-        def new_place() -> tuple[str, str]:
-            name = f"place-{next(numbers)}"
+        def new_container() -> tuple[str, str]:
+            name = f"container-{next(numbers)}"
             with contextlib.closing(boto3.client("s3", endpoint_url=served.url)) as client:
                 client.create_bucket(Bucket=name)
             return f"s3://{name}/folder", served.url
 
-        yield new_place
+        yield new_container
 
 
 @contextlib.contextmanager
-def azure(folder: Path) -> Iterator[NewPlace]:
+def azure(folder: Path) -> Iterator[NewContainer]:
     numbers = itertools.count(1)
     with azurite(folder) as endpoint, _environment(AZURE_STORAGE_KEY=AZURITE_KEY):
 
-        def new_place() -> tuple[str, str]:
-            name = f"place-{next(numbers)}"
+        def new_container() -> tuple[str, str]:
+            name = f"container-{next(numbers)}"
             credential = {"account_name": AZURITE_ACCOUNT, "account_key": AZURITE_KEY}
             with BlobServiceClient(endpoint, credential=credential) as service:
                 service.create_container(name)
             return f"az://{name}/folder", endpoint
 
-        yield new_place
+        yield new_container
 
 
 @contextlib.contextmanager
-def gcs(folder: Path) -> Iterator[NewPlace]:
+def gcs(folder: Path) -> Iterator[NewContainer]:
     numbers = itertools.count(1)
     with fake_gcs(folder) as endpoint:
         options = {"api_endpoint": endpoint}
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
         client = storage.Client(project="test", credentials=anonymous, client_options=options)
 
-        def new_place() -> tuple[str, str]:
-            name = f"place-{next(numbers)}"
+        def new_container() -> tuple[str, str]:
+            name = f"container-{next(numbers)}"
             client.create_bucket(name)
             return f"gs://{name}/folder", endpoint
 
         with contextlib.closing(client):
-            yield new_place
+            yield new_container
 
 
 #: By the kinds of tests/conftest.py.
-PROVIDERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[NewPlace]]] = {
+PROVIDERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[NewContainer]]] = {
     "aws": aws,
     "azure": azure,
     "gcs": gcs,

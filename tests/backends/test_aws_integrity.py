@@ -254,7 +254,7 @@ def test_what_is_archived_is_named_at_once(store: Store, container: str, proxy: 
 
 
 def test_a_delete_where_s3_knows_no_conditional_one(container: str, proxy: HttpProxy) -> None:
-    """It is judged by what HEAD says."""
+    """What HEAD says decides."""
     with contextlib.closing(make(container, proxy.url)) as backend:
         first = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"first"])
         second = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"second"])

@@ -84,7 +84,9 @@ def read(store: Store, key: str, **options: Any) -> bytes:
 # -- as the provider's own tools see it
 
 
-def test_an_object_lies_under_its_own_key_with_its_own_metadata(store: Store, native: S3Client, container: str) -> None:
+def test_an_object_is_stored_under_its_own_key_with_its_own_metadata(
+    store: Store, native: S3Client, container: str
+) -> None:
     system = SystemMetadata(content_type="image/jpeg", content_encoding="gzip", cache_control="no-store")
     made = store.put_object("photos", "2024/cat.jpg", b"meow", system=system, metadata={"owner": "alice"})
     found = native.get_object(Bucket=container, Key="photos/2024/cat.jpg")
@@ -265,7 +267,9 @@ def test_a_lost_catalog_is_built_anew(store: Store, far_bleepstore: Served, cont
         assert rebuilt.head_object("photos", "k7").version.metadata == {"n": "7"}
 
 
-def test_without_a_catalog_it_is_made_of_what_lies_there(store: Store, far_bleepstore: Served, container: str) -> None:
+def test_without_a_catalog_it_is_made_of_what_is_stored_there(
+    store: Store, far_bleepstore: Served, container: str
+) -> None:
     store.put_object("photos", "k", b"data")
     with bleepstore.open(f"s3://{container}", endpoint_url=far_bleepstore.url) as other:
         assert read(other, "k") == b"data"
@@ -344,13 +348,13 @@ def test_an_adoption_removes_what_others_deleted(
     assert _keys(store) == ["1", "2", "4", "a//b", "c/../d", "z//z"]
 
 
-def test_a_bucket_that_lies_nowhere_is_not_adopted(store: Store) -> None:
+def test_a_bucket_that_is_stored_nowhere_is_not_adopted(store: Store) -> None:
     with pytest.raises(errors.NoSuchBucket):
         store.adopt("tpyo")
     assert [bucket.name for bucket in store.list_buckets().buckets] == ["photos"]
 
 
-def test_a_catalog_is_of_one_place(store: Store, far_bleepstore: Served, container: str, tmp_path: Path) -> None:
+def test_a_catalog_is_of_one_container(store: Store, far_bleepstore: Served, container: str, tmp_path: Path) -> None:
     store.close()
     for url, layout in [(f"s3://{container}/elsewhere", "keys"), (f"s3://{container}", "blobs")]:
         with pytest.raises(errors.StoreError, match="is the catalog of"):
@@ -545,7 +549,8 @@ def test_a_broken_upload_is_sent_again(
 
 
 def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str, proxy: FaultProxy) -> None:
-    """The first request was carried out; sent again, its condition no longer holds, but what lies there is ours."""
+    """The first request was carried out; sent again, its condition no longer holds, but what is stored there is
+    ours."""
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend.check()
         proxy.inject("truncate", sent=500)  # of the put: its head and its body

@@ -93,7 +93,7 @@ def test_a_wrong_configuration_is_named(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_PROFILE", profile)
     with pytest.raises(ServiceUnavailable, match="cannot be used"):
-        bleepstore.open("s3://place", catalog=tmp_path / "catalog", endpoint_url=far_bleepstore.url)
+        bleepstore.open("s3://container", catalog=tmp_path / "catalog", endpoint_url=far_bleepstore.url)
 
 
 def test_the_expiry_that_others_note_is_known(store: Store, native: S3Client, container: str) -> None:

@@ -196,7 +196,7 @@ def test_a_bucket_with_objects_of_others_is_not_created_where_s3_says_it_was(
     store.create_bucket("videos")
 
 
-def test_a_place_in_which_only_old_versions_are_is_left(
+def test_a_container_in_which_only_old_versions_are_is_left(
     each: tuple[str, Store], native: S3Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     prefix, store = each

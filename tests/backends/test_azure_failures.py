@@ -37,16 +37,16 @@ from bleepstore.errors import (
     StoreError,
 )
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
-from tests.backends.azure_places import (
+from tests.backends.azure_fixtures import (
     backend,
     container,
     credentials,
-    lying,
     make,
     native,
     read_blob,
     service,
     store,
+    stored_names,
 )
 from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
@@ -60,15 +60,15 @@ def test_a_body_that_breaks_leaves_nothing_billable(store: Store, native: Contai
         store.put_object("photos", "k", broken_after(pattern(size)), size=2 * size)
     with pytest.raises(errors.BadDigest):
         store.put_object("photos", "k", pattern(size), size=size, content_md5="1B2M2Y8AsgTpgAmY7PhCfg==")
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: ContainerClient) -> None:
     upload = store.create_upload("photos", "k")
     store.put_part("photos", "k", upload.upload_id, 1, b"part")
-    assert len(lying(native)) == 1
+    assert len(stored_names(native)) == 1
     store.abort_upload("photos", "k", upload.upload_id)
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_what_is_too_large_for_one_request_is_staged_and_copied(
@@ -78,10 +78,10 @@ def test_what_is_too_large_for_one_request_is_staged_and_copied(
     data = pattern(9 * MIB)
     blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [data])
     assert read_blob(backend, blob.handle) == data
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
     with pytest.raises(BlobChanged):
         backend.put_object(BlobSpec(bucket="photos", key="k", expected_current=KeyState(None)), [data])
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 def test_a_write_is_done_also_if_what_was_staged_cannot_be_removed(
@@ -165,9 +165,9 @@ def test_the_sas_of_a_container_is_enough(
         with pytest.raises(errors.NoSuchKey):
             store.get_object("photos", "k")  # which asks whether the container is there
         store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
-        assert lying(native) == ["photos/parts"]
+        assert stored_names(native) == ["photos/parts"]
         store.delete_object("photos", "parts")
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_a_signature_is_in_no_message(container: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,7 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
             self.end_headers()
 
         def do_HEAD(self) -> None:
-            """Nothing lies there."""
+            """Nothing is stored there."""
             self.send_response(404)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -277,7 +277,7 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
         (409, "BlobAlreadyExists", BlobChanged, False),
     ],
 )
-def test_each_refusal_has_its_meaning(status: int, code: str, expected: type[Exception], repeated: bool) -> None:
+def test_each_refusal_is_classified(status: int, code: str, expected: type[Exception], repeated: bool) -> None:
     spec = BlobSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
     with answering(10**9, status, code) as (url, requests):
         closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
@@ -337,11 +337,12 @@ def test_a_broken_upload_is_sent_again(
         blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == data
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str, proxy: FaultProxy) -> None:
-    """The first request was carried out; sent again, its condition no longer holds, but what lies there is ours."""
+    """The first request was carried out; sent again, its condition no longer holds, but what is stored there is
+    ours."""
     with contextlib.closing(make(container, through(proxy))) as backend:
         proxy.inject("truncate", received=1)
         spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))

@@ -22,17 +22,17 @@ from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
 from bleepstore.errors import BlobChanged, InvalidBucketName, OperationAborted, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
-from tests.backends.azure_places import (
+from tests.backends.azure_fixtures import (
     backend,
     container,
     credentials,
-    lying,
     make,
     native,
     read,
     read_blob,
     service,
     store,
+    stored_names,
 )
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, flipped, http_proxy, once
 
@@ -79,7 +79,7 @@ def test_bytes_that_change_on_the_way_are_refused_and_leave_what_was_there(
         with pytest.raises(ServiceUnavailable):
             backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [pattern(size)])
         assert read_blob(backend, old.handle) == b"precious"
-        assert lying(native) == ["photos/k"]
+        assert stored_names(native) == ["photos/k"]
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -94,7 +94,7 @@ def test_a_large_body_of_which_bytes_change_while_it_comes_is_sent_again(
         assert read_blob(backend, blob.handle) == data
     puts = [request for request in proxy.seen if _is_large_put(request)]
     assert ["content-md5" in request.headers for request in puts] == [not known, True]
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 @pytest.mark.parametrize("announced", [11 * MIB, 13 * MIB])
@@ -105,7 +105,7 @@ def test_a_body_of_another_length_than_announced_is_stored_as_it_came(
     data = pattern(12 * MIB)
     blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=announced), [data[: 9 * MIB], data[9 * MIB :]])
     assert read_blob(backend, blob.handle) == data
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 @pytest.mark.parametrize("size", [MIB, 21 * MIB])  # in memory, on disk
@@ -236,7 +236,7 @@ def test_what_others_wrote_is_compared_with_the_md5_that_it_has(
 # -- what others changed, and the catalog would refuse by what it knows
 
 
-def test_a_read_is_refused_only_by_what_lies_there_now(store: Store, native: ContainerClient) -> None:
+def test_a_read_is_refused_only_by_what_is_stored_there_now(store: Store, native: ContainerClient) -> None:
     def change(key: str, data: bytes = b"0123456789") -> str:
         etag = store.put_object("photos", key, b"ours").etag
         native.upload_blob(f"photos/{key}", data, overwrite=True)
@@ -266,7 +266,7 @@ def test_what_is_deleted_is_gone_also_if_others_replaced_it(store: Store, native
     store.put_object("photos", "k", b"ours")
     native.upload_blob("photos/k", b"theirs", overwrite=True)
     store.delete_object("photos", "k")
-    assert lying(native) == []
+    assert stored_names(native) == []
     with pytest.raises(errors.NoSuchKey):
         read(store, "k")
 
@@ -297,7 +297,7 @@ def test_a_copy_whose_answer_is_lost_has_what_was_asked_for(
         assert read(store, "copy") == b"data"
     content = native.get_blob_client("photos/copy").get_blob_properties().content_settings
     assert content.content_type == "image/png"
-    assert lying(native) == ["photos/copy", "photos/source"]
+    assert stored_names(native) == ["photos/copy", "photos/source"]
 
 
 # -- blobs of another type
@@ -343,7 +343,7 @@ def test_a_large_put_over_an_append_blob_replaces_it_at_once(
     data = pattern(9 * MIB)
     strict_store.put_object("photos", "log", data, size=len(data))
     assert read(strict_store, "log") == data
-    assert lying(native) == ["photos/log"]
+    assert stored_names(native) == ["photos/log"]
     deleted = [request.path for request in strict.seen if request.method == "DELETE"]
     assert all("/.bleepstore/uploads/" in path for path in deleted)
 
@@ -356,22 +356,22 @@ def test_what_is_copied_replaces_a_blob_of_another_type(
     store = strict_store
     store.put_object("photos", "source", b"data")
 
-    def over(key: str) -> WriteCondition:
+    def replacing(key: str) -> WriteCondition:
         _append(native, f"photos/{key}")
         assert read(store, key) == b"line"
         etag = store.head_object("photos", key).version.etag
         return WriteCondition(if_match=etag) if is_conditional else WriteCondition()
 
-    store.copy_object("photos", "source", "photos", "copy", condition=over("copy"))
+    store.copy_object("photos", "source", "photos", "copy", condition=replacing("copy"))
     assert read(store, "copy") == b"data"
-    condition = over("parts")
+    condition = replacing("parts")
     upload = store.create_upload("photos", "parts")
     part = store.put_part("photos", "parts", upload.upload_id, 1, b"part")
     parts = [CompletedPart(number=1, etag=part.etag)]
     store.complete_upload("photos", "parts", upload.upload_id, parts, condition=condition)
     assert read(store, "parts") == b"part"
     data = pattern(9 * MIB)
-    store.put_object("photos", "large", data, condition=over("large"))
+    store.put_object("photos", "large", data, condition=replacing("large"))
     assert read(store, "large") == data
     _append(native, "photos/log")
     store.copy_object("photos", "log", "photos", "source")

@@ -22,17 +22,17 @@ from bleepstore.backends.gateway.names import Layout
 from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
 from bleepstore.model import ObjectAttributes
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
-from tests.backends.azure_places import (
+from tests.backends.azure_fixtures import (
     backend,
     container,
     credentials,
-    lying,
     make,
     native,
     read,
     read_blob,
     service,
     store,
+    stored_names,
 )
 
 __all__ = ["backend", "container", "credentials", "native", "service", "store"]
@@ -43,7 +43,7 @@ _numbers = itertools.count()
 # -- as the provider's own tools see it
 
 
-def test_an_object_lies_under_its_own_key_with_its_own_metadata(store: Store, native: ContainerClient) -> None:
+def test_an_object_is_stored_under_its_own_key_with_its_own_metadata(store: Store, native: ContainerClient) -> None:
     system = SystemMetadata(content_type="image/jpeg", content_language="de", cache_control="no-store")
     made = store.put_object("photos", "2024/cat.jpg", b"meow", system=system, metadata={"owner": "alice"})
     found = native.download_blob("photos/2024/cat.jpg")
@@ -54,7 +54,7 @@ def test_an_object_lies_under_its_own_key_with_its_own_metadata(store: Store, na
     assert found.properties.metadata["bleepstore_etag"] == made.etag == hashlib.md5(b"meow").hexdigest()
     assert bytes(content.content_md5 or b"").hex() == made.etag
     store.delete_object("photos", "2024/cat.jpg")
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_a_large_object_has_its_md5_and_leaves_no_blocks(store: Store, native: ContainerClient) -> None:
@@ -63,7 +63,7 @@ def test_a_large_object_has_its_md5_and_leaves_no_blocks(store: Store, native: C
     content = native.get_blob_client("photos/k").get_blob_properties().content_settings
     assert bytes(content.content_md5 or b"").hex() == made.etag == hashlib.md5(data).hexdigest()
     assert read(store, "k") == data
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 def test_a_multipart_object_carries_the_etag_of_s3(
@@ -82,7 +82,7 @@ def test_a_multipart_object_carries_the_etag_of_s3(
     assert (found.etag, found.size, dict(found.attributes.metadata)) == (made.etag, 5 * MIB + 100, {"owner": "alice"})
     assert native.download_blob("photos/big").readall() == b"".join(bodies)
     store.sweep()
-    assert lying(native) == ["photos/big"]
+    assert stored_names(native) == ["photos/big"]
 
 
 def test_metadata_that_the_provider_would_refuse_come_back(store: Store, backend: AzureBackend) -> None:
@@ -109,7 +109,7 @@ def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend:
     }
 
 
-def test_a_key_of_characters_that_azure_does_not_take_lies_under_its_digest(
+def test_a_key_of_characters_that_azure_does_not_accept_is_named_by_its_digest(
     store: Store, native: ContainerClient, backend: AzureBackend
 ) -> None:
     """ "Code points like \\uE000 ... cannot be used." The emulator takes them."""
@@ -118,7 +118,7 @@ def test_a_key_of_characters_that_azure_does_not_take_lies_under_its_digest(
         store.put_object("photos", key, key.encode())
         assert read(store, key) == key.encode()
     assert {blob.key for _, blob in backend.iter_found("photos") if blob is not None} == set(keys)
-    names = [name for name in lying(native) if not name.startswith("photos/.bleepstore/keys/")]
+    names = [name for name in stored_names(native) if not name.startswith("photos/.bleepstore/keys/")]
     assert names == ["photos/\ud7ff", "photos/\uf900"]
 
 
@@ -214,7 +214,7 @@ def test_sweeping_leaves_what_others_put_there(store: Store, native: ContainerCl
     native.upload_blob("photos/other", b"theirs")
     store.delete_object("photos", "k")
     store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
-    assert lying(native) == ["photos/other"]
+    assert stored_names(native) == ["photos/other"]
 
 
 @pytest.mark.parametrize("layout", list(Layout))
@@ -234,7 +234,7 @@ def test_a_lost_catalog_is_built_anew(container: str, azurite_url: str, tmp_path
         assert read(store, "a-1//ü") == data
 
 
-def test_a_place_is_claimed_once_unless_it_is_taken_over(container: str, azurite_url: str) -> None:
+def test_a_container_is_claimed_once_unless_it_is_taken_over(container: str, azurite_url: str) -> None:
     with (
         contextlib.closing(make(container, azurite_url)) as one,
         contextlib.closing(make(container, azurite_url)) as two,
@@ -294,7 +294,7 @@ def test_a_write_on_a_condition_is_the_providers(backend: AzureBackend, native: 
     assert backend.remove(second)
     with pytest.raises(BlobChanged):
         put(b"3", KeyState(second))
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(
@@ -314,7 +314,7 @@ def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(
     for handle in handles.keys() - {found.handle}:
         with pytest.raises(BlobNotFound):
             backend.get_object(handle)
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -23,7 +23,7 @@ class CutOff(Exception):
 
 
 def _filled(kind: str, far_end_of: FarEnd, folder: Path, layout: Layout) -> tuple[str, str]:
-    """A place where five objects lie."""
+    """A container in which five objects are stored."""
     url, endpoint = far_end_of(kind)()
     with bleepstore.open(url, catalog=folder / "lost", layout=layout, endpoint_url=endpoint) as store:
         store.create_bucket("photos")

@@ -59,12 +59,12 @@ def _keys(store: Store) -> list[str]:
     return [item.key for item in store.list_objects("photos").objects]
 
 
-def _in_place(store: Store) -> list[str]:
+def _names_stored(store: Store) -> list[str]:
     return list(store.adoption._require_gateway().names("photos"))
 
 
 def _after_the_listing(monkeypatch: pytest.MonkeyPatch, adopter: Store, act: Callable[[], None]) -> None:
-    """Have `act` done when the adopter knows what lies there, and has looked at none of it."""
+    """Have `act` done when the adopter knows what is stored there, and has looked at none of it."""
     backend: Any = adopter.engine.backend
     iter_found = backend.iter_found
 
@@ -77,7 +77,7 @@ def _after_the_listing(monkeypatch: pytest.MonkeyPatch, adopter: Store, act: Cal
 
 
 def _before_a_commit(monkeypatch: pytest.MonkeyPatch, store: Store, act: Callable[[Command], Result | None]) -> None:
-    """Have `act` done once, before the next command of this store is applied, or in its place if it gives a result."""
+    """Have `act` done once, before the next command of this store is applied, or instead of it if it gives a result."""
     committer: Any = store.engine.committer
     submit = committer.submit
 
@@ -136,7 +136,7 @@ def test_what_is_committed_and_deleted_before_its_adoption_is_taken_back(
     server.put_object("photos", "k", b"data")
     assert _keys(server) == []
     server.sweep()
-    assert _in_place(server) == []
+    assert _names_stored(server) == []
 
 
 @everywhere

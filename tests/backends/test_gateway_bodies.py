@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
-from bleepstore.backends.gateway.bodies import Coming, blocks_of, files_of, held, send_behind
+from bleepstore.backends.gateway.bodies import StreamingBody, blocks_of, buffered, files_of, send_behind
 from bleepstore.testing.contract_tools import Broken
 
 DATA = bytes(range(250)) * 4
@@ -22,13 +22,13 @@ def chunks() -> Iterator[bytes]:
         yield DATA[start : start + 300]
 
 
-def test_a_body_that_is_sent_while_it_comes_lies_on_disk_then() -> None:
+def test_a_body_that_is_sent_while_it_comes_is_on_disk_then() -> None:
     given: list[bytes] = []
 
-    def early(body: Coming) -> None:
+    def early(body: StreamingBody) -> None:
         given.append(body.read())  # and its connection breaks
 
-    with held(chunks(), 100, size=len(DATA), early=early) as body:
+    with buffered(chunks(), 100, size=len(DATA), early=early) as body:
         assert given == [DATA[:300]]
         assert body.size == len(DATA)
         file = body.body(200, 900)
@@ -39,7 +39,7 @@ def test_a_body_that_is_sent_while_it_comes_lies_on_disk_then() -> None:
 
 
 @pytest.mark.parametrize("early", [None, lambda body: list(iter(body.read, b""))])
-def test_nothing_is_left_of_a_body_that_breaks(early: Callable[[Coming], None] | None) -> None:
+def test_nothing_is_left_of_a_body_that_breaks(early: Callable[[StreamingBody], None] | None) -> None:
     """Not even until the next collection of garbage."""
     found: list[weakref.ref[BaseException]] = []
 
@@ -52,7 +52,7 @@ def test_nothing_is_left_of_a_body_that_breaks(early: Callable[[Coming], None] |
         raise noted(Broken())
 
     def send() -> None:
-        with held(broken(), 100, size=len(DATA), early=early):
+        with buffered(broken(), 100, size=len(DATA), early=early):
             pytest.fail("it has not ended")
 
     gc.disable()
@@ -71,21 +71,21 @@ def test_the_last_bytes_are_given_only_when_the_body_has_ended_in_order() -> Non
         yield from chunks()
         raise Broken
 
-    def early(body: Coming) -> None:
+    def early(body: StreamingBody) -> None:
         given.extend(iter(body.read, b""))
 
-    with pytest.raises(Broken), held(broken(), 100, size=len(DATA), early=early):
+    with pytest.raises(Broken), buffered(broken(), 100, size=len(DATA), early=early):
         pytest.fail("it has not ended")
     assert b"".join(given) == DATA[:900]
 
 
 @pytest.mark.parametrize("announced", [999, 1001])
 def test_a_body_of_another_length_than_announced_is_noticed(announced: int) -> None:
-    def early(body: Coming) -> None:
+    def early(body: StreamingBody) -> None:
         with pytest.raises(EOFError, match=str(announced)):
             list(iter(body.read, b""))
 
-    with held(chunks(), 100, size=announced, early=early) as body:
+    with buffered(chunks(), 100, size=announced, early=early) as body:
         assert body.size == len(DATA)
 
 

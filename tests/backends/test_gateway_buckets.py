@@ -1,6 +1,6 @@
-"""Where each bucket has a place of its own at the provider: deletions and creations of one name at once.
+"""Where each bucket has a container of its own at the provider: deletions and creations of one name at once.
 
-What was acknowledged holds: a bucket that is there has its place, and its objects stay.
+What was acknowledged holds: a bucket that is there has its container, and its objects stay.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ def store(kind: str, proxy: HttpProxy, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def blobs(kind: str, proxy: HttpProxy, tmp_path: Path) -> Iterator[Store]:
-    """A store whose objects all lie in our own folder."""
+    """A store whose objects are all stored in our own folder."""
     url = f"{SCHEMES[kind]}:///race-{secrets.token_hex(4)}-"
     with bleepstore.open(url, catalog=tmp_path / "blobs", endpoint_url=proxy.url, layout="blobs") as opened:
         opened.create_bucket("photos")
         yield opened
 
 
-def _asks_for_place(request: Request) -> bool:
+def _asks_for_container(request: Request) -> bool:
     """The first request of a removal: for what is there, or for the lease."""
     path = urlsplit(request.path)
     return "-photos" in path.path and (request.method == "GET" or "comp=lease" in path.query)
 
 
-def _removes_place(request: Request) -> bool:
+def _removes_container(request: Request) -> bool:
     return request.method == "DELETE" and urlsplit(request.path).path.rstrip("/").endswith("-photos")
 
 
@@ -80,24 +80,24 @@ def _is_usable(store: Store) -> bool:
         return found.read() == b"after"
 
 
-def test_a_bucket_that_is_made_while_its_place_is_removed_has_a_place(store: Store, proxy: HttpProxy) -> None:
+def test_a_bucket_that_is_made_while_its_container_is_removed_has_a_container(store: Store, proxy: HttpProxy) -> None:
     def race(_request: Request) -> None:
         store.create_bucket("photos")
 
-    proxy.before = once(_removes_place, race)
+    proxy.before = once(_removes_container, race)
     store.delete_bucket("photos")
     assert [bucket.name for bucket in store.list_buckets().buckets] == ["photos"]
     assert _is_usable(store)
 
 
-def test_an_object_that_is_put_while_the_place_is_removed_stays(store: Store, proxy: HttpProxy) -> None:
+def test_an_object_that_is_put_while_the_container_is_removed_stays(store: Store, proxy: HttpProxy) -> None:
     """Put into the bucket that was made meanwhile, after the deletion saw that nothing was there."""
 
     def race(_request: Request) -> None:
         store.create_bucket("photos")
         store.put_object("photos", "k", b"precious")
 
-    proxy.before = once(_removes_place, race)
+    proxy.before = once(_removes_container, race)
     store.delete_bucket("photos")
     with store.get_object("photos", "k") as found:
         assert found.read() == b"precious"
@@ -105,17 +105,17 @@ def test_an_object_that_is_put_while_the_place_is_removed_stays(store: Store, pr
 
 
 @pytest.mark.parametrize(("layout", "key"), [("keys", "k"), ("keys", "a/../odd"), ("blobs", "k")])
-def test_an_object_that_is_put_before_the_place_is_looked_at_stays(
+def test_an_object_that_is_put_before_the_container_is_looked_at_stays(
     layout: str, key: str, request: pytest.FixtureRequest, proxy: HttpProxy
 ) -> None:
-    """It may lie in our own folder, among what is garbage."""
+    """It may be stored in our own folder, among what is garbage."""
     store: Store = request.getfixturevalue("store" if layout == "keys" else "blobs")
 
     def race(_request: Request) -> None:
         store.create_bucket("photos")
         store.put_object("photos", key, b"precious")
 
-    proxy.before = once(_asks_for_place, race)
+    proxy.before = once(_asks_for_container, race)
     store.delete_bucket("photos")
     store.sweep()
     with store.get_object("photos", key) as found:
@@ -123,35 +123,35 @@ def test_an_object_that_is_put_before_the_place_is_looked_at_stays(
     assert _is_usable(store)
 
 
-def test_the_place_of_a_deleted_bucket_goes_when_the_garbage_in_it_is_gone(blobs: Store, proxy: HttpProxy) -> None:
+def test_the_container_of_a_deleted_bucket_goes_when_the_garbage_in_it_is_gone(blobs: Store, proxy: HttpProxy) -> None:
     upload = blobs.create_upload("photos", "u").upload_id
     blobs.put_part("photos", "u", upload, 1, b"part")
     with blobs.jobs.paused():  # the garbage stays for as long
         blobs.put_object("photos", "k", b"old")
         blobs.delete_object("photos", "k")
         blobs.delete_bucket("photos")
-        assert not any(_removes_place(request) for request in proxy.seen)
+        assert not any(_removes_container(request) for request in proxy.seen)
     blobs.sweep()
-    assert any(_removes_place(request) for request in proxy.seen)
+    assert any(_removes_container(request) for request in proxy.seen)
     assert isinstance(blobs.engine.backend, Gateway)
     assert list(blobs.engine.backend.buckets()) == []
 
 
-def test_a_bucket_that_has_lost_its_place_gets_another_when_it_is_made_again(store: Store) -> None:
+def test_a_bucket_that_has_lost_its_container_gets_another_when_it_is_made_again(store: Store) -> None:
     assert store.engine.backend.delete_bucket("photos")
     with pytest.raises(BucketAlreadyOwnedByYou):
         store.create_bucket("photos")
     assert _is_usable(store)
 
 
-def test_a_bucket_whose_place_others_removed_can_be_deleted(store: Store) -> None:
+def test_a_bucket_whose_container_others_removed_can_be_deleted(store: Store) -> None:
     assert store.engine.backend.delete_bucket("photos")
     assert store.engine.backend.delete_bucket("photos")
     store.delete_bucket("photos")
     assert store.list_buckets().buckets == []
 
 
-def test_a_bucket_whose_place_cannot_be_made_is_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_whose_container_cannot_be_made_is_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     make = store.engine.backend.create_bucket
 
     def refuse(bucket: str, *, known: bool = False) -> None:
@@ -167,7 +167,7 @@ def test_a_bucket_whose_place_cannot_be_made_is_not_there(store: Store, monkeypa
     store.create_bucket("videos")
 
 
-# -- whose a place is
+# -- whose a container is
 
 
 @pytest.fixture(params=["keys", "blobs"])
@@ -178,7 +178,8 @@ def layout(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def open_at(kind: str, proxy: HttpProxy, tmp_path: Path) -> Iterator[Callable[..., Store]]:
-    """Opens stores with a place for each bucket, by their catalogs and by what their prefixes add to a common one."""
+    """Opens stores with a container for each bucket, by their catalogs and by what their prefixes add to a common
+    one."""
     common = f"{SCHEMES[kind]}:///whose-{secrets.token_hex(4)}-"
     with contextlib.ExitStack() as stack:
 
@@ -196,7 +197,7 @@ def sweep_all(store: Store) -> None:
     store.sweep(grace=dt.timedelta(milliseconds=-1000 * 60 * 60 * 24 * 14))
 
 
-def test_another_catalog_neither_gets_nor_sweeps_the_place_of_a_bucket(
+def test_another_catalog_neither_gets_nor_sweeps_the_container_of_a_bucket(
     open_at: Callable[..., Store], layout: str
 ) -> None:
     first = open_at("first", layout=layout)
@@ -217,7 +218,7 @@ def test_another_catalog_neither_gets_nor_sweeps_the_place_of_a_bucket(
             assert found.read() == data
 
 
-def test_a_place_that_may_not_be_looked_into_ends_no_sweep_unless_it_is_ours(
+def test_a_container_that_may_not_be_looked_into_ends_no_sweep_unless_it_is_ours(
     open_at: Callable[..., Store], proxy: HttpProxy
 ) -> None:
     other = open_at(None)
@@ -241,7 +242,7 @@ def test_a_place_that_may_not_be_looked_into_ends_no_sweep_unless_it_is_ours(
         store.engine.backend.head_object(handle)
 
 
-def test_a_place_with_objects_of_others_is_adopted_and_not_created(open_at: Callable[..., Store]) -> None:
+def test_a_container_with_objects_of_others_is_adopted_and_not_created(open_at: Callable[..., Store]) -> None:
     other = open_at(None)  # a catalog in memory claims nothing
     other.create_bucket("photos")
     other.put_object("photos", "salaries", b"secret")
@@ -253,7 +254,7 @@ def test_a_place_with_objects_of_others_is_adopted_and_not_created(open_at: Call
         assert found.read() == b"secret"
 
 
-def test_a_catalog_whose_place_was_taken_over_is_refused_until_it_takes_it_back(
+def test_a_catalog_whose_container_was_taken_over_is_refused_until_it_takes_it_back(
     open_at: Callable[..., Store], layout: str
 ) -> None:
     with open_at("first", layout=layout) as first:
@@ -339,7 +340,7 @@ def test_what_was_claimed_before_an_adoption_was_refused_is_not_swept(open_at: C
         assert found.read() == b"precious"
 
 
-def test_a_place_of_another_catalog_is_adopted_by_taking_it_over(open_at: Callable[..., Store]) -> None:
+def test_a_container_of_another_catalog_is_adopted_by_taking_it_over(open_at: Callable[..., Store]) -> None:
     with open_at("first") as first:
         first.create_bucket("photos")
         first.put_object("photos", "k", b"precious")
@@ -352,7 +353,7 @@ def test_a_place_of_another_catalog_is_adopted_by_taking_it_over(open_at: Callab
         assert found.read() == b"precious"
 
 
-def test_a_bucket_whose_place_is_removed_before_its_commit_has_a_place(
+def test_a_bucket_whose_container_is_removed_before_its_commit_has_a_container(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was there when the creation began, for a deletion was not done with it."""
@@ -380,8 +381,8 @@ def test_a_bucket_whose_place_is_removed_before_its_commit_has_a_place(
     assert _is_usable(store)
 
 
-def test_a_bucket_that_is_deleted_has_no_place_any_more(store: Store, proxy: HttpProxy) -> None:
+def test_a_bucket_that_is_deleted_has_no_container_any_more(store: Store, proxy: HttpProxy) -> None:
     store.delete_bucket("photos")
-    assert any(_removes_place(request) for request in proxy.seen)
+    assert any(_removes_container(request) for request in proxy.seen)
     store.create_bucket("photos")
     assert _is_usable(store)

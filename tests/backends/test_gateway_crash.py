@@ -1,4 +1,5 @@
-"""SIGKILL of a server whose objects lie at a provider: what was acknowledged is there, and nothing is half there."""
+"""SIGKILL of a server whose objects are stored at a provider: what was acknowledged is there, and nothing is half
+there."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
 
 
 @pytest.fixture(params=["aws", "azure", "gcs"])
-def place(request: pytest.FixtureRequest, far_end_of: FarEnd) -> tuple[str, str]:
+def far_end(request: pytest.FixtureRequest, far_end_of: FarEnd) -> tuple[str, str]:
     return far_end_of(request.param)()
 
 
 @pytest.fixture
-def proxy(place: tuple[str, str]) -> Iterator[HttpProxy]:
-    with http_proxy(place[1]) as made:
+def proxy(far_end: tuple[str, str]) -> Iterator[HttpProxy]:
+    with http_proxy(far_end[1]) as made:
         yield made
 
 
@@ -49,9 +49,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bleepstore.store.provider.open_gateway", open_impatient)
 
 
-def open_at(place: tuple[str, str], proxy: HttpProxy, catalog: Path, layout: str = "keys", days: float = 7) -> Store:
+def open_at(far_end: tuple[str, str], proxy: HttpProxy, catalog: Path, layout: str = "keys", days: float = 7) -> Store:
     expiry = dt.timedelta(days=days)
-    return bleepstore.open(place[0], catalog=catalog, endpoint_url=proxy.url, layout=layout, upload_expiry=expiry)
+    return bleepstore.open(far_end[0], catalog=catalog, endpoint_url=proxy.url, layout=layout, upload_expiry=expiry)
 
 
 def is_down(_request: Request) -> Answer:
@@ -64,9 +64,9 @@ def garbage(store: Store) -> int:
 
 
 def test_what_cannot_be_removed_keeps_no_other_garbage(
-    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    far_end: tuple[str, str], proxy: HttpProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_at(place, proxy, tmp_path, "blobs") as store:
+    with open_at(far_end, proxy, tmp_path, "blobs") as store:
         store.create_bucket("photos")
         store.put_object("photos", "held", b"old" * 2000)
         held = store.objects.find("photos", "held", None, bleepstore.Action.GET_OBJECT, None, False).handle
@@ -89,11 +89,11 @@ def test_what_cannot_be_removed_keeps_no_other_garbage(
         assert garbage(store) == 0
 
 
-def test_a_bucket_is_deleted_while_the_provider_is_down_and_its_place_later(
-    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path
+def test_a_bucket_is_deleted_while_the_provider_is_down_and_its_container_later(
+    far_end: tuple[str, str], proxy: HttpProxy, tmp_path: Path
 ) -> None:
-    each = f"{place[0].partition(':')[0]}:///down-{secrets.token_hex(4)}-"
-    with open_at((each, place[1]), proxy, tmp_path) as store:
+    each = f"{far_end[0].partition(':')[0]}:///down-{secrets.token_hex(4)}-"
+    with open_at((each, far_end[1]), proxy, tmp_path) as store:
         store.create_bucket("photos")
         with store.jobs.paused():
             proxy.before = is_down
@@ -107,16 +107,16 @@ def test_a_bucket_is_deleted_while_the_provider_is_down_and_its_place_later(
 
 
 def test_uploads_that_expire_while_the_provider_is_down_are_ended_later(
-    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path
+    far_end: tuple[str, str], proxy: HttpProxy, tmp_path: Path
 ) -> None:
-    with open_at(place, proxy, tmp_path, days=-0.01) as store:
+    with open_at(far_end, proxy, tmp_path, days=-0.01) as store:
         store.create_bucket("photos")
         for number in range(4):
             upload = store.create_upload("photos", f"{number}").upload_id
             store.put_part("photos", f"{number}", upload, 1, b"x")
         proxy.before = is_down
         store.jobs.run("uploads")
-        if not place[0].startswith("az"):
+        if not far_end[0].startswith("az"):
             assert len(store.list_uploads("photos").uploads) >= 3
         proxy.before = lambda _request: None
         store.sweep()
@@ -125,18 +125,18 @@ def test_uploads_that_expire_while_the_provider_is_down_are_ended_later(
 
 
 def test_what_is_opened_while_the_provider_is_down_sweeps_no_orphans(
-    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path
+    far_end: tuple[str, str], proxy: HttpProxy, tmp_path: Path
 ) -> None:
-    """Another catalog may have taken the place over, which could not be asked."""
-    with open_at(place, proxy, tmp_path / "old", "blobs") as store:
+    """Another catalog may have taken the container over, which could not be asked."""
+    with open_at(far_end, proxy, tmp_path / "old", "blobs") as store:
         store.create_bucket("photos")
     with bleepstore.open(
-        place[0], catalog=tmp_path / "new", endpoint_url=proxy.url, layout="blobs", take_over=True
+        far_end[0], catalog=tmp_path / "new", endpoint_url=proxy.url, layout="blobs", take_over=True
     ) as new:
         new.create_bucket("photos")
         new.put_object("photos", "k", b"precious")
         proxy.before = is_down
-        with open_at(place, proxy, tmp_path / "old", "blobs") as store:
+        with open_at(far_end, proxy, tmp_path / "old", "blobs") as store:
             proxy.before = lambda _request: None
             store.sweep(grace=dt.timedelta(milliseconds=-1000 * 60 * 60 * 24 * 14))
         with new.get_object("photos", "k") as found:
@@ -144,9 +144,9 @@ def test_what_is_opened_while_the_provider_is_down_sweeps_no_orphans(
 
 
 def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
-    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    far_end: tuple[str, str], proxy: HttpProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_at(place, proxy, tmp_path) as store:
+    with open_at(far_end, proxy, tmp_path) as store:
         store.create_bucket("photos")
         for number in range(5):
             store.put_object("photos", f"{number}", b"x")
@@ -171,16 +171,16 @@ def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
 
 
 def test_what_was_opened_before_is_opened_while_the_provider_is_down(
-    place: tuple[str, str], proxy: HttpProxy, tmp_path: Path
+    far_end: tuple[str, str], proxy: HttpProxy, tmp_path: Path
 ) -> None:
     """As a worker of a server that is started again."""
-    with open_at(place, proxy, tmp_path) as store:
+    with open_at(far_end, proxy, tmp_path) as store:
         store.create_bucket("photos")
         store.put_object("photos", "k", b"data")
     proxy.before = is_down
     with pytest.raises(ProviderUnavailable):
-        open_at(place, proxy, tmp_path / "new")
-    with open_at(place, proxy, tmp_path) as store:
+        open_at(far_end, proxy, tmp_path / "new")
+    with open_at(far_end, proxy, tmp_path) as store:
         assert [found.key for found in store.list_objects("photos").objects] == ["k"]
         with pytest.raises(ServiceUnavailable):
             store.get_object("photos", "k")
@@ -190,14 +190,14 @@ def test_what_was_opened_before_is_opened_while_the_provider_is_down(
 
 
 @pytest.fixture
-def stalling(place: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FaultProxy, StorageBackend]]:
+def stalling(far_end: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FaultProxy, StorageBackend]]:
     """A gateway that waits a second for its provider, behind a proxy."""
     for waits in ("aws.client.", "azure.client._Transport.", "gcs.client."):
         for name in ("_CONNECT", "_ANSWER"):  # sending waits as long as connecting
             monkeypatch.setattr(f"bleepstore.backends.{waits}{name}", 1.0)
-    scheme, container, prefix = parse_url(place[0])
+    scheme, container, prefix = parse_url(far_end[0])
     with contextlib.ExitStack() as stack:
-        url = place[1]
+        url = far_end[1]
         if scheme == "gs":  # whose emulator ends an upload when it is asked how far it came
             url = stack.enter_context(contextlib.closing(ResumableProxy(url))).url
         endpoint = urlsplit(url)

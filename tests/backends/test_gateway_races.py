@@ -1,6 +1,6 @@
 """Operations of a gateway that end while others are under way: what was acknowledged stays readable.
 
-An object lies under its own name, so by the time that an operation is refused it may have replaced another one.
+An object is stored under its own name, so by the time that an operation is refused it may have replaced another one.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ PART = b"part" * 2000  # too large for the catalog
 
 
 @pytest.fixture(params=["aws", "azure", "gcs"])
-def place(request: pytest.FixtureRequest, far_end_of: FarEnd) -> tuple[str, str]:
+def far_end(request: pytest.FixtureRequest, far_end_of: FarEnd) -> tuple[str, str]:
     return far_end_of(request.param)()
 
 
 @pytest.fixture(params=["keys", "blobs"])
-def store(request: pytest.FixtureRequest, place: tuple[str, str], tmp_path: Path) -> Iterator[Store]:
-    url, endpoint = place
+def store(request: pytest.FixtureRequest, far_end: tuple[str, str], tmp_path: Path) -> Iterator[Store]:
+    url, endpoint = far_end
     with bleepstore.open(url, catalog=tmp_path, endpoint_url=endpoint, layout=request.param) as opened:
         opened.create_bucket("photos")
         opened.put_object("photos", "k", b"precious")
@@ -132,7 +132,7 @@ def test_an_upload_that_the_provider_has_ended_is_there_no_more(store: Store) ->
     token = store.uploads.find("photos", "k", upload_id, Action.PUT_OBJECT, None).backend_token
     # Azurite keeps the blocks of a blob that is deleted before a commit.
     if isinstance(store.engine.backend, AzureBackend):
-        store.engine.backend._blob(read_token(token).place).commit_block_list([])
+        store.engine.backend._blob(read_token(token).address).commit_block_list([])
     store.engine.backend.delete_parts(token, [])
     with pytest.raises(NoSuchUpload):
         store.complete_upload("photos", "k", upload_id, parts)

@@ -13,7 +13,7 @@ from google.api_core import exceptions as api
 import bleepstore
 from bleepstore.backends.aws import errors as aws
 from bleepstore.backends.azure import errors as azure
-from bleepstore.backends.gateway.retry import Passing
+from bleepstore.backends.gateway.retry import Transient
 from bleepstore.backends.gcs import errors as gcs
 from bleepstore.errors import InvalidRequest, ServiceUnavailable
 from bleepstore_server.clients import client_for
@@ -47,8 +47,8 @@ def azure_error(status: int) -> Exception:
 
 
 PROVIDERS = pytest.mark.parametrize(
-    ("meaning", "make"),
-    [(aws.meaning, aws_error), (gcs.meaning, gcs_error), (azure.meaning, azure_error)],
+    ("classify", "make"),
+    [(aws.classify, aws_error), (gcs.classify, gcs_error), (azure.classify, azure_error)],
     ids=["aws", "gcs", "azure"],
 )
 
@@ -56,11 +56,11 @@ PROVIDERS = pytest.mark.parametrize(
 @PROVIDERS
 @pytest.mark.parametrize("status", FOR_GOOD)
 def test_a_refusal_of_the_request_itself_is_for_good_and_has_the_words_of_the_provider(
-    meaning: object, make: object, status: int
+    classify: object, make: object, status: int
 ) -> None:
-    assert callable(meaning)
+    assert callable(classify)
     assert callable(make)
-    found = meaning(make(status))
+    found = classify(make(status))
     assert isinstance(found, InvalidRequest)
     assert WORDS in found.message
     assert "for good" in found.message
@@ -68,15 +68,15 @@ def test_a_refusal_of_the_request_itself_is_for_good_and_has_the_words_of_the_pr
 
 @PROVIDERS
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_what_may_pass_is_tried_again(meaning: object, make: object, status: int) -> None:
-    assert callable(meaning)
+def test_what_may_pass_is_tried_again(classify: object, make: object, status: int) -> None:
+    assert callable(classify)
     assert callable(make)
-    assert isinstance(meaning(make(status)), Passing)
+    assert isinstance(classify(make(status)), Transient)
 
 
 @pytest.mark.parametrize("code", ["RequestTimeout", "BadDigest", "IncompleteBody"])
 def test_what_happened_to_the_bytes_on_the_way_is_tried_again_though_s3_says_400(code: str) -> None:
-    assert isinstance(aws.meaning(aws_error(400, code)), Passing)
+    assert isinstance(aws.classify(aws_error(400, code)), Transient)
 
 
 @pytest.mark.parametrize("key", ["a//b", f"deep/{'x' * 256}/k"])

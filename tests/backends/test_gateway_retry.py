@@ -12,7 +12,7 @@ import attrs
 import pytest
 from urllib3.connectionpool import HTTPConnectionPool
 
-from bleepstore.backends.gateway.retry import Passing, Retry, slow_down, unavailable
+from bleepstore.backends.gateway.retry import Retry, Transient, slow_down, unavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
 from bleepstore.errors import ServiceUnavailable, SlowDown
 from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY
@@ -27,7 +27,7 @@ class Clock:
         self.now += seconds
 
 
-def _meaning(error: BaseException) -> Passing | None:
+def _classify(error: BaseException) -> Transient | None:
     return unavailable("The provider", str(error)) if isinstance(error, TimeoutError) else None
 
 
@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def retry(clock: Clock) -> Retry:
-    return Retry(meaning=_meaning, deadline=30.0, sleep=clock.sleep, clock=lambda: clock.now)
+    return Retry(classify=_classify, deadline=30.0, sleep=clock.sleep, clock=lambda: clock.now)
 
 
 def hanging(clock: Clock, retry: Retry) -> Callable[[], None]:
@@ -94,10 +94,10 @@ def test_a_pause_is_longer_than_the_provider_asks_for(clock: Clock, asked: float
     def refused() -> None:
         raise TimeoutError
 
-    def meaning(error: BaseException) -> Passing:
+    def classify(error: BaseException) -> Transient:
         return slow_down("The provider", "busy", asked)
 
-    retry = Retry(meaning=meaning, deadline=30.0, sleep=pause, clock=lambda: clock.now)
+    retry = Retry(classify=classify, deadline=30.0, sleep=pause, clock=lambda: clock.now)
     with pytest.raises(SlowDown):
         retry.run(refused)
     assert all(seconds > asked for seconds in pauses)

@@ -13,7 +13,7 @@ from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, clean_environment
 
 
 @pytest.mark.parametrize(
-    ("data", "container", "key", "cause"),
+    ("data", "data_folder", "key", "cause"),
     [
         ("folder", "not-there", AZURITE_KEY, "does not exist"),
         (":memory:", "not-there", AZURITE_KEY, "does not exist"),
@@ -22,12 +22,12 @@ from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, clean_environment
     ],
 )
 def test_what_is_wrong_with_a_provider_is_one_line(
-    azurite_url: str, tmp_path: Path, data: str, container: str, key: str, cause: str
+    azurite_url: str, tmp_path: Path, data: str, data_folder: str, key: str, cause: str
 ) -> None:
-    place = data if data == ":memory:" else str(tmp_path / data)
+    location = data if data == ":memory:" else str(tmp_path / data)
     command = [
-        sys.executable, "-m", "bleepstore_server", "serve", "--data", place, "--workers", "1", "--port", "0",
-        "--backend-url", f"az://{container}", "--backend-endpoint-url", azurite_url,
+        sys.executable, "-m", "bleepstore_server", "serve", "--data", location, "--workers", "1", "--port", "0",
+        "--backend-url", f"az://{data_folder}", "--backend-endpoint-url", azurite_url,
     ]  # fmt: skip
     keys = {"BLEEPSTORE_ACCESS_KEY": ACCESS_KEY, "BLEEPSTORE_SECRET_KEY": SECRET_KEY, "AZURE_STORAGE_KEY": key}
     done = subprocess.run(

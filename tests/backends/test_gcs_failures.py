@@ -24,12 +24,12 @@ from google.cloud import storage
 import bleepstore
 from bleepstore import CompletedPart, Store, WriteCondition, errors
 from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
-from bleepstore.backends.gateway.retry import Passing
+from bleepstore.backends.gateway.retry import Transient
 from bleepstore.backends.gcs.backend import GcsBackend
-from bleepstore.backends.gcs.errors import meaning
+from bleepstore.backends.gcs.errors import classify
 from bleepstore.errors import AccessDenied, BlobChanged, InvalidRequest, ServiceUnavailable, SlowDown
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
-from tests.backends.gcs_places import backend, lying, make, native, put, read, read_blob, service, store
+from tests.backends.gcs_fixtures import backend, make, native, put, read, read_blob, service, store, stored_names
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, ResumableProxy
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
 
@@ -42,7 +42,7 @@ def test_a_body_that_breaks_leaves_nothing_billable(store: Store, native: Any, s
         store.put_object("photos", "k", broken_after(pattern(size)), size=2 * size)
     with pytest.raises(errors.BadDigest):
         store.put_object("photos", "k", pattern(size), size=size, content_md5="1B2M2Y8AsgTpgAmY7PhCfg==")
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_a_body_that_breaks_ends_its_session(native: Any, fake_gcs_url: str) -> None:
@@ -64,9 +64,9 @@ def test_an_upload_that_google_refuses_ends_its_session(native: Any, fake_gcs_ur
 def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: Any) -> None:
     upload = store.create_upload("photos", "k")
     store.put_part("photos", "k", upload.upload_id, 1, b"part")
-    assert len(lying(native)) == 1
+    assert len(stored_names(native)) == 1
     store.abort_upload("photos", "k", upload.upload_id)
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_a_missing_bucket_is_named(fake_gcs_url: str, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> I
                 self._answer(200, made, {})
 
         def do_GET(self) -> None:
-            """Nothing lies there."""
+            """Nothing is stored there."""
             self._answer(404, {"error": {"code": 404, "message": "No such object"}}, {})
 
         def _answer(self, code: int, document: object, fields: dict[str, str]) -> None:
@@ -146,7 +146,7 @@ def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> I
         (412, BlobChanged, False),
     ],
 )
-def test_each_refusal_has_its_meaning(status: int, expected: type[Exception], repeated: bool) -> None:
+def test_each_refusal_is_classified(status: int, expected: type[Exception], repeated: bool) -> None:
     spec = BlobSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
     with answering(status, "the reason") as (url, requests):
         closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
@@ -209,11 +209,12 @@ def test_a_broken_upload_is_sent_again(native: Any, fake_gcs_url: str, kind: str
         blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == data
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(native: Any, proxy: FaultProxy) -> None:
-    """The first request was carried out; sent again, its condition no longer holds, but what lies there is ours."""
+    """The first request was carried out; sent again, its condition no longer holds, but what is stored there is
+    ours."""
     with contextlib.closing(make(native.name, proxy.url)) as backend:
         proxy.inject("truncate", received=1)
         spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
@@ -235,7 +236,7 @@ def test_a_provider_that_says_other_bytes_came_is_not_believed(
     monkeypatch.setattr(GcsBackend, "_check", damaged)
     with pytest.raises(ServiceUnavailable, match="CRC32C"):
         backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(7 * MIB)])
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_memory_is_bounded_however_large_the_body(backend: GcsBackend) -> None:
@@ -347,7 +348,7 @@ def test_a_key_may_be_called_as_google_calls_what_is_missing(native: Any, fake_g
             store.get_object("photos", key)
 
 
-def test_what_lies_beside_an_object_does_not_decide_its_completion(
+def test_what_is_stored_beside_an_object_does_not_decide_its_completion(
     native: Any, fake_gcs_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:
@@ -362,7 +363,7 @@ def test_what_lies_beside_an_object_does_not_decide_its_completion(
             proxy.before = lambda _: None
             for handle in backend.iter_blobs(0, 2**60):
                 backend.delete_object(handle)
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 def test_an_object_that_is_replaced_as_soon_as_it_is_composed_was_complete(
@@ -461,4 +462,4 @@ def test_a_machine_whose_metadata_server_is_down_for_a_moment_is_not_refused() -
 
     with pytest.raises(RefreshError) as refused:
         compute_engine.Credentials().refresh(unreachable)  # type: ignore[no-untyped-call]  # google.auth is typed in part
-    assert isinstance(meaning(refused.value), Passing)
+    assert isinstance(classify(refused.value), Transient)

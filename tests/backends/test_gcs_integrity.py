@@ -18,7 +18,7 @@ from bleepstore.backends.gcs import backend as gcs_backend
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.errors import BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
-from tests.backends.gcs_places import lying, make, native, put, read, read_blob, service, store
+from tests.backends.gcs_fixtures import make, native, put, read, read_blob, service, store, stored_names
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, ResumableProxy, flipped, http_proxy, once
 
 __all__ = ["native", "service", "store"]
@@ -92,7 +92,7 @@ def test_after_a_lost_answer_google_is_asked_what_it_has(native: Any, proxy: Res
     ranges = _ranges(proxy)
     assert ranges[block + 1] == f"bytes */{total}"
     assert len(ranges) == 3  # and nothing is sent twice
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 @attrs.define
@@ -156,7 +156,7 @@ def test_an_upload_of_which_google_lost_what_it_had_said_to_have_fails(native: A
         pytest.raises(ServiceUnavailable, match="has lost bytes"),
     ):
         backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(20 * MIB)])
-    assert lying(native) == []
+    assert stored_names(native) == []
 
 
 def test_a_write_that_keeps_our_notes_has_an_etag_of_its_own(store: Store, native: Any) -> None:

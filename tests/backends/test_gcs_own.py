@@ -21,7 +21,7 @@ from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
-from tests.backends.gcs_places import backend, lying, make, native, put, read, read_blob, service, store
+from tests.backends.gcs_fixtures import backend, make, native, put, read, read_blob, service, store, stored_names
 
 __all__ = ["backend", "native", "service", "store"]
 
@@ -31,7 +31,7 @@ _numbers = itertools.count()
 # -- as the provider's own tools see it
 
 
-def test_an_object_lies_under_its_own_key_with_its_own_metadata(store: Store, native: Any) -> None:
+def test_an_object_is_stored_under_its_own_key_with_its_own_metadata(store: Store, native: Any) -> None:
     system = SystemMetadata(content_type="image/jpeg", content_language="de", cache_control="no-store")
     made = store.put_object("photos", "2024/cat.jpg", b"meow", system=system, metadata={"owner": "alice"})
     found = native.get_blob("photos/2024/cat.jpg")
@@ -39,7 +39,7 @@ def test_an_object_lies_under_its_own_key_with_its_own_metadata(store: Store, na
     assert (found.content_type, found.content_language, found.cache_control) == ("image/jpeg", "de", "no-store")
     assert found.metadata["owner"] == "alice"
     store.delete_object("photos", "2024/cat.jpg")
-    assert lying(native) == []
+    assert stored_names(native) == []
     assert made.etag == hashlib.md5(b"meow").hexdigest()
 
 
@@ -48,7 +48,7 @@ def test_a_large_object_is_whole_and_leaves_nothing_else(store: Store, native: A
     made = store.put_object("photos", "k", data)
     assert made.etag == hashlib.md5(data).hexdigest()
     assert native.get_blob("photos/k").download_as_bytes() == data == read(store, "k")
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 def complete(store: Store, key: str, bodies: list[bytes], **options: Any) -> str:
@@ -72,7 +72,7 @@ def test_a_multipart_object_carries_the_etag_of_s3(store: Store, native: Any, ba
     assert (found.etag, found.size, dict(found.attributes.metadata)) == (etag, 5 * MIB + 100, {"owner": "alice"})
     assert native.get_blob("photos/big").download_as_bytes() == b"".join(bodies)
     store.sweep()
-    assert lying(native) == ["photos/big"]
+    assert stored_names(native) == ["photos/big"]
 
 
 def compose(backend: GcsBackend, native: Any, count: int) -> None:
@@ -88,9 +88,9 @@ def compose(backend: GcsBackend, native: Any, count: int) -> None:
         parts = list(pool.map(put_one, range(1, count + 1)))
     blob = backend.assemble_parts(token, spec, parts)
     assert read_blob(backend, blob.handle) == b"".join(n.to_bytes(4, "big") for n in range(1, count + 1))
-    assert len(lying(native)) == count + 1, "what was composed on the way is gone"
+    assert len(stored_names(native)) == count + 1, "what was composed on the way is gone"
     backend.delete_parts(token, [])
-    assert lying(native) == ["photos/many"]
+    assert stored_names(native) == ["photos/many"]
 
 
 def test_more_than_a_thousand_parts_are_composed_in_a_tree(backend: GcsBackend, native: Any) -> None:
@@ -210,7 +210,7 @@ def test_sweeping_leaves_what_others_put_there(store: Store, native: Any) -> Non
     put(native, "photos/other", b"theirs")
     store.put_object("photos", "k", b"ours")
     store.sweep(grace=dt.timedelta(milliseconds=-(10**7)))
-    assert lying(native) == ["photos/k", "photos/other"]
+    assert stored_names(native) == ["photos/k", "photos/other"]
 
 
 @pytest.mark.parametrize("layout", list(Layout))
@@ -230,7 +230,7 @@ def test_a_lost_catalog_is_built_anew(native: Any, fake_gcs_url: str, tmp_path: 
         assert read(store, "a-1//ü") == data
 
 
-def test_a_place_is_claimed_once_unless_it_is_taken_over(native: Any, fake_gcs_url: str) -> None:
+def test_a_container_is_claimed_once_unless_it_is_taken_over(native: Any, fake_gcs_url: str) -> None:
     with (
         contextlib.closing(make(native.name, fake_gcs_url)) as one,
         contextlib.closing(make(native.name, fake_gcs_url)) as two,
@@ -300,7 +300,7 @@ def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(backe
     for handle in handles.keys() - {found.handle}:
         with pytest.raises(BlobNotFound):
             backend.get_object(handle)
-    assert lying(native) == ["photos/k"]
+    assert stored_names(native) == ["photos/k"]
 
 
 def test_an_upload_goes_on_in_another_process(native: Any, fake_gcs_url: str) -> None:

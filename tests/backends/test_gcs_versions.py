@@ -16,7 +16,7 @@ from bleepstore.backends.base import BlobSpec, StoredBlob
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.errors import BlobNotFound
 from bleepstore.testing.contract_tools import MIB, pattern
-from tests.backends.gcs_places import backend, make, put, read, service, store
+from tests.backends.gcs_fixtures import backend, make, put, read, service, store
 from tests.backends.tcp_faults import fault_proxy
 
 __all__ = ["backend", "service", "store"]
@@ -53,7 +53,7 @@ def test_what_others_replaced_is_not_copied(store: Store, native: Any) -> None:
     assert read(store, "copy") == b"theirs"
 
 
-def test_a_deletion_removes_what_lies_there_whoever_wrote_it(store: Store, native: Any) -> None:
+def test_a_deletion_removes_what_is_stored_there_whoever_wrote_it(store: Store, native: Any) -> None:
     store.put_object("photos", "k", b"ours")
     put(native, "photos/k", b"theirs")
     store.delete_object("photos", "k")
@@ -67,7 +67,7 @@ def test_what_is_deleted_is_gone_for_good(store: Store, native: Any) -> None:
     assert [blob.name for blob in native.list_blobs(prefix="photos/", versions=True)] == []
 
 
-def test_of_two_writes_at_once_the_one_that_lies_there_counts(
+def test_of_two_writes_at_once_the_one_that_is_stored_there_counts(
     store: Store, native: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_object = GcsBackend.put_object

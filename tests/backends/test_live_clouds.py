@@ -30,7 +30,7 @@ from bleepstore.testing.backend_contract import BackendContract
 from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, ODD_KEYS, pattern
 
 
-def place(scheme: str) -> GatewaySettings:
+def settings_of(scheme: str) -> GatewaySettings:
     """A folder of one test's own. Skips where nothing is configured."""
     variable = f"BLEEPSTORE_LIVE_{scheme.upper()}"
     url = os.environ.get(variable)
@@ -66,7 +66,7 @@ class _LiveContract(BackendContract):
 
     @pytest.fixture
     def wanted(self) -> GatewaySettings:
-        return attrs.evolve(place(self.scheme), layout=self.layout)
+        return attrs.evolve(settings_of(self.scheme), layout=self.layout)
 
     @pytest.fixture
     def backend(self, wanted: GatewaySettings) -> Iterator[StorageBackend]:
@@ -116,7 +116,7 @@ class TestAzBlobs(TestAzKeys):
 @pytest.mark.parametrize("layout", list(Layout))
 @pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
 def test_a_store_over_a_provider(scheme: str, layout: Layout, tmp_path: Path) -> None:
-    settings = place(scheme)
+    settings = settings_of(scheme)
     body = pattern(11 * MIB)
     with bleepstore.open(
         settings.url, catalog=tmp_path, layout=layout.value, endpoint_url=settings.endpoint_url

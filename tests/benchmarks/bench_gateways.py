@@ -184,15 +184,15 @@ def main() -> None:
     for kind in arguments.provider or SDKS:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            new_place = stack.enter_context(PROVIDERS[kind](folder))
-            url, endpoint = new_place()
+            new_container = stack.enter_context(PROVIDERS[kind](folder))
+            url, endpoint = new_container()
             options: dict[str, Any] = {"catalog": folder / "catalog", "endpoint_url": endpoint}
             store = stack.enter_context(bleepstore.open(url, **options))
             sdk = functools.partial(SDKS[kind], url.split("/")[2], endpoint)
             bare, careful, ours = measure([sdk(md5=False), sdk(md5=True), gateway(store)], arguments.rounds)
             grown = ""
             if arguments.huge:
-                grown = f"+{grown_by_huge_put(*new_place(), str(folder / 'huge'), arguments.huge)} MiB"
+                grown = f"+{grown_by_huge_put(*new_container(), str(folder / 'huge'), arguments.huge)} MiB"
         print(f"| {kind} | SDK | " + " | ".join(f"{figure:,.0f}" for figure in bare) + " | |")
         for name, figures, memory_grown in (("SDK with MD5", careful, ""), ("gateway", ours, grown)):
             shares = [f"{one:,.0f} ({one / other:.2f})" for one, other in zip(figures, bare, strict=True)]

@@ -132,7 +132,7 @@ def test_deleting_a_version_that_does_not_exist_keeps_the_object(apply: Applier,
     assert current(catalog, "k") is None
 
 
-def test_deleting_many_judges_each_alone_and_in_order(apply: Applier, catalog: Catalog) -> None:
+def test_deleting_many_evaluates_each_alone_and_in_order(apply: Applier, catalog: Catalog) -> None:
     apply.put("photos", "a", etag="a")
     apply.put("photos", "b", etag="b")
     entries = (

@@ -168,7 +168,7 @@ def test_a_retry_is_recognised_after_other_commands(apply: Applier) -> None:
     assert first == Written("null", 5)
     apply.delete("photos", "k")
     apply.put("photos", "other")
-    assert apply(put) == first, "a retry must not be judged again"
+    assert apply(put) == first, "a retry must not be evaluated again"
     assert apply.rows("SELECT count(*) FROM object_version WHERE key = 'k'") == [(0,)]
 
 

@@ -13,7 +13,7 @@ import pytest
 import bleepstore
 from bleepstore import ByteRange, ReadCondition, WriteCondition
 from bleepstore.errors import IncompleteBody, NotModified, PreconditionFailed
-from bleepstore.store.arguments import JUDGED_ELSEWHERE, KINDS, annotations_of
+from bleepstore.store.arguments import CHECKED_ELSEWHERE, KINDS, annotations_of
 
 WRONG: dict[str, Any] = {
     "metadata": 5,
@@ -66,7 +66,7 @@ CASES = [
     (name, option)
     for name, member in METHODS
     for option, kind in annotations_of(member).items()
-    if kind in KINDS and option not in JUDGED_ELSEWHERE and option in WRONG
+    if kind in KINDS and option not in CHECKED_ELSEWHERE and option in WRONG
 ]
 
 
@@ -90,19 +90,19 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         assert store.list_objects("photos").objects == []
 
 
-def test_every_option_of_a_store_is_judged() -> None:
+def test_every_option_of_a_store_is_checked() -> None:
     """The kind of each annotation is known: a new one is added to the table."""
     elsewhere = {"path", "progress", "target"}
     unknown = {
         (name, option, kind)
         for name, member in METHODS
         for option, kind in annotations_of(member).items()
-        if option not in JUDGED_ELSEWHERE | elsewhere and kind not in KINDS
+        if option not in CHECKED_ELSEWHERE | elsewhere and kind not in KINDS
     }
     assert unknown == set()
 
 
-def test_positional_arguments_are_judged_too(store: bleepstore.Store) -> None:
+def test_positional_arguments_are_checked_too(store: bleepstore.Store) -> None:
     store.create_bucket("photos")
     upload = store.create_upload("photos", "k")
     with pytest.raises(TypeError, match=r"^number is a whole number, not str: '1'"):
@@ -178,7 +178,7 @@ def test_a_body_of_another_size_is_told_which_is_longer(store: bleepstore.Store,
 
 
 def test_only_what_is_passed_is_looked_at() -> None:
-    """The methods are called all the time: judging costs a look at each argument, and no import or call beyond."""
+    """The methods are called all the time: checking costs a look at each argument, and no import or call beyond."""
     import sys
 
     calls: list[str] = []
@@ -230,7 +230,7 @@ def test_a_name_of_a_wrong_type_is_named(store: bleepstore.Store, name: Any) -> 
         ("restore", "snapshot", None, r"^snapshot is what snapshot\(\) gave, not NoneType"),
     ],
 )
-def test_what_is_in_an_option_is_judged_too(
+def test_what_is_in_an_option_is_checked_too(
     store: bleepstore.Store, method: str, option: str, wrong: Any, said: str
 ) -> None:
     store.create_bucket("photos")

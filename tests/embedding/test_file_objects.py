@@ -69,14 +69,14 @@ def test_it_reads_and_seeks_as_a_file_in_memory_does(
                     assert found.readinto(ours) == like.readinto(theirs), step
                     assert ours == theirs
                 case 5:
-                    place = chance.randrange(len(body) + 100)
-                    assert found.seek(place) == like.seek(place), step
+                    position = chance.randrange(len(body) + 100)
+                    assert found.seek(position) == like.seek(position), step
                 case 6:
                     back = -chance.randrange(len(body) + 1)
                     assert found.seek(back, io.SEEK_END) == like.seek(back, io.SEEK_END), step
                 case 7:
-                    place = max(0, like.tell() + chance.randrange(-20, 20))
-                    assert found.seek(place - like.tell(), io.SEEK_CUR) == like.seek(place), step
+                    position = max(0, like.tell() + chance.randrange(-20, 20))
+                    assert found.seek(position - like.tell(), io.SEEK_CUR) == like.seek(position), step
             assert found.tell() == like.tell(), step
         found.seek(0)
         assert found.read() == body

@@ -19,7 +19,7 @@ from bleepstore import CannedAcl, CompletedPart, SystemMetadata
 from bleepstore_server.cli import main
 from bleepstore_server.faults import Corrupt, Faults, Truncate
 from bleepstore_server.live import LiveServer, live_server
-from bleepstore_server.places import Directory, Entry
+from bleepstore_server.locations import Directory, LocationEntry
 from bleepstore_server.transfer import merged
 
 if TYPE_CHECKING:
@@ -383,9 +383,9 @@ def test_an_export_writes_into_no_store(
     assert set(objects_of(tmp_path / "bleepstore-data", "photos")) == set(keys)
 
 
-@pytest.mark.parametrize("place", ["data", "data/snapshots/x", "link/x"])
-def test_a_directory_is_no_store_and_lies_in_none(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+@pytest.mark.parametrize("folder", ["data", "data/snapshots/x", "link/x"])
+def test_a_directory_is_no_store_and_is_in_none(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str
 ) -> None:
     with bleepstore.open(data) as store:
         store.create_bucket("photos")
@@ -393,9 +393,9 @@ def test_a_directory_is_no_store_and_lies_in_none(
     (data / "snapshots" / "x").mkdir(parents=True)
     (data / "x").mkdir()
     (tmp_path / "link").symlink_to(data)
-    for command in (["import", tmp_path / place, "photos"], ["export", "photos", tmp_path / place]):
+    for command in (["import", tmp_path / folder, "photos"], ["export", "photos", tmp_path / folder]):
         assert run(*command, "--data", data) == 2
-        assert f"lies in, the folder of a store, {data}" in capsys.readouterr().err
+        assert f"is in, or is, the folder of a store, {data}" in capsys.readouterr().err
     assert set(objects_of(data, "photos")) == {"x"}
 
 
@@ -473,8 +473,8 @@ def test_a_folder_lists_in_the_order_of_s3(tmp_path: Path) -> None:
 
 
 def test_listings_are_merged() -> None:
-    def entries(keys: str) -> Iterator[Entry]:
-        return (Entry(key, 0) for key in keys)
+    def entries(keys: str) -> Iterator[LocationEntry]:
+        return (LocationEntry(key, 0) for key in keys)
 
     pairs = [(one and one.key, other and other.key) for one, other in merged(entries("acd"), entries("bcde"))]
     assert pairs == [("a", None), (None, "b"), ("c", "c"), ("d", "d"), (None, "e")]

@@ -278,9 +278,9 @@ def test_aiohttp_is_told_what_to_do() -> None:
     aiohttp.TCPConnector = TCPConnector
     with bleepstore.open() as store:
         from bleepstore_server.clients import test_config
-        from bleepstore_server.transport import Transport
+        from bleepstore_server.transport import InProcessTransport
 
-        ours = Transport(store, test_config())
+        ours = InProcessTransport(store, test_config())
         interception = Interception(lambda url: ours if "amazonaws" in url else None)
         interception.start()
         interception._patch_aiohttp(aiohttp)

@@ -293,7 +293,7 @@ def test_closing_ends_the_thread(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_is_set_back_refuses_no_write(tmp_path: Path, clock: Clock) -> None:
-    """The fence of a sweep lies in what is now the future; blobs must still come in."""
+    """The fence of a sweep is in what is now the future; blobs must still come in."""
     with bleepstore.open(tmp_path, clock=clock) as store:
         store.create_bucket("photos")
     clock.now += 3600 * 1000

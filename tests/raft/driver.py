@@ -100,7 +100,7 @@ class DrivenNode:
     def core(self) -> Raft:
         return self.node.core
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Until nothing is left to do."""
         inbox, queue = self.node._inbox, self.node._applier._queue
         while not (inbox.empty() and queue.empty()):
@@ -117,15 +117,15 @@ class DrivenNode:
     def deliver(self, *messages: Message) -> None:
         for message in messages:
             self.node.deliver(message)
-            self.settle()
+            self.drain()
 
     def tick(self) -> None:
         self.node.tick()
-        self.settle()
+        self.drain()
 
     def propose(self, request_id: str, data: bytes = b"x", *, frees_space: bool = False) -> Future[Any]:
         future = self.node.propose(request_id, data, frees_space=frees_space)
-        self.settle()
+        self.drain()
         return future
 
     def elect(self, *voters: NodeId) -> None:

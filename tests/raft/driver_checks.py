@@ -32,7 +32,7 @@ from bleepstore.raft.messages import (
 from bleepstore.raft.sqlite_log import open_log
 from bleepstore.raft.state import Settings
 from bleepstore.raft.storage import LogMisuse, LogStorage, MemoryLog
-from bleepstore.testing.crash_disk import Mark, RecordingDisk
+from bleepstore.testing.crash_disk import Moment, RecordingDisk
 from tests.raft.driver import DrivenNode, Echo, Outbox
 
 NAMES = ("a", "b", "c")
@@ -159,7 +159,7 @@ def check_that_a_ready_is_one_save(_: Path) -> None:
     node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
     meta = SnapshotMeta(7, 4, Configuration(NAMES), "copy-7")
     node.node._inbox.put(("fetched", (meta, "copy-7")))
-    node.settle()
+    node.drain()
     assert log.saves == [
         (HardState(1, None, 1), None, 3, None),
         (HardState(2, None, 2), 2, 1, None),
@@ -182,7 +182,7 @@ def check_that_a_snapshot_is_in_the_log_before_it_is_the_state(_: Path) -> None:
     node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
     meta = SnapshotMeta(7, 4, Configuration(NAMES))
     node.node._inbox.put(("fetched", (meta, "copy-7")))
-    node.settle()
+    node.drain()
     assert state_machine.installed == ["copy-7"]
     assert sent_at == [(7, ["copy-7"])], "acknowledged when both are done"
     assert node.core.log.applied == 7
@@ -213,7 +213,7 @@ def check_that_a_read_waits_until_what_it_must_see_is_applied(_: Path) -> None:
     node.turn()
     assert node.core.log.committed > state_machine.applied
     assert not read.done(), "a read was answered from a state that lacks what was committed before"
-    node.settle()
+    node.drain()
     assert read.result(0) <= state_machine.applied
 
 
@@ -318,13 +318,13 @@ def check_that_no_power_cut_parts_the_log_from_the_catalog(folder: Path, images:
     rng = random.Random(1)
     with RecordingDisk(default=True) as disk:
         expected = live(disk, folder / "live")
-    marks = [position for position, event in enumerate(disk.events) if isinstance(event, Mark)]
+    marks = [position for position, event in enumerate(disk.events) if isinstance(event, Moment)]
     cuts = [rng.randrange(marks[0] + 1, len(disk.events)) for _ in range(images)]
     for number, cut in enumerate([*marks[:4], *cuts]):
         image = folder / f"image-{number}"
         image.mkdir()
         disk.image(cut + 1, rng, image)
-        acknowledged = max(event.note for event in disk.events[: cut + 1] if isinstance(event, Mark))
+        acknowledged = max(event.note for event in disk.events[: cut + 1] if isinstance(event, Moment))
         with RecordingDisk(default=True):  # nothing of the image needs a real sync
             check_image(image, acknowledged, expected)
 

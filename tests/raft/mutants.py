@@ -37,7 +37,7 @@ class VoteIgnoresLog(Raft):
 
 
 class TruncatesAlways(Raft):
-    """An append replaces everything after its place, also when it is old and the entries are the same."""
+    """An append replaces everything after its index, also when it is old and the entries are the same."""
 
     def _take_entries(self, entries: Sequence[Entry]) -> None:
         if entries[0].index <= self.log.last and entries[0].index > self.log.committed:

@@ -12,7 +12,7 @@ import pytest
 
 from bleepstore.raft.codec import MalformedFrame, decode_message, encode_message
 from bleepstore.raft.messages import (
-    MOST_NUMBER,
+    MAX_NUMBER,
     AppendEntries,
     AppendReply,
     Configuration,
@@ -49,7 +49,7 @@ MESSAGES: list[Message] = [
     HeartbeatReply(*HEAD, 9),
     InstallSnapshot(*HEAD, SnapshotMeta(7, 4, Configuration(("a", "b"), removed=("z",)), "copy")),
     TimeoutNow(*HEAD),
-    ReadIndexRequest(*HEAD, MOST_NUMBER - 1, 3),
+    ReadIndexRequest(*HEAD, MAX_NUMBER - 1, 3),
     ReadIndexReply(*HEAD, 1, 3, 7),
     ProposeRequest(*HEAD, "request", b"data", True),
     ProposeRefused(*HEAD, "request"),
@@ -82,7 +82,7 @@ def test_no_kind_of_message_was_left_out() -> None:
         frame(["ProposeRequest", "c", "b", "a", 5, HALF, 1, False], b"x"),
         frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, SHORT.encode().decode(), HALF]]),
         frame(["InstallSnapshot", "c", "b", "a", 5, [1, 1, SHORT.encode().decode().replace("b", "\\ud800"), ""]]),
-        frame(["Heartbeat", "c", "b", "a", MOST_NUMBER, 0, 0]),
+        frame(["Heartbeat", "c", "b", "a", MAX_NUMBER, 0, 0]),
         frame(["Heartbeat", "c", "b", "a", 2**63 - 1, 0, 0]),
         frame(["Heartbeat", "c", "b", "a", -1, 0, 0]),
         frame(["Heartbeat", "c", "b", "a", 1.0, 0, 0]),
@@ -107,7 +107,7 @@ def test_what_is_no_message_is_refused(bad: bytes) -> None:
     [
         (RequestVote(CLUSTER, HALF, NODE, 5, 10, 5), Refusal.MALFORMED_TEXT),
         (RequestVote(CLUSTER, OTHER, NODE, 2**63 - 1, 10, 5), Refusal.OUT_OF_RANGE),
-        (Heartbeat(CLUSTER, OTHER, NODE, MOST_NUMBER, 0, 0), Refusal.OUT_OF_RANGE),
+        (Heartbeat(CLUSTER, OTHER, NODE, MAX_NUMBER, 0, 0), Refusal.OUT_OF_RANGE),
         (RequestVote(CLUSTER, OTHER, NODE, -1, 10, 5), Refusal.OUT_OF_RANGE),
         (
             AppendEntries(CLUSTER, OTHER, NODE, 5, 0, 0, (Entry(1, 5, EntryKind.COMMAND, b"x", HALF),), 0),
@@ -123,8 +123,8 @@ def test_a_message_that_no_frame_carries_does_not_end_a_node_either(
     node = DrivenNode(log, Echo())
     node.deliver(message)
     assert node.core.counters.refused == {reason: 1}
-    assert node.core.term < MOST_NUMBER
-    node.deliver(Heartbeat(CLUSTER, OTHER, NODE, MOST_NUMBER - 1, 0, 0))
+    assert node.core.term < MAX_NUMBER
+    node.deliver(Heartbeat(CLUSTER, OTHER, NODE, MAX_NUMBER - 1, 0, 0))
     assert node.core.leader == OTHER, "it lives"
     node.close()
 

@@ -76,7 +76,7 @@ def elect(core: Raft, log: MemoryLog) -> None:
 # --- tables ---
 
 
-def test_every_message_has_a_handler_and_a_place_in_the_conversation() -> None:
+def test_every_message_has_a_handler_and_a_part_in_the_conversation() -> None:
     kinds = set(get_args(Message))
     assert set(HANDLERS) == kinds
     assert all(hasattr(Raft, name) for name in HANDLERS.values())

@@ -16,7 +16,7 @@ import pytest
 from bleepstore.raft.messages import Configuration, HardState, SnapshotMeta
 from bleepstore.raft.sqlite_log import LogFailed, SqliteLog, create_log, open_log
 from bleepstore.raft.storage import LogMisuse
-from bleepstore.testing.crash_disk import Mark, RecordingDisk, Synced
+from bleepstore.testing.crash_disk import Moment, RecordingDisk, Synced
 from bleepstore.testing.raft_log_contract import CLUSTER, MEMBERS, NODE, content, entry, run
 
 IMAGES_PER_SEED = 80
@@ -58,7 +58,7 @@ def allowed_at(disk: RecordingDisk, cut: int) -> list[Any]:
     """What the log may be after a crash at `cut`: as acknowledged, or as the write under way would leave it."""
     acknowledged, under_way = None, False
     for event in disk.events[:cut]:
-        if isinstance(event, Mark):
+        if isinstance(event, Moment):
             kind, value = event.note
             under_way = kind == "begin"
             acknowledged = value
@@ -66,7 +66,7 @@ def allowed_at(disk: RecordingDisk, cut: int) -> list[Any]:
         return []
     if not under_way:
         return [acknowledged]
-    following = (e.note for e in disk.events[cut:] if isinstance(e, Mark))
+    following = (e.note for e in disk.events[cut:] if isinstance(e, Moment))
     return [acknowledged, next(value for kind, value in following if kind == "acknowledged")]
 
 

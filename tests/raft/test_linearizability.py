@@ -21,9 +21,9 @@ from bleepstore.errors import PreconditionFailed, ServiceUnavailable
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
 from bleepstore.raft.node import NodeSettings
 from bleepstore.raft.state import Settings
-from bleepstore.raft.transport import Faults, MemoryNetwork
+from bleepstore.raft.transport import LinkFaults, MemoryNetwork
 from bleepstore.testing.linearizability import (
-    MOST_OPERATIONS,
+    MAX_OPERATIONS,
     HistoryTooLong,
     Listing,
     Operation,
@@ -134,13 +134,13 @@ def test_keys_are_checked_apart_and_a_long_history_is_refused() -> None:
     good = [Operation("a", "put", ("x",), 0, 1), Operation("b", "read", (), 2, 3, None)]
     assert find_violation(good) is None
     with pytest.raises(HistoryTooLong):
-        find_violation([op("read", i, i + 1) for i in range(MOST_OPERATIONS + 1)])
+        find_violation([op("read", i, i + 1) for i in range(MAX_OPERATIONS + 1)])
 
 
 def test_a_history_of_the_greatest_length_is_checked_quickly() -> None:
     rng = random.Random(1)
     state, history = None, []
-    for moment in range(MOST_OPERATIONS):
+    for moment in range(MAX_OPERATIONS):
         one = op(rng.choice(["put", "read", "create"]), moment, moment + rng.random() * 8, None, str(moment))
         state, answer = register_model(state, one)
         history.append(Operation("k", one.what, one.arguments, one.called, one.returned, answer))
@@ -298,7 +298,7 @@ def disturb(cluster: LocalCluster, network: MemoryNetwork, rng: random.Random, c
             case 0:
                 network.isolate(victim)
             case 1:
-                network.set_faults(Faults(lose=0.1, double=0.1, delay=0.4, corrupt=0.05))
+                network.set_faults(LinkFaults(lose=0.1, double=0.1, delay=0.4, corrupt=0.05))
             case 2:
                 cluster.crash(victim)
                 pause.wait(0.1)

@@ -18,7 +18,7 @@ from tests.raft.mutants import BY_SCENARIOS, MUTANTS
 from tests.raft.script import Script, ScriptError
 
 #: How many seeds are tried.
-MOST_SEEDS = 200
+MAX_SEEDS = 200
 
 
 def scenarios_that_catch(options: dict[str, Any]) -> list[str]:
@@ -41,7 +41,7 @@ def seeds_until_caught(options: dict[str, Any]) -> tuple[int, str] | None:
     """(how many seeds it took, what the simulator said), or None."""
     options = dict(options)
     first = options.pop("first_seed", 0)
-    for seed in range(first, first + MOST_SEEDS):
+    for seed in range(first, first + MAX_SEEDS):
         try:
             run_seed(seed, 4000, **options)
         except (Violation, BleepStoreError) as error:

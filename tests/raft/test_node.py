@@ -1,4 +1,4 @@
-"""The driver when its parts fail or are ended from an odd place: it ends, it says why, and nobody waits for ever."""
+"""The driver when its parts fail or are ended from an odd thread: it ends, it says why, and nobody waits for ever."""
 
 from __future__ import annotations
 

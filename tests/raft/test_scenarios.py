@@ -11,7 +11,7 @@ from tests.raft import golden
 ROOT = Path(__file__).parent.parent.parent
 
 #: What has bitten others, as the specification lists it -> what shows that it does not bite here: a scenario, or
-#: something else in a file::name, where the danger lies outside of the core.
+#: something else in a file::name, where the danger is outside of the core.
 ROWS = {
     "vote forgotten at restart": "durability_vote_forgotten_at_restart",
     "missing directory fsync": "tests/raft/driver_checks.py::check_that_the_names_of_a_new_node_are_durable",

@@ -254,16 +254,16 @@ CHUNKS = [b"hello" + b"." * 8187, b"world!"]
 
 def test_every_changed_byte_of_a_signed_body_is_noticed() -> None:
     body = signed(CHUNKS, TRAILER_SIGNER, b"x-amz-checksum-crc32c:AAAAAA==")
-    for place in (place for place in range(len(body)) if not 200 < place < 8200):
+    for position in (position for position in range(len(body)) if not 200 < position < 8200):
         changed = bytearray(body)
-        changed[place] ^= 0x01
+        changed[position] ^= 0x01
         decoder = ChunkedDecoder(8198, signer=TRAILER_SIGNER, trailers_expected=(CRC32C,))
         try:
             data = decode(decoder, [bytes(changed)])
         except RequestError:
             continue
         # What is left is framing that means the same: a line end, the case of a size or a name.
-        assert data == b"".join(CHUNKS), (place, changed)
+        assert data == b"".join(CHUNKS), (position, changed)
         assert decoder.trailers == {CRC32C: "AAAAAA=="}
 
 

@@ -101,7 +101,7 @@ def test_a_copy_onto_itself_names_something_to_change(s3: S3Client, change: dict
 
 @pytest.mark.parametrize("ignored", [{}, {"Metadata": {"b": "2"}}, {"ChecksumAlgorithm": "SHA256"}], ids=str)
 def test_a_copy_onto_itself_that_changes_nothing(s3: S3Client, ignored: dict[str, Any]) -> None:
-    """The conditions are judged first: those of the source, then those of what would be replaced."""
+    """The conditions are evaluated first: those of the source, then those of what would be replaced."""
     etag = s3.put_object(Bucket="photos", Key="k", Body=b"data")["ETag"]
     where: Any = {"Bucket": "photos", "Key": "k", "CopySource": "photos/k", **ignored}
     holding: list[dict[str, Any]] = [{}, {"CopySourceIfMatch": etag}, {"IfMatch": etag}]
@@ -153,9 +153,9 @@ def test_copies_on_conditions(s3: S3Client) -> None:
         ):
             with failure("PreconditionFailed", 412) as refused:
                 copy(CopySource="photos/a", **options)
-            start, judged = refused["Error"]["Condition"].split("source-")
+            start, failed = refused["Error"]["Condition"].split("source-")
             assert start == "x-amz-copy-"
-            assert f"CopySource{judged.replace('-', '')}" in options, refused
+            assert f"CopySource{failed.replace('-', '')}" in options, refused
     with failure("PreconditionFailed", 412) as refused:
         s3.copy_object(Bucket="photos", Key="b", CopySource="photos/a", CopySourceIfMatch=source, IfNoneMatch="*")
     assert refused["Error"]["Condition"] == "If-None-Match", "it is of what would be replaced"

@@ -119,8 +119,8 @@ def test_every_region_of_amazon_is_a_location() -> None:
 
 def test_listing_the_buckets_of_a_region_in_pages(s3: S3Client) -> None:
     """A page is cut after the others are left out: it is full, and only the last one has no token."""
-    places = {f"eu-{n}": ("EU", "eu-west-1")[n % 2] for n in range(5)} | {f"ap-{n}": "ap-south-1" for n in range(5)}
-    for name, location in places.items():
+    locations = {f"eu-{n}": ("EU", "eu-west-1")[n % 2] for n in range(5)} | {f"ap-{n}": "ap-south-1" for n in range(5)}
+    for name, location in locations.items():
         where: Any = {"LocationConstraint": location}
         s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
     s3.create_bucket(Bucket="home")

@@ -277,7 +277,7 @@ def test_if_range(wire: Wire, s3: S3Client, text: str) -> None:
             assert head.headers.get(name) == answer.headers.get(name), (value, name)
 
 
-def test_if_range_is_judged_of_the_version_that_is_read(server: Server, wire: Wire, s3: S3Client) -> None:
+def test_if_range_is_evaluated_on_the_version_that_is_read(server: Server, wire: Wire, s3: S3Client) -> None:
     """A part of one version is never continued with a part of the next, which came in between."""
     etag = s3.put_object(Bucket="photos", Key="k", Body=b"old" * 9)["ETag"]
     find = server.store.objects.find

@@ -278,8 +278,8 @@ def test_random_chunks(
     body = b"".join(map(chunk, data)) + b"0\r\n"
     body += b"x-amz-checksum-crc32:" + checksum + b"\r\n\r\n" if trailer else b"\r\n"
     if wrong is not None:
-        place, bytes_ = wrong
-        body = body[:place] + bytes_ + body[place + len(bytes_) :]
+        position, bytes_ = wrong
+        body = body[:position] + bytes_ + body[position + len(bytes_) :]
     headers = {"x-amz-decoded-content-length": str(max(len(whole) + off, 0)), "content-encoding": "aws-chunked"}
     if trailer:
         headers["x-amz-trailer"] = trailer
@@ -337,8 +337,8 @@ def documents(draw: st.DrawFn) -> tuple[str, str, bytes]:
     if kind == 0:
         body = draw(xml_text)
     elif kind == 1:
-        place = draw(st.integers(0, len(body)))
-        body = body[:place] + draw(xml_text) + body[place + draw(st.integers(0, 5)) :]
+        position = draw(st.integers(0, len(body)))
+        body = body[:position] + draw(xml_text) + body[position + draw(st.integers(0, 5)) :]
     return method, target, body.encode()
 
 

@@ -125,7 +125,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate of 127.0.0.1 and localhost; its key lies beside it with the suffix .key."""
+    """A self-signed certificate of 127.0.0.1 and localhost; its key is stored beside it with the suffix .key."""
     path = tmp_path_factory.mktemp("tls") / "server.pem"
     make_certificate(path)
     return path

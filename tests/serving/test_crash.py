@@ -40,7 +40,7 @@ class Known:
     def acknowledge(self, outcome: str | None) -> None:
         self.certain, self.maybe = outcome, set()
 
-    def settle(self, found: str | None) -> None:
+    def resolve(self, found: str | None) -> None:
         assert found == self.certain or found in self.maybe
         self.acknowledge(found)
 
@@ -152,7 +152,7 @@ def crash(serve: Serve, seed: int, known: dict[str, Known]) -> None:
     again = serve("--workers", "2")
     s3 = again.client()
     for key, state in known.items():
-        state.settle(read(s3, key))
+        state.resolve(read(s3, key))
     listed = {
         entry["Key"]
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)

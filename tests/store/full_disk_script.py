@@ -84,7 +84,7 @@ def main(root: Path) -> dict[str, Any]:
         except StorageFull:
             pass
         else:
-            raise AssertionError("a part found room where an object did not")
+            raise AssertionError("a part found space where an object did not")
         check(store, "blob/", blobs, MIB)
         status, answer = over_wsgi(store, "PUT", "/photos/wire", bytes(2 * MIB))
         inline = fill(lambda n: store.put_object("photos", f"inline/{n:06d}", body(n, 10_000)))
@@ -93,7 +93,7 @@ def main(root: Path) -> dict[str, Any]:
         inline_status, _ = over_wsgi(store, "PUT", "/photos/wire", bytes(15_000))
         read_status, _ = over_wsgi(store, "GET", "/photos")
         left = list((root / "store" / "tmp").iterdir())
-        # What frees room is never refused, and then there is room.
+        # What frees space is never refused, and then there is space.
         store.delete_object("photos", f"blob/{blobs.pop():06d}")
         store.sweep()
         store.put_object("photos", "freed", body(9, 10_000))
@@ -104,7 +104,7 @@ def main(root: Path) -> dict[str, Any]:
         check(store, "blob/", blobs, MIB)
         check(store, "inline/", inline, 10_000)
         ballast.unlink()
-        # There is room again: everything works, and nothing that was refused has come in.
+        # There is space again: everything works, and nothing that was refused has come in.
         store.put_object("photos", "after", body(7, MIB))
         store.complete_upload("photos", "parts", upload.upload_id, [CompletedPart(number=1, etag=part.etag)])
         for number in blobs[2:]:

@@ -132,7 +132,7 @@ def test_the_parts_of_an_object_in_pages(store: Store) -> None:
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 5, 1_000_000])
-def test_the_place_of_small_objects_is_a_choice(limit: int) -> None:
+def test_where_small_objects_are_stored_is_a_choice(limit: int) -> None:
     with bleepstore.open(inline_limit=limit) as store:
         store.create_bucket("photos")
         for size in (0, 1, 5, 6, 100_000):

@@ -261,7 +261,7 @@ def test_a_file_system_says_that_it_is_a_fault_of_the_input(store: Store, tmp_pa
     assert not (tmp_path / "brought").exists()
 
 
-def test_a_fork_in_memory_compares_what_lies_on_the_disk(store: Store) -> None:
+def test_a_fork_in_memory_compares_what_is_stored_on_the_disk(store: Store) -> None:
     store.put_object(BUCKET, "k", bytes(MIB))
     flip(files_of(store)[0])
     with store.fork() as fork, pytest.raises(ObjectDamaged), fork.get_object(BUCKET, "k") as stored:

@@ -41,7 +41,7 @@ def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path: Path) -> None:
     assert "<Code>InsufficientStorage</Code>" in report["answer"]
     assert report["inline_status"].startswith("507")
     assert report["read_status"].startswith("200")
-    assert report["left"] == 0, "a write that found no room leaves no file"
+    assert report["left"] == 0, "a write that found no space leaves no file"
     assert report["wire"] == []
 
 
@@ -80,7 +80,7 @@ def test_the_refusal_says_what_to_do() -> None:
 @pytest.mark.parametrize("how", ["stay", "restart", "crash"])
 @pytest.mark.parametrize("size", ["24m", "100m"])
 def test_a_disk_full_of_objects_in_the_catalog_can_be_emptied(tmp_path: Path, size: str, how: str) -> None:
-    """The log of the catalog and its copying into the database take room too, after the last object found none."""
+    """The log of the catalog and its copying into the database take space too, after the last object found none."""
     script = SCRIPT.with_name("full_catalog_script.py")
     if shutil.which("unshare") is None or subprocess.run(mounted(tmp_path, "1m", "true"), check=False).returncode:
         pytest.skip("this machine lets no one mount a file system in a name space")

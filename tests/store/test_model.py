@@ -60,7 +60,7 @@ INLINE_LIMIT = 1024
 #: By name, for Hypothesis writes out what it draws from. The first three are kept in the catalog, the others as blobs.
 BODIES = {"none": b"", "x": b"x", "other": b"other", "blob": bytes(range(256)) * 8, "blob 2": bytes(2000)}
 PART_BODIES = BODIES | {"large": b"5" * MIN_PART}
-MOST_WORLDS = 3
+MAX_WORLDS = 3
 
 #: What is drawn often comes first, or more than once: else most that is asked for would be refused.
 buckets = st.sampled_from(["photos", "photos", "videos"])
@@ -491,10 +491,10 @@ class StoreMachine(RuleBasedStateMachine):
         if not self.forks:
             with pytest.raises(StoreError):
                 world.store.fork()
-        elif len(self.worlds) < MOST_WORLDS:
+        elif len(self.worlds) < MAX_WORLDS:
             self.worlds.append(World(world.store.fork(), world.model.copy()))
 
-    @precondition(lambda self: self.forks and len(self.snapshots) < MOST_WORLDS)
+    @precondition(lambda self: self.forks and len(self.snapshots) < MAX_WORLDS)
     @rule()
     def snapshot(self) -> None:
         world = self.worlds[0]
@@ -530,7 +530,7 @@ class FolderMachine(StoreMachine):
         self.worlds[0].store.close()
         self.worlds[0].store = self.open_again()
 
-    @precondition(lambda self: len(self.worlds) < MOST_WORLDS)
+    @precondition(lambda self: len(self.worlds) < MAX_WORLDS)
     @rule()
     def fork_to_a_folder(self) -> None:
         world = self.worlds[0]

@@ -1,4 +1,4 @@
-"""Writers that meet: conditions are judged with the write, in threads and in processes."""
+"""Writers that meet: conditions are evaluated with the write, in threads and in processes."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_a_store_that_was_closed_says_so(tmp_path: Path) -> None:
             store.list_objects("photos")
 
 
-def test_a_file_is_no_place_for_a_store(tmp_path: Path) -> None:
+def test_a_file_is_no_folder_for_a_store(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(errors.StoreError):
         bleepstore.open(tmp_path / "file")

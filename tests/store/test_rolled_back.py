@@ -113,7 +113,7 @@ def test_another_stores_catalog_removes_nothing(tmp_path: Path) -> None:
     assert files(mine / "quarantine") == before
 
 
-def test_an_older_folder_that_was_laid_over_a_newer_one_loses_no_bytes(tmp_path: Path) -> None:
+def test_an_older_folder_that_was_copied_onto_a_newer_one_loses_no_bytes(tmp_path: Path) -> None:
     clock = Clock()
     root, older = tmp_path / "store", tmp_path / "older"
     put(root, "old", clock=clock)

@@ -14,13 +14,19 @@ from typing import Any, BinaryIO, cast
 import attrs
 from botocore.exceptions import ClientError, FlexibleChecksumError, ParamValidationError
 
-from bleepstore.backends.aws.errors import PROVIDER, Gone, NoBucket, Unequal, Unsupported
+from bleepstore.backends.aws.errors import (
+    PROVIDER,
+    ContainerNotFound,
+    ProviderNotFound,
+    ProviderPreconditionFailed,
+    Unsupported,
+)
 from bleepstore.backends.aws.listing import AwsListing
 from bleepstore.backends.aws.pins import (
     CODEC,
     SYSTEM,
     Pin,
-    Upload,
+    ProviderUpload,
     bare,
     is_md5,
     new_write,
@@ -32,8 +38,8 @@ from bleepstore.backends.aws.pins import (
     write_of,
 )
 from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
-from bleepstore.backends.gateway.bodies import IN_MEMORY, Held, held
-from bleepstore.backends.gateway.names import Place
+from bleepstore.backends.gateway.bodies import IN_MEMORY, BufferedBody, buffered
+from bleepstore.backends.gateway.names import Address
 from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader
 from bleepstore.errors import (
     BlobChanged,
@@ -46,7 +52,7 @@ from bleepstore.errors import (
 _log = logging.getLogger("bleepstore.gateway")
 
 #: A source of at most this many bytes cannot be copied in ranges.
-_LEAST_RANGE = 5 * 1024 * 1024
+_MIN_RANGE = 5 * 1024 * 1024
 
 
 class AwsBackend(AwsListing):
@@ -85,12 +91,12 @@ class AwsBackend(AwsListing):
     def delete_bucket(self, bucket: str, is_back: Callable[[], bool] = lambda: False) -> bool:
         if self._settings.container is not None:
             return True
-        container, file = self._names.container_of(bucket), self._claims.place(bucket)
+        container, file = self._names.container_of(bucket), self._claims.address(bucket)
         try:
             left = self._call("list_objects_v2", Bucket=container, MaxKeys=2).get("Contents", [])
-            is_rid = self._claims.is_rid(bucket, [found["Key"] for found in left])
-            if not is_rid:
-                return is_rid is None
+            is_emptied = self._claims.is_emptied(bucket, [found["Key"] for found in left])
+            if not is_emptied:
+                return is_emptied is None
             self._call("delete_object", Bucket=container, Key=file.name)
             if self._retry.run(lambda: self._delete_container(container)):
                 return True
@@ -98,7 +104,7 @@ class AwsBackend(AwsListing):
                 return False
             _log.warning("the bucket %s of the storage is left: there are old versions in it", container)
             return True
-        except NoBucket:
+        except ContainerNotFound:
             return True
 
     def _delete_container(self, container: str) -> bool:
@@ -113,24 +119,24 @@ class AwsBackend(AwsListing):
 
     # -- what goes with an object
 
-    def _place(self, spec: BlobSpec) -> tuple[Place, str]:
+    def _address(self, spec: BlobSpec) -> tuple[Address, str]:
         """Where a new blob goes, and the number of its write."""
         if self.own_names:
             return self._names.of_key(spec.bucket, spec.key), new_write()
-        place = self._names.of_blob(spec.bucket, spec.new_id())
-        return place, new_write(place.name)
+        address = self._names.of_blob(spec.bucket, spec.new_id())
+        return address, new_write(address.name)
 
-    def _described(self, spec: BlobSpec, place: Place, write: str, known: _Bytes | None) -> dict[str, Any]:
+    def _described(self, spec: BlobSpec, address: Address, write: str, known: _Bytes | None) -> dict[str, Any]:
         """The parameters of a request that makes an object. `known` is None before all bytes were seen."""
-        located = not self.own_names or self._names.is_named_by_digest(spec.bucket, place.name)
-        noted: dict[str, Any] = {}
+        with_key = not self.own_names or self._names.is_named_by_digest(spec.bucket, address.name)
+        notes: dict[str, Any] = {}
         if known is not None:
-            noted = {"crc32c": known.crc32c, "size": known.size, "of": known.etags}
-            noted["etag"] = None if spec.etag is None else spec.etag()
+            notes = {"crc32c": known.crc32c, "size": known.size, "of": known.etags}
+            notes["etag"] = None if spec.etag is None else spec.etag()
         parameters: dict[str, Any] = {
-            "Bucket": place.container,
-            "Key": place.name,
-            "Metadata": CODEC.encode(spec, write=write, place=located, **noted),
+            "Bucket": address.container,
+            "Key": address.name,
+            "Metadata": CODEC.encode(spec, write=write, with_key=with_key, **notes),
         }
         for name, text in CODEC.native(spec.attributes.system).items():
             parameters[SYSTEM[name]] = text
@@ -144,7 +150,8 @@ class AwsBackend(AwsListing):
         return {"IfMatch": f'"{read_handle(spec.expected_current.handle).etag}"'}
 
     def _stored(self, pin: Pin) -> StoredBlob:
-        """What a write returns. The sweep asks for the provider's time only of blobs that do not lie under a key."""
+        """What a write returns. The sweep asks for the provider's time only of blobs that are not stored under a
+        key."""
         if self.own_names:
             return StoredBlob(pin.handle, int(time.time() * 1000))
         head = self._on_blob(pin.handle, "head_object", **pin.address)
@@ -153,41 +160,42 @@ class AwsBackend(AwsListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        place, write = self._place(spec)
-        with held(chunks, IN_MEMORY, spec.etag) as body:
+        address, write = self._address(spec)
+        with buffered(chunks, IN_MEMORY, spec.etag) as body:
             known = _Bytes(body.size, body.crc32c, (body.md5,))
-            parameters = self._described(spec, place, write, known) | self._condition(spec)
+            parameters = self._described(spec, address, write, known) | self._condition(spec)
             try:
                 answer = self._send("put_object", body, **parameters)
-            except (Gone, Unequal) as refused:
-                return self._written(spec, place, write, refused)
-        return self._finished(place, write, answer, body.md5)
+            except (ProviderNotFound, ProviderPreconditionFailed) as refused:
+                return self._written(spec, address, write, refused)
+        return self._finished(address, write, answer, body.md5)
 
-    def _send(self, operation: str, body: Held, **parameters: Any) -> Any:
+    def _send(self, operation: str, body: BufferedBody, **parameters: Any) -> Any:
         """The answer to a request with a body, which S3 refuses if it comes with another MD5."""
         parameters |= {"ContentLength": body.size, "ContentMD5": base64.b64encode(bytes.fromhex(body.md5)).decode()}
         call = getattr(self._client, operation)
         return self._retry.run(lambda: call(Body=body.body(), **parameters), sends=True)
 
-    def _written(self, spec: BlobSpec, place: Place, write: str, refused: Exception) -> StoredBlob:
-        """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
-        pin = self._find_write(place, write)
+    def _written(self, spec: BlobSpec, address: Address, write: str, refused: Exception) -> StoredBlob:
+        """What is stored there, if it is of this write of ours: a request whose answer was lost had been carried
+        out."""
+        pin = self._find_write(address, write)
         if pin is None:
             raise BlobChanged(spec.bucket, spec.key) from refused
         return self._stored(pin)
 
-    def _find_write(self, place: Place, write: str) -> Pin | None:
+    def _find_write(self, address: Address, write: str) -> Pin | None:
         try:
-            head = self._head(Bucket=place.container, Key=place.name)
-        except Gone:
+            head = self._head(Bucket=address.container, Key=address.name)
+        except ProviderNotFound:
             return None
         if write_of(head) != write:
             return None
-        return Pin(place.container, place.name, bare(head["ETag"]), write, version_of(head))
+        return Pin(address.container, address.name, bare(head["ETag"]), write, version_of(head))
 
-    def _finished(self, place: Place, write: str, answer: Mapping[str, Any], md5: str) -> StoredBlob:
+    def _finished(self, address: Address, write: str, answer: Mapping[str, Any], md5: str) -> StoredBlob:
         etag = bare(answer["ETag"])
-        pin = Pin(place.container, place.name, etag, write, version_of(answer))
+        pin = Pin(address.container, address.name, etag, write, version_of(answer))
         if is_md5(etag, answer) and etag != md5:
             self.delete_object(pin.handle)
             raise ServiceUnavailable(f"{PROVIDER} stored bytes with the MD5 {etag}; sent were {md5}. Send it again.")
@@ -207,18 +215,18 @@ class AwsBackend(AwsListing):
             answer: dict[str, Any] = self._call("get_object", **{**pin.named, **address, **ranged})
             if not pin.is_in(answer):
                 answer["Body"].close()
-                raise Unequal
+                raise ProviderPreconditionFailed
             return answer
 
         def stream_at(position: int) -> Any:
             try:
                 return open_at(position, pin.address)["Body"]
-            except (Gone, Unequal):
+            except (ProviderNotFound, ProviderPreconditionFailed):
                 raise BlobNotFound(handle) from None
 
         try:
             first = open_at(start, {})
-        except (Gone, Unequal):
+        except (ProviderNotFound, ProviderPreconditionFailed):
             if stop is None and start and self.head_object(handle) <= start:
                 return io.BytesIO()
             raise BlobNotFound(handle) from None
@@ -232,7 +240,7 @@ class AwsBackend(AwsListing):
         pin = read_handle(handle)
         try:
             head = self._head(**pin.named)
-        except (Gone, Unequal):
+        except (ProviderNotFound, ProviderPreconditionFailed):
             raise BlobNotFound(handle) from None
         if not pin.is_in(head):
             raise BlobNotFound(handle)
@@ -240,7 +248,7 @@ class AwsBackend(AwsListing):
         return size
 
     def delete_object(self, handle: str) -> None:
-        with contextlib.suppress(NoBucket):  # nor is anything else there then
+        with contextlib.suppress(ContainerNotFound):  # nor is anything else there then
             self.remove(handle)
 
     def remove(self, handle: str) -> bool:
@@ -254,7 +262,7 @@ class AwsBackend(AwsListing):
                 self._delete_current(pin)
             else:
                 self._call("delete_object", **pin.address)
-        except (BlobNotFound, Gone, Unequal):
+        except (BlobNotFound, ProviderNotFound, ProviderPreconditionFailed):
             return False
         return True
 
@@ -267,19 +275,19 @@ class AwsBackend(AwsListing):
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
-        place, write = self._place(spec)
+        address, write = self._address(spec)
         # Amazon gives a copy of what was uploaded in parts another ETag.
         etags = (source.etag,) if is_md5(source.etag, {}) else ()
-        described = self._described(spec, place, write, _Bytes(spec.size, None, etags))
+        described = self._described(spec, address, write, _Bytes(spec.size, None, etags))
         parameters = {**described, **self._condition(spec), "MetadataDirective": "REPLACE"}
         parameters |= self._source(handle)
         try:
             answer = self._call("copy_object", **parameters)
-        except (Gone, Unequal) as refused:
+        except (ProviderNotFound, ProviderPreconditionFailed) as refused:
             self.head_object(handle)  # raises if it was the source that changed
-            return self._written(spec, place, write, refused)
+            return self._written(spec, address, write, refused)
         copied = bare(answer["CopyObjectResult"]["ETag"])
-        return self._stored(Pin(place.container, place.name, copied, write, version_of(answer)))
+        return self._stored(Pin(address.container, address.name, copied, write, version_of(answer)))
 
     def _source(self, handle: str) -> dict[str, Any]:
         """The parameters of a copy. Raises BlobNotFound for what only a bucket with versions has still."""
@@ -291,9 +299,9 @@ class AwsBackend(AwsListing):
     # -- parts
 
     def begin_parts(self, spec: BlobSpec) -> str:
-        place, write = self._place(spec)
-        answer = self._call("create_multipart_upload", **self._described(spec, place, write, None))
-        return Upload(place.container, place.name, answer["UploadId"], write).token
+        address, write = self._address(spec)
+        answer = self._call("create_multipart_upload", **self._described(spec, address, write, None))
+        return ProviderUpload(address.container, address.name, answer["UploadId"], write).token
 
     def put_part(
         self,
@@ -307,16 +315,16 @@ class AwsBackend(AwsListing):
         parameters = upload.address | {"PartNumber": number}
         if isinstance(source, BlobRange):
             return self._copy_part(token, parameters, source, new_id)
-        with held(source, IN_MEMORY) as body:
+        with buffered(source, IN_MEMORY) as body:
             return self._send_part(token, parameters, body, new_id)
 
     def _send_part(
-        self, token: str, parameters: Mapping[str, Any], body: Held, new_id: Callable[[], BlobId]
+        self, token: str, parameters: Mapping[str, Any], body: BufferedBody, new_id: Callable[[], BlobId]
     ) -> StoredBlob:
         try:
             answer = self._send("upload_part", body, **parameters)
-        except Gone as gone:
-            raise BlobNotFound(token) from gone
+        except ProviderNotFound as missing:
+            raise BlobNotFound(token) from missing
         etag = bare(answer["ETag"])
         if is_md5(etag, answer) and etag != body.md5:
             raise ServiceUnavailable(
@@ -328,14 +336,14 @@ class AwsBackend(AwsListing):
         self, token: str, parameters: dict[str, Any], source: BlobRange, new_id: Callable[[], BlobId]
     ) -> StoredBlob:
         length = source.stop - source.start
-        if length > _LEAST_RANGE:
+        if length > _MIN_RANGE:
             parameters |= {"CopySourceRange": f"bytes={source.start}-{source.stop - 1}"}
         elif self.head_object(source.handle) > length:
             # "You can copy a range only if the source object is greater than 5 MB"; a range as small as this may be of
             # such a source, and passes through this process.
             with self.get_object(source.handle, source.start, source.stop) as reader:
                 body = reader.read()
-            with held([body], IN_MEMORY) as small:
+            with buffered([body], IN_MEMORY) as small:
                 return self._send_part(token, parameters, small, new_id)
         try:
             answer = self._on_blob(source.handle, "upload_part_copy", **self._source(source.handle), **parameters)
@@ -353,17 +361,17 @@ class AwsBackend(AwsListing):
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         upload = read_token(token)
-        place = Place(upload.container, upload.name)
+        address = Address(upload.container, upload.name)
         listed = [dict(zip(("PartNumber", "ETag"), json.loads(part.handle)[:2], strict=True)) for part in parts]
         condition = self._condition(spec)
         try:
             answer = self._call(
                 "complete_multipart_upload", **upload.address, **condition, MultipartUpload={"Parts": listed}
             )
-        except (Gone, Unequal) as refused:
+        except (ProviderNotFound, ProviderPreconditionFailed) as refused:
             # A request whose answer was lost, or a process that died, may have completed it.
-            pin = self._find_write(place, upload.write)
-            if pin is None and (isinstance(refused, Unequal) or refused.code == "NoSuchKey"):
+            pin = self._find_write(address, upload.write)
+            if pin is None and (isinstance(refused, ProviderPreconditionFailed) or refused.code == "NoSuchKey"):
                 raise BlobChanged(spec.bucket, spec.key) from refused
             if pin is None:
                 raise BlobNotFound(token) from None
@@ -374,11 +382,11 @@ class AwsBackend(AwsListing):
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         # S3 removes parts only with their upload, at its completion or its end.
         if token and not handles:
-            with contextlib.suppress(NoBucket):
+            with contextlib.suppress(ContainerNotFound):
                 self._abort(read_token(token))
 
-    def _abort(self, upload: Upload) -> None:
-        with contextlib.suppress(Gone):
+    def _abort(self, upload: ProviderUpload) -> None:
+        with contextlib.suppress(ProviderNotFound):
             self._call("abort_multipart_upload", **upload.address)
 
     def recover(self) -> None:

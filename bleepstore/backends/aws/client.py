@@ -10,7 +10,14 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from urllib3.util import Timeout
 
-from bleepstore.backends.aws.errors import PROVIDER, Gone, ObjectRefused, Unequal, meaning, status_of
+from bleepstore.backends.aws.errors import (
+    PROVIDER,
+    ObjectRefused,
+    ProviderNotFound,
+    ProviderPreconditionFailed,
+    classify,
+    status_of,
+)
 from bleepstore.backends.gateway.names import Layout, Names
 from bleepstore.backends.gateway.retry import ProviderRefused, Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
@@ -28,7 +35,7 @@ class AwsClient:
         self.url = settings.url
         self.own_names = settings.layout is Layout.KEYS
         self._names = Names(container=settings.container, prefix=settings.prefix)
-        self._retry = Retry(meaning=meaning, deadline=settings.deadline)
+        self._retry = Retry(classify=classify, deadline=settings.deadline)
         self._lock = threading.Lock()
         self._made: Any = None
 
@@ -71,7 +78,7 @@ class AwsClient:
         return Timeout(connect=self._retry.clip(_CONNECT), read=self._retry.clip(_ANSWER))
 
     def _call(self, operation: str, /, **parameters: Any) -> Any:
-        """The answer to one request. Raises Gone, Unequal, or an error of ours."""
+        """The answer to one request. Raises ProviderNotFound, ProviderPreconditionFailed, or an error of ours."""
         call = getattr(self._client, operation)
         return self._retry.run(lambda: call(**parameters))
 
@@ -93,7 +100,7 @@ class AwsClient:
     def _on_blob(self, handle: str, operation: str, /, **parameters: Any) -> Any:
         try:
             return self._call(operation, **parameters)
-        except (Gone, Unequal):
+        except (ProviderNotFound, ProviderPreconditionFailed):
             raise BlobNotFound(handle) from None
 
     def close(self) -> None:

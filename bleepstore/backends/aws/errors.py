@@ -18,7 +18,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError as TransportError
 
-from bleepstore.backends.gateway.retry import Passing, is_for_good, refused, slow_down, unavailable
+from bleepstore.backends.gateway.retry import Transient, is_for_good, refused, slow_down, unavailable
 from bleepstore.errors import AccessDenied, InvalidObjectState, ServiceUnavailable
 
 PROVIDER = "The S3 endpoint of the storage"
@@ -34,7 +34,7 @@ def _retry_after(error: ClientError) -> float | None:
     return float(value) if value.isdecimal() else None
 
 
-class Gone(Exception):
+class ProviderNotFound(Exception):
     """404 or 416: there is no such object, upload or part, or it is shorter than what was asked for."""
 
     def __init__(self, text: str, code: str) -> None:
@@ -42,11 +42,11 @@ class Gone(Exception):
         self.code = code
 
 
-class NoBucket(ServiceUnavailable):
+class ContainerNotFound(ServiceUnavailable):
     """404 of the bucket itself."""
 
 
-class Unequal(Exception):
+class ProviderPreconditionFailed(Exception):
     """412, or 409 ConditionalRequestConflict: it is not what the pin or the condition says."""
 
 
@@ -55,7 +55,7 @@ class Unsupported(ServiceUnavailable):
 
 
 class ObjectRefused(AccessDenied):
-    """S3 lists an object and refuses to describe it: the cause, which the answer to HEAD does not name, lies in this
+    """S3 lists an object and refuses to describe it: the cause, which the answer to HEAD does not name, is in this
     one."""
 
 
@@ -80,10 +80,10 @@ _BROKEN = (
 )
 
 
-def meaning(error: BaseException) -> Exception | Passing | None:
+def classify(error: BaseException) -> Exception | Transient | None:
     """The table from the errors of S3 and its SDK to ours."""
     if isinstance(error, ClientError):
-        return client_error_meaning(error)
+        return classify_client_error(error)
     if isinstance(error, _NO_CREDENTIALS):
         return AccessDenied(f"{PROVIDER} needs credentials: {error} See the credential chain of the AWS SDKs.")
     if isinstance(error, _BROKEN):
@@ -101,16 +101,16 @@ def status_of(error: BaseException | None) -> int:
     return status
 
 
-def client_error_meaning(error: ClientError) -> Exception | Passing:
+def classify_client_error(error: ClientError) -> Exception | Transient:
     status = status_of(error)
     code = error.response.get("Error", {}).get("Code", "")
     text = _text(error)
     if code == "NoSuchBucket":
-        return NoBucket(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
+        return ContainerNotFound(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
     if status in (404, 416) or code in ("NoSuchKey", "NoSuchUpload", "InvalidPart", "NoSuchVersion"):
-        return Gone(text, code)
+        return ProviderNotFound(text, code)
     if status == 412 or code == "ConditionalRequestConflict":
-        return Unequal(text)
+        return ProviderPreconditionFailed(text)
     if code == "InvalidObjectState":
         return InvalidObjectState(f"The object is archived at the storage provider, restore it there first: {text}")
     if status in (401, 403) or code in ("ExpiredToken", "InvalidToken", "TokenRefreshRequired"):

@@ -1,4 +1,4 @@
-"""What lies at the endpoint: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
+"""What is stored at the endpoint: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bleepstore.backends.aws.client import AwsClient
-from bleepstore.backends.aws.errors import Gone, ObjectRefused, Unequal, status_of
+from bleepstore.backends.aws.errors import ObjectRefused, ProviderNotFound, ProviderPreconditionFailed, status_of
 from bleepstore.backends.aws.pins import (
     SYSTEM,
     Pin,
-    Upload,
+    ProviderUpload,
     bare,
     new_write,
     notes_of,
@@ -25,7 +25,7 @@ from bleepstore.backends.aws.pins import (
 )
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
-from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Place
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Address
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import ServiceUnavailable
 from bleepstore.model import STANDARD
@@ -54,7 +54,7 @@ class AwsListing(ClaimVerbs, AwsClient):
 
     # -- what is stored
 
-    def _list(self, folder: Place, after: str = "") -> Iterator[Mapping[str, Any]]:
+    def _list(self, folder: Address, after: str = "") -> Iterator[Mapping[str, Any]]:
         parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name, "MaxKeys": _PAGE}
         if after:
             parameters["StartAfter"] = after
@@ -75,13 +75,15 @@ class AwsListing(ClaimVerbs, AwsClient):
             yield from (blob.handle for _, blob in self._describe(bucket, recent) if isinstance(blob, FoundBlob))
             yield from self._uploads(folder, since_ms, until_ms)
 
-    def _uploads(self, folder: Place, since_ms: int, until_ms: int) -> Iterator[str]:
+    def _uploads(self, folder: Address, since_ms: int, until_ms: int) -> Iterator[str]:
         parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name}
         while True:
             page = self._call("list_multipart_uploads", **parameters)
             for found in page.get("Uploads", []):
                 if since_ms <= to_ms(found["Initiated"]) + LONGEST_WRITE_MS < until_ms:
-                    yield Upload(folder.container, found["Key"], found["UploadId"], new_write(found["Key"])).token
+                    yield ProviderUpload(
+                        folder.container, found["Key"], found["UploadId"], new_write(found["Key"])
+                    ).token
             if not page.get("IsTruncated"):
                 return
             parameters |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
@@ -94,36 +96,38 @@ class AwsListing(ClaimVerbs, AwsClient):
                 self._call("list_buckets")
             else:
                 self._call("list_objects_v2", Bucket=self._settings.container, Prefix=self._settings.prefix, MaxKeys=1)
-        except Gone as gone:
-            raise ServiceUnavailable(f"{self.url} does not exist: create the bucket first. ({gone})") from None
+        except ProviderNotFound as missing:
+            raise ServiceUnavailable(f"{self.url} does not exist: create the bucket first. ({missing})") from None
 
     def check_bucket(self, bucket: str) -> None:
         # The answer to HEAD does not say whether it is the object or the bucket that is missing.
         self._call("list_objects_v2", Bucket=self._names.container_of(bucket), MaxKeys=1)
 
-    def _read_small(self, place: Place) -> bytes | None:
+    def _read_small(self, address: Address) -> bytes | None:
         def read() -> bytes:
-            with contextlib.closing(self._client.get_object(Bucket=place.container, Key=place.name)["Body"]) as body:
+            with contextlib.closing(
+                self._client.get_object(Bucket=address.container, Key=address.name)["Body"]
+            ) as body:
                 found: bytes = body.read(4096)
                 return found
 
         try:
             return self._retry.run(read)
-        except Gone:
+        except ProviderNotFound:
             return None
 
-    def _write_small(self, place: Place, body: bytes, overwrite: bool) -> bool:
+    def _write_small(self, address: Address, body: bytes, overwrite: bool) -> bool:
         condition: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
         try:
             self._call(
                 "put_object",
-                Bucket=place.container,
-                Key=place.name,
+                Bucket=address.container,
+                Key=address.name,
                 Body=body,
                 ContentType="application/json",
                 **condition,
             )
-        except Unequal:
+        except ProviderPreconditionFailed:
             return False
         return True
 
@@ -149,12 +153,12 @@ class AwsListing(ClaimVerbs, AwsClient):
             parameters["ContinuationToken"] = page["NextContinuationToken"]
 
     def find(self, bucket: str, key: str) -> FoundBlob | None:
-        place = self._names.of_key(bucket, key)
+        address = self._names.of_key(bucket, key)
         try:
-            head = self._head(Bucket=place.container, Key=place.name)
-        except Gone:
+            head = self._head(Bucket=address.container, Key=address.name)
+        except ProviderNotFound:
             return None
-        return self._found(bucket, place, head, key)
+        return self._found(bucket, address, head, key)
 
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         items = self._list(self._names.objects_of(bucket, own=self.own_names), after)
@@ -187,11 +191,11 @@ class AwsListing(ClaimVerbs, AwsClient):
                 return None
             try:
                 head = self._head(Bucket=container, Key=name)
-            except Gone:
+            except ProviderNotFound:
                 return None
             except ObjectRefused as refused:
                 return refused
-            return self._found(bucket, Place(container, name), head, None)
+            return self._found(bucket, Address(container, name), head, None)
 
         window = 2 * self._settings.connections
         with concurrent.futures.ThreadPoolExecutor(self._settings.connections) as pool:
@@ -207,11 +211,11 @@ class AwsListing(ClaimVerbs, AwsClient):
     def _is_object(self, bucket: str, name: str) -> bool:
         return self._names.can_be_native(bucket, name) or self._names.is_named_by_digest(bucket, name)
 
-    def _found(self, bucket: str, place: Place, head: Mapping[str, Any], key: str | None) -> FoundBlob | None:
+    def _found(self, bucket: str, address: Address, head: Mapping[str, Any], key: str | None) -> FoundBlob | None:
         notes = notes_of(head, head["ContentLength"])
-        is_native = self.own_names and self._names.can_be_native(bucket, place.name)
+        is_native = self.own_names and self._names.can_be_native(bucket, address.name)
         if key is None:
-            key = place.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
+            key = address.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:
             return None
         etag = bare(head["ETag"])
@@ -221,11 +225,11 @@ class AwsListing(ClaimVerbs, AwsClient):
         system = {name: head[parameter] for name, parameter in SYSTEM.items() if head.get(parameter)}
         if head.get("ExpiresString"):
             system["expires"] = head["ExpiresString"]
-        pin = Pin(place.container, place.name, etag, notes.write or "", version_of(head))
+        pin = Pin(address.container, address.name, etag, notes.write or "", version_of(head))
         return FoundBlob(
             bucket=bucket,
             key=key,
-            name=place.name,
+            name=address.name,
             handle=pin.handle,
             size=head["ContentLength"],
             etag=shown,

@@ -34,7 +34,7 @@ _MD5 = re.compile("[0-9a-f]{32}")
 
 @attrs.frozen
 class Pin:
-    """What a handle says: where a blob lies, and how to tell it from another one there."""
+    """What a handle says: where a blob is stored, and how to tell it from another one there."""
 
     container: str
     name: str
@@ -49,7 +49,7 @@ class Pin:
 
     @property
     def named(self) -> dict[str, Any]:
-        """The parameters for what lies under the name now, as long as that is this blob."""
+        """The parameters for what is stored under the name now, as long as that is this blob."""
         return {"Bucket": self.container, "Key": self.name, "IfMatch": f'"{self.etag}"'}
 
     @property
@@ -77,7 +77,7 @@ def new_write(blob: str | None = None) -> str:
 
 
 @attrs.frozen
-class Upload:
+class ProviderUpload:
     """What a token says."""
 
     container: str
@@ -94,8 +94,8 @@ class Upload:
         return {"Bucket": self.container, "Key": self.name, "UploadId": self.upload_id}
 
 
-def read_token(token: str) -> Upload:
-    return Upload(*json.loads(token)["upload"])
+def read_token(token: str) -> ProviderUpload:
+    return ProviderUpload(*json.loads(token)["upload"])
 
 
 def is_md5(etag: str, answer: Mapping[str, Any]) -> bool:

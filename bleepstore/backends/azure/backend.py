@@ -20,15 +20,22 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobBlock, BlobLeaseClient, BlobType
 
 from bleepstore.backends.azure.client import WINDOW, put_blob
-from bleepstore.backends.azure.downloads import Answer, Body, raise_answer
-from bleepstore.backends.azure.errors import PROVIDER, Gone, NoContainer, OtherType, Unequal, code_of
+from bleepstore.backends.azure.downloads import DownloadAnswer, DownloadBody, raise_answer
+from bleepstore.backends.azure.errors import (
+    PROVIDER,
+    ContainerNotFound,
+    OtherType,
+    ProviderNotFound,
+    ProviderPreconditionFailed,
+    code_of,
+)
 from bleepstore.backends.azure.listing import AzureListing
 from bleepstore.backends.azure.pins import (
     CODEC,
     SYSTEM,
     Pin,
+    ProviderUpload,
     StagedPart,
-    Upload,
     content_settings,
     is_token,
     new_upload,
@@ -41,16 +48,16 @@ from bleepstore.backends.azure.pins import (
 from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, KeyState, PartBlob, StoredBlob, new_blob_id
 from bleepstore.backends.gateway.bodies import (
     IN_MEMORY,
-    Coming,
+    BufferedBody,
     FileBody,
-    Held,
-    Noted,
+    HashingReader,
+    StreamingBody,
     blocks_of,
+    buffered,
     files_of,
-    held,
     send_behind,
 )
-from bleepstore.backends.gateway.names import Place
+from bleepstore.backends.gateway.names import Address
 from bleepstore.backends.gateway.retry import ProviderRefused
 from bleepstore.backends.gateway.streams import ResumingReader, combined_crc32c
 from bleepstore.errors import (
@@ -120,13 +127,13 @@ class AzureBackend(AzureListing):
             if not self._unless_leased(lambda: lease.acquire(lease_duration=_LEASE)):
                 _log.warning("the container %s is left: others have leased it", container.container_name)
                 return True
-            names = (blob.name for _, blob in self._pages(Place(container.container_name, ""), include=()))
-            is_rid = None if is_back() else self._claims.is_rid(bucket, names)
-            if not is_rid:
+            names = (blob.name for _, blob in self._pages(Address(container.container_name, ""), include=()))
+            is_emptied = None if is_back() else self._claims.is_emptied(bucket, names)
+            if not is_emptied:
                 self._unless_leased(lease.release)
-                return is_rid is None
+                return is_emptied is None
             return self._unless_leased(lambda: container.delete_container(lease=lease))
-        except NoContainer:
+        except ContainerNotFound:
             return True
 
     def _unless_leased(self, call: Callable[[], object]) -> bool:
@@ -145,19 +152,19 @@ class AzureBackend(AzureListing):
 
     # -- what goes with a blob
 
-    def _place(self, spec: BlobSpec) -> Place:
+    def _address(self, spec: BlobSpec) -> Address:
         """Where a new object goes."""
         if self.own_names:
             return self._names.of_key(spec.bucket, spec.key)
         return self._names.of_blob(spec.bucket, spec.new_id())
 
     def _described(
-        self, spec: BlobSpec, place: Place, write: str, size: int | None, crc32c: str | None, md5: bytes | None
+        self, spec: BlobSpec, address: Address, write: str, size: int | None, crc32c: str | None, md5: bytes | None
     ) -> dict[str, Any]:
-        located = not self.own_names or self._names.is_named_by_digest(spec.bucket, place.name)
+        with_key = not self.own_names or self._names.is_named_by_digest(spec.bucket, address.name)
         etag = None if spec.etag is None else spec.etag()
         return {
-            "metadata": CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, size=size, place=located),
+            "metadata": CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, size=size, with_key=with_key),
             "content_settings": content_settings(spec, md5),
         }
 
@@ -171,14 +178,15 @@ class AzureBackend(AzureListing):
     def _raise_changed(self, spec: BlobSpec, refused: Exception) -> NoReturn:
         raise BlobChanged(spec.bucket, spec.key) from refused
 
-    def _stored(self, place: Place, answer: Mapping[str, Any]) -> StoredBlob:
-        return StoredBlob(Pin(place.container, place.name, answer["etag"]).handle, to_ms(answer["last_modified"]))
+    def _stored(self, address: Address, answer: Mapping[str, Any]) -> StoredBlob:
+        return StoredBlob(Pin(address.container, address.name, answer["etag"]).handle, to_ms(answer["last_modified"]))
 
-    def _find_write(self, place: Place, write: str) -> Mapping[str, Any] | None:
-        """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
+    def _find_write(self, address: Address, write: str) -> Mapping[str, Any] | None:
+        """What is stored there, if it is of this write of ours: a request whose answer was lost had been carried
+        out."""
         try:
-            found = self._call(self._blob(place).get_blob_properties)
-        except Gone:
+            found = self._call(self._blob(address).get_blob_properties)
+        except ProviderNotFound:
             return None
         return found if CODEC.decode(found.metadata).write == write else None
 
@@ -188,33 +196,33 @@ class AzureBackend(AzureListing):
         """A large body is sent while it comes, under a name of its own. Azure says what MD5 it stored; if that is right
         it copies the blob to where it belongs, and else the body is sent once more, from disk with its MD5 before it.
         """
-        place, write = self._place(spec), secrets.token_hex(8)
+        address, write = self._address(spec), secrets.token_hex(8)
         upload = new_upload(self._names.own(spec.bucket))
         sent: list[Mapping[str, Any]] = []
 
-        def send(body: Coming) -> None:
+        def send(body: StreamingBody) -> None:
             sent.append(self._put_early(upload, spec, body))
 
         early = send if spec.size is not None and spec.size <= _MAX_PUT else None
         try:
-            with held(chunks, IN_MEMORY, spec.etag, size=spec.size, early=early) as body:
+            with buffered(chunks, IN_MEMORY, spec.etag, size=spec.size, early=early) as body:
                 md5 = bytes.fromhex(body.md5)
-                described = self._described(spec, place, write, body.size, body.crc32c, md5)
+                described = self._described(spec, address, write, body.size, body.crc32c, md5)
                 if sent and sent[0].get("content_md5") == md5:
                     # What Azure does not copy over, a request with the bytes replaces at once.
-                    with contextlib.suppress(Gone, _Restaged, OtherType):
+                    with contextlib.suppress(ProviderNotFound, _Restaged, OtherType):
                         staged = Pin(upload.container, upload.name, sent[0]["etag"])
-                        return self._move(staged, place, spec, write, described)
+                        return self._move(staged, address, spec, write, described)
                 if body.size > _MAX_PUT:
-                    return self._put_blocks(spec, place, write, body, described)
-                return self._put_blob(spec, place, write, body, described)
+                    return self._put_blocks(spec, address, write, body, described)
+                return self._put_blob(spec, address, write, body, described)
         finally:
             if sent:
                 self._forget(upload)
 
-    def _put_early(self, upload: Upload, spec: BlobSpec, body: Coming) -> Mapping[str, Any]:
+    def _put_early(self, upload: ProviderUpload, spec: BlobSpec, body: StreamingBody) -> Mapping[str, Any]:
         """The answer to a request that can be sent only once, for the body is read meanwhile; nothing if it failed."""
-        blob = self._blob(upload.place)
+        blob = self._blob(upload.address)
         try:
             return put_blob(blob, body, len(body), metadata={}, content_settings=content_settings(spec))
         except Exception as error:
@@ -225,26 +233,26 @@ class AzureBackend(AzureListing):
             return {}
 
     def _put_blob(
-        self, spec: BlobSpec, place: Place, write: str, body: Held, described: Mapping[str, Any]
+        self, spec: BlobSpec, address: Address, write: str, body: BufferedBody, described: Mapping[str, Any]
     ) -> StoredBlob:
-        blob, condition = self._blob(place), self._condition(spec)
+        blob, condition = self._blob(address), self._condition(spec)
         try:
             answer = self._retry.run(
                 lambda: put_blob(blob, body.body(), body.size, md5=body.md5, **described, **condition), sends=True
             )
-        except (Gone, Unequal) as refused:
-            found = self._find_write(place, write)
+        except (ProviderNotFound, ProviderPreconditionFailed) as refused:
+            found = self._find_write(address, write)
             if found is None:
                 self._raise_changed(spec, refused)
             answer = found
         stored = answer.get("content_md5")
         if stored and bytes(stored).hex() != body.md5:
-            self.delete_object(self._stored(place, answer).handle)
+            self.delete_object(self._stored(address, answer).handle)
             raise ServiceUnavailable(f"{PROVIDER} stored other bytes than were sent. Send them again.")
-        return self._stored(place, answer)
+        return self._stored(address, answer)
 
     def _put_blocks(
-        self, spec: BlobSpec, place: Place, write: str, body: Held, described: Mapping[str, Any]
+        self, spec: BlobSpec, address: Address, write: str, body: BufferedBody, described: Mapping[str, Any]
     ) -> StoredBlob:
         """Stage the blocks under a name of their own and have Azure copy them: under the key's, whatever another writes
         there would discard them."""
@@ -255,64 +263,75 @@ class AzureBackend(AzureListing):
                 self._stage(upload, part.block_id(part.blocks), functools.partial(body.body, start, stop), stop - start)
                 part = attrs.evolve(part, blocks=part.blocks + 1)
             staged = self._commit(upload, part.block_ids, described)
-            return self._over_any(place, spec, lambda over: self._move(staged, place, over, write, described))
-        except (Gone, _Restaged) as gone:
-            raise ServiceUnavailable(f"What was staged was taken away: send it again. ({gone})") from None
+            return self._replace_any_type(
+                address, spec, lambda expected: self._move(staged, address, expected, write, described)
+            )
+        except (ProviderNotFound, _Restaged) as missing:
+            raise ServiceUnavailable(f"What was staged was taken away: send it again. ({missing})") from None
         finally:
             self._forget(upload)
 
-    def _stage(self, upload: Upload, block_id: str, body: Callable[[], bytes | io.RawIOBase], length: int) -> None:
-        blob = self._blob(upload.place)
+    def _stage(
+        self, upload: ProviderUpload, block_id: str, body: Callable[[], bytes | io.RawIOBase], length: int
+    ) -> None:
+        blob = self._blob(upload.address)
         self._retry.run(lambda: blob.stage_block(block_id, body(), length=length, validate_content=True), sends=True)
 
-    def _commit(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> Pin:
+    def _commit(self, upload: ProviderUpload, block_ids: Sequence[str], described: Mapping[str, Any]) -> Pin:
         blocks = [BlobBlock(one) for one in block_ids]
-        answer = self._call(self._blob(upload.place).commit_block_list, blocks, **described)
+        answer = self._call(self._blob(upload.address).commit_block_list, blocks, **described)
         return Pin(upload.container, upload.name, answer["etag"])
 
-    def _move(self, staged: Pin, place: Place, spec: BlobSpec, write: str, described: Mapping[str, Any]) -> StoredBlob:
-        """Copy a staged blob, with all that was noted at its commit, to where it belongs. Raises Gone or _Restaged if
-        it is no longer as it was staged."""
+    def _move(
+        self, staged: Pin, address: Address, spec: BlobSpec, write: str, described: Mapping[str, Any]
+    ) -> StoredBlob:
+        """Copy a staged blob, with all that was noted at its commit, to where it belongs. Raises ProviderNotFound or
+        _Restaged if it is no longer as it was staged."""
         try:
-            return self._copy(staged, place, self._condition(spec), write, described, described["content_settings"])
-        except Unequal as refused:
+            return self._copy(staged, address, self._condition(spec), write, described, described["content_settings"])
+        except ProviderPreconditionFailed as refused:
             try:
-                self._call(self._blob(staged.place).get_blob_properties, **staged.condition)
-            except Unequal:
+                self._call(self._blob(staged.address).get_blob_properties, **staged.condition)
+            except ProviderPreconditionFailed:
                 raise _Restaged from None
             self._raise_changed(spec, refused)
 
-    def _over_any(
-        self, place: Place, spec: BlobSpec, copy: Callable[[BlobSpec], StoredBlob], blob_type: str = BlobType.BLOCKBLOB
+    def _replace_any_type(
+        self,
+        address: Address,
+        spec: BlobSpec,
+        copy: Callable[[BlobSpec], StoredBlob],
+        blob_type: str = BlobType.BLOCKBLOB,
     ) -> StoredBlob:
-        """Copy to where a blob of another type may lie: "If the destination blob already exists, it must be of the same
-        blob type as the source blob." That one is removed then, for nothing replaces it at once without its bytes."""
+        """Copy to where a blob of another type may be stored: "If the destination blob already exists, it must be of
+        the same blob type as the source blob." That one is removed then, for nothing replaces it at once without its
+        bytes."""
         try:
             return copy(spec)
         except OtherType:
-            self._make_way(place, spec, blob_type)
+            self._make_way(address, spec, blob_type)
         # Where there was a condition, nothing may have come there since.
         return copy(spec if spec.expected_current is None else attrs.evolve(spec, expected_current=KeyState(None)))
 
-    def _make_way(self, place: Place, spec: BlobSpec, blob_type: str) -> None:
+    def _make_way(self, address: Address, spec: BlobSpec, blob_type: str) -> None:
         """Remove a blob of another type than this, but not what somebody wrote there meanwhile."""
-        blob, condition = self._blob(place), self._condition(spec)
+        blob, condition = self._blob(address), self._condition(spec)
         try:
             if condition.get("match_condition") is MatchConditions.IfMissing:
-                raise Unequal("a blob of another type lies there")
+                raise ProviderPreconditionFailed("a blob of another type is stored there")
             found = self._call(blob.get_blob_properties, **condition)
             if found.blob_type != blob_type:
-                self._call(blob.delete_blob, **Pin(place.container, place.name, found.etag).condition)
-        except Gone:
+                self._call(blob.delete_blob, **Pin(address.container, address.name, found.etag).condition)
+        except ProviderNotFound:
             pass
-        except Unequal as refused:
+        except ProviderPreconditionFailed as refused:
             if condition:
                 self._raise_changed(spec, refused)
 
     def _copy(
         self,
         source: Pin,
-        place: Place,
+        address: Address,
         condition: Mapping[str, Any],
         write: str,
         described: Mapping[str, Any],
@@ -322,49 +341,49 @@ class AzureBackend(AzureListing):
 
         What another writes there meanwhile is never taken for the copy: then the handle is that of what was replaced.
         """
-        answer = self._start_copy(source, place, condition, write, described["metadata"])
+        answer = self._start_copy(source, address, condition, write, described["metadata"])
         if answer["copy_status"] != "success":
-            found = self._await_copy(place, write)
+            found = self._await_copy(address, write)
             if found is None:
-                return self._stored(place, answer)
+                return self._stored(address, answer)
             answer = found
         wanted = described["content_settings"]
         if _same_settings(source_settings, wanted) and wanted.content_md5 is None:
-            return self._stored(place, answer)
+            return self._stored(address, answer)
         wanted.content_md5 = source_settings.content_md5 or wanted.content_md5
-        pin = Pin(place.container, place.name, answer["etag"])
+        pin = Pin(address.container, address.name, answer["etag"])
         try:
-            headed = self._call(self._blob(place).set_http_headers, content_settings=wanted, **pin.condition)
-            return self._stored(place, headed)
-        except (Gone, Unequal):
+            headed = self._call(self._blob(address).set_http_headers, content_settings=wanted, **pin.condition)
+            return self._stored(address, headed)
+        except (ProviderNotFound, ProviderPreconditionFailed):
             # Either the answer to this very request was lost, or another write came right after ours.
-            return self._stored(place, self._find_write(place, write) or answer)
+            return self._stored(address, self._find_write(address, write) or answer)
 
     def _start_copy(
-        self, source: Pin, place: Place, condition: Mapping[str, Any], write: str, metadata: Mapping[str, str]
+        self, source: Pin, address: Address, condition: Mapping[str, Any], write: str, metadata: Mapping[str, str]
     ) -> Mapping[str, Any]:
-        blob = self._blob(place)
+        blob = self._blob(address)
         try:
             # An empty mapping would mean the source's metadata: there is always a note of ours in it.
             answer: Mapping[str, Any] = self._call(
                 blob.start_copy_from_url,
-                self._blob(source.place).url,
+                self._blob(source.address).url,
                 metadata=metadata,
                 **source.source_condition,
                 **condition,
             )
-        except (Gone, Unequal):
+        except (ProviderNotFound, ProviderPreconditionFailed):
             # An answer may have been lost, and the conditions held only the first time.
-            found = self._find_write(place, write)
+            found = self._find_write(address, write)
             if found is None:
                 raise
             return {**found, "copy_status": found["copy"].status}
         return answer
 
-    def _await_copy(self, place: Place, write: str) -> Mapping[str, Any] | None:
-        """What was copied, once it is; None if another write took its place."""
+    def _await_copy(self, address: Address, write: str) -> Mapping[str, Any] | None:
+        """What was copied, once it is; None if another write replaced it."""
         end, pause = time.monotonic() + _COPY_PATIENCE, 0.01
-        while (found := self._find_write(place, write)) is not None:
+        while (found := self._find_write(address, write)) is not None:
             copy = found["copy"]
             if copy.status == "success":
                 return found
@@ -384,7 +403,7 @@ class AzureBackend(AzureListing):
             return io.BytesIO()
         end = first.size if stop is None else min(stop, first.size)
 
-        def open_at(position: int) -> Body:
+        def open_at(position: int) -> DownloadBody:
             found = self._open(handle, pin, position, end)
             if found is None:
                 raise BlobNotFound(handle)
@@ -394,38 +413,38 @@ class AzureBackend(AzureListing):
         check = first.check(functools.partial(self._doubts.accept, handle)) if is_whole else None
         return cast("BinaryIO", ResumingReader(open_at, start, end, self._retry, first=first, check=check))
 
-    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> Body | None:
+    def _open(self, handle: str, pin: Pin, start: int, stop: int | None) -> DownloadBody | None:
         """The answer to one request for all bytes of a range; None if the blob ends before it."""
         length = None if stop is None else stop - start
-        blob = self._blob(pin.place)
+        blob = self._blob(pin.address)
 
-        def download() -> Body:
+        def download() -> DownloadBody:
             try:
                 blob.download_blob(offset=start, length=length, decompress=False, cls=raise_answer, **pin.condition)
-            except Answer as answer:
-                return Body(answer)
-            return Body(None)  # an empty blob, which the SDK knows from the refusal of any range
+            except DownloadAnswer as answer:
+                return DownloadBody(answer)
+            return DownloadBody(None)  # an empty blob, which the SDK knows from the refusal of any range
 
         try:
             found = self._call(download)
-        except Gone:
+        except ProviderNotFound:
             if self.head_object(handle) <= start:
                 return None
             raise BlobNotFound(handle) from None
-        except Unequal:
+        except ProviderPreconditionFailed:
             raise BlobNotFound(handle) from None
         return found if found.size > start else None
 
     def head_object(self, handle: str) -> int:
         pin = read_handle(handle)
         try:
-            size: int = self._call(self._blob(pin.place).get_blob_properties, **pin.condition).size
-        except (Gone, Unequal):
+            size: int = self._call(self._blob(pin.address).get_blob_properties, **pin.condition).size
+        except (ProviderNotFound, ProviderPreconditionFailed):
             raise BlobNotFound(handle) from None
         return size
 
     def delete_object(self, handle: str) -> None:
-        with contextlib.suppress(NoContainer):  # nor is anything else there then
+        with contextlib.suppress(ContainerNotFound):  # nor is anything else there then
             self.remove(handle)
 
     def remove(self, handle: str) -> bool:
@@ -434,32 +453,34 @@ class AzureBackend(AzureListing):
             return True
         pin = read_handle(handle)
         try:
-            self._call(self._blob(pin.place).delete_blob, delete_snapshots="include", **pin.condition)
-        except (Gone, Unequal):
+            self._call(self._blob(pin.address).delete_blob, delete_snapshots="include", **pin.condition)
+        except (ProviderNotFound, ProviderPreconditionFailed):
             return False
         return True
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         pin = read_handle(handle)
         try:
-            source = self._call(self._blob(pin.place).get_blob_properties, **pin.condition)
-        except (Gone, Unequal):
+            source = self._call(self._blob(pin.address).get_blob_properties, **pin.condition)
+        except (ProviderNotFound, ProviderPreconditionFailed):
             raise BlobNotFound(handle) from None
-        place, write = self._place(spec), secrets.token_hex(8)
+        address, write = self._address(spec), secrets.token_hex(8)
         known = source.content_settings.content_md5
         notes = notes_of(source.metadata, source.size, bytes(known).hex() if known else None)
         md5 = None if known else _md5_in(spec)
-        described = self._described(spec, place, write, source.size, notes.crc32c, md5)
+        described = self._described(spec, address, write, source.size, notes.crc32c, md5)
         try:
-            return self._over_any(
-                place,
+            return self._replace_any_type(
+                address,
                 spec,
-                lambda over: self._copy(pin, place, self._condition(over), write, described, source.content_settings),
+                lambda expected: self._copy(
+                    pin, address, self._condition(expected), write, described, source.content_settings
+                ),
                 source.blob_type,
             )
-        except Gone:
+        except ProviderNotFound:
             raise BlobNotFound(handle) from None
-        except Unequal as refused:
+        except ProviderPreconditionFailed as refused:
             self.head_object(handle)  # raises if it was the source that changed
             self._raise_changed(spec, refused)
 
@@ -487,11 +508,14 @@ class AzureBackend(AzureListing):
                 )
         return self._stage_part(upload, part, source, size)
 
-    def _stage_part(self, upload: Upload, part: StagedPart, chunks: Iterable[bytes], size: int | None) -> StoredBlob:
+    def _stage_part(
+        self, upload: ProviderUpload, part: StagedPart, chunks: Iterable[bytes], size: int | None
+    ) -> StoredBlob:
         """Stage a part of as many blocks as every part may have, each while the next one comes. Blocks that are larger
-        than what is held in memory lie on disk first, since a block is sent with its MD5 before it, and maybe again."""
+        than what is held in memory are written to disk first, since a block is sent with its MD5 before it, and maybe
+        again."""
         length = max(WINDOW, -(-(size or 0) // _BLOCKS_OF_A_PART))
-        noted, count = Noted(chunks), itertools.count()
+        reader, count = HashingReader(chunks), itertools.count()
 
         def stage(block: bytes | BinaryIO) -> None:
             block_id = part.block_id(next(count))
@@ -503,11 +527,11 @@ class AzureBackend(AzureListing):
                 self._stage(upload, block_id, lambda: FileBody(file, 0, stored), stored)
 
         with contextlib.ExitStack() as files:
-            blocks: Iterable[bytes | BinaryIO] = blocks_of(noted, length)
+            blocks: Iterable[bytes | BinaryIO] = blocks_of(reader, length)
             if length > WINDOW:
-                blocks = (file for file, _is_last in files_of(noted, length, files))
+                blocks = (file for file, _is_last in files_of(reader, length, files))
             send_behind(blocks, stage)
-        staged = attrs.evolve(part, blocks=next(count), crc32c=noted.crc32c)
+        staged = attrs.evolve(part, blocks=next(count), crc32c=reader.crc32c)
         return StoredBlob(staged.handle, int(time.time() * 1000))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
@@ -515,28 +539,30 @@ class AzureBackend(AzureListing):
         block_ids = [one for part in parts for one in read_part(part.handle).block_ids]
         if len(block_ids) > _MAX_BLOCKS:
             raise EntityTooLarge(sum(part.size for part in parts), _MAX_BLOCKS * WINDOW)
-        place, write = self._place(spec), secrets.token_hex(8)
+        address, write = self._address(spec), secrets.token_hex(8)
         staged_parts = [(read_part(part.handle).crc32c, part.size) for part in parts]
         known = [(crc32c, size) for crc32c, size in staged_parts if crc32c is not None]
         crc32c = combined_crc32c(known) if len(known) == len(parts) else None
-        described = self._described(spec, place, write, sum(part.size for part in parts), crc32c, None)
+        described = self._described(spec, address, write, sum(part.size for part in parts), crc32c, None)
         try:
             staged = self._commit(upload, block_ids, described)
             for _ in range(_COMPLETIONS):
                 try:
-                    return self._over_any(
-                        place, spec, functools.partial(self._move, staged, place, write=write, described=described)
+                    return self._replace_any_type(
+                        address, spec, functools.partial(self._move, staged, address, write=write, described=described)
                     )
                 except _Restaged:
                     staged = self._commit_unless_equal(upload, block_ids, described)
-        except Gone:
+        except ProviderNotFound:
             raise BlobNotFound(token) from None
         raise ServiceUnavailable("Too many completions of this upload at once: send it again.")
 
-    def _commit_unless_equal(self, upload: Upload, block_ids: Sequence[str], described: Mapping[str, Any]) -> Pin:
+    def _commit_unless_equal(
+        self, upload: ProviderUpload, block_ids: Sequence[str], described: Mapping[str, Any]
+    ) -> Pin:
         """After a completion by another: if it was of the same parts, what it staged is as good, and staging it anew
         would take it from under that completion."""
-        blob = self._blob(upload.place)
+        blob = self._blob(upload.address)
         pin = Pin(upload.container, upload.name, self._call(blob.get_blob_properties)["etag"])
         committed, _ = self._call(blob.get_block_list, "committed")
         if [block.id for block in committed] == list(block_ids):
@@ -546,10 +572,10 @@ class AzureBackend(AzureListing):
     def delete_parts(self, token: str, handles: Sequence[str]) -> None:
         # Azure removes blocks only with their blob.
         if token and not handles:
-            with contextlib.suppress(NoContainer):
+            with contextlib.suppress(ContainerNotFound):
                 self._end_upload(read_token(token))
 
-    def _forget(self, upload: Upload) -> None:
+    def _forget(self, upload: ProviderUpload) -> None:
         """Remove what was staged for a write that ended. If that fails the write has still ended as it did, and the
         sweep finds the rest; so it does not wait for long."""
         try:
@@ -558,16 +584,16 @@ class AzureBackend(AzureListing):
         except (AccessDenied, SlowDown, ServiceUnavailable, ProviderRefused) as error:
             _log.warning("what was staged at %s is left for the sweep: %s", upload.name, error)
 
-    def _end_upload(self, upload: Upload) -> None:
-        """Remove a staged blob. One that was never committed cannot be deleted, but a blob that takes its place can."""
-        blob = self._blob(upload.place)
+    def _end_upload(self, upload: ProviderUpload) -> None:
+        """Remove a staged blob. One that was never committed cannot be deleted, but a blob that replaces it can."""
+        blob = self._blob(upload.address)
         try:
             self._call(blob.delete_blob)
-        except Gone:
-            folder = self._pages(upload.place, include=("uncommittedblobs",))
+        except ProviderNotFound:
+            folder = self._pages(upload.address, include=("uncommittedblobs",))
             if any(found.name == upload.name for _, found in folder):
                 self._call(blob.commit_block_list, [])
-                with contextlib.suppress(Gone):
+                with contextlib.suppress(ProviderNotFound):
                     self._call(blob.delete_blob)
 
     def recover(self) -> None:

@@ -20,8 +20,8 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient, ContentSettings
 from requests.adapters import HTTPAdapter
 
-from bleepstore.backends.azure.errors import meaning
-from bleepstore.backends.gateway.names import Layout, Names, Place
+from bleepstore.backends.azure.errors import classify
+from bleepstore.backends.gateway.names import Address, Layout, Names
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.backends.gateway.streams import Doubts
@@ -161,7 +161,7 @@ class AzureClient:
         self.url = settings.url
         self.own_names = settings.layout is Layout.KEYS
         self._names = Names(container=settings.container, prefix=settings.prefix, is_plain=_is_plain)
-        self._retry = Retry(meaning=meaning, deadline=settings.deadline)
+        self._retry = Retry(classify=classify, deadline=settings.deadline)
         self._doubts = Doubts()
         self._lock = threading.Lock()
         self._made: BlobServiceClient | None = None
@@ -174,11 +174,12 @@ class AzureClient:
                 made = self._made = self._made or _make_service(self._settings, self._retry)
         return made
 
-    def _blob(self, place: Place) -> Any:
-        return self._service.get_blob_client(place.container, place.name)
+    def _blob(self, address: Address) -> Any:
+        return self._service.get_blob_client(address.container, address.name)
 
     def _call(self, call: Callable[..., T], /, *arguments: Any, **options: Any) -> T:
-        """The answer to one request that can be sent again. Raises Gone, Unequal, or an error of ours."""
+        """The answer to one request that can be sent again. Raises ProviderNotFound, ProviderPreconditionFailed, or an
+        error of ours."""
         return self._retry.run(lambda: call(*arguments, **options))
 
     def close(self) -> None:

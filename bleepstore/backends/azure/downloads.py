@@ -10,7 +10,7 @@ from bleepstore.backends.azure.pins import notes_of
 from bleepstore.backends.gateway.streams import Check, Crc32c, Md5
 
 
-class Answer(Exception):
+class DownloadAnswer(Exception):
     """The answer to a download, on its way past the SDK's own reader, which would have all of it in memory."""
 
     def __init__(self, response: Any, chunks: Any) -> None:
@@ -20,13 +20,13 @@ class Answer(Exception):
 
 
 def raise_answer(response: Any, chunks: Any, _headers: Any) -> NoReturn:
-    raise Answer(response.http_response, chunks)
+    raise DownloadAnswer(response.http_response, chunks)
 
 
-class Body:
+class DownloadBody:
     """The body of an answer as a stream, the size of the whole blob, and what is noted of its bytes."""
 
-    def __init__(self, answer: Answer | None) -> None:
+    def __init__(self, answer: DownloadAnswer | None) -> None:
         self.size = 0
         self._crc32c: str | None = None
         self._md5: str | None = None

@@ -8,7 +8,7 @@ import requests.exceptions
 import urllib3.exceptions
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from bleepstore.backends.gateway.retry import Passing, is_for_good, refused, slow_down, unavailable
+from bleepstore.backends.gateway.retry import Transient, is_for_good, refused, slow_down, unavailable
 from bleepstore.errors import AccessDenied, InvalidObjectState, OperationAborted, ServiceUnavailable
 
 PROVIDER = "Azure Blob Storage"
@@ -18,11 +18,11 @@ _NO_BLOCKS = frozenset({"InvalidBlockList", "InvalidBlobOrBlock"})
 #: 409 and 412 that say that a condition does not hold.
 _CONDITIONS = frozenset({"BlobAlreadyExists", "ConditionNotMet", "SourceConditionNotMet", "TargetConditionNotMet"})
 #: 409 that passes by itself.
-_PASSING = frozenset({"PendingCopyOperation", "AccountBeingCreated"})
+_TRANSIENT = frozenset({"PendingCopyOperation", "AccountBeingCreated"})
 #: 409 of a blob that cannot be read until somebody has it brought back.
 _ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
 #: What others have forbidden to write and delete, until they allow it again.
-_HELD = frozenset({"LeaseIdMissing", "BlobImmutableDueToPolicy"})
+_LOCKED = frozenset({"LeaseIdMissing", "BlobImmutableDueToPolicy"})
 _BUSY = frozenset({"ServerBusy", "OperationTimedOut", "AccountBusy"})
 #: Connections that broke; the SDK lets some errors of its HTTP client pass as they are, in the midst of a body.
 _BROKEN = (
@@ -38,26 +38,26 @@ _BROKEN = (
 _SIGNATURE = re.compile(r"\b(sig=)[^&\s'\")]+")
 
 
-class Gone(Exception):
+class ProviderNotFound(Exception):
     """404 or 416: there is no such blob, or it is shorter than what was asked for; or its blocks are not there."""
 
 
-class NoContainer(ServiceUnavailable):
+class ContainerNotFound(ServiceUnavailable):
     """404 of the container itself."""
 
 
 class OtherType(ServiceUnavailable):
-    """409 InvalidBlobType: what lies there is no block blob, or no such blob as is copied over it."""
+    """409 InvalidBlobType: what is stored there is no block blob, or no such blob as is copied over it."""
 
 
-class Unequal(Exception):
+class ProviderPreconditionFailed(Exception):
     """412, or 409 BlobAlreadyExists: it is not what the pin or the condition says."""
 
 
-def meaning(error: BaseException) -> Exception | Passing | None:
+def classify(error: BaseException) -> Exception | Transient | None:
     """The table."""
     if isinstance(error, HttpResponseError) and error.status_code:
-        return _answer_meaning(error)
+        return _classify_answer(error)
     if isinstance(error, ClientAuthenticationError):
         return AccessDenied(f"{PROVIDER} was not asked, for there are no usable credentials: {_first_line(error)}")
     if isinstance(error, _BROKEN):
@@ -65,28 +65,28 @@ def meaning(error: BaseException) -> Exception | Passing | None:
     return None
 
 
-def _answer_meaning(error: HttpResponseError) -> Exception | Passing:
+def _classify_answer(error: HttpResponseError) -> Exception | Transient:
     status = error.status_code or 0
     code = code_of(error)
     text = f"{status} {code}: {_first_line(error)}"
     if code == "ContainerNotFound":
-        return NoContainer(f"The container of the storage does not exist: create it or correct the URL. ({text})")
+        return ContainerNotFound(f"The container of the storage does not exist: create it or correct the URL. ({text})")
     if status in (404, 416) or code in _NO_BLOCKS:
-        return Gone(text)
+        return ProviderNotFound(text)
     if code == "InvalidBlobType":
-        return OtherType(f"{PROVIDER} does not change the type of what lies there: {text}")
+        return OtherType(f"{PROVIDER} does not change the type of what is stored there: {text}")
     if code in _CONDITIONS or (status in (304, 412) and not code.startswith("Lease")):
-        return Unequal(text)
+        return ProviderPreconditionFailed(text)
     if status in (401, 403):
         return AccessDenied(
             f"{PROVIDER} refused the gateway's own credentials or their permissions, {text}: "
             "check whether they are expired and may read, write, list and delete blobs there."
         )
-    if code in _HELD:
+    if code in _LOCKED:
         return AccessDenied(f"Others hold this blob at {PROVIDER}, by a lease or a policy: {text}")
     if status == 429 or code in _BUSY:
         return slow_down(PROVIDER, text, _retry_after(error))
-    if status >= 500 or code in _PASSING or code in ("Md5Mismatch", "InvalidMd5"):
+    if status >= 500 or code in _TRANSIENT or code in ("Md5Mismatch", "InvalidMd5"):
         return unavailable(PROVIDER, text, _retry_after(error))
     if code in _ARCHIVED:
         return InvalidObjectState(f"The object is archived at {PROVIDER}, restore it there first: {text}")

@@ -1,4 +1,4 @@
-"""What lies in an account: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
+"""What is stored in an account: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from azure.core import MatchConditions
 
 from bleepstore.backends.azure.client import AzureClient
-from bleepstore.backends.azure.errors import Gone, Unequal
-from bleepstore.backends.azure.pins import SYSTEM, Pin, Upload, notes_of, to_ms
+from bleepstore.backends.azure.errors import ProviderNotFound, ProviderPreconditionFailed
+from bleepstore.backends.azure.pins import SYSTEM, Pin, ProviderUpload, notes_of, to_ms
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
-from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Place
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Address
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import ServiceUnavailable
 
@@ -30,9 +30,9 @@ class AzureListing(ClaimVerbs, AzureClient):
         )
 
     def _pages(
-        self, folder: Place, marker: str = "", include: tuple[str, ...] = ("metadata",)
+        self, folder: Address, marker: str = "", include: tuple[str, ...] = ("metadata",)
     ) -> Iterator[tuple[str, Any]]:
-        """(marker of its page, blob) of what lies in a folder."""
+        """(marker of its page, blob) of what is stored in a folder."""
         container = self._service.get_container_client(folder.container)
         while True:
             pages = container.list_blobs(name_starts_with=folder.name, include=list(include), results_per_page=_PAGE)
@@ -50,9 +50,9 @@ class AzureListing(ClaimVerbs, AzureClient):
 
     def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
         for folder in self._own_folders():
-            uploads = Place(folder.container, f"{folder.name}uploads/")
+            uploads = Address(folder.container, f"{folder.name}uploads/")
             for _, blob in self._pages(uploads, include=("uncommittedblobs",)):
-                upload = Upload(folder.container, blob.name)
+                upload = ProviderUpload(folder.container, blob.name)
                 if since_ms <= upload.begun_ms + LONGEST_WRITE_MS < until_ms:
                     yield upload.token
         if not self.own_names:
@@ -62,7 +62,7 @@ class AzureListing(ClaimVerbs, AzureClient):
                         if since_ms <= to_ms(blob.last_modified) < until_ms:
                             yield Pin(folder.container, blob.name, blob.etag).handle
 
-    def _own_folders(self) -> Iterator[Place]:
+    def _own_folders(self) -> Iterator[Address]:
         if self._settings.container is not None:
             yield self._names.own("")
             return
@@ -75,35 +75,35 @@ class AzureListing(ClaimVerbs, AzureClient):
                 self._call(lambda: next(iter(self._service.list_containers(results_per_page=1)), None))
             else:
                 self._look_into(self._settings.container)
-        except Gone as gone:
-            raise ServiceUnavailable(f"{self.url} does not exist: create the container first. ({gone})") from None
+        except ProviderNotFound as missing:
+            raise ServiceUnavailable(f"{self.url} does not exist: create the container first. ({missing})") from None
 
     def check_bucket(self, bucket: str) -> None:
         self._look_into(self._names.container_of(bucket))
 
     def _look_into(self, container: str) -> None:
-        """Raise NoContainer, or what keeps us from it. "You cannot grant permissions to read ... container properties
-        ... with a container SAS"; to list blobs can be granted."""
+        """Raise ContainerNotFound, or what keeps us from it. "You cannot grant permissions to read ... container
+        properties ... with a container SAS"; to list blobs can be granted."""
         pages = self._service.get_container_client(container).list_blobs(results_per_page=1)
         self._call(lambda: next(pages.by_page(), None))
 
-    def _read_small(self, place: Place) -> bytes | None:
+    def _read_small(self, address: Address) -> bytes | None:
         try:
-            found: bytes = self._call(lambda: self._blob(place).download_blob().readall())
-        except Gone:
+            found: bytes = self._call(lambda: self._blob(address).download_blob().readall())
+        except ProviderNotFound:
             return None
         return found
 
-    def _write_small(self, place: Place, body: bytes, overwrite: bool) -> bool:
+    def _write_small(self, address: Address, body: bytes, overwrite: bool) -> bool:
         condition: dict[str, Any] = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
         try:
-            self._call(self._blob(place).upload_blob, body, overwrite=True, **condition)
-        except Unequal:
+            self._call(self._blob(address).upload_blob, body, overwrite=True, **condition)
+        except ProviderPreconditionFailed:
             return False
         return True
 
     def _is_empty(self, container: str) -> bool:
-        return next(self._pages(Place(container, ""), include=()), None) is None
+        return next(self._pages(Address(container, ""), include=()), None) is None
 
     def buckets(self) -> Iterator[str]:
         prefix = self._settings.prefix
@@ -118,31 +118,33 @@ class AzureListing(ClaimVerbs, AzureClient):
                 yield name.removesuffix("/")
 
     def find(self, bucket: str, key: str) -> FoundBlob | None:
-        place = self._names.of_key(bucket, key)
+        address = self._names.of_key(bucket, key)
         try:
-            return self._found(bucket, place, self._call(self._blob(place).get_blob_properties), key)
-        except Gone:
+            return self._found(bucket, address, self._call(self._blob(address).get_blob_properties), key)
+        except ProviderNotFound:
             return None
 
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         """`after` is the marker of a page, which is given once more from its beginning."""
         folder = self._names.objects_of(bucket, own=self.own_names)
         for marker, blob in self._pages(folder, after):
-            place = Place(folder.container, blob.name)
-            ours = self._names.can_be_native(bucket, place.name) or self._names.is_named_by_digest(bucket, place.name)
-            yield marker, self._found(bucket, place, blob, None) if ours or not self.own_names else None
+            address = Address(folder.container, blob.name)
+            ours = self._names.can_be_native(bucket, address.name) or self._names.is_named_by_digest(
+                bucket, address.name
+            )
+            yield marker, self._found(bucket, address, blob, None) if ours or not self.own_names else None
 
     def names(self, bucket: str, after: str = "") -> Iterator[str]:
         for _, blob in self._pages(self._names.objects_of(bucket, own=self.own_names), after, include=()):
             yield blob.name
 
-    def _found(self, bucket: str, place: Place, blob: Any, key: str | None) -> FoundBlob | None:
+    def _found(self, bucket: str, address: Address, blob: Any, key: str | None) -> FoundBlob | None:
         content = blob.content_settings
         md5 = bytes(content.content_md5).hex() if content.content_md5 else None
         notes = notes_of(blob.metadata, blob.size, md5)
-        is_native = self.own_names and self._names.can_be_native(bucket, place.name)
+        is_native = self.own_names and self._names.can_be_native(bucket, address.name)
         if key is None:
-            key = place.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
+            key = address.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:
             return None
         etag = notes.etag or md5 or hashlib.md5(blob.etag.encode(), usedforsecurity=False).hexdigest() + "-1"
@@ -150,8 +152,8 @@ class AzureListing(ClaimVerbs, AzureClient):
         return FoundBlob(
             bucket=bucket,
             key=key,
-            name=place.name,
-            handle=Pin(place.container, place.name, blob.etag).handle,
+            name=address.name,
+            handle=Pin(address.container, address.name, blob.etag).handle,
             size=blob.size,
             etag=etag,
             stored_ms=to_ms(blob.last_modified),

@@ -15,7 +15,7 @@ from azure.storage.blob import ContentSettings
 
 from bleepstore.backends.base import BlobSpec
 from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
-from bleepstore.backends.gateway.names import Place
+from bleepstore.backends.gateway.names import Address
 
 #: The fields of SystemMetadata that Azure keeps are called the same in its ContentSettings.
 SYSTEM = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
@@ -34,7 +34,7 @@ def _bare(etag: str) -> str:
 
 @attrs.frozen
 class Pin:
-    """What a handle says: where a blob lies, and the ETag, by which Azure tells it from any other there."""
+    """What a handle says: where a blob is stored, and the ETag, by which Azure tells it from any other there."""
 
     container: str
     name: str
@@ -45,8 +45,8 @@ class Pin:
         return _dump([self.container, self.name, self.etag])
 
     @property
-    def place(self) -> Place:
-        return Place(self.container, self.name)
+    def address(self) -> Address:
+        return Address(self.container, self.name)
 
     @property
     def condition(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def read_handle(handle: str) -> Pin:
 
 
 @attrs.frozen
-class Upload:
+class ProviderUpload:
     """What a token says: the blob in our own folder on which an upload's blocks are staged. Its name begins with the
     time, for Azure tells none of a blob that was never committed."""
 
@@ -74,24 +74,24 @@ class Upload:
         return _dump([self.container, self.name])
 
     @property
-    def place(self) -> Place:
-        return Place(self.container, self.name)
+    def address(self) -> Address:
+        return Address(self.container, self.name)
 
     @property
     def begun_ms(self) -> int:
         return int(self.name.rpartition("/")[2][:12], 16)
 
 
-def new_upload(own: Place) -> Upload:
-    return Upload(own.container, f"{own.name}uploads/{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}")
+def new_upload(own: Address) -> ProviderUpload:
+    return ProviderUpload(own.container, f"{own.name}uploads/{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}")
 
 
 def is_token(handle: str) -> bool:
     return len(json.loads(handle)) == 2
 
 
-def read_token(token: str) -> Upload:
-    return Upload(*json.loads(token))
+def read_token(token: str) -> ProviderUpload:
+    return ProviderUpload(*json.loads(token))
 
 
 @attrs.frozen

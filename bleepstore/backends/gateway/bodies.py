@@ -57,7 +57,7 @@ def body_of(content: bytes | BinaryIO, start: int, stop: int) -> bytes | FileBod
 
 
 @attrs.frozen
-class Held:
+class BufferedBody:
     """All of a body, which can be sent as often as need be, and what is known of it. `md5` is in hex."""
 
     content: bytes | BinaryIO = attrs.field(repr=False)
@@ -70,7 +70,7 @@ class Held:
         return body_of(self.content, start, self.size if stop is None else stop)
 
 
-class Noted:
+class HashingReader:
     """Chunks that pass by once, and what is known of them when they have; their MD5 only if it is asked for before."""
 
     def __init__(self, chunks: Iterable[bytes], *, md5: bool = False) -> None:
@@ -98,8 +98,8 @@ class Noted:
         return self._md5.text
 
 
-class Coming(io.RawIOBase):
-    """A body of `size` bytes that is sent while it comes, and lies in a file then. An error of the body's own is kept
+class StreamingBody(io.RawIOBase):
+    """A body of `size` bytes that is sent while it comes, and is in a file then. An error of the body's own is kept
     in `failure`, for SDKs may hide it behind theirs.
 
     The last chunk is held back until the body has ended, for the store's last checks are made there, and a provider
@@ -150,33 +150,34 @@ class Coming(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def held(
+def buffered(
     chunks: Iterable[bytes],
     in_memory: int,
     etag: Callable[[], str] | None = None,
     *,
     size: int | None = None,
-    early: Callable[[Coming], None] | None = None,
-) -> Iterator[Held]:
+    early: Callable[[StreamingBody], None] | None = None,
+) -> Iterator[BufferedBody]:
     """A whole body: in memory up to so many bytes, else on disk, where nothing is left of it when the process dies.
 
     `etag` gives the MD5 of all bytes once they have come, where that is computed already. `early` may read what goes to
     the disk while it comes, as far as it likes, if its `size` is known."""
-    noted = Noted(chunks, md5=etag is None)
+    reader = HashingReader(chunks, md5=etag is None)
     # What is known to be large needs no look at its beginning, and `early` can begin at once.
-    body, rest = head_of(noted, in_memory) if size is None or size <= in_memory else (b"", iter(noted))
+    body, rest = head_of(reader, in_memory) if size is None or size <= in_memory else (b"", iter(reader))
     if rest is None:
-        yield Held(body, noted.size, noted.md5 if etag is None else etag(), noted.crc32c)
+        yield BufferedBody(body, reader.size, reader.md5 if etag is None else etag(), reader.crc32c)
         return
     with tempfile.TemporaryFile() as file:
-        coming = Coming(rest, size or 0, file)
+        streaming = StreamingBody(rest, size or 0, file)
         try:
             if early is not None and size:
-                early(coming)
-            coming.finish()
+                early(streaming)
+            streaming.finish()
         finally:
-            coming.failure = None  # whose traceback holds `coming` and its last chunk, until a collection of garbage
-        yield Held(file, noted.size, noted.md5 if etag is None else etag(), noted.crc32c)
+            # An error's traceback holds `streaming` and its last chunk, until a collection of garbage.
+            streaming.failure = None
+        yield BufferedBody(file, reader.size, reader.md5 if etag is None else etag(), reader.crc32c)
 
 
 def head_of(chunks: Iterable[bytes], limit: int) -> tuple[bytes, Iterator[bytes] | None]:
@@ -196,7 +197,7 @@ def head_of(chunks: Iterable[bytes], limit: int) -> tuple[bytes, Iterator[bytes]
 
 
 def _chained(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
-    """Each piece is let go of once it was given."""
+    """Each piece is released once it was given."""
     while head:
         yield head.pop(0)
     yield from rest

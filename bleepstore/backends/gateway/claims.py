@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bleepstore.backends.gateway.names import OWN, Names, Place
+from bleepstore.backends.gateway.names import OWN, Address, Names
 from bleepstore.backends.gateway.retry import ProviderBusy, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import BucketAlreadyExists, S3Error, ServiceUnavailable
@@ -27,8 +27,8 @@ class Claims:
         settings: GatewaySettings,
         names: Names,
         *,
-        read: Callable[[Place], bytes | None],
-        write: Callable[[Place, bytes, bool], bool],
+        read: Callable[[Address], bytes | None],
+        write: Callable[[Address, bytes, bool], bool],
         is_empty: Callable[[str], bool],
     ) -> None:
         self._settings = settings
@@ -40,10 +40,10 @@ class Claims:
         self._take_over = False
         self._has_bucket: Callable[[str], bool] = lambda _bucket: True
 
-    def place(self, bucket: str) -> Place:
+    def address(self, bucket: str) -> Address:
         """Where the file is."""
         own = self._names.own(bucket)
-        return Place(own.container, f"{own.name}store.json")
+        return Address(own.container, f"{own.name}store.json")
 
     def claim(self, store_id: str, has_bucket: Callable[[str], bool], *, take_over: bool) -> str:
         """Whose the common container is; one for each bucket is claimed when it is made or adopted."""
@@ -52,7 +52,7 @@ class Claims:
 
     def claim_bucket(self, bucket: str, *, is_new: bool) -> None:
         """Claim the container of a bucket. Raises BucketAlreadyExists if it is another store's, or has objects in it
-        and nobody's claim: those come in by an adoption, not by a creation, whose bucket is empty."""
+        and no claim: those come in by an adoption, not by a creation, whose bucket is empty."""
         store_id = self._store_id
         if self._settings.container is not None or store_id is None:
             return
@@ -62,10 +62,10 @@ class Claims:
         if self._claim(bucket, store_id) != store_id:
             raise BucketAlreadyExists(bucket)
 
-    def is_rid(self, bucket: str, names: Iterable[str]) -> bool | None:
+    def is_emptied(self, bucket: str, names: Iterable[str]) -> bool | None:
         """Of the names of what is in the container of a bucket that was deleted: whether nothing is left but our file.
         None if others have something there, for then it stays."""
-        file = self.place(bucket).name
+        file = self.address(bucket).name
         left = next((name for name in names if name != file), None)
         if left is None:
             if self._store_id is None or self._owner(bucket) in (None, self._store_id):
@@ -78,7 +78,7 @@ class Claims:
         return None
 
     def is_ours(self, bucket: str) -> bool:
-        """Whether what lies in our folder for this bucket is of this store."""
+        """Whether what is stored in our folder for this bucket is of this store."""
         if self._settings.container is not None or self._store_id is None:
             return True
         try:
@@ -91,8 +91,9 @@ class Claims:
                 raise
             return False
 
-    def is_anothers(self, bucket: str) -> bool:
-        """Whether a bucket that lies at the provider cannot be adopted: it is another store's, or somebody else's."""
+    def belongs_to_another_store(self, bucket: str) -> bool:
+        """Whether a bucket that is stored at the provider cannot be adopted: it is another store's, or somebody
+        else's."""
         if self._settings.container is not None or self._store_id is None or self._take_over:
             return False
         try:
@@ -108,19 +109,19 @@ class Claims:
             owner = None if self._take_over else self._owner(bucket)
             if owner is not None:
                 return owner
-            if self._write(self.place(bucket), body, self._take_over):
+            if self._write(self.address(bucket), body, self._take_over):
                 return store_id
-        raise ServiceUnavailable(f"Others write {self.place(bucket).name} at this moment: try again.")
+        raise ServiceUnavailable(f"Others write {self.address(bucket).name} at this moment: try again.")
 
     def _owner(self, bucket: str) -> str | None:
-        found = self._read(self.place(bucket))
+        found = self._read(self.address(bucket))
         if found is None:
             return None
         try:
             noted: Any = json.loads(found)
             return str(noted["store"])
         except (ValueError, TypeError, KeyError):
-            return ""  # of something else: nobody's of us
+            return ""  # of something else, not ours
 
 
 class ClaimVerbs:
@@ -136,5 +137,5 @@ class ClaimVerbs:
     def claim_bucket(self, bucket: str) -> None:
         self._claims.claim_bucket(bucket, is_new=True)
 
-    def is_anothers(self, bucket: str) -> bool:
-        return self._claims.is_anothers(bucket)
+    def belongs_to_another_store(self, bucket: str) -> bool:
+        return self._claims.belongs_to_another_store(bucket)

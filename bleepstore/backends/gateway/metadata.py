@@ -1,6 +1,6 @@
 """User metadata and what we note of an object, as the native metadata of a provider.
 
-What a provider can hold as it is lies there under its own name, where the provider's own tools find it. The rest, in
+What a provider can hold as it is, is stored under its own name, where the provider's own tools find it. The rest, in
 one item, is base64 of JSON. The items of our own begin with a mark:
 
     etag    S3's ETag, where the provider's is another
@@ -8,8 +8,7 @@ one item, is base64 of JSON. The items of our own begin with a mark:
     crc32c  base64 of the CRC32C of all bytes (big-endian)
     size    how many bytes
     of      the provider's own ETags of these bytes, with a space between them, where they are known
-    key     base64 of the key of what does not lie under it; the longest key makes 1,368 bytes, whatever is in it
-    place   what was noted instead of `key` before: base64 of JSON, the bucket and the key
+    key     base64 of the key of what is not stored under it; the longest key makes 1,368 bytes, whatever is in it
     more    base64 of JSON: the metadata and the system metadata that the provider would refuse
 
 Whoever writes other bytes under the name may keep the metadata, so what is noted of the bytes counts only as long as it
@@ -86,13 +85,6 @@ def _read_key(text: str) -> str | None:
         return None
 
 
-def _read_place(text: str) -> str | None:
-    match _unpack(text):
-        case [str(), str() as key]:
-            return key
-    return None
-
-
 def _texts(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
@@ -103,7 +95,7 @@ def _texts(value: object) -> dict[str, str]:
 class MetadataCodec:
     """`mark` begins our own names, `plain_name` is what the provider accepts as a name and gives back as it was, and
     `budget` how many bytes of names and values it takes. `native_system` are the fields of SystemMetadata that it has
-    a place of its own for."""
+    a field of its own for."""
 
     mark: str
     plain_name: re.Pattern[str]
@@ -119,9 +111,9 @@ class MetadataCodec:
         crc32c: str | None = None,
         size: int | None = None,
         of: Sequence[str] = (),
-        place: bool = False,
+        with_key: bool = False,
     ) -> dict[str, str]:
-        """The native metadata. `place` notes the key.
+        """The native metadata. `with_key` adds the key.
 
         What exceeds the budget is left out, and is then known to the catalog alone: first what had to be packed, then
         the largest of the others. The notes of our own fit into every provider's budget.
@@ -132,7 +124,7 @@ class MetadataCodec:
             "crc32c": crc32c,
             "size": None if size is None else str(size),
             "of": " ".join(of) or None,
-            "key": base64.b64encode(spec.key.encode()).decode() if place else None,
+            "key": base64.b64encode(spec.key.encode()).decode() if with_key else None,
         }
         made = {self.mark + name: text for name, text in notes.items() if text is not None}
         able = [(name, text) for name, text in spec.attributes.metadata.items() if self._is_plain(name, text)]
@@ -144,10 +136,10 @@ class MetadataCodec:
             and not (name in self.native_system and _PLAIN_VALUE.fullmatch(text))
         }
         packed = {name: text for name, text in spec.attributes.metadata.items() if name not in plain}
-        room = self.budget - _length(made)
+        left = self.budget - _length(made)
         for name, text in plain.items():
-            room -= len(name) + len(text)
-            if room >= 0:
+            left -= len(name) + len(text)
+            if left >= 0:
                 made[name] = text
         if packed or system:
             more = _pack({"metadata": packed, "system": system})
@@ -163,7 +155,7 @@ class MetadataCodec:
         )
 
     def native(self, system: SystemMetadata) -> dict[str, str]:
-        """The fields that the provider keeps in a place of its own, by their names in SystemMetadata."""
+        """The fields for which the provider has fields of its own, by their names in SystemMetadata."""
         return {
             name: text
             for name in _SYSTEM_FIELDS
@@ -186,7 +178,7 @@ class MetadataCodec:
             crc32c=ours.get("crc32c"),
             size=int(text) if len(text := ours.get("size", "")) < 20 and text.isdecimal() else None,
             of=tuple(ours.get("of", "").split()),
-            key=_read_key(ours.get("key", "")) or _read_place(ours.get("place", "")),
+            key=_read_key(ours.get("key", "")),
             system={name: text for name, text in system.items() if name in _SYSTEM_FIELDS},
             metadata=plain | _texts(more.get("metadata")),
         )

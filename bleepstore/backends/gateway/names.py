@@ -1,10 +1,10 @@
-"""Under which name an object lies at a provider.
+"""Under which name an object is stored at a provider.
 
 In a container for all buckets, `{prefix}{bucket}/` is the root of a bucket; in one for each bucket the container is
 `{prefix}{bucket}` and the root is empty. In the layout `keys` an object is `{root}{key}`, unless the provider would
-refuse or change that name, or it would lie in our own folder; then it is `{root}.bleepstore/keys/{SHA-256 of the key}`,
-and its metadata hold the key. In the layout `blobs` it is `{root}.bleepstore/blobs/{its id}`. What belongs
-to no key lies in `{prefix}.bleepstore/`, or in the `.bleepstore/` of each bucket's container.
+refuse or change that name, or it would be stored in our own folder; then it is `{root}.bleepstore/keys/{SHA-256 of the
+key}`, and its metadata hold the key. In the layout `blobs` it is `{root}.bleepstore/blobs/{its id}`. What belongs
+to no key is stored in `{prefix}.bleepstore/`, or in the `.bleepstore/` of each bucket's container.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Layout(enum.StrEnum):
 
 
 @attrs.frozen
-class Place:
+class Address:
     """A container (an S3 or GCS bucket, an Azure container) and a name in it."""
 
     container: str
@@ -71,16 +71,16 @@ class Names:
         """What the names of all objects of a bucket begin with in the layout `keys`."""
         return f"{self.prefix}{bucket}/" if self.container is not None else ""
 
-    def own(self, bucket: str) -> Place:
+    def own(self, bucket: str) -> Address:
         """The folder of what belongs to no key: parts, staged uploads, the note of whose all this is."""
-        return Place(self.container_of(bucket), f"{self.prefix if self.container is not None else ''}{OWN}")
+        return Address(self.container_of(bucket), f"{self.prefix if self.container is not None else ''}{OWN}")
 
-    def of_key(self, bucket: str, key: str) -> Place:
+    def of_key(self, bucket: str, key: str) -> Address:
         root = self.root_of(bucket)
         name = root + key
         if not self.can_be_native(bucket, name):
             name = f"{root}{OWN}keys/{hashlib.sha256(key.encode()).hexdigest()}"
-        return Place(self.container_of(bucket), name)
+        return Address(self.container_of(bucket), name)
 
     def can_be_native(self, bucket: str, name: str) -> bool:
         """Whether the object of this name is stored as it is called."""
@@ -97,33 +97,33 @@ class Names:
         """Whether this is the name of an object whose key its metadata hold."""
         return name.startswith(f"{self.root_of(bucket)}{OWN}keys/")
 
-    def of_blob(self, bucket: str, blob_id: BlobId) -> Place:
+    def of_blob(self, bucket: str, blob_id: BlobId) -> Address:
         """The name of a blob in the layout `blobs`."""
         folder = self.blobs_of(bucket)
-        return Place(folder.container, folder.name + blob_id)
+        return Address(folder.container, folder.name + blob_id)
 
     def before_blobs_since(self, bucket: str, since_ms: int) -> str:
         """What the names of a bucket's blobs that were stored since then come after. A name is given before the bytes
         are sent, and that takes `LONGEST_WRITE_MS` at most."""
         return f"{self.blobs_of(bucket).name}{_first_named(since_ms):012x}"
 
-    def blobs_between(self, bucket: str, since_ms: int, until_ms: int) -> list[Place]:
+    def blobs_between(self, bucket: str, since_ms: int, until_ms: int) -> list[Address]:
         """The same where a provider lists by beginnings alone: few beginnings, of somewhat more names."""
         folder = self.blobs_of(bucket)
         first, last = (f"{ms:012x}" for ms in (_first_named(since_ms), min(until_ms + _CLOCKS_DIFFER_MS, _LAST_MS)))
         for width in range(len(first), 0, -1):
             low, high = int(first[:width], 16), int(last[:width], 16)
             if high - low < _MAX_BEGINNINGS:
-                return [Place(folder.container, f"{folder.name}{n:0{width}x}") for n in range(low, high + 1)]
+                return [Address(folder.container, f"{folder.name}{n:0{width}x}") for n in range(low, high + 1)]
         return [folder]
 
-    def blobs_of(self, bucket: str) -> Place:
+    def blobs_of(self, bucket: str) -> Address:
         """The folder of a bucket's blobs in the layout `blobs`."""
-        return Place(self.container_of(bucket), f"{self.root_of(bucket)}{OWN}blobs/")
+        return Address(self.container_of(bucket), f"{self.root_of(bucket)}{OWN}blobs/")
 
-    def objects_of(self, bucket: str, *, own: bool) -> Place:
+    def objects_of(self, bucket: str, *, own: bool) -> Address:
         """The folder of a bucket's objects, in the layout `keys` if they have their own names."""
-        return Place(self.container_of(bucket), self.root_of(bucket)) if own else self.blobs_of(bucket)
+        return Address(self.container_of(bucket), self.root_of(bucket)) if own else self.blobs_of(bucket)
 
     def bucket_of_container(self, container: str) -> str:
         """Where each bucket has a container: whose it is."""

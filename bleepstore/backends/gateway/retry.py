@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 
 @attrs.frozen
-class Passing:
+class Transient:
     """A failure that may be over soon: what to raise in the end, and how long the provider asked us to wait."""
 
     error: Exception
     wait: float | None = None  # seconds
 
 
-#: What a provider's exception means: an error of ours, `Passing`, or None if it is none of the provider's.
-Meaning = Callable[[BaseException], "Exception | Passing | None"]
+#: What a provider's exception means: an error of ours, `Transient`, or None if it is none of the provider's.
+Classify = Callable[[BaseException], "Exception | Transient | None"]
 
 
 @attrs.define
@@ -44,12 +44,12 @@ class ProviderUnavailable(ServiceUnavailable):
     retry_after: int | None = None
 
 
-def slow_down(provider: str, text: str, wait: float | None = None) -> Passing:
-    return Passing(ProviderBusy(f"{provider} asks for fewer requests: {text}", _whole(wait)), wait)
+def slow_down(provider: str, text: str, wait: float | None = None) -> Transient:
+    return Transient(ProviderBusy(f"{provider} asks for fewer requests: {text}", _whole(wait)), wait)
 
 
-def unavailable(provider: str, text: str, wait: float | None = None) -> Passing:
-    return Passing(ProviderUnavailable(f"{provider} did not answer as it should: {text}", _whole(wait)), wait)
+def unavailable(provider: str, text: str, wait: float | None = None) -> Transient:
+    return Transient(ProviderUnavailable(f"{provider} did not answer as it should: {text}", _whole(wait)), wait)
 
 
 @attrs.define
@@ -64,7 +64,7 @@ def refused(provider: str, text: str) -> ProviderRefused:
 
 #: Those 4xx that say "not now", or "not as begun": Request Timeout, Conflict, Gone (an upload session that the provider
 #: has lost: a new one may do), Too Early, Too Many Requests (RFC 9110, 8470, 6585).
-_PASSING_REFUSALS = frozenset({408, 409, 410, 425, 429})
+_TRANSIENT_REFUSALS = frozenset({408, 409, 410, 425, 429})
 
 
 #: What the texts call the digests that are sent with a body. One that does not match tells of bytes that were changed
@@ -75,7 +75,7 @@ _DIGESTS = re.compile("md5|crc32c|checksum|digest", re.IGNORECASE)
 def is_for_good(status: int, text: str) -> bool:
     """Whether the answer to a request that is sent again would be the same ("The request could not be understood by the
     server", and what else the 4xx say of the request itself). `text` is the provider's reason."""
-    return 400 <= status < 500 and status not in _PASSING_REFUSALS and not _DIGESTS.search(text)
+    return 400 <= status < 500 and status not in _TRANSIENT_REFUSALS and not _DIGESTS.search(text)
 
 
 class Outage:
@@ -101,7 +101,7 @@ def _whole(wait: float | None) -> int | None:
 
 
 #: What an attempt may wait at the very least, in seconds: zero would mean for ever.
-_LEAST = 0.05
+_MIN_WAIT = 0.05
 
 
 @attrs.frozen(kw_only=True)
@@ -111,7 +111,7 @@ class Retry:
     ("exponential backoff and jitter"), so that many callers do not come back together, and come on top of the time that
     a provider asks for, which may be none."""
 
-    meaning: Meaning
+    classify: Classify
     deadline: float = 30.0
     first_wait: float = 0.1
     longest_wait: float = 5.0
@@ -122,7 +122,7 @@ class Retry:
     def clip(self, seconds: float) -> float:
         """How long an attempt of this thread's call may wait: `seconds`, or what is left of the deadline."""
         end: float | None = getattr(self._under_way, "end", None)
-        return seconds if end is None else max(min(seconds, end - self.clock()), _LEAST)
+        return seconds if end is None else max(min(seconds, end - self.clock()), _MIN_WAIT)
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -156,18 +156,18 @@ class Retry:
                 if sends:
                     self.renew()
                     sends = False
-                meaning = self.meaning(error)
-                if meaning is None:
+                failure = self.classify(error)
+                if failure is None:
                     raise
-                if not isinstance(meaning, Passing):
-                    raise meaning from error
-                pause = random.uniform(0, wait) + (meaning.wait or 0)
+                if not isinstance(failure, Transient):
+                    raise failure from error
+                pause = random.uniform(0, wait) + (failure.wait or 0)
                 if self.clock() + pause >= self._under_way.end:
-                    raise meaning.error from error
+                    raise failure.error from error
             self.sleep(pause)
             wait = min(2 * wait, self.longest_wait)
 
     def translate(self, error: Exception) -> Exception | None:
         """What to raise for an error of the provider that is not to be repeated; None if it is not the provider's."""
-        meaning = self.meaning(error)
-        return meaning.error if isinstance(meaning, Passing) else meaning
+        failure = self.classify(error)
+        return failure.error if isinstance(failure, Transient) else failure

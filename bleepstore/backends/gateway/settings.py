@@ -19,7 +19,8 @@ _URL = re.compile("(?:s3|gs|az)://")
 
 @attrs.frozen(kw_only=True)
 class GatewaySettings:
-    """Where objects lie. Credentials are none of it: they come from the environment and the provider's standard chain.
+    """Where objects are stored. Credentials are none of it: they come from the environment and the provider's standard
+    chain.
 
     `container` is the S3 or GCS bucket or the Azure container for all buckets, or None for one for each bucket,
     `{prefix}{bucket}`. `connections` is how many requests are under way at once (the server's threads), `deadline` how

@@ -76,7 +76,7 @@ class Doubts:
     """Checksums that were found where a note of ours says another. Bytes that change on their way hardly change the
     same way twice; so a checksum that is found again is that of what is stored, and it is the note that is wrong."""
 
-    _MOST = 1000
+    _MAX_NOTES = 1000
 
     def __init__(self) -> None:
         self._found: dict[str, str] = {}
@@ -86,7 +86,7 @@ class Doubts:
         with self._lock:
             again = self._found.pop(handle, None) == found
             self._found[handle] = found
-            if len(self._found) > self._MOST:
+            if len(self._found) > self._MAX_NOTES:
                 del self._found[next(iter(self._found))]
             return again
 
@@ -103,8 +103,8 @@ class ResumingReader(io.RawIOBase):
     """Bytes `start` to `stop` (exclusive) of a blob. A connection that breaks or ends early is opened again where it
     ended, under the same pin: if the blob was replaced meanwhile reading fails, and never goes on with other bytes.
 
-    `open_at` gives the stream of the bytes from a position to `stop`, or raises BlobNotFound. `check` judges all bytes,
-    where the whole blob is read and a checksum is known; the last of them are given only if it passes.
+    `open_at` gives the stream of the bytes from a position to `stop`, or raises BlobNotFound. `check` verifies all
+    bytes, where the whole blob is read and a checksum is known; the last of them are given only if it passes.
     """
 
     def __init__(

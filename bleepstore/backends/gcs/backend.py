@@ -14,10 +14,16 @@ import attrs
 from google.api_core.exceptions import BadRequest, Conflict, PreconditionFailed
 
 from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
-from bleepstore.backends.gateway.bodies import IN_MEMORY, Noted, body_of, files_of, head_of, send_behind
-from bleepstore.backends.gateway.names import Place
+from bleepstore.backends.gateway.bodies import IN_MEMORY, HashingReader, body_of, files_of, head_of, send_behind
+from bleepstore.backends.gateway.names import Address
 from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
-from bleepstore.backends.gcs.errors import PROVIDER, Gone, NoBucket, Unequal, reason_of
+from bleepstore.backends.gcs.errors import (
+    PROVIDER,
+    ContainerNotFound,
+    ProviderNotFound,
+    ProviderPreconditionFailed,
+    reason_of,
+)
 from bleepstore.backends.gcs.listing import GcsListing
 from bleepstore.backends.gcs.pins import CODEC, Pin, make_token, md5_of, pin_of, read_handle, read_token, to_ms
 from bleepstore.errors import (
@@ -33,7 +39,7 @@ _log = logging.getLogger("bleepstore.gateway")
 
 #: Up to so many bytes go in one request, which the SDK holds several times.
 _IN_ONE = 3 * 1024 * 1024
-#: Bytes of a block of a resumable upload, in multiples of 256 KiB. Two lie on disk: one is sent while the next comes.
+#: Bytes of a block of a resumable upload, in multiples of 256 KiB. Two are on disk: one is sent while the next comes.
 _BLOCK = 32 * 1024 * 1024
 #: "A compose request has up to 32 source objects."
 _MAX_SOURCES = 32
@@ -72,18 +78,18 @@ class GcsBackend(GcsListing):
             return True
         container = self._names.container_of(bucket)
         try:
-            is_rid = self._claims.is_rid(bucket, (blob.name for blob in self._list(Place(container, ""))))
-            if not is_rid:
-                return is_rid is None
-            with contextlib.suppress(Gone):
-                self._call(self._blob(self._claims.place(bucket)).delete)
+            is_emptied = self._claims.is_emptied(bucket, (blob.name for blob in self._list(Address(container, ""))))
+            if not is_emptied:
+                return is_emptied is None
+            with contextlib.suppress(ProviderNotFound):
+                self._call(self._blob(self._claims.address(bucket)).delete)
             if self._retry.run(lambda: self._delete_container(container)):
                 return True
             if not self._is_empty(container):
                 return False
             _log.warning("the bucket %s of the storage is left: there are old generations in it", container)
             return True
-        except (Gone, NoBucket):
+        except (ProviderNotFound, ContainerNotFound):
             return True
 
     def _delete_container(self, container: str) -> bool:
@@ -98,21 +104,21 @@ class GcsBackend(GcsListing):
 
     # -- what goes with an object
 
-    def _place(self, spec: BlobSpec) -> Place:
+    def _address(self, spec: BlobSpec) -> Address:
         """Where a new object goes."""
         if self.own_names:
             return self._names.of_key(spec.bucket, spec.key)
         return self._names.of_blob(spec.bucket, spec.new_id())
 
     def _described(
-        self, spec: BlobSpec, place: Place, write: str, *, note_etag: bool, crc32c: str | None = None
+        self, spec: BlobSpec, address: Address, write: str, *, note_etag: bool, crc32c: str | None = None
     ) -> Any:
         """A blob to be written, with all that goes with it. `crc32c` is noted to tell whether the ETag is still its."""
-        located = not self.own_names or self._names.is_named_by_digest(spec.bucket, place.name)
+        with_key = not self.own_names or self._names.is_named_by_digest(spec.bucket, address.name)
         etag = spec.etag() if note_etag and spec.etag is not None else None
-        blob = self._blob(place)
+        blob = self._blob(address)
         size = None if etag is None else spec.size
-        blob.metadata = CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, size=size, place=located)
+        blob.metadata = CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, size=size, with_key=with_key)
         for name, text in CODEC.native(spec.attributes.system).items():
             setattr(blob, name, text)
         if blob.content_type is None:
@@ -128,17 +134,18 @@ class GcsBackend(GcsListing):
     def _stored(self, blob: Any) -> StoredBlob:
         return StoredBlob(pin_of(blob).handle, to_ms(blob.time_created))
 
-    def _written(self, spec: BlobSpec, place: Place, write: str, refused: Exception) -> Any:
-        """What lies there, if it is of this write of ours: a request whose answer was lost had been carried out."""
-        blob = self._blob(place)
+    def _written(self, spec: BlobSpec, address: Address, write: str, refused: Exception) -> Any:
+        """What is stored there, if it is of this write of ours: a request whose answer was lost had been carried
+        out."""
+        blob = self._blob(address)
         try:
             self._call(blob.reload)
-        except Gone:
-            if isinstance(refused, Gone):
-                self._check_container(place.container)
+        except ProviderNotFound:
+            if isinstance(refused, ProviderNotFound):
+                self._check_container(address.container)
         if CODEC.decode(blob.metadata).write == write:
             return blob
-        if isinstance(refused, Unequal) and self._condition(spec):
+        if isinstance(refused, ProviderPreconditionFailed) and self._condition(spec):
             raise BlobChanged(spec.bucket, spec.key) from refused
         raise refused
 
@@ -153,13 +160,13 @@ class GcsBackend(GcsListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        place, write = self._place(spec), secrets.token_hex(8)
-        return self._write(spec, place, write, chunks)
+        address, write = self._address(spec), secrets.token_hex(8)
+        return self._write(spec, address, write, chunks)
 
-    def _write(self, spec: BlobSpec, place: Place, write: str, chunks: Iterable[bytes]) -> StoredBlob:
-        noted = Noted(chunks)
-        head, rest = head_of(noted, IN_MEMORY)
-        blob = self._described(spec, place, write, note_etag=False)
+    def _write(self, spec: BlobSpec, address: Address, write: str, chunks: Iterable[bytes]) -> StoredBlob:
+        reader = HashingReader(chunks)
+        head, rest = head_of(reader, IN_MEMORY)
+        blob = self._described(spec, address, write, note_etag=False)
         options = {"content_type": blob.content_type, **self._condition(spec)}
         try:
             if rest is None and len(head) <= _IN_ONE:
@@ -168,12 +175,12 @@ class GcsBackend(GcsListing):
                 url = self._call(blob.create_resumable_upload_session, **options)
                 with contextlib.ExitStack() as files:
                     blocks = [(head, True)] if rest is None else files_of(rest, _BLOCK, files)
-                    blob._set_properties(self._send_blocks(url, blocks, noted).json())
-        except (Gone, Unequal) as refused:
-            blob = self._written(spec, place, write, refused)
-        return self._check(blob, noted.crc32c)
+                    blob._set_properties(self._send_blocks(url, blocks, reader).json())
+        except (ProviderNotFound, ProviderPreconditionFailed) as refused:
+            blob = self._written(spec, address, write, refused)
+        return self._check(blob, reader.crc32c)
 
-    def _send_blocks(self, url: str, blocks: Iterable[tuple[bytes | BinaryIO, bool]], noted: Noted) -> Any:
+    def _send_blocks(self, url: str, blocks: Iterable[tuple[bytes | BinaryIO, bool]], reader: HashingReader) -> Any:
         """The answer to the last bytes of a resumable upload. Each block is sent while the next one comes, and again if
         need be; with the last goes the CRC32C of all, by which Google refuses other bytes before it replaces anything.
         """
@@ -189,7 +196,7 @@ class GcsBackend(GcsListing):
                 lambda kept: body_of(content, kept - start, size),
                 start,
                 position,
-                noted.crc32c if is_last else None,
+                reader.crc32c if is_last else None,
             )
             if not isinstance(content, bytes):
                 content.close()
@@ -273,14 +280,14 @@ class GcsBackend(GcsListing):
         headers = {"Accept-Encoding": "gzip"}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        url = self._media_url(pin.place, f"{'generation' if resumed else 'ifGenerationMatch'}={pin.generation}")
+        url = self._media_url(pin.address, f"{'generation' if resumed else 'ifGenerationMatch'}={pin.generation}")
         try:
             answer = self._retry.run(lambda: self._send("GET", url, headers=headers, stream=True))
-        except Gone:
+        except ProviderNotFound:
             if not resumed and self.head_object(handle) <= start:
                 return None
             raise BlobNotFound(handle) from None
-        except Unequal:
+        except ProviderPreconditionFailed:
             raise BlobNotFound(handle) from None
         generation = str(pin.generation)
         if answer.headers.get("x-goog-generation", generation) != generation:  # an emulator knows no condition here
@@ -293,19 +300,19 @@ class GcsBackend(GcsListing):
         return size
 
     def _live(self, handle: str) -> Any:
-        """A blob with what goes with it, if it is what lies under its name now. Raises BlobNotFound."""
+        """A blob with what goes with it, if it is what is stored under its name now. Raises BlobNotFound."""
         pin = read_handle(handle)
-        blob = self._blob(pin.place)
+        blob = self._blob(pin.address)
         try:
             self._call(blob.reload)
-        except Gone:
+        except ProviderNotFound:
             raise BlobNotFound(handle) from None
         if int(blob.generation) != pin.generation:
             raise BlobNotFound(handle)
         return blob
 
     def delete_object(self, handle: str) -> None:
-        with contextlib.suppress(NoBucket):  # nor is anything else there then
+        with contextlib.suppress(ContainerNotFound):  # nor is anything else there then
             self._delete(read_handle(handle))
 
     def remove(self, handle: str) -> bool:
@@ -318,20 +325,20 @@ class GcsBackend(GcsListing):
     def _delete(self, pin: Pin) -> bool:
         """Whether it was there. By its generation it is gone for good, also in a bucket that keeps versions."""
         try:
-            self._call(self._blob(pin.place, pin.generation).delete)
-        except Gone:
+            self._call(self._blob(pin.address, pin.generation).delete)
+        except ProviderNotFound:
             return False
         return True
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
-        place, write = self._place(spec), secrets.token_hex(8)
-        return self._copy(handle, self._live(handle), spec, place, write)
+        address, write = self._address(spec), secrets.token_hex(8)
+        return self._copy(handle, self._live(handle), spec, address, write)
 
-    def _copy(self, handle: str, source: Any, spec: BlobSpec, place: Place, write: str) -> StoredBlob:
+    def _copy(self, handle: str, source: Any, spec: BlobSpec, address: Address, write: str) -> StoredBlob:
         condition = self._condition(spec)
         # Google knows no MD5 of what was composed, nor of its copies: the CRC32C tells if the ETag is still theirs.
         is_known = spec.etag is None or spec.etag() == md5_of(source)
-        blob = self._described(spec, place, write, note_etag=True, crc32c=None if is_known else source.crc32c)
+        blob = self._described(spec, address, write, note_etag=True, crc32c=None if is_known else source.crc32c)
         token: str | None = None
         try:
             while True:
@@ -340,17 +347,17 @@ class GcsBackend(GcsListing):
                 )
                 if token is None:
                     return attrs.evolve(self._stored(blob), md5=md5_of(blob))
-        except Gone:
+        except ProviderNotFound:
             raise BlobNotFound(handle) from None
-        except Unequal as refused:
+        except ProviderPreconditionFailed as refused:
             self._live(handle)  # raises if it was the source that changed
-            return self._stored(self._written(spec, place, write, refused))
+            return self._stored(self._written(spec, address, write, refused))
 
     # -- parts
 
     def begin_parts(self, spec: BlobSpec) -> str:
         own = self._names.own(spec.bucket)
-        return make_token(Place(own.container, f"{own.name}parts/{spec.new_id()}/"))
+        return make_token(Address(own.container, f"{own.name}parts/{spec.new_id()}/"))
 
     def put_part(
         self,
@@ -361,15 +368,15 @@ class GcsBackend(GcsListing):
         new_id: Callable[[], BlobId] = new_blob_id,
     ) -> StoredBlob:
         folder = read_token(token)
-        place = Place(folder.container, f"{folder.name}{number:05d}-{new_id()}")
+        address = Address(folder.container, f"{folder.name}{number:05d}-{new_id()}")
         spec, write = BlobSpec(bucket="", key=""), secrets.token_hex(8)
         if not isinstance(source, BlobRange):
-            return self._write(spec, place, write, source)
+            return self._write(spec, address, write, source)
         whole = self._live(source.handle)
         if source.start == 0 and source.stop == whole.size:
-            return self._copy(source.handle, whole, spec, place, write)
+            return self._copy(source.handle, whole, spec, address, write)
         with self.get_object(source.handle, source.start, source.stop) as reader:
-            return self._write(spec, place, write, iter(lambda: reader.read(CHUNK), b""))
+            return self._write(spec, address, write, iter(lambda: reader.read(CHUNK), b""))
 
     def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         folder = read_token(token)
@@ -378,7 +385,7 @@ class GcsBackend(GcsListing):
             sources = [known[read_handle(part.handle)] for part in parts]
         except KeyError as missing:
             raise BlobNotFound(missing.args[0].handle) from None
-        place, write = self._place(spec), secrets.token_hex(8)
+        address, write = self._address(spec), secrets.token_hex(8)
         crc32c = combined_crc32c((one.crc32c, one.size) for one in sources)
         made: list[_Piece] = []
         try:
@@ -386,19 +393,19 @@ class GcsBackend(GcsListing):
                 groups = [sources[start : start + _MAX_SOURCES] for start in range(0, len(sources), _MAX_SOURCES)]
                 sources = self._compose_groups(folder, groups)
                 made += sources
-            blob = self._described(spec, place, write, note_etag=True, crc32c=crc32c)
+            blob = self._described(spec, address, write, note_etag=True, crc32c=crc32c)
             self._compose(blob, sources, **self._condition(spec))
-        except Gone as gone:
-            raise BlobNotFound(token) from gone
-        except Unequal as refused:
-            blob = self._written(spec, place, write, refused)
+        except ProviderNotFound as missing:
+            raise BlobNotFound(token) from missing
+        except ProviderPreconditionFailed as refused:
+            blob = self._written(spec, address, write, refused)
         finally:
             self._clean_up(made)
         return self._check(blob, crc32c)
 
-    def _compose_groups(self, folder: Place, groups: Sequence[Sequence[_Piece]]) -> list[_Piece]:
+    def _compose_groups(self, folder: Address, groups: Sequence[Sequence[_Piece]]) -> list[_Piece]:
         def compose(group: Sequence[_Piece]) -> _Piece:
-            blob = self._blob(Place(folder.container, f"{folder.name}composed-{secrets.token_hex(8)}"))
+            blob = self._blob(Address(folder.container, f"{folder.name}composed-{secrets.token_hex(8)}"))
             blob.content_type = _DEFAULT_TYPE
             self._compose(blob, group)
             return _Piece.of(blob)
@@ -407,7 +414,7 @@ class GcsBackend(GcsListing):
             return list(pool.map(compose, groups))
 
     def _compose(self, blob: Any, sources: Sequence[_Piece], **condition: Any) -> None:
-        blobs = [self._blob(source.pin.place, source.pin.generation) for source in sources]
+        blobs = [self._blob(source.pin.address, source.pin.generation) for source in sources]
         pinned = [source.pin.generation for source in sources]
         self._call(blob.compose, blobs, if_source_generation_match=pinned, **condition)
 
@@ -424,7 +431,7 @@ class GcsBackend(GcsListing):
         if not token:
             return
         if not handles:
-            with contextlib.suppress(NoBucket):
+            with contextlib.suppress(ContainerNotFound):
                 handles = [pin_of(blob).handle for blob in self._list(read_token(token))]
         with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
             list(pool.map(self.delete_object, handles))

@@ -13,10 +13,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from requests.adapters import HTTPAdapter
 
-from bleepstore.backends.gateway.names import Layout, Names, Place
+from bleepstore.backends.gateway.names import Address, Layout, Names
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.backends.gcs.errors import meaning
+from bleepstore.backends.gcs.errors import classify
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class GcsClient:
         self.url = settings.url
         self.own_names = settings.layout is Layout.KEYS
         self._names = Names(container=settings.container, prefix=settings.prefix, is_plain=_is_plain)
-        self._retry = Retry(meaning=meaning, deadline=settings.deadline)
+        self._retry = Retry(classify=classify, deadline=settings.deadline)
         self._lock = threading.Lock()
         self._made: storage.Client | None = None
 
@@ -68,11 +68,12 @@ class GcsClient:
     def _bucket(self, container: str) -> Any:
         return self._client.bucket(container)
 
-    def _blob(self, place: Place, generation: int | None = None) -> Any:
-        return self._bucket(place.container).blob(place.name, generation=generation)
+    def _blob(self, address: Address, generation: int | None = None) -> Any:
+        return self._bucket(address.container).blob(address.name, generation=generation)
 
     def _call(self, call: Callable[..., T], /, *arguments: Any, **options: Any) -> T:
-        """The answer to one request that can be sent again. Raises Gone, Unequal, or an error of ours."""
+        """The answer to one request that can be sent again. Raises ProviderNotFound, ProviderPreconditionFailed, or an
+        error of ours."""
         return self._retry.run(lambda: call(*arguments, **self._once(), **options))
 
     def _once(self) -> dict[str, Any]:
@@ -90,10 +91,10 @@ class GcsClient:
                 answer.close()
         return answer
 
-    def _media_url(self, place: Place, which: str) -> str:
+    def _media_url(self, address: Address, which: str) -> str:
         base = self._client._connection.API_BASE_URL.rstrip("/")
-        name = quote(place.name, safe="")
-        return f"{base}/download/storage/v1/b/{place.container}/o/{name}?alt=media&{which}"
+        name = quote(address.name, safe="")
+        return f"{base}/download/storage/v1/b/{address.container}/o/{name}?alt=media&{which}"
 
     def close(self) -> None:
         """Release the connections."""

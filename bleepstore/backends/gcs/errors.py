@@ -10,35 +10,35 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-from bleepstore.backends.gateway.retry import Passing, is_for_good, refused, slow_down, unavailable
+from bleepstore.backends.gateway.retry import Transient, is_for_good, refused, slow_down, unavailable
 from bleepstore.errors import AccessDenied, ServiceUnavailable
 
 PROVIDER = "Google Cloud Storage"
 
 
-class Gone(ServiceUnavailable):
+class ProviderNotFound(ServiceUnavailable):
     """404 or 416: there is no such object, generation or session, or it is shorter than what was asked for."""
 
 
-class Unequal(ServiceUnavailable):
+class ProviderPreconditionFailed(ServiceUnavailable):
     """412 or 304: its generation is not what the condition says, or a policy of the organisation forbids the write."""
 
 
-class NoBucket(ServiceUnavailable):
+class ContainerNotFound(ServiceUnavailable):
     """404 of the bucket itself."""
 
 
-def no_bucket(text: str) -> NoBucket:
-    return NoBucket(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
+def no_bucket(text: str) -> ContainerNotFound:
+    return ContainerNotFound(f"The bucket of the storage does not exist: create it or correct the URL. ({text})")
 
 
-def meaning(error: BaseException) -> Exception | Passing | None:
+def classify(error: BaseException) -> Exception | Transient | None:
     """The table."""
     if isinstance(error, InvalidResponse):
         error = api.from_http_response(error.response)  # type: ignore[no-untyped-call]
     if isinstance(error, api.GoogleAPICallError):
-        return _answer_meaning(error)
-    if _is_passing_auth(error):
+        return _classify_answer(error)
+    if _is_transient_auth(error):
         return unavailable(PROVIDER, _first_line(error))
     if isinstance(error, auth.GoogleAuthError):
         return AccessDenied(f"{PROVIDER} was not asked, for there are no usable credentials: {_first_line(error)}")
@@ -55,7 +55,7 @@ def meaning(error: BaseException) -> Exception | Passing | None:
     return None
 
 
-def _is_passing_auth(error: BaseException) -> bool:
+def _is_transient_auth(error: BaseException) -> bool:
     """Whether it is who gives the tokens that could not be reached, or is busy. On a machine of Google's that is its
     metadata server, whose failures the SDK wraps."""
     if not isinstance(error, auth.GoogleAuthError):
@@ -63,7 +63,7 @@ def _is_passing_auth(error: BaseException) -> bool:
     return error.retryable or isinstance(error, auth.TransportError) or isinstance(error.__cause__, auth.TransportError)
 
 
-def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
+def _classify_answer(error: api.GoogleAPICallError) -> Exception | Transient:
     status = int(error.code or 0)
     text = f"{status} {reason_of(error)}"
     said = f"{PROVIDER} refused a request: {text}"
@@ -71,9 +71,9 @@ def _answer_meaning(error: api.GoogleAPICallError) -> Exception | Passing:
     if status == 404 and reason_of(error).startswith("The specified bucket does not exist"):
         return no_bucket(text)
     if status in (404, 416):
-        return Gone(said)
+        return ProviderNotFound(said)
     if status in (304, 412):
-        return Unequal(said)
+        return ProviderPreconditionFailed(said)
     if status in (401, 403):
         return AccessDenied(
             f"{PROVIDER} refused the gateway's own credentials or their permissions, {text}: "

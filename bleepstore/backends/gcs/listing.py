@@ -1,4 +1,4 @@
-"""What lies at Google Cloud Storage: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
+"""What is stored at Google Cloud Storage: buckets, blobs for the sweep, and objects to rebuild a catalog from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
-from bleepstore.backends.gateway.names import OWN, Place
+from bleepstore.backends.gateway.names import OWN, Address
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.backends.gcs.client import GcsClient
-from bleepstore.backends.gcs.errors import Gone, Unequal, no_bucket
+from bleepstore.backends.gcs.errors import ProviderNotFound, ProviderPreconditionFailed, no_bucket
 from bleepstore.backends.gcs.pins import SYSTEM, md5_of, notes_of, pin_of, to_ms
 from bleepstore.errors import ServiceUnavailable
 
@@ -27,8 +27,8 @@ class GcsListing(ClaimVerbs, GcsClient):
             settings, self._names, read=self._read_small, write=self._write_small, is_empty=self._is_empty
         )
 
-    def _list(self, folder: Place, after: str = "") -> Iterator[Any]:
-        """What lies in a folder, in the order of UTF-8; with `after`, what comes behind that name."""
+    def _list(self, folder: Address, after: str = "") -> Iterator[Any]:
+        """What is stored in a folder, in the order of UTF-8; with `after`, what comes behind that name."""
         marker: str | None = None
         while True:
 
@@ -45,8 +45,8 @@ class GcsListing(ClaimVerbs, GcsClient):
 
             try:
                 page, marker = self._retry.run(next_page)
-            except Gone as gone:  # an emulator's; Google itself says what is missing
-                raise no_bucket(str(gone)) from None
+            except ProviderNotFound as missing:  # an emulator's; Google itself says what is missing
+                raise no_bucket(str(missing)) from None
             for blob in page:
                 if blob.name != after:
                     yield blob
@@ -70,43 +70,43 @@ class GcsListing(ClaimVerbs, GcsClient):
                 yield from self._list(self._names.blobs_of(bucket), after)
 
     @staticmethod
-    def _parts_of(own: Place) -> Place:
-        return Place(own.container, f"{own.name}parts/")
+    def _parts_of(own: Address) -> Address:
+        return Address(own.container, f"{own.name}parts/")
 
     def check(self) -> None:
         try:
             if self._settings.container is None:
                 self._retry.run(lambda: next(iter(self._client.list_buckets(max_results=1, **self._once())), None))
             else:
-                place = Place(self._settings.container, self._settings.prefix)
-                self._retry.run(lambda: next(self._list(place), None))
-        except Gone as gone:
-            raise ServiceUnavailable(f"{self.url} does not exist: create the bucket first. ({gone})") from None
+                address = Address(self._settings.container, self._settings.prefix)
+                self._retry.run(lambda: next(self._list(address), None))
+        except ProviderNotFound as missing:
+            raise ServiceUnavailable(f"{self.url} does not exist: create the bucket first. ({missing})") from None
 
     def check_bucket(self, bucket: str) -> None:
         self._check_container(self._names.container_of(bucket))
 
     def _check_container(self, container: str) -> None:
         """A missing bucket may look like a missing object, to an emulator at least. Whoever may list may ask this."""
-        next(self._list(Place(container, "")), None)
+        next(self._list(Address(container, "")), None)
 
-    def _read_small(self, place: Place) -> bytes | None:
+    def _read_small(self, address: Address) -> bytes | None:
         try:
-            found: bytes = self._call(self._blob(place).download_as_bytes)
-        except Gone:
+            found: bytes = self._call(self._blob(address).download_as_bytes)
+        except ProviderNotFound:
             return None
         return found
 
-    def _write_small(self, place: Place, body: bytes, overwrite: bool) -> bool:
+    def _write_small(self, address: Address, body: bytes, overwrite: bool) -> bool:
         condition = {} if overwrite else {"if_generation_match": 0}
         try:
-            self._call(self._blob(place).upload_from_string, body, content_type="application/json", **condition)
-        except Unequal:
+            self._call(self._blob(address).upload_from_string, body, content_type="application/json", **condition)
+        except ProviderPreconditionFailed:
             return False
         return True
 
     def _is_empty(self, container: str) -> bool:
-        return next(self._list(Place(container, "")), None) is None
+        return next(self._list(Address(container, "")), None) is None
 
     def buckets(self) -> Iterator[str]:
         prefix = self._settings.prefix
@@ -136,7 +136,7 @@ class GcsListing(ClaimVerbs, GcsClient):
         blob = self._blob(self._names.of_key(bucket, key))
         try:
             self._call(blob.reload)
-        except Gone:
+        except ProviderNotFound:
             return None
         return self._found(bucket, blob, key)
 

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
-from bleepstore.backends.gateway.names import Place
+from bleepstore.backends.gateway.names import Address
 
 #: The fields of SystemMetadata that GCS keeps are called the same on its Blob.
 SYSTEM = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
@@ -24,7 +24,7 @@ CODEC = MetadataCodec(
 
 @attrs.frozen
 class Pin:
-    """What a handle says: where an object lies, and its generation."""
+    """What a handle says: where an object is stored, and its generation."""
 
     container: str
     name: str
@@ -35,8 +35,8 @@ class Pin:
         return json.dumps([self.container, self.name, self.generation], separators=(",", ":"), ensure_ascii=False)
 
     @property
-    def place(self) -> Place:
-        return Place(self.container, self.name)
+    def address(self) -> Address:
+        return Address(self.container, self.name)
 
 
 def read_handle(handle: str) -> Pin:
@@ -61,13 +61,13 @@ def md5_of(blob: Any) -> str | None:
     return base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None
 
 
-def make_token(folder: Place) -> str:
+def make_token(folder: Address) -> str:
     return json.dumps([folder.container, folder.name], separators=(",", ":"), ensure_ascii=False)
 
 
-def read_token(token: str) -> Place:
+def read_token(token: str) -> Address:
     """The folder of an upload's parts."""
-    return Place(*json.loads(token))
+    return Address(*json.loads(token))
 
 
 def to_ms(moment: Any) -> int:

@@ -77,6 +77,6 @@ class BucketCache:
             os.pwrite(self._file, count.to_bytes(_SIZE, sys.byteorder), 0)
 
     def close(self) -> None:
-        """Let go of the file. The mapping ends with its last reader, and nothing is kept any more."""
+        """Release the file. The mapping ends with its last reader, and nothing is kept any more."""
         self._file = None
         self._counter = memoryview((1).to_bytes(_SIZE, sys.byteorder)).cast("Q")

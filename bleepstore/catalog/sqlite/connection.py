@@ -43,7 +43,7 @@ def _set_checkpoint(connection: apsw.Connection) -> None:
 
 
 def set_low_space(connection: apsw.Connection, is_low: bool) -> None:
-    """On a disk that is nearly full the log is copied to the database early and kept short. It takes room until then,
+    """On a disk that is nearly full the log is copied to the database early and kept short. It takes space until then,
     and the database file grows by what it holds."""
     pages = LOW_SPACE_PAGES if is_low else CHECKPOINT_PAGES
     connection.pragma("wal_autocheckpoint", pages)

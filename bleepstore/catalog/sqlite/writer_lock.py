@@ -22,7 +22,7 @@ LOCK_SECONDS = 5.0
 
 
 class WriterLock:
-    """Held in a `with` block, which a thread may enter again.
+    """Is held in a `with` block, which a thread may enter again.
 
     `file` is the descriptor of the lock's file, for what else the processes share; None if the catalog is in memory, or
     is only read.

@@ -21,7 +21,7 @@ Transaction = tuple[str, ...]
 
 
 class _Store:
-    """What lies on the disk, row by row; nothing sees to it that it fits together."""
+    """What is stored on the disk, row by row; nothing sees to it that it fits together."""
 
     def __init__(self, hard: HardState, snapshot: SnapshotMeta, entries: Sequence[Entry]) -> None:
         self.hard = hard

@@ -9,7 +9,7 @@ from bleepstore.testing.simulator.world import World
 MAX_MEMBERS = 6
 
 
-class Faults:
+class FaultInjector:
     """Chooses a fault now and then, until the world is healed. The methods are named in `plan.FAULTS`; each returns
     whether it found something to break, and that is counted in `World.happened`. Faults of a disk are counted by the
     node, when a write meets them.

@@ -9,7 +9,7 @@ import attrs
 
 from bleepstore.raft.state import Settings
 
-#: The kinds of fault and how often each is chosen, if a plan has it at all. The names are methods of Faults.
+#: The kinds of fault and how often each is chosen, if a plan has it at all. The names are methods of FaultInjector.
 FAULTS: dict[str, int] = {
     "crash": 6,
     "crash_leader": 5,

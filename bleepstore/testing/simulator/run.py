@@ -10,7 +10,7 @@ import attrs
 
 from bleepstore.raft.messages import Configuration, EntryKind, Role
 from bleepstore.testing.simulator.checks import Violation
-from bleepstore.testing.simulator.faults import Faults
+from bleepstore.testing.simulator.faults import FaultInjector
 from bleepstore.testing.simulator.world import World
 
 #: How long a healed cluster may take: events, looked at in steps.
@@ -51,7 +51,7 @@ def run_seed(seed: int, events: int, make_world: Callable[..., World] = World, *
     world = make_world(seed, **options)
     try:
         world.populate()
-        Faults(world)
+        FaultInjector(world)
         world.run(events)
         world.heal()
         converged = _converge(world)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
-#: Characters that XML 1.0 cannot hold -> what follows _STAND_IN in their place: of a control character its picture.
+#: Characters that XML 1.0 cannot hold -> what follows _STAND_IN instead: of a control character its picture.
 _MARKS = {chr(code): chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
 _MARKS |= {"\ufffe": "\ufdd1", "\uffff": "\ufdd2"}
 #: A code point that Unicode keeps for a program's own use ("noncharacter"), and that XML can hold.

@@ -1,4 +1,4 @@
-"""What the tests of the gateway to Azure share: a place in the emulator, and the provider's own client."""
+"""What the tests of the gateway to Azure share: a container in the emulator, and the provider's own client."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def read_blob(backend: AzureBackend, handle: str) -> bytes:
         return reader.read()
 
 
-def lying(native: ContainerClient, folder: str = "") -> list[str]:
+def stored_names(native: ContainerClient, folder: str = "") -> list[str]:
     """Whatever is paid for in a folder, blocks without a blob too, but for the note of whose it is."""
     found = native.list_blobs(name_starts_with=folder or None, include=["uncommittedblobs", "snapshots"])
     return [blob.name for blob in found if not blob.name.endswith("store.json")]

@@ -1,4 +1,5 @@
-"""What the tests of the gateway to Google Cloud Storage share: a place in the emulator, the provider's own client."""
+"""What the tests of the gateway to Google Cloud Storage share: a container in the emulator, the provider's own
+client."""
 
 from __future__ import annotations
 
@@ -72,6 +73,6 @@ def put(native: Any, name: str, data: bytes, content_type: str = "text/x", **met
     blob.upload_from_string(data, content_type=content_type)
 
 
-def lying(native: Any) -> list[str]:
+def stored_names(native: Any) -> list[str]:
     """Whatever is paid for, but for the note of whose it is."""
     return [blob.name for blob in native.list_blobs() if not blob.name.endswith("store.json")]

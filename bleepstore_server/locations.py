@@ -1,7 +1,7 @@
 """Where objects can be brought from and to: a directory, and a bucket of a store or of any S3 endpoint.
 
-Keys are relative to a place. Listings come in the order of the keys' UTF-8 bytes, which is S3's, so that two places are
-compared in bounded memory.
+Keys are relative to a location. Listings come in the order of the keys' UTF-8 bytes, which is S3's, so that two
+locations are compared in bounded memory.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _MAX_PARTS = 10_000
 _PLAIN_ETAG = re.compile("[0-9a-f]{32}")
 _PARTS_ETAG = re.compile(r"[0-9a-f]{32}-\d+")
 _PARTIAL = ".bleepstore-partial"
-#: What is taken along, by the parameters of PutObject, which GetObject answers by the same names.
-_TAKEN = ("ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl", "Metadata")
+#: What is copied with the bytes, by the parameters of PutObject, which GetObject answers by the same names.
+_COPIED = ("ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl", "Metadata")
 _CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32C", "ChecksumCRC32", "ChecksumSHA256", "ChecksumSHA1")
 
 
@@ -44,7 +44,7 @@ class NotTransferred(StoreError):
 
 
 @attrs.frozen
-class Entry:
+class LocationEntry:
     """What a listing says of an object. A file has no ETag until it is read."""
 
     key: str
@@ -52,23 +52,23 @@ class Entry:
     etag: str | None = None
 
 
-class Place(Protocol):
-    def entries(self) -> Iterator[Entry]:
+class Location(Protocol):
+    def entries(self) -> Iterator[LocationEntry]:
         """All objects, in the order of their keys."""
 
-    def open(self, entry: Entry) -> contextlib.AbstractContextManager[Body]:
+    def open(self, entry: LocationEntry) -> contextlib.AbstractContextManager[VerifiedBody]:
         """The bytes of an object as it was listed."""
 
-    def put(self, key: str, body: Body) -> None:
+    def put(self, key: str, body: VerifiedBody) -> None:
         """Store an object, whole and verified or not at all."""
 
     def remove(self, key: str) -> None: ...
 
-    def part_size(self, entry: Entry) -> int | None:
+    def part_size(self, entry: LocationEntry) -> int | None:
         """The size of all parts but the last, if this is a multipart object whose ETag tells its bytes."""
 
 
-class Body:
+class VerifiedBody:
     """The bytes of one object on their way. `check` says at their end whether they are those that the source has."""
 
     def __init__(
@@ -136,7 +136,7 @@ class Directory:
     """The files below a folder. Symbolic links are neither followed nor written through.
 
     The folder of a store, which holds a catalog, and `reserved`, where one may be made, are neither read nor written.
-    Raises NotTransferred if the folder is, or lies in, one of them.
+    Raises NotTransferred if the folder is in, or is, one of them.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Directory:
         self._reserved = None if reserved is None else reserved.resolve()
         for folder in (self._root, *self._root.parents):
             if self._is_store(folder):
-                raise NotTransferred(f"{root} is, or lies in, the folder of a store, {folder}: name another directory")
+                raise NotTransferred(f"{root} is in, or is, the folder of a store, {folder}: name another directory")
 
     def _is_store(self, folder: Path) -> bool:
         try:
@@ -160,10 +160,10 @@ class Directory:
         except OSError:  # nobody gets into it, and to list it says so
             return False
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[LocationEntry]:
         return self._walk(self._root, "")
 
-    def _walk(self, folder: Path, prefix: str) -> Iterator[Entry]:
+    def _walk(self, folder: Path, prefix: str) -> Iterator[LocationEntry]:
         try:
             with os.scandir(folder) as scanned:
                 found = [(_key_bytes(entry), entry) for entry in scanned]
@@ -185,12 +185,12 @@ class Directory:
             elif entry.is_dir():
                 yield from self._walk(folder / entry.name, f"{key}/")
             elif entry.is_file():
-                yield Entry(key, entry.stat().st_size)
+                yield LocationEntry(key, entry.stat().st_size)
             else:
                 self._refused(key, "it is not a file")
 
     @contextlib.contextmanager
-    def open(self, entry: Entry) -> Iterator[Body]:
+    def open(self, entry: LocationEntry) -> Iterator[VerifiedBody]:
         content_type, encoding = mimetypes.guess_type(entry.key)
         described: dict[str, Any] = {}
         if content_type is not None and encoding is None:
@@ -198,9 +198,9 @@ class Directory:
         elif encoding is not None:
             described["ContentType"] = {"gzip": "application/gzip"}.get(encoding, "application/octet-stream")
         with (self._root / entry.key).open("rb") as file:
-            yield Body(file, os.fstat(file.fileno()).st_size, described=described)
+            yield VerifiedBody(file, os.fstat(file.fileno()).st_size, described=described)
 
-    def put(self, key: str, body: Body) -> None:
+    def put(self, key: str, body: VerifiedBody) -> None:
         if key.endswith("/") and not body.size:  # by which consoles show a folder that has nothing in it
             self._path(key.removesuffix("/")).mkdir(parents=True, exist_ok=True)
             body.check()
@@ -233,7 +233,7 @@ class Directory:
             except OSError:  # others are in it
                 return
 
-    def part_size(self, entry: Entry) -> int | None:
+    def part_size(self, entry: LocationEntry) -> int | None:
         return None
 
     def _path(self, key: str) -> Path:
@@ -242,7 +242,7 @@ class Directory:
         if any(name in ("", ".", "..") or "\0" in name or name.endswith(_PARTIAL) for name in names):
             raise NotTransferred("no file can have this name")
         if names[-1] == CATALOG:
-            raise NotTransferred("a folder with a file of this name is taken for a store")
+            raise NotTransferred("a folder with a file of this name would be seen as a store")
         path = self._root
         for name in names:
             path = path / name
@@ -270,7 +270,7 @@ def _is_text(name: str) -> bool:
 # -- buckets
 
 
-class Bucket:
+class BucketLocation:
     """The objects of a bucket whose keys begin with a prefix, through a boto3 client."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
@@ -281,22 +281,22 @@ class Bucket:
     def _named(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[LocationEntry]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         for page in pages:
             for found in page.get("Contents", ()):
                 key = found["Key"].removeprefix(self._prefix)
-                yield Entry(key, found["Size"], found["ETag"].strip('"'))
+                yield LocationEntry(key, found["Size"], found["ETag"].strip('"'))
 
     @contextlib.contextmanager
-    def open(self, entry: Entry) -> Iterator[Body]:
+    def open(self, entry: LocationEntry) -> Iterator[VerifiedBody]:
         answer: Any = self._client.get_object(
             **self._named(entry.key), IfMatch=f'"{entry.etag}"', ChecksumMode="ENABLED"
         )
-        described = {name: answer[name] for name in _TAKEN if answer.get(name)}
+        described = {name: answer[name] for name in _COPIED if answer.get(name)}
         crc64 = answer.get("ChecksumCRC64NVME")  # it is always of the whole object
         with contextlib.closing(answer["Body"]) as stream:
-            yield Body(
+            yield VerifiedBody(
                 stream,
                 answer["ContentLength"],
                 etag=entry.etag,
@@ -305,7 +305,7 @@ class Bucket:
                 described=described,
             )
 
-    def part_size(self, entry: Entry) -> int | None:
+    def part_size(self, entry: LocationEntry) -> int | None:
         if entry.etag is None or not _PARTS_ETAG.fullmatch(entry.etag):
             return None
         count = int(entry.etag.partition("-")[2])
@@ -316,14 +316,14 @@ class Bucket:
         # Parts may be of any sizes; those of nearly all uploads are equal but for the last.
         return first if first and first * (count - 1) + last == entry.size else None
 
-    def checksums(self, entry: Entry) -> dict[str, str]:
+    def checksums(self, entry: LocationEntry) -> dict[str, str]:
         """The checksums that are of the whole object, by the names of their parameters."""
         answer: Any = self._client.head_object(**self._named(entry.key), ChecksumMode="ENABLED")
         if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
             return {}
         return {name: answer[name] for name in _CHECKSUMS if name in answer}
 
-    def put(self, key: str, body: Body) -> None:
+    def put(self, key: str, body: VerifiedBody) -> None:
         part_size = body.part_size or PART
         if not _MIN_PART <= part_size <= MAX_PART or -(-body.size // part_size) > _MAX_PARTS:
             part_size = max(PART, -(-body.size // _MAX_PARTS))
@@ -354,8 +354,8 @@ def _md5(data: bytes) -> str:
     return encode_value(hashlib.md5(data, usedforsecurity=False).digest())
 
 
-def is_equal(source: Place, one: Entry, target: Place, other: Entry) -> bool:
-    """Whether two places have the same bytes: by size, then by ETag or by a checksum of the whole object.
+def is_equal(source: Location, one: LocationEntry, target: Location, other: LocationEntry) -> bool:
+    """Whether two locations have the same bytes: by size, then by ETag or by a checksum of the whole object.
 
     Where those say nothing, as for files, the bytes are read.
     """
@@ -363,7 +363,7 @@ def is_equal(source: Place, one: Entry, target: Place, other: Entry) -> bool:
         return False
     if one.etag is not None and one.etag == other.etag:
         return True
-    if isinstance(source, Bucket) and isinstance(target, Bucket):
+    if isinstance(source, BucketLocation) and isinstance(target, BucketLocation):
         mine, theirs = source.checksums(one), target.checksums(other)
         common = mine.keys() & theirs.keys()
         if common:
@@ -375,11 +375,11 @@ def is_equal(source: Place, one: Entry, target: Place, other: Entry) -> bool:
     return _read_etag(source, one, None) == _read_etag(target, other, None)
 
 
-def _read_etag(place: Place, entry: Entry, part_size: int | None) -> str:
+def _read_etag(location: Location, entry: LocationEntry, part_size: int | None) -> str:
     """The ETag that the bytes of an object have in parts of a size, or in one piece."""
     parts = PartsEtag(itertools.repeat(part_size)) if part_size else None
     md5 = hashlib.md5(usedforsecurity=False)
-    with place.open(entry) as body:
+    with location.open(entry) as body:
         while chunk := body.read(CHUNK):
             (parts or md5).update(chunk)
     return md5.hexdigest() if parts is None else parts.etag()
