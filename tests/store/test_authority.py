@@ -182,7 +182,7 @@ def test_an_empty_bucket_that_was_made_again_is_not_deleted(store: Store, monkey
 
 def test_a_creation_that_fails_does_not_undo_that_of_another(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The container comes before the bucket, and is asked for once more after it."""
-    create = store._backend.create_bucket
+    create = store.engine.backend.create_bucket
     calls = []
 
     def fail_later(bucket: str, **options: Any) -> None:
@@ -193,7 +193,7 @@ def test_a_creation_that_fails_does_not_undo_that_of_another(store: Store, monke
             raise errors.SlowDown
         create(bucket, **options)
 
-    monkeypatch.setattr(store._backend, "create_bucket", fail_later)
+    monkeypatch.setattr(store.engine.backend, "create_bucket", fail_later)
     with pytest.raises(errors.SlowDown):
         store.create_bucket("photos", caller=ALICE)
     assert store.get_bucket("photos").owner == BOB.account

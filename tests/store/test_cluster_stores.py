@@ -51,7 +51,7 @@ def test_the_store_of_the_leader_runs_the_jobs() -> None:
             at_follower.put_object("photos", "k", BIG)
         at_leader.jobs.notify()  # it would look by itself, some seconds later
         deadline = time.monotonic() + 60
-        while sum(1 for _ in at_follower._backend.iter_blobs(0, 1 << 62)) > 1:
+        while sum(1 for _ in at_follower.engine.backend.iter_blobs(0, 1 << 62)) > 1:
             assert time.monotonic() < deadline, "the blob that was replaced is still there"
             time.sleep(0.02)
         assert at_leader.jobs.holds_lease

@@ -127,7 +127,7 @@ class Scalar:
 
     def read(self, children: _Children, parent: str) -> Any:
         found = children.get(self.name)
-        text = "" if found is None else found[0].text or ""
+        text = "" if found is None else _text_of(found[0])
         if self.required and not text:
             raise malformed(f"The element {parent} lacks {self.name}.")
         return attrs.NOTHING if found is None else _read_text(self.name, self.kind, text)
@@ -195,7 +195,7 @@ class Repeated:
             most = "" if self.at_most is None else f" to {self.at_most}"
             raise malformed(f"The element {parent} has {self.at_least}{most} elements {self.name}.")
         if isinstance(self.item, Kind):
-            return tuple(_read_text(self.name, self.item, item.text or "") for item in items)
+            return tuple(_read_text(self.name, self.item, _text_of(item)) for item in items)
         return tuple(map(form_of(self.item).read, items))
 
 
@@ -218,7 +218,7 @@ class Variant:
     def read(self, children: _Children, parent: str) -> Any:
         last: Any = attrs.NOTHING
         for name in self.choices:
-            text = children[name][0].text if name in children else None
+            text = _text_of(children[name][0]) if name in children else ""
             if text:
                 last = name, _read_text(name, self.kind, text)
         return last
@@ -335,7 +335,7 @@ class Form:
         for field, attribute_name in self.attributes:
             values[field] = (found.get(f"{{{XSI}}}{attribute_name}") or "").rpartition(":")[2]
         for field, kind in self.contents:
-            values[field] = _read_text(name, kind, found.text or "")
+            values[field] = _read_text(name, kind, _text_of(found))
         return self.cls(**values)
 
 
@@ -410,6 +410,13 @@ def _children_of(found: Element) -> _Children:
     for one in found:
         children.setdefault(one.tag.rpartition("}")[2], []).append(one)
     return children
+
+
+def _text_of(found: Element) -> str:
+    """The text of an element. One that holds an element too is refused: the text around that is another text."""
+    if len(found):
+        raise malformed(f"The element {_local(found)} holds text alone.")
+    return found.text or ""
 
 
 def _read_text(name: str, kind: Kind, text: str) -> Any:
