@@ -159,7 +159,7 @@ def test_what_is_unchanged_or_new_costs_no_request_of_its_own(pair: Pair, monkey
     for key in keys:
         pair.server.put_object("photos", key, b"x")
         if key != "k0":  # forgotten
-            with adopter._catalog.read() as reader:
+            with adopter.engine.catalog.read() as reader:
                 found = reader.find_object("photos", key, with_data=False)
             assert found is not None
             command = FollowProvider(**adopter.engine.stamp(), bucket="photos", key=key, expected_current=found.handle)
