@@ -29,7 +29,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
-from gunicorn import util
+from gunicorn import sock, util
 from gunicorn.http import errors
 from gunicorn.http.message import Request
 from gunicorn.http.wsgi import base_environ, proxy_environ
@@ -144,6 +144,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             "wsgi.multithread": True,
             "SCRIPT_NAME": "",
         }
+        if self.cfg.is_ssl:
+            sock.ssl_context(self.cfg)  # the certificate of now, not of the worker's first connection
         super().init_process()
 
     def _hurry(self, connection: Any, hurried: bool = True) -> None:
