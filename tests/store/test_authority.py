@@ -24,6 +24,7 @@ from bleepstore import (
     WriteCondition,
     errors,
 )
+from bleepstore.backends.base import Gateway
 from bleepstore.errors import AccessDenied, NoSuchBucket
 from bleepstore.store.keyed_engine import KeyedEngine
 
@@ -57,7 +58,7 @@ def check_bobs(store: Store) -> None:
     )
     assert store.list_uploads("photos").uploads == []
     store.sweep()
-    if not keeps_one_under_a_key(store):
+    if not isinstance(store.engine.backend, Gateway):  # a provider keeps an upload without parts for some time
         with store.engine.catalog.read() as reader:
             assert [name for name, _size in reader.iter_blobs()] == list(store.engine.backend.iter_blobs(0, 1 << 62))
 
