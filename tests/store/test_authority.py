@@ -449,9 +449,11 @@ def test_who_may_not_touch_an_object_learns_nothing_of_it_by_a_condition(
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
-    shared: Store, monkeypatch: pytest.MonkeyPatch, change: str
+    shared: Store, store_kind: str, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """Bob may write a key that nobody has. Alice is faster."""
+    if store_kind == "gcs-keys" and change in ("copy", "complete"):
+        pytest.skip("fake-gcs-server copies and composes whatever ifGenerationMatch says")
     if change == "complete":
         upload_id = shared.create_upload("photos", "new", caller=BOB).upload_id
         part = shared.put_part("photos", "new", upload_id, 1, b"completed", caller=BOB)
