@@ -271,7 +271,7 @@ def test_a_blob_that_comes_twice_or_not_at_all_is_refused(archive: Path) -> None
     assert_refused(archive, "came before")
     archive.write_bytes(original)
     rewrite(archive, lambda members: members.__delitem__(3))
-    assert_refused(archive, "bbb/other: the archive does not have its bytes")
+    assert_refused(archive, "bbb/(large|other): the archive does not have its bytes")
 
 
 def test_bytes_that_changed_are_refused(archive: Path) -> None:
