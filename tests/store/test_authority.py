@@ -314,15 +314,15 @@ def test_an_acl_is_not_of_another_version_with_the_same_owner_and_the_same_list(
     store.create_bucket("photos", caller=ALICE)
     store.put_object("photos", "k", b"1", caller=ALICE)
     with store.engine.catalog.read() as reader:
-        judged = reader.find_object("photos", "k", with_data=False)
-    assert judged is not None
+        decided = reader.find_object("photos", "k", with_data=False)
+    assert decided is not None
     store.put_object("photos", "k", b"2", caller=ALICE)
     command = PutObjectAcl(
         **store.engine.stamp(),
         bucket="photos",
         key="k",
-        expected_acl=judged.version.acl,
-        expected_sequence=judged.sequence,
+        expected_acl=decided.version.acl,
+        expected_sequence=decided.sequence,
         acl=Acl.private("bob"),
     )
     assert isinstance(store.engine.committer.submit(command), errors.OperationAborted)
