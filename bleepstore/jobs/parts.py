@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import StorageBackend
-from bleepstore.catalog.port import Catalog
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.commands import Command, Result
 from bleepstore.committer import Committer
 from bleepstore.errors import S3Error
@@ -36,7 +36,7 @@ class RequestIds:
 class Parts:
     """`clock` is the store's, which never goes back; `wall_clock` is the system's, or what the program gave."""
 
-    catalog: Catalog
+    catalog: CatalogPort
     committer: Committer
     backend: StorageBackend
     clock: Callable[[], int]
