@@ -156,7 +156,15 @@ COMMAND_FORMS: tuple[Form, ...] = (
     ),
     form("delete-object/1", c.DeleteObject, **_KEY, version_id=OPTIONAL_TEXT, condition=CONDITION),
     form("delete-objects/1", c.DeleteObjects, **_BUCKET, entries=ENTRIES),
-    form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, expected_acl=optional(ACL), acl=ACL),
+    form(
+        "put-object-acl/1",
+        c.PutObjectAcl,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        expected_acl=optional(ACL),
+        acl=ACL,
+    ),
     form(
         "create-upload/1",
         c.CreateUpload,

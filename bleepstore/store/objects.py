@@ -108,7 +108,7 @@ class Objects:
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
-        write = self._engine.object_engine.begin(bucket, key, condition)
+        write = self._engine.object_engine.begin(bucket, found.id, key, condition)
 
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
             spec = BlobSpec(
@@ -171,9 +171,11 @@ class Objects:
             check_key(key)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket_record)
-            found = self._engine.object_engine.find_unknown(bucket, key)
+            found = self._engine.object_engine.find_unknown(bucket_record, key)
         if found is None:
             raise _absent(bucket, key, version_id)
+        if found.bucket_id != bucket_record.id:
+            raise NoSuchBucket(bucket)  # between the one and the other look another got its name
         if caller is not None:
             authorize(of_version(action, version_id), caller, bucket_record, found.version)
         if version_id not in (None, NULL_VERSION):
