@@ -138,9 +138,9 @@ class DeleteObjects(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutObjectAcl(_Change):
-    """Refused with OperationAborted if by now the object is another version than `expected_sequence` (the version's
-    position among those of its key), or has another owner or list than `expected_acl`: that the ACL may be set was
-    decided by these. None: it may be set whatever it is."""
+    """Refused with OperationAborted if by now the object is another version than `expected_sequence` (its position
+    among those of its key), or has another owner or list than `expected_acl`: that the ACL may be set was decided by
+    these. None: it may be set whatever it is."""
 
     request_id: str
     time_ms: int

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import StorageBackend
-from bleepstore.catalog.port import Catalog
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.commands import Command, Result
 from bleepstore.committer import Committer
 from bleepstore.errors import S3Error
@@ -39,7 +39,7 @@ class Parts:
     `last_used_ms` is when the store was used before it was opened, by its clock; 0: never, or nobody knows.
     """
 
-    catalog: Catalog
+    catalog: CatalogPort
     committer: Committer
     backend: StorageBackend
     clock: Callable[[], int]
