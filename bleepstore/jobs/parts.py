@@ -34,7 +34,10 @@ class RequestIds:
 
 @attrs.frozen
 class Parts:
-    """`clock` is the store's, which never goes back; `wall_clock` is the system's, or what the program gave."""
+    """`clock` is the store's, which never goes back; `wall_clock` is the system's, or what the program gave.
+
+    `last_used_ms` is when the store was used before it was opened, by its clock; 0: never, or nobody knows.
+    """
 
     catalog: CatalogPort
     committer: Committer
@@ -42,6 +45,7 @@ class Parts:
     clock: Callable[[], int]
     wall_clock: Callable[[], int]
     new_request_id: Callable[[], str]
+    last_used_ms: int = 0
 
     def stamp(self) -> dict[str, Any]:
         """What every command begins with."""

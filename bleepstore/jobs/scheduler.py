@@ -79,7 +79,8 @@ class Jobs:
         """One more job, which replaces one of this name. It runs after those that were added before it."""
         with self._work_lock:
             self._entries[job.name] = _Entry(job, self._clock() + job.first_wait_ms)
-            self._recall()
+            if job.is_remembered:
+                self._recall()
 
     def run(self, name: str) -> JobStatus:
         """Run one job now, from the beginning of a pass to its end: "garbage", "uploads", "orphans", "containers".
