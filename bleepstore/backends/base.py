@@ -11,9 +11,7 @@ Laws, checked by `bleepstore.testing.backend_contract`:
 - Deleting what is not there is not an error. A reader that was opened before a delete finishes undisturbed.
 - All verbs are thread-safe; none holds a whole blob in memory.
 
-A `Gateway` with `own_names` (the layout `keys`) keeps one blob for
-each key, so a write replaces the one before, and anybody else who has the provider's credentials may do so too. Its
-handles pin what was written: the handle of what was replaced gives BlobNotFound, never other bytes.
+A `KeyedBackend` obeys another law: it keeps one object under each key.
 """
 
 from __future__ import annotations
@@ -63,8 +61,7 @@ class BlobSpec:
     the last of them; where a provider must know a name before the bytes come, or before the parts of an upload, then.
 
     `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once
-    all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex. `expected_current`
-    makes a write to a `Gateway` with `own_names` conditional: it raises BlobChanged unless that is what the key has.
+    all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex.
     """
 
     bucket: str
@@ -73,6 +70,13 @@ class BlobSpec:
     attributes: ObjectAttributes = NO_ATTRIBUTES
     etag: Callable[[], str] | None = None
     new_id: Callable[[], BlobId] = new_blob_id
+
+
+@attrs.frozen(kw_only=True)
+class KeyedSpec(BlobSpec):
+    """What is written to a `KeyedBackend`. With `expected_current` it raises BlobChanged, and replaces nothing, unless
+    that is what the key has."""
+
     expected_current: KeyState | None = None
 
 
@@ -190,9 +194,6 @@ class Gateway(StorageBackend, Protocol):
     first.
     """
 
-    own_names: bool
-    """Whether each blob is stored under the name of its key (the layout `keys`)."""
-
     url: str
     """Where the blobs are, without credentials."""
 
@@ -222,12 +223,21 @@ class Gateway(StorageBackend, Protocol):
     def remove(self, handle: str) -> bool:
         """As delete_object; and whether it was this call that removed the blob."""
 
-    def find(self, bucket: str, key: str) -> FoundBlob | None:
-        """What is stored under a key now, whoever wrote it. Layout `keys` only."""
-
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         """The blobs of a bucket, each with a text to go on from as `after`. None is something that is no object of
         ours and cannot be one."""
 
     def names(self, bucket: str, after: str = "") -> Iterator[str]:
         """What each thing that iter_found would give is called there, by listings alone: a page is one request."""
+
+
+@runtime_checkable
+class KeyedBackend(Gateway, Protocol):
+    """A gateway that keeps one object under each key (the layout `keys`), where others may write too.
+
+    A write replaces what the key has, if that is what its `KeyedSpec` expects. A handle pins what was written: that of
+    what was replaced gives BlobNotFound, never other bytes. No sweep removes what is stored under a key.
+    """
+
+    def find(self, bucket: str, key: str) -> FoundBlob | None:
+        """What is stored under a key now, whoever wrote it."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import attrs
 
 from bleepstore.access import Action, Caller, authorize
-from bleepstore.backends.base import BlobId, Gateway, new_blob_id
+from bleepstore.backends.base import BlobId, KeyedBackend, new_blob_id
 from bleepstore.catalog.objects import check_owner
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.committer import RESERVE
@@ -61,7 +61,7 @@ class Engine:
         self.inline_limit = -1 if settings.inline_limit is None else settings.inline_limit
         self.object_engine: ObjectEngine = (
             KeyedEngine(catalog, self.committer, backend, parts.stamp)
-            if isinstance(backend, Gateway) and backend.own_names
+            if isinstance(backend, KeyedBackend)
             else BlobEngine(backend, self.committer)
         )
         self.verifier = Verifier(backend)

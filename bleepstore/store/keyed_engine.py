@@ -20,7 +20,7 @@ from typing import Any
 
 import attrs
 
-from bleepstore.backends.base import BlobSpec, FoundBlob, Gateway, KeyState, PartBlob, StoredBlob
+from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedBackend, KeyedSpec, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.objects import check_owner, check_write
 from bleepstore.catalog.records import FoundObject
@@ -64,7 +64,7 @@ class KeyedEngine:
     open_attempts = _OPEN_ATTEMPTS
 
     def __init__(
-        self, catalog: Catalog, committer: Committer, backend: Gateway, stamp: Callable[[], dict[str, Any]]
+        self, catalog: Catalog, committer: Committer, backend: KeyedBackend, stamp: Callable[[], dict[str, Any]]
     ) -> None:
         self.backend = backend
         self._catalog = catalog
@@ -264,7 +264,9 @@ class KeyedWrite:
         return self._store(self.engine.backend.assemble_parts, token, self._spec(spec), parts)
 
     def _spec(self, spec: BlobSpec) -> BlobSpec:
-        return attrs.evolve(spec, expected_current=KeyState(self.replaces)) if self.condition else spec
+        if not self.condition:
+            return spec
+        return KeyedSpec(**attrs.asdict(spec, recurse=False), expected_current=KeyState(self.replaces))
 
     def _store(self, verb: Callable[..., StoredBlob], /, *arguments: object) -> StoredBlob:
         try:

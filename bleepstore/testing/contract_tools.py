@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 
 import pytest
 
-from bleepstore.backends.base import BlobSpec, Gateway, PartBlob, StorageBackend, StoredBlob
+from bleepstore.backends.base import BlobSpec, KeyedBackend, PartBlob, StorageBackend, StoredBlob
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class ContractTools:
     def visited(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> Iterator[str]:
         """All that is stored. What is stored under its own name is not for the sweep, so it is found by another way."""
         yield from backend.iter_blobs(since_ms, until_ms)
-        if isinstance(backend, Gateway) and backend.own_names:
+        if isinstance(backend, KeyedBackend):
             for bucket in backend.buckets():
                 for _, blob in backend.iter_found(bucket):
                     if blob is not None:

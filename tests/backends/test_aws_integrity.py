@@ -13,13 +13,13 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
-from bleepstore.backends.aws.backend import AwsBackend
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.aws.layouts import AwsKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, Layout
 from bleepstore.errors import BlobChanged, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, pattern
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, flipped, http_proxy, once
-from tests.backends.test_aws_own import backend, container, credentials, make, native, read, store
+from tests.backends.test_aws_own import backend, container, credentials, make, make_in, native, read, store
 from tests.serving.conftest import Served
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_a_body_that_broke_off_after_more_than_the_deadline_is_sent_again(
         assert backend.head_object(made.handle) == size
 
 
-def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend) -> None:
+def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsKeys) -> None:
     made = store.put_object("photos", "k", pattern(9 * MIB), metadata={"owner": "alice"})
     store.copy_object("photos", "k", "photos", "copy")
     for key in ("k", "copy"):
@@ -131,9 +131,9 @@ def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend)
         assert (found.etag, found.size, dict(found.attributes.metadata)) == (made.etag, 9 * MIB, {"owner": "alice"})
 
 
-def test_a_large_conditional_write_is_the_providers(backend: AwsBackend) -> None:
+def test_a_large_conditional_write_is_the_providers(backend: AwsKeys) -> None:
     def put(seed: int, expected_current: KeyState | None) -> str:
-        spec = BlobSpec(bucket="photos", key="k", expected_current=expected_current)
+        spec = KeyedSpec(bucket="photos", key="k", expected_current=expected_current)
         return backend.put_object(spec, [pattern(9 * MIB, seed)]).handle
 
     first = put(1, KeyState(None))
@@ -149,7 +149,7 @@ def test_a_sweep_leaves_uploads_and_objects_of_them_as_long_as_an_upload_may_tak
 ) -> None:
     """Amazon tells only when an upload began, also of the object that was made of it."""
     spec = BlobSpec(bucket="photos", key="k")
-    with contextlib.closing(make(container, far_bleepstore.url, Layout.BLOBS)) as backend:
+    with contextlib.closing(make_in(Layout.BLOBS, container, far_bleepstore.url)) as backend:
         other = backend.put_object(spec, [b"other"]).handle
         token = backend.begin_parts(spec)
         begun = native.list_multipart_uploads(Bucket=container)["Uploads"][0]["Initiated"].timestamp() * 1000
@@ -209,7 +209,7 @@ def test_a_missing_bucket_loses_no_object(store: Store, native: S3Client, contai
     assert [found.key for found in store.list_objects("photos").objects] == ["k"]
 
 
-def test_many_items_of_metadata_come_back(store: Store, backend: AwsBackend) -> None:
+def test_many_items_of_metadata_come_back(store: Store, backend: AwsKeys) -> None:
     """A client takes at most 100 headers of an answer."""
     metadata = {f"m{number:03}": "v" for number in range(120)}
     store.put_object("photos", "k", b"data", metadata=metadata)
@@ -271,7 +271,7 @@ def test_what_s3_does_not_have_is_asked_for_once(container: str, proxy: HttpProx
     with contextlib.closing(make(container, proxy.url)) as backend:
         proxy.before = lambda _: _refusal(501, "NotImplemented")
         with pytest.raises(ServiceUnavailable, match="NotImplemented"):
-            backend.put_object(BlobSpec(bucket="photos", key="k", expected_current=KeyState(None)), [b"data"])
+            backend.put_object(KeyedSpec(bucket="photos", key="k", expected_current=KeyState(None)), [b"data"])
         assert len(proxy.seen) == 1
 
 

@@ -15,8 +15,10 @@ import pytest
 
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
+from bleepstore.backends import aws
 from bleepstore.backends.aws.backend import AwsBackend
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.aws.layouts import AwsBlobs, AwsKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, ServiceUnavailable, SlowDown
@@ -62,16 +64,22 @@ def store(container: str, far_bleepstore: Served, tmp_path: Path) -> Iterator[St
         yield opened
 
 
-def make(container: str | None, url: str, layout: Layout = Layout.KEYS, deadline: float = 5) -> AwsBackend:
-    return AwsBackend(
+def make_in(layout: Layout, container: str | None, url: str, deadline: float = 5) -> AwsKeys | AwsBlobs:
+    return aws.open_gateway(
         GatewaySettings(
             scheme="s3", container=container, layout=layout, endpoint_url=url, connections=4, deadline=deadline
         )
     )
 
 
+def make(container: str | None, url: str, deadline: float = 5) -> AwsKeys:
+    made = make_in(Layout.KEYS, container, url, deadline)
+    assert isinstance(made, AwsKeys)
+    return made
+
+
 @pytest.fixture
-def backend(container: str, far_bleepstore: Served) -> Iterator[AwsBackend]:
+def backend(container: str, far_bleepstore: Served) -> Iterator[AwsKeys]:
     with contextlib.closing(make(container, far_bleepstore.url)) as made:
         yield made
 
@@ -116,7 +124,7 @@ def test_metadata_that_the_provider_would_refuse_come_back(store: Store, tmp_pat
     system = SystemMetadata(content_type="text/plain", expires="Thu, 01 Dec 2033 16:00:00 GMT", content_language="dé")
     store.put_object("photos", "k", b"data", metadata=metadata, system=system)
     backend = store.engine.backend
-    assert isinstance(backend, AwsBackend)
+    assert isinstance(backend, AwsKeys)
     found = backend.find("photos", "k")
     assert found is not None
     assert found.attributes.metadata == metadata
@@ -127,7 +135,7 @@ def test_odd_keys_are_found_again_from_the_provider_alone(store: Store) -> None:
     for key in ODD_KEYS:
         store.put_object("photos", key, key.encode())
     backend = store.engine.backend
-    assert isinstance(backend, AwsBackend)
+    assert isinstance(backend, AwsKeys)
     found = {blob.key: blob for _, blob in backend.iter_found("photos") if blob is not None}
     assert set(found) == set(ODD_KEYS)
     assert {key: blob.etag for key, blob in found.items()} == {
@@ -366,10 +374,10 @@ def test_a_catalog_is_of_one_container(store: Store, far_bleepstore: Served, con
 # -- conditions at the provider
 
 
-def test_a_write_on_a_condition_is_the_providers(backend: AwsBackend) -> None:
+def test_a_write_on_a_condition_is_the_providers(backend: AwsKeys) -> None:
     def put(body: bytes, expected_current: KeyState | None) -> str:
         return backend.put_object(
-            BlobSpec(bucket="photos", key="k", size=len(body), expected_current=expected_current), [body]
+            KeyedSpec(bucket="photos", key="k", size=len(body), expected_current=expected_current), [body]
         ).handle
 
     first = put(b"1", KeyState(None))
@@ -378,9 +386,9 @@ def test_a_write_on_a_condition_is_the_providers(backend: AwsBackend) -> None:
     second = put(b"2", KeyState(first))
     with pytest.raises(BlobChanged):
         put(b"3", KeyState(first))
-    copied = backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+    copied = backend.copy_object(second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
     with pytest.raises(BlobChanged):
-        backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+        backend.copy_object(second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
     assert backend.remove(copied.handle)
     assert not backend.remove(copied.handle)
     assert backend.remove(second)
@@ -410,7 +418,7 @@ def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: S3Clien
 
 
 def test_a_part_copied_by_the_provider_is_not_read(
-    store: Store, backend: AwsBackend, monkeypatch: pytest.MonkeyPatch
+    store: Store, backend: AwsKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = pattern(12 * MIB)
     store.put_object("photos", "source", data)
@@ -554,7 +562,7 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend.check()
         proxy.inject("truncate", sent=500)  # of the put: its head and its body
-        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
+        spec = KeyedSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
         blob = backend.put_object(spec, [b"data"])
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == b"data"

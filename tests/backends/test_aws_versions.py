@@ -18,12 +18,13 @@ import pytest
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, errors
 from bleepstore.backends.aws.backend import AwsBackend
+from bleepstore.backends.aws.layouts import AwsKeys
 from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.errors import BlobNotFound
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.tcp_faults import fault_proxy
-from tests.backends.test_aws_own import credentials, make, read
+from tests.backends.test_aws_own import credentials, make, make_in, read
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -127,7 +128,7 @@ def test_of_two_writes_at_once_the_later_is_read(
     """The first is at the provider already when the second comes, and is committed after it."""
     put = AwsBackend.put_object
 
-    def overtaken(backend: AwsBackend, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+    def overtaken(backend: AwsKeys, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         blob = put(backend, spec, chunks)
         monkeypatch.setattr(AwsBackend, "put_object", put)
         store.put_object("photos", "k", b"later")
@@ -142,7 +143,7 @@ def test_of_two_writes_at_once_the_later_is_read(
 
 @pytest.mark.parametrize("layout", [Layout.KEYS, Layout.BLOBS])
 def test_every_kind_of_write_is_found_again(container: str, moto_url: str, layout: Layout) -> None:
-    with contextlib.closing(make(container, moto_url, layout)) as backend:
+    with contextlib.closing(make_in(layout, container, moto_url)) as backend:
         put = backend.put_object(SPEC, [b"data"])
         copied = backend.copy_object(put.handle, BlobSpec(bucket="photos", key="copy", size=4))
         token = backend.begin_parts(BlobSpec(bucket="photos", key="parts"))

@@ -24,7 +24,8 @@ import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.azure import backend as azure_backend
 from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec, KeyState
+from bleepstore.backends.azure.layouts import AzureKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState
 from bleepstore.backends.gateway.retry import ProviderBusy
 from bleepstore.errors import (
     AccessDenied,
@@ -72,7 +73,7 @@ def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: Contain
 
 
 def test_what_is_too_large_for_one_request_is_staged_and_copied(
-    backend: AzureBackend, native: ContainerClient, monkeypatch: pytest.MonkeyPatch
+    backend: AzureKeys, native: ContainerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(azure_backend, "_MAX_PUT", 4 * MIB)
     data = pattern(9 * MIB)
@@ -80,12 +81,12 @@ def test_what_is_too_large_for_one_request_is_staged_and_copied(
     assert read_blob(backend, blob.handle) == data
     assert stored_names(native) == ["photos/k"]
     with pytest.raises(BlobChanged):
-        backend.put_object(BlobSpec(bucket="photos", key="k", expected_current=KeyState(None)), [data])
+        backend.put_object(KeyedSpec(bucket="photos", key="k", expected_current=KeyState(None)), [data])
     assert stored_names(native) == ["photos/k"]
 
 
 def test_a_write_is_done_also_if_what_was_staged_cannot_be_removed(
-    backend: AzureBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    backend: AzureKeys, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise ServiceUnavailable("not now")
@@ -278,7 +279,7 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
     ],
 )
 def test_each_refusal_is_classified(status: int, code: str, expected: type[Exception], repeated: bool) -> None:
-    spec = BlobSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
+    spec = KeyedSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
     with answering(10**9, status, code) as (url, requests):
         closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
         with closing as backend, pytest.raises(expected) as refused:
@@ -345,7 +346,7 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
     ours."""
     with contextlib.closing(make(container, through(proxy))) as backend:
         proxy.inject("truncate", received=1)
-        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
+        spec = KeyedSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
         blob = backend.put_object(spec, [b"data"])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == b"data"

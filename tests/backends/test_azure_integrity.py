@@ -18,8 +18,8 @@ from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient, Co
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, ReadCondition, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.azure import backend as azure_backend
-from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.azure.layouts import AzureKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob
 from bleepstore.errors import BlobChanged, InvalidBucketName, OperationAborted, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.azure_fixtures import (
@@ -99,7 +99,7 @@ def test_a_large_body_of_which_bytes_change_while_it_comes_is_sent_again(
 
 @pytest.mark.parametrize("announced", [11 * MIB, 13 * MIB])
 def test_a_body_of_another_length_than_announced_is_stored_as_it_came(
-    backend: AzureBackend, native: ContainerClient, announced: int
+    backend: AzureKeys, native: ContainerClient, announced: int
 ) -> None:
     """It is for the store to refuse it."""
     data = pattern(12 * MIB)
@@ -390,7 +390,7 @@ def test_a_blob_of_another_type_is_removed_only_where_the_condition_holds(
         for handle in (None, found.handle):
             with pytest.raises(BlobChanged):
                 backend.copy_object(
-                    source.handle, BlobSpec(bucket="photos", key="log", expected_current=KeyState(handle))
+                    source.handle, KeyedSpec(bucket="photos", key="log", expected_current=KeyState(handle))
                 )
     assert native.download_blob("photos/log").readall() == b"line, line"
 
@@ -406,7 +406,7 @@ def test_a_blob_of_the_same_type_is_left_whatever_azure_says(
         for expected_current in (None, KeyState(old.handle)):
             with pytest.raises(ServiceUnavailable, match="InvalidBlobType"):
                 backend.copy_object(
-                    source.handle, BlobSpec(bucket="photos", key="k", expected_current=expected_current)
+                    source.handle, KeyedSpec(bucket="photos", key="k", expected_current=expected_current)
                 )
     assert native.download_blob("photos/k").readall() == b"precious"
 
@@ -440,7 +440,7 @@ def test_what_comes_where_a_blob_of_another_type_was_removed_is_kept(
 
             strict.after = come
             expected_current = KeyState(found.handle) if is_conditional else None
-            spec = BlobSpec(bucket="photos", key="log", expected_current=expected_current)
+            spec = KeyedSpec(bucket="photos", key="log", expected_current=expected_current)
             with pytest.raises(BlobChanged) if is_conditional else contextlib.nullcontext():
                 backend.copy_object(source.handle, spec)
             expected = b"theirs" if is_conditional else b"data"
@@ -494,7 +494,7 @@ def test_no_attempt_waits_longer_than_what_is_left(container: str, proxy: HttpPr
     assert all(wait <= 0.5 for wait in waits)
 
 
-def test_many_items_of_metadata_come_back(store: Store, backend: AzureBackend) -> None:
+def test_many_items_of_metadata_come_back(store: Store, backend: AzureKeys) -> None:
     """A client takes at most 100 headers of an answer."""
     metadata = {f"m{number:03}": "v" * 5 for number in range(120)}
     store.put_object("photos", "k", b"data", metadata=metadata)

@@ -23,10 +23,11 @@ from google.cloud import storage
 
 import bleepstore
 from bleepstore import CompletedPart, Store, WriteCondition, errors
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob
 from bleepstore.backends.gateway.retry import Transient
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.backends.gcs.errors import classify
+from bleepstore.backends.gcs.layouts import GcsKeys
 from bleepstore.errors import AccessDenied, BlobChanged, InvalidRequest, ServiceUnavailable, SlowDown
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.gcs_fixtures import backend, make, native, put, read, read_blob, service, store, stored_names
@@ -147,7 +148,7 @@ def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> I
     ],
 )
 def test_each_refusal_is_classified(status: int, expected: type[Exception], repeated: bool) -> None:
-    spec = BlobSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
+    spec = KeyedSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
     with answering(status, "the reason") as (url, requests):
         closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
         with closing as backend, pytest.raises(expected) as refused:
@@ -217,19 +218,19 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(native: Any, p
     ours."""
     with contextlib.closing(make(native.name, proxy.url)) as backend:
         proxy.inject("truncate", received=1)
-        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
+        spec = KeyedSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
         blob = backend.put_object(spec, [b"data"])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == b"data"
 
 
 def test_a_provider_that_says_other_bytes_came_is_not_believed(
-    backend: GcsBackend, native: Any, monkeypatch: pytest.MonkeyPatch
+    backend: GcsKeys, native: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it stored is removed, and the client is told to send it again."""
     check = GcsBackend._check
 
-    def damaged(self: GcsBackend, blob: Any, crc32c: str) -> Any:
+    def damaged(self: GcsKeys, blob: Any, crc32c: str) -> Any:
         blob._properties["crc32c"] = "AAAAAA=="
         return check(self, blob, crc32c)
 
@@ -239,7 +240,7 @@ def test_a_provider_that_says_other_bytes_came_is_not_believed(
     assert stored_names(native) == []
 
 
-def test_memory_is_bounded_however_large_the_body(backend: GcsBackend) -> None:
+def test_memory_is_bounded_however_large_the_body(backend: GcsKeys) -> None:
     size = 96 * MIB
     piece = pattern(MIB)
     tracemalloc.start()
@@ -383,14 +384,12 @@ def test_an_object_that_is_replaced_as_soon_as_it_is_composed_was_complete(
         assert read(store, "k") == b"theirs"
 
 
-def test_the_records_of_the_parts_are_not_kept(
-    backend: GcsBackend, native: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_records_of_the_parts_are_not_kept(backend: GcsKeys, native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own are large, and an upload may have 10,000 parts."""
     kept: list[int] = []
     compose = GcsBackend._compose
 
-    def count(self: GcsBackend, *arguments: Any, **options: Any) -> None:
+    def count(self: GcsKeys, *arguments: Any, **options: Any) -> None:
         gc.collect()
         found = (one for one in gc.get_objects() if isinstance(one, storage.Blob))
         kept.append(sum(blob.size is not None for blob in found))

@@ -15,7 +15,7 @@ import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.base import BlobSpec
 from bleepstore.backends.gcs import backend as gcs_backend
-from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.backends.gcs.layouts import GcsKeys
 from bleepstore.errors import BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.gcs_fixtures import make, native, put, read, read_blob, service, store, stored_names
@@ -104,7 +104,7 @@ class Clock:
 
 
 @contextlib.contextmanager
-def on_a_slow_line(container: str, proxy: ResumableProxy) -> Iterator[tuple[GcsBackend, Clock]]:
+def on_a_slow_line(container: str, proxy: ResumableProxy) -> Iterator[tuple[GcsKeys, Clock]]:
     """A gateway whose blocks take longer than the deadline."""
     clock = Clock()
 

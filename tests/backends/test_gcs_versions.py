@@ -14,6 +14,7 @@ from google.cloud import storage
 from bleepstore import Store, errors
 from bleepstore.backends.base import BlobSpec, StoredBlob
 from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.backends.gcs.layouts import GcsKeys
 from bleepstore.errors import BlobNotFound
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.gcs_fixtures import backend, make, put, read, service, store
@@ -72,7 +73,7 @@ def test_of_two_writes_at_once_the_one_that_is_stored_there_counts(
 ) -> None:
     put_object = GcsBackend.put_object
 
-    def put_first(self: GcsBackend, spec: BlobSpec, chunks: Any) -> StoredBlob:
+    def put_first(self: GcsKeys, spec: BlobSpec, chunks: Any) -> StoredBlob:
         """Another write comes between the bytes of this one and its commit."""
         blob = put_object(self, spec, chunks)
         monkeypatch.setattr(GcsBackend, "put_object", put_object)
@@ -85,7 +86,7 @@ def test_of_two_writes_at_once_the_one_that_is_stored_there_counts(
     assert store.head_object("photos", "k").version.size == 6
 
 
-def test_what_was_replaced_can_neither_be_read_nor_removed(backend: GcsBackend, native: Any) -> None:
+def test_what_was_replaced_can_neither_be_read_nor_removed(backend: GcsKeys, native: Any) -> None:
     old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"old"]).handle
     new = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"new"]).handle
     for ask in (backend.head_object, backend.get_object):

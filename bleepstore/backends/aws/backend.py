@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import contextlib
 import io
@@ -19,7 +20,6 @@ from bleepstore.backends.aws.errors import (
     ContainerNotFound,
     ProviderNotFound,
     ProviderPreconditionFailed,
-    Unsupported,
 )
 from bleepstore.backends.aws.listing import AwsListing
 from bleepstore.backends.aws.pins import (
@@ -29,11 +29,9 @@ from bleepstore.backends.aws.pins import (
     ProviderUpload,
     bare,
     is_md5,
-    new_write,
     notes_of,
     read_handle,
     read_token,
-    stored_ms,
     version_of,
     write_of,
 )
@@ -55,8 +53,8 @@ _log = logging.getLogger("bleepstore.gateway")
 _MIN_RANGE = 5 * 1024 * 1024
 
 
-class AwsBackend(AwsListing):
-    """See `bleepstore.backends.base`."""
+class AwsBackend(AwsListing, abc.ABC):
+    """What both layouts share: see `bleepstore.backends.aws.layouts`."""
 
     # -- buckets
 
@@ -121,14 +119,16 @@ class AwsBackend(AwsListing):
 
     def _address(self, spec: BlobSpec) -> tuple[Address, str]:
         """Where a new blob goes, and the number of its write."""
-        if self.own_names:
-            return self._names.of_key(spec.bucket, spec.key), new_write()
-        address = self._names.of_blob(spec.bucket, spec.new_id())
-        return address, new_write(address.name)
+        address = self._naming.address_of(spec)
+        return address, self._new_write(address)
+
+    @abc.abstractmethod
+    def _new_write(self, address: Address) -> str:
+        """A number that tells this write from all others of that name."""
 
     def _described(self, spec: BlobSpec, address: Address, write: str, known: _Bytes | None) -> dict[str, Any]:
         """The parameters of a request that makes an object. `known` is None before all bytes were seen."""
-        with_key = not self.own_names or self._names.is_named_by_digest(spec.bucket, address.name)
+        with_key = not self._naming.is_native(spec.bucket, address.name)
         notes: dict[str, Any] = {}
         if known is not None:
             notes = {"crc32c": known.crc32c, "size": known.size, "of": known.etags}
@@ -143,19 +143,12 @@ class AwsBackend(AwsListing):
         return parameters
 
     def _condition(self, spec: BlobSpec) -> dict[str, Any]:
-        if spec.expected_current is None or not self.own_names:
-            return {}
-        if spec.expected_current.handle is None:
-            return {"IfNoneMatch": "*"}
-        return {"IfMatch": f'"{read_handle(spec.expected_current.handle).etag}"'}
+        """The parameters that make a write depend on what it replaces."""
+        return {}
 
+    @abc.abstractmethod
     def _stored(self, pin: Pin) -> StoredBlob:
-        """What a write returns. The sweep asks for the provider's time only of blobs that are not stored under a
-        key."""
-        if self.own_names:
-            return StoredBlob(pin.handle, int(time.time() * 1000))
-        head = self._on_blob(pin.handle, "head_object", **pin.address)
-        return StoredBlob(pin.handle, stored_ms(head))
+        """What a write returns."""
 
     # -- objects
 
@@ -257,21 +250,14 @@ class AwsBackend(AwsListing):
             return True
         pin = read_handle(handle)
         try:
-            if self.own_names:
-                self.head_object(handle)
-                self._delete_current(pin)
-            else:
-                self._call("delete_object", **pin.address)
+            self._delete(handle, pin)
         except (BlobNotFound, ProviderNotFound, ProviderPreconditionFailed):
             return False
         return True
 
-    def _delete_current(self, pin: Pin) -> None:
-        """In a bucket with versions this adds a delete marker: what was there before must not come back."""
-        try:
-            self._call("delete_object", **pin.named)
-        except Unsupported:  # what HEAD just said must do
-            self._call("delete_object", Bucket=pin.container, Key=pin.name)
+    @abc.abstractmethod
+    def _delete(self, handle: str, pin: Pin) -> None:
+        """Raises BlobNotFound, or what the provider says, if it is not there."""
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
@@ -290,10 +276,8 @@ class AwsBackend(AwsListing):
         return self._stored(Pin(address.container, address.name, copied, write, version_of(answer)))
 
     def _source(self, handle: str) -> dict[str, Any]:
-        """The parameters of a copy. Raises BlobNotFound for what only a bucket with versions has still."""
+        """The parameters of a copy."""
         pin = read_handle(handle)
-        if self.own_names and pin.version:
-            self.head_object(handle)
         return {"CopySource": pin.address, "CopySourceIfMatch": f'"{pin.etag}"'}
 
     # -- parts

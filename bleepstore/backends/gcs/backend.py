@@ -48,7 +48,7 @@ _DEFAULT_TYPE = "application/octet-stream"
 
 
 class GcsBackend(GcsListing):
-    """See `bleepstore.backends.base`."""
+    """What both layouts share: see `bleepstore.backends.gcs.layouts`."""
 
     # -- buckets
 
@@ -104,17 +104,11 @@ class GcsBackend(GcsListing):
 
     # -- what goes with an object
 
-    def _address(self, spec: BlobSpec) -> Address:
-        """Where a new object goes."""
-        if self.own_names:
-            return self._names.of_key(spec.bucket, spec.key)
-        return self._names.of_blob(spec.bucket, spec.new_id())
-
     def _described(
         self, spec: BlobSpec, address: Address, write: str, *, note_etag: bool, crc32c: str | None = None
     ) -> Any:
         """A blob to be written, with all that goes with it. `crc32c` is noted to tell whether the ETag is still its."""
-        with_key = not self.own_names or self._names.is_named_by_digest(spec.bucket, address.name)
+        with_key = not self._naming.is_native(spec.bucket, address.name)
         etag = spec.etag() if note_etag and spec.etag is not None else None
         blob = self._blob(address)
         size = None if etag is None else spec.size
@@ -126,10 +120,8 @@ class GcsBackend(GcsListing):
         return blob
 
     def _condition(self, spec: BlobSpec) -> dict[str, Any]:
-        if spec.expected_current is None or not self.own_names:
-            return {}
-        handle = spec.expected_current.handle
-        return {"if_generation_match": 0 if handle is None else read_handle(handle).generation}
+        """The parameters that make a write depend on what it replaces."""
+        return {}
 
     def _stored(self, blob: Any) -> StoredBlob:
         return StoredBlob(pin_of(blob).handle, to_ms(blob.time_created))
@@ -160,7 +152,7 @@ class GcsBackend(GcsListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         return self._write(spec, address, write, chunks)
 
     def _write(self, spec: BlobSpec, address: Address, write: str, chunks: Iterable[bytes]) -> StoredBlob:
@@ -331,7 +323,7 @@ class GcsBackend(GcsListing):
         return True
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         return self._copy(handle, self._live(handle), spec, address, write)
 
     def _copy(self, handle: str, source: Any, spec: BlobSpec, address: Address, write: str) -> StoredBlob:
@@ -385,7 +377,7 @@ class GcsBackend(GcsListing):
             sources = [known[read_handle(part.handle)] for part in parts]
         except KeyError as missing:
             raise BlobNotFound(missing.args[0].handle) from None
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         crc32c = combined_crc32c((one.crc32c, one.size) for one in sources)
         made: list[_Piece] = []
         try:
