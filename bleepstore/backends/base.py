@@ -66,10 +66,10 @@ class BlobSpec:
 
     bucket: str
     key: str
+    new_id: Callable[[], BlobId]
     size: int | None = None
     attributes: ObjectAttributes = NO_ATTRIBUTES
     etag: Callable[[], str] | None = None
-    new_id: Callable[[], BlobId] = new_blob_id
 
 
 @attrs.frozen(kw_only=True)
@@ -163,7 +163,8 @@ class StorageBackend(Protocol):
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         """Store one part, under an id of its own, from bytes (`size` of them, where that is known before) or from a
         range of a stored blob."""

@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.local_readers import FileSpan, locked_manifest, open_parts
 from bleepstore.errors import BlobBusy, BlobNotFound, StoreReadOnly, refusal_of
 
@@ -220,7 +220,8 @@ class LocalBackend:
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         if not isinstance(source, BlobRange):
             return self._write(new_id, source)

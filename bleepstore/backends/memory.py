@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, Self
 
-from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.errors import BlobNotFound
 
 
@@ -101,7 +101,8 @@ class MemoryBackend:
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         if isinstance(source, BlobRange):
             return self._store(new_id, self._read(source.handle, source.start, source.stop))

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend
+from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog.records import Content
 from bleepstore.catalog.sqlite import Catalog
@@ -309,7 +309,7 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
             seen.add(found[1])
             chunks = _verified(_member_chunks(file, name, member_size), content_found)
             try:
-                stored = backend.put_object(BlobSpec(bucket="", key=""), chunks)
+                stored = backend.put_object(BlobSpec(bucket="", key="", new_id=new_blob_id), chunks)
                 moved.append((found[1], stored.handle))
             except BytesDiffer as error:
                 leave_out(content_found, error.reason)

@@ -179,7 +179,7 @@ class Uploads:
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
             return self._engine.backend.put_part(
-                upload.backend_token, number, chunks, expected.size, self._engine.new_blob_id
+                upload.backend_token, number, chunks, expected.size, new_id=self._engine.new_blob_id
             )
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 
 import pytest
 
-from bleepstore.backends.base import BlobSpec, KeyedBackend, PartBlob, StorageBackend, StoredBlob
+from bleepstore.backends.base import BlobSpec, KeyedBackend, PartBlob, StorageBackend, StoredBlob, new_blob_id
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ class ContractTools:
 
     @staticmethod
     def spec(key: str = "key", size: int | None = None) -> BlobSpec:
-        return BlobSpec(bucket=BUCKET, key=key, size=size)
+        return BlobSpec(bucket=BUCKET, key=key, size=size, new_id=new_blob_id)
 
     def put(self, backend: StorageBackend, data: bytes, key: str = "key") -> StoredBlob:
         return backend.put_object(self.spec(key, len(data)), pieces(data, 300_000))
@@ -138,7 +138,7 @@ class ContractTools:
     ) -> list[tuple[PartBlob, StoredBlob]]:
         def put(numbered: tuple[int, bytes]) -> tuple[PartBlob, StoredBlob]:
             number, body = numbered
-            stored = backend.put_part(token, number, pieces(body, 300_000))
+            stored = backend.put_part(token, number, pieces(body, 300_000), new_id=new_blob_id)
             return PartBlob(stored.handle, len(body)), stored
 
         with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from bleepstore.backends.base import KeyedBackend, KeyedSpec, KeyState, PartBlob
+from bleepstore.backends.base import KeyedBackend, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.errors import BlobChanged, BlobNotFound
 from bleepstore.testing.contract_tools import BUCKET, ContractTools
 
@@ -25,7 +25,7 @@ _ATTEMPTS = _WRITERS * _INCREMENTS * 4
 
 
 def _expecting(expected_current: KeyState, key: str = "key") -> KeyedSpec:
-    return KeyedSpec(bucket=BUCKET, key=key, expected_current=expected_current)
+    return KeyedSpec(bucket=BUCKET, key=key, expected_current=expected_current, new_id=new_blob_id)
 
 
 class KeyedContract(ContractTools):
@@ -74,7 +74,7 @@ class KeyedContract(ContractTools):
             pytest.skip("this emulator compares nothing here")
         stored = self.put(backend, b"first")
         token = backend.begin_parts(self.spec())
-        part = PartBlob(backend.put_part(token, 1, [b"part"]).handle, 4)
+        part = PartBlob(backend.put_part(token, 1, [b"part"], new_id=new_blob_id).handle, 4)
         with pytest.raises(BlobChanged):
             backend.assemble_parts(token, _expecting(_NOTHING), [part])
         assert self.read(backend, stored.handle) == b"first"

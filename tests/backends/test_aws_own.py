@@ -18,7 +18,7 @@ from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCon
 from bleepstore.backends import aws
 from bleepstore.backends.aws.backend import AwsBackend
 from bleepstore.backends.aws.layouts import AwsBlobs, AwsKeys
-from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, ServiceUnavailable, SlowDown
@@ -377,7 +377,8 @@ def test_a_catalog_is_of_one_container(store: Store, far_bleepstore: Served, con
 def test_a_write_on_a_condition_is_the_providers(backend: AwsKeys) -> None:
     def put(body: bytes, expected_current: KeyState | None) -> str:
         return backend.put_object(
-            KeyedSpec(bucket="photos", key="k", size=len(body), expected_current=expected_current), [body]
+            KeyedSpec(bucket="photos", key="k", size=len(body), expected_current=expected_current, new_id=new_blob_id),
+            [body],
         ).handle
 
     first = put(b"1", KeyState(None))
@@ -386,9 +387,13 @@ def test_a_write_on_a_condition_is_the_providers(backend: AwsKeys) -> None:
     second = put(b"2", KeyState(first))
     with pytest.raises(BlobChanged):
         put(b"3", KeyState(first))
-    copied = backend.copy_object(second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+    copied = backend.copy_object(
+        second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None), new_id=new_blob_id)
+    )
     with pytest.raises(BlobChanged):
-        backend.copy_object(second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+        backend.copy_object(
+            second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None), new_id=new_blob_id)
+        )
     assert backend.remove(copied.handle)
     assert not backend.remove(copied.handle)
     assert backend.remove(second)
@@ -444,7 +449,7 @@ def test_wrong_credentials_are_named(container: str, far_bleepstore: Served, mon
         with pytest.raises(AccessDenied, match="SignatureDoesNotMatch") as refused:
             backend.check()
         with pytest.raises(AccessDenied):
-            backend.put_object(BlobSpec(bucket="photos", key="k", size=1), [b"x"])
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=1, new_id=new_blob_id), [b"x"])
     assert "a-wrong-secret" not in str(refused.value)
 
 
@@ -489,7 +494,7 @@ def test_what_passes_is_repeated_until_the_deadline(
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
         with contextlib.closing(make("far", server.url, deadline=2 if expected is None else 0.5)) as backend:
-            spec = BlobSpec(bucket="photos", key="k", size=4)
+            spec = BlobSpec(bucket="photos", key="k", size=4, new_id=new_blob_id)
             if expected is not None:
                 with pytest.raises(expected):
                     backend.put_object(spec, [b"data"])
@@ -510,7 +515,7 @@ def proxy(far_bleepstore: Served) -> Iterator[FaultProxy]:
 def test_a_broken_download_goes_on_where_it_ended(container: str, proxy: FaultProxy, kind: str) -> None:
     data = pattern(6 * MIB)
     with contextlib.closing(make(container, proxy.url)) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
         for start, stop in [(0, None), (1000, 5 * MIB)]:
             proxy.inject(kind, received=2 * MIB)
             proxy.inject(kind, received=MIB)
@@ -523,7 +528,7 @@ def test_a_broken_download_goes_on_where_it_ended(container: str, proxy: FaultPr
 def test_a_download_that_breaks_for_good_fails_and_gives_no_wrong_byte(container: str, proxy: FaultProxy) -> None:
     data = pattern(6 * MIB)
     with contextlib.closing(make(container, proxy.url, deadline=1)) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
         proxy.inject("cut", received=MIB)
         proxy.inject("cut", received=1, times=10_000)
         got = b""
@@ -548,7 +553,7 @@ def test_a_broken_upload_is_sent_again(
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend.check()
         proxy.inject(kind, sent=size // 2)
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size, new_id=new_blob_id), [data])
         assert proxy.hits == 1
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == data
@@ -562,7 +567,7 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend.check()
         proxy.inject("truncate", sent=500)  # of the put: its head and its body
-        spec = KeyedSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
+        spec = KeyedSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None), new_id=new_blob_id)
         blob = backend.put_object(spec, [b"data"])
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == b"data"
@@ -571,10 +576,10 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
 
 def test_an_upload_that_another_process_completed_is_found(container: str, far_bleepstore: Served) -> None:
     """A process died between the provider's completion and the catalog's; the client completes once more."""
-    spec = BlobSpec(bucket="photos", key="k", size=4)
+    spec = BlobSpec(bucket="photos", key="k", size=4, new_id=new_blob_id)
     with contextlib.closing(make(container, far_bleepstore.url)) as one:
         token = one.begin_parts(spec)
-        part = one.put_part(token, 1, [b"data"])
+        part = one.put_part(token, 1, [b"data"], new_id=new_blob_id)
         first = one.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
     with contextlib.closing(make(container, far_bleepstore.url)) as two:
         again = two.assemble_parts(token, spec, [PartBlob(part.handle, 4)])

@@ -17,7 +17,7 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from bleepstore.backends import azure
-from bleepstore.backends.base import BlobSpec, StorageBackend
+from bleepstore.backends.base import BlobSpec, StorageBackend, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, ServiceUnavailable
@@ -150,7 +150,7 @@ def test_an_expired_token_is_named(bearer: str, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(AccessDenied, match="expired") as refused:
             backend.check()
         with pytest.raises(AccessDenied):
-            backend.put_object(BlobSpec(bucket="photos", key="k", size=1), [b"x"])
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=1, new_id=new_blob_id), [b"x"])
     assert token not in str(refused.value)
 
 
@@ -170,7 +170,7 @@ def test_a_download_that_is_damaged_on_its_way_goes_on_where_it_was(bearer: str)
         url = bearer.replace(f":{port}", f":{urlsplit(proxy.url).port}")
         with contextlib.closing(azure.open_gateway(settings(url, Layout.KEYS, f"damaged-{next(_numbers)}"))) as backend:
             backend._service.create_container(backend._settings.container or "")
-            blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+            blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
             proxy.inject("damage", received=2 * MIB)
             with backend.get_object(blob.handle) as reader:
                 assert b"".join(iter(lambda: reader.read(300_000), b"")) == data

@@ -18,7 +18,7 @@ import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.azure.layouts import AzureKeys
-from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
 from bleepstore.model import ObjectAttributes
@@ -126,7 +126,7 @@ def test_a_key_of_characters_that_azure_does_not_accept_is_named_by_its_digest(
 def test_finding_goes_on_where_it_was(container: str, azurite_url: str, layout: Layout) -> None:
     with contextlib.closing(make_in(layout, container, azurite_url)) as backend:
         handles = {
-            backend.put_object(BlobSpec(bucket="photos", key=f"k{number}", size=1), [b"x"]).handle
+            backend.put_object(BlobSpec(bucket="photos", key=f"k{number}", size=1, new_id=new_blob_id), [b"x"]).handle
             for number in range(9)
         }
         listed = list(backend.iter_found("photos"))
@@ -254,8 +254,8 @@ def test_a_container_for_each_bucket_is_removed_only_if_nothing_else_is_in_it(
             backend.create_bucket(bucket)
             backend.create_bucket(bucket)
         assert list(backend.buckets()) == ["empty", "used"]
-        backend.begin_parts(BlobSpec(bucket="empty", key="k"))
-        backend.put_object(BlobSpec(bucket="used", key="k", size=1), [b"x"])
+        backend.begin_parts(BlobSpec(bucket="empty", key="k", new_id=new_blob_id))
+        backend.put_object(BlobSpec(bucket="used", key="k", size=1, new_id=new_blob_id), [b"x"])
         assert service.get_blob_client(f"{prefix}used", "k").exists()
         with caplog.at_level(logging.WARNING):
             backend.delete_bucket("empty")
@@ -271,7 +271,7 @@ def test_a_container_for_each_bucket_is_removed_only_if_nothing_else_is_in_it(
 @pytest.mark.parametrize("size", [1, 9 * MIB])
 def test_a_write_on_a_condition_is_the_providers(backend: AzureKeys, native: ContainerClient, size: int) -> None:
     def put(byte: bytes, expected_current: KeyState | None) -> str:
-        spec = KeyedSpec(bucket="photos", key="k", size=size, expected_current=expected_current)
+        spec = KeyedSpec(bucket="photos", key="k", size=size, expected_current=expected_current, new_id=new_blob_id)
         return backend.put_object(spec, [byte * size]).handle
 
     first = put(b"1", KeyState(None))
@@ -280,12 +280,16 @@ def test_a_write_on_a_condition_is_the_providers(backend: AzureKeys, native: Con
     second = put(b"2", KeyState(first))
     with pytest.raises(BlobChanged):
         put(b"3", KeyState(first))
-    copied = backend.copy_object(second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+    copied = backend.copy_object(
+        second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None), new_id=new_blob_id)
+    )
     with pytest.raises(BlobChanged):
-        backend.copy_object(second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
-    spec = KeyedSpec(bucket="photos", key="k", expected_current=KeyState(first))
+        backend.copy_object(
+            second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None), new_id=new_blob_id)
+        )
+    spec = KeyedSpec(bucket="photos", key="k", expected_current=KeyState(first), new_id=new_blob_id)
     token = backend.begin_parts(spec)
-    part = backend.put_part(token, 1, [b"part"])
+    part = backend.put_part(token, 1, [b"part"], new_id=new_blob_id)
     with pytest.raises(BlobChanged):
         backend.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
     backend.delete_parts(token, [])
@@ -304,7 +308,7 @@ def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(
 
     def put(body: bytes) -> str:
         chunks = [body[start : start + MIB] for start in range(0, len(body), MIB)]
-        return backend.put_object(BlobSpec(bucket="photos", key="k", size=len(body)), chunks).handle
+        return backend.put_object(BlobSpec(bucket="photos", key="k", size=len(body), new_id=new_blob_id), chunks).handle
 
     with ThreadPoolExecutor(3) as pool:
         handles = dict(zip(pool.map(put, bodies), bodies, strict=True))
@@ -321,7 +325,7 @@ def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(
 def test_a_copy_that_is_replaced_at_once_is_never_taken_for_the_other(
     backend: AzureKeys, native: ContainerClient, monkeypatch: pytest.MonkeyPatch, changed: bool
 ) -> None:
-    source = backend.put_object(BlobSpec(bucket="photos", key="source", size=4), [b"ours"])
+    source = backend.put_object(BlobSpec(bucket="photos", key="source", size=4, new_id=new_blob_id), [b"ours"])
     system = SystemMetadata(content_type="text/other") if changed else SystemMetadata()
     start = BlobClient.start_copy_from_url
 
@@ -333,7 +337,8 @@ def test_a_copy_that_is_replaced_at_once_is_never_taken_for_the_other(
     with monkeypatch.context() as patch:
         patch.setattr(BlobClient, "start_copy_from_url", start_and_lose)
         copied = backend.copy_object(
-            source.handle, BlobSpec(bucket="photos", key="copy", attributes=ObjectAttributes(system=system))
+            source.handle,
+            BlobSpec(bucket="photos", key="copy", attributes=ObjectAttributes(system=system), new_id=new_blob_id),
         )
     with pytest.raises(BlobNotFound):
         backend.get_object(copied.handle)
@@ -345,9 +350,9 @@ def test_completions_at_once_never_give_each_others_parts(
     backend: AzureKeys, container: str, azurite_url: str, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
     """Of the same parts they agree. Of fewer, the parts that were left out are gone: Azure discards them."""
-    spec = BlobSpec(bucket="photos", key="k")
+    spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
     token = backend.begin_parts(spec)
-    parts = [PartBlob(backend.put_part(token, number, [b"part"]).handle, 4) for number in (1, 2)]
+    parts = [PartBlob(backend.put_part(token, number, [b"part"], new_id=new_blob_id).handle, 4) for number in (1, 2)]
     commit = AzureBackend._commit
     commits: list[AzureKeys] = []
     with contextlib.closing(make(container, azurite_url)) as other:

@@ -235,11 +235,11 @@ def test_opening_recovers_what_a_crash_left_unless_others_use_the_store(tmp_path
         store.create_bucket("photos")
         store.put_object("photos", "k", BIG)
     crashed = LocalBackend(tmp_path)
-    orphan = crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+    orphan = crashed.put_object(BlobSpec(bucket="photos", key="x", new_id=new_blob_id), [BIG]).handle
     (tmp_path / "tmp" / "dead-0").write_bytes(BIG)
     if other_process:
         with bleepstore.open(tmp_path):  # removes it, being alone
-            orphan = crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+            orphan = crashed.put_object(BlobSpec(bucket="photos", key="x", new_id=new_blob_id), [BIG]).handle
             (tmp_path / "tmp" / "busy-0").write_bytes(BIG)
             with bleepstore.open(tmp_path):
                 assert crashed.head_object(orphan) == len(BIG)

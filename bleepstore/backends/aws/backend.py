@@ -35,7 +35,7 @@ from bleepstore.backends.aws.pins import (
     version_of,
     write_of,
 )
-from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import IN_MEMORY, BufferedBody, buffered
 from bleepstore.backends.gateway.names import Address
 from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader
@@ -293,7 +293,8 @@ class AwsBackend(AwsListing, abc.ABC):
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         upload = read_token(token)
         parameters = upload.address | {"PartNumber": number}

@@ -42,7 +42,7 @@ from bleepstore.backends.azure.pins import (
     read_part,
     read_token,
 )
-from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import (
     IN_MEMORY,
     BufferedBody,
@@ -364,7 +364,8 @@ class AzureBackend(AzureCopies):
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         upload = read_token(token)
         part = StagedPart(number, new_id(), 0)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import attrs
 from google.api_core.exceptions import BadRequest, Conflict, PreconditionFailed
 
-from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import IN_MEMORY, HashingReader, body_of, files_of, head_of, send_behind
 from bleepstore.backends.gateway.names import Address
 from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
@@ -357,11 +357,12 @@ class GcsBackend(GcsListing):
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         folder = read_token(token)
         address = Address(folder.container, f"{folder.name}{number:05d}-{new_id()}")
-        spec, write = BlobSpec(bucket="", key=""), secrets.token_hex(8)
+        spec, write = BlobSpec(bucket="", key="", new_id=new_id), secrets.token_hex(8)
         if not isinstance(source, BlobRange):
             return self._write(spec, address, write, source)
         whole = self._live(source.handle)
