@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
 
-from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes
+from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes, UploadToken
 
 CHUNK = 1024 * 1024  # bytes moved at a time
 
@@ -154,12 +154,12 @@ class StorageBackend(Protocol):
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         """A new blob with the same bytes, without moving them through this process where possible."""
 
-    def begin_parts(self, spec: BlobSpec) -> str:
-        """Start a multipart upload; returns a token that any process can go on with ("" if none is needed)."""
+    def begin_parts(self, spec: BlobSpec) -> UploadToken | None:
+        """Start a multipart upload. Where the provider has to know of it, any process goes on with the token."""
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
@@ -167,16 +167,18 @@ class StorageBackend(Protocol):
         new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         """Store one part, under an id of its own, from bytes (`size` of them, where that is known before) or from a
-        range of a stored blob."""
+        range of a stored blob. Raises BlobNotFound for that, UploadNotFound."""
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
-        """One blob out of parts, in O(parts): no bytes move. The parts stay until `delete_parts`."""
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+        """One blob out of parts, in O(parts): no bytes move. The parts stay until `delete_parts`. Raises BlobNotFound,
+        UploadNotFound if they are gone."""
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         """Remove these parts; no handles end the upload, assembled or not, and remove all that is left of it."""
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
-        """Handles of all blobs and parts with since_ms <= stored_ms < until_ms, for the sweep of orphans."""
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
+        """Handles of all blobs and parts with since_ms <= stored_ms < until_ms, for the sweep of orphans. Where the
+        provider removes parts with their upload alone, its token instead, of the end of the time that it may take."""
 
     def recover(self) -> None:
         """Remove what writes that were cut off left behind. Called when no other process uses the store."""

@@ -38,6 +38,7 @@ from typing import BinaryIO, cast
 from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.local_readers import FileSpan, locked_manifest, open_parts
 from bleepstore.errors import BlobBusy, BlobNotFound, StoreReadOnly, refusal_of
+from bleepstore.model import UploadToken
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")
@@ -211,12 +212,12 @@ class LocalBackend:
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         return self._write(spec.new_id, chunks)
 
-    def begin_parts(self, spec: BlobSpec) -> str:
-        return ""
+    def begin_parts(self, spec: BlobSpec) -> None:
+        """A part is a blob of its own."""
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
@@ -254,7 +255,7 @@ class LocalBackend:
             temporary.unlink(missing_ok=True)
             raise
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         try:
             return self._gather(spec, [(self._path(part.handle), part.size) for part in parts])
         except FileNotFoundError as error:
@@ -421,7 +422,7 @@ class LocalBackend:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         for handle in handles:
             self.delete_object(handle)
 

@@ -48,7 +48,7 @@ from bleepstore.errors import (
     OperationAborted,
     S3Error,
 )
-from bleepstore.model import NULL_VERSION, BlobRef, Grant, Owner, Upload, WriteCondition
+from bleepstore.model import NULL_VERSION, BlobRef, Grant, Owner, Upload, UploadToken, WriteCondition
 from bleepstore.names import is_version_id
 
 _ATTEMPTS = 20
@@ -260,7 +260,7 @@ class KeyedWrite:
     def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
         return self._store(self.engine.backend.copy_object, handle, self._spec(spec))
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         return self._store(self.engine.backend.assemble_parts, token, self._spec(spec), parts)
 
     def _spec(self, spec: BlobSpec) -> BlobSpec:

@@ -32,6 +32,7 @@ from bleepstore.errors import (
     NoSuchUpload,
     OperationAborted,
     S3Error,
+    UploadNotFound,
 )
 from bleepstore.model import (
     MAX_OBJECT,
@@ -185,7 +186,7 @@ class Uploads:
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         try:
             staged = stage(body, expected, algorithms, -1, write)
-        except BlobNotFound:  # a provider ends uploads that are old, by a rule of its own or of the account
+        except UploadNotFound:  # a provider ends uploads that are old, by a rule of its own or of the account
             raise NoSuchUpload(upload_id, bucket, key) from None
         assert isinstance(staged.data, BlobRef)
         assert staged.stored_ms is not None
@@ -347,7 +348,7 @@ class Uploads:
         )
         try:
             blob = write.assemble(upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts])
-        except BlobNotFound:
+        except (BlobNotFound, UploadNotFound):
             return None
         return CompleteUpload(
             **self._engine.stamp(),

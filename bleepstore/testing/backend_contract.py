@@ -339,6 +339,7 @@ class BackendContract(PartsContract):
         handles = {self.put(backend, b"data", f"key-{number}").handle for number in range(30)}
         visited = set()
         for handle in self.visited(backend):
+            assert isinstance(handle, str)
             backend.delete_object(handle)
             visited.add(handle)
         assert visited == handles

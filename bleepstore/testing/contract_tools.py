@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, TypeVar
 import pytest
 
 from bleepstore.backends.base import BlobSpec, KeyedBackend, PartBlob, StorageBackend, StoredBlob, new_blob_id
+from bleepstore.model import UploadToken
 
 T = TypeVar("T")
 
@@ -120,11 +121,13 @@ class ContractTools:
             return b"".join(iter(lambda: reader.read(70_000), b""))
 
     @staticmethod
-    def listed(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> set[str]:
+    def listed(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> set[str | UploadToken]:
         return set(ContractTools.visited(backend, since_ms, until_ms))
 
     @staticmethod
-    def visited(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> Iterator[str]:
+    def visited(
+        backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS
+    ) -> Iterator[str | UploadToken]:
         """All that is stored. What is stored under its own name is not for the sweep, so it is found by another way."""
         yield from backend.iter_blobs(since_ms, until_ms)
         if isinstance(backend, KeyedBackend):
@@ -134,7 +137,7 @@ class ContractTools:
                         yield blob.handle
 
     def put_parts(
-        self, backend: StorageBackend, token: str, bodies: Sequence[tuple[int, bytes]]
+        self, backend: StorageBackend, token: UploadToken | None, bodies: Sequence[tuple[int, bytes]]
     ) -> list[tuple[PartBlob, StoredBlob]]:
         def put(numbered: tuple[int, bytes]) -> tuple[PartBlob, StoredBlob]:
             number, body = numbered

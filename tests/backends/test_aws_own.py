@@ -585,6 +585,6 @@ def test_an_upload_that_another_process_completed_is_found(container: str, far_b
         again = two.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
         assert again.handle == first.handle
         other = two.put_object(spec, [b"other"])
-        with pytest.raises(BlobNotFound):
+        with pytest.raises(UploadNotFound):
             two.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
         assert two.head_object(other.handle) == 5

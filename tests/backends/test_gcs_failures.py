@@ -368,6 +368,7 @@ def test_what_is_stored_beside_an_object_does_not_decide_its_completion(
             assert "left for the sweep" in caplog.text
             proxy.before = lambda _: None
             for handle in backend.iter_blobs(0, 2**60):
+                assert isinstance(handle, str)
                 backend.delete_object(handle)
     assert stored_names(native) == ["photos/k"]
 

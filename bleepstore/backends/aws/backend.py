@@ -45,7 +45,9 @@ from bleepstore.errors import (
     BucketAlreadyExists,
     InvalidBucketName,
     ServiceUnavailable,
+    UploadNotFound,
 )
+from bleepstore.model import UploadToken
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -245,9 +247,6 @@ class AwsBackend(AwsListing, abc.ABC):
             self.remove(handle)
 
     def remove(self, handle: str) -> bool:
-        if handle.startswith("{"):
-            self._abort(read_token(handle))
-            return True
         pin = read_handle(handle)
         try:
             self._delete(handle, pin)
@@ -282,34 +281,31 @@ class AwsBackend(AwsListing, abc.ABC):
 
     # -- parts
 
-    def begin_parts(self, spec: BlobSpec) -> str:
+    def begin_parts(self, spec: BlobSpec) -> UploadToken:
         address, write = self._address(spec)
         answer = self._call("create_multipart_upload", **self._described(spec, address, write, None))
         return ProviderUpload(address.container, address.name, answer["UploadId"], write).token
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
         *,
         new_id: Callable[[], BlobId],
     ) -> StoredBlob:
-        upload = read_token(token)
-        parameters = upload.address | {"PartNumber": number}
+        parameters = read_token(token).address | {"PartNumber": number}
         if isinstance(source, BlobRange):
-            return self._copy_part(token, parameters, source, new_id)
+            return self._copy_part(parameters, source, new_id)
         with buffered(source, IN_MEMORY) as body:
-            return self._send_part(token, parameters, body, new_id)
+            return self._send_part(parameters, body, new_id)
 
-    def _send_part(
-        self, token: str, parameters: Mapping[str, Any], body: BufferedBody, new_id: Callable[[], BlobId]
-    ) -> StoredBlob:
+    def _send_part(self, parameters: Mapping[str, Any], body: BufferedBody, new_id: Callable[[], BlobId]) -> StoredBlob:
         try:
             answer = self._send("upload_part", body, **parameters)
         except ProviderNotFound as missing:
-            raise BlobNotFound(token) from missing
+            raise UploadNotFound(parameters["UploadId"]) from missing
         etag = bare(answer["ETag"])
         if is_md5(etag, answer) and etag != body.md5:
             raise ServiceUnavailable(
@@ -317,9 +313,7 @@ class AwsBackend(AwsListing, abc.ABC):
             )
         return self._stored_part(parameters["PartNumber"], etag, new_id())
 
-    def _copy_part(
-        self, token: str, parameters: dict[str, Any], source: BlobRange, new_id: Callable[[], BlobId]
-    ) -> StoredBlob:
+    def _copy_part(self, parameters: dict[str, Any], source: BlobRange, new_id: Callable[[], BlobId]) -> StoredBlob:
         length = source.stop - source.start
         if length > _MIN_RANGE:
             parameters |= {"CopySourceRange": f"bytes={source.start}-{source.stop - 1}"}
@@ -329,12 +323,12 @@ class AwsBackend(AwsListing, abc.ABC):
             with self.get_object(source.handle, source.start, source.stop) as reader:
                 body = reader.read()
             with buffered([body], IN_MEMORY) as small:
-                return self._send_part(token, parameters, small, new_id)
+                return self._send_part(parameters, small, new_id)
         try:
             answer = self._on_blob(source.handle, "upload_part_copy", **self._source(source.handle), **parameters)
         except BlobNotFound:
             self.head_object(source.handle)  # raises if it is the source that is gone
-            raise BlobNotFound(token) from None
+            raise UploadNotFound(parameters["UploadId"]) from None
         etag = bare(answer["CopyPartResult"]["ETag"])
         md5 = etag if is_md5(etag, answer) else None
         return attrs.evolve(self._stored_part(parameters["PartNumber"], etag, new_id()), md5=md5)
@@ -344,7 +338,7 @@ class AwsBackend(AwsListing, abc.ABC):
         handle = json.dumps([number, etag, blob_id], separators=(",", ":"))
         return StoredBlob(handle, int(time.time() * 1000))
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         upload = read_token(token)
         address = Address(upload.container, upload.name)
         listed = [dict(zip(("PartNumber", "ETag"), json.loads(part.handle)[:2], strict=True)) for part in parts]
@@ -359,14 +353,14 @@ class AwsBackend(AwsListing, abc.ABC):
             if pin is None and (isinstance(refused, ProviderPreconditionFailed) or refused.code == "NoSuchKey"):
                 raise BlobChanged(spec.bucket, spec.key) from refused
             if pin is None:
-                raise BlobNotFound(token) from None
+                raise UploadNotFound(upload.upload_id) from None
         else:
             pin = Pin(upload.container, upload.name, bare(answer["ETag"]), upload.write, version_of(answer))
         return self._stored(pin)
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         # S3 removes parts only with their upload, at its completion or its end.
-        if token and not handles:
+        if token is not None and not handles:
             with contextlib.suppress(ContainerNotFound):
                 self._abort(read_token(token))
 

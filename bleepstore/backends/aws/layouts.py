@@ -11,6 +11,7 @@ from bleepstore.backends.aws.errors import ProviderNotFound, Unsupported
 from bleepstore.backends.aws.pins import Pin, ProviderUpload, new_write, read_handle, stored_ms, to_ms
 from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedSpec, StoredBlob
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, Address
+from bleepstore.model import UploadToken
 
 
 class AwsBlobs(AwsBackend):
@@ -27,7 +28,7 @@ class AwsBlobs(AwsBackend):
     def _delete(self, handle: str, pin: Pin) -> None:
         self._call("delete_object", **pin.address)
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
         for bucket in filter(self._claims.is_ours, self.buckets()):
             folder = self._names.blobs_of(bucket)
             listed = self._list(folder, self._names.before_blobs_since(bucket, since_ms))
@@ -35,7 +36,7 @@ class AwsBlobs(AwsBackend):
             yield from (blob.handle for _, blob in self._describe(bucket, recent) if isinstance(blob, FoundBlob))
             yield from self._uploads(folder, since_ms, until_ms)
 
-    def _uploads(self, folder: Address, since_ms: int, until_ms: int) -> Iterator[str]:
+    def _uploads(self, folder: Address, since_ms: int, until_ms: int) -> Iterator[UploadToken]:
         parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name}
         while True:
             page = self._call("list_multipart_uploads", **parameters)
@@ -80,7 +81,7 @@ class AwsKeys(AwsBackend):
             self.head_object(handle)
         return super()._source(handle)
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
         """Nothing: what is stored under a key is an object, and others may have uploads there too."""
         yield from ()
 

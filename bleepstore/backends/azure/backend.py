@@ -35,7 +35,6 @@ from bleepstore.backends.azure.pins import (
     ProviderUpload,
     StagedPart,
     content_settings,
-    is_token,
     new_upload,
     notes_of,
     read_handle,
@@ -64,7 +63,9 @@ from bleepstore.errors import (
     InvalidBucketName,
     ServiceUnavailable,
     SlowDown,
+    UploadNotFound,
 )
+from bleepstore.model import UploadToken
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -317,9 +318,6 @@ class AzureBackend(AzureCopies):
             self.remove(handle)
 
     def remove(self, handle: str) -> bool:
-        if is_token(handle):
-            self._end_upload(read_token(handle))
-            return True
         pin = read_handle(handle)
         try:
             self._call(self._blob(pin.address).delete_blob, delete_snapshots="include", **pin.condition)
@@ -355,12 +353,12 @@ class AzureBackend(AzureCopies):
 
     # -- parts
 
-    def begin_parts(self, spec: BlobSpec) -> str:
+    def begin_parts(self, spec: BlobSpec) -> UploadToken:
         return new_upload(self._names.own(spec.bucket)).token
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
@@ -404,7 +402,7 @@ class AzureBackend(AzureCopies):
         staged = attrs.evolve(part, blocks=next(count), crc32c=reader.crc32c)
         return StoredBlob(staged.handle, int(time.time() * 1000))
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         upload = read_token(token)
         block_ids = [one for part in parts for one in read_part(part.handle).block_ids]
         if len(block_ids) > _MAX_BLOCKS:
@@ -424,7 +422,7 @@ class AzureBackend(AzureCopies):
                 except _Restaged:
                     staged = self._commit_unless_equal(upload, block_ids, described)
         except ProviderNotFound:
-            raise BlobNotFound(token) from None
+            raise UploadNotFound(upload.name) from None
         raise ServiceUnavailable("Too many completions of this upload at once: send it again.")
 
     def _commit_unless_equal(
@@ -439,9 +437,9 @@ class AzureBackend(AzureCopies):
             return pin
         return self._commit(upload, block_ids, described)
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         # Azure removes blocks only with their blob.
-        if token and not handles:
+        if token is not None and not handles:
             with contextlib.suppress(ContainerNotFound):
                 self._end_upload(read_token(token))
 

@@ -12,12 +12,13 @@ from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.azure.errors import ProviderNotFound
 from bleepstore.backends.azure.pins import Pin, read_handle, to_ms
 from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedSpec, KeyState
+from bleepstore.model import UploadToken
 
 
 class AzureBlobs(AzureBackend):
     """The layout `blobs`, a `Gateway`."""
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
         yield from super().iter_blobs(since_ms, until_ms)
         for bucket in filter(self._claims.is_ours, self.buckets()):
             for folder in self._names.blobs_between(bucket, since_ms, until_ms):

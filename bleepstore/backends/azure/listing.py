@@ -16,6 +16,7 @@ from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Address
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import ServiceUnavailable
+from bleepstore.model import UploadToken
 
 _PAGE = 1000  # names of one request
 
@@ -48,7 +49,7 @@ class AzureListing(ClaimVerbs, AzureClient):
             if not marker:
                 return
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
         """What was staged and is left; `AzureBlobs` adds the blobs."""
         for folder in self._own_folders():
             uploads = Address(folder.container, f"{folder.name}uploads/")

@@ -33,7 +33,9 @@ from bleepstore.errors import (
     InvalidBucketName,
     S3Error,
     ServiceUnavailable,
+    UploadNotFound,
 )
+from bleepstore.model import UploadToken
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -347,13 +349,13 @@ class GcsBackend(GcsListing):
 
     # -- parts
 
-    def begin_parts(self, spec: BlobSpec) -> str:
+    def begin_parts(self, spec: BlobSpec) -> UploadToken:
         own = self._names.own(spec.bucket)
         return make_token(Address(own.container, f"{own.name}parts/{spec.new_id()}/"))
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
@@ -371,7 +373,7 @@ class GcsBackend(GcsListing):
         with self.get_object(source.handle, source.start, source.stop) as reader:
             return self._write(spec, address, write, iter(lambda: reader.read(CHUNK), b""))
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         folder = read_token(token)
         known = {piece.pin: piece for piece in map(_Piece.of, self._list(folder))}
         try:
@@ -389,7 +391,7 @@ class GcsBackend(GcsListing):
             blob = self._described(spec, address, write, note_etag=True, crc32c=crc32c)
             self._compose(blob, sources, **self._condition(spec))
         except ProviderNotFound as missing:
-            raise BlobNotFound(token) from missing
+            raise UploadNotFound(folder.name) from missing
         except ProviderPreconditionFailed as refused:
             blob = self._written(spec, address, write, refused)
         finally:
@@ -420,8 +422,8 @@ class GcsBackend(GcsListing):
         except S3Error as error:
             _log.warning("intermediate objects of a completion are left for the sweep: %s", error)
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
-        if not token:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
+        if token is None:
             return
         if not handles:
             with contextlib.suppress(ContainerNotFound):

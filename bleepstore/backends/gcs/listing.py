@@ -14,6 +14,7 @@ from bleepstore.backends.gcs.client import GcsClient
 from bleepstore.backends.gcs.errors import ProviderNotFound, ProviderPreconditionFailed, no_bucket
 from bleepstore.backends.gcs.pins import SYSTEM, md5_of, notes_of, pin_of, to_ms
 from bleepstore.errors import ServiceUnavailable
+from bleepstore.model import UploadToken
 
 _PAGE = 1000  # names of one request
 
@@ -53,7 +54,7 @@ class GcsListing(ClaimVerbs, GcsClient):
             if not marker:
                 return
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
         for blob in self._swept(since_ms):
             if since_ms <= to_ms(blob.time_created) < until_ms:
                 yield pin_of(blob).handle
