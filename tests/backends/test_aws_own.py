@@ -21,7 +21,7 @@ from bleepstore.backends.aws.layouts import AwsBlobs, AwsKeys
 from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, ServiceUnavailable, SlowDown
+from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, SlowDown, UploadNotFound
 from bleepstore.store.adopting import Adopted
 from bleepstore.testing.contract_tools import ODD_KEYS, Broken, broken_after, pattern
 from bleepstore_server.faults import Faults, parse_rule

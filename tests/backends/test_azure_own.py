@@ -20,7 +20,7 @@ from bleepstore.backends.azure.backend import AzureBackend
 from bleepstore.backends.azure.layouts import AzureKeys
 from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
-from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
+from bleepstore.errors import BlobChanged, BlobNotFound, StoreError, UploadNotFound
 from bleepstore.model import ObjectAttributes
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
 from tests.backends.azure_fixtures import (
@@ -369,7 +369,7 @@ def test_completions_at_once_never_give_each_others_parts(
             blob = backend.assemble_parts(token, spec, parts)
             assert read_blob(backend, blob.handle) == b"partpart"
         else:
-            with pytest.raises(BlobNotFound):
+            with pytest.raises(UploadNotFound):
                 backend.assemble_parts(token, spec, parts)
             found = backend.find("photos", "k")
             assert found is not None
