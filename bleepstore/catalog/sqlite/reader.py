@@ -44,9 +44,10 @@ _OBJECT_FROM = (
     "FROM bucket b CROSS JOIN object_version o ON o.bucket_id = b.bucket_id AND o.noncurrent = 0 "
     "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
 )
-_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, o.crc64nvme {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
+_OWN_COLUMNS = "o.crc64nvme, o.bucket_id, -o.sequence"
+_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, {_OWN_COLUMNS} {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
 _GET = (
-    f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, o.crc64nvme {_OBJECT_FROM} "
+    f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, {_OWN_COLUMNS} {_OBJECT_FROM} "
     "LEFT JOIN inline_data d ON d.inline_id = o.inline_id WHERE b.name = ? AND o.key = ?"
 )
 _OBJECT_PARTS = f"SELECT o.parts {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
