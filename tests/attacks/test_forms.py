@@ -196,6 +196,8 @@ def test_what_a_policy_admits_is_applied(poster: Poster, name: str, value: str, 
     [
         ("tagging", "<Tagging><TagSet></TagSet></Tagging>", "NotImplemented"),
         ("Tagging", "", "NotImplemented"),
+        ("x-amz-checksum-foo", "AAAA", "InvalidRequest"),
+        ("x-amz-checksum-algorithm", "CRC32", "NotImplemented"),
         ("x-amz-tagging", "a=b", "NotImplemented"),
         ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented"),
         ("x-amz-object-lock-legal-hold", "ON", "NotImplemented"),
