@@ -36,6 +36,7 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
+    UploadToken,
     WriteCondition,
 )
 
@@ -166,7 +167,7 @@ class CreateUpload(_Change):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    backend_token: str = ""
+    backend_token: UploadToken | None = None
 
 
 @attrs.frozen(kw_only=True)
