@@ -10,6 +10,7 @@ from bleepstore.catalog.versions import (
     absent_version,
     add_delete_marker,
     check_removable,
+    remove_row,
     remove_version,
     write_version,
 )
@@ -58,7 +59,7 @@ def _delete(
     if bucket.versioning is not None:
         return add_delete_marker(tables, bucket, command, entry, position, current)
     if current is not None:
-        remove_version(tables, bucket, entry.key, current)
+        remove_row(tables, bucket.bucket_id, entry.key, current)
     return Removed(entry.key)
 
 
