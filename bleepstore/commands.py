@@ -153,8 +153,9 @@ class DeleteObjects(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutObjectAcl(_Change):
-    """Refused with OperationAborted if the object has another owner or list by now than `expected_acl`: that it may be
-    set was decided by these. None: it may be set whatever it is."""
+    """Refused with OperationAborted if by now the object is another version than `expected_sequence` (its position
+    among those of its key), or has another owner or list than `expected_acl`: that the ACL may be set was decided by
+    these. None: it may be set whatever it is."""
 
     request_id: str
     time_ms: int
@@ -162,6 +163,7 @@ class PutObjectAcl(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
+    expected_sequence: int | None = None
     expected_acl: Acl | None = None
     acl: Acl
 

@@ -108,8 +108,10 @@ def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
         return absent_version(command.bucket, key, version_id)
     if version.is_delete_marker:
         return MethodNotAllowed("DeleteMarker", version.version_id)
-    expected = command.expected_acl
-    if expected is not None and expected != tables.object_acl(bucket_id, key, version):
+    is_expected = command.expected_sequence in (None, version.sequence)
+    if is_expected and command.expected_acl is not None:
+        is_expected = command.expected_acl == tables.object_acl(bucket_id, key, version)
+    if not is_expected:
         return OperationAborted("The object was replaced, or its ACL was changed, meanwhile. Try again.")
     tables.set_object_acl(bucket_id, key, version, command.acl)
     return Done()

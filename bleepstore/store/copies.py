@@ -122,7 +122,7 @@ class Copies:
             version = source.version
             if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
-            write = self._engine.object_engine.begin(bucket, key, condition)
+            write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = given if replaces else copied_attributes(version.attributes, given)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.

@@ -134,7 +134,14 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (
             c.PutObjectAcl(
-                **_stamp(7), bucket="photos", bucket_id=7, key=KEY, version_id="null", expected_acl=ACL, acl=ACL
+                **_stamp(7),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_sequence=9,
+                expected_acl=ACL,
+                acl=ACL,
             ),
             c.PutObjectAcl(**_stamp(7), bucket="photos", key="k", acl=Acl.private("alice-id")),
         ),

@@ -49,8 +49,9 @@ _OWNER = "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
 _DATA = "LEFT JOIN inline_data d ON d.inline_id = o.inline_id"
 _OBJECT = "b.name = ? AND o.noncurrent = 0 AND o.key = ?"
 _VERSION = f"b.name = ? AND o.key = ? AND {VERSION_BY_ID}"
-_SELECT_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, o.crc64nvme {_FROM} {_OWNER}"
-_SELECT_GET = f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, o.crc64nvme {_FROM} {_OWNER} {_DATA}"
+_OWN_COLUMNS = "o.crc64nvme, o.bucket_id, -o.sequence"
+_SELECT_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, {_OWN_COLUMNS} {_FROM} {_OWNER}"
+_SELECT_GET = f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, {_OWN_COLUMNS} {_FROM} {_OWNER} {_DATA}"
 _HEAD, _GET = f"{_SELECT_HEAD} WHERE {_OBJECT}", f"{_SELECT_GET} WHERE {_OBJECT}"
 _HEAD_VERSION, _GET_VERSION = f"{_SELECT_HEAD} WHERE {_VERSION}", f"{_SELECT_GET} WHERE {_VERSION}"
 _HEAD_NEWEST_OTHER = f"{_SELECT_HEAD} WHERE b.name = ? AND o.noncurrent = 1 AND o.key = ? ORDER BY o.sequence LIMIT 1"
@@ -158,11 +159,11 @@ class Reader(ContentQueries):
         row = self.connection.execute(_GET_VERSION if with_data else _HEAD_VERSION, bindings).fetchone()
         return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
 
-    def latest_version(self, bucket: str, key: str) -> ObjectVersion | None:
+    def latest_version(self, bucket: str, key: str) -> FoundObject | None:
         row = self.connection.execute(_HEAD, (bucket, key)).fetchone()
         if row is None:
             row = self.connection.execute(_HEAD_NEWEST_OTHER, (bucket, key)).fetchone()
-        return None if row is None else make_object(bucket, key, row)
+        return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
 
     def object_parts(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
         return load_parts(

@@ -77,8 +77,8 @@ def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | No
 
 def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
     """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
-    (version_id, etag, size, modified_ms, owner_id, display_name) = row[:6]
-    algorithm, kind, value, parts_count, is_versioned, is_delete_marker = row[6:_OWN_OBJECT_WIDTH]
+    version_id, etag, size, modified_ms, owner_id, display_name, algorithm, kind, value = row[:9]
+    parts_count, is_versioned, is_delete_marker = row[9:_OWN_OBJECT_WIDTH]
     return ObjectVersion(
         bucket=bucket,
         key=key,
