@@ -45,7 +45,9 @@ def load_parts(text: str | None) -> tuple[PartSummary, ...]:
 
 
 BUCKET_COLUMNS = "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, b.versioning"
-#: The condition that finds a version by its id in the index of them, which does not hold current ones of the id "null".
+#: What finds a version by its id: in the index of them, which does not hold current ones of the id "null". By itself
+#: SQLite would look through all versions of the bucket, which seem to it to be few.
+BY_VERSION_ID = "INDEXED BY version_id"
 VERSION_BY_ID = "version_id = ? AND (version_id <> 'null' OR noncurrent = 1)"
 
 
