@@ -35,6 +35,7 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -181,7 +182,7 @@ class CreateUpload(_Change):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    backend_token: str = ""
+    backend_token: UploadToken | None = None
 
 
 @attrs.frozen(kw_only=True)

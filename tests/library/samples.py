@@ -26,6 +26,7 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     SystemMetadata,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -155,7 +156,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 ),
                 checksum_algorithm=Algorithm.SHA256,
                 checksum_type=ChecksumType.COMPOSITE,
-                backend_token="token",
+                backend_token=UploadToken("token"),
             ),
             c.CreateUpload(**_upload(8), owner=ALICE, initiator=ALICE),
         ),

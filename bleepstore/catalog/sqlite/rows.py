@@ -19,6 +19,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    UploadToken,
     Versioning,
 )
 
@@ -120,7 +121,7 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
         checksum_type=_CHECKSUM_TYPES[kind] if kind else None,
-        backend_token=token,
+        backend_token=None if token is None else UploadToken(token),
     )
 
 
