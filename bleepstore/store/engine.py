@@ -17,7 +17,7 @@ from bleepstore.access import Action, Caller, authorize
 from bleepstore.backends.base import BlobId, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.catalog.objects import check_owner
+from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogPort
 from bleepstore.committer import RESERVE
 from bleepstore.errors import InvalidArgument, NoSuchBucket
