@@ -32,9 +32,14 @@ def _read_system(given: Mapping[str, str]) -> SystemMetadata:
     return SystemMetadata(**given) if given else NO_SYSTEM
 
 
-def _write_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    # Sorted, because equal mappings must be stored as equal bytes.
-    return dict(sorted(metadata.items())) if metadata else {}
+def write_mapping(texts: Mapping[str, str]) -> dict[str, str]:
+    """As JSON: sorted, because equal mappings must be stored as equal bytes."""
+    return dict(sorted(texts.items())) if texts else {}
+
+
+def read_mapping(texts: Mapping[str, str]) -> Mapping[str, str]:
+    """What `write_mapping` wrote."""
+    return dict(texts)
 
 
 def write_grants(grants: Iterable[Grant] | None) -> list[list[Any]] | None:
@@ -65,7 +70,7 @@ class Attribute:
 
 ATTRIBUTES = (
     Attribute("system", {}, _write_system, _read_system),
-    Attribute("metadata", {}, _write_metadata, dict, is_frozen=False),
+    Attribute("metadata", {}, write_mapping, read_mapping, is_frozen=False),
     Attribute("storage_class", "STANDARD", str, str, is_text=True),
     Attribute("grants", None, write_grants, read_grants),
 )

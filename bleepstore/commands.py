@@ -30,6 +30,7 @@ from bleepstore.model import (
     NULL_VERSION,
     Acl,
     BlobRef,
+    BucketSetting,
     Checksum,
     ChecksumType,
     Data,
@@ -77,6 +78,21 @@ class PutBucketAcl(_Change):
     bucket: str
     bucket_id: int | None = None
     acl: Acl
+
+
+@attrs.frozen(kw_only=True)
+class PutBucketSetting(_Change):
+    """Replace one of the settings of a bucket, or remove it, if its value is None."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    setting: BucketSetting
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.setting.value is None
 
 
 @attrs.frozen(kw_only=True)
@@ -305,6 +321,7 @@ Command = (
     CreateBucket
     | DeleteBucket
     | PutBucketAcl
+    | PutBucketSetting
     | PutObject
     | DeleteObject
     | DeleteObjects

@@ -10,7 +10,7 @@ import datetime as dt
 import enum
 import functools
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -107,6 +107,28 @@ class Acl:
         return Acl(owner_id, (Grant(owner_id, Permission.FULL_CONTROL),))
 
 
+@attrs.frozen(kw_only=True)
+class BucketSettings:
+    """What a bucket is configured with, beside its ACL; None: it has none of that.
+
+    Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored.
+    """
+
+    tags: Mapping[str, str] | None = None
+
+
+#: The same instance wherever nothing is configured.
+NO_SETTINGS = BucketSettings()
+
+
+@attrs.frozen
+class BucketSetting:
+    """One of the fields of `BucketSettings` and its new value."""
+
+    name: str
+    value: Any
+
+
 @attrs.frozen
 class Bucket:
     name: str
@@ -116,6 +138,7 @@ class Bucket:
     #: Of this bucket alone: a later one of the same name has another.
     id: int = attrs.field(kw_only=True)
     acl: Acl = attrs.field(kw_only=True)
+    settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
 
     @property
     def created(self) -> dt.datetime:

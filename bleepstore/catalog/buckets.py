@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.catalog.port import Tables
-from bleepstore.commands import CreateBucket, DeleteBucket, Done, PutBucketAcl, Result
+from bleepstore.commands import CreateBucket, DeleteBucket, Done, PutBucketAcl, PutBucketSetting, Result
 from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty, NoSuchBucket
 
 
@@ -33,4 +33,12 @@ def put_bucket_acl(tables: Tables, command: PutBucketAcl) -> Result:
     if bucket is None:
         return NoSuchBucket(command.bucket)
     tables.set_bucket_acl(bucket, command.acl)
+    return Done()
+
+
+def put_bucket_setting(tables: Tables, command: PutBucketSetting) -> Result:
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    tables.set_bucket_setting(bucket, command.setting)
     return Done()

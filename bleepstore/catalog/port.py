@@ -16,7 +16,18 @@ from typing import Any, Protocol
 
 from bleepstore.catalog.records import Content, FoundObject, Garbage, ObjectSince, StoredBucket, StoredVersion
 from bleepstore.commands import Command, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart, Result
-from bleepstore.model import Acl, Bucket, Credential, ObjectPage, Owner, Part, PartSummary, Upload, UploadPage
+from bleepstore.model import (
+    Acl,
+    Bucket,
+    BucketSetting,
+    Credential,
+    ObjectPage,
+    Owner,
+    Part,
+    PartSummary,
+    Upload,
+    UploadPage,
+)
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
 #: the implementation's own, good for a program that goes through the catalog.
@@ -184,6 +195,9 @@ class Tables(Protocol):
     def insert_bucket(self, command: CreateBucket) -> None: ...
 
     def set_bucket_acl(self, bucket: StoredBucket, acl: Acl) -> None: ...
+
+    def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:
+        """Instead of what it had; none, if the value is None."""
 
     def has_versions(self, bucket_id: int) -> bool:
         """Whether there is any object in the bucket."""

@@ -19,6 +19,7 @@ from bleepstore import errors as e
 from bleepstore.attributes import ATTRIBUTES as ATTRIBUTE_TABLE
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_NAMES
 from bleepstore.attributes import read_grants, write_grants
+from bleepstore.bucket_settings import SETTINGS
 from bleepstore.codec.records import (
     Fields,
     Form,
@@ -39,6 +40,7 @@ from bleepstore.digests import Algorithm
 from bleepstore.model import (
     Acl,
     BlobRef,
+    BucketSetting,
     Checksum,
     ChecksumType,
     Data,
@@ -86,6 +88,20 @@ def _read_attributes(record: Fields, _tail: Tail) -> ObjectAttributes:
     return ObjectAttributes(**given)
 
 
+def _write_setting(setting: BucketSetting, _tail: Tail) -> Fields:
+    value = setting.value
+    return {"name": setting.name, "value": None if value is None else SETTINGS[setting.name].to_json(value)}
+
+
+def _read_setting(record: Fields, _tail: Tail) -> BucketSetting:
+    name, value = record.pop("name"), record.pop("value")
+    if record:
+        raise MalformedRecord(f"a setting of a bucket has no {sorted(record)}")
+    if name not in SETTINGS:
+        raise UnknownTag(f"unknown setting {name!r}: a newer version of BleepStore wrote it; upgrade this")
+    return BucketSetting(name, None if value is None else SETTINGS[name].from_json(value))
+
+
 TEXT = Kind(str)
 INTEGER = Kind(int)
 BOOLEAN = Kind(bool)
@@ -95,6 +111,7 @@ ALGORITHM = Kind(str, read=lambda text, _: Algorithm(text))
 CHECKSUM_TYPE = Kind(str, read=lambda text, _: ChecksumType(text))
 CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
 DATA = Kind(dict, _write_data, _read_data)
+SETTING = Kind(dict, _write_setting, _read_setting)
 ATTRIBUTES = Kind(dict, _write_attributes, _read_attributes)
 OWNER = struct(Owner, id=TEXT, display_name=TEXT)
 GRANTS = Kind(list, lambda grants, _: write_grants(grants), lambda rows, _: read_grants(rows))
@@ -138,6 +155,7 @@ COMMAND_FORMS: tuple[Form, ...] = (
     form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
+    form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING),
     form(
         "put-object/1",
         c.PutObject,

@@ -16,6 +16,7 @@ from bleepstore.errors import S3Error
 from bleepstore.model import (
     Acl,
     BlobRef,
+    BucketSetting,
     Checksum,
     ChecksumType,
     Grant,
@@ -75,6 +76,12 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         (
             c.PutBucketAcl(**_stamp(3), bucket="photos", bucket_id=7, acl=ACL),
             c.PutBucketAcl(**_stamp(3), bucket="photos", acl=Acl.private("alice-id")),
+        ),
+        (
+            c.PutBucketSetting(
+                **_stamp(18), bucket="photos", bucket_id=7, setting=BucketSetting("tags", {"b": "2", "a": "ü"})
+            ),
+            c.PutBucketSetting(**_stamp(18), bucket="photos", setting=BucketSetting("tags", None)),
         ),
         (
             c.PutObject(

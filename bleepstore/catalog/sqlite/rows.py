@@ -8,8 +8,10 @@ from typing import Any
 
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_COLUMNS
 from bleepstore.attributes import dump, from_columns, read_grants, write_grants
+from bleepstore.bucket_settings import from_documents
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
+    NO_SETTINGS,
     Acl,
     Bucket,
     Checksum,
@@ -43,13 +45,18 @@ def load_parts(text: str | None) -> tuple[PartSummary, ...]:
     return tuple(PartSummary(*row) for row in json.loads(text)) if text else ()
 
 
-BUCKET_COLUMNS = "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl"
+BUCKET_COLUMNS = (
+    "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, "
+    "(SELECT json_group_object(s.name, s.document) FROM bucket_setting s WHERE s.bucket_id = b.bucket_id)"
+)
+_NO_DOCUMENTS = "{}"
 
 
 def make_bucket(row: tuple[Any, ...]) -> Bucket:
-    name, owner_id, display_name, created_ms, location, bucket_id, acl = row
+    name, owner_id, display_name, created_ms, location, bucket_id, acl, documents = row
     owner = Owner(owner_id, display_name or "")
-    return Bucket(name, owner, created_ms, location, id=bucket_id, acl=load_acl(acl, owner_id))
+    settings = NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items())
+    return Bucket(name, owner, created_ms, location, id=bucket_id, acl=load_acl(acl, owner_id), settings=settings)
 
 
 _OWN_OBJECT_COLUMNS = (

@@ -61,6 +61,14 @@ CREATE TABLE bucket(
     versioning TEXT
 ) STRICT;
 
+-- What a bucket is configured with: `bleepstore.bucket_settings`. A row for each setting that it has.
+CREATE TABLE bucket_setting(
+    bucket_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (bucket_id, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE object_version(
     bucket_id INTEGER NOT NULL,
     noncurrent INTEGER NOT NULL,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from bleepstore.attributes import COLUMNS, columns_of
+from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
     UPLOAD_COLUMNS,
@@ -18,7 +19,7 @@ from bleepstore.catalog.sqlite.rows import (
     make_upload,
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
-from bleepstore.model import Acl, BlobRef, Owner, Upload
+from bleepstore.model import Acl, BlobRef, BucketSetting, Owner, Upload
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _FIND_CURRENT = f"SELECT -sequence, version_id, etag, owner_id, handle, inline_id FROM object_version WHERE {_CURRENT}"
@@ -131,6 +132,14 @@ class SqliteTables:
             "UPDATE bucket SET acl = ? WHERE bucket_id = ?", (dump_acl(acl, bucket.owner_id), bucket.bucket_id)
         )
 
+    def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:
+        self._before_bucket_change()
+        document, row = document_of(setting), (bucket.bucket_id, setting.name)
+        if document is None:
+            self._execute("DELETE FROM bucket_setting WHERE bucket_id = ? AND name = ?", row)
+        else:
+            self._execute("INSERT OR REPLACE INTO bucket_setting VALUES (?, ?, ?)", (*row, document))
+
     def has_versions(self, bucket_id: int) -> bool:
         sql = "SELECT EXISTS (SELECT 1 FROM object_version WHERE bucket_id = ?)"
         return bool(self._execute(sql, (bucket_id,)).get)
@@ -142,6 +151,7 @@ class SqliteTables:
             "DELETE FROM part WHERE upload_id IN (SELECT upload_id FROM upload WHERE bucket_id = ?)", (bucket_id,)
         )
         self._execute("DELETE FROM upload WHERE bucket_id = ?", (bucket_id,))
+        self._execute("DELETE FROM bucket_setting WHERE bucket_id = ?", (bucket_id,))
         self._execute("DELETE FROM bucket WHERE bucket_id = ?", (bucket_id,))
 
     # -- objects
