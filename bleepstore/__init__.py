@@ -28,6 +28,7 @@ from bleepstore.model import (
     Grant,
     Group,
     ListedObject,
+    ListedVersion,
     ObjectAttributes,
     ObjectPage,
     ObjectVersion,
@@ -40,6 +41,8 @@ from bleepstore.model import (
     SystemMetadata,
     Upload,
     UploadPage,
+    Versioning,
+    VersionPage,
     WriteCondition,
 )
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
@@ -71,6 +74,7 @@ __all__ = [
     "Grant",
     "Group",
     "ListedObject",
+    "ListedVersion",
     "ObjectAttributes",
     "ObjectPage",
     "ObjectVersion",
@@ -86,6 +90,8 @@ __all__ = [
     "SystemMetadata",
     "Upload",
     "UploadPage",
+    "VersionPage",
+    "Versioning",
     "WriteCondition",
     "__version__",
     "errors",

@@ -28,6 +28,7 @@ from bleepstore.commands import (
     ForgetGarbage,
     PutBucketAcl,
     PutBucketSetting,
+    PutBucketVersioning,
     PutCredential,
     PutObject,
     PutObjectAcl,
@@ -87,6 +88,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return buckets.put_bucket_acl(tables, command)
         case PutBucketSetting():
             return buckets.put_bucket_setting(tables, command)
+        case PutBucketVersioning():
+            return buckets.put_bucket_versioning(tables, command)
         case PutCredential():
             return accounts.put_credential(tables, command)
         case DisableCredential():

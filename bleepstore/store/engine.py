@@ -14,7 +14,7 @@ import attrs
 
 from bleepstore.access import Action, Caller, authorize
 from bleepstore.backends.base import BlobId, Gateway, new_blob_id
-from bleepstore.catalog.objects import check_owner
+from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.committer import RESERVE
 from bleepstore.errors import InvalidArgument, NoSuchBucket

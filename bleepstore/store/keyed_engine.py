@@ -22,7 +22,7 @@ import attrs
 
 from bleepstore.backends.base import BlobSpec, FoundBlob, Gateway, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog.objects import check_owner, check_write
+from bleepstore.catalog.conditions import check_owner, check_write
 from bleepstore.catalog.records import FoundObject
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.uploads import completed_object
@@ -61,6 +61,7 @@ _PARALLEL_DELETES = 16
 class KeyedEngine:
     """See `bleepstore.store.blob_engine.ObjectEngine`. `stamp` gives the request id and the time of a new command."""
 
+    keeps_versions = False
     open_attempts = _OPEN_ATTEMPTS
 
     def __init__(
@@ -105,7 +106,7 @@ class KeyedEngine:
             try:
                 self.backend.head_object(handle)
             except BlobNotFound:
-                return Written(written.version_id, written.time_ms)
+                return Written(None, written.time_ms)
             expected_current = _handle(self.find_current(written.bucket, written.key))
         # What has replaced another object stays, as long as its bucket does.
         if isinstance(result, NoSuchBucket):
@@ -200,13 +201,14 @@ class KeyedEngine:
 
     # -- deleting
 
-    def delete(self, command: DeleteObject) -> None:
+    def delete(self, command: DeleteObject) -> Removed:
         if command.version_id not in (None, NULL_VERSION):
             result = self._committer.submit(command)
             if isinstance(result, S3Error):
                 raise result
-            return
-        self._delete(command.bucket, command.key, command.condition)
+        else:
+            self._delete(command.bucket, command.key, command.condition)
+        return Removed(command.key, command.version_id)
 
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
         delete = functools.partial(self._delete_entry, command.bucket, Outage())

@@ -148,7 +148,8 @@ class Scrubber:
         with self._catalog.read() as reader:
             if content.handle is not None:
                 return reader.content_of(content.handle) is not None
-            found = reader.find_object(content.bucket, content.key, with_data=True)
+            assert content.version_id is not None  # it is of an object
+            found = reader.find_version(content.bucket, content.key, content.version_id, with_data=True)
         return found is not None and found.crc64nvme == content.crc64nvme
 
     def _quarantine(self, content: Content) -> bool:

@@ -21,22 +21,21 @@ from tests.catalog.test_listing import Steps
 def put(version_id: str, **fields: Any) -> PutObject:
     fields = {"time_ms": 5, "data": Inline(version_id.encode()), **fields}
     size, etag = len(version_id), f"etag-{version_id}"
-    return PutObject(
-        request_id="r", bucket="photos", key="k", version_id=version_id, owner=ALICE, size=size, etag=etag, **fields
-    )
+    return PutObject(request_id="r", bucket="photos", key="k", owner=ALICE, size=size, etag=etag, **fields)
 
 
 def write(catalog: Catalog, *commands: PutObject) -> list[StoredVersion]:
-    """Write each of `commands` as a version of its own, all in one transaction; returns them as they were current."""
+    """Write each of `commands` as a version of its own, all in one transaction; returns them as they were current. The
+    ids are v1, v2, ..."""
     written = []
     with catalog.transaction() as tables:
         bucket = tables.find_bucket("photos")
         assert bucket is not None
-        for command in commands:
+        for number, command in enumerate(commands, start=1):
             current = tables.current_version(bucket.bucket_id, "k")
             tables.make_noncurrent(bucket.bucket_id, "k")
             sequence = max(command.time_ms, 0 if current is None else current.sequence + 1)
-            tables.write_version(bucket.bucket_id, command, sequence, None)
+            tables.write_version(bucket.bucket_id, command, f"v{number}", sequence, None)
             found = tables.current_version(bucket.bucket_id, "k")
             assert found is not None
             written.append(found)
@@ -70,7 +69,7 @@ def test_the_order_does_not_depend_on_what_else_is_in_the_log(apply: Applier, ca
     applier.create_bucket("photos")
     other.apply([put("null", time_ms=1) for _ in range(3)])
     with other.transaction() as tables:
-        tables.remove_current(1, "k", tables.current_version(1, "k") or pytest.fail("it was just written"))
+        tables.remove_version(1, "k", tables.current_version(1, "k") or pytest.fail("it was just written"))
     applier.put("photos", "k")
     assert applier.rows("SELECT * FROM object_version") == before
     other.close()
@@ -143,7 +142,7 @@ def test_a_write_meets_no_older_version(tmp_path: Path) -> None:
     for name, noncurrent in (("few", 2), ("many", 100_000)):
         catalog = filled(tmp_path / f"{name}.db", noncurrent)
         with catalog.transaction() as tables, Steps(tables.connection) as steps:
-            tables.write_version(1, put("null", data=BlobRef("h")), 99, tables.current_version(1, "k"))
+            tables.write_version(1, put("null", data=BlobRef("h")), "null", 99, tables.current_version(1, "k"))
         catalog.close()
         counts.append(steps.count)
     assert counts[1] <= counts[0] + 2

@@ -21,6 +21,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    Versioning,
 )
 
 #: A look-up costs a tenth of what calling an enum does.
@@ -46,22 +47,31 @@ def load_parts(text: str | None) -> tuple[PartSummary, ...]:
 
 
 BUCKET_COLUMNS = (
-    "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, "
+    "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, b.versioning, "
     "(SELECT json_group_object(s.name, s.document) FROM bucket_setting s WHERE s.bucket_id = b.bucket_id)"
 )
 _NO_DOCUMENTS = "{}"
+#: The condition that finds a version by its id in the index of them, which does not hold current ones of the id "null".
+VERSION_BY_ID = "version_id = ? AND (version_id <> 'null' OR noncurrent = 1)"
 
 
 def make_bucket(row: tuple[Any, ...]) -> Bucket:
-    name, owner_id, display_name, created_ms, location, bucket_id, acl, documents = row
-    owner = Owner(owner_id, display_name or "")
-    settings = NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items())
-    return Bucket(name, owner, created_ms, location, id=bucket_id, acl=load_acl(acl, owner_id), settings=settings)
+    name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning, documents = row
+    return Bucket(
+        name,
+        Owner(owner_id, display_name or ""),
+        created_ms,
+        location,
+        id=bucket_id,
+        acl=load_acl(acl, owner_id),
+        versioning=versioning and Versioning(versioning),
+        settings=NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items()),
+    )
 
 
 _OWN_OBJECT_COLUMNS = (
     "o.version_id, o.etag, o.size, o.modified_ms, o.owner_id, oo.display_name, o.checksum_algorithm, o.checksum_type, "
-    "o.checksum_value, o.parts_count"
+    "o.checksum_value, o.parts_count, b.versioning IS NOT NULL, o.is_delete_marker"
 )
 _OWN_OBJECT_WIDTH = _OWN_OBJECT_COLUMNS.count(",") + 1
 OBJECT_COLUMNS = ", ".join((_OWN_OBJECT_COLUMNS, *(f"o.{name}" for name in ATTRIBUTE_COLUMNS)))
@@ -75,7 +85,7 @@ def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | No
 def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
     """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
     (version_id, etag, size, modified_ms, owner_id, display_name) = row[:6]
-    algorithm, kind, value, parts_count = row[6:_OWN_OBJECT_WIDTH]
+    algorithm, kind, value, parts_count, is_versioned, is_delete_marker = row[6:_OWN_OBJECT_WIDTH]
     return ObjectVersion(
         bucket=bucket,
         key=key,
@@ -87,6 +97,8 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
         checksum=make_checksum(algorithm, kind, value) if algorithm else None,
         parts_count=parts_count,
+        is_versioned=is_versioned == 1,
+        is_delete_marker=is_delete_marker == 1,
     )
 
 
