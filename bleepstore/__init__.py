@@ -11,7 +11,7 @@ with bleepstore.open() as store:            # in memory; bleepstore.open("folder
 
 from bleepstore import errors
 from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
-from bleepstore.commands import DeleteEntry
+from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Damage
 from bleepstore.model import (
@@ -38,6 +38,7 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     ReadCondition,
+    Restoration,
     SystemMetadata,
     Upload,
     UploadPage,
@@ -84,6 +85,8 @@ __all__ = [
     "PartSummary",
     "Permission",
     "ReadCondition",
+    "Restoration",
+    "Restored",
     "Snapshot",
     "Store",
     "StoredObject",

@@ -14,7 +14,16 @@ from typing import Any
 
 import attrs
 
-from bleepstore.model import NO_ATTRIBUTES, NO_SYSTEM, Grant, Group, ObjectAttributes, Permission, SystemMetadata
+from bleepstore.model import (
+    NO_ATTRIBUTES,
+    NO_SYSTEM,
+    Grant,
+    Group,
+    ObjectAttributes,
+    Permission,
+    Restoration,
+    SystemMetadata,
+)
 
 _SYSTEM_FIELDS = tuple(field.name for field in attrs.fields(SystemMetadata))
 
@@ -56,6 +65,14 @@ def read_grants(rows: Iterable[Sequence[Any]] | None) -> tuple[Grant, ...] | Non
     return tuple(Grant(Group(who) if is_group else who, Permission(what)) for is_group, who, what in rows)
 
 
+def _write_restoration(restoration: Restoration | None) -> list[int] | None:
+    return None if restoration is None else [restoration.ready_ms, restoration.until_ms]
+
+
+def _read_restoration(times: Sequence[int] | None) -> Restoration | None:
+    return None if times is None else Restoration(*times)
+
+
 @attrs.frozen
 class Attribute:
     """`to_json` and `from_json` give what a record holds. A column holds that as text, or NULL for what is absent."""
@@ -73,6 +90,8 @@ ATTRIBUTES = (
     Attribute("metadata", {}, write_mapping, read_mapping, is_frozen=False),
     Attribute("storage_class", "STANDARD", str, str, is_text=True),
     Attribute("grants", None, write_grants, read_grants),
+    Attribute("tags", {}, write_mapping, read_mapping, is_frozen=False),
+    Attribute("restoration", None, _write_restoration, _read_restoration),
 )
 #: The columns of the attributes, in the order of `columns_of`.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)

@@ -19,6 +19,7 @@ None where the bytes never passed here: at a provider.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
@@ -36,6 +37,7 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
+    Restoration,
     Versioning,
     WriteCondition,
 )
@@ -180,6 +182,37 @@ class PutObjectAcl(_Change):
     version_id: str | None = None
     expected_acl: Acl | None = None
     acl: Acl
+
+
+@attrs.frozen(kw_only=True)
+class PutObjectTags(_Change):
+    """Replace the tags of a version. Refused with OperationAborted if it has another owner than `expected_owner` by
+    then. None: it may be anybody's."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_owner: str | None = None
+    tags: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class RestoreObject(_Change):
+    """Have an archived version readable for `days`, from `delay_ms` after the command on; if it is already, that long
+    from now on. For `expected_owner` see PutObjectTags."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_owner: str | None = None
+    days: int
+    delay_ms: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -341,6 +374,8 @@ Command = (
     | DeleteObject
     | DeleteObjects
     | PutObjectAcl
+    | PutObjectTags
+    | RestoreObject
     | CreateUpload
     | RegisterPart
     | CompleteUpload
@@ -384,4 +419,12 @@ class RemovedMany:
     outcomes: tuple[Removed | S3Error, ...]
 
 
-Result = Done | Written | Removed | RemovedMany | S3Error
+@attrs.frozen
+class Restored:
+    """An archived object can be read until then, or will be; `is_extended`: it could be already."""
+
+    restoration: Restoration
+    is_extended: bool
+
+
+Result = Done | Written | Removed | RemovedMany | Restored | S3Error

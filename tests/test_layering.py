@@ -18,7 +18,7 @@ LIBRARY = ROOT / "bleepstore"
 SERVER = ROOT / "bleepstore_server"
 
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
-BASE = frozenset({"errors", "model", "attributes", "bucket_settings", "names", "digests"})
+BASE = frozenset({"errors", "model", "attributes", "bucket_settings", "names", "tags", "digests"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "digests": frozenset(),
@@ -26,6 +26,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "attributes": frozenset({"model"}),
     "bucket_settings": frozenset({"model", "attributes"}),
     "names": frozenset({"errors", "model"}),
+    "tags": frozenset({"errors"}),
     "access": frozenset({"errors", "model"}),
     "commands": BASE,
     "codec": BASE | {"commands"},

@@ -30,6 +30,7 @@ from bleepstore.model import (
     Bucket,
     BucketSetting,
     Credential,
+    ObjectAttributes,
     ObjectPage,
     ObjectVersion,
     Owner,
@@ -262,9 +263,11 @@ class Tables(Protocol):
     def remove_version(self, bucket_id: int, key: str, version: StoredVersion) -> None:
         """Remove a version and its inline bytes."""
 
-    def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl: ...
+    def object_attributes(self, bucket_id: int, key: str, version: StoredVersion) -> ObjectAttributes: ...
 
-    def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None: ...
+    def set_object_attributes(
+        self, bucket_id: int, key: str, version: StoredVersion, attributes: ObjectAttributes
+    ) -> None: ...
 
     # -- uploads
 

@@ -18,7 +18,7 @@ from bleepstore import commands as c
 from bleepstore import errors as e
 from bleepstore.attributes import ATTRIBUTES as ATTRIBUTE_TABLE
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_NAMES
-from bleepstore.attributes import read_grants, write_grants
+from bleepstore.attributes import read_grants, read_mapping, write_grants, write_mapping
 from bleepstore.bucket_settings import SETTINGS
 from bleepstore.codec.records import (
     Fields,
@@ -48,6 +48,7 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
+    Restoration,
     Versioning,
     WriteCondition,
 )
@@ -104,6 +105,7 @@ def _read_setting(record: Fields, _tail: Tail) -> BucketSetting:
 
 
 TEXT = Kind(str)
+TEXTS = Kind(dict, lambda texts, _: write_mapping(texts), lambda texts, _: read_mapping(texts))
 INTEGER = Kind(int)
 BOOLEAN = Kind(bool)
 OPTIONAL_TEXT = optional(TEXT)
@@ -132,6 +134,7 @@ def _read_condition(record: Fields, tail: Tail) -> WriteCondition:
 
 
 CONDITION = Kind(dict, _CONDITION.write, _read_condition, struct=_CONDITION)
+RESTORATION = struct(Restoration, ready_ms=INTEGER, until_ms=INTEGER)
 PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONAL_TEXT, crc64nvme=OPTIONAL_TEXT))
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
@@ -184,6 +187,23 @@ COMMAND_FORMS: tuple[Form, ...] = (
     ),
     form("delete-objects/1", c.DeleteObjects, **_BUCKET, owner=optional(OWNER), entries=ENTRIES),
     form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, expected_acl=optional(ACL), acl=ACL),
+    form(
+        "put-object-tags/1",
+        c.PutObjectTags,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_owner=OPTIONAL_TEXT,
+        tags=TEXTS,
+    ),
+    form(
+        "restore-object/1",
+        c.RestoreObject,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_owner=OPTIONAL_TEXT,
+        days=INTEGER,
+        delay_ms=INTEGER,
+    ),
     form(
         "create-upload/1",
         c.CreateUpload,
@@ -263,6 +283,7 @@ RESULT_FORMS: tuple[Form, ...] = (
     form("written/1", c.Written, version_id=OPTIONAL_TEXT, modified_ms=INTEGER),
     form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker_id=OPTIONAL_TEXT),
     form("removed-many/1", c.RemovedMany, outcomes=tuple_of(_OUTCOME)),
+    form("restored/1", c.Restored, restoration=RESTORATION, is_extended=BOOLEAN),
     form("access-denied/1", e.AccessDenied, reason=OPTIONAL_TEXT),
     form("bucket-already-exists/1", e.BucketAlreadyExists, bucket=TEXT),
     form("bucket-already-owned-by-you/1", e.BucketAlreadyOwnedByYou, bucket=TEXT),
@@ -281,6 +302,13 @@ RESULT_FORMS: tuple[Form, ...] = (
         version_id=OPTIONAL_TEXT,
         modified_ms=OPTIONAL_INTEGER,
     ),
+    form(
+        "invalid-object-state/1",
+        e.InvalidObjectState,
+        reason=OPTIONAL_TEXT,
+        storage_class=OPTIONAL_TEXT,
+        of_source=optional(BOOLEAN),
+    ),
     form("no-such-bucket/1", e.NoSuchBucket, bucket=TEXT),
     form("no-such-credential/1", e.NoSuchCredential, access_key=TEXT),
     form(
@@ -288,6 +316,7 @@ RESULT_FORMS: tuple[Form, ...] = (
     ),
     form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
     form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
+    form("object-already-in-active-tier/1", e.ObjectAlreadyInActiveTier, storage_class=OPTIONAL_TEXT),
     form("operation-aborted/1", e.OperationAborted, reason=OPTIONAL_TEXT),
     form(
         "precondition-failed/1",
@@ -297,6 +326,7 @@ RESULT_FORMS: tuple[Form, ...] = (
         key=OPTIONAL_TEXT,
         of_source=BOOLEAN,
     ),
+    form("restore-already-in-progress/1", e.RestoreAlreadyInProgress),
     form("service-unavailable/1", e.ServiceUnavailable, reason=OPTIONAL_TEXT),
 )
 RESULT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}

@@ -45,6 +45,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int | None": ((int, _NONE), "a whole number or None"),
     "bool": ((bool,), "True or False"),
     "Mapping[str, str] | None": ((dict, _NONE, Mapping), "a mapping of str to str, or None"),
+    "Mapping[str, str]": ((dict, Mapping), "a mapping of str to str"),
     "ObjectAttributes": ((ObjectAttributes,), "an ObjectAttributes"),
     "SystemMetadata": ((SystemMetadata,), "a SystemMetadata"),
     "Versioning": ((Versioning,), "a Versioning"),

@@ -34,6 +34,7 @@ from bleepstore.commands import (
     DeleteObjects,
     FollowProvider,
     PutObject,
+    PutObjectTags,
     Removed,
     Result,
     Written,
@@ -139,6 +140,9 @@ class KeyedEngine:
         if condition.is_of_etag:
             return ConditionalRequestConflict(bucket, key, condition.kind)
         return OperationAborted("The object was replaced meanwhile. Try again.")
+
+    def put_tags(self, command: PutObjectTags, found: FoundObject) -> Result:
+        return self._committer.submit(command)
 
     # -- following the provider
 

@@ -93,6 +93,8 @@ CREATE TABLE object_version(
     metadata TEXT,
     storage_class TEXT,
     grants TEXT,
+    tags TEXT,
+    restoration TEXT,
     PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
@@ -116,6 +118,8 @@ CREATE TABLE upload(
     metadata TEXT,
     storage_class TEXT,
     grants TEXT,
+    tags TEXT,
+    restoration TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
-from bleepstore.attributes import COLUMNS, columns_of
+from bleepstore.attributes import COLUMNS, columns_of, from_columns
 from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
@@ -16,11 +16,10 @@ from bleepstore.catalog.sqlite.rows import (
     VERSION_BY_ID,
     dump_acl,
     dump_parts,
-    load_acl,
     make_upload,
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
-from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, Owner, Upload, Versioning
+from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAttributes, Owner, Upload, Versioning
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
@@ -44,6 +43,8 @@ _INSERT_VERSION = (
     f"VALUES ({', '.join('?' * len(_VERSION_COLUMNS))}, ?, ?, 0, 0)"
 )
 _REPLACE_VERSION = f"UPDATE object_version SET {', '.join(f'{name} = ?' for name in _VERSION_COLUMNS)} WHERE {_CURRENT}"
+_FIND_ATTRIBUTES = f"SELECT {', '.join(COLUMNS)} FROM object_version WHERE {_ROW}"
+_SET_ATTRIBUTES = f"UPDATE object_version SET {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE {_ROW}"
 _UPLOAD_COLUMNS = (
     "bucket_id", "key", "upload_id", "initiated_ms", "owner_id", "initiator_id", "checksum_algorithm",
     "checksum_type", "backend_token", "replaced_sequence", *COLUMNS,
@@ -246,15 +247,15 @@ class SqliteTables:
         if version.inline_id is not None:
             self._execute("DELETE FROM inline_data WHERE inline_id = ?", (version.inline_id,))
 
-    def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl:
-        grants = self._execute(f"SELECT grants FROM object_version WHERE {_ROW}", _row(bucket_id, key, version)).get
-        return load_acl(grants, version.owner_id)
+    def object_attributes(self, bucket_id: int, key: str, version: StoredVersion) -> ObjectAttributes:
+        row = self._execute(_FIND_ATTRIBUTES, _row(bucket_id, key, version)).fetchone()
+        assert row is not None
+        return from_columns(row)
 
-    def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None:
-        self._execute(
-            f"UPDATE object_version SET grants = ? WHERE {_ROW}",
-            (dump_acl(acl, version.owner_id), *_row(bucket_id, key, version)),
-        )
+    def set_object_attributes(
+        self, bucket_id: int, key: str, version: StoredVersion, attributes: ObjectAttributes
+    ) -> None:
+        self._execute(_SET_ATTRIBUTES, (*columns_of(attributes), *_row(bucket_id, key, version)))
 
     # -- uploads
 
