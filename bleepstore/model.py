@@ -48,6 +48,14 @@ def to_datetime(time_ms: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC)
 
 
+class RestoreTier(enum.StrEnum):
+    """How quickly an archived object is asked for. Here all are as quick as the store is set to."""
+
+    EXPEDITED = "Expedited"
+    STANDARD = "Standard"
+    BULK = "Bulk"
+
+
 def midnight_after(time_ms: int, days: int) -> int:
     """`days` later, in milliseconds: "rounding the resulting time to the next day midnight UTC"."""
     return -(-(time_ms + days * DAY_MS) // DAY_MS) * DAY_MS

@@ -59,6 +59,7 @@ class Action(enum.StrEnum):
     GET_OBJECT_VERSION_ATTRIBUTES = "s3:GetObjectVersionAttributes"
     GET_OBJECT_LEGAL_HOLD = "s3:GetObjectLegalHold"
     GET_OBJECT_RETENTION = "s3:GetObjectRetention"
+    GET_OBJECT_TORRENT = "s3:GetObjectTorrent"
     GET_OBJECT_TAGGING = "s3:GetObjectTagging"
     GET_OBJECT_VERSION_TAGGING = "s3:GetObjectVersionTagging"
     PUT_OBJECT_TAGGING = "s3:PutObjectTagging"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bleepstore.access import Action, Caller
 from bleepstore.commands import Restored, RestoreObject
 from bleepstore.errors import InvalidArgument, OperationAborted, S3Error
+from bleepstore.model import ARCHIVED_CLASSES, RestoreTier
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 from bleepstore.store.tags import owner_to_expect
@@ -22,19 +23,30 @@ class ArchivedObjects:
         self._objects = objects
 
     def restore_object(
-        self, bucket: str, key: str, *, days: int, version_id: str | None = None, caller: Caller | None = None
+        self,
+        bucket: str,
+        key: str,
+        *,
+        days: int,
+        tier: RestoreTier = RestoreTier.STANDARD,
+        version_id: str | None = None,
+        caller: Caller | None = None,
     ) -> Restored:
         """Have an object that is archived (GLACIER, DEEP_ARCHIVE) readable for `days`, to the midnight (UTC) that
         follows; from now on, or once the `restore_delay` of the store is over. If it is readable already, that long
         from now on.
 
-        Raises InvalidObjectState if it is not archived, ObjectAlreadyInActiveTier, RestoreAlreadyInProgress.
+        `tier` EXPEDITED is not for DEEP_ARCHIVE. Raises InvalidArgument, InvalidObjectState if it is not archived,
+        ObjectAlreadyInActiveTier, RestoreAlreadyInProgress.
         """
-        if not 1 <= days <= _MAX_DAYS:
-            raise InvalidArgument(f"The days must be between 1 and {_MAX_DAYS}.", "days", str(days))
         for _ in range(_ATTEMPTS):
             bucket_id = self._engine.find_bucket(bucket).id
             found = self._objects.find(bucket, key, version_id, Action.RESTORE_OBJECT, caller, data=False)
+            storage_class = found.version.storage_class
+            if storage_class in ARCHIVED_CLASSES and not 1 <= days <= _MAX_DAYS:
+                raise InvalidArgument(f"Restoration days must be between 1 and {_MAX_DAYS}", "days", str(days))
+            if storage_class == "DEEP_ARCHIVE" and tier == RestoreTier.EXPEDITED:
+                raise InvalidArgument("Retrieval option is not supported by this storage class", "tier", tier.value)
             command = RestoreObject(
                 **self._engine.stamp(),
                 bucket=bucket,

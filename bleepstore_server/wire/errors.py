@@ -85,7 +85,7 @@ ERRORS: dict[str, Entry] = {
         "The encryption request you specified is not valid. The valid value is AES256.",
     ),
     "InvalidLocationConstraint": Entry(400, "The specified location-constraint is not valid"),
-    "InvalidObjectState": Entry(403, "The operation is not valid for the object's storage class"),
+    "InvalidObjectState": Entry(403, "The operation is not valid for the object's storage class", varies=True),
     "InvalidPart": Entry(
         400,
         "One or more of the specified parts could not be found.  The part may not have been uploaded, "
@@ -108,6 +108,7 @@ ERRORS: dict[str, Entry] = {
     ),
     "InvalidRequest": Entry(400, "Invalid Request", varies=True),
     "InvalidStorageClass": Entry(400, "The storage class you specified is not valid"),
+    "InvalidTag": Entry(400, "The tag provided was not a valid tag.", varies=True),
     "InvalidURI": Entry(400, "Couldn't parse the specified URI."),
     "KeyTooLongError": Entry(400, "Your key is too long"),
     "MalformedACLError": Entry(
@@ -149,6 +150,7 @@ ERRORS: dict[str, Entry] = {
     "NoSuchWebsiteConfiguration": Entry(404, "The specified bucket does not have a website configuration"),
     "NotImplemented": Entry(501, "A header you provided implies functionality that is not implemented", varies=True),
     "NotModified": Entry(304, "Not Modified"),
+    "ObjectAlreadyInActiveTierError": Entry(403, "This action is not allowed against this storage tier."),
     "ObjectLockConfigurationNotFoundError": Entry(404, "Object Lock configuration does not exist for this bucket"),
     "OperationAborted": Entry(
         409,
@@ -157,6 +159,7 @@ ERRORS: dict[str, Entry] = {
     "OwnershipControlsNotFoundError": Entry(404, "The bucket ownership controls were not found"),
     "PreconditionFailed": Entry(412, "At least one of the pre-conditions you specified did not hold", varies=True),
     "ReplicationConfigurationNotFoundError": Entry(404, "The replication configuration was not found"),
+    "RestoreAlreadyInProgress": Entry(409, "Object restore is already in progress"),
     "RequestHeaderSectionTooLarge": Entry(400, "Your request header section exceeds the maximum allowed size."),
     "RequestTimeTooSkewed": Entry(403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": Entry(
