@@ -38,6 +38,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     Restoration,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -229,7 +230,7 @@ class CreateUpload(_Change):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    backend_token: str = ""
+    backend_token: UploadToken | None = None
 
 
 @attrs.frozen(kw_only=True)
