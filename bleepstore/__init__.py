@@ -11,13 +11,14 @@ with bleepstore.open() as store:            # in memory; bleepstore.open("folder
 
 from bleepstore import errors
 from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
-from bleepstore.commands import DeleteEntry
+from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Damage
 from bleepstore.model import (
     Acl,
     Bucket,
     BucketPage,
+    BucketSettings,
     ByteRange,
     Checksum,
     ChecksumType,
@@ -37,6 +38,8 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     ReadCondition,
+    Restoration,
+    RestoreTier,
     SystemMetadata,
     Upload,
     UploadPage,
@@ -57,6 +60,7 @@ __all__ = [
     "Algorithm",
     "Bucket",
     "BucketPage",
+    "BucketSettings",
     "ByteRange",
     "Caller",
     "CannedAcl",
@@ -82,6 +86,9 @@ __all__ = [
     "PartSummary",
     "Permission",
     "ReadCondition",
+    "Restoration",
+    "RestoreTier",
+    "Restored",
     "Snapshot",
     "Store",
     "StoredObject",

@@ -14,7 +14,16 @@ from typing import Any
 
 import attrs
 
-from bleepstore.model import NO_ATTRIBUTES, NO_SYSTEM, Grant, Group, ObjectAttributes, Permission, SystemMetadata
+from bleepstore.model import (
+    NO_ATTRIBUTES,
+    NO_SYSTEM,
+    Grant,
+    Group,
+    ObjectAttributes,
+    Permission,
+    Restoration,
+    SystemMetadata,
+)
 
 _SYSTEM_FIELDS = tuple(field.name for field in attrs.fields(SystemMetadata))
 
@@ -28,8 +37,8 @@ def _write_system(system: SystemMetadata) -> dict[str, str]:
     return given
 
 
-def _read_texts(given: object) -> dict[str, str]:
-    """A JSON object of texts. Raises ValueError for anything else: what was stored is damaged."""
+def read_mapping(given: object) -> dict[str, str]:
+    """What `write_mapping` wrote: a JSON object of texts. Raises ValueError for anything else: it is damaged."""
     if type(given) is not dict:
         raise ValueError(f"stored attributes hold {type(given).__name__} instead of an object")
     for value in given.values():
@@ -45,12 +54,12 @@ def _read_text(given: object) -> str:
 
 
 def _read_system(given: object) -> SystemMetadata:
-    return SystemMetadata(**_read_texts(given)) if given != {} else NO_SYSTEM
+    return SystemMetadata(**read_mapping(given)) if given != {} else NO_SYSTEM
 
 
-def _write_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    # Sorted, because equal mappings must be stored as equal bytes.
-    return dict(sorted(metadata.items())) if metadata else {}
+def write_mapping(texts: Mapping[str, str]) -> dict[str, str]:
+    """As JSON: sorted, because equal mappings must be stored as equal bytes."""
+    return dict(sorted(texts.items())) if texts else {}
 
 
 def write_grants(grants: Iterable[Grant] | None) -> list[list[Any]] | None:
@@ -75,6 +84,18 @@ def _read_grant(is_group: object, who: object, what: object) -> Grant:
     return Grant(Group(_read_text(who)) if is_group else _read_text(who), Permission(_read_text(what)))
 
 
+def _write_restoration(restoration: Restoration | None) -> list[int] | None:
+    return None if restoration is None else [restoration.ready_ms, restoration.until_ms]
+
+
+def _read_restoration(times: object) -> Restoration | None:
+    if times is None:
+        return None
+    if type(times) is not list or [type(one) for one in times] != [int, int]:
+        raise ValueError("a stored restoration is two times")
+    return Restoration(*times)
+
+
 @attrs.frozen
 class Attribute:
     """`to_json` and `from_json` give what a record holds. A column holds that as text, or NULL for what is absent."""
@@ -89,9 +110,11 @@ class Attribute:
 
 ATTRIBUTES = (
     Attribute("system", {}, _write_system, _read_system),
-    Attribute("metadata", {}, _write_metadata, _read_texts, is_frozen=False),
+    Attribute("metadata", {}, write_mapping, read_mapping, is_frozen=False),
     Attribute("storage_class", "STANDARD", str, _read_text, is_text=True),
     Attribute("grants", None, write_grants, read_grants),
+    Attribute("tags", {}, write_mapping, read_mapping, is_frozen=False),
+    Attribute("restoration", None, _write_restoration, _read_restoration),
 )
 #: The columns of the attributes, in the order of `columns_of`.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)

@@ -19,6 +19,7 @@ None where the bytes never passed here: at a provider.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
@@ -29,12 +30,14 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     Acl,
     BlobRef,
+    BucketSetting,
     Checksum,
     ChecksumType,
     Data,
     ObjectAttributes,
     Owner,
     PartSummary,
+    Restoration,
     UploadToken,
     Versioning,
     WriteCondition,
@@ -78,6 +81,21 @@ class PutBucketAcl(_Change):
     bucket: str
     bucket_id: int | None = None
     acl: Acl
+
+
+@attrs.frozen(kw_only=True)
+class PutBucketSetting(_Change):
+    """Replace one of the settings of a bucket, or remove it, if its value is None."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    setting: BucketSetting
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.setting.value is None
 
 
 @attrs.frozen(kw_only=True)
@@ -167,6 +185,36 @@ class PutObjectAcl(_Change):
     expected_sequence: int | None = None
     expected_acl: Acl | None = None
     acl: Acl
+
+
+@attrs.frozen(kw_only=True)
+class PutObjectTags(_Change):
+    """Replace the tags of a version. For `expected_sequence` see PutObjectAcl."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_sequence: int | None = None
+    tags: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class RestoreObject(_Change):
+    """Have an archived version readable for `days`, from `delay_ms` after the command on; if it is already, that long
+    from now on. For `expected_sequence` see PutObjectAcl."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_sequence: int | None = None
+    days: int
+    delay_ms: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -322,11 +370,14 @@ Command = (
     CreateBucket
     | DeleteBucket
     | PutBucketAcl
+    | PutBucketSetting
     | PutBucketVersioning
     | PutObject
     | DeleteObject
     | DeleteObjects
     | PutObjectAcl
+    | PutObjectTags
+    | RestoreObject
     | CreateUpload
     | RegisterPart
     | CompleteUpload
@@ -370,4 +421,12 @@ class RemovedMany:
     outcomes: tuple[Removed | S3Error, ...]
 
 
-Result = Done | Written | Removed | RemovedMany | S3Error
+@attrs.frozen
+class Restored:
+    """An archived object can be read until then, or will be; `is_extended`: it could be already."""
+
+    restoration: Restoration
+    is_extended: bool
+
+
+Result = Done | Written | Removed | RemovedMany | Restored | S3Error

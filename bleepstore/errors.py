@@ -2,12 +2,14 @@
 
     BleepStoreError
     ├── S3Error                      has a `code`, named as in Amazon's S3 error list
-    │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload
+    │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
-    │   │                            ConditionalRequestConflict, OperationAborted
+    │   │                            ConditionalRequestConflict, OperationAborted,
+    │   │                            RestoreAlreadyInProgress
     │   ├── Precondition             PreconditionFailed, NotModified
-    │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes
-    │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed
+    │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags
+    │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
+    │   │                            ObjectAlreadyInActiveTier
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
     │                                InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
@@ -172,6 +174,12 @@ class OperationAborted(Conflict):
 
 
 @attrs.define
+class RestoreAlreadyInProgress(Conflict):
+    code = "RestoreAlreadyInProgress"
+    summary = "The object is being restored already."
+
+
+@attrs.define
 class Precondition(S3Error):
     """A condition of the request does not hold."""
 
@@ -285,6 +293,30 @@ class IncompleteBody(Invalid):
 
 
 @attrs.define
+class InvalidTag(Invalid):
+    code = "InvalidTag"
+    summary = "A tag is not valid."
+    reason: str
+    tag_key: str | None = None
+    tag_value: str | None = None
+
+
+@attrs.define
+class TooManyTags(Invalid):
+    code = "BadRequest"
+    summary = "There are more tags than an object or a bucket can have."
+    reason: str
+    limit: int
+
+
+@attrs.define
+class NoSuchTagSet(NotFound):
+    code = "NoSuchTagSet"
+    summary = "The bucket has no tags."
+    bucket: str
+
+
+@attrs.define
 class MetadataTooLarge(Invalid):
     code = "MetadataTooLarge"
     summary = "The metadata exceed the maximum allowed size."
@@ -380,9 +412,20 @@ class AccessDenied(Denied):
 
 @attrs.define
 class InvalidObjectState(Denied):
+    """`of_source`: it is the source of a copy."""
+
     code = "InvalidObjectState"
-    summary = "The object is archived at the storage provider. Restore it there first."
+    summary = "The object is archived, and cannot be read before it is restored."
     reason: str | None = None
+    storage_class: str | None = None
+    of_source: bool | None = None
+
+
+@attrs.define
+class ObjectAlreadyInActiveTier(Denied):
+    code = "ObjectAlreadyInActiveTierError"
+    summary = "The object is not archived, so it need not be restored."
+    storage_class: str | None = None
 
 
 @attrs.define

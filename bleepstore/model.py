@@ -10,7 +10,7 @@ import datetime as dt
 import enum
 import functools
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -19,13 +19,18 @@ from bleepstore.errors import Condition
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
-#: "Storage classes" of the PutObject request. One kind of storage serves all; the class is kept and shown.
+#: Those of a general purpose bucket ("Understanding and managing Amazon S3 storage classes"). One kind of storage
+#: serves all; the class is kept and shown, and what is archived must be restored to be read.
 STORAGE_CLASSES = frozenset(
     {
         "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER",
-        "DEEP_ARCHIVE", "GLACIER_IR", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP",
+        "DEEP_ARCHIVE", "GLACIER_IR",
     }
 )  # fmt: skip
+
+#: Of these nothing can be read before it is restored ("Working with archived objects").
+ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+DAY_MS = 24 * 60 * 60 * 1000
 
 # Limits of the S3 API ("Amazon S3 multipart upload limits", "Working with object metadata").
 MAX_KEY_BYTES = 1024
@@ -41,6 +46,19 @@ MAX_PAGE = 1000
 def to_datetime(time_ms: int) -> dt.datetime:
     """Milliseconds since the epoch as an aware datetime in UTC."""
     return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC)
+
+
+class RestoreTier(enum.StrEnum):
+    """How quickly an archived object is asked for. Here all are as quick as the store is set to."""
+
+    EXPEDITED = "Expedited"
+    STANDARD = "Standard"
+    BULK = "Bulk"
+
+
+def midnight_after(time_ms: int, days: int) -> int:
+    """`days` later, in milliseconds: "rounding the resulting time to the next day midnight UTC"."""
+    return -(-(time_ms + days * DAY_MS) // DAY_MS) * DAY_MS
 
 
 @attrs.frozen
@@ -107,6 +125,28 @@ class Acl:
         return Acl(owner_id, (Grant(owner_id, Permission.FULL_CONTROL),))
 
 
+@attrs.frozen(kw_only=True)
+class BucketSettings:
+    """What a bucket is configured with, beside its ACL; None: it has none of that.
+
+    Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored.
+    """
+
+    tags: Mapping[str, str] | None = None
+
+
+#: The same instance wherever nothing is configured.
+NO_SETTINGS = BucketSettings()
+
+
+@attrs.frozen
+class BucketSetting:
+    """One of the fields of `BucketSettings` and its new value."""
+
+    name: str
+    value: Any
+
+
 class Versioning(enum.StrEnum):
     """Whether a bucket keeps what is replaced and deleted ("Retaining multiple versions of objects with S3
     Versioning"). Once enabled it is never without again: it can be suspended, which keeps what there is."""
@@ -124,6 +164,7 @@ class Bucket:
     #: Of this bucket alone: a later one of the same name has another.
     id: int = attrs.field(kw_only=True)
     acl: Acl = attrs.field(kw_only=True)
+    settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.
     versioning: Versioning | None = attrs.field(kw_only=True, default=None)
 
@@ -149,17 +190,28 @@ class SystemMetadata:
 NO_SYSTEM = SystemMetadata()
 
 
+@attrs.frozen
+class Restoration:
+    """That an archived object can be read from `ready_ms` on, until `until_ms`: milliseconds since the epoch."""
+
+    ready_ms: int
+    until_ms: int
+
+
 @attrs.frozen(kw_only=True)
 class ObjectAttributes:
     """What goes with an object: given by who writes it, kept by its uploads, versions and copies, shown by reads.
 
-    `grants` are those of its ACL; None: its owner alone. `bleepstore.attributes` says how each field is stored.
+    `grants` are those of its ACL; None: its owner alone. `restoration` is of what is archived, and no copy has it.
+    `bleepstore.attributes` says how each field is stored.
     """
 
     system: SystemMetadata = NO_SYSTEM
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     storage_class: str = STANDARD
     grants: tuple[Grant, ...] | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    restoration: Restoration | None = None
 
     def acl(self, owner_id: str) -> Acl:
         """The ACL, for an object of this owner."""
@@ -236,6 +288,10 @@ class _Attributed:
     @property
     def storage_class(self) -> str:
         return self.attributes.storage_class
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return self.attributes.tags
 
     @property
     def acl(self) -> Acl:

@@ -89,6 +89,9 @@ class ServerConfig(AppConfig):
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
     upload_expiry_days: int = setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
+    restore_delay: int = setting(
+        0, "seconds from RestoreObject until an archived object can be read", validator=_at_least(0)
+    )
     scrub_interval_days: int = setting(
         0,
         "read everything and log what is damaged, so many days after the last time; 0 is never",

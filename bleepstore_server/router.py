@@ -14,7 +14,16 @@ import attrs
 
 from bleepstore.access import Action as A
 from bleepstore_server.exchange import Exchange
-from bleepstore_server.operations import buckets, listings, multipart, objects, post_object, versions
+from bleepstore_server.operations import (
+    archived,
+    buckets,
+    listings,
+    multipart,
+    objects,
+    post_object,
+    tagging,
+    versions,
+)
 from bleepstore_server.operations import configuration as c
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
@@ -97,7 +106,6 @@ _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
         A.GET_REPLICATION_CONFIGURATION,
         c.absent("ReplicationConfigurationNotFoundError"),
     ),
-    "tagging": ("GetBucketTagging", A.GET_BUCKET_TAGGING, c.absent("NoSuchTagSet")),
     "website": ("GetBucketWebsite", A.GET_BUCKET_WEBSITE, c.absent("NoSuchWebsiteConfiguration")),
     "accelerate": (
         "GetBucketAccelerateConfiguration",
@@ -150,7 +158,6 @@ _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
     "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
     "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
-    "tagging": ("DeleteBucketTagging", A.PUT_BUCKET_TAGGING),
     "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
 }
 
@@ -173,6 +180,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GetBucketVersioning", "GET", _B, "versioning", versions.get_bucket_versioning, A.GET_BUCKET_VERSIONING),
     Route("PutBucketVersioning", "PUT", _B, "versioning", versions.put_bucket_versioning, A.PUT_BUCKET_VERSIONING,
           document=True),
+    Route("GetBucketTagging", "GET", _B, "tagging", tagging.get_bucket_tagging, A.GET_BUCKET_TAGGING),
+    Route("PutBucketTagging", "PUT", _B, "tagging", tagging.put_bucket_tagging, A.PUT_BUCKET_TAGGING, document=True),
+    Route("DeleteBucketTagging", "DELETE", _B, "tagging", tagging.delete_bucket_tagging, A.PUT_BUCKET_TAGGING),
     Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, A.DELETE_OBJECT, document=True),
     Route("PostObject", "POST", _B, None, post_object.post_object, A.PUT_OBJECT, own_answer=True),
     *(Route(name, "GET", _B, sub, function, action) for sub, (name, action, function) in _NOT_CONFIGURED.items()),
@@ -188,7 +198,11 @@ ROUTES: tuple[Route, ...] = (
     Route("GetObjectAcl", "GET", _O, "acl", buckets.get_object_acl, A.GET_OBJECT_ACL),
     Route("PutObjectAcl", "PUT", _O, "acl", buckets.put_object_acl, A.PUT_OBJECT_ACL, document=True),
     Route("GetObjectAttributes", "GET", _O, "attributes", objects.get_object_attributes, A.GET_OBJECT_ATTRIBUTES),
-    Route("GetObjectTagging", "GET", _O, "tagging", c.get_object_tagging, A.GET_OBJECT_TAGGING),
+    Route("GetObjectTagging", "GET", _O, "tagging", tagging.get_object_tagging, A.GET_OBJECT_TAGGING),
+    Route("PutObjectTagging", "PUT", _O, "tagging", tagging.put_object_tagging, A.PUT_OBJECT_TAGGING, document=True),
+    Route("DeleteObjectTagging", "DELETE", _O, "tagging", tagging.delete_object_tagging, A.DELETE_OBJECT_TAGGING),
+    Route("RestoreObject", "POST", _O, "restore", archived.restore_object, A.RESTORE_OBJECT, document=True),
+    Route("GetObjectTorrent", "GET", _O, "torrent", archived.get_object_torrent, A.GET_OBJECT_TORRENT),
     Route("GetObjectLegalHold", "GET", _O, "legal-hold", c.absent_of_object(*_NO_LOCK), A.GET_OBJECT_LEGAL_HOLD),
     Route("GetObjectRetention", "GET", _O, "retention", c.absent_of_object(*_NO_LOCK), A.GET_OBJECT_RETENTION),
     # multipart uploads
@@ -213,7 +227,7 @@ ROUTES: tuple[Route, ...] = (
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
              "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
              "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
-             "PutBucketTagging:tagging PutBucketWebsite:website "
+             "PutBucketWebsite:website "
              "PutObjectLockConfiguration:object-lock PutPublicAccessBlock:publicAccessBlock "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "
@@ -225,11 +239,11 @@ ROUTES: tuple[Route, ...] = (
              "DeleteBucketInventoryConfiguration:inventory "
              "DeleteBucketMetadataConfiguration:metadataConfiguration "
              "DeleteBucketMetadataTableConfiguration:metadataTable DeleteBucketMetricsConfiguration:metrics"),
-            (_O, "GET", "GetObjectAnnotation:annotation GetObjectTorrent:torrent"),
+            (_O, "GET", "GetObjectAnnotation:annotation"),
             (_O, "PUT", "PutObjectAnnotation:annotation PutObjectLegalHold:legal-hold PutObjectRetention:retention "
-             "PutObjectTagging:tagging RenameObject:renameObject UpdateObjectEncryption:encryption"),
-            (_O, "POST", "RestoreObject:restore SelectObjectContent:select"),
-            (_O, "DELETE", "DeleteObjectAnnotation:annotation DeleteObjectTagging:tagging"),
+             "RenameObject:renameObject UpdateObjectEncryption:encryption"),
+            (_O, "POST", "SelectObjectContent:select"),
+            (_O, "DELETE", "DeleteObjectAnnotation:annotation"),
         )
         for name, sub in (row.split(":") for row in rows.split())
     ),
@@ -269,7 +283,7 @@ _READING = frozenset(
 #: Operations that make an object, and so may say how it is to be encrypted. (Forms have a field for it.)
 _ENCRYPTING = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
 _WRITING = {
-    "versionId": {"DeleteObject", "PutObjectAcl"},
+    "versionId": {"DeleteObject", "DeleteObjectTagging", "PutObjectAcl", "PutObjectTagging", "RestoreObject"},
     "partNumber": {"UploadPart", "UploadPartCopy"},
 }
 

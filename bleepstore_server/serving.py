@@ -35,9 +35,15 @@ _log = logging.getLogger("bleepstore.server")
 def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> Store:
     """The store that `config` names. Raises what `bleepstore.open` does."""
     data = None if config.in_memory else config.data
-    expiry = dt.timedelta(days=config.upload_expiry_days)
+    expiry, delay = dt.timedelta(days=config.upload_expiry_days), dt.timedelta(seconds=config.restore_delay)
     if config.backend_url is None:
-        return bleepstore.open(data, inline_limit=config.inline_limit, upload_expiry=expiry, read_only=config.read_only)
+        return bleepstore.open(
+            data,
+            inline_limit=config.inline_limit,
+            upload_expiry=expiry,
+            restore_delay=delay,
+            read_only=config.read_only,
+        )
     return bleepstore.open(
         config.backend_url,
         catalog=data,
@@ -46,6 +52,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         connections=max(config.threads, 4),
         inline_limit=config.inline_limit,
         upload_expiry=expiry,
+        restore_delay=delay,
         take_over=take_over,
     )
 

@@ -32,15 +32,27 @@ _BY_OBJECT: Mapping[Action, Permission] = {
     Action.GET_OBJECT_VERSION: _READ,
     Action.GET_OBJECT_ATTRIBUTES: _READ,
     Action.GET_OBJECT_VERSION_ATTRIBUTES: _READ,
+    Action.GET_OBJECT_TORRENT: _READ,
     Action.GET_OBJECT_LEGAL_HOLD: _READ,
     Action.GET_OBJECT_RETENTION: _READ,
-    Action.GET_OBJECT_TAGGING: _READ,
-    Action.GET_OBJECT_VERSION_TAGGING: _READ,
     Action.GET_OBJECT_ACL: _READ_ACP,
     Action.GET_OBJECT_VERSION_ACL: _READ_ACP,
     Action.PUT_OBJECT_ACL: _WRITE_ACP,
     Action.PUT_OBJECT_VERSION_ACL: _WRITE_ACP,
 }
+#: What an ACL grants to nobody, and the owners of the object and of its bucket may do ("By default, the bucket owner
+#: has this permission and can grant this permission to others").
+_BY_OWNERS = frozenset(
+    {
+        Action.GET_OBJECT_TAGGING,
+        Action.GET_OBJECT_VERSION_TAGGING,
+        Action.PUT_OBJECT_TAGGING,
+        Action.PUT_OBJECT_VERSION_TAGGING,
+        Action.DELETE_OBJECT_TAGGING,
+        Action.DELETE_OBJECT_VERSION_TAGGING,
+        Action.RESTORE_OBJECT,
+    }
+)
 #: What an ACL grants to nobody, and the bucket's owner alone may do.
 _BY_OWNER = frozenset(
     {
@@ -92,6 +104,8 @@ _OF_VERSION: Mapping[Action, Action] = {
     Action.GET_OBJECT_ACL: Action.GET_OBJECT_VERSION_ACL,
     Action.GET_OBJECT_ATTRIBUTES: Action.GET_OBJECT_VERSION_ATTRIBUTES,
     Action.GET_OBJECT_TAGGING: Action.GET_OBJECT_VERSION_TAGGING,
+    Action.PUT_OBJECT_TAGGING: Action.PUT_OBJECT_VERSION_TAGGING,
+    Action.DELETE_OBJECT_TAGGING: Action.DELETE_OBJECT_VERSION_TAGGING,
     Action.PUT_OBJECT_ACL: Action.PUT_OBJECT_VERSION_ACL,
     Action.DELETE_OBJECT: Action.DELETE_OBJECT_VERSION,
 }
@@ -104,7 +118,7 @@ def of_version(action: Action, version_id: str | None) -> Action:
 
 def is_of_object(action: Action) -> bool:
     """Whether an object that exists is needed to decide."""
-    return action in _BY_OBJECT
+    return action in _BY_OBJECT or action in _BY_OWNERS
 
 
 def authorize(
@@ -145,7 +159,14 @@ def is_allowed(
     permission = _BY_OBJECT.get(action)
     if permission is not None:
         return isinstance(subject, ObjectVersion) and allows(subject.acl, caller, permission)
-    return action in _BY_OWNER and caller.account.id == bucket.owner.id
+    if caller.account.id == bucket.owner.id:
+        return action in _BY_OWNER or action in _BY_OWNERS
+    return (
+        action in _BY_OWNERS
+        and isinstance(subject, ObjectVersion)
+        and caller.account.id == subject.owner.id
+        and not caller.is_anonymous
+    )
 
 
 def _is_of_upload(action: Action, caller: Caller, bucket: Bucket, upload: Upload) -> bool:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
@@ -244,3 +244,7 @@ class KeyedBackend(Gateway, Protocol):
 
     def find(self, bucket: str, key: str) -> FoundBlob | None:
         """What is stored under a key now, whoever wrote it."""
+
+    def put_tags(self, handle: str, tags: Mapping[str, str]) -> str:
+        """Replace the tags of what is stored under a key; the handle that it has then. Raises BlobNotFound if something
+        else is stored there."""

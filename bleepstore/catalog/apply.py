@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from bleepstore import codec
-from bleepstore.catalog import accounts, buckets, following, objects, sweeps, uploads
+from bleepstore.catalog import accounts, attributes, buckets, following, objects, sweeps, uploads
 from bleepstore.catalog.port import Tables
 from bleepstore.commands import (
     AbortUpload,
@@ -27,11 +27,14 @@ from bleepstore.commands import (
     FollowProvider,
     ForgetGarbage,
     PutBucketAcl,
+    PutBucketSetting,
     PutBucketVersioning,
     PutCredential,
     PutObject,
     PutObjectAcl,
+    PutObjectTags,
     RegisterPart,
+    RestoreObject,
     Result,
 )
 from bleepstore.errors import ServiceUnavailable
@@ -68,7 +71,11 @@ def apply(tables: Tables, command: Command) -> Result:
         case DeleteObjects():
             return objects.delete_objects(tables, command)
         case PutObjectAcl():
-            return objects.put_object_acl(tables, command)
+            return attributes.put_object_acl(tables, command)
+        case PutObjectTags():
+            return attributes.put_object_tags(tables, command)
+        case RestoreObject():
+            return attributes.restore_object(tables, command)
         case RegisterPart():
             return uploads.register_part(tables, command)
         case CreateUpload():
@@ -85,6 +92,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return buckets.delete_bucket(tables, command)
         case PutBucketAcl():
             return buckets.put_bucket_acl(tables, command)
+        case PutBucketSetting():
+            return buckets.put_bucket_setting(tables, command)
         case PutBucketVersioning():
             return buckets.put_bucket_versioning(tables, command)
         case PutCredential():

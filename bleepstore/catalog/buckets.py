@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from bleepstore.catalog.port import Tables
-from bleepstore.commands import CreateBucket, DeleteBucket, Done, PutBucketAcl, PutBucketVersioning, Result
+from bleepstore.commands import (
+    CreateBucket,
+    DeleteBucket,
+    Done,
+    PutBucketAcl,
+    PutBucketSetting,
+    PutBucketVersioning,
+    Result,
+)
 from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty, NoSuchBucket
 
 
@@ -33,6 +41,14 @@ def put_bucket_acl(tables: Tables, command: PutBucketAcl) -> Result:
     if bucket is None:
         return NoSuchBucket(command.bucket)
     tables.set_bucket_acl(bucket, command.acl)
+    return Done()
+
+
+def put_bucket_setting(tables: Tables, command: PutBucketSetting) -> Result:
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    tables.set_bucket_setting(bucket, command.setting)
     return Done()
 
 

@@ -7,7 +7,6 @@ from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.catalog.sweeps import check_fence
 from bleepstore.catalog.versions import (
-    absent_version,
     add_delete_marker,
     check_removable,
     remove_row,
@@ -18,14 +17,12 @@ from bleepstore.commands import (
     DeleteEntry,
     DeleteObject,
     DeleteObjects,
-    Done,
     PutObject,
-    PutObjectAcl,
     Removed,
     RemovedMany,
     Result,
 )
-from bleepstore.errors import MethodNotAllowed, NoSuchBucket, NoSuchVersion, OperationAborted, S3Error
+from bleepstore.errors import NoSuchBucket, NoSuchVersion, S3Error
 from bleepstore.names import is_version_id
 
 
@@ -93,25 +90,3 @@ def delete_objects(tables: Tables, command: DeleteObjects) -> Result:
         return NoSuchBucket(command.bucket)
     entries = enumerate(command.entries)
     return RemovedMany(tuple([_delete(tables, command, bucket, entry, position) for position, entry in entries]))
-
-
-def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
-    bucket = tables.find_bucket(command.bucket, command.bucket_id)
-    if bucket is None:
-        return NoSuchBucket(command.bucket)
-    bucket_id, key, version_id = bucket.bucket_id, command.key, command.version_id
-    if version_id is None:
-        version = tables.current_version(bucket_id, key)
-    else:
-        version = tables.find_version(bucket_id, key, version_id)
-    if version is None:
-        return absent_version(command.bucket, key, version_id)
-    if version.is_delete_marker:
-        return MethodNotAllowed("DeleteMarker", version.version_id)
-    is_expected = command.expected_sequence in (None, version.sequence)
-    if is_expected and command.expected_acl is not None:
-        is_expected = command.expected_acl == tables.object_acl(bucket_id, key, version)
-    if not is_expected:
-        return OperationAborted("The object was replaced, or its ACL was changed, meanwhile. Try again.")
-    tables.set_object_acl(bucket_id, key, version, command.acl)
-    return Done()

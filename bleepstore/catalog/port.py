@@ -28,7 +28,9 @@ from bleepstore.commands import Command, CreateBucket, CreateUpload, PutCredenti
 from bleepstore.model import (
     Acl,
     Bucket,
+    BucketSetting,
     Credential,
+    ObjectAttributes,
     ObjectPage,
     ObjectVersion,
     Owner,
@@ -220,6 +222,9 @@ class Tables(Protocol):
 
     def set_bucket_acl(self, bucket: StoredBucket, acl: Acl) -> None: ...
 
+    def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:
+        """Instead of what it had; none, if the value is None."""
+
     def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None: ...
 
     def has_versions(self, bucket_id: int) -> bool:
@@ -256,9 +261,11 @@ class Tables(Protocol):
     def remove_version(self, bucket_id: int, key: str, version: StoredVersion) -> None:
         """Remove a version and its inline bytes."""
 
-    def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl: ...
+    def object_attributes(self, bucket_id: int, key: str, version: StoredVersion) -> ObjectAttributes: ...
 
-    def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None: ...
+    def set_object_attributes(
+        self, bucket_id: int, key: str, version: StoredVersion, attributes: ObjectAttributes
+    ) -> None: ...
 
     # -- uploads
 

@@ -18,7 +18,8 @@ from bleepstore import commands as c
 from bleepstore import errors as e
 from bleepstore.attributes import ATTRIBUTES as ATTRIBUTE_TABLE
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_NAMES
-from bleepstore.attributes import read_grants, write_grants
+from bleepstore.attributes import read_grants, read_mapping, write_grants, write_mapping
+from bleepstore.bucket_settings import SETTINGS
 from bleepstore.codec.records import (
     Fields,
     Kind,
@@ -39,6 +40,7 @@ from bleepstore.digests import Algorithm
 from bleepstore.model import (
     Acl,
     BlobRef,
+    BucketSetting,
     Checksum,
     ChecksumType,
     Data,
@@ -46,6 +48,7 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
+    Restoration,
     UploadToken,
     Versioning,
     WriteCondition,
@@ -88,7 +91,22 @@ def _read_attributes(record: Fields, _tail: Tail) -> ObjectAttributes:
     return ObjectAttributes(**given)
 
 
+def _write_setting(setting: BucketSetting, _tail: Tail) -> Fields:
+    value = setting.value
+    return {"name": setting.name, "value": None if value is None else SETTINGS[setting.name].to_json(value)}
+
+
+def _read_setting(record: Fields, _tail: Tail) -> BucketSetting:
+    name, value = record.pop("name"), record.pop("value")
+    if record:
+        raise MalformedRecord(f"a setting of a bucket has no {sorted(record)}")
+    if name not in SETTINGS:
+        raise UnknownTag(f"unknown setting {name!r}: a newer version of BleepStore wrote it; upgrade this")
+    return BucketSetting(name, None if value is None else SETTINGS[name].from_json(value))
+
+
 TEXT = Kind(str)
+TEXTS = Kind(dict, lambda texts, _: write_mapping(texts), lambda texts, _: read_mapping(texts))
 INTEGER = Kind(int)
 BOOLEAN = Kind(bool)
 OPTIONAL_TEXT = optional(TEXT)
@@ -99,6 +117,7 @@ VERSIONING = Kind(str, read=lambda text, _: Versioning(text))
 CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
 UPLOAD_TOKEN = Kind(str, lambda token, _: token.text, lambda text, _: UploadToken(text))
 DATA = Kind(dict, _write_data, _read_data)
+SETTING = Kind(dict, _write_setting, _read_setting)
 ATTRIBUTES = Kind(dict, _write_attributes, _read_attributes)
 OWNER = struct(Owner, id=TEXT, display_name=TEXT)
 GRANTS = Kind(list, lambda grants, _: write_grants(grants), lambda rows, _: read_grants(rows))
@@ -117,6 +136,7 @@ def _read_condition(record: Fields, tail: Tail) -> WriteCondition:
 
 
 CONDITION = Kind(dict, _CONDITION.write, _read_condition, struct=_CONDITION)
+RESTORATION = struct(Restoration, ready_ms=INTEGER, until_ms=INTEGER)
 PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONAL_TEXT, crc64nvme=OPTIONAL_TEXT))
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
@@ -142,6 +162,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
+    form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING),
     form("put-bucket-versioning/1", c.PutBucketVersioning, **_BUCKET, versioning=VERSIONING),
     form(
         "put-object/1",
@@ -175,6 +196,23 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         expected_sequence=OPTIONAL_INTEGER,
         expected_acl=optional(ACL),
         acl=ACL,
+    ),
+    form(
+        "put-object-tags/1",
+        c.PutObjectTags,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        tags=TEXTS,
+    ),
+    form(
+        "restore-object/1",
+        c.RestoreObject,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        days=INTEGER,
+        delay_ms=INTEGER,
     ),
     form(
         "create-upload/1",
@@ -255,6 +293,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form("written/1", c.Written, version_id=OPTIONAL_TEXT, modified_ms=INTEGER),
     form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker_id=OPTIONAL_TEXT),
     form("removed-many/1", c.RemovedMany, outcomes=tuple_of(_OUTCOME)),
+    form("restored/1", c.Restored, restoration=RESTORATION, is_extended=BOOLEAN),
     form("access-denied/1", e.AccessDenied, reason=OPTIONAL_TEXT),
     form("bucket-already-exists/1", e.BucketAlreadyExists, bucket=TEXT),
     form("bucket-already-owned-by-you/1", e.BucketAlreadyOwnedByYou, bucket=TEXT),
@@ -273,6 +312,13 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         modified_ms=OPTIONAL_INTEGER,
     ),
+    form(
+        "invalid-object-state/1",
+        e.InvalidObjectState,
+        reason=OPTIONAL_TEXT,
+        storage_class=OPTIONAL_TEXT,
+        of_source=optional(BOOLEAN),
+    ),
     form("no-such-bucket/1", e.NoSuchBucket, bucket=TEXT),
     form("no-such-credential/1", e.NoSuchCredential, access_key=TEXT),
     form(
@@ -280,6 +326,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     ),
     form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
     form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
+    form("object-already-in-active-tier/1", e.ObjectAlreadyInActiveTier, storage_class=OPTIONAL_TEXT),
     form("operation-aborted/1", e.OperationAborted, reason=OPTIONAL_TEXT),
     form(
         "precondition-failed/1",
@@ -289,6 +336,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         key=OPTIONAL_TEXT,
         of_source=BOOLEAN,
     ),
+    form("restore-already-in-progress/1", e.RestoreAlreadyInProgress),
     form("service-unavailable/1", e.ServiceUnavailable, reason=OPTIONAL_TEXT),
 )
 RESULT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}

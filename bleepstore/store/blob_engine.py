@@ -17,6 +17,7 @@ from bleepstore.commands import (
     DeleteObject,
     DeleteObjects,
     PutObject,
+    PutObjectTags,
     Removed,
     RemovedMany,
     Result,
@@ -66,6 +67,9 @@ class ObjectEngine(Protocol):
 
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
         """The outcome of each entry, in order."""
+
+    def put_tags(self, command: PutObjectTags, found: FoundObject) -> Result:
+        """Replace the tags of `found`. Returns the result of the command, which may be a refusal."""
 
     def find_unknown(self, bucket: Bucket, key: str) -> FoundObject | None:
         """An object that the catalog did not know, if there is one nevertheless."""
@@ -131,6 +135,9 @@ class BlobEngine:
             raise result
         assert isinstance(result, RemovedMany)
         return result.outcomes
+
+    def put_tags(self, command: PutObjectTags, found: FoundObject) -> Result:
+        return self._committer.submit(command)
 
     def find_unknown(self, bucket: Bucket, key: str) -> FoundObject | None:
         """The catalog knows all objects."""

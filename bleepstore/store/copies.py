@@ -9,7 +9,7 @@ from typing import Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller
+from bleepstore.access import Action, Caller, authorize
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway
 from bleepstore.catalog.conditions import check_write
 from bleepstore.catalog.records import FoundObject
@@ -20,6 +20,7 @@ from bleepstore.errors import (
     EntityTooLarge,
     InternalError,
     InvalidArgument,
+    InvalidObjectState,
     InvalidRequest,
     MethodNotAllowed,
     NoSuchKey,
@@ -35,6 +36,7 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     STANDARD,
     BlobRef,
+    Bucket,
     Checksum,
     Data,
     Inline,
@@ -57,7 +59,7 @@ from bleepstore.store.options import (
     given_attributes,
     with_acl,
 )
-from bleepstore.store.reading import check_read, resolve_range
+from bleepstore.store.reading import check_read, is_archived, resolve_range
 from bleepstore.store.uploads import PartDigests, Uploads, check_part_number
 from bleepstore.store.verifying import Span
 
@@ -97,10 +99,10 @@ class Copies:
     ) -> ObjectVersion:
         """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
 
-        What goes with it comes along, unless `replace_metadata` gives it `attributes` of its own; the storage class,
-        the ACL and the redirect never do. `source_version_id` and `source_condition` say of which source. A copy onto
-        itself must name metadata, a storage class, a redirect or a source version, else it raises InvalidRequest,
-        unless `allow_unchanged`.
+        What goes with it comes along, unless `replace_metadata` gives it `attributes` of its own, and `replace_tags`
+        tags of its own; the storage class, the ACL and the redirect never do. `source_version_id` and
+        `source_condition` say of which source. A copy onto itself must name metadata, a storage class, a redirect or a
+        source version, else it raises InvalidRequest, unless `allow_unchanged`.
 
         A copy is one part: of a source that was uploaded in parts it has neither the ETag nor the parts, but the MD5
         and a checksum of all bytes, which are read for that (as they are for another checksum than the source's).
@@ -113,9 +115,8 @@ class Copies:
         owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             given = with_acl(given, acl, owner, found.owner)
-        replaces = options.get("replace_metadata", False)
         version_id = options.get("source_version_id")
-        changes = replaces or version_id is not None or bool(options.get("allow_unchanged"))
+        changes = bool(options.get("replace_metadata") or version_id or options.get("allow_unchanged"))
         changes = changes or given.storage_class != STANDARD or options.get("storage_class") is not None
         changes = changes or given.system.website_redirect_location is not None
         for _ in range(self._engine.object_engine.open_attempts):
@@ -124,7 +125,9 @@ class Copies:
             if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             write = self._engine.object_engine.begin(bucket, found.id, key, condition)
-            made = given if replaces else copied_attributes(version.attributes, given)
+            made = copied_attributes(version.attributes, given, options)
+            if made.tags:
+                self._check_tagging(found, source.version, caller, copied=not options.get("replace_tags"))
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
                 etag, checksum = self._copied_digests(source, options.get("checksum_algorithm"))
@@ -226,6 +229,12 @@ class Copies:
             return attrs.evolve(part, source_version_id=_source_id(source.version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
+    def _check_tagging(self, bucket: Bucket, source: ObjectVersion, caller: Caller | None, *, copied: bool) -> None:
+        """Refuse a copy with tags to whom may not set them in `bucket`, or not read those of the source."""
+        authorize(Action.PUT_OBJECT_TAGGING, caller, bucket)
+        if copied:
+            authorize(Action.GET_OBJECT_TAGGING, caller, self._engine.find_bucket(source.bucket), source)
+
     def _open_source(
         self,
         bucket: str,
@@ -249,6 +258,8 @@ class Copies:
                 if self._engine.object_engine.is_outdated(found):
                     return self._open_source(bucket, key, version_id, condition, caller, max_size)
                 raise PreconditionFailed(error.condition, bucket, key, of_source=True) from None
+        if is_archived(found.version.attributes, self._engine.clock):
+            raise InvalidObjectState(None, found.version.storage_class, of_source=True)
         self._objects.check_inline(found)
         if found.version.size > max_size:
             raise InvalidRequest(

@@ -19,6 +19,7 @@ from bleepstore.model import Owner
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.acls import AccessRules
 from bleepstore.store.adopting import Adoption
+from bleepstore.store.archived import ArchivedObjects
 from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
 from bleepstore.store.buckets import Buckets
@@ -39,6 +40,7 @@ from bleepstore.store.settings import (
     Settings,
     check_location,
 )
+from bleepstore.store.tags import Tags
 from bleepstore.store.uploads import Uploads
 from bleepstore.store.versions import Versions
 
@@ -61,6 +63,8 @@ class Store:
         self.versions = Versions(engine)
         self.copies = Copies(engine, self.objects, self.uploads)
         self.access = AccessRules(engine, self.objects, self.uploads)
+        self.tags = Tags(engine, self.objects)
+        self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts)
         self.archives = Archives(self.forks)
@@ -109,6 +113,13 @@ class Store:
     put_bucket_acl = method_of("access", AccessRules.put_bucket_acl)
     get_object_acl = method_of("access", AccessRules.get_object_acl)
     put_object_acl = method_of("access", AccessRules.put_object_acl)
+    get_object_tags = method_of("tags", Tags.get_object_tags)
+    put_object_tags = method_of("tags", Tags.put_object_tags)
+    delete_object_tags = method_of("tags", Tags.delete_object_tags)
+    get_bucket_tags = method_of("tags", Tags.get_bucket_tags)
+    put_bucket_tags = method_of("tags", Tags.put_bucket_tags)
+    delete_bucket_tags = method_of("tags", Tags.delete_bucket_tags)
+    restore_object = method_of("archived", ArchivedObjects.restore_object)
     check_access = method_of("access", AccessRules.check_access)
 
     put_credential = method_of("accounts", Accounts.put_credential)
@@ -203,6 +214,7 @@ def open_store(
     owner: Owner = DEFAULT_OWNER,
     inline_limit: int | None = None,
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
+    restore_delay: dt.timedelta = dt.timedelta(),
     clock: Callable[[], int] = now_ms,
     read_only: bool = False,
     **provider: Unpack[ProviderOptions],
@@ -211,7 +223,8 @@ def open_store(
 
     `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog
     (16 KiB; 1 KiB in memory, where a fork copies them; none where the bytes are at a provider).
-    An upload that is neither completed nor aborted within `upload_expiry` is removed. `clock` gives milliseconds
+    An upload that is neither completed nor aborted within `upload_expiry` is removed. An archived object can be read
+    `restore_delay` after it was asked for: at once. `clock` gives milliseconds
     since the epoch.
 
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
@@ -232,7 +245,9 @@ def open_store(
     Use the store in a `with` block, or close it. Raises StoreError where no store can be, CatalogDamaged,
     CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
     """
-    settings = Settings(owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, clock=clock)
+    settings = Settings(
+        owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, restore_delay=restore_delay, clock=clock
+    )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)
     if read_only:

@@ -36,6 +36,7 @@ from bleepstore.commands import (
     DeleteObjects,
     FollowProvider,
     PutObject,
+    PutObjectTags,
     Removed,
     Result,
     Written,
@@ -154,6 +155,35 @@ class KeyedEngine:
         if condition.is_of_etag:
             return ConditionalRequestConflict(at.bucket, at.key, condition.kind)
         return OperationAborted("The object was replaced meanwhile. Try again.")
+
+    def put_tags(self, command: PutObjectTags, found: FoundObject) -> Result:
+        """At the provider first. Where that gives the object another handle, the catalog follows it."""
+        assert found.handle is not None
+        try:
+            handle = self.backend.put_tags(found.handle, command.tags)
+        except BlobNotFound:
+            self.bytes_missing(found)
+            return OperationAborted("The object was replaced meanwhile. Try again.")
+        if handle == found.handle:
+            return self._committer.submit(command)
+        version = found.version
+        with self._catalog.read() as reader:
+            parts = reader.object_parts(version)
+        written = PutObject(
+            **self._stamp() | {"time_ms": version.modified_ms},
+            bucket=command.bucket,
+            bucket_id=command.bucket_id,
+            key=command.key,
+            owner=version.owner,
+            size=version.size,
+            etag=version.etag,
+            data=BlobRef(handle),
+            attributes=attrs.evolve(version.attributes, tags=command.tags),
+            checksum=version.checksum,
+            crc64nvme=found.crc64nvme,
+            parts=parts,
+        )
+        return self.submit(written, found.handle)
 
     # -- following the provider
 

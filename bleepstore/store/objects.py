@@ -23,6 +23,7 @@ from bleepstore.errors import (
     AccessDenied,
     BlobNotFound,
     InternalError,
+    InvalidObjectState,
     InvalidPartNumber,
     InvalidRange,
     InvalidRequest,
@@ -35,6 +36,7 @@ from bleepstore.errors import (
     TooManyEntries,
 )
 from bleepstore.model import (
+    ARCHIVED_CLASSES,
     MAX_PAGE,
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
@@ -59,7 +61,7 @@ from bleepstore.store.options import (
     given_attributes,
     with_acl,
 )
-from bleepstore.store.reading import StoredObject, check_read, range_counts, resolve_part, resolve_range
+from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
 
 _ALWAYS = WriteCondition()
 
@@ -96,17 +98,19 @@ class Objects:
 
         `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. What goes with it are
         `attributes`, whose fields can be keywords of their own: `system` and its fields (`content_type`, ...),
-        `metadata`, `storage_class`; `acl` is a canned ACL or a tuple of grants. `size`, `content_md5` and `checksum`
-        are compared with what came: see `BodyOptions`. `condition` is evaluated atomically with the write.
+        `metadata`, `storage_class`, `tags`; `acl` is a canned ACL or a tuple of grants. `size`, `content_md5` and
+        `checksum` are compared with what came: see `BodyOptions`. `condition` is evaluated atomically with the write.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
-        PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
+        InvalidTag, TooManyTags, PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
         """
         check_key(key)
         attributes = given_attributes(attributes, options)
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
         condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
+        if attributes.tags:
+            authorize(Action.PUT_OBJECT_TAGGING, caller, found)
         owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
@@ -228,11 +232,14 @@ class Objects:
         """Open an object, or a range or a part of it, for reading. Close what is returned.
 
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
-        InvalidPartNumber; ObjectDamaged, here or instead of the last bytes, if they are not those that were written.
+        InvalidPartNumber; InvalidObjectState if it is archived and not restored; ObjectDamaged, here or instead of the
+        last bytes, if they are not those that were written.
         """
         span = self._span_of(range, part_number, condition)
         for _ in builtin_range(self._engine.object_engine.open_attempts):
             found, stored = self._find_span(bucket, key, version_id, span, caller, data=True)
+            if found.version.attributes.storage_class in ARCHIVED_CLASSES:
+                self._check_restored(found.version)
             if found.data is not None:
                 self.check_inline(found)
                 stored.data = found.data[stored.start : stored.stop]
@@ -246,6 +253,10 @@ class Objects:
                 continue  # it was replaced or deleted since we looked
             return stored
         raise InternalError(f"The bytes of {bucket}/{key} are missing from the storage backend.")
+
+    def _check_restored(self, version: ObjectVersion) -> None:
+        if is_archived(version.attributes, self._engine.clock):
+            raise InvalidObjectState(None, version.storage_class)
 
     def head_object(
         self,

@@ -24,6 +24,7 @@ from bleepstore.model import (
     ReadCondition,
     SystemMetadata,
 )
+from bleepstore.tags import check_object_tags
 
 
 class SystemHeaders(TypedDict, total=False):
@@ -45,6 +46,7 @@ class AttributeOptions(SystemHeaders, total=False):
     system: SystemMetadata
     metadata: Mapping[str, str] | None
     storage_class: str | None
+    tags: Mapping[str, str] | None
     acl: AclRequest | None
 
 
@@ -79,6 +81,7 @@ class CopyOptions(AttributeOptions, total=False):
     source_version_id: str | None
     source_condition: ReadCondition | None
     replace_metadata: bool
+    replace_tags: bool
     checksum_algorithm: Algorithm | None
     allow_unchanged: bool
 
@@ -105,19 +108,24 @@ _ATTRIBUTE_OPTIONS = frozenset(AttributeOptions.__annotations__) - {"acl"}
 
 def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) -> ObjectAttributes:
     """`attributes` with what was given as keywords, but for the ACL, which depends on the owner. Raises
-    MetadataTooLarge, InvalidArgument."""
+    MetadataTooLarge, InvalidArgument, InvalidTag, TooManyTags."""
     if not _ATTRIBUTE_OPTIONS.isdisjoint(options):
         system = options.get("system", attributes.system)
         headers: dict[str, Any] = {name: value for name, value in options.items() if name in _HEADERS}
-        metadata = options.get("metadata")
+        metadata, tags = options.get("metadata"), options.get("tags")
         attributes = attrs.evolve(
             attributes,
             system=attrs.evolve(system, **headers) if headers else system,
             metadata=attributes.metadata if metadata is None else metadata,
             storage_class=options.get("storage_class") or attributes.storage_class,
+            tags=attributes.tags if tags is None else tags,
         )
     if attributes.metadata:
         check_metadata(attributes.metadata)
+    if attributes.tags:
+        check_object_tags(attributes.tags)
+    if attributes.restoration is not None:  # of another object
+        attributes = attrs.evolve(attributes, restoration=None)
     if attributes.storage_class not in STORAGE_CLASSES:
         raise InvalidArgument("The storage class is not one of S3's.", "storage_class", attributes.storage_class)
     return attributes
@@ -133,19 +141,29 @@ def check_copied_headers(options: CopyOptions) -> None:
     """Raises InvalidRequest for what a copy cannot have of its own unless it replaces the source's metadata."""
     if not options.get("replace_metadata") and (kept := (options.keys() & _HEADERS) - {"website_redirect_location"}):
         raise InvalidRequest(f"{min(kept)} of a copy is the source's: replace_metadata=True gives the copy its own.")
+    if options.get("tags") is not None and not options.get("replace_tags"):
+        raise InvalidRequest("The tags of a copy are the source's: replace_tags=True gives the copy its own.")
 
 
-def copied_attributes(source: ObjectAttributes, given: ObjectAttributes = NO_ATTRIBUTES) -> ObjectAttributes:
-    """What a copy has of its source, and what it has only if it is given.
+_NO_OPTIONS: CopyOptions = {}
+
+
+def copied_attributes(
+    source: ObjectAttributes, given: ObjectAttributes = NO_ATTRIBUTES, options: CopyOptions = _NO_OPTIONS
+) -> ObjectAttributes:
+    """What goes with a copy: of its source what is copied, and what it is given instead.
 
     "x-amz-website-redirect-location is not copied; it must be given with the request." Nor are the storage class and
     the ACL.
     """
+    made = attrs.evolve(given, tags=given.tags if options.get("replace_tags") else source.tags)
+    if options.get("replace_metadata"):
+        return made
+    redirect = given.system.website_redirect_location
     return attrs.evolve(
-        source,
-        system=attrs.evolve(source.system, website_redirect_location=given.system.website_redirect_location),
-        storage_class=given.storage_class,
-        grants=given.grants,
+        made,
+        system=attrs.evolve(source.system, website_redirect_location=redirect),
+        metadata=source.metadata,
     )
 
 

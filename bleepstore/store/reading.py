@@ -9,7 +9,15 @@ from typing import BinaryIO
 import attrs
 
 from bleepstore.errors import Condition, InvalidPartNumber, InvalidRange, NotModified, PreconditionFailed
-from bleepstore.model import ByteRange, ObjectVersion, PartSummary, ReadCondition, to_datetime
+from bleepstore.model import (
+    ARCHIVED_CLASSES,
+    ByteRange,
+    ObjectAttributes,
+    ObjectVersion,
+    PartSummary,
+    ReadCondition,
+    to_datetime,
+)
 from bleepstore.store.span_file import SpanFile
 
 
@@ -68,6 +76,14 @@ class StoredObject(SpanFile):
 
     def _replaced(self) -> Exception:
         return PreconditionFailed(Condition.IF_MATCH, self.version.bucket, self.version.key)
+
+
+def is_archived(attributes: ObjectAttributes, clock: Callable[[], int]) -> bool:
+    """Whether nothing of an object can be read now: it is archived, and not restored, or not yet, or no more."""
+    if attributes.storage_class not in ARCHIVED_CLASSES:
+        return False
+    restoration = attributes.restoration
+    return restoration is None or not restoration.ready_ms <= clock() < restoration.until_ms
 
 
 def _matches(etag: str, wanted: tuple[str, ...]) -> bool:

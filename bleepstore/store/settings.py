@@ -38,24 +38,34 @@ class Settings:
     owner: Owner = DEFAULT_OWNER
     inline_limit: int | None = None
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY
+    restore_delay: dt.timedelta = dt.timedelta()
     clock: Callable[[], int] = now_ms
 
     def __attrs_post_init__(self) -> None:
         _check_kind("owner", self.owner, Owner, "an Owner")
         _check_kind("inline_limit", self.inline_limit, int | None, "a number of bytes, or None")
         _check_kind("upload_expiry", self.upload_expiry, dt.timedelta, "a datetime.timedelta")
+        _check_kind("restore_delay", self.restore_delay, dt.timedelta, "a datetime.timedelta")
         _check_kind("clock", self.clock, Callable, "a function that gives milliseconds")
 
     @property
     def upload_expiry_ms(self) -> int:
         return self.upload_expiry // dt.timedelta(milliseconds=1)
 
+    @property
+    def restore_delay_ms(self) -> int:
+        return max(self.restore_delay // dt.timedelta(milliseconds=1), 0)
+
     def with_inline_limit(self, default: int) -> Settings:
         """These settings, with `default` where no limit is given."""
         if self.inline_limit is not None:
             return self
         return Settings(
-            owner=self.owner, inline_limit=default, upload_expiry=self.upload_expiry, clock=self.clock
+            owner=self.owner,
+            inline_limit=default,
+            upload_expiry=self.upload_expiry,
+            restore_delay=self.restore_delay,
+            clock=self.clock,
         )  # attrs.evolve takes ten times as long
 
 

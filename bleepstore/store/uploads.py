@@ -122,6 +122,8 @@ class Uploads:
         if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found = self._engine.bucket_for(bucket, Action.PUT_OBJECT, caller)
+        if attributes.tags:
+            authorize(Action.PUT_OBJECT_TAGGING, caller, found)
         owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)

@@ -25,8 +25,10 @@ from bleepstore.catalog.port import CatalogPort, CatalogReader, Tables
 from bleepstore.commands import Command, Done, Removed, RemovedMany, Result, Written
 from bleepstore.errors import StoreClosed
 from bleepstore.model import (
+    NO_SETTINGS,
     Acl,
     BlobRef,
+    BucketSetting,
     Grant,
     Group,
     Inline,
@@ -417,6 +419,36 @@ class CatalogContract:
         with catalog.read() as reader:
             found = [reader.find_object("photos", key, with_data=False) for key in ("k", "k2")]
         assert [one and one.version.acl for one in found] == [acl, Acl.private("alice")]
+
+    def test_a_setting_is_of_one_bucket_and_replaced_as_a_whole(self, catalog: CatalogPort, commands: Commands) -> None:
+        self.apply(catalog, commands.create_bucket("other"))
+
+        def put(value: Any, **fields: Any) -> Command:
+            fields = {"bucket": "photos", **fields}
+            return c.PutBucketSetting(**commands.stamp(), **fields, setting=BucketSetting("tags", value))
+
+        def tags() -> list[Any]:
+            found = [catalog.find_bucket(name) for name in ("photos", "other")]
+            return [bucket and bucket.settings.tags for bucket in found]
+
+        assert tags() == [None, None]
+        assert self.apply(catalog, put({"a": "1", "b": "ü"})) == [Done()]
+        assert self.apply(catalog, put({"c": ""})) == [Done()]
+        assert tags() == [{"c": ""}, None]
+        with catalog.read() as reader:
+            assert [bucket.settings.tags for bucket in reader.list_buckets(None, "", None, "", 10)] == [None, {"c": ""}]
+        for fields in ({"bucket": "none"}, {"bucket_id": 99}):
+            assert isinstance(self.refused(catalog, put({}, **fields)), errors.NoSuchBucket)
+        assert self.apply(catalog, put(None), put(None)) == [Done(), Done()]
+        assert tags() == [None, None]
+
+    def test_a_bucket_that_is_made_again_has_no_settings(self, catalog: CatalogPort, commands: Commands) -> None:
+        setting = BucketSetting("tags", {"a": "1"})
+        put = c.PutBucketSetting(**commands.stamp(), bucket="photos", setting=setting)
+        self.apply(catalog, put, commands.delete_bucket(), commands.create_bucket())
+        found = catalog.find_bucket("photos")
+        assert found is not None
+        assert found.settings == NO_SETTINGS
 
     # -- listings
 

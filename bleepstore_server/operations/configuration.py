@@ -10,7 +10,6 @@ from bleepstore_server.wire.documents.configuration import (
     EncryptionByDefault,
     EncryptionRule,
     ServerSideEncryptionConfiguration,
-    Tagging,
 )
 from bleepstore_server.wire.errors import RequestError
 
@@ -66,12 +65,6 @@ def nothing_to_delete(exchange: Exchange) -> Response:
     """S3 answers 204 whether or not there was a configuration; here there never is one."""
     exchange.check_access()
     return Response(204)
-
-
-def get_object_tagging(exchange: Exchange) -> Response:
-    """No object has tags."""
-    exchange.check_access()
-    return xml(Tagging(tags=()))
 
 
 def absent_of_object(code: str, message: str) -> Operation:

@@ -30,7 +30,7 @@ from bleepstore_server.wire.errors import RequestError
 
 def create_multipart_upload(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption)
+    h.refuse_unsupported(request.headers, exchange.encryption, h.TAGGING)
     if "x-amz-checksum-type" in request.headers and not request.headers.get("x-amz-checksum-algorithm"):
         raise RequestError(
             "InvalidRequest",

@@ -10,6 +10,7 @@ from bleepstore.errors import NotModified
 from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
 from bleepstore_server.exchange import Exchange
+from bleepstore_server.operations.tagging import may_count_tags
 from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import checksums
 from bleepstore_server.wire import headers as h
@@ -43,7 +44,7 @@ _OVERRIDES = {
 
 def put_object(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption)
+    h.refuse_unsupported(request.headers, exchange.encryption, h.TAGGING)
     version = exchange.store.put_object(
         exchange.bucket,
         exchange.key,
@@ -114,6 +115,10 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
     version = stored.version
     headers = h.object_headers(version, exchange.encryption_headers)
+    if version.attributes.tags and may_count_tags(exchange):
+        headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
+    if version.attributes.restoration is not None:
+        headers += h.restore_header(version.attributes.restoration, exchange.store.engine.clock())
     if exchange.request.query:
         headers = _overrides(exchange, headers)
     status = 200
@@ -231,16 +236,9 @@ def _delete_error(outcome: DeleteFailure) -> DeleteError:
 
 def copy_object(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption)
+    h.refuse_unsupported(request.headers, exchange.encryption, h.COPIED_TAGGING)
     source = h.copy_source(request.headers["x-amz-copy-source"])
     exchange.check_source_owner(source)
-    directive = request.headers.get("x-amz-metadata-directive", "COPY")
-    if directive not in ("COPY", "REPLACE"):
-        raise RequestError(
-            "InvalidArgument",
-            "Unknown metadata directive.",
-            fields={"ArgumentName": "x-amz-metadata-directive", "ArgumentValue": directive},
-        )
     version = exchange.store.copy_object(
         source.bucket,
         source.key,
@@ -248,7 +246,8 @@ def copy_object(exchange: Exchange) -> Response:
         exchange.key,
         source_version_id=source.version_id,
         source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
-        replace_metadata=directive == "REPLACE",
+        replace_metadata=h.directive(request.headers, "metadata"),
+        replace_tags=h.directive(request.headers, "tagging"),
         attributes=h.object_attributes(request.headers),
         # One that is named is a change, be it the same: STANDARD is what the copy gets if none is.
         storage_class=h.storage_class(request.headers) if request.headers.get("x-amz-storage-class") else None,

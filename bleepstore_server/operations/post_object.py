@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlencode, urlsplit
 
+import attrs
+
 from bleepstore.access import AclRequest, Action
 from bleepstore.errors import EntityTooLarge
-from bleepstore.model import MAX_SINGLE_PUT, ObjectVersion
+from bleepstore.model import MAX_SINGLE_PUT, ObjectAttributes, ObjectVersion
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import identify
 from bleepstore_server.operations.objects import location_of
@@ -16,6 +18,7 @@ from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import checksums, post_policy
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.documents.objects import PostResponse
+from bleepstore_server.wire.documents.tagging import parse_tagging
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.form import Form, read_form
 
@@ -52,7 +55,7 @@ def post_object(exchange: Exchange) -> Response:
         exchange.bucket,
         fields["key"],
         _bounded(chunks, least, most),
-        attributes=h.object_attributes(fields, decode=str),
+        attributes=_attributes(fields),
         acl=_acl(fields, exchange),
         content_md5=fields.get("content-md5"),
         checksum=checksum,
@@ -68,7 +71,7 @@ def _refuse_unsupported(exchange: Exchange, fields: Mapping[str, str]) -> None:
     it ignores."""
     h.refuse_unsupported(fields, exchange.encryption)
     for name in fields:
-        if name == "tagging" or (name.startswith("x-amz-") and not name.startswith(h.META) and name not in _APPLIED):
+        if name.startswith("x-amz-") and not name.startswith(h.META) and name not in _APPLIED:
             raise h.not_implemented(name)
     if fields.get("bucket", exchange.bucket) != exchange.bucket:
         raise RequestError(
@@ -76,6 +79,13 @@ def _refuse_unsupported(exchange: Exchange, fields: Mapping[str, str]) -> None:
             "The field 'bucket' names another bucket than the form is sent to.",
             fields={"ArgumentName": "bucket", "ArgumentValue": fields["bucket"]},
         )
+
+
+def _attributes(fields: Mapping[str, str]) -> ObjectAttributes:
+    attributes = h.object_attributes(fields, decode=str)
+    if "tagging" not in fields:
+        return attributes
+    return attrs.evolve(attributes, tags=parse_tagging(fields["tagging"].encode()))
 
 
 def _bounded(chunks: Iterator[bytes], least: int, most: int | None) -> Iterator[bytes]:

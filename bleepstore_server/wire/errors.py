@@ -85,7 +85,7 @@ ERRORS: dict[str, ErrorRow] = {
         "The encryption request you specified is not valid. The valid value is AES256.",
     ),
     "InvalidLocationConstraint": ErrorRow(400, "The specified location-constraint is not valid"),
-    "InvalidObjectState": ErrorRow(403, "The operation is not valid for the object's storage class"),
+    "InvalidObjectState": ErrorRow(403, "The operation is not valid for the object's storage class", varies=True),
     "InvalidPart": ErrorRow(
         400,
         "One or more of the specified parts could not be found.  The part may not have been uploaded, "
@@ -108,6 +108,7 @@ ERRORS: dict[str, ErrorRow] = {
     ),
     "InvalidRequest": ErrorRow(400, "Invalid Request", varies=True),
     "InvalidStorageClass": ErrorRow(400, "The storage class you specified is not valid"),
+    "InvalidTag": ErrorRow(400, "The tag provided was not a valid tag.", varies=True),
     "InvalidURI": ErrorRow(400, "Couldn't parse the specified URI."),
     "KeyTooLongError": ErrorRow(400, "Your key is too long"),
     "MalformedACLError": ErrorRow(
@@ -149,6 +150,7 @@ ERRORS: dict[str, ErrorRow] = {
     "NoSuchWebsiteConfiguration": ErrorRow(404, "The specified bucket does not have a website configuration"),
     "NotImplemented": ErrorRow(501, "A header you provided implies functionality that is not implemented", varies=True),
     "NotModified": ErrorRow(304, "Not Modified"),
+    "ObjectAlreadyInActiveTierError": ErrorRow(403, "This action is not allowed against this storage tier."),
     "ObjectLockConfigurationNotFoundError": ErrorRow(404, "Object Lock configuration does not exist for this bucket"),
     "OperationAborted": ErrorRow(
         409,
@@ -157,6 +159,7 @@ ERRORS: dict[str, ErrorRow] = {
     "OwnershipControlsNotFoundError": ErrorRow(404, "The bucket ownership controls were not found"),
     "PreconditionFailed": ErrorRow(412, "At least one of the pre-conditions you specified did not hold", varies=True),
     "ReplicationConfigurationNotFoundError": ErrorRow(404, "The replication configuration was not found"),
+    "RestoreAlreadyInProgress": ErrorRow(409, "Object restore is already in progress"),
     "RequestHeaderSectionTooLarge": ErrorRow(400, "Your request header section exceeds the maximum allowed size."),
     "RequestTimeTooSkewed": ErrorRow(403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": ErrorRow(

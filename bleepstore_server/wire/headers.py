@@ -27,6 +27,7 @@ from bleepstore.model import (
     ObjectVersion,
     Permission,
     ReadCondition,
+    Restoration,
     SystemMetadata,
     WriteCondition,
 )
@@ -59,7 +60,7 @@ _SYSTEM_HEADERS = {
 #: A content encoding that is the framing of the body, and no property of the object.
 _FRAMING = "aws-chunked"
 
-#: Headers that ask for something this store does not do. Ignoring them would pretend.
+#: Headers that ask for something this store does not do, or not everywhere. Ignoring them would pretend.
 _UNSUPPORTED = frozenset(
     {
         "x-amz-tagging",
@@ -73,13 +74,22 @@ _UNSUPPORTED = frozenset(
 _UNSUPPORTED_KINDS = ("x-amz-object-lock-", ENCRYPTION + "-", "x-amz-copy-source-server-side-encryption-")
 
 
-def refuse_unsupported(headers: Mapping[str, str], encryption: str | None = None) -> None:
-    """Refuse what this store does not do. `encryption` is the only one that may be asked for, or None."""
+#: What a request that makes an object may also say of it, and a copy.
+TAGGING = frozenset({"x-amz-tagging"})
+COPIED_TAGGING = frozenset({"x-amz-tagging", "x-amz-tagging-directive"})
+_NOTHING: frozenset[str] = frozenset()
+
+
+def refuse_unsupported(
+    headers: Mapping[str, str], encryption: str | None = None, applied: frozenset[str] = _NOTHING
+) -> None:
+    """Refuse what this store does not do, or the operation. `encryption` is the only one that may be asked for, or
+    None; `applied` are headers that this operation knows, as not all do."""
     if ENCRYPTION in headers:
         _check_encryption(headers[ENCRYPTION], encryption)
     for name in headers:
         if name.startswith("x-amz-") and (name in _UNSUPPORTED or name.startswith(_UNSUPPORTED_KINDS)):
-            if name == "x-amz-tagging-directive" and headers[name] == "COPY":
+            if name in applied:
                 continue
             raise not_implemented(name)
 
@@ -134,9 +144,47 @@ def object_attributes(fields: Mapping[str, str], decode: Callable[[str], str] = 
         if name.startswith(META):
             metadata[name[len(META) :]] = decode_words(decode(value))
     kind = storage_class(fields) if "x-amz-storage-class" in fields else STANDARD
-    if not (system or metadata) and kind == STANDARD:
+    tags = parse_tags(decode(fields["x-amz-tagging"])) if "x-amz-tagging" in fields else None
+    if not (system or metadata or tags) and kind == STANDARD:
         return NO_ATTRIBUTES
-    return ObjectAttributes(system=SystemMetadata(**system), metadata=metadata, storage_class=kind)
+    return ObjectAttributes(system=SystemMetadata(**system), metadata=metadata, storage_class=kind, tags=tags or {})
+
+
+def parse_tags(text: str) -> dict[str, str]:
+    """The tags of a header x-amz-tagging: "encoded as URL Query parameters". What has no key and no value is none."""
+    tags: dict[str, str] = {}
+    for item in text.split("&"):
+        name, _, value = item.partition("=")
+        if not item:
+            continue
+        try:
+            key, tag = (unquote_plus(part, errors="strict") for part in (name, value))
+        except UnicodeDecodeError:
+            raise _malformed_tags(text) from None
+        if key in tags:
+            raise _malformed_tags(text)
+        tags[key] = tag
+    return tags
+
+
+def _malformed_tags(text: str) -> RequestError:
+    return RequestError(
+        "InvalidArgument",
+        "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name "
+        "duplicates.",
+        fields={"ArgumentName": "x-amz-tagging", "ArgumentValue": text},
+    )
+
+
+def directive(headers: Mapping[str, str], what: str) -> bool:
+    """Whether a copy replaces `what` ("metadata", "tagging") of its source."""
+    name = f"x-amz-{what}-directive"
+    value = headers.get(name, "COPY")
+    if value not in ("COPY", "REPLACE"):
+        raise RequestError(
+            "InvalidArgument", f"Unknown {what} directive.", fields={"ArgumentName": name, "ArgumentValue": value}
+        )
+    return value == "REPLACE"
 
 
 def unfit_value(name: str, value: str) -> RequestError:
@@ -164,6 +212,15 @@ def _field_text(value: str) -> str:
         return value
     text = value if is_field_value(value) else "".join(c if is_field_value(c) else " " for c in value)
     return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
+
+
+def restore_header(restoration: Restoration | None, now_ms: int) -> list[tuple[str, str]]:
+    """What x-amz-restore says of an archived object: nothing once it can be read no more."""
+    if restoration is None or now_ms >= restoration.until_ms:
+        return []
+    if now_ms < restoration.ready_ms:
+        return [("x-amz-restore", 'ongoing-request="true"')]
+    return [("x-amz-restore", f'ongoing-request="false", expiry-date="{http_date(restoration.until_ms)}"')]
 
 
 def http_date(time_ms: int) -> str:

@@ -12,6 +12,7 @@ from bleepstore.errors import (
     BucketNotEmpty,
     Condition,
     InvalidArgument,
+    InvalidObjectState,
     InvalidRange,
     MethodNotAllowed,
     NoSuchKey,
@@ -41,7 +42,9 @@ _ARGUMENTS = {
     "number": "partNumber",
     "part_number": "partNumber",
     "source_range": "x-amz-copy-source-range",
+    "days": "Days",
     "storage_class": "x-amz-storage-class",
+    "tier": "Tier",
     "version_id": "versionId",
 }
 _CONDITIONS = {
@@ -56,8 +59,8 @@ _MESSAGES = {
     ("InvalidRequest", "part_number"): "Cannot specify both Range header and partNumber query parameter",
 }
 #: Codes of which the reason that the library gives is the message; beside another code it is a detail.
-_REASON_IS_MESSAGE = frozenset({"InternalError", "InvalidArgument", "InvalidRequest", "NotImplemented",
-                                "ServiceUnavailable"})  # fmt: skip
+_REASON_IS_MESSAGE = frozenset({"BadRequest", "InternalError", "InvalidArgument", "InvalidObjectState",
+                                "InvalidRequest", "InvalidTag", "NotImplemented", "ServiceUnavailable"})  # fmt: skip
 
 
 def translate(error: S3Error, method: str = "") -> RequestError:
@@ -90,6 +93,8 @@ def translate(error: S3Error, method: str = "") -> RequestError:
             headers += _marker_headers(error.version_id)
             if error.modified_ms is not None:
                 headers.append(("Last-Modified", http_date(error.modified_ms)))
+    elif isinstance(error, InvalidObjectState) and error.of_source:
+        message = "Operation is not valid for the source object's storage class"
     elif isinstance(error, NoSuchKey) and error.delete_marker:
         fields.pop("VersionId", None)
         headers += _marker_headers(error.version_id)

@@ -15,7 +15,7 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.catalog.sqlite.life import Life
 from bleepstore.commands import Command
-from bleepstore.model import Acl, Bucket, Grant, Inline, Owner, Permission
+from bleepstore.model import Acl, Bucket, BucketSetting, Grant, Inline, Owner, Permission
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -33,7 +33,7 @@ def _random_command(chance: random.Random, number: int) -> Command:
     stamp = _stamp(number)
     name = chance.choice(NAMES)
     owner = Owner(chance.choice(("alice", "bob")), chance.choice(("A", "B", "C")))
-    match chance.randrange(6):
+    match chance.randrange(7):
         case 0:
             return c.CreateBucket(**stamp, bucket=name, owner=owner, location="", acl=Acl.private(owner.id))
         case 1:
@@ -44,6 +44,9 @@ def _random_command(chance: random.Random, number: int) -> Command:
         case 3:
             return c.PutCredential(**stamp, access_key="k", secret_key="s", owner=owner)
         case 4:
+            setting = BucketSetting("tags", chance.choice((None, {"a": "1"}, {"b": "2"})))
+            return c.PutBucketSetting(**stamp, bucket=name, setting=setting)
+        case 5:
             return c.DeleteObject(**stamp, bucket=name, key="k")
         case _:
             return c.PutObject(**stamp, bucket=name, key="k", data=Inline(b""), owner=owner, size=0, etag="e")

@@ -19,6 +19,7 @@ from bleepstore.digests import Algorithm
 from bleepstore.model import (
     Acl,
     BlobRef,
+    BucketSetting,
     Checksum,
     Data,
     Grant,
@@ -53,7 +54,7 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
         upload: dict[str, Any] = {**where, "upload_id": chance.choice(["u1", "u2"])}
         owner = chance.choice(OWNERS)
         etag = chance.choice(["e1", "e2"])
-        match chance.randrange(12):
+        match chance.randrange(13):
             case 0:
                 yield c.CreateBucket(**stamp, **bucket, owner=owner, location="", acl=acl())
             case 1:
@@ -99,6 +100,9 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 )  # fmt: skip
             case 10:
                 yield c.AbortUpload(**stamp, **{**upload, "upload_id": f"x{number - chance.randrange(1, 10)}"})
+            case 11:
+                tags = chance.choice([None, {}, {"a": "1"}, {"b": "2", "a": "1"}])
+                yield c.PutBucketSetting(**stamp, **bucket, setting=BucketSetting("tags", tags))
             case _:
                 yield c.BeginSweep(**stamp, until_ms=1000 + number - chance.randrange(5))
 

@@ -16,6 +16,7 @@ from bleepstore.errors import S3Error
 from bleepstore.model import (
     Acl,
     BlobRef,
+    BucketSetting,
     Checksum,
     ChecksumType,
     Grant,
@@ -25,6 +26,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     Permission,
+    Restoration,
     SystemMetadata,
     UploadToken,
     Versioning,
@@ -79,6 +81,12 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.PutBucketAcl(**_stamp(3), bucket="photos", acl=Acl.private("alice-id")),
         ),
         (
+            c.PutBucketSetting(
+                **_stamp(18), bucket="photos", bucket_id=7, setting=BucketSetting("tags", {"b": "2", "a": "ü"})
+            ),
+            c.PutBucketSetting(**_stamp(18), bucket="photos", setting=BucketSetting("tags", None)),
+        ),
+        (
             c.PutBucketVersioning(**_stamp(19), bucket="photos", bucket_id=7, versioning=Versioning.ENABLED),
             c.PutBucketVersioning(**_stamp(19), bucket="photos", versioning=Versioning.SUSPENDED),
         ),
@@ -98,6 +106,8 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     metadata={"b": "2", "a_b": "ü€", "empty": ""},
                     storage_class="STANDARD_IA",
                     grants=ACL.grants,
+                    tags={"b": "2", "a": "ü"},
+                    restoration=Restoration(TIME, TIME + 1),
                 ),
                 checksum=COMPOSITE,
                 crc64nvme="AAAAAAAAAAA=",
@@ -145,6 +155,31 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 acl=ACL,
             ),
             c.PutObjectAcl(**_stamp(7), bucket="photos", key="k", acl=Acl.private("alice-id")),
+        ),
+        (
+            c.PutObjectTags(
+                **_stamp(20),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_sequence=5,
+                tags={"b": "2", "a": "ü"},
+            ),
+            c.PutObjectTags(**_stamp(20), bucket="photos", key="k", tags={}),
+        ),
+        (
+            c.RestoreObject(
+                **_stamp(21),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_sequence=5,
+                days=30,
+                delay_ms=5000,
+            ),
+            c.RestoreObject(**_stamp(21), bucket="photos", key="k", days=1),
         ),
         (
             c.CreateUpload(
@@ -223,6 +258,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
 RESULTS: dict[type, tuple[Result, Result]] = {
     c.Done: (c.Done(), c.Done()),
     c.Written: (c.Written("v1", TIME), c.Written(None, 0)),
+    c.Restored: (c.Restored(Restoration(TIME, TIME + 1), True), c.Restored(Restoration(0, 1), False)),
     c.Removed: (c.Removed(KEY, "null", "null"), c.Removed("k")),
     c.RemovedMany: (
         c.RemovedMany((c.Removed("k"), errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k"))),

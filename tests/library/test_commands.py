@@ -22,6 +22,8 @@ def test_a_command_knows_whether_it_frees_space(command: Command) -> None:
     """A full disk that refused these would stay full; one that took others would end the store."""
     if isinstance(command, c.FollowProvider):
         assert command.frees_space is (command.written is None)
+    elif isinstance(command, c.PutBucketSetting):
+        assert command.frees_space is (command.setting.value is None)
     else:
         assert command.frees_space is (type(command) in FREEING)
 

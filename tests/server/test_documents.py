@@ -32,7 +32,6 @@ from bleepstore_server.wire.documents.configuration import (
     NotificationConfiguration,
     RequestPaymentConfiguration,
     ServerSideEncryptionConfiguration,
-    Tagging,
     VersioningConfiguration,
 )
 from bleepstore_server.wire.documents.declare import (
@@ -58,7 +57,9 @@ from bleepstore_server.wire.documents.objects import (
     DeleteResult,
     GetObjectAttributesResponse,
     PostResponse,
+    RestoreRequest,
 )
+from bleepstore_server.wire.documents.tagging import Tagging
 from bleepstore_server.wire.documents.text import escape
 from bleepstore_server.wire.documents.uploads import (
     CompleteMultipartUpload,
@@ -96,6 +97,7 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     NotificationConfiguration: ("GetBucketNotificationConfiguration", "output"),
     RequestPaymentConfiguration: ("GetBucketRequestPayment", "output"),
     ServerSideEncryptionConfiguration: ("GetBucketEncryption", "output"),
+    RestoreRequest: ("RestoreObject", "input"),
     Tagging: ("PutObjectTagging", "input"),
     VersioningConfiguration: ("PutBucketVersioning", "input"),
     ls.ListBucketResult: ("ListObjects", "output"),

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlencode
 
 import attrs
 from botocore.exceptions import ClientError, FlexibleChecksumError, ParamValidationError
@@ -138,8 +139,10 @@ class AwsBackend(AwsListing, abc.ABC):
         parameters: dict[str, Any] = {
             "Bucket": address.container,
             "Key": address.name,
-            "Metadata": CODEC.encode(spec, write=write, with_key=with_key, **notes),
+            "Metadata": CODEC.encode(spec, write=write, with_key=with_key, with_tags=not self.keeps_tags, **notes),
         }
+        if spec.attributes.tags and self.keeps_tags:
+            parameters["Tagging"] = urlencode(spec.attributes.tags)
         for name, text in CODEC.native(spec.attributes.system).items():
             parameters[SYSTEM[name]] = text
         return parameters
@@ -265,6 +268,8 @@ class AwsBackend(AwsListing, abc.ABC):
         etags = (source.etag,) if is_md5(source.etag, {}) else ()
         described = self._described(spec, address, write, _Bytes(spec.size, None, etags))
         parameters = {**described, **self._condition(spec), "MetadataDirective": "REPLACE"}
+        if self.keeps_tags:
+            parameters["TaggingDirective"] = "REPLACE"
         parameters |= self._source(handle)
         try:
             answer = self._call("copy_object", **parameters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bleepstore.backends.aws.backend import AwsBackend
@@ -11,6 +11,7 @@ from bleepstore.backends.aws.errors import ProviderNotFound, Unsupported
 from bleepstore.backends.aws.pins import Pin, ProviderUpload, new_write, read_handle, stored_ms, to_ms
 from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedSpec, StoredBlob
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, Address
+from bleepstore.errors import BlobNotFound
 from bleepstore.model import UploadToken
 
 
@@ -53,6 +54,8 @@ class AwsBlobs(AwsBackend):
 class AwsKeys(AwsBackend):
     """The layout `keys`, a `KeyedBackend`."""
 
+    keeps_tags = True
+
     def _new_write(self, address: Address) -> str:
         return new_write()
 
@@ -92,3 +95,16 @@ class AwsKeys(AwsBackend):
         except ProviderNotFound:
             return None
         return self._found(bucket, address, head, key)
+
+    def put_tags(self, handle: str, tags: Mapping[str, str]) -> str:
+        self.head_object(handle)
+        address = read_handle(handle).address
+        try:
+            if tags:
+                tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+                self._call("put_object_tagging", **address, Tagging={"TagSet": tag_set})
+            else:
+                self._call("delete_object_tagging", **address)
+        except ProviderNotFound:
+            raise BlobNotFound(handle) from None
+        return handle

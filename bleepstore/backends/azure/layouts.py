@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 from azure.core import MatchConditions
 
 from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.azure.errors import ProviderNotFound
-from bleepstore.backends.azure.pins import Pin, read_handle, to_ms
+from bleepstore.backends.azure.errors import ProviderNotFound, ProviderPreconditionFailed
+from bleepstore.backends.azure.pins import CODEC, Pin, read_handle, to_ms
 from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedSpec, KeyState
+from bleepstore.errors import BlobNotFound
 from bleepstore.model import UploadToken
 
 
@@ -48,3 +49,14 @@ class AzureKeys(AzureBackend):
             return self._found(bucket, address, self._call(self._blob(address).get_blob_properties), key)
         except ProviderNotFound:
             return None
+
+    def put_tags(self, handle: str, tags: Mapping[str, str]) -> str:
+        """They are in the metadata, a change of which makes another ETag."""
+        pin = read_handle(handle)
+        blob = self._blob(pin.address)
+        try:
+            found = self._call(blob.get_blob_properties, **pin.condition)
+            answer = self._call(blob.set_blob_metadata, metadata=CODEC.with_tags(found.metadata, tags), **pin.condition)
+        except (ProviderNotFound, ProviderPreconditionFailed):
+            raise BlobNotFound(handle) from None
+        return Pin(pin.container, pin.name, answer["etag"]).handle

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedSpec
 from bleepstore.backends.gcs.backend import GcsBackend
-from bleepstore.backends.gcs.errors import ProviderNotFound
-from bleepstore.backends.gcs.pins import read_handle
+from bleepstore.backends.gcs.errors import ProviderNotFound, ProviderPreconditionFailed
+from bleepstore.backends.gcs.pins import CODEC, read_handle
+from bleepstore.errors import BlobNotFound
 
 
 class GcsBlobs(GcsBackend):
@@ -34,3 +35,15 @@ class GcsKeys(GcsBackend):
         except ProviderNotFound:
             return None
         return self._found(bucket, blob, key)
+
+    def put_tags(self, handle: str, tags: Mapping[str, str]) -> str:
+        """They are in the metadata, a change of which makes no other generation."""
+        pin = read_handle(handle)
+        blob = self._blob(pin.address)
+        try:
+            self._call(blob.reload, if_generation_match=pin.generation)
+            blob.metadata = {**dict.fromkeys(blob.metadata or {}), **CODEC.with_tags(blob.metadata, tags)}
+            self._call(blob.patch, if_generation_match=pin.generation, if_metageneration_match=int(blob.metageneration))
+        except (ProviderNotFound, ProviderPreconditionFailed):
+            raise BlobNotFound(handle) from None
+        return handle

@@ -8,8 +8,10 @@ from typing import Any
 
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_COLUMNS
 from bleepstore.attributes import dump, from_columns, read_grants, write_grants
+from bleepstore.bucket_settings import from_documents
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
+    NO_SETTINGS,
     Acl,
     Bucket,
     Checksum,
@@ -45,7 +47,11 @@ def load_parts(text: str | None) -> tuple[PartSummary, ...]:
     return tuple(PartSummary(*row) for row in json.loads(text)) if text else ()
 
 
-BUCKET_COLUMNS = "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, b.versioning"
+BUCKET_COLUMNS = (
+    "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, b.versioning, "
+    "(SELECT json_group_object(s.name, s.document) FROM bucket_setting s WHERE s.bucket_id = b.bucket_id)"
+)
+_NO_DOCUMENTS = "{}"
 #: What finds a version by its id: in the index of them, which does not hold current ones of the id "null". By itself
 #: SQLite would look through all versions of the bucket, which seem to it to be few.
 BY_VERSION_ID = "INDEXED BY version_id"
@@ -53,7 +59,7 @@ VERSION_BY_ID = "version_id = ? AND (version_id <> 'null' OR noncurrent = 1)"
 
 
 def make_bucket(row: tuple[Any, ...]) -> Bucket:
-    name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning = row
+    name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning, documents = row
     return Bucket(
         name,
         Owner(owner_id, display_name or ""),
@@ -62,6 +68,7 @@ def make_bucket(row: tuple[Any, ...]) -> Bucket:
         id=bucket_id,
         acl=load_acl(acl, owner_id),
         versioning=versioning and Versioning(versioning),
+        settings=NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items()),
     )
 
 

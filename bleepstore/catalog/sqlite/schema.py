@@ -62,6 +62,14 @@ CREATE TABLE bucket(
     versioning TEXT
 ) STRICT;
 
+-- What a bucket is configured with: `bleepstore.bucket_settings`. A row for each setting that it has.
+CREATE TABLE bucket_setting(
+    bucket_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (bucket_id, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE object_version(
     bucket_id INTEGER NOT NULL,
     noncurrent INTEGER NOT NULL,
@@ -85,6 +93,8 @@ CREATE TABLE object_version(
     metadata TEXT,
     storage_class TEXT,
     grants TEXT,
+    tags TEXT,
+    restoration TEXT,
     PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
@@ -108,6 +118,8 @@ CREATE TABLE upload(
     metadata TEXT,
     storage_class TEXT,
     grants TEXT,
+    tags TEXT,
+    restoration TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
-from bleepstore.attributes import COLUMNS, columns_of
+from bleepstore.attributes import COLUMNS, columns_of, from_columns
+from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
@@ -16,11 +17,10 @@ from bleepstore.catalog.sqlite.rows import (
     VERSION_BY_ID,
     dump_acl,
     dump_parts,
-    load_acl,
     make_upload,
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
-from bleepstore.model import NULL_VERSION, Acl, BlobRef, Owner, Upload, Versioning
+from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAttributes, Owner, Upload, Versioning
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
@@ -44,6 +44,8 @@ _INSERT_VERSION = (
     f"VALUES ({', '.join('?' * len(_VERSION_COLUMNS))}, ?, ?, 0, 0)"
 )
 _REPLACE_VERSION = f"UPDATE object_version SET {', '.join(f'{name} = ?' for name in _VERSION_COLUMNS)} WHERE {_CURRENT}"
+_FIND_ATTRIBUTES = f"SELECT {', '.join(COLUMNS)} FROM object_version WHERE {_ROW}"
+_SET_ATTRIBUTES = f"UPDATE object_version SET {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE {_ROW}"
 _UPLOAD_COLUMNS = (
     "bucket_id", "key", "upload_id", "initiated_ms", "owner_id", "initiator_id", "checksum_algorithm",
     "checksum_type", "backend_token", "replaced_sequence", *COLUMNS,
@@ -146,6 +148,14 @@ class SqliteTables:
             "UPDATE bucket SET acl = ? WHERE bucket_id = ?", (dump_acl(acl, bucket.owner_id), bucket.bucket_id)
         )
 
+    def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:
+        self._before_bucket_change()
+        document, row = document_of(setting), (bucket.bucket_id, setting.name)
+        if document is None:
+            self._execute("DELETE FROM bucket_setting WHERE bucket_id = ? AND name = ?", row)
+        else:
+            self._execute("INSERT OR REPLACE INTO bucket_setting VALUES (?, ?, ?)", (*row, document))
+
     def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None:
         self._before_bucket_change()
         self._execute("UPDATE bucket SET versioning = ? WHERE bucket_id = ?", (versioning.value, bucket.bucket_id))
@@ -161,6 +171,7 @@ class SqliteTables:
             "DELETE FROM part WHERE upload_id IN (SELECT upload_id FROM upload WHERE bucket_id = ?)", (bucket_id,)
         )
         self._execute("DELETE FROM upload WHERE bucket_id = ?", (bucket_id,))
+        self._execute("DELETE FROM bucket_setting WHERE bucket_id = ?", (bucket_id,))
         self._execute("DELETE FROM bucket WHERE bucket_id = ?", (bucket_id,))
 
     # -- objects
@@ -240,15 +251,15 @@ class SqliteTables:
         if version.inline_id is not None:
             self._execute("DELETE FROM inline_data WHERE inline_id = ?", (version.inline_id,))
 
-    def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl:
-        grants = self._execute(f"SELECT grants FROM object_version WHERE {_ROW}", _row(bucket_id, key, version)).get
-        return load_acl(grants, version.owner_id)
+    def object_attributes(self, bucket_id: int, key: str, version: StoredVersion) -> ObjectAttributes:
+        row = self._execute(_FIND_ATTRIBUTES, _row(bucket_id, key, version)).fetchone()
+        assert row is not None
+        return from_columns(row)
 
-    def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None:
-        self._execute(
-            f"UPDATE object_version SET grants = ? WHERE {_ROW}",
-            (dump_acl(acl, version.owner_id), *_row(bucket_id, key, version)),
-        )
+    def set_object_attributes(
+        self, bucket_id: int, key: str, version: StoredVersion, attributes: ObjectAttributes
+    ) -> None:
+        self._execute(_SET_ATTRIBUTES, (*columns_of(attributes), *_row(bucket_id, key, version)))
 
     # -- uploads
 

@@ -13,7 +13,6 @@ from bleepstore_server.wire.documents.declare import (
     document,
     element,
     elements,
-    wrapped,
 )
 
 
@@ -62,17 +61,6 @@ class EncryptionRule:
 @document("ServerSideEncryptionConfiguration")
 class ServerSideEncryptionConfiguration:
     rules: Sequence[EncryptionRule] = elements("Rule", EncryptionRule)
-
-
-@document()
-class Tag:
-    key: str = element("Key")
-    value: str = element("Value")
-
-
-@document("Tagging")
-class Tagging:
-    tags: Sequence[Tag] = wrapped("TagSet", "Tag", Tag)
 
 
 @document("ListBucketAnalyticsConfigurationResult")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bleepstore.commands import DeleteEntry
-from bleepstore.model import WriteCondition
+from bleepstore.model import RestoreTier, WriteCondition
 from bleepstore_server.wire.documents.common import CHECKSUMS
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
@@ -13,6 +13,7 @@ from bleepstore_server.wire.documents.declare import (
     NUMBER,
     TIME,
     child,
+    choice,
     document,
     element,
     elements,
@@ -60,6 +61,21 @@ class DeleteError:
 class DeleteResult:
     deleted: Sequence[Deleted] = elements("Deleted", Deleted)
     errors: Sequence[DeleteError] = elements("Error", DeleteError)
+
+
+@document()
+class GlacierJobParameters:
+    tier: RestoreTier = element("Tier", choice(RestoreTier))
+
+
+_NO_SELECT = "This store restores objects, and selects nothing in them."
+
+
+@document("RestoreRequest", refuses={"Type": _NO_SELECT, "SelectParameters": _NO_SELECT, "OutputLocation": _NO_SELECT})
+class RestoreRequest:
+    days: int | None = element("Days", NUMBER, default=None)
+    job: GlacierJobParameters | None = child("GlacierJobParameters", GlacierJobParameters, default=None)
+    tier: RestoreTier | None = element("Tier", choice(RestoreTier), default=None)
 
 
 @document("CopyObjectResult")

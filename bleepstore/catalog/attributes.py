@@ -1,0 +1,94 @@
+"""Commands on what goes with an object that is stored: its ACL, its tags, whether it is restored."""
+
+from __future__ import annotations
+
+import attrs
+
+from bleepstore.catalog.port import Tables
+from bleepstore.catalog.records import StoredVersion
+from bleepstore.catalog.versions import absent_version
+from bleepstore.commands import Done, PutObjectAcl, PutObjectTags, Restored, RestoreObject, Result
+from bleepstore.errors import (
+    InvalidObjectState,
+    MethodNotAllowed,
+    NoSuchBucket,
+    ObjectAlreadyInActiveTier,
+    OperationAborted,
+    RestoreAlreadyInProgress,
+    S3Error,
+)
+from bleepstore.model import ARCHIVED_CLASSES, Acl, ObjectAttributes, Restoration, midnight_after
+
+_CHANGED = "The object was replaced, or its ACL was changed, meanwhile. Try again."
+_INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
+
+
+@attrs.frozen
+class _Found:
+    """A version that a command names, and what goes with it."""
+
+    bucket_id: int
+    key: str
+    version: StoredVersion
+    attributes: ObjectAttributes
+
+    def set(self, tables: Tables, attributes: ObjectAttributes) -> None:
+        tables.set_object_attributes(self.bucket_id, self.key, self.version, attributes)
+
+
+def _find(tables: Tables, command: PutObjectAcl | PutObjectTags | RestoreObject) -> _Found | S3Error:
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    bucket_id, key, version_id = bucket.bucket_id, command.key, command.version_id
+    if version_id is None:
+        version = tables.current_version(bucket_id, key)
+    else:
+        version = tables.find_version(bucket_id, key, version_id)
+    if version is None:
+        return absent_version(command.bucket, key, version_id)
+    if version.is_delete_marker:
+        return MethodNotAllowed("DeleteMarker", version.version_id)
+    if command.expected_sequence not in (None, version.sequence):
+        return OperationAborted(_CHANGED)
+    return _Found(bucket_id, key, version, tables.object_attributes(bucket_id, key, version))
+
+
+def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
+    found = _find(tables, command)
+    if isinstance(found, S3Error):
+        return found
+    owner_id = found.version.owner_id
+    if command.expected_acl not in (None, found.attributes.acl(owner_id)):
+        return OperationAborted(_CHANGED)
+    grants = None if command.acl == Acl.private(owner_id) else command.acl.grants
+    found.set(tables, attrs.evolve(found.attributes, grants=grants))
+    return Done()
+
+
+def put_object_tags(tables: Tables, command: PutObjectTags) -> Result:
+    found = _find(tables, command)
+    if isinstance(found, S3Error):
+        return found
+    found.set(tables, attrs.evolve(found.attributes, tags=command.tags))
+    return Done()
+
+
+def restore_object(tables: Tables, command: RestoreObject) -> Result:
+    """ "If the object is already restored, Amazon S3 returns 200 OK" and the period begins anew."""
+    found = _find(tables, command)
+    if isinstance(found, S3Error):
+        return found
+    storage_class, old = found.attributes.storage_class, found.attributes.restoration
+    if storage_class == _INTELLIGENT_TIERING:
+        return ObjectAlreadyInActiveTier(storage_class)
+    if storage_class not in ARCHIVED_CLASSES:
+        return InvalidObjectState("Restore is not allowed for the object's current storage class", storage_class)
+    now_ms = command.time_ms
+    if old is not None and now_ms < old.ready_ms:
+        return RestoreAlreadyInProgress()
+    is_extended = old is not None and now_ms < old.until_ms
+    ready_ms = old.ready_ms if old is not None and is_extended else now_ms + command.delay_ms
+    made = Restoration(ready_ms, midnight_after(max(ready_ms, now_ms), command.days))
+    found.set(tables, attrs.evolve(found.attributes, restoration=made))
+    return Restored(made, is_extended)

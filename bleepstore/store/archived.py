@@ -1,0 +1,65 @@
+"""Objects of the storage classes that are archives: they cannot be read before they are restored."""
+
+from __future__ import annotations
+
+from bleepstore.access import Action, Caller
+from bleepstore.commands import Restored, RestoreObject
+from bleepstore.errors import InvalidArgument, OperationAborted, S3Error
+from bleepstore.model import ARCHIVED_CLASSES, RestoreTier
+from bleepstore.store.engine import Engine
+from bleepstore.store.objects import Objects
+
+_MAX_DAYS = 100_000
+#: How often it is decided anew, where the object is replaced each time.
+_ATTEMPTS = 20
+
+
+class ArchivedObjects:
+    """What is archived. For `caller` see `Buckets`."""
+
+    def __init__(self, engine: Engine, objects: Objects) -> None:
+        self._engine = engine
+        self._objects = objects
+
+    def restore_object(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        days: int,
+        tier: RestoreTier = RestoreTier.STANDARD,
+        version_id: str | None = None,
+        caller: Caller | None = None,
+    ) -> Restored:
+        """Have an object that is archived (GLACIER, DEEP_ARCHIVE) readable for `days`, to the midnight (UTC) that
+        follows; from now on, or once the `restore_delay` of the store is over. If it is readable already, that long
+        from now on.
+
+        `tier` EXPEDITED is not for DEEP_ARCHIVE. Raises InvalidArgument, InvalidObjectState if it is not archived,
+        ObjectAlreadyInActiveTier, RestoreAlreadyInProgress.
+        """
+        for _ in range(_ATTEMPTS):
+            bucket_id = self._engine.find_bucket(bucket).id
+            found = self._objects.find(bucket, key, version_id, Action.RESTORE_OBJECT, caller, data=False)
+            storage_class = found.version.storage_class
+            if storage_class in ARCHIVED_CLASSES and not 1 <= days <= _MAX_DAYS:
+                raise InvalidArgument(f"Restoration days must be between 1 and {_MAX_DAYS}", "days", str(days))
+            if storage_class == "DEEP_ARCHIVE" and tier == RestoreTier.EXPEDITED:
+                raise InvalidArgument("Retrieval option is not supported by this storage class", "tier", tier.value)
+            command = RestoreObject(
+                **self._engine.stamp(),
+                bucket=bucket,
+                bucket_id=bucket_id,
+                key=key,
+                version_id=version_id,
+                expected_sequence=found.sequence,
+                days=days,
+                delay_ms=self._engine.settings.restore_delay_ms,
+            )
+            result = self._engine.committer.submit(command)
+            if not isinstance(result, OperationAborted):
+                break
+        if isinstance(result, S3Error):
+            raise result
+        assert isinstance(result, Restored)
+        return result
