@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from bleepstore.committer import Committer
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
@@ -60,6 +61,26 @@ class _App:
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         self._encryption = "AES256" if store.in_memory else None
         self._encryption_headers = ((ENCRYPTION, "AES256"),) if store.in_memory else ()
+        # A larger body may hold an object that is kept in the catalog too, and is no loss.
+        self._quick_size = store.inline_limit if store.is_local else -1
+
+    @property
+    def committer(self) -> Committer:
+        """What makes the changes of this app durable."""
+        return self._store.engine.committer
+
+    def is_quick(self, environ: WSGIEnvironment) -> bool:
+        """Whether a request needs no more than the catalog and perhaps a file to read: no other file is written, and
+        no provider is asked. A server may then do many of them in one thread (`bleepstore_server.worker`)."""
+        if self._quick_size < 0:
+            return False
+        method, query = environ["REQUEST_METHOD"], environ["QUERY_STRING"]
+        if method in ("GET", "HEAD"):
+            return not environ["RAW_URI"].startswith("/readyz")  # which asks the disk
+        if method not in ("PUT", "DELETE") or "uploadId" in query or "HTTP_X_AMZ_COPY_SOURCE" in environ:
+            return False
+        length = environ.get("CONTENT_LENGTH", "0" if method == "DELETE" else "")
+        return length.isdecimal() and int(length) <= self._quick_size
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request_id = f"{_request_ids.getrandbits(64):016X}"
