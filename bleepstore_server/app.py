@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bleepstore.server")
 
+_QUICK_DIGITS = 7
+
 #: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
 _request_ids = random.Random()
 os.register_at_fork(after_in_child=_request_ids.seed)
@@ -75,12 +77,12 @@ class _App:
         if self._quick_size < 0:
             return False
         method, query = environ["REQUEST_METHOD"], environ["QUERY_STRING"]
+        length = environ.get("CONTENT_LENGTH", "0")
+        if len(length) > _QUICK_DIGITS or int(length) > self._quick_size or "HTTP_TRANSFER_ENCODING" in environ:
+            return False
         if method in ("GET", "HEAD"):
             return not environ["RAW_URI"].startswith("/readyz")  # which asks the disk
-        if method not in ("PUT", "DELETE") or "uploadId" in query or "HTTP_X_AMZ_COPY_SOURCE" in environ:
-            return False
-        length = environ.get("CONTENT_LENGTH", "0" if method == "DELETE" else "")
-        return length.isdecimal() and int(length) <= self._quick_size
+        return method in ("PUT", "DELETE") and "uploadId" not in query and "HTTP_X_AMZ_COPY_SOURCE" not in environ
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request_id = f"{_request_ids.getrandbits(64):016X}"

@@ -66,8 +66,8 @@ class Connection:
     """One accepted socket. All but `receive` and what sends belongs to the loop's thread."""
 
     __slots__ = (
-        "_awaited",
         "_lingered",
+        "_moved_last",
         "_reading",
         "_task",
         "_tls",
@@ -97,7 +97,7 @@ class Connection:
         self.hurried_until: float | None = None
         self._tls = isinstance(sock, ssl.SSLSocket)
         self._task: Task | None = None
-        self._awaited = 0
+        self._moved_last = 0
         self._lingered = 0
         self._reading = self._writing = Patience(0, 0)
         self.on_ready: Callable[[], object] = self._handshake if self._tls else self._read_head
@@ -125,7 +125,7 @@ class Connection:
         except OSError:
             self.linger()  # what it said is not read to the end, and it may want to see our alert
         else:
-            self.deadline = time.monotonic() + self.loop.settings.stall_seconds
+            self.deadline = time.monotonic() + min(self.loop.settings.stall_seconds, self.loop.idle_seconds())
             self.on_ready = self._read_head
             self._read_head()
 
@@ -165,6 +165,15 @@ class Connection:
         self.buffer = self.buffer[end + len(END) :]
         self._begin_request(head)
 
+    def _go_on(self) -> None:
+        """More has come already than was wanted before."""
+        if self.on_ready != self._read_head:
+            return  # it was seen meanwhile
+        if self.buffer:
+            self._parse()
+        else:
+            self._read_head()
+
     def _begin_request(self, head: Head) -> None:
         settings = self.loop.settings
         self.deadline = self.hurried_until = None
@@ -184,9 +193,9 @@ class Connection:
         self.deadline = time.monotonic() + self.loop.idle_seconds()
         if self.buffer:
             self.deadline = time.monotonic() + self.loop.settings.header_seconds
-            self.loop.soon(self._parse)
+            self.loop.soon(self._go_on)
         elif self._tls and self.sock.pending():  # type: ignore[attr-defined]  # it is an SSLSocket
-            self.loop.soon(self._read_head)
+            self.loop.soon(self._go_on)
         else:
             self.loop.watch(self, READ)
 
@@ -247,6 +256,7 @@ class Connection:
     def close(self) -> None:
         self.loop.forget(self)
         self.sock.close()
+        self.on_ready = _nothing  # and not a method, which would keep this alive
 
     # -- what a request does, in the thread of its task
 
@@ -270,7 +280,7 @@ class Connection:
                 self._wait(READ, self._reading)
             else:
                 self._reading.moved += len(data)
-                self._awaited = len(data)
+                self._moved_last = len(data)
                 return data
 
     def send(self, *pieces: bytes | memoryview) -> int:
@@ -311,7 +321,7 @@ class Connection:
                 self._wait(WRITE, self._writing)
                 continue
             self._writing.moved += sent
-            self._awaited = sent
+            self._moved_last = sent
             return sent
 
     def _ask(self) -> None:
@@ -337,7 +347,7 @@ class Connection:
         """Pause until the socket is ready. Raises TimeoutError."""
         now = time.monotonic()
         deadline = now + patience.left()
-        if self.hurried_until is not None:
+        if events == READ and self.hurried_until is not None:
             deadline = min(deadline, self.hurried_until)
         if deadline <= now:
             raise TimeoutError("the client is too slow")
@@ -348,11 +358,11 @@ class Connection:
         elif task.hub is self.loop:
             self._watch_for(task, events, deadline)
             task.pause()
-        elif self._awaited < _FAST_BYTES or not _poll(self.sock, events, _FAST_MS / 1000):
+        elif self._moved_last < _FAST_BYTES or not _poll(self.sock, events, _FAST_MS / 1000):
             self.loop.post(lambda: self._watch_for(task, events, deadline))
             task.pause()
         patience.waited(time.monotonic() - now)
-        self._awaited = 0
+        self._moved_last = 0
 
     def _watch_for(self, task: Task, events: int, deadline: float) -> None:
         self._task = task
@@ -365,3 +375,7 @@ def _poll(sock: socket.socket, events: int, seconds: float) -> bool:
     with selectors.DefaultSelector() if not hasattr(selectors, "PollSelector") else selectors.PollSelector() as poller:
         poller.register(sock, events)
         return bool(poller.select(seconds))
+
+
+def _nothing() -> None:
+    pass

@@ -124,9 +124,9 @@ def parse_head(data: bytes, limits: Limits) -> Head:
     if _CONTROL.search("".join([value for _name, value in fields])):
         raise RefusedHead(BAD_FIELD)
     if "," in variables.get("HTTP_HOST", ""):
-        # "A server MUST respond with a 400 (Bad Request) status code [...] to any request message that contains more than
-        # one Host header field line or a Host header field with an invalid field value" (RFC 9112 section 3.2): no host
-        # has the comma by which two lines are joined.
+        # "A server MUST respond with a 400 (Bad Request) status code [...] to any request message that contains more
+        # than one Host header field line or a Host header field with an invalid field value" (RFC 9112 section 3.2):
+        # no host has the comma by which two lines are joined.
         raise RefusedHead(BAD_FIELD)
     method, target, minor = request_line.groups()
     head = Head(method, target, int(minor), fields, variables)

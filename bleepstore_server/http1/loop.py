@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import selectors
 import socket
@@ -21,6 +22,8 @@ import attrs
 from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.heads import Head, Limits, Refusal
+
+_log = logging.getLogger("bleepstore.server")
 
 #: How often deadlines are looked at.
 _TICK_SECONDS = 0.25
@@ -109,7 +112,11 @@ class Loop:
         for key, _mask in events:
             data = key.data
             if type(data) is Connection:
-                data.on_ready()
+                try:
+                    data.on_ready()
+                except Exception:  # noqa: BLE001  # a fault of ours ends one connection, and no other
+                    _log.exception("a connection failed")
+                    data.close()
             else:
                 data()
         while posted:
