@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from bleepstore.committer import Committer
+from bleepstore.committer import DirectCommitter
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
@@ -67,9 +67,10 @@ class _App:
         self._quick_size = store.inline_limit if store.is_local else -1
 
     @property
-    def committer(self) -> Committer:
-        """What makes the changes of this app durable."""
-        return self._store.engine.committer
+    def committer(self) -> DirectCommitter | None:
+        """What makes the changes of quick requests durable, if it is a disk that does it."""
+        committer = self._store.engine.committer
+        return committer if isinstance(committer, DirectCommitter) and not self._store.in_memory else None
 
     def is_quick(self, environ: WSGIEnvironment) -> bool:
         """Whether a request needs no more than the catalog and perhaps a file to read: no other file is written, and

@@ -19,7 +19,7 @@ limit_request_line = 8190
 limit_request_fields = 500
 # SDKs keep connections for a minute.
 keepalive = 75
-# Of each worker; fewer where the limit of descriptors says so.
+# Of each worker; fewer where the limit of open files says so.
 worker_connections = 10_000
 backlog = 2048
 timeout = 120

@@ -28,12 +28,13 @@ from gunicorn import sock
 from gunicorn.workers.base import Worker as GunicornWorker
 
 from bleepstore.errors import ObjectDamaged
-from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig
+from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig
 from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.commits import GroupCommits
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.heads import Head, Limits, Refusal
-from bleepstore_server.http1.loop import Loop, Settings
+from bleepstore_server.http1.loop import Loop
+from bleepstore_server.http1.settings import Settings
 from bleepstore_server.http1.tasks import Pool, Task, current_task
 from bleepstore_server.layers.record import Record, access_log, log_access
 from bleepstore_server.response import ObjectBody
@@ -78,13 +79,16 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         super().init_process()
 
     def _settings(self) -> Settings:
-        # gunicorn has no field for settings of others; `bleepstore serve` sets this for its workers.
-        stall = float(os.environ.get(TIMEOUT_VARIABLE, ServerConfig().client_timeout))
+        # gunicorn has no fields for settings of others; `bleepstore serve` sets these variables for its workers.
+        defaults = ServerConfig()
+        given = (float(os.environ.get(PREFIX + name.upper(), getattr(defaults, name))) for name in OF_WORKERS)
+        stall, header, rate = given
         cfg = self.cfg
         return Settings(
             limits=Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size or 65536),
-            header_seconds=min(5.0, stall),
+            header_seconds=min(header, stall),
             stall_seconds=stall,
+            min_rate=rate,
             keepalive_seconds=float(cfg.keepalive),
             max_connections=min(cfg.worker_connections, _raise_descriptor_limit()),
         )

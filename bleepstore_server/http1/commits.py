@@ -7,12 +7,10 @@ The loop waits for it for a moment, since two threads that take the interpreter 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Protocol
 
 from bleepstore.commands import Command, Result
-from bleepstore.committer import Pending
+from bleepstore.committer import DirectCommitter, Pending
 from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.tasks import Task, current_task
 
@@ -20,20 +18,10 @@ from bleepstore_server.http1.tasks import Task, current_task
 _WAIT_SECONDS = 0.005
 
 
-class Committing(Protocol):
-    """What submits (`bleepstore.committer.DirectCommitter`)."""
-
-    gather: Callable[[Command], Result | None] | None
-
-    def submit_many(self, commands: Sequence[Command]) -> list[Pending]: ...
-
-    def is_stalled(self) -> bool: ...
-
-
 class GroupCommits:
     """Takes the commands of a loop's tasks; one batch is on its way at a time."""
 
-    def __init__(self, loop: Loop, committer: Committing) -> None:
+    def __init__(self, loop: Loop, committer: DirectCommitter) -> None:
         self._loop = loop
         self._committer = committer
         self._queue: list[tuple[Task, Command]] = []
@@ -42,7 +30,8 @@ class GroupCommits:
         self._outcomes: list[Pending] | None = None
         self._batches: SimpleQueue[list[Command] | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._done = threading.Semaphore(0)
+        self._done = threading.Lock()  # released when a batch is done for which the loop waits
+        self._done.acquire()
         self._loop_waits = False
         self._thread = threading.Thread(target=self._run, name="bleepstore-commits", daemon=True)
         self._thread.start()

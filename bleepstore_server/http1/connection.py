@@ -16,14 +16,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from bleepstore_server.http1.bodies import RequestBody
-from bleepstore_server.http1.heads import END, Head, RefusedHead, parse_head, refuse_unfinished
-from bleepstore_server.http1.tasks import Task, current_task
-
-if TYPE_CHECKING:
-    from bleepstore_server.http1.loop import Loop
+from bleepstore_server.http1.heads import END, Head, Refusal, RefusedHead, parse_head, refuse_unfinished
+from bleepstore_server.http1.settings import Settings
+from bleepstore_server.http1.tasks import Hub, Task, current_task
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _PIECE = 64 * 1024
@@ -62,6 +60,22 @@ class Patience:
         self._waited += seconds
 
 
+class Poller(Hub, Protocol):
+    """What a connection asks of its loop (`bleepstore_server.http1.loop`)."""
+
+    settings: Settings
+    begin_request: Callable[[Connection, Head, RequestBody], None]
+    refuse: Callable[[Connection, Refusal], None]
+
+    def watch(self, connection: Connection, events: int) -> None: ...
+
+    def forget(self, connection: Connection) -> None: ...
+
+    def soon(self, call: Callable[[], object]) -> None: ...
+
+    def idle_seconds(self) -> float: ...
+
+
 class Connection:
     """One accepted socket. All but `receive` and what sends belongs to the loop's thread."""
 
@@ -83,7 +97,7 @@ class Connection:
         "sock",
     )
 
-    def __init__(self, loop: Loop, sock: socket.socket, peer: Any, server: Any) -> None:
+    def __init__(self, loop: Poller, sock: socket.socket, peer: Any, server: Any) -> None:
         self.loop = loop
         self.sock = sock
         self.peer = peer

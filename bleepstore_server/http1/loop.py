@@ -17,11 +17,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
-
 from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.connection import Connection
-from bleepstore_server.http1.heads import Head, Limits, Refusal
+from bleepstore_server.http1.heads import Head, Refusal
+from bleepstore_server.http1.settings import Settings
 
 _log = logging.getLogger("bleepstore.server")
 
@@ -37,22 +36,6 @@ _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: application/xml\r\n"
     b"Content-Length: %d\r\n\r\n%s"
 )
-
-
-@attrs.frozen(kw_only=True)
-class Settings:
-    """What a worker allows its clients. Seconds, and bytes a second."""
-
-    limits: Limits = Limits()
-    #: For a TLS handshake, for the head of a request from its first byte on, and for what nobody knows to be wanted.
-    header_seconds: float = 5.0
-    #: How long a client may send or read nothing while it is its turn.
-    stall_seconds: float = 30.0
-    #: How fast a body or an answer has to move, beyond the first `stall_seconds`.
-    min_rate: float = 1024.0
-    #: Between requests.
-    keepalive_seconds: float = 75.0
-    max_connections: int = 10_000
 
 
 class Loop:
