@@ -265,4 +265,4 @@ def _raise_descriptor_limit() -> int:
             soft = hard
     if soft == resource.RLIM_INFINITY:
         return sys.maxsize
-    return soft - max(soft // 4, _MIN_RESERVED)
+    return max(soft - max(soft // 4, _MIN_RESERVED), soft // 2)
