@@ -18,9 +18,9 @@ class Source(Protocol):
 
     buffer: bytes
 
-    def receive(self, size: int) -> bytes:
-        """Up to `size` bytes more, once there are some; b"" when the client has ended. Raises OSError, and TimeoutError
-        if they come too slowly."""
+    def receive(self, size: int, expected: int = 1) -> bytes:
+        """Up to `size` bytes more, once there are some; b"" when the client has ended. So many are `expected` to come
+        for sure. Raises OSError, and TimeoutError if they come too slowly."""
 
 
 class MalformedBody(ValueError):
@@ -94,7 +94,8 @@ class RequestBody:
         source = self._source
         buffer = source.buffer
         if not buffer:
-            return source.receive(min(size, PIECE))
+            size = min(size, PIECE)
+            return source.receive(size, size)
         data = buffer[:size]
         source.buffer = buffer[size:]
         return data

@@ -179,7 +179,8 @@ class Pieces:
         self._data = data
         self._size = size
 
-    def receive(self, size: int) -> bytes:
+    def receive(self, size: int, expected: int = 1) -> bytes:
+        assert 1 <= expected <= size
         size = min(size, self._size)
         data, self._data = self._data[:size], self._data[size:]
         return data
