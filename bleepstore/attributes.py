@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -28,8 +28,24 @@ def _write_system(system: SystemMetadata) -> dict[str, str]:
     return given
 
 
-def _read_system(given: Mapping[str, str]) -> SystemMetadata:
-    return SystemMetadata(**given) if given else NO_SYSTEM
+def _read_texts(given: object) -> dict[str, str]:
+    """A JSON object of texts. Raises ValueError for anything else: what was stored is damaged."""
+    if type(given) is not dict:
+        raise ValueError(f"stored attributes hold {type(given).__name__} instead of an object")
+    for value in given.values():
+        if type(value) is not str:
+            raise ValueError(f"stored attributes hold {type(value).__name__} instead of a text")
+    return given
+
+
+def _read_text(given: object) -> str:
+    if type(given) is not str:
+        raise ValueError(f"stored attributes hold {type(given).__name__} instead of a text")
+    return given
+
+
+def _read_system(given: object) -> SystemMetadata:
+    return SystemMetadata(**_read_texts(given)) if given != {} else NO_SYSTEM
 
 
 def _write_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -44,11 +60,19 @@ def write_grants(grants: Iterable[Grant] | None) -> list[list[Any]] | None:
     return [[isinstance(one.grantee, Group), str(one.grantee), one.permission.value] for one in grants]
 
 
-def read_grants(rows: Iterable[Sequence[Any]] | None) -> tuple[Grant, ...] | None:
-    """What `write_grants` wrote."""
+def read_grants(rows: object) -> tuple[Grant, ...] | None:
+    """What `write_grants` wrote. Raises ValueError or TypeError for anything else."""
     if rows is None:
         return None
-    return tuple(Grant(Group(who) if is_group else who, Permission(what)) for is_group, who, what in rows)
+    if type(rows) is not list:
+        raise ValueError(f"stored attributes hold {type(rows).__name__} instead of a list")
+    return tuple([_read_grant(*row) for row in rows])
+
+
+def _read_grant(is_group: object, who: object, what: object) -> Grant:
+    if type(is_group) is not bool:
+        raise ValueError(f"a stored grant holds {type(is_group).__name__} instead of true or false")
+    return Grant(Group(_read_text(who)) if is_group else _read_text(who), Permission(_read_text(what)))
 
 
 @attrs.frozen
@@ -65,8 +89,8 @@ class Attribute:
 
 ATTRIBUTES = (
     Attribute("system", {}, _write_system, _read_system),
-    Attribute("metadata", {}, _write_metadata, dict, is_frozen=False),
-    Attribute("storage_class", "STANDARD", str, str, is_text=True),
+    Attribute("metadata", {}, _write_metadata, _read_texts, is_frozen=False),
+    Attribute("storage_class", "STANDARD", str, _read_text, is_text=True),
     Attribute("grants", None, write_grants, read_grants),
 )
 #: The columns of the attributes, in the order of `columns_of`.

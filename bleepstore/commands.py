@@ -36,6 +36,7 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
+    UploadToken,
     WriteCondition,
 )
 
@@ -138,8 +139,9 @@ class DeleteObjects(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutObjectAcl(_Change):
-    """Refused with OperationAborted if the object has another owner or list by now than `expected_acl`: that it may be
-    set was decided by these. None: it may be set whatever it is."""
+    """Refused with OperationAborted if by now the object is another version than `expected_sequence` (its position
+    among those of its key), or has another owner or list than `expected_acl`: that the ACL may be set was decided by
+    these. None: it may be set whatever it is."""
 
     request_id: str
     time_ms: int
@@ -147,6 +149,7 @@ class PutObjectAcl(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
+    expected_sequence: int | None = None
     expected_acl: Acl | None = None
     acl: Acl
 
@@ -164,7 +167,7 @@ class CreateUpload(_Change):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    backend_token: str = ""
+    backend_token: UploadToken | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from bleepstore.catalog.port import Catalog
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.commands import Command, PutObject, Result
 from bleepstore.errors import S3Error, SlowDown, StorageFull
 from bleepstore.model import Inline
@@ -19,7 +19,7 @@ from bleepstore.model import Inline
 MAX_BATCH = 256
 #: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
 #: They have to hold the write-ahead log between two checkpoints on a disk with little space, and a batch of deletes.
-#: What the log still adds to the database file is kept free beside them (`Catalog.spare_bytes`).
+#: What the log still adds to the database file is kept free beside them (`CatalogPort.spare_bytes`).
 RESERVE = 4 * 1024 * 1024
 #: What a command without a body may add to the log and to the database.
 _COMMAND_BYTES = 32 * 1024
@@ -70,12 +70,16 @@ class DirectCommitter:
     is woken either has its result or the lead.
     """
 
+<<<<<<< HEAD
     #: A program that runs many operations in one thread, each of which can wait without keeping the thread, sets this.
     #: It gets each command: it has it submitted together with others by `submit_many`, and returns the result or
     #: raises; or it returns None, and the thread submits the command and waits.
     gather: Callable[[Command], Result | None] | None = None
 
     def __init__(self, catalog: Catalog) -> None:
+=======
+    def __init__(self, catalog: CatalogPort) -> None:
+>>>>>>> main
         self._catalog = catalog
         self._lock = threading.Lock()
         self._queue: deque[Pending] = deque()

@@ -26,6 +26,10 @@ STORES = (*LOCAL, CLUSTER, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gc
 S3_SUITE = frozenset({"server", "store", "library"})
 #: Those that CI runs in the layout `blobs` too. What the server does with a store does not depend on the layout.
 BLOBS_SUITE = frozenset({"store", "library"})
+#: Tests of what the server refuses or changes before and after it asks the store: CI runs them on the local kinds.
+WIRE_SUITE = frozenset(
+    f"test_{name}.py" for name in ("app", "bad_chunks", "bad_input", "errors", "https", "pages", "presigned")
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,9 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """In CI these tests run before every provider too; elsewhere `--store` asks for it."""
     if "store_kind" in metafunc.fixturenames:
-        folder = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
+        path = metafunc.definition.path
+        folder = path.relative_to(Path(__file__).parent).parts[0]
         wanted = metafunc.config.getoption("store")
-        if not wanted and os.environ.get("CI"):
+        if not wanted and os.environ.get("CI") and not (folder == "server" and path.name in WIRE_SUITE):
             wanted = [kind for kind in STORES if folder in BLOBS_SUITE or not kind.endswith("-blobs")]
         kinds = [kind for kind in wanted or LOCAL if kind in LOCAL or folder in S3_SUITE]
         metafunc.parametrize("store_kind", kinds, scope="session")

@@ -220,7 +220,7 @@ PRIVATE_PARTS = {
     "bleepstore.backends.gcs.backend": {"_set_properties"},
     "bleepstore.backends.gcs.client": {"_connection", "_http"},
     "bleepstore.store.archiving": {"_Hash"},
-    "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
+    "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
 }
 #: Public, though their names say otherwise.
 PUBLIC = {"_asdict", "_make", "_replace", "_SubParsersAction", "_getframe"}

@@ -29,7 +29,7 @@ def follow_provider(tables: Tables, command: FollowProvider) -> Result:
         completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, written.etag)
         if completed_ms is not None and is_known:  # the completion was sent again
             return Written(written.version_id, completed_ms)
-        if tables.upload_token(bucket_id, command.key, command.upload_id) is not None:
+        if tables.has_upload(bucket_id, command.key, command.upload_id):
             tables.discard_upload(command.upload_id)
             tables.keep_completed(bucket_id, command.upload_id, written)
     return write_version(tables, bucket_id, written, current, is_garbage=False)

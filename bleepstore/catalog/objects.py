@@ -151,8 +151,10 @@ def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
     current = tables.current_version(bucket.bucket_id, command.key)
     if current is None:
         return NoSuchKey(command.bucket, command.key)
-    expected = command.expected_acl
-    if expected is not None and expected != tables.object_acl(bucket.bucket_id, command.key, current):
+    is_expected = command.expected_sequence in (None, current.sequence)
+    if is_expected and command.expected_acl is not None:
+        is_expected = command.expected_acl == tables.object_acl(bucket.bucket_id, command.key, current)
+    if not is_expected:
         return OperationAborted("The object was replaced, or its ACL was changed, meanwhile. Try again.")
     tables.set_object_acl(bucket.bucket_id, command.key, current, command.acl)
     return Done()

@@ -21,9 +21,9 @@ from bleepstore.attributes import COLUMNS as ATTRIBUTE_NAMES
 from bleepstore.attributes import read_grants, write_grants
 from bleepstore.codec.records import (
     Fields,
-    Form,
     Kind,
     MalformedRecord,
+    RecordForm,
     Records,
     Struct,
     Tail,
@@ -46,6 +46,7 @@ from bleepstore.model import (
     ObjectAttributes,
     Owner,
     PartSummary,
+    UploadToken,
     WriteCondition,
 )
 
@@ -94,6 +95,7 @@ OPTIONAL_INTEGER = optional(INTEGER)
 ALGORITHM = Kind(str, read=lambda text, _: Algorithm(text))
 CHECKSUM_TYPE = Kind(str, read=lambda text, _: ChecksumType(text))
 CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
+UPLOAD_TOKEN = Kind(str, lambda token, _: token.text, lambda text, _: UploadToken(text))
 DATA = Kind(dict, _write_data, _read_data)
 ATTRIBUTES = Kind(dict, _write_attributes, _read_attributes)
 OWNER = struct(Owner, id=TEXT, display_name=TEXT)
@@ -134,7 +136,7 @@ def _read_command(record: Fields, tail: Tail) -> Any:
 #: A command within another one: a record of its own, so that it is read in the form that it has.
 _COMMAND = Kind(dict, _write_command, _read_command)
 
-COMMAND_FORMS: tuple[Form, ...] = (
+COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
@@ -156,7 +158,15 @@ COMMAND_FORMS: tuple[Form, ...] = (
     ),
     form("delete-object/1", c.DeleteObject, **_KEY, version_id=OPTIONAL_TEXT, condition=CONDITION),
     form("delete-objects/1", c.DeleteObjects, **_BUCKET, entries=ENTRIES),
-    form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, expected_acl=optional(ACL), acl=ACL),
+    form(
+        "put-object-acl/1",
+        c.PutObjectAcl,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        expected_acl=optional(ACL),
+        acl=ACL,
+    ),
     form(
         "create-upload/1",
         c.CreateUpload,
@@ -166,7 +176,7 @@ COMMAND_FORMS: tuple[Form, ...] = (
         attributes=ATTRIBUTES,
         checksum_algorithm=optional(ALGORITHM),
         checksum_type=optional(CHECKSUM_TYPE),
-        backend_token=TEXT,
+        backend_token=optional(UPLOAD_TOKEN),
     ),
     form(
         "register-part/1",
@@ -232,7 +242,7 @@ def _read_outcome(record: Fields, tail: Tail) -> Any:
 #: What one of the entries of a DeleteObjects ended in: a record within a record.
 _OUTCOME = Kind(dict, _write_outcome, _read_outcome)
 #: All that a command may end in. The refusals are those that apply gives.
-RESULT_FORMS: tuple[Form, ...] = (
+RESULT_FORMS: tuple[RecordForm, ...] = (
     form("done/1", c.Done),
     form("written/1", c.Written, version_id=TEXT, modified_ms=INTEGER),
     form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT),

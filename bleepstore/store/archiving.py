@@ -29,11 +29,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend
+from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog.records import Content
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.archive import restoring
+from bleepstore.catalog.sqlite.archive import RestoredCatalog, restoring
 from bleepstore.catalog.sqlite.copying import open_private
 from bleepstore.catalog.sqlite.snapshot import make_file_durable, write_copy
 from bleepstore.digests import Digester, PartsEtag, crc64nvme
@@ -57,6 +57,8 @@ _BLOCK = tarfile.BLOCKSIZE
 _CATALOG = "catalog.db"
 _DIGEST = "catalog.db.sha256"
 _BLOB = re.compile(r"blobs/([0-9a-zA-Z.]{1,80})")
+_NO_WHOLE_FILE = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
+_UNREADABLE = (ArchiveDamaged, *_NO_WHOLE_FILE)
 _MULTIPART = re.compile(r"[0-9a-f]{32}-\d+")
 
 
@@ -229,7 +231,8 @@ def restore(
 
     `path` must be new or an empty folder. It appears, or is filled, only once all is there and durable and the
     size, the ETag and the checksum of every object were found right. With `skip_damaged`, objects and parts whose bytes
-    are damaged or missing in the archive are left out, and returned; else there are none, or nothing is restored.
+    are damaged or missing in the archive are left out, and returned, and so is what follows where the archive is cut
+    off or cannot be read any further; else there are none, or nothing is restored. The catalog must always be whole.
 
     Raises ArchiveDamaged if the file is no sound backup, FileExistsError, StorageFull, CatalogTooNew, OSError.
     """
@@ -250,7 +253,7 @@ def restore(
                 file = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
             try:
                 left_out = _read_archive(file, partial, progress or _nothing, skip_damaged)
-            except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            except _NO_WHOLE_FILE as error:
                 raise ArchiveDamaged(f"{source} is not a whole backup: {error}") from error
         make_file_durable(partial)
         partial.rename(root)
@@ -294,34 +297,49 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
         _check_space(root, size)
         done, total = first[1], first[1] + size
         progress(done, total)
-        seen: set[str] = set()
-        moved: list[tuple[str, str]] = []
-        while (member := _next_member(file)) is not None:
-            name, member_size = member
-            found = _BLOB.fullmatch(name)
-            content_found = None if found is None else catalog.content_of(found[1])
-            if found is None or content_found is None or found[1] in seen:
-                raise ArchiveDamaged(
-                    f"the archive holds {name!r}, which its catalog does not know or which came before"
-                )
-            if member_size != content_found.size:
-                raise ArchiveDamaged(f"{name} has {member_size} bytes, but its catalog says {content_found.size}")
-            seen.add(found[1])
-            chunks = _verified(_member_chunks(file, name, member_size), content_found)
-            try:
-                stored = backend.put_object(BlobSpec(bucket="", key=""), chunks)
-                moved.append((found[1], stored.handle))
-            except BytesDiffer as error:
-                leave_out(content_found, error.reason)
-            done += member_size
-            progress(done, total)
-        for handle in {handle for handle, _size in catalog.iter_blobs()} - seen:
-            lost = catalog.content_of(handle)
-            assert lost is not None
-            leave_out(lost, "the archive does not have its bytes")
-        for handle, moved_to in moved:
+        moved: dict[str, str] = {}
+        lost = "the archive does not have its bytes"
+        try:
+            for content, stored_as, reason in _read_blobs(file, catalog, backend):
+                if reason is None:
+                    moved[content.handle or ""] = stored_as
+                else:
+                    leave_out(content, reason)
+                done += content.size
+                progress(done, total)
+        except _UNREADABLE as error:
+            if not skip_damaged:
+                raise
+            lost = f"the archive cannot be read as far as its bytes: {error}"
+        for handle in {handle for handle, _size in catalog.iter_blobs()} - moved.keys():
+            behind = catalog.content_of(handle)
+            assert behind is not None
+            leave_out(behind, lost)
+        for handle, moved_to in moved.items():
             catalog.move_blob(handle, moved_to)
     return sorted(left_out, key=lambda damage: (damage.bucket, damage.key, damage.part_number or 0))
+
+
+def _read_blobs(
+    file: BinaryIO, catalog: RestoredCatalog, backend: LocalBackend
+) -> Iterator[tuple[Content, str, str | None]]:
+    """(what it is, the handle under which it was stored, None) of each blob that is right, and (what it is, "", what is
+    wrong with it) of others. Raises one of _UNREADABLE."""
+    seen: set[str] = set()
+    while (member := _next_member(file)) is not None:
+        name, size = member
+        found = _BLOB.fullmatch(name)
+        content = None if found is None else catalog.content_of(found[1])
+        if found is None or content is None or found[1] in seen:
+            raise ArchiveDamaged(f"the archive holds {name!r}, which its catalog does not know or which came before")
+        if size != content.size:
+            raise ArchiveDamaged(f"{name} has {size} bytes, but its catalog says {content.size}")
+        seen.add(found[1])
+        try:
+            chunks = _verified(_member_chunks(file, name, size), content)
+            yield content, backend.put_object(BlobSpec(bucket="", key="", new_id=new_blob_id), chunks).handle, None
+        except BytesDiffer as error:
+            yield content, "", error.reason
 
 
 class BytesDiffer(Exception):

@@ -23,7 +23,7 @@ from bleepstore.commands import (
 )
 from bleepstore.committer import Committer
 from bleepstore.errors import BlobBusy, S3Error
-from bleepstore.model import BlobRef, Upload, WriteCondition
+from bleepstore.model import BlobRef, Bucket, Upload, UploadToken, WriteCondition
 
 #: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
 _OPEN_ATTEMPTS = 5
@@ -39,7 +39,7 @@ class Write(Protocol):
     def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
         """As `StorageBackend.copy_object`."""
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         """As `StorageBackend.assemble_parts`."""
 
     def commit(self, command: PutObject) -> Result:
@@ -55,8 +55,8 @@ class ObjectEngine(Protocol):
     open_attempts: int
     """How often a read whose bytes are gone may begin anew."""
 
-    def begin(self, bucket: str, key: str, condition: WriteCondition) -> Write:
-        """A write of a key, from now on. Raises what `condition` refuses already."""
+    def begin(self, bucket: str, bucket_id: int | None, key: str, condition: WriteCondition) -> Write:
+        """A write of a key, from now on, in the bucket with this id. Raises what `condition` refuses already."""
 
     def delete(self, command: DeleteObject) -> None:
         """Remove an object. Raises the refusal."""
@@ -64,7 +64,7 @@ class ObjectEngine(Protocol):
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
         """The outcome of each entry, in order."""
 
-    def find_unknown(self, bucket: str, key: str) -> FoundObject | None:
+    def find_unknown(self, bucket: Bucket, key: str) -> FoundObject | None:
         """An object that the catalog did not know, if there is one nevertheless."""
 
     def bytes_missing(self, found: FoundObject) -> None:
@@ -83,8 +83,8 @@ class BlobEngine:
         self._backend = backend
         self._committer = committer
 
-    def begin(self, bucket: str, key: str, condition: WriteCondition) -> BlobEngine:
-        """The condition is compared when the command is applied."""
+    def begin(self, bucket: str, bucket_id: int | None, key: str, condition: WriteCondition) -> BlobEngine:
+        """Bucket and condition are compared when the command is applied."""
         return self
 
     def put(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
@@ -93,7 +93,7 @@ class BlobEngine:
     def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
         return self._backend.copy_object(handle, spec)
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         return self._backend.assemble_parts(token, spec, parts)
 
     def commit(self, command: PutObject) -> Result:
@@ -126,7 +126,7 @@ class BlobEngine:
         assert isinstance(result, RemovedMany)
         return result.outcomes
 
-    def find_unknown(self, bucket: str, key: str) -> FoundObject | None:
+    def find_unknown(self, bucket: Bucket, key: str) -> FoundObject | None:
         """The catalog knows all objects."""
         return None
 

@@ -22,6 +22,7 @@ from bleepstore.errors import (
     NoSuchUpload,
     NotModified,
     PreconditionFailed,
+    UploadNotFound,
 )
 from bleepstore.model import (
     MAX_OBJECT,
@@ -115,7 +116,7 @@ class Copies:
             version = source.version
             if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
-            write = self._engine.object_engine.begin(bucket, key, condition)
+            write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = given if replaces else copied_attributes(version.attributes, given)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
@@ -204,9 +205,9 @@ class Copies:
                     with self._engine.backend.get_object(source.handle, start, stop) as reader:
                         for chunk in iter(lambda: reader.read(CHUNK), b""):
                             digester.update(chunk)
-            except BlobNotFound as lost:
-                if lost.handle == token:
-                    raise NoSuchUpload(upload_id, bucket, key) from None
+            except UploadNotFound:
+                raise NoSuchUpload(upload_id, bucket, key) from None
+            except BlobNotFound:
                 self._engine.object_engine.bytes_missing(source)
                 continue
             values = digester.values()

@@ -108,7 +108,7 @@ class Objects:
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
-        write = self._engine.object_engine.begin(bucket, key, condition)
+        write = self._engine.object_engine.begin(bucket, found.id, key, condition)
 
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
             spec = BlobSpec(
@@ -171,10 +171,13 @@ class Objects:
             check_key(key)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket_record)
-            found = self._engine.object_engine.find_unknown(bucket, key)
+            found = self._engine.object_engine.find_unknown(bucket_record, key)
         if found is None:
             raise _absent(bucket, key, version_id)
-        authorize(of_version(action, version_id), caller, bucket_record, found.version)
+        if found.bucket_id != bucket_record.id:
+            raise NoSuchBucket(bucket)  # between the one and the other look another got its name
+        if caller is not None:
+            authorize(of_version(action, version_id), caller, bucket_record, found.version)
         if version_id not in (None, NULL_VERSION):
             raise _absent(bucket, key, version_id)
         return found
@@ -195,7 +198,7 @@ class Objects:
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
         InvalidPartNumber; ObjectDamaged, here or instead of the last bytes, if they are not those that were written.
         """
-        span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
+        span = self._span_of(range, part_number, condition)
         for _ in builtin_range(self._engine.object_engine.open_attempts):
             found, stored = self._find_span(bucket, key, version_id, span, caller, data=True)
             if found.data is not None:
@@ -224,7 +227,7 @@ class Objects:
         caller: Caller | None = None,
     ) -> StoredObject:
         """As get_object, without the bytes."""
-        span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
+        span = self._span_of(range, part_number, condition)
         return self._find_span(bucket, key, version_id, span, caller, data=False)[1]
 
     def _find_span(
@@ -247,6 +250,14 @@ class Objects:
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         return found, span(found)
 
+    def _span_of(
+        self, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
+    ) -> Callable[[FoundObject], StoredObject]:
+        """What a read asks for, of the object that is found."""
+        if range is None and part_number is None and condition is None:
+            return _whole
+        return functools.partial(self._span, range=range, part_number=part_number, condition=condition)
+
     def _span(
         self, found: FoundObject, *, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
     ) -> StoredObject:
@@ -262,7 +273,7 @@ class Objects:
         if range is not None and (condition is None or range_counts(condition, version)):
             start, stop = resolve_range(range, version.size)
             return StoredObject(version, start, stop, partial=True)
-        return StoredObject(version, 0, version.size)
+        return _whole(found)
 
     def list_object_parts(
         self,
@@ -379,6 +390,10 @@ class Objects:
                 raise NoSuchBucket(bucket)
             authorize(Action.LIST_BUCKET, caller, found)
             return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
+
+
+def _whole(found: FoundObject) -> StoredObject:
+    return StoredObject(found.version, 0, found.version.size)
 
 
 def _of_account(entry: DeleteEntry, owner_id: str) -> DeleteEntry:

@@ -2,7 +2,7 @@
 
     class TestMyCatalog(CatalogContract):
         @pytest.fixture
-        def catalog(self) -> Iterator[Catalog]: ...
+        def catalog(self) -> Iterator[CatalogPort]: ...
 
 The catalog is open, empty, and the test's alone. Commands are applied, and their effects are read back through the
 port; `twin` asks for a second, equally empty one.
@@ -21,7 +21,7 @@ import pytest
 from bleepstore import commands as c
 from bleepstore import errors
 from bleepstore.catalog.apply import apply_once
-from bleepstore.catalog.port import Catalog, CatalogReader, Tables
+from bleepstore.catalog.port import CatalogPort, CatalogReader, Tables
 from bleepstore.commands import Command, Done, Removed, RemovedMany, Result, Written
 from bleepstore.errors import StoreClosed
 from bleepstore.model import (
@@ -35,12 +35,14 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     SystemMetadata,
+    UploadToken,
     WriteCondition,
 )
 
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 #: Keys whose order in UTF-8 differs from that in UTF-16, and from that of a locale.
 _KEYS = ("B", "a", "a/1", "a/2", "a0", "b/c/1", "b/c/2", "ä", "\uff61", "\U0001f600")
+_TOKEN = UploadToken("t")
 
 
 class Commands:
@@ -109,12 +111,12 @@ class CatalogContract:
     """The suite. `make` is also a catalog: another one, empty like the first."""
 
     @pytest.fixture
-    def make(self) -> Iterator[Callable[[], Catalog]]:
+    def make(self) -> Iterator[Callable[[], CatalogPort]]:
         """Opens empty catalogs, and closes them at the end. A subclass gives it."""
         raise NotImplementedError
 
     @pytest.fixture
-    def catalog(self, make: Callable[[], Catalog], commands: Commands) -> Catalog:
+    def catalog(self, make: Callable[[], CatalogPort], commands: Commands) -> CatalogPort:
         """With the bucket `photos`."""
         catalog = make()
         self.apply(catalog, commands.create_bucket())
@@ -124,10 +126,10 @@ class CatalogContract:
     def commands(self) -> Commands:
         return Commands()
 
-    def apply(self, catalog: Catalog, *commands: Command) -> list[Result]:
+    def apply(self, catalog: CatalogPort, *commands: Command) -> list[Result]:
         return catalog.apply(commands)
 
-    def refused(self, catalog: Catalog, command: Command) -> Result:
+    def refused(self, catalog: CatalogPort, command: Command) -> Result:
         """The result of a command that changes nothing."""
         with catalog.read() as reader:
             before = seen(reader)
@@ -136,13 +138,13 @@ class CatalogContract:
             assert seen(reader) == before, f"{command} was refused with {result} and changed something"
         return result
 
-    def garbage(self, catalog: Catalog) -> list[tuple[str, str | None]]:
+    def garbage(self, catalog: CatalogPort) -> list[tuple[str, UploadToken | None]]:
         with catalog.read() as reader:
             return [(found.handle, found.token) for found in reader.list_garbage(1000)]
 
     # -- buckets and owners
 
-    def test_an_empty_catalog_knows_nothing(self, make: Callable[[], Catalog]) -> None:
+    def test_an_empty_catalog_knows_nothing(self, make: Callable[[], CatalogPort]) -> None:
         catalog = make()
         assert catalog.find_bucket("photos") is None
         with catalog.read() as reader:
@@ -155,7 +157,7 @@ class CatalogContract:
             assert reader.sweep_times() == (0, 0)
             assert not reader.is_referenced("h")
 
-    def test_a_bucket_belongs_to_who_made_it_first(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_bucket_belongs_to_who_made_it_first(self, catalog: CatalogPort, commands: Commands) -> None:
         assert self.refused(catalog, commands.create_bucket()) == errors.BucketAlreadyOwnedByYou("photos")
         assert self.refused(catalog, commands.create_bucket(owner=BOB)) == errors.BucketAlreadyExists("photos")
         found = catalog.find_bucket("photos")
@@ -165,13 +167,13 @@ class CatalogContract:
             assert reader.find_bucket("photos") == found
             assert reader.find_owner("alice") == ALICE
 
-    def test_a_new_bucket_of_an_old_name_sees_nothing_of_it(self, catalog: Catalog, commands: Commands) -> None:
-        self.apply(catalog, commands.put("k"), commands.create_upload("k", "u", backend_token="t"))
+    def test_a_new_bucket_of_an_old_name_sees_nothing_of_it(self, catalog: CatalogPort, commands: Commands) -> None:
+        self.apply(catalog, commands.put("k"), commands.create_upload("k", "u", backend_token=_TOKEN))
         self.apply(catalog, commands.part("k", "u", 1, "p1"))
         assert self.refused(catalog, commands.delete_bucket()) == errors.BucketNotEmpty("photos")
         assert self.apply(catalog, commands.delete("k"), commands.delete_bucket()) == [Removed("k"), Done()]
         assert catalog.find_bucket("photos") is None
-        assert self.garbage(catalog) == [("p1", "t")]
+        assert self.garbage(catalog) == [("p1", _TOKEN)]
         self.apply(catalog, commands.create_bucket(owner=BOB))
         found = catalog.find_bucket("photos")
         assert found is not None
@@ -181,7 +183,7 @@ class CatalogContract:
             assert reader.list_parts("u", 0, 10) == []
 
     def test_a_command_for_one_bucket_is_refused_by_the_next_of_its_name(
-        self, catalog: Catalog, commands: Commands
+        self, catalog: CatalogPort, commands: Commands
     ) -> None:
         old = catalog.find_bucket("photos")
         assert old is not None
@@ -190,14 +192,14 @@ class CatalogContract:
         late = commands.put("k", "h", bucket_id=old.id)
         assert self.refused(catalog, late) == errors.NoSuchBucket("photos")
 
-    def test_a_bucket_shows_the_last_name_of_its_owner(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_bucket_shows_the_last_name_of_its_owner(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.put("k", owner=Owner("alice", "Alice Liddell")))
         self.apply(catalog, commands.put("k", owner=Owner("alice")))
         found = catalog.find_bucket("photos")
         assert found is not None
         assert found.owner.display_name == "Alice Liddell"
 
-    def test_buckets_are_listed_in_order(self, catalog: Catalog, commands: Commands) -> None:
+    def test_buckets_are_listed_in_order(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, *(commands.create_bucket(name, BOB) for name in ("zebra", "photos2", "apple")))
         with catalog.read() as reader:
 
@@ -212,7 +214,9 @@ class CatalogContract:
     # -- objects
 
     @pytest.mark.parametrize("data", [b"", b"\x00\xff inline", "a-handle"])
-    def test_an_object_is_read_as_it_was_written(self, catalog: Catalog, commands: Commands, data: bytes | str) -> None:
+    def test_an_object_is_read_as_it_was_written(
+        self, catalog: CatalogPort, commands: Commands, data: bytes | str
+    ) -> None:
         attributes = ObjectAttributes(system=SystemMetadata(content_type="text/plain"), metadata={"b": "ä", "a": ""})
         parts = (PartSummary(1, 3, "c", "d"), PartSummary(2, 4))
         put = commands.put("k", data, attributes=attributes, crc64nvme="crc", parts=parts, owner=BOB)
@@ -230,7 +234,7 @@ class CatalogContract:
             assert bare is not None
             assert (bare.version, bare.data) == (version, None)
 
-    def test_what_is_replaced_or_deleted_becomes_garbage(self, catalog: Catalog, commands: Commands) -> None:
+    def test_what_is_replaced_or_deleted_becomes_garbage(self, catalog: CatalogPort, commands: Commands) -> None:
         for data in ("h1", "h2", b"inline", b"again", "h3"):
             self.apply(catalog, commands.put("k", data))
         assert self.garbage(catalog) == [("h1", None), ("h2", None)]
@@ -247,7 +251,7 @@ class CatalogContract:
         self.apply(catalog, c.ForgetGarbage(**commands.stamp(), garbage_ids=ids))
         assert [handle for handle, _token in self.garbage(catalog)] == ["h3"]
 
-    def test_a_condition_that_does_not_hold_changes_nothing(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_condition_that_does_not_hold_changes_nothing(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.put("k", "h1"))
         only_new, other = WriteCondition(if_none_match=True), WriteCondition(if_match="other")
         assert isinstance(self.refused(catalog, commands.put("k", "h2", condition=only_new)), errors.PreconditionFailed)
@@ -258,7 +262,7 @@ class CatalogContract:
         nowhere = errors.NoSuchBucket("nowhere")
         assert self.refused(catalog, commands.put("k", "h2", bucket="nowhere")) == nowhere
 
-    def test_one_transaction_writes_several_versions_of_a_key(self, catalog: Catalog, commands: Commands) -> None:
+    def test_one_transaction_writes_several_versions_of_a_key(self, catalog: CatalogPort, commands: Commands) -> None:
         with catalog.transaction() as tables:
             bucket = tables.find_bucket("photos")
             assert bucket is not None
@@ -279,7 +283,7 @@ class CatalogContract:
             versions = {content.version_id: data for content, data in reader.iter_inline()}
             assert versions == {"v1": b"x", "v2": b"xx"}
 
-    def test_an_acl_is_of_one_bucket_and_of_one_object(self, catalog: Catalog, commands: Commands) -> None:
+    def test_an_acl_is_of_one_bucket_and_of_one_object(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.create_bucket("other"), commands.put("k"), commands.put("k2"))
         acl = Acl("alice", (Grant(Group.ALL_USERS, Permission.READ),))
         set_acl = c.PutBucketAcl(**commands.stamp(), bucket="photos", acl=acl)
@@ -303,7 +307,7 @@ class CatalogContract:
     @pytest.mark.parametrize("prefix", ["", "a", "b/", "none"])
     @pytest.mark.parametrize("limit", [1, 2, 1000])
     def test_pages_follow_each_other(
-        self, catalog: Catalog, commands: Commands, delimiter: str, prefix: str, limit: int
+        self, catalog: CatalogPort, commands: Commands, delimiter: str, prefix: str, limit: int
     ) -> None:
         self.apply(catalog, *(commands.put(key) for key in reversed(_KEYS)))
         expected: list[str] = []
@@ -326,9 +330,9 @@ class CatalogContract:
 
     # -- uploads
 
-    def test_an_upload_becomes_an_object(self, catalog: Catalog, commands: Commands) -> None:
+    def test_an_upload_becomes_an_object(self, catalog: CatalogPort, commands: Commands) -> None:
         attributes = ObjectAttributes(metadata={"m": "1"})
-        self.apply(catalog, commands.create_upload("k", "u", attributes=attributes, backend_token="t"))
+        self.apply(catalog, commands.create_upload("k", "u", attributes=attributes, backend_token=_TOKEN))
         self.apply(catalog, *(commands.part("k", "u", number, f"p{number}") for number in (2, 1, 3)))
         self.apply(catalog, commands.part("k", "u", 1, "again"))
         with catalog.read() as reader:
@@ -337,22 +341,22 @@ class CatalogContract:
             assert (upload.owner, upload.initiator, upload.attributes) == (ALICE, BOB, attributes)
             assert [part.handle for part in reader.list_parts("u", 0, 2)] == ["again", "p2"]
             assert [part.number for part in reader.list_parts("u", 2, 10)] == [3]
-            assert reader.is_token_in_use("t")
+            assert reader.is_referenced(_TOKEN)
         stale = commands.complete("k", "u", {1: "p1"}, "h")
         assert isinstance(self.refused(catalog, stale), errors.OperationAborted)
         complete = commands.complete("k", "u", {1: "again", 2: "p2"}, "h")
         written = self.apply(catalog, complete)
         assert written == self.apply(catalog, complete), "one that is sent again has its first answer"
-        assert self.garbage(catalog) == [("p1", "t"), ("again", "t"), ("p2", "t"), ("p3", "t")]
+        assert self.garbage(catalog) == [("p1", _TOKEN), ("again", _TOKEN), ("p2", _TOKEN), ("p3", _TOKEN)]
         with catalog.read() as reader:
             found = reader.find_object("photos", "k", with_data=True)
             assert found is not None
             assert (found.handle, found.version.attributes, found.version.parts_count) == ("h", attributes, 2)
             assert reader.find_upload("photos", "k", "u") is None
             assert reader.find_completed("photos", "k", "u") == ("multi-1", complete.time_ms)
-            assert not reader.is_token_in_use("t")
+            assert not reader.is_referenced(_TOKEN)
 
-    def test_a_conditional_completion_sees_what_happened_since(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_conditional_completion_sees_what_happened_since(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.put("k", b"data"), commands.create_upload("k", "u"))
         self.apply(catalog, commands.part("k", "u", 1, "p1"))
         with catalog.read() as reader:
@@ -365,7 +369,7 @@ class CatalogContract:
 
     @pytest.mark.parametrize("data", [b"data", "blob"])
     def test_a_conditional_completion_sees_what_happened_while_the_clock_stood_still(
-        self, catalog: Catalog, commands: Commands, data: bytes | str
+        self, catalog: CatalogPort, commands: Commands, data: bytes | str
     ) -> None:
         """The version is another one, though its time and its ETag are the same."""
         put = commands.put("k", data)
@@ -380,7 +384,7 @@ class CatalogContract:
         with catalog.read() as reader:
             assert not reader.object_since("photos", "k", "later").changed
 
-    def test_uploads_are_listed_and_the_oldest_expire_first(self, catalog: Catalog, commands: Commands) -> None:
+    def test_uploads_are_listed_and_the_oldest_expire_first(self, catalog: CatalogPort, commands: Commands) -> None:
         for key, upload_id in (("b", "u3"), ("a/1", "u2"), ("a/1", "u1"), ("c", "u4")):
             self.apply(catalog, commands.create_upload(key, upload_id))
         with catalog.read() as reader:
@@ -400,7 +404,7 @@ class CatalogContract:
 
     # -- accounts and sweeps
 
-    def test_access_keys_are_found_and_disabled(self, catalog: Catalog, commands: Commands) -> None:
+    def test_access_keys_are_found_and_disabled(self, catalog: CatalogPort, commands: Commands) -> None:
         stamp = commands.stamp()
         self.apply(
             catalog, c.PutCredential(**stamp, access_key="AK", secret_key="s", owner=BOB, email="Bob@example.com")
@@ -416,7 +420,7 @@ class CatalogContract:
         unknown = c.DisableCredential(**commands.stamp(), access_key="other")
         assert self.refused(catalog, unknown) == errors.NoSuchCredential("other")
 
-    def test_a_sweep_fences_older_blobs(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_sweep_fences_older_blobs(self, catalog: CatalogPort, commands: Commands) -> None:
         for begun, ended in ((500, 400), (100, 100)):  # the times never go back
             self.apply(catalog, c.BeginSweep(**commands.stamp(), until_ms=begun))
             self.apply(catalog, c.EndSweep(**commands.stamp(), until_ms=ended))
@@ -425,7 +429,7 @@ class CatalogContract:
         assert isinstance(self.refused(catalog, commands.put("k", "h", stored_ms=499)), errors.OperationAborted)
         assert isinstance(self.apply(catalog, commands.put("k", "h", stored_ms=500))[0], Written)
 
-    def test_every_blob_and_every_inline_object_is_gone_through(self, catalog: Catalog, commands: Commands) -> None:
+    def test_every_blob_and_every_inline_object_is_gone_through(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, *(commands.put(f"k{number}", f"h{number}") for number in range(3)))
         self.apply(catalog, commands.put("inline", b"bytes"), commands.create_upload("u", "u"))
         self.apply(catalog, commands.part("u", "u", 1, "p1"))
@@ -450,14 +454,14 @@ class CatalogContract:
 
     # -- the log
 
-    def test_each_command_is_counted_once(self, catalog: Catalog, commands: Commands) -> None:
+    def test_each_command_is_counted_once(self, catalog: CatalogPort, commands: Commands) -> None:
         with catalog.read() as reader:
             before = reader.applied_index()
         self.apply(catalog, commands.put("k"), commands.delete("k"), commands.delete("k"))
         with catalog.read() as reader:
             assert reader.applied_index() == before + 3
 
-    def test_a_command_that_comes_twice_gives_its_first_result(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_command_that_comes_twice_gives_its_first_result(self, catalog: CatalogPort, commands: Commands) -> None:
         put = commands.put("k", condition=WriteCondition(if_none_match=True))
 
         def apply(tables: Tables, index: int, valid_to: int) -> Result:
@@ -472,7 +476,7 @@ class CatalogContract:
             tables.forget_results(12)
             assert isinstance(apply(tables, 21, 20), errors.ServiceUnavailable), "it came too late"
 
-    def test_an_exception_leaves_everything_as_it_was(self, catalog: Catalog, commands: Commands) -> None:
+    def test_an_exception_leaves_everything_as_it_was(self, catalog: CatalogPort, commands: Commands) -> None:
         with catalog.read() as reader:
             before = seen(reader), reader.applied_index()
         with pytest.raises(AssertionError):
@@ -482,7 +486,7 @@ class CatalogContract:
         assert isinstance(self.apply(catalog, commands.put("k", "h"))[0], Written)
 
     @pytest.mark.parametrize("seed", range(3))
-    def test_equal_commands_make_equal_catalogs(self, make: Callable[[], Catalog], seed: int) -> None:
+    def test_equal_commands_make_equal_catalogs(self, make: Callable[[], CatalogPort], seed: int) -> None:
         """In batches of any size."""
         chance = random.Random(seed)
         history = [_draw(chance, commands) for commands in [Commands()] for _ in range(300)]
@@ -499,7 +503,7 @@ class CatalogContract:
         with one_by_one.read() as one, batched.read() as other:
             assert seen(one) == seen(other)
 
-    def test_one_that_is_closed_says_so(self, make: Callable[[], Catalog]) -> None:
+    def test_one_that_is_closed_says_so(self, make: Callable[[], CatalogPort]) -> None:
         catalog = make()
         catalog.close()
         catalog.close()

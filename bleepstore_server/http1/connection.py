@@ -291,14 +291,20 @@ class Connection:
 
     def receive(self, size: int, expected: int = 1) -> bytes:
         """Up to `size` bytes, once there are some; b"" when the client has ended. So many are `expected` to come."""
+        late: TimeoutError | None = None
         while True:
             if self.hurried_until is not None and time.monotonic() > self.hurried_until:
                 raise TimeoutError("the body comes too slowly")
             try:
                 data = self.sock.recv(size)
             except _BLOCKED_READ:
+                if late is not None:
+                    raise late from None
                 self._sleep_through_drops(expected)
-                self._wait(READ, self._reading)
+                try:
+                    self._wait(READ, self._reading)
+                except TimeoutError as error:
+                    late = error  # unless there is something after all
             else:
                 self._reading.moved += len(data)
                 self._moved_last = len(data)
@@ -389,9 +395,16 @@ class Connection:
             deadline = min(deadline, self.hurried_until)
         if deadline <= now:
             raise TimeoutError("the client is too slow")
+        try:
+            self._pause(events, deadline)
+        finally:
+            patience.waited(time.monotonic() - now)
+            self._moved_last = 0
+
+    def _pause(self, events: int, deadline: float) -> None:
         task = current_task()
         if task is None:  # a thread of the app's own
-            if not _poll(self.sock, events, deadline - now):
+            if not _poll(self.sock, events, deadline - time.monotonic()):
                 raise TimeoutError("the client is too slow")
         elif task.hub is self.loop:
             self._watch_for(task, events, deadline)
@@ -399,8 +412,6 @@ class Connection:
         elif self._moved_last < _FAST_BYTES or not _poll(self.sock, events, _FAST_MS / 1000):
             self.loop.post(lambda: self._watch_for(task, events, deadline))
             task.pause()
-        patience.waited(time.monotonic() - now)
-        self._moved_last = 0
 
     def _watch_for(self, task: Task, events: int, deadline: float) -> None:
         self._task = task

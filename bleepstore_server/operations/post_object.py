@@ -52,7 +52,7 @@ def post_object(exchange: Exchange) -> Response:
         exchange.bucket,
         fields["key"],
         _bounded(chunks, least, most),
-        attributes=h.object_attributes({"content-type": form.content_type or "", **fields}, decode=str),
+        attributes=h.object_attributes(fields, decode=str),
         acl=_acl(fields, exchange),
         content_md5=fields.get("content-md5"),
         checksum=checksum,

@@ -35,11 +35,13 @@ def _frozen(fields: Mapping[str, str]) -> Mapping[str, str]:
 
 @attrs.frozen
 class Form:
-    """The fields before the file by their names in lower case, and what is said of the file."""
+    """The fields before the file by their names in lower case, and the name of the file.
+
+    Not so the Content-Type of the file's part: no policy covers it, and S3 takes that of the field alone.
+    """
 
     fields: Mapping[str, str] = attrs.field(converter=_frozen)
     filename: str = ""
-    content_type: str | None = None
 
 
 def read_form(
@@ -62,7 +64,7 @@ def read_form(
                 raise RequestError("MaxPostPreDataLengthExceededError")
             filename = _filename(event)
             filled = _fill_in(fields, filename, size)
-            return Form(filled, filename, event.headers.get("content-type")), _file_chunks(events)
+            return Form(filled, filename), _file_chunks(events)
         if name in fields:
             raise _more_than_once(name)
         value, size = _field_value(events, size + len(name))

@@ -224,6 +224,15 @@ def test_or_refused(poster: Poster, name: str, value: str, code: str) -> None:
     poster.refused(code, [("key", "k"), (name, value)], any_value("key", name))
 
 
+def test_what_the_part_of_the_file_says_of_its_type_counts_for_nothing(poster: Poster) -> None:
+    """No policy covers it: whoever holds a form could make a page of what should have been a picture."""
+    signed = poster.sign(policy_of(poster.conditions(*any_value("key"))))
+    fields = b"".join(part(name, value) for name, value in [("key", "k"), *signed])
+    answer = poster.send(fields + part("file", b"data", '; filename="x"\r\nContent-Type: text/html'))
+    assert answer.status == 204, answer
+    assert poster.wire.send("HEAD", "/photos/k").headers["content-type"] == "binary/octet-stream"
+
+
 def test_fields_that_contradict_each_other(poster: Poster) -> None:
     sha1 = encode_value(digest(Algorithm.SHA1, b"data"))
     two = [("key", "k"), ("x-amz-checksum-crc32", CRC), ("x-amz-checksum-sha1", sha1)]

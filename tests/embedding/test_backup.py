@@ -178,6 +178,60 @@ def test_a_cut_off_archive_is_refused(archive: Path, share: float, compressed: b
     assert_refused(archive)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("where", ["in the first", "behind the first", "header", "in the second", "size", "the end"])
+def test_of_an_archive_that_cannot_be_read_on_the_rest_can_be_left_out(
+    archive: Path, where: str, compressed: bool
+) -> None:
+    data = bytearray(archive.read_bytes())
+    with tarfile.open(archive) as tar:
+        first, second = tar.getmembers()[2:]
+    behind = "other" if data[first.offset_data] == 0 else "large"
+    match where:
+        case "in the first":
+            del data[first.offset_data + 100 :]
+        case "behind the first":
+            del data[second.offset :]
+        case "header":
+            data[second.offset + 10] ^= 1
+        case "in the second":
+            del data[second.offset_data + 100 :]
+        case "size":
+            shorter = tarfile.TarInfo(second.name)
+            shorter.size = 5
+            data[second.offset : second.offset_data] = shorter.tobuf(tarfile.GNU_FORMAT)
+        case _:
+            del data[-1:]
+    archive.write_bytes(gzip.compress(data) if compressed else data)
+    assert_refused(archive)
+    target = archive.parent / "restored"
+    left_out = bleepstore.restore(archive, target, skip_damaged=True)
+    lost = {"in the first": ["large", "other"], "the end": []}.get(where, [behind])
+    assert [damage.key for damage in left_out] == lost
+    assert all("cannot be read as far as its bytes" in damage.reason for damage in left_out)
+    with bleepstore.open(target) as store:
+        listed = [found.key for found in store.list_objects("bbb").objects]
+        assert listed == [key for key in ("inline", "large", "other") if key not in lost]
+        assert store.get_object("bbb", "inline").read() == b"inline data"
+        assert "large" in lost or store.get_object("bbb", "large").read() == bytes(LARGE)
+    assert bleepstore.fsck(target) == []
+
+
+def test_of_a_compressed_archive_that_is_cut_off_what_came_before_is_brought(archive: Path) -> None:
+    data = gzip.compress(archive.read_bytes())
+    archive.write_bytes(data[:-20])
+    bleepstore.restore(archive, archive.parent / "restored", skip_damaged=True)
+    with bleepstore.open(archive.parent / "restored") as store:
+        assert store.get_object("bbb", "inline").read() == b"inline data"
+
+
+def test_a_damaged_catalog_is_refused_also_where_damage_is_skipped(archive: Path) -> None:
+    archive.write_bytes(archive.read_bytes()[:5000])
+    with pytest.raises(ArchiveDamaged):
+        bleepstore.restore(archive, archive.parent / "restored", skip_damaged=True)
+    assert not (archive.parent / "restored").exists()
+
+
 def test_what_follows_behind_the_end_is_refused(archive: Path) -> None:
     archive.write_bytes(archive.read_bytes() + b"more")
     assert_refused(archive, "follows")
@@ -217,7 +271,7 @@ def test_a_blob_that_comes_twice_or_not_at_all_is_refused(archive: Path) -> None
     assert_refused(archive, "came before")
     archive.write_bytes(original)
     rewrite(archive, lambda members: members.__delitem__(3))
-    assert_refused(archive, "bbb/other: the archive does not have its bytes")
+    assert_refused(archive, "bbb/(large|other): the archive does not have its bytes")
 
 
 def test_bytes_that_changed_are_refused(archive: Path) -> None:

@@ -26,6 +26,7 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     SystemMetadata,
+    UploadToken,
     WriteCondition,
 )
 
@@ -128,7 +129,14 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (
             c.PutObjectAcl(
-                **_stamp(7), bucket="photos", bucket_id=7, key=KEY, version_id="null", expected_acl=ACL, acl=ACL
+                **_stamp(7),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_sequence=9,
+                expected_acl=ACL,
+                acl=ACL,
             ),
             c.PutObjectAcl(**_stamp(7), bucket="photos", key="k", acl=Acl.private("alice-id")),
         ),
@@ -142,7 +150,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 ),
                 checksum_algorithm=Algorithm.SHA256,
                 checksum_type=ChecksumType.COMPOSITE,
-                backend_token="token",
+                backend_token=UploadToken("token"),
             ),
             c.CreateUpload(**_upload(8), owner=ALICE, initiator=ALICE),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,8 @@ from bleepstore import (
     errors,
 )
 from bleepstore.backends.base import Gateway
+from bleepstore.backends.gateway.names import LONGEST_WRITE_MS
+from bleepstore.commands import PutObjectAcl
 from bleepstore.errors import AccessDenied, NoSuchBucket
 from bleepstore.store.keyed_engine import KeyedEngine
 
@@ -34,7 +37,7 @@ OPEN = CannedAcl.PUBLIC_READ_WRITE
 
 
 def keeps_one_under_a_key(store: Store) -> bool:
-    """Such a backend is written before the catalog decides, and by conditions of its own."""
+    """Such a backend is changed before the catalog is."""
     return isinstance(store.engine.object_engine, KeyedEngine)
 
 
@@ -57,23 +60,46 @@ def check_bobs(store: Store) -> None:
         Grant(Group.ALL_USERS, Permission.WRITE),
     )
     assert store.list_uploads("photos").uploads == []
-    store.sweep()
-    if not isinstance(store.engine.backend, Gateway):  # a provider keeps an upload without parts for some time
-        with store.engine.catalog.read() as reader:
-            assert [name for name, _size in reader.iter_blobs()] == list(store.engine.backend.iter_blobs(0, 1 << 62))
+    check_no_orphans(store)
+
+
+def check_no_orphans(store: Store) -> None:
+    """After a sweep the backend keeps what the catalog knows, which may be an upload under way, and nothing else.
+
+    A provider tells of an upload only when it began, so an orphan of that kind is kept for a week. The sweep is one of
+    a week later; it would refuse what is written after it.
+    """
+    store.sweep(grace=-dt.timedelta(milliseconds=LONGEST_WRITE_MS))
+    kept = list(store.engine.backend.iter_blobs(0, 1 << 62))
+    with store.engine.catalog.read() as reader:
+        assert [name for name in kept if not reader.is_referenced(name)] == []
+        named = {name for name, _size in reader.iter_blobs()}
+    if not isinstance(store.engine.backend, Gateway):  # a provider lists uploads, and their parts not at all
+        assert named == set(kept)
 
 
 def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Have `act` done once, after the next operation has decided and before its command is applied."""
-    submit = store.engine.committer.submit
+    """Have `act` done once, after the next operation has decided and before anything is changed: at a provider that
+    keeps one object under each key, or by the command."""
+    submit, begin = store.engine.committer.submit, store.engine.object_engine.begin
     waiting = [act]
 
-    def submit_later(command: Any) -> Any:
+    def do_once() -> None:
         if waiting:
             waiting.pop()()
+
+    def submit_later(command: Any) -> Any:
+        do_once()
         return submit(command)
 
+    def begin_before(*arguments: Any) -> Any:
+        begun = begin(*arguments)
+        do_once()
+        return begun
+
     monkeypatch.setattr(store.engine.committer, "submit", submit_later)
+    if keeps_one_under_a_key(store):
+        monkeypatch.setattr(store.engine.object_engine, "begin", begin_before)
 
 
 # -- a bucket that was deleted and made again
@@ -82,8 +108,6 @@ def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[
 @pytest.mark.parametrize("caller", [ALICE, None], ids=["alice", "program"])
 @pytest.mark.parametrize("piece", [SMALL, LARGE], ids=["small", "large"])
 def test_a_body_does_not_land_in_the_bucket_of_another(store: Store, piece: bytes, caller: Caller | None) -> None:
-    if keeps_one_under_a_key(store):
-        pytest.skip("such a write has replaced what is there when the catalog refuses it")
     store.create_bucket("photos", caller=ALICE)
 
     def body() -> Iterator[bytes]:
@@ -117,9 +141,6 @@ def _with_upload(store: Store) -> tuple[str, list[CompletedPart]]:
     return upload_id, [CompletedPart(number=1, etag=part.etag)]
 
 
-DELETES = ("delete", "delete version", "delete many")
-
-
 @pytest.mark.parametrize(
     "operation",
     ["put", "copy", "delete", "delete version", "delete many", "create upload", "complete", "abort", "acl", "delete "
@@ -128,8 +149,6 @@ DELETES = ("delete", "delete version", "delete many")
 def test_nothing_is_done_in_the_bucket_of_another(
     store: Store, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    if keeps_one_under_a_key(store) and operation in ("put", "copy", "complete", *DELETES):
-        pytest.skip("such a backend is changed before the catalog decides")
     store.create_bucket("photos", caller=ALICE)
     store.create_bucket("source", caller=ALICE)
     store.put_object("source", "k", LARGE, caller=ALICE)
@@ -201,8 +220,6 @@ def test_a_creation_that_fails_does_not_undo_that_of_another(store: Store, monke
 
 
 def test_every_operation_says_which_bucket_it_was_decided_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    if keeps_one_under_a_key(store):
-        pytest.skip("what follows a provider means whichever bucket has the name")
     seen: dict[str, int | None] = {}
     submit = store.engine.committer.submit
 
@@ -223,8 +240,23 @@ def test_every_operation_says_which_bucket_it_was_decided_for(store: Store, monk
     store.delete_objects("photos", [DeleteEntry(key="k")], caller=ALICE)
     bucket_id = store.get_bucket("photos").id
     store.delete_bucket("photos", caller=ALICE)
-    assert len(seen) == 10
+    assert len(seen) == (7 if keeps_one_under_a_key(store) else 10)  # there one command follows the provider
     assert set(seen.values()) == {bucket_id}
+
+
+def test_the_rights_in_one_bucket_say_nothing_of_what_is_in_another(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the bucket and that at what is in it, another gets the name."""
+    store.create_bucket("photos", caller=ALICE)
+    of_alice = store.get_bucket("photos")
+    create_again(store)
+    upload_id = store.create_upload("photos", "k", caller=BOB).upload_id
+    monkeypatch.setattr(store.engine, "find_bucket", lambda _bucket: of_alice)
+    with pytest.raises(NoSuchBucket):
+        store.list_parts("photos", "k", upload_id, caller=ALICE)
+    with pytest.raises(NoSuchBucket):
+        store.get_object("photos", "k")
 
 
 def test_every_bucket_has_an_id_of_its_own(store: Store) -> None:
@@ -275,6 +307,26 @@ def test_an_acl_is_decided_on_again_for_who_may_still_set_it(
     before_commit(store, monkeypatch, act)
     store.put_object_acl("photos", "k", CannedAcl.PUBLIC_READ, caller=ALICE)
     assert Grant(Group.ALL_USERS, Permission.READ) in store.get_object_acl("photos", "k").grants
+
+
+def test_an_acl_is_not_of_another_version_with_the_same_owner_and_the_same_list(store: Store) -> None:
+    """What is decided on may be more than these."""
+    store.create_bucket("photos", caller=ALICE)
+    store.put_object("photos", "k", b"1", caller=ALICE)
+    with store.engine.catalog.read() as reader:
+        decided = reader.find_object("photos", "k", with_data=False)
+    assert decided is not None
+    store.put_object("photos", "k", b"2", caller=ALICE)
+    command = PutObjectAcl(
+        **store.engine.stamp(),
+        bucket="photos",
+        key="k",
+        expected_acl=decided.version.acl,
+        expected_sequence=decided.sequence,
+        acl=Acl.private("bob"),
+    )
+    assert isinstance(store.engine.committer.submit(command), errors.OperationAborted)
+    assert store.get_object_acl("photos", "k") == Acl.private("alice")
 
 
 def test_an_acl_is_of_the_owner_that_the_object_has_when_it_is_set(
@@ -411,9 +463,11 @@ def test_who_may_not_touch_an_object_learns_nothing_of_it_by_a_condition(
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
-    shared: Store, monkeypatch: pytest.MonkeyPatch, change: str
+    shared: Store, store_kind: str, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """Bob may write a key that nobody has. Alice is faster."""
+    if store_kind == "gcs-keys" and change in ("copy", "complete"):
+        pytest.skip("fake-gcs-server copies and composes whatever ifGenerationMatch says")
     if change == "complete":
         upload_id = shared.create_upload("photos", "new", caller=BOB).upload_id
         part = shared.put_part("photos", "new", upload_id, 1, b"completed", caller=BOB)
@@ -426,16 +480,12 @@ def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
         def run() -> object:
             return CHANGES[change](shared, "new", BOB, WriteCondition())
 
-    if keeps_one_under_a_key(shared):
-        pytest.skip("such a backend is asked by a condition of its own")
     before_commit(shared, monkeypatch, lambda: shared.put_object("photos", "new", b"of Alice", caller=ALICE))
     with pytest.raises(AccessDenied):
         run()
     with shared.get_object("photos", "new") as found:
         assert (found.read(), found.version.owner) == (b"of Alice", ALICE.account)
-    shared.sweep()
-    with shared.engine.catalog.read() as reader:
-        assert [name for name, _size in reader.iter_blobs()] == list(shared.engine.backend.iter_blobs(0, 1 << 62))
+    check_no_orphans(shared)
 
 
 def test_a_body_is_not_read_of_who_may_not_replace_what_is_there(shared: Store) -> None:

@@ -34,6 +34,7 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadPage,
+    UploadToken,
 )
 from bleepstore.names import after_prefix, check_type
 
@@ -43,9 +44,10 @@ _OBJECT_FROM = (
     "FROM bucket b CROSS JOIN object_version o ON o.bucket_id = b.bucket_id AND o.noncurrent = 0 "
     "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
 )
-_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, o.crc64nvme {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
+_OWN_COLUMNS = "o.crc64nvme, o.bucket_id, -o.sequence"
+_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, {_OWN_COLUMNS} {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
 _GET = (
-    f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, o.crc64nvme {_OBJECT_FROM} "
+    f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, {_OWN_COLUMNS} {_OBJECT_FROM} "
     "LEFT JOIN inline_data d ON d.inline_id = o.inline_id WHERE b.name = ? AND o.key = ?"
 )
 _OBJECT_PARTS = f"SELECT o.parts {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
@@ -81,9 +83,9 @@ _CREDENTIAL = (
 )
 _REFERENCED = (
     "SELECT EXISTS (SELECT 1 FROM object_version WHERE handle = ?1) "
-    "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1) "
-    "OR EXISTS (SELECT 1 FROM upload WHERE backend_token = ?1 AND backend_token <> '')"
+    "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1)"
 )
+_TOKEN_REFERENCED = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)"
 
 
 def _make_credential(row: Row) -> Credential:
@@ -225,17 +227,16 @@ class Reader(ContentQueries):
 
     def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
         sql = "SELECT garbage_id, handle, token FROM garbage WHERE garbage_id > ? ORDER BY garbage_id LIMIT ?"
-        return [Garbage(*row) for row in self.connection.execute(sql, (after, limit))]
+        rows = self.connection.execute(sql, (after, limit))
+        return [Garbage(number, handle, None if text is None else UploadToken(text)) for number, handle, text in rows]
 
     def is_garbage(self, handle: str) -> bool:
         return bool(self.connection.execute("SELECT EXISTS (SELECT 1 FROM garbage WHERE handle = ?)", (handle,)).get)
 
-    def is_referenced(self, handle: str) -> bool:
-        return bool(self.connection.execute(_REFERENCED, (handle,)).get)
-
-    def is_token_in_use(self, token: str) -> bool:
-        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ? AND backend_token <> '')"
-        return bool(self.connection.execute(sql, (token,)).get)
+    def is_referenced(self, stored: str | UploadToken) -> bool:
+        if isinstance(stored, UploadToken):
+            return bool(self.connection.execute(_TOKEN_REFERENCED, (stored.text,)).get)
+        return bool(self.connection.execute(_REFERENCED, (stored,)).get)
 
     def sweep_times(self) -> tuple[int, int]:
         row = self.connection.execute("SELECT sweep_begun_ms, sweep_ended_ms FROM state").fetchone()

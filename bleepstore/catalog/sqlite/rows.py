@@ -19,6 +19,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    UploadToken,
 )
 
 #: A look-up costs a tenth of what calling an enum does.
@@ -67,8 +68,8 @@ def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | No
 
 def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
     """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
-    (version_id, etag, size, modified_ms, owner_id, display_name) = row[:6]
-    algorithm, kind, value, parts_count = row[6:_OWN_OBJECT_WIDTH]
+    own = row[:_OWN_OBJECT_WIDTH]
+    version_id, etag, size, modified_ms, owner_id, display_name, algorithm, kind, value, parts_count = own
     return ObjectVersion(
         bucket=bucket,
         key=key,
@@ -106,7 +107,7 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
         checksum_type=_CHECKSUM_TYPES[kind] if kind else None,
-        backend_token=token,
+        backend_token=None if token is None else UploadToken(token),
     )
 
 
