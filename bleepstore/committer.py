@@ -70,16 +70,12 @@ class DirectCommitter:
     is woken either has its result or the lead.
     """
 
-<<<<<<< HEAD
     #: A program that runs many operations in one thread, each of which can wait without keeping the thread, sets this.
     #: It gets each command: it has it submitted together with others by `submit_many`, and returns the result or
     #: raises; or it returns None, and the thread submits the command and waits.
     gather: Callable[[Command], Result | None] | None = None
 
-    def __init__(self, catalog: Catalog) -> None:
-=======
     def __init__(self, catalog: CatalogPort) -> None:
->>>>>>> main
         self._catalog = catalog
         self._lock = threading.Lock()
         self._queue: deque[Pending] = deque()
