@@ -14,9 +14,9 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
 
 
 class Source(Protocol):
-    """Where bytes come from. `buffer` has those that came and nobody took."""
+    """Where bytes come from. `buffer` has those that came and nobody took; what is taken is deleted from it."""
 
-    buffer: bytes
+    buffer: bytearray
 
     def receive(self, size: int, expected: int = 1) -> bytes:
         """Up to `size` bytes more, once there are some; b"" when the client has ended. So many are `expected` to come
@@ -57,16 +57,27 @@ class RequestBody:
         if self._ask is not None:
             ask, self._ask = self._ask, None
             ask()
-        if self._ended or not size:
-            return b""
-        if self._chunked and not self._left and not self._begin_chunk():
+        if not self._chunked:
+            data = self._take(min(size, self._left)) if self._left and size else b""
+            self._ended = not self._left
+            return data
+        data = self._read_chunk(size) if size else b""
+        if not data or not self._source.buffer:
+            return data
+        pieces = [data]  # small chunks that came together are read together: each piece has its price
+        length = len(data)
+        while self._source.buffer and length < min(size, PIECE) and (data := self._read_chunk(size - length)):
+            pieces.append(data)
+            length += len(data)
+        return b"".join(pieces)
+
+    def _read_chunk(self, size: int) -> bytes:
+        """Up to `size` bytes of one chunk."""
+        if self._ended or (not self._left and not self._begin_chunk()):
             return b""
         data = self._take(min(size, self._left))
-        self._left -= len(data)
-        if not data and self._chunked:
+        if not data:
             raise MalformedBody("the body ended within a chunk")
-        if not self._left and not self._chunked:
-            self._ended = True
         return data
 
     def readline(self, limit: int = -1) -> bytes:
@@ -91,13 +102,14 @@ class RequestBody:
         return self._ended
 
     def _take(self, size: int) -> bytes:
-        source = self._source
-        buffer = source.buffer
-        if not buffer:
+        buffer = self._source.buffer
+        if buffer:
+            data = bytes(buffer[:size])
+            del buffer[:size]
+        else:
             size = min(size, PIECE)
-            return source.receive(size, size)
-        data = buffer[:size]
-        source.buffer = buffer[size:]
+            data = self._source.receive(size, size)
+        self._left -= len(data)
         return data
 
     def _begin_chunk(self) -> bool:
@@ -123,16 +135,16 @@ class RequestBody:
 
     def _line(self, limit: int) -> bytes:
         """The next line without its CRLF."""
-        source = self._source
-        while (end := source.buffer.find(b"\n", 0, limit)) < 0:
-            if len(source.buffer) >= limit:
+        buffer = self._source.buffer
+        while (end := buffer.find(b"\n", 0, limit)) < 0:
+            if len(buffer) >= limit:
                 raise MalformedBody("a line of the chunked body is too long")
-            data = source.receive(PIECE)
+            data = self._source.receive(PIECE)
             if not data:
                 raise MalformedBody("the body ended within a chunk")
-            source.buffer += data
-        line = source.buffer[: end + 1]
-        source.buffer = source.buffer[end + 1 :]
+            buffer += data
+        line = bytes(buffer[: end + 1])
+        del buffer[: end + 1]
         if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
             raise MalformedBody("a line of a chunked body must end in CRLF")
         return line[:-2]

@@ -106,7 +106,7 @@ class Connection:
         self.peer = peer
         self.server = server
         #: Bytes that came and nobody took.
-        self.buffer = b""
+        self.buffer = bytearray()
         #: What the loop watches the socket for, and until when (time.monotonic).
         self.events = 0
         self.deadline: float | None = None
@@ -158,18 +158,20 @@ class Connection:
             if not data:
                 self.close()
                 return
-            if not self.buffer:
+            seen = len(self.buffer)
+            if not seen:
                 self.deadline = time.monotonic() + self.loop.settings.header_seconds
             self.buffer += data
-            self._parse()
+            self._parse(seen)
 
-    def _parse(self) -> None:
-        """Begin the request that is in the buffer, if its head is there."""
-        if self.buffer[:2] == b"\r\n":
+    def _parse(self, seen: int = 0) -> None:
+        """Begin the request that is in the buffer, if its head is there: it does not end in what was `seen` before."""
+        if self.buffer.startswith(b"\r\n"):
             # "A server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line
             # (CRLF) received prior to the request-line" (RFC 9112 section 2.2).
-            self.buffer = self.buffer[2:]
-        end = self.buffer.find(END)
+            del self.buffer[:2]
+            seen = 0
+        end = self.buffer.find(END, max(0, seen - len(END)))
         limits = self.loop.settings.limits
         try:
             if end < 0:
@@ -180,7 +182,7 @@ class Connection:
         except RefusedHead as refused:
             self.loop.refuse(self, refused.refusal)
             return
-        self.buffer = self.buffer[end + len(END) :]
+        del self.buffer[: end + len(END)]
         self._begin_request(head)
 
     def _go_on(self) -> None:
@@ -229,7 +231,7 @@ class Connection:
         except OSError:
             self.close()
             return
-        self.buffer = b""
+        self.buffer.clear()
         self._lingered = 0
         self._set_low_water(1)
         self.deadline = time.monotonic() + _LINGER_SECONDS
@@ -306,9 +308,23 @@ class Connection:
                 except TimeoutError as error:
                     late = error  # unless there is something after all
             else:
+                if self._tls:
+                    data = self._read_records(data, size)
                 self._reading.moved += len(data)
                 self._moved_last = len(data)
                 return data
+
+    def _read_records(self, data: bytes, size: int) -> bytes:
+        """What TLS has beside the data of its first record, which are few."""
+        pieces, left = [data], size - len(data)
+        while data and left:
+            try:
+                data = self.sock.recv(left)
+            except _BLOCKED_READ:
+                break
+            pieces.append(data)
+            left -= len(data)
+        return b"".join(pieces)
 
     def _sleep_through_drops(self, expected: int) -> None:
         """Where so many bytes have to come, a byte now and then wakes nobody: the socket counts as ready once
@@ -370,10 +386,6 @@ class Connection:
 
     def _ask(self) -> None:
         self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def abort(self) -> None:
-        """End the connection by a reset: what is unsent is dropped."""
-        raise ConnectionResetError("the answer is taken back")
 
     def drop_body(self, body: RequestBody) -> bool:
         """Read what is left of a body that nobody wants, if it is little; whether that was all."""

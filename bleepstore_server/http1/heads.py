@@ -97,7 +97,7 @@ class Head:
         return self.minor == 1 and self.variables.get("HTTP_EXPECT", "").lower() == "100-continue"
 
 
-def parse_head(data: bytes, limits: Limits) -> Head:
+def parse_head(data: bytes | bytearray, limits: Limits) -> Head:
     """The head that `data` is, without the empty line at its end. Raises RefusedHead."""
     lines = data.decode("latin-1").split("\r\n")
     if len(lines[0]) > limits.line:
@@ -135,7 +135,7 @@ def parse_head(data: bytes, limits: Limits) -> Head:
     return head
 
 
-def refuse_unfinished(data: bytes, limits: Limits) -> None:
+def refuse_unfinished(data: bytes | bytearray, limits: Limits) -> None:
     """Raise RefusedHead for the beginning of a head that cannot become one any more."""
     if len(data) > limits.line and b"\r\n" not in data[: limits.line + 2]:
         raise RefusedHead(LINE_TOO_LONG)

@@ -77,7 +77,7 @@ class Loop:
         """Have the loop call this in its next round. Any thread may post."""
         self._posted.append(call)
         if self._sleeps:
-            with contextlib.suppress(BlockingIOError):  # it has enough to wake up for
+            with contextlib.suppress(OSError):  # it has enough to wake up for, or has ended
                 os.write(self._wake_writer, b"1")
 
     def soon(self, call: Callable[[], object]) -> None:
@@ -91,7 +91,7 @@ class Loop:
         events = self._poller.select(0 if posted or soon else _TICK_SECONDS)
         self._sleeps = False
         for _ in range(len(soon)):
-            soon.popleft()()
+            _carry_out(soon.popleft())
         for key, _mask in events:
             data = key.data
             if type(data) is Connection:
@@ -103,7 +103,7 @@ class Loop:
             else:
                 data()
         while posted:
-            posted.popleft()()
+            _carry_out(posted.popleft())
         self.after_round()
         now = time.monotonic()
         if now >= self._next_tick:
@@ -223,6 +223,13 @@ class Loop:
         self._poller.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
+
+
+def _carry_out(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:  # noqa: BLE001  # as above
+        _log.exception("a connection failed")
 
 
 def _nothing() -> None:

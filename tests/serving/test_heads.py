@@ -175,7 +175,7 @@ class Pieces:
     """A client that sends a body a few bytes at a time."""
 
     def __init__(self, data: bytes, size: int) -> None:
-        self.buffer = b""
+        self.buffer = bytearray()
         self._data = data
         self._size = size
 
@@ -186,7 +186,7 @@ class Pieces:
         return data
 
     def rest(self) -> bytes:
-        return self.buffer + self._data
+        return bytes(self.buffer) + self._data
 
 
 SIZES = pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
@@ -209,6 +209,16 @@ def test_a_body_in_chunks_ends_behind_its_trailers(size: int) -> None:
     assert body.read() == b"abc0123456789"
     assert body.is_read
     assert client.rest() == b"GET /"
+
+
+def test_small_chunks_that_came_together_are_read_together() -> None:
+    client = Pieces(b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n", 300_000)
+    body = RequestBody(client, None)
+    pieces = list(iter(lambda: body.read(1 << 20), b""))
+    assert sum(map(len, pieces)) == 50_000
+    assert len(pieces) < 5
+    some = RequestBody(Pieces(b"1\r\nx\r\n" * 10 + b"0\r\n\r\n", 1000), None)
+    assert [len(some.read(7)), len(some.read(7)), len(some.read(7))] == [7, 3, 0]
 
 
 def test_lines_of_a_body() -> None:
