@@ -27,6 +27,7 @@ from bleepstore.model import (
     Grant,
     Group,
     ListedObject,
+    ListedVersion,
     ObjectAttributes,
     ObjectPage,
     ObjectVersion,
@@ -39,6 +40,8 @@ from bleepstore.model import (
     SystemMetadata,
     Upload,
     UploadPage,
+    Versioning,
+    VersionPage,
     WriteCondition,
 )
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
@@ -69,6 +72,7 @@ __all__ = [
     "Grant",
     "Group",
     "ListedObject",
+    "ListedVersion",
     "ObjectAttributes",
     "ObjectPage",
     "ObjectVersion",
@@ -84,6 +88,8 @@ __all__ = [
     "SystemMetadata",
     "Upload",
     "UploadPage",
+    "VersionPage",
+    "Versioning",
     "WriteCondition",
     "__version__",
     "errors",

@@ -5,7 +5,7 @@ clock, no random number and no I/O, so every node that applies the same commands
 catalog. Each command ends in one `Result`; a refusal is a result (an `S3Error`), not an exception.
 
 `request_id` makes a retry safe: the second time a command is applied it gives the first result. Ids are made in the
-order of time, which keeps the catalog's record of them cheap.
+order of time, which keeps the catalog's record of them cheap. The ids of versions are made of it.
 
 `bucket_id` is the bucket that was decided on. Another that was created since under its name has another id, and the
 command is refused with NoSuchBucket. None: nothing was decided, and whichever bucket has the name is meant.
@@ -27,7 +27,6 @@ from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
 from bleepstore.model import (
     NO_ATTRIBUTES,
-    NULL_VERSION,
     Acl,
     BlobRef,
     Checksum,
@@ -37,6 +36,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     UploadToken,
+    Versioning,
     WriteCondition,
 )
 
@@ -81,13 +81,21 @@ class PutBucketAcl(_Change):
 
 
 @attrs.frozen(kw_only=True)
+class PutBucketVersioning(_Change):
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    versioning: Versioning
+
+
+@attrs.frozen(kw_only=True)
 class PutObject(_Change):
     request_id: str
     time_ms: int
     bucket: str
     bucket_id: int | None = None
     key: str
-    version_id: str = NULL_VERSION
     owner: Owner
     size: int
     etag: str
@@ -106,6 +114,9 @@ class PutObject(_Change):
 
 @attrs.frozen(kw_only=True)
 class DeleteObject(_Change):
+    """Remove a version for good or, without a `version_id`, what a read without one sees: a bucket that keeps versions
+    gets a delete marker then, which is of `owner`, or of the bucket's if that is None."""
+
     frees_space = True
 
     request_id: str
@@ -114,6 +125,7 @@ class DeleteObject(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
+    owner: Owner | None = None
     condition: WriteCondition = WriteCondition()
 
 
@@ -128,12 +140,15 @@ class DeleteEntry:
 
 @attrs.frozen(kw_only=True)
 class DeleteObjects(_Change):
+    """As many DeleteObject, in order."""
+
     frees_space = True
 
     request_id: str
     time_ms: int
     bucket: str
     bucket_id: int | None = None
+    owner: Owner | None = None
     entries: tuple[DeleteEntry, ...]
 
 
@@ -205,7 +220,6 @@ class CompleteUpload(_Change):
     bucket_id: int | None = None
     key: str
     upload_id: str
-    version_id: str = NULL_VERSION
     assembled: tuple[AssembledPart, ...]
     parts: tuple[PartSummary, ...]
     size: int
@@ -308,6 +322,7 @@ Command = (
     CreateBucket
     | DeleteBucket
     | PutBucketAcl
+    | PutBucketVersioning
     | PutObject
     | DeleteObject
     | DeleteObjects
@@ -332,18 +347,20 @@ class Done:
 
 @attrs.frozen
 class Written:
-    """A version was written."""
+    """A version was written. Its id is None where the bucket never kept versions."""
 
-    version_id: str
+    version_id: str | None
     modified_ms: int
 
 
 @attrs.frozen
 class Removed:
-    """What was asked to be removed is not there (any more)."""
+    """What was asked to be removed is not there (any more). `delete_marker_id` is that of the delete marker that was
+    made, or of the one that was removed."""
 
     key: str
     version_id: str | None = None
+    delete_marker_id: str | None = None
 
 
 @attrs.frozen

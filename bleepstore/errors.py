@@ -150,8 +150,9 @@ class BucketAlreadyOwnedByYou(Conflict):
 @attrs.define
 class BucketNotEmpty(Conflict):
     code = "BucketNotEmpty"
-    summary = "The bucket still holds objects. Delete them first."
+    summary = "The bucket still holds objects, or versions of them. Delete them first."
     bucket: str
+    is_versioned: bool = False
 
 
 @attrs.define
@@ -389,11 +390,20 @@ class MethodNotAllowed(Denied):
     code = "MethodNotAllowed"
     summary = "The operation is not allowed on this resource."
     resource_type: str | None = None
+    version_id: str | None = None
+    modified_ms: int | None = None
 
 
 @attrs.define
 class Unavailable(S3Error):
     """The store cannot do this, or not now."""
+
+
+@attrs.define
+class NotSupported(Unavailable):
+    code = "NotImplemented"
+    summary = "This store cannot do that."
+    reason: str
 
 
 @attrs.define

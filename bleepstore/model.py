@@ -17,7 +17,7 @@ import attrs
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Condition
 
-NULL_VERSION = "null"  # the version id of every object of a bucket without versioning
+NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
 #: "Storage classes" of the PutObject request. One kind of storage serves all; the class is kept and shown.
 STORAGE_CLASSES = frozenset(
@@ -107,6 +107,14 @@ class Acl:
         return Acl(owner_id, (Grant(owner_id, Permission.FULL_CONTROL),))
 
 
+class Versioning(enum.StrEnum):
+    """Whether a bucket keeps what is replaced and deleted ("Retaining multiple versions of objects with S3
+    Versioning"). Once enabled it is never without again: it can be suspended, which keeps what there is."""
+
+    ENABLED = "Enabled"
+    SUSPENDED = "Suspended"
+
+
 @attrs.frozen
 class Bucket:
     name: str
@@ -116,6 +124,8 @@ class Bucket:
     #: Of this bucket alone: a later one of the same name has another.
     id: int = attrs.field(kw_only=True)
     acl: Acl = attrs.field(kw_only=True)
+    #: None: it never kept versions.
+    versioning: Versioning | None = attrs.field(kw_only=True, default=None)
 
     @property
     def created(self) -> dt.datetime:
@@ -234,7 +244,11 @@ class _Attributed:
 
 @attrs.frozen(kw_only=True)
 class ObjectVersion(_Attributed):
-    """One version of an object: all that the store knows of it except its bytes."""
+    """One version of an object: all that the store knows of it except its bytes.
+
+    `is_versioned`: its bucket keeps versions, or once did. A delete marker is a version without bytes, which says that
+    the object is deleted; it has no ETag, and no attributes.
+    """
 
     bucket: str
     key: str
@@ -246,6 +260,10 @@ class ObjectVersion(_Attributed):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum: Checksum | None = None
     parts_count: int | None = None
+    is_versioned: bool = False
+    is_delete_marker: bool = False
+    #: Of what copy_object returns: the version that was copied, if its bucket keeps versions.
+    source_version_id: str | None = attrs.field(default=None, eq=False)
 
     @property
     def modified(self) -> dt.datetime:
@@ -292,6 +310,8 @@ class Part:
     checksum: Checksum | None = None
     crc64nvme: str | None = attrs.field(default=None, repr=False)
     handle: str = attrs.field(repr=False)
+    #: Of what copy_part returns: the version that was copied, if its bucket keeps versions.
+    source_version_id: str | None = attrs.field(default=None, eq=False)
 
     @property
     def modified(self) -> dt.datetime:
@@ -444,6 +464,40 @@ class ObjectPage:
     next_key: str | None
 
 
+class ListedVersion(NamedTuple):
+    """A row of a listing of versions. That of a delete marker has no ETag and no size."""
+
+    key: str
+    version_id: str
+    is_latest: bool
+    is_delete_marker: bool
+    modified_ms: int
+    etag: str
+    size: int
+    storage_class: str
+    owner_id: str
+    checksum_algorithm: str | None
+    checksum_type: str | None
+
+    @property
+    def modified(self) -> dt.datetime:
+        return to_datetime(self.modified_ms)
+
+
+@attrs.frozen(kw_only=True)
+class VersionPage:
+    """A page of versions and delete markers, in the byte order of the keys and of each key the newest first.
+
+    `next_key` and `next_version_id` are what to pass as `after_key` and `after_version_id` for the next page, or None;
+    the second is also None where the page ends in a common prefix.
+    """
+
+    versions: list[ListedVersion]
+    common_prefixes: list[str]
+    next_key: str | None
+    next_version_id: str | None
+
+
 @attrs.frozen(kw_only=True)
 class BucketPage:
     buckets: list[Bucket]
@@ -467,5 +521,14 @@ class PartPage:
 
 @attrs.frozen(kw_only=True)
 class DeletedObject:
+    """What a delete did: `version_id` is the version that it was to remove, `delete_marker_id` the id of the delete
+    marker that it made or, where it was to remove a version, removed."""
+
     key: str
     version_id: str | None = None
+    delete_marker_id: str | None = None
+
+    @property
+    def is_delete_marker(self) -> bool:
+        """Whether a delete marker was made or removed."""
+        return self.delete_marker_id is not None

@@ -14,7 +14,7 @@ import attrs
 
 from bleepstore.access import Action as A
 from bleepstore_server.exchange import Exchange
-from bleepstore_server.operations import buckets, listings, multipart, objects, post_object
+from bleepstore_server.operations import buckets, listings, multipart, objects, post_object, versions
 from bleepstore_server.operations import configuration as c
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
@@ -115,7 +115,6 @@ _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
         A.GET_BUCKET_REQUEST_PAYMENT,
         c.constant(d.RequestPaymentConfiguration(payer="BucketOwner")),
     ),
-    "versioning": ("GetBucketVersioning", A.GET_BUCKET_VERSIONING, c.constant(d.VersioningConfiguration())),
 }
 
 #: Configurations of which a bucket has several, each with an id; without one, all are listed.
@@ -165,12 +164,15 @@ ROUTES: tuple[Route, ...] = (
     Route("HeadBucket", "HEAD", _B, None, buckets.head_bucket, A.LIST_BUCKET, own_answer=True),
     Route("ListObjects", "GET", _B, None, listings.list_objects, A.LIST_BUCKET),
     Route("ListObjectsV2", "GET", _B, "list-type", listings.list_objects_v2, A.LIST_BUCKET),
-    Route("ListObjectVersions", "GET", _B, "versions", listings.list_object_versions, A.LIST_BUCKET_VERSIONS),
+    Route("ListObjectVersions", "GET", _B, "versions", versions.list_object_versions, A.LIST_BUCKET_VERSIONS),
     Route("ListMultipartUploads", "GET", _B, "uploads", multipart.list_multipart_uploads,
           A.LIST_BUCKET_MULTIPART_UPLOADS),
     Route("GetBucketLocation", "GET", _B, "location", buckets.get_bucket_location, A.GET_BUCKET_LOCATION),
     Route("GetBucketAcl", "GET", _B, "acl", buckets.get_bucket_acl, A.GET_BUCKET_ACL),
     Route("PutBucketAcl", "PUT", _B, "acl", buckets.put_bucket_acl, A.PUT_BUCKET_ACL, document=True),
+    Route("GetBucketVersioning", "GET", _B, "versioning", versions.get_bucket_versioning, A.GET_BUCKET_VERSIONING),
+    Route("PutBucketVersioning", "PUT", _B, "versioning", versions.put_bucket_versioning, A.PUT_BUCKET_VERSIONING,
+          document=True),
     Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, A.DELETE_OBJECT, document=True),
     Route("PostObject", "POST", _B, None, post_object.post_object, A.PUT_OBJECT, own_answer=True),
     *(Route(name, "GET", _B, sub, function, action) for sub, (name, action, function) in _NOT_CONFIGURED.items()),
@@ -211,7 +213,7 @@ ROUTES: tuple[Route, ...] = (
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
              "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
              "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
-             "PutBucketTagging:tagging PutBucketVersioning:versioning PutBucketWebsite:website "
+             "PutBucketTagging:tagging PutBucketWebsite:website "
              "PutObjectLockConfiguration:object-lock PutPublicAccessBlock:publicAccessBlock "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "

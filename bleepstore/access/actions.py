@@ -38,6 +38,7 @@ class Action(enum.StrEnum):
     GET_BUCKET_TAGGING = "s3:GetBucketTagging"
     PUT_BUCKET_TAGGING = "s3:PutBucketTagging"
     GET_BUCKET_VERSIONING = "s3:GetBucketVersioning"
+    PUT_BUCKET_VERSIONING = "s3:PutBucketVersioning"
     GET_BUCKET_WEBSITE = "s3:GetBucketWebsite"
     DELETE_BUCKET_WEBSITE = "s3:DeleteBucketWebsite"
     GET_ENCRYPTION_CONFIGURATION = "s3:GetEncryptionConfiguration"

@@ -64,6 +64,7 @@ _BY_OWNER = frozenset(
         Action.GET_BUCKET_TAGGING,
         Action.PUT_BUCKET_TAGGING,
         Action.GET_BUCKET_VERSIONING,
+        Action.PUT_BUCKET_VERSIONING,
         Action.GET_BUCKET_WEBSITE,
         Action.DELETE_BUCKET_WEBSITE,
         Action.GET_ENCRYPTION_CONFIGURATION,
@@ -84,7 +85,7 @@ _OF_ANY_UPLOAD = frozenset({Action.ABORT_MULTIPART_UPLOAD, Action.LIST_MULTIPART
 
 #: WRITE "allows grantee to create new objects in the bucket. For the bucket and object owners of existing objects, also
 #: allows deletions and overwrites of those objects."
-_REPLACING = frozenset({Action.PUT_OBJECT, Action.DELETE_OBJECT, Action.DELETE_OBJECT_VERSION})
+_REPLACING = frozenset({Action.PUT_OBJECT, Action.DELETE_OBJECT})
 
 _OF_VERSION: Mapping[Action, Action] = {
     Action.GET_OBJECT: Action.GET_OBJECT_VERSION,
@@ -134,6 +135,10 @@ def is_allowed(
         return action in _BY_ACCOUNT and not caller.is_anonymous
     permission = _BY_BUCKET.get(action)
     if permission is not None:
+        if action is Action.DELETE_OBJECT_VERSION and caller.account.id != bucket.owner.id:
+            # "When the grantee is the bucket owner, granting WRITE permission in a bucket ACL allows the
+            # s3:DeleteObjectVersion action to be performed on any version in that bucket."
+            return False
         return allows(bucket.acl, caller, permission) and (
             subject is None or not isinstance(subject, Upload) or _is_of_upload(action, caller, bucket, subject)
         )

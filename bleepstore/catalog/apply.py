@@ -27,6 +27,7 @@ from bleepstore.commands import (
     FollowProvider,
     ForgetGarbage,
     PutBucketAcl,
+    PutBucketVersioning,
     PutCredential,
     PutObject,
     PutObjectAcl,
@@ -84,6 +85,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return buckets.delete_bucket(tables, command)
         case PutBucketAcl():
             return buckets.put_bucket_acl(tables, command)
+        case PutBucketVersioning():
+            return buckets.put_bucket_versioning(tables, command)
         case PutCredential():
             return accounts.put_credential(tables, command)
         case DisableCredential():

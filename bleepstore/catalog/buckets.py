@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.catalog.port import Tables
-from bleepstore.commands import CreateBucket, DeleteBucket, Done, PutBucketAcl, Result
+from bleepstore.commands import CreateBucket, DeleteBucket, Done, PutBucketAcl, PutBucketVersioning, Result
 from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty, NoSuchBucket
 
 
@@ -23,7 +23,7 @@ def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:
     if bucket is None:
         return NoSuchBucket(command.bucket)
     if tables.has_versions(bucket.bucket_id):
-        return BucketNotEmpty(command.bucket)
+        return BucketNotEmpty(command.bucket, bucket.versioning is not None)
     tables.remove_bucket(bucket.bucket_id)
     return Done()
 
@@ -33,4 +33,12 @@ def put_bucket_acl(tables: Tables, command: PutBucketAcl) -> Result:
     if bucket is None:
         return NoSuchBucket(command.bucket)
     tables.set_bucket_acl(bucket, command.acl)
+    return Done()
+
+
+def put_bucket_versioning(tables: Tables, command: PutBucketVersioning) -> Result:
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    tables.set_bucket_versioning(bucket, command.versioning)
     return Done()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import remove_version, write_version
 from bleepstore.catalog.port import Tables
+from bleepstore.catalog.versions import remove_row, write_version
 from bleepstore.commands import FollowProvider, Removed, Result, Written
 from bleepstore.errors import NoSuchBucket, OperationAborted
 from bleepstore.model import BlobRef
@@ -23,13 +23,13 @@ def follow_provider(tables: Tables, command: FollowProvider) -> Result:
         return OperationAborted("Another write of this key ended meanwhile.")
     if written is None:
         if current is not None:
-            remove_version(tables, bucket_id, command.key, current)
+            remove_row(tables, bucket_id, command.key, current, is_garbage=False)
         return Removed(command.key)
     if command.upload_id is not None:
-        completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, written.etag)
-        if completed_ms is not None and is_known:  # the completion was sent again
-            return Written(written.version_id, completed_ms)
+        completed = tables.find_completed(bucket_id, command.upload_id, command.key)
+        if completed is not None and completed.etag == written.etag and is_known:  # the completion was sent again
+            return Written(completed.version_id, completed.modified_ms)
         if tables.has_upload(bucket_id, command.key, command.upload_id):
             tables.discard_upload(command.upload_id)
-            tables.keep_completed(bucket_id, command.upload_id, written)
-    return write_version(tables, bucket_id, written, current, is_garbage=False)
+            tables.keep_completed(bucket_id, command.upload_id, written, None)
+    return write_version(tables, bucket, written, current, is_garbage=False)

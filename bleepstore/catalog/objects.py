@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from bleepstore.catalog.conditions import check_current, check_owner, check_write
 from bleepstore.catalog.port import Tables
-from bleepstore.catalog.records import StoredVersion
+from bleepstore.catalog.records import StoredBucket
 from bleepstore.catalog.sweeps import check_fence
+from bleepstore.catalog.versions import (
+    absent_version,
+    add_delete_marker,
+    check_removable,
+    remove_row,
+    remove_version,
+    write_version,
+)
 from bleepstore.commands import (
     DeleteEntry,
     DeleteObject,
@@ -15,82 +24,9 @@ from bleepstore.commands import (
     Removed,
     RemovedMany,
     Result,
-    Written,
 )
-from bleepstore.errors import (
-    AccessDenied,
-    NoSuchBucket,
-    NoSuchKey,
-    NoSuchVersion,
-    OperationAborted,
-    PreconditionFailed,
-    S3Error,
-)
-from bleepstore.model import NULL_VERSION, BlobRef, WriteCondition
+from bleepstore.errors import MethodNotAllowed, NoSuchBucket, NoSuchVersion, OperationAborted, S3Error
 from bleepstore.names import is_version_id
-
-#: The sequence of no version, for uploads that began with one that was deleted since.
-GONE = -1
-
-
-def check_write(condition: WriteCondition, etag: str | None, bucket: str, key: str) -> S3Error | None:
-    """Evaluate a write's condition on the current version's ETag (None: there is no such object).
-
-    "If-Match on a key that does not exist: 404 Not Found" (S3 guide, "How to prevent object overwrites").
-    """
-    if condition.if_none_match and etag is not None:
-        return PreconditionFailed(condition.kind, bucket, key)
-    if condition.if_match is not None:
-        if etag is None:
-            return NoSuchKey(bucket, key)
-        if condition.if_match not in ("*", etag):
-            return PreconditionFailed(condition.kind, bucket, key)
-    return None
-
-
-def check_owner(condition: WriteCondition, owner_id: str | None) -> S3Error | None:
-    """Refuse to replace or delete the object of an account that it must not be of. None: there is no object."""
-    if condition.replaces_only_of is None or owner_id in (None, condition.replaces_only_of):
-        return None
-    return AccessDenied()
-
-
-def check_current(condition: WriteCondition, current: StoredVersion | None, bucket: str, key: str) -> S3Error | None:
-    """Evaluate a write's condition, first of all whether the caller may touch what is there."""
-    if current is None:
-        return check_write(condition, None, bucket, key)
-    return check_owner(condition, current.owner_id) or check_write(condition, current.etag, bucket, key)
-
-
-def write_version(
-    tables: Tables, bucket_id: int, command: PutObject, current: StoredVersion | None, *, is_garbage: bool = True
-) -> Written:
-    """Make `command`'s object the current version instead of `current`, whose blob becomes garbage if it `is_garbage`.
-    Nothing is checked.
-
-    The versions of a key are in the order of a counter of its own, which goes on from the time: one that is deleted
-    and written again does not begin anew.
-    """
-    sequence = command.time_ms
-    if current is not None:
-        sequence = max(sequence, current.sequence + 1)
-        handle = command.data.handle if isinstance(command.data, BlobRef) else None
-        # An adoption may have brought in this very blob before the command of the write came.
-        if is_garbage and current.handle is not None and current.handle != handle:
-            tables.discard(current.handle)
-    tables.remember_owner(command.owner)
-    tables.write_version(bucket_id, command, sequence, current)
-    return Written(command.version_id, command.time_ms)
-
-
-def remove_version(tables: Tables, bucket_id: int, key: str, current: StoredVersion) -> None:
-    """Remove the current version of a key. Its blob is not looked at.
-
-    The key may get this sequence again: where the clock was set back, or does not move. So uploads that began with this
-    version remember that it is gone.
-    """
-    tables.remove_current(bucket_id, key, current)
-    tables.set_replaced_sequence(bucket_id, key, current.sequence, GONE)
 
 
 def put_object(tables: Tables, command: PutObject) -> Result:
@@ -103,28 +39,44 @@ def put_object(tables: Tables, command: PutObject) -> Result:
     refused = None
     if command.condition:
         refused = check_current(command.condition, current, command.bucket, command.key)
-    return refused or write_version(tables, bucket.bucket_id, command, current)
+    return refused or write_version(tables, bucket, command, current)
 
 
 def _delete(
-    tables: Tables, command: DeleteObject | DeleteObjects, bucket_id: int, entry: DeleteEntry
+    tables: Tables, command: DeleteObject | DeleteObjects, bucket: StoredBucket, entry: DeleteEntry, position: int
 ) -> Removed | S3Error:
-    if entry.version_id not in (None, NULL_VERSION):
-        if not is_version_id(entry.version_id or ""):
-            # What S3 says of one entry among many; a delete of one object is refused before it comes here.
-            return NoSuchVersion(command.bucket, entry.key, entry.version_id or "")
-        # An unversioned bucket has no such version, and removing what is not there succeeds.
-        return Removed(entry.key, entry.version_id)
-    current = tables.current_version(bucket_id, entry.key)
+    current = tables.current_version(bucket.bucket_id, entry.key)
+    if entry.version_id is not None:
+        # "Conditional delete evaluations only apply to the current version of the object."
+        refused = None
+        if entry.condition.is_of_etag:
+            refused = check_write(entry.condition, current and current.etag, command.bucket, entry.key)
+        return refused or _delete_version(tables, command.bucket, bucket, entry, entry.version_id)
     if entry.condition:
         refused = check_current(entry.condition, current, command.bucket, entry.key)
         if refused is not None:
             return refused
+    if bucket.versioning is not None:
+        return add_delete_marker(tables, bucket, command, entry, position, current)
     if current is not None:
-        remove_version(tables, bucket_id, entry.key, current)
-        if current.handle is not None:
-            tables.discard(current.handle)
-    return Removed(entry.key, entry.version_id)
+        remove_row(tables, bucket.bucket_id, entry.key, current)
+    return Removed(entry.key)
+
+
+def _delete_version(
+    tables: Tables, name: str, bucket: StoredBucket, entry: DeleteEntry, version_id: str
+) -> Removed | S3Error:
+    """Remove a version for good. Removing one that is not there succeeds."""
+    if not is_version_id(version_id):
+        # What S3 says of one entry among many; a delete of one object is refused before it comes here.
+        return NoSuchVersion(name, entry.key, version_id)
+    version = tables.find_version(bucket.bucket_id, entry.key, version_id)
+    if version is None:
+        return Removed(entry.key, version_id)
+    if refused := check_owner(entry.condition, version.owner_id) or check_removable(tables, bucket, entry.key, version):
+        return refused
+    remove_version(tables, bucket, entry.key, version)
+    return Removed(entry.key, version_id, version_id if version.is_delete_marker else None)
 
 
 def delete_object(tables: Tables, command: DeleteObject) -> Result:
@@ -132,29 +84,34 @@ def delete_object(tables: Tables, command: DeleteObject) -> Result:
     if bucket is None:
         return NoSuchBucket(command.bucket)
     entry = DeleteEntry(key=command.key, version_id=command.version_id, condition=command.condition)
-    return _delete(tables, command, bucket.bucket_id, entry)
+    return _delete(tables, command, bucket, entry, 0)
 
 
 def delete_objects(tables: Tables, command: DeleteObjects) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
-    return RemovedMany(tuple(_delete(tables, command, bucket.bucket_id, entry) for entry in command.entries))
+    entries = enumerate(command.entries)
+    return RemovedMany(tuple([_delete(tables, command, bucket, entry, position) for position, entry in entries]))
 
 
 def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
-    if command.version_id not in (None, NULL_VERSION):
-        return NoSuchVersion(command.bucket, command.key, command.version_id or "")
-    current = tables.current_version(bucket.bucket_id, command.key)
-    if current is None:
-        return NoSuchKey(command.bucket, command.key)
-    is_expected = command.expected_sequence in (None, current.sequence)
+    bucket_id, key, version_id = bucket.bucket_id, command.key, command.version_id
+    if version_id is None:
+        version = tables.current_version(bucket_id, key)
+    else:
+        version = tables.find_version(bucket_id, key, version_id)
+    if version is None:
+        return absent_version(command.bucket, key, version_id)
+    if version.is_delete_marker:
+        return MethodNotAllowed("DeleteMarker", version.version_id)
+    is_expected = command.expected_sequence in (None, version.sequence)
     if is_expected and command.expected_acl is not None:
-        is_expected = command.expected_acl == tables.object_acl(bucket.bucket_id, command.key, current)
+        is_expected = command.expected_acl == tables.object_acl(bucket_id, key, version)
     if not is_expected:
         return OperationAborted("The object was replaced, or its ACL was changed, meanwhile. Try again.")
-    tables.set_object_acl(bucket.bucket_id, command.key, current, command.acl)
+    tables.set_object_acl(bucket_id, key, version, command.acl)
     return Done()

@@ -14,19 +14,31 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from bleepstore.catalog.records import Content, FoundObject, Garbage, ObjectSince, StoredBucket, StoredVersion
+from bleepstore.catalog.records import (
+    CompletedUpload,
+    Content,
+    DeleteMarker,
+    FoundObject,
+    Garbage,
+    ObjectSince,
+    StoredBucket,
+    StoredVersion,
+)
 from bleepstore.commands import Command, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart, Result
 from bleepstore.model import (
     Acl,
     Bucket,
     Credential,
     ObjectPage,
+    ObjectVersion,
     Owner,
     Part,
     PartSummary,
     Upload,
     UploadPage,
     UploadToken,
+    Versioning,
+    VersionPage,
 )
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
@@ -89,16 +101,31 @@ class CatalogReader(ContentReader, Protocol):
     # -- objects
 
     def find_object(self, bucket: str, key: str, *, with_data: bool) -> FoundObject | None:
-        """The current version, or None if the key or the bucket does not exist. Inline bytes only if asked for."""
+        """The current version, or None if there is none or the bucket does not exist. Inline bytes only if asked
+        for."""
 
-    def object_parts(self, bucket: str, key: str) -> tuple[PartSummary, ...]:
-        """The parts of a multipart object; empty for any other."""
+    def find_version(self, bucket: str, key: str, version_id: str, *, with_data: bool) -> FoundObject | None:
+        """As find_object, a version by its id, which may be a delete marker."""
+
+    def latest_version(self, bucket: str, key: str) -> FoundObject | None:
+        """The latest version of a key, which may be a delete marker. Never with inline bytes."""
+
+    def object_parts(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
+        """The parts of a multipart object; empty for any other, and for one that is gone."""
 
     def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int, start_after: str = ""
     ) -> ObjectPage:
         """A page of at most `limit` objects and common prefixes: those that follow the entry `after` of an earlier
         page, or, if that is "", those of the keys after `start_after`."""
+
+    def list_versions(
+        self, bucket: str, prefix: str, delimiter: str, after_key: str, after_version_id: str, limit: int
+    ) -> VersionPage:
+        """A page of versions and common prefixes, in the order of the keys and of each key the newest first: what
+        follows the version `after_version_id` of `after_key`; all that follows `after_key`, if that is "".
+
+        If that version is gone, the page begins with the newest of that key, lest one be left out."""
 
     # -- uploads
 
@@ -107,8 +134,8 @@ class CatalogReader(ContentReader, Protocol):
     def object_since(self, bucket: str, key: str, upload_id: str) -> ObjectSince:
         """What became of the key of an upload since it was created."""
 
-    def find_completed(self, bucket: str, key: str, upload_id: str) -> tuple[str, int] | None:
-        """(ETag, time) of an upload that was completed a short while ago."""
+    def find_completed(self, bucket: str, key: str, upload_id: str) -> CompletedUpload | None:
+        """What became of an upload that was completed a short while ago."""
 
     def list_parts(self, upload_id: str, after: int, limit: int) -> list[Part]:
         """Up to `limit` parts with numbers above `after`, in their order."""
@@ -193,8 +220,10 @@ class Tables(Protocol):
 
     def set_bucket_acl(self, bucket: StoredBucket, acl: Acl) -> None: ...
 
+    def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None: ...
+
     def has_versions(self, bucket_id: int) -> bool:
-        """Whether there is any object in the bucket."""
+        """Whether there is any version in the bucket, or a delete marker."""
 
     def remove_bucket(self, bucket_id: int) -> None:
         """And the uploads in it, whose parts become garbage in the order of upload and number."""
@@ -204,21 +233,32 @@ class Tables(Protocol):
     def current_version(self, bucket_id: int, key: str) -> StoredVersion | None:
         """The version that a read without a version id sees."""
 
-    def write_version(self, bucket_id: int, command: PutObject, sequence: int, replaced: StoredVersion | None) -> None:
+    def latest_version(self, bucket_id: int, key: str) -> StoredVersion | None:
+        """The version with the highest sequence, which may be a delete marker."""
+
+    def find_version(self, bucket_id: int, key: str, version_id: str) -> StoredVersion | None:
+        """The version that has this id, which may be a delete marker."""
+
+    def write_version(
+        self, bucket_id: int, command: PutObject, version_id: str, sequence: int, replaced: StoredVersion | None
+    ) -> None:
         """Insert the current version of a key, with its bytes if they are inline, instead of the current one,
         `replaced`, whose row and inline bytes go; its blob is not looked at. None: the key has no current version."""
+
+    def insert_delete_marker(self, bucket_id: int, marker: DeleteMarker) -> None: ...
 
     def make_noncurrent(self, bucket_id: int, key: str) -> None:
         """Keep the current version of a key as an older one."""
 
-    def remove_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
-        """Remove the current version of a key, `version`, and its inline bytes."""
+    def make_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
+        """Make an older version of a key, which has no current one, the current one."""
 
-    def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl:
-        """Of the current version of a key, `version`."""
+    def remove_version(self, bucket_id: int, key: str, version: StoredVersion) -> None:
+        """Remove a version and its inline bytes."""
 
-    def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None:
-        """Of the current version of a key, `version`."""
+    def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl: ...
+
+    def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None: ...
 
     # -- uploads
 
@@ -245,11 +285,11 @@ class Tables(Protocol):
     def put_part(self, command: RegisterPart) -> None:
         """Instead of one with this number. Its blob is not looked at."""
 
-    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject) -> None:
+    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject, version_id: str | None) -> None:
         """Remember what became of an upload."""
 
-    def completed_ms(self, bucket_id: int, upload_id: str, key: str, etag: str) -> int | None:
-        """When this upload was completed with this ETag, if it is remembered."""
+    def find_completed(self, bucket_id: int, upload_id: str, key: str) -> CompletedUpload | None:
+        """What became of an upload, if it is remembered."""
 
     def forget_completed(self, before_ms: int) -> None: ...
 

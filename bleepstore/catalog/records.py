@@ -7,7 +7,7 @@ from typing import NamedTuple
 import attrs
 
 from bleepstore.errors import Damage
-from bleepstore.model import Checksum, ObjectVersion, PartSummary, UploadToken
+from bleepstore.model import Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
 
 
 @attrs.frozen
@@ -76,13 +76,15 @@ class StoredBucket(NamedTuple):
 
     bucket_id: int
     owner_id: str
+    versioning: Versioning | str | None
 
 
 class StoredVersion(NamedTuple):
     """What commands compare of an object's version.
 
     `sequence` rises from version to version of a key. `inline_id` is the implementation's own, by which it finds bytes
-    that it keeps; None if there are none.
+    that it keeps; None if there are none. `is_current`: a read without a version id sees it. A delete marker is never
+    current.
     """
 
     sequence: int
@@ -91,3 +93,24 @@ class StoredVersion(NamedTuple):
     owner_id: str
     handle: str | None
     inline_id: int | None
+    is_current: bool
+    is_delete_marker: bool
+
+
+class DeleteMarker(NamedTuple):
+    """A version without bytes, which says that the object is deleted."""
+
+    key: str
+    version_id: str
+    sequence: int
+    owner_id: str
+    modified_ms: int
+
+
+class CompletedUpload(NamedTuple):
+    """An upload that was completed a short while ago, and the version that it made: None where its bucket never kept
+    versions."""
+
+    etag: str
+    modified_ms: int
+    version_id: str | None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bleepstore.catalog.objects import check_current, write_version
+from bleepstore.catalog.conditions import check_current
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sweeps import check_fence
+from bleepstore.catalog.versions import write_version
 from bleepstore.commands import (
     AbortUpload,
     CompleteUpload,
@@ -78,9 +79,9 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     upload = tables.find_upload(command.bucket, bucket_id, command.key, command.upload_id)
     if upload is None:
         # A Complete that is sent again gives the first answer, as long as the ETag that it would make is the same.
-        completed_ms = tables.completed_ms(bucket_id, command.upload_id, command.key, command.etag)
-        if completed_ms is not None:
-            return Written(command.version_id, completed_ms)
+        done = tables.find_completed(bucket_id, command.upload_id, command.key)
+        if done is not None and done.etag == command.etag:
+            return Written(done.version_id, done.modified_ms)
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
     if command.stored_ms is not None and (fenced := check_fence(tables, command.stored_ms)):
         return fenced
@@ -88,9 +89,10 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     if refusal := _check_condition(tables, current, command) or _check_parts(tables, command):
         return refusal
     completed = completed_object(command, upload)
-    written = write_version(tables, bucket_id, completed, current)
-    tables.discard_upload(command.upload_id)
-    tables.keep_completed(bucket_id, command.upload_id, completed)
+    written = write_version(tables, bucket, completed, current)
+    if isinstance(written, Written):
+        tables.discard_upload(command.upload_id)
+        tables.keep_completed(bucket_id, command.upload_id, completed, written.version_id)
     return written
 
 
@@ -102,7 +104,6 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         bucket=command.bucket,
         bucket_id=command.bucket_id,
         key=command.key,
-        version_id=command.version_id,
         owner=upload.owner,
         size=command.size,
         etag=command.etag,
@@ -111,6 +112,7 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         checksum=command.checksum,
         crc64nvme=command.crc64nvme,
         parts=command.parts,
+        condition=command.condition,
     )
 
 

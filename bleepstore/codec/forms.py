@@ -47,6 +47,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     UploadToken,
+    Versioning,
     WriteCondition,
 )
 
@@ -94,6 +95,7 @@ OPTIONAL_TEXT = optional(TEXT)
 OPTIONAL_INTEGER = optional(INTEGER)
 ALGORITHM = Kind(str, read=lambda text, _: Algorithm(text))
 CHECKSUM_TYPE = Kind(str, read=lambda text, _: ChecksumType(text))
+VERSIONING = Kind(str, read=lambda text, _: Versioning(text))
 CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
 UPLOAD_TOKEN = Kind(str, lambda token, _: token.text, lambda text, _: UploadToken(text))
 DATA = Kind(dict, _write_data, _read_data)
@@ -140,11 +142,11 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
+    form("put-bucket-versioning/1", c.PutBucketVersioning, **_BUCKET, versioning=VERSIONING),
     form(
         "put-object/1",
         c.PutObject,
         **_KEY,
-        version_id=TEXT,
         owner=OWNER,
         size=INTEGER,
         etag=TEXT,
@@ -156,8 +158,15 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         parts=PARTS,
         condition=CONDITION,
     ),
-    form("delete-object/1", c.DeleteObject, **_KEY, version_id=OPTIONAL_TEXT, condition=CONDITION),
-    form("delete-objects/1", c.DeleteObjects, **_BUCKET, entries=ENTRIES),
+    form(
+        "delete-object/1",
+        c.DeleteObject,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        owner=optional(OWNER),
+        condition=CONDITION,
+    ),
+    form("delete-objects/1", c.DeleteObjects, **_BUCKET, owner=optional(OWNER), entries=ENTRIES),
     form(
         "put-object-acl/1",
         c.PutObjectAcl,
@@ -194,7 +203,6 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         "complete-upload/1",
         c.CompleteUpload,
         **_UPLOAD,
-        version_id=TEXT,
         assembled=ASSEMBLED,
         parts=PARTS,
         size=INTEGER,
@@ -244,19 +252,26 @@ _OUTCOME = Kind(dict, _write_outcome, _read_outcome)
 #: All that a command may end in. The refusals are those that apply gives.
 RESULT_FORMS: tuple[RecordForm, ...] = (
     form("done/1", c.Done),
-    form("written/1", c.Written, version_id=TEXT, modified_ms=INTEGER),
-    form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT),
+    form("written/1", c.Written, version_id=OPTIONAL_TEXT, modified_ms=INTEGER),
+    form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker_id=OPTIONAL_TEXT),
     form("removed-many/1", c.RemovedMany, outcomes=tuple_of(_OUTCOME)),
     form("access-denied/1", e.AccessDenied, reason=OPTIONAL_TEXT),
     form("bucket-already-exists/1", e.BucketAlreadyExists, bucket=TEXT),
     form("bucket-already-owned-by-you/1", e.BucketAlreadyOwnedByYou, bucket=TEXT),
-    form("bucket-not-empty/1", e.BucketNotEmpty, bucket=TEXT),
+    form("bucket-not-empty/1", e.BucketNotEmpty, bucket=TEXT, is_versioned=BOOLEAN),
     form(
         "conditional-request-conflict/1",
         e.ConditionalRequestConflict,
         bucket=TEXT,
         key=TEXT,
         condition=optional(CONDITION_NAME),
+    ),
+    form(
+        "method-not-allowed/1",
+        e.MethodNotAllowed,
+        resource_type=OPTIONAL_TEXT,
+        version_id=OPTIONAL_TEXT,
+        modified_ms=OPTIONAL_INTEGER,
     ),
     form("no-such-bucket/1", e.NoSuchBucket, bucket=TEXT),
     form("no-such-credential/1", e.NoSuchCredential, access_key=TEXT),

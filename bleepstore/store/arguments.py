@@ -27,6 +27,7 @@ from bleepstore.model import (
     Owner,
     ReadCondition,
     SystemMetadata,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.store.snapshots import Snapshot
@@ -46,6 +47,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Mapping[str, str] | None": ((dict, _NONE, Mapping), "a mapping of str to str, or None"),
     "ObjectAttributes": ((ObjectAttributes,), "an ObjectAttributes"),
     "SystemMetadata": ((SystemMetadata,), "a SystemMetadata"),
+    "Versioning": ((Versioning,), "a Versioning"),
     "Action": ((Action,), "an Action"),
     "Caller | None": ((Caller, _NONE), "a Caller or None"),
     "Owner | None": ((Owner, _NONE), "an Owner or None"),

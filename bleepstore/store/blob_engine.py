@@ -52,14 +52,17 @@ class Write(Protocol):
 class ObjectEngine(Protocol):
     """How objects are written and removed, and what to do when the catalog and the backend differ."""
 
+    keeps_versions: bool
+    """Whether several versions of a key can be stored."""
+
     open_attempts: int
     """How often a read whose bytes are gone may begin anew."""
 
     def begin(self, bucket: str, bucket_id: int | None, key: str, condition: WriteCondition) -> Write:
         """A write of a key, from now on, in the bucket with this id. Raises what `condition` refuses already."""
 
-    def delete(self, command: DeleteObject) -> None:
-        """Remove an object. Raises the refusal."""
+    def delete(self, command: DeleteObject) -> Removed:
+        """Remove an object or a version. Raises the refusal."""
 
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
         """The outcome of each entry, in order."""
@@ -77,6 +80,7 @@ class ObjectEngine(Protocol):
 class BlobEngine:
     """The `ObjectEngine` of immutable blobs, and the `Write` of each of them: it has nothing to remember."""
 
+    keeps_versions = True
     open_attempts = _OPEN_ATTEMPTS
 
     def __init__(self, backend: StorageBackend, committer: Committer) -> None:
@@ -114,10 +118,12 @@ class BlobEngine:
         with contextlib.suppress(BlobBusy):
             self._backend.delete_object(handle)
 
-    def delete(self, command: DeleteObject) -> None:
+    def delete(self, command: DeleteObject) -> Removed:
         result = self._committer.submit(command)
         if isinstance(result, S3Error):
             raise result
+        assert isinstance(result, Removed)
+        return result
 
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
         result = self._committer.submit(command)

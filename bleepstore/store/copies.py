@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Unpack
 
+import attrs
+
 from bleepstore.access import Action, Caller
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway
-from bleepstore.catalog.objects import check_write
+from bleepstore.catalog.conditions import check_write
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import PutObject
 from bleepstore.digests import Algorithm, Digester
@@ -19,6 +21,8 @@ from bleepstore.errors import (
     InternalError,
     InvalidArgument,
     InvalidRequest,
+    MethodNotAllowed,
+    NoSuchKey,
     NoSuchUpload,
     NotModified,
     PreconditionFailed,
@@ -66,6 +70,9 @@ _COPY_OF_ITSELF = (
     "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
     "metadata, storage class, website redirect location or encryption attributes."
 )
+
+
+_COPY_OF_DELETE_MARKER = "The source of a copy request may not specifically refer to a delete marker by version id."
 
 
 class Copies:
@@ -151,7 +158,7 @@ class Copies:
                 crc64nvme=source.crc64nvme,
                 condition=condition,
             )
-            return self._objects.commit(write, command)
+            return attrs.evolve(self._objects.commit(write, command), source_version_id=_source_id(version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     def copy_part(
@@ -201,7 +208,8 @@ class Copies:
                         token, number, BlobRange(source.handle, start, stop), new_id=new_id
                     )
                     if stored.md5 is not None and upload.checksum_algorithm is None:
-                        return self._uploads.register(upload, number, stored, PartDigests(stop - start, stored.md5))
+                        part = self._uploads.register(upload, number, stored, PartDigests(stop - start, stored.md5))
+                        return attrs.evolve(part, source_version_id=_source_id(source.version))
                     with self._engine.backend.get_object(source.handle, start, stop) as reader:
                         for chunk in iter(lambda: reader.read(CHUNK), b""):
                             digester.update(chunk)
@@ -214,7 +222,8 @@ class Copies:
             checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
             shown = None if upload.checksum_algorithm is None else checksum
             digests = PartDigests(stop - start, digester.md5_hex, checksum, shown, crc)
-            return self._uploads.register(upload, number, stored, digests)
+            part = self._uploads.register(upload, number, stored, digests)
+            return attrs.evolve(part, source_version_id=_source_id(source.version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     def _open_source(
@@ -227,7 +236,12 @@ class Copies:
         max_size: int = MAX_SINGLE_PUT,
     ) -> FoundObject:
         """The source of a copy. Where a read would be "not modified", a copy's precondition has failed."""
-        found = self._objects.find(bucket, key, version_id, Action.GET_OBJECT, caller, data=True)
+        try:
+            found = self._objects.find(bucket, key, version_id, Action.GET_OBJECT, caller, data=True)
+        except MethodNotAllowed:
+            raise InvalidRequest(_COPY_OF_DELETE_MARKER) from None
+        except NoSuchKey:  # a delete marker is told of only where the object itself is asked for
+            raise NoSuchKey(bucket, key) from None
         if condition is not None:
             try:
                 check_read(condition, found.version, self._engine.clock())
@@ -280,3 +294,8 @@ class Copies:
             ends = list(itertools.accumulate(part.size for part in parts))
             spans = [Span(end - part.size, end, part.crc64nvme) for part, end in zip(parts, ends, strict=True)]
         return self._engine.verifier.chunks(version.bucket, version.key, found.handle, spans, start, stop)
+
+
+def _source_id(version: ObjectVersion) -> str | None:
+    """The id of a copied version, as its copy tells it."""
+    return version.version_id if version.is_versioned else None

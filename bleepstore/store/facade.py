@@ -40,6 +40,7 @@ from bleepstore.store.settings import (
     check_location,
 )
 from bleepstore.store.uploads import Uploads
+from bleepstore.store.versions import Versions
 
 
 class Store:
@@ -57,9 +58,10 @@ class Store:
         self.buckets = Buckets(engine)
         self.objects = Objects(engine)
         self.uploads = Uploads(engine)
+        self.versions = Versions(engine)
         self.copies = Copies(engine, self.objects, self.uploads)
         self.access = AccessRules(engine, self.objects, self.uploads)
-        self.listings = Listings(self.buckets, self.objects, self.uploads)
+        self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts)
         self.archives = Archives(self.forks)
         self.scrubs = Scrubs(engine)
@@ -87,6 +89,11 @@ class Store:
     copy_object = method_of("copies", Copies.copy_object)
     list_objects = method_of("objects", Objects.list_objects)
     iter_objects = method_of("listings", Listings.iter_objects)
+
+    put_bucket_versioning = method_of("versions", Versions.put_bucket_versioning)
+    get_bucket_versioning = method_of("versions", Versions.get_bucket_versioning)
+    list_object_versions = method_of("versions", Versions.list_object_versions)
+    iter_object_versions = method_of("listings", Listings.iter_object_versions)
 
     create_upload = method_of("uploads", Uploads.create_upload)
     put_part = method_of("uploads", Uploads.put_part)
@@ -165,7 +172,7 @@ class Store:
         """Whether nothing of the store is at rest anywhere: all of it ends with the process. Not so a fork in memory of
         a store on disk, and a store at a provider whose catalog is in memory."""
         backend = self.engine.backend
-        return isinstance(backend, MemoryBackend) and not backend.has_underlay and self.engine.catalog.path is None
+        return isinstance(backend, MemoryBackend) and not backend.has_underlay and self.engine.folder is None
 
     @property
     def read_only(self) -> bool:

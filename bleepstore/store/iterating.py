@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from bleepstore.access import Caller
-from bleepstore.model import Bucket, ListedObject, Part, PartSummary, Upload
+from bleepstore.model import Bucket, ListedObject, ListedVersion, Part, PartSummary, Upload
 from bleepstore.store.buckets import Buckets
 from bleepstore.store.objects import Objects
 from bleepstore.store.uploads import Uploads
+from bleepstore.store.versions import Versions
 
 _Item = TypeVar("_Item")
 _Marker = TypeVar("_Marker")
@@ -31,10 +32,11 @@ def all_pages(first: _Marker, read: Callable[[_Marker], tuple[list[_Item], _Mark
 class Listings:
     """All of what the listings give in pages. What is written meanwhile may be seen or not; the rest is seen once."""
 
-    def __init__(self, buckets: Buckets, objects: Objects, uploads: Uploads) -> None:
+    def __init__(self, buckets: Buckets, objects: Objects, uploads: Uploads, versions: Versions) -> None:
         self._buckets = buckets
         self._objects = objects
         self._uploads = uploads
+        self._versions = versions
 
     def iter_buckets(self, *, prefix: str = "", caller: Caller | None = None) -> Iterator[Bucket]:
         """The buckets of the caller, or all if the caller is None, in the order of their names."""
@@ -56,6 +58,19 @@ class Listings:
 
         return all_pages(after, read)
 
+    def iter_object_versions(
+        self, bucket: str, *, prefix: str = "", caller: Caller | None = None
+    ) -> Iterator[ListedVersion]:
+        """The versions and delete markers of a bucket, in the order of the keys and of each key the newest first."""
+
+        def read(marker: tuple[str, str]) -> tuple[list[ListedVersion], tuple[str, str] | None]:
+            page = self._versions.list_object_versions(
+                bucket, prefix=prefix, after_key=marker[0], after_version_id=marker[1], caller=caller
+            )
+            return page.versions, None if page.next_key is None else (page.next_key, page.next_version_id or "")
+
+        return all_pages(("", ""), read)
+
     def iter_uploads(self, bucket: str, *, prefix: str = "", caller: Caller | None = None) -> Iterator[Upload]:
         """The uploads under way, in the order of key and time."""
 
@@ -76,11 +91,15 @@ class Listings:
 
         return all_pages(0, read)
 
-    def iter_object_parts(self, bucket: str, key: str, *, caller: Caller | None = None) -> Iterator[PartSummary]:
+    def iter_object_parts(
+        self, bucket: str, key: str, *, version_id: str | None = None, caller: Caller | None = None
+    ) -> Iterator[PartSummary]:
         """The parts that an object was uploaded in, in the order of their numbers."""
 
         def read(after: int) -> tuple[list[PartSummary], int | None]:
-            _version, parts, next_number = self._objects.list_object_parts(bucket, key, after=after, caller=caller)
+            _version, parts, next_number = self._objects.list_object_parts(
+                bucket, key, version_id=version_id, after=after, caller=caller
+            )
             return parts, next_number
 
         return all_pages(0, read)

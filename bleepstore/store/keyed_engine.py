@@ -24,9 +24,9 @@ import attrs
 
 from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedBackend, KeyedSpec, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
-from bleepstore.catalog.objects import check_owner, check_write
+from bleepstore.catalog.conditions import check_owner, check_write
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.catalog.records import FoundObject
-from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import (
     AbortUpload,
@@ -71,10 +71,11 @@ class ObjectKey(NamedTuple):
 class KeyedEngine:
     """See `bleepstore.store.blob_engine.ObjectEngine`. `stamp` gives the request id and the time of a new command."""
 
+    keeps_versions = False
     open_attempts = _OPEN_ATTEMPTS
 
     def __init__(
-        self, catalog: Catalog, committer: Committer, backend: KeyedBackend, stamp: Callable[[], dict[str, Any]]
+        self, catalog: CatalogPort, committer: Committer, backend: KeyedBackend, stamp: Callable[[], dict[str, Any]]
     ) -> None:
         self.backend = backend
         self._catalog = catalog
@@ -116,7 +117,7 @@ class KeyedEngine:
             try:
                 self.backend.head_object(handle)
             except BlobNotFound:
-                return Written(written.version_id, written.time_ms)
+                return Written(None, written.time_ms)
             try:
                 expected_current = _handle(self.find_current(at))
             except NoSuchBucket as refused:
@@ -230,13 +231,14 @@ class KeyedEngine:
 
     # -- deleting
 
-    def delete(self, command: DeleteObject) -> None:
+    def delete(self, command: DeleteObject) -> Removed:
         if command.version_id not in (None, NULL_VERSION):
             result = self._committer.submit(command)
             if isinstance(result, S3Error):
                 raise result
-            return
-        self._delete(command.bucket, command.bucket_id, command.key, command.condition)
+        else:
+            self._delete(command.bucket, command.bucket_id, command.key, command.condition)
+        return Removed(command.key, command.version_id)
 
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
         delete = functools.partial(self._delete_entry, command, Outage())

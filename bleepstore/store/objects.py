@@ -8,7 +8,7 @@ from typing import BinaryIO, Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize, of_version
+from bleepstore.access import Action, Caller, authorize, is_allowed, of_version
 from bleepstore.backends.base import BlobSpec, StoredBlob
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
@@ -20,11 +20,13 @@ from bleepstore.commands import (
     Written,
 )
 from bleepstore.errors import (
+    AccessDenied,
     BlobNotFound,
     InternalError,
     InvalidPartNumber,
     InvalidRange,
     InvalidRequest,
+    MethodNotAllowed,
     NoSuchBucket,
     NoSuchKey,
     NoSuchVersion,
@@ -37,6 +39,7 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    Bucket,
     ByteRange,
     Checksum,
     DeletedObject,
@@ -89,7 +92,7 @@ class Objects:
         caller: Caller | None = None,
         **options: Unpack[PutOptions],
     ) -> ObjectVersion:
-        """Store an object, durably, replacing the one of this key.
+        """Store an object, durably, replacing the one of this key; a bucket that keeps versions keeps that too.
 
         `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. What goes with it are
         `attributes`, whose fields can be keywords of their own: `system` and its fields (`content_type`, ...),
@@ -148,7 +151,7 @@ class Objects:
         return ObjectVersion(
             bucket=command.bucket,
             key=command.key,
-            version_id=result.version_id,
+            version_id=result.version_id or NULL_VERSION,
             etag=command.etag,
             size=command.size,
             modified_ms=result.modified_ms,
@@ -156,6 +159,7 @@ class Objects:
             attributes=command.attributes,
             checksum=command.checksum,
             parts_count=len(command.parts) or None,
+            is_versioned=result.version_id is not None,
         )
 
     # -- reading
@@ -163,24 +167,52 @@ class Objects:
     def find(
         self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None, data: bool
     ) -> FoundObject:
-        """The object, if it exists and `caller` may do `action` with it."""
+        """The object or the version, if it exists and `caller` may do `action` with it. Raises MethodNotAllowed if it
+        is a delete marker."""
         bucket_record = self._engine.find_bucket(bucket)
         with self._engine.catalog.read() as reader:
-            found = reader.find_object(bucket, key, with_data=data)
+            if version_id is None:
+                found = reader.find_object(bucket, key, with_data=data)
+            else:
+                found = reader.find_version(bucket, key, version_id, with_data=data)
         if found is None:
-            check_key(key)
-            # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
-            authorize(Action.LIST_BUCKET, caller, bucket_record)
-            found = self._engine.object_engine.find_unknown(bucket_record, key)
-        if found is None:
-            raise _absent(bucket, key, version_id)
+            found = self._find_unknown(bucket_record, key, version_id, action, caller)
         if found.bucket_id != bucket_record.id:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
         if caller is not None:
             authorize(of_version(action, version_id), caller, bucket_record, found.version)
-        if version_id not in (None, NULL_VERSION):
-            raise _absent(bucket, key, version_id)
+        if found.version.is_delete_marker:
+            raise MethodNotAllowed("DeleteMarker", found.version.version_id, found.version.modified_ms)
         return found
+
+    def _find_unknown(
+        self, bucket: Bucket, key: str, version_id: str | None, action: Action, caller: Caller | None
+    ) -> FoundObject:
+        """What the catalog did not know, or raise what is said of it."""
+        check_key(key)
+        current = latest = None
+        with self._engine.catalog.read() as reader:
+            if version_id is not None:
+                current = reader.find_object(bucket.name, key, with_data=False)
+            elif bucket.versioning is not None:
+                latest = reader.latest_version(bucket.name, key)
+        if any(one is not None and one.bucket_id != bucket.id for one in (current, latest)):
+            raise NoSuchBucket(bucket.name)
+        if current is not None:
+            authorize(of_version(action, version_id), caller, bucket, current.version)
+        else:
+            # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
+            authorize(Action.LIST_BUCKET, caller, bucket)
+            if version_id in (None, NULL_VERSION):
+                found = self._engine.object_engine.find_unknown(bucket, key)
+                if found is not None:
+                    return found
+        check_version_id(version_id)
+        if version_id is None or (version_id == NULL_VERSION and bucket.versioning is None):
+            if latest is None or not latest.version.is_delete_marker:
+                raise NoSuchKey(bucket.name, key)
+            raise NoSuchKey(bucket.name, key, latest.version.version_id, True)
+        raise NoSuchVersion(bucket.name, key, version_id)
 
     def get_object(
         self,
@@ -312,7 +344,7 @@ class Objects:
         if version.parts_count is None:
             return ()
         with self._engine.catalog.read() as reader:
-            return reader.object_parts(version.bucket, version.key)
+            return reader.object_parts(version)
 
     # -- deleting
 
@@ -325,7 +357,11 @@ class Objects:
         condition: WriteCondition = _ALWAYS,
         caller: Caller | None = None,
     ) -> DeletedObject:
-        """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there."""
+        """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there.
+
+        In a bucket that keeps versions this makes a delete marker, and removes nothing; with a `version_id` it removes
+        that version for good. `condition` is evaluated on the current version.
+        """
         check_key(key)
         found = self._engine.find_bucket(bucket)
         action = of_version(Action.DELETE_OBJECT, version_id)
@@ -337,31 +373,38 @@ class Objects:
             bucket_id=found.id,
             key=key,
             version_id=version_id,
+            owner=None if caller is None else caller.account,
             condition=condition,
         )
-        self._engine.object_engine.delete(command)
+        removed = self._engine.object_engine.delete(command)
         self._engine.jobs.notify()
-        return DeletedObject(key=key, version_id=version_id)
+        return DeletedObject(key=key, version_id=version_id, delete_marker_id=removed.delete_marker_id)
 
     def delete_objects(
         self, bucket: str, entries: Sequence[DeleteEntry], *, caller: Caller | None = None
     ) -> list[DeletedObject | DeleteFailure]:
-        """Delete up to 1,000 objects in one step; the outcome of each, in order."""
+        """Delete up to 1,000 objects and versions in one step; the outcome of each, in order."""
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
         found = self._engine.find_bucket(bucket)
         only_of = authorize(Action.DELETE_OBJECT, caller, found)
         if only_of is not None:
             entries = [_of_account(entry, only_of) for entry in entries]
-        command = DeleteObjects(**self._engine.stamp(), bucket=bucket, bucket_id=found.id, entries=tuple(entries))
-        outcomes = self._engine.object_engine.delete_many(command)
+        allowed = entries
+        if caller is not None and not is_allowed(Action.DELETE_OBJECT_VERSION, caller, found):
+            allowed = [entry for entry in entries if entry.version_id is None]
+        command = DeleteObjects(
+            **self._engine.stamp(),
+            bucket=bucket,
+            bucket_id=found.id,
+            owner=None if caller is None else caller.account,
+            entries=tuple(allowed),
+        )
+        outcomes = iter(self._engine.object_engine.delete_many(command))
         self._engine.jobs.notify()
-        return [
-            DeletedObject(key=outcome.key, version_id=outcome.version_id)
-            if isinstance(outcome, Removed)
-            else DeleteFailure(key=entry.key, version_id=entry.version_id, error=outcome)
-            for entry, outcome in zip(entries, outcomes, strict=True)
-        ]
+        if allowed is entries:
+            return list(map(_outcome, entries, outcomes))
+        return [_outcome(entry, next(outcomes) if entry.version_id is None else AccessDenied()) for entry in entries]
 
     # -- listing
 
@@ -401,12 +444,10 @@ def _of_account(entry: DeleteEntry, owner_id: str) -> DeleteEntry:
     return attrs.evolve(entry, condition=attrs.evolve(entry.condition, replaces_only_of=owner_id))
 
 
-def _absent(bucket: str, key: str, version_id: str | None) -> S3Error:
-    """What is said of a version that is not there."""
-    check_version_id(version_id)
-    if version_id in (None, NULL_VERSION):
-        return NoSuchKey(bucket, key)
-    return NoSuchVersion(bucket, key, version_id or "")
+def _outcome(entry: DeleteEntry, outcome: Removed | S3Error) -> DeletedObject | DeleteFailure:
+    if isinstance(outcome, S3Error):
+        return DeleteFailure(key=entry.key, version_id=entry.version_id, error=outcome)
+    return DeletedObject(key=outcome.key, version_id=outcome.version_id, delete_marker_id=outcome.delete_marker_id)
 
 
 builtin_range = range  # `range` is what S3 calls the option of a read

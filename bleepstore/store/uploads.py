@@ -13,7 +13,7 @@ import attrs
 
 from bleepstore.access import Action, Caller, authorize
 from bleepstore.backends.base import BlobSpec, PartBlob, StoredBlob
-from bleepstore.catalog.objects import check_write
+from bleepstore.catalog.conditions import check_write
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import multipart_etag
 from bleepstore.errors import (
@@ -41,6 +41,7 @@ from bleepstore.model import (
     MAX_PARTS,
     MIN_PART,
     NO_ATTRIBUTES,
+    NULL_VERSION,
     BlobRef,
     Checksum,
     CompletedPart,
@@ -376,12 +377,13 @@ class Uploads:
         """The answer to a Complete that already succeeded: its client may not have heard."""
         with self._engine.catalog.read() as reader:
             done = reader.find_completed(bucket, key, upload_id)
-            found = reader.find_object(bucket, key, with_data=False)
+            version_id = NULL_VERSION if done is None or done.version_id is None else done.version_id
+            found = reader.find_version(bucket, key, version_id, with_data=False)
         try:
             etag = multipart_etag([part.etag.strip('"') for part in parts])
         except ValueError:
             etag = ""
-        if done is None or found is None or not done[0] == found.version.etag == etag:
+        if done is None or found is None or not done.etag == found.version.etag == etag:
             raise NoSuchUpload(upload_id, bucket, key)
         return found.version
 
@@ -447,7 +449,7 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
     return ObjectVersion(
         bucket=upload.bucket,
         key=upload.key,
-        version_id=written.version_id,
+        version_id=written.version_id or NULL_VERSION,
         etag=command.etag,
         size=command.size,
         modified_ms=written.modified_ms,
@@ -455,4 +457,5 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
         attributes=upload.attributes,
         checksum=command.checksum,
         parts_count=len(command.parts) or None,
+        is_versioned=written.version_id is not None,
     )

@@ -8,10 +8,8 @@ from bleepstore_server.response import Response, xml
 from bleepstore_server.wire.documents.listings import (
     ListBucketResult,
     ListBucketResultV2,
-    ListVersionsResult,
     common_prefixes,
     contents,
-    versions,
 )
 from bleepstore_server.wire.documents.text import encoder, restore
 from bleepstore_server.wire.errors import RequestError
@@ -106,47 +104,3 @@ def list_objects_v2(exchange: Exchange) -> Response:
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
-
-
-def list_object_versions(exchange: Exchange) -> Response:
-    """Of a bucket without versioning: every object is its own only version."""
-    query = exchange.request.query
-    limit = number(query.get("max-keys"), "max-keys", MAX_PAGE, MAX_PAGE)
-    encoding = encoding_type(exchange)
-    marker = marker_of(exchange, "key-marker") or ""
-    version_id_marker = _version_id_marker(exchange, marker)
-    page = _page(exchange, marker, limit)
-    encode, delimiter = encoder(encoding), query.get("delimiter", "")
-    ends_in_version = page.next_key is not None and page.next_key not in page.common_prefixes[-1:]
-    return xml(
-        ListVersionsResult(
-            name=exchange.bucket,
-            prefix=encode(query.get("prefix", "")),
-            key_marker=encode(marker),
-            version_id_marker=version_id_marker,
-            next_key_marker=None if page.next_key is None else encode(page.next_key),
-            next_version_id_marker="null" if ends_in_version else None,
-            max_keys=limit,
-            delimiter=encode(delimiter) if delimiter else None,
-            encoding_type=encoding,
-            is_truncated=page.next_key is not None,
-            versions=versions(page.objects, encode, exchange.names()),
-            common_prefixes=common_prefixes(page.common_prefixes, encode),
-        )
-    )
-
-
-def _version_id_marker(exchange: Exchange, key_marker: str) -> str:
-    """Where within the versions of a key a page begins. Each key has one version here, whose id is "null"."""
-    value = exchange.request.query.get("version-id-marker")
-    if value is None:
-        return ""
-    if value == "":
-        message = "A version-id marker cannot be empty."
-    elif not key_marker:
-        message = "A version-id marker cannot be specified without a key marker."
-    elif value != "null":
-        message = "Invalid version id specified"
-    else:
-        return value
-    raise RequestError("InvalidArgument", message, fields={"ArgumentName": "version-id-marker", "ArgumentValue": value})

@@ -101,6 +101,7 @@ def upload_part_copy(exchange: Exchange) -> Response:
         CopyPartResult(modified_ms=part.modified_ms, etag=part.etag, checksum=checksum_element(part.checksum))
     )
     response.headers.extend(exchange.encryption_headers)
+    response.headers.extend(h.source_headers(part.source_version_id))
     return response
 
 
@@ -131,6 +132,7 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
         )
     )
     response.headers.extend(exchange.encryption_headers)
+    response.headers.extend(h.version_headers(version))
     return response
 
 

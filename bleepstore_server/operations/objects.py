@@ -53,13 +53,14 @@ def put_object(exchange: Exchange) -> Response:
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
-    return Response(
-        headers=[
-            ("ETag", f'"{version.etag}"'),
-            *exchange.encryption_headers,
-            *h.checksum_headers(version.checksum),
-        ]
-    )
+    headers = [
+        ("ETag", f'"{version.etag}"'),
+        *exchange.encryption_headers,
+        *h.checksum_headers(version.checksum),
+    ]
+    if version.is_versioned:
+        headers += h.version_headers(version)
+    return Response(headers=headers)
 
 
 def _part_number(exchange: Exchange) -> int | None:
@@ -185,14 +186,20 @@ def head_object(exchange: Exchange) -> Response:
 def delete_object(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers)
-    exchange.store.delete_object(
+    deleted = exchange.store.delete_object(
         exchange.bucket,
         exchange.key,
         version_id=exchange.version_id,
         condition=h.write_condition(request.headers, delete=True),
         caller=exchange.caller,
     )
-    return Response(204)
+    response = Response(204)
+    if deleted.is_delete_marker:
+        response.headers.append(("x-amz-delete-marker", "true"))
+    version_id = deleted.version_id or deleted.delete_marker_id
+    if version_id is not None:
+        response.headers.append(("x-amz-version-id", version_id))
+    return response
 
 
 def delete_objects(exchange: Exchange) -> Response:
@@ -209,7 +216,12 @@ def delete_objects(exchange: Exchange) -> Response:
 
 
 def _deleted(outcome: DeletedObject) -> Deleted:
-    return Deleted(key=outcome.key, version_id=outcome.version_id)
+    return Deleted(
+        key=outcome.key,
+        version_id=outcome.version_id,
+        delete_marker=True if outcome.is_delete_marker else None,
+        delete_marker_id=outcome.delete_marker_id,
+    )
 
 
 def _delete_error(outcome: DeleteFailure) -> DeleteError:
@@ -256,6 +268,7 @@ def copy_object(exchange: Exchange) -> Response:
         )
     )
     response.headers.extend(exchange.encryption_headers)
+    response.headers.extend(h.version_headers(version))
     return response
 
 
@@ -307,6 +320,7 @@ def get_object_attributes(exchange: Exchange) -> Response:
         )
     )
     response.headers.append(("Last-Modified", h.http_date(version.modified_ms)))
+    response.headers.extend(h.version_headers(version))
     return response
 
 

@@ -102,7 +102,7 @@ def _acl(fields: Mapping[str, str], exchange: Exchange) -> AclRequest | None:
 def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
     """ "success_action_redirect", else "success_action_status" of 200, 201 or 204 (the default)."""
     location = location_of(exchange, version)
-    etag: Headers = [("ETag", f'"{version.etag}"'), *exchange.encryption_headers]
+    etag: Headers = [("ETag", f'"{version.etag}"'), *exchange.encryption_headers, *h.version_headers(version)]
     target = _redirect_of(form.fields, version)
     if target is not None:
         return Response(303, [*etag, ("Location", target)])

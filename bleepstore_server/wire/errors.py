@@ -49,7 +49,7 @@ ERRORS: dict[str, ErrorRow] = {
         409,
         "Your previous request to create the named bucket succeeded and you already own it.",
     ),
-    "BucketNotEmpty": ErrorRow(409, "The bucket you tried to delete is not empty"),
+    "BucketNotEmpty": ErrorRow(409, "The bucket you tried to delete is not empty", varies=True),
     "ConditionalRequestConflict": ErrorRow(
         409,
         "The conditional request cannot succeed due to a conflicting operation against this resource.",
@@ -60,6 +60,11 @@ ERRORS: dict[str, ErrorRow] = {
         400,
         "The unspecified location constraint is incompatible for the region specific endpoint this "
         "request was sent to.",
+    ),
+    "IllegalVersioningConfigurationException": ErrorRow(
+        400,
+        "The versioning configuration specified in the request is invalid.",
+        varies=True,
     ),
     "IncompleteBody": ErrorRow(
         400,

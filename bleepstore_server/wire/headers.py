@@ -189,6 +189,8 @@ def object_headers(version: ObjectVersion, more: Iterable[tuple[str, str]] = ())
     ):
         if value is not None:
             headers.append((name, _field_text(value)))
+    if version.is_versioned:
+        headers.append(("x-amz-version-id", version.version_id))
     if version.attributes.storage_class != STANDARD:
         headers.append(("x-amz-storage-class", version.attributes.storage_class))
     missing = 0
@@ -237,6 +239,16 @@ def checksum_headers(checksum: Checksum | None, parts_count: int | None = None) 
         (_CHECKSUM_HEADERS[checksum.algorithm], value),
         ("x-amz-checksum-type", checksum.type.value),
     ]
+
+
+def version_headers(version: ObjectVersion) -> list[tuple[str, str]]:
+    """The id of a version that was written, and of the one that it is a copy of, where their buckets keep versions."""
+    headers = [("x-amz-version-id", version.version_id)] if version.is_versioned else []
+    return headers + source_headers(version.source_version_id)
+
+
+def source_headers(version_id: str | None) -> list[tuple[str, str]]:
+    return [] if version_id is None else [("x-amz-copy-source-version-id", version_id)]
 
 
 # -- conditions and ranges

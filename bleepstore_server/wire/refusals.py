@@ -9,14 +9,17 @@ import base64
 
 from bleepstore.errors import (
     BadDigest,
+    BucketNotEmpty,
     Condition,
     InvalidArgument,
     InvalidRange,
     MethodNotAllowed,
+    NoSuchKey,
     PreconditionFailed,
     S3Error,
 )
 from bleepstore_server.wire.errors import DETAIL, ERRORS, RequestError
+from bleepstore_server.wire.headers import http_date
 
 #: Fields of the library whose element is not just the field's name in camel case.
 _ELEMENTS = {
@@ -29,11 +32,12 @@ _ELEMENTS = {
     "expected": "ExpectedDigest",
 }
 #: Fields that are no elements of their own.
-_HIDDEN = frozenset({"algorithm", "argument_name", "argument_value", "condition", "delete_marker", "first", "last",
-                     "limit", "modified_ms", "of_source", "reason"})  # fmt: skip
+_HIDDEN = frozenset({"algorithm", "argument_name", "argument_value", "condition", "delete_marker", "first",
+                     "is_versioned", "last", "limit", "modified_ms", "of_source", "reason"})  # fmt: skip
 #: Arguments of the library -> parameters and headers of a request.
 _ARGUMENTS = {
     "after_upload_id": "upload-id-marker",
+    "after_version_id": "version-id-marker",
     "number": "partNumber",
     "part_number": "partNumber",
     "source_range": "x-amz-copy-source-range",
@@ -80,9 +84,17 @@ def translate(error: S3Error, method: str = "") -> RequestError:
     elif isinstance(error, InvalidRange):
         fields["RangeRequested"] = f"bytes={_or_nothing(error.first)}-{_or_nothing(error.last)}"
     elif isinstance(error, MethodNotAllowed):
-        fields = {"Method": method, **fields}
+        fields = {"Method": method, "ResourceType": error.resource_type or ""}
         if error.resource_type == "DeleteMarker":
             headers.append(("Allow", "DELETE"))
+            headers += _marker_headers(error.version_id)
+            if error.modified_ms is not None:
+                headers.append(("Last-Modified", http_date(error.modified_ms)))
+    elif isinstance(error, NoSuchKey) and error.delete_marker:
+        fields.pop("VersionId", None)
+        headers += _marker_headers(error.version_id)
+    elif isinstance(error, BucketNotEmpty) and error.is_versioned:
+        message = "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
     return RequestError(error.code, message, fields=fields, headers=headers)
 
 
@@ -92,6 +104,10 @@ def _argument_fields(error: InvalidArgument) -> dict[str, str]:
     if value is not None:
         fields["ArgumentValue"] = f"bytes={value}" if name == "source_range" else value
     return fields
+
+
+def _marker_headers(version_id: str | None) -> list[tuple[str, str]]:
+    return [("x-amz-delete-marker", "true"), ("x-amz-version-id", version_id or "")]
 
 
 def _or_nothing(number: int | None) -> str:

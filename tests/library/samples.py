@@ -27,6 +27,7 @@ from bleepstore.model import (
     Permission,
     SystemMetadata,
     UploadToken,
+    Versioning,
     WriteCondition,
 )
 
@@ -78,12 +79,15 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.PutBucketAcl(**_stamp(3), bucket="photos", acl=Acl.private("alice-id")),
         ),
         (
+            c.PutBucketVersioning(**_stamp(19), bucket="photos", bucket_id=7, versioning=Versioning.ENABLED),
+            c.PutBucketVersioning(**_stamp(19), bucket="photos", versioning=Versioning.SUSPENDED),
+        ),
+        (
             c.PutObject(
                 **_stamp(4),
                 bucket="photos",
                 bucket_id=7,
                 key=KEY,
-                version_id="v1",
                 owner=BOB,
                 size=5 * 1024**4,
                 etag=MD5 + "-2",
@@ -111,6 +115,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket_id=7,
                 key=KEY,
                 version_id="null",
+                owner=BOB,
                 condition=WriteCondition(if_match="*"),
             ),
             c.DeleteObject(**_stamp(5), bucket="photos", key="k"),
@@ -120,6 +125,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 **_stamp(6),
                 bucket="photos",
                 bucket_id=7,
+                owner=BOB,
                 entries=(
                     c.DeleteEntry(key=KEY, version_id="null", condition=WriteCondition(if_match=MD5)),
                     c.DeleteEntry(key="k"),
@@ -170,7 +176,6 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         (
             c.CompleteUpload(
                 **_upload(10),
-                version_id="v1",
                 assembled=(c.AssembledPart(number=2, handle="h2"), c.AssembledPart(number=7, handle="h7")),
                 parts=(PartSummary(1, 5, "AAAA"), PartSummary(2, 7, "BBBB")),
                 size=12,
@@ -217,8 +222,8 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
 
 RESULTS: dict[type, tuple[Result, Result]] = {
     c.Done: (c.Done(), c.Done()),
-    c.Written: (c.Written("v1", TIME), c.Written("null", 0)),
-    c.Removed: (c.Removed(KEY, "null"), c.Removed("k")),
+    c.Written: (c.Written("v1", TIME), c.Written(None, 0)),
+    c.Removed: (c.Removed(KEY, "null", "null"), c.Removed("k")),
     c.RemovedMany: (
         c.RemovedMany((c.Removed("k"), errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k"))),
         c.RemovedMany(()),

@@ -63,7 +63,6 @@ def test_no_list_gives_away_what_is_the_owners() -> None:
         Action.PUT_BUCKET_ACL,
         Action.PUT_OBJECT,
         Action.DELETE_OBJECT,
-        Action.DELETE_OBJECT_VERSION,
         Action.ABORT_MULTIPART_UPLOAD,
         Action.LIST_MULTIPART_UPLOAD_PARTS,
     }

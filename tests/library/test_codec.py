@@ -20,7 +20,7 @@ from bleepstore import commands as c
 from bleepstore.attributes import ATTRIBUTES
 from bleepstore.codec import MalformedRecord, UnknownTag
 from bleepstore.codec.forms import COMMAND_FORMS, COMMANDS, RESULT_FORMS, RESULTS, TEXT
-from bleepstore.codec.records import Fields, RecordForm, Records, Struct, form
+from bleepstore.codec.records import Fields, RecordForm, Records, Struct, form, optional
 from bleepstore.commands import Command, Done, RemovedMany, Written
 from bleepstore.errors import BleepStoreError, S3Error
 from bleepstore.model import NO_ATTRIBUTES, Inline, ObjectAttributes
@@ -130,9 +130,9 @@ def _from_the_first_form(fields: Fields) -> Fields:
 
 
 def _from_the_second_form(fields: Fields) -> Fields:
-    """The ids of the bucket and the version came with a change of the class, and so did a condition."""
+    """The id of the bucket came with a change of the class, and so did a condition."""
     condition = {**fields["condition"], "replaces_only_of": None}
-    return {**fields, "bucket_id": None, "version_id": "null", "condition": condition}
+    return {**fields, "bucket_id": None, "condition": condition}
 
 
 OLD_PUT = (
@@ -156,7 +156,7 @@ def test_an_older_form_of_a_command_is_read_as_the_present_one() -> None:
     command = later.decode(OLD_PUT)
     assert isinstance(command, c.PutObject)
     assert command.data == Inline(b"\n\xff\x00")
-    assert (command.version_id, command.attributes.storage_class) == ("null", "GLACIER")
+    assert command.attributes.storage_class == "GLACIER"
     assert command.attributes.metadata == {"a": "1"}
     assert [grant.grantee for grant in command.attributes.grants or ()] == ["AllUsers"]
     assert later.encode(command).startswith(b'{"type":"put-object/3"')
@@ -166,7 +166,7 @@ def test_an_older_form_of_a_command_is_read_as_the_present_one() -> None:
 def test_an_older_form_of_a_result_is_read_as_the_present_one() -> None:
     later = Records(
         [
-            form("removed/2", c.Removed, key=TEXT, version_id=TEXT),
+            form("removed/2", c.Removed, key=TEXT, version_id=TEXT, delete_marker_id=optional(TEXT)),
             next(one for one in RESULT_FORMS if one.struct.cls is RemovedMany),
         ],
         {"removed/1": ("removed/2", lambda fields: {**fields, "version_id": fields["version_id"] or "null"})},
@@ -233,8 +233,8 @@ def test_commands_and_results_are_not_each_other() -> None:
 def test_what_has_no_form_or_lacks_a_field_is_not_written() -> None:
     with pytest.raises(KeyError):
         codec.encode_result(errors.MalformedACL("none"))
-    with pytest.raises(TypeError, match="version_id of Written is None"):
-        codec.encode_result(Written(None, 1))  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(TypeError, match="modified_ms of Written is None"):
+        codec.encode_result(Written("null", None))  # type: ignore[arg-type]  # on purpose
 
 
 GOOD = json.loads(codec.encode_command(samples.COMMANDS[c.PutObject][0]))

@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from botocore.model import ListShape, Shape, StructureShape
 
-from bleepstore.model import ListedObject, Owner
+from bleepstore.model import ListedObject, ListedVersion, Owner
 from bleepstore_server.wire import documents
 from bleepstore_server.wire.documents import declare
 from bleepstore_server.wire.documents import listings as ls
@@ -199,6 +199,10 @@ def row(key: str, algorithm: str | None) -> ListedObject:
 ROWS = [row("a<b>&", "CRC32"), row("c\x01", None), row("ü", "SHA256")]
 
 
+def listed_version(one: ListedObject, *, is_delete_marker: bool) -> ListedVersion:
+    return ListedVersion(one.key, "null", True, is_delete_marker, *one[1:])
+
+
 @pytest.mark.parametrize("with_owners", [False, True])
 def test_rows_are_written_as_they_are_declared(with_owners: bool) -> None:
     def names(owner_id: str) -> str:
@@ -223,7 +227,15 @@ def test_rows_are_written_as_they_are_declared(with_owners: bool) -> None:
     contents = [ls.Contents(**fields(one)) for one in ROWS]
     assert ls.contents(ROWS, escape, shown) == written("Contents", ls.Contents, contents)
     versions = [ls.Version(version_id="null", is_latest=True, **fields(one)) for one in ROWS]
-    assert ls.versions(ROWS, escape, shown) == written("Version", ls.Version, versions)
+    listed = [listed_version(one, is_delete_marker=False) for one in ROWS]
+    assert ls.versions(listed, escape, shown) == written("Version", ls.Version, versions)
+    names_of_marker = ("key", "modified_ms", "owner")
+    markers = [
+        ls.DeleteMarker(version_id="null", is_latest=True, **{name: fields(one)[name] for name in names_of_marker})
+        for one in ROWS
+    ]
+    listed = [listed_version(one, is_delete_marker=True) for one in ROWS]
+    assert ls.versions(listed, escape, shown) == written("DeleteMarker", ls.DeleteMarker, markers)
     prefixes = [ls.CommonPrefix(prefix=escape(one.key)) for one in ROWS]
     keys = [one.key for one in ROWS]
     assert ls.common_prefixes(keys, escape) == written("CommonPrefixes", ls.CommonPrefix, prefixes)

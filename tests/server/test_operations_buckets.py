@@ -275,7 +275,7 @@ def test_writing_a_configuration_is_not_pretended(s3: S3Client) -> None:
     with failure("NotImplemented", 501):
         s3.put_bucket_policy(Bucket="photos", Policy="{}")
     with failure("NotImplemented", 501):
-        s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
+        s3.put_bucket_website(Bucket="photos", WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
     with failure("NotImplemented", 501):
         s3.put_bucket_tagging(Bucket="photos", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
 

@@ -438,7 +438,7 @@ def test_write_lets_nobody_touch_the_objects_of_others(
     if change == "complete" and caller == ANONYMOUS:
         return
     condition = WriteCondition()
-    if allowed:
+    if allowed and (change != "delete version" or caller in (None, ALICE)):  # else that is the bucket owner's alone
         CHANGES[change](shared, _key_of(owner), caller, condition)
         found = {listed.key: listed.owner_id for listed in shared.list_objects("photos").objects}
         writer = "alice" if caller is None else caller.account.id
@@ -461,7 +461,7 @@ def test_who_may_not_touch_an_object_learns_nothing_of_it_by_a_condition(
     assert _is_as_it_was(shared, ALICE)
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", sorted(CHANGES.keys() - {"delete version"}))
 def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
     shared: Store, store_kind: str, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:

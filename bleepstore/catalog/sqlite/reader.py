@@ -8,15 +8,17 @@ from typing import Any
 import apsw
 
 from bleepstore.catalog.pages import Row, first_key, roll_up
-from bleepstore.catalog.records import FoundObject, Garbage, ObjectSince
+from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
+    BY_VERSION_ID,
     OBJECT_COLUMNS,
     OBJECT_WIDTH,
     PART_COLUMNS,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
+    VERSION_BY_ID,
     load_parts,
     make_bucket,
     make_object,
@@ -24,33 +26,46 @@ from bleepstore.catalog.sqlite.rows import (
     make_upload,
 )
 from bleepstore.model import (
+    NULL_VERSION,
     STANDARD,
     Bucket,
     Credential,
     ListedObject,
+    ListedVersion,
     ObjectPage,
+    ObjectVersion,
     Owner,
     Part,
     PartSummary,
     Upload,
     UploadPage,
     UploadToken,
+    VersionPage,
 )
 from bleepstore.names import after_prefix, check_type
 
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
 _ONE_BUCKET = f"{_BUCKET} WHERE b.name = ?"
-_OBJECT_FROM = (
-    "FROM bucket b CROSS JOIN object_version o ON o.bucket_id = b.bucket_id AND o.noncurrent = 0 "
-    "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
-)
+_VERSIONS = "FROM bucket b CROSS JOIN object_version o {} ON o.bucket_id = b.bucket_id"
+_FROM, _FROM_BY_ID = _VERSIONS.format(""), _VERSIONS.format(BY_VERSION_ID)
+_OWNER = "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
+_DATA = "LEFT JOIN inline_data d ON d.inline_id = o.inline_id"
 _OWN_COLUMNS = "o.crc64nvme, o.bucket_id, -o.sequence"
-_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, {_OWN_COLUMNS} {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
-_GET = (
-    f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, {_OWN_COLUMNS} {_OBJECT_FROM} "
-    "LEFT JOIN inline_data d ON d.inline_id = o.inline_id WHERE b.name = ? AND o.key = ?"
+_HEAD_COLUMNS = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, {_OWN_COLUMNS}"
+_GET_COLUMNS = f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, {_OWN_COLUMNS}"
+_OBJECT = "WHERE b.name = ? AND o.noncurrent = 0 AND o.key = ?"
+_VERSION = f"WHERE b.name = ? AND o.key = ? AND {VERSION_BY_ID}"
+_HEAD = f"{_HEAD_COLUMNS} {_FROM} {_OWNER} {_OBJECT}"
+_GET = f"{_GET_COLUMNS} {_FROM} {_OWNER} {_DATA} {_OBJECT}"
+_HEAD_VERSION = f"{_HEAD_COLUMNS} {_FROM_BY_ID} {_OWNER} {_VERSION}"
+_GET_VERSION = f"{_GET_COLUMNS} {_FROM_BY_ID} {_OWNER} {_DATA} {_VERSION}"
+_HEAD_NEWEST_OTHER = (
+    f"{_HEAD_COLUMNS} {_FROM} {_OWNER} WHERE b.name = ? AND o.noncurrent = 1 AND o.key = ? ORDER BY o.sequence LIMIT 1"
 )
-_OBJECT_PARTS = f"SELECT o.parts {_OBJECT_FROM} WHERE b.name = ? AND o.key = ?"
+_OBJECT_PARTS = f"SELECT o.parts {_FROM} {_OBJECT} AND o.version_id = ?"
+_VERSION_PARTS = f"SELECT o.parts {_FROM_BY_ID} {_VERSION}"
+_SEQUENCE = f"SELECT o.sequence {_FROM} {_OBJECT} AND o.version_id = ?"
+_SEQUENCE_BY_ID = f"SELECT o.sequence {_FROM_BY_ID} {_VERSION}"
 _OBJECT_SINCE = (
     "SELECT o.etag, -o.sequence IS NOT u.replaced_sequence FROM bucket b "
     "JOIN upload u ON u.bucket_id = b.bucket_id AND u.key = ?2 AND u.upload_id = ?3 "
@@ -61,7 +76,12 @@ _BUCKET_ID = "(SELECT bucket_id FROM bucket WHERE name = ?)"
 _LISTED = (
     f"SELECT key, modified_ms, etag, size, ifnull(storage_class, '{STANDARD}'), owner_id, checksum_algorithm, "
     "checksum_type "
-    f"FROM object_version WHERE bucket_id = {_BUCKET_ID} AND noncurrent = 0 AND is_delete_marker = 0"
+    f"FROM object_version WHERE bucket_id = {_BUCKET_ID} AND noncurrent = 0"
+)
+_LISTED_VERSION = (
+    f"SELECT key, sequence, version_id, is_delete_marker, modified_ms, etag, size, "
+    f"ifnull(storage_class, '{STANDARD}'), owner_id, checksum_algorithm, checksum_type FROM object_version "
+    "WHERE bucket_id = (SELECT bucket_id FROM bucket WHERE name = :bucket)"
 )
 _UPLOAD = (
     f"SELECT {UPLOAD_COLUMNS} FROM bucket b JOIN upload u ON u.bucket_id = b.bucket_id {UPLOAD_OWNERS} "
@@ -73,7 +93,7 @@ _EXPIRED = (
     "WHERE u.initiated_ms < ? ORDER BY u.initiated_ms, u.upload_id LIMIT ?"
 )
 _COMPLETED = (
-    "SELECT c.etag, c.completed_ms FROM bucket b JOIN completed_upload c ON c.bucket_id = b.bucket_id "
+    "SELECT c.etag, c.completed_ms, c.version_id FROM bucket b JOIN completed_upload c ON c.bucket_id = b.bucket_id "
     "WHERE b.name = ? AND c.key = ? AND c.upload_id = ?"
 )
 _PARTS = f"SELECT {PART_COLUMNS} FROM part WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?"
@@ -137,8 +157,33 @@ class Reader(ContentQueries):
         row = self.connection.execute(_GET if with_data else _HEAD, (bucket, key)).fetchone()
         return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
 
-    def object_parts(self, bucket: str, key: str) -> tuple[PartSummary, ...]:
-        return load_parts(self.connection.execute(_OBJECT_PARTS, (bucket, key)).get)
+    def find_version(self, bucket: str, key: str, version_id: str, *, with_data: bool) -> FoundObject | None:
+        if version_id == NULL_VERSION:
+            current = self.find_object(bucket, key, with_data=with_data)
+            if current is not None and current.version.version_id == NULL_VERSION:
+                return current
+        bindings = (bucket, key, version_id)
+        row = self.connection.execute(_GET_VERSION if with_data else _HEAD_VERSION, bindings).fetchone()
+        return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
+
+    def latest_version(self, bucket: str, key: str) -> FoundObject | None:
+        row = self.connection.execute(_HEAD, (bucket, key)).fetchone()
+        if row is None:
+            row = self.connection.execute(_HEAD_NEWEST_OTHER, (bucket, key)).fetchone()
+        return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
+
+    def object_parts(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
+        return load_parts(
+            self._ask_version(version.bucket, version.key, version.version_id, _OBJECT_PARTS, _VERSION_PARTS)
+        )
+
+    def _ask_version(self, bucket: str, key: str, version_id: str, of_current: str, by_id: str) -> Any:
+        """What a query says of a version, for which there is one that looks at the current version and another that
+        looks for an id."""
+        bindings = (bucket, key, version_id)
+        if version_id == NULL_VERSION and (row := self.connection.execute(of_current, bindings).fetchone()) is not None:
+            return row[0]
+        return self.connection.execute(by_id, bindings).get
 
     def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int, start_after: str = ""
@@ -161,6 +206,40 @@ class Reader(ContentQueries):
         found, prefixes, last = roll_up(scan(*first), scan, prefix, delimiter, limit)
         return ObjectPage(objects=list(map(ListedObject._make, found)), common_prefixes=prefixes, next_key=last)
 
+    def list_versions(
+        self, bucket: str, prefix: str, delimiter: str, after_key: str, after_version_id: str, limit: int
+    ) -> VersionPage:
+        begin = first_key(after_key, "", prefix, delimiter)
+        if limit == 0 or begin is None:
+            return VersionPage(versions=[], common_prefixes=[], next_key=None, next_version_id=None)
+        upper = after_prefix(prefix)
+        below = "" if upper is None else " AND key < :upper"
+
+        def scan(key: str, where: str, sequence: int = 0) -> Iterable[Row]:
+            # Two ranges of one order, which SQLite merges as it reads them.
+            ranges = [f"{_LISTED_VERSION} AND noncurrent = {number} AND {where}{below}" for number in (0, 1)]
+            sql = f"{ranges[0]} UNION ALL {ranges[1]} ORDER BY key, sequence LIMIT :limit"
+            bindings = {"bucket": bucket, "key": key, "sequence": sequence, "upper": upper, "limit": limit + 1}
+            return self.connection.execute(sql, bindings)
+
+        start, inclusive = begin
+        sequence = None
+        if after_version_id and start == after_key and not inclusive:
+            sequence = self._ask_version(bucket, start, after_version_id, _SEQUENCE, _SEQUENCE_BY_ID)
+            inclusive = sequence is None  # it is gone
+        if sequence is not None:
+            first = scan(start, "(key, sequence) > (:key, :sequence)", sequence)
+        else:
+            first = scan(start, "key >= :key" if inclusive else "key > :key")
+        rows, prefixes, last = roll_up(first, lambda key: scan(key, "key >= :key"), prefix, delimiter, limit)
+        seen = None if sequence is None else start
+        versions = []
+        for key, _sequence, version_id, is_delete_marker, *others in rows:
+            versions.append(ListedVersion(key, version_id, key != seen, bool(is_delete_marker), *others))
+            seen = key
+        last_id = versions[-1].version_id if versions and versions[-1].key == last else None
+        return VersionPage(versions=versions, common_prefixes=prefixes, next_key=last, next_version_id=last_id)
+
     # -- uploads
 
     def find_upload(self, bucket: str, key: str, upload_id: str) -> Upload | None:
@@ -171,8 +250,9 @@ class Reader(ContentQueries):
         row = self.connection.execute(_OBJECT_SINCE, (bucket, key, upload_id)).fetchone()
         return ObjectSince(None, False) if row is None else ObjectSince(row[0], bool(row[1]))
 
-    def find_completed(self, bucket: str, key: str, upload_id: str) -> tuple[str, int] | None:
-        return self.connection.execute(_COMPLETED, (bucket, key, upload_id)).fetchone()
+    def find_completed(self, bucket: str, key: str, upload_id: str) -> CompletedUpload | None:
+        row = self.connection.execute(_COMPLETED, (bucket, key, upload_id)).fetchone()
+        return None if row is None else CompletedUpload._make(row)
 
     def list_parts(self, upload_id: str, after: int, limit: int) -> list[Part]:
         return [make_part(row) for row in self.connection.execute(_PARTS, (upload_id, after, limit))]

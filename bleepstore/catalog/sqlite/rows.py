@@ -20,6 +20,7 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadToken,
+    Versioning,
 )
 
 #: A look-up costs a tenth of what calling an enum does.
@@ -44,18 +45,29 @@ def load_parts(text: str | None) -> tuple[PartSummary, ...]:
     return tuple(PartSummary(*row) for row in json.loads(text)) if text else ()
 
 
-BUCKET_COLUMNS = "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl"
+BUCKET_COLUMNS = "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, b.versioning"
+#: What finds a version by its id: in the index of them, which does not hold current ones of the id "null". By itself
+#: SQLite would look through all versions of the bucket, which seem to it to be few.
+BY_VERSION_ID = "INDEXED BY version_id"
+VERSION_BY_ID = "version_id = ? AND (version_id <> 'null' OR noncurrent = 1)"
 
 
 def make_bucket(row: tuple[Any, ...]) -> Bucket:
-    name, owner_id, display_name, created_ms, location, bucket_id, acl = row
-    owner = Owner(owner_id, display_name or "")
-    return Bucket(name, owner, created_ms, location, id=bucket_id, acl=load_acl(acl, owner_id))
+    name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning = row
+    return Bucket(
+        name,
+        Owner(owner_id, display_name or ""),
+        created_ms,
+        location,
+        id=bucket_id,
+        acl=load_acl(acl, owner_id),
+        versioning=versioning and Versioning(versioning),
+    )
 
 
 _OWN_OBJECT_COLUMNS = (
     "o.version_id, o.etag, o.size, o.modified_ms, o.owner_id, oo.display_name, o.checksum_algorithm, o.checksum_type, "
-    "o.checksum_value, o.parts_count"
+    "o.checksum_value, o.parts_count, b.versioning IS NOT NULL, o.is_delete_marker"
 )
 _OWN_OBJECT_WIDTH = _OWN_OBJECT_COLUMNS.count(",") + 1
 OBJECT_COLUMNS = ", ".join((_OWN_OBJECT_COLUMNS, *(f"o.{name}" for name in ATTRIBUTE_COLUMNS)))
@@ -68,8 +80,8 @@ def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | No
 
 def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
     """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
-    own = row[:_OWN_OBJECT_WIDTH]
-    version_id, etag, size, modified_ms, owner_id, display_name, algorithm, kind, value, parts_count = own
+    version_id, etag, size, modified_ms, owner_id, display_name, algorithm, kind, value = row[:9]
+    parts_count, is_versioned, is_delete_marker = row[9:_OWN_OBJECT_WIDTH]
     return ObjectVersion(
         bucket=bucket,
         key=key,
@@ -81,6 +93,8 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
         checksum=make_checksum(algorithm, kind, value) if algorithm else None,
         parts_count=parts_count,
+        is_versioned=is_versioned == 1,
+        is_delete_marker=is_delete_marker == 1,
     )
 
 

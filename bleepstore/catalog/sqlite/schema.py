@@ -15,8 +15,9 @@ from bleepstore.errors import CatalogDamaged, CatalogTooNew, CatalogTooOld
 APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this database is
 
 # Objects are keyed (bucket, key, version). The versions that an unversioned read sees come first (`noncurrent` is 0),
-# each bucket's in the order of their keys, so that a listing meets no others, however many there are. `sequence` is
-# minus the key's own counter of versions, so the newest one of a key comes first.
+# each bucket's in the order of their keys, so that a listing meets no others, however many there are: older versions
+# and all delete markers, also those that are the latest of their key, come behind them. `sequence` is minus the key's
+# own counter of versions, so the newest one of a key comes first.
 #
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
@@ -128,12 +129,16 @@ CREATE TABLE completed_upload(
     bucket_id INTEGER NOT NULL,
     key TEXT NOT NULL,
     etag TEXT NOT NULL,
-    completed_ms INTEGER NOT NULL
+    completed_ms INTEGER NOT NULL,
+    version_id TEXT
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX upload_age ON upload(initiated_ms, upload_id);
 -- Backends whose provider lists uploads, not their parts, ask whether an upload is known.
 CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token IS NOT NULL;
+
+-- Versions by their ids, but for current ones of the id "null", which are all there are without versioning.
+CREATE INDEX version_id ON object_version(bucket_id, key, version_id) WHERE version_id <> 'null' OR noncurrent = 1;
 
 -- Handles that are in use, to tell an orphan from an object in one seek.
 CREATE INDEX object_handle ON object_version(handle) WHERE handle IS NOT NULL;

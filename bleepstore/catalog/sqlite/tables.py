@@ -8,20 +8,33 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from bleepstore.attributes import COLUMNS, columns_of
-from bleepstore.catalog.records import StoredBucket, StoredVersion
+from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
+    BY_VERSION_ID,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
+    VERSION_BY_ID,
     dump_acl,
     dump_parts,
     load_acl,
     make_upload,
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
-from bleepstore.model import Acl, BlobRef, Owner, Upload
+from bleepstore.model import NULL_VERSION, Acl, BlobRef, Owner, Upload, Versioning
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
-_FIND_CURRENT = f"SELECT -sequence, version_id, etag, owner_id, handle, inline_id FROM object_version WHERE {_CURRENT}"
+_ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
+_STORED_VERSION = (
+    "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker "
+    "FROM object_version"
+)
+_FIND_CURRENT = f"{_STORED_VERSION} WHERE {_CURRENT}"
+_FIND_NEWEST_OTHER = f"{_STORED_VERSION} WHERE bucket_id = ? AND noncurrent = 1 AND key = ? ORDER BY sequence LIMIT 1"
+_FIND_BY_ID = f"{_STORED_VERSION} {BY_VERSION_ID} WHERE bucket_id = ? AND key = ? AND {VERSION_BY_ID}"
+_INSERT_MARKER = (
+    "INSERT INTO object_version (bucket_id, noncurrent, key, sequence, version_id, is_delete_marker, modified_ms, "
+    "etag, size, owner_id) VALUES (?, 1, ?, ?, ?, 1, ?, '', 0, ?)"
+)
 _VERSION_COLUMNS = (
     "sequence", "version_id", "modified_ms", "etag", "size", "owner_id", "checksum_algorithm", "checksum_type",
     "checksum_value", "crc64nvme", "handle", "inline_id", "parts_count", "parts", *COLUMNS,
@@ -117,7 +130,7 @@ class SqliteTables:
     # -- buckets
 
     def find_bucket(self, name: str, bucket_id: int | None = None) -> StoredBucket | None:
-        row = self._execute("SELECT bucket_id, owner_id FROM bucket WHERE name = ?", (name,)).fetchone()
+        row = self._execute("SELECT bucket_id, owner_id, versioning FROM bucket WHERE name = ?", (name,)).fetchone()
         return None if row is None or bucket_id not in (None, row[0]) else StoredBucket._make(row)
 
     def insert_bucket(self, command: CreateBucket) -> None:
@@ -132,6 +145,10 @@ class SqliteTables:
         self._execute(
             "UPDATE bucket SET acl = ? WHERE bucket_id = ?", (dump_acl(acl, bucket.owner_id), bucket.bucket_id)
         )
+
+    def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None:
+        self._before_bucket_change()
+        self._execute("UPDATE bucket SET versioning = ? WHERE bucket_id = ?", (versioning.value, bucket.bucket_id))
 
     def has_versions(self, bucket_id: int) -> bool:
         sql = "SELECT EXISTS (SELECT 1 FROM object_version WHERE bucket_id = ?)"
@@ -152,7 +169,23 @@ class SqliteTables:
         row = self._execute(_FIND_CURRENT, (bucket_id, key)).fetchone()
         return None if row is None else StoredVersion._make(row)
 
-    def write_version(self, bucket_id: int, command: PutObject, sequence: int, replaced: StoredVersion | None) -> None:
+    def latest_version(self, bucket_id: int, key: str) -> StoredVersion | None:
+        row = self._execute(_FIND_CURRENT, (bucket_id, key)).fetchone()
+        if row is None:
+            row = self._execute(_FIND_NEWEST_OTHER, (bucket_id, key)).fetchone()
+        return None if row is None else StoredVersion._make(row)
+
+    def find_version(self, bucket_id: int, key: str, version_id: str) -> StoredVersion | None:
+        if version_id == NULL_VERSION:
+            current = self.current_version(bucket_id, key)
+            if current is not None and current.version_id == NULL_VERSION:
+                return current
+        row = self._execute(_FIND_BY_ID, (bucket_id, key, version_id)).fetchone()
+        return None if row is None else StoredVersion._make(row)
+
+    def write_version(
+        self, bucket_id: int, command: PutObject, version_id: str, sequence: int, replaced: StoredVersion | None
+    ) -> None:
         data = command.data
         handle = inline_id = None
         kept = None if replaced is None else replaced.inline_id
@@ -172,7 +205,7 @@ class SqliteTables:
             _INSERT_VERSION if replaced is None else _REPLACE_VERSION,
             (
                 -sequence,
-                command.version_id,
+                version_id,
                 command.time_ms,
                 command.etag,
                 command.size,
@@ -194,19 +227,27 @@ class SqliteTables:
     def make_noncurrent(self, bucket_id: int, key: str) -> None:
         self._execute(f"UPDATE object_version SET noncurrent = 1 WHERE {_CURRENT}", (bucket_id, key))
 
-    def remove_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
-        self._execute(f"DELETE FROM object_version WHERE {_CURRENT}", (bucket_id, key))
+    def make_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
+        self._execute(f"UPDATE object_version SET noncurrent = 0 WHERE {_ROW}", _row(bucket_id, key, version))
+
+    def insert_delete_marker(self, bucket_id: int, marker: DeleteMarker) -> None:
+        key, version_id, sequence, owner_id, modified_ms = marker
+        self._execute(_INSERT_MARKER, (bucket_id, key, -sequence, version_id, modified_ms, owner_id))
+
+    def remove_version(self, bucket_id: int, key: str, version: StoredVersion) -> None:
+        row = (bucket_id, not version.is_current, key, -version.sequence)
+        self._execute(f"DELETE FROM object_version WHERE {_ROW}", row)
         if version.inline_id is not None:
             self._execute("DELETE FROM inline_data WHERE inline_id = ?", (version.inline_id,))
 
     def object_acl(self, bucket_id: int, key: str, version: StoredVersion) -> Acl:
-        grants = self._execute(f"SELECT grants FROM object_version WHERE {_CURRENT}", (bucket_id, key)).get
+        grants = self._execute(f"SELECT grants FROM object_version WHERE {_ROW}", _row(bucket_id, key, version)).get
         return load_acl(grants, version.owner_id)
 
     def set_object_acl(self, bucket_id: int, key: str, version: StoredVersion, acl: Acl) -> None:
         self._execute(
-            f"UPDATE object_version SET grants = ? WHERE {_CURRENT}",
-            (dump_acl(acl, version.owner_id), bucket_id, key),
+            f"UPDATE object_version SET grants = ? WHERE {_ROW}",
+            (dump_acl(acl, version.owner_id), *_row(bucket_id, key, version)),
         )
 
     # -- uploads
@@ -278,18 +319,19 @@ class SqliteTables:
             ),
         )
 
-    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject) -> None:
+    def keep_completed(self, bucket_id: int, upload_id: str, completed: PutObject, version_id: str | None) -> None:
         self._execute(
-            "INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?)",
-            (upload_id, bucket_id, completed.key, completed.etag, completed.time_ms),
+            "INSERT INTO completed_upload VALUES (?, ?, ?, ?, ?, ?)",
+            (upload_id, bucket_id, completed.key, completed.etag, completed.time_ms, version_id),
         )
 
-    def completed_ms(self, bucket_id: int, upload_id: str, key: str, etag: str) -> int | None:
-        time_ms: int | None = self._execute(
-            "SELECT completed_ms FROM completed_upload WHERE upload_id = ? AND bucket_id = ? AND key = ? AND etag = ?",
-            (upload_id, bucket_id, key, etag),
-        ).get
-        return time_ms
+    def find_completed(self, bucket_id: int, upload_id: str, key: str) -> CompletedUpload | None:
+        row = self._execute(
+            "SELECT etag, completed_ms, version_id FROM completed_upload "
+            "WHERE upload_id = ? AND bucket_id = ? AND key = ?",
+            (upload_id, bucket_id, key),
+        ).fetchone()
+        return None if row is None else CompletedUpload._make(row)
 
     def forget_completed(self, before_ms: int) -> None:
         self._execute("DELETE FROM completed_upload WHERE completed_ms < ?", (before_ms,))
@@ -314,3 +356,8 @@ class SqliteTables:
 
     def end_sweep(self, until_ms: int) -> None:
         self._execute("UPDATE state SET sweep_ended_ms = max(sweep_ended_ms, ?)", (until_ms,))
+
+
+def _row(bucket_id: int, key: str, version: StoredVersion) -> tuple[int, bool, str, int]:
+    """The primary key of a version."""
+    return bucket_id, not version.is_current, key, -version.sequence

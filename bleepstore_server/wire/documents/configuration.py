@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 
+from bleepstore.model import Versioning
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
     child,
+    choice,
     document,
     element,
     elements,
@@ -34,9 +37,15 @@ class RequestPaymentConfiguration:
     payer: str = element("Payer")
 
 
+class MfaDelete(enum.StrEnum):
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
 @document("VersioningConfiguration")
 class VersioningConfiguration:
-    status: str | None = element("Status", default=None)
+    status: Versioning | None = element("Status", choice(Versioning), default=None)
+    mfa_delete: MfaDelete | None = element("MfaDelete", choice(MfaDelete), default=None)
 
 
 @document()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from bleepstore.model import ListedObject
+from bleepstore.model import ListedObject, ListedVersion
 from bleepstore_server.wire.documents.common import Account
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
@@ -57,6 +57,15 @@ class Version:
     storage_class: str = element("StorageClass")
 
 
+@document()
+class DeleteMarker:
+    key: str = element("Key", ENCODED)
+    version_id: str = element("VersionId")
+    is_latest: bool = element("IsLatest", BOOLEAN)
+    modified_ms: int = element("LastModified", TIME)
+    owner: Account | None = child("Owner", Account, default=None)
+
+
 @document("ListBucketResult")
 class ListBucketResult:
     name: str = element("Name")
@@ -89,6 +98,8 @@ class ListBucketResultV2:
 
 @document("ListVersionsResult")
 class ListVersionsResult:
+    """Versions and delete markers come in one order, which they have where `versions` holds them all, as Markup."""
+
     name: str = element("Name")
     prefix: str = element("Prefix", ENCODED)
     key_marker: str = element("KeyMarker", ENCODED)
@@ -100,6 +111,7 @@ class ListVersionsResult:
     encoding_type: str | None = element("EncodingType", default=None)
     is_truncated: bool = element("IsTruncated", BOOLEAN)
     versions: Sequence[Version] | Markup = elements("Version", Version)
+    delete_markers: Sequence[DeleteMarker] = elements("DeleteMarker", DeleteMarker, default=())
     common_prefixes: Sequence[CommonPrefix] | Markup = elements("CommonPrefixes", CommonPrefix)
 
 
@@ -108,35 +120,56 @@ class ListVersionsResult:
 
 def contents(rows: Iterable[ListedObject], encode: Encode, names: Names | None) -> Markup:
     """The rows as `Contents`, with their owners if there are `names`."""
-    return _rows("Contents", rows, encode, names, "")
-
-
-def versions(rows: Iterable[ListedObject], encode: Encode, names: Names | None) -> Markup:
-    """The rows as `Version`: each key has one here."""
-    return _rows("Version", rows, encode, names, "<VersionId>null</VersionId><IsLatest>true</IsLatest>")
-
-
-def _rows(row: str, rows: Iterable[ListedObject], encode: Encode, names: Names | None, more: str) -> Markup:
-    owners: dict[str, str] = {}
+    owners = _Owners(names)
     out = []
     for key, modified_ms, etag, size, storage_class, owner_id, algorithm, checksum_type in rows:
-        who = ""
-        if names is not None:
-            if owner_id not in owners:
-                name = escape(names(owner_id))
-                owners[owner_id] = f"<Owner><ID>{escape(owner_id)}</ID><DisplayName>{name}</DisplayName></Owner>"
-            who = owners[owner_id]
-        checksum = (
-            f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{checksum_type}</ChecksumType>"
-            if algorithm
-            else ""
-        )
         out.append(
-            f"<Key>{encode(key)}</Key>{more}<LastModified>{iso_time(modified_ms)}</LastModified>"
-            f"<ETag>&quot;{etag}&quot;</ETag>{checksum}<Size>{size}</Size>{who}"
-            f"<StorageClass>{storage_class}</StorageClass>"
+            f"<Key>{encode(key)}</Key><LastModified>{iso_time(modified_ms)}</LastModified>"
+            f"<ETag>&quot;{etag}&quot;</ETag>{_checksum(algorithm, checksum_type) if algorithm else ''}"
+            f"<Size>{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}</StorageClass>"
         )
-    return Markup(f"<{row}>" + f"</{row}><{row}>".join(out) + f"</{row}>" if out else "")
+    return Markup("<Contents>" + "</Contents><Contents>".join(out) + "</Contents>" if out else "")
+
+
+def versions(rows: Iterable[ListedVersion], encode: Encode, names: Names | None) -> Markup:
+    """The rows as `Version` and `DeleteMarker`, in their order."""
+    owners = _Owners(names)
+    out = []
+    for row in rows:
+        key, version_id, is_latest, is_delete_marker, modified_ms, etag, size = row[:7]
+        storage_class, owner_id, algorithm, checksum_type = row[7:]
+        head = (
+            f"<Key>{encode(key)}</Key><VersionId>{version_id}</VersionId>"
+            f"<IsLatest>{'true' if is_latest else 'false'}</IsLatest>"
+            f"<LastModified>{iso_time(modified_ms)}</LastModified>"
+        )
+        if is_delete_marker:
+            out.append(f"<DeleteMarker>{head}{owners[owner_id]}</DeleteMarker>")
+            continue
+        out.append(
+            f"<Version>{head}<ETag>&quot;{etag}&quot;</ETag>{_checksum(algorithm, checksum_type) if algorithm else ''}"
+            f"<Size>{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}</StorageClass></Version>"
+        )
+    return Markup("".join(out))
+
+
+class _Owners(dict[str, str]):
+    """The element of each owner, made once; empty if there are no `names`."""
+
+    def __init__(self, names: Names | None) -> None:
+        self._names = names
+
+    def __missing__(self, owner_id: str) -> str:
+        made = ""
+        if self._names is not None:
+            name = escape(self._names(owner_id))
+            made = f"<Owner><ID>{escape(owner_id)}</ID><DisplayName>{name}</DisplayName></Owner>"
+        self[owner_id] = made
+        return made
+
+
+def _checksum(algorithm: str, checksum_type: str | None) -> str:
+    return f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{checksum_type}</ChecksumType>"
 
 
 def common_prefixes(prefixes: Iterable[str], encode: Encode) -> Markup:

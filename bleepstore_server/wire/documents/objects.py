@@ -44,6 +44,8 @@ class Delete:
 class Deleted:
     key: str = element("Key")
     version_id: str | None = element("VersionId", default=None)
+    delete_marker: bool | None = element("DeleteMarker", BOOLEAN, default=None)
+    delete_marker_id: str | None = element("DeleteMarkerVersionId", default=None)
 
 
 @document()

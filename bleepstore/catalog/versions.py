@@ -1,0 +1,149 @@
+"""The versions of a key: what writes and deletes make of them.
+
+What a read without a version id sees is the *current* version. It is stored apart from all others (older versions, and
+all delete markers), so a key whose latest version is a delete marker has no current one. The latest version of a key is
+the one with the highest sequence: the current one, if there is one.
+
+A bucket that never kept versions replaces what is current. One that keeps them adds a version with an id of its own.
+Where that is suspended, what is written has the id "null", and the version that had it goes. Only `check_removable`
+may forbid that a version goes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from bleepstore.catalog.conditions import check_owner
+from bleepstore.catalog.port import Tables
+from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
+from bleepstore.commands import DeleteEntry, DeleteObject, DeleteObjects, PutObject, Removed, Written
+from bleepstore.errors import NoSuchKey, NoSuchVersion, S3Error
+from bleepstore.model import NULL_VERSION, BlobRef, Versioning, WriteCondition
+
+#: The sequence of no version, for uploads that began with one that was deleted since.
+GONE = -1
+_ID_BYTES = 24  # 32 characters of base64
+
+
+def new_version_id(request_id: str, position: int = 0) -> str:
+    """The id of the version that a command makes, or its entry at `position`. It is as random as the request id, of
+    whose time it tells nothing."""
+    digest = hashlib.sha256(f"{request_id}/{position}".encode()).digest()
+    return base64.b64encode(digest[:_ID_BYTES], b"._").decode()
+
+
+def absent_version(bucket: str, key: str, version_id: str | None) -> S3Error:
+    """What is said of a version that is not there."""
+    return NoSuchKey(bucket, key) if version_id is None else NoSuchVersion(bucket, key, version_id)
+
+
+def check_removable(tables: Tables, bucket: StoredBucket, key: str, version: StoredVersion) -> S3Error | None:
+    """The refusal to remove a version for good, or None. Every command by which a version of a bucket that keeps
+    versions goes asks this before its first change: deletes of a version, and writes and deletes that replace one."""
+    return None
+
+
+def write_version(
+    tables: Tables, bucket: StoredBucket, command: PutObject, current: StoredVersion | None, *, is_garbage: bool = True
+) -> Written | S3Error:
+    """Make `command`'s object the current version of its key, instead of `current`, for which its condition holds. What
+    goes by that becomes garbage if it `is_garbage`.
+
+    The versions of a key are in the order of a counter of its own, which goes on from the time: one that is deleted
+    and written again does not begin anew.
+    """
+    sequence = command.time_ms
+    if bucket.versioning is not None:
+        version_id = _next_id(bucket, command.request_id, 0)
+        made = _make_way(tables, bucket, command.key, version_id, sequence, command.condition, current)
+        if isinstance(made, S3Error):
+            return made
+        tables.remember_owner(command.owner)
+        tables.write_version(bucket.bucket_id, command, version_id, made, None)
+        return Written(version_id, command.time_ms)
+    if current is not None:
+        sequence = max(sequence, current.sequence + 1)
+        handle = command.data.handle if isinstance(command.data, BlobRef) else None
+        # An adoption may have brought in this very blob before the command of the write came.
+        if is_garbage and current.handle is not None and current.handle != handle:
+            tables.discard(current.handle)
+    tables.remember_owner(command.owner)
+    tables.write_version(bucket.bucket_id, command, NULL_VERSION, sequence, current)
+    return Written(None, command.time_ms)
+
+
+def add_delete_marker(
+    tables: Tables,
+    bucket: StoredBucket,
+    command: DeleteObject | DeleteObjects,
+    entry: DeleteEntry,
+    position: int,
+    current: StoredVersion | None,
+) -> Removed | S3Error:
+    """Make a delete marker the latest version of a key, in a bucket that keeps versions, instead of `current`, for
+    which the condition of `entry` holds."""
+    version_id = _next_id(bucket, command.request_id, position)
+    made = _make_way(tables, bucket, entry.key, version_id, command.time_ms, entry.condition, current)
+    if isinstance(made, S3Error):
+        return made
+    owner_id = bucket.owner_id
+    if command.owner is not None:
+        owner_id = command.owner.id
+        tables.remember_owner(command.owner)
+    marker = DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms)
+    tables.insert_delete_marker(bucket.bucket_id, marker)
+    return Removed(entry.key, None, version_id)
+
+
+def _next_id(bucket: StoredBucket, request_id: str, position: int) -> str:
+    return new_version_id(request_id, position) if bucket.versioning == Versioning.ENABLED else NULL_VERSION
+
+
+def _make_way(
+    tables: Tables,
+    bucket: StoredBucket,
+    key: str,
+    version_id: str,
+    time_ms: int,
+    condition: WriteCondition,
+    current: StoredVersion | None,
+) -> int | S3Error:
+    """Prepare a key for another latest version, whose sequence is returned. A version that has the id "null" goes for
+    another one that gets it, and what is current otherwise becomes an older version."""
+    bucket_id = bucket.bucket_id
+    replaced = tables.find_version(bucket_id, key, NULL_VERSION) if version_id == NULL_VERSION else None
+    if replaced is not None:
+        refused = check_owner(condition, replaced.owner_id) or check_removable(tables, bucket, key, replaced)
+        if refused is not None:
+            return refused
+    latest = current or tables.latest_version(bucket_id, key)
+    sequence = time_ms if latest is None else max(time_ms, latest.sequence + 1)
+    if replaced is not None:
+        remove_row(tables, bucket_id, key, replaced)
+    if current is not None and (replaced is None or not replaced.is_current):
+        tables.make_noncurrent(bucket_id, key)
+    return sequence
+
+
+def remove_version(tables: Tables, bucket: StoredBucket, key: str, version: StoredVersion) -> None:
+    """Remove a version for good, in a bucket that keeps versions or once did. If it was the latest and the next one is
+    an object, that is current again. Nothing is checked."""
+    bucket_id = bucket.bucket_id
+    remove_row(tables, bucket_id, key, version)
+    if version.is_current or version.is_delete_marker:
+        latest = tables.latest_version(bucket_id, key)
+        if latest is not None and not latest.is_current and not latest.is_delete_marker:
+            tables.make_current(bucket_id, key, latest)
+
+
+def remove_row(tables: Tables, bucket_id: int, key: str, version: StoredVersion, *, is_garbage: bool = True) -> None:
+    """Remove a version, whose blob becomes garbage if it `is_garbage`.
+
+    The key may get this sequence again: where the clock was set back, or does not move. So uploads that began with this
+    version remember that it is gone.
+    """
+    tables.remove_version(bucket_id, key, version)
+    tables.set_replaced_sequence(bucket_id, key, version.sequence, GONE)
+    if is_garbage and version.handle is not None:
+        tables.discard(version.handle)

@@ -1,0 +1,64 @@
+"""Versioning: whether a bucket keeps versions, and listings of them."""
+
+from __future__ import annotations
+
+from bleepstore.access import Action, Caller, authorize
+from bleepstore.commands import PutBucketVersioning
+from bleepstore.errors import NoSuchBucket, NotSupported
+from bleepstore.model import MAX_PAGE, Versioning, VersionPage
+from bleepstore.names import check_version_id
+from bleepstore.store.engine import Engine, check_limit
+
+
+class Versions:
+    """The versions of a store's objects. For `caller` see `Buckets`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put_bucket_versioning(self, bucket: str, versioning: Versioning, *, caller: Caller | None = None) -> None:
+        """Have a bucket keep versions from now on or, with `Versioning.SUSPENDED`, keep those that it has and no more.
+
+        Raises NotSupported where each object is stored under its own key at a provider, which keeps one of each.
+        """
+        found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_VERSIONING, caller)
+        if not self._engine.object_engine.keeps_versions:
+            raise NotSupported(
+                "A store in layout 'keys' keeps one object under each key at its provider. "
+                "Versioning needs a store in layout 'blobs'."
+            )
+        stamp = self._engine.stamp()
+        self._engine.submit(PutBucketVersioning(**stamp, bucket=bucket, bucket_id=found.id, versioning=versioning))
+
+    def get_bucket_versioning(self, bucket: str, *, caller: Caller | None = None) -> Versioning | None:
+        """None: the bucket never kept versions."""
+        return self._engine.bucket_for(bucket, Action.GET_BUCKET_VERSIONING, caller).versioning
+
+    def list_object_versions(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after_key: str = "",
+        after_version_id: str = "",
+        limit: int = MAX_PAGE,
+        caller: Caller | None = None,
+    ) -> VersionPage:
+        """A page of at most 1,000 versions, delete markers and common prefixes, in the byte order of the keys and of
+        each key the newest first.
+
+        `after_key` and `after_version_id` are the `next_key` and the `next_version_id` of an earlier page. Without the
+        second, the page begins behind all versions of that key. If that version is gone since, it begins with the
+        newest of that key. Raises InvalidArgument for what can be no version's id.
+        """
+        check_limit(limit)
+        self._engine.committer.read_barrier()
+        with self._engine.catalog.read() as reader:
+            found = reader.find_bucket(bucket)
+            if found is None:
+                raise NoSuchBucket(bucket)
+            authorize(Action.LIST_BUCKET_VERSIONS, caller, found)
+            if after_version_id:
+                check_version_id(after_version_id)
+            return reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, min(limit, MAX_PAGE))
