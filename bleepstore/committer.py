@@ -8,6 +8,7 @@ import operator
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bleepstore.catalog.port import CatalogPort
@@ -34,7 +35,9 @@ class Committer(Protocol):
         """Return once every command that was acknowledged before this call can be seen by queries."""
 
 
-class _Pending:
+class Pending:
+    """A command on its way."""
+
     __slots__ = ("command", "done", "error", "result")
 
     def __init__(self, command: Command) -> None:
@@ -43,6 +46,13 @@ class _Pending:
         self.error: BaseException | None = None
         self.done = threading.Lock()
         self.done.acquire()
+
+    def outcome(self) -> Result:
+        """Its result, once it is done. Raises what kept it from being applied."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
 
 
 _command_of = operator.attrgetter("command")
@@ -60,20 +70,29 @@ class DirectCommitter:
     is woken either has its result or the lead.
     """
 
+    #: A program that runs many operations in one thread, each of which can wait without keeping the thread, sets this.
+    #: It gets each command: it has it submitted together with others by `submit_many`, and returns the result or
+    #: raises; or it returns None, and the thread submits the command and waits.
+    gather: Callable[[Command], Result | None] | None = None
+
     def __init__(self, catalog: CatalogPort) -> None:
         self._catalog = catalog
         self._lock = threading.Lock()
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[Pending] = deque()
         self._has_leader = False
         self._contended = False
         self._spare = catalog.spare_bytes() - RESERVE
 
     def submit(self, command: Command) -> Result:
+        if self.gather is not None:
+            gathered = self.gather(command)
+            if gathered is not None:
+                return gathered
         if not self._has_space(command):
             return StorageFull()
         if self._has_leader and self._catalog.is_stalled():
             return _stalled()  # one writer that waits is enough: the other threads are there for reads
-        pending = _Pending(command)
+        pending = Pending(command)
         with self._lock:
             self._queue.append(pending)
             leads, self._has_leader = not self._has_leader, True
@@ -86,6 +105,38 @@ class DirectCommitter:
             raise pending.error
         assert pending.result is not None
         return pending.result
+
+    def submit_many(self, commands: Sequence[Command]) -> list[Pending]:
+        """Have commands of many operations done by one thread, in as few transactions as they fit in; returns when all
+        are done."""
+        pending = [Pending(command) for command in commands]
+        is_stalled = self.is_stalled()
+        for one in pending:
+            try:
+                if is_stalled:
+                    one.result = _stalled()
+                elif not self._has_space(one.command):
+                    one.result = StorageFull()
+            except Exception as error:  # noqa: BLE001  # it is raised where the command comes from
+                one.error = error
+        queued = [one for one in pending if one.result is None and one.error is None]
+        leads = False
+        with self._lock:
+            self._queue.extend(queued)
+            if queued:
+                leads, self._has_leader = not self._has_leader, True
+        for one in queued:
+            if not leads:
+                self._wait(one)
+                leads = one.result is None and one.error is None
+            if leads:
+                self._lead(one)
+                leads = False
+        return pending
+
+    def is_stalled(self) -> bool:
+        """Whether another process keeps the catalog to itself, and a thread waits for it already."""
+        return self._has_leader and self._catalog.is_stalled()
 
     def _has_space(self, command: Command) -> bool:
         """Whether the reserve is untouched, or the command may use it. To ask the file system costs a small command too
@@ -106,7 +157,7 @@ class DirectCommitter:
             self._spare -= need
             return self._spare >= 0
 
-    def _wait(self, pending: _Pending) -> None:
+    def _wait(self, pending: Pending) -> None:
         try:
             while not pending.done.acquire(timeout=1):
                 with self._lock:
@@ -122,7 +173,7 @@ class DirectCommitter:
                         self._pass_lead()
             raise
 
-    def _lead(self, own: _Pending) -> None:
+    def _lead(self, own: Pending) -> None:
         if self._contended:
             os.sched_yield()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
@@ -144,8 +195,8 @@ class DirectCommitter:
         if self._has_leader:
             self._queue[0].done.release()
 
-    def _commit_queued(self, own: _Pending) -> list[_Pending]:
-        batch: list[_Pending] = []
+    def _commit_queued(self, own: Pending) -> list[Pending]:
+        batch: list[Pending] = []
 
         def drain() -> list[Command]:
             with self._lock:

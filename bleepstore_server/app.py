@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from bleepstore.committer import DirectCommitter
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _log = logging.getLogger("bleepstore.server")
+
+_QUICK_DIGITS = 7
 
 #: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
 _request_ids = random.Random()
@@ -60,6 +63,27 @@ class _App:
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         self._encryption = "AES256" if store.in_memory else None
         self._encryption_headers = ((ENCRYPTION, "AES256"),) if store.in_memory else ()
+        # A larger body may hold an object that is kept in the catalog too, and is no loss.
+        self._quick_size = store.inline_limit if store.is_local else -1
+
+    @property
+    def committer(self) -> DirectCommitter | None:
+        """What makes the changes of quick requests durable, if it is a disk that does it."""
+        committer = self._store.engine.committer
+        return committer if isinstance(committer, DirectCommitter) and not self._store.in_memory else None
+
+    def is_quick(self, environ: WSGIEnvironment) -> bool:
+        """Whether a request needs no more than the catalog and perhaps a file to read: no other file is written, and
+        no provider is asked. A server may then do many of them in one thread (`bleepstore_server.worker`)."""
+        if self._quick_size < 0:
+            return False
+        method, query = environ["REQUEST_METHOD"], environ["QUERY_STRING"]
+        length = environ.get("CONTENT_LENGTH", "0")
+        if len(length) > _QUICK_DIGITS or int(length) > self._quick_size or "HTTP_TRANSFER_ENCODING" in environ:
+            return False
+        if method in ("GET", "HEAD"):
+            return not environ["RAW_URI"].startswith("/readyz")  # which asks the disk
+        return method in ("PUT", "DELETE") and "uploadId" not in query and "HTTP_X_AMZ_COPY_SOURCE" not in environ
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request_id = f"{_request_ids.getrandbits(64):016X}"

@@ -24,7 +24,8 @@ from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore_server.app_config import AppConfig, ConfigError, setting
 
 PREFIX = "BLEEPSTORE_"
-TIMEOUT_VARIABLE = "BLEEPSTORE_CLIENT_TIMEOUT"
+#: Settings that workers, which gunicorn starts, find in the environment alone.
+OF_WORKERS = ("client_timeout", "header_timeout", "min_rate")
 _MAX_SECRET = 4096
 
 
@@ -71,10 +72,21 @@ class ServerConfig(AppConfig):
         "worker processes; they share the store, and one in memory has one",
         validator=_at_least(1),
     )
-    threads: int = setting(8, "threads of each worker: requests that it serves at once", validator=_at_least(1))
+    threads: int = setting(8, "threads of each worker, for what takes longer than a commit", validator=_at_least(1))
     tls_cert: str | None = setting(None, "a certificate chain in PEM; serves HTTPS")
     tls_key: str | None = setting(None, "the certificate's private key in PEM")
     client_timeout: int = setting(30, "seconds that a client may stall while it sends or reads", validator=_at_least(1))
+    header_timeout: int = setting(
+        5, "seconds for a TLS handshake, and for the header of a request from its first byte on", validator=_at_least(1)
+    )
+    min_rate: int = setting(
+        1024,
+        "bytes a second that a client has to send or read, once it was waited for as long as it may stall; 0: any",
+        validator=_at_least(0),
+    )
+    max_connections: int = setting(
+        10_000, "connections of each worker; fewer if the system allows less open files", validator=_at_least(1)
+    )
     backend_url: str | None = setting(
         None,
         "where objects are stored: s3://, gs:// or az://, a bucket or container, a prefix; the catalog stays in `data`",

@@ -5,19 +5,12 @@
 
 from __future__ import annotations
 
-import ssl
 import sys
-from collections.abc import Callable
-from typing import Any
 
 worker_class = "bleepstore_server.worker.Worker"
 threads = 8
-# The C parser counts fields otherwise (it refuses 600 as a syntax error) and does not name unknown transfer codings.
-http_parser = "python"
 # Each worker listens on a socket of its own, or all kept-alive connections may end up with one of them.
 reuse_port = sys.platform == "linux"
-# Header names with "_" reach the worker, which keeps them from posing as others: metadata may have them.
-header_map = "dangerous"
 # The app decides which proxies it believes (`trusted_proxies`).
 forwarded_allow_ips = ""
 # A presigned URL of a key of 1,024 bytes, each percent-encoded, fits.
@@ -26,7 +19,8 @@ limit_request_line = 8190
 limit_request_fields = 500
 # SDKs keep connections for a minute.
 keepalive = 75
-worker_connections = 2000
+# Of each worker; fewer where the limit of open files says so.
+worker_connections = 10_000
 backlog = 2048
 timeout = 120
 graceful_timeout = 30
@@ -34,17 +28,3 @@ graceful_timeout = 30
 control_socket_disable = True
 proc_name = "bleepstore"
 loglevel = "warning"
-
-
-_contexts: dict[tuple[str, str], ssl.SSLContext] = {}
-
-
-def ssl_context(config: Any, make_default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """One context for all connections: certificates are not read again and TLS sessions can be resumed."""
-    files = (config.certfile, config.keyfile)
-    if files not in _contexts:
-        from bleepstore_server.worker import TlsSocket
-
-        _contexts[files] = make_default()
-        _contexts[files].sslsocket_class = TlsSocket
-    return _contexts[files]

@@ -153,8 +153,6 @@ class Request:
         try:
             data: bytes = self.environ["wsgi.input"].read(size)
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
-            if self.kept is None and "bleepstore.received" in self.environ:
-                self.bytes_in += self.environ["bleepstore.received"]()
             raise RequestError("RequestTimeout") from None
         except Exception as error:  # each server has its own classes for a body that it cannot read
             raise RequestError("IncompleteBody", f"The body could not be read to its end: {error}") from error

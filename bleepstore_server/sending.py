@@ -5,17 +5,17 @@ The head and a small body leave in one piece; a stored object is sent by the des
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
-import socket
+import time
 from collections.abc import Callable, Iterable
+from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any
-
-from gunicorn import SERVER, util
 
 from bleepstore.errors import ObjectDamaged
+from bleepstore_server.http1.connection import Connection
 from bleepstore_server.response import Headers, ObjectBody
 
 _log = logging.getLogger("bleepstore.server")
@@ -34,7 +34,10 @@ _OF_THE_CONNECTION = frozenset(
      "Upgrade"}
 )  # fmt: skip
 
-_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType]
+#: Larger objects are sent by a thread of the pool, never by the loop's.
+QUICK_SIZE = _BUFFERED
+
+_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
 
 class Answer:
@@ -48,22 +51,22 @@ class Answer:
         "_is_bodiless",
         "_left",
         "_method",
-        "_version",
+        "_minor",
         "closes",
         "is_begun",
     )
 
     def __init__(
         self,
-        connection: socket.socket,
+        connection: Connection,
         method: str,
-        version: tuple[int, int],
+        minor: int,
         closes: bool,
-        awaited: Callable[[], bool] | None,
+        awaited: Callable[[], bool],
     ) -> None:
         self._connection = connection
         self._method = method
-        self._version = version
+        self._minor = minor
         self._awaited = awaited
         self._head: bytes | None = None
         self.closes = closes
@@ -72,7 +75,7 @@ class Answer:
 
     def start(self, status: str, headers: Headers, exc_info: _ErrorInfo | None = None) -> Callable[[bytes], object]:
         """What the app calls (PEP 3333). Nothing is sent before its body comes."""
-        if exc_info is not None and self.is_begun:
+        if exc_info is not None and exc_info[1] is not None and self.is_begun:
             raise exc_info[1].with_traceback(exc_info[2])
         if exc_info is None and self._head is not None:
             raise AssertionError("the app began its answer twice")
@@ -88,15 +91,14 @@ class Answer:
             lines.append(f"{name}: {value}\r\n")
         if self._left < 0 and not self._is_bodiless:
             self.closes = True  # its end is that of the body
-        if self._awaited is not None and self._awaited():
+        if self._awaited():
             self.closes = True
         connection = "close" if self.closes else "keep-alive"
         fields = "".join(lines)
         if fields.count("\n") != len(lines) or fields.count("\r") != len(lines):
             raise ValueError("a header field of the answer has the end of a line in it")
-        major, minor = self._version
         self._head = (
-            f"HTTP/{major}.{minor} {status}\r\nServer: {SERVER}\r\nDate: {util.http_date()}\r\n"
+            f"HTTP/1.{self._minor} {status}\r\nServer: BleepStore\r\nDate: {_http_date(int(time.time()))}\r\n"
             f"Connection: {connection}\r\n{fields}\r\n"
         ).encode("latin-1")
         return self._write
@@ -128,15 +130,14 @@ class Answer:
             self._left -= len(data)
         if self.is_begun:
             if data:
-                self._connection.sendall(data)
+                self._connection.send(data)
             return
         assert self._head is not None, "the app has to begin its answer"
         self.is_begun = True
         if len(data) <= _JOINED:
-            self._connection.sendall(self._head + data)
+            self._connection.send(self._head + data)
         else:
-            self._connection.sendall(self._head)
-            self._connection.sendall(data)
+            self._connection.send(self._head, data)
 
     def _send_object(self, body: ObjectBody, descriptor: int) -> None:
         """Raises ObjectDamaged before the last byte is sent if the bytes are not those that were written, or if the
@@ -151,11 +152,11 @@ class Answer:
                 comparison.update(buffer)
                 comparison.finish()
             except BaseException:
-                connection.sendall(self._head)
+                connection.send(self._head)
                 raise
             _send_both(connection, self._head, body, buffer)
             return
-        connection.sendall(self._head)
+        connection.send(self._head)
         offset = os.lseek(descriptor, 0, os.SEEK_CUR)
         if comparison is None:
             _send_file(connection, body, descriptor, offset, count)
@@ -183,21 +184,18 @@ def _read(body: ObjectBody, descriptor: int, buffer: memoryview) -> None:
         done += count
 
 
-def _send_both(connection: Any, head: bytes, body: ObjectBody, buffer: memoryview) -> None:
-    sent = connection.sendmsg([head, buffer])
-    body.sent = max(0, sent - len(head))
-    if sent < len(head):
-        connection.sendall(head[sent:])
-        sent = len(head)
-    if sent < len(head) + len(buffer):
-        connection.sendall(buffer[sent - len(head) :])
-    body.sent = len(buffer)
+def _send_both(connection: Connection, head: bytes, body: ObjectBody, buffer: memoryview) -> None:
+    before = connection.bytes_sent + len(head)
+    try:
+        connection.send(head, buffer)
+    finally:
+        body.sent = max(0, connection.bytes_sent - before)
 
 
-def _send_file(connection: Any, body: ObjectBody, descriptor: int, offset: int, count: int) -> None:
+def _send_file(connection: Connection, body: ObjectBody, descriptor: int, offset: int, count: int) -> None:
     stop = offset + count
     while offset < stop:
-        sent = os.sendfile(connection.fileno(), descriptor, offset, min(stop - offset, 1 << 30))
+        sent = connection.send_file(descriptor, offset, min(stop - offset, 1 << 30))
         if not sent:
             raise _too_short(body)
         offset += sent
@@ -209,3 +207,8 @@ def _too_short(body: ObjectBody) -> ObjectDamaged:
     error = ObjectDamaged(version.bucket, version.key, "their file was cut off while it was sent")
     _log.error("%s", error)
     return error
+
+
+@functools.lru_cache(maxsize=2)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)

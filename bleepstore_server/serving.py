@@ -23,7 +23,7 @@ from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.banner import ShownKeys, keys_configured, keys_made, keys_stored, keys_well_known, render_banner
-from bleepstore_server.config import TIMEOUT_VARIABLE, ServerConfig, load_config
+from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig, load_config
 from bleepstore_server.layers.record import start_access_log
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def _gunicorn_settings(config: ServerConfig, bind: str) -> dict[str, Any]:
         "bind": bind,
         "workers": config.workers,
         "threads": config.threads,
+        "worker_connections": config.max_connections,
         "certfile": config.tls_cert,
         "keyfile": config.tls_key,
     }
@@ -220,7 +221,8 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
             def load_config(self) -> None:
                 """gunicorn calls this at the start, and for SIGHUP in `reload`; an error here would end it."""
-                os.environ[TIMEOUT_VARIABLE] = str(self.serving.client_timeout)
+                for name in OF_WORKERS:
+                    os.environ[PREFIX + name.upper()] = str(getattr(self.serving, name))
                 for name, value in _gunicorn_settings(self.serving, f"{host}:{port}").items():
                     self.cfg.set(name, value)
                 self.cfg.set("post_worker_init", say)

@@ -191,6 +191,16 @@ class Store:
         return self.engine.read_only
 
     @property
+    def is_local(self) -> bool:
+        """Whether all of it is on this machine, and not at a provider."""
+        return isinstance(self.engine.backend, LocalBackend | MemoryBackend)
+
+    @property
+    def inline_limit(self) -> int:
+        """Objects of up to so many bytes are kept in the catalog: to write one is one commit. -1: none are."""
+        return self.engine.inline_limit
+
+    @property
     def damaged_reads(self) -> int:
         """How often this store, since it was opened, met bytes that are not those that were written."""
         return self.engine.verifier.comparisons.damaged

@@ -263,3 +263,53 @@ def test_processes_share_one_store_without_loss_and_without_locking_each_other_o
             for number in range(count):
                 with store.get_object("photos", f"own/{worker}/{number}") as found:
                     assert found.read() == f"{worker}-{number}".encode()
+
+
+def test_one_thread_can_submit_for_many(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    outcomes = committer.submit_many([create(0), create(1), create(2, "bucket-0"), create(3)])
+    assert [type(outcome.outcome()) for outcome in outcomes] == [Done, Done, BucketAlreadyOwnedByYou, Done]
+    assert catalog.batches == [4]
+    many = committer.submit_many([create(number) for number in range(10, 10 + MAX_BATCH + 5)])
+    assert all(outcome.outcome() == Done() for outcome in many)
+    assert catalog.batches == [4, MAX_BATCH, 5]
+    assert committer.submit_many([]) == []
+
+
+def test_those_who_submit_for_many_and_for_one_share_a_commit(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    catalog.gate.clear()
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        first = pool.submit(committer.submit, create(0))
+        assert catalog.entered.wait(30)
+        many = pool.submit(committer.submit_many, [create(1), create(2)])
+        one = pool.submit(committer.submit, create(3))
+        while len(committer._queue) < 3:
+            pass
+        catalog.gate.set()
+        assert first.result() == one.result() == Done()
+        assert [outcome.outcome() for outcome in many.result()] == [Done()] * 2
+    assert catalog.batches == [1, 3]
+
+
+def test_a_failure_reaches_each_that_was_submitted(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    catalog.close()
+    for outcome in committer.submit_many([create(0), create(1)]):
+        with pytest.raises(StoreClosed):
+            outcome.outcome()
+
+
+def test_commands_can_be_gathered(catalog: GatedCatalog) -> None:
+    committer = DirectCommitter(catalog)
+    gathered: list[Command] = []
+
+    def gather(command: Command) -> Result | None:
+        gathered.append(command)
+        return Done() if len(gathered) == 1 else None
+
+    committer.gather = gather
+    assert committer.submit(create(0)) == Done()
+    assert catalog.batches == []
+    assert committer.submit(create(1)) == Done()
+    assert catalog.batches == [1]

@@ -16,10 +16,10 @@ import bleepstore_server
 from bleepstore import errors
 from bleepstore.errors import S3Error
 from bleepstore_server.faults import InternalError, Refuse, SlowDown
+from bleepstore_server.http1.heads import REFUSALS
 from bleepstore_server.wire.errors import ERRORS, RequestError
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import presign
-from bleepstore_server.worker import REFUSALS
 from tests.server.conftest import Server
 from tests.server.tools import UNSIGNED, Wire, failure
 
@@ -165,7 +165,7 @@ def _codes_in(tree: ast.Module) -> Iterator[str]:
 def test_every_refusal_of_the_server_is_in_the_table() -> None:
     root = Path(bleepstore_server.__file__).parent
     seen = {code for path in root.rglob("*.py") for code in _codes_in(ast.parse(path.read_text("utf-8")))}
-    seen |= {code for _kind, _status, code, _message in REFUSALS}
+    seen |= {refusal.code for refusal in REFUSALS}
     seen |= {fault().code for fault in (Refuse, SlowDown, InternalError)}
     assert len(seen) > 40
     assert seen <= ERRORS.keys()

@@ -80,14 +80,17 @@ def start(
     keys: bool = True,
     certificate: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    descriptors: int | None = None,
 ) -> Served:
-    """Start a server on a free port and wait for the line with its URL."""
+    """Start a server on a free port and wait for the line with its URL. It may have so many `descriptors`."""
     environ = dict(environ or {})
     if keys:
         environ |= {"BLEEPSTORE_ACCESS_KEY": ACCESS_KEY, "BLEEPSTORE_SECRET_KEY": SECRET_KEY}
     command = [sys.executable, "-m", "bleepstore_server", "serve", "--data", str(data), "--port", "0", *arguments]
     if certificate is not None:
         command += ["--tls-cert", str(certificate), "--tls-key", str(certificate.with_suffix(".key"))]
+    if descriptors is not None:
+        command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
     process = subprocess.Popen(
         command,
         env=clean_environment(**environ),

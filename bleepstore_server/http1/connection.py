@@ -1,0 +1,442 @@
+"""One client: its phases, its deadlines, its requests.
+
+    handshake -> head -> request -> head -> ... -> lingering -> closed
+
+The loop calls `on_ready` when the socket is ready for what the phase waits for; between requests a connection is this
+object and nothing else. A request is a task: in the loop's thread, if the app says that it is quick, else in a thread
+of the pool. While it lasts the socket is its own: it reads and writes as if it could block, and pauses instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from bleepstore_server.http1.bodies import RequestBody
+from bleepstore_server.http1.heads import END, Head, Refusal, RefusedHead, parse_head, refuse_unfinished
+from bleepstore_server.http1.settings import Settings
+from bleepstore_server.http1.tasks import Hub, Task, current_task
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_PIECE = 64 * 1024
+#: A client that reads what was said last, or may, has so long, and may send so much more.
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 4 * 1024 * 1024
+#: Of a body that the app did not read, so much is read for the sake of the connection.
+_DROPPED = 64 * 1024
+#: A thread of the pool waits so many milliseconds for a client that has just moved so many bytes at once: the way
+#: through the loop and back costs more.
+_FAST_BYTES, _FAST_MS = 64 * 1024, 5
+_LOW_WATER = 16 * 1024
+
+_BLOCKED_READ = (BlockingIOError, ssl.SSLWantReadError)
+_BLOCKED_WRITE = (BlockingIOError, ssl.SSLWantWriteError)
+
+
+class Patience:
+    """How long a client is waited for: `stall` seconds at a time, and in all only as long as it moves `rate` bytes a
+    second, but for the first `stall` seconds. Time in which nobody waits for the client does not count."""
+
+    __slots__ = ("_rate", "_stall", "_waited", "moved")
+
+    def __init__(self, stall: float, rate: float) -> None:
+        self._stall = stall
+        self._rate = rate
+        self._waited = 0.0
+        self.moved = 0
+
+    def left(self) -> float:
+        """Seconds for which to wait now."""
+        if not self._rate:
+            return self._stall
+        return min(self._stall, self._stall + self.moved / self._rate - self._waited)
+
+    def waited(self, seconds: float) -> None:
+        self._waited += seconds
+
+
+class Poller(Hub, Protocol):
+    """What a connection asks of its loop (`bleepstore_server.http1.loop`)."""
+
+    settings: Settings
+    begin_request: Callable[[Connection, Head, RequestBody], None]
+    refuse: Callable[[Connection, Refusal], None]
+
+    def watch(self, connection: Connection, events: int) -> None: ...
+
+    def forget(self, connection: Connection) -> None: ...
+
+    def soon(self, call: Callable[[], object]) -> None: ...
+
+    def idle_seconds(self) -> float: ...
+
+
+class Connection:
+    """One accepted socket. All but `receive` and what sends belongs to the loop's thread."""
+
+    __slots__ = (
+        "_lingered",
+        "_low_water",
+        "_moved_last",
+        "_reading",
+        "_task",
+        "_tls",
+        "_writing",
+        "buffer",
+        "deadline",
+        "events",
+        "hurried_until",
+        "loop",
+        "on_ready",
+        "peer",
+        "server",
+        "sock",
+    )
+
+    def __init__(self, loop: Poller, sock: socket.socket, peer: Any, server: Any) -> None:
+        self.loop = loop
+        self.sock = sock
+        self.peer = peer
+        self.server = server
+        #: Bytes that came and nobody took.
+        self.buffer = bytearray()
+        #: What the loop watches the socket for, and until when (time.monotonic).
+        self.events = 0
+        self.deadline: float | None = None
+        #: Until when the body of a request may come that nobody knows to be wanted.
+        self.hurried_until: float | None = None
+        self._tls = isinstance(sock, ssl.SSLSocket)
+        self._task: Task | None = None
+        self._moved_last = 0
+        self._lingered = 0
+        self._low_water = 1
+        self._reading = self._writing = Patience(0, 0)
+        self.on_ready: Callable[[], object] = self._handshake if self._tls else self._read_head
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for the first byte of a request."""
+        return not self.buffer and self.on_ready == self._read_head
+
+    # -- phases, in the loop's thread
+
+    def begin(self) -> None:
+        """Called once, when the connection is new."""
+        limits = self.loop.settings
+        self.deadline = time.monotonic() + (limits.header_seconds if self._tls else limits.stall_seconds)
+        self.on_ready()
+
+    def _handshake(self) -> None:
+        try:
+            self.sock.do_handshake()  # type: ignore[attr-defined]  # it is an SSLSocket
+        except ssl.SSLWantReadError:
+            self.loop.watch(self, READ)
+        except ssl.SSLWantWriteError:
+            self.loop.watch(self, WRITE)
+        except OSError:
+            self.linger()  # what it said is not read to the end, and it may want to see our alert
+        else:
+            self.deadline = time.monotonic() + min(self.loop.settings.stall_seconds, self.loop.idle_seconds())
+            self.on_ready = self._read_head
+            self._read_head()
+
+    def _read_head(self) -> None:
+        try:
+            data = self.sock.recv(_PIECE)
+        except _BLOCKED_READ:
+            self.loop.watch(self, READ)
+        except OSError:
+            self.close()
+        else:
+            if not data:
+                self.close()
+                return
+            seen = len(self.buffer)
+            if not seen:
+                self.deadline = time.monotonic() + self.loop.settings.header_seconds
+            self.buffer += data
+            self._parse(seen)
+
+    def _parse(self, seen: int = 0) -> None:
+        """Begin the request that is in the buffer, if its head is there: it does not end in what was `seen` before."""
+        if self.buffer.startswith(b"\r\n"):
+            # "A server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line
+            # (CRLF) received prior to the request-line" (RFC 9112 section 2.2).
+            del self.buffer[:2]
+            seen = 0
+        end = self.buffer.find(END, max(0, seen - len(END)))
+        limits = self.loop.settings.limits
+        try:
+            if end < 0:
+                refuse_unfinished(self.buffer, limits)
+                self.loop.watch(self, READ)
+                return
+            head = parse_head(self.buffer[:end], limits)
+        except RefusedHead as refused:
+            self.loop.refuse(self, refused.refusal)
+            return
+        del self.buffer[: end + len(END)]
+        self._begin_request(head)
+
+    def _go_on(self) -> None:
+        """More has come already than was wanted before."""
+        if self.on_ready != self._read_head:
+            return  # it was seen meanwhile
+        if self.buffer:
+            self._parse()
+        else:
+            self._read_head()
+
+    def _begin_request(self, head: Head) -> None:
+        settings = self.loop.settings
+        self.deadline = self.hurried_until = None
+        self.on_ready = self._ignore
+        self._reading = Patience(settings.stall_seconds, settings.min_rate)
+        self._writing = Patience(settings.stall_seconds, settings.min_rate)
+        # "A server MAY omit sending a 100 (Continue) response if it has already received some or all of the content."
+        ask = self._ask if head.length != 0 and head.awaits_continue and not self.buffer else None
+        self.loop.begin_request(self, head, RequestBody(self, head.length, ask))
+
+    def end_request(self, keeps_alive: bool) -> None:
+        """A request has its answer."""
+        if not keeps_alive:
+            self.linger()
+            return
+        self.on_ready = self._read_head
+        self._set_low_water(1)
+        self.deadline = time.monotonic() + self.loop.idle_seconds()
+        if self.buffer:
+            self.deadline = time.monotonic() + self.loop.settings.header_seconds
+            self.loop.soon(self._go_on)
+        elif self._tls and self.sock.pending():  # type: ignore[attr-defined]  # it is an SSLSocket
+            self.loop.soon(self._go_on)
+        else:
+            self.loop.watch(self, READ)
+
+    def linger(self) -> None:
+        """Close once the client has had time to read what was said last: to close a socket that has unread bytes
+        would take it away from the client (RFC 9112 section 9.6)."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._tls:
+                self.sock.unwrap()  # type: ignore[attr-defined]  # it is an SSLSocket
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self.buffer.clear()
+        self._lingered = 0
+        self._set_low_water(1)
+        self.deadline = time.monotonic() + _LINGER_SECONDS
+        self.on_ready = self._drop
+        self.loop.watch(self, READ)
+
+    def _drop(self) -> None:
+        try:
+            while data := socket.socket.recv(self.sock, _PIECE):  # of TLS nothing is read any more
+                self._lingered += len(data)
+                if self._lingered > _LINGER_BYTES:
+                    break
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.close()
+
+    def _ignore(self) -> None:
+        """The socket is ready for something, and its request does not wait for that."""
+        self.loop.watch(self, 0)
+
+    def _wake(self) -> None:
+        """The socket is ready for what the request waits for."""
+        task, self._task = self._task, None
+        self.on_ready = self._ignore
+        self.deadline = None
+        assert task is not None
+        if task.hub is self.loop:
+            task.switch(None)
+        else:
+            task.resume()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        task, self._task = self._task, None
+        self.deadline = None
+        if task is None:
+            self.close()
+            return
+        self.on_ready = self._ignore
+        task.resume(TimeoutError("the client is too slow"))
+
+    def close(self) -> None:
+        self.loop.forget(self)
+        self.sock.close()
+        self.on_ready = _nothing  # and not a method, which would keep this alive
+
+    # -- what a request does, in the thread of its task
+
+    @property
+    def bytes_sent(self) -> int:
+        """Of the answer so far, head and all."""
+        return self._writing.moved
+
+    def hurry(self, hurried: bool = True) -> None:
+        """From now on the body has to come as quickly as a head, or no more so."""
+        self.hurried_until = time.monotonic() + self.loop.settings.header_seconds if hurried else None
+
+    def receive(self, size: int, expected: int = 1) -> bytes:
+        """Up to `size` bytes, once there are some; b"" when the client has ended. So many are `expected` to come."""
+        late: TimeoutError | None = None
+        while True:
+            if self.hurried_until is not None and time.monotonic() > self.hurried_until:
+                raise TimeoutError("the body comes too slowly")
+            try:
+                data = self.sock.recv(size)
+            except _BLOCKED_READ:
+                if late is not None:
+                    raise late from None
+                self._sleep_through_drops(expected)
+                try:
+                    self._wait(READ, self._reading)
+                except TimeoutError as error:
+                    late = error  # unless there is something after all
+            else:
+                if self._tls:
+                    data = self._read_records(data, size)
+                self._reading.moved += len(data)
+                self._moved_last = len(data)
+                return data
+
+    def _read_records(self, data: bytes, size: int) -> bytes:
+        """What TLS has beside the data of its first record, which are few."""
+        pieces, left = [data], size - len(data)
+        while data and left:
+            try:
+                data = self.sock.recv(left)
+            except _BLOCKED_READ:
+                break
+            pieces.append(data)
+            left -= len(data)
+        return b"".join(pieces)
+
+    def _sleep_through_drops(self, expected: int) -> None:
+        """Where so many bytes have to come, a byte now and then wakes nobody: the socket counts as ready once
+        there is more, or its end. Whoever is as fast as they have to be is noticed in half of the time that they have.
+        (Of TLS nobody knows how many bytes of the socket that is.)"""
+        if self._tls or sys.platform != "linux":
+            return
+        settings = self.loop.settings
+        wanted = 1
+        if self.hurried_until is None:
+            wanted = max(1, min(expected, _LOW_WATER, int(settings.min_rate * settings.stall_seconds / 2)))
+        self._set_low_water(wanted)
+
+    def _set_low_water(self, size: int) -> None:
+        if size != self._low_water:
+            self._low_water = size
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+
+    def send(self, *pieces: bytes | memoryview) -> int:
+        """Send all of it, and return how many bytes that is."""
+        size = sum(map(len, pieces))
+        if self._tls:
+            data = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            sent = 0
+        else:
+            sent = self._send_some(pieces)
+            if sent == size:
+                return size
+            data = memoryview(b"".join(pieces))[sent:]
+        while data:
+            try:
+                sent = self.sock.send(data)
+            except _BLOCKED_WRITE:
+                self._wait(WRITE, self._writing)
+                continue
+            self._writing.moved += sent
+            data = data[sent:]
+        return size
+
+    def _send_some(self, pieces: tuple[bytes | memoryview, ...]) -> int:
+        try:
+            sent = self.sock.send(pieces[0]) if len(pieces) == 1 else self.sock.sendmsg(pieces)
+        except BlockingIOError:
+            return 0
+        self._writing.moved += sent
+        return sent
+
+    def send_file(self, descriptor: int, offset: int, size: int) -> int:
+        """Send up to `size` bytes of a file, as many as the socket takes at once; 0 at the end of the file."""
+        while True:
+            try:
+                sent = os.sendfile(self.sock.fileno(), descriptor, offset, size)
+            except BlockingIOError:
+                self._wait(WRITE, self._writing)
+                continue
+            self._writing.moved += sent
+            self._moved_last = sent
+            return sent
+
+    def _ask(self) -> None:
+        self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def drop_body(self, body: RequestBody) -> bool:
+        """Read what is left of a body that nobody wants, if it is little; whether that was all."""
+        if body.is_read:
+            return True
+        if body.is_awaited():
+            return False
+        self.hurry()
+        try:
+            return body.drop(_DROPPED)
+        except (OSError, ValueError):
+            return False
+
+    def _wait(self, events: int, patience: Patience) -> None:
+        """Pause until the socket is ready. Raises TimeoutError."""
+        now = time.monotonic()
+        deadline = now + patience.left()
+        if events == READ and self.hurried_until is not None:
+            deadline = min(deadline, self.hurried_until)
+        if deadline <= now:
+            raise TimeoutError("the client is too slow")
+        try:
+            self._pause(events, deadline)
+        finally:
+            patience.waited(time.monotonic() - now)
+            self._moved_last = 0
+
+    def _pause(self, events: int, deadline: float) -> None:
+        task = current_task()
+        if task is None:  # a thread of the app's own
+            if not _poll(self.sock, events, deadline - time.monotonic()):
+                raise TimeoutError("the client is too slow")
+        elif task.hub is self.loop:
+            self._watch_for(task, events, deadline)
+            task.pause()
+        elif self._moved_last < _FAST_BYTES or not _poll(self.sock, events, _FAST_MS / 1000):
+            self.loop.post(lambda: self._watch_for(task, events, deadline))
+            task.pause()
+
+    def _watch_for(self, task: Task, events: int, deadline: float) -> None:
+        self._task = task
+        self.deadline = deadline
+        self.on_ready = self._wake
+        self.loop.watch(self, events)
+
+
+def _poll(sock: socket.socket, events: int, seconds: float) -> bool:
+    with selectors.DefaultSelector() if not hasattr(selectors, "PollSelector") else selectors.PollSelector() as poller:
+        poller.register(sock, events)
+        return bool(poller.select(seconds))
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,236 @@
+"""The poller of a worker: who is ready, who is too slow, and who may come in.
+
+One thread runs it. What other threads want of it they `post`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import selectors
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bleepstore_server.http1.bodies import RequestBody
+from bleepstore_server.http1.connection import Connection
+from bleepstore_server.http1.heads import Head, Refusal
+from bleepstore_server.http1.settings import Settings
+
+_log = logging.getLogger("bleepstore.server")
+
+#: How often deadlines are looked at.
+_TICK_SECONDS = 0.25
+#: Connections that are accepted in one go, before those that are there get their turn.
+_ACCEPTED = 64
+#: A worker that ends lets idle connections go on for so long: a request may be on its way on each.
+_LAST_SECONDS = 2.0
+#: No descriptor is left: that of the system, or of the process.
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: application/xml\r\n"
+    b"Content-Length: %d\r\n\r\n%s"
+)
+
+
+class Loop:
+    """The event loop of one worker, and the hub of its quick requests."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: Sequence[Any],
+        tls: ssl.SSLContext | None,
+        begin_request: Callable[[Connection, Head, RequestBody], None],
+        refuse: Callable[[Connection, Refusal], None],
+    ) -> None:
+        self.settings = settings
+        self.begin_request = begin_request
+        self.refuse = refuse
+        #: Called after each round.
+        self.after_round: Callable[[], object] = _nothing
+        #: Called several times a second.
+        self.on_tick: Callable[[], object] = _nothing
+        self.connections: set[Connection] = set()
+        self._listeners = listeners
+        self._tls = tls
+        self._poller = selectors.DefaultSelector()
+        self._posted: deque[Callable[[], object]] = deque()
+        self._soon: deque[Callable[[], object]] = deque()
+        self._sleeps = False
+        self._accepts = False
+        self._ends = False
+        self._next_tick = 0.0
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+        self._poller.register(self._wake_reader, selectors.EVENT_READ, self._woken)
+
+    # -- the rounds
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Have the loop call this in its next round. Any thread may post."""
+        self._posted.append(call)
+        if self._sleeps:
+            with contextlib.suppress(OSError):  # it has enough to wake up for, or has ended
+                os.write(self._wake_writer, b"1")
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """The same, from the loop's own thread: after the others that are ready."""
+        self._soon.append(call)
+
+    def run_round(self) -> None:
+        """Wait until something is ready, or for a moment, and carry it out."""
+        posted, soon = self._posted, self._soon
+        self._sleeps = True
+        events = self._poller.select(0 if posted or soon else _TICK_SECONDS)
+        self._sleeps = False
+        for _ in range(len(soon)):
+            _carry_out(soon.popleft())
+        for key, _mask in events:
+            data = key.data
+            if type(data) is Connection:
+                try:
+                    data.on_ready()
+                except Exception:  # noqa: BLE001  # a fault of ours ends one connection, and no other
+                    _log.exception("a connection failed")
+                    data.close()
+            else:
+                data()
+        while posted:
+            _carry_out(posted.popleft())
+        self.after_round()
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + _TICK_SECONDS
+            self._tick(now)
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_reader, 4096)
+
+    def _tick(self, now: float) -> None:
+        late = [one for one in self.connections if one.deadline is not None and one.deadline < now]
+        for connection in late:
+            connection.expire()
+        self._accept_if(not self._ends)
+        self.on_tick()
+
+    # -- connections
+
+    def watch(self, connection: Connection, events: int) -> None:
+        """Call the connection's `on_ready` when its socket is ready for `events`; 0 is none."""
+        known = connection.events
+        if events == known:
+            return
+        connection.events = events
+        if not known:
+            self._poller.register(connection.sock, events, connection)
+        elif events:
+            self._poller.modify(connection.sock, events, connection)
+        else:
+            self._poller.unregister(connection.sock)
+
+    def forget(self, connection: Connection) -> None:
+        self.watch(connection, 0)
+        self.connections.discard(connection)
+
+    def watch_descriptor(self, descriptor: int, call: Callable[[], object]) -> None:
+        """Call this whenever a descriptor can be read."""
+        self._poller.register(descriptor, selectors.EVENT_READ, call)
+
+    def idle_seconds(self) -> float:
+        """How long a connection may be idle from now on."""
+        return _LAST_SECONDS if self._ends else self.settings.keepalive_seconds
+
+    def _accept_if(self, wanted: bool) -> None:
+        if wanted == self._accepts:
+            return
+        self._accepts = wanted
+        for listener in self._listeners:
+            if wanted:
+                self._poller.register(
+                    listener, selectors.EVENT_READ, lambda accepting=listener: self._accept(accepting)
+                )
+            else:
+                self._poller.unregister(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTED):
+            try:
+                sock, peer = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTOR:
+                    self._accept_if(False)  # until the next tick
+                    return
+                continue  # that client is gone
+            sock.setblocking(False)
+            if len(self.connections) >= self.settings.max_connections:
+                self._turn_away(sock)
+                continue
+            self._begin(sock, peer, listener)
+
+    def _begin(self, sock: socket.socket, peer: Any, listener: socket.socket) -> None:
+        try:
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            connection = Connection(self, sock, peer, listener.getsockname())
+        except OSError:
+            sock.close()  # it is gone already
+            return
+        self.connections.add(connection)
+        connection.begin()
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        """Say that there is no space for another connection. To speak TLS for that would cost more than it is worth."""
+        body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+        with contextlib.suppress(OSError):
+            if self._tls is None:
+                sock.send(_BUSY % (len(body), body))
+                sock.shutdown(socket.SHUT_WR)
+                sock.recv(65536)  # what is unread when it is closed would take the answer away
+        sock.close()
+
+    # -- the end
+
+    def stop_accepting(self) -> None:
+        """From now on nobody comes in, and idle connections have little time left."""
+        if self._ends:
+            return
+        for listener in self._listeners:
+            self._accept(listener)  # who is in its queue already
+        self._accept_if(False)
+        self._ends = True
+        for listener in self._listeners:
+            listener.close()
+        last = time.monotonic() + _LAST_SECONDS
+        for connection in self.connections:
+            if connection.deadline is not None and connection.is_idle:
+                connection.deadline = min(connection.deadline, last)
+
+    def close(self) -> None:
+        for connection in list(self.connections):
+            connection.close()
+        self._poller.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+
+def _carry_out(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:  # noqa: BLE001  # as above
+        _log.exception("a connection failed")
+
+
+def _nothing() -> None:
+    pass

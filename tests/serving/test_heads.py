@@ -1,0 +1,258 @@
+"""The head of a request, read without a socket: what it says, and what is refused because it could be read in two ways.
+
+RFC 9112 sections 2 to 7, and the ways in which one request was smuggled within another past real servers.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bleepstore_server.http1.bodies import MalformedBody, RequestBody
+from bleepstore_server.http1.heads import (
+    BAD_FIELD,
+    BAD_FRAMING,
+    BAD_LINE,
+    HEAD_TOO_LONG,
+    LINE_TOO_LONG,
+    UNKNOWN_CODING,
+    Head,
+    Limits,
+    Refusal,
+    RefusedHead,
+    parse_head,
+    refuse_unfinished,
+)
+
+LIMITS = Limits()
+
+
+def parse(*lines: str, line: str = "PUT /b/k HTTP/1.1") -> Head:
+    return parse_head("\r\n".join((line, "Host: x", *lines)).encode("latin-1"), LIMITS)
+
+
+def test_fields_are_kept_as_they_were_sent_and_in_order() -> None:
+    head = parse(
+        "X-Amz-Meta-A: 1", "x-amz-meta-b:\t2 \t", "X-AMZ-META-A: 3", "x_amz_meta_a: 4", line="GET /a?b HTTP/1.0"
+    )
+    assert (head.method, head.target, head.minor) == ("GET", "/a?b", 0)
+    assert head.fields[1:] == [
+        ("x-amz-meta-a", "1"),
+        ("x-amz-meta-b", "2"),
+        ("x-amz-meta-a", "3"),
+        ("x_amz_meta_a", "4"),
+    ]
+    assert head.variables["HTTP_X_AMZ_META_A"] == "1,3"
+
+
+def test_names_with_underscores_do_not_pose_as_others() -> None:
+    head = parse("Content_Length: 5", "CONTENT_LENGTH: 6", "Transfer_Encoding: chunked", "SCRIPT_NAME: /evil")
+    assert head.length == 0
+    assert set(head.variables) == {"HTTP_HOST"}
+
+
+def test_names_that_clients_make_up_fill_no_memory() -> None:
+    for number in range(5000):
+        parse(f"x-made-up-{number}: 1")
+    assert parse("x-made-up-4999: 1").fields[1] == ("x-made-up-4999", "1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "minor", "keeps"),
+    [
+        ((), 1, True),
+        ((), 0, False),
+        (("Connection: close",), 1, False),
+        (("Connection: Keep-Alive",), 0, True),
+        (("Connection: x, CLOSE",), 1, False),
+        (("Connection: x", "Connection: close"), 1, False),
+        (("Connection: keep-alive, close",), 0, False),
+    ],
+)
+def test_whether_a_connection_goes_on(lines: tuple[str, ...], minor: int, keeps: bool) -> None:
+    assert parse(*lines, line=f"GET / HTTP/1.{minor}").keeps_alive is keeps
+
+
+def test_only_http_1_1_awaits_100_continue() -> None:
+    assert parse("Expect: 100-Continue").awaits_continue
+    assert not parse("Expect: 100-continue", line="PUT / HTTP/1.0").awaits_continue
+    assert not parse("Expect: 200").awaits_continue
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET / HTTP/2.0", "GET / HTTP/1.2", "GET / HTTP/0.9", "GET /", "GET  / HTTP/1.1", "GET / x HTTP/1.1",
+        "GET / HTTP/1.1 ", " GET / HTTP/1.1", "get / HTTP/1.1", "GET\t/ HTTP/1.1", "GET /\0 HTTP/1.1", "",
+        "G(T / HTTP/1.1", "GET /\r HTTP/1.1", "GET /\n HTTP/1.1", "GET / HTTP/1.1\nX: y", "\x16\x03\x01",
+    ],
+)  # fmt: skip
+def test_a_request_line_that_is_none(line: str) -> None:
+    refused(BAD_LINE, line=line)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Host : x", "A", "A B: c", ": c", " folded", "\tfolded", "A:\0", "A: b\nC: d", "A: b\rC: d", "A\n: b",
+        "A: \x7f",
+        "A: \x0b", "A(: b", "Content-Length\t: 1", "Transfer-Encoding : chunked", "Transfer-Encoding\x0b: chunked",
+        "Host: y", "é: b",
+    ],
+)  # fmt: skip
+def test_a_field_that_is_none(field: str) -> None:
+    refused(BAD_FIELD, field)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Content-Length: 3", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: chunked", "Content-Length: 3"),
+        ("Content-Length: 3", "Content-Length: 3"),
+        ("Content-Length: 3", "Content-Length: 4"),
+        ("Content-Length: 3, 3",),
+        ("Content-Length: +3",),
+        ("Content-Length: -3",),
+        ("Content-Length: 0x3",),
+        ("Content-Length: 3_0",),
+        ("Content-Length: 3 0",),
+        ("Content-Length: ³",),
+        ("Content-Length:",),
+        ("Content-Length: 1000000000000000000",),
+        ("Transfer-Encoding: identity",),
+        ("Transfer-Encoding: gzip",),
+        ("Transfer-Encoding: chunked, gzip",),
+        ("Transfer-Encoding: chunked, identity",),
+    ],
+)
+def test_a_body_whose_end_could_be_in_two_places(lines: tuple[str, ...]) -> None:
+    refused(BAD_FRAMING, *lines)
+
+
+@pytest.mark.parametrize(
+    "coding", ["x-odd", "gzip, chunked", "chunked, chunked", "xchunked", "chunked;q=1", '"chunked"', ""]
+)
+def test_a_transfer_coding_that_is_not_known(coding: str) -> None:
+    refused(UNKNOWN_CODING, f"Transfer-Encoding: {coding}")
+
+
+def test_a_transfer_coding_of_http_1_0() -> None:
+    refused(BAD_FRAMING, "Transfer-Encoding: chunked", line="PUT / HTTP/1.0")
+
+
+def test_lengths() -> None:
+    assert parse().length == 0
+    assert parse("Content-Length: 0").length == 0
+    assert parse("Content-Length: 007").length == 7
+    assert parse("Transfer-Encoding: Chunked").length is None
+
+
+def test_limits() -> None:
+    refused(LINE_TOO_LONG, line=f"GET /{'a' * 8190} HTTP/1.1")
+    refused(HEAD_TOO_LONG, f"A: {'a' * 8190}")
+    refused(HEAD_TOO_LONG, *[f"A{number}: b" for number in range(501)])
+    refused(HEAD_TOO_LONG, *[f"A{number}: {'b' * 8000}" for number in range(9)])
+    for data, refusal in (
+        (b"GET /" + b"a" * 8200, LINE_TOO_LONG),
+        (b"GET / HTTP/1.1\r\nA: " + b"a" * 66000, HEAD_TOO_LONG),
+    ):
+        with pytest.raises(RefusedHead) as found:
+            refuse_unfinished(data, LIMITS)
+        assert found.value.refusal is refusal
+    refuse_unfinished(b"GET / HTTP/1.1\r\nA: " + b"a" * 8000, LIMITS)
+
+
+def refused(refusal: Refusal, *lines: str, line: str = "PUT /b/k HTTP/1.1") -> None:
+    with pytest.raises(RefusedHead) as found:
+        parse(*lines, line=line)
+    assert found.value.refusal is refusal
+
+
+# -- bodies
+
+
+class Pieces:
+    """A client that sends a body a few bytes at a time."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self.buffer = bytearray()
+        self._data = data
+        self._size = size
+
+    def receive(self, size: int, expected: int = 1) -> bytes:
+        assert 1 <= expected <= size
+        size = min(size, self._size)
+        data, self._data = self._data[:size], self._data[size:]
+        return data
+
+    def rest(self) -> bytes:
+        return bytes(self.buffer) + self._data
+
+
+SIZES = pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+
+
+@SIZES
+def test_a_body_of_a_length_ends_there(size: int) -> None:
+    client = Pieces(b"0123456789GET / HTTP/1.1", size)
+    body = RequestBody(client, 10)
+    assert body.read() == b"0123456789"
+    assert body.is_read
+    assert body.read(5) == b""
+    assert client.rest() == b"GET / HTTP/1.1"
+
+
+@SIZES
+def test_a_body_in_chunks_ends_behind_its_trailers(size: int) -> None:
+    client = Pieces(b"3\r\nabc\r\n00a;x=y\r\n0123456789\r\n0\r\nA: b\r\nC: d\r\n\r\nGET /", size)
+    body = RequestBody(client, None)
+    assert body.read() == b"abc0123456789"
+    assert body.is_read
+    assert client.rest() == b"GET /"
+
+
+def test_small_chunks_that_came_together_are_read_together() -> None:
+    client = Pieces(b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n", 300_000)
+    body = RequestBody(client, None)
+    pieces = list(iter(lambda: body.read(1 << 20), b""))
+    assert sum(map(len, pieces)) == 50_000
+    assert len(pieces) < 5
+    some = RequestBody(Pieces(b"1\r\nx\r\n" * 10 + b"0\r\n\r\n", 1000), None)
+    assert [len(some.read(7)), len(some.read(7)), len(some.read(7))] == [7, 3, 0]
+
+
+def test_lines_of_a_body() -> None:
+    assert list(RequestBody(Pieces(b"a\nb\n\nc", 2), 6)) == [b"a\n", b"b\n", b"\n", b"c"]
+
+
+@SIZES
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"3\nabc\n0\n\n", b"3\r\nabc0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"0x3\r\nabc\r\n0\r\n\r\n", b"-3\r\nabc\r\n",
+        b"\r\n",
+        b" 3\r\nabc\r\n0\r\n\r\n", b"3 \r\nabc\r\n0\r\n\r\n", b"3\r\nab", b"3\r\nabc\r\n", b"3\r\nabc\r\n0\r\n",
+        b"3;\rx\r\nabc\r\n0\r\n\r\n", b"3;\0\r\nabc\r\n0\r\n\r\n", b"fffffffffffffffff\r\n", b"0\r\nA: b\n\r\n",
+        b"3_0\r\n",
+        b"1;" + b"x" * 5000 + b"\r\na\r\n0\r\n\r\n", b"0\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
+    ],
+)  # fmt: skip
+def test_chunks_that_are_none(data: bytes, size: int) -> None:
+    with pytest.raises(MalformedBody):
+        RequestBody(Pieces(data, size), None).read()
+
+
+def test_a_body_is_asked_for_once_and_when_it_is_read() -> None:
+    asked: list[int] = []
+    body = RequestBody(Pieces(b"data", 1), 4, lambda: asked.append(1))
+    assert body.is_awaited()
+    assert not asked
+    assert body.read() == b"data"
+    assert asked == [1]
+    assert not body.is_awaited()
+
+
+def test_what_is_left_of_a_body_is_dropped_if_it_is_little() -> None:
+    assert RequestBody(Pieces(bytes(100), 7), 100).drop(100)
+    assert not RequestBody(Pieces(bytes(100), 7), 100).drop(99)
+    assert not RequestBody(Pieces(bytes(50), 7), 100).drop(1000)
