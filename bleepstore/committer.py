@@ -126,13 +126,28 @@ class DirectCommitter:
             if queued:
                 leads, self._has_leader = not self._has_leader, True
         for one in queued:
+            if one.result is not None:
+                continue
             if not leads:
                 self._wait(one)
                 leads = one.result is None and one.error is None
             if leads:
                 self._lead(one)
                 leads = False
+                if one.error is not None and self._catalog.is_stalled():
+                    self._refuse(queued)  # to wait as long for each would add up
         return pending
+
+    def _refuse(self, commands: Sequence[Pending]) -> None:
+        """Take back those of the commands that still wait for their turn."""
+        with self._lock:
+            leads = bool(self._queue) and self._queue[0] in commands
+            for one in commands:
+                if one in self._queue:
+                    self._queue.remove(one)
+                    one.result = _stalled()
+            if leads:
+                self._pass_lead()
 
     def is_stalled(self) -> bool:
         """Whether another process keeps the catalog to itself, and a thread waits for it already."""

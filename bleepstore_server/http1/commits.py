@@ -49,6 +49,11 @@ class GroupCommits:
 
     def flush(self) -> None:
         """Have what is queued committed, batch after batch, as long as each takes no longer than a moment."""
+        if self._tasks and self._queue and self._committer.is_stalled():
+            queue, self._queue = self._queue, []
+            refused = self._committer.submit_many([command for _task, command in queue])  # at once
+            for (task, _command), outcome in zip(queue, refused, strict=True):
+                task.switch(outcome)
         while self._queue and not self._tasks:
             self._tasks = [task for task, _command in self._queue]
             self._loop_waits = True
