@@ -14,6 +14,16 @@ from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Damage
+from bleepstore.lifecycle import (
+    Expiration,
+    Lifecycle,
+    LifecycleFilter,
+    LifecycleRule,
+    NoncurrentExpiration,
+    NoncurrentTransition,
+    Transition,
+    TransitionMinimum,
+)
 from bleepstore.model import (
     Acl,
     Bucket,
@@ -25,6 +35,7 @@ from bleepstore.model import (
     CompletedPart,
     Credential,
     DeletedObject,
+    Expiry,
     Grant,
     Group,
     ListedObject,
@@ -72,11 +83,18 @@ __all__ = [
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Expiration",
+    "Expiry",
     "Finding",
     "Grant",
     "Group",
+    "Lifecycle",
+    "LifecycleFilter",
+    "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "NoncurrentExpiration",
+    "NoncurrentTransition",
     "ObjectAttributes",
     "ObjectPage",
     "ObjectVersion",
@@ -93,6 +111,8 @@ __all__ = [
     "Store",
     "StoredObject",
     "SystemMetadata",
+    "Transition",
+    "TransitionMinimum",
     "Upload",
     "UploadPage",
     "VersionPage",

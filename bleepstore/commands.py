@@ -26,6 +26,7 @@ import attrs
 
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
+from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     NO_ATTRIBUTES,
     Acl,
@@ -167,6 +168,36 @@ class DeleteObjects(_Change):
     bucket_id: int | None = None
     owner: Owner | None = None
     entries: tuple[DeleteEntry, ...]
+
+
+@attrs.frozen(kw_only=True)
+class LifecycleEntry:
+    """What is due for one version of a key, which is told by its sequence: `act`, for TRANSITION to `storage_class`. It
+    is not done if the version has other tags than `expected_tags` by then (None: they are no matter), or if fewer than
+    `newer` older versions are newer than it."""
+
+    key: str
+    sequence: int
+    act: Act
+    storage_class: str | None = None
+    expected_tags: Mapping[str, str] | None = None
+    newer: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class ApplyLifecycle(_Change):
+    """Do what the rules of a bucket's lifecycle say of some versions. Refused with OperationAborted if the rules are
+    others by now than those with `rules_digest`. A version that was replaced meanwhile is left as it is."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    rules_digest: str
+    entries: tuple[LifecycleEntry, ...]
+    owner: ClassVar[Owner | None] = None  # of the delete markers: the bucket's
 
 
 @attrs.frozen(kw_only=True)
@@ -373,6 +404,7 @@ Command = (
     | PutObject
     | DeleteObject
     | DeleteObjects
+    | ApplyLifecycle
     | PutObjectAcl
     | PutObjectTags
     | RestoreObject
@@ -420,6 +452,14 @@ class RemovedMany:
 
 
 @attrs.frozen
+class LifecycleApplied:
+    """For how many versions it was done, and for how many something forbids it for now."""
+
+    changed: int
+    refused: int
+
+
+@attrs.frozen
 class Restored:
     """An archived object can be read until then, or will be; `is_extended`: it could be already."""
 
@@ -427,4 +467,4 @@ class Restored:
     is_extended: bool
 
 
-Result = Done | Written | Removed | RemovedMany | Restored | S3Error
+Result = Done | Written | Removed | RemovedMany | LifecycleApplied | Restored | S3Error

@@ -2,12 +2,14 @@
 
     BleepStoreError
     ├── S3Error                      has a `code`, named as in Amazon's S3 error list
-    │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet
+    │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet,
+    │   │                            NoSuchLifecycle
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
     │   │                            RestoreAlreadyInProgress
     │   ├── Precondition             PreconditionFailed, NotModified
-    │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags
+    │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
+    │   │                            lifecycles
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
     │   │                            ObjectAlreadyInActiveTier
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
@@ -312,6 +314,20 @@ class TooManyTags(Invalid):
 class NoSuchTagSet(NotFound):
     code = "NoSuchTagSet"
     summary = "The bucket has no tags."
+    bucket: str
+
+
+@attrs.define
+class MalformedLifecycle(Invalid):
+    code = "MalformedXML"
+    summary = "The rules of the lifecycle are not well-formed."
+    reason: str
+
+
+@attrs.define
+class NoSuchLifecycle(NotFound):
+    code = "NoSuchLifecycleConfiguration"
+    summary = "The bucket has no lifecycle."
     bucket: str
 
 

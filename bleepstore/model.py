@@ -16,6 +16,7 @@ import attrs
 
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Condition
+from bleepstore.lifecycle import Lifecycle
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -133,6 +134,7 @@ class BucketSettings:
     """
 
     tags: Mapping[str, str] | None = None
+    lifecycle: Lifecycle | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -220,6 +222,19 @@ class ObjectAttributes:
 
 #: The same instance wherever nothing was said.
 NO_ATTRIBUTES = ObjectAttributes()
+
+
+@attrs.frozen
+class Expiry:
+    """That a rule of the bucket's lifecycle will end an object, or an upload: a midnight, in milliseconds since the
+    epoch, and the rule's id."""
+
+    time_ms: int
+    rule_id: str
+
+    @property
+    def time(self) -> dt.datetime:
+        return to_datetime(self.time_ms)
 
 
 class ChecksumType(enum.StrEnum):
@@ -318,6 +333,8 @@ class ObjectVersion(_Attributed):
     parts_count: int | None = None
     is_versioned: bool = False
     is_delete_marker: bool = False
+    #: Of a current version in a bucket whose lifecycle will end it.
+    expiry: Expiry | None = attrs.field(default=None, eq=False)
     #: Of what copy_object returns: the version that was copied, if its bucket keeps versions.
     source_version_id: str | None = attrs.field(default=None, eq=False)
 
@@ -341,6 +358,8 @@ class Upload(_Attributed):
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
     backend_token: str = ""
+    #: If a rule of the bucket's lifecycle will abort it.
+    expiry: Expiry | None = attrs.field(default=None, eq=False)
 
     @property
     def initiated(self) -> dt.datetime:

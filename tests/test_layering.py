@@ -18,13 +18,15 @@ LIBRARY = ROOT / "bleepstore"
 SERVER = ROOT / "bleepstore_server"
 
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
-BASE = frozenset({"errors", "model", "attributes", "bucket_settings", "names", "tags", "digests"})
+BASE = frozenset({"errors", "model", "attributes", "bucket_settings", "names", "tags", "digests", "lifecycle", "lifecycle_due"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "digests": frozenset(),
-    "model": frozenset({"errors", "digests"}),
+    "model": frozenset({"errors", "digests", "lifecycle"}),
     "attributes": frozenset({"model"}),
-    "bucket_settings": frozenset({"model", "attributes"}),
+    "lifecycle": frozenset({"errors", "tags"}),
+    "lifecycle_due": frozenset({"lifecycle", "model"}),
+    "bucket_settings": frozenset({"model", "attributes", "lifecycle"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
     "access": frozenset({"errors", "model"}),

@@ -17,7 +17,7 @@ import hashlib
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
-from bleepstore.commands import DeleteEntry, DeleteObject, DeleteObjects, PutObject, Removed, Written
+from bleepstore.commands import ApplyLifecycle, DeleteEntry, DeleteObject, DeleteObjects, PutObject, Removed, Written
 from bleepstore.errors import NoSuchKey, NoSuchVersion, S3Error
 from bleepstore.model import NULL_VERSION, BlobRef, Versioning, WriteCondition
 
@@ -76,7 +76,7 @@ def write_version(
 def add_delete_marker(
     tables: Tables,
     bucket: StoredBucket,
-    command: DeleteObject | DeleteObjects,
+    command: DeleteObject | DeleteObjects | ApplyLifecycle,
     entry: DeleteEntry,
     position: int,
     current: StoredVersion | None,
@@ -121,8 +121,8 @@ def _make_way(
     sequence = time_ms if latest is None else max(time_ms, latest.sequence + 1)
     if replaced is not None:
         remove_row(tables, bucket_id, key, replaced)
-    if current is not None and (replaced is None or not replaced.is_current):
-        tables.make_noncurrent(bucket_id, key)
+    if latest is not None and latest != replaced and (latest.is_current or latest.is_delete_marker):
+        tables.make_noncurrent(bucket_id, key, latest, time_ms)
     return sequence
 
 
@@ -133,8 +133,8 @@ def remove_version(tables: Tables, bucket: StoredBucket, key: str, version: Stor
     remove_row(tables, bucket_id, key, version)
     if version.is_current or version.is_delete_marker:
         latest = tables.latest_version(bucket_id, key)
-        if latest is not None and not latest.is_current and not latest.is_delete_marker:
-            tables.make_current(bucket_id, key, latest)
+        if latest is not None and not latest.is_current:
+            tables.make_latest(bucket_id, key, latest)
 
 
 def remove_row(tables: Tables, bucket_id: int, key: str, version: StoredVersion, *, is_garbage: bool = True) -> None:

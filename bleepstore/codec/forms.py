@@ -37,6 +37,7 @@ from bleepstore.codec.records import (
     tuple_of,
 )
 from bleepstore.digests import Algorithm
+from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     Acl,
     BlobRef,
@@ -139,6 +140,18 @@ PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONA
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
+LIFECYCLE_ENTRIES = tuple_of(
+    struct(
+        c.LifecycleEntry,
+        key=TEXT,
+        sequence=INTEGER,
+        act=Kind(str, read=lambda text, _: Act(text)),
+        storage_class=OPTIONAL_TEXT,
+        expected_tags=optional(TEXTS),
+        newer=INTEGER,
+    )
+)
+
 _STAMP: dict[str, Kind] = {"request_id": TEXT, "time_ms": INTEGER}
 _BUCKET = {**_STAMP, "bucket": TEXT, "bucket_id": OPTIONAL_INTEGER}
 _KEY = {**_BUCKET, "key": TEXT}
@@ -186,6 +199,7 @@ COMMAND_FORMS: tuple[Form, ...] = (
         condition=CONDITION,
     ),
     form("delete-objects/1", c.DeleteObjects, **_BUCKET, owner=optional(OWNER), entries=ENTRIES),
+    form("apply-lifecycle/1", c.ApplyLifecycle, **_BUCKET, rules_digest=TEXT, entries=LIFECYCLE_ENTRIES),
     form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, expected_acl=optional(ACL), acl=ACL),
     form(
         "put-object-tags/1",
@@ -283,6 +297,7 @@ RESULT_FORMS: tuple[Form, ...] = (
     form("written/1", c.Written, version_id=OPTIONAL_TEXT, modified_ms=INTEGER),
     form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker_id=OPTIONAL_TEXT),
     form("removed-many/1", c.RemovedMany, outcomes=tuple_of(_OUTCOME)),
+    form("lifecycle-applied/1", c.LifecycleApplied, changed=INTEGER, refused=INTEGER),
     form("restored/1", c.Restored, restoration=RESTORATION, is_extended=BOOLEAN),
     form("access-denied/1", e.AccessDenied, reason=OPTIONAL_TEXT),
     form("bucket-already-exists/1", e.BucketAlreadyExists, bucket=TEXT),

@@ -160,7 +160,7 @@ class Copies:
                 crc64nvme=source.crc64nvme,
                 condition=condition,
             )
-            return attrs.evolve(self._objects.commit(write, command), source_version_id=_source_id(version))
+            return attrs.evolve(self._objects.commit(write, command, found), source_version_id=_source_id(version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     def copy_part(

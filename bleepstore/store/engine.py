@@ -69,7 +69,8 @@ class Engine:
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         folder = None if catalog.path is None else catalog.path.parent
         self.jobs = Jobs(parts.clock, lease or SoleLease(), folder=folder, read_only=self.read_only)
-        self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms)
+        delete = None if self.object_engine.keeps_versions else self.object_engine.delete
+        self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms, delete)
         self._close = close
         name = "in memory" if folder is None else f"in {folder}"
         self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)

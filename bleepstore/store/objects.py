@@ -35,6 +35,7 @@ from bleepstore.errors import (
     S3Error,
     TooManyEntries,
 )
+from bleepstore.lifecycle_due import expiry_in
 from bleepstore.model import (
     ARCHIVED_CLASSES,
     MAX_PAGE,
@@ -144,15 +145,15 @@ class Objects:
             crc64nvme=staged.crc64nvme,
             condition=condition,
         )
-        return self.commit(write, command)
+        return self.commit(write, command, found)
 
-    def commit(self, write: Write, command: PutObject) -> ObjectVersion:
+    def commit(self, write: Write, command: PutObject, bucket: Bucket) -> ObjectVersion:
         result = write.commit(command)
         if isinstance(result, S3Error):
             raise result
         assert isinstance(result, Written)
         self._engine.jobs.notify()
-        return ObjectVersion(
+        version = ObjectVersion(
             bucket=command.bucket,
             key=command.key,
             version_id=result.version_id or NULL_VERSION,
@@ -165,6 +166,9 @@ class Objects:
             parts_count=len(command.parts) or None,
             is_versioned=result.version_id is not None,
         )
+        if bucket.settings.lifecycle is not None:
+            version = attrs.evolve(version, expiry=expiry_in(bucket, version))
+        return version
 
     # -- reading
 
@@ -184,6 +188,9 @@ class Objects:
         authorize(of_version(action, version_id), caller, bucket_record, found.version)
         if found.version.is_delete_marker:
             raise MethodNotAllowed("DeleteMarker", found.version.version_id, found.version.modified_ms)
+        if version_id is None and bucket_record.settings.lifecycle is not None:
+            expiry = expiry_in(bucket_record, found.version)
+            found = attrs.evolve(found, version=attrs.evolve(found.version, expiry=expiry))
         return found
 
     def _find_unknown(

@@ -33,6 +33,7 @@ from bleepstore.errors import (
     OperationAborted,
     S3Error,
 )
+from bleepstore.lifecycle_due import abort_of, expiry_in
 from bleepstore.model import (
     MAX_OBJECT,
     MAX_PAGE,
@@ -42,6 +43,7 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     NULL_VERSION,
     BlobRef,
+    Bucket,
     Checksum,
     CompletedPart,
     ObjectAttributes,
@@ -152,6 +154,8 @@ class Uploads:
         authorize(action, caller, found, upload)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
+        if found.settings.lifecycle is not None:
+            upload = attrs.evolve(upload, expiry=abort_of(found.settings.lifecycle, key, upload.initiated_ms))
         return upload
 
     # -- parts
@@ -260,9 +264,8 @@ class Uploads:
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, options.get("checksum_type"))
-            allowed = self._engine.condition_for(
-                Action.PUT_OBJECT, self._engine.find_bucket(bucket), key, condition, caller
-            )
+            found = self._engine.find_bucket(bucket)
+            allowed = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
             try:
                 stored = self._listed_parts(upload, parts)
             except InvalidPart:
@@ -283,7 +286,7 @@ class Uploads:
                 raise result
             assert isinstance(result, Written)
             self._engine.jobs.notify()
-            return _completed(upload, command, result)
+            return _completed(found, upload, command, result)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
 
     def _begin_completion(self, upload: Upload, condition: WriteCondition) -> Write:
@@ -443,9 +446,9 @@ class Uploads:
         return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)
 
 
-def _completed(upload: Upload, command: CompleteUpload, written: Written) -> ObjectVersion:
+def _completed(bucket: Bucket, upload: Upload, command: CompleteUpload, written: Written) -> ObjectVersion:
     """The version that was written. Asking the catalog for it could already find a later one, or none."""
-    return ObjectVersion(
+    version = ObjectVersion(
         bucket=upload.bucket,
         key=upload.key,
         version_id=written.version_id or NULL_VERSION,
@@ -458,3 +461,4 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
         parts_count=len(command.parts) or None,
         is_versioned=written.version_id is not None,
     )
+    return version if bucket.settings.lifecycle is None else attrs.evolve(version, expiry=expiry_in(bucket, version))

@@ -9,6 +9,7 @@ import apsw
 
 from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince
+from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
@@ -106,7 +107,7 @@ def _make_credential(row: Row) -> Credential:
     return Credential(access_key, secret_key, owner, email, bool(enabled), created_ms)
 
 
-class Reader(ContentQueries):
+class Reader(ContentQueries, AgeQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:

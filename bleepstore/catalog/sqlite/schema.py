@@ -19,6 +19,8 @@ APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this da
 # and all delete markers, also those that are the latest of their key, come behind them. `sequence` is minus the key's
 # own counter of versions, so the newest one of a key comes first.
 #
+# `noncurrent_ms` is when a version was replaced by another as the latest of its key; NULL: it is the latest.
+#
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
 # for the default (a private ACL, no parts).
@@ -78,6 +80,7 @@ CREATE TABLE object_version(
     version_id TEXT NOT NULL,
     is_delete_marker INTEGER NOT NULL,
     modified_ms INTEGER NOT NULL,
+    noncurrent_ms INTEGER,
     etag TEXT NOT NULL,
     size INTEGER NOT NULL,
     owner_id TEXT NOT NULL,
@@ -151,6 +154,12 @@ CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> '';
 
 -- Versions by their ids, but for current ones of the id "null", which are all there are without versioning.
 CREATE INDEX version_id ON object_version(bucket_id, key, version_id) WHERE version_id <> 'null' OR noncurrent = 1;
+
+-- What a lifecycle asks: objects by their age, older versions by when they were replaced, delete markers. The prefix of
+-- a rule is compared with the key, which every index has.
+CREATE INDEX object_age ON object_version(bucket_id, modified_ms) WHERE noncurrent = 0;
+CREATE INDEX noncurrent_age ON object_version(bucket_id, noncurrent_ms) WHERE noncurrent_ms IS NOT NULL;
+CREATE INDEX latest_marker ON object_version(bucket_id, key) WHERE is_delete_marker = 1 AND noncurrent_ms IS NULL;
 
 -- Handles that are in use, to tell an orphan from an object in one seek.
 CREATE INDEX object_handle ON object_version(handle) WHERE handle IS NOT NULL;
