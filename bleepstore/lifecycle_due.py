@@ -45,8 +45,8 @@ _FAVOURED = ("STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "INTELLIGENT_TIERING", "
 
 
 class Act(enum.StrEnum):
-    """What a rule does. EXPIRE ends a current version, as a delete without a version id does. The others remove an older
-    version, or a delete marker of which no older version is left, or change the storage class."""
+    """What a rule does. EXPIRE ends a current version, as a delete without a version id does. The others remove an
+    older version, or a delete marker of which no older version is left, or change the storage class."""
 
     EXPIRE = "expire"
     REMOVE_NONCURRENT = "remove-noncurrent"

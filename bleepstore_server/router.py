@@ -17,6 +17,7 @@ from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations import (
     archived,
     buckets,
+    lifecycle,
     listings,
     multipart,
     objects,
@@ -79,11 +80,6 @@ _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
     "cors": ("GetBucketCors", A.GET_BUCKET_CORS, c.absent("NoSuchCORSConfiguration")),
     "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
-    "lifecycle": (
-        "GetBucketLifecycleConfiguration",
-        A.GET_LIFECYCLE_CONFIGURATION,
-        c.absent("NoSuchLifecycleConfiguration"),
-    ),
     "object-lock": (
         "GetObjectLockConfiguration",
         A.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
@@ -153,7 +149,6 @@ _NO_LOCK = ("InvalidRequest", "Bucket is missing Object Lock Configuration")
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
     "cors": ("DeleteBucketCors", A.PUT_BUCKET_CORS),
     "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
-    "lifecycle": ("DeleteBucketLifecycle", A.PUT_LIFECYCLE_CONFIGURATION),
     "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
     "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
     "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
@@ -183,6 +178,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GetBucketTagging", "GET", _B, "tagging", tagging.get_bucket_tagging, A.GET_BUCKET_TAGGING),
     Route("PutBucketTagging", "PUT", _B, "tagging", tagging.put_bucket_tagging, A.PUT_BUCKET_TAGGING, document=True),
     Route("DeleteBucketTagging", "DELETE", _B, "tagging", tagging.delete_bucket_tagging, A.PUT_BUCKET_TAGGING),
+    Route("GetBucketLifecycleConfiguration", "GET", _B, "lifecycle", lifecycle.get_bucket_lifecycle,
+          A.GET_LIFECYCLE_CONFIGURATION),
+    Route("PutBucketLifecycleConfiguration", "PUT", _B, "lifecycle", lifecycle.put_bucket_lifecycle,
+          A.PUT_LIFECYCLE_CONFIGURATION, document=True),
+    Route("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", lifecycle.delete_bucket_lifecycle,
+          A.PUT_LIFECYCLE_CONFIGURATION),
     Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, A.DELETE_OBJECT, document=True),
     Route("PostObject", "POST", _B, None, post_object.post_object, A.PUT_OBJECT, own_answer=True),
     *(Route(name, "GET", _B, sub, function, action) for sub, (name, action, function) in _NOT_CONFIGURED.items()),
@@ -223,7 +224,7 @@ ROUTES: tuple[Route, ...] = (
             (_B, "PUT", "PutBucketAbac:abac PutBucketAccelerateConfiguration:accelerate "
              "PutBucketAnalyticsConfiguration:analytics PutBucketCors:cors PutBucketEncryption:encryption "
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
-             "PutBucketInventoryConfiguration:inventory PutBucketLifecycleConfiguration:lifecycle "
+             "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
              "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
              "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "

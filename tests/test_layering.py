@@ -18,7 +18,9 @@ LIBRARY = ROOT / "bleepstore"
 SERVER = ROOT / "bleepstore_server"
 
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
-BASE = frozenset({"errors", "model", "attributes", "bucket_settings", "names", "tags", "digests", "lifecycle", "lifecycle_due"})
+BASE = frozenset(
+    {"errors", "model", "attributes", "bucket_settings", "names", "tags", "digests", "lifecycle", "lifecycle_due"}
+)
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "digests": frozenset(),

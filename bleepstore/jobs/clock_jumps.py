@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 
 class ClockJumps:
-    """A clock that was set wrong is put right before long, and what it ended would be lost. So one that ran ahead of the
-    time that passed, by more than is believed, is believed at the next look only."""
+    """A clock that was set wrong is put right before long, and what it ended would be lost. So one that ran ahead of
+    the time that passed, by more than is believed, is believed at the next look only."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock

@@ -26,6 +26,7 @@ from bleepstore_server.wire.documents.uploads import (
     ListPartsResult,
 )
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.expiry import abort_headers, expiration_header
 
 
 def create_multipart_upload(exchange: Exchange) -> Response:
@@ -50,6 +51,7 @@ def create_multipart_upload(exchange: Exchange) -> Response:
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
         response.headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm.value))
         response.headers.append(("x-amz-checksum-type", upload.checksum_type.value))
+    response.headers.extend(abort_headers(upload.expiry))
     return response
 
 
@@ -133,6 +135,8 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
     )
     response.headers.extend(exchange.encryption_headers)
     response.headers.extend(h.version_headers(version))
+    if version.expiry is not None:
+        response.headers.append(expiration_header(version.expiry))
     return response
 
 
@@ -223,7 +227,7 @@ def list_parts(exchange: Exchange) -> Response:
         exchange.bucket, exchange.key, query["uploadId"], after=after, limit=limit, caller=exchange.caller
     )
     upload = page.upload
-    return xml(
+    response = xml(
         ListPartsResult(
             bucket=exchange.bucket,
             key=exchange.key,
@@ -241,6 +245,8 @@ def list_parts(exchange: Exchange) -> Response:
             parts=[_listed_part(part, upload) for part in page.parts],
         )
     )
+    response.headers.extend(abort_headers(upload.expiry))
+    return response
 
 
 def _listed_part(part: Part, upload: Upload) -> ListedPart:

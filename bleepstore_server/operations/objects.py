@@ -29,6 +29,7 @@ from bleepstore_server.wire.documents.objects import (
 )
 from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.expiry import expiration_header
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import is_field_value
 
@@ -61,6 +62,8 @@ def put_object(exchange: Exchange) -> Response:
     ]
     if version.is_versioned:
         headers += h.version_headers(version)
+    if version.expiry is not None:
+        headers.append(expiration_header(version.expiry))
     return Response(headers=headers)
 
 
@@ -119,6 +122,8 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
         headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
     if version.attributes.restoration is not None:
         headers += h.restore_header(version.attributes.restoration, exchange.store.engine.clock())
+    if version.expiry is not None:
+        headers.append(expiration_header(version.expiry))
     if exchange.request.query:
         headers = _overrides(exchange, headers)
     status = 200
@@ -268,6 +273,8 @@ def copy_object(exchange: Exchange) -> Response:
     )
     response.headers.extend(exchange.encryption_headers)
     response.headers.extend(h.version_headers(version))
+    if version.expiry is not None:
+        response.headers.append(expiration_header(version.expiry))
     return response
 
 

@@ -14,12 +14,13 @@ from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import identify
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
-from bleepstore_server.response import Headers, Response, xml
+from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import checksums, post_policy
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.documents.objects import PostResponse
 from bleepstore_server.wire.documents.tagging import parse_tagging
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.expiry import expiration_header
 from bleepstore_server.wire.form import Form, read_form
 
 #: Fields of S3 that say what a header x-amz- of that name says to PutObject, or sign the form.
@@ -112,7 +113,13 @@ def _acl(fields: Mapping[str, str], exchange: Exchange) -> AclRequest | None:
 def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
     """ "success_action_redirect", else "success_action_status" of 200, 201 or 204 (the default)."""
     location = location_of(exchange, version)
-    etag: Headers = [("ETag", f'"{version.etag}"'), *exchange.encryption_headers, *h.version_headers(version)]
+    etag: list[tuple[str, str]] = [
+        ("ETag", f'"{version.etag}"'),
+        *exchange.encryption_headers,
+        *h.version_headers(version),
+    ]
+    if version.expiry is not None:
+        etag.append(expiration_header(version.expiry))
     target = _redirect_of(form.fields, version)
     if target is not None:
         return Response(303, [*etag, ("Location", target)])

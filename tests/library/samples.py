@@ -13,6 +13,7 @@ from bleepstore.codec.forms import RESULT_FORMS
 from bleepstore.commands import Command, Result
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
+from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     Acl,
     BlobRef,
@@ -143,6 +144,26 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.DeleteObjects(**_stamp(6), bucket="photos", entries=()),
         ),
         (
+            c.ApplyLifecycle(
+                **_stamp(22),
+                bucket="photos",
+                bucket_id=7,
+                rules_digest="9f86d081",
+                entries=(
+                    c.LifecycleEntry(
+                        key=KEY,
+                        sequence=TIME,
+                        act=Act.TRANSITION,
+                        storage_class="GLACIER",
+                        expected_tags={"b": "2", "a": "ü"},
+                        newer=3,
+                    ),
+                    c.LifecycleEntry(key="k", sequence=1, act=Act.EXPIRE),
+                ),
+            ),
+            c.ApplyLifecycle(**_stamp(22), bucket="photos", rules_digest="", entries=()),
+        ),
+        (
             c.PutObjectAcl(
                 **_stamp(7), bucket="photos", bucket_id=7, key=KEY, version_id="null", expected_acl=ACL, acl=ACL
             ),
@@ -251,6 +272,7 @@ RESULTS: dict[type, tuple[Result, Result]] = {
     c.Done: (c.Done(), c.Done()),
     c.Written: (c.Written("v1", TIME), c.Written(None, 0)),
     c.Restored: (c.Restored(Restoration(TIME, TIME + 1), True), c.Restored(Restoration(0, 1), False)),
+    c.LifecycleApplied: (c.LifecycleApplied(2, 1), c.LifecycleApplied(0, 0)),
     c.Removed: (c.Removed(KEY, "null", "null"), c.Removed("k")),
     c.RemovedMany: (
         c.RemovedMany((c.Removed("k"), errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k"))),

@@ -36,6 +36,7 @@ from bleepstore_server.wire.documents.configuration import (
 )
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
+    INTEGER,
     NUMBER,
     TIME,
     Child,
@@ -51,6 +52,7 @@ from bleepstore_server.wire.documents.declare import (
     wrapped,
 )
 from bleepstore_server.wire.documents.errors import Error
+from bleepstore_server.wire.documents.lifecycle import LifecycleConfiguration
 from bleepstore_server.wire.documents.objects import (
     CopyObjectResult,
     Delete,
@@ -87,6 +89,7 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     DeleteResult: ("DeleteObjects", "output"),
     GetObjectAttributesResponse: ("GetObjectAttributes", "output"),
     InitiateMultipartUploadResult: ("CreateMultipartUpload", "output"),
+    LifecycleConfiguration: ("PutBucketLifecycleConfiguration", "input"),
     ListAllMyBucketsResult: ("ListBuckets", "output"),
     ListBucketAnalyticsConfigurationResult: ("ListBucketAnalyticsConfigurations", "output"),
     ListBucketIntelligentTieringConfigurationsOutput: ("ListBucketIntelligentTieringConfigurations", "output"),
@@ -185,7 +188,8 @@ def differences_of_member(cls: type, name: str, member: Member, shape: Shape) ->
     if isinstance(member, Scalar):
         wanted = TYPES.get(shape.type_name)
         kinds = {id(kind) for kind in TYPES.values()}
-        if (id(member.kind) in kinds or wanted is not None) and member.kind is not wanted:
+        kind = NUMBER if member.kind is INTEGER else member.kind
+        if (id(kind) in kinds or wanted is not None) and kind is not wanted:
             return [f"{where} is a {shape.type_name}, not {member.kind.noun}"]
     return []
 

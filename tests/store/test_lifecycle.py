@@ -36,7 +36,9 @@ def keys(store: Store) -> list[str]:
 
 
 def test_an_object_expires_at_the_midnight_after_its_days(store: Store, clock: Clock) -> None:
-    store.put_bucket_lifecycle("photos", [LifecycleRule(filter=LifecycleFilter(prefix="tmp/"), expiration=Expiration(days=1))])
+    store.put_bucket_lifecycle(
+        "photos", [LifecycleRule(filter=LifecycleFilter(prefix="tmp/"), expiration=Expiration(days=1))]
+    )
     store.put_object("photos", "tmp/a", b"1")
     store.put_object("photos", "kept", b"1")
     clock.freeze(dt.datetime(2030, 1, 2, 23, 59, 59, tzinfo=dt.UTC))

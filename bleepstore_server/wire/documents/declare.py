@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 from xml.etree.ElementTree import Element, ParseError
@@ -33,6 +34,7 @@ _Children = dict[str, list[Element]]
 #: What is written before a value, how the value is, and what is written after it.
 Frame = tuple[str, Callable[[Any], str], str]
 _NO_TEXTS: Mapping[str, str] = {}
+_INTEGER = re.compile("-?[0-9]{1,18}")
 
 
 # -- what texts mean
@@ -54,6 +56,13 @@ def _read_number(text: str) -> int:
     return int(digits)
 
 
+def _read_integer(text: str) -> int:
+    found = _INTEGER.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(text)
+    return int(found[0])
+
+
 def _write_boolean(value: bool) -> str:
     return "true" if value else "false"
 
@@ -70,6 +79,8 @@ TEXT = Kind("a text", escape)
 #: A text that means the same with spaces around it.
 TOKEN = Kind("a text", escape, str.strip)
 NUMBER = Kind("a number", str, _read_number)
+#: One that may be anything: what it should be is told by whoever refuses it.
+INTEGER = Kind("a number", str, _read_integer)
 BOOLEAN = Kind("true or false", _write_boolean, _read_boolean)
 #: Milliseconds since the epoch.
 TIME = Kind("a time", iso_time, read_time)

@@ -131,8 +131,9 @@ def _rule(given: RuleElement) -> LifecycleRule:
         enabled=given.status is Status.ENABLED,
         filter=LifecycleFilter(prefix=given.prefix) if given.filter is None else _filter(given.filter),
         is_prefix_form=given.filter is None,
-        expiration=end
-        and Expiration(
+        expiration=None
+        if end is None
+        else Expiration(
             days=end.days,
             date=_date(end.date_ms),
             expired_object_delete_marker=end.expired_object_delete_marker,
@@ -141,12 +142,14 @@ def _rule(given: RuleElement) -> LifecycleRule:
             Transition(storage_class=one.storage_class, days=one.days, date=_date(one.date_ms))
             for one in given.transitions
         ),
-        noncurrent_expiration=older and NoncurrentExpiration(days=older.days, newer_versions=older.newer_versions),
+        noncurrent_expiration=None
+        if older is None
+        else NoncurrentExpiration(days=older.days, newer_versions=older.newer_versions),
         noncurrent_transitions=tuple(
             NoncurrentTransition(storage_class=one.storage_class, days=one.days, newer_versions=one.newer_versions)
             for one in given.noncurrent_transitions
         ),
-        abort_uploads_days=given.abort and given.abort.days,
+        abort_uploads_days=None if given.abort is None else given.abort.days,
     )
 
 
@@ -210,8 +213,9 @@ def _element(rule: LifecycleRule) -> RuleElement:
         status=Status.ENABLED if rule.enabled else Status.DISABLED,
         prefix=(rule.filter.prefix or "") if rule.is_prefix_form else None,
         filter=None if rule.is_prefix_form else _filter_element(rule.filter),
-        expiration=end
-        and LifecycleExpiration(
+        expiration=None
+        if end is None
+        else LifecycleExpiration(
             date_ms=_midnight(end.date),
             days=end.days,
             expired_object_delete_marker=end.expired_object_delete_marker,
@@ -226,11 +230,10 @@ def _element(rule: LifecycleRule) -> RuleElement:
             )
             for one in rule.noncurrent_transitions
         ],
-        noncurrent_expiration=older
-        and NoncurrentVersionExpiration(days=older.days, newer_versions=older.newer_versions),
-        abort=None
-        if rule.abort_uploads_days is None
-        else AbortIncompleteMultipartUpload(days=rule.abort_uploads_days),
+        noncurrent_expiration=None
+        if older is None
+        else NoncurrentVersionExpiration(days=older.days, newer_versions=older.newer_versions),
+        abort=None if rule.abort_uploads_days is None else AbortIncompleteMultipartUpload(days=rule.abort_uploads_days),
     )
 
 
