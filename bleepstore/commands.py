@@ -202,8 +202,9 @@ class ApplyLifecycle(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutObjectAcl(_Change):
-    """Refused with OperationAborted if the object has another owner or list by now than `expected_acl`: that it may be
-    set was decided by these. None: it may be set whatever it is."""
+    """Refused with OperationAborted if by now the object is another version than `expected_sequence` (its position
+    among those of its key), or has another owner or list than `expected_acl`: that the ACL may be set was decided by
+    these. None: it may be set whatever it is."""
 
     request_id: str
     time_ms: int
@@ -211,14 +212,14 @@ class PutObjectAcl(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
+    expected_sequence: int | None = None
     expected_acl: Acl | None = None
     acl: Acl
 
 
 @attrs.frozen(kw_only=True)
 class PutObjectTags(_Change):
-    """Replace the tags of a version. Refused with OperationAborted if it has another owner than `expected_owner` by
-    then. None: it may be anybody's."""
+    """Replace the tags of a version. For `expected_sequence` see PutObjectAcl."""
 
     request_id: str
     time_ms: int
@@ -226,14 +227,14 @@ class PutObjectTags(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
-    expected_owner: str | None = None
+    expected_sequence: int | None = None
     tags: Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
 class RestoreObject(_Change):
     """Have an archived version readable for `days`, from `delay_ms` after the command on; if it is already, that long
-    from now on. For `expected_owner` see PutObjectTags."""
+    from now on. For `expected_sequence` see PutObjectAcl."""
 
     request_id: str
     time_ms: int
@@ -241,7 +242,7 @@ class RestoreObject(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
-    expected_owner: str | None = None
+    expected_sequence: int | None = None
     days: int
     delay_ms: int = 0
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
@@ -221,6 +221,10 @@ class Gateway(StorageBackend, Protocol):
 
     def remove(self, handle: str) -> bool:
         """As delete_object; and whether it was this call that removed the blob."""
+
+    def put_tags(self, handle: str, tags: Mapping[str, str]) -> str:
+        """Replace the tags of what is stored under a key; the handle that it has then. Raises BlobNotFound if something
+        else is stored there. Layout `keys` only."""
 
     def find(self, bucket: str, key: str) -> FoundBlob | None:
         """What is stored under a key now, whoever wrote it. Layout `keys` only."""

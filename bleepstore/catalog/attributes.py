@@ -19,6 +19,7 @@ from bleepstore.errors import (
 )
 from bleepstore.model import ARCHIVED_CLASSES, Acl, ObjectAttributes, Restoration, midnight_after
 
+_CHANGED = "The object was replaced, or its ACL was changed, meanwhile. Try again."
 _INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 
 
@@ -48,13 +49,9 @@ def _find(tables: Tables, command: PutObjectAcl | PutObjectTags | RestoreObject)
         return absent_version(command.bucket, key, version_id)
     if version.is_delete_marker:
         return MethodNotAllowed("DeleteMarker", version.version_id)
+    if command.expected_sequence not in (None, version.sequence):
+        return OperationAborted(_CHANGED)
     return _Found(bucket_id, key, version, tables.object_attributes(bucket_id, key, version))
-
-
-def _check_owner(found: _Found, expected_owner: str | None) -> S3Error | None:
-    if expected_owner in (None, found.version.owner_id):
-        return None
-    return OperationAborted("The object was replaced by one of another owner meanwhile. Try again.")
 
 
 def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
@@ -63,7 +60,7 @@ def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
         return found
     owner_id = found.version.owner_id
     if command.expected_acl not in (None, found.attributes.acl(owner_id)):
-        return OperationAborted("The object was replaced, or its ACL was changed, meanwhile. Try again.")
+        return OperationAborted(_CHANGED)
     grants = None if command.acl == Acl.private(owner_id) else command.acl.grants
     found.set(tables, attrs.evolve(found.attributes, grants=grants))
     return Done()
@@ -73,8 +70,6 @@ def put_object_tags(tables: Tables, command: PutObjectTags) -> Result:
     found = _find(tables, command)
     if isinstance(found, S3Error):
         return found
-    if refused := _check_owner(found, command.expected_owner):
-        return refused
     found.set(tables, attrs.evolve(found.attributes, tags=command.tags))
     return Done()
 
@@ -85,8 +80,6 @@ def restore_object(tables: Tables, command: RestoreObject) -> Result:
     if isinstance(found, S3Error):
         return found
     storage_class, old = found.attributes.storage_class, found.attributes.restoration
-    if refused := _check_owner(found, command.expected_owner):
-        return refused
     if storage_class == _INTELLIGENT_TIERING:
         return ObjectAlreadyInActiveTier(storage_class)
     if storage_class not in ARCHIVED_CLASSES:

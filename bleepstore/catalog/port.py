@@ -1,7 +1,7 @@
 """What BleepStore needs of a database of metadata: whoever implements this can keep the catalog.
 
 - `CatalogReader`: what the store, its jobs and the copies of a store ask. Answers are records, never cursors.
-- `Catalog`: the whole, as the committer and the store have it.
+- `CatalogPort`: the whole, as the committer and the store have it.
 - `Tables`: the rows that commands look at and change; what they do with them is in `bleepstore.catalog.apply`.
 
 `bleepstore.testing.catalog_contract` is the suite that an implementation must pass. `bleepstore.catalog.sqlite` is the
@@ -135,8 +135,8 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def find_version(self, bucket: str, key: str, version_id: str, *, with_data: bool) -> FoundObject | None:
         """As find_object, a version by its id, which may be a delete marker."""
 
-    def latest_version(self, bucket: str, key: str) -> ObjectVersion | None:
-        """The latest version of a key, which may be a delete marker."""
+    def latest_version(self, bucket: str, key: str) -> FoundObject | None:
+        """The latest version of a key, which may be a delete marker. Never with inline bytes."""
 
     def object_parts(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
         """The parts of a multipart object; empty for any other, and for one that is gone."""
@@ -362,7 +362,7 @@ class Tables(Protocol):
         """The time never goes back."""
 
 
-class Catalog(Protocol):
+class CatalogPort(Protocol):
     """A catalog, for any number of threads. What it raises are errors of `bleepstore.errors`, never the database's.
 
     Every method raises StoreClosed after `close`, and in a process that was forked since it was opened.

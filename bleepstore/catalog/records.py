@@ -12,12 +12,16 @@ from bleepstore.model import Checksum, ObjectVersion, PartSummary, Versioning
 
 @attrs.frozen
 class FoundObject:
-    """A version and where its bytes are: `data` if they are inline, else `handle`. `crc64nvme` is theirs, if known."""
+    """A version and where its bytes are: `data` if they are inline, else `handle`. `crc64nvme` is theirs, if known.
+
+    `bucket_id` is that of its bucket, `sequence` as in `StoredVersion`."""
 
     version: ObjectVersion
     handle: str | None
     data: bytes | None = attrs.field(repr=False)
-    crc64nvme: str | None = None
+    crc64nvme: str | None
+    bucket_id: int
+    sequence: int
 
 
 @attrs.frozen

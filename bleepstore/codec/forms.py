@@ -22,9 +22,9 @@ from bleepstore.attributes import read_grants, read_mapping, write_grants, write
 from bleepstore.bucket_settings import SETTINGS
 from bleepstore.codec.records import (
     Fields,
-    Form,
     Kind,
     MalformedRecord,
+    RecordForm,
     Records,
     Struct,
     Tail,
@@ -169,7 +169,7 @@ def _read_command(record: Fields, tail: Tail) -> Any:
 #: A command within another one: a record of its own, so that it is read in the form that it has.
 _COMMAND = Kind(dict, _write_command, _read_command)
 
-COMMAND_FORMS: tuple[Form, ...] = (
+COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
@@ -200,13 +200,21 @@ COMMAND_FORMS: tuple[Form, ...] = (
     ),
     form("delete-objects/1", c.DeleteObjects, **_BUCKET, owner=optional(OWNER), entries=ENTRIES),
     form("apply-lifecycle/1", c.ApplyLifecycle, **_BUCKET, rules_digest=TEXT, entries=LIFECYCLE_ENTRIES),
-    form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, expected_acl=optional(ACL), acl=ACL),
+    form(
+        "put-object-acl/1",
+        c.PutObjectAcl,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        expected_acl=optional(ACL),
+        acl=ACL,
+    ),
     form(
         "put-object-tags/1",
         c.PutObjectTags,
         **_KEY,
         version_id=OPTIONAL_TEXT,
-        expected_owner=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
         tags=TEXTS,
     ),
     form(
@@ -214,7 +222,7 @@ COMMAND_FORMS: tuple[Form, ...] = (
         c.RestoreObject,
         **_KEY,
         version_id=OPTIONAL_TEXT,
-        expected_owner=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
         days=INTEGER,
         delay_ms=INTEGER,
     ),
@@ -292,7 +300,7 @@ def _read_outcome(record: Fields, tail: Tail) -> Any:
 #: What one of the entries of a DeleteObjects ended in: a record within a record.
 _OUTCOME = Kind(dict, _write_outcome, _read_outcome)
 #: All that a command may end in. The refusals are those that apply gives.
-RESULT_FORMS: tuple[Form, ...] = (
+RESULT_FORMS: tuple[RecordForm, ...] = (
     form("done/1", c.Done),
     form("written/1", c.Written, version_id=OPTIONAL_TEXT, modified_ms=INTEGER),
     form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker_id=OPTIONAL_TEXT),

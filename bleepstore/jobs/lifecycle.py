@@ -67,7 +67,7 @@ class LifecycleJob(Job):
         self._parts = parts
         self._remover = remover
         self._delete = delete
-        self._jumps = ClockJumps(parts.wall_clock)
+        self._jumps = ClockJumps(parts.wall_clock, parts.last_used_ms)
         self._believed_ms: float = _BELIEVED_MS
         self._pass: Iterator[int] | None = None
         #: The midnight, and the rules, of the last pass of a bucket that left nothing to do.

@@ -123,7 +123,7 @@ class Copies:
             version = source.version
             if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
-            write = self._engine.object_engine.begin(bucket, key, condition)
+            write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = copied_attributes(version.attributes, given, options)
             if made.tags:
                 self._check_tagging(found, source.version, caller, copied=not options.get("replace_tags"))

@@ -154,6 +154,8 @@ class Uploads:
         authorize(action, caller, found, upload)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
+        if upload.bucket_id != found.id:
+            raise NoSuchBucket(bucket)  # between the one and the other look another got its name
         if found.settings.lifecycle is not None:
             upload = attrs.evolve(upload, expiry=abort_of(found.settings.lifecycle, key, upload.initiated_ms))
         return upload
@@ -292,7 +294,7 @@ class Uploads:
     def _begin_completion(self, upload: Upload, condition: WriteCondition) -> Write:
         """The condition is checked before anything is assembled, since a provider may have no parts left afterwards to
         try once more with."""
-        write = self._engine.object_engine.begin(upload.bucket, upload.key, condition)
+        write = self._engine.object_engine.begin(upload.bucket, upload.bucket_id, upload.key, condition)
         if condition.is_of_etag:
             with self._engine.catalog.read() as reader:
                 state = reader.object_since(upload.bucket, upload.key, upload.upload_id)

@@ -184,14 +184,14 @@ def test_of_two_blobs_of_a_key_the_later_is_adopted(
             rebuilt.adoption._make_bucket("photos")
             found = [blob for _, blob in rebuilt.adoption._require_gateway().iter_found("photos") if blob is not None]
             old, new = sorted(found, key=lambda blob: blob.stored_ms)
-            created_ms = rebuilt.adoption._created_ms("photos")
+            bucket = rebuilt.adoption._find_bucket("photos")
 
             def adopt_old(_: Command) -> None:
-                assert rebuilt.adoption._adopter.bring_in(created_ms, old)
+                assert rebuilt.adoption._adopter.bring_in(bucket, old)
 
             _before_a_commit(monkeypatch, rebuilt, adopt_old)
-            assert rebuilt.adoption._adopter.bring_in(created_ms, new)
-            assert not rebuilt.adoption._adopter.bring_in(created_ms, old)
+            assert rebuilt.adoption._adopter.bring_in(bucket, new)
+            assert not rebuilt.adoption._adopter.bring_in(bucket, old)
             assert _read(rebuilt, "k") == b"new"
 
 

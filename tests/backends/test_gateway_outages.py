@@ -156,9 +156,9 @@ def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
         assert isinstance(engine, KeyedEngine)
         remove = engine._delete
 
-        def counted(bucket: str, key: str, *rest: Any) -> None:
+        def counted(bucket: str, bucket_id: int | None, key: str, *rest: Any) -> None:
             asked.append(key)
-            remove(bucket, key, *rest)
+            remove(bucket, bucket_id, key, *rest)
 
         monkeypatch.setattr(engine, "_delete", counted)
         monkeypatch.setattr("bleepstore.store.keyed_engine._PARALLEL_DELETES", 1)

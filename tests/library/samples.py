@@ -165,7 +165,14 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (
             c.PutObjectAcl(
-                **_stamp(7), bucket="photos", bucket_id=7, key=KEY, version_id="null", expected_acl=ACL, acl=ACL
+                **_stamp(7),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_sequence=9,
+                expected_acl=ACL,
+                acl=ACL,
             ),
             c.PutObjectAcl(**_stamp(7), bucket="photos", key="k", acl=Acl.private("alice-id")),
         ),
@@ -176,7 +183,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket_id=7,
                 key=KEY,
                 version_id="null",
-                expected_owner="bob-id",
+                expected_sequence=5,
                 tags={"b": "2", "a": "ü"},
             ),
             c.PutObjectTags(**_stamp(20), bucket="photos", key="k", tags={}),
@@ -188,7 +195,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket_id=7,
                 key=KEY,
                 version_id="null",
-                expected_owner="bob-id",
+                expected_sequence=5,
                 days=30,
                 delay_ms=5000,
             ),

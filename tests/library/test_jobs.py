@@ -276,6 +276,26 @@ def test_a_run_that_fails_is_logged_and_tried_again(tmp_path: Path, caplog: pyte
     assert [record.message for record in caplog.records] == ["the job garbage failed; it will be tried again"]
 
 
+def test_a_clock_that_raises_does_not_end_the_jobs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    failures: list[str] = []
+
+    def failing() -> int:
+        if threading.current_thread() in threads() and len(failures) < 2:
+            failures.append("failed")
+            raise OSError("no time can be had now")
+        return clock()
+
+    with caplog.at_level(logging.ERROR, "bleepstore.jobs"), bleepstore.open(tmp_path, clock=failing) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", BIG)
+        store.delete_object("photos", "k")
+        assert backend_of(store).deleted_one.wait(30)
+    assert [record.message for record in caplog.records] == [
+        "what is due could not be looked at; it will be tried again"
+    ] * 2
+
+
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "bleepstore-jobs"]
 
@@ -470,6 +490,20 @@ def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
     os.waitpid(child, 0)
     for end in (reading, begun, begins):
         os.close(end)
+
+
+def test_a_forked_child_does_not_believe_that_it_holds_the_lease(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        store.jobs.start()
+        while not store.jobs.holds_lease:
+            store.jobs.notify()
+            time.sleep(0.01)
+        child = os.fork()
+        if not child:
+            os._exit(3 if store.jobs.holds_lease else 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert store.jobs.holds_lease
 
 
 def test_a_system_that_has_no_lock_to_give_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

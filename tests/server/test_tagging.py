@@ -29,8 +29,9 @@ def tag_set(tags: dict[str, str]) -> Any:
     return {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
-def tags_of(s3: S3Client, **where: str) -> dict[str, str]:
-    answer: Any = s3.get_object_tagging(Bucket="photos", **{"Key": "k", **where})
+def tags_of(s3: S3Client, **where: Any) -> dict[str, str]:
+    asked: Any = {"Bucket": "photos", "Key": "k", **where}
+    answer = s3.get_object_tagging(**asked)
     return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
 

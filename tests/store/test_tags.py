@@ -234,10 +234,11 @@ def test_a_bucket_has_tags(photos: Store) -> None:
     photos.put_bucket_tags("photos", {"team": "a"})
     photos.put_bucket_tags("photos", {"cost": "b"})
     assert photos.get_bucket_tags("photos") == {"cost": "b"}
-    for remove in (
+    removals: list[Callable[[], None]] = [
         lambda: photos.delete_bucket_tags("photos"),
         lambda: photos.put_bucket_tags("photos", {}),
-    ):
+    ]
+    for remove in removals:
         photos.put_bucket_tags("photos", {"cost": "b"})
         remove()
         with pytest.raises(errors.NoSuchTagSet):

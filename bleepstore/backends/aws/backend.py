@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlencode
 
 import attrs
 from botocore.exceptions import ClientError, FlexibleChecksumError, ParamValidationError
@@ -136,8 +137,10 @@ class AwsBackend(AwsListing):
         parameters: dict[str, Any] = {
             "Bucket": address.container,
             "Key": address.name,
-            "Metadata": CODEC.encode(spec, write=write, with_key=with_key, **notes),
+            "Metadata": CODEC.encode(spec, write=write, with_key=with_key, with_tags=not self.own_names, **notes),
         }
+        if spec.attributes.tags and self.own_names:
+            parameters["Tagging"] = urlencode(spec.attributes.tags)
         for name, text in CODEC.native(spec.attributes.system).items():
             parameters[SYSTEM[name]] = text
         return parameters
@@ -273,6 +276,19 @@ class AwsBackend(AwsListing):
         except Unsupported:  # what HEAD just said must do
             self._call("delete_object", Bucket=pin.container, Key=pin.name)
 
+    def put_tags(self, handle: str, tags: Mapping[str, str]) -> str:
+        self.head_object(handle)
+        address = read_handle(handle).address
+        try:
+            if tags:
+                tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+                self._call("put_object_tagging", **address, Tagging={"TagSet": tag_set})
+            else:
+                self._call("delete_object_tagging", **address)
+        except ProviderNotFound:
+            raise BlobNotFound(handle) from None
+        return handle
+
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
         address, write = self._address(spec)
@@ -280,6 +296,8 @@ class AwsBackend(AwsListing):
         etags = (source.etag,) if is_md5(source.etag, {}) else ()
         described = self._described(spec, address, write, _Bytes(spec.size, None, etags))
         parameters = {**described, **self._condition(spec), "MetadataDirective": "REPLACE"}
+        if self.own_names:
+            parameters["TaggingDirective"] = "REPLACE"
         parameters |= self._source(handle)
         try:
             answer = self._call("copy_object", **parameters)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from bleepstore.backends.aws.client import AwsClient
 from bleepstore.backends.aws.errors import ObjectRefused, ProviderNotFound, ProviderPreconditionFailed, status_of
 from bleepstore.backends.aws.pins import (
@@ -27,7 +29,7 @@ from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Address
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.errors import ServiceUnavailable
+from bleepstore.errors import AccessDenied, ServiceUnavailable
 from bleepstore.model import STANDARD
 
 _log = logging.getLogger("bleepstore.gateway")
@@ -234,6 +236,16 @@ class AwsListing(ClaimVerbs, AwsClient):
             size=head["ContentLength"],
             etag=shown,
             stored_ms=to_ms(head["LastModified"]),
-            attributes=notes.attributes(system, head.get("StorageClass", STANDARD)),
+            attributes=attrs.evolve(
+                notes.attributes(system, head.get("StorageClass", STANDARD)),
+                tags=self._tags_of(pin) if self.own_names and head.get("TagCount") else notes.tags,
+            ),
             native=is_native,
         )
+
+    def _tags_of(self, pin: Pin) -> dict[str, str]:
+        try:
+            answer = self._call("get_object_tagging", **pin.address)
+        except (ProviderNotFound, AccessDenied):  # it is gone; or these credentials may not read tags
+            return {}
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}

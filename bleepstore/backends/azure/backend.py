@@ -458,6 +458,17 @@ class AzureBackend(AzureListing):
             return False
         return True
 
+    def put_tags(self, handle: str, tags: Mapping[str, str]) -> str:
+        """They are in the metadata, a change of which makes another ETag."""
+        pin = read_handle(handle)
+        blob = self._blob(pin.address)
+        try:
+            found = self._call(blob.get_blob_properties, **pin.condition)
+            answer = self._call(blob.set_blob_metadata, metadata=CODEC.with_tags(found.metadata, tags), **pin.condition)
+        except (ProviderNotFound, ProviderPreconditionFailed):
+            raise BlobNotFound(handle) from None
+        return Pin(pin.container, pin.name, answer["etag"]).handle
+
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         pin = read_handle(handle)
         try:

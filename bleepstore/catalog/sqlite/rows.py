@@ -51,7 +51,9 @@ BUCKET_COLUMNS = (
     "(SELECT json_group_object(s.name, s.document) FROM bucket_setting s WHERE s.bucket_id = b.bucket_id)"
 )
 _NO_DOCUMENTS = "{}"
-#: The condition that finds a version by its id in the index of them, which does not hold current ones of the id "null".
+#: What finds a version by its id: in the index of them, which does not hold current ones of the id "null". By itself
+#: SQLite would look through all versions of the bucket, which seem to it to be few.
+BY_VERSION_ID = "INDEXED BY version_id"
 VERSION_BY_ID = "version_id = ? AND (version_id <> 'null' OR noncurrent = 1)"
 
 
@@ -84,8 +86,8 @@ def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | No
 
 def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
     """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
-    (version_id, etag, size, modified_ms, owner_id, display_name) = row[:6]
-    algorithm, kind, value, parts_count, is_versioned, is_delete_marker = row[6:_OWN_OBJECT_WIDTH]
+    version_id, etag, size, modified_ms, owner_id, display_name, algorithm, kind, value = row[:9]
+    parts_count, is_versioned, is_delete_marker = row[9:_OWN_OBJECT_WIDTH]
     return ObjectVersion(
         bucket=bucket,
         key=key,

@@ -11,6 +11,7 @@ from bleepstore.attributes import COLUMNS, columns_of, from_columns
 from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
+    BY_VERSION_ID,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
     VERSION_BY_ID,
@@ -29,7 +30,7 @@ _STORED_VERSION = (
 )
 _FIND_CURRENT = f"{_STORED_VERSION} WHERE {_CURRENT}"
 _FIND_NEWEST_OTHER = f"{_STORED_VERSION} WHERE bucket_id = ? AND noncurrent = 1 AND key = ? ORDER BY sequence LIMIT 1"
-_FIND_BY_ID = f"{_STORED_VERSION} WHERE bucket_id = ? AND key = ? AND {VERSION_BY_ID}"
+_FIND_BY_ID = f"{_STORED_VERSION} {BY_VERSION_ID} WHERE bucket_id = ? AND key = ? AND {VERSION_BY_ID}"
 _FIND_AT = f"{_STORED_VERSION} WHERE bucket_id = ? AND noncurrent IN (0, 1) AND key = ? AND sequence = ?"
 _MAKE_NONCURRENT = f"UPDATE object_version SET noncurrent = 1, noncurrent_ms = ? WHERE {_ROW}"
 _MAKE_LATEST = f"UPDATE object_version SET noncurrent = is_delete_marker, noncurrent_ms = NULL WHERE {_ROW}"
