@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import attrs
 
@@ -27,6 +27,7 @@ from bleepstore.model import ARCHIVED_CLASSES, DAY_MS, Bucket, Expiry, ObjectVer
 #: Objects below this do not change their class, unless a rule says something of a size.
 TRANSITION_MIN_BYTES = 128 * 1024
 _EPOCH = dt.date(1970, 1, 1)
+_Change = TypeVar("_Change", Transition, NoncurrentTransition)
 #: Classes change in this direction only.
 _ORDER = {
     "STANDARD": 0,
@@ -55,7 +56,7 @@ class Act(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class Verdict:
+class Decision:
     """What is to be done with a version. `newer` older versions must be newer than it by then."""
 
     act: Act
@@ -143,28 +144,27 @@ def abort_of(lifecycle: Lifecycle, key: str, initiated_ms: int) -> Expiry | None
 # -- what is due
 
 
-def judge_current(lifecycle: Lifecycle, one: Aged, now_ms: int, *, is_versioned: bool) -> Verdict | None:
+def decide_current(lifecycle: Lifecycle, one: Aged, now_ms: int, *, is_versioned: bool) -> Decision | None:
     """What is due for a current version. "Permanent deletion takes precedence over transition. Transition takes
     precedence over creation of delete markers." """
     expiry = expiry_of(lifecycle, one.key, one.size, one.tags, one.since_ms)
     is_over = expiry is not None and expiry.time_ms <= now_ms
     if is_over and not is_versioned:
-        return Verdict(act=Act.EXPIRE)
-    classes = [
-        change.storage_class
+        return Decision(act=Act.EXPIRE)
+    changes = [
+        max(due, key=lambda change: _ORDER[change.storage_class])
         for rule in enabled(lifecycle)
         if applies(rule.filter, one.key, one.size, one.tags)
-        for change in rule.transitions
-        if due_ms(one.since_ms, change.days, change.date) <= now_ms and _may_change(lifecycle, rule, change, one)
+        and (due := [change for change in rule.transitions if _is_due(lifecycle, rule, change, one, now_ms)])
     ]
-    if classes:
-        return Verdict(act=Act.TRANSITION, storage_class=max(classes, key=_FAVOURED.index))
-    return Verdict(act=Act.EXPIRE) if is_over else None
+    if (change := _change(changes, one)) is not None:
+        return Decision(act=Act.TRANSITION, storage_class=change.storage_class)
+    return Decision(act=Act.EXPIRE) if is_over else None
 
 
-def judge_noncurrent(lifecycle: Lifecycle, one: Aged, now_ms: int) -> Verdict | None:
+def decide_noncurrent(lifecycle: Lifecycle, one: Aged, now_ms: int) -> Decision | None:
     """What is due for a version that is not the latest of its key, which may be a delete marker."""
-    changes = []
+    changes: list[NoncurrentTransition] = []
     for rule in enabled(lifecycle):
         if one.is_delete_marker and (rule.filter.tags or rule.filter.has_size):
             continue
@@ -172,20 +172,21 @@ def judge_noncurrent(lifecycle: Lifecycle, one: Aged, now_ms: int) -> Verdict | 
             continue
         end = rule.noncurrent_expiration
         if end is not None and _is_over(end, one, now_ms):
-            return Verdict(act=Act.REMOVE_NONCURRENT, newer=end.newer_versions or 0)
+            return Decision(act=Act.REMOVE_NONCURRENT, newer=end.newer_versions or 0)
         if not one.is_delete_marker:
-            changes += [
+            due = [
                 change
                 for change in rule.noncurrent_transitions
-                if _is_over(change, one, now_ms) and _may_change(lifecycle, rule, change, one)
+                if _is_over(change, one, now_ms) and _is_large_enough(lifecycle, rule, change, one)
             ]
-    if not changes:
+            if due:
+                changes.append(max(due, key=lambda change: _ORDER[change.storage_class]))
+    if (change := _change(changes, one)) is None:
         return None
-    change = max(changes, key=lambda change: _FAVOURED.index(change.storage_class))
-    return Verdict(act=Act.TRANSITION, storage_class=change.storage_class, newer=change.newer_versions or 0)
+    return Decision(act=Act.TRANSITION, storage_class=change.storage_class, newer=change.newer_versions or 0)
 
 
-def judge_marker(lifecycle: Lifecycle, one: Aged, now_ms: int) -> Verdict | None:
+def decide_marker(lifecycle: Lifecycle, one: Aged, now_ms: int) -> Decision | None:
     """What is due for a delete marker that is the only version of its key. A rule that expires objects expires it too:
     "Amazon S3 removes the expired object delete marker"."""
     for rule in enabled(lifecycle):
@@ -195,7 +196,7 @@ def judge_marker(lifecycle: Lifecycle, one: Aged, now_ms: int) -> Verdict | None
         if end.expired_object_delete_marker or (
             end.expired_object_delete_marker is None and due_ms(one.since_ms, end.days, end.date) <= now_ms
         ):
-            return Verdict(act=Act.REMOVE_MARKER)
+            return Decision(act=Act.REMOVE_MARKER)
     return None
 
 
@@ -203,16 +204,27 @@ def _is_over(action: NoncurrentExpiration | NoncurrentTransition, one: Aged, now
     return midnight_after(one.since_ms, action.days) <= now_ms and one.newer >= (action.newer_versions or 0)
 
 
-def _may_change(
+def _is_due(lifecycle: Lifecycle, rule: LifecycleRule, change: Transition, one: Aged, now_ms: int) -> bool:
+    return due_ms(one.since_ms, change.days, change.date) <= now_ms and _is_large_enough(lifecycle, rule, change, one)
+
+
+def _change(changes: Sequence[_Change], one: Aged) -> _Change | None:
+    """Of the last changes that are due by each rule, the one that is favoured, if the class can change to it."""
+    if not changes:
+        return None
+    change = max(changes, key=lambda change: _FAVOURED.index(change.storage_class))
+    target, present = change.storage_class, one.storage_class
+    may_change = _ORDER[target] > _ORDER[present] and (present, target) not in _UNSUPPORTED
+    return change if may_change else None
+
+
+def _is_large_enough(
     lifecycle: Lifecycle, rule: LifecycleRule, change: Transition | NoncurrentTransition, one: Aged
 ) -> bool:
     """ "To customize the minimum object size for any transition you can add a filter that specifies a custom
     ObjectSizeGreaterThan or ObjectSizeLessThan in the body of your transition rule. Custom filters always take
     precedence over the default transition behavior." """
-    target, present = change.storage_class, one.storage_class
-    if _ORDER[target] <= _ORDER[present] or (present, target) in _UNSUPPORTED:
-        return False
     if one.size >= TRANSITION_MIN_BYTES or rule.filter.has_size:
         return True
     varies = lifecycle.transition_minimum is TransitionMinimum.VARIES_BY_STORAGE_CLASS
-    return varies and target in ARCHIVED_CLASSES
+    return varies and change.storage_class in ARCHIVED_CLASSES

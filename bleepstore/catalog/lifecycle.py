@@ -22,7 +22,7 @@ def apply_lifecycle(tables: Tables, command: ApplyLifecycle) -> Result:
     changed = refused = 0
     for position, entry in enumerate(command.entries):
         version = tables.version_at(bucket.bucket_id, entry.key, entry.sequence)
-        if version is None or not _is_as_judged(tables, bucket.bucket_id, entry, version):
+        if version is None or not _is_as_decided(tables, bucket.bucket_id, entry, version):
             continue
         if _act(tables, bucket, command, position, version) is None:
             changed += 1
@@ -31,7 +31,7 @@ def apply_lifecycle(tables: Tables, command: ApplyLifecycle) -> Result:
     return LifecycleApplied(changed, refused)
 
 
-def _is_as_judged(tables: Tables, bucket_id: int, entry: LifecycleEntry, version: StoredVersion) -> bool:
+def _is_as_decided(tables: Tables, bucket_id: int, entry: LifecycleEntry, version: StoredVersion) -> bool:
     """Whether what was decided for a version is still due for it."""
     key = entry.key
     expected = None if version.is_delete_marker else entry.expected_tags

@@ -20,11 +20,11 @@ from bleepstore.lifecycle import Lifecycle, LifecycleRule
 from bleepstore.lifecycle_due import (
     Act,
     Aged,
-    Verdict,
+    Decision,
+    decide_current,
+    decide_marker,
+    decide_noncurrent,
     enabled,
-    judge_current,
-    judge_marker,
-    judge_noncurrent,
     written_until,
 )
 from bleepstore.model import DAY_MS, Bucket, BucketSetting, Upload, WriteCondition
@@ -35,12 +35,12 @@ _INTERVAL_MS = 3600 * 1000
 _BELIEVED_MS = 3600 * 1000
 
 Read = Callable[[CatalogReader, Cursor], tuple[list[Aged], Cursor]]
-Judge = Callable[[Aged], Verdict | None]
+Decide = Callable[[Aged], Decision | None]
 
 
 @attrs.frozen
 class _Ruled:
-    """A bucket, its rules, and the time by which a pass judges."""
+    """A bucket, its rules, and the time by which a pass decides."""
 
     bucket: Bucket
     lifecycle: Lifecycle
@@ -51,9 +51,9 @@ class _Ruled:
 class LifecycleJob(Job):
     """Does once a day (in UTC) what the rules of each bucket say, and again when they are replaced.
 
-    A pass reads, for each rule, the index of what is old enough for it, in pages; what is found is judged by all rules
-    of its bucket, and done by commands that name what was judged. A pass is cut off at the end of a page, and goes on
-    there.
+    A pass reads, for each rule, the index of what is old enough for it, in pages. What is found is compared with all
+    rules of its bucket, and changed by commands that name the versions that were decided on. A pass is cut off at the
+    end of a page, and goes on there.
 
     `delete` removes objects where these are stored under their keys at a provider; elsewhere the command does all.
 
@@ -141,14 +141,14 @@ class LifecycleJob(Job):
         newer = _max_newer(lifecycle)
         is_versioned = bucket.versioning is not None
 
-        def current(one: Aged) -> Verdict | None:
-            return judge_current(lifecycle, one, now_ms, is_versioned=is_versioned)
+        def current(one: Aged) -> Decision | None:
+            return decide_current(lifecycle, one, now_ms, is_versioned=is_versioned)
 
-        def noncurrent(one: Aged) -> Verdict | None:
-            return judge_noncurrent(lifecycle, one, now_ms)
+        def noncurrent(one: Aged) -> Decision | None:
+            return decide_noncurrent(lifecycle, one, now_ms)
 
-        def marker(one: Aged) -> Verdict | None:
-            return judge_marker(lifecycle, one, now_ms)
+        def marker(one: Aged) -> Decision | None:
+            return decide_marker(lifecycle, one, now_ms)
 
         for rule in enabled(lifecycle):
             prefix = rule.filter.prefix or ""
@@ -164,22 +164,22 @@ class LifecycleJob(Job):
             if rule.abort_uploads_days is not None:
                 yield from self._abort_uploads(ruled, rule, rule.abort_uploads_days)
 
-    def _run_pages(self, ruled: _Ruled, read: Read, judge: Judge) -> Iterator[int]:
+    def _run_pages(self, ruled: _Ruled, read: Read, decide: Decide) -> Iterator[int]:
         after: Cursor = ()
         while True:
             with self._parts.catalog.read() as reader:
                 page, after = read(reader, after)
-            due = [(one, verdict) for one in page if (verdict := judge(one)) is not None]
+            due = [(one, decision) for one in page if (decision := decide(one)) is not None]
             if due:
                 self._do(ruled, due)
             yield len(page)
             if not after or self._outage.error is not None:
                 return
 
-    def _do(self, ruled: _Ruled, due: list[tuple[Aged, Verdict]]) -> None:
+    def _do(self, ruled: _Ruled, due: list[tuple[Aged, Decision]]) -> None:
         if self._delete is not None:
-            for one, verdict in due:
-                if verdict.act is Act.EXPIRE and self._outage.error is None:
+            for one, decision in due:
+                if decision.act is Act.EXPIRE and self._outage.error is None:
                     self._delete_at_provider(self._delete, ruled, one)
             return
         has_tags = any(rule.filter.tags for rule in ruled.lifecycle.rules)
@@ -187,12 +187,12 @@ class LifecycleJob(Job):
             LifecycleEntry(
                 key=one.key,
                 sequence=one.sequence,
-                act=verdict.act,
-                storage_class=verdict.storage_class,
+                act=decision.act,
+                storage_class=decision.storage_class,
                 expected_tags=one.tags if has_tags else None,
-                newer=verdict.newer,
+                newer=decision.newer,
             )
-            for one, verdict in due
+            for one, decision in due
         )
         command = ApplyLifecycle(
             **self._parts.stamp(),

@@ -27,13 +27,13 @@ class Sweeping:
         self._garbage = GarbageJob(parts, remover)
         self.orphans = OrphansJob(parts, remover)
         self.containers = ContainersJob(parts, remover)
-        self._lifecycle = LifecycleJob(parts, remover, delete)
+        self.lifecycle = LifecycleJob(parts, remover, delete)
         for job in (
             self._garbage,
             ExpiredUploadsJob(parts, remover, upload_expiry_ms),
             self.orphans,
             self.containers,
-            self._lifecycle,
+            self.lifecycle,
         ):
             jobs.add(job)
 
@@ -60,6 +60,6 @@ class Sweeping:
         """The catalog is now another one, and no write is under way: remove the blobs that it does not know."""
         with self._jobs.paused():
             self._garbage.restart()
-            self._lifecycle.forget()
+            self.lifecycle.forget()
             self.orphans.restart(0)
             self._jobs.finish("orphans")

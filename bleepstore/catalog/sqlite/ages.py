@@ -41,8 +41,7 @@ _CURRENT = _AGED.format(
     found=(
         "SELECT noncurrent, key, sequence, modified_ms AS since_ms FROM object_version INDEXED BY object_age "
         "WHERE bucket_id = :bucket AND noncurrent = 0 AND modified_ms <= :until "
-        f"AND (modified_ms, noncurrent, key) > (:after_ms, 0, :after_key) {_KEYS} "
-        "ORDER BY modified_ms, noncurrent, key LIMIT :limit"
+        f"AND (modified_ms, key) > (:after_ms, :after_key) {_KEYS} ORDER BY modified_ms, key LIMIT :limit"
     ),
 )
 _NONCURRENT = _AGED.format(

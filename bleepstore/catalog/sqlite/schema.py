@@ -157,7 +157,7 @@ CREATE INDEX version_id ON object_version(bucket_id, key, version_id) WHERE vers
 
 -- What a lifecycle asks: objects by their age, older versions by when they were replaced, delete markers. The prefix of
 -- a rule is compared with the key, which every index has.
-CREATE INDEX object_age ON object_version(bucket_id, modified_ms) WHERE noncurrent = 0;
+CREATE INDEX object_age ON object_version(bucket_id, modified_ms, key) WHERE noncurrent = 0;
 CREATE INDEX noncurrent_age ON object_version(bucket_id, noncurrent_ms) WHERE noncurrent_ms IS NOT NULL;
 CREATE INDEX latest_marker ON object_version(bucket_id, key) WHERE is_delete_marker = 1 AND noncurrent_ms IS NULL;
 
