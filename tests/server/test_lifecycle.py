@@ -58,9 +58,8 @@ def rule(**fields: Any) -> dict[str, Any]:
 
 
 def put(s3: S3Client, *rules: dict[str, Any], **options: Any) -> Any:
-    return s3.put_bucket_lifecycle_configuration(
-        Bucket="photos", LifecycleConfiguration={"Rules": list(rules)}, **options
-    )
+    configuration: Any = {"Rules": list(rules)}
+    return s3.put_bucket_lifecycle_configuration(Bucket="photos", LifecycleConfiguration=configuration, **options)
 
 
 def rules_of(s3: S3Client) -> list[Any]:
@@ -107,8 +106,8 @@ def test_rules_come_back_as_they_were_put(s3: S3Client) -> None:
 
 
 def test_the_older_form_comes_back_as_such(s3: S3Client) -> None:
-    old = {"ID": "old", "Prefix": "logs/", "Status": "Enabled", "Expiration": {"Days": 1}}
-    s3.put_bucket_lifecycle(Bucket="photos", LifecycleConfiguration={"Rules": [old]})  # type: ignore[attr-defined]
+    old: Any = {"ID": "old", "Prefix": "logs/", "Status": "Enabled", "Expiration": {"Days": 1}}
+    s3.put_bucket_lifecycle(Bucket="photos", LifecycleConfiguration={"Rules": [old]})
     assert rules_of(s3) == [old]
 
 
@@ -124,7 +123,8 @@ def test_which_small_objects_change_is_said_in_a_header(s3: S3Client) -> None:
     name = "TransitionDefaultMinimumObjectSize"
     assert put(s3, rule())[name] == "all_storage_classes_128K"
     assert put(s3, rule(), **{name: "varies_by_storage_class"})[name] == "varies_by_storage_class"
-    assert s3.get_bucket_lifecycle_configuration(Bucket="photos")[name] == "varies_by_storage_class"
+    found: Any = s3.get_bucket_lifecycle_configuration(Bucket="photos")
+    assert found[name] == "varies_by_storage_class"
     with failure("InvalidArgument", 400) as refused:
         put(s3, rule(), **{name: "none"})
     assert refused["Error"]["ArgumentName"] == "x-amz-transition-default-minimum-object-size"
@@ -238,18 +238,22 @@ def test_what_is_refused_changes_nothing(s3: S3Client, name: str) -> None:
     assert rules_of(s3) == [rule(ID="kept")]
 
 
+def document(elements: str) -> bytes:
+    """A document of one rule with these elements."""
+    return f"<LifecycleConfiguration><Rule>{elements}</Rule></LifecycleConfiguration>".encode()
+
+
+ENABLED = "<Filter/><Status>Enabled</Status>"
 BAD_DOCUMENTS = {
     "no document": b"",
     "another document": b"<Tagging/>",
-    "no number": b"<LifecycleConfiguration><Rule><Prefix/><Status>Enabled</Status><Expiration><Days>x</Days></Expiration>"
-    b"</Rule></LifecycleConfiguration>",
-    "no date": b"<LifecycleConfiguration><Rule><Prefix/><Status>Enabled</Status><Expiration><Date>soon</Date></Expiration>"
-    b"</Rule></LifecycleConfiguration>",
-    "no status": b"<LifecycleConfiguration><Rule><Prefix/><Expiration><Days>1</Days></Expiration></Rule>"
-    b"</LifecycleConfiguration>",
-    "no noncurrent days": b"<LifecycleConfiguration><Rule><Filter/><Status>Enabled</Status>"
-    b"<NoncurrentVersionExpiration><NewerNoncurrentVersions>1</NewerNoncurrentVersions></NoncurrentVersionExpiration>"
-    b"</Rule></LifecycleConfiguration>",
+    "no number": document(f"{ENABLED}<Expiration><Days>x</Days></Expiration>"),
+    "no date": document(f"{ENABLED}<Expiration><Date>soon</Date></Expiration>"),
+    "no status": document("<Filter/><Expiration><Days>1</Days></Expiration>"),
+    "no noncurrent days": document(
+        f"{ENABLED}<NoncurrentVersionExpiration><NewerNoncurrentVersions>1</NewerNoncurrentVersions>"
+        "</NoncurrentVersionExpiration>"
+    ),
 }
 
 
@@ -352,9 +356,7 @@ def test_versions_end_in_turn(s3: S3Client, timed: Store, clock: Clock) -> None:
         s3.get_object(Bucket="photos", Key="k")
     clock.advance(days=3)
     timed.jobs.run("lifecycle")
-    listed = s3.list_object_versions(Bucket="photos")
-    assert "Versions" not in listed
-    assert "DeleteMarkers" not in listed
+    assert not {"Versions", "DeleteMarkers"} & s3.list_object_versions(Bucket="photos").keys()
 
 
 def test_what_is_archived_is_shown_so(s3: S3Client, timed: Store, clock: Clock) -> None:
