@@ -39,6 +39,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     Restoration,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -260,7 +261,7 @@ class CreateUpload(_Change):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    backend_token: str = ""
+    backend_token: UploadToken | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -343,6 +343,14 @@ class ObjectVersion(_Attributed):
         return to_datetime(self.modified_ms)
 
 
+@attrs.frozen
+class UploadToken:
+    """What a backend calls a multipart upload that is under way. Any process can go on with it; only the backend reads
+    its text."""
+
+    text: str
+
+
 @attrs.frozen(kw_only=True)
 class Upload(_Attributed):
     """A multipart upload that was created and neither completed nor aborted."""
@@ -357,7 +365,7 @@ class Upload(_Attributed):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    backend_token: str = ""
+    backend_token: UploadToken | None = None
     #: If a rule of the bucket's lifecycle will abort it.
     expiry: Expiry | None = attrs.field(default=None, eq=False)
 

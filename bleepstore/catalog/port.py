@@ -39,6 +39,7 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadPage,
+    UploadToken,
     Versioning,
     VersionPage,
 )
@@ -197,11 +198,8 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def is_garbage(self, handle: str) -> bool:
         """Whether this blob is to be removed."""
 
-    def is_referenced(self, handle: str) -> bool:
-        """Whether an object, a part, an upload (by its token) or the list of garbage knows this blob."""
-
-    def is_token_in_use(self, token: str) -> bool:
-        """Whether an upload under way has this backend's token."""
+    def is_referenced(self, stored: str | UploadToken) -> bool:
+        """Whether an object, a part or the list of garbage knows this blob; or an upload under way has this token."""
 
     def sweep_times(self) -> tuple[int, int]:
         """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
@@ -312,8 +310,7 @@ class Tables(Protocol):
 
     # -- uploads
 
-    def upload_token(self, bucket_id: int, key: str, upload_id: str) -> str | None:
-        """The backend's token of an upload, "" if it has none; None if there is no such upload."""
+    def has_upload(self, bucket_id: int, key: str, upload_id: str) -> bool: ...
 
     def find_upload(self, bucket: str, bucket_id: int, key: str, upload_id: str) -> Upload | None: ...
 
@@ -346,9 +343,11 @@ class Tables(Protocol):
 
     # -- garbage and sweeps
 
-    def discard(self, handle: str, token: str | None = None) -> None:
-        """Record that nothing refers to a blob any more; a job removes it after the commit. `token` is that of
-        the upload of whose parts it is one."""
+    def discard(self, handle: str) -> None:
+        """Record that nothing refers to a blob any more; a job removes it after the commit."""
+
+    def discard_part(self, upload_id: str, number: int) -> None:
+        """The same for the blob of a part."""
 
     def forget_garbage(self, garbage_ids: Sequence[int]) -> None:
         """Those that are still recorded."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import attrs
 
 from bleepstore.errors import Damage
-from bleepstore.model import Checksum, ObjectVersion, PartSummary, Versioning
+from bleepstore.model import Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ class Garbage:
 
     garbage_id: int
     handle: str
-    token: str | None
+    token: UploadToken | None
 
 
 @attrs.frozen

@@ -50,6 +50,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     Restoration,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -115,6 +116,7 @@ ALGORITHM = Kind(str, read=lambda text, _: Algorithm(text))
 CHECKSUM_TYPE = Kind(str, read=lambda text, _: ChecksumType(text))
 VERSIONING = Kind(str, read=lambda text, _: Versioning(text))
 CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
+UPLOAD_TOKEN = Kind(str, lambda token, _: token.text, lambda text, _: UploadToken(text))
 DATA = Kind(dict, _write_data, _read_data)
 SETTING = Kind(dict, _write_setting, _read_setting)
 ATTRIBUTES = Kind(dict, _write_attributes, _read_attributes)
@@ -235,7 +237,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         attributes=ATTRIBUTES,
         checksum_algorithm=optional(ALGORITHM),
         checksum_type=optional(CHECKSUM_TYPE),
-        backend_token=TEXT,
+        backend_token=optional(UPLOAD_TOKEN),
     ),
     form(
         "register-part/1",

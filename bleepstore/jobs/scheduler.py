@@ -186,7 +186,8 @@ class Jobs:
         """Something may have become garbage."""
         if self._thread is None:
             self.start()
-        self._notified.set()
+        if not self._notified.is_set():  # which is cheaper; the thread takes it back before it looks
+            self._notified.set()
 
     def start(self) -> None:
         """Begin to run what is due, in a thread."""

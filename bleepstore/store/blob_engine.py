@@ -24,7 +24,7 @@ from bleepstore.commands import (
 )
 from bleepstore.committer import Committer
 from bleepstore.errors import BlobBusy, S3Error
-from bleepstore.model import BlobRef, Bucket, Upload, WriteCondition
+from bleepstore.model import BlobRef, Bucket, Upload, UploadToken, WriteCondition
 
 #: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
 _OPEN_ATTEMPTS = 5
@@ -40,7 +40,7 @@ class Write(Protocol):
     def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
         """As `StorageBackend.copy_object`."""
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         """As `StorageBackend.assemble_parts`."""
 
     def commit(self, command: PutObject) -> Result:
@@ -101,7 +101,7 @@ class BlobEngine:
     def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
         return self._backend.copy_object(handle, spec)
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         return self._backend.assemble_parts(token, spec, parts)
 
     def commit(self, command: PutObject) -> Result:

@@ -27,6 +27,7 @@ from bleepstore.errors import (
     NoSuchUpload,
     NotModified,
     PreconditionFailed,
+    UploadNotFound,
 )
 from bleepstore.model import (
     MAX_OBJECT,
@@ -215,9 +216,9 @@ class Copies:
                     with self._engine.backend.get_object(source.handle, start, stop) as reader:
                         for chunk in iter(lambda: reader.read(CHUNK), b""):
                             digester.update(chunk)
-            except BlobNotFound as lost:
-                if lost.handle == token:
-                    raise NoSuchUpload(upload_id, bucket, key) from None
+            except UploadNotFound:
+                raise NoSuchUpload(upload_id, bucket, key) from None
+            except BlobNotFound:
                 self._engine.object_engine.bytes_missing(source)
                 continue
             values = digester.values()

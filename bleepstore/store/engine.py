@@ -13,7 +13,7 @@ from collections.abc import Callable
 import attrs
 
 from bleepstore.access import Action, Caller, authorize
-from bleepstore.backends.base import BlobId, Gateway, new_blob_id
+from bleepstore.backends.base import BlobId, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
@@ -65,7 +65,7 @@ class Engine:
         is_local = isinstance(backend, MemoryBackend | LocalBackend)
         self.object_engine: ObjectEngine = (
             KeyedEngine(catalog, self.committer, backend, parts.stamp)
-            if not is_local and isinstance(backend, Gateway) and backend.own_names
+            if not is_local and isinstance(backend, KeyedBackend)
             else BlobEngine(backend, self.committer)
         )
         self.verifier = Verifier(backend)

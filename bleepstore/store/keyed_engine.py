@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from bleepstore.backends.base import BlobSpec, FoundBlob, Gateway, KeyState, PartBlob, StoredBlob
+from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedBackend, KeyedSpec, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.conditions import check_owner, check_write
 from bleepstore.catalog.records import FoundObject
@@ -51,7 +51,7 @@ from bleepstore.errors import (
     OperationAborted,
     S3Error,
 )
-from bleepstore.model import NULL_VERSION, BlobRef, Bucket, Grant, Owner, Upload, WriteCondition
+from bleepstore.model import NULL_VERSION, BlobRef, Bucket, Grant, Owner, Upload, UploadToken, WriteCondition
 from bleepstore.names import is_version_id
 
 _ATTEMPTS = 20
@@ -76,7 +76,7 @@ class KeyedEngine:
     open_attempts = _OPEN_ATTEMPTS
 
     def __init__(
-        self, catalog: Catalog, committer: Committer, backend: Gateway, stamp: Callable[[], dict[str, Any]]
+        self, catalog: Catalog, committer: Committer, backend: KeyedBackend, stamp: Callable[[], dict[str, Any]]
     ) -> None:
         self.backend = backend
         self._catalog = catalog
@@ -333,12 +333,14 @@ class KeyedWrite:
         self.engine.check_bucket(self.at)
         return self._store(self.engine.backend.copy_object, handle, self._spec(spec))
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         self.engine.check_bucket(self.at)
         return self._store(self.engine.backend.assemble_parts, token, self._spec(spec), parts)
 
     def _spec(self, spec: BlobSpec) -> BlobSpec:
-        return attrs.evolve(spec, expected_current=KeyState(self.replaces)) if self.condition else spec
+        if not self.condition:
+            return spec
+        return KeyedSpec(**attrs.asdict(spec, recurse=False), expected_current=KeyState(self.replaces))
 
     def _store(self, verb: Callable[..., StoredBlob], /, *arguments: object) -> StoredBlob:
         try:

@@ -61,7 +61,11 @@ class Settings:
         if self.inline_limit is not None:
             return self
         return Settings(
-            owner=self.owner, inline_limit=default, upload_expiry=self.upload_expiry, clock=self.clock
+            owner=self.owner,
+            inline_limit=default,
+            upload_expiry=self.upload_expiry,
+            restore_delay=self.restore_delay,
+            clock=self.clock,
         )  # attrs.evolve takes ten times as long
 
 

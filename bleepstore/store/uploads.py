@@ -32,6 +32,7 @@ from bleepstore.errors import (
     NoSuchUpload,
     OperationAborted,
     S3Error,
+    UploadNotFound,
 )
 from bleepstore.lifecycle_due import abort_of, expiry_in
 from bleepstore.model import (
@@ -188,13 +189,13 @@ class Uploads:
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
             return self._engine.backend.put_part(
-                upload.backend_token, number, chunks, expected.size, self._engine.new_blob_id
+                upload.backend_token, number, chunks, expected.size, new_id=self._engine.new_blob_id
             )
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         try:
             staged = stage(body, expected, algorithms, -1, write)
-        except BlobNotFound:  # a provider ends uploads that are old, by a rule of its own or of the account
+        except UploadNotFound:  # a provider ends uploads that are old, by a rule of its own or of the account
             raise NoSuchUpload(upload_id, bucket, key) from None
         assert isinstance(staged.data, BlobRef)
         assert staged.stored_ms is not None
@@ -355,7 +356,7 @@ class Uploads:
         )
         try:
             blob = write.assemble(upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts])
-        except BlobNotFound:
+        except (BlobNotFound, UploadNotFound):
             return None
         return CompleteUpload(
             **self._engine.stamp(),

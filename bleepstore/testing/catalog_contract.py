@@ -37,6 +37,7 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     SystemMetadata,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -44,6 +45,7 @@ from bleepstore.model import (
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 #: Keys whose order in UTF-8 differs from that in UTF-16, and from that of a locale.
 _KEYS = ("B", "a", "a/1", "a/2", "a0", "b/c/1", "b/c/2", "ä", "\uff61", "\U0001f600")
+_TOKEN = UploadToken("t")
 
 
 class Commands:
@@ -142,7 +144,7 @@ class CatalogContract:
             assert seen(reader) == before, f"{command} was refused with {result} and changed something"
         return result
 
-    def garbage(self, catalog: CatalogPort) -> list[tuple[str, str | None]]:
+    def garbage(self, catalog: CatalogPort) -> list[tuple[str, UploadToken | None]]:
         with catalog.read() as reader:
             return [(found.handle, found.token) for found in reader.list_garbage(1000)]
 
@@ -171,12 +173,12 @@ class CatalogContract:
             assert reader.find_owner("alice") == ALICE
 
     def test_a_new_bucket_of_an_old_name_sees_nothing_of_it(self, catalog: CatalogPort, commands: Commands) -> None:
-        self.apply(catalog, commands.put("k"), commands.create_upload("k", "u", backend_token="t"))
+        self.apply(catalog, commands.put("k"), commands.create_upload("k", "u", backend_token=_TOKEN))
         self.apply(catalog, commands.part("k", "u", 1, "p1"))
         assert self.refused(catalog, commands.delete_bucket()) == errors.BucketNotEmpty("photos")
         assert self.apply(catalog, commands.delete("k"), commands.delete_bucket()) == [Removed("k"), Done()]
         assert catalog.find_bucket("photos") is None
-        assert self.garbage(catalog) == [("p1", "t")]
+        assert self.garbage(catalog) == [("p1", _TOKEN)]
         self.apply(catalog, commands.create_bucket(owner=BOB))
         found = catalog.find_bucket("photos")
         assert found is not None
@@ -480,7 +482,7 @@ class CatalogContract:
 
     def test_an_upload_becomes_an_object(self, catalog: CatalogPort, commands: Commands) -> None:
         attributes = ObjectAttributes(metadata={"m": "1"})
-        self.apply(catalog, commands.create_upload("k", "u", attributes=attributes, backend_token="t"))
+        self.apply(catalog, commands.create_upload("k", "u", attributes=attributes, backend_token=_TOKEN))
         self.apply(catalog, *(commands.part("k", "u", number, f"p{number}") for number in (2, 1, 3)))
         self.apply(catalog, commands.part("k", "u", 1, "again"))
         with catalog.read() as reader:
@@ -489,20 +491,20 @@ class CatalogContract:
             assert (upload.owner, upload.initiator, upload.attributes) == (ALICE, BOB, attributes)
             assert [part.handle for part in reader.list_parts("u", 0, 2)] == ["again", "p2"]
             assert [part.number for part in reader.list_parts("u", 2, 10)] == [3]
-            assert reader.is_token_in_use("t")
+            assert reader.is_referenced(_TOKEN)
         stale = commands.complete("k", "u", {1: "p1"}, "h")
         assert isinstance(self.refused(catalog, stale), errors.OperationAborted)
         complete = commands.complete("k", "u", {1: "again", 2: "p2"}, "h")
         written = self.apply(catalog, complete)
         assert written == self.apply(catalog, complete), "one that is sent again has its first answer"
-        assert self.garbage(catalog) == [("p1", "t"), ("again", "t"), ("p2", "t"), ("p3", "t")]
+        assert self.garbage(catalog) == [("p1", _TOKEN), ("again", _TOKEN), ("p2", _TOKEN), ("p3", _TOKEN)]
         with catalog.read() as reader:
             found = reader.find_object("photos", "k", with_data=True)
             assert found is not None
             assert (found.handle, found.version.attributes, found.version.parts_count) == ("h", attributes, 2)
             assert reader.find_upload("photos", "k", "u") is None
             assert reader.find_completed("photos", "k", "u") == ("multi-1", complete.time_ms, None)
-            assert not reader.is_token_in_use("t")
+            assert not reader.is_referenced(_TOKEN)
 
     def test_a_conditional_completion_sees_what_happened_since(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.put("k", b"data"), commands.create_upload("k", "u"))

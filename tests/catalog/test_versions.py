@@ -14,7 +14,7 @@ from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, PutObject
 from bleepstore.errors import ConditionalRequestConflict
-from bleepstore.model import BlobRef, Inline, WriteCondition
+from bleepstore.model import BlobRef, Inline, UploadToken, WriteCondition
 from bleepstore.testing.catalog_contract import Commands
 from tests.catalog.conftest import ALICE, Applier
 from tests.catalog.test_listing import Steps
@@ -193,7 +193,7 @@ def test_a_change_meets_no_older_version(tmp_path: Path, change: str, versioning
         (lambda reader: reader.list_objects("photos", "a", "", "", 10), "PRIMARY KEY (bucket_id=? AND noncurrent=?"),
         (lambda reader: reader.find_object("photos", "k", with_data=False), "(bucket_id=? AND noncurrent=? AND key=?)"),
         (lambda reader: reader.expired_uploads(10, 10), "INDEX upload_age (initiated_ms<?)"),
-        (lambda reader: reader.is_token_in_use("t"), "INDEX upload_token (backend_token=?)"),
+        (lambda reader: reader.is_referenced(UploadToken("t")), "INDEX upload_token (backend_token=?)"),
         (
             lambda reader: reader.find_version("photos", "k", "v", with_data=False),
             "INDEX version_id (bucket_id=? AND key=? AND version_id=?)",

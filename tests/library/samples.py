@@ -29,6 +29,7 @@ from bleepstore.model import (
     Permission,
     Restoration,
     SystemMetadata,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -211,7 +212,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 ),
                 checksum_algorithm=Algorithm.SHA256,
                 checksum_type=ChecksumType.COMPOSITE,
-                backend_token="token",
+                backend_token=UploadToken("token"),
             ),
             c.CreateUpload(**_upload(8), owner=ALICE, initiator=ALICE),
         ),

@@ -13,10 +13,27 @@ from bleepstore import codec
 from bleepstore.attributes import ATTRIBUTES, COLUMNS, columns_of, from_columns
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import PutObject
-from bleepstore.model import NO_ATTRIBUTES, Grant, Group, Inline, ObjectAttributes, Owner, Permission, SystemMetadata
+from bleepstore.model import (
+    NO_ATTRIBUTES,
+    Grant,
+    Group,
+    Inline,
+    ObjectAttributes,
+    Owner,
+    Permission,
+    Restoration,
+    SystemMetadata,
+)
 from tests.library.samples import ACL, SYSTEM
 
-FULL = ObjectAttributes(system=SYSTEM, metadata={"b": "2", "a": "ü"}, storage_class="GLACIER", grants=ACL.grants)
+FULL = ObjectAttributes(
+    system=SYSTEM,
+    metadata={"b": "2", "a": "ü"},
+    storage_class="GLACIER",
+    grants=ACL.grants,
+    tags={"d": "4", "c": "ü"},
+    restoration=Restoration(1, 2),
+)
 
 
 def test_every_field_has_a_row_and_what_is_absent_is_the_default() -> None:

@@ -139,7 +139,7 @@ def test_an_assembled_blob_that_is_being_read_waits_for_its_reader(opened: Store
 def test_an_orphan_is_removed_after_its_grace_and_not_before(opened: Store, backend: Watched, clock: Clock) -> None:
     opened.put_object("photos", "k", BIG)
     orphan = backend.put_object(BlobSpec(bucket="photos", key="x", new_id=lambda: new_blob_id(clock.now)), [BIG]).handle
-    part = backend.put_part("", 1, [BIG], new_id=lambda: new_blob_id(clock.now)).handle
+    part = backend.put_part(None, 1, [BIG], new_id=lambda: new_blob_id(clock.now)).handle
     clock.now += GRACE_MS
     opened.sweep()
     assert {orphan, part} <= stored(backend)
@@ -235,11 +235,11 @@ def test_opening_recovers_what_a_crash_left_unless_others_use_the_store(tmp_path
         store.create_bucket("photos")
         store.put_object("photos", "k", BIG)
     crashed = LocalBackend(tmp_path)
-    orphan = crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+    orphan = crashed.put_object(BlobSpec(bucket="photos", key="x", new_id=new_blob_id), [BIG]).handle
     (tmp_path / "tmp" / "dead-0").write_bytes(BIG)
     if other_process:
         with bleepstore.open(tmp_path):  # removes it, being alone
-            orphan = crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+            orphan = crashed.put_object(BlobSpec(bucket="photos", key="x", new_id=new_blob_id), [BIG]).handle
             (tmp_path / "tmp" / "busy-0").write_bytes(BIG)
             with bleepstore.open(tmp_path):
                 assert crashed.head_object(orphan) == len(BIG)

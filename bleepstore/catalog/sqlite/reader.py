@@ -40,6 +40,7 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadPage,
+    UploadToken,
     VersionPage,
 )
 from bleepstore.names import after_prefix, check_type
@@ -103,9 +104,9 @@ _CREDENTIAL = (
 )
 _REFERENCED = (
     "SELECT EXISTS (SELECT 1 FROM object_version WHERE handle = ?1) "
-    "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1) "
-    "OR EXISTS (SELECT 1 FROM upload WHERE backend_token = ?1 AND backend_token <> '')"
+    "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1)"
 )
+_TOKEN_REFERENCED = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)"
 
 
 def _make_credential(row: Row) -> Credential:
@@ -307,17 +308,16 @@ class Reader(ContentQueries, AgeQueries):
 
     def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
         sql = "SELECT garbage_id, handle, token FROM garbage WHERE garbage_id > ? ORDER BY garbage_id LIMIT ?"
-        return [Garbage(*row) for row in self.connection.execute(sql, (after, limit))]
+        rows = self.connection.execute(sql, (after, limit))
+        return [Garbage(number, handle, None if text is None else UploadToken(text)) for number, handle, text in rows]
 
     def is_garbage(self, handle: str) -> bool:
         return bool(self.connection.execute("SELECT EXISTS (SELECT 1 FROM garbage WHERE handle = ?)", (handle,)).get)
 
-    def is_referenced(self, handle: str) -> bool:
-        return bool(self.connection.execute(_REFERENCED, (handle,)).get)
-
-    def is_token_in_use(self, token: str) -> bool:
-        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ? AND backend_token <> '')"
-        return bool(self.connection.execute(sql, (token,)).get)
+    def is_referenced(self, stored: str | UploadToken) -> bool:
+        if isinstance(stored, UploadToken):
+            return bool(self.connection.execute(_TOKEN_REFERENCED, (stored.text,)).get)
+        return bool(self.connection.execute(_REFERENCED, (stored,)).get)
 
     def sweep_times(self) -> tuple[int, int]:
         row = self.connection.execute("SELECT sweep_begun_ms, sweep_ended_ms FROM state").fetchone()

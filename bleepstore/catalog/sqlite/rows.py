@@ -21,6 +21,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    UploadToken,
     Versioning,
 )
 
@@ -127,7 +128,7 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
         checksum_type=_CHECKSUM_TYPES[kind] if kind else None,
-        backend_token=token,
+        backend_token=None if token is None else UploadToken(token),
     )
 
 

@@ -66,10 +66,12 @@ _FIND_UPLOAD = (
     f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE bucket_id = ? AND key = ? AND upload_id = ?"
 )
 _SET_REPLACED = "UPDATE upload SET replaced_sequence = ? WHERE bucket_id = ? AND key = ? AND replaced_sequence = ?"
-_DISCARD_PARTS = (
+_DISCARD = (
     "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM upload u JOIN part p "
-    "ON p.upload_id = u.upload_id WHERE u.{} = ? ORDER BY u.upload_id, p.number"
+    "ON p.upload_id = u.upload_id WHERE "
 )
+_DISCARD_PART = f"{_DISCARD}u.upload_id = ? AND p.number = ?"
+_DISCARD_PARTS = f"{_DISCARD}u.{{}} = ? ORDER BY u.upload_id, p.number"
 
 
 class SqliteTables:
@@ -288,12 +290,9 @@ class SqliteTables:
 
     # -- uploads
 
-    def upload_token(self, bucket_id: int, key: str, upload_id: str) -> str | None:
-        token: str | None = self._execute(
-            "SELECT backend_token FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?",
-            (bucket_id, key, upload_id),
-        ).get
-        return token
+    def has_upload(self, bucket_id: int, key: str, upload_id: str) -> bool:
+        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?)"
+        return bool(self._execute(sql, (bucket_id, key, upload_id)).get)
 
     def find_upload(self, bucket: str, bucket_id: int, key: str, upload_id: str) -> Upload | None:
         row = self._execute(_FIND_UPLOAD, (bucket_id, key, upload_id)).fetchone()
@@ -320,7 +319,7 @@ class SqliteTables:
                 command.initiator.id,
                 command.checksum_algorithm and command.checksum_algorithm.value,
                 command.checksum_type and command.checksum_type.value,
-                command.backend_token,
+                command.backend_token and command.backend_token.text,
                 replaced_sequence,
                 *columns_of(command.attributes),
             ),
@@ -377,8 +376,11 @@ class SqliteTables:
 
     # -- garbage and sweeps
 
-    def discard(self, handle: str, token: str | None = None) -> None:
-        self._execute("INSERT INTO garbage (handle, token) VALUES (?, ?)", (handle, token))
+    def discard(self, handle: str) -> None:
+        self._execute("INSERT INTO garbage (handle) VALUES (?)", (handle,))
+
+    def discard_part(self, upload_id: str, number: int) -> None:
+        self._execute(_DISCARD_PART, (upload_id, number))
 
     def forget_garbage(self, garbage_ids: Sequence[int]) -> None:
         self.connection.executemany("DELETE FROM garbage WHERE garbage_id = ?", [(i,) for i in garbage_ids])
