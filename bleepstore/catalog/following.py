@@ -23,7 +23,7 @@ def follow_provider(tables: Tables, command: FollowProvider) -> Result:
         return OperationAborted("Another write of this key ended meanwhile.")
     if written is None:
         if current is not None:
-            remove_row(tables, bucket_id, command.key, current)
+            remove_row(tables, bucket_id, command.key, current, is_garbage=False)
         return Removed(command.key)
     if command.upload_id is not None:
         completed = tables.find_completed(bucket_id, command.upload_id, command.key)

@@ -9,6 +9,7 @@ from bleepstore.catalog.sweeps import check_fence
 from bleepstore.catalog.versions import (
     add_delete_marker,
     check_removable,
+    remove_row,
     remove_version,
     write_version,
 )
@@ -55,7 +56,7 @@ def _delete(
     if bucket.versioning is not None:
         return add_delete_marker(tables, bucket, command, entry, position, current)
     if current is not None:
-        remove_version(tables, bucket, entry.key, current)
+        remove_row(tables, bucket.bucket_id, entry.key, current)
     return Removed(entry.key)
 
 

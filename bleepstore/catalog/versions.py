@@ -120,34 +120,30 @@ def _make_way(
     latest = current or tables.latest_version(bucket_id, key)
     sequence = time_ms if latest is None else max(time_ms, latest.sequence + 1)
     if replaced is not None:
-        _discard(tables, bucket_id, key, replaced)
+        remove_row(tables, bucket_id, key, replaced)
     if current is not None and (replaced is None or not replaced.is_current):
         tables.make_noncurrent(bucket_id, key)
     return sequence
 
 
 def remove_version(tables: Tables, bucket: StoredBucket, key: str, version: StoredVersion) -> None:
-    """Remove a version for good; its blob becomes garbage. If it was the latest and the next one is an object, that is
-    current again. Nothing is checked."""
+    """Remove a version for good, in a bucket that keeps versions or once did. If it was the latest and the next one is
+    an object, that is current again. Nothing is checked."""
     bucket_id = bucket.bucket_id
-    _discard(tables, bucket_id, key, version)
-    if bucket.versioning is not None and (version.is_current or version.is_delete_marker):
+    remove_row(tables, bucket_id, key, version)
+    if version.is_current or version.is_delete_marker:
         latest = tables.latest_version(bucket_id, key)
         if latest is not None and not latest.is_current and not latest.is_delete_marker:
             tables.make_current(bucket_id, key, latest)
 
 
-def _discard(tables: Tables, bucket_id: int, key: str, version: StoredVersion) -> None:
-    remove_row(tables, bucket_id, key, version)
-    if version.handle is not None:
-        tables.discard(version.handle)
-
-
-def remove_row(tables: Tables, bucket_id: int, key: str, version: StoredVersion) -> None:
-    """Remove a version. Its blob is not looked at.
+def remove_row(tables: Tables, bucket_id: int, key: str, version: StoredVersion, *, is_garbage: bool = True) -> None:
+    """Remove a version, whose blob becomes garbage if it `is_garbage`.
 
     The key may get this sequence again: where the clock was set back, or does not move. So uploads that began with this
     version remember that it is gone.
     """
     tables.remove_version(bucket_id, key, version)
     tables.set_replaced_sequence(bucket_id, key, version.sequence, GONE)
+    if is_garbage and version.handle is not None:
+        tables.discard(version.handle)

@@ -32,6 +32,7 @@ def version_seen(version: ObjectVersion) -> tuple[object, ...]:
     return (
         version.etag, version.size, version.owner.id, grants_in(version.acl), tuple(sorted(version.metadata.items())),
         version.system.content_type, version.storage_class, version.modified_ms, version.parts_count,
+        version.version_id == "null",
     )  # fmt: skip
 
 
@@ -71,6 +72,38 @@ def list_all(store: Store, bucket: str, limit: int, **options: Any) -> list[tupl
         after = page.next_key
 
 
+def list_all_versions(store: Store, bucket: str, limit: int, **options: Any) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    key = version_id = ""
+    while True:
+        page = store.list_object_versions(bucket, after_key=key, after_version_id=version_id, limit=limit, **options)
+        entries: list[tuple[object, ...]] = [(prefix,) for prefix in page.common_prefixes]
+        entries += [
+            (row.key, row.version_id, row.is_latest, row.is_delete_marker, row.etag, row.size, row.modified_ms,
+             row.owner_id)
+            for row in page.versions
+        ]  # fmt: skip
+        found += sorted(entries, key=lambda entry: str(entry[0]))
+        if page.next_key is None:
+            return found
+        assert len(entries) == limit
+        key, version_id = page.next_key, page.next_version_id or ""
+
+
+def learn_ids(world: World) -> None:
+    """Have the model know the ids that the store gave to what was written last, if it gave any."""
+    for name, bucket in world.model.buckets.items():
+        for key, versions in bucket.versions.items():
+            if all(one.version_id for one in versions):
+                continue
+            rows = [row for row in world.store.iter_object_versions(name, prefix=key) if row.key == key]
+            assert len({row.version_id for row in rows}) == len(rows) == len(versions)
+            for at, (one, row) in enumerate(zip(versions, rows, strict=True)):
+                if not one.version_id:
+                    assert row.version_id != "null"
+                    versions[at] = attrs.evolve(one, version_id=row.version_id)
+
+
 def list_all_uploads(store: Store, bucket: str, limit: int, **options: Any) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
     key = upload_id = ""
@@ -105,10 +138,15 @@ def compare_all(world: World) -> None:
     for name, bucket in model.buckets.items():
         assert acl_seen(store.get_bucket_acl(name)) == (bucket.owner, bucket.grants)
         assert [one.key for one in store.iter_objects(name)] == sorted(bucket.objects)
-        for key, expected in bucket.objects.items():
-            with store.get_object(name, key) as found:
-                assert version_seen(found.version) == expected.seen
-                assert found.read() == expected.body
+        options: Any = {"prefix": "", "delimiter": "", "caller": None}
+        assert list_all_versions(store, name, 1000, **options) == model.list_versions(name, **options)
+        assert store.get_bucket_versioning(name) == bucket.versioning
+        for key, versions in bucket.versions.items():
+            for expected in versions:
+                if not expected.is_marker:
+                    with store.get_object(name, key, version_id=expected.version_id) as found:
+                        assert version_seen(found.version) == expected.seen
+                        assert found.read() == expected.body
         assert {one.upload_id for one in store.iter_uploads(name)} == set(bucket.uploads)
         for upload_id, upload in bucket.uploads.items():
             where = (name, upload.key, upload_id)

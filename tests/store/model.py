@@ -49,13 +49,15 @@ class Object:
     modified_ms: int
     parts: tuple[int, ...] = ()  # their sizes
     serial: int = 0  # no two writes have the same
+    version_id: str = "null"  # "": the store has not told it yet
+    is_marker: bool = False
 
     @property
     def seen(self) -> tuple[object, ...]:
         """What a test sees of it."""
         return (
             self.etag, len(self.body), self.owner, self.grants, self.metadata, self.content_type, self.storage_class,
-            self.modified_ms, len(self.parts) or None,
+            self.modified_ms, len(self.parts) or None, self.version_id == "null",
         )  # fmt: skip
 
 
@@ -87,8 +89,44 @@ class Bucket:
     owner: str
     grants: Grants
     created_ms: int
-    objects: dict[str, Object] = attrs.field(factory=dict)
+    versioning: str | None = None
+    #: Of each key, the newest first. None is empty.
+    versions: dict[str, list[Object]] = attrs.field(factory=dict)
     uploads: dict[str, Upload] = attrs.field(factory=dict)
+
+    @property
+    def objects(self) -> dict[str, Object]:
+        """What is seen without a version id."""
+        return {key: found[0] for key, found in self.versions.items() if not found[0].is_marker}
+
+    def version(self, key: str, version_id: str) -> Object | None:
+        return next((one for one in self.versions.get(key, []) if one.version_id == version_id), None)
+
+    def replaced(self, key: str) -> Object | None:
+        """What goes when another version of a key is written."""
+        if self.versioning is None:
+            return self.objects.get(key)
+        return self.version(key, "null") if self.versioning == "Suspended" else None
+
+    def write(self, key: str, made: Object) -> Object:
+        gone = self.replaced(key)
+        kept = [one for one in self.versions.get(key, []) if one is not gone]
+        made = attrs.evolve(made, version_id="" if self.versioning == "Enabled" else "null")
+        self.versions[key] = [made, *kept]
+        return made
+
+    def delete(self, key: str, owner: str, now: int, serial: int) -> None:
+        """As a delete without a version id."""
+        if self.versioning is None:
+            self.versions.pop(key, None)
+        else:
+            marker = Object(b"", "", owner, frozenset(), (), None, "STANDARD", now, serial=serial, is_marker=True)
+            self.write(key, marker)
+
+    def remove(self, key: str, gone: Object) -> None:
+        self.versions[key] = [one for one in self.versions[key] if one is not gone]
+        if not self.versions[key]:
+            del self.versions[key]
 
 
 def md5(data: bytes) -> str:
@@ -175,7 +213,7 @@ class Model:
     def delete_bucket(self, name: str, caller: Caller | None) -> None:
         require(name in self.buckets, "NoSuchBucket")
         require(caller is None or caller.account.id == self.buckets[name].owner)
-        require(not self.buckets[name].objects, "BucketNotEmpty")
+        require(not self.buckets[name].versions, "BucketNotEmpty")
         del self.buckets[name]
 
     def list_buckets(self, prefix: str, caller: Caller | None) -> list[tuple[str, str, int]]:
@@ -194,13 +232,26 @@ class Model:
         found = self.bucket(name, caller, Permission.WRITE_ACP)
         found.grants = grants_of(acl, found.owner, found.owner)
 
+    def get_bucket_versioning(self, name: str, caller: Caller | None) -> str | None:
+        require(name in self.buckets, "NoSuchBucket")
+        require(caller is None or caller.account.id == self.buckets[name].owner)
+        return self.buckets[name].versioning
+
+    def put_bucket_versioning(self, name: str, versioning: str, caller: Caller | None) -> None:
+        self.get_bucket_versioning(name, caller)
+        self.buckets[name].versioning = versioning
+
     # -- objects
 
     def check_owner(self, bucket: Bucket, key: str, caller: Caller | None) -> None:
         """WRITE lets others than the bucket's owner replace and delete their own objects alone."""
-        current = bucket.objects.get(key)
-        if caller is not None and caller.account.id != bucket.owner and current is not None:
-            require(not caller.is_anonymous and current.owner == caller.account.id)
+        for found in (bucket.objects.get(key), bucket.replaced(key)):
+            if found is not None:
+                self.check_owner_of(bucket, found, caller)
+
+    def check_owner_of(self, bucket: Bucket, found: Object, caller: Caller | None) -> None:
+        if caller is not None and caller.account.id != bucket.owner:
+            require(not caller.is_anonymous and found.owner == caller.account.id)
 
     def check_write(self, bucket: Bucket, key: str, condition: WriteCondition) -> None:
         current = bucket.objects.get(key)
@@ -225,23 +276,34 @@ class Model:
         caller: Caller | None,
     ) -> tuple[object, ...]:
         bucket = self.bucket(name, caller, Permission.WRITE)
-        self.check_owner(bucket, key, caller)
+        if (current := bucket.objects.get(key)) is not None:
+            self.check_owner_of(bucket, current, caller)
         self.check_write(bucket, key, condition)
+        self.check_owner(bucket, key, caller)
         owner = bucket.owner if caller is None else caller.account.id
-        bucket.objects[key] = made = Object(
+        made = Object(
             body, md5(body), owner, grants_of(acl, owner, bucket.owner), sorted_items(metadata), content_type,
             storage_class, self.now(), serial=self.next_serial(),
         )  # fmt: skip
-        return made.seen
+        return bucket.write(key, made).seen
 
-    def find(self, name: str, key: str, caller: Caller | None, permission: Permission) -> Object:
+    def find(
+        self, name: str, key: str, caller: Caller | None, permission: Permission, version_id: str | None = None
+    ) -> Object:
         require(name in self.buckets, "NoSuchBucket")
         bucket = self.buckets[name]
-        if key not in bucket.objects:
-            require(may(bucket.owner, bucket.grants, caller, Permission.READ))
-            raise Refused("NoSuchKey")
-        found = bucket.objects[key]
-        require(may(found.owner, found.grants, caller, permission))
+        current = bucket.objects.get(key)
+        found = current if version_id is None else bucket.version(key, version_id)
+        if found is None:
+            if version_id is not None and current is not None:
+                require(may(current.owner, current.grants, caller, permission))
+            else:
+                require(may(bucket.owner, bucket.grants, caller, Permission.READ))
+            is_plain = version_id is None or (version_id == "null" and bucket.versioning is None)
+            raise Refused("NoSuchKey" if is_plain else "NoSuchVersion")
+        grants = frozenset({(found.owner, "FULL_CONTROL")}) if found.is_marker else found.grants
+        require(may(found.owner, grants, caller, permission))
+        require(not found.is_marker, "MethodNotAllowed")
         return found
 
     def check_read(self, found: Object, condition: ReadCondition | None) -> None:
@@ -259,8 +321,9 @@ class Model:
         part_number: int | None,
         condition: ReadCondition | None,
         caller: Caller | None,
+        version_id: str | None = None,
     ) -> tuple[tuple[object, ...], bytes]:
-        found = self.find(name, key, caller, Permission.READ)
+        found = self.find(name, key, caller, Permission.READ, version_id)
         self.check_read(found, condition)
         if part_number is not None:
             sizes = found.parts or (len(found.body),)
@@ -271,21 +334,36 @@ class Model:
             return found.seen, found.body
         return found.seen, cut(found.body, range)
 
-    def delete_object(self, name: str, key: str, *, condition: WriteCondition, caller: Caller | None) -> None:
+    def delete_object(
+        self, name: str, key: str, *, condition: WriteCondition, caller: Caller | None, version_id: str | None = None
+    ) -> tuple[str, str | None, bool]:
+        """(key, version id, whether a delete marker was made or removed)."""
         bucket = self.bucket(name, caller, Permission.WRITE)
-        self.check_owner(bucket, key, caller)
+        if version_id is not None:
+            require(caller is None or caller.account.id == bucket.owner)
+            self.check_write(bucket, key, condition)
+            gone = bucket.version(key, version_id)
+            if gone is not None:
+                bucket.remove(key, gone)
+            return key, version_id, gone is not None and gone.is_marker
+        # Whether there is something of another account is seen before what the condition asks, else after it.
+        current = bucket.objects.get(key)
+        if current is not None:
+            self.check_owner_of(bucket, current, caller)
         self.check_write(bucket, key, condition)
-        bucket.objects.pop(key, None)
+        self.check_owner(bucket, key, caller)
+        bucket.delete(key, bucket.owner if caller is None else caller.account.id, self.now(), self.next_serial())
+        return key, None, bucket.versioning is not None
 
     def delete_objects(self, name: str, entries: Sequence[DeleteEntry], caller: Caller | None) -> list[str]:
         """The key, or the error, of each."""
-        bucket = self.bucket(name, caller, Permission.WRITE)
+        self.bucket(name, caller, Permission.WRITE)
         outcomes = []
         for entry in entries:
             try:
-                self.check_owner(bucket, entry.key, caller)
-                self.check_write(bucket, entry.key, entry.condition)
-                bucket.objects.pop(entry.key, None)
+                self.delete_object(
+                    name, entry.key, condition=entry.condition, caller=caller, version_id=entry.version_id
+                )
                 outcomes.append(entry.key)
             except Refused as refused:
                 outcomes.append(str(refused))
@@ -304,17 +382,21 @@ class Model:
         acl: AclRequest | None,
         condition: WriteCondition,
         caller: Caller | None,
+        source_version_id: str | None = None,
     ) -> tuple[object, ...]:
         bucket = self.bucket(name, caller, Permission.WRITE)
-        self.check_owner(bucket, key, caller)
-        source = self.source(source_name, source_key, source_condition, caller)
-        if (source_name, source_key) == (name, key) and replaced_metadata is None and storage_class is None:
+        if (current := bucket.objects.get(key)) is not None:
+            self.check_owner_of(bucket, current, caller)
+        source = self.source(source_name, source_key, source_condition, caller, source_version_id)
+        is_unchanged = replaced_metadata is None and storage_class is None and source_version_id is None
+        if (source_name, source_key) == (name, key) and is_unchanged:
             self.check_write(bucket, key, condition)
             raise Refused("InvalidRequest")
         self.check_write(bucket, key, condition)
+        self.check_owner(bucket, key, caller)
         owner = bucket.owner if caller is None else caller.account.id
         is_replaced = replaced_metadata is not None
-        bucket.objects[key] = made = Object(
+        made = Object(
             source.body,
             md5(source.body),
             owner,
@@ -325,10 +407,20 @@ class Model:
             self.now(),
             serial=self.next_serial(),
         )
-        return made.seen
+        return bucket.write(key, made).seen
 
-    def source(self, name: str, key: str, condition: ReadCondition | None, caller: Caller | None) -> Object:
-        found = self.find(name, key, caller, Permission.READ)
+    def source(
+        self,
+        name: str,
+        key: str,
+        condition: ReadCondition | None,
+        caller: Caller | None,
+        version_id: str | None = None,
+    ) -> Object:
+        try:
+            found = self.find(name, key, caller, Permission.READ, version_id)
+        except Refused as refused:
+            raise Refused("InvalidRequest" if str(refused) == "MethodNotAllowed" else str(refused)) from None
         try:
             self.check_read(found, condition)
         except Refused:
@@ -350,14 +442,35 @@ class Model:
                 found.append((entry, one.etag, len(one.body), one.modified_ms, one.storage_class, one.owner))
         return found
 
-    def get_object_acl(self, name: str, key: str, caller: Caller | None) -> tuple[str, Grants]:
-        found = self.find(name, key, caller, Permission.READ_ACP)
+    def list_versions(
+        self, name: str, *, prefix: str, delimiter: str, caller: Caller | None
+    ) -> list[tuple[object, ...]]:
+        """The entries of all pages, in order."""
+        bucket = self.bucket(name, caller, Permission.READ)
+        found: list[tuple[object, ...]] = []
+        for entry, is_prefix in rolled_up(sorted(bucket.versions), prefix, delimiter):
+            if is_prefix:
+                found.append((entry,))
+            else:
+                found += [
+                    (entry, one.version_id, at == 0, one.is_marker, one.etag, len(one.body), one.modified_ms, one.owner)
+                    for at, one in enumerate(bucket.versions[entry])
+                ]
+        return found
+
+    def get_object_acl(
+        self, name: str, key: str, caller: Caller | None, version_id: str | None = None
+    ) -> tuple[str, Grants]:
+        found = self.find(name, key, caller, Permission.READ_ACP, version_id)
         return found.owner, found.grants
 
-    def put_object_acl(self, name: str, key: str, acl: AclRequest, caller: Caller | None) -> None:
-        found = self.find(name, key, caller, Permission.WRITE_ACP)
+    def put_object_acl(
+        self, name: str, key: str, acl: AclRequest, caller: Caller | None, version_id: str | None = None
+    ) -> None:
+        found = self.find(name, key, caller, Permission.WRITE_ACP, version_id)
         bucket = self.buckets[name]
-        bucket.objects[key] = attrs.evolve(found, grants=grants_of(acl, found.owner, bucket.owner))
+        changed = attrs.evolve(found, grants=grants_of(acl, found.owner, bucket.owner))
+        bucket.versions[key] = [changed if one is found else one for one in bucket.versions[key]]
 
     # -- uploads
 
@@ -410,7 +523,7 @@ class Model:
         caller: Caller | None,
     ) -> tuple[int, int, str, int]:
         upload = self.upload(name, key, upload_id, caller)
-        body = self.find(source_name, source_key, caller, Permission.READ).body
+        body = self.source(source_name, source_key, None, caller).body
         if source_range is not None:
             require(source_range.last is None or source_range.last < len(body), "InvalidArgument")
             body = cut(body, source_range)
@@ -436,22 +549,23 @@ class Model:
         require(numbers == sorted(set(numbers)), "InvalidPartOrder")
         upload = self.upload(name, key, upload_id, caller)
         bucket = self.buckets[name]
-        self.check_owner(bucket, key, caller)
+        if (current := bucket.objects.get(key)) is not None:
+            self.check_owner_of(bucket, current, caller)
         for part in parts:
             require(part.number in upload.parts and upload.parts[part.number].etag == part.etag, "InvalidPart")
         bodies = [upload.parts[number].body for number in numbers]
         require(all(len(body) >= MIN_PART for body in bodies[:-1]), "EntityTooSmall")
         self.check_write(bucket, key, condition)
-        current = bucket.objects.get(key)
         if condition:
             require((current and current.serial) == upload.found, "ConditionalRequestConflict")
+        self.check_owner(bucket, key, caller)
         digests = b"".join(hashlib.md5(body).digest() for body in bodies)
-        bucket.objects[key] = made = Object(
+        made = Object(
             b"".join(bodies), f"{md5(digests)}-{len(bodies)}", upload.initiator, upload.grants, upload.metadata,
             upload.content_type, upload.storage_class, self.now(), tuple(map(len, bodies)), self.next_serial(),
         )  # fmt: skip
         del bucket.uploads[upload_id]
-        return made.seen
+        return bucket.write(key, made).seen
 
     def abort_upload(self, name: str, key: str, upload_id: str, caller: Caller | None) -> None:
         self.upload(name, key, upload_id, caller, by_owner=True)

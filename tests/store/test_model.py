@@ -19,24 +19,18 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 import bleepstore
 from bleepstore import (
-    ANONYMOUS,
     ByteRange,
     Caller,
     CannedAcl,
     CompletedPart,
-    DeletedObject,
-    DeleteEntry,
-    DeleteFailure,
-    Grant,
-    Owner,
-    Permission,
     ReadCondition,
     Snapshot,
     Store,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.errors import StoreError
@@ -47,59 +41,44 @@ from tests.store.comparing import (
     ask_both,
     compare_all,
     grants_in,
+    learn_ids,
     list_all,
     list_all_uploads,
     part_seen,
     parts_of,
     version_seen,
 )
-from tests.store.model import ALWAYS, MIN_PART, Model, Upload, md5
+from tests.store.drawing import (
+    ALICE,
+    BODIES,
+    FIRST_KEYS,
+    PART_BODIES,
+    acls,
+    bodies,
+    buckets,
+    callers,
+    content_types,
+    delimiters,
+    etags,
+    keys,
+    limits,
+    metadata,
+    part_numbers,
+    prefixes,
+    ranges,
+    read_conditions,
+    set_acls,
+    storage_classes,
+    write_conditions,
+)
+from tests.store.model import ALWAYS, Model, Upload
+from tests.store.version_rules import VersionRules
 
-ALICE, BOB = Caller(Owner("alice-id", "Alice")), Caller(Owner("bob-id", "Bob"))
 INLINE_LIMIT = 1024
-#: By name, for Hypothesis writes out what it draws from. The first three are kept in the catalog, the others as blobs.
-BODIES = {"none": b"", "x": b"x", "other": b"other", "blob": bytes(range(256)) * 8, "blob 2": bytes(2000)}
-PART_BODIES = BODIES | {"large": b"5" * MIN_PART}
 MAX_WORLDS = 3
 
-#: What is drawn often comes first, or more than once: else most that is asked for would be refused.
-buckets = st.sampled_from(["photos", "photos", "videos"])
-#: The order of UTF-8 is that of code points, not that of UTF-16: U+FFFF comes before U+10000.
-FIRST_KEYS = ["a", "a/b", "\U00010000"]
-keys = st.sampled_from([*FIRST_KEYS, *FIRST_KEYS, "a/", "a/c/d", "a-b", "ä", "\uffff", "b//c"])
-callers = st.sampled_from([None, None, None, None, ALICE, ALICE, BOB, ANONYMOUS])
-bodies = st.sampled_from(list(BODIES))
-_ACLS: list[Any] = [
-    *CannedAcl, (), (Grant(BOB.account.id, Permission.READ),), (Grant(BOB.account.id, Permission.WRITE),),
-    (Grant(ALICE.account.id, Permission.FULL_CONTROL), Grant(BOB.account.id, Permission.READ_ACP)),
-    (Grant(BOB.account.id, Permission.WRITE_ACP),),
-]  # fmt: skip
-set_acls = st.sampled_from(_ACLS)
-acls = st.sampled_from([None, None, None, *_ACLS])
-_ETAGS = [md5(body) for body in BODIES.values()]
-etags = st.sampled_from([*_ETAGS, "0" * 32])
-_MATCHES = [WriteCondition(if_match=etag) for etag in _ETAGS]
-write_conditions = st.sampled_from([*[ALWAYS] * 8, WriteCondition(if_none_match=True), *_MATCHES])
-delete_conditions = st.sampled_from([*[ALWAYS] * 6, WriteCondition(if_match="*"), *_MATCHES])
-read_conditions = st.sampled_from(
-    [
-        *[None] * 8, ReadCondition(if_match="*"), *[ReadCondition(if_match=etag) for etag in _ETAGS],
-        *[ReadCondition(if_none_match=etag) for etag in _ETAGS],
-    ]
-)  # fmt: skip
-ranges = st.sampled_from(
-    [ByteRange(0, 0), ByteRange(1, None), ByteRange(3, 1500), ByteRange(None, 2), ByteRange(None, 0), ByteRange(9, 99)]
-)
-metadata = st.sampled_from([{}, {"a": "1"}, {"a": "2", "b": "ü"}])
-content_types = st.sampled_from([None, "text/plain"])
-storage_classes = st.sampled_from(["STANDARD", "GLACIER"])
-prefixes = st.sampled_from(["", "a", "a/", "b", "a/c/", "\U00010000", "z"])
-delimiters = st.sampled_from(["", "/", "//", "b"])
-limits = st.integers(1, 4)
-part_numbers = st.integers(1, 3)
 
-
-class StoreMachine(RuleBasedStateMachine):
+class StoreMachine(VersionRules):
     """Each rule asks a store and its model the same. Forks are further stores with models of their own."""
 
     def __init__(self) -> None:
@@ -126,6 +105,9 @@ class StoreMachine(RuleBasedStateMachine):
             world.model.buckets[bucket].uploads[upload.upload_id] = made
             world.store.put_part(bucket, "a/b", upload.upload_id, 1, BODIES["blob"], caller=caller)
             world.model.put_part(bucket, "a/b", upload.upload_id, 1, BODIES["blob"], caller)
+            if bucket == "videos":
+                world.store.put_bucket_versioning(bucket, Versioning.ENABLED)
+                world.model.put_bucket_versioning(bucket, "Enabled", None)
             self.uploads.append((bucket, "a/b", upload.upload_id))
 
     def now(self) -> int:
@@ -160,7 +142,9 @@ class StoreMachine(RuleBasedStateMachine):
         """Ask a store and its model; what both gave, or the error's name."""
         self.time_ms += 1000
         world = data.draw(st.sampled_from(self.worlds)) if len(self.worlds) > 1 else self.worlds[0]
-        return ask_both(world, real, modelled, seen)
+        found = ask_both(world, real, modelled, seen)
+        learn_ids(world)
+        return found
 
     # -- buckets
 
@@ -265,34 +249,6 @@ class StoreMachine(RuleBasedStateMachine):
             return version_seen(found.version), body
 
         self.both(data, read, lambda model: model.get_object(bucket, key, **options))
-
-    @rule(data=st.data(), bucket=buckets, key=keys, condition=delete_conditions, caller=callers)
-    def delete_object(
-        self, data: st.DataObject, bucket: str, key: str, condition: WriteCondition, caller: Caller | None
-    ) -> None:
-        self.both(
-            data,
-            lambda store: store.delete_object(bucket, key, condition=condition, caller=caller),
-            lambda model: model.delete_object(bucket, key, condition=condition, caller=caller),
-            lambda _deleted: None,
-        )
-
-    @rule(
-        data=st.data(), bucket=buckets, caller=callers,
-        entries=st.lists(st.builds(DeleteEntry, key=keys, condition=delete_conditions), min_size=1, max_size=4),
-    )  # fmt: skip
-    def delete_objects(
-        self, data: st.DataObject, bucket: str, caller: Caller | None, entries: list[DeleteEntry]
-    ) -> None:
-        def outcome(one: DeletedObject | DeleteFailure) -> str:
-            return type(one.error).__name__ if isinstance(one, DeleteFailure) else one.key
-
-        self.both(
-            data,
-            lambda store: store.delete_objects(bucket, entries, caller=caller),
-            lambda model: model.delete_objects(bucket, entries, caller),
-            lambda outcomes: [outcome(one) for one in outcomes],
-        )
 
     @rule(
         data=st.data(), source_bucket=buckets, source_key=keys, bucket=buckets, key=keys, caller=callers,

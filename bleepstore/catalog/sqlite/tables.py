@@ -243,7 +243,8 @@ class SqliteTables:
         self._execute(_INSERT_MARKER, (bucket_id, key, -sequence, version_id, modified_ms, owner_id))
 
     def remove_version(self, bucket_id: int, key: str, version: StoredVersion) -> None:
-        self._execute(f"DELETE FROM object_version WHERE {_ROW}", _row(bucket_id, key, version))
+        row = (bucket_id, not version.is_current, key, -version.sequence)
+        self._execute(f"DELETE FROM object_version WHERE {_ROW}", row)
         if version.inline_id is not None:
             self._execute("DELETE FROM inline_data WHERE inline_id = ?", (version.inline_id,))
 
