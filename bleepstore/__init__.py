@@ -47,6 +47,7 @@ from bleepstore.model import (
     VersionPage,
     WriteCondition,
 )
+from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -69,6 +70,7 @@ __all__ = [
     "CompletedPart",
     "Credential",
     "Damage",
+    "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
@@ -78,6 +80,7 @@ __all__ = [
     "ListedObject",
     "ListedVersion",
     "ObjectAttributes",
+    "ObjectLock",
     "ObjectPage",
     "ObjectVersion",
     "Owner",
@@ -89,6 +92,8 @@ __all__ = [
     "Restoration",
     "RestoreTier",
     "Restored",
+    "Retention",
+    "RetentionMode",
     "Snapshot",
     "Store",
     "StoredObject",

@@ -14,6 +14,7 @@ import attrs
 
 from bleepstore.attributes import dump, read_mapping, write_mapping
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
+from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
 
 
 @attrs.frozen
@@ -25,8 +26,22 @@ class SettingForm:
     from_json: Callable[[Any], Any]
 
 
+def _write_lock(lock: ObjectLock) -> dict[str, Any]:
+    default = lock.default
+    if default is None:
+        return {}
+    return {"mode": default.mode.value, "days": default.days, "years": default.years}
+
+
+def _read_lock(record: Mapping[str, Any]) -> ObjectLock:
+    if not record:
+        return ObjectLock()
+    return ObjectLock(DefaultRetention(RetentionMode(record["mode"]), days=record["days"], years=record["years"]))
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
+    "object_lock": SettingForm(_write_lock, _read_lock),
 }
 
 
@@ -35,7 +50,12 @@ def document_of(setting: BucketSetting) -> str | None:
     return None if setting.value is None else dump(SETTINGS[setting.name].to_json(setting.value))
 
 
+def value_of(name: str, document: str) -> Any:
+    """The value of the setting of this name that `document_of` wrote."""
+    return SETTINGS[name].from_json(json.loads(document))
+
+
 def from_documents(documents: Iterable[tuple[str, str]]) -> BucketSettings:
     """The settings whose names and documents these are."""
-    given = {name: SETTINGS[name].from_json(json.loads(text)) for name, text in documents}
+    given = {name: value_of(name, text) for name, text in documents}
     return BucketSettings(**given) if given else NO_SETTINGS

@@ -227,6 +227,10 @@ class Tables(Protocol):
     def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:
         """Instead of what it had; none, if the value is None."""
 
+    def lock_time(self, time_ms: int) -> int:
+        """The time by which locks are judged, in a command of the time `time_ms`: the latest that any such command
+        had, or a sweep. It never goes back."""
+
     def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None: ...
 
     def has_versions(self, bucket_id: int) -> bool:

@@ -8,6 +8,7 @@ import attrs
 
 from bleepstore.errors import Damage
 from bleepstore.model import Checksum, ObjectVersion, PartSummary, Versioning
+from bleepstore.object_lock import ObjectLock
 
 
 @attrs.frozen
@@ -73,6 +74,7 @@ class StoredBucket(NamedTuple):
     bucket_id: int
     owner_id: str
     versioning: Versioning | str | None
+    object_lock: ObjectLock | None
 
 
 class StoredVersion(NamedTuple):

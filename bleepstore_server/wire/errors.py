@@ -78,6 +78,7 @@ ERRORS: dict[str, Entry] = {
     "InvalidAccessKeyId": Entry(403, "The AWS Access Key Id you provided does not exist in our records."),
     "InvalidArgument": Entry(400, "Invalid Argument", varies=True),
     "InvalidBucketName": Entry(400, "The specified bucket is not valid."),
+    "InvalidBucketState": Entry(409, "The request is not valid for the current state of the bucket.", varies=True),
     "InvalidChunkSizeError": Entry(403, "Only the last chunk is allowed to have a size less than 8192 bytes"),
     "InvalidDigest": Entry(400, "The Content-MD5 you specified was invalid."),
     "InvalidEncryptionAlgorithmError": Entry(
@@ -107,6 +108,7 @@ ERRORS: dict[str, Entry] = {
         "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
     ),
     "InvalidRequest": Entry(400, "Invalid Request", varies=True),
+    "InvalidRetentionPeriod": Entry(400, "Default retention period must be a positive integer value.", varies=True),
     "InvalidStorageClass": Entry(400, "The storage class you specified is not valid"),
     "InvalidTag": Entry(400, "The tag provided was not a valid tag.", varies=True),
     "InvalidURI": Entry(400, "Couldn't parse the specified URI."),
@@ -139,6 +141,7 @@ ERRORS: dict[str, Entry] = {
     "NoSuchConfiguration": Entry(404, "The specified configuration does not exist."),
     "NoSuchKey": Entry(404, "The specified key does not exist."),
     "NoSuchLifecycleConfiguration": Entry(404, "The lifecycle configuration does not exist"),
+    "NoSuchObjectLockConfiguration": Entry(404, "The specified object does not have a ObjectLock configuration"),
     "NoSuchPublicAccessBlockConfiguration": Entry(404, "The public access block configuration was not found"),
     "NoSuchTagSet": Entry(404, "The TagSet does not exist"),
     "NoSuchUpload": Entry(

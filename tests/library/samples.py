@@ -31,6 +31,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.object_lock import Retention, RetentionMode
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -52,6 +53,7 @@ SYSTEM = SystemMetadata(
     expires="Thu, 01 Dec 2033 16:00:00 GMT",
     website_redirect_location="/other",
 )
+RETENTION = Retention(RetentionMode.COMPLIANCE, TIME + 1)
 KEY = "ü/\U0001f600 \n\x01"
 MD5 = "8d777f385d3dfec8815d20f7496026dc"
 CRC = Checksum(Algorithm.CRC64NVME, "rosUhgp5mIg=")
@@ -71,7 +73,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
     type(pair[0]): pair
     for pair in (
         (
-            c.CreateBucket(**_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL),
+            c.CreateBucket(**_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL, object_lock=True),
             c.CreateBucket(**_stamp(1), bucket="photos", owner=Owner("a"), location="", acl=Acl("a", ())),
         ),
         (c.DeleteBucket(**_stamp(2), bucket="photos", bucket_id=7), c.DeleteBucket(**_stamp(2), bucket="b")),
@@ -107,6 +109,8 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     grants=ACL.grants,
                     tags={"b": "2", "a": "ü"},
                     restoration=Restoration(TIME, TIME + 1),
+                    retention=RETENTION,
+                    legal_hold=False,
                 ),
                 checksum=COMPOSITE,
                 crc64nvme="AAAAAAAAAAA=",
@@ -126,6 +130,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 version_id="null",
                 owner=BOB,
                 condition=WriteCondition(if_match="*"),
+                bypasses_governance=True,
             ),
             c.DeleteObject(**_stamp(5), bucket="photos", key="k"),
         ),
@@ -135,6 +140,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket="photos",
                 bucket_id=7,
                 owner=BOB,
+                bypasses_governance=True,
                 entries=(
                     c.DeleteEntry(key=KEY, version_id="null", condition=WriteCondition(if_match=MD5)),
                     c.DeleteEntry(key="k"),
@@ -159,6 +165,31 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 tags={"b": "2", "a": "ü"},
             ),
             c.PutObjectTags(**_stamp(20), bucket="photos", key="k", tags={}),
+        ),
+        (
+            c.PutObjectRetention(
+                **_stamp(22),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_owner="bob-id",
+                bypasses_governance=True,
+                retention=RETENTION,
+            ),
+            c.PutObjectRetention(**_stamp(22), bucket="photos", key="k", retention=None),
+        ),
+        (
+            c.PutObjectLegalHold(
+                **_stamp(23),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_owner="bob-id",
+                legal_hold=True,
+            ),
+            c.PutObjectLegalHold(**_stamp(23), bucket="photos", key="k", legal_hold=False),
         ),
         (
             c.RestoreObject(
@@ -249,7 +280,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
 
 RESULTS: dict[type, tuple[Result, Result]] = {
     c.Done: (c.Done(), c.Done()),
-    c.Written: (c.Written("v1", TIME), c.Written(None, 0)),
+    c.Written: (c.Written("v1", TIME, RETENTION), c.Written(None, 0)),
     c.Restored: (c.Restored(Restoration(TIME, TIME + 1), True), c.Restored(Restoration(0, 1), False)),
     c.Removed: (c.Removed(KEY, "null", "null"), c.Removed("k")),
     c.RemovedMany: (

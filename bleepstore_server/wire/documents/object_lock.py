@@ -1,0 +1,94 @@
+"""Documents of object lock: of a bucket, and of a version."""
+
+from __future__ import annotations
+
+import enum
+
+from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode, iso_time
+from bleepstore_server.wire.documents.declare import (
+    Kind,
+    child,
+    choice,
+    document,
+    element,
+    malformed,
+    parse,
+)
+from bleepstore_server.wire.documents.text import read_time
+
+#: A period, of which zero and less are refused in other words than what is no number.
+_PERIOD = Kind("a whole number", str, lambda text: int(text.strip()))
+#: Milliseconds since the epoch, which a retention is kept in.
+_UNTIL = Kind("a time", iso_time, read_time)
+
+
+class Enabled(enum.StrEnum):
+    ENABLED = "Enabled"
+
+
+class HoldStatus(enum.StrEnum):
+    ON = "ON"
+    OFF = "OFF"
+
+
+@document()
+class DefaultRetentionElement:
+    mode: RetentionMode | None = element("Mode", choice(RetentionMode), default=None)
+    days: int | None = element("Days", _PERIOD, default=None)
+    years: int | None = element("Years", _PERIOD, default=None)
+
+
+@document()
+class ObjectLockRule:
+    default_retention: DefaultRetentionElement = child("DefaultRetention", DefaultRetentionElement)
+
+
+@document("ObjectLockConfiguration")
+class ObjectLockConfiguration:
+    enabled: Enabled = element("ObjectLockEnabled", choice(Enabled))
+    rule: ObjectLockRule | None = child("Rule", ObjectLockRule, default=None)
+
+
+@document("Retention")
+class RetentionDocument:
+    mode: RetentionMode | None = element("Mode", choice(RetentionMode), default=None)
+    until_ms: int | None = element("RetainUntilDate", _UNTIL, default=None)
+
+
+@document("LegalHold")
+class LegalHoldDocument:
+    status: HoldStatus = element("Status", choice(HoldStatus))
+
+
+def parse_lock(body: bytes) -> ObjectLock:
+    """Raises RequestError: MalformedXML; InvalidRetentionPeriod."""
+    rule = parse(ObjectLockConfiguration, body).rule
+    if rule is None:
+        return ObjectLock()
+    asked = rule.default_retention
+    if asked.mode is None or (asked.days is None) == (asked.years is None):
+        raise malformed("A DefaultRetention has a Mode and either Days or Years.")
+    return ObjectLock(DefaultRetention(asked.mode, days=asked.days, years=asked.years))
+
+
+def lock_document(lock: ObjectLock) -> ObjectLockConfiguration:
+    default = lock.default
+    if default is None:
+        return ObjectLockConfiguration(enabled=Enabled.ENABLED)
+    shown = DefaultRetentionElement(mode=default.mode, days=default.days, years=default.years)
+    return ObjectLockConfiguration(enabled=Enabled.ENABLED, rule=ObjectLockRule(default_retention=shown))
+
+
+def parse_retention(body: bytes) -> Retention | None:
+    """None: it is to be removed, as a document without elements asks. Raises RequestError: MalformedXML."""
+    asked = parse(RetentionDocument, body)
+    if asked.mode is None and asked.until_ms is None:
+        return None
+    if asked.mode is None or asked.until_ms is None:
+        raise malformed("A Retention has a Mode and a RetainUntilDate.")
+    return Retention(asked.mode, asked.until_ms)
+
+
+def parse_legal_hold(body: bytes) -> bool:
+    """Raises RequestError: MalformedXML."""
+    return parse(LegalHoldDocument, body).status is HoldStatus.ON
