@@ -13,7 +13,11 @@ from bleepstore.errors import InvalidArgument, InvalidRequest, InvalidRetentionP
 
 MAX_DAYS = 36_500
 MAX_YEARS = 100
+#: The last millisecond that a date of four digits can say.
+MAX_UNTIL_MS = 253_402_300_799_999
 _DAY_MS = 24 * 60 * 60 * 1000
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MILLISECOND = dt.timedelta(milliseconds=1)
 
 
 class RetentionMode(enum.StrEnum):
@@ -30,6 +34,11 @@ class Retention:
     mode: RetentionMode = attrs.field(validator=attrs.validators.instance_of(RetentionMode))
     until_ms: int = attrs.field(validator=attrs.validators.instance_of(int))
 
+    @until_ms.validator
+    def _check_until(self, _field: attrs.Attribute[int], until_ms: int) -> None:
+        if until_ms > MAX_UNTIL_MS:
+            raise ValueError("a retention is until the year 9999 at most")
+
     @classmethod
     def governance(cls, until: dt.datetime) -> Retention:
         """`until` has a time zone."""
@@ -42,13 +51,13 @@ class Retention:
 
     @property
     def until(self) -> dt.datetime:
-        return dt.datetime.fromtimestamp(self.until_ms / 1000, dt.UTC)
+        return _EPOCH + self.until_ms * _MILLISECOND
 
 
 def _milliseconds(time: dt.datetime) -> int:
     if not isinstance(time, dt.datetime) or time.tzinfo is None:
         raise TypeError(f"until is a datetime with a time zone, not {time!r}")
-    return round(time.timestamp() * 1000)
+    return (time - _EPOCH) // _MILLISECOND
 
 
 @attrs.frozen
@@ -68,19 +77,18 @@ class DefaultRetention:
     def from_time(self, time_ms: int) -> Retention:
         """The retention of what is written at this time."""
         if self.days is not None:
-            return Retention(self.mode, time_ms + self.days * _DAY_MS)
+            return Retention(self.mode, min(time_ms + self.days * _DAY_MS, MAX_UNTIL_MS))
         assert self.years is not None
         return Retention(self.mode, _years_later(time_ms, self.years))
 
 
 def _years_later(time_ms: int, years: int) -> int:
     """The same day of the calendar; for the 29 February the 1 March, where there is none."""
-    time = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=time_ms)
-    year = time.year + years
+    time = _EPOCH + time_ms * _MILLISECOND
+    year = min(time.year + years, dt.MAXYEAR)
     if (time.month, time.day) == (2, 29) and not calendar.isleap(year):
         time += dt.timedelta(days=1)
-    later = time.replace(year=year)
-    return (later - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
+    return (time.replace(year=year) - _EPOCH) // _MILLISECOND
 
 
 @attrs.frozen
@@ -112,17 +120,15 @@ def check_future(retention: Retention, now_ms: int) -> S3Error | None:
     """The refusal of a retention that is over."""
     if retention.until_ms > now_ms:
         return None
-    return InvalidArgument("The retain until date must be in the future!", "retention", iso_time(retention.until_ms))
+    return InvalidArgument("The retain until date must be in the future!", "retention", retention.until.isoformat())
 
 
 def check_change(old: Retention | None, new: Retention | None, now_ms: int, *, bypasses: bool) -> S3Error | None:
-    """The refusal to replace the retention of a version.
+    """The refusal to replace the retention of a version, or to remove it.
 
     "In compliance mode ... its retention mode can't be changed, and its retention period can't be shortened." In
     governance mode the same goes for who does not bypass it.
     """
-    if new is not None and (refused := check_future(new, now_ms)):
-        return refused
     if old is None or old.until_ms <= now_ms or (old.mode is RetentionMode.GOVERNANCE and bypasses):
         return None
     if new is not None and new.mode is old.mode and new.until_ms >= old.until_ms:
@@ -137,9 +143,3 @@ def is_locked(retention: Retention | None, legal_hold: bool | None, now_ms: int,
     if retention is None or retention.until_ms <= now_ms:
         return False
     return not (bypasses and retention.mode is RetentionMode.GOVERNANCE)
-
-
-def iso_time(time_ms: int) -> str:
-    """A time in UTC, with milliseconds."""
-    time = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=time_ms)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -27,7 +27,7 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.model import ARCHIVED_CLASSES, Acl, ObjectAttributes, Restoration, midnight_after
-from bleepstore.object_lock import check_change, no_lock
+from bleepstore.object_lock import check_change, check_future, no_lock
 
 _INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 
@@ -95,9 +95,10 @@ def put_object_retention(tables: Tables, command: PutObjectRetention) -> Result:
     found = _find_lockable(tables, command)
     if isinstance(found, S3Error):
         return found
-    now_ms = tables.lock_time(command.time_ms)
     old, new = found.attributes.retention, command.retention
-    if refused := check_change(old, new, now_ms, bypasses=command.bypasses_governance):
+    if new is not None and (refused := check_future(new, tables.lock_time(command.time_ms))):
+        return refused
+    if refused := check_change(old, new, command.time_ms, bypasses=command.bypasses_governance):
         return refused
     found.set(tables, attrs.evolve(found.attributes, retention=new))
     return Done()

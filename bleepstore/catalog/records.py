@@ -8,7 +8,7 @@ import attrs
 
 from bleepstore.errors import Damage
 from bleepstore.model import Checksum, ObjectVersion, PartSummary, Versioning
-from bleepstore.object_lock import ObjectLock
+from bleepstore.object_lock import ObjectLock, Retention
 
 
 @attrs.frozen
@@ -103,6 +103,16 @@ class DeleteMarker(NamedTuple):
     sequence: int
     owner_id: str
     modified_ms: int
+
+
+class ProtectedVersion(NamedTuple):
+    """A version with a retention, which may be over, or with a legal hold."""
+
+    bucket: str
+    key: str
+    version_id: str
+    retention: Retention | None
+    legal_hold: bool
 
 
 class CompletedUpload(NamedTuple):

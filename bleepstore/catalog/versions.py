@@ -46,12 +46,14 @@ def check_removable(
 ) -> S3Error | None:
     """The refusal to remove a version for good in a command of this time, or None: it is locked. Every command by which
     a version of a bucket that keeps versions goes asks this before its first change: deletes of a version, and writes
-    and deletes that replace one. A bucket without versioning has no locks."""
+    and deletes that replace one. A bucket without versioning has no locks.
+
+    It is the command's own time: where a clock was ahead for a while, what it let go is locked again afterwards."""
     if bucket.object_lock is None or version.is_delete_marker:
         return None
     attributes = tables.object_attributes(bucket.bucket_id, key, version)
-    now_ms = tables.lock_time(time_ms)
-    return ObjectLocked() if is_locked(attributes.retention, attributes.legal_hold, now_ms, bypasses=bypasses) else None
+    locked = is_locked(attributes.retention, attributes.legal_hold, time_ms, bypasses=bypasses)
+    return ObjectLocked() if locked else None
 
 
 def check_lockable(tables: Tables, bucket: StoredBucket, attributes: ObjectAttributes, time_ms: int) -> S3Error | None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import attrs
 
 from bleepstore.model import ObjectAttributes, ObjectVersion
-from bleepstore.object_lock import Retention, RetentionMode, iso_time
-from bleepstore_server.wire.documents.text import read_time
+from bleepstore.object_lock import MAX_UNTIL_MS, Retention, RetentionMode
+from bleepstore_server.wire.documents.text import precise_time, read_time
 from bleepstore_server.wire.errors import RequestError
 
 MODE = "x-amz-object-lock-mode"
@@ -34,7 +34,7 @@ def _retention(fields: Mapping[str, str]) -> Retention | None:
     if mode not in RetentionMode.__members__:
         raise _refusal("Unknown wormMode directive.", MODE, mode)
     try:
-        return Retention(RetentionMode(mode), read_time(until))
+        return Retention(RetentionMode(mode), min(read_time(until), MAX_UNTIL_MS))
     except (ValueError, OverflowError):
         raise _refusal("The retain until date must be provided in ISO 8601 format", UNTIL, until) from None
 
@@ -59,7 +59,7 @@ def bypasses_governance(headers: Mapping[str, str]) -> bool:
 
 def retention_headers(version: ObjectVersion) -> list[tuple[str, str]]:
     retention = version.attributes.retention
-    return [] if retention is None else [(MODE, retention.mode.value), (UNTIL, iso_time(retention.until_ms))]
+    return [] if retention is None else [(MODE, retention.mode.value), (UNTIL, precise_time(retention.until_ms))]
 
 
 def legal_hold_headers(version: ObjectVersion) -> list[tuple[str, str]]:

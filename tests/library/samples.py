@@ -73,7 +73,9 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
     type(pair[0]): pair
     for pair in (
         (
-            c.CreateBucket(**_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL, object_lock=True),
+            c.CreateBucket(
+                **_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL, object_lock=True
+            ),
             c.CreateBucket(**_stamp(1), bucket="photos", owner=Owner("a"), location="", acl=Acl("a", ())),
         ),
         (c.DeleteBucket(**_stamp(2), bucket="photos", bucket_id=7), c.DeleteBucket(**_stamp(2), bucket="b")),

@@ -37,6 +37,7 @@ from bleepstore_server.wire.documents.configuration import (
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
     NUMBER,
+    PRECISE_TIME,
     TIME,
     Child,
     Kind,
@@ -51,6 +52,11 @@ from bleepstore_server.wire.documents.declare import (
     wrapped,
 )
 from bleepstore_server.wire.documents.errors import Error
+from bleepstore_server.wire.documents.object_lock import (
+    LegalHoldDocument,
+    ObjectLockConfiguration,
+    RetentionDocument,
+)
 from bleepstore_server.wire.documents.objects import (
     CopyObjectResult,
     Delete,
@@ -94,6 +100,9 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     ListMetricsConfigurationsResult: ("ListBucketMetricsConfigurations", "output"),
     ListMultipartUploadsResult: ("ListMultipartUploads", "output"),
     ListPartsResult: ("ListParts", "output"),
+    LegalHoldDocument: ("PutObjectLegalHold", "input"),
+    ObjectLockConfiguration: ("PutObjectLockConfiguration", "input"),
+    RetentionDocument: ("PutObjectRetention", "input"),
     NotificationConfiguration: ("GetBucketNotificationConfiguration", "output"),
     RequestPaymentConfiguration: ("GetBucketRequestPayment", "output"),
     ServerSideEncryptionConfiguration: ("GetBucketEncryption", "output"),
@@ -185,7 +194,8 @@ def differences_of_member(cls: type, name: str, member: Member, shape: Shape) ->
     if isinstance(member, Scalar):
         wanted = TYPES.get(shape.type_name)
         kinds = {id(kind) for kind in TYPES.values()}
-        if (id(member.kind) in kinds or wanted is not None) and member.kind is not wanted:
+        kind = TIME if member.kind is PRECISE_TIME else member.kind
+        if (id(kind) in kinds or wanted is not None) and kind is not wanted:
             return [f"{where} is a {shape.type_name}, not {member.kind.noun}"]
     return []
 

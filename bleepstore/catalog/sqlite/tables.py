@@ -28,7 +28,7 @@ _FIND_BUCKET = (
     "SELECT b.bucket_id, b.owner_id, b.versioning, CASE WHEN b.versioning IS NOT NULL THEN (SELECT s.document FROM "
     "bucket_setting s WHERE s.bucket_id = b.bucket_id AND s.name = 'object_lock') END FROM bucket b WHERE b.name = ?"
 )
-_LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, sweep_begun_ms, ?) RETURNING lock_ms"
+_LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, ?) RETURNING lock_ms"
 _STORED_VERSION = (
     "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker "
     "FROM object_version"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 
-from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode, iso_time
+from bleepstore.object_lock import MAX_UNTIL_MS, DefaultRetention, ObjectLock, Retention, RetentionMode
 from bleepstore_server.wire.documents.declare import (
-    Kind,
+    NUMBER,
+    PRECISE_TIME,
     child,
     choice,
     document,
@@ -14,12 +15,6 @@ from bleepstore_server.wire.documents.declare import (
     malformed,
     parse,
 )
-from bleepstore_server.wire.documents.text import read_time
-
-#: A period, of which zero and less are refused in other words than what is no number.
-_PERIOD = Kind("a whole number", str, lambda text: int(text.strip()))
-#: Milliseconds since the epoch, which a retention is kept in.
-_UNTIL = Kind("a time", iso_time, read_time)
 
 
 class Enabled(enum.StrEnum):
@@ -34,8 +29,8 @@ class HoldStatus(enum.StrEnum):
 @document()
 class DefaultRetentionElement:
     mode: RetentionMode | None = element("Mode", choice(RetentionMode), default=None)
-    days: int | None = element("Days", _PERIOD, default=None)
-    years: int | None = element("Years", _PERIOD, default=None)
+    days: int | None = element("Days", NUMBER, default=None)
+    years: int | None = element("Years", NUMBER, default=None)
 
 
 @document()
@@ -52,7 +47,7 @@ class ObjectLockConfiguration:
 @document("Retention")
 class RetentionDocument:
     mode: RetentionMode | None = element("Mode", choice(RetentionMode), default=None)
-    until_ms: int | None = element("RetainUntilDate", _UNTIL, default=None)
+    until_ms: int | None = element("RetainUntilDate", PRECISE_TIME, default=None)
 
 
 @document("LegalHold")
@@ -86,7 +81,7 @@ def parse_retention(body: bytes) -> Retention | None:
         return None
     if asked.mode is None or asked.until_ms is None:
         raise malformed("A Retention has a Mode and a RetainUntilDate.")
-    return Retention(asked.mode, asked.until_ms)
+    return Retention(asked.mode, min(asked.until_ms, MAX_UNTIL_MS))
 
 
 def parse_legal_hold(body: bytes) -> bool:
