@@ -38,18 +38,29 @@ def _write_system(system: SystemMetadata) -> dict[str, str]:
     return given
 
 
-def _read_system(given: Mapping[str, str]) -> SystemMetadata:
-    return SystemMetadata(**given) if given else NO_SYSTEM
+def read_mapping(given: object) -> dict[str, str]:
+    """What `write_mapping` wrote: a JSON object of texts. Raises ValueError for anything else: it is damaged."""
+    if type(given) is not dict:
+        raise ValueError(f"stored attributes hold {type(given).__name__} instead of an object")
+    for value in given.values():
+        if type(value) is not str:
+            raise ValueError(f"stored attributes hold {type(value).__name__} instead of a text")
+    return given
+
+
+def _read_text(given: object) -> str:
+    if type(given) is not str:
+        raise ValueError(f"stored attributes hold {type(given).__name__} instead of a text")
+    return given
+
+
+def _read_system(given: object) -> SystemMetadata:
+    return SystemMetadata(**read_mapping(given)) if given != {} else NO_SYSTEM
 
 
 def write_mapping(texts: Mapping[str, str]) -> dict[str, str]:
     """As JSON: sorted, because equal mappings must be stored as equal bytes."""
     return dict(sorted(texts.items())) if texts else {}
-
-
-def read_mapping(texts: Mapping[str, str]) -> Mapping[str, str]:
-    """What `write_mapping` wrote."""
-    return dict(texts)
 
 
 def write_grants(grants: Iterable[Grant] | None) -> list[list[Any]] | None:
@@ -59,19 +70,31 @@ def write_grants(grants: Iterable[Grant] | None) -> list[list[Any]] | None:
     return [[isinstance(one.grantee, Group), str(one.grantee), one.permission.value] for one in grants]
 
 
-def read_grants(rows: Iterable[Sequence[Any]] | None) -> tuple[Grant, ...] | None:
-    """What `write_grants` wrote."""
+def read_grants(rows: object) -> tuple[Grant, ...] | None:
+    """What `write_grants` wrote. Raises ValueError or TypeError for anything else."""
     if rows is None:
         return None
-    return tuple(Grant(Group(who) if is_group else who, Permission(what)) for is_group, who, what in rows)
+    if type(rows) is not list:
+        raise ValueError(f"stored attributes hold {type(rows).__name__} instead of a list")
+    return tuple([_read_grant(*row) for row in rows])
+
+
+def _read_grant(is_group: object, who: object, what: object) -> Grant:
+    if type(is_group) is not bool:
+        raise ValueError(f"a stored grant holds {type(is_group).__name__} instead of true or false")
+    return Grant(Group(_read_text(who)) if is_group else _read_text(who), Permission(_read_text(what)))
 
 
 def _write_restoration(restoration: Restoration | None) -> list[int] | None:
     return None if restoration is None else [restoration.ready_ms, restoration.until_ms]
 
 
-def _read_restoration(times: Sequence[int] | None) -> Restoration | None:
-    return None if times is None else Restoration(*times)
+def _read_restoration(times: object) -> Restoration | None:
+    if times is None:
+        return None
+    if type(times) is not list or [type(one) for one in times] != [int, int]:
+        raise ValueError("a stored restoration is two times")
+    return Restoration(*times)
 
 
 def write_retention(retention: Retention | None) -> list[Any] | None:
@@ -103,7 +126,7 @@ class Attribute:
 ATTRIBUTES = (
     Attribute("system", {}, _write_system, _read_system),
     Attribute("metadata", {}, write_mapping, read_mapping, is_frozen=False),
-    Attribute("storage_class", "STANDARD", str, str, is_text=True),
+    Attribute("storage_class", "STANDARD", str, _read_text, is_text=True),
     Attribute("grants", None, write_grants, read_grants),
     Attribute("tags", {}, write_mapping, read_mapping, is_frozen=False),
     Attribute("restoration", None, _write_restoration, _read_restoration),

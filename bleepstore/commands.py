@@ -38,6 +38,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     Restoration,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -178,8 +179,9 @@ class DeleteObjects(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutObjectAcl(_Change):
-    """Refused with OperationAborted if the object has another owner or list by now than `expected_acl`: that it may be
-    set was decided by these. None: it may be set whatever it is."""
+    """Refused with OperationAborted if by now the object is another version than `expected_sequence` (its position
+    among those of its key), or has another owner or list than `expected_acl`: that the ACL may be set was decided by
+    these. None: it may be set whatever it is."""
 
     request_id: str
     time_ms: int
@@ -187,14 +189,14 @@ class PutObjectAcl(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
+    expected_sequence: int | None = None
     expected_acl: Acl | None = None
     acl: Acl
 
 
 @attrs.frozen(kw_only=True)
 class PutObjectTags(_Change):
-    """Replace the tags of a version. Refused with OperationAborted if it has another owner than `expected_owner` by
-    then. None: it may be anybody's."""
+    """Replace the tags of a version. For `expected_sequence` see PutObjectAcl."""
 
     request_id: str
     time_ms: int
@@ -202,14 +204,14 @@ class PutObjectTags(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
-    expected_owner: str | None = None
+    expected_sequence: int | None = None
     tags: Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
 class PutObjectRetention(_Change):
-    """Replace the retention of a version, or remove it, if `retention` is None. For `expected_owner` see
-    PutObjectTags, for `bypasses_governance` DeleteObject."""
+    """Replace the retention of a version, or remove it, if `retention` is None. For `expected_sequence`
+    see PutObjectAcl, for `bypasses_governance` DeleteObject."""
 
     request_id: str
     time_ms: int
@@ -217,14 +219,14 @@ class PutObjectRetention(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
-    expected_owner: str | None = None
+    expected_sequence: int | None = None
     bypasses_governance: bool = False
     retention: Retention | None
 
 
 @attrs.frozen(kw_only=True)
 class PutObjectLegalHold(_Change):
-    """Hold a version, or let it go. For `expected_owner` see PutObjectTags."""
+    """Hold a version, or let it go. For `expected_sequence` see PutObjectAcl."""
 
     request_id: str
     time_ms: int
@@ -232,14 +234,14 @@ class PutObjectLegalHold(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
-    expected_owner: str | None = None
+    expected_sequence: int | None = None
     legal_hold: bool
 
 
 @attrs.frozen(kw_only=True)
 class RestoreObject(_Change):
     """Have an archived version readable for `days`, from `delay_ms` after the command on; if it is already, that long
-    from now on. For `expected_owner` see PutObjectTags."""
+    from now on. For `expected_sequence` see PutObjectAcl."""
 
     request_id: str
     time_ms: int
@@ -247,7 +249,7 @@ class RestoreObject(_Change):
     bucket_id: int | None = None
     key: str
     version_id: str | None = None
-    expected_owner: str | None = None
+    expected_sequence: int | None = None
     days: int
     delay_ms: int = 0
 
@@ -265,7 +267,7 @@ class CreateUpload(_Change):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    backend_token: str = ""
+    backend_token: UploadToken | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from bleepstore.catalog.port import Catalog
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.commands import Command, PutObject, Result
 from bleepstore.errors import S3Error, SlowDown, StorageFull
 from bleepstore.model import Inline
@@ -18,7 +18,7 @@ from bleepstore.model import Inline
 MAX_BATCH = 256
 #: Bytes of a file system that only commands which free some may use up: a full disk that refused them would stay full.
 #: They have to hold the write-ahead log between two checkpoints on a disk with little space, and a batch of deletes.
-#: What the log still adds to the database file is kept free beside them (`Catalog.spare_bytes`).
+#: What the log still adds to the database file is kept free beside them (`CatalogPort.spare_bytes`).
 RESERVE = 4 * 1024 * 1024
 #: What a command without a body may add to the log and to the database.
 _COMMAND_BYTES = 32 * 1024
@@ -60,7 +60,7 @@ class DirectCommitter:
     is woken either has its result or the lead.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: CatalogPort) -> None:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._queue: deque[_Pending] = deque()

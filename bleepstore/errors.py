@@ -14,6 +14,7 @@
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
     │                                InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
+    ├── UploadNotFound               a backend no longer has the upload of a token
     ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
     ├── ObjectDamaged                stored bytes are not those that were written
     ├── BlobDamaged                  a backend finds that a blob is not as it was written
@@ -526,6 +527,16 @@ class BlobNotFound(BleepStoreError):
 
     def __str__(self) -> str:
         return f"no blob {self.handle!r}"
+
+
+@attrs.define
+class UploadNotFound(BleepStoreError):
+    """A backend no longer has an upload, which is given as its provider calls it: that or another process ended it."""
+
+    upload: str
+
+    def __str__(self) -> str:
+        return f"no upload {self.upload!r}"
 
 
 @attrs.define

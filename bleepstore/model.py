@@ -340,6 +340,14 @@ class ObjectVersion(_Attributed):
         return to_datetime(self.modified_ms)
 
 
+@attrs.frozen
+class UploadToken:
+    """What a backend calls a multipart upload that is under way. Any process can go on with it; only the backend reads
+    its text."""
+
+    text: str
+
+
 @attrs.frozen(kw_only=True)
 class Upload(_Attributed):
     """A multipart upload that was created and neither completed nor aborted."""
@@ -354,7 +362,7 @@ class Upload(_Attributed):
     attributes: ObjectAttributes = NO_ATTRIBUTES
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
-    backend_token: str = ""
+    backend_token: UploadToken | None = None
 
     @property
     def initiated(self) -> dt.datetime:

@@ -42,10 +42,17 @@ class Patches:
 
     def __init__(self) -> None:
         self._replaced: list[tuple[Any, str, object, object]] = []
+        #: What was replaced before, and by what: a suite of tests has a block for each.
+        self._made: dict[tuple[Any, str], tuple[Any, Any]] = {}
 
-    def replace(self, owner: Any, name: str, new: Any) -> None:
-        self._replaced.append((owner, name, vars(owner).get(name, _MISSING), new))
-        setattr(owner, name, new)
+    def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+        """`make` gives the new attribute for the original one."""
+        original = getattr(owner, name)
+        made = self._made.get((owner, name))
+        if made is None or made[0] is not original:
+            made = self._made[owner, name] = (original, make(original))
+        self._replaced.append((owner, name, vars(owner).get(name, _MISSING), made[1]))
+        setattr(owner, name, made[1])
 
     def undo(self) -> None:
         while self._replaced:
@@ -75,7 +82,7 @@ class Interception:
             ("http", connection.HTTPConnection),
             ("https", connection.HTTPSConnection),
         ):
-            self._patches.replace(owner, "connect", _connect(scheme, owner.connect, self._find))
+            self._patches.replace(owner, "connect", functools.partial(_connect, scheme, self._find))
         for name, patch in self._on_import.wanted.items():
             if name in sys.modules:
                 patch(sys.modules[name])
@@ -87,24 +94,13 @@ class Interception:
 
     def _patch_httpx(self, httpx: Any) -> None:
         sync, asynchronous = httpx.HTTPTransport, httpx.AsyncHTTPTransport
-        handle = _httpx_handle(httpx, sync.handle_request, self._find)
+        handle = functools.partial(_httpx_handle, httpx, self._find)
         self._patches.replace(sync, "handle_request", handle)
-        handle_async = _httpx_handle_async(httpx, asynchronous.handle_async_request, self._find)
+        handle_async = functools.partial(_httpx_handle_async, httpx, self._find)
         self._patches.replace(asynchronous, "handle_async_request", handle_async)
 
     def _patch_aiohttp(self, aiohttp: Any) -> None:
-        connector = aiohttp.TCPConnector
-        original, find = connector.connect, self._find
-
-        async def connect(self: Any, request: Any, *args: Any, **options: Any) -> Any:
-            if find(str(request.url)) is not None:
-                raise StoreError(
-                    "aiohttp cannot reach a store of this process without a socket: make the URL by a client of "
-                    "bleepstore_server.live_server(), or of the pytest fixture s3_server, or fetch it by httpx."
-                )
-            return await original(self, request, *args, **options)
-
-        self._patches.replace(connector, "connect", connect)
+        self._patches.replace(aiohttp.TCPConnector, "connect", functools.partial(_aiohttp_connect, self._find))
 
 
 class _OnImport(importlib.abc.MetaPathFinder):
@@ -136,7 +132,7 @@ class _OnImport(importlib.abc.MetaPathFinder):
 # -- http.client, urllib.request, urllib3, requests
 
 
-def _connect(scheme: str, original: Any, find: Find) -> Any:
+def _connect(scheme: str, find: Find, original: Any) -> Any:
     @functools.wraps(original)
     def connect(connection: Any) -> None:
         host = getattr(connection, "_tunnel_host", None) or connection.host
@@ -291,7 +287,7 @@ def _httpx_answer(httpx: Any, transport: InProcessTransport, request: Any, body:
     return made, _HttpxBody(httpx, answer, left)
 
 
-def _httpx_handle(httpx: Any, original: Any, find: Find) -> Any:
+def _httpx_handle(httpx: Any, find: Find, original: Any) -> Any:
     class Stream(httpx.SyncByteStream):  # type: ignore[misc]  # httpx is no dependency
         def __init__(self, body: _HttpxBody) -> None:
             self._body = body
@@ -313,7 +309,7 @@ def _httpx_handle(httpx: Any, original: Any, find: Find) -> Any:
     return handle_request
 
 
-def _httpx_handle_async(httpx: Any, original: Any, find: Find) -> Any:
+def _httpx_handle_async(httpx: Any, find: Find, original: Any) -> Any:
     class Stream(httpx.AsyncByteStream):  # type: ignore[misc]  # httpx is no dependency
         def __init__(self, body: _HttpxBody) -> None:
             self._body = body
@@ -338,3 +334,15 @@ def _httpx_handle_async(httpx: Any, original: Any, find: Find) -> Any:
         return httpx.Response(**made, stream=Stream(body))
 
     return handle_async_request
+
+
+def _aiohttp_connect(find: Find, original: Any) -> Any:
+    async def connect(connector: Any, request: Any, *args: Any, **options: Any) -> Any:
+        if find(str(request.url)) is not None:
+            raise StoreError(
+                "aiohttp cannot reach a store of this process without a socket: make the URL by a client of "
+                "bleepstore_server.live_server(), or of the pytest fixture s3_server, or fetch it by httpx."
+            )
+        return await original(connector, request, *args, **options)
+
+    return connect

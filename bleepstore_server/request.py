@@ -153,6 +153,8 @@ class Request:
         try:
             data: bytes = self.environ["wsgi.input"].read(size)
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
+            if self.kept is None and "bleepstore.received" in self.environ:
+                self.bytes_in += self.environ["bleepstore.received"]()
             raise RequestError("RequestTimeout") from None
         except Exception as error:  # each server has its own classes for a body that it cannot read
             raise RequestError("IncompleteBody", f"The body could not be read to its end: {error}") from error
@@ -160,8 +162,9 @@ class Request:
             self.bytes_in += len(data)
         return data
 
-    def body(self) -> bytes | Iterator[bytes]:
-        """The data of the body: bytes if they are few and here, else an iterator that verifies them at its end.
+    def body(self) -> Iterator[bytes]:
+        """The data of the body, verified at its end. Nothing is read before it is iterated over: by then whatever the
+        header tells was checked, the caller's rights first of all.
 
         It raises RequestError when the body is cut off, badly framed, or not what was signed.
         """
@@ -176,17 +179,8 @@ class Request:
                 if signer is None:
                     raise RequestError("InvalidRequest", "Signed chunks need a request that is signed in its headers.")
             self._decoder = ChunkedDecoder(length, signer=signer, trailers_expected=self.trailer_names)
-            chunks = read_chunked(read, self._decoder, verify)
-        else:
-            chunks = read_plain(self.read_body, length, sha256)
-        if (
-            length is not None
-            and length <= SMALL_BODY
-            and self.identity is not None
-            and "bleepstore.awaits_continue" not in self.environ
-        ):
-            return b"".join(chunks)
-        return chunks  # of a body that is waited for, or of nobody known: it is read after everything else was checked
+            return read_chunked(read, self._decoder, verify)
+        return read_plain(self.read_body, length, sha256)
 
     def hash_body(self) -> str:
         """The SHA-256 of the body in hex. What is read is kept for the operation, in memory if it is little."""
@@ -219,12 +213,9 @@ class Request:
                 raise RequestError("IncompleteBody", "The request declares a body in chunks and has none.")
             sha256 = self.payload if len(self.payload) == 64 else None
             return b"".join(read_plain(self.read_body, 0, sha256))  # a body was taken away, or none sent
-        body = self.body()
-        if isinstance(body, bytes):
-            return body
         pieces: list[bytes] = []
         size = 0
-        for piece in body:
+        for piece in self.body():
             size += len(piece)
             if size > MAX_DOCUMENT:
                 raise _too_long()

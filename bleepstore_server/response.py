@@ -32,14 +32,17 @@ class ObjectBody:
 
     Where the bytes turn out to be damaged the answer must not look whole: a server that would say something else on
     the connection is made to `abort` it. A server may also send the file by its descriptor: it feeds the `comparison`,
-    if there is one, finishes that before the last byte is sent, and adds to `sent`."""
+    if there is one, finishes that before the last byte is sent, adds to `sent`, and says if that fails."""
 
     def __init__(self, stored: StoredObject, length: int, abort: Callable[[], None] | None) -> None:
         self.stored = stored
         self.length = length
         self.sent = 0
-        #: Told how many bytes were sent, when that is known: a chunk counts when the server asks for the next one.
-        self.done: Callable[[int], None] | None = None
+        #: Of an answer that had to be broken off, although it had begun.
+        self.error_code: str | None = None
+        #: Told how many bytes were sent, when that is known (a chunk counts when the server asks for the next one), and
+        #: the error code.
+        self.done: Callable[[int, str | None], None] | None = None
         self._pending = 0
         self._abort = abort
         self._chunks = stored.chunks()
@@ -67,9 +70,11 @@ class ObjectBody:
         except StopIteration:
             self.close()
             raise
-        except ObjectDamaged:
-            if self._abort is not None:
+        except Exception as error:
+            self.error_code = "InternalError"
+            if self._abort is not None and isinstance(error, ObjectDamaged):
                 self._abort()
+            self.close()  # nobody asks for more
             raise
         self._pending = len(chunk)
         return chunk
@@ -78,7 +83,7 @@ class ObjectBody:
         self.stored.close()
         done, self.done = self.done, None
         if done is not None:
-            done(self.sent)
+            done(self.sent, self.error_code)
 
 
 def xml(document: object, status: int = 200) -> Response:

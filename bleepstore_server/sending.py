@@ -106,7 +106,11 @@ class Answer:
         if by_descriptor and not self._is_bodiless and isinstance(body, ObjectBody):
             descriptor = body.descriptor()
             if descriptor is not None:
-                self._send_object(body, descriptor)
+                try:
+                    self._send_object(body, descriptor)
+                except ObjectDamaged:
+                    body.error_code = "InternalError"
+                    raise
                 return
         for piece in body:
             self._write(piece)

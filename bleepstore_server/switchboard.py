@@ -83,8 +83,13 @@ class Switchboard:
             from botocore.handlers import BUILTIN_HANDLERS
 
         BUILTIN_HANDLERS.append((EVENT, self))
-        original = Endpoint._send  # type: ignore[attr-defined]  # not in botocore's stubs
+        self._patches.replace(Endpoint, "_send", self._make_send)
+        self._hook_signers()
+        self._interception.start()
+        if "aiobotocore.endpoint" in sys.modules:
+            self._patches.replace(sys.modules["aiobotocore.endpoint"].AioEndpoint, "_send", self._make_async_send)
 
+    def _make_send(self, original: Any) -> Any:
         def send(endpoint: Any, request: AWSPreparedRequest) -> AWSResponse:
             blocks = self._blocks
             if blocks and endpoint._endpoint_prefix == "s3" and not is_live(request.url or ""):
@@ -92,31 +97,28 @@ class Switchboard:
             answer: AWSResponse = original(endpoint, request)
             return answer
 
-        self._patches.replace(Endpoint, "_send", send)
-        self._hook_signers()
-        self._interception.start()
-        if "aiobotocore.endpoint" in sys.modules:
-            self._refuse_asynchronous(sys.modules["aiobotocore.endpoint"].AioEndpoint)
+        return send
 
-    def _refuse_asynchronous(self, endpoint_class: Any) -> None:
-        original = endpoint_class._send
-
+    def _make_async_send(self, original: Any) -> Any:
         async def send(endpoint: Any, request: AWSPreparedRequest) -> Any:
             if self._blocks and endpoint._endpoint_prefix == "s3" and not is_live(request.url or ""):
                 raise StoreError(NEEDS_A_SOCKET)
             return await original(endpoint, request)
 
-        self._patches.replace(endpoint_class, "_send", send)
+        return send
 
     def _hook_signers(self) -> None:
         """Where a client signs it is seen which key it has, and for which host it makes a URL."""
-        from botocore.credentials import Credentials
         from botocore.signers import RequestSigner, S3PostPresigner
 
-        get_auth, presign = RequestSigner.get_auth_instance, RequestSigner.generate_presigned_url
-        post = S3PostPresigner.generate_presigned_post
+        self._patches.replace(RequestSigner, "get_auth_instance", self._make_get_auth)
+        self._patches.replace(RequestSigner, "generate_presigned_url", self._make_presign_url)
+        self._patches.replace(S3PostPresigner, "generate_presigned_post", self._make_presign_post)
 
-        @functools.wraps(get_auth)
+    def _make_get_auth(self, original: Any) -> Any:
+        from botocore.credentials import Credentials
+
+        @functools.wraps(original)
         def get_auth_instance(signer: Any, signing_name: str, *args: Any, **options: Any) -> Any:
             block = self._blocks[-1] if self._blocks else None
             if block is not None and block.accepts_any_key and signing_name == "s3":
@@ -125,23 +127,27 @@ class Switchboard:
                     credentials = options["request_credentials"] = Credentials(*block.pair)
                 frozen = credentials.get_frozen_credentials()
                 block.transport.accept(frozen.access_key, frozen.secret_key)
-            return get_auth(signer, signing_name, *args, **options)
+            return original(signer, signing_name, *args, **options)
 
-        @functools.wraps(presign)
+        return get_auth_instance
+
+    def _make_presign_url(self, original: Any) -> Any:
+        @functools.wraps(original)
         def generate_presigned_url(signer: Any, *args: Any, **options: Any) -> Any:
-            made = presign(signer, *args, **options)
+            made = original(signer, *args, **options)
             self._note_host(signer, made)
             return made
 
-        @functools.wraps(post)
+        return generate_presigned_url
+
+    def _make_presign_post(self, original: Any) -> Any:
+        @functools.wraps(original)
         def generate_presigned_post(presigner: Any, *args: Any, **options: Any) -> Any:
-            made = post(presigner, *args, **options)
+            made = original(presigner, *args, **options)
             self._note_host(presigner._request_signer, str(made["url"]))
             return made
 
-        self._patches.replace(RequestSigner, "get_auth_instance", get_auth_instance)
-        self._patches.replace(RequestSigner, "generate_presigned_url", generate_presigned_url)
-        self._patches.replace(S3PostPresigner, "generate_presigned_post", generate_presigned_post)
+        return generate_presigned_post
 
     def _note_host(self, signer: Any, url: str) -> None:
         if self._blocks and signer._signing_name == "s3":

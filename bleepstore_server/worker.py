@@ -214,6 +214,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
             conn.parser.mesg = None  # there is nothing left of it to drop
             return not answer.closes
         environ["bleepstore.hurry"] = functools.partial(self._hurry, connection)
+        environ["bleepstore.received"] = functools.partial(_count_received, req.body, conn.parser.unreader)
         awaited = None
         # "A server MAY omit sending a 100 (Continue) response if it has already received some or all of the content."
         if req.version >= (1, 1) and _awaits_continue(environ) and not buffered.getvalue():
@@ -324,6 +325,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type inform
 def _is_read(body: Any) -> bool:
     """Whether a body of a declared length was read whole."""
     return getattr(body.reader, "length", 1) == 0 and not body.failed and not body.buf.tell()
+
+
+def _count_received(body: Any, unreader: Any) -> int:
+    """How many bytes of a body that stopped were received and given to nobody."""
+    buffers = (body.buf, getattr(body.reader, "buf", None), unreader.buf)  # the second one is of chunks
+    return sum(buffer.tell() for buffer in buffers if buffer is not None)
 
 
 def _awaits_continue(environ: WSGIEnvironment) -> bool:

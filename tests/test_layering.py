@@ -223,7 +223,7 @@ PRIVATE_PARTS = {
     "bleepstore.backends.gcs.backend": {"_set_properties"},
     "bleepstore.backends.gcs.client": {"_connection", "_http"},
     "bleepstore.store.archiving": {"_Hash"},
-    "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_send", "_signing_name"},
+    "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
     "bleepstore_server.worker": {"_policy_expect_continue", "_work_queue"},
 }
 #: Public, though their names say otherwise.

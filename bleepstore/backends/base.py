@@ -11,21 +11,19 @@ Laws, checked by `bleepstore.testing.backend_contract`:
 - Deleting what is not there is not an error. A reader that was opened before a delete finishes undisturbed.
 - All verbs are thread-safe; none holds a whole blob in memory.
 
-A `Gateway` with `own_names` (the layout `keys`) keeps one blob for
-each key, so a write replaces the one before, and anybody else who has the provider's credentials may do so too. Its
-handles pin what was written: the handle of what was replaced gives BlobNotFound, never other bytes.
+A `KeyedBackend` obeys another law: it keeps one object under each key.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import attrs
 
-from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes
+from bleepstore.model import NO_ATTRIBUTES, ObjectAttributes, UploadToken
 
 CHUNK = 1024 * 1024  # bytes moved at a time
 
@@ -63,16 +61,22 @@ class BlobSpec:
     the last of them; where a provider must know a name before the bytes come, or before the parts of an upload, then.
 
     `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once
-    all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex. `expected_current`
-    makes a write to a `Gateway` with `own_names` conditional: it raises BlobChanged unless that is what the key has.
+    all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex.
     """
 
     bucket: str
     key: str
+    new_id: Callable[[], BlobId]
     size: int | None = None
     attributes: ObjectAttributes = NO_ATTRIBUTES
     etag: Callable[[], str] | None = None
-    new_id: Callable[[], BlobId] = new_blob_id
+
+
+@attrs.frozen(kw_only=True)
+class KeyedSpec(BlobSpec):
+    """What is written to a `KeyedBackend`. With `expected_current` it raises BlobChanged, and replaces nothing, unless
+    that is what the key has."""
+
     expected_current: KeyState | None = None
 
 
@@ -150,28 +154,31 @@ class StorageBackend(Protocol):
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         """A new blob with the same bytes, without moving them through this process where possible."""
 
-    def begin_parts(self, spec: BlobSpec) -> str:
-        """Start a multipart upload; returns a token that any process can go on with ("" if none is needed)."""
+    def begin_parts(self, spec: BlobSpec) -> UploadToken | None:
+        """Start a multipart upload. Where the provider has to know of it, any process goes on with the token."""
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         """Store one part, under an id of its own, from bytes (`size` of them, where that is known before) or from a
-        range of a stored blob."""
+        range of a stored blob. Raises BlobNotFound for that, UploadNotFound."""
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
-        """One blob out of parts, in O(parts): no bytes move. The parts stay until `delete_parts`."""
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+        """One blob out of parts, in O(parts): no bytes move. The parts stay until `delete_parts`. Raises BlobNotFound,
+        UploadNotFound if they are gone."""
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         """Remove these parts; no handles end the upload, assembled or not, and remove all that is left of it."""
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
-        """Handles of all blobs and parts with since_ms <= stored_ms < until_ms, for the sweep of orphans."""
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
+        """Handles of all blobs and parts with since_ms <= stored_ms < until_ms, for the sweep of orphans. Where the
+        provider removes parts with their upload alone, its token instead, of the end of the time that it may take."""
 
     def recover(self) -> None:
         """Remove what writes that were cut off left behind. Called when no other process uses the store."""
@@ -189,9 +196,6 @@ class Gateway(StorageBackend, Protocol):
     refuses for good (a 400, say), each with the cause as its reason. What may pass is retried with jittered back-off
     first.
     """
-
-    own_names: bool
-    """Whether each blob is stored under the name of its key (the layout `keys`)."""
 
     url: str
     """Where the blobs are, without credentials."""
@@ -222,12 +226,25 @@ class Gateway(StorageBackend, Protocol):
     def remove(self, handle: str) -> bool:
         """As delete_object; and whether it was this call that removed the blob."""
 
-    def find(self, bucket: str, key: str) -> FoundBlob | None:
-        """What is stored under a key now, whoever wrote it. Layout `keys` only."""
-
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         """The blobs of a bucket, each with a text to go on from as `after`. None is something that is no object of
         ours and cannot be one."""
 
     def names(self, bucket: str, after: str = "") -> Iterator[str]:
         """What each thing that iter_found would give is called there, by listings alone: a page is one request."""
+
+
+@runtime_checkable
+class KeyedBackend(Gateway, Protocol):
+    """A gateway that keeps one object under each key (the layout `keys`), where others may write too.
+
+    A write replaces what the key has, if that is what its `KeyedSpec` expects. A handle pins what was written: that of
+    what was replaced gives BlobNotFound, never other bytes. No sweep removes what is stored under a key.
+    """
+
+    def find(self, bucket: str, key: str) -> FoundBlob | None:
+        """What is stored under a key now, whoever wrote it."""
+
+    def put_tags(self, handle: str, tags: Mapping[str, str]) -> str:
+        """Replace the tags of what is stored under a key; the handle that it has then. Raises BlobNotFound if something
+        else is stored there."""

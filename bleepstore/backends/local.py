@@ -19,11 +19,9 @@ garbage collector comes back later. So does a delete of any blob while somebody 
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import errno
 import fcntl
-import io
 import itertools
 import json
 import os
@@ -35,10 +33,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
-from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
-from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, StoreReadOnly, refusal_of
+from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.local_readers import FileSpan, locked_manifest, open_parts
+from bleepstore.errors import BlobBusy, BlobNotFound, StoreReadOnly, refusal_of
+from bleepstore.model import UploadToken
 
 _HANDLE = re.compile(r"[0-9a-f]{28}(\.parts)?")
 _MINUTE = re.compile(r"[0-9a-f]{8}")
@@ -94,30 +94,6 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked_manifest(folder: Path) -> Iterator[None]:
-    """A block in which nobody reads the assembled blob in `folder`. Raises BlobBusy, FileNotFoundError."""
-    manifest = os.open(folder / "manifest", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise BlobBusy(folder.name) from None
-    finally:
-        os.close(manifest)
-
-
-def _sizes_in(manifest: bytes, handle: str) -> list[int]:
-    """The sizes of the parts of an assembled blob. Raises BlobDamaged."""
-    try:
-        sizes = json.loads(manifest)
-    except ValueError:
-        sizes = None
-    if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
-        raise BlobDamaged(handle, "the list of its parts cannot be read")
-    return sizes
-
-
-@contextlib.contextmanager
 def _report_disk() -> Iterator[None]:
     try:
         yield
@@ -126,114 +102,6 @@ def _report_disk() -> Iterator[None]:
         if refusal is not None:
             raise refusal from error
         raise
-
-
-class _FileSpan(io.RawIOBase):
-    """Bytes of one open file up to a limit."""
-
-    def __init__(self, fd: int, start: int, stop: int) -> None:
-        self._fd = fd
-        self._start = start
-        self._length = self._left = stop - start
-        os.lseek(fd, start, os.SEEK_SET)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence != os.SEEK_SET:
-            raise io.UnsupportedOperation("a span seeks from its beginning")
-        os.lseek(self._fd, self._start + offset, os.SEEK_SET)
-        self._left = max(0, self._length - offset)
-        return offset
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)[: self._left]
-        count = os.readv(self._fd, [view]) if len(view) else 0
-        self._left -= count
-        return count
-
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size is None or size < 0 else min(size, self._left)
-        pieces = []
-        while wanted and (piece := os.read(self._fd, wanted)):
-            pieces.append(piece)
-            wanted -= len(piece)
-            self._left -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._fd)
-        super().close()
-
-
-class _PartsSpan(io.RawIOBase):
-    """Bytes of an assembled blob, one open part at a time, under a shared lock on its manifest."""
-
-    def __init__(self, folder: Path, manifest: int, ends: list[int], start: int, stop: int) -> None:
-        self._folder = folder
-        self._manifest = manifest
-        self._ends = ends
-        self._position = start
-        self._stop = stop
-        self._part: _FileSpan | None = None
-        self._part_stop = start
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._stop - self._position
-        if size is not None and size >= 0:
-            wanted = min(size, wanted)
-        pieces = []
-        while wanted:
-            if self._part is None:
-                self._part = self._open_part()
-            piece = self._part.read(wanted)
-            if not piece:
-                self._part.close()
-                self._part = None
-                if self._position < self._part_stop:
-                    raise BlobDamaged(self._folder.name, "a part was cut off while it was read")
-                continue
-            pieces.append(piece)
-            wanted -= len(piece)
-            self._position += len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _open_part(self) -> _FileSpan:
-        number = bisect.bisect_right(self._ends, self._position)
-        begin = self._ends[number - 1] if number else 0
-        size = self._ends[number] - begin
-        try:
-            fd = os.open(self._folder / f"{number + 1:05d}", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise BlobDamaged(self._folder.name, f"its part {number + 1} is missing") from None
-        if (found := os.fstat(fd).st_size) != size:
-            os.close(fd)
-            raise BlobDamaged(self._folder.name, f"its part {number + 1} has {found} bytes instead of {size}")
-        self._part_stop = min(self._ends[number], self._stop)
-        return _FileSpan(fd, self._position - begin, min(self._ends[number], self._stop) - begin)
-
-    def close(self) -> None:
-        if not self.closed:
-            if self._part is not None:
-                self._part.close()
-            os.close(self._manifest)
-        super().close()
 
 
 class _Minute:
@@ -344,16 +212,17 @@ class LocalBackend:
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         return self._write(spec.new_id, chunks)
 
-    def begin_parts(self, spec: BlobSpec) -> str:
-        return ""
+    def begin_parts(self, spec: BlobSpec) -> None:
+        """A part is a blob of its own."""
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         if not isinstance(source, BlobRange):
             return self._write(new_id, source)
@@ -373,10 +242,8 @@ class LocalBackend:
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = self._path(handle)
         if handle.endswith(".parts"):
-            reader = self._open_parts(source, 0, None)
-            with reader:  # its lock keeps the parts until the links are made
-                sizes = [end - start for start, end in itertools.pairwise([0, *reader._ends])]
-                return self._gather(spec, [(source / f"{n:05d}", size) for n, size in enumerate(sizes, 1)])
+            with open_parts(source, 0, None) as reader:  # its lock keeps the parts until the links are made
+                return self._gather(spec, [(source / f"{n:05d}", size) for n, size in enumerate(reader.sizes, 1)])
         temporary = self._new_temporary()
         try:
             with _report_disk():
@@ -388,7 +255,7 @@ class LocalBackend:
             temporary.unlink(missing_ok=True)
             raise
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         try:
             return self._gather(spec, [(self._path(part.handle), part.size) for part in parts])
         except FileNotFoundError as error:
@@ -417,38 +284,20 @@ class LocalBackend:
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         path = self._path(handle)
         if handle.endswith(".parts"):
-            return cast("BinaryIO", self._open_parts(path, start, stop))
+            return cast("BinaryIO", open_parts(path, start, stop))
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise BlobNotFound(handle) from None
         size = os.fstat(fd).st_size
         stop = size if stop is None else min(stop, size)
-        return cast("BinaryIO", _FileSpan(fd, start, max(start, stop)))
-
-    def _open_parts(self, folder: Path, start: int, stop: int | None) -> _PartsSpan:
-        try:
-            manifest = os.open(folder / "manifest", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise BlobNotFound(folder.name) from None
-        try:
-            fcntl.flock(manifest, fcntl.LOCK_SH)
-            if os.fstat(manifest).st_nlink == 0:  # deleted between the open and the lock
-                raise BlobNotFound(folder.name)
-            sizes = _sizes_in(os.read(manifest, os.fstat(manifest).st_size), folder.name)
-        except BaseException:
-            os.close(manifest)
-            raise
-        ends = list(itertools.accumulate(sizes))
-        size = ends[-1] if ends else 0
-        stop = size if stop is None else min(stop, size)
-        return _PartsSpan(folder, manifest, ends, start, max(start, stop))
+        return cast("BinaryIO", FileSpan(fd, start, max(start, stop)))
 
     def head_object(self, handle: str) -> int:
         path = self._path(handle)
         if handle.endswith(".parts"):
-            with self._open_parts(path, 0, None) as reader:
-                return reader._stop
+            with open_parts(path, 0, None) as reader:
+                return reader.stop
         try:
             return path.stat().st_size
         except FileNotFoundError:
@@ -492,7 +341,7 @@ class LocalBackend:
 
     def _delete_parts_folder(self, folder: Path) -> None:
         """The manifest goes first: from then on new readers find no blob. What a crash leaves goes next time."""
-        with contextlib.suppress(FileNotFoundError), _locked_manifest(folder):
+        with contextlib.suppress(FileNotFoundError), locked_manifest(folder):
             (folder / "manifest").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -509,7 +358,7 @@ class LocalBackend:
         with contextlib.ExitStack() as stack, _report_disk():
             if handle.endswith(".parts"):
                 with contextlib.suppress(FileNotFoundError):  # half deleted: no reader can open it
-                    stack.enter_context(_locked_manifest(source))
+                    stack.enter_context(locked_manifest(source))
             make_folder(folder)
             target = folder / handle
             for number in itertools.count(1):
@@ -573,7 +422,7 @@ class LocalBackend:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         for handle in handles:
             self.delete_object(handle)
 

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, Self
 
-from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.errors import BlobNotFound
+from bleepstore.model import UploadToken
 
 
 class Underlay(Protocol):
@@ -92,25 +93,26 @@ class MemoryBackend:
             return self._store(spec.new_id, found[1])
         return self._store(spec.new_id, found)
 
-    def begin_parts(self, spec: BlobSpec) -> str:
-        return ""
+    def begin_parts(self, spec: BlobSpec) -> None:
+        """A part is a blob of its own."""
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         if isinstance(source, BlobRange):
             return self._store(new_id, self._read(source.handle, source.start, source.stop))
         return self._store(new_id, b"".join(source))
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         return self._store(spec.new_id, b"".join(self._read(part.handle) for part in parts))
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         for handle in handles:
             self.delete_object(handle)
 

@@ -29,6 +29,7 @@ from bleepstore.errors import (
 from bleepstore.model import ARCHIVED_CLASSES, Acl, ObjectAttributes, Restoration, midnight_after
 from bleepstore.object_lock import check_change, check_future, no_lock
 
+_CHANGED = "The object was replaced, or its ACL was changed, meanwhile. Try again."
 _INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 
 
@@ -60,13 +61,9 @@ def _find(
         return absent_version(command.bucket, key, version_id)
     if version.is_delete_marker:
         return MethodNotAllowed("DeleteMarker", version.version_id)
+    if command.expected_sequence not in (None, version.sequence):
+        return OperationAborted(_CHANGED)
     return _Found(bucket_id, key, version, tables.object_attributes(bucket_id, key, version))
-
-
-def _check_owner(found: _Found, expected_owner: str | None) -> S3Error | None:
-    if expected_owner in (None, found.version.owner_id):
-        return None
-    return OperationAborted("The object was replaced by one of another owner meanwhile. Try again.")
 
 
 def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
@@ -75,7 +72,7 @@ def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
         return found
     owner_id = found.version.owner_id
     if command.expected_acl not in (None, found.attributes.acl(owner_id)):
-        return OperationAborted("The object was replaced, or its ACL was changed, meanwhile. Try again.")
+        return OperationAborted(_CHANGED)
     grants = None if command.acl == Acl.private(owner_id) else command.acl.grants
     found.set(tables, attrs.evolve(found.attributes, grants=grants))
     return Done()
@@ -85,8 +82,6 @@ def put_object_tags(tables: Tables, command: PutObjectTags) -> Result:
     found = _find(tables, command)
     if isinstance(found, S3Error):
         return found
-    if refused := _check_owner(found, command.expected_owner):
-        return refused
     found.set(tables, attrs.evolve(found.attributes, tags=command.tags))
     return Done()
 
@@ -116,10 +111,7 @@ def _find_lockable(tables: Tables, command: PutObjectRetention | PutObjectLegalH
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is not None and bucket.object_lock is None:
         return no_lock()
-    found = _find(tables, command)
-    if isinstance(found, S3Error):
-        return found
-    return _check_owner(found, command.expected_owner) or found
+    return _find(tables, command)
 
 
 def restore_object(tables: Tables, command: RestoreObject) -> Result:
@@ -128,8 +120,6 @@ def restore_object(tables: Tables, command: RestoreObject) -> Result:
     if isinstance(found, S3Error):
         return found
     storage_class, old = found.attributes.storage_class, found.attributes.restoration
-    if refused := _check_owner(found, command.expected_owner):
-        return refused
     if storage_class == _INTELLIGENT_TIERING:
         return ObjectAlreadyInActiveTier(storage_class)
     if storage_class not in ARCHIVED_CLASSES:

@@ -1,7 +1,7 @@
 """What BleepStore needs of a database of metadata: whoever implements this can keep the catalog.
 
 - `CatalogReader`: what the store, its jobs and the copies of a store ask. Answers are records, never cursors.
-- `Catalog`: the whole, as the committer and the store have it.
+- `CatalogPort`: the whole, as the committer and the store have it.
 - `Tables`: the rows that commands look at and change; what they do with them is in `bleepstore.catalog.apply`.
 
 `bleepstore.testing.catalog_contract` is the suite that an implementation must pass. `bleepstore.catalog.sqlite` is the
@@ -39,6 +39,7 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadPage,
+    UploadToken,
     Versioning,
     VersionPage,
 )
@@ -109,8 +110,8 @@ class CatalogReader(ContentReader, Protocol):
     def find_version(self, bucket: str, key: str, version_id: str, *, with_data: bool) -> FoundObject | None:
         """As find_object, a version by its id, which may be a delete marker."""
 
-    def latest_version(self, bucket: str, key: str) -> ObjectVersion | None:
-        """The latest version of a key, which may be a delete marker."""
+    def latest_version(self, bucket: str, key: str) -> FoundObject | None:
+        """The latest version of a key, which may be a delete marker. Never with inline bytes."""
 
     def protected_versions(self) -> list[ProtectedVersion]:
         """All of them; nothing but the buckets is looked at, if none has object lock."""
@@ -174,11 +175,8 @@ class CatalogReader(ContentReader, Protocol):
     def is_garbage(self, handle: str) -> bool:
         """Whether this blob is to be removed."""
 
-    def is_referenced(self, handle: str) -> bool:
-        """Whether an object, a part, an upload (by its token) or the list of garbage knows this blob."""
-
-    def is_token_in_use(self, token: str) -> bool:
-        """Whether an upload under way has this backend's token."""
+    def is_referenced(self, stored: str | UploadToken) -> bool:
+        """Whether an object, a part or the list of garbage knows this blob; or an upload under way has this token."""
 
     def sweep_times(self) -> tuple[int, int]:
         """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
@@ -279,8 +277,7 @@ class Tables(Protocol):
 
     # -- uploads
 
-    def upload_token(self, bucket_id: int, key: str, upload_id: str) -> str | None:
-        """The backend's token of an upload, "" if it has none; None if there is no such upload."""
+    def has_upload(self, bucket_id: int, key: str, upload_id: str) -> bool: ...
 
     def find_upload(self, bucket: str, bucket_id: int, key: str, upload_id: str) -> Upload | None: ...
 
@@ -313,9 +310,11 @@ class Tables(Protocol):
 
     # -- garbage and sweeps
 
-    def discard(self, handle: str, token: str | None = None) -> None:
-        """Record that nothing refers to a blob any more; a job removes it after the commit. `token` is that of
-        the upload of whose parts it is one."""
+    def discard(self, handle: str) -> None:
+        """Record that nothing refers to a blob any more; a job removes it after the commit."""
+
+    def discard_part(self, upload_id: str, number: int) -> None:
+        """The same for the blob of a part."""
 
     def forget_garbage(self, garbage_ids: Sequence[int]) -> None:
         """Those that are still recorded."""
@@ -329,7 +328,7 @@ class Tables(Protocol):
         """The time never goes back."""
 
 
-class Catalog(Protocol):
+class CatalogPort(Protocol):
     """A catalog, for any number of threads. What it raises are errors of `bleepstore.errors`, never the database's.
 
     Every method raises StoreClosed after `close`, and in a process that was forked since it was opened.

@@ -7,18 +7,22 @@ from typing import NamedTuple
 import attrs
 
 from bleepstore.errors import Damage
-from bleepstore.model import Checksum, ObjectVersion, PartSummary, Versioning
+from bleepstore.model import Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
 from bleepstore.object_lock import ObjectLock, Retention
 
 
 @attrs.frozen
 class FoundObject:
-    """A version and where its bytes are: `data` if they are inline, else `handle`. `crc64nvme` is theirs, if known."""
+    """A version and where its bytes are: `data` if they are inline, else `handle`. `crc64nvme` is theirs, if known.
+
+    `bucket_id` is that of its bucket, `sequence` as in `StoredVersion`."""
 
     version: ObjectVersion
     handle: str | None
     data: bytes | None = attrs.field(repr=False)
-    crc64nvme: str | None = None
+    crc64nvme: str | None
+    bucket_id: int
+    sequence: int
 
 
 @attrs.frozen
@@ -35,7 +39,7 @@ class Garbage:
 
     garbage_id: int
     handle: str
-    token: str | None
+    token: UploadToken | None
 
 
 @attrs.frozen

@@ -38,14 +38,13 @@ def register_part(tables: Tables, command: RegisterPart) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
-    token = tables.upload_token(bucket.bucket_id, command.key, command.upload_id)
-    if token is None:
+    if not tables.has_upload(bucket.bucket_id, command.key, command.upload_id):
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
     if refusal := check_fence(tables, command.stored_ms):
         return refusal
     previous = tables.part_handle(command.upload_id, command.number)
     if previous is not None and previous != command.handle:
-        tables.discard(previous, token)
+        tables.discard_part(command.upload_id, command.number)
     tables.put_part(command)
     return Done()
 
@@ -123,7 +122,7 @@ def abort_upload(tables: Tables, command: AbortUpload) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
-    if tables.upload_token(bucket.bucket_id, command.key, command.upload_id) is None:
+    if not tables.has_upload(bucket.bucket_id, command.key, command.upload_id):
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
     tables.discard_upload(command.upload_id)
     return Done()

@@ -29,9 +29,9 @@ from bleepstore.attributes import (
 from bleepstore.bucket_settings import SETTINGS
 from bleepstore.codec.records import (
     Fields,
-    Form,
     Kind,
     MalformedRecord,
+    RecordForm,
     Records,
     Struct,
     Tail,
@@ -56,6 +56,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     Restoration,
+    UploadToken,
     Versioning,
     WriteCondition,
 )
@@ -121,6 +122,7 @@ ALGORITHM = Kind(str, read=lambda text, _: Algorithm(text))
 CHECKSUM_TYPE = Kind(str, read=lambda text, _: ChecksumType(text))
 VERSIONING = Kind(str, read=lambda text, _: Versioning(text))
 CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
+UPLOAD_TOKEN = Kind(str, lambda token, _: token.text, lambda text, _: UploadToken(text))
 DATA = Kind(dict, _write_data, _read_data)
 SETTING = Kind(dict, _write_setting, _read_setting)
 ATTRIBUTES = Kind(dict, _write_attributes, _read_attributes)
@@ -164,7 +166,7 @@ def _read_command(record: Fields, tail: Tail) -> Any:
 #: A command within another one: a record of its own, so that it is read in the form that it has.
 _COMMAND = Kind(dict, _write_command, _read_command)
 
-COMMAND_FORMS: tuple[Form, ...] = (
+COMMAND_FORMS: tuple[RecordForm, ...] = (
     form(
         "create-bucket/1",
         c.CreateBucket,
@@ -211,13 +213,21 @@ COMMAND_FORMS: tuple[Form, ...] = (
         bypasses_governance=BOOLEAN,
         entries=ENTRIES,
     ),
-    form("put-object-acl/1", c.PutObjectAcl, **_KEY, version_id=OPTIONAL_TEXT, expected_acl=optional(ACL), acl=ACL),
+    form(
+        "put-object-acl/1",
+        c.PutObjectAcl,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        expected_acl=optional(ACL),
+        acl=ACL,
+    ),
     form(
         "put-object-tags/1",
         c.PutObjectTags,
         **_KEY,
         version_id=OPTIONAL_TEXT,
-        expected_owner=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
         tags=TEXTS,
     ),
     form(
@@ -225,7 +235,7 @@ COMMAND_FORMS: tuple[Form, ...] = (
         c.PutObjectRetention,
         **_KEY,
         version_id=OPTIONAL_TEXT,
-        expected_owner=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
         bypasses_governance=BOOLEAN,
         retention=RETENTION,
     ),
@@ -234,7 +244,7 @@ COMMAND_FORMS: tuple[Form, ...] = (
         c.PutObjectLegalHold,
         **_KEY,
         version_id=OPTIONAL_TEXT,
-        expected_owner=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
         legal_hold=BOOLEAN,
     ),
     form(
@@ -242,7 +252,7 @@ COMMAND_FORMS: tuple[Form, ...] = (
         c.RestoreObject,
         **_KEY,
         version_id=OPTIONAL_TEXT,
-        expected_owner=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
         days=INTEGER,
         delay_ms=INTEGER,
     ),
@@ -255,7 +265,7 @@ COMMAND_FORMS: tuple[Form, ...] = (
         attributes=ATTRIBUTES,
         checksum_algorithm=optional(ALGORITHM),
         checksum_type=optional(CHECKSUM_TYPE),
-        backend_token=TEXT,
+        backend_token=optional(UPLOAD_TOKEN),
     ),
     form(
         "register-part/1",
@@ -320,7 +330,7 @@ def _read_outcome(record: Fields, tail: Tail) -> Any:
 #: What one of the entries of a DeleteObjects ended in: a record within a record.
 _OUTCOME = Kind(dict, _write_outcome, _read_outcome)
 #: All that a command may end in. The refusals are those that apply gives.
-RESULT_FORMS: tuple[Form, ...] = (
+RESULT_FORMS: tuple[RecordForm, ...] = (
     form("done/1", c.Done),
     form("written/1", c.Written, version_id=OPTIONAL_TEXT, modified_ms=INTEGER, retention=RETENTION),
     form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker_id=OPTIONAL_TEXT),

@@ -128,15 +128,15 @@ def tuple_of(kind: Kind) -> Kind:
 
 
 @attrs.frozen
-class Form:
+class RecordForm:
     """How a class is written under a tag."""
 
     tag: str
     struct: Struct
 
 
-def form(tag: str, cls: type, **fields: Kind) -> Form:
-    return Form(tag, Struct(cls, fields))
+def form(tag: str, cls: type, **fields: Kind) -> RecordForm:
+    return RecordForm(tag, Struct(cls, fields))
 
 
 class Records:
@@ -146,7 +146,7 @@ class Records:
     one and what makes the fields of that from the fields of the older, as JSON has them.
     """
 
-    def __init__(self, forms: Iterable[Form], successors: Mapping[str, tuple[str, Upcast]]) -> None:
+    def __init__(self, forms: Iterable[RecordForm], successors: Mapping[str, tuple[str, Upcast]]) -> None:
         self.forms = tuple(forms)
         self.successors = dict(successors)
         self._by_class = {one.struct.cls: one for one in self.forms}

@@ -12,6 +12,7 @@ from bleepstore.commands import ForgetGarbage
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.parts import Parts
 from bleepstore.jobs.removing import Remover, log
+from bleepstore.model import UploadToken
 
 _BATCH = 500
 _REMOTE_DELETES = 8  # at once
@@ -84,9 +85,9 @@ class GarbageJob(Job):
 
     def _remove(self, garbage: Sequence[Garbage]) -> list[int]:
         """The ids of those that are gone. The parts of an upload are one request."""
-        groups: dict[tuple[str, str | None], list[Garbage]] = {}
+        groups: dict[str | UploadToken, list[Garbage]] = {}
         for item in garbage:
-            groups.setdefault((item.handle, None) if item.token is None else ("", item.token), []).append(item)
+            groups.setdefault(item.token or item.handle, []).append(item)
 
         def remove(group: list[Garbage]) -> bool:
             return self._remover.remove([item.handle for item in group], group[0].token, self._outage)

@@ -17,6 +17,7 @@ from bleepstore.commands import BeginSweep, EndSweep
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.parts import Parts
 from bleepstore.jobs.removing import Remover
+from bleepstore.model import UploadToken
 
 #: How long a write may take from the end of its bytes to its commit. Only a process that was stopped exceeds it.
 GRACE_MS = 10 * 60 * 1000
@@ -33,7 +34,7 @@ SetAside = Callable[[str], bool]
 @attrs.define
 class _Pass:
     until_ms: int
-    handles: Iterator[str]
+    found: Iterator[str | UploadToken]
     set_aside: SetAside | None
     outage: Outage = attrs.field(factory=Outage)
     all_gone: bool = True
@@ -92,16 +93,19 @@ class OrphansJob(Job):
 
     def _run_pass(self, this: _Pass, budget: Budget) -> bool:
         """Whether it came to its end."""
-        for handle in this.handles:
+        for found in this.found:
             budget.spend(items=1)
             with self._parts.catalog.read() as reader:
-                referenced = reader.is_referenced(handle)
+                referenced = reader.is_referenced(found)
             if not referenced:
                 if self._keeps():
                     return True
-                if this.set_aside is not None and this.set_aside(handle):
+                if isinstance(found, UploadToken):
+                    is_gone = self._remover.remove([], found, this.outage)
+                elif this.set_aside is not None and this.set_aside(found):
                     continue
-                is_gone = self._remover.remove([handle], None, this.outage)
+                else:
+                    is_gone = self._remover.remove([found], None, this.outage)
                 this.all_gone = is_gone and this.all_gone
                 budget.changed += is_gone
             if budget.is_spent:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import StorageBackend
-from bleepstore.catalog.port import Catalog
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.commands import Command, Result
 from bleepstore.committer import Committer
 from bleepstore.errors import S3Error
@@ -34,14 +34,18 @@ class RequestIds:
 
 @attrs.frozen
 class Parts:
-    """`clock` is the store's, which never goes back; `wall_clock` is the system's, or what the program gave."""
+    """`clock` is the store's, which never goes back; `wall_clock` is the system's, or what the program gave.
 
-    catalog: Catalog
+    `last_used_ms` is when the store was used before it was opened, by its clock; 0: never, or nobody knows.
+    """
+
+    catalog: CatalogPort
     committer: Committer
     backend: StorageBackend
     clock: Callable[[], int]
     wall_clock: Callable[[], int]
     new_request_id: Callable[[], str]
+    last_used_ms: int = 0
 
     def stamp(self) -> dict[str, Any]:
         """What every command begins with."""

@@ -9,6 +9,7 @@ from bleepstore.backends.base import Gateway
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.errors import BlobBusy, S3Error
 from bleepstore.jobs.parts import Parts
+from bleepstore.model import UploadToken
 
 log = logging.getLogger("bleepstore.jobs")
 
@@ -22,7 +23,7 @@ class Remover:
         self._parts = parts
         self._refused: set[str] = set()  # what was logged
 
-    def remove(self, handles: Sequence[str], token: str | None, outage: Outage) -> bool:
+    def remove(self, handles: Sequence[str], token: UploadToken | None, outage: Outage) -> bool:
         """Remove blobs, or parts of the upload with this token; no parts are all of it. Whether they are gone."""
         try:
             outage.call(self._remove, handles, token)
@@ -30,11 +31,11 @@ class Remover:
             return False
         except S3Error as error:
             if outage.error is None:
-                self.report(token or "".join(handles[:1]), error)
+                self.report(token.text if token is not None else "".join(handles[:1]), error)
             return False
         return True
 
-    def _remove(self, handles: Sequence[str], token: str | None) -> None:
+    def _remove(self, handles: Sequence[str], token: UploadToken | None) -> None:
         backend = self._parts.backend
         if token is None:
             for handle in handles:
@@ -45,9 +46,9 @@ class Remover:
         if not handles or (isinstance(backend, Gateway) and not self._is_under_way(token)):
             backend.delete_parts(token, [])
 
-    def _is_under_way(self, token: str) -> bool:
+    def _is_under_way(self, token: UploadToken) -> bool:
         with self._parts.catalog.read() as reader:
-            return reader.is_token_in_use(token)
+            return reader.is_referenced(token)
 
     def report(self, name: str, error: S3Error) -> None:
         """Once, for it may be tried again and again."""

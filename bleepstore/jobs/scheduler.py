@@ -61,7 +61,8 @@ class Jobs:
         self._file = JobsFile(None if read_only else folder)
         self._read_only = read_only
         self._entries: dict[str, _Entry] = {}
-        self._holds_lease = False
+        #: The process that had the lease at its last look: a forked child has a copy of this object, and not the lease.
+        self._holder: int | None = None
         self._notified = threading.Event()
         self._stopped = threading.Event()
         self._at_end: Callable[[], None] | None = None
@@ -72,13 +73,14 @@ class Jobs:
     @property
     def holds_lease(self) -> bool:
         """Whether this process, of all that have the store open, is the one whose thread runs the jobs."""
-        return self._holds_lease
+        return self._holder == os.getpid()
 
     def add(self, job: Job) -> None:
         """One more job, which replaces one of this name. It runs after those that were added before it."""
         with self._work_lock:
             self._entries[job.name] = _Entry(job, self._clock() + job.first_wait_ms)
-            self._recall()
+            if job.is_remembered:
+                self._recall()
 
     def run(self, name: str) -> JobStatus:
         """Run one job now, from the beginning of a pass to its end: "garbage", "uploads", "orphans", "containers".
@@ -140,7 +142,7 @@ class Jobs:
     def _remember(self, ended: str | None = None) -> None:
         known = self._file.read()
         times = known.ended_ms if ended is None else known.ended_ms | {ended: self._clock()}
-        self._file.write(Remembered(os.getpid() if self._holds_lease else known.holder, times))
+        self._file.write(Remembered(os.getpid() if self.holds_lease else known.holder, times))
 
     def _run_once(self, entry: _Entry, budget: Budget) -> bool:
         """Whether the pass is over."""
@@ -183,7 +185,8 @@ class Jobs:
         """Something may have become garbage."""
         if self._thread is None:
             self.start()
-        self._notified.set()
+        if not self._notified.is_set():  # which is cheaper; the thread takes it back before it looks
+            self._notified.set()
 
     def start(self) -> None:
         """Begin to run what is due, in a thread."""
@@ -205,17 +208,24 @@ class Jobs:
         processes is on the catalog's list, and what they notify is not heard here."""
         rest = _GATHER_SECONDS
         while not self._stopped.is_set():
-            notified = self._notified.wait(min(rest, self._wait_seconds()))
-            self._notified.clear()
-            if notified and self._stopped.wait(_GATHER_SECONDS):
-                return
-            has_changed = self._look()
+            try:
+                notified = self._notified.wait(min(rest, self._wait_seconds()))
+                self._notified.clear()
+                if notified and self._stopped.wait(_GATHER_SECONDS):
+                    return
+                has_changed = self._look()
+            except Exception:  # noqa: BLE001  # the thread outlives a clock that raises, too
+                log.exception("what is due could not be looked at; it will be tried again")
+                if self._stopped.wait(rest):
+                    return
+                notified = has_changed = False
             rest = _GATHER_SECONDS if notified or has_changed else min(2 * rest, self._lease.poll_seconds)
 
     def _look(self) -> bool:
         """Run what is due, if that is for this process to do. Whether anything was changed."""
-        held, self._holds_lease = self._holds_lease, self._lease.acquire()
-        if self._holds_lease and not held:
+        held, holds = self.holds_lease, self._lease.acquire()
+        self._holder = os.getpid() if holds else None
+        if holds and not held:
             with self._work_lock:
                 self._remember()
                 self._recall()
@@ -223,7 +233,7 @@ class Jobs:
         return any(self._entries[name].changed or self._goes_on(self._entries[name]) for name in ran)
 
     def _is_ours(self, job: Job) -> bool:
-        return self._holds_lease or not job.needs_lease
+        return self.holds_lease or not job.needs_lease
 
     def _goes_on(self, entry: _Entry) -> bool:
         return entry.is_under_way and self._is_ours(entry.job)

@@ -19,9 +19,11 @@ _BELIEVED_MS = 3600 * 1000
 class ExpiredUploadsJob(Job):
     """Aborts the uploads that were created too long ago, and removes their parts.
 
-    No upload expires if the clock ran ahead of the real time by more than an hour since the last pass. A clock that was
+    No upload expires if the clock ran ahead of the real time by more than an hour since the last pass, or since the
+    store was last used: a machine may start with a wrong clock, and nobody knows how long it was off. A clock that was
     set wrong is put right before long, and uploads that it ended would be lost. The next pass believes it, if it is
-    still so. A program that asks for a pass may have a clock of its own: then that is twice the time of expiry.
+    still so. A program that asks for a pass may have a clock of its own: then that is twice the time of expiry, and it
+    knows how late it is when it opens the store.
     """
 
     name = "uploads"
@@ -31,7 +33,8 @@ class ExpiredUploadsJob(Job):
         self._remover = remover
         self._expiry_ms = expiry_ms
         self._believed_ms = _BELIEVED_MS
-        self._looked_ms = parts.wall_clock()
+        self._opened_ms: int | None = parts.wall_clock()  # None: a pass has begun since
+        self._looked_ms = min(parts.last_used_ms or self._opened_ms, self._opened_ms)
         self._looked_at = time.monotonic()
         self._before_ms: int | None = None  # of a pass that is under way
 
@@ -42,6 +45,8 @@ class ExpiredUploadsJob(Job):
     def restart(self) -> None:
         self._before_ms = None
         self._believed_ms = max(2 * self._expiry_ms, _BELIEVED_MS)
+        if self._opened_ms is not None:
+            self._looked_ms = self._opened_ms
 
     def run(self, budget: Budget) -> Ran:
         if self._before_ms is None:
@@ -78,5 +83,5 @@ class ExpiredUploadsJob(Job):
         now_ms, now = self._parts.wall_clock(), time.monotonic()
         passed_ms = (now - self._looked_at) * 1000
         ran_ms = now_ms - self._looked_ms
-        self._looked_ms, self._looked_at = now_ms, now
+        self._looked_ms, self._looked_at, self._opened_ms = now_ms, now, None
         return ran_ms > passed_ms + believed_ms

@@ -75,15 +75,16 @@ class AccessRules:
         """Replace an object's ACL. An `Acl` must name the object's owner."""
         for _ in range(_ACL_ATTEMPTS):
             found = self._engine.find_bucket(bucket)
-            version = self._objects.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False).version
+            decided = self._objects.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False)
             command = PutObjectAcl(
                 **self._engine.stamp(),
                 bucket=bucket,
                 bucket_id=found.id,
                 key=key,
                 version_id=version_id,
-                expected_acl=version.acl,
-                acl=resolve_acl(acl, version.owner.id, found.owner.id),
+                expected_sequence=decided.sequence,
+                expected_acl=decided.version.acl,
+                acl=resolve_acl(acl, decided.version.owner.id, found.owner.id),
             )
             result = self._engine.committer.submit(command)
             if not isinstance(result, OperationAborted):

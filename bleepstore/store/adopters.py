@@ -20,15 +20,14 @@ from bleepstore.committer import Committer
 from bleepstore.errors import (
     AccessDenied,
     BlobNotFound,
-    NoSuchBucket,
     NoSuchKey,
     OperationAborted,
     PreconditionFailed,
     S3Error,
 )
 from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
-from bleepstore.model import WriteCondition
-from bleepstore.store.keyed_engine import KeyedEngine, adoption, rights
+from bleepstore.model import Bucket, WriteCondition
+from bleepstore.store.keyed_engine import KeyedEngine, ObjectKey, adoption, rights
 
 _ATTEMPTS = 20
 
@@ -38,10 +37,10 @@ class Adopter(Protocol):
 
     others_delete: ClassVar[bool]
 
-    def bring_in(self, created_ms: int, blob: FoundBlob) -> bool:
-        """Whether something came in; False if all was known. The catalog has the bucket since `created_ms`."""
+    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> bool:
+        """Whether something came in; False if all was known."""
 
-    def remove_gone(self, bucket: str, key: str) -> bool:
+    def remove_gone(self, bucket: Bucket, key: str) -> bool:
         """Remove an object that was not listed, if it is not at the provider, and whether the catalog has none of this
         key: it may be listed in another folder, or written since."""
 
@@ -53,28 +52,30 @@ class KeyedAdopter:
     engine: KeyedEngine
     others_delete: ClassVar[bool] = True
 
-    def bring_in(self, created_ms: int, blob: FoundBlob) -> bool:
-        current = self.engine.find_current(blob.bucket, blob.key)
+    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> bool:
+        at = ObjectKey(bucket.name, bucket.id, blob.key)
+        current = self.engine.find_current(at)
         if current is None:
-            result = self.engine.adopt_as(blob, None)
+            result = self.engine.adopt_as(at, blob, None)
             if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
                 raise result
             return not isinstance(result, S3Error)
         if current.handle == blob.handle:
             return False
-        self.engine.follow(blob.bucket, blob.key, current)
-        followed = self.engine.find_current(blob.bucket, blob.key)
+        self.engine.follow(at, current)
+        followed = self.engine.find_current(at)
         return followed is not None and followed.handle != current.handle
 
-    def remove_gone(self, bucket: str, key: str) -> bool:
-        current = self.engine.find_current(bucket, key)
+    def remove_gone(self, bucket: Bucket, key: str) -> bool:
+        at = ObjectKey(bucket.name, bucket.id, key)
+        current = self.engine.find_current(at)
         if current is None:
             return False
         try:
-            self.engine.follow(bucket, key, current)
+            self.engine.follow(at, current)
         except AccessDenied:  # to this object, which was skipped, or else to the next request too
             return False
-        return self.engine.find_current(bucket, key) is None
+        return self.engine.find_current(at) is None
 
 
 @attrs.frozen(kw_only=True)
@@ -88,8 +89,8 @@ class BlobAdopter:
     clock: Callable[[], int]
     others_delete: ClassVar[bool] = False
 
-    def bring_in(self, created_ms: int, blob: FoundBlob) -> bool:
-        if blob.stored_ms >= max(created_ms + OVERLAP_MS, self.clock() - GRACE_MS):
+    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> bool:
+        if blob.stored_ms >= max(bucket.created_ms + OVERLAP_MS, self.clock() - GRACE_MS):
             return False  # as for the sweep: the command of a write to this catalog may be on its way
         for _ in range(_ATTEMPTS):
             current = self._find_current(blob.bucket, blob.key)
@@ -97,17 +98,15 @@ class BlobAdopter:
                 return False
             if current is None:
                 condition = WriteCondition(if_none_match=True)
-                bucket = self.catalog.find_bucket(blob.bucket)
-                if bucket is None:
-                    raise NoSuchBucket(blob.bucket)
                 owner, grants = bucket.owner, None
             else:
                 condition = WriteCondition(if_match=current.version.etag)
                 owner, grants = rights(current)
             command = attrs.evolve(
                 adoption(blob, owner, grants, self.stamp()),
+                bucket_id=bucket.id,
                 # No sweep has looked at what was here before this catalog had the bucket.
-                stored_ms=blob.stored_ms if blob.stored_ms >= created_ms else None,
+                stored_ms=blob.stored_ms if blob.stored_ms >= bucket.created_ms else None,
                 condition=condition,
             )
             match self.committer.submit(command):
@@ -120,15 +119,16 @@ class BlobAdopter:
             return True
         return False
 
-    def remove_gone(self, bucket: str, key: str) -> bool:
-        current = self._find_current(bucket, key)
+    def remove_gone(self, bucket: Bucket, key: str) -> bool:
+        current = self._find_current(bucket.name, key)
         if current is None:
             return False
         if current.handle is not None and not self._is_there(current.handle):
-            self.committer.submit(
-                FollowProvider(**self.stamp(), bucket=bucket, key=key, expected_current=current.handle)
+            command = FollowProvider(
+                **self.stamp(), bucket=bucket.name, bucket_id=bucket.id, key=key, expected_current=current.handle
             )
-        return self._find_current(bucket, key) is None
+            self.committer.submit(command)
+        return self._find_current(bucket.name, key) is None
 
     def _find_current(self, bucket: str, key: str) -> FoundObject | None:
         self.committer.read_barrier()

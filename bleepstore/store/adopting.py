@@ -27,7 +27,7 @@ from bleepstore.errors import (
     S3Error,
     StoreError,
 )
-from bleepstore.model import MAX_PAGE, Acl
+from bleepstore.model import MAX_PAGE, Acl, Bucket
 from bleepstore.names import check_bucket_name, check_key
 from bleepstore.store.adopters import Adopter, BlobAdopter, KeyedAdopter
 from bleepstore.store.engine import Engine
@@ -147,28 +147,28 @@ class Adoption:
                     notes.forget([bucket])
                 raise
         for bucket in buckets:
-            created_ms = self._created_ms(bucket)
+            found = self._find_bucket(bucket)
             start = notes.read(bucket)
-            if start is None or start.created_ms != created_ms:
-                start = _Progress(created_ms=created_ms)
+            if start is None or start.created_ms != found.created_ms:
+                start = _Progress(created_ms=found.created_ms)
             if start.done:
                 yield Adopted(bucket=bucket, before=True)
                 continue
-            yield self._adopt_bucket(bucket, start, notes, progress)
+            yield self._adopt_bucket(found, start, notes, progress)
         notes.forget(buckets)
         if self._engine.catalog.path is not None and set(self.adoptable_buckets()) <= set(buckets):
             self._engine.catalog.path.with_name(TAKEN_OVER_FILE).unlink(missing_ok=True)
 
     def _adopt_bucket(
-        self, bucket: str, start: _Progress, notes: _Notes, progress: Callable[[Adopted], None] | None
+        self, bucket: Bucket, start: _Progress, notes: _Notes, progress: Callable[[Adopted], None] | None
     ) -> Adopted:
-        done, at = Adopted(bucket=bucket, resumed=start.after != ""), start
+        done, at = Adopted(bucket=bucket.name, resumed=start.after != ""), start
         if progress is not None:
             done = self._count(done, start.after, progress)
-        for batch in self._batches(bucket, start.after):
-            done = self._adopt_batch(batch, at, done)
+        for batch in self._batches(bucket.name, start.after):
+            done = self._adopt_batch(bucket, batch, at, done)
             at = attrs.evolve(at, after=batch.after, key=max(batch.last_key, at.key), done=batch.ends)
-            notes.write(bucket, at)
+            notes.write(bucket.name, at)
             if progress is not None:
                 progress(done)
         return done
@@ -226,27 +226,26 @@ class Adoption:
         if isinstance(result, S3Error) and not isinstance(result, BucketAlreadyOwnedByYou | BucketAlreadyExists):
             raise result
 
-    def _created_ms(self, bucket: str) -> int:
+    def _find_bucket(self, bucket: str) -> Bucket:
         self._engine.committer.read_barrier()
         found = self._engine.catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
-        return found.created_ms
+        return found
 
-    def _adopt_batch(self, batch: _Batch, at: _Progress, done: Adopted) -> Adopted:
+    def _adopt_batch(self, bucket: Bucket, batch: _Batch, at: _Progress, done: Adopted) -> Adopted:
         """Bring in what was found, and remove what the catalog alone has of the keys up to the last one.
 
         Several threads, for the committer gathers what comes at once in one transaction."""
-        bucket = done.bucket
         adopter = self._adopter
-        bring_in = functools.partial(adopter.bring_in, at.created_ms)
+        bring_in = functools.partial(adopter.bring_in, bucket)
         remove_gone = functools.partial(adopter.remove_gone, bucket)
         with concurrent.futures.ThreadPoolExecutor(_COMMITS) as pool:
             is_new = pool.map(bring_in, batch.blobs)
             new = [blob for blob, brought_in in zip(batch.blobs, is_new, strict=True) if brought_in]
-            taken_back = sum(pool.map(remove_gone, self._doubtful(bucket, new, batch, at.after)))
+            taken_back = sum(pool.map(remove_gone, self._doubtful(bucket.name, new, batch, at.after)))
             found = {blob.key for blob in batch.blobs}
-            known = self._keys(bucket, at.key, None if batch.ends else batch.last_key)
+            known = self._keys(bucket.name, at.key, None if batch.ends else batch.last_key)
             removed = sum(pool.map(remove_gone, (key for key in known if key not in found)))
         adopted = len(new) - taken_back
         return attrs.evolve(

@@ -8,7 +8,6 @@ from bleepstore.errors import InvalidArgument, OperationAborted, S3Error
 from bleepstore.model import ARCHIVED_CLASSES, RestoreTier
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
-from bleepstore.store.tags import owner_to_expect
 
 _MAX_DAYS = 100_000
 #: How often it is decided anew, where the object is replaced each time.
@@ -53,7 +52,7 @@ class ArchivedObjects:
                 bucket_id=bucket_id,
                 key=key,
                 version_id=version_id,
-                expected_owner=owner_to_expect(found, caller),
+                expected_sequence=found.sequence,
                 days=days,
                 delay_ms=self._engine.settings.restore_delay_ms,
             )

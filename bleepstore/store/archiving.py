@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend
+from bleepstore.backends.base import CHUNK, BlobSpec, StorageBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.catalog.records import Content
 from bleepstore.catalog.sqlite import Catalog
@@ -337,7 +337,7 @@ def _read_blobs(
         seen.add(found[1])
         try:
             chunks = _verified(_member_chunks(file, name, size), content)
-            yield content, backend.put_object(BlobSpec(bucket="", key=""), chunks).handle, None
+            yield content, backend.put_object(BlobSpec(bucket="", key="", new_id=new_blob_id), chunks).handle, None
         except BytesDiffer as error:
             yield content, "", error.reason
 

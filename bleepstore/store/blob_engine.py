@@ -24,7 +24,7 @@ from bleepstore.commands import (
 )
 from bleepstore.committer import Committer
 from bleepstore.errors import BlobBusy, S3Error
-from bleepstore.model import BlobRef, Upload, WriteCondition
+from bleepstore.model import BlobRef, Bucket, Upload, UploadToken, WriteCondition
 
 #: A blob that is replaced between the look-up and the open is looked up again; more often than this is a fault.
 _OPEN_ATTEMPTS = 5
@@ -40,7 +40,7 @@ class Write(Protocol):
     def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
         """As `StorageBackend.copy_object`."""
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         """As `StorageBackend.assemble_parts`."""
 
     def commit(self, command: PutObject) -> Result:
@@ -59,8 +59,8 @@ class ObjectEngine(Protocol):
     open_attempts: int
     """How often a read whose bytes are gone may begin anew."""
 
-    def begin(self, bucket: str, key: str, condition: WriteCondition) -> Write:
-        """A write of a key, from now on. Raises what `condition` refuses already."""
+    def begin(self, bucket: str, bucket_id: int | None, key: str, condition: WriteCondition) -> Write:
+        """A write of a key, from now on, in the bucket with this id. Raises what `condition` refuses already."""
 
     def delete(self, command: DeleteObject) -> Removed:
         """Remove an object or a version. Raises the refusal."""
@@ -71,7 +71,7 @@ class ObjectEngine(Protocol):
     def put_tags(self, command: PutObjectTags, found: FoundObject) -> Result:
         """Replace the tags of `found`. Returns the result of the command, which may be a refusal."""
 
-    def find_unknown(self, bucket: str, key: str) -> FoundObject | None:
+    def find_unknown(self, bucket: Bucket, key: str) -> FoundObject | None:
         """An object that the catalog did not know, if there is one nevertheless."""
 
     def bytes_missing(self, found: FoundObject) -> None:
@@ -91,8 +91,8 @@ class BlobEngine:
         self._backend = backend
         self._committer = committer
 
-    def begin(self, bucket: str, key: str, condition: WriteCondition) -> BlobEngine:
-        """The condition is compared when the command is applied."""
+    def begin(self, bucket: str, bucket_id: int | None, key: str, condition: WriteCondition) -> BlobEngine:
+        """Bucket and condition are compared when the command is applied."""
         return self
 
     def put(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
@@ -101,7 +101,7 @@ class BlobEngine:
     def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
         return self._backend.copy_object(handle, spec)
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         return self._backend.assemble_parts(token, spec, parts)
 
     def commit(self, command: PutObject) -> Result:
@@ -139,7 +139,7 @@ class BlobEngine:
     def put_tags(self, command: PutObjectTags, found: FoundObject) -> Result:
         return self._committer.submit(command)
 
-    def find_unknown(self, bucket: str, key: str) -> FoundObject | None:
+    def find_unknown(self, bucket: Bucket, key: str) -> FoundObject | None:
         """The catalog knows all objects."""
         return None
 

@@ -18,6 +18,7 @@ from bleepstore.store.options import BodyOptions
 
 Body = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 
+_BYTES = (bytes, bytearray, memoryview)
 DEFAULT_ALGORITHM = Algorithm.CRC64NVME  # what S3 computes when the caller names none
 
 
@@ -93,7 +94,8 @@ def _decode_md5(content_md5: str) -> bytes:
 
 
 def chunks_of(body: Body) -> Iterable[bytes]:
-    """The body as an iterable of bytes of a moderate size each. Raises TypeError for what is no body."""
+    """The body as an iterable of its chunks; that they are bytes is yet to be seen. Raises TypeError for what is no
+    body."""
     if isinstance(body, bytes):
         return (body,)
     if isinstance(body, bytearray | memoryview):
@@ -104,24 +106,21 @@ def chunks_of(body: Body) -> Iterable[bytes]:
     # A str and a dict can be iterated over too, and neither has bytes in it.
     if isinstance(body, str | Mapping) or not isinstance(body, Iterable):
         raise TypeError(_no_body(body))
-    return _bytes_of(body)
+    return body
 
 
 def _chunks_read(read: Callable[[int], bytes]) -> Iterator[bytes]:
     while True:
         chunk = read(CHUNK)
-        if not isinstance(chunk, bytes | bytearray | memoryview):
+        if not isinstance(chunk, _BYTES):
             raise TypeError(f"the body's read() gave {type(chunk).__name__}, not bytes: open the file in mode 'rb'")
         if not chunk:
             return
         yield chunk
 
 
-def _bytes_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    for chunk in chunks:
-        if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise TypeError(f"the body is an iterable of {type(chunk).__name__}, not of bytes")
-        yield chunk
+def _no_chunk(chunk: object) -> str:
+    return f"the body is an iterable of {type(chunk).__name__}, not of bytes"
 
 
 def _no_body(body: object) -> str:
@@ -149,6 +148,8 @@ def stage(
     head: list[bytes] = []
     length = 0
     for chunk in chunks:
+        if not isinstance(chunk, _BYTES):
+            raise TypeError(_no_chunk(chunk))
         head.append(bytes(chunk))
         length += len(head[-1])
         if length > small:
@@ -177,7 +178,10 @@ def stage(
 def _chain(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
     while head:
         yield head.pop(0)
-    yield from rest
+    for chunk in rest:
+        if not isinstance(chunk, _BYTES):
+            raise TypeError(_no_chunk(chunk))
+        yield chunk
 
 
 def _verified(chunks: Iterable[bytes], digester: Digester, expected: Expected) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ from bleepstore.errors import (
     NoSuchUpload,
     NotModified,
     PreconditionFailed,
+    UploadNotFound,
 )
 from bleepstore.model import (
     MAX_OBJECT,
@@ -123,7 +124,7 @@ class Copies:
             version = source.version
             if (source_bucket, source_key) == (bucket, key) and not changes:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
-            write = self._engine.object_engine.begin(bucket, key, condition)
+            write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = copied_attributes(version.attributes, given, options)
             if made.retention is not None or made.legal_hold is not None:
                 self._engine.check_lockable(found, made, caller)
@@ -217,9 +218,9 @@ class Copies:
                     with self._engine.backend.get_object(source.handle, start, stop) as reader:
                         for chunk in iter(lambda: reader.read(CHUNK), b""):
                             digester.update(chunk)
-            except BlobNotFound as lost:
-                if lost.handle == token:
-                    raise NoSuchUpload(upload_id, bucket, key) from None
+            except UploadNotFound:
+                raise NoSuchUpload(upload_id, bucket, key) from None
+            except BlobNotFound:
                 self._engine.object_engine.bytes_missing(source)
                 continue
             values = digester.values()

@@ -9,18 +9,20 @@ and the catalog follows it by one command of its own, `FollowProvider`:
   what the condition held for.
 - A read whose bytes are gone, or are others, or that the catalog does not know makes the catalog follow the provider.
   So does whatever the catalog would refuse: what it refuses by may have changed at the provider.
+- All of it is of the bucket that was decided on, by its id. A write looks once more whether that bucket is still there
+  when its bytes have come, before the request that makes them visible; a deletion removes only what that bucket had.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import attrs
 
-from bleepstore.backends.base import BlobSpec, FoundBlob, Gateway, KeyState, PartBlob, StoredBlob
+from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedBackend, KeyedSpec, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.conditions import check_owner, check_write
 from bleepstore.catalog.records import FoundObject
@@ -49,7 +51,7 @@ from bleepstore.errors import (
     OperationAborted,
     S3Error,
 )
-from bleepstore.model import NULL_VERSION, BlobRef, Grant, Owner, Upload, WriteCondition
+from bleepstore.model import NULL_VERSION, BlobRef, Bucket, Grant, Owner, Upload, UploadToken, WriteCondition
 from bleepstore.names import is_version_id
 
 _ATTEMPTS = 20
@@ -59,6 +61,14 @@ _OPEN_ATTEMPTS = 50
 _PARALLEL_DELETES = 16
 
 
+class ObjectKey(NamedTuple):
+    """A key of one bucket, not of another that got its name since. For the id see `bleepstore.commands`."""
+
+    bucket: str
+    bucket_id: int | None
+    key: str
+
+
 class KeyedEngine:
     """See `bleepstore.store.blob_engine.ObjectEngine`. `stamp` gives the request id and the time of a new command."""
 
@@ -66,7 +76,7 @@ class KeyedEngine:
     open_attempts = _OPEN_ATTEMPTS
 
     def __init__(
-        self, catalog: Catalog, committer: Committer, backend: Gateway, stamp: Callable[[], dict[str, Any]]
+        self, catalog: Catalog, committer: Committer, backend: KeyedBackend, stamp: Callable[[], dict[str, Any]]
     ) -> None:
         self.backend = backend
         self._catalog = catalog
@@ -75,21 +85,22 @@ class KeyedEngine:
 
     # -- writing
 
-    def begin(self, bucket: str, key: str, condition: WriteCondition) -> KeyedWrite:
-        current = self.find_current(bucket, key)
-        refused = _check(condition, current, bucket, key)
+    def begin(self, bucket: str, bucket_id: int | None, key: str, condition: WriteCondition) -> KeyedWrite:
+        at = ObjectKey(bucket, bucket_id, key)
+        current = self.find_current(at)
+        refused = _check(condition, current, at)
         if refused is not None:
-            self.follow(bucket, key, current)
-            current = self.find_current(bucket, key)
-            refused = _check(condition, current, bucket, key)
+            self.follow(at, current)
+            current = self.find_current(at)
+            refused = _check(condition, current, at)
         if refused is not None:
             raise refused
-        return KeyedWrite(engine=self, bucket=bucket, key=key, condition=condition, replaces=_handle(current))
+        return KeyedWrite(engine=self, at=at, condition=condition, replaces=_handle(current))
 
     def submit(self, written: PutObject, expected_current: str | None, upload_id: str | None = None) -> Result:
         """The result of a write whose bytes are stored under their key. One that was replaced there by a later write
         has its effect undone by that, so it succeeds without a trace in the catalog."""
-        handle = handle_of(written)
+        handle, at = handle_of(written), ObjectKey(written.bucket, written.bucket_id, written.key)
         for _ in range(_ATTEMPTS):
             result = self._committer.submit(
                 FollowProvider(
@@ -108,7 +119,11 @@ class KeyedEngine:
                 self.backend.head_object(handle)
             except BlobNotFound:
                 return Written(None, written.time_ms)
-            expected_current = _handle(self.find_current(written.bucket, written.key))
+            try:
+                expected_current = _handle(self.find_current(at))
+            except NoSuchBucket as refused:
+                result = refused
+                break
         # What has replaced another object stays, as long as its bucket does.
         if isinstance(result, NoSuchBucket):
             self.backend.delete_object(handle)
@@ -130,77 +145,118 @@ class KeyedEngine:
                 )
             )
 
-    def error_of_change(self, bucket: str, key: str, condition: WriteCondition) -> S3Error:
+    def error_of_change(self, at: ObjectKey, condition: WriteCondition) -> S3Error:
         """The answer to a conditional write that met something else at the provider than what the catalog knew."""
-        current = self.find_current(bucket, key)
-        self.follow(bucket, key, current)
-        current = self.find_current(bucket, key)
-        if refused := _check(condition, current, bucket, key):
+        current = self.find_current(at)
+        self.follow(at, current)
+        current = self.find_current(at)
+        if refused := _check(condition, current, at):
             return refused
         if condition.is_of_etag:
-            return ConditionalRequestConflict(bucket, key, condition.kind)
+            return ConditionalRequestConflict(at.bucket, at.key, condition.kind)
         return OperationAborted("The object was replaced meanwhile. Try again.")
 
     def put_tags(self, command: PutObjectTags, found: FoundObject) -> Result:
-        return self._committer.submit(command)
+        """At the provider first. Where that gives the object another handle, the catalog follows it."""
+        assert found.handle is not None
+        try:
+            handle = self.backend.put_tags(found.handle, command.tags)
+        except BlobNotFound:
+            self.bytes_missing(found)
+            return OperationAborted("The object was replaced meanwhile. Try again.")
+        if handle == found.handle:
+            return self._committer.submit(command)
+        version = found.version
+        with self._catalog.read() as reader:
+            parts = reader.object_parts(version)
+        written = PutObject(
+            **self._stamp() | {"time_ms": version.modified_ms},
+            bucket=command.bucket,
+            bucket_id=command.bucket_id,
+            key=command.key,
+            owner=version.owner,
+            size=version.size,
+            etag=version.etag,
+            data=BlobRef(handle),
+            attributes=attrs.evolve(version.attributes, tags=command.tags),
+            checksum=version.checksum,
+            crc64nvme=found.crc64nvme,
+            parts=parts,
+        )
+        return self.submit(written, found.handle)
 
     # -- following the provider
 
-    def find_current(self, bucket: str, key: str) -> FoundObject | None:
+    def check_bucket(self, at: ObjectKey) -> None:
+        """Raises NoSuchBucket if it is not the one that was decided on. It was, all the time, if it is."""
+        self._committer.read_barrier()
+        found = self._catalog.find_bucket(at.bucket)
+        if found is None or at.bucket_id not in (None, found.id):
+            raise NoSuchBucket(at.bucket)
+
+    def find_current(self, at: ObjectKey) -> FoundObject | None:
+        """Raises NoSuchBucket."""
         self._committer.read_barrier()
         with self._catalog.read() as reader:
-            return reader.find_object(bucket, key, with_data=False)
+            found = reader.find_object(at.bucket, at.key, with_data=False)
+        if found is None or found.bucket_id != at.bucket_id:
+            self.check_bucket(at)
+        return found
 
-    def follow(self, bucket: str, key: str, known: FoundObject | None) -> None:
+    def follow(self, at: ObjectKey, known: FoundObject | None) -> None:
         """Make the catalog say of a key what the provider says, if it still says what is `known`."""
-        found = self.backend.find(bucket, key)
+        found = self.backend.find(at.bucket, at.key)
         if found is None:
             if known is not None:
-                self.backend.check_bucket(bucket)  # without its container every object would seem to be gone
-                self._submit_removal(bucket, key, _handle(known))
+                self.backend.check_bucket(at.bucket)  # without its container every object would seem to be gone
+                self._submit_removal(at, _handle(known))
         elif found.handle != _handle(known):
-            self.adopt_as(found, known)
+            self.adopt_as(at, found, known)
 
-    def adopt_as(self, found: FoundBlob, known: FoundObject | None) -> Result:
+    def adopt_as(self, at: ObjectKey, found: FoundBlob, known: FoundObject | None) -> Result:
         """Bring in what is stored at the provider, if the catalog still says what is `known`. It keeps owner and ACL
         of that; a new one is the bucket owner's."""
-        owner, grants = (self.owner_of(found.bucket), None) if known is None else rights(known)
+        owner, grants = (self._owner_of(at.bucket), None) if known is None else rights(known)
         return self._committer.submit(
             FollowProvider(
                 **self._stamp(),
-                bucket=found.bucket,
-                key=found.key,
+                bucket=at.bucket,
+                bucket_id=at.bucket_id,
+                key=at.key,
                 expected_current=_handle(known),
                 written=adoption(found, owner, grants, self._stamp()),
             )
         )
 
-    def owner_of(self, bucket: str) -> Owner:
+    def _owner_of(self, bucket: str) -> Owner:
         """Raises NoSuchBucket."""
         found = self._catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
         return found.owner
 
-    def _submit_removal(self, bucket: str, key: str, expected_current: str | None) -> Result:
-        command = FollowProvider(**self._stamp(), bucket=bucket, key=key, expected_current=expected_current)
+    def _submit_removal(self, at: ObjectKey, expected_current: str | None) -> Result:
+        command = FollowProvider(**self._stamp(), **at._asdict(), expected_current=expected_current)
         return self._committer.submit(command)
 
-    def find_unknown(self, bucket: str, key: str) -> FoundObject | None:
+    def find_unknown(self, bucket: Bucket, key: str) -> FoundObject | None:
         """A write of ours that was cut off before its commit, or another's."""
-        self.follow(bucket, key, None)
-        return self.find_current(bucket, key)
+        at = ObjectKey(bucket.name, bucket.id, key)
+        self.follow(at, None)
+        return self.find_current(at)
 
     def bytes_missing(self, found: FoundObject) -> None:
         """Have the catalog follow, unless it has changed already."""
-        current = self.find_current(found.version.bucket, found.version.key)
+        at = _key_of(found)
+        current = self.find_current(at)
         if current is not None and current.handle == found.handle:
-            self.follow(found.version.bucket, found.version.key, current)
+            self.follow(at, current)
 
     def is_outdated(self, found: FoundObject) -> bool:
         """Whether the catalog, now that it followed the provider, says something else of this key than `found`."""
-        self.follow(found.version.bucket, found.version.key, found)
-        current = self.find_current(found.version.bucket, found.version.key)
+        at = _key_of(found)
+        self.follow(at, found)
+        current = self.find_current(at)
         return current is None or current.handle != found.handle
 
     # -- deleting
@@ -211,40 +267,46 @@ class KeyedEngine:
             if isinstance(result, S3Error):
                 raise result
         else:
-            self._delete(command.bucket, command.key, command.condition)
+            self._delete(command.bucket, command.bucket_id, command.key, command.condition)
         return Removed(command.key, command.version_id)
 
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
-        delete = functools.partial(self._delete_entry, command.bucket, Outage())
+        delete = functools.partial(self._delete_entry, command, Outage())
         with concurrent.futures.ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
-            return tuple(pool.map(delete, command.entries))
+            outcomes = tuple(pool.map(delete, command.entries))
+        gone = next((outcome for outcome in outcomes if isinstance(outcome, NoSuchBucket)), None)
+        if gone is not None:
+            raise gone
+        return outcomes
 
-    def _delete_entry(self, bucket: str, outage: Outage, entry: DeleteEntry) -> Removed | S3Error:
+    def _delete_entry(self, command: DeleteObjects, outage: Outage, entry: DeleteEntry) -> Removed | S3Error:
         try:
             if entry.version_id is not None and not is_version_id(entry.version_id):
-                raise NoSuchVersion(bucket, entry.key, entry.version_id)
+                raise NoSuchVersion(command.bucket, entry.key, entry.version_id)
             if entry.version_id in (None, NULL_VERSION):
-                outage.call(self._delete, bucket, entry.key, entry.condition)
+                outage.call(self._delete, command.bucket, command.bucket_id, entry.key, entry.condition)
         except S3Error as error:
             return error
         return Removed(entry.key, entry.version_id)
 
-    def _delete(self, bucket: str, key: str, condition: WriteCondition) -> None:
+    def _delete(self, bucket: str, bucket_id: int | None, key: str, condition: WriteCondition) -> None:
         """Remove the object, then tell the catalog. A write that ends after that is later than this and stays."""
-        replaces = self.begin(bucket, key, condition).replaces
+        write = self.begin(bucket, bucket_id, key, condition)
+        at, replaces = write.at, write.replaces
         gone = [] if replaces is None else [replaces]
         if replaces is None or not self.backend.remove(replaces):
             if condition.is_of_etag:
-                raise self.error_of_change(bucket, key, condition)
+                raise self.error_of_change(at, condition)
             found = self.backend.find(bucket, key)
+            self.check_bucket(at)  # so what was found is not of another that got its name
             if found is None:
                 self.backend.check_bucket(bucket)
             elif condition:  # whose it is was not known
-                raise self.error_of_change(bucket, key, condition)
+                raise self.error_of_change(at, condition)
             elif self.backend.remove(found.handle):
                 gone.append(found.handle)  # a write under way may have committed it
         for handle in gone:
-            result = self._submit_removal(bucket, key, handle)
+            result = self._submit_removal(at, handle)
             if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
                 raise result
 
@@ -255,28 +317,36 @@ class KeyedWrite:
     conditional write is stored only if the provider has that too."""
 
     engine: KeyedEngine
-    bucket: str
-    key: str
+    at: ObjectKey
     condition: WriteCondition
     replaces: str | None
 
     def put(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        return self._store(self.engine.backend.put_object, self._spec(spec), chunks)
+        return self._store(self.engine.backend.put_object, self._spec(spec), self._before_end(chunks))
+
+    def _before_end(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks. A body may take hours; a backend sees its end, and makes it visible, if the bucket is there."""
+        yield from chunks
+        self.engine.check_bucket(self.at)
 
     def copy(self, handle: str, spec: BlobSpec) -> StoredBlob:
+        self.engine.check_bucket(self.at)
         return self._store(self.engine.backend.copy_object, handle, self._spec(spec))
 
-    def assemble(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+        self.engine.check_bucket(self.at)
         return self._store(self.engine.backend.assemble_parts, token, self._spec(spec), parts)
 
     def _spec(self, spec: BlobSpec) -> BlobSpec:
-        return attrs.evolve(spec, expected_current=KeyState(self.replaces)) if self.condition else spec
+        if not self.condition:
+            return spec
+        return KeyedSpec(**attrs.asdict(spec, recurse=False), expected_current=KeyState(self.replaces))
 
     def _store(self, verb: Callable[..., StoredBlob], /, *arguments: object) -> StoredBlob:
         try:
             return verb(*arguments)
         except BlobChanged:
-            raise self.engine.error_of_change(self.bucket, self.key, self.condition) from None
+            raise self.engine.error_of_change(self.at, self.condition) from None
 
     def commit(self, command: PutObject) -> Result:
         return self.engine.submit(command, self.replaces)
@@ -315,11 +385,15 @@ def handle_of(command: PutObject) -> str:
     return command.data.handle
 
 
-def _check(condition: WriteCondition, current: FoundObject | None, bucket: str, key: str) -> S3Error | None:
+def _check(condition: WriteCondition, current: FoundObject | None, at: ObjectKey) -> S3Error | None:
     if current is None:
-        return check_write(condition, None, bucket, key)
+        return check_write(condition, None, at.bucket, at.key)
     version = current.version
-    return check_owner(condition, version.owner.id) or check_write(condition, version.etag, bucket, key)
+    return check_owner(condition, version.owner.id) or check_write(condition, version.etag, at.bucket, at.key)
+
+
+def _key_of(found: FoundObject) -> ObjectKey:
+    return ObjectKey(found.version.bucket, found.bucket_id, found.version.key)
 
 
 def _handle(found: FoundObject | None) -> str | None:

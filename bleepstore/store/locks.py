@@ -14,7 +14,6 @@ from bleepstore.model import Bucket, BucketSetting, ObjectVersion
 from bleepstore.object_lock import ObjectLock, Retention, check_lock, no_lock
 from bleepstore.store.engine import Engine, check_keeps_versions
 from bleepstore.store.objects import Objects
-from bleepstore.store.tags import owner_to_expect
 
 #: How often a change of a lock is decided anew, where the object is replaced each time.
 _ATTEMPTS = 20
@@ -96,7 +95,7 @@ class ObjectLocks:
                 bucket_id=in_bucket.id,
                 key=key,
                 version_id=version_id,
-                expected_owner=owner_to_expect(found, caller),
+                expected_sequence=found.sequence,
                 bypasses_governance=bypass_governance
                 and is_allowed(Action.BYPASS_GOVERNANCE_RETENTION, caller, in_bucket),
                 retention=retention,
@@ -123,7 +122,7 @@ class ObjectLocks:
                 bucket_id=in_bucket.id,
                 key=key,
                 version_id=version_id,
-                expected_owner=owner_to_expect(found, caller),
+                expected_sequence=found.sequence,
                 legal_hold=legal_hold,
             )
 

@@ -120,7 +120,7 @@ class Objects:
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
-        write = self._engine.object_engine.begin(bucket, key, condition)
+        write = self._engine.object_engine.begin(bucket, found.id, key, condition)
 
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
             spec = BlobSpec(
@@ -186,7 +186,10 @@ class Objects:
                 found = reader.find_version(bucket, key, version_id, with_data=data)
         if found is None:
             found = self._find_unknown(bucket_record, key, version_id, action, caller)
-        authorize(of_version(action, version_id), caller, bucket_record, found.version)
+        if found.bucket_id != bucket_record.id:
+            raise NoSuchBucket(bucket)  # between the one and the other look another got its name
+        if caller is not None:
+            authorize(of_version(action, version_id), caller, bucket_record, found.version)
         if found.version.is_delete_marker:
             raise MethodNotAllowed("DeleteMarker", found.version.version_id, found.version.modified_ms)
         return found
@@ -196,26 +199,28 @@ class Objects:
     ) -> FoundObject:
         """What the catalog did not know, or raise what is said of it."""
         check_key(key)
-        current = marker = None
+        current = latest = None
         with self._engine.catalog.read() as reader:
             if version_id is not None:
                 current = reader.find_object(bucket.name, key, with_data=False)
             elif bucket.versioning is not None:
-                marker = reader.latest_version(bucket.name, key)
+                latest = reader.latest_version(bucket.name, key)
+        if any(one is not None and one.bucket_id != bucket.id for one in (current, latest)):
+            raise NoSuchBucket(bucket.name)
         if current is not None:
             authorize(of_version(action, version_id), caller, bucket, current.version)
         else:
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket)
             if version_id in (None, NULL_VERSION):
-                found = self._engine.object_engine.find_unknown(bucket.name, key)
+                found = self._engine.object_engine.find_unknown(bucket, key)
                 if found is not None:
                     return found
         check_version_id(version_id)
         if version_id is None or (version_id == NULL_VERSION and bucket.versioning is None):
-            if marker is None or not marker.is_delete_marker:
+            if latest is None or not latest.version.is_delete_marker:
                 raise NoSuchKey(bucket.name, key)
-            raise NoSuchKey(bucket.name, key, marker.version_id, True)
+            raise NoSuchKey(bucket.name, key, latest.version.version_id, True)
         raise NoSuchVersion(bucket.name, key, version_id)
 
     def get_object(
@@ -235,7 +240,7 @@ class Objects:
         InvalidPartNumber; InvalidObjectState if it is archived and not restored; ObjectDamaged, here or instead of the
         last bytes, if they are not those that were written.
         """
-        span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
+        span = self._span_of(range, part_number, condition)
         for _ in builtin_range(self._engine.object_engine.open_attempts):
             found, stored = self._find_span(bucket, key, version_id, span, caller, data=True)
             if found.version.attributes.storage_class in ARCHIVED_CLASSES:
@@ -270,7 +275,7 @@ class Objects:
         caller: Caller | None = None,
     ) -> StoredObject:
         """As get_object, without the bytes."""
-        span = functools.partial(self._span, range=range, part_number=part_number, condition=condition)
+        span = self._span_of(range, part_number, condition)
         return self._find_span(bucket, key, version_id, span, caller, data=False)[1]
 
     def _find_span(
@@ -293,6 +298,14 @@ class Objects:
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
         return found, span(found)
 
+    def _span_of(
+        self, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
+    ) -> Callable[[FoundObject], StoredObject]:
+        """What a read asks for, of the object that is found."""
+        if range is None and part_number is None and condition is None:
+            return _whole
+        return functools.partial(self._span, range=range, part_number=part_number, condition=condition)
+
     def _span(
         self, found: FoundObject, *, range: ByteRange | None, part_number: int | None, condition: ReadCondition | None
     ) -> StoredObject:
@@ -308,7 +321,7 @@ class Objects:
         if range is not None and (condition is None or range_counts(condition, version)):
             start, stop = resolve_range(range, version.size)
             return StoredObject(version, start, stop, partial=True)
-        return StoredObject(version, 0, version.size)
+        return _whole(found)
 
     def list_object_parts(
         self,
@@ -447,6 +460,10 @@ class Objects:
                 raise NoSuchBucket(bucket)
             authorize(Action.LIST_BUCKET, caller, found)
             return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
+
+
+def _whole(found: FoundObject) -> StoredObject:
+    return StoredObject(found.version, 0, found.version.size)
 
 
 def _of_account(entry: DeleteEntry, owner_id: str) -> DeleteEntry:

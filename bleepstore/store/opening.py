@@ -44,7 +44,7 @@ def assemble(
             lock.close()
 
     return Engine(
-        Parts(catalog, DirectCommitter(catalog), backend, clock, clock.source, RequestIds(clock)),
+        Parts(catalog, DirectCommitter(catalog), backend, clock, clock.source, RequestIds(clock), clock.latest),
         catalog,
         settings,
         close=close,

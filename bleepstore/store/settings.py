@@ -58,7 +58,15 @@ class Settings:
 
     def with_inline_limit(self, default: int) -> Settings:
         """These settings, with `default` where no limit is given."""
-        return attrs.evolve(self, inline_limit=default) if self.inline_limit is None else self
+        if self.inline_limit is not None:
+            return self
+        return Settings(
+            owner=self.owner,
+            inline_limit=default,
+            upload_expiry=self.upload_expiry,
+            restore_delay=self.restore_delay,
+            clock=self.clock,
+        )  # attrs.evolve takes ten times as long
 
 
 class ProviderOptions(TypedDict, total=False):

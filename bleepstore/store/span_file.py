@@ -70,7 +70,14 @@ class SpanFile(_Base):
         if wanted:  # a read at the end lets the file say that it is right
             wanted = max(left if wanted < 0 else min(wanted, left), 1)
         pieces: list[bytes] = []
-        if self._ahead:
+        if not self._ahead and self._file_position == self._position and wanted and self.file is not None:
+            piece = self.file.read(wanted)  # nearly always all that is wanted
+            self._file_position += len(piece)
+            if not piece or len(piece) == wanted:
+                return piece
+            pieces.append(piece)
+            wanted -= len(piece)
+        elif self._ahead:
             pieces.append(self._ahead[:wanted])
             self._ahead = self._ahead[wanted:]
             wanted -= len(pieces[0])

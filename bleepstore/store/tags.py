@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import attrs
 
 from bleepstore.access import Action, Caller
-from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import PutBucketSetting, PutObjectTags
 from bleepstore.errors import NoSuchTagSet, OperationAborted, S3Error
 from bleepstore.model import BucketSetting, ObjectVersion
@@ -77,7 +76,7 @@ class Tags:
                 bucket_id=bucket_id,
                 key=key,
                 version_id=version_id,
-                expected_owner=owner_to_expect(found, caller),
+                expected_sequence=found.sequence,
                 tags=tags,
             )
             result = self._engine.object_engine.put_tags(command, found)
@@ -111,8 +110,3 @@ class Tags:
         self._engine.submit(
             PutBucketSetting(**self._engine.stamp(), bucket=bucket, bucket_id=found.id, setting=setting)
         )
-
-
-def owner_to_expect(found: FoundObject, caller: Caller | None) -> str | None:
-    """Whose the object must still be when a change of it is made that `caller` may do because of whose it is."""
-    return None if caller is None else found.version.owner.id

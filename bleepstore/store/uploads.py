@@ -32,6 +32,7 @@ from bleepstore.errors import (
     NoSuchUpload,
     OperationAborted,
     S3Error,
+    UploadNotFound,
 )
 from bleepstore.model import (
     MAX_OBJECT,
@@ -155,6 +156,8 @@ class Uploads:
         authorize(action, caller, found, upload)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
+        if upload.bucket_id != found.id:
+            raise NoSuchBucket(bucket)  # between the one and the other look another got its name
         return upload
 
     # -- parts
@@ -185,13 +188,13 @@ class Uploads:
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
             return self._engine.backend.put_part(
-                upload.backend_token, number, chunks, expected.size, self._engine.new_blob_id
+                upload.backend_token, number, chunks, expected.size, new_id=self._engine.new_blob_id
             )
 
         # A part is always a blob, however small: inline_limit -1 keeps even an empty one out of the catalog.
         try:
             staged = stage(body, expected, algorithms, -1, write)
-        except BlobNotFound:  # a provider ends uploads that are old, by a rule of its own or of the account
+        except UploadNotFound:  # a provider ends uploads that are old, by a rule of its own or of the account
             raise NoSuchUpload(upload_id, bucket, key) from None
         assert isinstance(staged.data, BlobRef)
         assert staged.stored_ms is not None
@@ -292,7 +295,7 @@ class Uploads:
     def _begin_completion(self, upload: Upload, condition: WriteCondition) -> Write:
         """The condition is checked before anything is assembled, since a provider may have no parts left afterwards to
         try once more with."""
-        write = self._engine.object_engine.begin(upload.bucket, upload.key, condition)
+        write = self._engine.object_engine.begin(upload.bucket, upload.bucket_id, upload.key, condition)
         if condition.is_of_etag:
             with self._engine.catalog.read() as reader:
                 state = reader.object_since(upload.bucket, upload.key, upload.upload_id)
@@ -353,7 +356,7 @@ class Uploads:
         )
         try:
             blob = write.assemble(upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts])
-        except BlobNotFound:
+        except (BlobNotFound, UploadNotFound):
             return None
         return CompleteUpload(
             **self._engine.stamp(),

@@ -2,7 +2,7 @@
 
     class TestMyCatalog(CatalogContract):
         @pytest.fixture
-        def catalog(self) -> Iterator[Catalog]: ...
+        def catalog(self) -> Iterator[CatalogPort]: ...
 
 The catalog is open, empty, and the test's alone. Commands are applied, and their effects are read back through the
 port; `twin` asks for a second, equally empty one.
@@ -21,7 +21,7 @@ import pytest
 from bleepstore import commands as c
 from bleepstore import errors
 from bleepstore.catalog.apply import apply_once
-from bleepstore.catalog.port import Catalog, CatalogReader, Tables
+from bleepstore.catalog.port import CatalogPort, CatalogReader, Tables
 from bleepstore.commands import Command, Done, Removed, RemovedMany, Result, Written
 from bleepstore.errors import StoreClosed
 from bleepstore.model import (
@@ -37,12 +37,15 @@ from bleepstore.model import (
     PartSummary,
     Permission,
     SystemMetadata,
+    UploadToken,
+    Versioning,
     WriteCondition,
 )
 
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 #: Keys whose order in UTF-8 differs from that in UTF-16, and from that of a locale.
 _KEYS = ("B", "a", "a/1", "a/2", "a0", "b/c/1", "b/c/2", "ä", "\uff61", "\U0001f600")
+_TOKEN = UploadToken("t")
 
 
 class Commands:
@@ -58,6 +61,9 @@ class Commands:
     def create_bucket(self, bucket: str = "photos", owner: Owner = ALICE) -> Command:
         acl = Acl.private(owner.id)
         return c.CreateBucket(**self.stamp(), bucket=bucket, owner=owner, location="", acl=acl)
+
+    def versioning(self, versioning: Versioning) -> Command:
+        return c.PutBucketVersioning(**self.stamp(), bucket="photos", versioning=versioning)
 
     def delete_bucket(self, bucket: str = "photos") -> Command:
         return c.DeleteBucket(**self.stamp(), bucket=bucket)
@@ -111,12 +117,12 @@ class CatalogContract:
     """The suite. `make` is also a catalog: another one, empty like the first."""
 
     @pytest.fixture
-    def make(self) -> Iterator[Callable[[], Catalog]]:
+    def make(self) -> Iterator[Callable[[], CatalogPort]]:
         """Opens empty catalogs, and closes them at the end. A subclass gives it."""
         raise NotImplementedError
 
     @pytest.fixture
-    def catalog(self, make: Callable[[], Catalog], commands: Commands) -> Catalog:
+    def catalog(self, make: Callable[[], CatalogPort], commands: Commands) -> CatalogPort:
         """With the bucket `photos`."""
         catalog = make()
         self.apply(catalog, commands.create_bucket())
@@ -126,10 +132,10 @@ class CatalogContract:
     def commands(self) -> Commands:
         return Commands()
 
-    def apply(self, catalog: Catalog, *commands: Command) -> list[Result]:
+    def apply(self, catalog: CatalogPort, *commands: Command) -> list[Result]:
         return catalog.apply(commands)
 
-    def refused(self, catalog: Catalog, command: Command) -> Result:
+    def refused(self, catalog: CatalogPort, command: Command) -> Result:
         """The result of a command that changes nothing."""
         with catalog.read() as reader:
             before = seen(reader)
@@ -138,13 +144,13 @@ class CatalogContract:
             assert seen(reader) == before, f"{command} was refused with {result} and changed something"
         return result
 
-    def garbage(self, catalog: Catalog) -> list[tuple[str, str | None]]:
+    def garbage(self, catalog: CatalogPort) -> list[tuple[str, UploadToken | None]]:
         with catalog.read() as reader:
             return [(found.handle, found.token) for found in reader.list_garbage(1000)]
 
     # -- buckets and owners
 
-    def test_an_empty_catalog_knows_nothing(self, make: Callable[[], Catalog]) -> None:
+    def test_an_empty_catalog_knows_nothing(self, make: Callable[[], CatalogPort]) -> None:
         catalog = make()
         assert catalog.find_bucket("photos") is None
         with catalog.read() as reader:
@@ -156,7 +162,7 @@ class CatalogContract:
             assert reader.sweep_times() == (0, 0)
             assert not reader.is_referenced("h")
 
-    def test_a_bucket_belongs_to_who_made_it_first(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_bucket_belongs_to_who_made_it_first(self, catalog: CatalogPort, commands: Commands) -> None:
         assert self.refused(catalog, commands.create_bucket()) == errors.BucketAlreadyOwnedByYou("photos")
         assert self.refused(catalog, commands.create_bucket(owner=BOB)) == errors.BucketAlreadyExists("photos")
         found = catalog.find_bucket("photos")
@@ -166,13 +172,13 @@ class CatalogContract:
             assert reader.find_bucket("photos") == found
             assert reader.find_owner("alice") == ALICE
 
-    def test_a_new_bucket_of_an_old_name_sees_nothing_of_it(self, catalog: Catalog, commands: Commands) -> None:
-        self.apply(catalog, commands.put("k"), commands.create_upload("k", "u", backend_token="t"))
+    def test_a_new_bucket_of_an_old_name_sees_nothing_of_it(self, catalog: CatalogPort, commands: Commands) -> None:
+        self.apply(catalog, commands.put("k"), commands.create_upload("k", "u", backend_token=_TOKEN))
         self.apply(catalog, commands.part("k", "u", 1, "p1"))
         assert self.refused(catalog, commands.delete_bucket()) == errors.BucketNotEmpty("photos")
         assert self.apply(catalog, commands.delete("k"), commands.delete_bucket()) == [Removed("k"), Done()]
         assert catalog.find_bucket("photos") is None
-        assert self.garbage(catalog) == [("p1", "t")]
+        assert self.garbage(catalog) == [("p1", _TOKEN)]
         self.apply(catalog, commands.create_bucket(owner=BOB))
         found = catalog.find_bucket("photos")
         assert found is not None
@@ -182,7 +188,7 @@ class CatalogContract:
             assert reader.list_parts("u", 0, 10) == []
 
     def test_a_command_for_one_bucket_is_refused_by_the_next_of_its_name(
-        self, catalog: Catalog, commands: Commands
+        self, catalog: CatalogPort, commands: Commands
     ) -> None:
         old = catalog.find_bucket("photos")
         assert old is not None
@@ -191,14 +197,14 @@ class CatalogContract:
         late = commands.put("k", "h", bucket_id=old.id)
         assert self.refused(catalog, late) == errors.NoSuchBucket("photos")
 
-    def test_a_bucket_shows_the_last_name_of_its_owner(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_bucket_shows_the_last_name_of_its_owner(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.put("k", owner=Owner("alice", "Alice Liddell")))
         self.apply(catalog, commands.put("k", owner=Owner("alice")))
         found = catalog.find_bucket("photos")
         assert found is not None
         assert found.owner.display_name == "Alice Liddell"
 
-    def test_buckets_are_listed_in_order(self, catalog: Catalog, commands: Commands) -> None:
+    def test_buckets_are_listed_in_order(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, *(commands.create_bucket(name, BOB) for name in ("zebra", "photos2", "apple")))
         with catalog.read() as reader:
 
@@ -213,7 +219,9 @@ class CatalogContract:
     # -- objects
 
     @pytest.mark.parametrize("data", [b"", b"\x00\xff inline", "a-handle"])
-    def test_an_object_is_read_as_it_was_written(self, catalog: Catalog, commands: Commands, data: bytes | str) -> None:
+    def test_an_object_is_read_as_it_was_written(
+        self, catalog: CatalogPort, commands: Commands, data: bytes | str
+    ) -> None:
         attributes = ObjectAttributes(system=SystemMetadata(content_type="text/plain"), metadata={"b": "ä", "a": ""})
         parts = (PartSummary(1, 3, "c", "d"), PartSummary(2, 4))
         put = commands.put("k", data, attributes=attributes, crc64nvme="crc", parts=parts, owner=BOB)
@@ -231,7 +239,7 @@ class CatalogContract:
             assert bare is not None
             assert (bare.version, bare.data) == (version, None)
 
-    def test_what_is_replaced_or_deleted_becomes_garbage(self, catalog: Catalog, commands: Commands) -> None:
+    def test_what_is_replaced_or_deleted_becomes_garbage(self, catalog: CatalogPort, commands: Commands) -> None:
         for data in ("h1", "h2", b"inline", b"again", "h3"):
             self.apply(catalog, commands.put("k", data))
         assert self.garbage(catalog) == [("h1", None), ("h2", None)]
@@ -248,7 +256,7 @@ class CatalogContract:
         self.apply(catalog, c.ForgetGarbage(**commands.stamp(), garbage_ids=ids))
         assert [handle for handle, _token in self.garbage(catalog)] == ["h3"]
 
-    def test_a_condition_that_does_not_hold_changes_nothing(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_condition_that_does_not_hold_changes_nothing(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.put("k", "h1"))
         only_new, other = WriteCondition(if_none_match=True), WriteCondition(if_match="other")
         assert isinstance(self.refused(catalog, commands.put("k", "h2", condition=only_new)), errors.PreconditionFailed)
@@ -259,7 +267,7 @@ class CatalogContract:
         nowhere = errors.NoSuchBucket("nowhere")
         assert self.refused(catalog, commands.put("k", "h2", bucket="nowhere")) == nowhere
 
-    def test_one_transaction_writes_several_versions_of_a_key(self, catalog: Catalog, commands: Commands) -> None:
+    def test_one_transaction_writes_several_versions_of_a_key(self, catalog: CatalogPort, commands: Commands) -> None:
         with catalog.transaction() as tables:
             bucket = tables.find_bucket("photos")
             assert bucket is not None
@@ -280,7 +288,121 @@ class CatalogContract:
             versions = {content.version_id: data for content, data in reader.iter_inline()}
             assert versions == {"v1": b"x", "v2": b"xx"}
 
-    def test_an_acl_is_of_one_bucket_and_of_one_object(self, catalog: Catalog, commands: Commands) -> None:
+    def ids(self, catalog: CatalogPort, key: str = "k") -> list[str]:
+        """Of the versions of a key, the newest first; a delete marker has its in brackets."""
+        with catalog.read() as reader:
+            rows = reader.list_versions("photos", key, "", "", "", 100).versions
+        assert [row.is_latest for row in rows] == [at == 0 for at in range(len(rows))]
+        return [f"[{row.version_id}]" if row.is_delete_marker else row.version_id for row in rows]
+
+    def written(self, catalog: CatalogPort, *put: Command) -> list[str]:
+        """The ids of what was written."""
+        found = []
+        for result in self.apply(catalog, *put):
+            assert isinstance(result, Written)
+            assert result.version_id is not None
+            found.append(result.version_id)
+        return found
+
+    def test_a_bucket_keeps_versions_as_it_is_told(self, catalog: CatalogPort, commands: Commands) -> None:
+        self.apply(catalog, commands.put("k", "h0"), commands.versioning(Versioning.ENABLED))
+        found = catalog.find_bucket("photos")
+        assert found is not None
+        assert found.versioning is Versioning.ENABLED
+        first, second = self.written(catalog, commands.put("k", "h1"), commands.put("k", b"inline"))
+        assert self.ids(catalog) == [second, first, "null"]
+        self.apply(catalog, commands.versioning(Versioning.SUSPENDED))
+        assert self.written(catalog, commands.put("k", "h2")) == ["null"]
+        assert self.ids(catalog) == ["null", second, first]
+        assert self.garbage(catalog) == [("h0", None)]
+        with catalog.read() as reader:
+            for version_id, handle, data in ((first, "h1", None), (second, None, b"inline"), ("null", "h2", None)):
+                version = reader.find_version("photos", "k", version_id, with_data=True)
+                assert version is not None
+                assert (version.handle, version.data, version.version.is_versioned) == (handle, data, True)
+            assert reader.find_version("photos", "k", "x" * 32, with_data=True) is None
+            assert reader.find_version("photos", "other", first, with_data=True) is None
+            assert [row.etag for row in reader.list_objects("photos", "", "", "", 10).objects] == ["etag-2"]
+        assert self.refused(catalog, commands.delete_bucket()) == errors.BucketNotEmpty("photos", True)
+
+    def test_a_delete_marker_hides_what_stays(self, catalog: CatalogPort, commands: Commands) -> None:
+        self.apply(catalog, commands.versioning(Versioning.ENABLED))
+        (version_id,) = self.written(catalog, commands.put("k", "h1"))
+        ((marker),) = self.apply(catalog, commands.delete("k", owner=BOB))
+        assert isinstance(marker, Removed)
+        assert marker.delete_marker_id is not None
+        assert self.ids(catalog) == [f"[{marker.delete_marker_id}]", version_id]
+        with catalog.read() as reader:
+            assert reader.find_object("photos", "k", with_data=True) is None
+            latest = reader.latest_version("photos", "k")
+            assert latest is not None
+            assert (latest.version.is_delete_marker, latest.version.owner) == (True, BOB)
+            assert reader.list_objects("photos", "", "", "", 10).objects == []
+            assert reader.count_blobs() == (1, 2)
+            assert list(reader.iter_inline()) == []
+            assert [content.version_id for content, _data in reader.page_of_objects(())[0]] == [version_id]
+        acl = c.PutObjectAcl(
+            **commands.stamp(), bucket="photos", key="k", version_id=marker.delete_marker_id, acl=Acl.private("bob")
+        )
+        assert isinstance(self.refused(catalog, acl), errors.MethodNotAllowed)
+        removed = self.apply(catalog, commands.delete("k", version_id=marker.delete_marker_id))
+        assert removed == [Removed("k", marker.delete_marker_id, marker.delete_marker_id)]
+        with catalog.read() as reader:
+            assert reader.find_object("photos", "k", with_data=True) is not None
+        assert self.apply(catalog, commands.delete("k", version_id=version_id)) == [Removed("k", version_id)]
+        assert self.ids(catalog) == []
+        assert self.garbage(catalog) == [("h1", None)]
+
+    def test_a_suspended_delete_takes_the_null_version(self, catalog: CatalogPort, commands: Commands) -> None:
+        self.apply(catalog, commands.put("k", "h0"), commands.versioning(Versioning.ENABLED))
+        (version_id,) = self.written(catalog, commands.put("k", "h1"))
+        self.apply(catalog, commands.versioning(Versioning.SUSPENDED))
+        for _ in range(2):
+            assert self.apply(catalog, commands.delete("k")) == [Removed("k", None, "null")]
+            assert self.ids(catalog) == ["[null]", version_id]
+        assert self.garbage(catalog) == [("h0", None)]
+        self.apply(catalog, commands.put("k", "h2"))
+        assert self.ids(catalog) == ["null", version_id]
+
+    def test_one_command_makes_several_versions_of_a_key(self, catalog: CatalogPort, commands: Commands) -> None:
+        self.apply(catalog, commands.versioning(Versioning.ENABLED))
+        (version_id,) = self.written(catalog, commands.put("k", "h1"))
+        entries = (c.DeleteEntry(key="k"), c.DeleteEntry(key="k", version_id=version_id), c.DeleteEntry(key="k"))
+        (result,) = self.apply(catalog, c.DeleteObjects(**commands.stamp(), bucket="photos", entries=entries))
+        assert isinstance(result, RemovedMany)
+        markers = [one.delete_marker_id for one in result.outcomes if isinstance(one, Removed)]
+        assert self.ids(catalog) == [f"[{markers[2]}]", f"[{markers[0]}]"]
+        assert markers[1] is None
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 100])
+    def test_versions_are_listed_in_pages(self, catalog: CatalogPort, commands: Commands, limit: int) -> None:
+        self.apply(catalog, commands.versioning(Versioning.ENABLED))
+        for key in ("a", "b/1", "b/2", "c", "a", "b/1"):
+            self.apply(catalog, commands.put(key))
+        self.apply(catalog, commands.delete("b/2"), commands.delete("c"))
+
+        def pages(reader: CatalogReader, prefix: str, delimiter: str) -> Iterator[str]:
+            key = version_id = ""
+            while True:
+                page = reader.list_versions("photos", prefix, delimiter, key, version_id, limit)
+                entries = [*page.common_prefixes, *(row.key for row in page.versions)]
+                assert len(entries) <= limit
+                yield from sorted(entries)
+                if page.next_key is None:
+                    return
+                key, version_id = page.next_key, page.next_version_id or ""
+
+        with catalog.read() as reader:
+            everything = ["a", "a", "b/1", "b/1", "b/2", "b/2", "c", "c"]
+            assert list(pages(reader, "", "")) == everything
+            assert list(pages(reader, "b/", "")) == everything[2:6]
+            assert list(pages(reader, "", "/")) == ["a", "a", "b/", "c", "c"]
+            gone = reader.list_versions("photos", "", "", "b/1", "x" * 32, 100).versions
+            assert [row.key for row in gone] == everything[2:], "the versions of that key come again"
+            behind = reader.list_versions("photos", "", "", "b/1", "", 100).versions
+            assert [row.key for row in behind] == everything[4:]
+
+    def test_an_acl_is_of_one_bucket_and_of_one_object(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.create_bucket("other"), commands.put("k"), commands.put("k2"))
         acl = Acl("alice", (Grant(Group.ALL_USERS, Permission.READ),))
         set_acl = c.PutBucketAcl(**commands.stamp(), bucket="photos", acl=acl)
@@ -298,7 +420,7 @@ class CatalogContract:
             found = [reader.find_object("photos", key, with_data=False) for key in ("k", "k2")]
         assert [one and one.version.acl for one in found] == [acl, Acl.private("alice")]
 
-    def test_a_setting_is_of_one_bucket_and_replaced_as_a_whole(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_setting_is_of_one_bucket_and_replaced_as_a_whole(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.create_bucket("other"))
 
         def put(value: Any, **fields: Any) -> Command:
@@ -320,7 +442,7 @@ class CatalogContract:
         assert self.apply(catalog, put(None), put(None)) == [Done(), Done()]
         assert tags() == [None, None]
 
-    def test_a_bucket_that_is_made_again_has_no_settings(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_bucket_that_is_made_again_has_no_settings(self, catalog: CatalogPort, commands: Commands) -> None:
         setting = BucketSetting("tags", {"a": "1"})
         put = c.PutBucketSetting(**commands.stamp(), bucket="photos", setting=setting)
         self.apply(catalog, put, commands.delete_bucket(), commands.create_bucket())
@@ -334,7 +456,7 @@ class CatalogContract:
     @pytest.mark.parametrize("prefix", ["", "a", "b/", "none"])
     @pytest.mark.parametrize("limit", [1, 2, 1000])
     def test_pages_follow_each_other(
-        self, catalog: Catalog, commands: Commands, delimiter: str, prefix: str, limit: int
+        self, catalog: CatalogPort, commands: Commands, delimiter: str, prefix: str, limit: int
     ) -> None:
         self.apply(catalog, *(commands.put(key) for key in reversed(_KEYS)))
         expected: list[str] = []
@@ -357,9 +479,9 @@ class CatalogContract:
 
     # -- uploads
 
-    def test_an_upload_becomes_an_object(self, catalog: Catalog, commands: Commands) -> None:
+    def test_an_upload_becomes_an_object(self, catalog: CatalogPort, commands: Commands) -> None:
         attributes = ObjectAttributes(metadata={"m": "1"})
-        self.apply(catalog, commands.create_upload("k", "u", attributes=attributes, backend_token="t"))
+        self.apply(catalog, commands.create_upload("k", "u", attributes=attributes, backend_token=_TOKEN))
         self.apply(catalog, *(commands.part("k", "u", number, f"p{number}") for number in (2, 1, 3)))
         self.apply(catalog, commands.part("k", "u", 1, "again"))
         with catalog.read() as reader:
@@ -368,22 +490,22 @@ class CatalogContract:
             assert (upload.owner, upload.initiator, upload.attributes) == (ALICE, BOB, attributes)
             assert [part.handle for part in reader.list_parts("u", 0, 2)] == ["again", "p2"]
             assert [part.number for part in reader.list_parts("u", 2, 10)] == [3]
-            assert reader.is_token_in_use("t")
+            assert reader.is_referenced(_TOKEN)
         stale = commands.complete("k", "u", {1: "p1"}, "h")
         assert isinstance(self.refused(catalog, stale), errors.OperationAborted)
         complete = commands.complete("k", "u", {1: "again", 2: "p2"}, "h")
         written = self.apply(catalog, complete)
         assert written == self.apply(catalog, complete), "one that is sent again has its first answer"
-        assert self.garbage(catalog) == [("p1", "t"), ("again", "t"), ("p2", "t"), ("p3", "t")]
+        assert self.garbage(catalog) == [("p1", _TOKEN), ("again", _TOKEN), ("p2", _TOKEN), ("p3", _TOKEN)]
         with catalog.read() as reader:
             found = reader.find_object("photos", "k", with_data=True)
             assert found is not None
             assert (found.handle, found.version.attributes, found.version.parts_count) == ("h", attributes, 2)
             assert reader.find_upload("photos", "k", "u") is None
             assert reader.find_completed("photos", "k", "u") == ("multi-1", complete.time_ms, None)
-            assert not reader.is_token_in_use("t")
+            assert not reader.is_referenced(_TOKEN)
 
-    def test_a_conditional_completion_sees_what_happened_since(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_conditional_completion_sees_what_happened_since(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, commands.put("k", b"data"), commands.create_upload("k", "u"))
         self.apply(catalog, commands.part("k", "u", 1, "p1"))
         with catalog.read() as reader:
@@ -396,7 +518,7 @@ class CatalogContract:
 
     @pytest.mark.parametrize("data", [b"data", "blob"])
     def test_a_conditional_completion_sees_what_happened_while_the_clock_stood_still(
-        self, catalog: Catalog, commands: Commands, data: bytes | str
+        self, catalog: CatalogPort, commands: Commands, data: bytes | str
     ) -> None:
         """The version is another one, though its time and its ETag are the same."""
         put = commands.put("k", data)
@@ -411,7 +533,7 @@ class CatalogContract:
         with catalog.read() as reader:
             assert not reader.object_since("photos", "k", "later").changed
 
-    def test_uploads_are_listed_and_the_oldest_expire_first(self, catalog: Catalog, commands: Commands) -> None:
+    def test_uploads_are_listed_and_the_oldest_expire_first(self, catalog: CatalogPort, commands: Commands) -> None:
         for key, upload_id in (("b", "u3"), ("a/1", "u2"), ("a/1", "u1"), ("c", "u4")):
             self.apply(catalog, commands.create_upload(key, upload_id))
         with catalog.read() as reader:
@@ -431,7 +553,7 @@ class CatalogContract:
 
     # -- accounts and sweeps
 
-    def test_access_keys_are_found_and_disabled(self, catalog: Catalog, commands: Commands) -> None:
+    def test_access_keys_are_found_and_disabled(self, catalog: CatalogPort, commands: Commands) -> None:
         stamp = commands.stamp()
         self.apply(
             catalog, c.PutCredential(**stamp, access_key="AK", secret_key="s", owner=BOB, email="Bob@example.com")
@@ -447,7 +569,7 @@ class CatalogContract:
         unknown = c.DisableCredential(**commands.stamp(), access_key="other")
         assert self.refused(catalog, unknown) == errors.NoSuchCredential("other")
 
-    def test_a_sweep_fences_older_blobs(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_sweep_fences_older_blobs(self, catalog: CatalogPort, commands: Commands) -> None:
         for begun, ended in ((500, 400), (100, 100)):  # the times never go back
             self.apply(catalog, c.BeginSweep(**commands.stamp(), until_ms=begun))
             self.apply(catalog, c.EndSweep(**commands.stamp(), until_ms=ended))
@@ -456,7 +578,7 @@ class CatalogContract:
         assert isinstance(self.refused(catalog, commands.put("k", "h", stored_ms=499)), errors.OperationAborted)
         assert isinstance(self.apply(catalog, commands.put("k", "h", stored_ms=500))[0], Written)
 
-    def test_every_blob_and_every_inline_object_is_gone_through(self, catalog: Catalog, commands: Commands) -> None:
+    def test_every_blob_and_every_inline_object_is_gone_through(self, catalog: CatalogPort, commands: Commands) -> None:
         self.apply(catalog, *(commands.put(f"k{number}", f"h{number}") for number in range(3)))
         self.apply(catalog, commands.put("inline", b"bytes"), commands.create_upload("u", "u"))
         self.apply(catalog, commands.part("u", "u", 1, "p1"))
@@ -481,14 +603,14 @@ class CatalogContract:
 
     # -- the log
 
-    def test_each_command_is_counted_once(self, catalog: Catalog, commands: Commands) -> None:
+    def test_each_command_is_counted_once(self, catalog: CatalogPort, commands: Commands) -> None:
         with catalog.read() as reader:
             before = reader.applied_index()
         self.apply(catalog, commands.put("k"), commands.delete("k"), commands.delete("k"))
         with catalog.read() as reader:
             assert reader.applied_index() == before + 3
 
-    def test_a_command_that_comes_twice_gives_its_first_result(self, catalog: Catalog, commands: Commands) -> None:
+    def test_a_command_that_comes_twice_gives_its_first_result(self, catalog: CatalogPort, commands: Commands) -> None:
         put = commands.put("k", condition=WriteCondition(if_none_match=True))
 
         def apply(tables: Tables, index: int, valid_to: int) -> Result:
@@ -503,7 +625,7 @@ class CatalogContract:
             tables.forget_results(12)
             assert isinstance(apply(tables, 21, 20), errors.ServiceUnavailable), "it came too late"
 
-    def test_an_exception_leaves_everything_as_it_was(self, catalog: Catalog, commands: Commands) -> None:
+    def test_an_exception_leaves_everything_as_it_was(self, catalog: CatalogPort, commands: Commands) -> None:
         with catalog.read() as reader:
             before = seen(reader), reader.applied_index()
         with pytest.raises(AssertionError):
@@ -513,7 +635,7 @@ class CatalogContract:
         assert isinstance(self.apply(catalog, commands.put("k", "h"))[0], Written)
 
     @pytest.mark.parametrize("seed", range(3))
-    def test_equal_commands_make_equal_catalogs(self, make: Callable[[], Catalog], seed: int) -> None:
+    def test_equal_commands_make_equal_catalogs(self, make: Callable[[], CatalogPort], seed: int) -> None:
         """In batches of any size."""
         chance = random.Random(seed)
         history = [_draw(chance, commands) for commands in [Commands()] for _ in range(300)]
@@ -530,7 +652,7 @@ class CatalogContract:
         with one_by_one.read() as one, batched.read() as other:
             assert seen(one) == seen(other)
 
-    def test_one_that_is_closed_says_so(self, make: Callable[[], Catalog]) -> None:
+    def test_one_that_is_closed_says_so(self, make: Callable[[], CatalogPort]) -> None:
         catalog = make()
         catalog.close()
         catalog.close()

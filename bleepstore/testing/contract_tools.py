@@ -10,7 +10,8 @@ from typing import ClassVar, Literal, TypeVar
 
 import pytest
 
-from bleepstore.backends.base import BlobSpec, Gateway, PartBlob, StorageBackend, StoredBlob
+from bleepstore.backends.base import BlobSpec, KeyedBackend, PartBlob, StorageBackend, StoredBlob, new_blob_id
+from bleepstore.model import UploadToken
 
 T = TypeVar("T")
 
@@ -109,7 +110,7 @@ class ContractTools:
 
     @staticmethod
     def spec(key: str = "key", size: int | None = None) -> BlobSpec:
-        return BlobSpec(bucket=BUCKET, key=key, size=size)
+        return BlobSpec(bucket=BUCKET, key=key, size=size, new_id=new_blob_id)
 
     def put(self, backend: StorageBackend, data: bytes, key: str = "key") -> StoredBlob:
         return backend.put_object(self.spec(key, len(data)), pieces(data, 300_000))
@@ -120,25 +121,27 @@ class ContractTools:
             return b"".join(iter(lambda: reader.read(70_000), b""))
 
     @staticmethod
-    def listed(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> set[str]:
+    def listed(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> set[str | UploadToken]:
         return set(ContractTools.visited(backend, since_ms, until_ms))
 
     @staticmethod
-    def visited(backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS) -> Iterator[str]:
+    def visited(
+        backend: StorageBackend, since_ms: int = 0, until_ms: int = END_OF_TIME_MS
+    ) -> Iterator[str | UploadToken]:
         """All that is stored. What is stored under its own name is not for the sweep, so it is found by another way."""
         yield from backend.iter_blobs(since_ms, until_ms)
-        if isinstance(backend, Gateway) and backend.own_names:
+        if isinstance(backend, KeyedBackend):
             for bucket in backend.buckets():
                 for _, blob in backend.iter_found(bucket):
                     if blob is not None:
                         yield blob.handle
 
     def put_parts(
-        self, backend: StorageBackend, token: str, bodies: Sequence[tuple[int, bytes]]
+        self, backend: StorageBackend, token: UploadToken | None, bodies: Sequence[tuple[int, bytes]]
     ) -> list[tuple[PartBlob, StoredBlob]]:
         def put(numbered: tuple[int, bytes]) -> tuple[PartBlob, StoredBlob]:
             number, body = numbered
-            stored = backend.put_part(token, number, pieces(body, 300_000))
+            stored = backend.put_part(token, number, pieces(body, 300_000), new_id=new_blob_id)
             return PartBlob(stored.handle, len(body)), stored
 
         with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from bleepstore.backends.base import BlobSpec, Gateway, KeyState, PartBlob
+from bleepstore.backends.base import KeyedBackend, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.errors import BlobChanged, BlobNotFound
 from bleepstore.testing.contract_tools import BUCKET, ContractTools
 
@@ -24,8 +24,8 @@ _INCREMENTS = 4
 _ATTEMPTS = _WRITERS * _INCREMENTS * 4
 
 
-def _expecting(expected_current: KeyState, key: str = "key") -> BlobSpec:
-    return BlobSpec(bucket=BUCKET, key=key, expected_current=expected_current)
+def _expecting(expected_current: KeyState, key: str = "key") -> KeyedSpec:
+    return KeyedSpec(bucket=BUCKET, key=key, expected_current=expected_current, new_id=new_blob_id)
 
 
 class KeyedContract(ContractTools):
@@ -35,7 +35,7 @@ class KeyedContract(ContractTools):
     #: provider.
     compares_copies: ClassVar[bool] = True
 
-    def test_what_is_stored_under_a_key_is_found(self, backend: Gateway) -> None:
+    def test_what_is_stored_under_a_key_is_found(self, backend: KeyedBackend) -> None:
         assert backend.find(BUCKET, "key") is None
         for data in (b"first", b"second"):
             stored = self.put(backend, data)
@@ -43,13 +43,13 @@ class KeyedContract(ContractTools):
             assert found is not None
             assert (found.handle, found.key, found.size) == (stored.handle, "key", len(data))
 
-    def test_a_write_that_expects_nothing_replaces_nothing(self, backend: Gateway) -> None:
+    def test_a_write_that_expects_nothing_replaces_nothing(self, backend: KeyedBackend) -> None:
         stored = backend.put_object(_expecting(_NOTHING), [b"first"])
         with pytest.raises(BlobChanged):
             backend.put_object(_expecting(_NOTHING), [b"second"])
         assert self.read(backend, stored.handle) == b"first"
 
-    def test_a_write_replaces_what_it_expects_and_nothing_else(self, backend: Gateway) -> None:
+    def test_a_write_replaces_what_it_expects_and_nothing_else(self, backend: KeyedBackend) -> None:
         first = self.put(backend, b"first")
         second = backend.put_object(_expecting(KeyState(first.handle)), [b"second"])
         with pytest.raises(BlobChanged):
@@ -60,7 +60,7 @@ class KeyedContract(ContractTools):
             backend.put_object(_expecting(KeyState(second.handle)), [b"fourth"])
         assert backend.find(BUCKET, "key") is None
 
-    def test_a_copy_replaces_what_it_expects_and_nothing_else(self, backend: Gateway) -> None:
+    def test_a_copy_replaces_what_it_expects_and_nothing_else(self, backend: KeyedBackend) -> None:
         if not self.compares_copies:
             pytest.skip("this emulator compares nothing here")
         source, first = self.put(backend, b"source", "source"), self.put(backend, b"first")
@@ -69,18 +69,18 @@ class KeyedContract(ContractTools):
             backend.copy_object(source.handle, _expecting(KeyState(first.handle)))
         assert self.read(backend, copied.handle) == b"source"
 
-    def test_a_completion_replaces_what_it_expects_and_nothing_else(self, backend: Gateway) -> None:
+    def test_a_completion_replaces_what_it_expects_and_nothing_else(self, backend: KeyedBackend) -> None:
         if not self.compares_copies:
             pytest.skip("this emulator compares nothing here")
         stored = self.put(backend, b"first")
         token = backend.begin_parts(self.spec())
-        part = PartBlob(backend.put_part(token, 1, [b"part"]).handle, 4)
+        part = PartBlob(backend.put_part(token, 1, [b"part"], new_id=new_blob_id).handle, 4)
         with pytest.raises(BlobChanged):
             backend.assemble_parts(token, _expecting(_NOTHING), [part])
         assert self.read(backend, stored.handle) == b"first"
         backend.delete_parts(token, [])
 
-    def test_only_what_is_stored_still_is_removed(self, backend: Gateway) -> None:
+    def test_only_what_is_stored_still_is_removed(self, backend: KeyedBackend) -> None:
         first = self.put(backend, b"first")
         second = self.put(backend, b"second")
         assert not backend.remove(first.handle)
@@ -88,7 +88,7 @@ class KeyedContract(ContractTools):
         assert backend.remove(second.handle)
         assert not backend.remove(second.handle)
 
-    def test_of_writers_that_compare_and_swap_none_is_lost(self, backend: Gateway) -> None:
+    def test_of_writers_that_compare_and_swap_none_is_lost(self, backend: KeyedBackend) -> None:
         self.put(backend, b"0")
 
         def increment() -> None:

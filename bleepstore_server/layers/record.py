@@ -39,7 +39,8 @@ class Record:
     #: Whose signature was right; None where nobody signed, or none was right.
     access_key: str | None = None
     status: int
-    #: Of a refusal.
+    #: Of a refusal. With a status of success: of an answer that had to be broken off, as the bytes of the object turned
+    #: out to be damaged, or could not be read, while they were sent.
     error_code: str | None = None
     #: Bytes of the request's body that were read, as they were sent.
     bytes_in: int = 0
@@ -83,7 +84,7 @@ def recorded(exchange: Exchange, body: Iterable[bytes], recorder: Recorder) -> I
     return RecordedBytes(body, done)
 
 
-def _finish(exchange: Exchange, recorder: Recorder, bytes_out: int) -> None:
+def _finish(exchange: Exchange, recorder: Recorder, bytes_out: int, error_code: str | None = None) -> None:
     duration = time.monotonic() - exchange.started
     request, environ = exchange.request, exchange.environ
     record = Record(
@@ -95,7 +96,7 @@ def _finish(exchange: Exchange, recorder: Recorder, bytes_out: int) -> None:
         key=request.key,
         access_key=exchange.caller.access_key,
         status=exchange.status,
-        error_code=exchange.error_code,
+        error_code=exchange.error_code or error_code,
         bytes_in=request.bytes_in + exchange.drained,
         bytes_out=bytes_out,
         duration=duration,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 _NO_FIELDS: Mapping[str, str] = {}
 
 
-class Entry(NamedTuple):
+class ErrorRow(NamedTuple):
     """What the table has of a code."""
 
     #: That of HTTP.
@@ -25,172 +25,172 @@ class Entry(NamedTuple):
     varies: bool = False
 
 
-ERRORS: dict[str, Entry] = {
-    "AccessDenied": Entry(403, "Access Denied", varies=True),
-    "AccessForbidden": Entry(403, "CORSResponse: CORS is not enabled for this bucket."),
-    "AuthorizationHeaderMalformed": Entry(
+ERRORS: dict[str, ErrorRow] = {
+    "AccessDenied": ErrorRow(403, "Access Denied", varies=True),
+    "AccessForbidden": ErrorRow(403, "CORSResponse: CORS is not enabled for this bucket."),
+    "AuthorizationHeaderMalformed": ErrorRow(
         400,
         "The authorization header that you provided is not valid.",
         varies=True,
     ),
-    "AuthorizationQueryParametersError": Entry(
+    "AuthorizationQueryParametersError": ErrorRow(
         400,
         "The authorization query parameters that you provided are not valid.",
         varies=True,
     ),
-    "BadDigest": Entry(400, "The Content-MD5 you specified did not match what we received.", varies=True),
-    "BadRequest": Entry(400, "An error occurred when parsing the HTTP request.", varies=True),
-    "BucketAlreadyExists": Entry(
+    "BadDigest": ErrorRow(400, "The Content-MD5 you specified did not match what we received.", varies=True),
+    "BadRequest": ErrorRow(400, "An error occurred when parsing the HTTP request.", varies=True),
+    "BucketAlreadyExists": ErrorRow(
         409,
         "The requested bucket name is not available. The bucket namespace is shared by all users of the "
         "system. Please select a different name and try again.",
     ),
-    "BucketAlreadyOwnedByYou": Entry(
+    "BucketAlreadyOwnedByYou": ErrorRow(
         409,
         "Your previous request to create the named bucket succeeded and you already own it.",
     ),
-    "BucketNotEmpty": Entry(409, "The bucket you tried to delete is not empty", varies=True),
-    "ConditionalRequestConflict": Entry(
+    "BucketNotEmpty": ErrorRow(409, "The bucket you tried to delete is not empty", varies=True),
+    "ConditionalRequestConflict": ErrorRow(
         409,
         "The conditional request cannot succeed due to a conflicting operation against this resource.",
     ),
-    "EntityTooLarge": Entry(400, "Your proposed upload exceeds the maximum allowed size"),
-    "EntityTooSmall": Entry(400, "Your proposed upload is smaller than the minimum allowed size"),
-    "IllegalLocationConstraintException": Entry(
+    "EntityTooLarge": ErrorRow(400, "Your proposed upload exceeds the maximum allowed size"),
+    "EntityTooSmall": ErrorRow(400, "Your proposed upload is smaller than the minimum allowed size"),
+    "IllegalLocationConstraintException": ErrorRow(
         400,
         "The unspecified location constraint is incompatible for the region specific endpoint this "
         "request was sent to.",
     ),
-    "IllegalVersioningConfigurationException": Entry(
+    "IllegalVersioningConfigurationException": ErrorRow(
         400,
         "The versioning configuration specified in the request is invalid.",
         varies=True,
     ),
-    "IncompleteBody": Entry(
+    "IncompleteBody": ErrorRow(
         400,
         "You did not provide the number of bytes specified by the Content-Length HTTP header",
     ),
-    "InsufficientStorage": Entry(
+    "InsufficientStorage": ErrorRow(
         507,
         "The disk of the store is full: nothing was changed, and reads go on. Free some space and try again.",
     ),
-    "InternalError": Entry(500, "We encountered an internal error. Please try again.", varies=True),
-    "InvalidAccessKeyId": Entry(403, "The AWS Access Key Id you provided does not exist in our records."),
-    "InvalidArgument": Entry(400, "Invalid Argument", varies=True),
-    "InvalidBucketName": Entry(400, "The specified bucket is not valid."),
-    "InvalidBucketState": Entry(409, "The request is not valid for the current state of the bucket.", varies=True),
-    "InvalidChunkSizeError": Entry(403, "Only the last chunk is allowed to have a size less than 8192 bytes"),
-    "InvalidDigest": Entry(400, "The Content-MD5 you specified was invalid."),
-    "InvalidEncryptionAlgorithmError": Entry(
+    "InternalError": ErrorRow(500, "We encountered an internal error. Please try again.", varies=True),
+    "InvalidAccessKeyId": ErrorRow(403, "The AWS Access Key Id you provided does not exist in our records."),
+    "InvalidArgument": ErrorRow(400, "Invalid Argument", varies=True),
+    "InvalidBucketName": ErrorRow(400, "The specified bucket is not valid."),
+    "InvalidBucketState": ErrorRow(409, "The request is not valid for the current state of the bucket.", varies=True),
+    "InvalidChunkSizeError": ErrorRow(403, "Only the last chunk is allowed to have a size less than 8192 bytes"),
+    "InvalidDigest": ErrorRow(400, "The Content-MD5 you specified was invalid."),
+    "InvalidEncryptionAlgorithmError": ErrorRow(
         400,
         "The encryption request you specified is not valid. The valid value is AES256.",
     ),
-    "InvalidLocationConstraint": Entry(400, "The specified location-constraint is not valid"),
-    "InvalidObjectState": Entry(403, "The operation is not valid for the object's storage class", varies=True),
-    "InvalidPart": Entry(
+    "InvalidLocationConstraint": ErrorRow(400, "The specified location-constraint is not valid"),
+    "InvalidObjectState": ErrorRow(403, "The operation is not valid for the object's storage class", varies=True),
+    "InvalidPart": ErrorRow(
         400,
         "One or more of the specified parts could not be found.  The part may not have been uploaded, "
         "or the specified entity tag may not match the part's entity tag.",
     ),
-    "InvalidPartNumber": Entry(416, "The requested partnumber is not satisfiable"),
-    "InvalidPartOrder": Entry(
+    "InvalidPartNumber": ErrorRow(416, "The requested partnumber is not satisfiable"),
+    "InvalidPartOrder": ErrorRow(
         400,
         "The list of parts was not in ascending order. Parts must be ordered by part number.",
     ),
-    "InvalidPolicyDocument": Entry(
+    "InvalidPolicyDocument": ErrorRow(
         400,
         "The content of the form does not meet the conditions specified in the policy document.",
         varies=True,
     ),
-    "InvalidRange": Entry(416, "The requested range is not satisfiable"),
-    "InvalidRedirectLocation": Entry(
+    "InvalidRange": ErrorRow(416, "The requested range is not satisfiable"),
+    "InvalidRedirectLocation": ErrorRow(
         400,
         "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
     ),
-    "InvalidRequest": Entry(400, "Invalid Request", varies=True),
-    "InvalidRetentionPeriod": Entry(400, "Default retention period must be a positive integer value.", varies=True),
-    "InvalidStorageClass": Entry(400, "The storage class you specified is not valid"),
-    "InvalidTag": Entry(400, "The tag provided was not a valid tag.", varies=True),
-    "InvalidURI": Entry(400, "Couldn't parse the specified URI."),
-    "KeyTooLongError": Entry(400, "Your key is too long"),
-    "MalformedACLError": Entry(
+    "InvalidRequest": ErrorRow(400, "Invalid Request", varies=True),
+    "InvalidRetentionPeriod": ErrorRow(400, "Default retention period must be a positive integer value.", varies=True),
+    "InvalidStorageClass": ErrorRow(400, "The storage class you specified is not valid"),
+    "InvalidTag": ErrorRow(400, "The tag provided was not a valid tag.", varies=True),
+    "InvalidURI": ErrorRow(400, "Couldn't parse the specified URI."),
+    "KeyTooLongError": ErrorRow(400, "Your key is too long"),
+    "MalformedACLError": ErrorRow(
         400,
         "The XML you provided was not well-formed or did not validate against our published schema",
     ),
-    "MalformedPOSTRequest": Entry(400, "The body of your POST request is not well-formed multipart/form-data."),
-    "MalformedTrailerError": Entry(
+    "MalformedPOSTRequest": ErrorRow(400, "The body of your POST request is not well-formed multipart/form-data."),
+    "MalformedTrailerError": ErrorRow(
         400,
         "The request contained trailing data that was not well-formed or did not conform to our published schema.",
     ),
-    "MalformedXML": Entry(
+    "MalformedXML": ErrorRow(
         400,
         "The XML you provided was not well-formed or did not validate against our published schema",
     ),
-    "MaxMessageLengthExceeded": Entry(400, "Your request was too big."),
-    "MaxPostPreDataLengthExceededError": Entry(
+    "MaxMessageLengthExceeded": ErrorRow(400, "Your request was too big."),
+    "MaxPostPreDataLengthExceededError": ErrorRow(
         400,
         "Your POST request fields preceding the upload file were too large.",
     ),
-    "MetadataTooLarge": Entry(400, "Your metadata headers exceed the maximum allowed metadata size"),
-    "MethodNotAllowed": Entry(405, "The specified method is not allowed against this resource."),
-    "MissingContentLength": Entry(411, "You must provide the Content-Length HTTP header."),
-    "MissingSecurityHeader": Entry(400, "Your request was missing a required header"),
-    "NoSuchBucket": Entry(404, "The specified bucket does not exist"),
-    "NoSuchBucketPolicy": Entry(404, "The bucket policy does not exist"),
-    "NoSuchCORSConfiguration": Entry(404, "The CORS configuration does not exist"),
-    "NoSuchConfiguration": Entry(404, "The specified configuration does not exist."),
-    "NoSuchKey": Entry(404, "The specified key does not exist."),
-    "NoSuchLifecycleConfiguration": Entry(404, "The lifecycle configuration does not exist"),
-    "NoSuchObjectLockConfiguration": Entry(404, "The specified object does not have a ObjectLock configuration"),
-    "NoSuchPublicAccessBlockConfiguration": Entry(404, "The public access block configuration was not found"),
-    "NoSuchTagSet": Entry(404, "The TagSet does not exist"),
-    "NoSuchUpload": Entry(
+    "MetadataTooLarge": ErrorRow(400, "Your metadata headers exceed the maximum allowed metadata size"),
+    "MethodNotAllowed": ErrorRow(405, "The specified method is not allowed against this resource."),
+    "MissingContentLength": ErrorRow(411, "You must provide the Content-Length HTTP header."),
+    "MissingSecurityHeader": ErrorRow(400, "Your request was missing a required header"),
+    "NoSuchBucket": ErrorRow(404, "The specified bucket does not exist"),
+    "NoSuchBucketPolicy": ErrorRow(404, "The bucket policy does not exist"),
+    "NoSuchCORSConfiguration": ErrorRow(404, "The CORS configuration does not exist"),
+    "NoSuchConfiguration": ErrorRow(404, "The specified configuration does not exist."),
+    "NoSuchKey": ErrorRow(404, "The specified key does not exist."),
+    "NoSuchLifecycleConfiguration": ErrorRow(404, "The lifecycle configuration does not exist"),
+    "NoSuchObjectLockConfiguration": ErrorRow(404, "The specified object does not have a ObjectLock configuration"),
+    "NoSuchPublicAccessBlockConfiguration": ErrorRow(404, "The public access block configuration was not found"),
+    "NoSuchTagSet": ErrorRow(404, "The TagSet does not exist"),
+    "NoSuchUpload": ErrorRow(
         404,
         "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
         "aborted or completed.",
     ),
-    "NoSuchVersion": Entry(404, "The specified version does not exist."),
-    "NoSuchWebsiteConfiguration": Entry(404, "The specified bucket does not have a website configuration"),
-    "NotImplemented": Entry(501, "A header you provided implies functionality that is not implemented", varies=True),
-    "NotModified": Entry(304, "Not Modified"),
-    "ObjectAlreadyInActiveTierError": Entry(403, "This action is not allowed against this storage tier."),
-    "ObjectLockConfigurationNotFoundError": Entry(404, "Object Lock configuration does not exist for this bucket"),
-    "OperationAborted": Entry(
+    "NoSuchVersion": ErrorRow(404, "The specified version does not exist."),
+    "NoSuchWebsiteConfiguration": ErrorRow(404, "The specified bucket does not have a website configuration"),
+    "NotImplemented": ErrorRow(501, "A header you provided implies functionality that is not implemented", varies=True),
+    "NotModified": ErrorRow(304, "Not Modified"),
+    "ObjectAlreadyInActiveTierError": ErrorRow(403, "This action is not allowed against this storage tier."),
+    "ObjectLockConfigurationNotFoundError": ErrorRow(404, "Object Lock configuration does not exist for this bucket"),
+    "OperationAborted": ErrorRow(
         409,
         "A conflicting conditional operation is currently in progress against this resource. Please try again.",
     ),
-    "OwnershipControlsNotFoundError": Entry(404, "The bucket ownership controls were not found"),
-    "PreconditionFailed": Entry(412, "At least one of the pre-conditions you specified did not hold", varies=True),
-    "ReplicationConfigurationNotFoundError": Entry(404, "The replication configuration was not found"),
-    "RestoreAlreadyInProgress": Entry(409, "Object restore is already in progress"),
-    "RequestHeaderSectionTooLarge": Entry(400, "Your request header section exceeds the maximum allowed size."),
-    "RequestTimeTooSkewed": Entry(403, "The difference between the request time and the current time is too large."),
-    "RequestTimeout": Entry(
+    "OwnershipControlsNotFoundError": ErrorRow(404, "The bucket ownership controls were not found"),
+    "PreconditionFailed": ErrorRow(412, "At least one of the pre-conditions you specified did not hold", varies=True),
+    "ReplicationConfigurationNotFoundError": ErrorRow(404, "The replication configuration was not found"),
+    "RestoreAlreadyInProgress": ErrorRow(409, "Object restore is already in progress"),
+    "RequestHeaderSectionTooLarge": ErrorRow(400, "Your request header section exceeds the maximum allowed size."),
+    "RequestTimeTooSkewed": ErrorRow(403, "The difference between the request time and the current time is too large."),
+    "RequestTimeout": ErrorRow(
         400,
         "Your socket connection to the server was not read from or written to within the timeout "
         "period. Idle connections will be closed.",
     ),
-    "ServerSideEncryptionConfigurationNotFoundError": Entry(
+    "ServerSideEncryptionConfigurationNotFoundError": ErrorRow(
         404,
         "The server side encryption configuration was not found",
     ),
-    "ServiceUnavailable": Entry(503, "Service is unable to handle request.", varies=True),
-    "SignatureDoesNotMatch": Entry(
+    "ServiceUnavailable": ErrorRow(503, "Service is unable to handle request.", varies=True),
+    "SignatureDoesNotMatch": ErrorRow(
         403,
         "The request signature we calculated does not match the signature you provided. Check your key "
         "and signing method.",
     ),
-    "SlowDown": Entry(503, "Please reduce your request rate."),
-    "UnexpectedContent": Entry(400, "This request does not support content", varies=True),
-    "UnresolvableGrantByEmailAddress": Entry(
+    "SlowDown": ErrorRow(503, "Please reduce your request rate."),
+    "UnexpectedContent": ErrorRow(400, "This request does not support content", varies=True),
+    "UnresolvableGrantByEmailAddress": ErrorRow(
         400,
         "The e-mail address you provided does not match any account on record.",
     ),
-    "UserKeyMustBeSpecified": Entry(
+    "UserKeyMustBeSpecified": ErrorRow(
         400,
         "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.",
     ),
-    "XAmzContentSHA256Mismatch": Entry(
+    "XAmzContentSHA256Mismatch": ErrorRow(
         400,
         "The provided 'x-amz-content-sha256' header does not match what was computed.",
         varies=True,

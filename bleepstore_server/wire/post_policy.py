@@ -27,7 +27,7 @@ _EXPIRATION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z", re
 
 
 @attrs.frozen
-class Grant(Generic[SecretT]):
+class PolicyGrant(Generic[SecretT]):
     """What a verified form may upload: by whom, and the least and greatest length of the file."""
 
     access_key: str
@@ -42,7 +42,7 @@ def verify_form(
     lookup: Callable[[str], SecretT | None],
     now: int,
     region: str | None = None,
-) -> Grant[SecretT] | None:
+) -> PolicyGrant[SecretT] | None:
     """Verify the fields of a form by their names in lower case, all but the file. None: the form is anonymous.
 
     `region` is that of the credential, or None for any.
@@ -53,7 +53,7 @@ def verify_form(
         return None
     access_key, secret = _verify_signature(fields, lookup, region)
     low, high = _check_policy(fields["policy"], {**fields, "bucket": bucket}, now)
-    return Grant(access_key, secret, low, high)
+    return PolicyGrant(access_key, secret, low, high)
 
 
 def missing_field(name: str) -> RequestError:

@@ -194,8 +194,8 @@ def test_what_a_policy_admits_is_applied(poster: Poster, name: str, value: str, 
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("tagging", "<Tagging><TagSet></TagSet></Tagging>", "NotImplemented"),
-        ("Tagging", "", "NotImplemented"),
+        ("tagging", "<Tagging><TagSet><Tag></Tag></TagSet></Tagging>", "MalformedXML"),
+        ("Tagging", "", "MalformedXML"),
         ("x-amz-tagging", "a=b", "NotImplemented"),
         ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented"),
         ("x-amz-object-lock-legal-hold", "ON", "NotImplemented"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import pytest
 
 from bleepstore import Caller, Permission
+from bleepstore_server import create_app
 from bleepstore_server.router import ROUTES, Resource, Route
 from tests.server.conftest import ALICE, BOB, Server
 from tests.server.tools import Refused, Wire
@@ -67,6 +71,41 @@ def test_whoever_may_write_may_ask_for_grants(server: Server, prepared: Wire) ->
     acl = server.store.get_object_acl("photos", "new")
     assert acl.owner_id == BOB.id
     assert [(g.grantee, g.permission) for g in acl.grants] == [(ALICE.id, Permission.READ)]
+
+
+@pytest.mark.parametrize("framed", [False, True], ids=["plain", "aws-chunked"])
+@pytest.mark.parametrize("target", ["/photos/kept", "/photos/kept?uploadId={}&partNumber=1"], ids=["object", "part"])
+def test_nothing_is_read_of_the_body_of_whoever_may_not_write(
+    server: Server, prepared: Wire, target: str, framed: bool
+) -> None:
+    """What is read of it afterwards is read in haste, so that its sender sees the answer."""
+    target = target.format(server.store.create_upload("photos", "kept").upload_id)
+    bob = Wire(prepared.url, "bob", "bob-secret")
+    payload, fields = "UNSIGNED-PAYLOAD", {}
+    if framed:
+        payload, fields = "STREAMING-UNSIGNED-PAYLOAD-TRAILER", {"x-amz-decoded-content-length": "4"}
+    signed = bob.sign("PUT", target, fields, payload)
+    seen: list[str] = []
+
+    class Body(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            seen.append("read")
+            return super().read(size)
+
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "PUT",
+        "RAW_URI": target,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_LENGTH": "4",
+        "bleepstore.headers": [(name.upper(), value) for name, value in signed.items()],
+        "bleepstore.hurry": lambda _hurried: seen.append("hurry"),
+        "wsgi.input": Body(b"data"),
+        "wsgi.input_terminated": True,
+        "wsgi.url_scheme": "http",
+    }
+    answer = b"".join(create_app(server.store)(environ, lambda status, *_: seen.append(status)))  # type: ignore[arg-type]  # it writes nothing
+    assert b"<Code>AccessDenied</Code>" in answer
+    assert seen[0] == "hurry"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ READS = [
     Operation("ListBucketInventoryConfigurations", "GET", "/photos?inventory", None),
     Operation("GetObject", "GET", SECRET, P.READ, of_object=True),
     Operation("HeadObject", "HEAD", SECRET, P.READ, of_object=True),
-    Operation("GetObjectTagging", "GET", f"{SECRET}?tagging", P.READ, of_object=True),
+    Operation("GetObjectTagging", "GET", f"{SECRET}?tagging", None),
+    Operation("GetBucketTagging", "GET", "/photos?tagging", None),
     Operation(
         "GetObjectAttributes", "GET", f"{SECRET}?attributes", P.READ, of_object=True,
         headers={"x-amz-object-attributes": "ETag"},
@@ -96,6 +97,9 @@ WRITES = [
     Operation("CreateMultipartUpload", "POST", "/photos/new?uploads", P.WRITE, headers={"x-amz-storage-class": "NONE"}),
     Operation("UploadPart", "PUT", "/photos/new?uploadId=none&partNumber=1", P.WRITE, body=b"data"),
     Operation("CompleteMultipartUpload", "POST", "/photos/new?uploadId=none", P.WRITE, body=COMPLETE),
+    Operation("PutObjectTagging", "PUT", f"{SECRET}?tagging", None, body=b"<A/>"),
+    Operation("PutBucketTagging", "PUT", "/photos?tagging", None, body=b"<A/>"),
+    Operation("RestoreObject", "POST", f"{SECRET}?restore", None, body=b"<A/>"),
     Operation("AbortMultipartUpload", "DELETE", "/photos/new?uploadId=none", P.WRITE),
     Operation("ListParts", "GET", "/photos/new?uploadId=none", P.WRITE),
     Operation(

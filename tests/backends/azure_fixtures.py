@@ -13,7 +13,8 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 import bleepstore
 from bleepstore import Store
-from bleepstore.backends.azure.backend import AzureBackend
+from bleepstore.backends import azure
+from bleepstore.backends.azure.layouts import AzureBlobs, AzureKeys
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from tests.backends.emulators import AZURITE_ACCOUNT, AZURITE_KEY
@@ -55,15 +56,21 @@ def store(container: str, azurite_url: str, tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def make(container: str | None, url: str | None, layout: Layout = Layout.KEYS, **options: Any) -> AzureBackend:
+def make_in(layout: Layout, container: str | None, url: str | None, **options: Any) -> AzureKeys | AzureBlobs:
     chosen: dict[str, Any] = {"deadline": 5} | options
-    return AzureBackend(
+    return azure.open_gateway(
         GatewaySettings(scheme="az", container=container, layout=layout, endpoint_url=url, connections=4, **chosen)
     )
 
 
+def make(container: str | None, url: str | None, **options: Any) -> AzureKeys:
+    made = make_in(Layout.KEYS, container, url, **options)
+    assert isinstance(made, AzureKeys)
+    return made
+
+
 @pytest.fixture
-def backend(container: str, azurite_url: str) -> Iterator[AzureBackend]:
+def backend(container: str, azurite_url: str) -> Iterator[AzureKeys]:
     with contextlib.closing(make(container, azurite_url)) as made:
         yield made
 
@@ -73,7 +80,7 @@ def read(store: Store, key: str, **options: Any) -> bytes:
         return found.read()
 
 
-def read_blob(backend: AzureBackend, handle: str) -> bytes:
+def read_blob(backend: AzureKeys, handle: str) -> bytes:
     with backend.get_object(handle) as reader:
         return reader.read()
 

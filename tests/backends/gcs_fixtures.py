@@ -15,9 +15,10 @@ from google.cloud import storage
 
 import bleepstore
 from bleepstore import Store
+from bleepstore.backends import gcs
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.backends.gcs.layouts import GcsBlobs, GcsKeys
 
 _numbers = itertools.count()
 
@@ -43,15 +44,21 @@ def store(native: Any, fake_gcs_url: str, tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def make(container: str | None, url: str | None, layout: Layout = Layout.KEYS, **options: Any) -> GcsBackend:
+def make_in(layout: Layout, container: str | None, url: str | None, **options: Any) -> GcsKeys | GcsBlobs:
     chosen: dict[str, Any] = {"deadline": 5} | options
-    return GcsBackend(
+    return gcs.open_gateway(
         GatewaySettings(scheme="gs", container=container, layout=layout, endpoint_url=url, connections=4, **chosen)
     )
 
 
+def make(container: str | None, url: str | None, **options: Any) -> GcsKeys:
+    made = make_in(Layout.KEYS, container, url, **options)
+    assert isinstance(made, GcsKeys)
+    return made
+
+
 @pytest.fixture
-def backend(native: Any, fake_gcs_url: str) -> Iterator[GcsBackend]:
+def backend(native: Any, fake_gcs_url: str) -> Iterator[GcsKeys]:
     with contextlib.closing(make(native.name, fake_gcs_url)) as made:
         yield made
 
@@ -61,7 +68,7 @@ def read(store: Store, key: str, **options: Any) -> bytes:
         return found.read()
 
 
-def read_blob(backend: GcsBackend, handle: str) -> bytes:
+def read_blob(backend: GcsKeys, handle: str) -> bytes:
     with backend.get_object(handle) as reader:
         return reader.read()
 

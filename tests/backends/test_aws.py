@@ -11,7 +11,7 @@ from typing import ClassVar
 import boto3
 import pytest
 
-from bleepstore.backends.aws.backend import AwsBackend
+from bleepstore.backends import aws
 from bleepstore.backends.base import StorageBackend
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
@@ -62,12 +62,12 @@ class _AwsContract(BackendContract):
 
     @pytest.fixture
     def backend(self, wanted: GatewaySettings) -> Iterator[StorageBackend]:
-        with contextlib.closing(AwsBackend(wanted)) as made:
+        with contextlib.closing(aws.open_gateway(wanted)) as made:
             yield made
 
     @pytest.fixture
     def other_process(self, backend: StorageBackend, wanted: GatewaySettings) -> Iterator[StorageBackend]:
-        with contextlib.closing(AwsBackend(wanted)) as other:
+        with contextlib.closing(aws.open_gateway(wanted)) as other:
             yield other
 
 

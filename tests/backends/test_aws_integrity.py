@@ -13,13 +13,13 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
-from bleepstore.backends.aws.backend import AwsBackend
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.aws.layouts import AwsKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, Layout
 from bleepstore.errors import BlobChanged, BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, pattern
 from tests.backends.http_faults import Answer, HttpProxy, Lost, Request, flipped, http_proxy, once
-from tests.backends.test_aws_own import backend, container, credentials, make, native, read, store
+from tests.backends.test_aws_own import backend, container, credentials, make, make_in, native, read, store
 from tests.serving.conftest import Served
 
 if TYPE_CHECKING:
@@ -67,17 +67,17 @@ def test_bytes_that_change_on_the_way_are_sent_again(container: str, proxy: Http
     data = pattern(size)
     with contextlib.closing(make(container, proxy.url)) as backend:
         proxy.before = once(_is_large_put, _flip)
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size, new_id=new_blob_id), [data])
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == data
 
 
 def test_a_large_overwrite_that_fails_leaves_what_was_there(container: str, native: S3Client, proxy: HttpProxy) -> None:
     with contextlib.closing(make(container, proxy.url, deadline=0.5)) as backend:
-        old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
+        old = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"precious"])
         proxy.before = lambda request: _flip(request) if _is_large_put(request) else None
         with pytest.raises(ServiceUnavailable):
-            backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(12 * MIB)])
+            backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [pattern(12 * MIB)])
         with backend.get_object(old.handle) as reader:
             assert reader.read() == b"precious"
     assert _names(native, container) == ["photos/k"]
@@ -86,11 +86,11 @@ def test_a_large_overwrite_that_fails_leaves_what_was_there(container: str, nati
 @pytest.mark.parametrize("size", [5 * MIB, 12 * MIB])
 def test_a_part_that_fails_once_is_sent_again(container: str, native: S3Client, proxy: HttpProxy, size: int) -> None:
     data = pattern(size)
-    spec = BlobSpec(bucket="photos", key="k")
+    spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
     with contextlib.closing(make(container, proxy.url)) as backend:
         token = backend.begin_parts(spec)
         proxy.before = once(_is_large_put, lambda _: _refusal(500, "InternalError"))
-        part = backend.put_part(token, 1, [data], size)
+        part = backend.put_part(token, 1, [data], size, new_id=new_blob_id)
         blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, size)])
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == data
@@ -108,7 +108,7 @@ def test_a_body_that_broke_off_after_more_than_the_deadline_is_sent_again(
         raise Lost
 
     data = pattern(size)
-    spec = BlobSpec(bucket="photos", key="k")
+    spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend._retry = attrs.evolve(backend._retry, clock=lambda: now[0], sleep=lambda _: None)
         proxy.before = once(_is_large_put, cut)
@@ -117,12 +117,12 @@ def test_a_body_that_broke_off_after_more_than_the_deadline_is_sent_again(
             assert reader.read() == data
         token = backend.begin_parts(spec)
         proxy.before = once(_is_large_put, cut)
-        part = backend.put_part(token, 1, [data])
+        part = backend.put_part(token, 1, [data], new_id=new_blob_id)
         made = backend.assemble_parts(token, spec, [PartBlob(part.handle, size)])
         assert backend.head_object(made.handle) == size
 
 
-def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend) -> None:
+def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsKeys) -> None:
     made = store.put_object("photos", "k", pattern(9 * MIB), metadata={"owner": "alice"})
     store.copy_object("photos", "k", "photos", "copy")
     for key in ("k", "copy"):
@@ -131,9 +131,9 @@ def test_a_large_object_is_found_with_its_md5(store: Store, backend: AwsBackend)
         assert (found.etag, found.size, dict(found.attributes.metadata)) == (made.etag, 9 * MIB, {"owner": "alice"})
 
 
-def test_a_large_conditional_write_is_the_providers(backend: AwsBackend) -> None:
+def test_a_large_conditional_write_is_the_providers(backend: AwsKeys) -> None:
     def put(seed: int, expected_current: KeyState | None) -> str:
-        spec = BlobSpec(bucket="photos", key="k", expected_current=expected_current)
+        spec = KeyedSpec(bucket="photos", key="k", expected_current=expected_current, new_id=new_blob_id)
         return backend.put_object(spec, [pattern(9 * MIB, seed)]).handle
 
     first = put(1, KeyState(None))
@@ -148,15 +148,15 @@ def test_a_sweep_leaves_uploads_and_objects_of_them_as_long_as_an_upload_may_tak
     container: str, far_bleepstore: Served, native: S3Client
 ) -> None:
     """Amazon tells only when an upload began, also of the object that was made of it."""
-    spec = BlobSpec(bucket="photos", key="k")
-    with contextlib.closing(make(container, far_bleepstore.url, Layout.BLOBS)) as backend:
+    spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
+    with contextlib.closing(make_in(Layout.BLOBS, container, far_bleepstore.url)) as backend:
         other = backend.put_object(spec, [b"other"]).handle
         token = backend.begin_parts(spec)
         begun = native.list_multipart_uploads(Bucket=container)["Uploads"][0]["Initiated"].timestamp() * 1000
         early = int(begun) + LONGEST_WRITE_MS - 1000
         assert list(backend.iter_blobs(0, early)) == [other]
         assert set(backend.iter_blobs(0, END_OF_TIME_MS)) == {other, token}
-        part = backend.put_part(token, 1, [b"data"])
+        part = backend.put_part(token, 1, [b"data"], new_id=new_blob_id)
         blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
         assert list(backend.iter_blobs(0, early)) == [other]
         assert list(backend.iter_blobs(blob.stored_ms, blob.stored_ms + 1)) == [blob.handle]
@@ -169,7 +169,7 @@ def test_a_sweep_leaves_uploads_and_objects_of_them_as_long_as_an_upload_may_tak
 def test_a_flipped_bit_is_noticed(container: str, native: S3Client, proxy: HttpProxy, size: int) -> None:
     data = pattern(size)
     with contextlib.closing(make(container, proxy.url)) as backend:
-        ours = backend.put_object(BlobSpec(bucket="photos", key="ours"), [data]).handle
+        ours = backend.put_object(BlobSpec(bucket="photos", key="ours", new_id=new_blob_id), [data]).handle
         native.put_object(Bucket=container, Key="photos/theirs", Body=data)
         theirs = backend.find("photos", "theirs")
         assert theirs is not None
@@ -209,7 +209,7 @@ def test_a_missing_bucket_loses_no_object(store: Store, native: S3Client, contai
     assert [found.key for found in store.list_objects("photos").objects] == ["k"]
 
 
-def test_many_items_of_metadata_come_back(store: Store, backend: AwsBackend) -> None:
+def test_many_items_of_metadata_come_back(store: Store, backend: AwsKeys) -> None:
     """A client takes at most 100 headers of an answer."""
     metadata = {f"m{number:03}": "v" for number in range(120)}
     store.put_object("photos", "k", b"data", metadata=metadata)
@@ -256,8 +256,8 @@ def test_what_is_archived_is_named_at_once(store: Store, container: str, proxy: 
 def test_a_delete_where_s3_knows_no_conditional_one(container: str, proxy: HttpProxy) -> None:
     """What HEAD says decides."""
     with contextlib.closing(make(container, proxy.url)) as backend:
-        first = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"first"])
-        second = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"second"])
+        first = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"first"])
+        second = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"second"])
         proxy.before = lambda request: (
             _refusal(501, "NotImplemented") if request.method == "DELETE" and "if-match" in request.headers else None
         )
@@ -271,7 +271,9 @@ def test_what_s3_does_not_have_is_asked_for_once(container: str, proxy: HttpProx
     with contextlib.closing(make(container, proxy.url)) as backend:
         proxy.before = lambda _: _refusal(501, "NotImplemented")
         with pytest.raises(ServiceUnavailable, match="NotImplemented"):
-            backend.put_object(BlobSpec(bucket="photos", key="k", expected_current=KeyState(None)), [b"data"])
+            backend.put_object(
+                KeyedSpec(bucket="photos", key="k", expected_current=KeyState(None), new_id=new_blob_id), [b"data"]
+            )
         assert len(proxy.seen) == 1
 
 

@@ -15,11 +15,13 @@ import pytest
 
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
+from bleepstore.backends import aws
 from bleepstore.backends.aws.backend import AwsBackend
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.aws.layouts import AwsBlobs, AwsKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.errors import AccessDenied, BlobChanged, BlobNotFound, ServiceUnavailable, SlowDown
+from bleepstore.errors import AccessDenied, BlobChanged, ServiceUnavailable, SlowDown, UploadNotFound
 from bleepstore.store.adopting import Adopted
 from bleepstore.testing.contract_tools import ODD_KEYS, Broken, broken_after, pattern
 from bleepstore_server.faults import Faults, parse_rule
@@ -62,16 +64,22 @@ def store(container: str, far_bleepstore: Served, tmp_path: Path) -> Iterator[St
         yield opened
 
 
-def make(container: str | None, url: str, layout: Layout = Layout.KEYS, deadline: float = 5) -> AwsBackend:
-    return AwsBackend(
+def make_in(layout: Layout, container: str | None, url: str, deadline: float = 5) -> AwsKeys | AwsBlobs:
+    return aws.open_gateway(
         GatewaySettings(
             scheme="s3", container=container, layout=layout, endpoint_url=url, connections=4, deadline=deadline
         )
     )
 
 
+def make(container: str | None, url: str, deadline: float = 5) -> AwsKeys:
+    made = make_in(Layout.KEYS, container, url, deadline)
+    assert isinstance(made, AwsKeys)
+    return made
+
+
 @pytest.fixture
-def backend(container: str, far_bleepstore: Served) -> Iterator[AwsBackend]:
+def backend(container: str, far_bleepstore: Served) -> Iterator[AwsKeys]:
     with contextlib.closing(make(container, far_bleepstore.url)) as made:
         yield made
 
@@ -116,7 +124,7 @@ def test_metadata_that_the_provider_would_refuse_come_back(store: Store, tmp_pat
     system = SystemMetadata(content_type="text/plain", expires="Thu, 01 Dec 2033 16:00:00 GMT", content_language="dé")
     store.put_object("photos", "k", b"data", metadata=metadata, system=system)
     backend = store.engine.backend
-    assert isinstance(backend, AwsBackend)
+    assert isinstance(backend, AwsKeys)
     found = backend.find("photos", "k")
     assert found is not None
     assert found.attributes.metadata == metadata
@@ -127,7 +135,7 @@ def test_odd_keys_are_found_again_from_the_provider_alone(store: Store) -> None:
     for key in ODD_KEYS:
         store.put_object("photos", key, key.encode())
     backend = store.engine.backend
-    assert isinstance(backend, AwsBackend)
+    assert isinstance(backend, AwsKeys)
     found = {blob.key: blob for _, blob in backend.iter_found("photos") if blob is not None}
     assert set(found) == set(ODD_KEYS)
     assert {key: blob.etag for key, blob in found.items()} == {
@@ -366,10 +374,11 @@ def test_a_catalog_is_of_one_container(store: Store, far_bleepstore: Served, con
 # -- conditions at the provider
 
 
-def test_a_write_on_a_condition_is_the_providers(backend: AwsBackend) -> None:
+def test_a_write_on_a_condition_is_the_providers(backend: AwsKeys) -> None:
     def put(body: bytes, expected_current: KeyState | None) -> str:
         return backend.put_object(
-            BlobSpec(bucket="photos", key="k", size=len(body), expected_current=expected_current), [body]
+            KeyedSpec(bucket="photos", key="k", size=len(body), expected_current=expected_current, new_id=new_blob_id),
+            [body],
         ).handle
 
     first = put(b"1", KeyState(None))
@@ -378,9 +387,13 @@ def test_a_write_on_a_condition_is_the_providers(backend: AwsBackend) -> None:
     second = put(b"2", KeyState(first))
     with pytest.raises(BlobChanged):
         put(b"3", KeyState(first))
-    copied = backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+    copied = backend.copy_object(
+        second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None), new_id=new_blob_id)
+    )
     with pytest.raises(BlobChanged):
-        backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+        backend.copy_object(
+            second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None), new_id=new_blob_id)
+        )
     assert backend.remove(copied.handle)
     assert not backend.remove(copied.handle)
     assert backend.remove(second)
@@ -410,7 +423,7 @@ def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: S3Clien
 
 
 def test_a_part_copied_by_the_provider_is_not_read(
-    store: Store, backend: AwsBackend, monkeypatch: pytest.MonkeyPatch
+    store: Store, backend: AwsKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = pattern(12 * MIB)
     store.put_object("photos", "source", data)
@@ -436,7 +449,7 @@ def test_wrong_credentials_are_named(container: str, far_bleepstore: Served, mon
         with pytest.raises(AccessDenied, match="SignatureDoesNotMatch") as refused:
             backend.check()
         with pytest.raises(AccessDenied):
-            backend.put_object(BlobSpec(bucket="photos", key="k", size=1), [b"x"])
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=1, new_id=new_blob_id), [b"x"])
     assert "a-wrong-secret" not in str(refused.value)
 
 
@@ -481,7 +494,7 @@ def test_what_passes_is_repeated_until_the_deadline(
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
         with contextlib.closing(make("far", server.url, deadline=2 if expected is None else 0.5)) as backend:
-            spec = BlobSpec(bucket="photos", key="k", size=4)
+            spec = BlobSpec(bucket="photos", key="k", size=4, new_id=new_blob_id)
             if expected is not None:
                 with pytest.raises(expected):
                     backend.put_object(spec, [b"data"])
@@ -502,7 +515,7 @@ def proxy(far_bleepstore: Served) -> Iterator[FaultProxy]:
 def test_a_broken_download_goes_on_where_it_ended(container: str, proxy: FaultProxy, kind: str) -> None:
     data = pattern(6 * MIB)
     with contextlib.closing(make(container, proxy.url)) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
         for start, stop in [(0, None), (1000, 5 * MIB)]:
             proxy.inject(kind, received=2 * MIB)
             proxy.inject(kind, received=MIB)
@@ -515,7 +528,7 @@ def test_a_broken_download_goes_on_where_it_ended(container: str, proxy: FaultPr
 def test_a_download_that_breaks_for_good_fails_and_gives_no_wrong_byte(container: str, proxy: FaultProxy) -> None:
     data = pattern(6 * MIB)
     with contextlib.closing(make(container, proxy.url, deadline=1)) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
         proxy.inject("cut", received=MIB)
         proxy.inject("cut", received=1, times=10_000)
         got = b""
@@ -540,7 +553,7 @@ def test_a_broken_upload_is_sent_again(
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend.check()
         proxy.inject(kind, sent=size // 2)
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size, new_id=new_blob_id), [data])
         assert proxy.hits == 1
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == data
@@ -554,7 +567,7 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend.check()
         proxy.inject("truncate", sent=500)  # of the put: its head and its body
-        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
+        spec = KeyedSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None), new_id=new_blob_id)
         blob = backend.put_object(spec, [b"data"])
         with backend.get_object(blob.handle) as reader:
             assert reader.read() == b"data"
@@ -563,15 +576,15 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
 
 def test_an_upload_that_another_process_completed_is_found(container: str, far_bleepstore: Served) -> None:
     """A process died between the provider's completion and the catalog's; the client completes once more."""
-    spec = BlobSpec(bucket="photos", key="k", size=4)
+    spec = BlobSpec(bucket="photos", key="k", size=4, new_id=new_blob_id)
     with contextlib.closing(make(container, far_bleepstore.url)) as one:
         token = one.begin_parts(spec)
-        part = one.put_part(token, 1, [b"data"])
+        part = one.put_part(token, 1, [b"data"], new_id=new_blob_id)
         first = one.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
     with contextlib.closing(make(container, far_bleepstore.url)) as two:
         again = two.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
         assert again.handle == first.handle
         other = two.put_object(spec, [b"other"])
-        with pytest.raises(BlobNotFound):
+        with pytest.raises(UploadNotFound):
             two.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
         assert two.head_object(other.handle) == 5

@@ -12,7 +12,7 @@ import pytest
 
 import bleepstore
 from bleepstore import Store, errors
-from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.base import BlobSpec, new_blob_id
 from bleepstore.errors import AccessDenied, ServiceUnavailable
 from tests.backends.http_faults import Answer, HttpProxy, Request, Rule
 from tests.backends.test_aws_integrity import proxy
@@ -32,7 +32,7 @@ def test_an_expired_token_is_named_also_where_head_is_the_first_request(
     container: str, proxy: HttpProxy, status: int
 ) -> None:
     with contextlib.closing(make(container, proxy.url)) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"data"])
         proxy.before = lambda request: Answer(
             status, [("Content-Type", "application/xml")], b"" if request.method == "HEAD" else _EXPIRED
         )

@@ -18,12 +18,13 @@ import pytest
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, errors
 from bleepstore.backends.aws.backend import AwsBackend
-from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.aws.layouts import AwsKeys
+from bleepstore.backends.base import BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.errors import BlobNotFound
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.tcp_faults import fault_proxy
-from tests.backends.test_aws_own import credentials, make, read
+from tests.backends.test_aws_own import credentials, make, make_in, read
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["credentials"]
 
 _numbers = itertools.count()
-SPEC = BlobSpec(bucket="photos", key="k")
+SPEC = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_of_two_writes_at_once_the_later_is_read(
     """The first is at the provider already when the second comes, and is committed after it."""
     put = AwsBackend.put_object
 
-    def overtaken(backend: AwsBackend, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
+    def overtaken(backend: AwsKeys, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
         blob = put(backend, spec, chunks)
         monkeypatch.setattr(AwsBackend, "put_object", put)
         store.put_object("photos", "k", b"later")
@@ -142,12 +143,14 @@ def test_of_two_writes_at_once_the_later_is_read(
 
 @pytest.mark.parametrize("layout", [Layout.KEYS, Layout.BLOBS])
 def test_every_kind_of_write_is_found_again(container: str, moto_url: str, layout: Layout) -> None:
-    with contextlib.closing(make(container, moto_url, layout)) as backend:
+    with contextlib.closing(make_in(layout, container, moto_url)) as backend:
         put = backend.put_object(SPEC, [b"data"])
-        copied = backend.copy_object(put.handle, BlobSpec(bucket="photos", key="copy", size=4))
-        token = backend.begin_parts(BlobSpec(bucket="photos", key="parts"))
-        part = backend.put_part(token, 1, BlobRange(put.handle, 0, 4))
-        parts = backend.assemble_parts(token, BlobSpec(bucket="photos", key="parts"), [PartBlob(part.handle, 4)])
+        copied = backend.copy_object(put.handle, BlobSpec(bucket="photos", key="copy", size=4, new_id=new_blob_id))
+        token = backend.begin_parts(BlobSpec(bucket="photos", key="parts", new_id=new_blob_id))
+        part = backend.put_part(token, 1, BlobRange(put.handle, 0, 4), new_id=new_blob_id)
+        parts = backend.assemble_parts(
+            token, BlobSpec(bucket="photos", key="parts", new_id=new_blob_id), [PartBlob(part.handle, 4)]
+        )
         for handle in (put.handle, copied.handle, parts.handle):
             assert backend.head_object(handle) == 4
             with backend.get_object(handle, 1, 3) as reader:

@@ -16,8 +16,8 @@ import attrs
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec, StorageBackend
+from bleepstore.backends import azure
+from bleepstore.backends.base import BlobSpec, StorageBackend, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, ServiceUnavailable
@@ -68,12 +68,12 @@ class _AzureContract(BackendContract):
 
     @pytest.fixture
     def backend(self, wanted: GatewaySettings) -> Iterator[StorageBackend]:
-        with contextlib.closing(AzureBackend(wanted)) as made:
+        with contextlib.closing(azure.open_gateway(wanted)) as made:
             yield made
 
     @pytest.fixture
     def other_process(self, backend: StorageBackend, wanted: GatewaySettings) -> Iterator[StorageBackend]:
-        with contextlib.closing(AzureBackend(wanted)) as other:
+        with contextlib.closing(azure.open_gateway(wanted)) as other:
             yield other
 
 
@@ -138,7 +138,7 @@ class TestBearer(_AzureContract):
     @pytest.fixture
     def wanted(self, bearer: str) -> GatewaySettings:
         wanted = settings(bearer, self.layout, f"bearer-{next(_numbers)}")
-        with contextlib.closing(AzureBackend(wanted)) as made:
+        with contextlib.closing(azure.open_gateway(wanted)) as made:
             made._service.create_container(wanted.container or "")
         return wanted
 
@@ -146,18 +146,18 @@ class TestBearer(_AzureContract):
 def test_an_expired_token_is_named(bearer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     token = bearer_token(-30)
     monkeypatch.setenv("AZURE_ACCESS_TOKEN", token)
-    with contextlib.closing(AzureBackend(settings(bearer, Layout.KEYS, "any-container"))) as backend:
+    with contextlib.closing(azure.open_gateway(settings(bearer, Layout.KEYS, "any-container"))) as backend:
         with pytest.raises(AccessDenied, match="expired") as refused:
             backend.check()
         with pytest.raises(AccessDenied):
-            backend.put_object(BlobSpec(bucket="photos", key="k", size=1), [b"x"])
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=1, new_id=new_blob_id), [b"x"])
     assert token not in str(refused.value)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(bearer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     wanted = attrs.evolve(settings(bearer, Layout.KEYS, "any-container"), deadline=0.3)
-    closing = contextlib.closing(AzureBackend(wanted))
+    closing = contextlib.closing(azure.open_gateway(wanted))
     with closing as backend, pytest.raises(ServiceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         backend.check()
 
@@ -168,9 +168,9 @@ def test_a_download_that_is_damaged_on_its_way_goes_on_where_it_was(bearer: str)
     port = urlsplit(bearer).port or 0
     with fault_proxy(port) as proxy:
         url = bearer.replace(f":{port}", f":{urlsplit(proxy.url).port}")
-        with contextlib.closing(AzureBackend(settings(url, Layout.KEYS, f"damaged-{next(_numbers)}"))) as backend:
+        with contextlib.closing(azure.open_gateway(settings(url, Layout.KEYS, f"damaged-{next(_numbers)}"))) as backend:
             backend._service.create_container(backend._settings.container or "")
-            blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+            blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
             proxy.inject("damage", received=2 * MIB)
             with backend.get_object(blob.handle) as reader:
                 assert b"".join(iter(lambda: reader.read(300_000), b"")) == data

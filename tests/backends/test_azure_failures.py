@@ -24,7 +24,8 @@ import bleepstore
 from bleepstore import CompletedPart, Store, errors
 from bleepstore.backends.azure import backend as azure_backend
 from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec, KeyState
+from bleepstore.backends.azure.layouts import AzureKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, new_blob_id
 from bleepstore.backends.gateway.retry import ProviderBusy
 from bleepstore.errors import (
     AccessDenied,
@@ -36,6 +37,7 @@ from bleepstore.errors import (
     SlowDown,
     StoreError,
 )
+from bleepstore.model import UploadToken
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.azure_fixtures import (
     backend,
@@ -72,20 +74,22 @@ def test_an_aborted_upload_leaves_nothing_billable(store: Store, native: Contain
 
 
 def test_what_is_too_large_for_one_request_is_staged_and_copied(
-    backend: AzureBackend, native: ContainerClient, monkeypatch: pytest.MonkeyPatch
+    backend: AzureKeys, native: ContainerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(azure_backend, "_MAX_PUT", 4 * MIB)
     data = pattern(9 * MIB)
-    blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [data])
+    blob = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [data])
     assert read_blob(backend, blob.handle) == data
     assert stored_names(native) == ["photos/k"]
     with pytest.raises(BlobChanged):
-        backend.put_object(BlobSpec(bucket="photos", key="k", expected_current=KeyState(None)), [data])
+        backend.put_object(
+            KeyedSpec(bucket="photos", key="k", expected_current=KeyState(None), new_id=new_blob_id), [data]
+        )
     assert stored_names(native) == ["photos/k"]
 
 
 def test_a_write_is_done_also_if_what_was_staged_cannot_be_removed(
-    backend: AzureBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    backend: AzureKeys, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise ServiceUnavailable("not now")
@@ -93,12 +97,13 @@ def test_a_write_is_done_also_if_what_was_staged_cannot_be_removed(
     with monkeypatch.context() as patch:
         patch.setattr(AzureBackend, "_end_upload", fail)
         patch.setattr(azure_backend, "_MAX_PUT", 4 * MIB)
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(9 * MIB)])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [pattern(9 * MIB)])
     assert backend.head_object(blob.handle) == 9 * MIB
     assert "left for the sweep" in caplog.text
     left = list(backend.iter_blobs(0, 1 << 47))
     assert len(left) == 1
-    backend.delete_object(left[0])
+    assert isinstance(left[0], UploadToken)
+    backend.delete_parts(left[0], [])
     assert list(backend.iter_blobs(0, 1 << 47)) == []
     assert backend.head_object(blob.handle) == 9 * MIB
 
@@ -109,7 +114,7 @@ def test_a_wrong_key_is_named(container: str, azurite_url: str, monkeypatch: pyt
         with pytest.raises(AccessDenied, match=r"403 \w+: .*expired") as refused:
             backend.check()
         with pytest.raises(AccessDenied):
-            backend.put_object(BlobSpec(bucket="photos", key="k", size=1), [b"x"])
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=1, new_id=new_blob_id), [b"x"])
     assert "d3Jvbmc" not in str(refused.value)
 
 
@@ -132,14 +137,14 @@ def test_a_sas_is_enough_and_what_it_does_not_permit_is_named(
     data = pattern(9 * MIB)
     with contextlib.closing(make(container, azurite_url)) as backend:
         backend.check()
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k"), [data])
-        copied = backend.copy_object(blob.handle, BlobSpec(bucket="photos", key="copy"))
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [data])
+        copied = backend.copy_object(blob.handle, BlobSpec(bucket="photos", key="copy", new_id=new_blob_id))
         assert read_blob(backend, copied.handle) == data
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", _sas(read=True, list=True))
     with contextlib.closing(make(container, azurite_url)) as backend:
         assert read_blob(backend, copied.handle) == data
         with pytest.raises(AccessDenied, match="AuthorizationPermissionMismatch"):
-            backend.put_object(BlobSpec(bucket="photos", key="k2", size=1), [b"x"])
+            backend.put_object(BlobSpec(bucket="photos", key="k2", size=1, new_id=new_blob_id), [b"x"])
 
 
 def test_the_sas_of_a_container_is_enough(
@@ -188,7 +193,12 @@ def test_a_connection_string_is_enough(container: str, azurite_url: str, monkeyp
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
     with contextlib.closing(make(container, None)) as backend:
         backend.check()
-        assert read_blob(backend, backend.put_object(BlobSpec(bucket="photos", key="k"), [b"x"]).handle) == b"x"
+        assert (
+            read_blob(
+                backend, backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"x"]).handle
+            )
+            == b"x"
+        )
 
 
 def test_no_account_and_a_token_in_clear_text_are_refused(
@@ -210,7 +220,7 @@ def test_a_missing_container_is_named(azurite_url: str, tmp_path: Path) -> None:
     with contextlib.closing(make("not-there", azurite_url)) as backend:
         for size in (1, 9 * MIB):
             with pytest.raises(ServiceUnavailable, match="container"):
-                backend.put_object(BlobSpec(bucket="photos", key="k"), [bytes(size)])
+                backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [bytes(size)])
 
 
 @contextlib.contextmanager
@@ -278,7 +288,7 @@ def answering(times: int, status: int, code: str, **headers: str) -> Iterator[tu
     ],
 )
 def test_each_refusal_is_classified(status: int, code: str, expected: type[Exception], repeated: bool) -> None:
-    spec = BlobSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
+    spec = KeyedSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None), new_id=new_blob_id)
     with answering(10**9, status, code) as (url, requests):
         closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
         with closing as backend, pytest.raises(expected) as refused:
@@ -288,7 +298,7 @@ def test_each_refusal_is_classified(status: int, code: str, expected: type[Excep
 
 
 def test_what_passes_is_repeated_and_the_provider_says_when() -> None:
-    spec = BlobSpec(bucket="photos", key="k", size=1)
+    spec = BlobSpec(bucket="photos", key="k", size=1, new_id=new_blob_id)
     for headers in ({}, {"Retry_After": "0"}):
         with answering(2, 503, "ServerBusy", **headers) as (url, requests):
             with contextlib.closing(make("container", url)) as backend:
@@ -315,7 +325,7 @@ def through(proxy: FaultProxy) -> str:
 def test_a_broken_download_goes_on_where_it_ended(container: str, proxy: FaultProxy, kind: str) -> None:
     data = pattern(6 * MIB)
     with contextlib.closing(make(container, through(proxy))) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
     for start, stop in [(0, None), (1000, 5 * MIB)]:
         with contextlib.closing(make(container, through(proxy))) as backend:
             proxy.inject(kind, received=2 * MIB)
@@ -334,7 +344,7 @@ def test_a_broken_upload_is_sent_again(
     data = pattern(size)
     with contextlib.closing(make(container, through(proxy))) as backend:
         proxy.inject(kind, sent=size // 2)
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size, new_id=new_blob_id), [data])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == data
     assert stored_names(native) == ["photos/k"]
@@ -345,7 +355,7 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(container: str
     ours."""
     with contextlib.closing(make(container, through(proxy))) as backend:
         proxy.inject("truncate", received=1)
-        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
+        spec = KeyedSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None), new_id=new_blob_id)
         blob = backend.put_object(spec, [b"data"])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == b"data"

@@ -18,8 +18,8 @@ from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient, Co
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, ReadCondition, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.azure import backend as azure_backend
-from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.azure.layouts import AzureKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.errors import BlobChanged, InvalidBucketName, OperationAborted, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.azure_fixtures import (
@@ -74,10 +74,10 @@ def test_bytes_that_change_on_the_way_are_refused_and_leave_what_was_there(
     container: str, native: ContainerClient, proxy: HttpProxy, size: int
 ) -> None:
     with contextlib.closing(make(container, proxy.url)) as backend:
-        old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
+        old = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"precious"])
         proxy.before = lambda request: _flip(request) if _is_large_put(request) else None
         with pytest.raises(ServiceUnavailable):
-            backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [pattern(size)])
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=size, new_id=new_blob_id), [pattern(size)])
         assert read_blob(backend, old.handle) == b"precious"
         assert stored_names(native) == ["photos/k"]
 
@@ -90,7 +90,9 @@ def test_a_large_body_of_which_bytes_change_while_it_comes_is_sent_again(
     data = pattern(12 * MIB)
     with contextlib.closing(make(container, proxy.url)) as backend:
         proxy.before = once(_is_large_put, _flip if known else lambda _: Answer(500))
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data) if known else None), [data])
+        blob = backend.put_object(
+            BlobSpec(bucket="photos", key="k", size=len(data) if known else None, new_id=new_blob_id), [data]
+        )
         assert read_blob(backend, blob.handle) == data
     puts = [request for request in proxy.seen if _is_large_put(request)]
     assert ["content-md5" in request.headers for request in puts] == [not known, True]
@@ -99,11 +101,13 @@ def test_a_large_body_of_which_bytes_change_while_it_comes_is_sent_again(
 
 @pytest.mark.parametrize("announced", [11 * MIB, 13 * MIB])
 def test_a_body_of_another_length_than_announced_is_stored_as_it_came(
-    backend: AzureBackend, native: ContainerClient, announced: int
+    backend: AzureKeys, native: ContainerClient, announced: int
 ) -> None:
     """It is for the store to refuse it."""
     data = pattern(12 * MIB)
-    blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=announced), [data[: 9 * MIB], data[9 * MIB :]])
+    blob = backend.put_object(
+        BlobSpec(bucket="photos", key="k", size=announced, new_id=new_blob_id), [data[: 9 * MIB], data[9 * MIB :]]
+    )
     assert read_blob(backend, blob.handle) == data
     assert stored_names(native) == ["photos/k"]
 
@@ -111,19 +115,19 @@ def test_a_body_of_another_length_than_announced_is_stored_as_it_came(
 @pytest.mark.parametrize("size", [MIB, 21 * MIB])  # in memory, on disk
 def test_a_part_whose_bytes_change_on_the_way_is_refused(container: str, proxy: HttpProxy, size: int) -> None:
     with contextlib.closing(make(container, proxy.url)) as backend:
-        token = backend.begin_parts(BlobSpec(bucket="photos", key="k"))
+        token = backend.begin_parts(BlobSpec(bucket="photos", key="k", new_id=new_blob_id))
         proxy.before = once(_is_large_put, _flip)
         with pytest.raises(ServiceUnavailable):
-            backend.put_part(token, 1, [pattern(size)], size)
+            backend.put_part(token, 1, [pattern(size)], size, new_id=new_blob_id)
 
 
 def test_a_large_block_is_sent_again(container: str, proxy: HttpProxy) -> None:
     data = pattern(21 * MIB)
     with contextlib.closing(make(container, proxy.url)) as backend:
-        spec = BlobSpec(bucket="photos", key="k")
+        spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
         token = backend.begin_parts(spec)
         proxy.before = once(_is_large_put, lambda _: Answer(500, [("x-ms-error-code", "InternalError")]))
-        part = backend.put_part(token, 1, [data], len(data))
+        part = backend.put_part(token, 1, [data], len(data), new_id=new_blob_id)
         blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, len(data))])
         assert read_blob(backend, blob.handle) == data
 
@@ -143,12 +147,12 @@ def test_what_breaks_after_more_than_the_deadline_is_sent_again(
     with contextlib.closing(make(container, proxy.url)) as backend:
         backend._retry = attrs.evolve(backend._retry, clock=lambda: now[0], sleep=lambda _: None)
         proxy.before = once(_is_large_put, break_late)
-        spec = BlobSpec(bucket="photos", key="k")
+        spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
         if kind == "put":
             blob = backend.put_object(spec, [data])
         else:
             token = backend.begin_parts(spec)
-            part = backend.put_part(token, 1, [data], size)
+            part = backend.put_part(token, 1, [data], size, new_id=new_blob_id)
             blob = backend.assemble_parts(token, spec, [PartBlob(part.handle, size)])
         assert now == [1000]
         assert read_blob(backend, blob.handle) == data
@@ -382,7 +386,7 @@ def test_a_blob_of_another_type_is_removed_only_where_the_condition_holds(
     container: str, strict: HttpProxy, native: ContainerClient
 ) -> None:
     with contextlib.closing(make(container, strict.url)) as backend:
-        source = backend.put_object(BlobSpec(bucket="photos", key="source"), [b"data"])
+        source = backend.put_object(BlobSpec(bucket="photos", key="source", new_id=new_blob_id), [b"data"])
         _append(native, "photos/log")
         found = backend.find("photos", "log")
         assert found is not None
@@ -390,7 +394,8 @@ def test_a_blob_of_another_type_is_removed_only_where_the_condition_holds(
         for handle in (None, found.handle):
             with pytest.raises(BlobChanged):
                 backend.copy_object(
-                    source.handle, BlobSpec(bucket="photos", key="log", expected_current=KeyState(handle))
+                    source.handle,
+                    KeyedSpec(bucket="photos", key="log", expected_current=KeyState(handle), new_id=new_blob_id),
                 )
     assert native.download_blob("photos/log").readall() == b"line, line"
 
@@ -399,14 +404,15 @@ def test_a_blob_of_the_same_type_is_left_whatever_azure_says(
     container: str, proxy: HttpProxy, native: ContainerClient
 ) -> None:
     with contextlib.closing(make(container, proxy.url)) as backend:
-        source = backend.put_object(BlobSpec(bucket="photos", key="source"), [b"data"])
-        old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
+        source = backend.put_object(BlobSpec(bucket="photos", key="source", new_id=new_blob_id), [b"data"])
+        old = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"precious"])
         refusal = Answer(409, [("x-ms-error-code", "InvalidBlobType")])
         proxy.before = lambda request: refusal if "x-ms-copy-source" in request.headers else None
         for expected_current in (None, KeyState(old.handle)):
             with pytest.raises(ServiceUnavailable, match="InvalidBlobType"):
                 backend.copy_object(
-                    source.handle, BlobSpec(bucket="photos", key="k", expected_current=expected_current)
+                    source.handle,
+                    KeyedSpec(bucket="photos", key="k", expected_current=expected_current, new_id=new_blob_id),
                 )
     assert native.download_blob("photos/k").readall() == b"precious"
 
@@ -417,9 +423,9 @@ def test_a_blob_of_another_type_is_left_if_it_has_snapshots(
     _append(native, "photos/log")
     native.get_blob_client("photos/log").create_snapshot()
     with contextlib.closing(make(container, strict.url)) as backend:
-        source = backend.put_object(BlobSpec(bucket="photos", key="source"), [b"data"])
+        source = backend.put_object(BlobSpec(bucket="photos", key="source", new_id=new_blob_id), [b"data"])
         with pytest.raises(ServiceUnavailable, match="SnapshotsPresent"):
-            backend.copy_object(source.handle, BlobSpec(bucket="photos", key="log"))
+            backend.copy_object(source.handle, BlobSpec(bucket="photos", key="log", new_id=new_blob_id))
     assert native.download_blob("photos/log").readall() == b"line"
 
 
@@ -428,7 +434,7 @@ def test_what_comes_where_a_blob_of_another_type_was_removed_is_kept(
 ) -> None:
     """By a write on a condition, that is; one without replaces it as any other."""
     with contextlib.closing(make(container, strict.url)) as backend:
-        source = backend.put_object(BlobSpec(bucket="photos", key="source"), [b"data"])
+        source = backend.put_object(BlobSpec(bucket="photos", key="source", new_id=new_blob_id), [b"data"])
         for is_conditional in (True, False):
             _append(native, "photos/log")
             found = backend.find("photos", "log")
@@ -440,7 +446,7 @@ def test_what_comes_where_a_blob_of_another_type_was_removed_is_kept(
 
             strict.after = come
             expected_current = KeyState(found.handle) if is_conditional else None
-            spec = BlobSpec(bucket="photos", key="log", expected_current=expected_current)
+            spec = KeyedSpec(bucket="photos", key="log", expected_current=expected_current, new_id=new_blob_id)
             with pytest.raises(BlobChanged) if is_conditional else contextlib.nullcontext():
                 backend.copy_object(source.handle, spec)
             expected = b"theirs" if is_conditional else b"data"
@@ -494,7 +500,7 @@ def test_no_attempt_waits_longer_than_what_is_left(container: str, proxy: HttpPr
     assert all(wait <= 0.5 for wait in waits)
 
 
-def test_many_items_of_metadata_come_back(store: Store, backend: AzureBackend) -> None:
+def test_many_items_of_metadata_come_back(store: Store, backend: AzureKeys) -> None:
     """A client takes at most 100 headers of an answer."""
     metadata = {f"m{number:03}": "v" * 5 for number in range(120)}
     store.put_object("photos", "k", b"data", metadata=metadata)

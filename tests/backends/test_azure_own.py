@@ -17,9 +17,10 @@ from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, Contain
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
 from bleepstore.backends.azure.backend import AzureBackend
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.azure.layouts import AzureKeys
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
-from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
+from bleepstore.errors import BlobChanged, BlobNotFound, StoreError, UploadNotFound
 from bleepstore.model import ObjectAttributes
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
 from tests.backends.azure_fixtures import (
@@ -27,6 +28,7 @@ from tests.backends.azure_fixtures import (
     container,
     credentials,
     make,
+    make_in,
     native,
     read,
     read_blob,
@@ -66,9 +68,7 @@ def test_a_large_object_has_its_md5_and_leaves_no_blocks(store: Store, native: C
     assert stored_names(native) == ["photos/k"]
 
 
-def test_a_multipart_object_carries_the_etag_of_s3(
-    store: Store, native: ContainerClient, backend: AzureBackend
-) -> None:
+def test_a_multipart_object_carries_the_etag_of_s3(store: Store, native: ContainerClient, backend: AzureKeys) -> None:
     upload = store.create_upload("photos", "big", metadata={"owner": "alice"})
     bodies = [pattern(5 * MIB, 1), pattern(100, 2)]
     parts = [
@@ -85,7 +85,7 @@ def test_a_multipart_object_carries_the_etag_of_s3(
     assert stored_names(native) == ["photos/big"]
 
 
-def test_metadata_that_the_provider_would_refuse_come_back(store: Store, backend: AzureBackend) -> None:
+def test_metadata_that_the_provider_would_refuse_come_back(store: Store, backend: AzureKeys) -> None:
     metadata = {
         "plain": "1", "with-hyphen": "2", "0digit": "3", "name": "ü€ \U0001f600", "empty": "", "spaces": " x ",
         "bleepstore_etag": "mine",
@@ -100,7 +100,7 @@ def test_metadata_that_the_provider_would_refuse_come_back(store: Store, backend
         assert found.attributes.system == system
 
 
-def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend: AzureBackend) -> None:
+def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend: AzureKeys) -> None:
     for key in ODD_KEYS:
         store.put_object("photos", key, key.encode())
     found = {blob.key: blob for _, blob in backend.iter_found("photos") if blob is not None}
@@ -110,7 +110,7 @@ def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend:
 
 
 def test_a_key_of_characters_that_azure_does_not_accept_is_named_by_its_digest(
-    store: Store, native: ContainerClient, backend: AzureBackend
+    store: Store, native: ContainerClient, backend: AzureKeys
 ) -> None:
     """ "Code points like \\uE000 ... cannot be used." The emulator takes them."""
     keys = ["\ue000", "a/\uf8ff", "\ud7ff", "\uf900"]
@@ -124,9 +124,9 @@ def test_a_key_of_characters_that_azure_does_not_accept_is_named_by_its_digest(
 
 @pytest.mark.parametrize("layout", list(Layout))
 def test_finding_goes_on_where_it_was(container: str, azurite_url: str, layout: Layout) -> None:
-    with contextlib.closing(make(container, azurite_url, layout)) as backend:
+    with contextlib.closing(make_in(layout, container, azurite_url)) as backend:
         handles = {
-            backend.put_object(BlobSpec(bucket="photos", key=f"k{number}", size=1), [b"x"]).handle
+            backend.put_object(BlobSpec(bucket="photos", key=f"k{number}", size=1, new_id=new_blob_id), [b"x"]).handle
             for number in range(9)
         }
         listed = list(backend.iter_found("photos"))
@@ -254,8 +254,8 @@ def test_a_container_for_each_bucket_is_removed_only_if_nothing_else_is_in_it(
             backend.create_bucket(bucket)
             backend.create_bucket(bucket)
         assert list(backend.buckets()) == ["empty", "used"]
-        backend.begin_parts(BlobSpec(bucket="empty", key="k"))
-        backend.put_object(BlobSpec(bucket="used", key="k", size=1), [b"x"])
+        backend.begin_parts(BlobSpec(bucket="empty", key="k", new_id=new_blob_id))
+        backend.put_object(BlobSpec(bucket="used", key="k", size=1, new_id=new_blob_id), [b"x"])
         assert service.get_blob_client(f"{prefix}used", "k").exists()
         with caplog.at_level(logging.WARNING):
             backend.delete_bucket("empty")
@@ -269,9 +269,9 @@ def test_a_container_for_each_bucket_is_removed_only_if_nothing_else_is_in_it(
 
 
 @pytest.mark.parametrize("size", [1, 9 * MIB])
-def test_a_write_on_a_condition_is_the_providers(backend: AzureBackend, native: ContainerClient, size: int) -> None:
+def test_a_write_on_a_condition_is_the_providers(backend: AzureKeys, native: ContainerClient, size: int) -> None:
     def put(byte: bytes, expected_current: KeyState | None) -> str:
-        spec = BlobSpec(bucket="photos", key="k", size=size, expected_current=expected_current)
+        spec = KeyedSpec(bucket="photos", key="k", size=size, expected_current=expected_current, new_id=new_blob_id)
         return backend.put_object(spec, [byte * size]).handle
 
     first = put(b"1", KeyState(None))
@@ -280,12 +280,16 @@ def test_a_write_on_a_condition_is_the_providers(backend: AzureBackend, native: 
     second = put(b"2", KeyState(first))
     with pytest.raises(BlobChanged):
         put(b"3", KeyState(first))
-    copied = backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
+    copied = backend.copy_object(
+        second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None), new_id=new_blob_id)
+    )
     with pytest.raises(BlobChanged):
-        backend.copy_object(second, BlobSpec(bucket="photos", key="copy", expected_current=KeyState(None)))
-    spec = BlobSpec(bucket="photos", key="k", expected_current=KeyState(first))
+        backend.copy_object(
+            second, KeyedSpec(bucket="photos", key="copy", expected_current=KeyState(None), new_id=new_blob_id)
+        )
+    spec = KeyedSpec(bucket="photos", key="k", expected_current=KeyState(first), new_id=new_blob_id)
     token = backend.begin_parts(spec)
-    part = backend.put_part(token, 1, [b"part"])
+    part = backend.put_part(token, 1, [b"part"], new_id=new_blob_id)
     with pytest.raises(BlobChanged):
         backend.assemble_parts(token, spec, [PartBlob(part.handle, 4)])
     backend.delete_parts(token, [])
@@ -298,13 +302,13 @@ def test_a_write_on_a_condition_is_the_providers(backend: AzureBackend, native: 
 
 
 def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(
-    backend: AzureBackend, native: ContainerClient
+    backend: AzureKeys, native: ContainerClient
 ) -> None:
     bodies = [pattern(9 * MIB, seed) for seed in range(3)]
 
     def put(body: bytes) -> str:
         chunks = [body[start : start + MIB] for start in range(0, len(body), MIB)]
-        return backend.put_object(BlobSpec(bucket="photos", key="k", size=len(body)), chunks).handle
+        return backend.put_object(BlobSpec(bucket="photos", key="k", size=len(body), new_id=new_blob_id), chunks).handle
 
     with ThreadPoolExecutor(3) as pool:
         handles = dict(zip(pool.map(put, bodies), bodies, strict=True))
@@ -319,9 +323,9 @@ def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_copy_that_is_replaced_at_once_is_never_taken_for_the_other(
-    backend: AzureBackend, native: ContainerClient, monkeypatch: pytest.MonkeyPatch, changed: bool
+    backend: AzureKeys, native: ContainerClient, monkeypatch: pytest.MonkeyPatch, changed: bool
 ) -> None:
-    source = backend.put_object(BlobSpec(bucket="photos", key="source", size=4), [b"ours"])
+    source = backend.put_object(BlobSpec(bucket="photos", key="source", size=4, new_id=new_blob_id), [b"ours"])
     system = SystemMetadata(content_type="text/other") if changed else SystemMetadata()
     start = BlobClient.start_copy_from_url
 
@@ -333,7 +337,8 @@ def test_a_copy_that_is_replaced_at_once_is_never_taken_for_the_other(
     with monkeypatch.context() as patch:
         patch.setattr(BlobClient, "start_copy_from_url", start_and_lose)
         copied = backend.copy_object(
-            source.handle, BlobSpec(bucket="photos", key="copy", attributes=ObjectAttributes(system=system))
+            source.handle,
+            BlobSpec(bucket="photos", key="copy", attributes=ObjectAttributes(system=system), new_id=new_blob_id),
         )
     with pytest.raises(BlobNotFound):
         backend.get_object(copied.handle)
@@ -342,17 +347,17 @@ def test_a_copy_that_is_replaced_at_once_is_never_taken_for_the_other(
 
 @pytest.mark.parametrize("others", [1, 2])
 def test_completions_at_once_never_give_each_others_parts(
-    backend: AzureBackend, container: str, azurite_url: str, monkeypatch: pytest.MonkeyPatch, others: int
+    backend: AzureKeys, container: str, azurite_url: str, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
     """Of the same parts they agree. Of fewer, the parts that were left out are gone: Azure discards them."""
-    spec = BlobSpec(bucket="photos", key="k")
+    spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
     token = backend.begin_parts(spec)
-    parts = [PartBlob(backend.put_part(token, number, [b"part"]).handle, 4) for number in (1, 2)]
+    parts = [PartBlob(backend.put_part(token, number, [b"part"], new_id=new_blob_id).handle, 4) for number in (1, 2)]
     commit = AzureBackend._commit
-    commits: list[AzureBackend] = []
+    commits: list[AzureKeys] = []
     with contextlib.closing(make(container, azurite_url)) as other:
 
-        def commit_and_lose(self: AzureBackend, *arguments: Any) -> Any:
+        def commit_and_lose(self: AzureKeys, *arguments: Any) -> Any:
             committed = commit(self, *arguments)
             commits.append(self)
             if commits == [backend]:
@@ -364,7 +369,7 @@ def test_completions_at_once_never_give_each_others_parts(
             blob = backend.assemble_parts(token, spec, parts)
             assert read_blob(backend, blob.handle) == b"partpart"
         else:
-            with pytest.raises(BlobNotFound):
+            with pytest.raises(UploadNotFound):
                 backend.assemble_parts(token, spec, parts)
             found = backend.find("photos", "k")
             assert found is not None

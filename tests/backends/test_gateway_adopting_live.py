@@ -14,7 +14,7 @@ import pytest
 
 import bleepstore
 from bleepstore import Store
-from bleepstore.backends.base import BlobSpec, FoundBlob
+from bleepstore.backends.base import BlobSpec, FoundBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.commands import BeginSweep, Command, FollowProvider, Removed, Result
 from bleepstore.errors import BlobNotFound, NoSuchKey
@@ -184,14 +184,14 @@ def test_of_two_blobs_of_a_key_the_later_is_adopted(
             rebuilt.adoption._make_bucket("photos")
             found = [blob for _, blob in rebuilt.adoption._require_gateway().iter_found("photos") if blob is not None]
             old, new = sorted(found, key=lambda blob: blob.stored_ms)
-            created_ms = rebuilt.adoption._created_ms("photos")
+            bucket = rebuilt.adoption._find_bucket("photos")
 
             def adopt_old(_: Command) -> None:
-                assert rebuilt.adoption._adopter.bring_in(created_ms, old)
+                assert rebuilt.adoption._adopter.bring_in(bucket, old)
 
             _before_a_commit(monkeypatch, rebuilt, adopt_old)
-            assert rebuilt.adoption._adopter.bring_in(created_ms, new)
-            assert not rebuilt.adoption._adopter.bring_in(created_ms, old)
+            assert rebuilt.adoption._adopter.bring_in(bucket, new)
+            assert not rebuilt.adoption._adopter.bring_in(bucket, old)
             assert _read(rebuilt, "k") == b"new"
 
 
@@ -201,7 +201,9 @@ def test_a_write_to_a_catalog_that_has_the_bucket_for_long_is_not_adopted(option
     with bleepstore.open(**options, clock=lambda: int(time.time() * 1000) - HOUR_MS) as earlier:
         earlier.create_bucket("photos")
     with bleepstore.open(**options) as store:
-        handle = store.engine.backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"]).handle
+        handle = store.engine.backend.put_object(
+            BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"data"]
+        ).handle
         assert store.adopt("photos").adopted == 0
         assert _keys(store) == []
         assert store.engine.backend.head_object(handle) == 4
@@ -224,7 +226,9 @@ def test_a_catalog_that_begins_anew_sweeps_nothing_before_all_is_adopted(
     with bleepstore.open(**options) as rebuilt:
         rebuilt.sweep(grace=dt.timedelta())  # as if all this had been written long ago
         assert rebuilt.adopt("photos").adopted == 3
-        orphan = rebuilt.engine.backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"]).handle
+        orphan = rebuilt.engine.backend.put_object(
+            BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"data"]
+        ).handle
     with bleepstore.open(**options) as rebuilt:
         rebuilt.sweep(grace=dt.timedelta())
         assert _read(rebuilt, "2") == b"x"
@@ -235,7 +239,7 @@ def test_a_catalog_that_begins_anew_sweeps_nothing_before_all_is_adopted(
 @in_blobs
 def test_an_adoption_brings_in_no_orphan_that_a_sweep_is_about_to_remove(pair: Pair) -> None:
     adopter = pair.adopter
-    stored = adopter.engine.backend.put_object(BlobSpec(bucket="photos", key="k"), [b"data"])
+    stored = adopter.engine.backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"data"])
     adopter.engine.committer.submit(BeginSweep(**adopter.engine.stamp(), until_ms=stored.stored_ms + 1))
     assert adopter.adopt("photos").adopted == 0
     assert _keys(adopter) == []

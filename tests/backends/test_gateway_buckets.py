@@ -18,7 +18,7 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store
-from bleepstore.backends.base import BlobSpec, Gateway
+from bleepstore.backends.base import BlobSpec, Gateway, new_blob_id
 from bleepstore.commands import Command, CreateBucket, Result
 from bleepstore.errors import (
     AccessDenied,
@@ -226,7 +226,9 @@ def test_a_container_that_may_not_be_looked_into_ends_no_sweep_unless_it_is_ours
         other.create_bucket(name)
     store = open_at("store", layout="blobs")
     store.adopt("photos")
-    handle = store.engine.backend.put_object(BlobSpec(bucket="photos", key="orphan", size=1), [b"x"]).handle
+    handle = store.engine.backend.put_object(
+        BlobSpec(bucket="photos", key="orphan", size=1, new_id=new_blob_id), [b"x"]
+    ).handle
     for refused in ("-photos", "-strange"):
 
         def refuse(request: Request, refused: str = refused) -> Answer | None:

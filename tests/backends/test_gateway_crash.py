@@ -13,6 +13,7 @@ import pytest
 
 import bleepstore
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS
+from bleepstore.model import UploadToken
 from tests.serving.conftest import Served, start
 from tests.serving.test_crash import BUCKET, Known, crash
 
@@ -56,8 +57,7 @@ def test_a_gateway_that_is_killed(kind: str, layout: str, rounds: int, far_end_o
         assert list(_orphans(store)) == []
 
 
-def _orphans(store: bleepstore.Store) -> Iterator[str]:
-
+def _orphans(store: bleepstore.Store) -> Iterator[str | UploadToken]:
     with store.engine.catalog.read() as reader:
         yield from (
             handle for handle in store.engine.backend.iter_blobs(0, 1 << 60) if not reader.is_referenced(handle)

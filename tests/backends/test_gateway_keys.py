@@ -10,7 +10,7 @@ import pytest
 import bleepstore
 from bleepstore.backends.aws import pins as aws
 from bleepstore.backends.azure import pins as azure
-from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.base import BlobSpec, new_blob_id
 from bleepstore.backends.gateway.metadata import MetadataCodec
 from bleepstore.backends.gateway.names import Layout, Names
 from bleepstore.backends.gcs import pins as gcs
@@ -45,7 +45,9 @@ def test_the_longest_keys_are_kept_and_adopted(kind: str, layout: Layout, far_en
 @pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
 def test_all_notes_of_the_longest_key_fit_into_what_the_provider_accepts(codec: MetadataCodec) -> None:
     for key in LONGEST_KEYS:
-        spec = BlobSpec(bucket="b" * 63, key=key, attributes=ObjectAttributes(metadata={"large": "x" * 2000}))
+        spec = BlobSpec(
+            bucket="b" * 63, key=key, attributes=ObjectAttributes(metadata={"large": "x" * 2000}), new_id=new_blob_id
+        )
         made = codec.encode(
             spec,
             write="0" * 16,

@@ -17,7 +17,7 @@ import pytest
 
 import bleepstore
 from bleepstore import DeleteEntry, Store
-from bleepstore.backends.base import BlobSpec, Gateway, StorageBackend
+from bleepstore.backends.base import BlobSpec, Gateway, StorageBackend, new_blob_id
 from bleepstore.backends.gateway.retry import Outage, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import NoSuchKey, ServiceUnavailable
@@ -156,9 +156,9 @@ def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
         assert isinstance(engine, KeyedEngine)
         remove = engine._delete
 
-        def counted(bucket: str, key: str, *rest: Any) -> None:
+        def counted(bucket: str, bucket_id: int | None, key: str, *rest: Any) -> None:
             asked.append(key)
-            remove(bucket, key, *rest)
+            remove(bucket, bucket_id, key, *rest)
 
         monkeypatch.setattr(engine, "_delete", counted)
         monkeypatch.setattr("bleepstore.store.keyed_engine._PARALLEL_DELETES", 1)
@@ -214,7 +214,7 @@ def stalling(far_end: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_a_download_that_stalls_goes_on_where_it_was(stalling: tuple[FaultProxy, StorageBackend]) -> None:
     faults, backend = stalling
     data = pattern(6 * MIB)
-    blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+    blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
     faults.inject("stall", received=2 * MIB)
     with backend.get_object(blob.handle) as reader:
         assert b"".join(iter(lambda: reader.read(300_000), b"")) == data
@@ -227,7 +227,8 @@ def test_an_upload_that_stalls_is_sent_again(stalling: tuple[FaultProxy, Storage
     data = pattern(size)
     faults.inject("stall", sent=size // 2)
     blob = backend.put_object(
-        BlobSpec(bucket="photos", key="k", size=size, etag=lambda: hashlib.md5(data).hexdigest()), [data]
+        BlobSpec(bucket="photos", key="k", size=size, etag=lambda: hashlib.md5(data).hexdigest(), new_id=new_blob_id),
+        [data],
     )
     assert faults.hits == 1
     with backend.get_object(blob.handle) as reader:

@@ -111,8 +111,8 @@ def test_a_part_that_is_sent_while_its_upload_is_aborted_leaves_nothing(
     upload_id, _parts = upload(store)
     send = store.engine.backend.put_part
 
-    def send_then_abort(*arguments: Any) -> Any:
-        made = send(*arguments)
+    def send_then_abort(*arguments: Any, **options: Any) -> Any:
+        made = send(*arguments, **options)
         store.abort_upload("photos", "k", upload_id)
         return made
 

@@ -11,10 +11,10 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from bleepstore.backends import gcs
 from bleepstore.backends.base import StorageBackend
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.testing.backend_contract import BackendContract
 from bleepstore.testing.keyed_contract import KeyedContract
 
@@ -47,12 +47,12 @@ class _GcsContract(BackendContract):
 
     @pytest.fixture
     def backend(self, wanted: GatewaySettings) -> Iterator[StorageBackend]:
-        with contextlib.closing(GcsBackend(wanted)) as made:
+        with contextlib.closing(gcs.open_gateway(wanted)) as made:
             yield made
 
     @pytest.fixture
     def other_process(self, backend: StorageBackend, wanted: GatewaySettings) -> Iterator[StorageBackend]:
-        with contextlib.closing(GcsBackend(wanted)) as other:
+        with contextlib.closing(gcs.open_gateway(wanted)) as other:
             yield other
 
 

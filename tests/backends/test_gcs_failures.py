@@ -23,10 +23,11 @@ from google.cloud import storage
 
 import bleepstore
 from bleepstore import CompletedPart, Store, WriteCondition, errors
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.retry import Transient
 from bleepstore.backends.gcs.backend import GcsBackend
 from bleepstore.backends.gcs.errors import classify
+from bleepstore.backends.gcs.layouts import GcsKeys
 from bleepstore.errors import AccessDenied, BlobChanged, InvalidRequest, ServiceUnavailable, SlowDown
 from bleepstore.testing.contract_tools import MIB, Broken, broken_after, pattern
 from tests.backends.gcs_fixtures import backend, make, native, put, read, read_blob, service, store, stored_names
@@ -48,7 +49,7 @@ def test_a_body_that_breaks_leaves_nothing_billable(store: Store, native: Any, s
 def test_a_body_that_breaks_ends_its_session(native: Any, fake_gcs_url: str) -> None:
     with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:
         with contextlib.closing(make(native.name, proxy.url)) as backend, pytest.raises(Broken):
-            backend.put_object(BlobSpec(bucket="photos", key="k"), broken_after(pattern(9 * MIB)))
+            backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), broken_after(pattern(9 * MIB)))
         assert [request.method for request in proxy.seen if "upload_id" in request.path] == ["DELETE"]
 
 
@@ -56,7 +57,7 @@ def test_an_upload_that_google_refuses_ends_its_session(native: Any, fake_gcs_ur
     with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:
         proxy.before = lambda request: Answer(400) if request.method == "PUT" else None
         with contextlib.closing(make(native.name, proxy.url)) as backend, pytest.raises(InvalidRequest):
-            backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(9 * MIB)])
+            backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [pattern(9 * MIB)])
         put, end = proxy.seen[-2:]
         assert (put.method, end.method, end.path) == ("PUT", "DELETE", put.path)
 
@@ -147,7 +148,7 @@ def answering(status: int, reason: str, times: int = 10**9, **headers: str) -> I
     ],
 )
 def test_each_refusal_is_classified(status: int, expected: type[Exception], repeated: bool) -> None:
-    spec = BlobSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None))
+    spec = KeyedSpec(bucket="photos", key="k", size=1, expected_current=KeyState(None), new_id=new_blob_id)
     with answering(status, "the reason") as (url, requests):
         closing = contextlib.closing(make("container", url, deadline=0.4 if repeated else 5))
         with closing as backend, pytest.raises(expected) as refused:
@@ -160,7 +161,7 @@ def test_each_refusal_is_classified(status: int, expected: type[Exception], repe
 
 
 def test_what_passes_is_repeated_and_the_provider_says_when() -> None:
-    spec = BlobSpec(bucket="photos", key="k", size=1)
+    spec = BlobSpec(bucket="photos", key="k", size=1, new_id=new_blob_id)
     for headers in ({}, {"Retry_After": "0"}):
         with answering(503, "busy", 2, **headers) as (url, requests):
             with contextlib.closing(make("container", url)) as backend:
@@ -185,7 +186,7 @@ def proxy(fake_gcs_url: str) -> Iterator[FaultProxy]:
 def test_a_broken_download_goes_on_where_it_ended(native: Any, proxy: FaultProxy, kind: str) -> None:
     data = pattern(6 * MIB)
     with contextlib.closing(make(native.name, proxy.url)) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
     for start, stop in [(0, None), (1000, 5 * MIB)]:
         with contextlib.closing(make(native.name, proxy.url)) as backend:
             proxy.inject(kind, received=2 * MIB)
@@ -206,7 +207,7 @@ def test_a_broken_upload_is_sent_again(native: Any, fake_gcs_url: str, kind: str
         contextlib.closing(make(native.name, proxy.url)) as backend,
     ):
         proxy.inject(kind, sent=size // 2)
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size, new_id=new_blob_id), [data])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == data
     assert stored_names(native) == ["photos/k"]
@@ -217,34 +218,36 @@ def test_an_answer_that_is_lost_does_not_fail_a_conditional_write(native: Any, p
     ours."""
     with contextlib.closing(make(native.name, proxy.url)) as backend:
         proxy.inject("truncate", received=1)
-        spec = BlobSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None))
+        spec = KeyedSpec(bucket="photos", key="k", size=4, expected_current=KeyState(None), new_id=new_blob_id)
         blob = backend.put_object(spec, [b"data"])
         assert proxy.hits == 1
         assert read_blob(backend, blob.handle) == b"data"
 
 
 def test_a_provider_that_says_other_bytes_came_is_not_believed(
-    backend: GcsBackend, native: Any, monkeypatch: pytest.MonkeyPatch
+    backend: GcsKeys, native: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it stored is removed, and the client is told to send it again."""
     check = GcsBackend._check
 
-    def damaged(self: GcsBackend, blob: Any, crc32c: str) -> Any:
+    def damaged(self: GcsKeys, blob: Any, crc32c: str) -> Any:
         blob._properties["crc32c"] = "AAAAAA=="
         return check(self, blob, crc32c)
 
     monkeypatch.setattr(GcsBackend, "_check", damaged)
     with pytest.raises(ServiceUnavailable, match="CRC32C"):
-        backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(7 * MIB)])
+        backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [pattern(7 * MIB)])
     assert stored_names(native) == []
 
 
-def test_memory_is_bounded_however_large_the_body(backend: GcsBackend) -> None:
+def test_memory_is_bounded_however_large_the_body(backend: GcsKeys) -> None:
     size = 96 * MIB
     piece = pattern(MIB)
     tracemalloc.start()
     try:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=size), itertools.repeat(piece, size // MIB))
+        blob = backend.put_object(
+            BlobSpec(bucket="photos", key="k", size=size, new_id=new_blob_id), itertools.repeat(piece, size // MIB)
+        )
         with backend.get_object(blob.handle) as reader:
             while reader.read(MIB):
                 pass
@@ -302,7 +305,7 @@ def test_a_connection_that_fails_does_not_name_the_session(native: Any, fake_gcs
         google.before = lose
         closing = contextlib.closing(make(native.name, google.url, deadline=0.3))
         with closing as backend, pytest.raises(ServiceUnavailable) as refused:
-            backend.put_object(BlobSpec(bucket="photos", key="k"), [bytes(9 * MIB)])
+            backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [bytes(9 * MIB)])
     assert "upload_id" not in refused.value.message
 
 
@@ -354,14 +357,18 @@ def test_what_is_stored_beside_an_object_does_not_decide_its_completion(
     with contextlib.closing(ResumableProxy(fake_gcs_url)) as proxy:
         proxy.before = lambda request: _json(503, "busy") if request.method == "DELETE" else None
         with contextlib.closing(make(native.name, proxy.url, deadline=0.3)) as backend:
-            spec = BlobSpec(bucket="photos", key="k")
+            spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
             token = backend.begin_parts(spec)
-            parts = [PartBlob(backend.put_part(token, number, [b"x"]).handle, 1) for number in range(1, 34)]
+            parts = [
+                PartBlob(backend.put_part(token, number, [b"x"], new_id=new_blob_id).handle, 1)
+                for number in range(1, 34)
+            ]
             blob = backend.assemble_parts(token, spec, parts)
             assert read_blob(backend, blob.handle) == b"x" * 33
             assert "left for the sweep" in caplog.text
             proxy.before = lambda _: None
             for handle in backend.iter_blobs(0, 2**60):
+                assert isinstance(handle, str)
                 backend.delete_object(handle)
     assert stored_names(native) == ["photos/k"]
 
@@ -383,22 +390,20 @@ def test_an_object_that_is_replaced_as_soon_as_it_is_composed_was_complete(
         assert read(store, "k") == b"theirs"
 
 
-def test_the_records_of_the_parts_are_not_kept(
-    backend: GcsBackend, native: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_records_of_the_parts_are_not_kept(backend: GcsKeys, native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own are large, and an upload may have 10,000 parts."""
     kept: list[int] = []
     compose = GcsBackend._compose
 
-    def count(self: GcsBackend, *arguments: Any, **options: Any) -> None:
+    def count(self: GcsKeys, *arguments: Any, **options: Any) -> None:
         gc.collect()
         found = (one for one in gc.get_objects() if isinstance(one, storage.Blob))
         kept.append(sum(blob.size is not None for blob in found))
         compose(self, *arguments, **options)
 
-    spec = BlobSpec(bucket="photos", key="k")
+    spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
     token = backend.begin_parts(spec)
-    parts = [PartBlob(backend.put_part(token, number, [b"x"]).handle, 1) for number in range(1, 31)]
+    parts = [PartBlob(backend.put_part(token, number, [b"x"], new_id=new_blob_id).handle, 1) for number in range(1, 31)]
     monkeypatch.setattr(GcsBackend, "_compose", count)
     backend.assemble_parts(token, spec, parts)
     assert kept == [0]

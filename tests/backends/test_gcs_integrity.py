@@ -13,9 +13,9 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store, errors
-from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.base import BlobSpec, new_blob_id
 from bleepstore.backends.gcs import backend as gcs_backend
-from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.backends.gcs.layouts import GcsKeys
 from bleepstore.errors import BucketAlreadyExists, InvalidBucketName, ServiceUnavailable
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.gcs_fixtures import make, native, put, read, read_blob, service, store, stored_names
@@ -56,11 +56,11 @@ def test_an_overwrite_whose_bytes_change_on_the_way_leaves_what_was_there(
     native: Any, proxy: ResumableProxy, size: int
 ) -> None:
     with contextlib.closing(make(native.name, proxy.url)) as backend:
-        old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"precious"])
+        old = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"precious"])
         flip_at = len(proxy.seen)
         proxy.before = once(lambda request: len(request.body) >= MIB, _flip)
         with pytest.raises(ServiceUnavailable):
-            backend.put_object(BlobSpec(bucket="photos", key="k", size=size), [pattern(size)])
+            backend.put_object(BlobSpec(bucket="photos", key="k", size=size, new_id=new_blob_id), [pattern(size)])
         assert len(proxy.seen) > flip_at
         assert read_blob(backend, old.handle) == b"precious"
 
@@ -70,7 +70,7 @@ def test_what_google_did_not_keep_is_sent_again(native: Any, proxy: ResumablePro
     kept = iter([4 * MIB, 4 * MIB, MIB])
     proxy.keep = lambda length: next(kept, length)
     with contextlib.closing(make(native.name, proxy.url)) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
         assert read_blob(backend, blob.handle) == data
     assert _ranges(proxy)[:2] == [f"bytes 0-{BLOCK - 1}/*", f"bytes {4 * MIB}-{BLOCK - 1}/*"]
 
@@ -87,7 +87,7 @@ def test_after_a_lost_answer_google_is_asked_what_it_has(native: Any, proxy: Res
 
     proxy.after = lose
     with contextlib.closing(make(native.name, proxy.url)) as backend:
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
         assert read_blob(backend, blob.handle) == data
     ranges = _ranges(proxy)
     assert ranges[block + 1] == f"bytes */{total}"
@@ -104,7 +104,7 @@ class Clock:
 
 
 @contextlib.contextmanager
-def on_a_slow_line(container: str, proxy: ResumableProxy) -> Iterator[tuple[GcsBackend, Clock]]:
+def on_a_slow_line(container: str, proxy: ResumableProxy) -> Iterator[tuple[GcsKeys, Clock]]:
     """A gateway whose blocks take longer than the deadline."""
     clock = Clock()
 
@@ -134,7 +134,7 @@ def test_blocks_that_take_longer_than_the_deadline_are_sent_again(native: Any, p
 
     proxy.after = lose
     with on_a_slow_line(native.name, proxy) as (backend, _):
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
         assert read_blob(backend, blob.handle) == data
     assert _ranges(proxy) == [f"bytes 0-{BLOCK - 1}/*", rest, "bytes */*", last, f"bytes */{12 * MIB}"]
 
@@ -142,7 +142,7 @@ def test_blocks_that_take_longer_than_the_deadline_are_sent_again(native: Any, p
 def test_a_block_of_which_google_never_keeps_a_byte_is_given_up(native: Any, proxy: ResumableProxy) -> None:
     proxy.keep = lambda _length: 0
     with on_a_slow_line(native.name, proxy) as (backend, clock), pytest.raises(ServiceUnavailable):
-        backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(9 * MIB)])
+        backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [pattern(9 * MIB)])
     assert clock.now < 230, "two attempts, and a pause"
 
 
@@ -155,7 +155,7 @@ def test_an_upload_of_which_google_lost_what_it_had_said_to_have_fails(native: A
         contextlib.closing(make(native.name, proxy.url)) as backend,
         pytest.raises(ServiceUnavailable, match="has lost bytes"),
     ):
-        backend.put_object(BlobSpec(bucket="photos", key="k"), [pattern(20 * MIB)])
+        backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [pattern(20 * MIB)])
     assert stored_names(native) == []
 
 

@@ -16,12 +16,24 @@ from google.cloud import storage
 
 import bleepstore
 from bleepstore import ByteRange, CompletedPart, Store, SystemMetadata, WriteCondition, errors
-from bleepstore.backends.base import BlobSpec, KeyState, PartBlob
+from bleepstore.backends.base import BlobSpec, KeyedSpec, KeyState, PartBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.backends.gcs.layouts import GcsKeys
 from bleepstore.errors import BlobChanged, BlobNotFound, StoreError
 from bleepstore.testing.contract_tools import MIB, ODD_KEYS, pattern
-from tests.backends.gcs_fixtures import backend, make, native, put, read, read_blob, service, store, stored_names
+from tests.backends.gcs_fixtures import (
+    backend,
+    make,
+    make_in,
+    native,
+    put,
+    read,
+    read_blob,
+    service,
+    store,
+    stored_names,
+)
 
 __all__ = ["backend", "native", "service", "store"]
 
@@ -63,7 +75,7 @@ def complete(store: Store, key: str, bodies: list[bytes], **options: Any) -> str
     return store.complete_upload("photos", key, upload.upload_id, done).etag
 
 
-def test_a_multipart_object_carries_the_etag_of_s3(store: Store, native: Any, backend: GcsBackend) -> None:
+def test_a_multipart_object_carries_the_etag_of_s3(store: Store, native: Any, backend: GcsKeys) -> None:
     bodies = [pattern(5 * MIB, 1), pattern(100, 2)]
     etag = complete(store, "big", bodies, metadata={"owner": "alice"})
     assert etag.endswith("-2")
@@ -75,14 +87,14 @@ def test_a_multipart_object_carries_the_etag_of_s3(store: Store, native: Any, ba
     assert stored_names(native) == ["photos/big"]
 
 
-def compose(backend: GcsBackend, native: Any, count: int) -> None:
+def compose(backend: GcsKeys, native: Any, count: int) -> None:
     """Make an object of `count` parts: 32 go into one compose, so the tree has a level for each power of 32."""
-    spec = BlobSpec(bucket="photos", key="many")
+    spec = BlobSpec(bucket="photos", key="many", new_id=new_blob_id)
     token = backend.begin_parts(spec)
 
     def put_one(number: int) -> PartBlob:
         body = number.to_bytes(4, "big")
-        return PartBlob(backend.put_part(token, number, [body], len(body)).handle, 4)
+        return PartBlob(backend.put_part(token, number, [body], len(body), new_id=new_blob_id).handle, 4)
 
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(put_one, range(1, count + 1)))
@@ -93,16 +105,16 @@ def compose(backend: GcsBackend, native: Any, count: int) -> None:
     assert stored_names(native) == ["photos/many"]
 
 
-def test_more_than_a_thousand_parts_are_composed_in_a_tree(backend: GcsBackend, native: Any) -> None:
+def test_more_than_a_thousand_parts_are_composed_in_a_tree(backend: GcsKeys, native: Any) -> None:
     compose(backend, native, 32 * 32 + 3)
 
 
 @pytest.mark.slow
-def test_ten_thousand_parts_are_composed_in_a_tree(backend: GcsBackend, native: Any) -> None:
+def test_ten_thousand_parts_are_composed_in_a_tree(backend: GcsKeys, native: Any) -> None:
     compose(backend, native, 10_000)
 
 
-def test_metadata_that_the_provider_would_change_come_back(store: Store, backend: GcsBackend) -> None:
+def test_metadata_that_the_provider_would_change_come_back(store: Store, backend: GcsKeys) -> None:
     metadata = {
         "plain": "1", "with-hyphen": "2", "0digit": "3", "name": "ü€ \U0001f600", "empty": "", "spaces": " x ",
         "bleepstore-etag": "mine",
@@ -117,7 +129,7 @@ def test_metadata_that_the_provider_would_change_come_back(store: Store, backend
         assert found.attributes.system == system
 
 
-def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend: GcsBackend) -> None:
+def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend: GcsKeys) -> None:
     keys = [*ODD_KEYS, ".well-known/acme-challenge/token"]
     for key in keys:
         store.put_object("photos", key, key.encode())
@@ -129,9 +141,9 @@ def test_odd_keys_are_found_again_from_the_provider_alone(store: Store, backend:
 
 @pytest.mark.parametrize("layout", list(Layout))
 def test_finding_goes_on_where_it_was(native: Any, fake_gcs_url: str, layout: Layout) -> None:
-    with contextlib.closing(make(native.name, fake_gcs_url, layout)) as backend:
+    with contextlib.closing(make_in(layout, native.name, fake_gcs_url)) as backend:
         handles = {
-            backend.put_object(BlobSpec(bucket="photos", key=f"k{number}", size=1), [b"x"]).handle
+            backend.put_object(BlobSpec(bucket="photos", key=f"k{number}", size=1, new_id=new_blob_id), [b"x"]).handle
             for number in range(9)
         }
         listed = list(backend.iter_found("photos"))
@@ -251,9 +263,9 @@ def test_a_bucket_for_each_is_removed_only_if_nothing_else_is_in_it(
             backend.create_bucket(bucket)
             backend.create_bucket(bucket)
         assert list(backend.buckets()) == ["empty", "used"]
-        token = backend.begin_parts(BlobSpec(bucket="empty", key="k"))
-        backend.put_part(token, 1, [b"part"])
-        backend.put_object(BlobSpec(bucket="used", key="k", size=1), [b"x"])
+        token = backend.begin_parts(BlobSpec(bucket="empty", key="k", new_id=new_blob_id))
+        backend.put_part(token, 1, [b"part"], new_id=new_blob_id)
+        backend.put_object(BlobSpec(bucket="used", key="k", size=1, new_id=new_blob_id), [b"x"])
         assert service.bucket(f"{prefix}used").blob("k").exists()
         with caplog.at_level(logging.WARNING):
             assert not backend.delete_bucket("empty")  # a part is in it
@@ -268,9 +280,9 @@ def test_a_bucket_for_each_is_removed_only_if_nothing_else_is_in_it(
 
 
 @pytest.mark.parametrize("size", [1, 9 * MIB])
-def test_a_write_on_a_condition_is_the_providers(backend: GcsBackend, size: int) -> None:
+def test_a_write_on_a_condition_is_the_providers(backend: GcsKeys, size: int) -> None:
     def put_over(byte: bytes, expected_current: KeyState | None) -> str:
-        spec = BlobSpec(bucket="photos", key="k", size=size, expected_current=expected_current)
+        spec = KeyedSpec(bucket="photos", key="k", size=size, expected_current=expected_current, new_id=new_blob_id)
         return backend.put_object(spec, [byte * size]).handle
 
     first = put_over(b"1", KeyState(None))
@@ -285,12 +297,12 @@ def test_a_write_on_a_condition_is_the_providers(backend: GcsBackend, size: int)
         put_over(b"3", KeyState(second))
 
 
-def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(backend: GcsBackend, native: Any) -> None:
+def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(backend: GcsKeys, native: Any) -> None:
     bodies = [pattern(7 * MIB, seed) for seed in range(3)]
 
     def put_one(body: bytes) -> str:
         chunks = [body[start : start + MIB] for start in range(0, len(body), MIB)]
-        return backend.put_object(BlobSpec(bucket="photos", key="k", size=len(body)), chunks).handle
+        return backend.put_object(BlobSpec(bucket="photos", key="k", size=len(body), new_id=new_blob_id), chunks).handle
 
     with ThreadPoolExecutor(3) as pool:
         handles = dict(zip(pool.map(put_one, bodies), bodies, strict=True))
@@ -304,12 +316,12 @@ def test_large_writes_of_one_key_at_once_both_end_and_one_of_them_is_there(backe
 
 
 def test_an_upload_goes_on_in_another_process(native: Any, fake_gcs_url: str) -> None:
-    spec = BlobSpec(bucket="photos", key="k")
+    spec = BlobSpec(bucket="photos", key="k", new_id=new_blob_id)
     with contextlib.closing(make(native.name, fake_gcs_url)) as one:
         token = one.begin_parts(spec)
-        first = one.put_part(token, 1, [b"1" * 100]).handle
+        first = one.put_part(token, 1, [b"1" * 100], new_id=new_blob_id).handle
     with contextlib.closing(make(native.name, fake_gcs_url)) as two:
-        second = two.put_part(token, 2, [b"2"]).handle
+        second = two.put_part(token, 2, [b"2"], new_id=new_blob_id).handle
         blob = two.assemble_parts(token, spec, [PartBlob(first, 100), PartBlob(second, 1)])
         assert read_blob(two, blob.handle) == b"1" * 100 + b"2"
 

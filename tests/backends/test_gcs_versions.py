@@ -12,8 +12,9 @@ import pytest
 from google.cloud import storage
 
 from bleepstore import Store, errors
-from bleepstore.backends.base import BlobSpec, StoredBlob
+from bleepstore.backends.base import BlobSpec, StoredBlob, new_blob_id
 from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.backends.gcs.layouts import GcsKeys
 from bleepstore.errors import BlobNotFound
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.gcs_fixtures import backend, make, put, read, service, store
@@ -72,7 +73,7 @@ def test_of_two_writes_at_once_the_one_that_is_stored_there_counts(
 ) -> None:
     put_object = GcsBackend.put_object
 
-    def put_first(self: GcsBackend, spec: BlobSpec, chunks: Any) -> StoredBlob:
+    def put_first(self: GcsKeys, spec: BlobSpec, chunks: Any) -> StoredBlob:
         """Another write comes between the bytes of this one and its commit."""
         blob = put_object(self, spec, chunks)
         monkeypatch.setattr(GcsBackend, "put_object", put_object)
@@ -85,9 +86,9 @@ def test_of_two_writes_at_once_the_one_that_is_stored_there_counts(
     assert store.head_object("photos", "k").version.size == 6
 
 
-def test_what_was_replaced_can_neither_be_read_nor_removed(backend: GcsBackend, native: Any) -> None:
-    old = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"old"]).handle
-    new = backend.put_object(BlobSpec(bucket="photos", key="k"), [b"new"]).handle
+def test_what_was_replaced_can_neither_be_read_nor_removed(backend: GcsKeys, native: Any) -> None:
+    old = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"old"]).handle
+    new = backend.put_object(BlobSpec(bucket="photos", key="k", new_id=new_blob_id), [b"new"]).handle
     for ask in (backend.head_object, backend.get_object):
         with pytest.raises(BlobNotFound):
             ask(old)
@@ -103,7 +104,7 @@ def test_a_read_under_way_goes_on_to_the_end(native: Any, fake_gcs_url: str) -> 
         fault_proxy(urlsplit(fake_gcs_url).port or 0) as proxy,
         contextlib.closing(make(native.name, proxy.url)) as backend,
     ):
-        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data)), [data])
+        blob = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
         proxy.inject("cut", received=2 * MIB)
         with backend.get_object(blob.handle) as reader:
             head = reader.read(1000)

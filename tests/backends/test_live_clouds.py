@@ -26,6 +26,7 @@ from bleepstore.backends.base import Gateway, StorageBackend
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import PreconditionFailed
+from bleepstore.model import UploadToken
 from bleepstore.testing.backend_contract import BackendContract
 from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, ODD_KEYS, pattern
 
@@ -53,8 +54,11 @@ def clean(backend: Gateway) -> None:
         for _, found in list(backend.iter_found(bucket)):
             if found is not None:
                 backend.remove(found.handle)
-    for handle in list(backend.iter_blobs(0, END_OF_TIME_MS)):
-        backend.delete_object(handle)
+    for left in list(backend.iter_blobs(0, END_OF_TIME_MS)):
+        if isinstance(left, UploadToken):
+            backend.delete_parts(left, [])
+        else:
+            backend.delete_object(left)
 
 
 class _LiveContract(BackendContract):

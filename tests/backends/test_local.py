@@ -41,9 +41,12 @@ def files(root: Path) -> list[str]:
 
 
 def assemble(backend: LocalBackend, *bodies: bytes) -> str:
-    parts = [PartBlob(backend.put_part("", n, [body]).handle, len(body)) for n, body in enumerate(bodies, 1)]
-    handle = backend.assemble_parts("", SPEC, parts).handle
-    backend.delete_parts("", [part.handle for part in parts])
+    parts = [
+        PartBlob(backend.put_part(None, n, [body], new_id=new_blob_id).handle, len(body))
+        for n, body in enumerate(bodies, 1)
+    ]
+    handle = backend.assemble_parts(None, SPEC, parts).handle
+    backend.delete_parts(None, [part.handle for part in parts])
     return handle
 
 
@@ -94,23 +97,25 @@ def test_an_interrupt_in_the_middle_of_a_write_leaves_no_file(backend: LocalBack
     with pytest.raises(KeyboardInterrupt):
         backend.put_object(SPEC, body())
     with pytest.raises(KeyboardInterrupt):
-        backend.put_part("", 1, body())
+        backend.put_part(None, 1, body(), new_id=new_blob_id)
     assert files(tmp_path) == []
 
 
 def test_a_failed_assembly_leaves_no_file(backend: LocalBackend, tmp_path: Path) -> None:
-    part = backend.put_part("", 1, [b"data"]).handle
+    part = backend.put_part(None, 1, [b"data"], new_id=new_blob_id).handle
     before = files(tmp_path)
     with pytest.raises(BlobNotFound):
-        backend.assemble_parts("", SPEC, [PartBlob(part, 4), PartBlob("0" * 28, 4)])
+        backend.assemble_parts(None, SPEC, [PartBlob(part, 4), PartBlob("0" * 28, 4)])
     assert files(tmp_path) == before
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_assembling_moves_no_bytes(backend: LocalBackend, tmp_path: Path) -> None:
-    parts = [backend.put_part("", number, [bytes([number]) * 100_000]).handle for number in (1, 2)]
+    parts = [
+        backend.put_part(None, number, [bytes([number]) * 100_000], new_id=new_blob_id).handle for number in (1, 2)
+    ]
     inodes = {path.stat().st_ino for path in (tmp_path / "blobs").rglob("*") if path.is_file()}
-    assembled = backend.assemble_parts("", SPEC, [PartBlob(part, 100_000) for part in parts]).handle
+    assembled = backend.assemble_parts(None, SPEC, [PartBlob(part, 100_000) for part in parts]).handle
     folder = next(path for path in (tmp_path / "blobs").rglob("*") if path.name == assembled)
     assert {(folder / name).stat().st_ino for name in ("00001", "00002")} == inodes
     copy = backend.copy_object(assembled, SPEC).handle

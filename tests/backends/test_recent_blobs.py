@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import bleepstore
 from bleepstore.backends.base import BlobSpec, Gateway, new_blob_id
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, Layout, Names
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
+from bleepstore.errors import BlobNotFound
+from bleepstore_server.live import live_server
 from tests.backends.http_faults import HttpProxy, Request, http_proxy
 
 FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
 DAY_MS = 24 * 3600 * 1000
-_LISTS = re.compile(r"list-type=2|comp=list|/storage/v1/b/[^/]+/o\?")
+_LISTS = re.compile(r"list-type=2|[?&]uploads\b|comp=list|/storage/v1/b/[^/]+/o\?")
 #: Names of one page, so that few blobs make many pages.
 PAGE = 3
 OLD = 40
+MANY_OLD = 10_000
 
 
 @pytest.fixture(params=["aws", "azure", "gcs"])
@@ -65,6 +72,46 @@ def test_a_sweep_lists_what_is_recent(
     proxy.seen.clear()
     assert len(set(backend.iter_blobs(0, now + DAY_MS))) == OLD + PAGE
     assert len(listings(proxy)) >= OLD // PAGE, "the requests are counted"
+
+
+@pytest.mark.slow
+def test_a_sweep_among_ten_thousand_old_blobs_lists_a_handful_of_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pages of their real size, and the whole of a store's sweep. The provider is in this process, so that the old
+    blobs need no requests."""
+    now = int(time.time() * 1000)
+    with bleepstore.open() as provider, live_server(provider) as served, http_proxy(served.url) as proxy:
+        for name, value in served.environ.items():
+            monkeypatch.setenv(name, value)
+        provider.create_bucket("container")
+        folder = Names(container="container").blobs_of("photos")
+        options: dict[str, Any] = {"catalog": tmp_path / "store", "layout": "blobs", "endpoint_url": proxy.url}
+        with bleepstore.open("s3://container", **options) as store:
+            store.create_bucket("photos")
+            store.sweep(grace=dt.timedelta())  # the next one is of what came after it
+            for number in range(MANY_OLD):
+                provider.put_object(folder.container, folder.name + new_blob_id(now - 400 * DAY_MS + number), b"x")
+            backend = store.engine.backend
+            assert isinstance(backend, Gateway)
+            kept = store.put_object("photos", "kept", b"x" * 100_000)
+            new = [put(backend, number, now - number) for number in range(10)]
+            proxy.seen.clear()
+            store.sweep(grace=dt.timedelta(seconds=-10))  # a provider's times are of whole seconds
+            assert len(listings(proxy)) <= 4
+            assert [handle for handle in new if is_stored(backend, handle)] == []
+            assert store.head_object("photos", "kept").version == kept
+            proxy.seen.clear()
+            assert sum(1 for _ in backend.names("photos")) == MANY_OLD + 1
+            assert len(listings(proxy)) > MANY_OLD // 1000, "the requests are counted"
+
+
+def is_stored(backend: Gateway, handle: str) -> bool:
+    try:
+        backend.head_object(handle)
+    except BlobNotFound:
+        return False
+    return True
 
 
 def test_the_id_is_in_the_name(proxied: tuple[Gateway, HttpProxy]) -> None:

@@ -21,6 +21,7 @@ from bleepstore.model import (
     ObjectVersion,
     Owner,
     Permission,
+    UploadToken,
     WriteCondition,
 )
 from tests.catalog.conftest import ALICE, BOB, Applier, apply_all
@@ -52,7 +53,7 @@ def test_a_bucket_with_objects_stays_and_an_empty_one_goes(apply: Applier) -> No
 
 
 def test_the_uploads_of_a_deleted_bucket_end_and_their_parts_become_garbage(apply: Applier) -> None:
-    apply.create_upload("photos", "k", "u1", backend_token="t1")
+    apply.create_upload("photos", "k", "u1", backend_token=UploadToken("t1"))
     apply.register("photos", "k", "u1", 1, "p1")
     apply(c.DeleteBucket(**apply.stamp(), bucket="photos"))
     assert apply.garbage() == [("p1", "t1")]
@@ -186,7 +187,7 @@ def test_a_display_name_is_the_last_one_heard(apply: Applier, catalog: Catalog) 
 
 
 def test_a_part_that_is_uploaded_again_replaces_the_first(apply: Applier) -> None:
-    apply.create_upload("photos", "k", "u1", backend_token="t")
+    apply.create_upload("photos", "k", "u1", backend_token=UploadToken("t"))
     apply.register("photos", "k", "u1", 1, "p1")
     apply.register("photos", "k", "u1", 1, "p2")
     assert apply.garbage() == [("p1", "t")]
@@ -209,7 +210,7 @@ def test_completing_writes_the_object_as_the_upload_was_created(apply: Applier, 
     grants = (Grant(Group.ALL_USERS, Permission.READ),)
     attributes = ObjectAttributes(metadata={"m": "1"}, storage_class="GLACIER", grants=grants)
     apply.put("photos", "k", "old")
-    apply.create_upload("photos", "k", "u1", attributes=attributes, backend_token="t")
+    apply.create_upload("photos", "k", "u1", attributes=attributes, backend_token=UploadToken("t"))
     apply.register("photos", "k", "u1", 2, "p2")
     apply.register("photos", "k", "u1", 3, "p3")
     assert isinstance(apply.complete("photos", "k", "u1", {2: "p2"}, "h1", size=77), Written)
@@ -274,7 +275,7 @@ def test_conditional_completion(
 
 
 def test_aborting_gives_the_parts_back(apply: Applier) -> None:
-    apply.create_upload("photos", "k", "u1", backend_token="t")
+    apply.create_upload("photos", "k", "u1", backend_token=UploadToken("t"))
     apply.register("photos", "k", "u1", 1, "p1")
     assert apply(c.AbortUpload(**apply.stamp(), bucket="photos", key="k", upload_id="u1")) == Done()
     assert apply.garbage() == [("p1", "t")]

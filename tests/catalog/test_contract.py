@@ -9,30 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from bleepstore.catalog.port import Catalog
-from bleepstore.catalog.sqlite import Catalog as SqliteCatalog
+from bleepstore.catalog.port import CatalogPort
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.testing.catalog_contract import CatalogContract
 
 
 @contextlib.contextmanager
-def making(paths: Iterator[Path | None]) -> Iterator[Callable[[], Catalog]]:
+def making(paths: Iterator[Path | None]) -> Iterator[Callable[[], CatalogPort]]:
     with contextlib.ExitStack() as stack:
 
-        def make() -> Catalog:
-            return stack.enter_context(contextlib.closing(SqliteCatalog(next(paths))))
+        def make() -> CatalogPort:
+            return stack.enter_context(contextlib.closing(Catalog(next(paths))))
 
         yield make
 
 
 class TestInMemory(CatalogContract):
     @pytest.fixture
-    def make(self) -> Iterator[Callable[[], Catalog]]:
+    def make(self) -> Iterator[Callable[[], CatalogPort]]:
         with making(itertools.repeat(None)) as make:
             yield make
 
 
 class TestInFile(CatalogContract):
     @pytest.fixture
-    def make(self, tmp_path: Path) -> Iterator[Callable[[], Catalog]]:
+    def make(self, tmp_path: Path) -> Iterator[Callable[[], CatalogPort]]:
         with making(tmp_path / f"catalog{number}.db" for number in itertools.count()) as make:
             yield make

@@ -9,11 +9,13 @@ from typing import Any
 import apsw
 import pytest
 
+from bleepstore.catalog.apply import apply as apply_command
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.commands import PutObject
+from bleepstore.commands import Command, PutObject
 from bleepstore.errors import ConditionalRequestConflict
-from bleepstore.model import BlobRef, Inline, WriteCondition
+from bleepstore.model import BlobRef, Inline, UploadToken, WriteCondition
+from bleepstore.testing.catalog_contract import Commands
 from tests.catalog.conftest import ALICE, Applier
 from tests.catalog.test_listing import Steps
 
@@ -99,7 +101,7 @@ def test_inline_bytes_are_kept_apart_from_the_order_of_commands(apply: Applier) 
 
 
 def filled(path: Path, noncurrent: int) -> Catalog:
-    """Three objects, of one of which there are so many older versions."""
+    """Three objects, of one of which there are so many older versions, and so many keys with a delete marker alone."""
     catalog = Catalog(path)
     apply = Applier(catalog)
     apply.create_bucket("photos")
@@ -110,9 +112,11 @@ def filled(path: Path, noncurrent: int) -> Catalog:
         connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO object_version "
             "(bucket_id, noncurrent, key, sequence, version_id, is_delete_marker, modified_ms, etag, size, owner_id) "
-            "SELECT 1, 1, 'k', -i, 'v' || i, 0, 1, 'd41d8cd98f00b204e9800998ecf8427e', 0, 'alice' FROM n",
+            "SELECT 1, 1, 'k', -i, 'v' || i, 0, 1, 'd41d8cd98f00b204e9800998ecf8427e', 0, 'alice' FROM n UNION ALL "
+            "SELECT 1, 1, 'k' || i, -i, 'v' || i, 1, 1, '', 0, 'alice' FROM n",
             (noncurrent,),
         )
+        connection.execute("UPDATE bucket SET versioning = 'Enabled'")
     connection.close()
     return catalog
 
@@ -122,6 +126,14 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "a listing of a prefix": lambda reader: reader.list_objects("photos", "k", "", "", 1000),
     "a listing with a delimiter": lambda reader: reader.list_objects("photos", "", "/", "a", 1000),
     "a read": lambda reader: reader.find_object("photos", "k", with_data=True),
+    "a read of a version": lambda reader: reader.find_version("photos", "k", "v1", with_data=True),
+    "a read of the null version": lambda reader: reader.find_version("photos", "k1", "null", with_data=True),
+    "the latest version": lambda reader: reader.latest_version("photos", "k1"),
+    "the first versions": lambda reader: reader.list_versions("photos", "", "", "", "", 2),
+    "versions of a prefix": lambda reader: reader.list_versions("photos", "z", "", "", "", 2),
+    "versions behind one": lambda reader: reader.list_versions("photos", "", "", "k", "v2", 1),
+    "versions behind a key": lambda reader: reader.list_versions("photos", "", "", "k1", "", 1),
+    "rolled up versions": lambda reader: reader.list_versions("photos", "", "k", "", "", 3),
 }
 
 
@@ -148,15 +160,46 @@ def test_a_write_meets_no_older_version(tmp_path: Path) -> None:
     assert counts[1] <= counts[0] + 2
 
 
+CHANGES: dict[str, Callable[[Commands], Command]] = {
+    "a write": lambda commands: commands.put("k", "h"),
+    "a delete": lambda commands: commands.delete("k"),
+    "a delete of a version": lambda commands: commands.delete("k", version_id="v" * 32),
+    "a delete of a delete marker": lambda commands: commands.delete("k1", version_id="v" * 32),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("versioning", ["Enabled", "Suspended"])
+def test_a_change_meets_no_older_version(tmp_path: Path, change: str, versioning: str) -> None:
+    counts = []
+    for name, noncurrent in (("few", 2), ("many", 100_000)):
+        catalog = filled(tmp_path / f"{name}.db", noncurrent)
+        commands = Commands()
+        with catalog.transaction() as tables:
+            tables.connection.execute("UPDATE bucket SET versioning = ?", (versioning,))
+            sql = "UPDATE object_version SET version_id = ? WHERE version_id = 'v1'"
+            tables.connection.execute(sql, ("v" * 32,))
+            with Steps(tables.connection) as steps:
+                apply_command(tables, CHANGES[change](commands))
+        catalog.close()
+        counts.append(steps.count)
+    assert counts[1] <= counts[0] + 3, f"{change}: {counts} tens of steps, with 2 and 100,000 older versions"
+
+
 @pytest.mark.parametrize(
     ("ask", "index"),
     [
         (lambda reader: reader.list_objects("photos", "a", "", "", 10), "PRIMARY KEY (bucket_id=? AND noncurrent=?"),
         (lambda reader: reader.find_object("photos", "k", with_data=False), "(bucket_id=? AND noncurrent=? AND key=?)"),
         (lambda reader: reader.expired_uploads(10, 10), "INDEX upload_age (initiated_ms<?)"),
-        (lambda reader: reader.is_token_in_use("t"), "INDEX upload_token (backend_token=?)"),
+        (lambda reader: reader.is_referenced(UploadToken("t")), "INDEX upload_token (backend_token=?)"),
+        (
+            lambda reader: reader.find_version("photos", "k", "v", with_data=False),
+            "INDEX version_id (bucket_id=? AND key=? AND version_id=?)",
+        ),
+        (lambda reader: reader.list_versions("photos", "a", "", "", "", 10), "MERGE (UNION ALL)"),
     ],
-    ids=["listing", "read", "expired uploads", "tokens"],
+    ids=["listing", "read", "expired uploads", "tokens", "version", "versions"],
 )
 def test_a_question_is_answered_by_an_index(catalog: Catalog, ask: Callable[[Any], Any], index: str) -> None:
     asked: list[tuple[str, Any]] = []

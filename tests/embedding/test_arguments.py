@@ -43,6 +43,8 @@ WRONG: dict[str, Any] = {
     "after": None,
     "after_key": None,
     "after_upload_id": None,
+    "after_version_id": None,
+    "versioning": "Enabled",
     "limit": "10",
     "location": None,
     "upload_id": 5,
@@ -83,7 +85,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         given: dict[str, Any] = {"bucket": "photos", "source_bucket": "photos", "number": 1, "parts": [], "body": b""}
         given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": [], "caller": None}
         given |= {"interval": dt.timedelta(days=1)}
-        given |= {"action": bleepstore.Action.LIST_BUCKET}
+        given |= {"action": bleepstore.Action.LIST_BUCKET, "versioning": bleepstore.Versioning.ENABLED}
         options = {name: given.get(name, "k") for name in required} | {option: WRONG[option]}
         with pytest.raises(TypeError, match=f"^{option} is .*, not {type(WRONG[option]).__name__}"):
             call(**options)

@@ -7,6 +7,7 @@ import json
 import logging
 import queue
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -18,6 +19,7 @@ import bleepstore
 from bleepstore_server import Record, in_process, live_server
 from bleepstore_server.app_config import WELL_KNOWN
 from bleepstore_server.layers.record import access_line, log_access
+from tests.serving.test_damaged_bytes import blobs, flip
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -185,3 +187,17 @@ def test_a_line_is_one_line_of_json_whatever_the_key(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO, "bleepstore.access"):
         log_access(record)
     assert caplog.messages == [line]
+
+
+@pytest.mark.parametrize("size", [100_000, 5_000_000])
+def test_an_answer_that_was_broken_off_says_so(tmp_path: Path, size: int) -> None:
+    records: list[Record] = []
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", bytes(size))
+        flip(blobs(tmp_path)[0])
+        with in_process(store, record=records.append), pytest.raises(bleepstore.errors.ObjectDamaged):
+            boto3.client("s3").get_object(Bucket="photos", Key="k")["Body"].read()
+    (record,) = records
+    assert (record.status, record.error_code) == (200, "InternalError")
+    assert record.bytes_out < size

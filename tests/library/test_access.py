@@ -30,7 +30,7 @@ def test_the_embedding_program_is_above_all_rules() -> None:
 
 
 def test_an_action_of_no_rule_is_denied_to_everyone_else() -> None:
-    unknown: list[Action] = ["s3:PutObjectTagging", "s3:*", ""]  # type: ignore[list-item]  # on purpose
+    unknown: list[Action] = ["s3:ReplicateObject", "s3:*", ""]  # type: ignore[list-item]  # on purpose
     for action, caller in itertools.product(unknown, (ALICE, CAROL, ANONYMOUS)):
         for found in (None, CAT):
             with pytest.raises(AccessDenied):
@@ -69,9 +69,12 @@ def test_no_list_gives_away_what_is_the_owners() -> None:
 
 
 def test_an_object_is_its_owners_whosever_the_bucket_is() -> None:
+    """But for tags and what is archived: "By default, the bucket owner has this permission." """
     for action in filter(is_of_object, Action):
         assert is_allowed(action, CAROL, PHOTOS, CAT)
-        assert not is_allowed(action, ALICE, OPEN, CAT)
+        is_of_both = "Tagging" in action or action == Action.RESTORE_OBJECT
+        assert is_allowed(action, ALICE, OPEN, CAT) == is_of_both
+        assert not is_of_both or not is_allowed(action, BOB, OPEN, CAT)
 
 
 def test_an_upload_is_its_initiators_and_the_buckets_owner_may_see_and_end_it() -> None:

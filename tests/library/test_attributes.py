@@ -9,12 +9,31 @@ import apsw
 import attrs
 import pytest
 
+from bleepstore import codec
 from bleepstore.attributes import ATTRIBUTES, COLUMNS, columns_of, from_columns
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.model import NO_ATTRIBUTES, Grant, Group, ObjectAttributes, Permission, SystemMetadata
+from bleepstore.commands import PutObject
+from bleepstore.model import (
+    NO_ATTRIBUTES,
+    Grant,
+    Group,
+    Inline,
+    ObjectAttributes,
+    Owner,
+    Permission,
+    Restoration,
+    SystemMetadata,
+)
 from tests.library.samples import ACL, SYSTEM
 
-FULL = ObjectAttributes(system=SYSTEM, metadata={"b": "2", "a": "ü"}, storage_class="GLACIER", grants=ACL.grants)
+FULL = ObjectAttributes(
+    system=SYSTEM,
+    metadata={"b": "2", "a": "ü"},
+    storage_class="GLACIER",
+    grants=ACL.grants,
+    tags={"d": "4", "c": "ü"},
+    restoration=Restoration(1, 2),
+)
 
 
 def test_every_field_has_a_row_and_what_is_absent_is_the_default() -> None:
@@ -61,3 +80,35 @@ def test_equal_attributes_are_stored_as_equal_text() -> None:
     other = attrs.evolve(FULL, metadata={"a": "ü", "b": "2"})
     assert columns_of(other) == columns_of(FULL)
     assert json.loads(columns_of(FULL)[COLUMNS.index("metadata")] or "") == {"a": "ü", "b": "2"}
+
+
+WRONG: dict[str, list[object]] = {
+    "system": [5, [], {"content_type": 5}, {"content_type": None}, {"colour": "red"}],
+    "metadata": [5, [["a", "b"]], {"a": 5}, {"a": None}],
+    "storage_class": [5, None, ["STANDARD"]],
+    "grants": [
+        5,
+        "x",
+        {},
+        [[1, "alice", "READ"]],
+        [[False, 5, "READ"]],
+        [[False, "alice", 5]],
+        [[True, "alice", "READ"]],
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_stored_attributes_of_a_wrong_type_are_an_error(name: str, value: object) -> None:
+    """A damaged catalog or log must not give an object that breaks what reads it, or something that is not its own."""
+    attribute = next(one for one in ATTRIBUTES if one.name == name)
+    with pytest.raises((ValueError, TypeError)):
+        attribute.from_json(value)
+    command = PutObject(
+        request_id="r", time_ms=1, bucket="photos", key="k", owner=Owner("a", "A"), size=0, etag="e", data=Inline(b"")
+    )
+    text, newline, raw = codec.encode_command(command).partition(b"\n")
+    record = json.loads(text)
+    record["attributes"][name] = value
+    with pytest.raises(codec.MalformedRecord):
+        codec.decode_command(json.dumps(record).encode() + newline + raw)

@@ -20,7 +20,7 @@ from bleepstore import commands as c
 from bleepstore.attributes import ATTRIBUTES
 from bleepstore.codec import MalformedRecord, UnknownTag
 from bleepstore.codec.forms import COMMAND_FORMS, COMMANDS, RESULT_FORMS, RESULTS, TEXT
-from bleepstore.codec.records import Fields, Form, Records, Struct, form, optional
+from bleepstore.codec.records import Fields, RecordForm, Records, Struct, form, optional
 from bleepstore.commands import Command, Done, RemovedMany, Written
 from bleepstore.errors import BleepStoreError, S3Error
 from bleepstore.model import NO_ATTRIBUTES, Inline, ObjectAttributes
@@ -53,19 +53,19 @@ def as_line(record: bytes) -> bytes:
     return text + b"+" + raw.hex().encode() if newline else text
 
 
-def tag_of(found: Form) -> str:
+def tag_of(found: RecordForm) -> str:
     return found.tag
 
 
 @pytest.mark.parametrize("found", COMMAND_FORMS, ids=tag_of)
-def test_the_bytes_of_a_command_never_change(found: Form) -> None:
+def test_the_bytes_of_a_command_never_change(found: RecordForm) -> None:
     records, commands = golden_records(found.tag), samples.COMMANDS[found.struct.cls]
     assert [codec.encode_command(command) for command in commands] == records
     assert tuple(codec.decode_command(record) for record in records) == commands
 
 
 @pytest.mark.parametrize("found", RESULT_FORMS, ids=tag_of)
-def test_the_bytes_of_a_result_never_change(found: Form) -> None:
+def test_the_bytes_of_a_result_never_change(found: RecordForm) -> None:
     records, results = golden_records(found.tag), samples.RESULTS[found.struct.cls]
     assert [codec.encode_result(result) for result in results] == records
     decoded = tuple(codec.decode_result(record) for record in records)
@@ -96,7 +96,7 @@ def structs_of(struct: Struct) -> Iterator[Struct]:
 
 
 @pytest.mark.parametrize("found", FORMS, ids=tag_of)
-def test_a_class_cannot_change_without_a_new_form(found: Form) -> None:
+def test_a_class_cannot_change_without_a_new_form(found: RecordForm) -> None:
     for struct in structs_of(found.struct):
         fields = {field.name for field in attrs.fields(struct.cls)}
         assert set(struct.fields) == fields, (
@@ -147,7 +147,7 @@ OLD_PUT = (
 def test_an_older_form_of_a_command_is_read_as_the_present_one() -> None:
     put = next(one for one in COMMAND_FORMS if one.struct.cls is c.PutObject)
     later = Records(
-        [Form("put-object/3", put.struct)],
+        [RecordForm("put-object/3", put.struct)],
         {
             "put-object/1": ("put-object/2", _from_the_first_form),
             "put-object/2": ("put-object/3", _from_the_second_form),

@@ -139,7 +139,7 @@ def test_an_assembled_blob_that_is_being_read_waits_for_its_reader(opened: Store
 def test_an_orphan_is_removed_after_its_grace_and_not_before(opened: Store, backend: Watched, clock: Clock) -> None:
     opened.put_object("photos", "k", BIG)
     orphan = backend.put_object(BlobSpec(bucket="photos", key="x", new_id=lambda: new_blob_id(clock.now)), [BIG]).handle
-    part = backend.put_part("", 1, [BIG], new_id=lambda: new_blob_id(clock.now)).handle
+    part = backend.put_part(None, 1, [BIG], new_id=lambda: new_blob_id(clock.now)).handle
     clock.now += GRACE_MS
     opened.sweep()
     assert {orphan, part} <= stored(backend)
@@ -235,11 +235,11 @@ def test_opening_recovers_what_a_crash_left_unless_others_use_the_store(tmp_path
         store.create_bucket("photos")
         store.put_object("photos", "k", BIG)
     crashed = LocalBackend(tmp_path)
-    orphan = crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+    orphan = crashed.put_object(BlobSpec(bucket="photos", key="x", new_id=new_blob_id), [BIG]).handle
     (tmp_path / "tmp" / "dead-0").write_bytes(BIG)
     if other_process:
         with bleepstore.open(tmp_path):  # removes it, being alone
-            orphan = crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG]).handle
+            orphan = crashed.put_object(BlobSpec(bucket="photos", key="x", new_id=new_blob_id), [BIG]).handle
             (tmp_path / "tmp" / "busy-0").write_bytes(BIG)
             with bleepstore.open(tmp_path):
                 assert crashed.head_object(orphan) == len(BIG)
@@ -274,6 +274,26 @@ def test_a_run_that_fails_is_logged_and_tried_again(tmp_path: Path, caplog: pyte
         while not backend_of(store).deleted_one.wait(0.1):
             store.jobs.notify()
     assert [record.message for record in caplog.records] == ["the job garbage failed; it will be tried again"]
+
+
+def test_a_clock_that_raises_does_not_end_the_jobs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    failures: list[str] = []
+
+    def failing() -> int:
+        if threading.current_thread() in threads() and len(failures) < 2:
+            failures.append("failed")
+            raise OSError("no time can be had now")
+        return clock()
+
+    with caplog.at_level(logging.ERROR, "bleepstore.jobs"), bleepstore.open(tmp_path, clock=failing) as store:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", BIG)
+        store.delete_object("photos", "k")
+        assert backend_of(store).deleted_one.wait(30)
+    assert [record.message for record in caplog.records] == [
+        "what is due could not be looked at; it will be tried again"
+    ] * 2
 
 
 def threads() -> list[threading.Thread]:
@@ -470,6 +490,20 @@ def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
     os.waitpid(child, 0)
     for end in (reading, begun, begins):
         os.close(end)
+
+
+def test_a_forked_child_does_not_believe_that_it_holds_the_lease(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        store.create_bucket("photos")
+        store.jobs.start()
+        while not store.jobs.holds_lease:
+            store.jobs.notify()
+            time.sleep(0.01)
+        child = os.fork()
+        if not child:
+            os._exit(3 if store.jobs.holds_lease else 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert store.jobs.holds_lease
 
 
 def test_a_system_that_has_no_lock_to_give_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,10 +40,10 @@ from bleepstore_server.wire.documents.declare import (
     PRECISE_TIME,
     TIME,
     Child,
-    Kind,
-    Member,
+    DocumentField,
     Repeated,
     Scalar,
+    TextKind,
     document,
     element,
     elements,
@@ -124,7 +124,7 @@ def all_documents() -> list[type]:
     ]
     classes = {cls for module in modules for cls in vars(module).values() if isinstance(cls, type)}
     return sorted(
-        (cls for cls in classes & declare.declared() if declare.form_of(cls).root), key=lambda cls: cls.__name__
+        (cls for cls in classes & declare.declared() if declare.declaration_of(cls).root), key=lambda cls: cls.__name__
     )
 
 
@@ -146,7 +146,7 @@ def shape_of(operation: str, side: str) -> StructureShape:
 def test_a_document_agrees_with_the_model(cls: type) -> None:
     shape = shape_of(*DOCUMENTS[cls])
     root = shape.serialization.get("name", shape.name)
-    assert DOCUMENTS[cls][1] == "output" or root == declare.form_of(cls).root
+    assert DOCUMENTS[cls][1] == "output" or root == declare.declaration_of(cls).root
     assert differences(cls, shape) == []
 
 
@@ -163,7 +163,7 @@ def differences(cls: type, shape: StructureShape) -> list[str]:
             outer = found_shape.serialization.get("name", name)
             by_element[found_shape.member.serialization.get("name", outer)] = found_shape
     found = []
-    for _field, member in declare.form_of(cls).members:
+    for _field, member in declare.declaration_of(cls).members:
         for name in member.names():
             if name in by_element:
                 found += differences_of_member(cls, name, member, by_element[name])
@@ -172,7 +172,7 @@ def differences(cls: type, shape: StructureShape) -> list[str]:
     return found
 
 
-def differences_of_member(cls: type, name: str, member: Member, shape: Shape) -> list[str]:
+def differences_of_member(cls: type, name: str, member: DocumentField, shape: Shape) -> list[str]:
     where = f"{cls.__name__}.{name}"
     if isinstance(member, Repeated):
         if not isinstance(shape, ListShape):
@@ -182,7 +182,7 @@ def differences_of_member(cls: type, name: str, member: Member, shape: Shape) ->
         if member.wrapper is not None and shape.member.serialization.get("name", "member") != member.name:
             return [f"{where}: the items are called otherwise than {member.name}"]
         item = member.item
-        if isinstance(item, Kind):
+        if isinstance(item, TextKind):
             return [] if not isinstance(shape.member, StructureShape) else [f"{where}: items with children"]
         return differences(item, shape.member) if isinstance(shape.member, StructureShape) else [f"{where}: texts"]
     if isinstance(shape, ListShape):
@@ -233,7 +233,7 @@ def test_rows_are_written_as_they_are_declared(with_owners: bool) -> None:
         }
 
     def written(name: str, cls: type, values: list[Any]) -> str:
-        return "".join(declare.form_of(cls).write(name, value) for value in values)
+        return "".join(declare.declaration_of(cls).write(name, value) for value in values)
 
     shown = names if with_owners else None
     contents = [ls.Contents(**fields(one)) for one in ROWS]

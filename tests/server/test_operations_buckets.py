@@ -276,8 +276,6 @@ def test_writing_a_configuration_is_not_pretended(s3: S3Client) -> None:
         s3.put_bucket_policy(Bucket="photos", Policy="{}")
     with failure("NotImplemented", 501):
         s3.put_bucket_website(Bucket="photos", WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
-    with failure("NotImplemented", 501):
-        s3.put_bucket_tagging(Bucket="photos", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
 
 
 # -- access control lists

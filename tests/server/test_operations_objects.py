@@ -590,12 +590,8 @@ def test_deleting_a_thousand_with_any_digest(s3: S3Client, wire: Wire) -> None:
 
 def test_unknown_operations_of_the_object(s3: S3Client) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=SMALL)
-    assert s3.get_object_tagging(Bucket="photos", Key="k")["TagSet"] == []
     for call in (
-        lambda: s3.put_object_tagging(Bucket="photos", Key="k", Tagging={"TagSet": []}),
         lambda: s3.put_object_legal_hold(Bucket="photos", Key="k", LegalHold={"Status": "ON"}),
-        lambda: s3.restore_object(Bucket="photos", Key="k", RestoreRequest={"Days": 1}),
-        lambda: s3.put_object(Bucket="photos", Key="l", Body=b"", Tagging="a=b"),
         lambda: s3.put_object(Bucket="photos", Key="l", Body=b"", ServerSideEncryption="aws:kms"),
     ):
         with failure("NotImplemented", 501):

@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 
 from bleepstore_server.wire import sigv2
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.post_policy import Grant, verify_form
+from bleepstore_server.wire.post_policy import PolicyGrant, verify_form
 
 ACCESS, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 NOW = 1_700_000_000
@@ -51,7 +51,7 @@ def signed(encoded: str, fields: dict[str, str] | None = None) -> list[tuple[str
 
 def verify(
     fields: list[tuple[str, str]], bucket: str = "photos", now: int = NOW, region: str | None = None
-) -> Grant[Key] | None:
+) -> PolicyGrant[Key] | None:
     return verify_form({name.lower(): value for name, value in fields}, bucket, lookup, now, region)
 
 

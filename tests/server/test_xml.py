@@ -296,3 +296,24 @@ def test_times(time_ms: int, text: str) -> None:
 )
 def test_encoding_type_url(key: str, encoded: str) -> None:
     assert encode_url(key) == encoded
+
+
+@pytest.mark.parametrize("body", [b"<a>" * 500_000, b"<Delete>" + b"<a/>" * 500_000 + b"</Delete>"])
+def test_a_document_of_too_many_tags_is_not_parsed(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("that would take long")
+
+    monkeypatch.setattr("bleepstore_server.wire.documents.declare.fromstring", fail)
+    with pytest.raises(RequestError, match="tags") as refused:
+        parse(Delete, body)
+    assert refused.value.code == "MalformedXML"
+
+
+def test_the_largest_complete_has_few_enough_tags() -> None:
+    part = (
+        "<Part><PartNumber>{}</PartNumber><ETag>&quot;" + "a" * 32 + "&quot;</ETag><ChecksumCRC64NVME>AAAAAAAAAAA="
+        "</ChecksumCRC64NVME><ChecksumSHA256></ChecksumSHA256></Part>"
+    )
+    parts = "".join(part.format(number) for number in range(1, 10_001))
+    found = parse(CompleteMultipartUpload, f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode())
+    assert len(found.parts) == 10_000

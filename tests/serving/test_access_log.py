@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.serving.conftest import ACCESS_KEY, Served
+from tests.serving.test_damaged_bytes import blobs, flip
 
 Serve = Callable[..., Served]
 SIZE = 64 * 1024 * 1024
@@ -20,7 +22,8 @@ SIZE = 64 * 1024 * 1024
 def line_of(served: Served) -> dict[str, Any]:
     """The next line of the log."""
     assert served.process.stdout is not None
-    line: dict[str, Any] = json.loads(served.process.stdout.readline())
+    text = next(text for text in served.process.stdout if text.startswith("{"))  # the store logs what is damaged, too
+    line: dict[str, Any] = json.loads(text)
     return line
 
 
@@ -94,3 +97,35 @@ def test_without_the_setting_nothing_is_written(serve: Serve) -> None:
     served.process.terminate()
     output, _ = served.process.communicate(timeout=40)
     assert "ListBuckets" not in output
+
+
+def test_of_a_body_that_stops_what_came_is_counted(serve: Serve) -> None:
+    served = serve("--access-log", "--workers", "1", "--client-timeout", "1")
+    s3 = served.client()
+    s3.create_bucket(Bucket="photos")
+    line_of(served)
+    url = urlsplit(s3.generate_presigned_url("put_object", Params={"Bucket": "photos", "Key": "k"}))
+    for framing, sent in (("Content-Length: 100", "abc"), ("Transfer-Encoding: chunked", "64\r\nabc")):
+        with socket.create_connection((url.hostname, url.port)) as connection:
+            head = f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n{framing}\r\n\r\n"
+            connection.sendall((head + sent).encode())
+            put = line_of(served)
+        assert (put["status"], put["error_code"]) == (400, "RequestTimeout")
+        assert put["bytes_in"] >= 3
+
+
+def test_an_answer_that_was_broken_off_says_so(serve: Serve) -> None:
+    served = serve("--access-log", "--workers", "1")
+    s3 = served.client(retries={"total_max_attempts": 1})
+    s3.create_bucket(Bucket="photos")
+    for size in (100_000, 5_000_000):
+        line_of(served)
+        s3.put_object(Bucket="photos", Key="k", Body=os.urandom(size))
+        line_of(served)
+        flip(max(blobs(served.data), key=lambda path: path.stat().st_mtime_ns))
+        with pytest.raises(Exception, match=r"Connection|IncompleteRead|ended|EndpointConnection|closed"):
+            s3.get_object(Bucket="photos", Key="k")["Body"].read()
+        found = line_of(served)
+        assert (found["status"], found["error_code"]) == (200, "InternalError")
+        assert found["bytes_out"] < size
+        s3.delete_object(Bucket="photos", Key="k")

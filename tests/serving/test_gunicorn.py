@@ -309,7 +309,7 @@ REFUSED_BY_HEADER = [
     ("/photos/k", "Authorization: AWS acceptance:x\r\nDate: now\r\n", b"403"),
     ("/open/k", "x-amz-storage-class: NONE\r\n", b"400"),
     ("/open/k", "x-amz-acl: none\r\n", b"400"),
-    ("/open/k", "x-amz-tagging: a=b\r\n", b"501"),
+    ("/open/k", "x-amz-write-offset-bytes: 5\r\n", b"501"),
     ("/open/k", "Content-MD5: x\r\n", b"400"),
     ("/open/k", "x-amz-checksum-crc32: x\r\n", b"400"),
     ("/open/k", "If-None-Match: x\r\n", b"501"),

@@ -27,6 +27,7 @@ from bleepstore import (
 )
 from bleepstore.backends.base import Gateway
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS
+from bleepstore.commands import PutObjectAcl
 from bleepstore.errors import AccessDenied, NoSuchBucket
 from bleepstore.store.keyed_engine import KeyedEngine
 
@@ -36,7 +37,7 @@ OPEN = CannedAcl.PUBLIC_READ_WRITE
 
 
 def keeps_one_under_a_key(store: Store) -> bool:
-    """Such a backend is written before the catalog decides, and by conditions of its own."""
+    """Such a backend is changed before the catalog is."""
     return isinstance(store.engine.object_engine, KeyedEngine)
 
 
@@ -78,16 +79,27 @@ def check_no_orphans(store: Store) -> None:
 
 
 def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Have `act` done once, after the next operation has decided and before its command is applied."""
-    submit = store.engine.committer.submit
+    """Have `act` done once, after the next operation has decided and before anything is changed: at a provider that
+    keeps one object under each key, or by the command."""
+    submit, begin = store.engine.committer.submit, store.engine.object_engine.begin
     waiting = [act]
 
-    def submit_later(command: Any) -> Any:
+    def do_once() -> None:
         if waiting:
             waiting.pop()()
+
+    def submit_later(command: Any) -> Any:
+        do_once()
         return submit(command)
 
+    def begin_before(*arguments: Any) -> Any:
+        begun = begin(*arguments)
+        do_once()
+        return begun
+
     monkeypatch.setattr(store.engine.committer, "submit", submit_later)
+    if keeps_one_under_a_key(store):
+        monkeypatch.setattr(store.engine.object_engine, "begin", begin_before)
 
 
 # -- a bucket that was deleted and made again
@@ -96,8 +108,6 @@ def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[
 @pytest.mark.parametrize("caller", [ALICE, None], ids=["alice", "program"])
 @pytest.mark.parametrize("piece", [SMALL, LARGE], ids=["small", "large"])
 def test_a_body_does_not_land_in_the_bucket_of_another(store: Store, piece: bytes, caller: Caller | None) -> None:
-    if keeps_one_under_a_key(store):
-        pytest.skip("such a write has replaced what is there when the catalog refuses it")
     store.create_bucket("photos", caller=ALICE)
 
     def body() -> Iterator[bytes]:
@@ -131,9 +141,6 @@ def _with_upload(store: Store) -> tuple[str, list[CompletedPart]]:
     return upload_id, [CompletedPart(number=1, etag=part.etag)]
 
 
-DELETES = ("delete", "delete version", "delete many")
-
-
 @pytest.mark.parametrize(
     "operation",
     ["put", "copy", "delete", "delete version", "delete many", "create upload", "complete", "abort", "acl", "delete "
@@ -142,8 +149,6 @@ DELETES = ("delete", "delete version", "delete many")
 def test_nothing_is_done_in_the_bucket_of_another(
     store: Store, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    if keeps_one_under_a_key(store) and operation in ("put", "copy", "complete", *DELETES):
-        pytest.skip("such a backend is changed before the catalog decides")
     store.create_bucket("photos", caller=ALICE)
     store.create_bucket("source", caller=ALICE)
     store.put_object("source", "k", LARGE, caller=ALICE)
@@ -215,8 +220,6 @@ def test_a_creation_that_fails_does_not_undo_that_of_another(store: Store, monke
 
 
 def test_every_operation_says_which_bucket_it_was_decided_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    if keeps_one_under_a_key(store):
-        pytest.skip("what follows a provider means whichever bucket has the name")
     seen: dict[str, int | None] = {}
     submit = store.engine.committer.submit
 
@@ -237,8 +240,23 @@ def test_every_operation_says_which_bucket_it_was_decided_for(store: Store, monk
     store.delete_objects("photos", [DeleteEntry(key="k")], caller=ALICE)
     bucket_id = store.get_bucket("photos").id
     store.delete_bucket("photos", caller=ALICE)
-    assert len(seen) == 10
+    assert len(seen) == (7 if keeps_one_under_a_key(store) else 10)  # there one command follows the provider
     assert set(seen.values()) == {bucket_id}
+
+
+def test_the_rights_in_one_bucket_say_nothing_of_what_is_in_another(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the bucket and that at what is in it, another gets the name."""
+    store.create_bucket("photos", caller=ALICE)
+    of_alice = store.get_bucket("photos")
+    create_again(store)
+    upload_id = store.create_upload("photos", "k", caller=BOB).upload_id
+    monkeypatch.setattr(store.engine, "find_bucket", lambda _bucket: of_alice)
+    with pytest.raises(NoSuchBucket):
+        store.list_parts("photos", "k", upload_id, caller=ALICE)
+    with pytest.raises(NoSuchBucket):
+        store.get_object("photos", "k")
 
 
 def test_every_bucket_has_an_id_of_its_own(store: Store) -> None:
@@ -289,6 +307,26 @@ def test_an_acl_is_decided_on_again_for_who_may_still_set_it(
     before_commit(store, monkeypatch, act)
     store.put_object_acl("photos", "k", CannedAcl.PUBLIC_READ, caller=ALICE)
     assert Grant(Group.ALL_USERS, Permission.READ) in store.get_object_acl("photos", "k").grants
+
+
+def test_an_acl_is_not_of_another_version_with_the_same_owner_and_the_same_list(store: Store) -> None:
+    """What is decided on may be more than these."""
+    store.create_bucket("photos", caller=ALICE)
+    store.put_object("photos", "k", b"1", caller=ALICE)
+    with store.engine.catalog.read() as reader:
+        decided = reader.find_object("photos", "k", with_data=False)
+    assert decided is not None
+    store.put_object("photos", "k", b"2", caller=ALICE)
+    command = PutObjectAcl(
+        **store.engine.stamp(),
+        bucket="photos",
+        key="k",
+        expected_acl=decided.version.acl,
+        expected_sequence=decided.sequence,
+        acl=Acl.private("bob"),
+    )
+    assert isinstance(store.engine.committer.submit(command), errors.OperationAborted)
+    assert store.get_object_acl("photos", "k") == Acl.private("alice")
 
 
 def test_an_acl_is_of_the_owner_that_the_object_has_when_it_is_set(
@@ -400,7 +438,7 @@ def test_write_lets_nobody_touch_the_objects_of_others(
     if change == "complete" and caller == ANONYMOUS:
         return
     condition = WriteCondition()
-    if allowed:
+    if allowed and (change != "delete version" or caller in (None, ALICE)):  # else that is the bucket owner's alone
         CHANGES[change](shared, _key_of(owner), caller, condition)
         found = {listed.key: listed.owner_id for listed in shared.list_objects("photos").objects}
         writer = "alice" if caller is None else caller.account.id
@@ -423,11 +461,13 @@ def test_who_may_not_touch_an_object_learns_nothing_of_it_by_a_condition(
     assert _is_as_it_was(shared, ALICE)
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", sorted(CHANGES.keys() - {"delete version"}))
 def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
-    shared: Store, monkeypatch: pytest.MonkeyPatch, change: str
+    shared: Store, store_kind: str, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """Bob may write a key that nobody has. Alice is faster."""
+    if store_kind == "gcs-keys" and change in ("copy", "complete"):
+        pytest.skip("fake-gcs-server copies and composes whatever ifGenerationMatch says")
     if change == "complete":
         upload_id = shared.create_upload("photos", "new", caller=BOB).upload_id
         part = shared.put_part("photos", "new", upload_id, 1, b"completed", caller=BOB)
@@ -440,8 +480,6 @@ def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
         def run() -> object:
             return CHANGES[change](shared, "new", BOB, WriteCondition())
 
-    if keeps_one_under_a_key(shared):
-        pytest.skip("such a backend is asked by a condition of its own")
     before_commit(shared, monkeypatch, lambda: shared.put_object("photos", "new", b"of Alice", caller=ALICE))
     with pytest.raises(AccessDenied):
         run()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bleepstore
-from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.base import BlobSpec, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.errors import CatalogDamaged, StoreError
 
@@ -46,7 +46,7 @@ def test_each_kind_of_finding_is_named_and_repaired_into_quarantine(root: Path) 
     first, second, _third = blobs(root)
     first.unlink()
     second.write_bytes(BIG[:-1])
-    unknown = LocalBackend(root).put_object(BlobSpec(bucket="", key=""), [b"unknown"]).handle
+    unknown = LocalBackend(root).put_object(BlobSpec(bucket="", key="", new_id=new_blob_id), [b"unknown"]).handle
     (root / "tmp" / "cut-off").write_bytes(b"left")
     kinds = ["leftover", "missing", "unknown", "wrong size"]
     found = bleepstore.fsck(root)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bleepstore
-from bleepstore.backends.base import BlobSpec
+from bleepstore.backends.base import BlobSpec, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.errors import NoSuchKey, StoreError
 
@@ -144,7 +144,7 @@ def test_blobs_of_the_same_millisecond_are_set_aside_too(tmp_path: Path) -> None
 def test_what_an_interrupted_write_left_is_removed_as_ever(tmp_path: Path) -> None:
     put(tmp_path, "a")
     crashed = LocalBackend(tmp_path)
-    crashed.put_object(BlobSpec(bucket="photos", key="x"), [BIG])
+    crashed.put_object(BlobSpec(bucket="photos", key="x", new_id=new_blob_id), [BIG])
     put(tmp_path)
     assert len(files(tmp_path / "blobs")) == 1
     assert not (tmp_path / "quarantine").exists()

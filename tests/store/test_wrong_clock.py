@@ -79,6 +79,49 @@ def test_opening_with_a_clock_a_year_ahead_expires_no_upload(tmp_path: Path) -> 
         store.list_parts("photos", "k", upload.upload_id)
 
 
+def test_a_machine_that_starts_with_a_clock_a_year_ahead_expires_no_upload(tmp_path: Path) -> None:
+    """Its first pass comes a minute after the start, and by then the clock may not have been put right."""
+    clock = Clock()
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        store.create_bucket("photos")
+        upload = store.create_upload("photos", "k")
+    clock.now += YEAR_MS
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        clock.now += 60_000
+        assert "uploads" in store.jobs.run_due()
+        clock.now += 1000 - YEAR_MS
+        store.list_parts("photos", "k", upload.upload_id)
+        clock.now += 8 * 24 * HOUR_MS
+        store.jobs.run_due()  # which the time may well be, so
+        clock.now += 60_000
+        store.jobs.run_due()
+        assert store.list_uploads("photos").uploads == []
+
+
+def test_a_machine_that_was_off_for_long_expires_uploads_with_its_second_pass(tmp_path: Path) -> None:
+    clock = Clock()
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        store.create_bucket("photos")
+        store.create_upload("photos", "k")
+    clock.now += YEAR_MS
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        for _ in range(2):
+            clock.now += 60_000
+            assert "uploads" in store.jobs.run_due()
+        assert store.list_uploads("photos").uploads == []
+
+
+def test_a_program_that_opens_a_store_now_and_then_sweeps_it(tmp_path: Path) -> None:
+    clock = Clock()
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        store.create_bucket("photos")
+        store.create_upload("photos", "k")
+    clock.now += 40 * 24 * HOUR_MS
+    with bleepstore.open(tmp_path, clock=clock) as store:
+        store.sweep()
+        assert store.list_uploads("photos").uploads == []
+
+
 def test_a_clock_that_stays_ahead_is_believed() -> None:
     clock = Clock()
     with bleepstore.open(clock=clock) as store:

@@ -9,9 +9,11 @@ removes none that a crash left unknown between its start and our commit: a lifec
 AbortIncompleteMultipartUpload, does.
 """
 
-from bleepstore.backends.aws.backend import AwsBackend
+from bleepstore.backends.aws.layouts import AwsBlobs, AwsKeys
+from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 
 
-def open_gateway(settings: GatewaySettings) -> AwsBackend:
-    return AwsBackend(settings)
+def open_gateway(settings: GatewaySettings) -> AwsKeys | AwsBlobs:
+    """A `KeyedBackend` in the layout `keys`."""
+    return AwsKeys(settings) if settings.layout is Layout.KEYS else AwsBlobs(settings)

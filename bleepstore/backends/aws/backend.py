@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import contextlib
 import io
@@ -10,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlencode
 
 import attrs
 from botocore.exceptions import ClientError, FlexibleChecksumError, ParamValidationError
@@ -19,7 +21,6 @@ from bleepstore.backends.aws.errors import (
     ContainerNotFound,
     ProviderNotFound,
     ProviderPreconditionFailed,
-    Unsupported,
 )
 from bleepstore.backends.aws.listing import AwsListing
 from bleepstore.backends.aws.pins import (
@@ -29,15 +30,13 @@ from bleepstore.backends.aws.pins import (
     ProviderUpload,
     bare,
     is_md5,
-    new_write,
     notes_of,
     read_handle,
     read_token,
-    stored_ms,
     version_of,
     write_of,
 )
-from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import IN_MEMORY, BufferedBody, buffered
 from bleepstore.backends.gateway.names import Address
 from bleepstore.backends.gateway.streams import Check, Crc32c, Md5, ResumingReader
@@ -47,7 +46,9 @@ from bleepstore.errors import (
     BucketAlreadyExists,
     InvalidBucketName,
     ServiceUnavailable,
+    UploadNotFound,
 )
+from bleepstore.model import UploadToken
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -55,8 +56,8 @@ _log = logging.getLogger("bleepstore.gateway")
 _MIN_RANGE = 5 * 1024 * 1024
 
 
-class AwsBackend(AwsListing):
-    """See `bleepstore.backends.base`."""
+class AwsBackend(AwsListing, abc.ABC):
+    """What both layouts share: see `bleepstore.backends.aws.layouts`."""
 
     # -- buckets
 
@@ -121,14 +122,16 @@ class AwsBackend(AwsListing):
 
     def _address(self, spec: BlobSpec) -> tuple[Address, str]:
         """Where a new blob goes, and the number of its write."""
-        if self.own_names:
-            return self._names.of_key(spec.bucket, spec.key), new_write()
-        address = self._names.of_blob(spec.bucket, spec.new_id())
-        return address, new_write(address.name)
+        address = self._naming.address_of(spec)
+        return address, self._new_write(address)
+
+    @abc.abstractmethod
+    def _new_write(self, address: Address) -> str:
+        """A number that tells this write from all others of that name."""
 
     def _described(self, spec: BlobSpec, address: Address, write: str, known: _Bytes | None) -> dict[str, Any]:
         """The parameters of a request that makes an object. `known` is None before all bytes were seen."""
-        with_key = not self.own_names or self._names.is_named_by_digest(spec.bucket, address.name)
+        with_key = not self._naming.is_native(spec.bucket, address.name)
         notes: dict[str, Any] = {}
         if known is not None:
             notes = {"crc32c": known.crc32c, "size": known.size, "of": known.etags}
@@ -136,26 +139,21 @@ class AwsBackend(AwsListing):
         parameters: dict[str, Any] = {
             "Bucket": address.container,
             "Key": address.name,
-            "Metadata": CODEC.encode(spec, write=write, with_key=with_key, **notes),
+            "Metadata": CODEC.encode(spec, write=write, with_key=with_key, with_tags=not self.keeps_tags, **notes),
         }
+        if spec.attributes.tags and self.keeps_tags:
+            parameters["Tagging"] = urlencode(spec.attributes.tags)
         for name, text in CODEC.native(spec.attributes.system).items():
             parameters[SYSTEM[name]] = text
         return parameters
 
     def _condition(self, spec: BlobSpec) -> dict[str, Any]:
-        if spec.expected_current is None or not self.own_names:
-            return {}
-        if spec.expected_current.handle is None:
-            return {"IfNoneMatch": "*"}
-        return {"IfMatch": f'"{read_handle(spec.expected_current.handle).etag}"'}
+        """The parameters that make a write depend on what it replaces."""
+        return {}
 
+    @abc.abstractmethod
     def _stored(self, pin: Pin) -> StoredBlob:
-        """What a write returns. The sweep asks for the provider's time only of blobs that are not stored under a
-        key."""
-        if self.own_names:
-            return StoredBlob(pin.handle, int(time.time() * 1000))
-        head = self._on_blob(pin.handle, "head_object", **pin.address)
-        return StoredBlob(pin.handle, stored_ms(head))
+        """What a write returns."""
 
     # -- objects
 
@@ -252,26 +250,16 @@ class AwsBackend(AwsListing):
             self.remove(handle)
 
     def remove(self, handle: str) -> bool:
-        if handle.startswith("{"):
-            self._abort(read_token(handle))
-            return True
         pin = read_handle(handle)
         try:
-            if self.own_names:
-                self.head_object(handle)
-                self._delete_current(pin)
-            else:
-                self._call("delete_object", **pin.address)
+            self._delete(handle, pin)
         except (BlobNotFound, ProviderNotFound, ProviderPreconditionFailed):
             return False
         return True
 
-    def _delete_current(self, pin: Pin) -> None:
-        """In a bucket with versions this adds a delete marker: what was there before must not come back."""
-        try:
-            self._call("delete_object", **pin.named)
-        except Unsupported:  # what HEAD just said must do
-            self._call("delete_object", Bucket=pin.container, Key=pin.name)
+    @abc.abstractmethod
+    def _delete(self, handle: str, pin: Pin) -> None:
+        """Raises BlobNotFound, or what the provider says, if it is not there."""
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
         source = read_handle(handle)
@@ -280,6 +268,8 @@ class AwsBackend(AwsListing):
         etags = (source.etag,) if is_md5(source.etag, {}) else ()
         described = self._described(spec, address, write, _Bytes(spec.size, None, etags))
         parameters = {**described, **self._condition(spec), "MetadataDirective": "REPLACE"}
+        if self.keeps_tags:
+            parameters["TaggingDirective"] = "REPLACE"
         parameters |= self._source(handle)
         try:
             answer = self._call("copy_object", **parameters)
@@ -290,41 +280,37 @@ class AwsBackend(AwsListing):
         return self._stored(Pin(address.container, address.name, copied, write, version_of(answer)))
 
     def _source(self, handle: str) -> dict[str, Any]:
-        """The parameters of a copy. Raises BlobNotFound for what only a bucket with versions has still."""
+        """The parameters of a copy."""
         pin = read_handle(handle)
-        if self.own_names and pin.version:
-            self.head_object(handle)
         return {"CopySource": pin.address, "CopySourceIfMatch": f'"{pin.etag}"'}
 
     # -- parts
 
-    def begin_parts(self, spec: BlobSpec) -> str:
+    def begin_parts(self, spec: BlobSpec) -> UploadToken:
         address, write = self._address(spec)
         answer = self._call("create_multipart_upload", **self._described(spec, address, write, None))
         return ProviderUpload(address.container, address.name, answer["UploadId"], write).token
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
-        upload = read_token(token)
-        parameters = upload.address | {"PartNumber": number}
+        parameters = read_token(token).address | {"PartNumber": number}
         if isinstance(source, BlobRange):
-            return self._copy_part(token, parameters, source, new_id)
+            return self._copy_part(parameters, source, new_id)
         with buffered(source, IN_MEMORY) as body:
-            return self._send_part(token, parameters, body, new_id)
+            return self._send_part(parameters, body, new_id)
 
-    def _send_part(
-        self, token: str, parameters: Mapping[str, Any], body: BufferedBody, new_id: Callable[[], BlobId]
-    ) -> StoredBlob:
+    def _send_part(self, parameters: Mapping[str, Any], body: BufferedBody, new_id: Callable[[], BlobId]) -> StoredBlob:
         try:
             answer = self._send("upload_part", body, **parameters)
         except ProviderNotFound as missing:
-            raise BlobNotFound(token) from missing
+            raise UploadNotFound(parameters["UploadId"]) from missing
         etag = bare(answer["ETag"])
         if is_md5(etag, answer) and etag != body.md5:
             raise ServiceUnavailable(
@@ -332,9 +318,7 @@ class AwsBackend(AwsListing):
             )
         return self._stored_part(parameters["PartNumber"], etag, new_id())
 
-    def _copy_part(
-        self, token: str, parameters: dict[str, Any], source: BlobRange, new_id: Callable[[], BlobId]
-    ) -> StoredBlob:
+    def _copy_part(self, parameters: dict[str, Any], source: BlobRange, new_id: Callable[[], BlobId]) -> StoredBlob:
         length = source.stop - source.start
         if length > _MIN_RANGE:
             parameters |= {"CopySourceRange": f"bytes={source.start}-{source.stop - 1}"}
@@ -344,12 +328,12 @@ class AwsBackend(AwsListing):
             with self.get_object(source.handle, source.start, source.stop) as reader:
                 body = reader.read()
             with buffered([body], IN_MEMORY) as small:
-                return self._send_part(token, parameters, small, new_id)
+                return self._send_part(parameters, small, new_id)
         try:
             answer = self._on_blob(source.handle, "upload_part_copy", **self._source(source.handle), **parameters)
         except BlobNotFound:
             self.head_object(source.handle)  # raises if it is the source that is gone
-            raise BlobNotFound(token) from None
+            raise UploadNotFound(parameters["UploadId"]) from None
         etag = bare(answer["CopyPartResult"]["ETag"])
         md5 = etag if is_md5(etag, answer) else None
         return attrs.evolve(self._stored_part(parameters["PartNumber"], etag, new_id()), md5=md5)
@@ -359,7 +343,7 @@ class AwsBackend(AwsListing):
         handle = json.dumps([number, etag, blob_id], separators=(",", ":"))
         return StoredBlob(handle, int(time.time() * 1000))
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         upload = read_token(token)
         address = Address(upload.container, upload.name)
         listed = [dict(zip(("PartNumber", "ETag"), json.loads(part.handle)[:2], strict=True)) for part in parts]
@@ -374,14 +358,14 @@ class AwsBackend(AwsListing):
             if pin is None and (isinstance(refused, ProviderPreconditionFailed) or refused.code == "NoSuchKey"):
                 raise BlobChanged(spec.bucket, spec.key) from refused
             if pin is None:
-                raise BlobNotFound(token) from None
+                raise UploadNotFound(upload.upload_id) from None
         else:
             pin = Pin(upload.container, upload.name, bare(answer["ETag"]), upload.write, version_of(answer))
         return self._stored(pin)
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         # S3 removes parts only with their upload, at its completion or its end.
-        if token and not handles:
+        if token is not None and not handles:
             with contextlib.suppress(ContainerNotFound):
                 self._abort(read_token(token))
 

@@ -18,7 +18,7 @@ from bleepstore.backends.aws.errors import (
     classify,
     status_of,
 )
-from bleepstore.backends.gateway.names import Layout, Names
+from bleepstore.backends.gateway.names import Names, naming_of
 from bleepstore.backends.gateway.retry import ProviderRefused, Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import AccessDenied, BlobNotFound, ServiceUnavailable
@@ -33,8 +33,8 @@ class AwsClient:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self.url = settings.url
-        self.own_names = settings.layout is Layout.KEYS
         self._names = Names(container=settings.container, prefix=settings.prefix)
+        self._naming = naming_of(settings.layout, self._names)
         self._retry = Retry(classify=classify, deadline=settings.deadline)
         self._lock = threading.Lock()
         self._made: Any = None

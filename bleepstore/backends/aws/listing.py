@@ -8,26 +8,25 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+import attrs
 
 from bleepstore.backends.aws.client import AwsClient
 from bleepstore.backends.aws.errors import ObjectRefused, ProviderNotFound, ProviderPreconditionFailed, status_of
 from bleepstore.backends.aws.pins import (
     SYSTEM,
     Pin,
-    ProviderUpload,
     bare,
-    new_write,
     notes_of,
-    stored_ms,
     to_ms,
     version_of,
 )
 from bleepstore.backends.base import FoundBlob
 from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
-from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Address
+from bleepstore.backends.gateway.names import OWN, Address
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.errors import ServiceUnavailable
+from bleepstore.errors import AccessDenied, ServiceUnavailable
 from bleepstore.model import STANDARD
 
 _log = logging.getLogger("bleepstore.gateway")
@@ -45,6 +44,9 @@ _Described = FoundBlob | ObjectRefused | None
 
 class AwsListing(ClaimVerbs, AwsClient):
     """Part of `AwsBackend`."""
+
+    #: Whether tags are the provider's own, and not in our notes.
+    keeps_tags: ClassVar[bool] = False
 
     def __init__(self, settings: GatewaySettings) -> None:
         super().__init__(settings)
@@ -64,29 +66,6 @@ class AwsListing(ClaimVerbs, AwsClient):
             if not page.get("IsTruncated"):
                 return
             parameters["ContinuationToken"] = page["NextContinuationToken"]
-
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
-        if self.own_names:
-            return
-        for bucket in filter(self._claims.is_ours, self.buckets()):
-            folder = self._names.blobs_of(bucket)
-            listed = self._list(folder, self._names.before_blobs_since(bucket, since_ms))
-            recent = (item for item in listed if since_ms <= stored_ms(item) < until_ms)
-            yield from (blob.handle for _, blob in self._describe(bucket, recent) if isinstance(blob, FoundBlob))
-            yield from self._uploads(folder, since_ms, until_ms)
-
-    def _uploads(self, folder: Address, since_ms: int, until_ms: int) -> Iterator[str]:
-        parameters: dict[str, Any] = {"Bucket": folder.container, "Prefix": folder.name}
-        while True:
-            page = self._call("list_multipart_uploads", **parameters)
-            for found in page.get("Uploads", []):
-                if since_ms <= to_ms(found["Initiated"]) + LONGEST_WRITE_MS < until_ms:
-                    yield ProviderUpload(
-                        folder.container, found["Key"], found["UploadId"], new_write(found["Key"])
-                    ).token
-            if not page.get("IsTruncated"):
-                return
-            parameters |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     # -- what a catalog is rebuilt from
 
@@ -152,16 +131,8 @@ class AwsListing(ClaimVerbs, AwsClient):
                 return
             parameters["ContinuationToken"] = page["NextContinuationToken"]
 
-    def find(self, bucket: str, key: str) -> FoundBlob | None:
-        address = self._names.of_key(bucket, key)
-        try:
-            head = self._head(Bucket=address.container, Key=address.name)
-        except ProviderNotFound:
-            return None
-        return self._found(bucket, address, head, key)
-
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
-        items = self._list(self._names.objects_of(bucket, own=self.own_names), after)
+        items = self._list(self._naming.folder_of(bucket), after)
         refused: list[ObjectRefused] = []  # as long as none is readable
         is_one_readable = after != ""
         for name, found in self._describe(bucket, items):
@@ -179,7 +150,7 @@ class AwsListing(ClaimVerbs, AwsClient):
             raise refused[0]  # these are credentials that may list and not read
 
     def names(self, bucket: str, after: str = "") -> Iterator[str]:
-        for item in self._list(self._names.objects_of(bucket, own=self.own_names), after):
+        for item in self._list(self._naming.folder_of(bucket), after):
             yield item["Key"]
 
     def _describe(self, bucket: str, items: Iterator[Mapping[str, Any]]) -> Iterator[tuple[str, _Described]]:
@@ -187,7 +158,7 @@ class AwsListing(ClaimVerbs, AwsClient):
         container = self._names.container_of(bucket)
 
         def describe(name: str) -> _Described:
-            if self.own_names and not self._is_object(bucket, name):
+            if not self._naming.is_object(bucket, name):
                 return None
             try:
                 head = self._head(Bucket=container, Key=name)
@@ -208,12 +179,9 @@ class AwsListing(ClaimVerbs, AwsClient):
             for name, future in waiting:
                 yield name, future.result()
 
-    def _is_object(self, bucket: str, name: str) -> bool:
-        return self._names.can_be_native(bucket, name) or self._names.is_named_by_digest(bucket, name)
-
     def _found(self, bucket: str, address: Address, head: Mapping[str, Any], key: str | None) -> FoundBlob | None:
         notes = notes_of(head, head["ContentLength"])
-        is_native = self.own_names and self._names.can_be_native(bucket, address.name)
+        is_native = self._naming.is_native(bucket, address.name)
         if key is None:
             key = address.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:
@@ -234,6 +202,16 @@ class AwsListing(ClaimVerbs, AwsClient):
             size=head["ContentLength"],
             etag=shown,
             stored_ms=to_ms(head["LastModified"]),
-            attributes=notes.attributes(system, head.get("StorageClass", STANDARD)),
+            attributes=attrs.evolve(
+                notes.attributes(system, head.get("StorageClass", STANDARD)),
+                tags=self._tags_of(pin) if self.keeps_tags and head.get("TagCount") else notes.tags,
+            ),
             native=is_native,
         )
+
+    def _tags_of(self, pin: Pin) -> dict[str, str]:
+        try:
+            answer = self._call("get_object_tagging", **pin.address)
+        except (ProviderNotFound, AccessDenied):  # it is gone; or these credentials may not read tags
+            return {}
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}

@@ -12,6 +12,7 @@ import attrs
 
 from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS
+from bleepstore.model import UploadToken
 
 #: The fields of SystemMetadata that S3 keeps, by the parameters of PutObject.
 SYSTEM = {
@@ -86,16 +87,17 @@ class ProviderUpload:
     write: str
 
     @property
-    def token(self) -> str:
-        return json.dumps({"upload": attrs.astuple(self)}, separators=(",", ":"), ensure_ascii=False)
+    def token(self) -> UploadToken:
+        return UploadToken(json.dumps(attrs.astuple(self), separators=(",", ":"), ensure_ascii=False))
 
     @property
     def address(self) -> dict[str, Any]:
         return {"Bucket": self.container, "Key": self.name, "UploadId": self.upload_id}
 
 
-def read_token(token: str) -> ProviderUpload:
-    return ProviderUpload(*json.loads(token)["upload"])
+def read_token(token: UploadToken | None) -> ProviderUpload:
+    assert token is not None
+    return ProviderUpload(*json.loads(token.text))
 
 
 def is_md5(etag: str, answer: Mapping[str, Any]) -> bool:

@@ -6,9 +6,11 @@ name itself would be discarded by any other write of that name, and would stay t
 is done with the parts of an upload. Within an account a copy moves no bytes.
 """
 
-from bleepstore.backends.azure.backend import AzureBackend
+from bleepstore.backends.azure.layouts import AzureBlobs, AzureKeys
+from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
 
 
-def open_gateway(settings: GatewaySettings) -> AzureBackend:
-    return AzureBackend(settings)
+def open_gateway(settings: GatewaySettings) -> AzureKeys | AzureBlobs:
+    """A `KeyedBackend` in the layout `keys`."""
+    return AzureKeys(settings) if settings.layout is Layout.KEYS else AzureBlobs(settings)

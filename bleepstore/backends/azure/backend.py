@@ -12,14 +12,14 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, cast
 
 import attrs
-from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
-from azure.storage.blob import BlobBlock, BlobLeaseClient, BlobType
+from azure.storage.blob import BlobBlock, BlobLeaseClient
 
 from bleepstore.backends.azure.client import WINDOW, put_blob
+from bleepstore.backends.azure.copies import AzureCopies
 from bleepstore.backends.azure.downloads import DownloadAnswer, DownloadBody, raise_answer
 from bleepstore.backends.azure.errors import (
     PROVIDER,
@@ -29,23 +29,19 @@ from bleepstore.backends.azure.errors import (
     ProviderPreconditionFailed,
     code_of,
 )
-from bleepstore.backends.azure.listing import AzureListing
 from bleepstore.backends.azure.pins import (
     CODEC,
-    SYSTEM,
     Pin,
     ProviderUpload,
     StagedPart,
     content_settings,
-    is_token,
     new_upload,
     notes_of,
     read_handle,
     read_part,
     read_token,
-    to_ms,
 )
-from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, KeyState, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import (
     IN_MEMORY,
     BufferedBody,
@@ -62,13 +58,14 @@ from bleepstore.backends.gateway.retry import ProviderRefused
 from bleepstore.backends.gateway.streams import ResumingReader, combined_crc32c
 from bleepstore.errors import (
     AccessDenied,
-    BlobChanged,
     BlobNotFound,
     EntityTooLarge,
     InvalidBucketName,
     ServiceUnavailable,
     SlowDown,
+    UploadNotFound,
 )
+from bleepstore.model import UploadToken
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -79,8 +76,6 @@ _BLOCKS_OF_A_PART = _MAX_BLOCKS // 10_000
 _MAX_PUT = 4000 * 1024 * 1024
 #: Seconds of a lease on a container that is about to be deleted.
 _LEASE = 60
-#: How long a copy within an account may take, in seconds.
-_COPY_PATIENCE = 600.0
 #: How long the end of a write may wait for the removal of what was staged for it.
 _FORGET_SECONDS = 3.0
 #: How often a completion gives way to others of the same upload.
@@ -89,8 +84,8 @@ _COMPLETIONS = 20
 _MD5 = re.compile("[0-9a-f]{32}")
 
 
-class AzureBackend(AzureListing):
-    """See `bleepstore.backends.base`."""
+class AzureBackend(AzureCopies):
+    """What both layouts share: see `bleepstore.backends.azure.layouts`."""
 
     # -- buckets
 
@@ -152,43 +147,15 @@ class AzureBackend(AzureListing):
 
     # -- what goes with a blob
 
-    def _address(self, spec: BlobSpec) -> Address:
-        """Where a new object goes."""
-        if self.own_names:
-            return self._names.of_key(spec.bucket, spec.key)
-        return self._names.of_blob(spec.bucket, spec.new_id())
-
     def _described(
         self, spec: BlobSpec, address: Address, write: str, size: int | None, crc32c: str | None, md5: bytes | None
     ) -> dict[str, Any]:
-        with_key = not self.own_names or self._names.is_named_by_digest(spec.bucket, address.name)
+        with_key = not self._naming.is_native(spec.bucket, address.name)
         etag = None if spec.etag is None else spec.etag()
         return {
             "metadata": CODEC.encode(spec, write=write, etag=etag, crc32c=crc32c, size=size, with_key=with_key),
             "content_settings": content_settings(spec, md5),
         }
-
-    def _condition(self, spec: BlobSpec) -> dict[str, Any]:
-        if spec.expected_current is None or not self.own_names:
-            return {}
-        if spec.expected_current.handle is None:
-            return {"match_condition": MatchConditions.IfMissing}
-        return read_handle(spec.expected_current.handle).condition
-
-    def _raise_changed(self, spec: BlobSpec, refused: Exception) -> NoReturn:
-        raise BlobChanged(spec.bucket, spec.key) from refused
-
-    def _stored(self, address: Address, answer: Mapping[str, Any]) -> StoredBlob:
-        return StoredBlob(Pin(address.container, address.name, answer["etag"]).handle, to_ms(answer["last_modified"]))
-
-    def _find_write(self, address: Address, write: str) -> Mapping[str, Any] | None:
-        """What is stored there, if it is of this write of ours: a request whose answer was lost had been carried
-        out."""
-        try:
-            found = self._call(self._blob(address).get_blob_properties)
-        except ProviderNotFound:
-            return None
-        return found if CODEC.decode(found.metadata).write == write else None
 
     # -- objects
 
@@ -196,7 +163,7 @@ class AzureBackend(AzureListing):
         """A large body is sent while it comes, under a name of its own. Azure says what MD5 it stored; if that is right
         it copies the blob to where it belongs, and else the body is sent once more, from disk with its MD5 before it.
         """
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         upload = new_upload(self._names.own(spec.bucket))
         sent: list[Mapping[str, Any]] = []
 
@@ -296,103 +263,6 @@ class AzureBackend(AzureListing):
                 raise _Restaged from None
             self._raise_changed(spec, refused)
 
-    def _replace_any_type(
-        self,
-        address: Address,
-        spec: BlobSpec,
-        copy: Callable[[BlobSpec], StoredBlob],
-        blob_type: str = BlobType.BLOCKBLOB,
-    ) -> StoredBlob:
-        """Copy to where a blob of another type may be stored: "If the destination blob already exists, it must be of
-        the same blob type as the source blob." That one is removed then, for nothing replaces it at once without its
-        bytes."""
-        try:
-            return copy(spec)
-        except OtherType:
-            self._make_way(address, spec, blob_type)
-        # Where there was a condition, nothing may have come there since.
-        return copy(spec if spec.expected_current is None else attrs.evolve(spec, expected_current=KeyState(None)))
-
-    def _make_way(self, address: Address, spec: BlobSpec, blob_type: str) -> None:
-        """Remove a blob of another type than this, but not what somebody wrote there meanwhile."""
-        blob, condition = self._blob(address), self._condition(spec)
-        try:
-            if condition.get("match_condition") is MatchConditions.IfMissing:
-                raise ProviderPreconditionFailed("a blob of another type is stored there")
-            found = self._call(blob.get_blob_properties, **condition)
-            if found.blob_type != blob_type:
-                self._call(blob.delete_blob, **Pin(address.container, address.name, found.etag).condition)
-        except ProviderNotFound:
-            pass
-        except ProviderPreconditionFailed as refused:
-            if condition:
-                self._raise_changed(spec, refused)
-
-    def _copy(
-        self,
-        source: Pin,
-        address: Address,
-        condition: Mapping[str, Any],
-        write: str,
-        described: Mapping[str, Any],
-        source_settings: Any,
-    ) -> StoredBlob:
-        """Have Azure copy a blob and wait for it. Its content settings come with it, so others take a second request.
-
-        What another writes there meanwhile is never taken for the copy: then the handle is that of what was replaced.
-        """
-        answer = self._start_copy(source, address, condition, write, described["metadata"])
-        if answer["copy_status"] != "success":
-            found = self._await_copy(address, write)
-            if found is None:
-                return self._stored(address, answer)
-            answer = found
-        wanted = described["content_settings"]
-        if _same_settings(source_settings, wanted) and wanted.content_md5 is None:
-            return self._stored(address, answer)
-        wanted.content_md5 = source_settings.content_md5 or wanted.content_md5
-        pin = Pin(address.container, address.name, answer["etag"])
-        try:
-            headed = self._call(self._blob(address).set_http_headers, content_settings=wanted, **pin.condition)
-            return self._stored(address, headed)
-        except (ProviderNotFound, ProviderPreconditionFailed):
-            # Either the answer to this very request was lost, or another write came right after ours.
-            return self._stored(address, self._find_write(address, write) or answer)
-
-    def _start_copy(
-        self, source: Pin, address: Address, condition: Mapping[str, Any], write: str, metadata: Mapping[str, str]
-    ) -> Mapping[str, Any]:
-        blob = self._blob(address)
-        try:
-            # An empty mapping would mean the source's metadata: there is always a note of ours in it.
-            answer: Mapping[str, Any] = self._call(
-                blob.start_copy_from_url,
-                self._blob(source.address).url,
-                metadata=metadata,
-                **source.source_condition,
-                **condition,
-            )
-        except (ProviderNotFound, ProviderPreconditionFailed):
-            # An answer may have been lost, and the conditions held only the first time.
-            found = self._find_write(address, write)
-            if found is None:
-                raise
-            return {**found, "copy_status": found["copy"].status}
-        return answer
-
-    def _await_copy(self, address: Address, write: str) -> Mapping[str, Any] | None:
-        """What was copied, once it is; None if another write replaced it."""
-        end, pause = time.monotonic() + _COPY_PATIENCE, 0.01
-        while (found := self._find_write(address, write)) is not None:
-            copy = found["copy"]
-            if copy.status == "success":
-                return found
-            if copy.status != "pending" or time.monotonic() > end:
-                raise ServiceUnavailable(f"{PROVIDER} did not copy: {copy.status} {copy.status_description}")
-            time.sleep(pause)
-            pause = min(2 * pause, 1.0)
-        return None
-
     def get_object(self, handle: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         pin = read_handle(handle)
         if stop is not None and stop <= start:
@@ -448,9 +318,6 @@ class AzureBackend(AzureListing):
             self.remove(handle)
 
     def remove(self, handle: str) -> bool:
-        if is_token(handle):
-            self._end_upload(read_token(handle))
-            return True
         pin = read_handle(handle)
         try:
             self._call(self._blob(pin.address).delete_blob, delete_snapshots="include", **pin.condition)
@@ -464,7 +331,7 @@ class AzureBackend(AzureListing):
             source = self._call(self._blob(pin.address).get_blob_properties, **pin.condition)
         except (ProviderNotFound, ProviderPreconditionFailed):
             raise BlobNotFound(handle) from None
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         known = source.content_settings.content_md5
         notes = notes_of(source.metadata, source.size, bytes(known).hex() if known else None)
         md5 = None if known else _md5_in(spec)
@@ -486,16 +353,17 @@ class AzureBackend(AzureListing):
 
     # -- parts
 
-    def begin_parts(self, spec: BlobSpec) -> str:
+    def begin_parts(self, spec: BlobSpec) -> UploadToken:
         return new_upload(self._names.own(spec.bucket)).token
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         upload = read_token(token)
         part = StagedPart(number, new_id(), 0)
@@ -534,12 +402,12 @@ class AzureBackend(AzureListing):
         staged = attrs.evolve(part, blocks=next(count), crc32c=reader.crc32c)
         return StoredBlob(staged.handle, int(time.time() * 1000))
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         upload = read_token(token)
         block_ids = [one for part in parts for one in read_part(part.handle).block_ids]
         if len(block_ids) > _MAX_BLOCKS:
             raise EntityTooLarge(sum(part.size for part in parts), _MAX_BLOCKS * WINDOW)
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         staged_parts = [(read_part(part.handle).crc32c, part.size) for part in parts]
         known = [(crc32c, size) for crc32c, size in staged_parts if crc32c is not None]
         crc32c = combined_crc32c(known) if len(known) == len(parts) else None
@@ -554,7 +422,7 @@ class AzureBackend(AzureListing):
                 except _Restaged:
                     staged = self._commit_unless_equal(upload, block_ids, described)
         except ProviderNotFound:
-            raise BlobNotFound(token) from None
+            raise UploadNotFound(upload.name) from None
         raise ServiceUnavailable("Too many completions of this upload at once: send it again.")
 
     def _commit_unless_equal(
@@ -569,9 +437,9 @@ class AzureBackend(AzureListing):
             return pin
         return self._commit(upload, block_ids, described)
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
         # Azure removes blocks only with their blob.
-        if token and not handles:
+        if token is not None and not handles:
             with contextlib.suppress(ContainerNotFound):
                 self._end_upload(read_token(token))
 
@@ -607,13 +475,6 @@ def _deleting(container: Any) -> BlobLeaseClient:
 
 class _Restaged(Exception):
     """Another completion of the same upload came between."""
-
-
-def _same_settings(one: Any, other: Any) -> bool:
-    default = {"content_type": "application/octet-stream"}  # Azure's, where none is given
-    return all(
-        (getattr(one, name) or default.get(name)) == (getattr(other, name) or default.get(name)) for name in SYSTEM
-    )
 
 
 def _md5_in(spec: BlobSpec) -> bytes | None:

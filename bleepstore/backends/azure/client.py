@@ -21,7 +21,7 @@ from azure.storage.blob import BlobServiceClient, ContentSettings
 from requests.adapters import HTTPAdapter
 
 from bleepstore.backends.azure.errors import classify
-from bleepstore.backends.gateway.names import Address, Layout, Names
+from bleepstore.backends.gateway.names import Address, Names, naming_of
 from bleepstore.backends.gateway.retry import Retry
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.backends.gateway.streams import Doubts
@@ -159,8 +159,8 @@ class AzureClient:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self.url = settings.url
-        self.own_names = settings.layout is Layout.KEYS
         self._names = Names(container=settings.container, prefix=settings.prefix, is_plain=_is_plain)
+        self._naming = naming_of(settings.layout, self._names)
         self._retry = Retry(classify=classify, deadline=settings.deadline)
         self._doubts = Doubts()
         self._lock = threading.Lock()

@@ -16,6 +16,7 @@ from bleepstore.backends.gateway.claims import Claims, ClaimVerbs
 from bleepstore.backends.gateway.names import LONGEST_WRITE_MS, OWN, Address
 from bleepstore.backends.gateway.settings import GatewaySettings
 from bleepstore.errors import ServiceUnavailable
+from bleepstore.model import UploadToken
 
 _PAGE = 1000  # names of one request
 
@@ -48,19 +49,14 @@ class AzureListing(ClaimVerbs, AzureClient):
             if not marker:
                 return
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
+        """What was staged and is left; `AzureBlobs` adds the blobs."""
         for folder in self._own_folders():
             uploads = Address(folder.container, f"{folder.name}uploads/")
             for _, blob in self._pages(uploads, include=("uncommittedblobs",)):
                 upload = ProviderUpload(folder.container, blob.name)
                 if since_ms <= upload.begun_ms + LONGEST_WRITE_MS < until_ms:
                     yield upload.token
-        if not self.own_names:
-            for bucket in filter(self._claims.is_ours, self.buckets()):
-                for folder in self._names.blobs_between(bucket, since_ms, until_ms):
-                    for _, blob in self._pages(folder):
-                        if since_ms <= to_ms(blob.last_modified) < until_ms:
-                            yield Pin(folder.container, blob.name, blob.etag).handle
 
     def _own_folders(self) -> Iterator[Address]:
         if self._settings.container is not None:
@@ -117,32 +113,23 @@ class AzureListing(ClaimVerbs, AzureClient):
             if name.endswith("/") and name != OWN:
                 yield name.removesuffix("/")
 
-    def find(self, bucket: str, key: str) -> FoundBlob | None:
-        address = self._names.of_key(bucket, key)
-        try:
-            return self._found(bucket, address, self._call(self._blob(address).get_blob_properties), key)
-        except ProviderNotFound:
-            return None
-
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
         """`after` is the marker of a page, which is given once more from its beginning."""
-        folder = self._names.objects_of(bucket, own=self.own_names)
+        folder = self._naming.folder_of(bucket)
         for marker, blob in self._pages(folder, after):
             address = Address(folder.container, blob.name)
-            ours = self._names.can_be_native(bucket, address.name) or self._names.is_named_by_digest(
-                bucket, address.name
-            )
-            yield marker, self._found(bucket, address, blob, None) if ours or not self.own_names else None
+            is_ours = self._naming.is_object(bucket, address.name)
+            yield marker, self._found(bucket, address, blob, None) if is_ours else None
 
     def names(self, bucket: str, after: str = "") -> Iterator[str]:
-        for _, blob in self._pages(self._names.objects_of(bucket, own=self.own_names), after, include=()):
+        for _, blob in self._pages(self._naming.folder_of(bucket), after, include=()):
             yield blob.name
 
     def _found(self, bucket: str, address: Address, blob: Any, key: str | None) -> FoundBlob | None:
         content = blob.content_settings
         md5 = bytes(content.content_md5).hex() if content.content_md5 else None
         notes = notes_of(blob.metadata, blob.size, md5)
-        is_native = self.own_names and self._names.can_be_native(bucket, address.name)
+        is_native = self._naming.is_native(bucket, address.name)
         if key is None:
             key = address.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:

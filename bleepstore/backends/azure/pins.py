@@ -16,6 +16,7 @@ from azure.storage.blob import ContentSettings
 from bleepstore.backends.base import BlobSpec
 from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
 from bleepstore.backends.gateway.names import Address
+from bleepstore.model import UploadToken
 
 #: The fields of SystemMetadata that Azure keeps are called the same in its ContentSettings.
 SYSTEM = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
@@ -70,8 +71,8 @@ class ProviderUpload:
     name: str
 
     @property
-    def token(self) -> str:
-        return _dump([self.container, self.name])
+    def token(self) -> UploadToken:
+        return UploadToken(_dump([self.container, self.name]))
 
     @property
     def address(self) -> Address:
@@ -86,12 +87,9 @@ def new_upload(own: Address) -> ProviderUpload:
     return ProviderUpload(own.container, f"{own.name}uploads/{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}")
 
 
-def is_token(handle: str) -> bool:
-    return len(json.loads(handle)) == 2
-
-
-def read_token(token: str) -> ProviderUpload:
-    return ProviderUpload(*json.loads(token))
+def read_token(token: UploadToken | None) -> ProviderUpload:
+    assert token is not None
+    return ProviderUpload(*json.loads(token.text))
 
 
 @attrs.frozen

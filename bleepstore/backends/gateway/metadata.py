@@ -9,7 +9,7 @@ one item, is base64 of JSON. The items of our own begin with a mark:
     size    how many bytes
     of      the provider's own ETags of these bytes, with a space between them, where they are known
     key     base64 of the key of what is not stored under it; the longest key makes 1,368 bytes, whatever is in it
-    more    base64 of JSON: the metadata and the system metadata that the provider would refuse
+    more    base64 of JSON: the metadata and the system metadata that the provider would refuse, and the tags
 
 Whoever writes other bytes under the name may keep the metadata, so what is noted of the bytes counts only as long as it
 agrees with what the provider says of them.
@@ -48,6 +48,7 @@ class Notes:
     key: str | None = None
     system: Mapping[str, str] = attrs.field(factory=dict)
     metadata: Mapping[str, str] = attrs.field(factory=dict)
+    tags: Mapping[str, str] = attrs.field(factory=dict)
 
     def about(self, size: int, md5: str | None) -> Notes:
         """Without what is noted of other bytes than these, whose MD5 (in hex) the provider knows unless they were
@@ -59,7 +60,7 @@ class Notes:
     def attributes(self, native: Mapping[str, str], storage_class: str = STANDARD) -> ObjectAttributes:
         """What goes with the object; `native` are the system metadata that the provider itself keeps."""
         system = SystemMetadata(**{**native, **self.system})
-        return ObjectAttributes(system=system, metadata=self.metadata, storage_class=storage_class)
+        return ObjectAttributes(system=system, metadata=self.metadata, storage_class=storage_class, tags=self.tags)
 
     def without_bytes(self) -> Notes:
         return attrs.evolve(self, etag=None, crc32c=None, size=None, of=())
@@ -112,8 +113,9 @@ class MetadataCodec:
         size: int | None = None,
         of: Sequence[str] = (),
         with_key: bool = False,
+        with_tags: bool = True,
     ) -> dict[str, str]:
-        """The native metadata. `with_key` adds the key.
+        """The native metadata. `with_key` adds the key, `with_tags` the tags, where the provider has none of its own.
 
         What exceeds the budget is left out, and is then known to the catalog alone: first what had to be packed, then
         the largest of the others. The notes of our own fit into every provider's budget.
@@ -141,10 +143,22 @@ class MetadataCodec:
             left -= len(name) + len(text)
             if left >= 0:
                 made[name] = text
-        if packed or system:
-            more = _pack({"metadata": packed, "system": system})
+        tags = dict(spec.attributes.tags) if with_tags else {}
+        if packed or system or tags:
+            more = _pack_more(packed, system, tags)
             if len(self.mark) + len("more") + len(more) <= self.budget - _length(made):
                 made[f"{self.mark}more"] = more
+        return made
+
+    def with_tags(self, native: Mapping[str, str] | None, tags: Mapping[str, str]) -> dict[str, str]:
+        """The native metadata of an object that gets other tags. What exceeds the budget is left out, as by encode."""
+        notes, name = self.decode(native), f"{self.mark}more"
+        made = {key: text for key, text in (native or {}).items() if key.lower() != name}
+        packed = {key: text for key, text in notes.metadata.items() if key not in {one.lower() for one in made}}
+        if packed or notes.system or tags:
+            more = _pack_more(packed, notes.system, tags)
+            if len(name) + len(more) <= self.budget - _length(made):
+                made[name] = more
         return made
 
     def _is_plain(self, name: str, text: str) -> bool:
@@ -181,7 +195,13 @@ class MetadataCodec:
             key=_read_key(ours.get("key", "")),
             system={name: text for name, text in system.items() if name in _SYSTEM_FIELDS},
             metadata=plain | _texts(more.get("metadata")),
+            tags=_texts(more.get("tags")),
         )
+
+
+def _pack_more(metadata: Mapping[str, str], system: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    parts = {"metadata": dict(metadata), "system": dict(system)}
+    return _pack({**parts, "tags": dict(tags)} if tags else parts)
 
 
 def _length(items: Mapping[str, str]) -> int:

@@ -13,10 +13,11 @@ import enum
 import hashlib
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 
-from bleepstore.backends.base import BlobId
+from bleepstore.backends.base import BlobId, BlobSpec
 
 OWN = ".bleepstore/"
 
@@ -93,10 +94,6 @@ class Names:
             and self.is_plain(name)
         )
 
-    def is_named_by_digest(self, bucket: str, name: str) -> bool:
-        """Whether this is the name of an object whose key its metadata hold."""
-        return name.startswith(f"{self.root_of(bucket)}{OWN}keys/")
-
     def of_blob(self, bucket: str, blob_id: BlobId) -> Address:
         """The name of a blob in the layout `blobs`."""
         folder = self.blobs_of(bucket)
@@ -121,10 +118,64 @@ class Names:
         """The folder of a bucket's blobs in the layout `blobs`."""
         return Address(self.container_of(bucket), f"{self.root_of(bucket)}{OWN}blobs/")
 
-    def objects_of(self, bucket: str, *, own: bool) -> Address:
-        """The folder of a bucket's objects, in the layout `keys` if they have their own names."""
-        return Address(self.container_of(bucket), self.root_of(bucket)) if own else self.blobs_of(bucket)
-
     def bucket_of_container(self, container: str) -> str:
         """Where each bucket has a container: whose it is."""
         return container.removeprefix(self.prefix)
+
+
+class Naming(Protocol):
+    """What a layout says of the names of objects."""
+
+    def address_of(self, spec: BlobSpec) -> Address:
+        """Where a new object is to be stored."""
+
+    def folder_of(self, bucket: str) -> Address:
+        """The folder of a bucket's objects."""
+
+    def is_object(self, bucket: str, name: str) -> bool:
+        """Whether what has this name in that folder can be an object of ours."""
+
+    def is_native(self, bucket: str, name: str) -> bool:
+        """Whether the name is the key. The metadata of all others hold their key."""
+
+
+@attrs.frozen
+class KeyNaming:
+    """The layout `keys`."""
+
+    names: Names
+
+    def address_of(self, spec: BlobSpec) -> Address:
+        return self.names.of_key(spec.bucket, spec.key)
+
+    def folder_of(self, bucket: str) -> Address:
+        return Address(self.names.container_of(bucket), self.names.root_of(bucket))
+
+    def is_object(self, bucket: str, name: str) -> bool:
+        return self.is_native(bucket, name) or name.startswith(f"{self.names.root_of(bucket)}{OWN}keys/")
+
+    def is_native(self, bucket: str, name: str) -> bool:
+        return self.names.can_be_native(bucket, name)
+
+
+@attrs.frozen
+class BlobNaming:
+    """The layout `blobs`."""
+
+    names: Names
+
+    def address_of(self, spec: BlobSpec) -> Address:
+        return self.names.of_blob(spec.bucket, spec.new_id())
+
+    def folder_of(self, bucket: str) -> Address:
+        return self.names.blobs_of(bucket)
+
+    def is_object(self, bucket: str, name: str) -> bool:
+        return True
+
+    def is_native(self, bucket: str, name: str) -> bool:
+        return False
+
+
+def naming_of(layout: Layout, names: Names) -> Naming:
+    return KeyNaming(names) if layout is Layout.KEYS else BlobNaming(names)

@@ -6,9 +6,11 @@ upload is completed by composing them, 32 at a time, as a tree. GCS copies whole
 of an object passes through this process.
 """
 
+from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings
-from bleepstore.backends.gcs.backend import GcsBackend
+from bleepstore.backends.gcs.layouts import GcsBlobs, GcsKeys
 
 
-def open_gateway(settings: GatewaySettings) -> GcsBackend:
-    return GcsBackend(settings)
+def open_gateway(settings: GatewaySettings) -> GcsKeys | GcsBlobs:
+    """A `KeyedBackend` in the layout `keys`."""
+    return GcsKeys(settings) if settings.layout is Layout.KEYS else GcsBlobs(settings)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import attrs
 from google.api_core.exceptions import BadRequest, Conflict, PreconditionFailed
 
-from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob, new_blob_id
+from bleepstore.backends.base import CHUNK, BlobId, BlobRange, BlobSpec, PartBlob, StoredBlob
 from bleepstore.backends.gateway.bodies import IN_MEMORY, HashingReader, body_of, files_of, head_of, send_behind
 from bleepstore.backends.gateway.names import Address
 from bleepstore.backends.gateway.streams import Check, Crc32c, ResumingReader, combined_crc32c
@@ -33,7 +33,9 @@ from bleepstore.errors import (
     InvalidBucketName,
     S3Error,
     ServiceUnavailable,
+    UploadNotFound,
 )
+from bleepstore.model import UploadToken
 
 _log = logging.getLogger("bleepstore.gateway")
 
@@ -48,7 +50,7 @@ _DEFAULT_TYPE = "application/octet-stream"
 
 
 class GcsBackend(GcsListing):
-    """See `bleepstore.backends.base`."""
+    """What both layouts share: see `bleepstore.backends.gcs.layouts`."""
 
     # -- buckets
 
@@ -104,17 +106,11 @@ class GcsBackend(GcsListing):
 
     # -- what goes with an object
 
-    def _address(self, spec: BlobSpec) -> Address:
-        """Where a new object goes."""
-        if self.own_names:
-            return self._names.of_key(spec.bucket, spec.key)
-        return self._names.of_blob(spec.bucket, spec.new_id())
-
     def _described(
         self, spec: BlobSpec, address: Address, write: str, *, note_etag: bool, crc32c: str | None = None
     ) -> Any:
         """A blob to be written, with all that goes with it. `crc32c` is noted to tell whether the ETag is still its."""
-        with_key = not self.own_names or self._names.is_named_by_digest(spec.bucket, address.name)
+        with_key = not self._naming.is_native(spec.bucket, address.name)
         etag = spec.etag() if note_etag and spec.etag is not None else None
         blob = self._blob(address)
         size = None if etag is None else spec.size
@@ -126,10 +122,8 @@ class GcsBackend(GcsListing):
         return blob
 
     def _condition(self, spec: BlobSpec) -> dict[str, Any]:
-        if spec.expected_current is None or not self.own_names:
-            return {}
-        handle = spec.expected_current.handle
-        return {"if_generation_match": 0 if handle is None else read_handle(handle).generation}
+        """The parameters that make a write depend on what it replaces."""
+        return {}
 
     def _stored(self, blob: Any) -> StoredBlob:
         return StoredBlob(pin_of(blob).handle, to_ms(blob.time_created))
@@ -160,7 +154,7 @@ class GcsBackend(GcsListing):
     # -- objects
 
     def put_object(self, spec: BlobSpec, chunks: Iterable[bytes]) -> StoredBlob:
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         return self._write(spec, address, write, chunks)
 
     def _write(self, spec: BlobSpec, address: Address, write: str, chunks: Iterable[bytes]) -> StoredBlob:
@@ -331,7 +325,7 @@ class GcsBackend(GcsListing):
         return True
 
     def copy_object(self, handle: str, spec: BlobSpec) -> StoredBlob:
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         return self._copy(handle, self._live(handle), spec, address, write)
 
     def _copy(self, handle: str, source: Any, spec: BlobSpec, address: Address, write: str) -> StoredBlob:
@@ -355,21 +349,22 @@ class GcsBackend(GcsListing):
 
     # -- parts
 
-    def begin_parts(self, spec: BlobSpec) -> str:
+    def begin_parts(self, spec: BlobSpec) -> UploadToken:
         own = self._names.own(spec.bucket)
         return make_token(Address(own.container, f"{own.name}parts/{spec.new_id()}/"))
 
     def put_part(
         self,
-        token: str,
+        token: UploadToken | None,
         number: int,
         source: Iterable[bytes] | BlobRange,
         size: int | None = None,
-        new_id: Callable[[], BlobId] = new_blob_id,
+        *,
+        new_id: Callable[[], BlobId],
     ) -> StoredBlob:
         folder = read_token(token)
         address = Address(folder.container, f"{folder.name}{number:05d}-{new_id()}")
-        spec, write = BlobSpec(bucket="", key=""), secrets.token_hex(8)
+        spec, write = BlobSpec(bucket="", key="", new_id=new_id), secrets.token_hex(8)
         if not isinstance(source, BlobRange):
             return self._write(spec, address, write, source)
         whole = self._live(source.handle)
@@ -378,14 +373,14 @@ class GcsBackend(GcsListing):
         with self.get_object(source.handle, source.start, source.stop) as reader:
             return self._write(spec, address, write, iter(lambda: reader.read(CHUNK), b""))
 
-    def assemble_parts(self, token: str, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
+    def assemble_parts(self, token: UploadToken | None, spec: BlobSpec, parts: Sequence[PartBlob]) -> StoredBlob:
         folder = read_token(token)
         known = {piece.pin: piece for piece in map(_Piece.of, self._list(folder))}
         try:
             sources = [known[read_handle(part.handle)] for part in parts]
         except KeyError as missing:
             raise BlobNotFound(missing.args[0].handle) from None
-        address, write = self._address(spec), secrets.token_hex(8)
+        address, write = self._naming.address_of(spec), secrets.token_hex(8)
         crc32c = combined_crc32c((one.crc32c, one.size) for one in sources)
         made: list[_Piece] = []
         try:
@@ -396,7 +391,7 @@ class GcsBackend(GcsListing):
             blob = self._described(spec, address, write, note_etag=True, crc32c=crc32c)
             self._compose(blob, sources, **self._condition(spec))
         except ProviderNotFound as missing:
-            raise BlobNotFound(token) from missing
+            raise UploadNotFound(folder.name) from missing
         except ProviderPreconditionFailed as refused:
             blob = self._written(spec, address, write, refused)
         finally:
@@ -427,8 +422,8 @@ class GcsBackend(GcsListing):
         except S3Error as error:
             _log.warning("intermediate objects of a completion are left for the sweep: %s", error)
 
-    def delete_parts(self, token: str, handles: Sequence[str]) -> None:
-        if not token:
+    def delete_parts(self, token: UploadToken | None, handles: Sequence[str]) -> None:
+        if token is None:
             return
         if not handles:
             with contextlib.suppress(ContainerNotFound):

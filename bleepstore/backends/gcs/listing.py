@@ -14,6 +14,7 @@ from bleepstore.backends.gcs.client import GcsClient
 from bleepstore.backends.gcs.errors import ProviderNotFound, ProviderPreconditionFailed, no_bucket
 from bleepstore.backends.gcs.pins import SYSTEM, md5_of, notes_of, pin_of, to_ms
 from bleepstore.errors import ServiceUnavailable
+from bleepstore.model import UploadToken
 
 _PAGE = 1000  # names of one request
 
@@ -53,7 +54,7 @@ class GcsListing(ClaimVerbs, GcsClient):
             if not marker:
                 return
 
-    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str]:
+    def iter_blobs(self, since_ms: int, until_ms: int) -> Iterator[str | UploadToken]:
         for blob in self._swept(since_ms):
             if since_ms <= to_ms(blob.time_created) < until_ms:
                 yield pin_of(blob).handle
@@ -65,9 +66,11 @@ class GcsListing(ClaimVerbs, GcsClient):
         for bucket in filter(self._claims.is_ours, self.buckets()):
             if self._settings.container is None:
                 yield from self._list(self._parts_of(self._names.own(bucket)))
-            if not self.own_names:
-                after = self._names.before_blobs_since(bucket, since_ms)
-                yield from self._list(self._names.blobs_of(bucket), after)
+            yield from self._blobs_since(bucket, since_ms)
+
+    def _blobs_since(self, bucket: str, since_ms: int) -> Iterator[Any]:
+        """What else a sweep looks at in a bucket: no objects that are stored under their keys."""
+        return iter(())
 
     @staticmethod
     def _parts_of(own: Address) -> Address:
@@ -132,26 +135,17 @@ class GcsListing(ClaimVerbs, GcsClient):
             if name != OWN:
                 yield name.removesuffix("/")
 
-    def find(self, bucket: str, key: str) -> FoundBlob | None:
-        blob = self._blob(self._names.of_key(bucket, key))
-        try:
-            self._call(blob.reload)
-        except ProviderNotFound:
-            return None
-        return self._found(bucket, blob, key)
-
     def iter_found(self, bucket: str, after: str = "") -> Iterator[tuple[str, FoundBlob | None]]:
-        for blob in self._list(self._names.objects_of(bucket, own=self.own_names), after):
-            ours = self._names.can_be_native(bucket, blob.name) or self._names.is_named_by_digest(bucket, blob.name)
-            yield blob.name, self._found(bucket, blob, None) if ours or not self.own_names else None
+        for blob in self._list(self._naming.folder_of(bucket), after):
+            yield blob.name, self._found(bucket, blob, None) if self._naming.is_object(bucket, blob.name) else None
 
     def names(self, bucket: str, after: str = "") -> Iterator[str]:
-        for blob in self._list(self._names.objects_of(bucket, own=self.own_names), after):
+        for blob in self._list(self._naming.folder_of(bucket), after):
             yield blob.name
 
     def _found(self, bucket: str, blob: Any, key: str | None) -> FoundBlob | None:
         notes = notes_of(blob)
-        is_native = self.own_names and self._names.can_be_native(bucket, blob.name)
+        is_native = self._naming.is_native(bucket, blob.name)
         if key is None:
             key = blob.name.removeprefix(self._names.root_of(bucket)) if is_native else notes.key
         if key is None:

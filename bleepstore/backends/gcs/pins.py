@@ -11,6 +11,7 @@ import attrs
 
 from bleepstore.backends.gateway.metadata import MetadataCodec, Notes
 from bleepstore.backends.gateway.names import Address
+from bleepstore.model import UploadToken
 
 #: The fields of SystemMetadata that GCS keeps are called the same on its Blob.
 SYSTEM = ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control")
@@ -61,13 +62,14 @@ def md5_of(blob: Any) -> str | None:
     return base64.b64decode(blob.md5_hash).hex() if blob.md5_hash else None
 
 
-def make_token(folder: Address) -> str:
-    return json.dumps([folder.container, folder.name], separators=(",", ":"), ensure_ascii=False)
+def make_token(folder: Address) -> UploadToken:
+    return UploadToken(json.dumps([folder.container, folder.name], separators=(",", ":"), ensure_ascii=False))
 
 
-def read_token(token: str) -> Address:
+def read_token(token: UploadToken | None) -> Address:
     """The folder of an upload's parts."""
-    return Address(*json.loads(token))
+    assert token is not None
+    return Address(*json.loads(token.text))
 
 
 def to_ms(moment: Any) -> int:

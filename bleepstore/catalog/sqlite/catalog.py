@@ -33,7 +33,7 @@ _log = logging.getLogger("bleepstore.catalog")
 
 
 class Catalog:
-    """See `bleepstore.catalog.port.Catalog`. Its parts do the work; this is where they meet.
+    """See `bleepstore.catalog.port.CatalogPort`. Its parts do the work; this is where they meet.
 
     `path` is the database file, shared by any number of processes that each open it for themselves, or None for a
     private catalog in memory. All methods are thread-safe.

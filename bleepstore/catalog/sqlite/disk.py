@@ -32,7 +32,7 @@ class DiskSpace:
         self._is_low = False
 
     def spare_bytes(self) -> float:
-        """See `bleepstore.catalog.port.Catalog.spare_bytes`.
+        """See `bleepstore.catalog.port.CatalogPort.spare_bytes`.
 
         Free bytes of the file system, without what the database file will grow by when the log is copied to it, and
         with some of those that are free within that file: what is written there adds to the log alone.
@@ -66,7 +66,7 @@ class DiskSpace:
         return free - growth + reusable
 
     def check(self, reserve: int) -> None:
-        """See `bleepstore.catalog.port.Catalog.check_disk`."""
+        """See `bleepstore.catalog.port.CatalogPort.check_disk`."""
         file = self._lock.file
         if file is None or os.getpid() != self._life.pid:
             return

@@ -12,6 +12,7 @@ from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, Ob
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
+    BY_VERSION_ID,
     OBJECT_COLUMNS,
     OBJECT_WIDTH,
     PART_COLUMNS,
@@ -39,26 +40,33 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadPage,
+    UploadToken,
     VersionPage,
 )
 from bleepstore.names import after_prefix, check_type
 
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
 _ONE_BUCKET = f"{_BUCKET} WHERE b.name = ?"
-_FROM = "FROM bucket b CROSS JOIN object_version o ON o.bucket_id = b.bucket_id"
+_VERSIONS = "FROM bucket b CROSS JOIN object_version o {} ON o.bucket_id = b.bucket_id"
+_FROM, _FROM_BY_ID = _VERSIONS.format(""), _VERSIONS.format(BY_VERSION_ID)
 _OWNER = "LEFT JOIN owner oo ON oo.owner_id = o.owner_id"
 _DATA = "LEFT JOIN inline_data d ON d.inline_id = o.inline_id"
-_OBJECT = "b.name = ? AND o.noncurrent = 0 AND o.key = ?"
-_VERSION = f"b.name = ? AND o.key = ? AND {VERSION_BY_ID}"
-_SELECT_HEAD = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, o.crc64nvme {_FROM} {_OWNER}"
-_SELECT_GET = f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, o.crc64nvme {_FROM} {_OWNER} {_DATA}"
-_HEAD, _GET = f"{_SELECT_HEAD} WHERE {_OBJECT}", f"{_SELECT_GET} WHERE {_OBJECT}"
-_HEAD_VERSION, _GET_VERSION = f"{_SELECT_HEAD} WHERE {_VERSION}", f"{_SELECT_GET} WHERE {_VERSION}"
-_HEAD_NEWEST_OTHER = f"{_SELECT_HEAD} WHERE b.name = ? AND o.noncurrent = 1 AND o.key = ? ORDER BY o.sequence LIMIT 1"
-_OBJECT_PARTS = f"SELECT o.parts {_FROM} WHERE {_OBJECT} AND o.version_id = ?"
-_VERSION_PARTS = f"SELECT o.parts {_FROM} WHERE {_VERSION}"
-_SEQUENCE = f"SELECT o.sequence {_FROM} WHERE {_OBJECT} AND o.version_id = ?"
-_SEQUENCE_BY_ID = f"SELECT o.sequence {_FROM} WHERE {_VERSION}"
+_OWN_COLUMNS = "o.crc64nvme, o.bucket_id, -o.sequence"
+_HEAD_COLUMNS = f"SELECT {OBJECT_COLUMNS}, o.handle, NULL, {_OWN_COLUMNS}"
+_GET_COLUMNS = f"SELECT {OBJECT_COLUMNS}, o.handle, d.data, {_OWN_COLUMNS}"
+_OBJECT = "WHERE b.name = ? AND o.noncurrent = 0 AND o.key = ?"
+_VERSION = f"WHERE b.name = ? AND o.key = ? AND {VERSION_BY_ID}"
+_HEAD = f"{_HEAD_COLUMNS} {_FROM} {_OWNER} {_OBJECT}"
+_GET = f"{_GET_COLUMNS} {_FROM} {_OWNER} {_DATA} {_OBJECT}"
+_HEAD_VERSION = f"{_HEAD_COLUMNS} {_FROM_BY_ID} {_OWNER} {_VERSION}"
+_GET_VERSION = f"{_GET_COLUMNS} {_FROM_BY_ID} {_OWNER} {_DATA} {_VERSION}"
+_HEAD_NEWEST_OTHER = (
+    f"{_HEAD_COLUMNS} {_FROM} {_OWNER} WHERE b.name = ? AND o.noncurrent = 1 AND o.key = ? ORDER BY o.sequence LIMIT 1"
+)
+_OBJECT_PARTS = f"SELECT o.parts {_FROM} {_OBJECT} AND o.version_id = ?"
+_VERSION_PARTS = f"SELECT o.parts {_FROM_BY_ID} {_VERSION}"
+_SEQUENCE = f"SELECT o.sequence {_FROM} {_OBJECT} AND o.version_id = ?"
+_SEQUENCE_BY_ID = f"SELECT o.sequence {_FROM_BY_ID} {_VERSION}"
 _OBJECT_SINCE = (
     "SELECT o.etag, -o.sequence IS NOT u.replaced_sequence FROM bucket b "
     "JOIN upload u ON u.bucket_id = b.bucket_id AND u.key = ?2 AND u.upload_id = ?3 "
@@ -96,9 +104,9 @@ _CREDENTIAL = (
 )
 _REFERENCED = (
     "SELECT EXISTS (SELECT 1 FROM object_version WHERE handle = ?1) "
-    "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1) "
-    "OR EXISTS (SELECT 1 FROM upload WHERE backend_token = ?1 AND backend_token <> '')"
+    "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1)"
 )
+_TOKEN_REFERENCED = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)"
 
 
 def _make_credential(row: Row) -> Credential:
@@ -167,11 +175,11 @@ class Reader(ContentQueries):
         row = self.connection.execute(_GET_VERSION if with_data else _HEAD_VERSION, bindings).fetchone()
         return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
 
-    def latest_version(self, bucket: str, key: str) -> ObjectVersion | None:
+    def latest_version(self, bucket: str, key: str) -> FoundObject | None:
         row = self.connection.execute(_HEAD, (bucket, key)).fetchone()
         if row is None:
             row = self.connection.execute(_HEAD_NEWEST_OTHER, (bucket, key)).fetchone()
-        return None if row is None else make_object(bucket, key, row)
+        return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
 
     def protected_versions(self) -> list[ProtectedVersion]:
         rows = self.connection.execute(_PROTECTED).fetchall()
@@ -312,17 +320,16 @@ class Reader(ContentQueries):
 
     def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
         sql = "SELECT garbage_id, handle, token FROM garbage WHERE garbage_id > ? ORDER BY garbage_id LIMIT ?"
-        return [Garbage(*row) for row in self.connection.execute(sql, (after, limit))]
+        rows = self.connection.execute(sql, (after, limit))
+        return [Garbage(number, handle, None if text is None else UploadToken(text)) for number, handle, text in rows]
 
     def is_garbage(self, handle: str) -> bool:
         return bool(self.connection.execute("SELECT EXISTS (SELECT 1 FROM garbage WHERE handle = ?)", (handle,)).get)
 
-    def is_referenced(self, handle: str) -> bool:
-        return bool(self.connection.execute(_REFERENCED, (handle,)).get)
-
-    def is_token_in_use(self, token: str) -> bool:
-        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ? AND backend_token <> '')"
-        return bool(self.connection.execute(sql, (token,)).get)
+    def is_referenced(self, stored: str | UploadToken) -> bool:
+        if isinstance(stored, UploadToken):
+            return bool(self.connection.execute(_TOKEN_REFERENCED, (stored.text,)).get)
+        return bool(self.connection.execute(_REFERENCED, (stored,)).get)
 
     def sweep_times(self) -> tuple[int, int]:
         row = self.connection.execute("SELECT sweep_begun_ms, sweep_ended_ms FROM state").fetchone()

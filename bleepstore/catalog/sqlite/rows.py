@@ -22,6 +22,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    UploadToken,
     Versioning,
 )
 
@@ -58,7 +59,9 @@ BUCKET_COLUMNS = (
     "(SELECT json_group_object(s.name, s.document) FROM bucket_setting s WHERE s.bucket_id = b.bucket_id)"
 )
 _NO_DOCUMENTS = "{}"
-#: The condition that finds a version by its id in the index of them, which does not hold current ones of the id "null".
+#: What finds a version by its id: in the index of them, which does not hold current ones of the id "null". By itself
+#: SQLite would look through all versions of the bucket, which seem to it to be few.
+BY_VERSION_ID = "INDEXED BY version_id"
 VERSION_BY_ID = "version_id = ? AND (version_id <> 'null' OR noncurrent = 1)"
 
 
@@ -91,8 +94,8 @@ def make_checksum(algorithm: str | None, kind: str, value: str) -> Checksum | No
 
 def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
     """Of a row that begins with OBJECT_COLUMNS, of which there are OBJECT_WIDTH."""
-    (version_id, etag, size, modified_ms, owner_id, display_name) = row[:6]
-    algorithm, kind, value, parts_count, is_versioned, is_delete_marker = row[6:_OWN_OBJECT_WIDTH]
+    version_id, etag, size, modified_ms, owner_id, display_name, algorithm, kind, value = row[:9]
+    parts_count, is_versioned, is_delete_marker = row[9:_OWN_OBJECT_WIDTH]
     return ObjectVersion(
         bucket=bucket,
         key=key,
@@ -132,7 +135,7 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
         checksum_type=_CHECKSUM_TYPES[kind] if kind else None,
-        backend_token=token,
+        backend_token=None if token is None else UploadToken(token),
     )
 
 

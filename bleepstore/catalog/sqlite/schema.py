@@ -115,7 +115,7 @@ CREATE TABLE upload(
     initiator_id TEXT NOT NULL,
     checksum_algorithm TEXT,
     checksum_type TEXT,
-    backend_token TEXT NOT NULL,
+    backend_token TEXT,
     replaced_sequence INTEGER,
     system TEXT,
     metadata TEXT,
@@ -152,7 +152,7 @@ CREATE TABLE completed_upload(
 
 CREATE INDEX upload_age ON upload(initiated_ms, upload_id);
 -- Backends whose provider lists uploads, not their parts, ask whether an upload is known.
-CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token <> '';
+CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token IS NOT NULL;
 
 -- Versions by their ids, but for current ones of the id "null", which are all there are without versioning.
 CREATE INDEX version_id ON object_version(bucket_id, key, version_id) WHERE version_id <> 'null' OR noncurrent = 1;
@@ -161,7 +161,7 @@ CREATE INDEX version_id ON object_version(bucket_id, key, version_id) WHERE vers
 CREATE INDEX object_handle ON object_version(handle) WHERE handle IS NOT NULL;
 CREATE INDEX part_handle ON part(handle);
 
--- Blobs that nothing refers to any more. token is NULL for an object's blob, the upload's token for a part's.
+-- Blobs that nothing refers to any more. token is that of a part's upload, if its backend gave one.
 CREATE TABLE garbage(
     garbage_id INTEGER PRIMARY KEY AUTOINCREMENT,
     handle TEXT NOT NULL,

@@ -11,6 +11,7 @@ from bleepstore.attributes import COLUMNS, columns_of, from_columns
 from bleepstore.bucket_settings import document_of, value_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
+    BY_VERSION_ID,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
     VERSION_BY_ID,
@@ -35,7 +36,7 @@ _STORED_VERSION = (
 )
 _FIND_CURRENT = f"{_STORED_VERSION} WHERE {_CURRENT}"
 _FIND_NEWEST_OTHER = f"{_STORED_VERSION} WHERE bucket_id = ? AND noncurrent = 1 AND key = ? ORDER BY sequence LIMIT 1"
-_FIND_BY_ID = f"{_STORED_VERSION} WHERE bucket_id = ? AND key = ? AND {VERSION_BY_ID}"
+_FIND_BY_ID = f"{_STORED_VERSION} {BY_VERSION_ID} WHERE bucket_id = ? AND key = ? AND {VERSION_BY_ID}"
 _INSERT_MARKER = (
     "INSERT INTO object_version (bucket_id, noncurrent, key, sequence, version_id, is_delete_marker, modified_ms, "
     "etag, size, owner_id) VALUES (?, 1, ?, ?, ?, 1, ?, '', 0, ?)"
@@ -60,10 +61,12 @@ _FIND_UPLOAD = (
     f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE bucket_id = ? AND key = ? AND upload_id = ?"
 )
 _SET_REPLACED = "UPDATE upload SET replaced_sequence = ? WHERE bucket_id = ? AND key = ? AND replaced_sequence = ?"
-_DISCARD_PARTS = (
+_DISCARD = (
     "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM upload u JOIN part p "
-    "ON p.upload_id = u.upload_id WHERE u.{} = ? ORDER BY u.upload_id, p.number"
+    "ON p.upload_id = u.upload_id WHERE "
 )
+_DISCARD_PART = f"{_DISCARD}u.upload_id = ? AND p.number = ?"
+_DISCARD_PARTS = f"{_DISCARD}u.{{}} = ? ORDER BY u.upload_id, p.number"
 
 
 class SqliteTables:
@@ -274,12 +277,9 @@ class SqliteTables:
 
     # -- uploads
 
-    def upload_token(self, bucket_id: int, key: str, upload_id: str) -> str | None:
-        token: str | None = self._execute(
-            "SELECT backend_token FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?",
-            (bucket_id, key, upload_id),
-        ).get
-        return token
+    def has_upload(self, bucket_id: int, key: str, upload_id: str) -> bool:
+        sql = "SELECT EXISTS (SELECT 1 FROM upload WHERE bucket_id = ? AND key = ? AND upload_id = ?)"
+        return bool(self._execute(sql, (bucket_id, key, upload_id)).get)
 
     def find_upload(self, bucket: str, bucket_id: int, key: str, upload_id: str) -> Upload | None:
         row = self._execute(_FIND_UPLOAD, (bucket_id, key, upload_id)).fetchone()
@@ -306,7 +306,7 @@ class SqliteTables:
                 command.initiator.id,
                 command.checksum_algorithm and command.checksum_algorithm.value,
                 command.checksum_type and command.checksum_type.value,
-                command.backend_token,
+                command.backend_token and command.backend_token.text,
                 replaced_sequence,
                 *columns_of(command.attributes),
             ),
@@ -363,8 +363,11 @@ class SqliteTables:
 
     # -- garbage and sweeps
 
-    def discard(self, handle: str, token: str | None = None) -> None:
-        self._execute("INSERT INTO garbage (handle, token) VALUES (?, ?)", (handle, token))
+    def discard(self, handle: str) -> None:
+        self._execute("INSERT INTO garbage (handle) VALUES (?)", (handle,))
+
+    def discard_part(self, upload_id: str, number: int) -> None:
+        self._execute(_DISCARD_PART, (upload_id, number))
 
     def forget_garbage(self, garbage_ids: Sequence[int]) -> None:
         self.connection.executemany("DELETE FROM garbage WHERE garbage_id = ?", [(i,) for i in garbage_ids])

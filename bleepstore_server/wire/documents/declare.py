@@ -28,6 +28,9 @@ DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
+#: A Complete of 10,000 parts has a tenth of a million. More, deep or wide, would take seconds of the processor.
+_MAX_TAGS = 160_000
+
 _Class = TypeVar("_Class")
 _Children = dict[str, list[Element]]
 #: What is written before a value, how the value is, and what is written after it.
@@ -39,7 +42,7 @@ _NO_TEXTS: Mapping[str, str] = {}
 
 
 @attrs.frozen
-class Kind:
+class TextKind:
     """How a value is written, ready for XML, and read; `read` raises ValueError for what is not `noun`."""
 
     noun: str
@@ -66,24 +69,26 @@ def _write_etag(etag: str) -> str:
     return f"&quot;{etag}&quot;"
 
 
-TEXT = Kind("a text", escape)
+TEXT = TextKind("a text", escape)
 #: A text that means the same with spaces around it.
-TOKEN = Kind("a text", escape, str.strip)
-NUMBER = Kind("a number", str, _read_number)
-BOOLEAN = Kind("true or false", _write_boolean, _read_boolean)
+TOKEN = TextKind("a text", escape, str.strip)
+NUMBER = TextKind("a number", str, _read_number)
+BOOLEAN = TextKind("true or false", _write_boolean, _read_boolean)
 #: Milliseconds since the epoch.
-TIME = Kind("a time", iso_time, read_time)
+TIME = TextKind("a time", iso_time, read_time)
 #: The same, shown to the millisecond.
-PRECISE_TIME = Kind("a time", precise_time, read_time)
+PRECISE_TIME = TextKind("a time", precise_time, read_time)
 #: A bare ETag, in quotes in the document.
-ETAG = Kind("an ETag", _write_etag, lambda text: text.strip('"'))
+ETAG = TextKind("an ETag", _write_etag, lambda text: text.strip('"'))
 #: A key or a part of one, which `text.encoder` has written ready for XML.
-ENCODED = Kind("a text", str)
+ENCODED = TextKind("a text", str)
 
 
-def choice(values: type[enum.Enum]) -> Kind:
+def choice(values: type[enum.Enum]) -> TextKind:
     """One of the values of an enumeration."""
-    return Kind(f"one of {', '.join(str(one.value) for one in values)}", _value_of, lambda text: values(text.strip()))
+    return TextKind(
+        f"one of {', '.join(str(one.value) for one in values)}", _value_of, lambda text: values(text.strip())
+    )
 
 
 def _value_of(one: enum.Enum) -> str:
@@ -99,7 +104,7 @@ class Markup(str):
     __slots__ = ()
 
 
-class Member(Protocol):
+class DocumentField(Protocol):
     """What a field of a document is in XML."""
 
     def names(self) -> Sequence[str]:
@@ -118,7 +123,7 @@ class Scalar:
     """<Name>text</Name>"""
 
     name: str
-    kind: Kind
+    kind: TextKind
     required: bool
 
     def names(self) -> Sequence[str]:
@@ -147,13 +152,13 @@ class Child:
         return (self.name,)
 
     def frame(self) -> Frame:
-        return "", functools.partial(form_of(self.cls).write, self.name), ""
+        return "", functools.partial(declaration_of(self.cls).write, self.name), ""
 
     def read(self, children: _Children, parent: str) -> Any:
         found = children.get(self.name)
         if found is None and self.required:
             raise malformed(f"The element {parent} lacks {self.name}.")
-        return attrs.NOTHING if found is None else form_of(self.cls).read(found[0])
+        return attrs.NOTHING if found is None else declaration_of(self.cls).read(found[0])
 
 
 @attrs.frozen
@@ -161,7 +166,7 @@ class Repeated:
     """<Name>...</Name><Name>...</Name>, flattened or in an element `wrapper` of its own."""
 
     name: str
-    item: Kind | type
+    item: TextKind | type
     at_least: int
     at_most: int | None
     wrapper: str | None = None
@@ -178,11 +183,11 @@ class Repeated:
     def _write(self, value: Any) -> str:
         if isinstance(value, Markup):
             return value
-        if isinstance(self.item, Kind):
+        if isinstance(self.item, TextKind):
             write = self.item.write
             return "".join([f"<{self.name}>{write(one)}</{self.name}>" for one in value])
-        form = form_of(self.item)
-        return "".join([form.write(self.name, one) for one in value])
+        declaration = declaration_of(self.item)
+        return "".join([declaration.write(self.name, one) for one in value])
 
     def read(self, children: _Children, parent: str) -> Any:
         if self.wrapper is not None:
@@ -196,9 +201,9 @@ class Repeated:
         if len(items) < self.at_least or (self.at_most is not None and len(items) > self.at_most):
             most = "" if self.at_most is None else f" to {self.at_most}"
             raise malformed(f"The element {parent} has {self.at_least}{most} elements {self.name}.")
-        if isinstance(self.item, Kind):
+        if isinstance(self.item, TextKind):
             return tuple(_read_text(self.name, self.item, _text_of(item)) for item in items)
-        return tuple(map(form_of(self.item).read, items))
+        return tuple(map(declaration_of(self.item).read, items))
 
 
 @attrs.frozen
@@ -206,7 +211,7 @@ class Variant:
     """An element whose name is one of a few: the value is (name, text). An empty one is none; the last one counts."""
 
     choices: tuple[str, ...]
-    kind: Kind
+    kind: TextKind
 
     def names(self) -> Sequence[str]:
         return self.choices
@@ -246,11 +251,11 @@ class Facts:
 _MEMBER, _ATTRIBUTE, _CONTENT = "member", "attribute", "content"
 
 
-def _field(member: Member, default: Any) -> Any:
+def _field(member: DocumentField, default: Any) -> Any:
     return attrs.field(default=default, metadata={_MEMBER: member})
 
 
-def element(name: str, kind: Kind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
+def element(name: str, kind: TextKind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
     return _field(Scalar(name, kind, default is attrs.NOTHING), default)
 
 
@@ -259,20 +264,20 @@ def child(name: str, cls: type, *, default: Any = attrs.NOTHING) -> Any:
 
 
 def elements(
-    name: str, item: Kind | type, *, at_least: int = 0, at_most: int | None = None, default: Any = attrs.NOTHING
+    name: str, item: TextKind | type, *, at_least: int = 0, at_most: int | None = None, default: Any = attrs.NOTHING
 ) -> Any:
     """A list without an element around it ("flattened"); None is none."""
     return _field(Repeated(name, item, at_least, at_most), default)
 
 
 def wrapped(
-    wrapper: str, name: str, item: Kind | type, *, at_most: int | None = None, default: Any = attrs.NOTHING
+    wrapper: str, name: str, item: TextKind | type, *, at_most: int | None = None, default: Any = attrs.NOTHING
 ) -> Any:
     """A list in an element of its own."""
     return _field(Repeated(name, item, 0, at_most, wrapper, default is attrs.NOTHING), default)
 
 
-def one_of(names: Sequence[str], kind: Kind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
+def one_of(names: Sequence[str], kind: TextKind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
     return _field(Variant(tuple(names), kind), default)
 
 
@@ -285,7 +290,7 @@ def attribute(name: str, *, default: Any = attrs.NOTHING) -> Any:
     return attrs.field(default=default, metadata={_ATTRIBUTE: name})
 
 
-def content(kind: Kind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
+def content(kind: TextKind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
     """The text of the element itself."""
     return attrs.field(default=default, metadata={_CONTENT: kind})
 
@@ -294,16 +299,16 @@ def content(kind: Kind = TEXT, *, default: Any = attrs.NOTHING) -> Any:
 
 
 @attrs.frozen
-class Form:
+class Declaration:
     """The declaration of a class. `root` is the name of its element where it is a whole document."""
 
     cls: type
     root: str | None
     namespace: bool
     refuses: Mapping[str, str]
-    members: tuple[tuple[str, Member], ...]
+    members: tuple[tuple[str, DocumentField], ...]
     attributes: tuple[tuple[str, str], ...]
-    contents: tuple[tuple[str, Kind], ...]
+    contents: tuple[tuple[str, TextKind], ...]
     _frames: tuple[tuple[str, Frame], ...] = attrs.field(init=False)
 
     @_frames.default
@@ -341,16 +346,16 @@ class Form:
         return self.cls(**values)
 
 
-_forms: dict[type, Form] = {}
+_declarations: dict[type, Declaration] = {}
 
 
-def form_of(cls: type) -> Form:
-    return _forms[cls]
+def declaration_of(cls: type) -> Declaration:
+    return _declarations[cls]
 
 
 def declared() -> frozenset[type]:
     """Every class that is a document or a part of one."""
-    return frozenset(_forms)
+    return frozenset(_declarations)
 
 
 @dataclass_transform(
@@ -373,7 +378,7 @@ def document(
         def of(kind: str) -> tuple[tuple[str, Any], ...]:
             return tuple((field.name, field.metadata[kind]) for field in fields if kind in field.metadata)
 
-        _forms[made] = Form(made, root, namespace, refuses, of(_MEMBER), of(_ATTRIBUTE), of(_CONTENT))
+        _declarations[made] = Declaration(made, root, namespace, refuses, of(_MEMBER), of(_ATTRIBUTE), of(_CONTENT))
         return made
 
     return declare
@@ -381,22 +386,24 @@ def document(
 
 def render(value: Any) -> bytes:
     """A whole document as bytes."""
-    form = _forms[type(value)]
-    assert form.root is not None, f"{form.cls.__name__} is no document but a part of one"
-    more = f' xmlns="{NAMESPACE}"' if form.namespace else ""
-    return (DECLARATION + form.write(form.root, value, more)).encode()
+    declaration = _declarations[type(value)]
+    assert declaration.root is not None, f"{declaration.cls.__name__} is no document but a part of one"
+    more = f' xmlns="{NAMESPACE}"' if declaration.namespace else ""
+    return (DECLARATION + declaration.write(declaration.root, value, more)).encode()
 
 
 def parse(cls: type[_Class], body: bytes) -> _Class:
     """A whole document that a client sent. Raises RequestError: MalformedXML, or NotImplemented for what it refuses."""
-    form = _forms[cls]
+    declaration = _declarations[cls]
+    if body.count(b"<") > _MAX_TAGS:
+        raise malformed(f"The document has more than {_MAX_TAGS} tags.")
     try:
         found: Element = fromstring(body, forbid_dtd=True)
     except (ParseError, defusedxml.DefusedXmlException, ValueError, LookupError):
         raise RequestError("MalformedXML") from None
-    if _local(found) != form.root:
-        raise malformed(f"The document must be a {form.root}.")
-    return cast("_Class", form.read(found))
+    if _local(found) != declaration.root:
+        raise malformed(f"The document must be a {declaration.root}.")
+    return cast("_Class", declaration.read(found))
 
 
 def malformed(detail: str) -> RequestError:
@@ -421,7 +428,7 @@ def _text_of(found: Element) -> str:
     return found.text or ""
 
 
-def _read_text(name: str, kind: Kind, text: str) -> Any:
+def _read_text(name: str, kind: TextKind, text: str) -> Any:
     try:
         return kind.read(text)
     except ValueError:
