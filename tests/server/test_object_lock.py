@@ -27,6 +27,8 @@ GOVERNANCE: Any = {"Mode": "GOVERNANCE", "RetainUntilDate": SOON}
 COMPLIANCE: Any = {"Mode": "COMPLIANCE", "RetainUntilDate": SOON}
 ON: Any = {"Status": "ON"}
 OFF: Any = {"Status": "OFF"}
+NOTHING: Any = {}
+ENABLED: Any = {"ObjectLockEnabled": "Enabled"}
 DEFAULT: Any = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 3}}}
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 
@@ -91,7 +93,7 @@ def test_a_bucket_gets_object_lock_later(s3: S3Client) -> None:
         s3.put_object_lock_configuration(Bucket="plain", ObjectLockConfiguration=DEFAULT)
     s3.put_bucket_versioning(Bucket="plain", VersioningConfiguration={"Status": "Enabled"})
     years: Any = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Years": 1}}}
-    for configuration in (DEFAULT, years, {"ObjectLockEnabled": "Enabled"}):
+    for configuration in (DEFAULT, years, ENABLED):
         s3.put_object_lock_configuration(Bucket="plain", ObjectLockConfiguration=configuration)
         assert s3.get_object_lock_configuration(Bucket="plain")["ObjectLockConfiguration"] == configuration
 
@@ -179,7 +181,7 @@ def test_governance_is_bypassed_on_demand(s3: S3Client) -> None:
     first, second = (put(s3, ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=SOON) for _ in range(2))
     s3.delete_object(Bucket="photos", Key="k", VersionId=first, BypassGovernanceRetention=True)
     entries: Any = [{"Key": "k", "VersionId": second}]
-    outcome = s3.delete_objects(Bucket="photos", Delete={"Objects": entries}, BypassGovernanceRetention=True)
+    outcome: Any = s3.delete_objects(Bucket="photos", Delete={"Objects": entries}, BypassGovernanceRetention=True)
     assert "Errors" not in outcome
     for options in (
         {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": SOON},
@@ -198,7 +200,7 @@ def test_retention_is_put_and_got(s3: S3Client) -> None:
     s3.put_object_retention(Bucket="photos", Key="k", VersionId=version_id, Retention=GOVERNANCE)
     assert s3.get_object_retention(Bucket="photos", Key="k", VersionId=version_id)["Retention"] == GOVERNANCE
     shorter: Any = {**GOVERNANCE, "RetainUntilDate": SOONER}
-    for refused in (shorter, COMPLIANCE, {}):
+    for refused in (shorter, COMPLIANCE, NOTHING):
         with failure("AccessDenied", 403) as told:
             s3.put_object_retention(Bucket="photos", Key="k", Retention=refused)
         assert told["Error"]["Message"] == LOCKED
@@ -209,7 +211,7 @@ def test_retention_is_put_and_got(s3: S3Client) -> None:
     s3.put_object_retention(Bucket="photos", Key="k", Retention=COMPLIANCE)
     longer: Any = {**COMPLIANCE, "RetainUntilDate": LATER}
     s3.put_object_retention(Bucket="photos", Key="k", Retention=longer)
-    for refused in (COMPLIANCE, GOVERNANCE, {}):
+    for refused in (COMPLIANCE, GOVERNANCE, NOTHING):
         with failure("AccessDenied", 403):
             s3.put_object_retention(Bucket="photos", Key="k", Retention=refused, BypassGovernanceRetention=True)
     assert s3.get_object_retention(Bucket="photos", Key="k")["Retention"] == longer
