@@ -73,6 +73,11 @@ class Store:
         self.scrubs = Scrubs(engine)
         self.adoption = Adoption(engine)
 
+    def __repr__(self) -> str:
+        """Where the objects are: in memory, in a folder, or at a provider."""
+        at = getattr(self.engine.backend, "url", None) or self.path
+        return f"<{type(self).__name__} in memory>" if at is None else f"<{type(self).__name__} at {str(at)!r}>"
+
     create_bucket = method_of("buckets", Buckets.create_bucket)
     delete_bucket = method_of("buckets", Buckets.delete_bucket)
     head_bucket = method_of("buckets", Buckets.head_bucket)

@@ -50,8 +50,9 @@ def post_object(exchange: Exchange) -> Response:
     identify(exchange, None if granted is None else granted.secret, now_ms)
     # Who may not upload here learns nothing else of what is wrong, or of who has an account.
     exchange.store.check_access(Action.PUT_OBJECT, exchange.bucket, fields["key"], caller=exchange.caller)
+    checksum = checksums.sent_checksum(fields)  # an unknown algorithm is its own error, as in a header
     _refuse_unsupported(exchange, fields)
-    checksum, attributes = checksums.sent_checksum(fields), _attributes(fields)
+    attributes = _attributes(fields)
     if checksum is None and "content-md5" not in fields:
         check_digest(exchange, "Post Object", attributes)
     version = exchange.store.put_object(

@@ -122,5 +122,10 @@ def test_the_serve_command_works_in_a_clean_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/adr/0*.md")), ids=lambda page: page.stem)
 def test_a_decision_says_when_whether_it_holds_and_what_was_refused(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert re.match(r"# \d+\. [^\n]+\n\n\d{1,2} \w+ \d{4}, (accepted|superseded)", text)
+    assert re.match(rf"# {int(page.name[:4])}\. [^\n]+\n\n\d{{1,2}} \w+ \d{{4}}, (accepted|superseded)", text)
     assert re.search(r"refused", text, re.IGNORECASE), "the alternatives, and why they were refused"
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    numbers = [page.name[:4] for page in ROOT.glob("docs/adr/0*.md")]
+    assert sorted(set(numbers)) == sorted(numbers)
