@@ -58,6 +58,7 @@ from bleepstore.model import (
     VersionPage,
     WriteCondition,
 )
+from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -80,6 +81,7 @@ __all__ = [
     "CompletedPart",
     "Credential",
     "Damage",
+    "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
@@ -96,6 +98,7 @@ __all__ = [
     "NoncurrentExpiration",
     "NoncurrentTransition",
     "ObjectAttributes",
+    "ObjectLock",
     "ObjectPage",
     "ObjectVersion",
     "Owner",
@@ -107,6 +110,8 @@ __all__ = [
     "Restoration",
     "RestoreTier",
     "Restored",
+    "Retention",
+    "RetentionMode",
     "Snapshot",
     "Store",
     "StoredObject",

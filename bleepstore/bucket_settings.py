@@ -17,6 +17,7 @@ import attrs
 from bleepstore import lifecycle as lc
 from bleepstore.attributes import dump, read_mapping, write_mapping
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
+from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
 
 
 @attrs.frozen
@@ -88,9 +89,23 @@ def _read_lifecycle(record: Mapping[str, Any]) -> lc.Lifecycle:
     )
 
 
+def _write_lock(lock: ObjectLock) -> dict[str, Any]:
+    default = lock.default
+    if default is None:
+        return {}
+    return {"mode": default.mode.value, "days": default.days, "years": default.years}
+
+
+def _read_lock(record: Mapping[str, Any]) -> ObjectLock:
+    if not record:
+        return ObjectLock()
+    return ObjectLock(DefaultRetention(RetentionMode(record["mode"]), days=record["days"], years=record["years"]))
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
+    "object_lock": SettingForm(_write_lock, _read_lock),
 }
 
 
@@ -104,7 +119,12 @@ def digest_of(document: str | None) -> str:
     return "" if document is None else hashlib.sha256(document.encode()).hexdigest()
 
 
+def value_of(name: str, document: str) -> Any:
+    """The value of the setting of this name that `document_of` wrote."""
+    return SETTINGS[name].from_json(json.loads(document))
+
+
 def from_documents(documents: Iterable[tuple[str, str]]) -> BucketSettings:
     """The settings whose names and documents these are."""
-    given = {name: SETTINGS[name].from_json(json.loads(text)) for name, text in documents}
+    given = {name: value_of(name, text) for name, text in documents}
     return BucketSettings(**given) if given else NO_SETTINGS

@@ -43,6 +43,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.object_lock import Retention
 
 
 class _Change:
@@ -57,12 +58,15 @@ class _Change:
 
 @attrs.frozen(kw_only=True)
 class CreateBucket(_Change):
+    """`object_lock`: it keeps versions, which can be locked."""
+
     request_id: str
     time_ms: int
     bucket: str
     owner: Owner
     location: str
     acl: Acl
+    object_lock: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -134,7 +138,8 @@ class PutObject(_Change):
 @attrs.frozen(kw_only=True)
 class DeleteObject(_Change):
     """Remove a version for good or, without a `version_id`, what a read without one sees: a bucket that keeps versions
-    gets a delete marker then, which is of `owner`, or of the bucket's if that is None."""
+    gets a delete marker then, which is of `owner`, or of the bucket's if that is None. `bypasses_governance`: who asks
+    may do so in spite of a retention of that mode."""
 
     frees_space = True
 
@@ -146,6 +151,7 @@ class DeleteObject(_Change):
     version_id: str | None = None
     owner: Owner | None = None
     condition: WriteCondition = WriteCondition()
+    bypasses_governance: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -168,6 +174,7 @@ class DeleteObjects(_Change):
     bucket: str
     bucket_id: int | None = None
     owner: Owner | None = None
+    bypasses_governance: bool = False
     entries: tuple[DeleteEntry, ...]
 
 
@@ -230,6 +237,36 @@ class PutObjectTags(_Change):
     version_id: str | None = None
     expected_sequence: int | None = None
     tags: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class PutObjectRetention(_Change):
+    """Replace the retention of a version, or remove it, if `retention` is None. For `expected_sequence`
+    see PutObjectAcl, for `bypasses_governance` DeleteObject."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_sequence: int | None = None
+    bypasses_governance: bool = False
+    retention: Retention | None
+
+
+@attrs.frozen(kw_only=True)
+class PutObjectLegalHold(_Change):
+    """Hold a version, or let it go. For `expected_sequence` see PutObjectAcl."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_sequence: int | None = None
+    legal_hold: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -409,6 +446,8 @@ Command = (
     | ApplyLifecycle
     | PutObjectAcl
     | PutObjectTags
+    | PutObjectRetention
+    | PutObjectLegalHold
     | RestoreObject
     | CreateUpload
     | RegisterPart
@@ -430,10 +469,12 @@ class Done:
 
 @attrs.frozen
 class Written:
-    """A version was written. Its id is None where the bucket never kept versions."""
+    """A version was written. Its id is None where the bucket never kept versions. `retention` is the one that its
+    bucket gave it, if it did."""
 
     version_id: str | None
     modified_ms: int
+    retention: Retention | None = None
 
 
 @attrs.frozen

@@ -17,6 +17,7 @@ import attrs
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
+from bleepstore.object_lock import ObjectLock, Retention
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -135,6 +136,7 @@ class BucketSettings:
 
     tags: Mapping[str, str] | None = None
     lifecycle: Lifecycle | None = None
+    object_lock: ObjectLock | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -205,6 +207,8 @@ class ObjectAttributes:
     """What goes with an object: given by who writes it, kept by its uploads, versions and copies, shown by reads.
 
     `grants` are those of its ACL; None: its owner alone. `restoration` is of what is archived, and no copy has it.
+    `retention` and `legal_hold` protect a version where its bucket has object lock; a `legal_hold` of False was taken
+    away, None was never there.
     `bleepstore.attributes` says how each field is stored.
     """
 
@@ -214,6 +218,8 @@ class ObjectAttributes:
     grants: tuple[Grant, ...] | None = None
     tags: Mapping[str, str] = attrs.field(factory=dict)
     restoration: Restoration | None = None
+    retention: Retention | None = None
+    legal_hold: bool | None = None
 
     def acl(self, owner_id: str) -> Acl:
         """The ACL, for an object of this owner."""
@@ -307,6 +313,14 @@ class _Attributed:
     @property
     def tags(self) -> Mapping[str, str]:
         return self.attributes.tags
+
+    @property
+    def retention(self) -> Retention | None:
+        return self.attributes.retention
+
+    @property
+    def legal_hold(self) -> bool | None:
+        return self.attributes.legal_hold
 
     @property
     def acl(self) -> Acl:

@@ -33,6 +33,8 @@ from bleepstore.commands import (
     PutCredential,
     PutObject,
     PutObjectAcl,
+    PutObjectLegalHold,
+    PutObjectRetention,
     PutObjectTags,
     RegisterPart,
     RestoreObject,
@@ -77,6 +79,10 @@ def apply(tables: Tables, command: Command) -> Result:
             return attributes.put_object_acl(tables, command)
         case PutObjectTags():
             return attributes.put_object_tags(tables, command)
+        case PutObjectRetention():
+            return attributes.put_object_retention(tables, command)
+        case PutObjectLegalHold():
+            return attributes.put_object_legal_hold(tables, command)
         case RestoreObject():
             return attributes.restore_object(tables, command)
         case RegisterPart():

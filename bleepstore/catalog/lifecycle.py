@@ -65,7 +65,7 @@ def _act(
     if entry.act is Act.EXPIRE and bucket.versioning is not None:
         marked = add_delete_marker(tables, bucket, command, DeleteEntry(key=entry.key), position, version)
         return marked if isinstance(marked, S3Error) else None
-    if refused := check_removable(tables, bucket, entry.key, version):
+    if refused := check_removable(tables, bucket, entry.key, version, command.time_ms):
         return refused
     remove_version(tables, bucket, entry.key, version)
     return None

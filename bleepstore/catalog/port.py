@@ -21,6 +21,7 @@ from bleepstore.catalog.records import (
     FoundObject,
     Garbage,
     ObjectSince,
+    ProtectedVersion,
     StoredBucket,
     StoredVersion,
 )
@@ -139,6 +140,9 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def latest_version(self, bucket: str, key: str) -> FoundObject | None:
         """The latest version of a key, which may be a delete marker. Never with inline bytes."""
 
+    def protected_versions(self) -> list[ProtectedVersion]:
+        """All of them; nothing but the buckets is looked at, if none has object lock."""
+
     def object_parts(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
         """The parts of a multipart object; empty for any other, and for one that is gone."""
 
@@ -251,6 +255,10 @@ class Tables(Protocol):
 
     def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:
         """Instead of what it had; none, if the value is None."""
+
+    def lock_time(self, time_ms: int) -> int:
+        """The time from which locks are set, in a command of the time `time_ms`: the latest that any command had which
+        set one. It never goes back, so that a clock that was set back shortens no lock."""
 
     def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None: ...
 

@@ -66,6 +66,7 @@ from bleepstore.store.options import (
     UploadOptions,
     given_attributes,
     with_acl,
+    with_default_lock,
 )
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
@@ -126,6 +127,8 @@ class Uploads:
         found = self._engine.bucket_for(bucket, Action.PUT_OBJECT, caller)
         if attributes.tags:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found)
+        if attributes.retention is not None or attributes.legal_hold is not None:
+            self._engine.check_lockable(found, attributes, caller)
         owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
@@ -459,7 +462,7 @@ def _completed(bucket: Bucket, upload: Upload, command: CompleteUpload, written:
         size=command.size,
         modified_ms=written.modified_ms,
         owner=upload.owner,
-        attributes=upload.attributes,
+        attributes=with_default_lock(upload.attributes, written),
         checksum=command.checksum,
         parts_count=len(command.parts) or None,
         is_versioned=written.version_id is not None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bleepstore.model import MAX_PAGE, Checksum, Part, Upload, UploadPage
+from bleepstore.model import MAX_PAGE, NO_ATTRIBUTES, Checksum, Part, Upload, UploadPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.listings import encoding_type, marker_of
+from bleepstore_server.operations.object_lock import check_digest
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import checksums
@@ -31,7 +32,7 @@ from bleepstore_server.wire.expiry import abort_headers, expiration_header
 
 def create_multipart_upload(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption, h.TAGGING)
+    h.refuse_unsupported(request.headers, exchange.encryption, h.NEW_OBJECT)
     if "x-amz-checksum-type" in request.headers and not request.headers.get("x-amz-checksum-algorithm"):
         raise RequestError(
             "InvalidRequest",
@@ -69,12 +70,15 @@ def _part_number(exchange: Exchange) -> int:
 def upload_part(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers)
+    options = request.body_options()
+    if options["content_md5"] is None and options["checksum"] is None and options["late_checksum"] is None:
+        check_digest(exchange, "Put Part", NO_ATTRIBUTES)
     part = exchange.store.put_part(
         exchange.bucket,
         exchange.key,
         request.query["uploadId"],
         _part_number(exchange),
-        **request.body_options(),
+        **options,
         caller=exchange.caller,
     )
     return Response(

@@ -30,9 +30,10 @@ CREATE TABLE state(
     id INTEGER PRIMARY KEY CHECK (id = 1),
     applied_index INTEGER NOT NULL,
     sweep_begun_ms INTEGER NOT NULL,
-    sweep_ended_ms INTEGER NOT NULL
+    sweep_ended_ms INTEGER NOT NULL,
+    lock_ms INTEGER NOT NULL
 ) STRICT;
-INSERT INTO state VALUES (1, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0);
 
 -- Which catalog this is, for the folder that holds its blobs. It has no row elsewhere: replicas must be equal.
 CREATE TABLE identity(
@@ -98,6 +99,8 @@ CREATE TABLE object_version(
     grants TEXT,
     tags TEXT,
     restoration TEXT,
+    retention TEXT,
+    legal_hold TEXT,
     PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
@@ -123,6 +126,8 @@ CREATE TABLE upload(
     grants TEXT,
     tags TEXT,
     restoration TEXT,
+    retention TEXT,
+    legal_hold TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -184,7 +189,7 @@ CREATE TABLE applied_request(
 MIGRATIONS: tuple[str, ...] = (_V1,)
 #: All tables, also the one in which SQLite keeps the highest ids that were given.
 TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)), "sqlite_sequence")
-_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0); COMMIT".format(
+_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0, 0); COMMIT".format(
     "; ".join(f"DELETE FROM {table}" for table in TABLES)
 )
 

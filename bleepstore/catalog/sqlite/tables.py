@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from bleepstore.attributes import COLUMNS, columns_of, from_columns
-from bleepstore.bucket_settings import document_of
+from bleepstore.bucket_settings import document_of, value_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
@@ -24,6 +24,12 @@ from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAt
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
+# Only what keeps versions can have a lock: for all others nothing is looked up.
+_FIND_BUCKET = (
+    "SELECT b.bucket_id, b.owner_id, b.versioning, CASE WHEN b.versioning IS NOT NULL THEN (SELECT s.document FROM "
+    "bucket_setting s WHERE s.bucket_id = b.bucket_id AND s.name = 'object_lock') END FROM bucket b WHERE b.name = ?"
+)
+_LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, ?) RETURNING lock_ms"
 _STORED_VERSION = (
     "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker "
     "FROM object_version"
@@ -143,8 +149,12 @@ class SqliteTables:
     # -- buckets
 
     def find_bucket(self, name: str, bucket_id: int | None = None) -> StoredBucket | None:
-        row = self._execute("SELECT bucket_id, owner_id, versioning FROM bucket WHERE name = ?", (name,)).fetchone()
-        return None if row is None or bucket_id not in (None, row[0]) else StoredBucket._make(row)
+        row = self._execute(_FIND_BUCKET, (name,)).fetchone()
+        if row is None or bucket_id not in (None, row[0]):
+            return None
+        if row[3] is not None:
+            row = (*row[:3], value_of("object_lock", row[3]))
+        return StoredBucket._make(row)
 
     def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id
@@ -171,6 +181,10 @@ class SqliteTables:
         sql = "SELECT document FROM bucket_setting WHERE bucket_id = ? AND name = ?"
         document: str | None = self._execute(sql, (bucket_id, name)).get
         return document
+
+    def lock_time(self, time_ms: int) -> int:
+        latest: int = self._execute(_LOCK_TIME, (time_ms,)).get
+        return latest
 
     def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None:
         self._before_bucket_change()

@@ -22,7 +22,7 @@ import attrs
 import defusedxml
 from defusedxml.ElementTree import fromstring
 
-from bleepstore_server.wire.documents.text import escape, iso_time, read_time
+from bleepstore_server.wire.documents.text import escape, iso_time, precise_time, read_time
 from bleepstore_server.wire.errors import RequestError
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -87,6 +87,8 @@ INTEGER = TextKind("a number", str, _read_integer)
 BOOLEAN = TextKind("true or false", _write_boolean, _read_boolean)
 #: Milliseconds since the epoch.
 TIME = TextKind("a time", iso_time, read_time)
+#: The same, shown to the millisecond.
+PRECISE_TIME = TextKind("a time", precise_time, read_time)
 #: A bare ETag, in quotes in the document.
 ETAG = TextKind("an ETag", _write_etag, lambda text: text.strip('"'))
 #: A key or a part of one, which `text.encoder` has written ready for XML.
