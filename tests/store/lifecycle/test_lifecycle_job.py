@@ -16,6 +16,8 @@ from bleepstore import (
     LifecycleFilter,
     LifecycleRule,
     NoncurrentExpiration,
+    ObjectLock,
+    Retention,
     Store,
     Versioning,
     errors,
@@ -32,6 +34,7 @@ from tests.store.lifecycle.tools import (
     NOON,
     SIZES,
     TAGS,
+    at,
     expiring,
     keys,
     put,
@@ -197,6 +200,41 @@ def test_what_expired_gives_its_space_back(store: Store, clock: Clock) -> None:
     with store.engine.catalog.read() as reader:
         assert reader.list_garbage(10) == []
         assert reader.count_blobs() == (0, 0)
+
+
+def test_what_is_locked_stays(store: Store, clock: Clock) -> None:
+    """What expires gets a delete marker; no version that is locked goes, until it is not."""
+    store.put_bucket_versioning("photos", Versioning.ENABLED)
+    store.put_bucket_object_lock("photos", ObjectLock())
+    put_rules(store, expiring(1), rule(noncurrent_expiration=NoncurrentExpiration(days=1)))
+    until = Retention.compliance(until=at(20))
+    locked = store.put_object("photos", "locked", b"1", retention=until).version_id
+    held = store.put_object("photos", "held", b"1", legal_hold=True).version_id
+    put(store, "free")
+    clock.advance(days=3)
+    run(store)
+    clock.advance(days=3)
+    run(store)
+    assert versions(store) == [("held", "marker"), ("held", held), ("locked", "marker"), ("locked", locked)]
+    (status,) = (one for one in store.jobs.status() if one.name == "lifecycle")
+    assert status.left == 2
+    clock.freeze(at(20, 1))
+    store.put_object_legal_hold("photos", "held", False, version_id=held)
+    run(store)
+    assert versions(store) == []
+
+
+def test_what_is_locked_is_not_replaced_where_versioning_is_suspended(store: Store, clock: Clock) -> None:
+    """A delete marker of the id "null" would take the place of a version, were it not locked."""
+    first = put(store)
+    assert first == "null"
+    store.put_bucket_versioning("photos", Versioning.ENABLED)
+    store.put_bucket_object_lock("photos", ObjectLock())
+    put_rules(store, expiring(1))
+    store.put_object_legal_hold("photos", "k", True)
+    clock.advance(days=3)
+    run(store)
+    assert ("k", "null") in versions(store)
 
 
 def fill(store: Store, count: int, written: Callable[[int], int]) -> None:
