@@ -225,7 +225,7 @@ def test_what_is_locked_stays(store: Store, clock: Clock) -> None:
 
 
 def test_what_is_locked_is_not_replaced_where_versioning_is_suspended(store: Store, clock: Clock) -> None:
-    """A delete marker of the id "null" would take the place of a version, were it not locked."""
+    """A delete marker of the id "null" would replace a version, were it not locked."""
     first = put(store)
     assert first == "null"
     store.put_bucket_versioning("photos", Versioning.ENABLED)
