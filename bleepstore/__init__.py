@@ -14,6 +14,16 @@ from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Damage
+from bleepstore.lifecycle import (
+    Expiration,
+    Lifecycle,
+    LifecycleFilter,
+    LifecycleRule,
+    NoncurrentExpiration,
+    NoncurrentTransition,
+    Transition,
+    TransitionMinimum,
+)
 from bleepstore.model import (
     Acl,
     Bucket,
@@ -25,6 +35,7 @@ from bleepstore.model import (
     CompletedPart,
     Credential,
     DeletedObject,
+    Expiry,
     Grant,
     Group,
     ListedObject,
@@ -47,6 +58,7 @@ from bleepstore.model import (
     VersionPage,
     WriteCondition,
 )
+from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -69,15 +81,24 @@ __all__ = [
     "CompletedPart",
     "Credential",
     "Damage",
+    "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Expiration",
+    "Expiry",
     "Finding",
     "Grant",
     "Group",
+    "Lifecycle",
+    "LifecycleFilter",
+    "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "NoncurrentExpiration",
+    "NoncurrentTransition",
     "ObjectAttributes",
+    "ObjectLock",
     "ObjectPage",
     "ObjectVersion",
     "Owner",
@@ -89,10 +110,14 @@ __all__ = [
     "Restoration",
     "RestoreTier",
     "Restored",
+    "Retention",
+    "RetentionMode",
     "Snapshot",
     "Store",
     "StoredObject",
     "SystemMetadata",
+    "Transition",
+    "TransitionMinimum",
     "Upload",
     "UploadPage",
     "VersionPage",

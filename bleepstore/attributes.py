@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -24,6 +24,7 @@ from bleepstore.model import (
     Restoration,
     SystemMetadata,
 )
+from bleepstore.object_lock import Retention, RetentionMode
 
 _SYSTEM_FIELDS = tuple(field.name for field in attrs.fields(SystemMetadata))
 
@@ -96,6 +97,20 @@ def _read_restoration(times: object) -> Restoration | None:
     return Restoration(*times)
 
 
+def write_retention(retention: Retention | None) -> list[Any] | None:
+    """As JSON: the mode, and until when."""
+    return None if retention is None else [retention.mode.value, retention.until_ms]
+
+
+def read_retention(row: Sequence[Any] | None) -> Retention | None:
+    """What `write_retention` wrote."""
+    return None if row is None else Retention(RetentionMode(row[0]), row[1])
+
+
+def _same(value: bool | None) -> bool | None:
+    return value
+
+
 @attrs.frozen
 class Attribute:
     """`to_json` and `from_json` give what a record holds. A column holds that as text, or NULL for what is absent."""
@@ -115,6 +130,8 @@ ATTRIBUTES = (
     Attribute("grants", None, write_grants, read_grants),
     Attribute("tags", {}, write_mapping, read_mapping, is_frozen=False),
     Attribute("restoration", None, _write_restoration, _read_restoration),
+    Attribute("retention", None, write_retention, read_retention),
+    Attribute("legal_hold", None, _same, _same),
 )
 #: The columns of the attributes, in the order of `columns_of`.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)

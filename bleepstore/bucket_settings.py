@@ -6,14 +6,18 @@ field of `BucketSettings` and a row here: the command that changes it, the table
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
+from bleepstore import lifecycle as lc
 from bleepstore.attributes import dump, read_mapping, write_mapping
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
+from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
 
 
 @attrs.frozen
@@ -25,8 +29,83 @@ class SettingForm:
     from_json: Callable[[Any], Any]
 
 
+def _write_date(date: dt.date | None) -> str | None:
+    return None if date is None else date.isoformat()
+
+
+def _read_date(text: str | None) -> dt.date | None:
+    return None if text is None else dt.date.fromisoformat(text)
+
+
+def _write_rule(rule: lc.LifecycleRule) -> dict[str, Any]:
+    wanted, end, older = rule.filter, rule.expiration, rule.noncurrent_expiration
+    return {
+        "id": rule.id,
+        "enabled": rule.enabled,
+        "filter": [wanted.prefix, write_mapping(wanted.tags), wanted.size_greater_than, wanted.size_less_than],
+        "expiration": end and [end.days, _write_date(end.date), end.expired_object_delete_marker],
+        "transitions": [[one.storage_class, one.days, _write_date(one.date)] for one in rule.transitions],
+        "noncurrent_expiration": older and [older.days, older.newer_versions],
+        "noncurrent_transitions": [
+            [one.storage_class, one.days, one.newer_versions] for one in rule.noncurrent_transitions
+        ],
+        "abort_uploads_days": rule.abort_uploads_days,
+        "is_prefix_form": rule.is_prefix_form,
+    }
+
+
+def _read_rule(record: dict[str, Any]) -> lc.LifecycleRule:
+    prefix, tags, greater_than, less_than = record.pop("filter")
+    end, older = record.pop("expiration"), record.pop("noncurrent_expiration")
+    transitions, older_transitions = record.pop("transitions"), record.pop("noncurrent_transitions")
+    return lc.LifecycleRule(
+        filter=lc.LifecycleFilter(
+            prefix=prefix, tags=read_mapping(tags), size_greater_than=greater_than, size_less_than=less_than
+        ),
+        expiration=end and lc.Expiration(days=end[0], date=_read_date(end[1]), expired_object_delete_marker=end[2]),
+        transitions=tuple(
+            lc.Transition(storage_class=name, days=days, date=_read_date(date)) for name, days, date in transitions
+        ),
+        noncurrent_expiration=older and lc.NoncurrentExpiration(days=older[0], newer_versions=older[1]),
+        noncurrent_transitions=tuple(
+            lc.NoncurrentTransition(storage_class=name, days=days, newer_versions=newer)
+            for name, days, newer in older_transitions
+        ),
+        **record,
+    )
+
+
+def _write_lifecycle(lifecycle: lc.Lifecycle) -> dict[str, Any]:
+    return {
+        "rules": [_write_rule(rule) for rule in lifecycle.rules],
+        "transition_minimum": lifecycle.transition_minimum.value,
+    }
+
+
+def _read_lifecycle(record: Mapping[str, Any]) -> lc.Lifecycle:
+    return lc.Lifecycle(
+        rules=tuple(_read_rule(dict(rule)) for rule in record["rules"]),
+        transition_minimum=lc.TransitionMinimum(record["transition_minimum"]),
+    )
+
+
+def _write_lock(lock: ObjectLock) -> dict[str, Any]:
+    default = lock.default
+    if default is None:
+        return {}
+    return {"mode": default.mode.value, "days": default.days, "years": default.years}
+
+
+def _read_lock(record: Mapping[str, Any]) -> ObjectLock:
+    if not record:
+        return ObjectLock()
+    return ObjectLock(DefaultRetention(RetentionMode(record["mode"]), days=record["days"], years=record["years"]))
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
+    "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
+    "object_lock": SettingForm(_write_lock, _read_lock),
 }
 
 
@@ -35,7 +114,17 @@ def document_of(setting: BucketSetting) -> str | None:
     return None if setting.value is None else dump(SETTINGS[setting.name].to_json(setting.value))
 
 
+def digest_of(document: str | None) -> str:
+    """By which a command names the value that was decided on; "" for none."""
+    return "" if document is None else hashlib.sha256(document.encode()).hexdigest()
+
+
+def value_of(name: str, document: str) -> Any:
+    """The value of the setting of this name that `document_of` wrote."""
+    return SETTINGS[name].from_json(json.loads(document))
+
+
 def from_documents(documents: Iterable[tuple[str, str]]) -> BucketSettings:
     """The settings whose names and documents these are."""
-    given = {name: SETTINGS[name].from_json(json.loads(text)) for name, text in documents}
+    given = {name: value_of(name, text) for name, text in documents}
     return BucketSettings(**given) if given else NO_SETTINGS

@@ -26,6 +26,7 @@ import attrs
 
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
+from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     NO_ATTRIBUTES,
     Acl,
@@ -42,6 +43,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.object_lock import Retention
 
 
 class _Change:
@@ -56,12 +58,15 @@ class _Change:
 
 @attrs.frozen(kw_only=True)
 class CreateBucket(_Change):
+    """`object_lock`: it keeps versions, which can be locked."""
+
     request_id: str
     time_ms: int
     bucket: str
     owner: Owner
     location: str
     acl: Acl
+    object_lock: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +138,8 @@ class PutObject(_Change):
 @attrs.frozen(kw_only=True)
 class DeleteObject(_Change):
     """Remove a version for good or, without a `version_id`, what a read without one sees: a bucket that keeps versions
-    gets a delete marker then, which is of `owner`, or of the bucket's if that is None."""
+    gets a delete marker then, which is of `owner`, or of the bucket's if that is None. `bypasses_governance`: who asks
+    may do so in spite of a retention of that mode."""
 
     frees_space = True
 
@@ -145,6 +151,7 @@ class DeleteObject(_Change):
     version_id: str | None = None
     owner: Owner | None = None
     condition: WriteCondition = WriteCondition()
+    bypasses_governance: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -167,7 +174,38 @@ class DeleteObjects(_Change):
     bucket: str
     bucket_id: int | None = None
     owner: Owner | None = None
+    bypasses_governance: bool = False
     entries: tuple[DeleteEntry, ...]
+
+
+@attrs.frozen(kw_only=True)
+class LifecycleEntry:
+    """What is due for one version of a key, which is told by its sequence: `act`, for TRANSITION to `storage_class`. It
+    is not done if the version has other tags than `expected_tags` by then (None: they are no matter), or if fewer than
+    `newer` older versions are newer than it."""
+
+    key: str
+    sequence: int
+    act: Act
+    storage_class: str | None = None
+    expected_tags: Mapping[str, str] | None = None
+    newer: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class ApplyLifecycle(_Change):
+    """Do what the rules of a bucket's lifecycle say of some versions. Refused with OperationAborted if the rules are
+    others by now than those with `rules_digest`. A version that was replaced meanwhile is left as it is."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    rules_digest: str
+    entries: tuple[LifecycleEntry, ...]
+    owner: ClassVar[Owner | None] = None  # of the delete markers: the bucket's
 
 
 @attrs.frozen(kw_only=True)
@@ -199,6 +237,36 @@ class PutObjectTags(_Change):
     version_id: str | None = None
     expected_sequence: int | None = None
     tags: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class PutObjectRetention(_Change):
+    """Replace the retention of a version, or remove it, if `retention` is None. For `expected_sequence`
+    see PutObjectAcl, for `bypasses_governance` DeleteObject."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_sequence: int | None = None
+    bypasses_governance: bool = False
+    retention: Retention | None
+
+
+@attrs.frozen(kw_only=True)
+class PutObjectLegalHold(_Change):
+    """Hold a version, or let it go. For `expected_sequence` see PutObjectAcl."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    key: str
+    version_id: str | None = None
+    expected_sequence: int | None = None
+    legal_hold: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -375,8 +443,11 @@ Command = (
     | PutObject
     | DeleteObject
     | DeleteObjects
+    | ApplyLifecycle
     | PutObjectAcl
     | PutObjectTags
+    | PutObjectRetention
+    | PutObjectLegalHold
     | RestoreObject
     | CreateUpload
     | RegisterPart
@@ -398,10 +469,12 @@ class Done:
 
 @attrs.frozen
 class Written:
-    """A version was written. Its id is None where the bucket never kept versions."""
+    """A version was written. Its id is None where the bucket never kept versions. `retention` is the one that its
+    bucket gave it, if it did."""
 
     version_id: str | None
     modified_ms: int
+    retention: Retention | None = None
 
 
 @attrs.frozen
@@ -422,6 +495,14 @@ class RemovedMany:
 
 
 @attrs.frozen
+class LifecycleApplied:
+    """For how many versions it was done, and for how many something forbids it for now."""
+
+    changed: int
+    refused: int
+
+
+@attrs.frozen
 class Restored:
     """An archived object can be read until then, or will be; `is_extended`: it could be already."""
 
@@ -429,4 +510,4 @@ class Restored:
     is_extended: bool
 
 
-Result = Done | Written | Removed | RemovedMany | Restored | S3Error
+Result = Done | Written | Removed | RemovedMany | LifecycleApplied | Restored | S3Error

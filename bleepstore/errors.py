@@ -2,14 +2,16 @@
 
     BleepStoreError
     ├── S3Error                      has a `code`, named as in Amazon's S3 error list
-    │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet
+    │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet,
+    │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
-    │   │                            RestoreAlreadyInProgress
+    │   │                            RestoreAlreadyInProgress, InvalidBucketState
     │   ├── Precondition             PreconditionFailed, NotModified
-    │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags
+    │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
+    │   │                            lifecycles
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
-    │   │                            ObjectAlreadyInActiveTier
+    │   │                            ObjectAlreadyInActiveTier, ObjectLocked
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
     │                                InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names
@@ -180,6 +182,13 @@ class RestoreAlreadyInProgress(Conflict):
 
 
 @attrs.define
+class InvalidBucketState(Conflict):
+    code = "InvalidBucketState"
+    summary = "The request is not valid for the current state of the bucket."
+    reason: str
+
+
+@attrs.define
 class Precondition(S3Error):
     """A condition of the request does not hold."""
 
@@ -317,6 +326,42 @@ class NoSuchTagSet(NotFound):
 
 
 @attrs.define
+class MalformedLifecycle(Invalid):
+    code = "MalformedXML"
+    summary = "The rules of the lifecycle are not well-formed."
+    reason: str
+
+
+@attrs.define
+class InvalidRetentionPeriod(Invalid):
+    code = "InvalidRetentionPeriod"
+    summary = "The default retention period is not valid."
+    reason: str
+
+
+@attrs.define
+class NoSuchLifecycle(NotFound):
+    code = "NoSuchLifecycleConfiguration"
+    summary = "The bucket has no lifecycle."
+    bucket: str
+
+
+@attrs.define
+class NoSuchObjectLock(NotFound):
+    code = "NoSuchObjectLockConfiguration"
+    summary = "The version has no retention, or no legal hold."
+    bucket: str
+    key: str
+
+
+@attrs.define
+class ObjectLockNotConfigured(NotFound):
+    code = "ObjectLockConfigurationNotFoundError"
+    summary = "The bucket has no object lock."
+    bucket: str
+
+
+@attrs.define
 class MetadataTooLarge(Invalid):
     code = "MetadataTooLarge"
     summary = "The metadata exceed the maximum allowed size."
@@ -408,6 +453,12 @@ class AccessDenied(Denied):
     code = "AccessDenied"
     summary = "Access denied."
     reason: str | None = None
+
+
+@attrs.define
+class ObjectLocked(Denied):
+    code = "AccessDenied"
+    summary = "The version is protected by its retention or by a legal hold."
 
 
 @attrs.define

@@ -16,6 +16,8 @@ import attrs
 
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Condition
+from bleepstore.lifecycle import Lifecycle
+from bleepstore.object_lock import ObjectLock, Retention
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -133,6 +135,8 @@ class BucketSettings:
     """
 
     tags: Mapping[str, str] | None = None
+    lifecycle: Lifecycle | None = None
+    object_lock: ObjectLock | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -203,6 +207,8 @@ class ObjectAttributes:
     """What goes with an object: given by who writes it, kept by its uploads, versions and copies, shown by reads.
 
     `grants` are those of its ACL; None: its owner alone. `restoration` is of what is archived, and no copy has it.
+    `retention` and `legal_hold` protect a version where its bucket has object lock; a `legal_hold` of False was taken
+    away, None was never there.
     `bleepstore.attributes` says how each field is stored.
     """
 
@@ -212,6 +218,8 @@ class ObjectAttributes:
     grants: tuple[Grant, ...] | None = None
     tags: Mapping[str, str] = attrs.field(factory=dict)
     restoration: Restoration | None = None
+    retention: Retention | None = None
+    legal_hold: bool | None = None
 
     def acl(self, owner_id: str) -> Acl:
         """The ACL, for an object of this owner."""
@@ -220,6 +228,19 @@ class ObjectAttributes:
 
 #: The same instance wherever nothing was said.
 NO_ATTRIBUTES = ObjectAttributes()
+
+
+@attrs.frozen
+class Expiry:
+    """That a rule of the bucket's lifecycle will end an object, or an upload: a midnight, in milliseconds since the
+    epoch, and the rule's id."""
+
+    time_ms: int
+    rule_id: str
+
+    @property
+    def time(self) -> dt.datetime:
+        return to_datetime(self.time_ms)
 
 
 class ChecksumType(enum.StrEnum):
@@ -294,6 +315,14 @@ class _Attributed:
         return self.attributes.tags
 
     @property
+    def retention(self) -> Retention | None:
+        return self.attributes.retention
+
+    @property
+    def legal_hold(self) -> bool | None:
+        return self.attributes.legal_hold
+
+    @property
     def acl(self) -> Acl:
         return self.attributes.acl(self.owner.id)
 
@@ -318,6 +347,8 @@ class ObjectVersion(_Attributed):
     parts_count: int | None = None
     is_versioned: bool = False
     is_delete_marker: bool = False
+    #: Of a current version in a bucket whose lifecycle will end it.
+    expiry: Expiry | None = attrs.field(default=None, eq=False)
     #: Of what copy_object returns: the version that was copied, if its bucket keeps versions.
     source_version_id: str | None = attrs.field(default=None, eq=False)
 
@@ -349,6 +380,8 @@ class Upload(_Attributed):
     checksum_algorithm: Algorithm | None = None
     checksum_type: ChecksumType | None = None
     backend_token: UploadToken | None = None
+    #: If a rule of the bucket's lifecycle will abort it.
+    expiry: Expiry | None = attrs.field(default=None, eq=False)
 
     @property
     def initiated(self) -> dt.datetime:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import attrs
 
 from bleepstore.access import ANONYMOUS, Action, Caller
-from bleepstore.errors import UnresolvableGrantByEmailAddress
+from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
@@ -107,6 +107,14 @@ class Exchange:
             upload_id=request.query.get("uploadId"),
             caller=self.caller,
         )
+
+    def allows(self, action: Action) -> bool:
+        """Whether the caller may do this too, with what the request names."""
+        try:
+            self.store.check_access(action, self.bucket, self.key, version_id=self.version_id, caller=self.caller)
+        except S3Error:
+            return False
+        return True
 
     def names(self) -> Callable[[str], str]:
         return self.store.display_name

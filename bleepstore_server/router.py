@@ -17,6 +17,7 @@ from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations import (
     archived,
     buckets,
+    lifecycle,
     listings,
     multipart,
     objects,
@@ -25,6 +26,7 @@ from bleepstore_server.operations import (
     versions,
 )
 from bleepstore_server.operations import configuration as c
+from bleepstore_server.operations import object_lock as locks
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.documents import configuration as d
@@ -79,16 +81,6 @@ _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
     "cors": ("GetBucketCors", A.GET_BUCKET_CORS, c.absent("NoSuchCORSConfiguration")),
     "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
-    "lifecycle": (
-        "GetBucketLifecycleConfiguration",
-        A.GET_LIFECYCLE_CONFIGURATION,
-        c.absent("NoSuchLifecycleConfiguration"),
-    ),
-    "object-lock": (
-        "GetObjectLockConfiguration",
-        A.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
-        c.absent("ObjectLockConfigurationNotFoundError"),
-    ),
     "ownershipControls": (
         "GetBucketOwnershipControls",
         A.GET_BUCKET_OWNERSHIP_CONTROLS,
@@ -148,12 +140,9 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
         c.none_of(d.ListMetricsConfigurationsResult()),
     ),
 }
-_NO_LOCK = ("InvalidRequest", "Bucket is missing Object Lock Configuration")
-
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
     "cors": ("DeleteBucketCors", A.PUT_BUCKET_CORS),
     "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
-    "lifecycle": ("DeleteBucketLifecycle", A.PUT_LIFECYCLE_CONFIGURATION),
     "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
     "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
     "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
@@ -183,6 +172,16 @@ ROUTES: tuple[Route, ...] = (
     Route("GetBucketTagging", "GET", _B, "tagging", tagging.get_bucket_tagging, A.GET_BUCKET_TAGGING),
     Route("PutBucketTagging", "PUT", _B, "tagging", tagging.put_bucket_tagging, A.PUT_BUCKET_TAGGING, document=True),
     Route("DeleteBucketTagging", "DELETE", _B, "tagging", tagging.delete_bucket_tagging, A.PUT_BUCKET_TAGGING),
+    Route("GetBucketLifecycleConfiguration", "GET", _B, "lifecycle", lifecycle.get_bucket_lifecycle,
+          A.GET_LIFECYCLE_CONFIGURATION),
+    Route("PutBucketLifecycleConfiguration", "PUT", _B, "lifecycle", lifecycle.put_bucket_lifecycle,
+          A.PUT_LIFECYCLE_CONFIGURATION, document=True),
+    Route("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", lifecycle.delete_bucket_lifecycle,
+          A.PUT_LIFECYCLE_CONFIGURATION),
+    Route("GetObjectLockConfiguration", "GET", _B, "object-lock", locks.get_object_lock_configuration,
+          A.GET_BUCKET_OBJECT_LOCK_CONFIGURATION),
+    Route("PutObjectLockConfiguration", "PUT", _B, "object-lock", locks.put_object_lock_configuration,
+          A.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION, document=True),
     Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, A.DELETE_OBJECT, document=True),
     Route("PostObject", "POST", _B, None, post_object.post_object, A.PUT_OBJECT, own_answer=True),
     *(Route(name, "GET", _B, sub, function, action) for sub, (name, action, function) in _NOT_CONFIGURED.items()),
@@ -203,8 +202,12 @@ ROUTES: tuple[Route, ...] = (
     Route("DeleteObjectTagging", "DELETE", _O, "tagging", tagging.delete_object_tagging, A.DELETE_OBJECT_TAGGING),
     Route("RestoreObject", "POST", _O, "restore", archived.restore_object, A.RESTORE_OBJECT, document=True),
     Route("GetObjectTorrent", "GET", _O, "torrent", archived.get_object_torrent, A.GET_OBJECT_TORRENT),
-    Route("GetObjectLegalHold", "GET", _O, "legal-hold", c.absent_of_object(*_NO_LOCK), A.GET_OBJECT_LEGAL_HOLD),
-    Route("GetObjectRetention", "GET", _O, "retention", c.absent_of_object(*_NO_LOCK), A.GET_OBJECT_RETENTION),
+    Route("GetObjectLegalHold", "GET", _O, "legal-hold", locks.get_object_legal_hold, A.GET_OBJECT_LEGAL_HOLD),
+    Route("PutObjectLegalHold", "PUT", _O, "legal-hold", locks.put_object_legal_hold, A.PUT_OBJECT_LEGAL_HOLD,
+          document=True),
+    Route("GetObjectRetention", "GET", _O, "retention", locks.get_object_retention, A.GET_OBJECT_RETENTION),
+    Route("PutObjectRetention", "PUT", _O, "retention", locks.put_object_retention, A.PUT_OBJECT_RETENTION,
+          document=True),
     # multipart uploads
     Route("CreateMultipartUpload", "POST", _O, "uploads", multipart.create_multipart_upload, A.PUT_OBJECT,
           anonymous=False),
@@ -223,12 +226,12 @@ ROUTES: tuple[Route, ...] = (
             (_B, "PUT", "PutBucketAbac:abac PutBucketAccelerateConfiguration:accelerate "
              "PutBucketAnalyticsConfiguration:analytics PutBucketCors:cors PutBucketEncryption:encryption "
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
-             "PutBucketInventoryConfiguration:inventory PutBucketLifecycleConfiguration:lifecycle "
+             "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
              "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
              "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
              "PutBucketWebsite:website "
-             "PutObjectLockConfiguration:object-lock PutPublicAccessBlock:publicAccessBlock "
+             "PutPublicAccessBlock:publicAccessBlock "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "
              "UpdateBucketMetadataJournalTableConfiguration:metadataJournalTable"),
@@ -240,8 +243,7 @@ ROUTES: tuple[Route, ...] = (
              "DeleteBucketMetadataConfiguration:metadataConfiguration "
              "DeleteBucketMetadataTableConfiguration:metadataTable DeleteBucketMetricsConfiguration:metrics"),
             (_O, "GET", "GetObjectAnnotation:annotation"),
-            (_O, "PUT", "PutObjectAnnotation:annotation PutObjectLegalHold:legal-hold PutObjectRetention:retention "
-             "RenameObject:renameObject UpdateObjectEncryption:encryption"),
+            (_O, "PUT", "PutObjectAnnotation:annotation RenameObject:renameObject UpdateObjectEncryption:encryption"),
             (_O, "POST", "SelectObjectContent:select"),
             (_O, "DELETE", "DeleteObjectAnnotation:annotation"),
         )
@@ -283,7 +285,15 @@ _READING = frozenset(
 #: Operations that make an object, and so may say how it is to be encrypted. (Forms have a field for it.)
 _ENCRYPTING = frozenset({"PutObject", "CopyObject", "CreateMultipartUpload"})
 _WRITING = {
-    "versionId": {"DeleteObject", "DeleteObjectTagging", "PutObjectAcl", "PutObjectTagging", "RestoreObject"},
+    "versionId": {
+        "DeleteObject",
+        "DeleteObjectTagging",
+        "PutObjectAcl",
+        "PutObjectLegalHold",
+        "PutObjectRetention",
+        "PutObjectTagging",
+        "RestoreObject",
+    },
     "partNumber": {"UploadPart", "UploadPartCopy"},
 }
 

@@ -18,13 +18,21 @@ LIBRARY = ROOT / "bleepstore"
 SERVER = ROOT / "bleepstore_server"
 
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
-BASE = frozenset({"errors", "model", "attributes", "bucket_settings", "names", "tags", "digests"})
+BASE = frozenset(
+    {
+        "errors", "object_lock", "model", "attributes", "bucket_settings", "names", "tags", "digests", "lifecycle",
+        "lifecycle_due",
+    }
+)  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "digests": frozenset(),
-    "model": frozenset({"errors", "digests"}),
-    "attributes": frozenset({"model"}),
-    "bucket_settings": frozenset({"model", "attributes"}),
+    "object_lock": frozenset({"errors"}),
+    "lifecycle": frozenset({"errors", "tags"}),
+    "model": frozenset({"errors", "object_lock", "digests", "lifecycle"}),
+    "attributes": frozenset({"model", "object_lock"}),
+    "lifecycle_due": frozenset({"lifecycle", "model"}),
+    "bucket_settings": frozenset({"model", "object_lock", "attributes", "lifecycle"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
     "access": frozenset({"errors", "model"}),

@@ -33,8 +33,6 @@ _BY_OBJECT: Mapping[Action, Permission] = {
     Action.GET_OBJECT_ATTRIBUTES: _READ,
     Action.GET_OBJECT_VERSION_ATTRIBUTES: _READ,
     Action.GET_OBJECT_TORRENT: _READ,
-    Action.GET_OBJECT_LEGAL_HOLD: _READ,
-    Action.GET_OBJECT_RETENTION: _READ,
     Action.GET_OBJECT_ACL: _READ_ACP,
     Action.GET_OBJECT_VERSION_ACL: _READ_ACP,
     Action.PUT_OBJECT_ACL: _WRITE_ACP,
@@ -51,6 +49,10 @@ _BY_OWNERS = frozenset(
         Action.DELETE_OBJECT_TAGGING,
         Action.DELETE_OBJECT_VERSION_TAGGING,
         Action.RESTORE_OBJECT,
+        Action.GET_OBJECT_LEGAL_HOLD,
+        Action.PUT_OBJECT_LEGAL_HOLD,
+        Action.GET_OBJECT_RETENTION,
+        Action.PUT_OBJECT_RETENTION,
     }
 )
 #: What an ACL grants to nobody, and the bucket's owner alone may do.
@@ -65,6 +67,7 @@ _BY_OWNER = frozenset(
         Action.GET_BUCKET_LOGGING,
         Action.GET_BUCKET_NOTIFICATION,
         Action.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
+        Action.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION,
         Action.GET_BUCKET_OWNERSHIP_CONTROLS,
         Action.PUT_BUCKET_OWNERSHIP_CONTROLS,
         Action.GET_BUCKET_POLICY,
@@ -88,6 +91,7 @@ _BY_OWNER = frozenset(
         Action.GET_METRICS_CONFIGURATION,
         Action.GET_REPLICATION_CONFIGURATION,
         Action.PUT_REPLICATION_CONFIGURATION,
+        Action.BYPASS_GOVERNANCE_RETENTION,
     }
 )
 #: Of no bucket: for whoever signs.

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import assert_never
 
 from bleepstore import codec
-from bleepstore.catalog import accounts, attributes, buckets, following, objects, sweeps, uploads
+from bleepstore.catalog import accounts, attributes, buckets, following, lifecycle, objects, sweeps, uploads
 from bleepstore.catalog.port import Tables
 from bleepstore.commands import (
     AbortUpload,
+    ApplyLifecycle,
     BeginSweep,
     Command,
     CompleteUpload,
@@ -32,6 +33,8 @@ from bleepstore.commands import (
     PutCredential,
     PutObject,
     PutObjectAcl,
+    PutObjectLegalHold,
+    PutObjectRetention,
     PutObjectTags,
     RegisterPart,
     RestoreObject,
@@ -70,10 +73,16 @@ def apply(tables: Tables, command: Command) -> Result:
             return objects.delete_object(tables, command)
         case DeleteObjects():
             return objects.delete_objects(tables, command)
+        case ApplyLifecycle():
+            return lifecycle.apply_lifecycle(tables, command)
         case PutObjectAcl():
             return attributes.put_object_acl(tables, command)
         case PutObjectTags():
             return attributes.put_object_tags(tables, command)
+        case PutObjectRetention():
+            return attributes.put_object_retention(tables, command)
+        case PutObjectLegalHold():
+            return attributes.put_object_legal_hold(tables, command)
         case RestoreObject():
             return attributes.restore_object(tables, command)
         case RegisterPart():

@@ -1,4 +1,4 @@
-"""Commands on what goes with an object that is stored: its ACL, its tags, whether it is restored."""
+"""Commands on what goes with an object that is stored: its ACL, its tags, its locks, whether it is restored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import attrs
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.versions import absent_version
-from bleepstore.commands import Done, PutObjectAcl, PutObjectTags, Restored, RestoreObject, Result
+from bleepstore.commands import (
+    Done,
+    PutObjectAcl,
+    PutObjectLegalHold,
+    PutObjectRetention,
+    PutObjectTags,
+    Restored,
+    RestoreObject,
+    Result,
+)
 from bleepstore.errors import (
     InvalidObjectState,
     MethodNotAllowed,
@@ -18,6 +27,7 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.model import ARCHIVED_CLASSES, Acl, ObjectAttributes, Restoration, midnight_after
+from bleepstore.object_lock import check_change, check_future, no_lock
 
 _CHANGED = "The object was replaced, or its ACL was changed, meanwhile. Try again."
 _INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
@@ -36,7 +46,9 @@ class _Found:
         tables.set_object_attributes(self.bucket_id, self.key, self.version, attributes)
 
 
-def _find(tables: Tables, command: PutObjectAcl | PutObjectTags | RestoreObject) -> _Found | S3Error:
+def _find(
+    tables: Tables, command: PutObjectAcl | PutObjectTags | PutObjectRetention | PutObjectLegalHold | RestoreObject
+) -> _Found | S3Error:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
@@ -72,6 +84,34 @@ def put_object_tags(tables: Tables, command: PutObjectTags) -> Result:
         return found
     found.set(tables, attrs.evolve(found.attributes, tags=command.tags))
     return Done()
+
+
+def put_object_retention(tables: Tables, command: PutObjectRetention) -> Result:
+    found = _find_lockable(tables, command)
+    if isinstance(found, S3Error):
+        return found
+    old, new = found.attributes.retention, command.retention
+    if new is not None and (refused := check_future(new, tables.lock_time(command.time_ms))):
+        return refused
+    if refused := check_change(old, new, command.time_ms, bypasses=command.bypasses_governance):
+        return refused
+    found.set(tables, attrs.evolve(found.attributes, retention=new))
+    return Done()
+
+
+def put_object_legal_hold(tables: Tables, command: PutObjectLegalHold) -> Result:
+    found = _find_lockable(tables, command)
+    if isinstance(found, S3Error):
+        return found
+    found.set(tables, attrs.evolve(found.attributes, legal_hold=command.legal_hold))
+    return Done()
+
+
+def _find_lockable(tables: Tables, command: PutObjectRetention | PutObjectLegalHold) -> _Found | S3Error:
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
+    if bucket is not None and bucket.object_lock is None:
+        return no_lock()
+    return _find(tables, command)
 
 
 def restore_object(tables: Tables, command: RestoreObject) -> Result:

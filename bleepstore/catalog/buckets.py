@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.catalog.port import Tables
+from bleepstore.catalog.records import StoredBucket
 from bleepstore.commands import (
     CreateBucket,
     DeleteBucket,
@@ -12,7 +13,19 @@ from bleepstore.commands import (
     PutBucketVersioning,
     Result,
 )
-from bleepstore.errors import BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty, NoSuchBucket
+from bleepstore.errors import (
+    BucketAlreadyExists,
+    BucketAlreadyOwnedByYou,
+    BucketNotEmpty,
+    InvalidBucketState,
+    NoSuchBucket,
+    S3Error,
+)
+from bleepstore.model import BucketSetting, Versioning
+from bleepstore.object_lock import ObjectLock
+
+#: What a bucket that is created with object lock is configured with.
+_LOCK = BucketSetting("object_lock", ObjectLock())
 
 
 def create_bucket(tables: Tables, command: CreateBucket) -> Result:
@@ -22,6 +35,10 @@ def create_bucket(tables: Tables, command: CreateBucket) -> Result:
         return BucketAlreadyOwnedByYou(command.bucket) if own else BucketAlreadyExists(command.bucket)
     tables.remember_owner(command.owner)
     tables.insert_bucket(command)
+    made = tables.find_bucket(command.bucket)
+    if command.object_lock and made is not None:
+        tables.set_bucket_versioning(made, Versioning.ENABLED)
+        tables.set_bucket_setting(made, _LOCK)
     return Done()
 
 
@@ -48,13 +65,28 @@ def put_bucket_setting(tables: Tables, command: PutBucketSetting) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
+    if command.setting.name == _LOCK.name and (refused := _check_lock(bucket, command.setting)):
+        return refused
     tables.set_bucket_setting(bucket, command.setting)
     return Done()
+
+
+def _check_lock(bucket: StoredBucket, setting: BucketSetting) -> S3Error | None:
+    """ "After you enable Object Lock on a bucket, you can't disable Object Lock." """
+    if setting.value is None:
+        return InvalidBucketState("Object Lock cannot be disabled once it is enabled on a bucket.")
+    if bucket.versioning != Versioning.ENABLED:
+        return InvalidBucketState("Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration")
+    return None
 
 
 def put_bucket_versioning(tables: Tables, command: PutBucketVersioning) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
+    if bucket.object_lock is not None and command.versioning is not Versioning.ENABLED:
+        return InvalidBucketState(
+            "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+        )
     tables.set_bucket_versioning(bucket, command.versioning)
     return Done()

@@ -8,6 +8,7 @@ from bleepstore.catalog.records import StoredBucket
 from bleepstore.catalog.sweeps import check_fence
 from bleepstore.catalog.versions import (
     add_delete_marker,
+    check_lockable,
     check_removable,
     remove_row,
     remove_version,
@@ -36,6 +37,9 @@ def put_object(tables: Tables, command: PutObject) -> Result:
     refused = None
     if command.condition:
         refused = check_current(command.condition, current, command.bucket, command.key)
+    attributes = command.attributes
+    if refused is None and (attributes.retention is not None or attributes.legal_hold is not None):
+        refused = check_lockable(tables, bucket, attributes, command.time_ms)
     return refused or write_version(tables, bucket, command, current)
 
 
@@ -48,7 +52,7 @@ def _delete(
         refused = None
         if entry.condition.is_of_etag:
             refused = check_write(entry.condition, current and current.etag, command.bucket, entry.key)
-        return refused or _delete_version(tables, command.bucket, bucket, entry, entry.version_id)
+        return refused or _delete_version(tables, command, bucket, entry, entry.version_id)
     if entry.condition:
         refused = check_current(entry.condition, current, command.bucket, entry.key)
         if refused is not None:
@@ -61,16 +65,20 @@ def _delete(
 
 
 def _delete_version(
-    tables: Tables, name: str, bucket: StoredBucket, entry: DeleteEntry, version_id: str
+    tables: Tables, command: DeleteObject | DeleteObjects, bucket: StoredBucket, entry: DeleteEntry, version_id: str
 ) -> Removed | S3Error:
     """Remove a version for good. Removing one that is not there succeeds."""
     if not is_version_id(version_id):
         # What S3 says of one entry among many; a delete of one object is refused before it comes here.
-        return NoSuchVersion(name, entry.key, version_id)
+        return NoSuchVersion(command.bucket, entry.key, version_id)
     version = tables.find_version(bucket.bucket_id, entry.key, version_id)
     if version is None:
         return Removed(entry.key, version_id)
-    if refused := check_owner(entry.condition, version.owner_id) or check_removable(tables, bucket, entry.key, version):
+    bypasses = command.bypasses_governance
+    refused = check_owner(entry.condition, version.owner_id) or check_removable(
+        tables, bucket, entry.key, version, command.time_ms, bypasses=bypasses
+    )
+    if refused is not None:
         return refused
     remove_version(tables, bucket, entry.key, version)
     return Removed(entry.key, version_id, version_id if version.is_delete_marker else None)

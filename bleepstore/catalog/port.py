@@ -21,10 +21,12 @@ from bleepstore.catalog.records import (
     FoundObject,
     Garbage,
     ObjectSince,
+    ProtectedVersion,
     StoredBucket,
     StoredVersion,
 )
 from bleepstore.commands import Command, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart, Result
+from bleepstore.lifecycle_due import Aged
 from bleepstore.model import (
     Acl,
     Bucket,
@@ -76,7 +78,33 @@ class ContentReader(Protocol):
         """As page_of_objects, of the parts of uploads under way."""
 
 
-class CatalogReader(ContentReader, Protocol):
+class AgeReader(Protocol):
+    """What a lifecycle asks. Each but the first gives a page and where to go on, of what has this prefix; what it costs
+    follows what is found, and the index of what is older than `until_ms`."""
+
+    def buckets_with_lifecycle(self) -> list[Bucket]: ...
+
+    def aged_objects(
+        self, bucket_id: int, prefix: str, until_ms: int, after: Cursor, limit: int
+    ) -> tuple[list[Aged], Cursor]:
+        """Current versions that were written up to `until_ms`, the oldest first."""
+
+    def aged_noncurrent(
+        self, bucket_id: int, prefix: str, until_ms: int, after: Cursor, limit: int, newer: int
+    ) -> tuple[list[Aged], Cursor]:
+        """Versions that are not the latest of their key and were replaced up to `until_ms`, the oldest first. Up to
+        `newer` older versions are counted that are newer than each."""
+
+    def lone_markers(self, bucket_id: int, prefix: str, after: Cursor, limit: int) -> tuple[list[Aged], Cursor]:
+        """Delete markers of keys that have no other version, in the order of the keys."""
+
+    def aged_uploads(
+        self, bucket_id: int, prefix: str, until_ms: int, after: Cursor, limit: int
+    ) -> tuple[list[Upload], Cursor]:
+        """Uploads that were created up to `until_ms`, in the order of the keys."""
+
+
+class CatalogReader(ContentReader, AgeReader, Protocol):
     """The questions. Each answer is of one moment, and sees all that was committed before it was asked.
 
     Names and keys are strings; anything else is a TypeError. A page of a listing is in the byte order of UTF-8.
@@ -111,6 +139,9 @@ class CatalogReader(ContentReader, Protocol):
 
     def latest_version(self, bucket: str, key: str) -> FoundObject | None:
         """The latest version of a key, which may be a delete marker. Never with inline bytes."""
+
+    def protected_versions(self) -> list[ProtectedVersion]:
+        """All of them; nothing but the buckets is looked at, if none has object lock."""
 
     def object_parts(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
         """The parts of a multipart object; empty for any other, and for one that is gone."""
@@ -225,7 +256,14 @@ class Tables(Protocol):
     def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:
         """Instead of what it had; none, if the value is None."""
 
+    def lock_time(self, time_ms: int) -> int:
+        """The time from which locks are set, in a command of the time `time_ms`: the latest that any command had which
+        set one. It never goes back, so that a clock that was set back shortens no lock."""
+
     def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None: ...
+
+    def setting_document(self, bucket_id: int, name: str) -> str | None:
+        """A setting of a bucket as `bleepstore.bucket_settings.document_of` gives it."""
 
     def has_versions(self, bucket_id: int) -> bool:
         """Whether there is any version in the bucket, or a delete marker."""
@@ -252,11 +290,22 @@ class Tables(Protocol):
 
     def insert_delete_marker(self, bucket_id: int, marker: DeleteMarker) -> None: ...
 
-    def make_noncurrent(self, bucket_id: int, key: str) -> None:
-        """Keep the current version of a key as an older one."""
+    def make_noncurrent(self, bucket_id: int, key: str, latest: StoredVersion, time_ms: int) -> None:
+        """Keep the latest version of a key, or delete marker, as an older one from now on."""
 
-    def make_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
-        """Make an older version of a key, which has no current one, the current one."""
+    def make_latest(self, bucket_id: int, key: str, version: StoredVersion) -> None:
+        """Make the newest version of a key, which has no current one, the latest: current, if it is no delete
+        marker."""
+
+    def version_at(self, bucket_id: int, key: str, sequence: int) -> StoredVersion | None:
+        """The version that has this sequence, which may be a delete marker."""
+
+    def is_only_version(self, bucket_id: int, key: str, version: StoredVersion) -> bool:
+        """Whether a key has no other version than this."""
+
+    def newer_noncurrent(self, bucket_id: int, key: str, sequence: int, limit: int) -> int:
+        """How many older versions of a key, none of them the latest, are newer than `sequence`; no more than `limit`
+        are counted."""
 
     def remove_version(self, bucket_id: int, key: str, version: StoredVersion) -> None:
         """Remove a version and its inline bytes."""

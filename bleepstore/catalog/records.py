@@ -8,6 +8,7 @@ import attrs
 
 from bleepstore.errors import Damage
 from bleepstore.model import Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
+from bleepstore.object_lock import ObjectLock, Retention
 
 
 @attrs.frozen
@@ -77,6 +78,7 @@ class StoredBucket(NamedTuple):
     bucket_id: int
     owner_id: str
     versioning: Versioning | str | None
+    object_lock: ObjectLock | None
 
 
 class StoredVersion(NamedTuple):
@@ -105,6 +107,16 @@ class DeleteMarker(NamedTuple):
     sequence: int
     owner_id: str
     modified_ms: int
+
+
+class ProtectedVersion(NamedTuple):
+    """A version with a retention, which may be over, or with a legal hold."""
+
+    bucket: str
+    key: str
+    version_id: str
+    retention: Retention | None
+    legal_hold: bool
 
 
 class CompletedUpload(NamedTuple):

@@ -6,7 +6,7 @@ from bleepstore.catalog.conditions import check_current
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sweeps import check_fence
-from bleepstore.catalog.versions import write_version
+from bleepstore.catalog.versions import check_lockable, write_version
 from bleepstore.commands import (
     AbortUpload,
     CompleteUpload,
@@ -25,6 +25,8 @@ def create_upload(tables: Tables, command: CreateUpload) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
+    if refused := check_lockable(tables, bucket, command.attributes, command.time_ms):
+        return refused
     tables.remember_owner(command.owner)
     tables.remember_owner(command.initiator)
     current = tables.current_version(bucket.bucket_id, command.key)

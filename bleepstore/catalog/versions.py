@@ -14,12 +14,15 @@ from __future__ import annotations
 import base64
 import hashlib
 
+import attrs
+
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
-from bleepstore.commands import DeleteEntry, DeleteObject, DeleteObjects, PutObject, Removed, Written
-from bleepstore.errors import NoSuchKey, NoSuchVersion, S3Error
-from bleepstore.model import NULL_VERSION, BlobRef, Versioning, WriteCondition
+from bleepstore.commands import ApplyLifecycle, DeleteEntry, DeleteObject, DeleteObjects, PutObject, Removed, Written
+from bleepstore.errors import NoSuchKey, NoSuchVersion, ObjectLocked, S3Error
+from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Versioning, WriteCondition
+from bleepstore.object_lock import ObjectLock, Retention, check_future, is_locked, no_lock
 
 #: The sequence of no version, for uploads that began with one that was deleted since.
 GONE = -1
@@ -38,10 +41,28 @@ def absent_version(bucket: str, key: str, version_id: str | None) -> S3Error:
     return NoSuchKey(bucket, key) if version_id is None else NoSuchVersion(bucket, key, version_id)
 
 
-def check_removable(tables: Tables, bucket: StoredBucket, key: str, version: StoredVersion) -> S3Error | None:
-    """The refusal to remove a version for good, or None. Every command by which a version of a bucket that keeps
-    versions goes asks this before its first change: deletes of a version, and writes and deletes that replace one."""
-    return None
+def check_removable(
+    tables: Tables, bucket: StoredBucket, key: str, version: StoredVersion, time_ms: int, *, bypasses: bool = False
+) -> S3Error | None:
+    """The refusal to remove a version for good in a command of this time, or None: it is locked. Every command by which
+    a version of a bucket that keeps versions goes asks this before its first change: deletes of a version, and writes
+    and deletes that replace one. A bucket without versioning has no locks.
+
+    It is the command's own time: where a clock was ahead for a while, what it let go is locked again afterwards."""
+    if bucket.object_lock is None or version.is_delete_marker:
+        return None
+    attributes = tables.object_attributes(bucket.bucket_id, key, version)
+    locked = is_locked(attributes.retention, attributes.legal_hold, time_ms, bypasses=bypasses)
+    return ObjectLocked() if locked else None
+
+
+def check_lockable(tables: Tables, bucket: StoredBucket, attributes: ObjectAttributes, time_ms: int) -> S3Error | None:
+    """The refusal to write a version with locks of its own."""
+    if attributes.retention is None and attributes.legal_hold is None:
+        return None
+    if bucket.object_lock is None:
+        return no_lock()
+    return None if attributes.retention is None else check_future(attributes.retention, tables.lock_time(time_ms))
 
 
 def write_version(
@@ -55,13 +76,16 @@ def write_version(
     """
     sequence = command.time_ms
     if bucket.versioning is not None:
+        default = None
+        if bucket.object_lock is not None:
+            command, default = _with_default_lock(tables, bucket.object_lock, command)
         version_id = _next_id(bucket, command.request_id, 0)
         made = _make_way(tables, bucket, command.key, version_id, sequence, command.condition, current)
         if isinstance(made, S3Error):
             return made
         tables.remember_owner(command.owner)
         tables.write_version(bucket.bucket_id, command, version_id, made, None)
-        return Written(version_id, command.time_ms)
+        return Written(version_id, command.time_ms, default)
     if current is not None:
         sequence = max(sequence, current.sequence + 1)
         handle = command.data.handle if isinstance(command.data, BlobRef) else None
@@ -73,10 +97,18 @@ def write_version(
     return Written(None, command.time_ms)
 
 
+def _with_default_lock(tables: Tables, lock: ObjectLock, command: PutObject) -> tuple[PutObject, Retention | None]:
+    """The command with the default retention of its bucket, if it has none of its own, and that."""
+    if lock.default is None or command.attributes.retention is not None:
+        return command, None
+    default = lock.default.from_time(tables.lock_time(command.time_ms))
+    return attrs.evolve(command, attributes=attrs.evolve(command.attributes, retention=default)), default
+
+
 def add_delete_marker(
     tables: Tables,
     bucket: StoredBucket,
-    command: DeleteObject | DeleteObjects,
+    command: DeleteObject | DeleteObjects | ApplyLifecycle,
     entry: DeleteEntry,
     position: int,
     current: StoredVersion | None,
@@ -114,15 +146,15 @@ def _make_way(
     bucket_id = bucket.bucket_id
     replaced = tables.find_version(bucket_id, key, NULL_VERSION) if version_id == NULL_VERSION else None
     if replaced is not None:
-        refused = check_owner(condition, replaced.owner_id) or check_removable(tables, bucket, key, replaced)
+        refused = check_owner(condition, replaced.owner_id) or check_removable(tables, bucket, key, replaced, time_ms)
         if refused is not None:
             return refused
     latest = current or tables.latest_version(bucket_id, key)
     sequence = time_ms if latest is None else max(time_ms, latest.sequence + 1)
     if replaced is not None:
         remove_row(tables, bucket_id, key, replaced)
-    if current is not None and (replaced is None or not replaced.is_current):
-        tables.make_noncurrent(bucket_id, key)
+    if latest is not None and latest != replaced and (latest.is_current or latest.is_delete_marker):
+        tables.make_noncurrent(bucket_id, key, latest, time_ms)
     return sequence
 
 
@@ -135,8 +167,8 @@ def remove_version(
     remove_row(tables, bucket_id, key, version, is_garbage=is_garbage)
     if bucket.versioning is not None and (version.is_current or version.is_delete_marker):
         latest = tables.latest_version(bucket_id, key)
-        if latest is not None and not latest.is_current and not latest.is_delete_marker:
-            tables.make_current(bucket_id, key, latest)
+        if latest is not None and not latest.is_current:
+            tables.make_latest(bucket_id, key, latest)
 
 
 def remove_row(tables: Tables, bucket_id: int, key: str, version: StoredVersion, *, is_garbage: bool = True) -> None:

@@ -18,7 +18,14 @@ from bleepstore import commands as c
 from bleepstore import errors as e
 from bleepstore.attributes import ATTRIBUTES as ATTRIBUTE_TABLE
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_NAMES
-from bleepstore.attributes import read_grants, read_mapping, write_grants, write_mapping
+from bleepstore.attributes import (
+    read_grants,
+    read_mapping,
+    read_retention,
+    write_grants,
+    write_mapping,
+    write_retention,
+)
 from bleepstore.bucket_settings import SETTINGS
 from bleepstore.codec.records import (
     Fields,
@@ -37,6 +44,7 @@ from bleepstore.codec.records import (
     tuple_of,
 )
 from bleepstore.digests import Algorithm
+from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     Acl,
     BlobRef,
@@ -136,10 +144,23 @@ def _read_condition(record: Fields, tail: Tail) -> WriteCondition:
 
 
 CONDITION = Kind(dict, _CONDITION.write, _read_condition, struct=_CONDITION)
+RETENTION = optional(Kind(list, lambda retention, _: write_retention(retention), lambda row, _: read_retention(row)))
 RESTORATION = struct(Restoration, ready_ms=INTEGER, until_ms=INTEGER)
 PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONAL_TEXT, crc64nvme=OPTIONAL_TEXT))
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
+
+LIFECYCLE_ENTRIES = tuple_of(
+    struct(
+        c.LifecycleEntry,
+        key=TEXT,
+        sequence=INTEGER,
+        act=Kind(str, read=lambda text, _: Act(text)),
+        storage_class=OPTIONAL_TEXT,
+        expected_tags=optional(TEXTS),
+        newer=INTEGER,
+    )
+)
 
 _STAMP: dict[str, Kind] = {"request_id": TEXT, "time_ms": INTEGER}
 _BUCKET = {**_STAMP, "bucket": TEXT, "bucket_id": OPTIONAL_INTEGER}
@@ -159,7 +180,16 @@ def _read_command(record: Fields, tail: Tail) -> Any:
 _COMMAND = Kind(dict, _write_command, _read_command)
 
 COMMAND_FORMS: tuple[RecordForm, ...] = (
-    form("create-bucket/1", c.CreateBucket, **_STAMP, bucket=TEXT, owner=OWNER, location=TEXT, acl=ACL),
+    form(
+        "create-bucket/1",
+        c.CreateBucket,
+        **_STAMP,
+        bucket=TEXT,
+        owner=OWNER,
+        location=TEXT,
+        acl=ACL,
+        object_lock=BOOLEAN,
+    ),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
     form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING),
@@ -186,8 +216,17 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         owner=optional(OWNER),
         condition=CONDITION,
+        bypasses_governance=BOOLEAN,
     ),
-    form("delete-objects/1", c.DeleteObjects, **_BUCKET, owner=optional(OWNER), entries=ENTRIES),
+    form(
+        "delete-objects/1",
+        c.DeleteObjects,
+        **_BUCKET,
+        owner=optional(OWNER),
+        bypasses_governance=BOOLEAN,
+        entries=ENTRIES,
+    ),
+    form("apply-lifecycle/1", c.ApplyLifecycle, **_BUCKET, rules_digest=TEXT, entries=LIFECYCLE_ENTRIES),
     form(
         "put-object-acl/1",
         c.PutObjectAcl,
@@ -204,6 +243,23 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
         tags=TEXTS,
+    ),
+    form(
+        "put-object-retention/1",
+        c.PutObjectRetention,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        bypasses_governance=BOOLEAN,
+        retention=RETENTION,
+    ),
+    form(
+        "put-object-legal-hold/1",
+        c.PutObjectLegalHold,
+        **_KEY,
+        version_id=OPTIONAL_TEXT,
+        expected_sequence=OPTIONAL_INTEGER,
+        legal_hold=BOOLEAN,
     ),
     form(
         "restore-object/1",
@@ -290,9 +346,10 @@ _OUTCOME = Kind(dict, _write_outcome, _read_outcome)
 #: All that a command may end in. The refusals are those that apply gives.
 RESULT_FORMS: tuple[RecordForm, ...] = (
     form("done/1", c.Done),
-    form("written/1", c.Written, version_id=OPTIONAL_TEXT, modified_ms=INTEGER),
+    form("written/1", c.Written, version_id=OPTIONAL_TEXT, modified_ms=INTEGER, retention=RETENTION),
     form("removed/1", c.Removed, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker_id=OPTIONAL_TEXT),
     form("removed-many/1", c.RemovedMany, outcomes=tuple_of(_OUTCOME)),
+    form("lifecycle-applied/1", c.LifecycleApplied, changed=INTEGER, refused=INTEGER),
     form("restored/1", c.Restored, restoration=RESTORATION, is_extended=BOOLEAN),
     form("access-denied/1", e.AccessDenied, reason=OPTIONAL_TEXT),
     form("bucket-already-exists/1", e.BucketAlreadyExists, bucket=TEXT),
@@ -313,12 +370,21 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         modified_ms=OPTIONAL_INTEGER,
     ),
     form(
+        "invalid-argument/1",
+        e.InvalidArgument,
+        reason=TEXT,
+        argument_name=OPTIONAL_TEXT,
+        argument_value=OPTIONAL_TEXT,
+    ),
+    form("invalid-bucket-state/1", e.InvalidBucketState, reason=TEXT),
+    form(
         "invalid-object-state/1",
         e.InvalidObjectState,
         reason=OPTIONAL_TEXT,
         storage_class=OPTIONAL_TEXT,
         of_source=optional(BOOLEAN),
     ),
+    form("invalid-request/1", e.InvalidRequest, reason=TEXT, argument_name=OPTIONAL_TEXT),
     form("no-such-bucket/1", e.NoSuchBucket, bucket=TEXT),
     form("no-such-credential/1", e.NoSuchCredential, access_key=TEXT),
     form(
@@ -327,6 +393,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
     form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
     form("object-already-in-active-tier/1", e.ObjectAlreadyInActiveTier, storage_class=OPTIONAL_TEXT),
+    form("object-locked/1", e.ObjectLocked),
     form("operation-aborted/1", e.OperationAborted, reason=OPTIONAL_TEXT),
     form(
         "precondition-failed/1",

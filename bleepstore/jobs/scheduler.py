@@ -83,7 +83,8 @@ class Jobs:
                 self._recall()
 
     def run(self, name: str) -> JobStatus:
-        """Run one job now, from the beginning of a pass to its end: "garbage", "uploads", "orphans", "containers".
+        """Run one job now, from the beginning of a pass to its end: "garbage", "uploads", "orphans", "containers",
+        "lifecycle".
 
         Raises what the job does; StoreError for a name that no job has; StoreReadOnly."""
         with self.paused():

@@ -1,11 +1,14 @@
-"""The jobs that remove what nothing refers to, and how they follow each other when somebody asks for all of them."""
+"""The jobs that remove what nothing refers to and what has expired, and how they follow each other when somebody asks
+for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from bleepstore.commands import DeleteObject
 from bleepstore.jobs.containers import ContainersJob
 from bleepstore.jobs.garbage import GarbageJob
+from bleepstore.jobs.lifecycle import LifecycleJob
 from bleepstore.jobs.orphans import OrphansJob
 from bleepstore.jobs.parts import Parts
 from bleepstore.jobs.removing import Remover
@@ -14,19 +17,23 @@ from bleepstore.jobs.uploads import ExpiredUploadsJob
 
 
 class Sweeping:
-    """Adds its jobs to `jobs`."""
+    """Adds its jobs to `jobs`. For `delete` see LifecycleJob."""
 
-    def __init__(self, jobs: Jobs, parts: Parts, upload_expiry_ms: int) -> None:
+    def __init__(
+        self, jobs: Jobs, parts: Parts, upload_expiry_ms: int, delete: Callable[[DeleteObject], object] | None
+    ) -> None:
         self._jobs = jobs
         remover = Remover(parts)
         self._garbage = GarbageJob(parts, remover)
         self.orphans = OrphansJob(parts, remover)
         self.containers = ContainersJob(parts, remover)
+        self.lifecycle = LifecycleJob(parts, remover, delete)
         for job in (
             self._garbage,
             ExpiredUploadsJob(parts, remover, upload_expiry_ms),
             self.orphans,
             self.containers,
+            self.lifecycle,
         ):
             jobs.add(job)
 
@@ -53,5 +60,6 @@ class Sweeping:
         """The catalog is now another one, and no write is under way: remove the blobs that it does not know."""
         with self._jobs.paused():
             self._garbage.restart()
+            self.lifecycle.forget()
             self.orphans.restart(0)
             self._jobs.finish("orphans")

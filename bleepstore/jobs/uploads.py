@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.commands import AbortUpload
+from bleepstore.jobs.clock_jumps import ClockJumps
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.parts import Parts
 from bleepstore.jobs.removing import Remover
@@ -33,9 +32,7 @@ class ExpiredUploadsJob(Job):
         self._remover = remover
         self._expiry_ms = expiry_ms
         self._believed_ms = _BELIEVED_MS
-        self._opened_ms: int | None = parts.wall_clock()  # None: a pass has begun since
-        self._looked_ms = min(parts.last_used_ms or self._opened_ms, self._opened_ms)
-        self._looked_at = time.monotonic()
+        self._jumps = ClockJumps(parts.wall_clock, parts.last_used_ms)
         self._before_ms: int | None = None  # of a pass that is under way
 
     @property
@@ -45,12 +42,11 @@ class ExpiredUploadsJob(Job):
     def restart(self) -> None:
         self._before_ms = None
         self._believed_ms = max(2 * self._expiry_ms, _BELIEVED_MS)
-        if self._opened_ms is not None:
-            self._looked_ms = self._opened_ms
+        self._jumps.believe_opening()
 
     def run(self, budget: Budget) -> Ran:
         if self._before_ms is None:
-            jumped, self._believed_ms = self._clock_jumped(self._believed_ms), _BELIEVED_MS
+            jumped, self._believed_ms = self._jumps.jumped(self._believed_ms), _BELIEVED_MS
             if jumped:
                 return Ran(is_done=True, wait_ms=_INTERVAL_MS)
             self._before_ms = self._parts.wall_clock() - self._expiry_ms
@@ -77,11 +73,3 @@ class ExpiredUploadsJob(Job):
                 self._before_ms = None
                 return Ran(is_done=True, wait_ms=_INTERVAL_MS)
         return Ran(is_done=False, wait_ms=0)
-
-    def _clock_jumped(self, believed_ms: int) -> bool:
-        """Whether the clock ran ahead of the real time since the last look by more than `believed_ms`."""
-        now_ms, now = self._parts.wall_clock(), time.monotonic()
-        passed_ms = (now - self._looked_at) * 1000
-        ran_ms = now_ms - self._looked_ms
-        self._looked_ms, self._looked_at, self._opened_ms = now_ms, now, None
-        return ran_ms > passed_ms + believed_ms

@@ -31,6 +31,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.store.snapshots import Snapshot
 
 _P = ParamSpec("_P")
@@ -55,6 +56,9 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Owner | None": ((Owner, _NONE), "an Owner or None"),
     "AclRequest | None": ((CannedAcl, tuple, _NONE), "a CannedAcl, a tuple of Grant, or None"),
     "AclRequest | Acl": ((CannedAcl, tuple, Acl), "a CannedAcl, a tuple of Grant, or an Acl"),
+    "Retention | None": ((Retention, _NONE), "a Retention or None"),
+    "ObjectLock": ((ObjectLock,), "an ObjectLock"),
+    "bool | None": ((bool, _NONE), "True, False or None"),
     "RestoreTier": ((RestoreTier,), "a RestoreTier"),
     "Checksum | None": ((Checksum, _NONE), "a Checksum or None"),
     "Algorithm | None": ((Algorithm, _NONE), "an Algorithm or None"),

@@ -9,7 +9,7 @@ from bleepstore.commands import CreateBucket, DeleteBucket
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, S3Error
 from bleepstore.model import Bucket, BucketPage
 from bleepstore.names import check_bucket_name
-from bleepstore.store.engine import Engine, check_limit
+from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
 
 #: Of a page of list_buckets (S3's max-buckets).
 MAX_BUCKETS = 10_000
@@ -26,9 +26,17 @@ class Buckets:
         self._engine = engine
 
     def create_bucket(
-        self, bucket: str, *, location: str = "", acl: AclRequest | None = None, caller: Caller | None = None
+        self,
+        bucket: str,
+        *,
+        location: str = "",
+        acl: AclRequest | None = None,
+        object_lock: bool = False,
+        caller: Caller | None = None,
     ) -> Bucket:
-        """Create a bucket. Raises InvalidBucketName, BucketAlreadyExists, BucketAlreadyOwnedByYou.
+        """Create a bucket. With `object_lock` it keeps versions, and these can be locked. Raises InvalidBucketName,
+        BucketAlreadyExists, BucketAlreadyOwnedByYou; NotSupported for `object_lock` where each object is stored under
+        its own key at a provider.
 
         Its container comes first: a provider may refuse the name, and a bucket without one must not be seen.
         """
@@ -37,7 +45,11 @@ class Buckets:
             raise AccessDenied("Anonymous callers cannot create buckets.")
         owner = self._engine.owner if caller is None else caller.account
         made = make_acl(acl, owner.id, owner.id)
-        command = CreateBucket(**self._engine.stamp(), bucket=bucket, owner=owner, location=location, acl=made)
+        if object_lock:
+            check_keeps_versions(self._engine)
+        command = CreateBucket(
+            **self._engine.stamp(), bucket=bucket, owner=owner, location=location, acl=made, object_lock=object_lock
+        )
         if self._engine.catalog.find_bucket(bucket) is None:
             self._engine.backend.create_bucket(bucket)
         result = self._engine.committer.submit(command)

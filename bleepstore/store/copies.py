@@ -102,7 +102,7 @@ class Copies:
         """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
 
         What goes with it comes along, unless `replace_metadata` gives it `attributes` of its own, and `replace_tags`
-        tags of its own; the storage class, the ACL and the redirect never do. `source_version_id` and
+        tags of its own; the storage class, the ACL, the locks and the redirect never do. `source_version_id` and
         `source_condition` say of which source. A copy onto itself must name metadata, a storage class, a redirect or a
         source version, else it raises InvalidRequest, unless `allow_unchanged`.
 
@@ -125,6 +125,8 @@ class Copies:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = copied_attributes(version.attributes, given, options)
+            if made.retention is not None or made.legal_hold is not None:
+                self._engine.check_lockable(found, made, caller)
             if made.tags:
                 self._check_tagging(found, source.version, caller, copied=not options.get("replace_tags"))
             try:
@@ -160,7 +162,7 @@ class Copies:
                 crc64nvme=source.crc64nvme,
                 condition=condition,
             )
-            return attrs.evolve(self._objects.commit(write, command), source_version_id=_source_id(version))
+            return attrs.evolve(self._objects.commit(write, command, found), source_version_id=_source_id(version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
     def copy_part(

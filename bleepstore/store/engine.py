@@ -20,12 +20,13 @@ from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogPort
 from bleepstore.committer import RESERVE
-from bleepstore.errors import InvalidArgument, NoSuchBucket
+from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported
 from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
-from bleepstore.model import Bucket, WriteCondition
+from bleepstore.model import Bucket, ObjectAttributes, WriteCondition
+from bleepstore.object_lock import check_future, no_lock
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
@@ -76,7 +77,8 @@ class Engine:
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         self.folder = folder
         self.jobs = Jobs(parts.clock, lease or SoleLease(), folder=folder, read_only=self.read_only)
-        self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms)
+        delete = None if self.object_engine.keeps_versions else self.object_engine.delete
+        self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms, delete)
         self._close = close
         name = "in memory" if folder is None else f"in {folder}"
         self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)
@@ -115,6 +117,18 @@ class Engine:
             raise refused
         return condition
 
+    def check_lockable(self, bucket: Bucket, attributes: ObjectAttributes, caller: Caller | None) -> None:
+        """Refuse a write with locks of its own that the bucket has not, that `caller` may not set, or that are over
+        already. Whether they are is decided again when the change is made."""
+        if attributes.retention is not None:
+            authorize(Action.PUT_OBJECT_RETENTION, caller, bucket)
+        if attributes.legal_hold is not None:
+            authorize(Action.PUT_OBJECT_LEGAL_HOLD, caller, bucket)
+        if bucket.settings.object_lock is None:
+            raise no_lock()
+        if attributes.retention is not None and (refused := check_future(attributes.retention, self.wall_clock())):
+            raise refused
+
     # -- life
 
     def sweep(self, *, grace: dt.timedelta | None = None) -> None:
@@ -151,6 +165,15 @@ def _drop(pid: int, name: str, jobs: Jobs, close: Callable[[], None]) -> None:
         warnings.warn(text, ResourceWarning, stacklevel=2)
     finally:
         jobs.abandon(close)
+
+
+def check_keeps_versions(engine: Engine) -> None:
+    """Raise NotSupported where each object is stored under its own key at a provider, which keeps one of each."""
+    if not engine.object_engine.keeps_versions:
+        raise NotSupported(
+            "A store in layout 'keys' keeps one object under each key at its provider. "
+            "Versioning needs a store in layout 'blobs'."
+        )
 
 
 def check_limit(limit: int) -> None:

@@ -29,6 +29,8 @@ from bleepstore.store.copies import Copies
 from bleepstore.store.engine import Engine
 from bleepstore.store.forking import Forks
 from bleepstore.store.iterating import Listings
+from bleepstore.store.lifecycles import Lifecycles
+from bleepstore.store.locks import ObjectLocks
 from bleepstore.store.objects import Objects
 from bleepstore.store.opening import open_catalog, open_folder, open_memory, open_read_only
 from bleepstore.store.provider import open_at_provider
@@ -65,6 +67,8 @@ class Store:
         self.copies = Copies(engine, self.objects, self.uploads)
         self.access = AccessRules(engine, self.objects, self.uploads)
         self.tags = Tags(engine, self.objects)
+        self.lifecycles = Lifecycles(engine)
+        self.locks = ObjectLocks(engine, self.objects)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts)
@@ -120,6 +124,15 @@ class Store:
     get_bucket_tags = method_of("tags", Tags.get_bucket_tags)
     put_bucket_tags = method_of("tags", Tags.put_bucket_tags)
     delete_bucket_tags = method_of("tags", Tags.delete_bucket_tags)
+    put_bucket_lifecycle = method_of("lifecycles", Lifecycles.put_bucket_lifecycle)
+    get_bucket_lifecycle = method_of("lifecycles", Lifecycles.get_bucket_lifecycle)
+    delete_bucket_lifecycle = method_of("lifecycles", Lifecycles.delete_bucket_lifecycle)
+    put_bucket_object_lock = method_of("locks", ObjectLocks.put_bucket_object_lock)
+    get_bucket_object_lock = method_of("locks", ObjectLocks.get_bucket_object_lock)
+    put_object_retention = method_of("locks", ObjectLocks.put_object_retention)
+    get_object_retention = method_of("locks", ObjectLocks.get_object_retention)
+    put_object_legal_hold = method_of("locks", ObjectLocks.put_object_legal_hold)
+    get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
     check_access = method_of("access", AccessRules.check_access)
 

@@ -10,6 +10,7 @@ meanwhile is garbage already, to which nothing in the copy refers.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -20,10 +21,12 @@ import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
+from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import Mark, write_mark
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
+from bleepstore.object_lock import check_change, is_locked
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
@@ -33,6 +36,16 @@ from bleepstore.store.snapshots import Snapshot
 from bleepstore.store.underlay import LocalUnderlay
 
 _snapshot_numbers = itertools.count(1)
+
+
+def _is_kept(now: ProtectedVersion, then: ProtectedVersion | None, now_ms: int) -> bool:
+    """Whether a version is protected in a snapshot as it is now, or need not be any more."""
+    if not is_locked(now.retention, now.legal_hold, now_ms, bypasses=False):
+        return True
+    if then is None or (now.legal_hold and not then.legal_hold):
+        return False
+    old, new = now.retention, then.retention
+    return old == new or check_change(old, new, now_ms, bypasses=False) is None
 
 
 class Forks:
@@ -74,10 +87,12 @@ class Forks:
         """Make the contents those of a snapshot of this store; clients and servers of this store go on with it.
 
         Writes that are under way are refused or count as made after it. Raises StoreError if the snapshot was closed
-        or is of another kind of store, or if another process has the store open.
+        or is of another kind of store, if another process has the store open, or if a version would go that object lock
+        protects, or be protected less.
         """
         catalog = self._catalog_to_copy()
         with self._engine.exclusive(), self._engine.jobs.paused():
+            self._check_keeps_locked(snapshot)
             if isinstance(self._engine.backend, MemoryBackend) and snapshot.blobs is not None:
                 assert snapshot.catalog is not None
                 self._engine.backend.adopt(snapshot.blobs)
@@ -91,6 +106,29 @@ class Forks:
                 raise StoreError("The snapshot was closed, or is not of this kind of store.")
             self._accounts.forget_remembered()
             self._engine.sweeping.start_anew()
+
+    def _check_keeps_locked(self, snapshot: Snapshot) -> None:
+        with self._engine.catalog.read() as reader:
+            protected = reader.protected_versions()
+        if not protected:
+            return
+        now_ms = self._engine.wall_clock()
+        kept: dict[tuple[str, str, str], ProtectedVersion] = {}
+        with contextlib.ExitStack() as stack:
+            catalog = snapshot.catalog
+            if snapshot.folder is not None:
+                catalog = stack.enter_context(
+                    contextlib.closing(Catalog(snapshot.folder / "catalog.db", read_only=True))
+                )
+            if catalog is not None:
+                with catalog.read() as reader:
+                    kept = {(one.bucket, one.key, one.version_id): one for one in reader.protected_versions()}
+        for one in protected:
+            if not _is_kept(one, kept.get((one.bucket, one.key, one.version_id)), now_ms):
+                raise StoreError(
+                    f"{one.bucket}/{one.key} (version {one.version_id}) is locked now, and the snapshot does not "
+                    "have it or protects it less: a fork() can be thrown away instead."
+                )
 
     def _catalog_to_copy(self) -> Catalog:
         """The catalog of a store that can be copied: copies are what the one in SQLite does beyond the port."""

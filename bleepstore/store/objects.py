@@ -35,6 +35,7 @@ from bleepstore.errors import (
     S3Error,
     TooManyEntries,
 )
+from bleepstore.lifecycle_due import expiry_in
 from bleepstore.model import (
     ARCHIVED_CLASSES,
     MAX_PAGE,
@@ -60,10 +61,12 @@ from bleepstore.store.options import (
     PutOptions,
     given_attributes,
     with_acl,
+    with_default_lock,
 )
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
 
 _ALWAYS = WriteCondition()
+_BYPASS = Action.BYPASS_GOVERNANCE_RETENTION
 
 
 @attrs.frozen(kw_only=True)
@@ -98,8 +101,9 @@ class Objects:
 
         `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. What goes with it are
         `attributes`, whose fields can be keywords of their own: `system` and its fields (`content_type`, ...),
-        `metadata`, `storage_class`, `tags`; `acl` is a canned ACL or a tuple of grants. `size`, `content_md5` and
-        `checksum` are compared with what came: see `BodyOptions`. `condition` is evaluated atomically with the write.
+        `metadata`, `storage_class`, `tags`, `retention` and `legal_hold`; `acl` is a canned ACL or a tuple of grants.
+        `size`, `content_md5` and `checksum` are compared with what came: see `BodyOptions`. `condition` is evaluated
+        atomically with the write.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
         InvalidTag, TooManyTags, PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
@@ -111,6 +115,8 @@ class Objects:
         condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
         if attributes.tags:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found)
+        if attributes.retention is not None or attributes.legal_hold is not None:
+            self._engine.check_lockable(found, attributes, caller)
         owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
@@ -144,15 +150,15 @@ class Objects:
             crc64nvme=staged.crc64nvme,
             condition=condition,
         )
-        return self.commit(write, command)
+        return self.commit(write, command, found)
 
-    def commit(self, write: Write, command: PutObject) -> ObjectVersion:
+    def commit(self, write: Write, command: PutObject, bucket: Bucket) -> ObjectVersion:
         result = write.commit(command)
         if isinstance(result, S3Error):
             raise result
         assert isinstance(result, Written)
         self._engine.jobs.notify()
-        return ObjectVersion(
+        version = ObjectVersion(
             bucket=command.bucket,
             key=command.key,
             version_id=result.version_id or NULL_VERSION,
@@ -160,11 +166,14 @@ class Objects:
             size=command.size,
             modified_ms=result.modified_ms,
             owner=command.owner,
-            attributes=command.attributes,
+            attributes=with_default_lock(command.attributes, result),
             checksum=command.checksum,
             parts_count=len(command.parts) or None,
             is_versioned=result.version_id is not None,
         )
+        if bucket.settings.lifecycle is not None:
+            version = attrs.evolve(version, expiry=expiry_in(bucket, version))
+        return version
 
     # -- reading
 
@@ -187,6 +196,9 @@ class Objects:
             authorize(of_version(action, version_id), caller, bucket_record, found.version)
         if found.version.is_delete_marker:
             raise MethodNotAllowed("DeleteMarker", found.version.version_id, found.version.modified_ms)
+        if version_id is None and bucket_record.settings.lifecycle is not None:
+            expiry = expiry_in(bucket_record, found.version)
+            found = attrs.evolve(found, version=attrs.evolve(found.version, expiry=expiry))
         return found
 
     def _find_unknown(
@@ -365,13 +377,16 @@ class Objects:
         key: str,
         *,
         version_id: str | None = None,
+        bypass_governance: bool = False,
         condition: WriteCondition = _ALWAYS,
         caller: Caller | None = None,
     ) -> DeletedObject:
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there.
 
         In a bucket that keeps versions this makes a delete marker, and removes nothing; with a `version_id` it removes
-        that version for good. `condition` is evaluated on the current version.
+        that version for good. `condition` is evaluated on the current version. A version that is locked is not removed:
+        ObjectLocked, unless only a retention of the mode GOVERNANCE protects it, and `bypass_governance` asks not to
+        heed that, which the bucket's owner may.
         """
         check_key(key)
         found = self._engine.find_bucket(bucket)
@@ -384,6 +399,7 @@ class Objects:
             bucket_id=found.id,
             key=key,
             version_id=version_id,
+            bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found),
             owner=None if caller is None else caller.account,
             condition=condition,
         )
@@ -392,9 +408,15 @@ class Objects:
         return DeletedObject(key=key, version_id=version_id, delete_marker_id=removed.delete_marker_id)
 
     def delete_objects(
-        self, bucket: str, entries: Sequence[DeleteEntry], *, caller: Caller | None = None
+        self,
+        bucket: str,
+        entries: Sequence[DeleteEntry],
+        *,
+        bypass_governance: bool = False,
+        caller: Caller | None = None,
     ) -> list[DeletedObject | DeleteFailure]:
-        """Delete up to 1,000 objects and versions in one step; the outcome of each, in order."""
+        """Delete up to 1,000 objects and versions in one step; the outcome of each, in order. For `bypass_governance`
+        see delete_object."""
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
         found = self._engine.find_bucket(bucket)
@@ -408,6 +430,7 @@ class Objects:
             **self._engine.stamp(),
             bucket=bucket,
             bucket_id=found.id,
+            bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found),
             owner=None if caller is None else caller.account,
             entries=tuple(allowed),
         )

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import attrs
 
 from bleepstore.access import AclRequest, make_acl
+from bleepstore.commands import Written
 from bleepstore.digests import Algorithm
 from bleepstore.errors import InvalidArgument, InvalidRequest, MetadataTooLarge
 from bleepstore.model import (
@@ -24,6 +25,7 @@ from bleepstore.model import (
     ReadCondition,
     SystemMetadata,
 )
+from bleepstore.object_lock import Retention
 from bleepstore.tags import check_object_tags
 
 
@@ -47,6 +49,8 @@ class AttributeOptions(SystemHeaders, total=False):
     metadata: Mapping[str, str] | None
     storage_class: str | None
     tags: Mapping[str, str] | None
+    retention: Retention | None
+    legal_hold: bool | None
     acl: AclRequest | None
 
 
@@ -112,13 +116,15 @@ def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) ->
     if not _ATTRIBUTE_OPTIONS.isdisjoint(options):
         system = options.get("system", attributes.system)
         headers: dict[str, Any] = {name: value for name, value in options.items() if name in _HEADERS}
-        metadata, tags = options.get("metadata"), options.get("tags")
+        metadata, tags, legal_hold = options.get("metadata"), options.get("tags"), options.get("legal_hold")
         attributes = attrs.evolve(
             attributes,
             system=attrs.evolve(system, **headers) if headers else system,
             metadata=attributes.metadata if metadata is None else metadata,
             storage_class=options.get("storage_class") or attributes.storage_class,
             tags=attributes.tags if tags is None else tags,
+            retention=options.get("retention") or attributes.retention,
+            legal_hold=attributes.legal_hold if legal_hold is None else legal_hold,
         )
     if attributes.metadata:
         check_metadata(attributes.metadata)
@@ -135,6 +141,11 @@ def with_acl(attributes: ObjectAttributes, acl: AclRequest, owner: Owner, bucket
     """`attributes` with the grants that are asked for, of a new object of `owner`."""
     made = make_acl(acl, owner.id, bucket_owner.id)
     return attrs.evolve(attributes, grants=None if made == Acl.private(owner.id) else made.grants)
+
+
+def with_default_lock(attributes: ObjectAttributes, written: Written) -> ObjectAttributes:
+    """What goes with a version that was written with these attributes."""
+    return attributes if written.retention is None else attrs.evolve(attributes, retention=written.retention)
 
 
 def check_copied_headers(options: CopyOptions) -> None:

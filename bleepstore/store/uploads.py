@@ -34,6 +34,7 @@ from bleepstore.errors import (
     S3Error,
     UploadNotFound,
 )
+from bleepstore.lifecycle_due import abort_of, expiry_in
 from bleepstore.model import (
     MAX_OBJECT,
     MAX_PAGE,
@@ -43,6 +44,7 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     NULL_VERSION,
     BlobRef,
+    Bucket,
     Checksum,
     CompletedPart,
     ObjectAttributes,
@@ -64,6 +66,7 @@ from bleepstore.store.options import (
     UploadOptions,
     given_attributes,
     with_acl,
+    with_default_lock,
 )
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
@@ -124,6 +127,8 @@ class Uploads:
         found = self._engine.bucket_for(bucket, Action.PUT_OBJECT, caller)
         if attributes.tags:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found)
+        if attributes.retention is not None or attributes.legal_hold is not None:
+            self._engine.check_lockable(found, attributes, caller)
         owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
@@ -155,6 +160,8 @@ class Uploads:
             raise NoSuchUpload(upload_id, bucket, key)
         if upload.bucket_id != found.id:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
+        if found.settings.lifecycle is not None:
+            upload = attrs.evolve(upload, expiry=abort_of(found.settings.lifecycle, key, upload.initiated_ms))
         return upload
 
     # -- parts
@@ -263,9 +270,8 @@ class Uploads:
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, options.get("checksum_type"))
-            allowed = self._engine.condition_for(
-                Action.PUT_OBJECT, self._engine.find_bucket(bucket), key, condition, caller
-            )
+            found = self._engine.find_bucket(bucket)
+            allowed = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
             try:
                 stored = self._listed_parts(upload, parts)
             except InvalidPart:
@@ -286,7 +292,7 @@ class Uploads:
                 raise result
             assert isinstance(result, Written)
             self._engine.jobs.notify()
-            return _completed(upload, command, result)
+            return _completed(found, upload, command, result)
         raise OperationAborted("The parts of the upload keep changing while it is completed. Try again.")
 
     def _begin_completion(self, upload: Upload, condition: WriteCondition) -> Write:
@@ -446,9 +452,9 @@ class Uploads:
         return PartPage(upload=upload, parts=page, next_number=page[-1].number if more else None)
 
 
-def _completed(upload: Upload, command: CompleteUpload, written: Written) -> ObjectVersion:
+def _completed(bucket: Bucket, upload: Upload, command: CompleteUpload, written: Written) -> ObjectVersion:
     """The version that was written. Asking the catalog for it could already find a later one, or none."""
-    return ObjectVersion(
+    version = ObjectVersion(
         bucket=upload.bucket,
         key=upload.key,
         version_id=written.version_id or NULL_VERSION,
@@ -456,8 +462,9 @@ def _completed(upload: Upload, command: CompleteUpload, written: Written) -> Obj
         size=command.size,
         modified_ms=written.modified_ms,
         owner=upload.owner,
-        attributes=upload.attributes,
+        attributes=with_default_lock(upload.attributes, written),
         checksum=command.checksum,
         parts_count=len(command.parts) or None,
         is_versioned=written.version_id is not None,
     )
+    return version if bucket.settings.lifecycle is None else attrs.evolve(version, expiry=expiry_in(bucket, version))

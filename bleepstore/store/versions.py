@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bleepstore.access import Action, Caller, authorize
 from bleepstore.commands import PutBucketVersioning
-from bleepstore.errors import NoSuchBucket, NotSupported
+from bleepstore.errors import NoSuchBucket
 from bleepstore.model import MAX_PAGE, Versioning, VersionPage
 from bleepstore.names import check_version_id
-from bleepstore.store.engine import Engine, check_limit
+from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
 
 
 class Versions:
@@ -22,11 +22,7 @@ class Versions:
         Raises NotSupported where each object is stored under its own key at a provider, which keeps one of each.
         """
         found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_VERSIONING, caller)
-        if not self._engine.object_engine.keeps_versions:
-            raise NotSupported(
-                "A store in layout 'keys' keeps one object under each key at its provider. "
-                "Versioning needs a store in layout 'blobs'."
-            )
+        check_keeps_versions(self._engine)
         stamp = self._engine.stamp()
         self._engine.submit(PutBucketVersioning(**stamp, bucket=bucket, bucket_id=found.id, versioning=versioning))
 

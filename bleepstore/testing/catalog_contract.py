@@ -273,7 +273,8 @@ class CatalogContract:
             assert bucket is not None
             sequences = []
             for number in (1, 2):
-                tables.make_noncurrent(bucket.bucket_id, "k")
+                if (current := tables.current_version(bucket.bucket_id, "k")) is not None:
+                    tables.make_noncurrent(bucket.bucket_id, "k", current, number)
                 put = commands.put("k", b"x" * number)
                 tables.write_version(bucket.bucket_id, put, f"v{number}", number, None)
                 current = tables.current_version(bucket.bucket_id, "k")

@@ -71,8 +71,6 @@ def _wanted_locations(exchange: Exchange) -> frozenset[str] | None:
 
 def create_bucket(exchange: Exchange) -> Response:
     headers = exchange.request.headers
-    if headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
-        raise RequestError("NotImplemented", "This store has no object lock.")
     ownership = headers.get("x-amz-object-ownership", "ObjectWriter")
     if ownership != "ObjectWriter":
         raise RequestError("NotImplemented", "Buckets of this store have the object ownership ObjectWriter.")
@@ -84,7 +82,13 @@ def create_bucket(exchange: Exchange) -> Response:
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
     acl = acl_request(headers, exchange)
     try:
-        exchange.store.create_bucket(exchange.bucket, location=location, acl=acl, caller=exchange.caller)
+        exchange.store.create_bucket(
+            exchange.bucket,
+            location=location,
+            acl=acl,
+            object_lock=headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true",
+            caller=exchange.caller,
+        )
     except BucketAlreadyOwnedByYou:
         _create_again(exchange, location, acl)
     return Response(headers=[("Location", f"/{exchange.bucket}")])

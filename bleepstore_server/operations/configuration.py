@@ -65,13 +65,3 @@ def nothing_to_delete(exchange: Exchange) -> Response:
     """S3 answers 204 whether or not there was a configuration; here there never is one."""
     exchange.check_access()
     return Response(204)
-
-
-def absent_of_object(code: str, message: str) -> Operation:
-    """An operation that answers with `code` for an object that exists."""
-
-    def operation(exchange: Exchange) -> Response:
-        exchange.check_access()
-        raise RequestError(code, message, fields={"BucketName": exchange.bucket, "Key": exchange.key})
-
-    return operation

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bleepstore.model import MAX_PAGE, Checksum, Part, Upload, UploadPage
+from bleepstore.model import MAX_PAGE, NO_ATTRIBUTES, Checksum, Part, Upload, UploadPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.listings import encoding_type, marker_of
+from bleepstore_server.operations.object_lock import check_digest
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import checksums
@@ -26,11 +27,12 @@ from bleepstore_server.wire.documents.uploads import (
     ListPartsResult,
 )
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.expiry import abort_headers, expiration_header
 
 
 def create_multipart_upload(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption, h.TAGGING)
+    h.refuse_unsupported(request.headers, exchange.encryption, h.NEW_OBJECT)
     if "x-amz-checksum-type" in request.headers and not request.headers.get("x-amz-checksum-algorithm"):
         raise RequestError(
             "InvalidRequest",
@@ -50,6 +52,7 @@ def create_multipart_upload(exchange: Exchange) -> Response:
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
         response.headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm.value))
         response.headers.append(("x-amz-checksum-type", upload.checksum_type.value))
+    response.headers.extend(abort_headers(upload.expiry))
     return response
 
 
@@ -67,12 +70,15 @@ def _part_number(exchange: Exchange) -> int:
 def upload_part(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers)
+    options = request.body_options()
+    if options["content_md5"] is None and options["checksum"] is None and options["late_checksum"] is None:
+        check_digest(exchange, "Put Part", NO_ATTRIBUTES)
     part = exchange.store.put_part(
         exchange.bucket,
         exchange.key,
         request.query["uploadId"],
         _part_number(exchange),
-        **request.body_options(),
+        **options,
         caller=exchange.caller,
     )
     return Response(
@@ -133,6 +139,8 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
     )
     response.headers.extend(exchange.encryption_headers)
     response.headers.extend(h.version_headers(version))
+    if version.expiry is not None:
+        response.headers.append(expiration_header(version.expiry))
     return response
 
 
@@ -223,7 +231,7 @@ def list_parts(exchange: Exchange) -> Response:
         exchange.bucket, exchange.key, query["uploadId"], after=after, limit=limit, caller=exchange.caller
     )
     upload = page.upload
-    return xml(
+    response = xml(
         ListPartsResult(
             bucket=exchange.bucket,
             key=exchange.key,
@@ -241,6 +249,8 @@ def list_parts(exchange: Exchange) -> Response:
             parts=[_listed_part(part, upload) for part in page.parts],
         )
     )
+    response.headers.extend(abort_headers(upload.expiry))
+    return response
 
 
 def _listed_part(part: Part, upload: Upload) -> ListedPart:

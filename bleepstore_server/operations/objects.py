@@ -10,6 +10,7 @@ from bleepstore.errors import NotModified
 from bleepstore.model import MAX_PAGE, ChecksumType, DeletedObject, ObjectVersion, PartSummary
 from bleepstore.store import DeleteFailure, StoredObject
 from bleepstore_server.exchange import Exchange
+from bleepstore_server.operations.object_lock import check_digest, lock_headers
 from bleepstore_server.operations.tagging import may_count_tags
 from bleepstore_server.response import Headers, Response, xml
 from bleepstore_server.wire import checksums
@@ -29,6 +30,8 @@ from bleepstore_server.wire.documents.objects import (
 )
 from bleepstore_server.wire.documents.text import encode_url
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.expiry import expiration_header
+from bleepstore_server.wire.object_lock import bypasses_governance
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import is_field_value
 
@@ -44,12 +47,15 @@ _OVERRIDES = {
 
 def put_object(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption, h.TAGGING)
+    h.refuse_unsupported(request.headers, exchange.encryption, h.NEW_OBJECT)
+    options, attributes = request.body_options(), h.object_attributes(request.headers)
+    if options["content_md5"] is None and options["checksum"] is None and options["late_checksum"] is None:
+        check_digest(exchange, "Put Object", attributes)
     version = exchange.store.put_object(
         exchange.bucket,
         exchange.key,
-        **request.body_options(),
-        attributes=h.object_attributes(request.headers),
+        **options,
+        attributes=attributes,
         acl=h.acl_request(request.headers, exchange),
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
@@ -61,6 +67,8 @@ def put_object(exchange: Exchange) -> Response:
     ]
     if version.is_versioned:
         headers += h.version_headers(version)
+    if version.expiry is not None:
+        headers.append(expiration_header(version.expiry))
     return Response(headers=headers)
 
 
@@ -117,8 +125,12 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     headers = h.object_headers(version, exchange.encryption_headers)
     if version.attributes.tags and may_count_tags(exchange):
         headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
+    if version.attributes.retention is not None or version.attributes.legal_hold is not None:
+        headers += lock_headers(exchange, version)
     if version.attributes.restoration is not None:
         headers += h.restore_header(version.attributes.restoration, exchange.store.engine.clock())
+    if version.expiry is not None:
+        headers.append(expiration_header(version.expiry))
     if exchange.request.query:
         headers = _overrides(exchange, headers)
     status = 200
@@ -195,6 +207,7 @@ def delete_object(exchange: Exchange) -> Response:
         exchange.bucket,
         exchange.key,
         version_id=exchange.version_id,
+        bypass_governance=bypasses_governance(request.headers),
         condition=h.write_condition(request.headers, delete=True),
         caller=exchange.caller,
     )
@@ -214,7 +227,9 @@ def delete_objects(exchange: Exchange) -> Response:
         raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
     asked = parse(Delete, exchange.document())
     entries = [identifier.entry() for identifier in asked.objects]
-    outcomes = exchange.store.delete_objects(exchange.bucket, entries, caller=exchange.caller)
+    outcomes = exchange.store.delete_objects(
+        exchange.bucket, entries, bypass_governance=bypasses_governance(request.headers), caller=exchange.caller
+    )
     deleted = () if asked.quiet else [_deleted(outcome) for outcome in outcomes if isinstance(outcome, DeletedObject)]
     errors = [_delete_error(outcome) for outcome in outcomes if isinstance(outcome, DeleteFailure)]
     return xml(DeleteResult(deleted=deleted, errors=errors))
@@ -236,7 +251,7 @@ def _delete_error(outcome: DeleteFailure) -> DeleteError:
 
 def copy_object(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption, h.COPIED_TAGGING)
+    h.refuse_unsupported(request.headers, exchange.encryption, h.COPIED_OBJECT)
     source = h.copy_source(request.headers["x-amz-copy-source"])
     exchange.check_source_owner(source)
     version = exchange.store.copy_object(
@@ -268,6 +283,8 @@ def copy_object(exchange: Exchange) -> Response:
     )
     response.headers.extend(exchange.encryption_headers)
     response.headers.extend(h.version_headers(version))
+    if version.expiry is not None:
+        response.headers.append(expiration_header(version.expiry))
     return response
 
 

@@ -12,14 +12,16 @@ from bleepstore.errors import EntityTooLarge
 from bleepstore.model import MAX_SINGLE_PUT, ObjectAttributes, ObjectVersion
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import identify
+from bleepstore_server.operations.object_lock import check_digest
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
-from bleepstore_server.response import Headers, Response, xml
-from bleepstore_server.wire import checksums, post_policy
+from bleepstore_server.response import Response, xml
+from bleepstore_server.wire import checksums, object_lock, post_policy
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.documents.objects import PostResponse
 from bleepstore_server.wire.documents.tagging import parse_tagging
 from bleepstore_server.wire.errors import RequestError
+from bleepstore_server.wire.expiry import expiration_header
 from bleepstore_server.wire.form import Form, read_form
 
 #: Fields of S3 that say what a header x-amz- of that name says to PutObject, or sign the form.
@@ -27,7 +29,7 @@ _APPLIED = frozenset(
     {
         "x-amz-acl", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-request-payer",
         "x-amz-sdk-checksum-algorithm", "x-amz-security-token", "x-amz-signature", "x-amz-storage-class",
-        "x-amz-website-redirect-location", h.ENCRYPTION, *checksums.FIELDS, *h.GRANT_HEADERS,
+        "x-amz-website-redirect-location", h.ENCRYPTION, *checksums.FIELDS, *h.GRANT_HEADERS, *object_lock.FIELDS,
     }
 )  # fmt: skip
 
@@ -51,11 +53,14 @@ def post_object(exchange: Exchange) -> Response:
     exchange.store.check_access(Action.PUT_OBJECT, exchange.bucket, fields["key"], caller=exchange.caller)
     checksum = checksums.sent_checksum(fields)  # an unknown algorithm is its own error, as in a header
     _refuse_unsupported(exchange, fields)
+    attributes = _attributes(fields)
+    if checksum is None and "content-md5" not in fields:
+        check_digest(exchange, "Post Object", attributes)
     version = exchange.store.put_object(
         exchange.bucket,
         fields["key"],
         _bounded(chunks, least, most),
-        attributes=_attributes(fields),
+        attributes=attributes,
         acl=_acl(fields, exchange),
         content_md5=fields.get("content-md5"),
         checksum=checksum,
@@ -69,7 +74,7 @@ def post_object(exchange: Exchange) -> Response:
 def _refuse_unsupported(exchange: Exchange, fields: Mapping[str, str]) -> None:
     """Whatever S3 has a meaning for is applied or refused. What it does not know, such as the button that was pressed,
     it ignores."""
-    h.refuse_unsupported(fields, exchange.encryption)
+    h.refuse_unsupported(fields, exchange.encryption, object_lock.FIELDS)
     for name in fields:
         if name.startswith("x-amz-") and not name.startswith(h.META) and name not in _APPLIED:
             raise h.not_implemented(name)
@@ -112,7 +117,13 @@ def _acl(fields: Mapping[str, str], exchange: Exchange) -> AclRequest | None:
 def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
     """ "success_action_redirect", else "success_action_status" of 200, 201 or 204 (the default)."""
     location = location_of(exchange, version)
-    etag: Headers = [("ETag", f'"{version.etag}"'), *exchange.encryption_headers, *h.version_headers(version)]
+    etag: list[tuple[str, str]] = [
+        ("ETag", f'"{version.etag}"'),
+        *exchange.encryption_headers,
+        *h.version_headers(version),
+    ]
+    if version.expiry is not None:
+        etag.append(expiration_header(version.expiry))
     target = _redirect_of(form.fields, version)
     if target is not None:
         return Response(303, [*etag, ("Location", target)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bleepstore.access import Action
-from bleepstore.errors import S3Error
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire.documents.tagging import parse_tagging, tagging_of
@@ -37,17 +36,7 @@ def delete_object_tagging(exchange: Exchange) -> Response:
 
 def may_count_tags(exchange: Exchange) -> bool:
     """The count is returned "only if you have the relevant permission to read object tags"."""
-    try:
-        exchange.store.check_access(
-            Action.GET_OBJECT_TAGGING,
-            exchange.bucket,
-            exchange.key,
-            version_id=exchange.version_id,
-            caller=exchange.caller,
-        )
-    except S3Error:
-        return False
-    return True
+    return exchange.allows(Action.GET_OBJECT_TAGGING)
 
 
 def get_bucket_tagging(exchange: Exchange) -> Response:

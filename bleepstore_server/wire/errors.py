@@ -78,6 +78,7 @@ ERRORS: dict[str, ErrorRow] = {
     "InvalidAccessKeyId": ErrorRow(403, "The AWS Access Key Id you provided does not exist in our records."),
     "InvalidArgument": ErrorRow(400, "Invalid Argument", varies=True),
     "InvalidBucketName": ErrorRow(400, "The specified bucket is not valid."),
+    "InvalidBucketState": ErrorRow(409, "The request is not valid for the current state of the bucket.", varies=True),
     "InvalidChunkSizeError": ErrorRow(403, "Only the last chunk is allowed to have a size less than 8192 bytes"),
     "InvalidDigest": ErrorRow(400, "The Content-MD5 you specified was invalid."),
     "InvalidEncryptionAlgorithmError": ErrorRow(
@@ -107,6 +108,7 @@ ERRORS: dict[str, ErrorRow] = {
         "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
     ),
     "InvalidRequest": ErrorRow(400, "Invalid Request", varies=True),
+    "InvalidRetentionPeriod": ErrorRow(400, "Default retention period must be a positive integer value.", varies=True),
     "InvalidStorageClass": ErrorRow(400, "The storage class you specified is not valid"),
     "InvalidTag": ErrorRow(400, "The tag provided was not a valid tag.", varies=True),
     "InvalidURI": ErrorRow(400, "Couldn't parse the specified URI."),
@@ -139,6 +141,7 @@ ERRORS: dict[str, ErrorRow] = {
     "NoSuchConfiguration": ErrorRow(404, "The specified configuration does not exist."),
     "NoSuchKey": ErrorRow(404, "The specified key does not exist."),
     "NoSuchLifecycleConfiguration": ErrorRow(404, "The lifecycle configuration does not exist"),
+    "NoSuchObjectLockConfiguration": ErrorRow(404, "The specified object does not have a ObjectLock configuration"),
     "NoSuchPublicAccessBlockConfiguration": ErrorRow(404, "The public access block configuration was not found"),
     "NoSuchTagSet": ErrorRow(404, "The TagSet does not exist"),
     "NoSuchUpload": ErrorRow(

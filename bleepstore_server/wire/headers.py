@@ -32,6 +32,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore_server.request import decode_header
+from bleepstore_server.wire import object_lock
 from bleepstore_server.wire.checksums import FIELDS, parse_algorithm
 from bleepstore_server.wire.documents.acl import group_of
 from bleepstore_server.wire.documents.common import checksum_value
@@ -75,8 +76,8 @@ _UNSUPPORTED_KINDS = ("x-amz-object-lock-", ENCRYPTION + "-", "x-amz-copy-source
 
 
 #: What a request that makes an object may also say of it, and a copy.
-TAGGING = frozenset({"x-amz-tagging"})
-COPIED_TAGGING = frozenset({"x-amz-tagging", "x-amz-tagging-directive"})
+NEW_OBJECT = frozenset({"x-amz-tagging", *object_lock.FIELDS})
+COPIED_OBJECT = frozenset({"x-amz-tagging-directive", *NEW_OBJECT})
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -145,9 +146,11 @@ def object_attributes(fields: Mapping[str, str], decode: Callable[[str], str] = 
             metadata[name[len(META) :]] = decode_words(decode(value))
     kind = storage_class(fields) if "x-amz-storage-class" in fields else STANDARD
     tags = parse_tags(decode(fields["x-amz-tagging"])) if "x-amz-tagging" in fields else None
-    if not (system or metadata or tags) and kind == STANDARD:
-        return NO_ATTRIBUTES
-    return ObjectAttributes(system=SystemMetadata(**system), metadata=metadata, storage_class=kind, tags=tags or {})
+    attributes = NO_ATTRIBUTES
+    if system or metadata or tags or kind != STANDARD:
+        given = SystemMetadata(**system)
+        attributes = ObjectAttributes(system=given, metadata=metadata, storage_class=kind, tags=tags or {})
+    return attributes if object_lock.FIELDS.isdisjoint(fields) else object_lock.with_locks(attributes, fields)
 
 
 def parse_tags(text: str) -> dict[str, str]:

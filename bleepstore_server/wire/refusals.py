@@ -16,6 +16,7 @@ from bleepstore.errors import (
     InvalidRange,
     MethodNotAllowed,
     NoSuchKey,
+    ObjectLocked,
     PreconditionFailed,
     S3Error,
 )
@@ -43,6 +44,7 @@ _ARGUMENTS = {
     "part_number": "partNumber",
     "source_range": "x-amz-copy-source-range",
     "days": "Days",
+    "retention": "x-amz-object-lock-retain-until-date",
     "storage_class": "x-amz-storage-class",
     "tier": "Tier",
     "version_id": "versionId",
@@ -59,8 +61,9 @@ _MESSAGES = {
     ("InvalidRequest", "part_number"): "Cannot specify both Range header and partNumber query parameter",
 }
 #: Codes of which the reason that the library gives is the message; beside another code it is a detail.
-_REASON_IS_MESSAGE = frozenset({"BadRequest", "InternalError", "InvalidArgument", "InvalidObjectState",
-                                "InvalidRequest", "InvalidTag", "NotImplemented", "ServiceUnavailable"})  # fmt: skip
+_REASON_IS_MESSAGE = frozenset({"BadRequest", "InternalError", "InvalidArgument", "InvalidBucketState",
+                                "InvalidObjectState", "InvalidRequest", "InvalidRetentionPeriod", "InvalidTag",
+                                "NotImplemented", "ServiceUnavailable"})  # fmt: skip
 
 
 def translate(error: S3Error, method: str = "") -> RequestError:
@@ -93,6 +96,8 @@ def translate(error: S3Error, method: str = "") -> RequestError:
             headers += _marker_headers(error.version_id)
             if error.modified_ms is not None:
                 headers.append(("Last-Modified", http_date(error.modified_ms)))
+    elif isinstance(error, ObjectLocked):
+        message = "Access Denied because object protected by object lock."
     elif isinstance(error, InvalidObjectState) and error.of_source:
         message = "Operation is not valid for the source object's storage class"
     elif isinstance(error, NoSuchKey) and error.delete_marker:

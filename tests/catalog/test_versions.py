@@ -35,7 +35,8 @@ def write(catalog: Catalog, *commands: PutObject) -> list[StoredVersion]:
         assert bucket is not None
         for number, command in enumerate(commands, start=1):
             current = tables.current_version(bucket.bucket_id, "k")
-            tables.make_noncurrent(bucket.bucket_id, "k")
+            if current is not None:
+                tables.make_noncurrent(bucket.bucket_id, "k", current, command.time_ms)
             sequence = max(command.time_ms, 0 if current is None else current.sequence + 1)
             tables.write_version(bucket.bucket_id, command, f"v{number}", sequence, None)
             found = tables.current_version(bucket.bucket_id, "k")

@@ -13,6 +13,7 @@ from bleepstore.codec.forms import RESULT_FORMS
 from bleepstore.commands import Command, Result
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
+from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     Acl,
     BlobRef,
@@ -32,6 +33,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.object_lock import Retention, RetentionMode
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -53,6 +55,7 @@ SYSTEM = SystemMetadata(
     expires="Thu, 01 Dec 2033 16:00:00 GMT",
     website_redirect_location="/other",
 )
+RETENTION = Retention(RetentionMode.COMPLIANCE, TIME + 1)
 KEY = "ü/\U0001f600 \n\x01"
 MD5 = "8d777f385d3dfec8815d20f7496026dc"
 CRC = Checksum(Algorithm.CRC64NVME, "rosUhgp5mIg=")
@@ -72,7 +75,9 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
     type(pair[0]): pair
     for pair in (
         (
-            c.CreateBucket(**_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL),
+            c.CreateBucket(
+                **_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL, object_lock=True
+            ),
             c.CreateBucket(**_stamp(1), bucket="photos", owner=Owner("a"), location="", acl=Acl("a", ())),
         ),
         (c.DeleteBucket(**_stamp(2), bucket="photos", bucket_id=7), c.DeleteBucket(**_stamp(2), bucket="b")),
@@ -108,6 +113,8 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     grants=ACL.grants,
                     tags={"b": "2", "a": "ü"},
                     restoration=Restoration(TIME, TIME + 1),
+                    retention=RETENTION,
+                    legal_hold=False,
                 ),
                 checksum=COMPOSITE,
                 crc64nvme="AAAAAAAAAAA=",
@@ -127,6 +134,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 version_id="null",
                 owner=BOB,
                 condition=WriteCondition(if_match="*"),
+                bypasses_governance=True,
             ),
             c.DeleteObject(**_stamp(5), bucket="photos", key="k"),
         ),
@@ -136,12 +144,33 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 bucket="photos",
                 bucket_id=7,
                 owner=BOB,
+                bypasses_governance=True,
                 entries=(
                     c.DeleteEntry(key=KEY, version_id="null", condition=WriteCondition(if_match=MD5)),
                     c.DeleteEntry(key="k"),
                 ),
             ),
             c.DeleteObjects(**_stamp(6), bucket="photos", entries=()),
+        ),
+        (
+            c.ApplyLifecycle(
+                **_stamp(22),
+                bucket="photos",
+                bucket_id=7,
+                rules_digest="9f86d081",
+                entries=(
+                    c.LifecycleEntry(
+                        key=KEY,
+                        sequence=TIME,
+                        act=Act.TRANSITION,
+                        storage_class="GLACIER",
+                        expected_tags={"b": "2", "a": "ü"},
+                        newer=3,
+                    ),
+                    c.LifecycleEntry(key="k", sequence=1, act=Act.EXPIRE),
+                ),
+            ),
+            c.ApplyLifecycle(**_stamp(22), bucket="photos", rules_digest="", entries=()),
         ),
         (
             c.PutObjectAcl(
@@ -167,6 +196,31 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 tags={"b": "2", "a": "ü"},
             ),
             c.PutObjectTags(**_stamp(20), bucket="photos", key="k", tags={}),
+        ),
+        (
+            c.PutObjectRetention(
+                **_stamp(22),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_sequence=7,
+                bypasses_governance=True,
+                retention=RETENTION,
+            ),
+            c.PutObjectRetention(**_stamp(22), bucket="photos", key="k", retention=None),
+        ),
+        (
+            c.PutObjectLegalHold(
+                **_stamp(23),
+                bucket="photos",
+                bucket_id=7,
+                key=KEY,
+                version_id="null",
+                expected_sequence=7,
+                legal_hold=True,
+            ),
+            c.PutObjectLegalHold(**_stamp(23), bucket="photos", key="k", legal_hold=False),
         ),
         (
             c.RestoreObject(
@@ -257,8 +311,9 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
 
 RESULTS: dict[type, tuple[Result, Result]] = {
     c.Done: (c.Done(), c.Done()),
-    c.Written: (c.Written("v1", TIME), c.Written(None, 0)),
+    c.Written: (c.Written("v1", TIME, RETENTION), c.Written(None, 0)),
     c.Restored: (c.Restored(Restoration(TIME, TIME + 1), True), c.Restored(Restoration(0, 1), False)),
+    c.LifecycleApplied: (c.LifecycleApplied(2, 1), c.LifecycleApplied(0, 0)),
     c.Removed: (c.Removed(KEY, "null", "null"), c.Removed("k")),
     c.RemovedMany: (
         c.RemovedMany((c.Removed("k"), errors.PreconditionFailed(errors.Condition.IF_MATCH, "photos", "k"))),

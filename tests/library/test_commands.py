@@ -11,8 +11,8 @@ from bleepstore.model import BlobRef
 from tests.library.samples import COMMANDS
 
 FREEING = {
-    c.AbortUpload, c.BeginSweep, c.DeleteBucket, c.DeleteObject, c.DeleteObjects, c.DisableCredential, c.EndSweep,
-    c.ForgetGarbage,
+    c.AbortUpload, c.ApplyLifecycle, c.BeginSweep, c.DeleteBucket, c.DeleteObject, c.DeleteObjects,
+    c.DisableCredential, c.EndSweep, c.ForgetGarbage,
 }  # fmt: skip
 ALL = [command for pair in COMMANDS.values() for command in pair]
 

@@ -36,7 +36,9 @@ from bleepstore_server.wire.documents.configuration import (
 )
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
+    INTEGER,
     NUMBER,
+    PRECISE_TIME,
     TIME,
     Child,
     DocumentField,
@@ -51,6 +53,12 @@ from bleepstore_server.wire.documents.declare import (
     wrapped,
 )
 from bleepstore_server.wire.documents.errors import Error
+from bleepstore_server.wire.documents.lifecycle import LifecycleConfiguration
+from bleepstore_server.wire.documents.object_lock import (
+    LegalHoldDocument,
+    ObjectLockConfiguration,
+    RetentionDocument,
+)
 from bleepstore_server.wire.documents.objects import (
     CopyObjectResult,
     Delete,
@@ -87,6 +95,7 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     DeleteResult: ("DeleteObjects", "output"),
     GetObjectAttributesResponse: ("GetObjectAttributes", "output"),
     InitiateMultipartUploadResult: ("CreateMultipartUpload", "output"),
+    LifecycleConfiguration: ("PutBucketLifecycleConfiguration", "input"),
     ListAllMyBucketsResult: ("ListBuckets", "output"),
     ListBucketAnalyticsConfigurationResult: ("ListBucketAnalyticsConfigurations", "output"),
     ListBucketIntelligentTieringConfigurationsOutput: ("ListBucketIntelligentTieringConfigurations", "output"),
@@ -94,6 +103,9 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     ListMetricsConfigurationsResult: ("ListBucketMetricsConfigurations", "output"),
     ListMultipartUploadsResult: ("ListMultipartUploads", "output"),
     ListPartsResult: ("ListParts", "output"),
+    LegalHoldDocument: ("PutObjectLegalHold", "input"),
+    ObjectLockConfiguration: ("PutObjectLockConfiguration", "input"),
+    RetentionDocument: ("PutObjectRetention", "input"),
     NotificationConfiguration: ("GetBucketNotificationConfiguration", "output"),
     RequestPaymentConfiguration: ("GetBucketRequestPayment", "output"),
     ServerSideEncryptionConfiguration: ("GetBucketEncryption", "output"),
@@ -185,7 +197,8 @@ def differences_of_member(cls: type, name: str, member: DocumentField, shape: Sh
     if isinstance(member, Scalar):
         wanted = TYPES.get(shape.type_name)
         kinds = {id(kind) for kind in TYPES.values()}
-        if (id(member.kind) in kinds or wanted is not None) and member.kind is not wanted:
+        kind = {INTEGER: NUMBER, PRECISE_TIME: TIME}.get(member.kind, member.kind)
+        if (id(kind) in kinds or wanted is not None) and kind is not wanted:
             return [f"{where} is a {shape.type_name}, not {member.kind.noun}"]
     return []
 

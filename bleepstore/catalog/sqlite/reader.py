@@ -8,7 +8,8 @@ from typing import Any
 import apsw
 
 from bleepstore.catalog.pages import Row, first_key, roll_up
-from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince
+from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
+from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
@@ -23,6 +24,7 @@ from bleepstore.catalog.sqlite.rows import (
     make_bucket,
     make_object,
     make_part,
+    make_protected,
     make_upload,
 )
 from bleepstore.model import (
@@ -114,7 +116,15 @@ def _make_credential(row: Row) -> Credential:
     return Credential(access_key, secret_key, owner, email, bool(enabled), created_ms)
 
 
-class Reader(ContentQueries):
+_PROTECTED = (
+    "SELECT b.name, o.key, o.version_id, o.retention, o.legal_hold FROM bucket_setting s "
+    "JOIN bucket b ON b.bucket_id = s.bucket_id JOIN object_version o ON o.bucket_id = b.bucket_id "
+    "WHERE s.name = 'object_lock' AND (o.retention IS NOT NULL OR o.legal_hold = 'true') "
+    "ORDER BY b.name, o.key, o.sequence"
+)
+
+
+class Reader(ContentQueries, AgeQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -171,6 +181,10 @@ class Reader(ContentQueries):
         if row is None:
             row = self.connection.execute(_HEAD_NEWEST_OTHER, (bucket, key)).fetchone()
         return None if row is None else FoundObject(make_object(bucket, key, row), *row[OBJECT_WIDTH:])
+
+    def protected_versions(self) -> list[ProtectedVersion]:
+        rows = self.connection.execute(_PROTECTED).fetchall()
+        return [make_protected(row) for row in rows]
 
     def object_parts(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
         return load_parts(

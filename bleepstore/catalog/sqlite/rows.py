@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_COLUMNS
-from bleepstore.attributes import dump, from_columns, read_grants, write_grants
+from bleepstore.attributes import dump, from_columns, read_grants, read_retention, write_grants
 from bleepstore.bucket_settings import from_documents
+from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
     NO_SETTINGS,
@@ -45,6 +46,12 @@ def dump_parts(parts: tuple[PartSummary, ...]) -> str | None:
 
 def load_parts(text: str | None) -> tuple[PartSummary, ...]:
     return tuple(PartSummary(*row) for row in json.loads(text)) if text else ()
+
+
+def make_protected(row: tuple[Any, ...]) -> ProtectedVersion:
+    bucket, key, version_id, retention, legal_hold = row
+    until = None if retention is None else read_retention(json.loads(retention))
+    return ProtectedVersion(bucket, key, version_id, until, legal_hold == "true")
 
 
 BUCKET_COLUMNS = (

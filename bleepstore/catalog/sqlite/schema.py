@@ -19,6 +19,8 @@ APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this da
 # and all delete markers, also those that are the latest of their key, come behind them. `sequence` is minus the key's
 # own counter of versions, so the newest one of a key comes first.
 #
+# `noncurrent_ms` is when a version was replaced by another as the latest of its key; NULL: it is the latest.
+#
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
 # for the default (a private ACL, no parts).
@@ -28,9 +30,10 @@ CREATE TABLE state(
     id INTEGER PRIMARY KEY CHECK (id = 1),
     applied_index INTEGER NOT NULL,
     sweep_begun_ms INTEGER NOT NULL,
-    sweep_ended_ms INTEGER NOT NULL
+    sweep_ended_ms INTEGER NOT NULL,
+    lock_ms INTEGER NOT NULL
 ) STRICT;
-INSERT INTO state VALUES (1, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0);
 
 -- Which catalog this is, for the folder that holds its blobs. It has no row elsewhere: replicas must be equal.
 CREATE TABLE identity(
@@ -78,6 +81,7 @@ CREATE TABLE object_version(
     version_id TEXT NOT NULL,
     is_delete_marker INTEGER NOT NULL,
     modified_ms INTEGER NOT NULL,
+    noncurrent_ms INTEGER,
     etag TEXT NOT NULL,
     size INTEGER NOT NULL,
     owner_id TEXT NOT NULL,
@@ -95,6 +99,8 @@ CREATE TABLE object_version(
     grants TEXT,
     tags TEXT,
     restoration TEXT,
+    retention TEXT,
+    legal_hold TEXT,
     PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
@@ -120,6 +126,8 @@ CREATE TABLE upload(
     grants TEXT,
     tags TEXT,
     restoration TEXT,
+    retention TEXT,
+    legal_hold TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -152,6 +160,12 @@ CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token IS NOT NU
 -- Versions by their ids, but for current ones of the id "null", which are all there are without versioning.
 CREATE INDEX version_id ON object_version(bucket_id, key, version_id) WHERE version_id <> 'null' OR noncurrent = 1;
 
+-- What a lifecycle asks: objects by their age, older versions by when they were replaced, delete markers. The prefix of
+-- a rule is compared with the key, which every index has.
+CREATE INDEX object_age ON object_version(bucket_id, modified_ms, key) WHERE noncurrent = 0;
+CREATE INDEX noncurrent_age ON object_version(bucket_id, noncurrent_ms) WHERE noncurrent_ms IS NOT NULL;
+CREATE INDEX latest_marker ON object_version(bucket_id, key) WHERE is_delete_marker = 1 AND noncurrent_ms IS NULL;
+
 -- Handles that are in use, to tell an orphan from an object in one seek.
 CREATE INDEX object_handle ON object_version(handle) WHERE handle IS NOT NULL;
 CREATE INDEX part_handle ON part(handle);
@@ -175,7 +189,7 @@ CREATE TABLE applied_request(
 MIGRATIONS: tuple[str, ...] = (_V1,)
 #: All tables, also the one in which SQLite keeps the highest ids that were given.
 TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)), "sqlite_sequence")
-_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0); COMMIT".format(
+_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0, 0); COMMIT".format(
     "; ".join(f"DELETE FROM {table}" for table in TABLES)
 )
 

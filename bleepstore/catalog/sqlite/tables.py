@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from bleepstore.attributes import COLUMNS, columns_of, from_columns
-from bleepstore.bucket_settings import document_of
+from bleepstore.bucket_settings import document_of, value_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
@@ -24,6 +24,12 @@ from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAt
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
+# Only what keeps versions can have a lock: for all others nothing is looked up.
+_FIND_BUCKET = (
+    "SELECT b.bucket_id, b.owner_id, b.versioning, CASE WHEN b.versioning IS NOT NULL THEN (SELECT s.document FROM "
+    "bucket_setting s WHERE s.bucket_id = b.bucket_id AND s.name = 'object_lock') END FROM bucket b WHERE b.name = ?"
+)
+_LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, ?) RETURNING lock_ms"
 _STORED_VERSION = (
     "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker "
     "FROM object_version"
@@ -31,6 +37,17 @@ _STORED_VERSION = (
 _FIND_CURRENT = f"{_STORED_VERSION} WHERE {_CURRENT}"
 _FIND_NEWEST_OTHER = f"{_STORED_VERSION} WHERE bucket_id = ? AND noncurrent = 1 AND key = ? ORDER BY sequence LIMIT 1"
 _FIND_BY_ID = f"{_STORED_VERSION} {BY_VERSION_ID} WHERE bucket_id = ? AND key = ? AND {VERSION_BY_ID}"
+_FIND_AT = f"{_STORED_VERSION} WHERE bucket_id = ? AND noncurrent IN (0, 1) AND key = ? AND sequence = ?"
+_MAKE_NONCURRENT = f"UPDATE object_version SET noncurrent = 1, noncurrent_ms = ? WHERE {_ROW}"
+_MAKE_LATEST = f"UPDATE object_version SET noncurrent = is_delete_marker, noncurrent_ms = NULL WHERE {_ROW}"
+_HAS_OTHERS = (
+    "SELECT EXISTS (SELECT 1 FROM object_version WHERE bucket_id = ? AND noncurrent IN (0, 1) AND key = ? "
+    "AND sequence <> ?)"
+)
+_COUNT_NEWER = (
+    "SELECT count(*) FROM (SELECT 1 FROM object_version WHERE bucket_id = ? AND noncurrent = 1 AND key = ? "
+    "AND sequence < ? AND noncurrent_ms IS NOT NULL LIMIT ?)"
+)
 _INSERT_MARKER = (
     "INSERT INTO object_version (bucket_id, noncurrent, key, sequence, version_id, is_delete_marker, modified_ms, "
     "etag, size, owner_id) VALUES (?, 1, ?, ?, ?, 1, ?, '', 0, ?)"
@@ -132,8 +149,12 @@ class SqliteTables:
     # -- buckets
 
     def find_bucket(self, name: str, bucket_id: int | None = None) -> StoredBucket | None:
-        row = self._execute("SELECT bucket_id, owner_id, versioning FROM bucket WHERE name = ?", (name,)).fetchone()
-        return None if row is None or bucket_id not in (None, row[0]) else StoredBucket._make(row)
+        row = self._execute(_FIND_BUCKET, (name,)).fetchone()
+        if row is None or bucket_id not in (None, row[0]):
+            return None
+        if row[3] is not None:
+            row = (*row[:3], value_of("object_lock", row[3]))
+        return StoredBucket._make(row)
 
     def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id
@@ -155,6 +176,15 @@ class SqliteTables:
             self._execute("DELETE FROM bucket_setting WHERE bucket_id = ? AND name = ?", row)
         else:
             self._execute("INSERT OR REPLACE INTO bucket_setting VALUES (?, ?, ?)", (*row, document))
+
+    def setting_document(self, bucket_id: int, name: str) -> str | None:
+        sql = "SELECT document FROM bucket_setting WHERE bucket_id = ? AND name = ?"
+        document: str | None = self._execute(sql, (bucket_id, name)).get
+        return document
+
+    def lock_time(self, time_ms: int) -> int:
+        latest: int = self._execute(_LOCK_TIME, (time_ms,)).get
+        return latest
 
     def set_bucket_versioning(self, bucket: StoredBucket, versioning: Versioning) -> None:
         self._before_bucket_change()
@@ -235,11 +265,22 @@ class SqliteTables:
             ),
         )
 
-    def make_noncurrent(self, bucket_id: int, key: str) -> None:
-        self._execute(f"UPDATE object_version SET noncurrent = 1 WHERE {_CURRENT}", (bucket_id, key))
+    def make_noncurrent(self, bucket_id: int, key: str, latest: StoredVersion, time_ms: int) -> None:
+        self._execute(_MAKE_NONCURRENT, (time_ms, *_row(bucket_id, key, latest)))
 
-    def make_current(self, bucket_id: int, key: str, version: StoredVersion) -> None:
-        self._execute(f"UPDATE object_version SET noncurrent = 0 WHERE {_ROW}", _row(bucket_id, key, version))
+    def make_latest(self, bucket_id: int, key: str, version: StoredVersion) -> None:
+        self._execute(_MAKE_LATEST, _row(bucket_id, key, version))
+
+    def version_at(self, bucket_id: int, key: str, sequence: int) -> StoredVersion | None:
+        row = self._execute(_FIND_AT, (bucket_id, key, -sequence)).fetchone()
+        return None if row is None else StoredVersion._make(row)
+
+    def is_only_version(self, bucket_id: int, key: str, version: StoredVersion) -> bool:
+        return not self._execute(_HAS_OTHERS, (bucket_id, key, -version.sequence)).get
+
+    def newer_noncurrent(self, bucket_id: int, key: str, sequence: int, limit: int) -> int:
+        count: int = self._execute(_COUNT_NEWER, (bucket_id, key, -sequence, limit)).get
+        return count
 
     def insert_delete_marker(self, bucket_id: int, marker: DeleteMarker) -> None:
         key, version_id, sequence, owner_id, modified_ms = marker

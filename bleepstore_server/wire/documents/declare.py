@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 from xml.etree.ElementTree import Element, ParseError
@@ -21,7 +22,7 @@ import attrs
 import defusedxml
 from defusedxml.ElementTree import fromstring
 
-from bleepstore_server.wire.documents.text import escape, iso_time, read_time
+from bleepstore_server.wire.documents.text import escape, iso_time, precise_time, read_time
 from bleepstore_server.wire.errors import RequestError
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -36,6 +37,7 @@ _Children = dict[str, list[Element]]
 #: What is written before a value, how the value is, and what is written after it.
 Frame = tuple[str, Callable[[Any], str], str]
 _NO_TEXTS: Mapping[str, str] = {}
+_INTEGER = re.compile("-?[0-9]{1,18}")
 
 
 # -- what texts mean
@@ -57,6 +59,13 @@ def _read_number(text: str) -> int:
     return int(digits)
 
 
+def _read_integer(text: str) -> int:
+    found = _INTEGER.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(text)
+    return int(found[0])
+
+
 def _write_boolean(value: bool) -> str:
     return "true" if value else "false"
 
@@ -73,9 +82,13 @@ TEXT = TextKind("a text", escape)
 #: A text that means the same with spaces around it.
 TOKEN = TextKind("a text", escape, str.strip)
 NUMBER = TextKind("a number", str, _read_number)
+#: One that may be anything: what it should be is told by whoever refuses it.
+INTEGER = TextKind("a number", str, _read_integer)
 BOOLEAN = TextKind("true or false", _write_boolean, _read_boolean)
 #: Milliseconds since the epoch.
 TIME = TextKind("a time", iso_time, read_time)
+#: The same, shown to the millisecond.
+PRECISE_TIME = TextKind("a time", precise_time, read_time)
 #: A bare ETag, in quotes in the document.
 ETAG = TextKind("an ETag", _write_etag, lambda text: text.strip('"'))
 #: A key or a part of one, which `text.encoder` has written ready for XML.

@@ -62,6 +62,12 @@ def iso_time(time_ms: int) -> str:
     return _iso_second(time_ms // 1000)
 
 
+def precise_time(time_ms: int) -> str:
+    """A time that documents show to the millisecond."""
+    time = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=time_ms)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def read_time(text: str) -> int:
     """Milliseconds since the epoch. Raises ValueError for what is not ISO 8601; without a time zone it is UTC."""
     time = dt.datetime.fromisoformat(text.strip())

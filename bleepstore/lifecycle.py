@@ -1,0 +1,294 @@
+"""The rules of a bucket's lifecycle: what becomes of objects and uploads by their age ("Managing the lifecycle of
+objects"). `bleepstore.lifecycle_due` says what they mean for an object, and when.
+
+    rules = (LifecycleRule(filter=LifecycleFilter(prefix="tmp/"), expiration=Expiration(days=30)),)
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from bleepstore.errors import InvalidArgument, InvalidRequest, MalformedLifecycle
+from bleepstore.tags import check_object_tags
+
+MAX_RULES = 1000
+MAX_RULE_ID = 255
+MAX_NEWER_VERSIONS = 100
+_MAX_PREFIX_BYTES = 1024
+_MAX_DAYS = 2**31 - 1
+#: What a rule may name as the class to change to.
+TRANSITION_CLASSES = frozenset(
+    {"STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"}
+)
+
+
+class TransitionMinimum(enum.StrEnum):
+    """Which objects of less than 128 KiB change their class by rules that say nothing of a size: none, or those that
+    change to GLACIER and DEEP_ARCHIVE."""
+
+    ALL_STORAGE_CLASSES_128K = "all_storage_classes_128K"
+    VARIES_BY_STORAGE_CLASS = "varies_by_storage_class"
+
+
+@attrs.frozen(kw_only=True)
+class LifecycleFilter:
+    """Which objects a rule is for: those of which all holds that is given. Sizes are in bytes, and not included. The
+    tags of an object must include `tags`. A `prefix` of None is as "", all keys."""
+
+    prefix: str | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    size_greater_than: int | None = None
+    size_less_than: int | None = None
+
+    @property
+    def has_size(self) -> bool:
+        return self.size_greater_than is not None or self.size_less_than is not None
+
+    def describe(self) -> str:
+        """As errors name it."""
+        parts = [] if self.prefix is None and (self.tags or self.has_size) else [f"prefix={self.prefix or ''}"]
+        parts += [f"tag: key={key}, value={value}" for key, value in self.tags.items()]
+        if self.size_greater_than is not None:
+            parts.append(f"objectsizegreaterthan={self.size_greater_than}")
+        if self.size_less_than is not None:
+            parts.append(f"objectsizelessthan={self.size_less_than}")
+        return f"filter '({' and '.join(parts)})'"
+
+
+@attrs.frozen(kw_only=True)
+class Expiration:
+    """When objects end: so many days after they were written, or at midnight (UTC) of a date. Or, instead,
+    `expired_object_delete_marker`: delete markers go that no older version is left of."""
+
+    days: int | None = None
+    date: dt.date | None = None
+    expired_object_delete_marker: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Transition:
+    """When objects change to a storage class: so many days after they were written, or at midnight (UTC) of a date."""
+
+    storage_class: str
+    days: int | None = None
+    date: dt.date | None = None
+
+
+@attrs.frozen(kw_only=True)
+class NoncurrentExpiration:
+    """Older versions go so many days after they were replaced, but for the newest `newer_versions` of them."""
+
+    days: int
+    newer_versions: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class NoncurrentTransition:
+    """Older versions change to a storage class so many days after they were replaced, but for the newest
+    `newer_versions` of them."""
+
+    storage_class: str
+    days: int
+    newer_versions: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LifecycleRule:
+    """One rule: what it is for, and what becomes of that. One that is not `enabled` does nothing. Without an `id` it
+    gets one. `abort_uploads_days` ends multipart uploads so many days after they were created.
+
+    `is_prefix_form`: it was given in the older form of S3, where a prefix is all that a rule can say of objects.
+    """
+
+    id: str = ""
+    enabled: bool = True
+    filter: LifecycleFilter = LifecycleFilter()
+    expiration: Expiration | None = None
+    transitions: tuple[Transition, ...] = ()
+    noncurrent_expiration: NoncurrentExpiration | None = None
+    noncurrent_transitions: tuple[NoncurrentTransition, ...] = ()
+    abort_uploads_days: int | None = None
+    is_prefix_form: bool = False
+
+    @property
+    def has_transitions(self) -> bool:
+        return bool(self.transitions or self.noncurrent_transitions)
+
+
+@attrs.frozen(kw_only=True)
+class Lifecycle:
+    """The rules of a bucket."""
+
+    rules: tuple[LifecycleRule, ...]
+    transition_minimum: TransitionMinimum = TransitionMinimum.ALL_STORAGE_CLASSES_128K
+
+
+# -- what S3 refuses
+
+
+def check_lifecycle(lifecycle: Lifecycle) -> None:
+    """Raises MalformedLifecycle, InvalidArgument, InvalidRequest, InvalidTag for rules that S3 would not take;
+    TypeError for what are no rules."""
+    if not 1 <= len(lifecycle.rules) <= MAX_RULES:
+        raise MalformedLifecycle(f"A lifecycle has 1 to {MAX_RULES} rules.")
+    seen: set[str] = set()
+    for rule in lifecycle.rules:
+        if not isinstance(rule, LifecycleRule):
+            raise TypeError(f"a lifecycle is made of LifecycleRule, not {type(rule).__name__}: {rule!r}")
+        if rule.id in seen:
+            raise _bad_argument("Rule ID must be unique. Found same ID for more than one rule", "ID", rule.id)
+        if rule.id:
+            seen.add(rule.id)
+        _check_rule(rule)
+
+
+def _check_rule(rule: LifecycleRule) -> None:
+    if len(rule.id) > MAX_RULE_ID:
+        raise _bad_argument(f"ID length should not exceed allowed limit of {MAX_RULE_ID}", "ID", rule.id)
+    _check_filter(rule.filter)
+    expires = rule.expiration is not None or rule.noncurrent_expiration is not None
+    if not expires and not rule.has_transitions and rule.abort_uploads_days is None:
+        raise InvalidRequest("At least one action needs to be specified in a rule")
+    if rule.expiration is not None:
+        _check_expiration(rule.expiration, rule.filter)
+    _check_transitions(rule)
+    _check_noncurrent(rule)
+    if rule.abort_uploads_days is not None:
+        _check_days(rule.abort_uploads_days)
+        if rule.abort_uploads_days < 1:
+            raise _not_positive("DaysAfterInitiation", "AbortIncompleteMultipartUpload", rule.abort_uploads_days)
+        _check_is_by_key(rule.filter, "AbortIncompleteMultipartUpload")
+
+
+def _check_filter(wanted: LifecycleFilter) -> None:
+    least, most = wanted.size_greater_than, wanted.size_less_than
+    if len((wanted.prefix or "").encode("utf-8", "surrogatepass")) > _MAX_PREFIX_BYTES:
+        raise InvalidRequest(f"The maximum size of a prefix is {_MAX_PREFIX_BYTES}.")
+    if wanted.tags:
+        check_object_tags(wanted.tags)
+    if least is not None and least < 0:
+        raise _bad_argument("'ObjectSizeGreaterThan' must be nonnegative", "ObjectSizeGreaterThan", str(least))
+    if most is not None and most < 1:
+        raise _bad_argument("'ObjectSizeLessThan' must be a positive integer", "ObjectSizeLessThan", str(most))
+    if least is not None and most is not None and least >= most:
+        raise InvalidRequest("'ObjectSizeGreaterThan' must be less than 'ObjectSizeLessThan'")
+
+
+def _check_expiration(expiration: Expiration, wanted: LifecycleFilter) -> None:
+    """ "This cannot be specified with Days or Date in a Lifecycle Expiration Policy." "The rule cannot specify a
+    tag-based filter." """
+    given = (expiration.days, expiration.date, expiration.expired_object_delete_marker)
+    if sum(one is not None for one in given) != 1:
+        raise MalformedLifecycle("An Expiration has one of Days, Date and ExpiredObjectDeleteMarker.")
+    if expiration.days is not None:
+        _check_days(expiration.days)
+        if expiration.days < 1:
+            raise _not_positive("Days", "Expiration", expiration.days)
+    _check_date(expiration.date)
+    if expiration.expired_object_delete_marker is not None:
+        _check_is_by_key(wanted, "ExpiredObjectDeleteMarker")
+
+
+def _check_is_by_key(wanted: LifecycleFilter, action: str) -> None:
+    """An upload and a delete marker have neither tags nor a size."""
+    if wanted.tags:
+        raise InvalidRequest(f"{action} cannot be specified with Tags.")
+    if wanted.has_size:
+        raise InvalidRequest(f"{action} cannot be specified with Object Size.")
+
+
+def _check_transitions(rule: LifecycleRule) -> None:
+    described = rule.filter.describe()
+    _check_classes(rule.transitions, "Transition", described)
+    for one in rule.transitions:
+        if (one.days is None) == (one.date is None):
+            raise MalformedLifecycle("A Transition has one of Days and Date.")
+        if one.days is not None:
+            _check_days(one.days)
+            if one.days < 0:
+                raise _bad_argument("'Days' in Transition action must be nonnegative", "Days", str(one.days))
+        _check_date(one.date)
+    if len({one.days is None for one in rule.transitions}) > 1:
+        raise InvalidRequest(
+            f"Found mixed 'Date' and 'Days' based Transition actions in lifecycle rule for {described}"
+        )
+    end = rule.expiration
+    if end is None or not rule.transitions or end.expired_object_delete_marker is not None:
+        return
+    if (end.days is None) != (rule.transitions[0].days is None):
+        raise InvalidRequest(
+            f"Found mixed 'Date' and 'Days' based Expiration and Transition actions in lifecycle rule for {described}"
+        )
+    for one in rule.transitions:
+        if end.days is not None and one.days is not None and end.days <= one.days:
+            raise _ends_too_soon("Days", "Expiration", "Transition", described)
+        if end.date is not None and one.date is not None and end.date <= one.date:
+            raise _ends_too_soon("Date", "Expiration", "Transition", described)
+
+
+def _check_noncurrent(rule: LifecycleRule) -> None:
+    described, end = rule.filter.describe(), rule.noncurrent_expiration
+    _check_classes(rule.noncurrent_transitions, "NoncurrentVersionTransition", described)
+    if end is not None:
+        _check_days(end.days)
+        if end.days < 1:
+            raise _not_positive("NoncurrentDays", "NoncurrentVersionExpiration", end.days)
+        _check_newer(end.newer_versions, "NoncurrentVersionExpiration", rule)
+    for one in rule.noncurrent_transitions:
+        _check_days(one.days)
+        if one.days < 0:
+            message = "'NoncurrentDays' in NoncurrentVersionTransition action must be nonnegative"
+            raise _bad_argument(message, "NoncurrentDays", str(one.days))
+        _check_newer(one.newer_versions, "NoncurrentVersionTransition", rule)
+        if end is not None and end.days <= one.days:
+            raise _ends_too_soon(
+                "NoncurrentDays", "NoncurrentVersionExpiration", "NoncurrentVersionTransition", described
+            )
+
+
+def _check_newer(count: int | None, action: str, rule: LifecycleRule) -> None:
+    if count is None:
+        return
+    if rule.is_prefix_form:
+        raise InvalidRequest("NewerNoncurrentVersions element can only be used in Lifecycle V2.")
+    if not 1 <= count <= MAX_NEWER_VERSIONS:
+        message = f"'NewerNoncurrentVersions' for {action} action must be between 1 and {MAX_NEWER_VERSIONS}"
+        raise _bad_argument(message, "NewerNoncurrentVersions", str(count))
+
+
+def _check_classes(transitions: Sequence[Transition | NoncurrentTransition], action: str, described: str) -> None:
+    classes = [one.storage_class for one in transitions]
+    if not TRANSITION_CLASSES.issuperset(classes):
+        raise MalformedLifecycle(f"The StorageClass of a {action} is one of {', '.join(sorted(TRANSITION_CLASSES))}.")
+    if len(set(classes)) < len(classes):
+        raise InvalidRequest(f"'StorageClass' must be different for '{action}' actions in same 'Rule' with {described}")
+
+
+def _check_days(days: int) -> None:
+    if not isinstance(days, int):
+        raise TypeError(f"days are a whole number, not {days!r}")
+    if days > _MAX_DAYS:
+        raise MalformedLifecycle("A number of days is too large.")
+
+
+def _check_date(date: dt.date | None) -> None:
+    if date is not None and (not isinstance(date, dt.date) or isinstance(date, dt.datetime)):
+        raise TypeError(f"a date is a datetime.date, not {date!r}")
+
+
+def _bad_argument(message: str, name: str, value: str) -> InvalidArgument:
+    return InvalidArgument(message, name, value)
+
+
+def _not_positive(name: str, action: str, value: int) -> InvalidArgument:
+    return _bad_argument(f"'{name}' for {action} action must be a positive integer", name, str(value))
+
+
+def _ends_too_soon(name: str, end: str, change: str, described: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"'{name}' in the {end} action for {described} must be greater than '{name}' in the {change} action"
+    )

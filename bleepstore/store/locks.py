@@ -1,0 +1,157 @@
+"""Object lock: of buckets, and the retention and the legal hold of the versions in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from bleepstore.access import Action, Caller, is_allowed
+from bleepstore.catalog.records import FoundObject
+from bleepstore.commands import PutBucketSetting, PutObjectLegalHold, PutObjectRetention
+from bleepstore.errors import NoSuchObjectLock, ObjectLockNotConfigured, OperationAborted, S3Error
+from bleepstore.model import Bucket, BucketSetting, ObjectVersion
+from bleepstore.object_lock import ObjectLock, Retention, check_lock, no_lock
+from bleepstore.store.engine import Engine, check_keeps_versions
+from bleepstore.store.objects import Objects
+
+#: How often a change of a lock is decided anew, where the object is replaced each time.
+_ATTEMPTS = 20
+
+
+class ObjectLocks:
+    """What protects versions from being removed. For `caller` see `Buckets`.
+
+    A version without `version_id` is the current one. Where the bucket has no object lock, what concerns an object
+    raises InvalidRequest.
+    """
+
+    def __init__(self, engine: Engine, objects: Objects) -> None:
+        self._engine = engine
+        self._objects = objects
+
+    # -- of buckets
+
+    def put_bucket_object_lock(self, bucket: str, lock: ObjectLock, *, caller: Caller | None = None) -> None:
+        """Have the versions of a bucket be locked from now on, by its default retention if it has one. What is there
+        already stays as it is. A bucket that has object lock keeps it, and its versioning, for ever.
+
+        Raises InvalidBucketState unless the bucket keeps versions, InvalidRetentionPeriod; NotSupported as
+        put_bucket_versioning.
+        """
+        check_lock(lock)
+        found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION, caller)
+        check_keeps_versions(self._engine)
+        setting = BucketSetting("object_lock", lock)
+        self._engine.submit(
+            PutBucketSetting(**self._engine.stamp(), bucket=bucket, bucket_id=found.id, setting=setting)
+        )
+
+    def get_bucket_object_lock(self, bucket: str, *, caller: Caller | None = None) -> ObjectLock:
+        """Raises ObjectLockNotConfigured if the bucket has none."""
+        found = self._engine.bucket_for(bucket, Action.GET_BUCKET_OBJECT_LOCK_CONFIGURATION, caller)
+        if found.settings.object_lock is None:
+            raise ObjectLockNotConfigured(bucket)
+        return found.settings.object_lock
+
+    # -- of versions
+
+    def get_object_retention(
+        self, bucket: str, key: str, *, version_id: str | None = None, caller: Caller | None = None
+    ) -> Retention:
+        """Raises NoSuchObjectLock if the version has none."""
+        retention = self._find(bucket, key, version_id, Action.GET_OBJECT_RETENTION, caller).retention
+        if retention is None:
+            raise NoSuchObjectLock(bucket, key)
+        return retention
+
+    def get_object_legal_hold(
+        self, bucket: str, key: str, *, version_id: str | None = None, caller: Caller | None = None
+    ) -> bool:
+        """Whether a version is held. Raises NoSuchObjectLock if it never was."""
+        legal_hold = self._find(bucket, key, version_id, Action.GET_OBJECT_LEGAL_HOLD, caller).legal_hold
+        if legal_hold is None:
+            raise NoSuchObjectLock(bucket, key)
+        return legal_hold
+
+    def put_object_retention(
+        self,
+        bucket: str,
+        key: str,
+        retention: Retention | None,
+        *,
+        version_id: str | None = None,
+        bypass_governance: bool = False,
+        caller: Caller | None = None,
+    ) -> ObjectVersion:
+        """Replace the retention of a version, or remove it. What is not over yet may be extended by anybody who may set
+        it; else ObjectLocked, unless it is of the mode GOVERNANCE and `bypass_governance` asks for it, which the
+        bucket's owner may. Raises InvalidArgument for one that is over already."""
+
+        def command(found: FoundObject, in_bucket: Bucket) -> PutObjectRetention:
+            return PutObjectRetention(
+                **self._engine.stamp(),
+                bucket=bucket,
+                bucket_id=in_bucket.id,
+                key=key,
+                version_id=version_id,
+                expected_sequence=found.sequence,
+                bypasses_governance=bypass_governance
+                and is_allowed(Action.BYPASS_GOVERNANCE_RETENTION, caller, in_bucket),
+                retention=retention,
+            )
+
+        version = self._put(bucket, key, version_id, Action.PUT_OBJECT_RETENTION, caller, command)
+        return attrs.evolve(version, attributes=attrs.evolve(version.attributes, retention=retention))
+
+    def put_object_legal_hold(
+        self,
+        bucket: str,
+        key: str,
+        legal_hold: bool,
+        *,
+        version_id: str | None = None,
+        caller: Caller | None = None,
+    ) -> ObjectVersion:
+        """Hold a version until it is let go, or let it go."""
+
+        def command(found: FoundObject, in_bucket: Bucket) -> PutObjectLegalHold:
+            return PutObjectLegalHold(
+                **self._engine.stamp(),
+                bucket=bucket,
+                bucket_id=in_bucket.id,
+                key=key,
+                version_id=version_id,
+                expected_sequence=found.sequence,
+                legal_hold=legal_hold,
+            )
+
+        version = self._put(bucket, key, version_id, Action.PUT_OBJECT_LEGAL_HOLD, caller, command)
+        return attrs.evolve(version, attributes=attrs.evolve(version.attributes, legal_hold=legal_hold))
+
+    def _find(
+        self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None
+    ) -> ObjectVersion:
+        found = self._objects.find(bucket, key, version_id, action, caller, data=False)
+        if self._engine.find_bucket(bucket).settings.object_lock is None:
+            raise no_lock()
+        return found.version
+
+    def _put(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        action: Action,
+        caller: Caller | None,
+        command: Callable[[FoundObject, Bucket], PutObjectRetention | PutObjectLegalHold],
+    ) -> ObjectVersion:
+        for _ in range(_ATTEMPTS):
+            in_bucket = self._engine.find_bucket(bucket)
+            found = self._objects.find(bucket, key, version_id, action, caller, data=False)
+            result = self._engine.committer.submit(command(found, in_bucket))
+            if not isinstance(result, OperationAborted):
+                break  # else it is not what was decided on any more
+        if isinstance(result, S3Error):
+            raise result
+        return found.version
