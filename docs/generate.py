@@ -6,9 +6,11 @@ from pathlib import Path
 
 from bleepstore_server.config import PREFIX, SETTINGS
 from bleepstore_server.operations import configuration as configuration_operations
+from bleepstore_server.operations.archived import get_object_torrent
 from bleepstore_server.router import ROUTES
 
 _DONE, _EMPTY, _REFUSED = "yes", "as for a bucket without it", "501 NotImplemented"
+_ENDED = "405 MethodNotAllowed, as S3"
 HERE = Path(__file__).parent / "reference"
 
 
@@ -37,10 +39,12 @@ comma-separated. An unknown key or variable is an error. `--config FILE` or `{PR
 
 def operations() -> str:
     """The matrix of S3 operations, out of the router."""
-    groups: dict[str, set[str]] = {_DONE: set(), _EMPTY: set(), _REFUSED: set()}
+    groups: dict[str, set[str]] = {_DONE: set(), _EMPTY: set(), _ENDED: set(), _REFUSED: set()}
     for route in ROUTES:
         if route.function is None:
             groups[_REFUSED].add(route.operation)
+        elif route.function is get_object_torrent:
+            groups[_ENDED].add(route.operation)
         else:
             empty = route.function.__module__ == configuration_operations.__name__
             groups[_EMPTY if empty else _DONE].add(route.operation)

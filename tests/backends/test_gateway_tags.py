@@ -43,7 +43,7 @@ def test_tags_are_found_again_by_who_has_no_catalog(
                     assert stored.version.checksum == before.checksum
             store.put_object_tags("photos", "k", TAGS)
     with bleepstore.open(url, catalog=tmp_path / "new", **options, take_over=True) as store:
-        store.adopt_all()
+        store.adopt("photos")
         version = store.head_object("photos", "k").version
         assert (version.tags, version.metadata, version.system.content_language) == (TAGS, {"m": "ü"}, "de")
         assert store.get_object_tags("photos", "none") == {}
