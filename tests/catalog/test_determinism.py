@@ -113,11 +113,13 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
             case 10:
                 yield c.AbortUpload(**stamp, **{**upload, "upload_id": f"x{number - chance.randrange(1, 10)}"})
             case 11:
-                tags = chance.choice([None, {}, {"a": "1"}, {"b": "2", "a": "1"}])
-                yield c.PutBucketSetting(**stamp, **bucket, setting=BucketSetting("tags", tags))
-            case 12:
                 versioning = chance.choice([Versioning.ENABLED, Versioning.ENABLED, Versioning.SUSPENDED])
                 yield c.PutBucketVersioning(**stamp, **bucket, versioning=versioning)
+            case 12:
+                tags = chance.choice([None, {}, {"a": "1"}, {"b": "2", "a": "1"}])
+                yield c.PutBucketSetting(**stamp, **bucket, setting=BucketSetting("tags", tags))
+                tag = {**stamp, "request_id": f"{number:08x}b"}
+                yield c.PutObjectTags(**tag, **where, version_id=version_id, tags=tags or {})
             case _:
                 yield c.BeginSweep(**stamp, until_ms=1000 + number - chance.randrange(5))
 
