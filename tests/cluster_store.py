@@ -67,7 +67,9 @@ def open_stores(
             steady = SteadyClock(clock)
             parts = Parts(member.catalog, member.committer, backend, steady, clock, RequestIds(steady))
             settings = Settings(inline_limit=inline_limit, clock=clock)
-            return Store(Engine(parts, member.catalog, settings, close=close, lease=LeaderLease(member.node)))
+            assert member.catalog.path is not None
+            home, lease = member.catalog.path.parent, LeaderLease(member.node)
+            return Store(Engine(parts, member.catalog, settings, close=close, folder=home, lease=lease))
 
         def close() -> None:
             at_leader.close()

@@ -150,6 +150,22 @@ def test_what_commands_do_is_written_for_any_database() -> None:
     )
 
 
+#: What opens stores, and what copies and checks the files of a catalog: this implementation does that beyond the port.
+OF_CATALOG_FILES = {
+    "opening", "provider", "rolled_back", "forking", "underlay", "snapshots", "archiving", "checking",
+}  # fmt: skip
+
+
+def test_a_store_needs_no_more_of_a_catalog_than_the_port() -> None:
+    found = {
+        path.stem
+        for path in (LIBRARY / "store").glob("*.py")
+        for _line, module in imports_of(path)
+        if module.startswith("bleepstore.catalog.sqlite")
+    }
+    assert found == OF_CATALOG_FILES
+
+
 def test_a_plain_import_of_the_package_is_an_arrow_to_everything(tmp_path: Path) -> None:
     """No layer goes round the table by `import bleepstore`."""
     for path in library_files():

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Protocol
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.catalog.records import FoundObject
-from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import FollowProvider
 from bleepstore.committer import Committer
 from bleepstore.errors import (
@@ -82,7 +82,7 @@ class KeyedAdopter:
 class BlobAdopter:
     """Nobody else writes blobs. One comes in if it was written last of its key, and is no garbage."""
 
-    catalog: Catalog
+    catalog: CatalogPort
     committer: Committer
     backend: Gateway
     stamp: Callable[[], dict[str, Any]]

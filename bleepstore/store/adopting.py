@@ -137,7 +137,7 @@ class Adoption:
 
     def adopt_all(self, buckets: Sequence[str], progress: Callable[[Adopted], None] | None = None) -> Iterator[Adopted]:
         """Adopt buckets, one after the other. If this is cut off, the next call lists none again that was finished."""
-        notes = _Notes(self._engine.catalog.path)
+        notes = _Notes(self._engine.folder)
         for bucket in buckets:
             is_new = notes.begin(bucket)  # before it is claimed: from then on a sweep would look into it
             try:
@@ -156,8 +156,8 @@ class Adoption:
                 continue
             yield self._adopt_bucket(found, start, notes, progress)
         notes.forget(buckets)
-        if self._engine.catalog.path is not None and set(self.adoptable_buckets()) <= set(buckets):
-            self._engine.catalog.path.with_name(TAKEN_OVER_FILE).unlink(missing_ok=True)
+        if self._engine.folder is not None and set(self.adoptable_buckets()) <= set(buckets):
+            (self._engine.folder / TAKEN_OVER_FILE).unlink(missing_ok=True)
 
     def _adopt_bucket(
         self, bucket: Bucket, start: _Progress, notes: _Notes, progress: Callable[[Adopted], None] | None
@@ -287,16 +287,16 @@ class Adoption:
         return keys
 
 
-def is_adopting(catalog: Path) -> bool:
-    """Whether there may be something at the provider that this catalog has yet to be told: it is no orphan."""
-    return catalog.with_name(TAKEN_OVER_FILE).exists() or _Notes(catalog).is_one_unfinished()
+def is_adopting(folder: Path) -> bool:
+    """Whether there may be something at the provider that the catalog here has yet to be told: it is no orphan."""
+    return (folder / TAKEN_OVER_FILE).exists() or _Notes(folder).is_one_unfinished()
 
 
 class _Notes:
-    """The file that says how far adoptions are, beside the catalog; there is none of a catalog in memory."""
+    """The file that says how far adoptions are, in the catalog's folder; there is none of a catalog in memory."""
 
-    def __init__(self, catalog: Path | None) -> None:
-        self._path = None if catalog is None else catalog.with_name(PROGRESS_FILE)
+    def __init__(self, folder: Path | None) -> None:
+        self._path = None if folder is None else folder / PROGRESS_FILE
 
     def _load(self) -> dict[str, Any]:
         try:

@@ -9,6 +9,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 
@@ -17,7 +18,7 @@ from bleepstore.backends.base import BlobId, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
-from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.committer import RESERVE
 from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported
 from bleepstore.jobs import Jobs, Sweeping
@@ -38,16 +39,18 @@ class Engine:
     stopped, also if it is dropped without that: a warning says so then. It may be called twice.
 
     `clock` is that of blobs and sweeps, `wall_clock` the one that the store was given. `object_engine` is how objects
-    are written. `exclusive` gives a block in which no other process has the store open, or raises StoreError.
+    are written. `folder` is that of the catalog; None if it is in memory. `exclusive` gives a block in which no other
+    process has the store open, or raises StoreError.
     """
 
     def __init__(
         self,
         parts: Parts,
-        catalog: Catalog,
+        catalog: CatalogPort,
         settings: Settings,
         *,
         close: Callable[[], None],
+        folder: Path | None = None,
         lock: FolderLock | None = None,
         lease: Lease | None = None,
     ) -> None:
@@ -72,7 +75,7 @@ class Engine:
         self.verifier = Verifier(backend)
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
-        folder = None if catalog.path is None else catalog.path.parent
+        self.folder = folder
         self.jobs = Jobs(parts.clock, lease or SoleLease(), folder=folder, read_only=self.read_only)
         delete = None if self.object_engine.keeps_versions else self.object_engine.delete
         self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms, delete)

@@ -57,30 +57,30 @@ class Forks:
 
     def snapshot(self) -> Snapshot:
         """The contents as of now, to come back to by `restore`. On disk it is a folder within the store's."""
-        self._check_can_copy()
+        source = self._catalog_to_copy()
         if isinstance(self._engine.backend, MemoryBackend):
-            catalog, blobs = self._copy_to_memory()
+            catalog, blobs = self._copy_to_memory(source)
             return Snapshot(catalog, blobs)
         assert isinstance(self._engine.backend, LocalBackend)
         folder = self._engine.backend.root / SNAPSHOTS / f"{os.getpid()}-{next(_snapshot_numbers)}"
-        self._copy_to_folder(self._engine.backend, folder)
+        self._copy_to_folder(source, self._engine.backend, folder)
         return Snapshot(folder=folder)
 
     def fork(self, path: str | os.PathLike[str] | None, clock: Callable[[], int] | None) -> Engine:
         """The engine of a fork, in memory or in the new folder `path`."""
-        self._check_can_copy()
+        source = self._catalog_to_copy()
         engine = self._engine
         settings = attrs.evolve(engine.settings, clock=clock or engine.wall_clock)
         backend = engine.backend
         if path is None:
             if isinstance(backend, LocalBackend):
                 settings = attrs.evolve(settings, inline_limit=min(engine.inline_limit, MEMORY_INLINE_LIMIT))
-            catalog, blobs = self._copy_to_memory()
+            catalog, blobs = self._copy_to_memory(source)
             return assemble(settings, SteadyClock(settings.clock), catalog, blobs)
         if not isinstance(backend, LocalBackend):
             raise StoreError("A store in memory is forked in memory: fork() without a path.")
         root = Path(path)
-        self._copy_to_folder(backend, root)
+        self._copy_to_folder(source, backend, root)
         return open_folder(root.absolute(), settings)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -90,17 +90,17 @@ class Forks:
         or is of another kind of store, if another process has the store open, or if a version would go that object lock
         protects, or be protected less.
         """
-        self._check_can_copy()
+        catalog = self._catalog_to_copy()
         with self._engine.exclusive(), self._engine.jobs.paused():
             self._check_keeps_locked(snapshot)
             if isinstance(self._engine.backend, MemoryBackend) and snapshot.blobs is not None:
                 assert snapshot.catalog is not None
                 self._engine.backend.adopt(snapshot.blobs)
-                with snapshot.catalog.hold() as source, self._engine.catalog.hold() as target:
+                with snapshot.catalog.hold() as source, catalog.hold() as target:
                     target.copy_from(source)
             elif isinstance(self._engine.backend, LocalBackend) and snapshot.folder is not None:
                 LocalBackend(snapshot.folder).share(self._engine.backend.root)
-                with self._engine.catalog.hold() as target:
+                with catalog.hold() as target:
                     target.copy_from_file(snapshot.folder / "catalog.db")
             else:
                 raise StoreError("The snapshot was closed, or is not of this kind of store.")
@@ -130,8 +130,10 @@ class Forks:
                     "have it or protects it less: a fork() can be thrown away instead."
                 )
 
-    def _check_can_copy(self) -> None:
-        self._engine.catalog.check_usable()
+    def _catalog_to_copy(self) -> Catalog:
+        """The catalog of a store that can be copied: copies are what the one in SQLite does beyond the port."""
+        catalog = self._engine.catalog
+        catalog.check_usable()
         if not isinstance(self._engine.backend, MemoryBackend | LocalBackend):
             raise StoreError("Only a store whose bytes are in memory or in a folder can be forked: copy or back it up.")
         if isinstance(self._engine.backend, ReadOnlyBackend):
@@ -141,28 +143,31 @@ class Forks:
             )
         if not isinstance(self._engine.committer, DirectCommitter):
             raise StoreError("A node of a cluster cannot be forked: back it up and restore it elsewhere.")
+        if not isinstance(catalog, Catalog):
+            raise StoreError("Only a store whose catalog is in SQLite can be forked.")
+        return catalog
 
-    def _copy_to_memory(self) -> tuple[Catalog, MemoryBackend]:
-        catalog = Catalog(None)
+    def _copy_to_memory(self, catalog: Catalog) -> tuple[Catalog, MemoryBackend]:
+        copied = Catalog(None)
         try:
-            with self._engine.catalog.hold() as source, catalog.hold() as target:
+            with catalog.hold() as source, copied.hold() as target:
                 if isinstance(self._engine.backend, MemoryBackend):
                     target.copy_from(source)
-                    return catalog, self._engine.backend.copy()
+                    return copied, self._engine.backend.copy()
                 assert isinstance(self._engine.backend, LocalBackend)
-                assert self._engine.catalog.path is not None
-                target.copy_without_data(self._engine.catalog.path)
-                return catalog, MemoryBackend(underlay=LocalUnderlay(self._engine.catalog, self._engine.backend))
+                assert catalog.path is not None
+                target.copy_without_data(catalog.path)
+                return copied, MemoryBackend(underlay=LocalUnderlay(catalog, self._engine.backend))
         except BaseException:
-            catalog.close()
+            copied.close()
             raise
 
-    def _copy_to_folder(self, backend: LocalBackend, root: Path) -> None:
+    def _copy_to_folder(self, catalog: Catalog, backend: LocalBackend, root: Path) -> None:
         if root.exists() and any(root.iterdir()):
             raise StoreError(f"{root} is not empty: a copy of a store needs a new folder.")
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            with self._engine.catalog.hold() as source:
+            with catalog.hold() as source:
                 catalog_id, index = source.copy_to_file(root / "catalog.db")
                 backend.share(root)
             # What is stored later than now was not shared.

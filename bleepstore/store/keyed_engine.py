@@ -25,8 +25,8 @@ import attrs
 from bleepstore.backends.base import BlobSpec, FoundBlob, KeyedBackend, KeyedSpec, KeyState, PartBlob, StoredBlob
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.catalog.conditions import check_owner, check_write
+from bleepstore.catalog.port import CatalogPort
 from bleepstore.catalog.records import FoundObject
-from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.uploads import completed_object
 from bleepstore.commands import (
     AbortUpload,
@@ -76,7 +76,7 @@ class KeyedEngine:
     open_attempts = _OPEN_ATTEMPTS
 
     def __init__(
-        self, catalog: Catalog, committer: Committer, backend: KeyedBackend, stamp: Callable[[], dict[str, Any]]
+        self, catalog: CatalogPort, committer: Committer, backend: KeyedBackend, stamp: Callable[[], dict[str, Any]]
     ) -> None:
         self.backend = backend
         self._catalog = catalog

@@ -166,7 +166,7 @@ class Objects:
             size=command.size,
             modified_ms=result.modified_ms,
             owner=command.owner,
-            attributes=with_default_lock(command.attributes, result),
+            attributes=command.attributes if result.retention is None else with_default_lock(command, result),
             checksum=command.checksum,
             parts_count=len(command.parts) or None,
             is_versioned=result.version_id is not None,

@@ -43,13 +43,15 @@ def assemble(
         if lock is not None:
             lock.close()
 
+    folder = None if catalog.path is None else catalog.path.parent
     return Engine(
         Parts(catalog, DirectCommitter(catalog), backend, clock, clock.source, RequestIds(clock), clock.latest),
         catalog,
         settings,
         close=close,
         lock=lock,
-        lease=None if catalog.path is None else FolderLease(catalog.path.parent),
+        folder=folder,
+        lease=None if folder is None else FolderLease(folder),
     )
 
 
@@ -75,30 +77,31 @@ def open_folder(root: Path, settings: Settings) -> Engine:
         if mark is not None:
             clock.go_on_from(mark.time_ms)
         backend = LocalBackend(root, clock=clock)
-        engine = assemble(settings, clock, Catalog(root / "catalog.db"), backend, lock)
+        catalog = Catalog(root / "catalog.db")
+        engine = assemble(settings, clock, catalog, backend, lock)
     except BaseException:
         lock.close()
         raise
     try:
-        identity = engine.catalog.identify()
+        identity = catalog.identify()
         if is_alone:
             is_recovered = _recover(engine, backend, identity)
             lock.share()
         else:
             is_recovered = is_of(mark, *identity)  # or the first process has yet to find space for it
         if is_recovered:
-            keep_mark(engine, root, identity[0], clock)
+            keep_mark(catalog, root, identity[0], clock)
     except BaseException:
         engine.close()
         raise
     return engine
 
 
-def keep_mark(engine: Engine, root: Path, catalog_id: str, clock: SteadyClock) -> None:
+def keep_mark(catalog: Catalog, root: Path, catalog_id: str, clock: SteadyClock) -> None:
     """From now on the folder knows how far its catalog is, and the processes that have it open share a clock."""
     mark = MarkFile(root, catalog_id, clock)
     clock.follow(mark.shared_time_ms)
-    engine.catalog.keep_mark(mark)
+    catalog.keep_mark(mark)
 
 
 def open_read_only(root: Path, settings: Settings) -> Engine:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import attrs
 
 from bleepstore.access import AclRequest, make_acl
-from bleepstore.commands import Written
+from bleepstore.commands import PutObject, Written
 from bleepstore.digests import Algorithm
 from bleepstore.errors import InvalidArgument, InvalidRequest, MetadataTooLarge
 from bleepstore.model import (
@@ -24,6 +24,7 @@ from bleepstore.model import (
     Owner,
     ReadCondition,
     SystemMetadata,
+    Upload,
 )
 from bleepstore.object_lock import Retention
 from bleepstore.tags import check_object_tags
@@ -143,9 +144,9 @@ def with_acl(attributes: ObjectAttributes, acl: AclRequest, owner: Owner, bucket
     return attrs.evolve(attributes, grants=None if made == Acl.private(owner.id) else made.grants)
 
 
-def with_default_lock(attributes: ObjectAttributes, written: Written) -> ObjectAttributes:
-    """What goes with a version that was written with these attributes."""
-    return attributes if written.retention is None else attrs.evolve(attributes, retention=written.retention)
+def with_default_lock(asked: PutObject | Upload, written: Written) -> ObjectAttributes:
+    """What goes with a version that was written as `asked`, and got the default retention of its bucket."""
+    return attrs.evolve(asked.attributes, retention=written.retention)
 
 
 def check_copied_headers(options: CopyOptions) -> None:

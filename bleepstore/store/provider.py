@@ -78,9 +78,9 @@ def _open_in_folder(gateway: GatewaySettings, root: Path, settings: Settings, ta
         lock.close()
         raise
     try:
-        _keep_mark(engine, root, gateway.url, clock)
+        _keep_mark(catalog, root, gateway.url, clock)
         # What this catalog does not know may be another's.
-        engine.sweeping.orphans.keep_while(lambda: not is_there or is_adopting(root / "catalog.db"))
+        engine.sweeping.orphans.keep_while(lambda: not is_there or is_adopting(root))
         if is_there and gateway.container is None:
             _claim_buckets(engine, backend)
         if is_alone:
@@ -91,8 +91,8 @@ def _open_in_folder(gateway: GatewaySettings, root: Path, settings: Settings, ta
     return engine
 
 
-def _keep_mark(engine: Engine, root: Path, url: str, clock: SteadyClock) -> None:
-    identity = engine.catalog.identify()
+def _keep_mark(catalog: Catalog, root: Path, url: str, clock: SteadyClock) -> None:
+    identity = catalog.identify()
     mark = read_mark(root)
     if mark is not None:
         if not is_of(mark, *identity):
@@ -104,7 +104,7 @@ def _keep_mark(engine: Engine, root: Path, url: str, clock: SteadyClock) -> None
             )
             (root / TAKEN_OVER_FILE).touch()
         clock.go_on_from(mark.time_ms)
-    keep_mark(engine, root, identity[0], clock)
+    keep_mark(catalog, root, identity[0], clock)
 
 
 def _check(backend: Gateway, *, patiently: bool) -> bool:

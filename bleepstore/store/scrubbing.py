@@ -9,10 +9,8 @@ from collections.abc import Callable, Generator, Iterator
 
 from bleepstore.backends.base import CHUNK, Gateway, StorageBackend
 from bleepstore.backends.local import LocalBackend
-from bleepstore.catalog.port import Cursor
+from bleepstore.catalog.port import CatalogPort, Cursor
 from bleepstore.catalog.records import Content
-from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.errors import BlobBusy, BlobDamaged, BlobNotFound, Damage, StoreError
 from bleepstore.jobs.scrub import ScrubJob, ScrubStep
 from bleepstore.store.engine import Engine
@@ -99,7 +97,7 @@ def _damages(scrubber: Scrubber, pace: Pace, quarantine: bool, progress: Progres
 class Scrubber:
     """Reads what a catalog says that a backend has, a piece at a time."""
 
-    def __init__(self, catalog: Catalog, backend: StorageBackend) -> None:
+    def __init__(self, catalog: CatalogPort, backend: StorageBackend) -> None:
         self._catalog = catalog
         self._backend = backend
 
@@ -110,11 +108,11 @@ class Scrubber:
 
     def steps(self, quarantine: bool = False) -> Iterator[ScrubStep]:
         """A scrub from its beginning to its end. With `quarantine` a damaged blob is set aside."""
-        for next_page in (Reader.page_of_objects, Reader.page_of_parts):
+        for of_parts in (False, True):
             after: Cursor = ()
             while True:
                 with self._catalog.read() as reader:
-                    found, after = next_page(reader, after)
+                    found, after = reader.page_of_parts(after) if of_parts else reader.page_of_objects(after)
                 for content, data in found:
                     reason = yield from self._examine(content, data)
                     yield ScrubStep(ended=content.size)

@@ -462,7 +462,7 @@ def _completed(bucket: Bucket, upload: Upload, command: CompleteUpload, written:
         size=command.size,
         modified_ms=written.modified_ms,
         owner=upload.owner,
-        attributes=with_default_lock(upload.attributes, written),
+        attributes=upload.attributes if written.retention is None else with_default_lock(upload, written),
         checksum=command.checksum,
         parts_count=len(command.parts) or None,
         is_versioned=written.version_id is not None,

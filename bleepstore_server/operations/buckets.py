@@ -81,24 +81,27 @@ def create_bucket(exchange: Exchange) -> Response:
     if location and not regions.is_location(location, exchange.config.region):
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
     acl = acl_request(headers, exchange)
+    object_lock = headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true"
     try:
         exchange.store.create_bucket(
             exchange.bucket,
             location=location,
             acl=acl,
-            object_lock=headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true",
+            object_lock=object_lock,
             caller=exchange.caller,
         )
     except BucketAlreadyOwnedByYou:
-        _create_again(exchange, location, acl)
+        _create_again(exchange, location, acl, object_lock)
     return Response(headers=[("Location", f"/{exchange.bucket}")])
 
 
-def _create_again(exchange: Exchange, location: str, acl: AclRequest | None) -> None:
+def _create_again(exchange: Exchange, location: str, acl: AclRequest | None, object_lock: bool) -> None:
     """ "For legacy compatibility, if you re-create an existing bucket that you already own in the North Virginia
     Region, Amazon S3 returns 200 OK and resets the bucket access control lists (ACLs)." """
     try:
         bucket = exchange.store.get_bucket(exchange.bucket, caller=exchange.caller)
+        if object_lock and bucket.settings.object_lock is None:
+            raise BucketAlreadyOwnedByYou(exchange.bucket)  # it would not have what is asked for
         if {_region_of(exchange, bucket), regions.region_of(location, exchange.config.region)} != {regions.US_EAST_1}:
             raise BucketAlreadyOwnedByYou(exchange.bucket)
         exchange.store.put_bucket_acl(

@@ -14,6 +14,7 @@ import pytest
 
 import bleepstore
 from bleepstore import CompletedPart, Store
+from bleepstore.catalog.sqlite import Catalog
 from bleepstore.errors import StoreError
 
 MIB = 1 << 20
@@ -279,5 +280,7 @@ def test_a_fork_in_memory_copies_only_the_smallest_objects(tmp_path: Path) -> No
 
 
 def catalog_pages(store: Store) -> int:
-    with store.engine.catalog.read() as reader:
+    catalog = store.engine.catalog
+    assert isinstance(catalog, Catalog)
+    with catalog.read() as reader:
         return int(reader.connection.pragma("page_count")) - int(reader.connection.pragma("freelist_count"))

@@ -153,8 +153,9 @@ def test_ids_of_buckets_are_not_given_again(store: Store) -> None:
     store.delete_bucket("second")
     with store.fork() as other:
         other.create_bucket("third")
-        with other.engine.catalog.read() as reader:
-            assert reader.connection.execute("SELECT bucket_id FROM bucket WHERE name = 'third'").get == 3
+        found = other.engine.catalog.find_bucket("third")
+        assert found is not None
+        assert found.id == 3
 
 
 def test_many_threads_read_it(store: Store) -> None:

@@ -24,6 +24,7 @@ from bleepstore.model import (
     Restoration,
     SystemMetadata,
 )
+from bleepstore.object_lock import Retention, RetentionMode
 from tests.library.samples import ACL, SYSTEM
 
 FULL = ObjectAttributes(
@@ -33,6 +34,8 @@ FULL = ObjectAttributes(
     grants=ACL.grants,
     tags={"d": "4", "c": "ü"},
     restoration=Restoration(1, 2),
+    retention=Retention(RetentionMode.GOVERNANCE, 3),
+    legal_hold=True,
 )
 
 

@@ -88,6 +88,12 @@ def test_a_bucket_is_created_with_object_lock(s3: S3Client) -> None:
     s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
 
 
+def test_a_bucket_is_not_created_again_with_object_lock(s3: S3Client) -> None:
+    with failure("BucketAlreadyOwnedByYou", 409):
+        s3.create_bucket(Bucket="plain", ObjectLockEnabledForBucket=True)
+    s3.create_bucket(Bucket="photos", ObjectLockEnabledForBucket=True)
+
+
 def test_a_bucket_gets_object_lock_later(s3: S3Client) -> None:
     with failure("InvalidBucketState", 409):
         s3.put_object_lock_configuration(Bucket="plain", ObjectLockConfiguration=DEFAULT)
