@@ -84,7 +84,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         ]
         given: dict[str, Any] = {"bucket": "photos", "source_bucket": "photos", "number": 1, "parts": [], "body": b""}
         given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": [], "caller": None}
-        given |= {"interval": dt.timedelta(days=1)}
+        given |= {"interval": dt.timedelta(days=1), "tags": {}, "days": 1}
         given |= {"action": bleepstore.Action.LIST_BUCKET, "versioning": bleepstore.Versioning.ENABLED}
         options = {name: given.get(name, "k") for name in required} | {option: WRONG[option]}
         with pytest.raises(TypeError, match=f"^{option} is .*, not {type(WRONG[option]).__name__}"):
