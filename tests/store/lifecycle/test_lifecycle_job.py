@@ -22,6 +22,7 @@ from bleepstore import (
     Versioning,
     errors,
 )
+from bleepstore.catalog.sqlite.tables import SqliteTables
 from bleepstore.commands import ApplyLifecycle, LifecycleApplied
 from bleepstore.jobs.job import Budget
 from bleepstore.lifecycle_due import Act
@@ -242,6 +243,7 @@ def fill(store: Store, count: int, written: Callable[[int], int]) -> None:
     with store.engine.catalog.transaction() as tables:
         bucket = tables.find_bucket("photos")
         assert bucket is not None
+        assert isinstance(tables, SqliteTables)
         tables.connection.executemany(
             "INSERT INTO object_version (bucket_id, noncurrent, key, sequence, version_id, is_delete_marker, "
             "modified_ms, etag, size, owner_id) VALUES (?, 0, ?, -1, 'null', 0, ?, 'e', 1, 'alice-id')",
@@ -252,7 +254,8 @@ def fill(store: Store, count: int, written: Callable[[int], int]) -> None:
 def steps_of_pass(store: Store) -> tuple[int, int]:
     """(how many were looked at, steps of SQLite's machine in tens for the queries of a pass)."""
     steps = 0
-    read = store.engine.catalog.read
+    catalog: Any = store.engine.catalog
+    read = catalog.read
 
     class Counted:
         def __enter__(self) -> Any:
@@ -268,11 +271,11 @@ def steps_of_pass(store: Store) -> tuple[int, int]:
             steps += self._steps.count
             return self._lease.__exit__(*error)
 
-    store.engine.catalog.read = Counted
+    catalog.read = Counted
     try:
         status = store.jobs.run("lifecycle")
     finally:
-        store.engine.catalog.read = read
+        catalog.read = read
     return status.examined, steps
 
 
