@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.catalog.port import Tables
-from bleepstore.catalog.versions import remove_row, write_version
+from bleepstore.catalog.versions import remove_version, write_version
 from bleepstore.commands import FollowProvider, Removed, Result, Written
 from bleepstore.errors import NoSuchBucket, OperationAborted
 from bleepstore.model import BlobRef
@@ -23,7 +23,7 @@ def follow_provider(tables: Tables, command: FollowProvider) -> Result:
         return OperationAborted("Another write of this key ended meanwhile.")
     if written is None:
         if current is not None:
-            remove_row(tables, bucket_id, command.key, current, is_garbage=False)
+            remove_version(tables, bucket, command.key, current, is_garbage=False)
         return Removed(command.key)
     if command.upload_id is not None:
         completed = tables.find_completed(bucket_id, command.upload_id, command.key)

@@ -126,12 +126,14 @@ def _make_way(
     return sequence
 
 
-def remove_version(tables: Tables, bucket: StoredBucket, key: str, version: StoredVersion) -> None:
-    """Remove a version for good, in a bucket that keeps versions or once did. If it was the latest and the next one is
-    an object, that is current again. Nothing is checked."""
+def remove_version(
+    tables: Tables, bucket: StoredBucket, key: str, version: StoredVersion, *, is_garbage: bool = True
+) -> None:
+    """Remove a version for good. If it was the latest and the next one is an object, that is current again. Nothing is
+    checked."""
     bucket_id = bucket.bucket_id
-    remove_row(tables, bucket_id, key, version)
-    if version.is_current or version.is_delete_marker:
+    remove_row(tables, bucket_id, key, version, is_garbage=is_garbage)
+    if bucket.versioning is not None and (version.is_current or version.is_delete_marker):
         latest = tables.latest_version(bucket_id, key)
         if latest is not None and not latest.is_current and not latest.is_delete_marker:
             tables.make_current(bucket_id, key, latest)

@@ -10,7 +10,7 @@ from typing import Unpack
 import attrs
 
 from bleepstore.access import Action, Caller
-from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway
+from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, StoredBlob
 from bleepstore.catalog.conditions import check_write
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import PutObject
@@ -35,6 +35,7 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     STANDARD,
     BlobRef,
+    ByteRange,
     Checksum,
     Data,
     Inline,
@@ -42,6 +43,7 @@ from bleepstore.model import (
     ObjectVersion,
     Part,
     ReadCondition,
+    Upload,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -115,13 +117,10 @@ class Copies:
             given = with_acl(given, acl, owner, found.owner)
         replaces = options.get("replace_metadata", False)
         version_id = options.get("source_version_id")
-        changes = replaces or version_id is not None or bool(options.get("allow_unchanged"))
-        changes = changes or given.storage_class != STANDARD or options.get("storage_class") is not None
-        changes = changes or given.system.website_redirect_location is not None
         for _ in range(self._engine.object_engine.open_attempts):
             source = self._open_source(source_bucket, source_key, version_id, options.get("source_condition"), caller)
             version = source.version
-            if (source_bucket, source_key) == (bucket, key) and not changes:
+            if (source_bucket, source_key) == (bucket, key) and not _names_a_change(given, options):
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = given if replaces else copied_attributes(version.attributes, given)
@@ -176,55 +175,45 @@ class Copies:
         """Make a part of a stored object, or of its `source_range`: InvalidArgument if that exceeds the source."""
         check_part_number(number)
         upload = self._uploads.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
-        algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
         version_id, condition = options.get("source_version_id"), options.get("source_condition")
-        source_range = options.get("source_range")
         for _ in range(_ATTEMPTS):
             source = self._open_source(source_bucket, source_key, version_id, condition, caller, max_size=MAX_OBJECT)
-            start, stop = 0, source.version.size
-            if source_range is not None:
-                # The range must be within the source: unlike a read, it is not cut to fit.
-                if source_range.last is not None and source_range.last >= stop:
-                    raise InvalidArgument(
-                        f"Range specified is not valid for source object of size: {stop}",
-                        "source_range",
-                        f"{source_range.first}-{source_range.last}",
-                    )
-                start, stop = resolve_range(source_range, stop)
-            if stop - start > MAX_PART:
-                raise EntityTooLarge(stop - start, MAX_PART)
-            digester = Digester(algorithm, Algorithm.CRC64NVME)
-            token, new_id = upload.backend_token, self._engine.new_blob_id
+            start, stop = _span_of_part(source.version.size, options.get("source_range"))
             try:
-                if source.data is not None:
-                    span = source.data[start:stop]
-                    stored = self._engine.backend.put_part(token, number, digester.wrap([span]), new_id=new_id)
-                elif not isinstance(self._engine.backend, Gateway):
-                    chunks = self._verified_chunks(source, start, stop)
-                    stored = self._engine.backend.put_part(token, number, digester.wrap(chunks), new_id=new_id)
-                else:
-                    assert source.handle is not None
-                    stored = self._engine.backend.put_part(
-                        token, number, BlobRange(source.handle, start, stop), new_id=new_id
-                    )
-                    if stored.md5 is not None and upload.checksum_algorithm is None:
-                        part = self._uploads.register(upload, number, stored, PartDigests(stop - start, stored.md5))
-                        return attrs.evolve(part, source_version_id=_source_id(source.version))
-                    with self._engine.backend.get_object(source.handle, start, stop) as reader:
-                        for chunk in iter(lambda: reader.read(CHUNK), b""):
-                            digester.update(chunk)
+                stored, digests = self._store_part(upload, number, source, start, stop)
             except UploadNotFound:
                 raise NoSuchUpload(upload_id, bucket, key) from None
             except BlobNotFound:
                 self._engine.object_engine.bytes_missing(source)
                 continue
-            values = digester.values()
-            checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
-            shown = None if upload.checksum_algorithm is None else checksum
-            digests = PartDigests(stop - start, digester.md5_hex, checksum, shown, crc)
             part = self._uploads.register(upload, number, stored, digests)
             return attrs.evolve(part, source_version_id=_source_id(source.version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
+
+    def _store_part(
+        self, upload: Upload, number: int, source: FoundObject, start: int, stop: int
+    ) -> tuple[StoredBlob, PartDigests]:
+        """Store a range of an object as a part; a provider copies it, and it is read there for the digests alone."""
+        backend, algorithm = self._engine.backend, upload.checksum_algorithm or DEFAULT_ALGORITHM
+        token, new_id = upload.backend_token, self._engine.new_blob_id
+        digester = Digester(algorithm, Algorithm.CRC64NVME)
+        if source.data is not None:
+            stored = backend.put_part(token, number, digester.wrap([source.data[start:stop]]), new_id=new_id)
+        elif not isinstance(backend, Gateway):
+            chunks = self._verified_chunks(source, start, stop)
+            stored = backend.put_part(token, number, digester.wrap(chunks), new_id=new_id)
+        else:
+            assert source.handle is not None
+            stored = backend.put_part(token, number, BlobRange(source.handle, start, stop), new_id=new_id)
+            if stored.md5 is not None and upload.checksum_algorithm is None:
+                return stored, PartDigests(stop - start, stored.md5)
+            with backend.get_object(source.handle, start, stop) as reader:
+                for chunk in iter(lambda: reader.read(CHUNK), b""):
+                    digester.update(chunk)
+        values = digester.values()
+        checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
+        shown = None if upload.checksum_algorithm is None else checksum
+        return stored, PartDigests(stop - start, digester.md5_hex, checksum, shown, crc)
 
     def _open_source(
         self,
@@ -299,3 +288,31 @@ class Copies:
 def _source_id(version: ObjectVersion) -> str | None:
     """The id of a copied version, as its copy tells it."""
     return version.version_id if version.is_versioned else None
+
+
+def _span_of_part(size: int, source_range: ByteRange | None) -> tuple[int, int]:
+    """(start, stop) of what a part is made of. Raises InvalidArgument, EntityTooLarge."""
+    start, stop = 0, size
+    if source_range is not None:
+        # The range must be within the source: unlike a read, it is not cut to fit.
+        if source_range.last is not None and source_range.last >= size:
+            raise InvalidArgument(
+                f"Range specified is not valid for source object of size: {size}",
+                "source_range",
+                f"{source_range.first}-{source_range.last}",
+            )
+        start, stop = resolve_range(source_range, size)
+    if stop - start > MAX_PART:
+        raise EntityTooLarge(stop - start, MAX_PART)
+    return start, stop
+
+
+def _names_a_change(given: ObjectAttributes, options: CopyOptions) -> bool:
+    """Whether a copy onto itself would be another object than its source, or was asked for all the same."""
+    return (
+        bool(options.get("replace_metadata") or options.get("allow_unchanged"))
+        or options.get("source_version_id") is not None
+        or options.get("storage_class") is not None
+        or given.storage_class != STANDARD
+        or given.system.website_redirect_location is not None
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,7 +175,7 @@ class Store:
         backend = self.engine.backend
         return isinstance(backend, MemoryBackend) and not backend.has_underlay and self.engine.folder is None
 
-    @property
+    @functools.cached_property
     def read_only(self) -> bool:
         """Whether the store was opened with `read_only`."""
         return self.engine.read_only

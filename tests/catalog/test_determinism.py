@@ -14,6 +14,7 @@ from bleepstore import codec
 from bleepstore import commands as c
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.connection import NONDETERMINISTIC, open_writer
+from bleepstore.catalog.versions import new_version_id
 from bleepstore.commands import Command, Written
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
@@ -28,6 +29,7 @@ from bleepstore.model import (
     Owner,
     PartSummary,
     Permission,
+    Versioning,
     WriteCondition,
 )
 from tests.catalog.conftest import Applier, apply_all, content
@@ -46,6 +48,7 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
     def condition() -> WriteCondition:
         return chance.choice([WriteCondition(), WriteCondition(if_none_match=True), WriteCondition(if_match="e1")])
 
+    puts: list[tuple[dict[str, Any], str]] = []
     for number in range(count):
         stamp: dict[str, Any] = {"request_id": f"{number:08x}", "time_ms": 1000 + number}
         bucket: dict[str, Any] = {"bucket": chance.choice(["b1", "b2"])}
@@ -53,7 +56,8 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
         upload: dict[str, Any] = {**where, "upload_id": chance.choice(["u1", "u2"])}
         owner = chance.choice(OWNERS)
         etag = chance.choice(["e1", "e2"])
-        match chance.randrange(12):
+        version_id = chance.choice([None, None, "null"])
+        match chance.randrange(13):
             case 0:
                 yield c.CreateBucket(**stamp, **bucket, owner=owner, location="", acl=acl())
             case 1:
@@ -62,19 +66,27 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 data: Data = Inline(b"data") if chance.random() < 0.5 else BlobRef(f"h{number}")
                 checksum = chance.choice([None, Checksum(Algorithm.CRC32, "AAAAAA==")])
                 metadata = chance.choice([{}, {"b": "2", "a": "1"}])
+                puts.append((where, new_version_id(stamp["request_id"])))
                 yield c.PutObject(
                     **stamp, **where, owner=owner, size=4, etag=etag, data=data, stored_ms=1000 + number,
                     attributes=ObjectAttributes(metadata=metadata), checksum=checksum, condition=condition(),
                 )  # fmt: skip
             case 5:
+                if puts and chance.random() < 0.6:  # a version that may well be there
+                    where, version_id = chance.choice(puts[-8:])
                 yield c.DeleteObject(
-                    **stamp, **where, condition=chance.choice([WriteCondition(), WriteCondition(if_match="*")])
+                    **stamp,
+                    **where,
+                    version_id=version_id,
+                    owner=chance.choice([None, owner]),
+                    condition=chance.choice([WriteCondition(), WriteCondition(if_match="*")]),
                 )
             case 6:
-                entries = tuple(c.DeleteEntry(key=key) for key in chance.sample(["k1", "k2", "a/é"], 2))
+                keys = chance.choices(["k1", "k2", "a/é"], k=3)
+                entries = tuple(c.DeleteEntry(key=key, version_id=version_id) for key in keys)
                 yield c.DeleteObjects(**stamp, **bucket, entries=entries)
             case 7:
-                yield c.PutObjectAcl(**stamp, **where, acl=acl())
+                yield c.PutObjectAcl(**stamp, **where, version_id=version_id, acl=acl())
             case 8:
                 yield c.CreateUpload(
                     **stamp, **where, upload_id=f"u{chance.randrange(3)}-{number}", owner=owner, initiator=owner
@@ -99,8 +111,27 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 )  # fmt: skip
             case 10:
                 yield c.AbortUpload(**stamp, **{**upload, "upload_id": f"x{number - chance.randrange(1, 10)}"})
+            case 11:
+                versioning = chance.choice([Versioning.ENABLED, Versioning.ENABLED, Versioning.SUSPENDED])
+                yield c.PutBucketVersioning(**stamp, **bucket, versioning=versioning)
             case _:
                 yield c.BeginSweep(**stamp, until_ms=1000 + number - chance.randrange(5))
+
+
+def check_versions(connection: apsw.Connection) -> None:
+    """What every catalog must be, whatever was applied to it."""
+    rows = connection.execute(
+        "SELECT bucket_id, key, noncurrent, is_delete_marker, version_id, handle FROM object_version "
+        "ORDER BY bucket_id, key, sequence"
+    ).fetchall()
+    assert len({(row[0], row[1], row[4]) for row in rows}) == len(rows), "an id twice"
+    latest = None
+    for row in rows:
+        is_latest, latest = row[:2] != latest, row[:2]
+        assert (row[2] == 0) == (is_latest and row[3] == 0), "the current version is the latest, if that is an object"
+    handles = [row[5] for row in rows if row[5] is not None]
+    handles += [handle for (handle,) in connection.execute("SELECT handle FROM garbage UNION SELECT handle FROM part")]
+    assert len(handles) == len(set(handles)), "garbage that is in use"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -125,6 +156,7 @@ def test_equal_commands_make_equal_catalogs(seed: int, tmp_path: Path) -> None:
         for catalog in (one_by_one, batched, replayed):
             with catalog.read() as reader:
                 contents.append(content(reader.connection))
+                check_versions(reader.connection)
         assert contents[0] == contents[1] == contents[2]
     finally:
         for catalog in (one_by_one, batched, replayed):

@@ -17,6 +17,14 @@ from bleepstore.errors import ArchiveDamaged, CatalogDamaged
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name"
 
 
+_OF_KEY = "FROM object_version WHERE bucket_id = (SELECT bucket_id FROM bucket WHERE name = ?1) AND key = ?2"
+_MAKE_CURRENT = (
+    "UPDATE object_version SET noncurrent = 0 WHERE (bucket_id, noncurrent, key, sequence) = (SELECT bucket_id, "
+    f"noncurrent, key, sequence {_OF_KEY} AND noncurrent = 1 ORDER BY sequence LIMIT 1) AND is_delete_marker = 0 "
+    f"AND NOT EXISTS (SELECT 1 {_OF_KEY} AND noncurrent = 0)"
+)
+
+
 class RestoredCatalog(Reader):
     """A catalog whose blobs are being stored anew."""
 
@@ -26,7 +34,8 @@ class RestoredCatalog(Reader):
         self.connection.execute("UPDATE part SET handle = ? WHERE handle = ?", (moved_to, handle))
 
     def leave_out(self, content: Content) -> None:
-        """Remove an object, or a part of an upload."""
+        """Remove a version of an object, or a part of an upload. If it was the latest of its key and the next one is an
+        object, that is current."""
         if content.upload_id is not None:
             self.connection.execute(
                 "DELETE FROM part WHERE upload_id = ? AND number = ?", (content.upload_id, content.part_number)
@@ -38,6 +47,7 @@ class RestoredCatalog(Reader):
             f"DELETE FROM inline_data WHERE inline_id IN (SELECT inline_id FROM object_version WHERE {of})", which
         )
         self.connection.execute(f"DELETE FROM object_version WHERE {of}", which)
+        self.connection.execute(_MAKE_CURRENT, which[:2])
 
 
 @contextlib.contextmanager
