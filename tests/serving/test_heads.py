@@ -125,7 +125,7 @@ def test_a_field_that_is_none(field: str) -> None:
         ("Transfer-Encoding: chunked, identity",),
     ],
 )
-def test_a_body_whose_end_could_be_in_two_positions(lines: tuple[str, ...]) -> None:
+def test_a_body_that_could_end_at_two_positions(lines: tuple[str, ...]) -> None:
     refused(BAD_FRAMING, *lines)
 
 

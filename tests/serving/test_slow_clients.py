@@ -82,7 +82,7 @@ class RudeClients:
 
 
 @contextlib.contextmanager
-def held(served: Served, rude: Rude) -> Iterator[tuple[RudeClients, S3Client]]:
+def beside(served: Served, rude: Rude) -> Iterator[tuple[RudeClients, S3Client]]:
     """The rude clients hold on to the server for the length of the block."""
     s3 = served.client(read_timeout=30, retries={"total_max_attempts": 1})
     s3.create_bucket(Bucket="open", ACL="public-read-write")
@@ -97,7 +97,7 @@ def held(served: Served, rude: Rude) -> Iterator[tuple[RudeClients, S3Client]]:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_others_are_served_while_the_rude_hold_on(serve: Serve, certificate: Path, scheme: str) -> None:
     served = serve("--workers", "1", "--threads", "2", certificate=certificate if scheme == "https" else None)
-    with held(served, FEW) as (clients, s3):
+    with beside(served, FEW) as (clients, s3):
         for number in range(3):
             clients.drip()
             s3.put_object(Bucket="open", Key=f"small-{number}", Body=b"small")
@@ -113,7 +113,7 @@ def test_thousands_of_rude_clients(tmp_path: Path) -> None:
     served = start(tmp_path / "data", "--workers", "2")
     try:
         alone = rate_of(served)
-        with held(served, MANY) as (clients, s3):
+        with beside(served, MANY) as (clients, s3):
             seconds = []
             for _ in range(200):
                 clients.drip()
