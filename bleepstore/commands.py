@@ -257,7 +257,7 @@ class PutObjectRetention(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutObjectLegalHold(_Change):
-    """Hold a version, or let it go. For `expected_sequence` see PutObjectAcl."""
+    """Hold a version, or release it. For `expected_sequence` see PutObjectAcl."""
 
     request_id: str
     time_ms: int

@@ -48,7 +48,7 @@ def check_removable(
     a version of a bucket that keeps versions goes asks this before its first change: deletes of a version, and writes
     and deletes that replace one. A bucket without versioning has no locks.
 
-    It is the command's own time: where a clock was ahead for a while, what it let go is locked again afterwards."""
+    It is the command's own time: where a clock was ahead for a while, what it released is locked again afterwards."""
     if bucket.object_lock is None or version.is_delete_marker:
         return None
     attributes = tables.object_attributes(bucket.bucket_id, key, version)

@@ -113,7 +113,7 @@ class ObjectLocks:
         version_id: str | None = None,
         caller: Caller | None = None,
     ) -> ObjectVersion:
-        """Hold a version until it is let go, or let it go."""
+        """Hold a version until it is released, or release it."""
 
         def command(found: FoundObject, in_bucket: Bucket) -> PutObjectLegalHold:
             return PutObjectLegalHold(
