@@ -199,8 +199,8 @@ def test_a_locked_version_is_not_deleted(locked: Store, body: bytes, options: di
 
 def test_of_many_entries_the_locked_ones_fail_alone(locked: Store) -> None:
     free, held = put(locked), put(locked, legal_hold=True)
-    kept, let_go = put(locked, retention=governance()), put(locked, legal_hold=False)
-    entries = [DeleteEntry(key="k", version_id=one) for one in (free, held, kept, let_go)]
+    kept, released = put(locked, retention=governance()), put(locked, legal_hold=False)
+    entries = [DeleteEntry(key="k", version_id=one) for one in (free, held, kept, released)]
     outcomes = locked.delete_objects("photos", entries, bypass_governance=False)
     assert [isinstance(outcome, DeletedObject) for outcome in outcomes] == [True, False, False, True]
     outcomes = locked.delete_objects("photos", entries, bypass_governance=True)
@@ -484,7 +484,7 @@ def test_a_clock_that_goes_back_unlocks_nothing_and_shortens_nothing(timed: tupl
         store.put_object_retention("photos", "k", Retention.compliance(START - DAY))
 
 
-def test_what_a_clock_ahead_let_go_is_locked_again(timed: tuple[Store, Clock]) -> None:
+def test_what_a_clock_ahead_released_is_locked_again(timed: tuple[Store, Clock]) -> None:
     store, clock = timed
     locked = put(store, retention=Retention.compliance(clock.now + DAY))
     clock.now += 2 * DAY
