@@ -16,6 +16,7 @@ from bleepstore.access import Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
+from bleepstore.lifecycle import LifecycleRule, TransitionMinimum
 from bleepstore.model import (
     Acl,
     ByteRange,
@@ -67,6 +68,8 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "WriteCondition": ((WriteCondition,), "a WriteCondition"),
     "ReadCondition | None": ((ReadCondition, _NONE), "a ReadCondition or None"),
     "Callable[[], Checksum | None] | None": ((_NONE, Callable), "a function that gives a Checksum or None"),  # type: ignore[dict-item]  # isinstance takes it
+    "Sequence[LifecycleRule]": ((list, tuple), "a list of LifecycleRule"),
+    "TransitionMinimum": ((TransitionMinimum,), "a TransitionMinimum"),
     "Sequence[str]": ((list, tuple), "a list of str"),
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),
     "Sequence[DeleteEntry]": ((list, tuple), "a list of DeleteEntry"),
@@ -84,6 +87,7 @@ ITEMS: dict[str, tuple[type, str]] = {
     "Sequence[str]": (str, "a list of str; it has"),
     "Collection[str] | None": (str, "a list or a set of str, or None; it has"),
     "Sequence[CompletedPart]": (CompletedPart, "a list of CompletedPart; it has"),
+    "Sequence[LifecycleRule]": (LifecycleRule, "a list of LifecycleRule; it has"),
     "Sequence[DeleteEntry]": (DeleteEntry, "a list of DeleteEntry; it has"),
 }
 #: Whatever uses these checks them: names have rules of their own, and a body may be nearly anything.

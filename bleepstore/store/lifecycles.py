@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import attrs
 
@@ -26,7 +26,7 @@ class Lifecycles:
     def put_bucket_lifecycle(
         self,
         bucket: str,
-        rules: Iterable[LifecycleRule],
+        rules: Sequence[LifecycleRule],
         *,
         transition_minimum: TransitionMinimum = TransitionMinimum.ALL_STORAGE_CLASSES_128K,
         caller: Caller | None = None,

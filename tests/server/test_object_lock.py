@@ -326,7 +326,11 @@ def test_wrong_headers_are_refused(wire: Wire, headers: dict[str, str], message:
     assert b"<Upload>" not in wire.send("GET", "/photos?uploads").body
 
 
-@pytest.mark.parametrize("headers", [{MODE: "GOVERNANCE", UNTIL: date(SOON)}, {HOLD: "ON"}, {HOLD: "OFF"}], ids=str)
+@pytest.mark.parametrize(
+    "headers",
+    [{MODE: "GOVERNANCE", UNTIL: date(SOON)}, {HOLD: "ON"}, {HOLD: "OFF"}],
+    ids=["retention", "held", "not held"],
+)
 def test_locks_need_a_bucket_with_object_lock(wire: Wire, headers: dict[str, str]) -> None:
     wire.send("PUT", "/plain/source", b"1")
     for answer in (
