@@ -55,7 +55,7 @@ ranges = st.sampled_from(
 )
 metadata = st.sampled_from([{}, {"a": "1"}, {"a": "2", "b": "ü"}])
 content_types = st.sampled_from([None, "text/plain"])
-storage_classes = st.sampled_from(["STANDARD", "GLACIER"])
+storage_classes = st.sampled_from(["STANDARD", "GLACIER_IR"])
 prefixes = st.sampled_from(["", "a", "a/", "b", "a/c/", "\U00010000", "z"])
 delimiters = st.sampled_from(["", "/", "//", "b"])
 limits = st.integers(1, 4)

@@ -252,7 +252,7 @@ class StoreMachine(VersionRules):
 
     @rule(
         data=st.data(), source_bucket=buckets, source_key=keys, bucket=buckets, key=keys, caller=callers,
-        replaced=st.one_of(st.none(), metadata), storage_class=st.sampled_from([None, "GLACIER"]), acl=acls,
+        replaced=st.one_of(st.none(), metadata), storage_class=st.sampled_from([None, "GLACIER_IR"]), acl=acls,
         source_condition=read_conditions, condition=write_conditions,
     )  # fmt: skip
     def copy_object(
