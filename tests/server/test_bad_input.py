@@ -451,7 +451,7 @@ def test_unsatisfiable_ranges(refused: Refused, range_: str) -> None:
         ("/?max-buckets=0", "InvalidArgument", 400),
         ("/?max-buckets=10001", "InvalidArgument", 400),
         ("/photos/kept?attributes", "InvalidRequest", 400),
-        ("/photos/kept?torrent", "NotImplemented", 501),
+        ("/photos/kept?torrent", "MethodNotAllowed", 405),
         ("/photos?policy", "NoSuchBucketPolicy", 404),
     ],
 )

@@ -59,12 +59,12 @@ def test_metadata_are_copied_or_replaced(s3: S3Client, size: int) -> None:
         MetadataDirective="REPLACE",
         Metadata={"n": "2"},
         ContentType="text/html",
-        StorageClass="GLACIER",
+        StorageClass="GLACIER_IR",
     )
     replaced: Any = s3.get_object(Bucket="photos", Key="c")
     assert replaced["Body"].read() == PART[:size]
     assert (replaced["Metadata"], replaced["ContentType"]) == ({"n": "2"}, "text/html")
-    assert replaced["StorageClass"] == "GLACIER"
+    assert replaced["StorageClass"] == "GLACIER_IR"
     assert "CacheControl" not in replaced
 
 

@@ -197,8 +197,6 @@ def test_the_expected_owner(s3: S3Client) -> None:
 
 def test_buckets_with_features_that_are_missing_are_not_made(s3: S3Client) -> None:
     with failure("NotImplemented", 501):
-        s3.create_bucket(Bucket="photos", ObjectLockEnabledForBucket=True)
-    with failure("NotImplemented", 501):
         s3.create_bucket(Bucket="photos", ObjectOwnership="BucketOwnerEnforced")
     with failure("NotImplemented", 501):
         s3.create_bucket(Bucket="photos-111122223333-us-west-2-an", BucketNamespace="account-regional")

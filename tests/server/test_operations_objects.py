@@ -590,7 +590,7 @@ def test_deleting_a_thousand_with_any_digest(s3: S3Client, wire: Wire) -> None:
 
 def test_unknown_operations_of_the_object(s3: S3Client) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=SMALL)
-    with failure("NotImplemented", 501):
+    with failure("InvalidRequest", 400):
         s3.put_object_legal_hold(Bucket="photos", Key="k", LegalHold={"Status": "ON"})
     with failure("NotImplemented", 501):
         s3.put_object(Bucket="photos", Key="l", Body=b"", ServerSideEncryption="aws:kms")
