@@ -61,7 +61,7 @@ def test_every_operation(shared_server: Served) -> None:
     for name in sorted(IMPLEMENTED - asked - {"DeleteObject", "DeleteObjects", "DeleteBucket"}):
         operation = snake(name)
         needed = s3.meta.service_model.operation_model(name).input_shape.required_members
-        given = {"Bucket": "every", "Key": "copy", "Id": "1", "VersioningConfiguration": {}}
+        given = {"Bucket": "every", "Key": "copy", "Id": "1", "VersioningConfiguration": {}, "Tagging": {"TagSet": []}}
         with contextlib.suppress(ClientError):  # the statuses are looked at below
             getattr(s3, operation)(**{member: given[member] for member in needed})
 
@@ -69,4 +69,5 @@ def test_every_operation(shared_server: Served) -> None:
     s3.delete_objects(Bucket="every", Delete={"Objects": [{"Key": "copy"}, {"Key": "parts"}]})
     s3.delete_bucket(Bucket="every")
     assert asked >= IMPLEMENTED, IMPLEMENTED - asked
-    assert statuses <= {200, 204, 400, 404}
+    # 403: what is in no archive is not restored; 405: GetObjectTorrent, as at S3
+    assert statuses <= {200, 204, 400, 403, 404, 405}
