@@ -164,7 +164,7 @@ def test_what_is_unchanged_or_new_costs_no_request_of_its_own(pair: Pair, monkey
             assert found is not None
             command = FollowProvider(**adopter.engine.stamp(), bucket="photos", key=key, expected_current=found.handle)
             assert isinstance(adopter.engine.committer.submit(command), Removed)
-    for verb in ("find", "head_object"):
+    for verb in {"find", "head_object"} & set(dir(adopter.engine.backend)):
         monkeypatch.setattr(adopter.engine.backend, verb, lambda *_: pytest.fail("asked for one object"))
     done = adopter.adopt("photos")
     assert (done.adopted, done.known) == (4, 1)
