@@ -130,7 +130,9 @@ def test_a_wrong_request_is_refused(photos: S3Client, asked: Any, code: str, sta
     assert error_of(lambda: photos.get_object(**where))["Code"] == "InvalidObjectState"
 
 
-def test_each_version_is_restored_for_itself(photos: S3Client) -> None:
+def test_each_version_is_restored_for_itself(photos: S3Client, store_kind: str) -> None:
+    if store_kind.endswith("-keys"):
+        pytest.skip("one object is stored under each key")
     photos.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
     where: Any = {"Bucket": "photos", "Key": "k"}
     first = photos.put_object(**where, Body=b"1", StorageClass="GLACIER")["VersionId"]
