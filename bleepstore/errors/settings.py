@@ -1,4 +1,4 @@
-"""Refusals for what a bucket or an object is set to: tags, archives, lifecycles, object lock, and its other settings."""
+"""Refusals for what a bucket or an object is set to: tags, archives, lifecycles, locks, other settings."""
 
 from __future__ import annotations
 
