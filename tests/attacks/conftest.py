@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 import bleepstore
-from tests.server.conftest import prepared, refused, s3, server, upload_id
+from tests.server.conftest import listening, prepared, refused, s3, server, upload_id
 
-__all__ = ["prepared", "refused", "s3", "server", "upload_id"]
+__all__ = ["listening", "prepared", "refused", "s3", "server", "upload_id"]
 
 
 @pytest.fixture
