@@ -27,7 +27,6 @@ from bleepstore.lifecycle import (
 from bleepstore.model import (
     Acl,
     Bucket,
-    BucketPage,
     BucketSettings,
     ByteRange,
     Checksum,
@@ -38,14 +37,10 @@ from bleepstore.model import (
     Expiry,
     Grant,
     Group,
-    ListedObject,
-    ListedVersion,
     ObjectAttributes,
-    ObjectPage,
     ObjectVersion,
     Owner,
     Part,
-    PartPage,
     PartSummary,
     Permission,
     ReadCondition,
@@ -53,12 +48,11 @@ from bleepstore.model import (
     RestoreTier,
     SystemMetadata,
     Upload,
-    UploadPage,
     Versioning,
-    VersionPage,
     WriteCondition,
 )
 from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
+from bleepstore.pages import BucketPage, ListedObject, ListedVersion, ObjectPage, PartPage, UploadPage, VersionPage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 

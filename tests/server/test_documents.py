@@ -11,7 +11,8 @@ import botocore.session
 import pytest
 from botocore.model import ListShape, Shape, StructureShape
 
-from bleepstore.model import ListedObject, ListedVersion, Owner
+from bleepstore.model import Owner
+from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore_server.wire import documents
 from bleepstore_server.wire.documents import declare
 from bleepstore_server.wire.documents import listings as ls
