@@ -18,7 +18,7 @@ from bleepstore_server.faults import Faults, Refuse
 from bleepstore_server.live import LiveServer, live_server
 
 if TYPE_CHECKING:
-    from bleepstore.model import ListedVersion
+    from bleepstore.pages import ListedVersion
 
 Row = tuple[object, ...]
 LATER = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
