@@ -12,6 +12,7 @@ with bleepstore.open() as store:            # in memory; bleepstore.open("folder
 from bleepstore import errors
 from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry, Restored
+from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Damage
 from bleepstore.lifecycle import (
@@ -73,6 +74,7 @@ __all__ = [
     "Checksum",
     "ChecksumType",
     "CompletedPart",
+    "CorsRule",
     "Credential",
     "Damage",
     "DefaultRetention",

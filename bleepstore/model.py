@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
@@ -137,6 +138,7 @@ class BucketSettings:
     tags: Mapping[str, str] | None = None
     lifecycle: Lifecycle | None = None
     object_lock: ObjectLock | None = None
+    cors: tuple[CorsRule, ...] | None = None
 
 
 #: The same instance wherever nothing is configured.

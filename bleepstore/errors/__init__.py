@@ -3,13 +3,14 @@
     BleepStoreError
     ├── S3Error                      has a `code`, named as in Amazon's S3 error list
     │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet,
-    │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle
+    │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle,
+    │   │                            NoSuchCors
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
     │   │                            RestoreAlreadyInProgress, InvalidBucketState
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
-    │   │                            lifecycles
+    │   │                            lifecycles, configurations
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
     │   │                            ObjectAlreadyInActiveTier, ObjectLocked
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,

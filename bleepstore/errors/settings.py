@@ -1,4 +1,4 @@
-"""Refusals for what a bucket or an object is set to: tags, archives, lifecycles and object lock."""
+"""Refusals for what a bucket or an object is set to: tags, archives, lifecycles, locks, other settings."""
 
 from __future__ import annotations
 
@@ -101,4 +101,18 @@ class NoSuchObjectLock(NotFound):
 class ObjectLockNotConfigured(NotFound):
     code = "ObjectLockConfigurationNotFoundError"
     summary = "The bucket has no object lock."
+    bucket: str
+
+
+@attrs.define
+class MalformedConfiguration(Invalid):
+    code = "MalformedXML"
+    summary = "The configuration is not well-formed."
+    reason: str
+
+
+@attrs.define
+class NoSuchCors(NotFound):
+    code = "NoSuchCORSConfiguration"
+    summary = "The bucket has no rules for cross-origin requests."
     bucket: str

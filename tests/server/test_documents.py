@@ -35,6 +35,7 @@ from bleepstore_server.wire.documents.configuration import (
     ServerSideEncryptionConfiguration,
     VersioningConfiguration,
 )
+from bleepstore_server.wire.documents.cors import CorsConfiguration
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
     INTEGER,
@@ -91,6 +92,7 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     CompleteMultipartUploadResult: ("CompleteMultipartUpload", "output"),
     CopyObjectResult: ("CopyObject", "output"),
     CopyPartResult: ("UploadPartCopy", "output"),
+    CorsConfiguration: ("PutBucketCors", "input"),
     CreateBucketConfiguration: ("CreateBucket", "input"),
     Delete: ("DeleteObjects", "input"),
     DeleteResult: ("DeleteObjects", "output"),
