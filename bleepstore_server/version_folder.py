@@ -171,7 +171,7 @@ class VersionFolder:
 
 
 def _folder(key: str) -> str:
-    """Raises NotTransferred for a key whose place is between the versions of another."""
+    """Raises NotTransferred for a key that would be stored between the versions of another."""
     if any(name.endswith(_SUFFIX) for name in key.split("/")[:-1]):
         raise NotTransferred("the versions of another object would be in a folder of this name")
     return key + _SUFFIX
