@@ -11,7 +11,7 @@ from bleepstore.pages import ListedObject
 from bleepstore.store import Store
 
 Entry = dict[str, Any]
-_VERSION = "?versionId="
+_VERSION = "?version_id="
 
 
 def split_version(path: str) -> tuple[str, str | None]:

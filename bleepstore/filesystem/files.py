@@ -90,7 +90,7 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
             raise ValueError(f"the mode is one of rb, wb, ab and xb, not {mode!r}")
         self._bucket, self._key, self._version_id = fs.split_version(path)
         if mode != "rb" and self._version_id is not None:
-            raise ValueError("a version is never written again: leave out ?versionId=")
+            raise ValueError("a version is never written again: leave out ?version_id=")
         self._upload: Upload | None = None
         self._parts: list[CompletedPart] = []
         system = SystemMetadata(content_type=content_type)

@@ -48,7 +48,7 @@ def versioned(fs: BleepStoreFileSystem) -> BleepStoreFileSystem:
 
 def test_a_version_is_read_looked_at_copied_and_removed(versioned: BleepStoreFileSystem, tmp_path: Path) -> None:
     newest, oldest = (entry["VersionId"] for entry in versioned.object_version_info("bucket/a/k"))
-    path = f"bucket/a/k?versionId={oldest}"
+    path = f"bucket/a/k?version_id={oldest}"
     assert versioned.info("bucket/a/k")["VersionId"] == newest
     assert versioned.info(path)["VersionId"] == oldest
     assert versioned.cat_file(f"bleepstore://{path}") == b"first"
@@ -65,7 +65,7 @@ def test_a_version_is_read_looked_at_copied_and_removed(versioned: BleepStoreFil
     assert not versioned.exists(path)
     with pytest.raises(FileNotFoundError):
         versioned.rm_file(path)
-    assert versioned.exists(f"bucket/a/k?versionId={newest}")
+    assert versioned.exists(f"bucket/a/k?version_id={newest}")
     with pytest.raises(ValueError, match="never written again"):
         versioned.open(path, "wb")
 
@@ -77,7 +77,7 @@ def test_an_open_file_stays_the_version_that_it_was(versioned: BleepStoreFileSys
         with pytest.raises(OSError, match="PreconditionFailed"):
             unaware.read()
     assert "VersionId" not in fs.info("bucket/a/k")
-    assert not fs.exists(f"bucket/a/k?versionId={versioned.info('bucket/a/k')['VersionId']}"), "it is a key here"
+    assert not fs.exists(f"bucket/a/k?version_id={versioned.info('bucket/a/k')['VersionId']}"), "it is a key here"
 
 
 def test_listings_of_versions_have_no_delete_markers(versioned: BleepStoreFileSystem) -> None:
