@@ -9,7 +9,7 @@
     │   │                            RestoreAlreadyInProgress, InvalidBucketState
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
-    │   │                            lifecycles
+    │   │                            lifecycles, names of encryption keys
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
     │   │                            ObjectAlreadyInActiveTier, ObjectLocked
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
@@ -359,6 +359,15 @@ class ObjectLockNotConfigured(NotFound):
     code = "ObjectLockConfigurationNotFoundError"
     summary = "The bucket has no object lock."
     bucket: str
+
+
+@attrs.define
+class EncryptionKeyNotFound(Invalid):
+    """There is no master key of this name, or not the one that an object's key was encrypted with."""
+
+    code = "KMS.NotFoundException"
+    summary = "There is no such encryption key."
+    key_id: str
 
 
 @attrs.define

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, Encryption
 from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
@@ -137,6 +138,7 @@ class BucketSettings:
     tags: Mapping[str, str] | None = None
     lifecycle: Lifecycle | None = None
     object_lock: ObjectLock | None = None
+    encryption: BucketEncryption | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -208,7 +210,7 @@ class ObjectAttributes:
 
     `grants` are those of its ACL; None: its owner alone. `restoration` is of what is archived, and no copy has it.
     `retention` and `legal_hold` protect a version where its bucket has object lock; a `legal_hold` of False was taken
-    away, None was never there.
+    away, None was never there. `encryption` says how the bytes are encrypted; None: they are not. The store makes it.
     `bleepstore.attributes` says how each field is stored.
     """
 
@@ -220,6 +222,7 @@ class ObjectAttributes:
     restoration: Restoration | None = None
     retention: Retention | None = None
     legal_hold: bool | None = None
+    encryption: Encryption | None = None
 
     def acl(self, owner_id: str) -> Acl:
         """The ACL, for an object of this owner."""
@@ -321,6 +324,10 @@ class _Attributed:
     @property
     def legal_hold(self) -> bool | None:
         return self.attributes.legal_hold
+
+    @property
+    def encryption(self) -> Encryption | None:
+        return self.attributes.encryption
 
     @property
     def acl(self) -> Acl:

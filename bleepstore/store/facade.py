@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
@@ -46,6 +46,9 @@ from bleepstore.store.settings import (
 from bleepstore.store.tags import Tags
 from bleepstore.store.uploads import Uploads
 from bleepstore.store.versions import Versions
+
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
 
 
 class Store:
@@ -240,6 +243,7 @@ def open_store(
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
     restore_delay: dt.timedelta = dt.timedelta(),
     clock: Callable[[], int] = now_ms,
+    encryption_keys: KeyService | str | os.PathLike[str] | None = None,
     read_only: bool = False,
     **provider: Unpack[ProviderOptions],
 ) -> Store:
@@ -250,6 +254,9 @@ def open_store(
     An upload that is neither completed nor aborted within `upload_expiry` is removed. An archived object can be read
     `restore_delay` after it was asked for: at once. `clock` gives milliseconds
     since the epoch.
+
+    `encryption_keys` are the master keys of objects that are encrypted: the path of a file of them, or a `KeyService`
+    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed.
 
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
@@ -270,7 +277,12 @@ def open_store(
     CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
     """
     settings = Settings(
-        owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, restore_delay=restore_delay, clock=clock
+        owner=owner,
+        inline_limit=inline_limit,
+        upload_expiry=upload_expiry,
+        restore_delay=restore_delay,
+        clock=clock,
+        encryption_keys=encryption_keys,
     )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)
