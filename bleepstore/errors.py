@@ -3,7 +3,7 @@
     BleepStoreError
     ├── S3Error                      has a `code`, named as in Amazon's S3 error list
     │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet,
-    │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle
+    │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle, NoSuchBucketEncryption
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
     │   │                            RestoreAlreadyInProgress, InvalidBucketState
@@ -358,6 +358,13 @@ class NoSuchObjectLock(NotFound):
 class ObjectLockNotConfigured(NotFound):
     code = "ObjectLockConfigurationNotFoundError"
     summary = "The bucket has no object lock."
+    bucket: str
+
+
+@attrs.define
+class NoSuchBucketEncryption(NotFound):
+    code = "ServerSideEncryptionConfigurationNotFoundError"
+    summary = "The bucket has no default encryption."
     bucket: str
 
 

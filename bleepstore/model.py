@@ -406,6 +406,8 @@ class Part:
     checksum: Checksum | None = None
     crc64nvme: str | None = attrs.field(default=None, repr=False)
     handle: str = attrs.field(repr=False)
+    #: Of what put_part and copy_part return: that of the upload.
+    encryption: Encryption | None = attrs.field(default=None, eq=False)
     #: Of what copy_part returns: the version that was copied, if its bucket keeps versions.
     source_version_id: str | None = attrs.field(default=None, eq=False)
 

@@ -17,6 +17,7 @@ from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations import (
     archived,
     buckets,
+    encryption,
     lifecycle,
     listings,
     multipart,
@@ -30,8 +31,8 @@ from bleepstore_server.operations import object_lock as locks
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.documents import configuration as d
+from bleepstore_server.wire.encryption import ENCRYPTION
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.headers import ENCRYPTION
 
 Operation = Callable[[Exchange], Response]
 
@@ -80,7 +81,6 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
     "cors": ("GetBucketCors", A.GET_BUCKET_CORS, c.absent("NoSuchCORSConfiguration")),
-    "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
     "ownershipControls": (
         "GetBucketOwnershipControls",
         A.GET_BUCKET_OWNERSHIP_CONTROLS,
@@ -142,7 +142,6 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
 }
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
     "cors": ("DeleteBucketCors", A.PUT_BUCKET_CORS),
-    "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
     "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
     "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
     "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
@@ -172,6 +171,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GetBucketTagging", "GET", _B, "tagging", tagging.get_bucket_tagging, A.GET_BUCKET_TAGGING),
     Route("PutBucketTagging", "PUT", _B, "tagging", tagging.put_bucket_tagging, A.PUT_BUCKET_TAGGING, document=True),
     Route("DeleteBucketTagging", "DELETE", _B, "tagging", tagging.delete_bucket_tagging, A.PUT_BUCKET_TAGGING),
+    Route("GetBucketEncryption", "GET", _B, "encryption", encryption.get_bucket_encryption,
+          A.GET_ENCRYPTION_CONFIGURATION),
+    Route("PutBucketEncryption", "PUT", _B, "encryption", encryption.put_bucket_encryption,
+          A.PUT_ENCRYPTION_CONFIGURATION, document=True),
+    Route("DeleteBucketEncryption", "DELETE", _B, "encryption", encryption.delete_bucket_encryption,
+          A.PUT_ENCRYPTION_CONFIGURATION),
     Route("GetBucketLifecycleConfiguration", "GET", _B, "lifecycle", lifecycle.get_bucket_lifecycle,
           A.GET_LIFECYCLE_CONFIGURATION),
     Route("PutBucketLifecycleConfiguration", "PUT", _B, "lifecycle", lifecycle.put_bucket_lifecycle,
@@ -224,7 +229,7 @@ ROUTES: tuple[Route, ...] = (
             (_B, "GET", "CreateSession:session GetBucketAbac:abac "
              "GetBucketMetadataConfiguration:metadataConfiguration GetBucketMetadataTableConfiguration:metadataTable"),
             (_B, "PUT", "PutBucketAbac:abac PutBucketAccelerateConfiguration:accelerate "
-             "PutBucketAnalyticsConfiguration:analytics PutBucketCors:cors PutBucketEncryption:encryption "
+             "PutBucketAnalyticsConfiguration:analytics PutBucketCors:cors "
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "

@@ -20,8 +20,8 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "object_lock", "encryption", "model", "attributes", "bucket_settings", "names", "tags", "digests", "lifecycle",
-        "lifecycle_due",
+        "errors", "object_lock", "encryption", "model", "attributes", "bucket_settings", "names", "tags", "digests",
+        "lifecycle", "lifecycle_due",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {

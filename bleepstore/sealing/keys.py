@@ -132,6 +132,12 @@ class KeyFile(MasterKeys):
         self.path = path
         self._makes = makes
 
+    def load(self) -> None:
+        """Read the file, which must be there. Raises StoreError."""
+        if not self.path.is_file():
+            raise StoreError(f"the encryption keys: there is no file {self.path}")
+        self._reload()
+
     def _may_make(self, name: str) -> bool:
         return self._makes and name in (STORE_KEY, DEFAULT_KEY)
 

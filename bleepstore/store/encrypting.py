@@ -58,6 +58,10 @@ class Encrypting:
         self._committer = committer
         self._open_keys = open_keys
 
+    def check(self) -> None:
+        """Raises NotSupported where nothing can be encrypted."""
+        self._open_keys()
+
     # -- writing
 
     def request_for(self, bucket: Bucket, asked: EncryptionRequest | None) -> EncryptionRequest:

@@ -23,6 +23,7 @@ from bleepstore.store.adopting import Adoption
 from bleepstore.store.archived import ArchivedObjects
 from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
+from bleepstore.store.bucket_encryption import BucketEncryptions
 from bleepstore.store.buckets import Buckets
 from bleepstore.store.clock import now_ms
 from bleepstore.store.copies import Copies
@@ -72,6 +73,7 @@ class Store:
         self.tags = Tags(engine, self.objects)
         self.lifecycles = Lifecycles(engine)
         self.locks = ObjectLocks(engine, self.objects)
+        self.encryptions = BucketEncryptions(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts)
@@ -137,6 +139,9 @@ class Store:
     put_object_legal_hold = method_of("locks", ObjectLocks.put_object_legal_hold)
     get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
+    put_bucket_encryption = method_of("encryptions", BucketEncryptions.put_bucket_encryption)
+    get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
+    delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)
     check_access = method_of("access", AccessRules.check_access)
 
     put_credential = method_of("accounts", Accounts.put_credential)

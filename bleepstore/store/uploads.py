@@ -254,6 +254,7 @@ class Uploads:
             modified_ms=command.time_ms,
             checksum=digests.shown,
             handle=stored.handle,
+            encryption=upload.encryption,
         )
 
     # -- completing
