@@ -13,6 +13,7 @@ from bleepstore import errors
 from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, CustomerKey, Encryption, EncryptionKind, NamedKey, StoreKey
 from bleepstore.errors import Damage
 from bleepstore.lifecycle import (
     Expiration,
@@ -71,6 +72,7 @@ __all__ = [
     "Action",
     "Algorithm",
     "Bucket",
+    "BucketEncryption",
     "BucketPage",
     "BucketSettings",
     "ByteRange",
@@ -80,11 +82,14 @@ __all__ = [
     "ChecksumType",
     "CompletedPart",
     "Credential",
+    "CustomerKey",
     "Damage",
     "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Encryption",
+    "EncryptionKind",
     "Expiration",
     "Expiry",
     "Finding",
@@ -95,6 +100,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
     "ObjectAttributes",
@@ -114,6 +120,7 @@ __all__ = [
     "RetentionMode",
     "Snapshot",
     "Store",
+    "StoreKey",
     "StoredObject",
     "SystemMetadata",
     "Transition",

@@ -90,8 +90,12 @@ class Encryption:
 
     def with_part_numbers(self, numbers: Sequence[int]) -> Encryption:
         """The same, of an object that is put together from parts with these numbers."""
-        is_usual = all(number == place for place, number in enumerate(numbers, start=1))
+        is_usual = all(number == position for position, number in enumerate(numbers, start=1))
         return attrs.evolve(self, part_numbers=() if is_usual else tuple(numbers))
+
+
+#: Of what is stored at a provider and not in the catalog, which alone had its data key.
+UNKNOWN_ENCRYPTION = Encryption(kind=EncryptionKind.STORE, wrapped_key="")
 
 
 @attrs.frozen(kw_only=True)
@@ -116,7 +120,7 @@ class BucketEncryption:
 
     @property
     def request(self) -> EncryptionRequest:
-        """What it asks for in a writer's place."""
+        """What it asks for when a writer says nothing."""
         if self.kind is EncryptionKind.STORE:
             return StoreKey()
         return NamedKey(key_id=self.key_id, bucket_key=self.bucket_key)

@@ -8,7 +8,7 @@
 An object is one part, or as many as it was uploaded in, one behind the other. The key of a part is HKDF-SHA256 of the
 object's data key, with the salt and, as info, the part's number; so no two parts of any objects have the same, and a
 chunk of another object, or of another part, is not accepted. The nonce of a chunk is its index in the part (11 bytes)
-and 1 if it is the last of it (1 byte), else 0: a chunk that is missing, repeated or in another place, and a part that
+and 1 if it is the last of it (1 byte), else 0: a chunk that is missing, repeated or moved, and a part that
 ends early, is not accepted either. This is the construction STREAM of Hoang, Reyhanitabar, Rogaway and Vizar ("Online
 Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", 2015), with a derived key as in NIST SP 800-108.
 The key encrypts at most 5 GiB, far below what NIST SP 800-38D allows one.
@@ -140,8 +140,8 @@ class SealedReader(io.RawIOBase):
         self._pieces = self._decrypted(parts, header, skipped)
 
     def _decrypted(self, parts: list[tuple[SealedPart, int, int]], header: bytes, index: int) -> Iterator[bytes]:
-        for place, (part, first, stop) in enumerate(parts):
-            if place:
+        for position, (part, first, stop) in enumerate(parts):
+            if position:
                 self._take(self._file, FOOTER_SIZE)
                 index = 0
             header = header or self._take(self._file, HEADER_SIZE)

@@ -50,16 +50,13 @@ def told(answer: Any) -> Any:
     return found.get("", found.get("-customer-algorithm") and "customer")
 
 
-def by_hand(asked: dict[str, str]) -> dict[str, str]:
+def by_hand(asked: dict[str, str]) -> Any:
     """For GetObjectAttributes, where boto3 neither encodes the key nor adds its MD5."""
     if not asked:
         return {}
     key = asked["SSECustomerKey"].encode()
-    md5 = hashlib.md5(key).digest()
-    return asked | {
-        "SSECustomerKey": base64.b64encode(key).decode(),
-        "SSECustomerKeyMD5": base64.b64encode(md5).decode(),
-    }
+    encoded, md5 = (base64.b64encode(data).decode() for data in (key, hashlib.md5(key).digest()))
+    return asked | {"SSECustomerKey": encoded, "SSECustomerKeyMD5": md5}
 
 
 def expected(server: Server, kind: str) -> str | None:
