@@ -20,8 +20,8 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "object_lock", "encryption", "model", "attributes", "bucket_settings", "names", "tags", "digests",
-        "lifecycle", "lifecycle_due",
+        "errors", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names", "tags",
+        "digests", "lifecycle", "lifecycle_due", "cors",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -30,10 +30,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "object_lock": frozenset({"errors"}),
     "encryption": frozenset({"errors"}),
     "lifecycle": frozenset({"errors", "tags"}),
-    "model": frozenset({"errors", "object_lock", "encryption", "digests", "lifecycle"}),
+    "cors": frozenset({"errors"}),
+    "model": frozenset({"errors", "object_lock", "encryption", "digests", "lifecycle", "cors"}),
+    "pages": frozenset({"model"}),
     "attributes": frozenset({"model", "object_lock", "encryption"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
-    "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle"}),
+    "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle", "cors"}),
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
