@@ -3,13 +3,14 @@
     BleepStoreError
     ├── S3Error                      has a `code`, named as in Amazon's S3 error list
     │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet,
-    │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle
+    │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle,
+    │   │                            NoSuchBucketPolicy
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
     │   │                            RestoreAlreadyInProgress, InvalidBucketState
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
-    │   │                            lifecycles
+    │   │                            lifecycles, policies
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
     │   │                            ObjectAlreadyInActiveTier, ObjectLocked
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
@@ -330,6 +331,23 @@ class MalformedLifecycle(Invalid):
     code = "MalformedXML"
     summary = "The rules of the lifecycle are not well-formed."
     reason: str
+
+
+@attrs.define
+class MalformedPolicy(Invalid):
+    """`detail` is what of the policy is meant."""
+
+    code = "MalformedPolicy"
+    summary = "The policy is not one that can be applied."
+    reason: str
+    detail: str | None = None
+
+
+@attrs.define
+class NoSuchBucketPolicy(NotFound):
+    code = "NoSuchBucketPolicy"
+    summary = "The bucket has no policy."
+    bucket: str
 
 
 @attrs.define

@@ -21,6 +21,7 @@ from bleepstore_server.operations import (
     listings,
     multipart,
     objects,
+    policies,
     post_object,
     tagging,
     versions,
@@ -86,8 +87,6 @@ _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
         A.GET_BUCKET_OWNERSHIP_CONTROLS,
         c.absent("OwnershipControlsNotFoundError"),
     ),
-    "policy": ("GetBucketPolicy", A.GET_BUCKET_POLICY, c.absent("NoSuchBucketPolicy")),
-    "policyStatus": ("GetBucketPolicyStatus", A.GET_BUCKET_POLICY_STATUS, c.absent("NoSuchBucketPolicy")),
     "publicAccessBlock": (
         "GetPublicAccessBlock",
         A.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
@@ -144,7 +143,6 @@ _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
     "cors": ("DeleteBucketCors", A.PUT_BUCKET_CORS),
     "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
     "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
-    "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
     "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
     "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
@@ -178,6 +176,11 @@ ROUTES: tuple[Route, ...] = (
           A.PUT_LIFECYCLE_CONFIGURATION, document=True),
     Route("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", lifecycle.delete_bucket_lifecycle,
           A.PUT_LIFECYCLE_CONFIGURATION),
+    Route("GetBucketPolicy", "GET", _B, "policy", policies.get_bucket_policy, A.GET_BUCKET_POLICY),
+    Route("PutBucketPolicy", "PUT", _B, "policy", policies.put_bucket_policy, A.PUT_BUCKET_POLICY, document=True),
+    Route("DeleteBucketPolicy", "DELETE", _B, "policy", policies.delete_bucket_policy, A.DELETE_BUCKET_POLICY),
+    Route("GetBucketPolicyStatus", "GET", _B, "policyStatus", policies.get_bucket_policy_status,
+          A.GET_BUCKET_POLICY_STATUS),
     Route("GetObjectLockConfiguration", "GET", _B, "object-lock", locks.get_object_lock_configuration,
           A.GET_BUCKET_OBJECT_LOCK_CONFIGURATION),
     Route("PutObjectLockConfiguration", "PUT", _B, "object-lock", locks.put_object_lock_configuration,
@@ -229,7 +232,7 @@ ROUTES: tuple[Route, ...] = (
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
              "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
-             "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
+             "PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
              "PutBucketWebsite:website "
              "PutPublicAccessBlock:publicAccessBlock "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "

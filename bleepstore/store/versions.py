@@ -54,7 +54,7 @@ class Versions:
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
-            authorize(Action.LIST_BUCKET_VERSIONS, caller, found)
+            authorize(Action.LIST_BUCKET_VERSIONS, caller, found, prefix=prefix, delimiter=delimiter, limit=limit)
             if after_version_id:
                 check_version_id(after_version_id)
             return reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, min(limit, MAX_PAGE))
