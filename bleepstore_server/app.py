@@ -15,12 +15,12 @@ from bleepstore_server.app_config import AppConfig
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.authorize import operate
-from bleepstore_server.layers.cors import preflight_refusal
+from bleepstore_server.layers.cors import CrossOriginAnswers
 from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.layers.record import Recorder, recorded
 from bleepstore_server.layers.render import refuse, send
-from bleepstore_server.request import Request, parse_request
+from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
 from bleepstore_server.wire.headers import ENCRYPTION
@@ -59,6 +59,7 @@ class _App:
         self._record = record
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
+        self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
         self._find_credential = self._authenticator.find_credential
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         self._encryption = "AES256" if store.in_memory else None
@@ -111,13 +112,15 @@ class _App:
         finally:
             if exchange.request.kept is not None:
                 exchange.request.kept.close()
+        if "HTTP_ORIGIN" in environ and exchange.request is not UNPARSED:
+            self._cross_origin.add_headers(exchange.request, response)
         body = send(exchange, response, start_response)
         return body if self._record is None else recorded(exchange, body, self._record)
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request
         if request.method == "OPTIONS":
-            raise preflight_refusal(request)
+            return self._cross_origin.preflight(request)
         route = find_route(request)
         exchange.operation, exchange.action = route.operation, route.action
         exchange.bucket, exchange.key = request.bucket or "", request.key or ""

@@ -20,13 +20,14 @@ from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogPort
+from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
 from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported
 from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
-from bleepstore.model import Bucket, ObjectAttributes, WriteCondition
+from bleepstore.model import Bucket, BucketSetting, ObjectAttributes, WriteCondition
 from bleepstore.object_lock import check_future, no_lock
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
@@ -102,6 +103,11 @@ class Engine:
         found = self.find_bucket(bucket)
         authorize(action, caller, found, **facts)
         return found
+
+    def put_setting(self, bucket: Bucket, name: str, value: object) -> None:
+        """Replace one of the settings of a bucket, or remove it, if the value is None."""
+        setting = BucketSetting(name, value)
+        self.submit(PutBucketSetting(**self.stamp(), bucket=bucket.name, bucket_id=bucket.id, setting=setting))
 
     def condition_for(
         self,

@@ -56,13 +56,13 @@ from bleepstore.model import (
     Checksum,
     DeletedObject,
     ObjectAttributes,
-    ObjectPage,
     ObjectVersion,
     PartSummary,
     ReadCondition,
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
+from bleepstore.pages import ObjectPage
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import Engine, check_limit

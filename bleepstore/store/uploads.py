@@ -50,13 +50,12 @@ from bleepstore.model import (
     ObjectAttributes,
     ObjectVersion,
     Part,
-    PartPage,
     PartSummary,
     Upload,
-    UploadPage,
     WriteCondition,
 )
 from bleepstore.names import check_key
+from bleepstore.pages import PartPage, UploadPage
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import Engine, check_limit

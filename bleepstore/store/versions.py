@@ -5,8 +5,9 @@ from __future__ import annotations
 from bleepstore.access import Action, Caller, authorize
 from bleepstore.commands import PutBucketVersioning
 from bleepstore.errors import NoSuchBucket
-from bleepstore.model import MAX_PAGE, Versioning, VersionPage
+from bleepstore.model import MAX_PAGE, Versioning
 from bleepstore.names import check_version_id
+from bleepstore.pages import VersionPage
 from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
 
 
