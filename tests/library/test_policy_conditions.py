@@ -443,7 +443,8 @@ def test_what_cannot_be_read_is_refused(operator: str, wanted: Any) -> None:
 @pytest.mark.parametrize(
     "operator",
     [
-        "StringEqual", "stringEquals", "", "IfExists", "NullIfExists", "ForAllValues:Null", "ForSomeValues:StringEquals",
+        "StringEqual", "stringEquals", "", "IfExists", "NullIfExists", "ForAllValues:Null",
+        "ForSomeValues:StringEquals",
         "ForAllValues:", "StringEqualsIfExistsIfExists", "StringMatches", "ForAllValues:ForAnyValue:StringEquals",
     ],
 )  # fmt: skip

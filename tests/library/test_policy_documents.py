@@ -37,12 +37,14 @@ INVALID = "This policy contains invalid Json"
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", NOT_JSON), ("[]", NOT_JSON), ("null", NOT_JSON), ("<Policy/>", NOT_JSON), ("{", INVALID), ("{} {}", INVALID),
+        ("", NOT_JSON), ("[]", NOT_JSON), ("null", NOT_JSON), ("<Policy/>", NOT_JSON), ("{", INVALID), ("{} {}",
+        INVALID),
         ('{"Version": NaN}', INVALID), ('{"Statement": [], "Statement": []}', INVALID),
         ('{"Id": "\\ud800"}', "Missing required field Statement"), ("{" * 5000, INVALID),
         ('{"a":' * 4000 + "1" + "}" * 4000, "Policy exceeds the maximum allowed document size."),
         ("{" + " " * MAX_POLICY_BYTES + "}", "Policy exceeds the maximum allowed document size."),
-        ("{}", "Missing required field Statement"), ('{"Statement": []}', "Could not parse the policy: Statement is empty!"),
+        ("{}", "Missing required field Statement"), ('{"Statement": []}',
+        "Could not parse the policy: Statement is empty!"),
         (text_of(statement(), Version="2013-01-01"), "The policy must contain a valid version string"),
         (text_of(statement(), Version=None), "The policy must contain a valid version string"),
         (text_of(statement(), Id=1), "Invalid policy syntax."),
@@ -102,10 +104,13 @@ def test_a_resource_that_is_not_of_the_bucket_is_refused(resource: Any) -> None:
 @pytest.mark.parametrize(
     "principal",
     [
-        "", "alice", "arn:aws:iam::1:root", {}, [], {"AWS": ""}, {"AWS": []}, {"AWS": 1}, {"AWS": "arn:aws:iam::1:role/x"},
+        "", "alice", "arn:aws:iam::1:root", {}, [], {"AWS": ""}, {"AWS": []}, {"AWS": 1},
+        {"AWS": "arn:aws:iam::1:role/x"},
         {"AWS": "arn:aws:iam::1:user/*"}, {"AWS": "arn:aws:iam::*:root"}, {"AWS": "arn:aws:iam::1:group/x"},
-        {"AWS": "arn:aws:sts::1:assumed-role/a/b"}, {"AWS": "arn:aws:iam:::root"}, {"AWS": "a*"}, {"CanonicalUser": "*"},
-        {"CanonicalUser": "arn:aws:iam::1:root"}, {"Service": "*"}, {"Service": "example.com"}, {"Federated": "x.example"},
+        {"AWS": "arn:aws:sts::1:assumed-role/a/b"}, {"AWS": "arn:aws:iam:::root"}, {"AWS": "a*"},
+        {"CanonicalUser": "*"},
+        {"CanonicalUser": "arn:aws:iam::1:root"}, {"Service": "*"}, {"Service": "example.com"},
+        {"Federated": "x.example"},
         {"Users": "alice"}, {"AWS": ["alice", None]},
     ],
 )  # fmt: skip
@@ -149,8 +154,10 @@ PAIR = "Action does not apply to any resource(s) in statement"
         (["s3:GetObject", "s3:ListBucket"], [BUCKET, OBJECTS], True), ("s3:*", BUCKET, True), ("s3:*", OBJECTS, True),
         ("*", OBJECTS, True), ("s3:Get*", BUCKET, True), ("s3:GetObject*", BUCKET, False), ("s3:List*", OBJECTS, True),
         ("s3:ListAllMyBuckets", [BUCKET, OBJECTS], False), ("s3:GetObject", BUCKET + "*", True),
-        ("s3:ListBucket", BUCKET + "*", True), ("s3:GetObject", BUCKET + "/a/b.txt", True), ("S3:getobject", OBJECTS, True),
-        ("s3:GetObjec?", OBJECTS, True), ("s3:PutBucketNotification", BUCKET, True), ("s3:ReplicateObject", OBJECTS, True),
+        ("s3:ListBucket", BUCKET + "*", True), ("s3:GetObject", BUCKET + "/a/b.txt", True), ("S3:getobject", OBJECTS,
+        True),
+        ("s3:GetObjec?", OBJECTS, True), ("s3:PutBucketNotification", BUCKET, True), ("s3:ReplicateObject", OBJECTS,
+        True),
     ],
 )  # fmt: skip
 def test_actions_need_a_resource_of_their_sort(action: Any, resource: Any, is_fit: bool) -> None:
@@ -260,7 +267,8 @@ PROJECTS: dict[str, list[dict[str, Any]]] = {
          "Resource": [BUCKET, OBJECTS]},
     ],
     "GitLab": [
-        {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"],
+        {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": ["s3:PutObject", "s3:GetObject",
+        "s3:DeleteObject"],
          "Resource": OBJECTS},
         {"Effect": "Allow", "Principal": {"AWS": ACCOUNT},
          "Action": ["s3:ListBucket", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
@@ -274,13 +282,14 @@ PROJECTS: dict[str, list[dict[str, Any]]] = {
         {"Sid": "Elb", "Effect": "Allow", "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
          "Action": "s3:PutObject", "Resource": OBJECTS,
          "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT},
-                       "ArnLike": {"aws:SourceArn": f"arn:aws:elasticloadbalancing:us-east-1:{ACCOUNT}:loadbalancer/*"}}},
+                       "ArnLike": {"aws:SourceArn": f"arn:aws:elasticloadbalancing:*:{ACCOUNT}:*"}}},
         {"Sid": "Delivery", "Effect": "Allow", "Principal": {"Service": "delivery.logs.amazonaws.com"},
          "Action": "s3:PutObject", "Resource": OBJECTS,
          "Condition": {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control", "aws:SourceAccount": [ACCOUNT]}}},
     ],
     "Terraform, newest TLS": [
-        {"Sid": "NewestTls", "Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "s3:*", "Resource": [BUCKET, OBJECTS],
+        {"Sid": "NewestTls", "Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "s3:*", "Resource": [BUCKET,
+        OBJECTS],
          "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
         {"Sid": "Encrypted", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": OBJECTS,
          "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": ["aws:kms", "AES256"]},

@@ -239,7 +239,7 @@ def ask(bucket: Bucket, action: Action, caller: Caller, key: str) -> bool:
     return is_allowed(action, caller, bucket, object_of(key=key))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(statements(), min_size=1, max_size=6).flatmap(lambda all: st.tuples(st.just(all), st.permutations(all)))
 )
@@ -247,7 +247,7 @@ def test_the_order_of_statements_does_not_matter(orders: tuple[list[dict[str, An
     assert answers(bucket_with(*orders[0])) == answers(bucket_with(*orders[1]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(statements(), min_size=1, max_size=5), statements())
 def test_one_more_deny_never_allows_more(present: list[dict[str, Any]], added: dict[str, Any]) -> None:
     before = answers(bucket_with(*present))
@@ -255,7 +255,7 @@ def test_one_more_deny_never_allows_more(present: list[dict[str, Any]], added: d
     assert all(may for may, still in zip(before, after, strict=True) if still)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(statements(), min_size=1, max_size=5), statements())
 def test_one_more_allow_never_denies_more(present: list[dict[str, Any]], added: dict[str, Any]) -> None:
     before = answers(bucket_with(*present))
@@ -263,7 +263,7 @@ def test_one_more_allow_never_denies_more(present: list[dict[str, Any]], added: 
     assert all(still for may, still in zip(before, after, strict=True) if may)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(statements(conditions=False), min_size=1, max_size=5))
 def test_what_no_request_has_allows_nothing(present: list[dict[str, Any]]) -> None:
     """Each statement that allows asks for a value that is unknown: then it is as if there were none."""
@@ -349,7 +349,7 @@ def second_answer(written: list[dict[str, Any]], acl: Acl, action: Action, calle
     return "Deny" not in found and ("Allow" in found or second_acl(acl, action, account))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(statements(), min_size=1, max_size=5), st.sampled_from(ACLS))
 def test_two_evaluators_agree(written: list[dict[str, Any]], acl: Acl) -> None:
     bucket = bucket_with(*written, acl=acl)
