@@ -480,14 +480,9 @@ class Objects:
         `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
         shown if there are some under it. With both, `after` decides.
         """
-        check_limit(limit)
-        self._engine.committer.read_barrier()
-        with self._engine.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            authorize(Action.LIST_BUCKET, caller, found, prefix=prefix, delimiter=delimiter, limit=limit)
-            return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
+        facts: Facts = {"prefix": prefix, "delimiter": delimiter}
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit, **facts) as (reader, size):
+            return reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
 
 
 def _whole(found: FoundObject) -> StoredObject:

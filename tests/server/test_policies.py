@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -129,11 +130,12 @@ def test_a_policy_is_for_the_account_of_the_bucket_alone(s3: S3Client, bob: S3Cl
     assert denied(bob.get_bucket_policy, Bucket="photos")
     text = policy(allow(["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"], BUCKET))
     s3.put_bucket_policy(Bucket="photos", Policy=text)
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: bob.get_bucket_policy(Bucket="photos"),
         lambda: bob.put_bucket_policy(Bucket="photos", Policy=text),
         lambda: bob.delete_bucket_policy(Bucket="photos"),
-    ):
+    )
+    for call in calls:
         with failure("MethodNotAllowed", 405):
             call()
 

@@ -47,7 +47,7 @@ class Facts(TypedDict, total=False):
     version: str | None
     prefix: str
     delimiter: str
-    limit: int
+    max_keys: int
     attributes: ObjectAttributes
     acl: AclRequest | Acl | None
     tags: Mapping[str, str]
@@ -266,7 +266,7 @@ def _redirect(asked: Asked) -> str | None:
 _OF_CALLS: Mapping[str, Callable[[Asked], str | None]] = {
     "prefix": lambda asked: asked.facts.get("prefix"),
     "delimiter": lambda asked: asked.facts.get("delimiter") or None,
-    "max-keys": lambda asked: str(asked.facts["limit"]) if "limit" in asked.facts else None,
+    "max-keys": lambda asked: str(asked.facts["max_keys"]) if "max_keys" in asked.facts else None,
     "x-amz-acl": _canned,
     "x-amz-grant-full-control": _grants(Permission.FULL_CONTROL),
     "x-amz-grant-read": _grants(Permission.READ),
