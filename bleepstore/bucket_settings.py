@@ -151,6 +151,7 @@ SETTINGS: Mapping[str, SettingForm] = {
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
     "object_lock": SettingForm(_write_lock, _read_lock),
     "encryption": SettingForm(_write_encryption, _read_encryption),
+    "policy": SettingForm(str, str),
     "cors": SettingForm(_write_cors, _read_cors),
 }
 

@@ -132,3 +132,23 @@ class EncryptionKeyNotFound(Invalid):
     code = "KMS.NotFoundException"
     summary = "There is no such encryption key."
     key_id: str
+
+
+# -- policies
+
+
+@attrs.define
+class MalformedPolicy(Invalid):
+    """`detail` is what of the policy is meant."""
+
+    code = "MalformedPolicy"
+    summary = "The policy is not one that can be applied."
+    reason: str
+    detail: str | None = None
+
+
+@attrs.define
+class NoSuchBucketPolicy(NotFound):
+    code = "NoSuchBucketPolicy"
+    summary = "The bucket has no policy."
+    bucket: str
