@@ -54,8 +54,8 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
     `path` is the folder of a store, which is opened and closed as needed; `store` is an open store, which is left open.
     With neither it is a store in memory that the whole process shares, as fsspec's `memory://` is.
 
-    With `version_aware` a path that is read, looked at or removed may end in `?version_id=` and the id of a version, and
-    a file that is opened stays the version that it was.
+    With `version_aware` a path that is read, looked at or removed may end in `?version_id=` and the id of a version,
+    and a file that is opened stays the version that it was.
 
     Listings are not cached, for the catalog is at hand: what others write is seen at once. Pickled, it opens the same
     folder in the other process; one of a store in memory can be loaded in its own process only. Errors are
