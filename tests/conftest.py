@@ -30,8 +30,8 @@ BLOBS_SUITE = frozenset({"store", "library"})
 WIRE_SUITE = frozenset(
     f"server/test_{name}.py"
     for name in (
-        "app", "bad_chunks", "bad_input", "errors", "https", "lifecycle", "object_lock", "operations_buckets",
-        "operations_listings", "pages", "presigned", "restore", "tagging",
+        "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
+        "operations_buckets", "operations_listings", "pages", "policies", "presigned", "restore", "tagging",
     )
 )  # fmt: skip
 #: Tests of what a command decides, wherever the bytes are: in memory, and in CI in a folder and in a cluster too.

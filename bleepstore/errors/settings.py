@@ -116,3 +116,39 @@ class NoSuchCors(NotFound):
     code = "NoSuchCORSConfiguration"
     summary = "The bucket has no rules for cross-origin requests."
     bucket: str
+
+
+@attrs.define
+class NoSuchBucketEncryption(NotFound):
+    code = "ServerSideEncryptionConfigurationNotFoundError"
+    summary = "The bucket has no default encryption."
+    bucket: str
+
+
+@attrs.define
+class EncryptionKeyNotFound(Invalid):
+    """There is no master key of this name, or not the one that an object's key was encrypted with."""
+
+    code = "KMS.NotFoundException"
+    summary = "There is no such encryption key."
+    key_id: str
+
+
+# -- policies
+
+
+@attrs.define
+class MalformedPolicy(Invalid):
+    """`detail` is what of the policy is meant."""
+
+    code = "MalformedPolicy"
+    summary = "The policy is not one that can be applied."
+    reason: str
+    detail: str | None = None
+
+
+@attrs.define
+class NoSuchBucketPolicy(NotFound):
+    code = "NoSuchBucketPolicy"
+    summary = "The bucket has no policy."
+    bucket: str

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
@@ -23,6 +23,7 @@ from bleepstore.store.adopting import Adoption
 from bleepstore.store.archived import ArchivedObjects
 from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
+from bleepstore.store.bucket_encryption import BucketEncryptions
 from bleepstore.store.buckets import Buckets
 from bleepstore.store.clock import now_ms
 from bleepstore.store.copies import Copies
@@ -34,6 +35,7 @@ from bleepstore.store.lifecycles import Lifecycles
 from bleepstore.store.locks import ObjectLocks
 from bleepstore.store.objects import Objects
 from bleepstore.store.opening import open_catalog, open_folder, open_memory, open_read_only
+from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.settings import (
@@ -47,6 +49,9 @@ from bleepstore.store.settings import (
 from bleepstore.store.tags import Tags
 from bleepstore.store.uploads import Uploads
 from bleepstore.store.versions import Versions
+
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
 
 
 class Store:
@@ -67,9 +72,11 @@ class Store:
         self.versions = Versions(engine)
         self.copies = Copies(engine, self.objects, self.uploads)
         self.access = AccessRules(engine, self.objects, self.uploads)
+        self.policies = Policies(engine)
         self.tags = Tags(engine, self.objects)
         self.lifecycles = Lifecycles(engine)
         self.locks = ObjectLocks(engine, self.objects)
+        self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
@@ -120,6 +127,10 @@ class Store:
     put_bucket_acl = method_of("access", AccessRules.put_bucket_acl)
     get_object_acl = method_of("access", AccessRules.get_object_acl)
     put_object_acl = method_of("access", AccessRules.put_object_acl)
+    get_bucket_policy = method_of("policies", Policies.get_bucket_policy)
+    put_bucket_policy = method_of("policies", Policies.put_bucket_policy)
+    delete_bucket_policy = method_of("policies", Policies.delete_bucket_policy)
+    is_bucket_policy_public = method_of("policies", Policies.is_bucket_policy_public)
     get_object_tags = method_of("tags", Tags.get_object_tags)
     put_object_tags = method_of("tags", Tags.put_object_tags)
     delete_object_tags = method_of("tags", Tags.delete_object_tags)
@@ -139,6 +150,9 @@ class Store:
     put_object_legal_hold = method_of("locks", ObjectLocks.put_object_legal_hold)
     get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
+    put_bucket_encryption = method_of("encryptions", BucketEncryptions.put_bucket_encryption)
+    get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
+    delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)
     check_access = method_of("access", AccessRules.check_access)
 
     put_credential = method_of("accounts", Accounts.put_credential)
@@ -245,6 +259,7 @@ def open_store(
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
     restore_delay: dt.timedelta = dt.timedelta(),
     clock: Callable[[], int] = now_ms,
+    encryption_keys: KeyService | str | os.PathLike[str] | None = None,
     read_only: bool = False,
     **provider: Unpack[ProviderOptions],
 ) -> Store:
@@ -255,6 +270,9 @@ def open_store(
     An upload that is neither completed nor aborted within `upload_expiry` is removed. An archived object can be read
     `restore_delay` after it was asked for: at once. `clock` gives milliseconds
     since the epoch.
+
+    `encryption_keys` are the master keys of objects that are encrypted: the path of a file of them, or a `KeyService`
+    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed.
 
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
@@ -275,7 +293,12 @@ def open_store(
     CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
     """
     settings = Settings(
-        owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, restore_delay=restore_delay, clock=clock
+        owner=owner,
+        inline_limit=inline_limit,
+        upload_expiry=upload_expiry,
+        restore_delay=restore_delay,
+        clock=clock,
+        encryption_keys=encryption_keys,
     )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)

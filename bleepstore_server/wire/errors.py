@@ -112,12 +112,14 @@ ERRORS: dict[str, ErrorRow] = {
     "InvalidStorageClass": ErrorRow(400, "The storage class you specified is not valid"),
     "InvalidTag": ErrorRow(400, "The tag provided was not a valid tag.", varies=True),
     "InvalidURI": ErrorRow(400, "Couldn't parse the specified URI."),
+    "KMS.NotFoundException": ErrorRow(400, "Invalid keyId", varies=True),
     "KeyTooLongError": ErrorRow(400, "Your key is too long"),
     "MalformedACLError": ErrorRow(
         400,
         "The XML you provided was not well-formed or did not validate against our published schema",
     ),
     "MalformedPOSTRequest": ErrorRow(400, "The body of your POST request is not well-formed multipart/form-data."),
+    "MalformedPolicy": ErrorRow(400, "Policies must be valid JSON and the first byte must be '{'", varies=True),
     "MalformedTrailerError": ErrorRow(
         400,
         "The request contained trailing data that was not well-formed or did not conform to our published schema.",

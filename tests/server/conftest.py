@@ -97,7 +97,7 @@ def listening() -> Iterator[Listening]:
 def server(store: bleepstore.Store, listening: Listening) -> Iterator[Server]:
     store.put_credential("alice", "alice-secret", owner=ALICE, email="alice@example.com")
     store.put_credential("bob", "bob-secret", owner=BOB, email="bob@example.com")
-    listening.httpd.app = create_app(store, AppConfig())
+    listening.httpd.app = create_app(store, AppConfig(customer_keys_over_http=True))
     yield Server(store, listening.url, listening.bodies)
     while listening.bodies:
         listening.bodies.pop().close()
