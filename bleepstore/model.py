@@ -19,6 +19,7 @@ from bleepstore.digests import Algorithm
 from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
+from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -139,6 +140,8 @@ class BucketSettings:
     lifecycle: Lifecycle | None = None
     object_lock: ObjectLock | None = None
     cors: tuple[CorsRule, ...] | None = None
+    ownership: ObjectOwnership | None = None
+    public_access_block: PublicAccessBlock | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -169,6 +172,7 @@ class Bucket:
     location: str = ""
     #: Of this bucket alone: a later one of the same name has another.
     id: int = attrs.field(kw_only=True)
+    #: Its owner's alone, whatever was set, where access control lists are disabled.
     acl: Acl = attrs.field(kw_only=True)
     settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.

@@ -22,6 +22,7 @@ from bleepstore_server.operations import (
     listings,
     multipart,
     objects,
+    ownership,
     post_object,
     tagging,
     versions,
@@ -81,18 +82,8 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
     "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
-    "ownershipControls": (
-        "GetBucketOwnershipControls",
-        A.GET_BUCKET_OWNERSHIP_CONTROLS,
-        c.absent("OwnershipControlsNotFoundError"),
-    ),
     "policy": ("GetBucketPolicy", A.GET_BUCKET_POLICY, c.absent("NoSuchBucketPolicy")),
     "policyStatus": ("GetBucketPolicyStatus", A.GET_BUCKET_POLICY_STATUS, c.absent("NoSuchBucketPolicy")),
-    "publicAccessBlock": (
-        "GetPublicAccessBlock",
-        A.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
-        c.absent("NoSuchPublicAccessBlockConfiguration"),
-    ),
     "replication": (
         "GetBucketReplication",
         A.GET_REPLICATION_CONFIGURATION,
@@ -142,9 +133,7 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
 }
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
     "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
-    "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
     "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
-    "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
     "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
 }
@@ -177,6 +166,18 @@ ROUTES: tuple[Route, ...] = (
           A.PUT_LIFECYCLE_CONFIGURATION, document=True),
     Route("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", lifecycle.delete_bucket_lifecycle,
           A.PUT_LIFECYCLE_CONFIGURATION),
+    Route("GetBucketOwnershipControls", "GET", _B, "ownershipControls", ownership.get_bucket_ownership,
+          A.GET_BUCKET_OWNERSHIP_CONTROLS),
+    Route("PutBucketOwnershipControls", "PUT", _B, "ownershipControls", ownership.put_bucket_ownership,
+          A.PUT_BUCKET_OWNERSHIP_CONTROLS, document=True),
+    Route("DeleteBucketOwnershipControls", "DELETE", _B, "ownershipControls", ownership.delete_bucket_ownership,
+          A.PUT_BUCKET_OWNERSHIP_CONTROLS),
+    Route("GetPublicAccessBlock", "GET", _B, "publicAccessBlock", ownership.get_public_access_block,
+          A.GET_BUCKET_PUBLIC_ACCESS_BLOCK),
+    Route("PutPublicAccessBlock", "PUT", _B, "publicAccessBlock", ownership.put_public_access_block,
+          A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK, document=True),
+    Route("DeletePublicAccessBlock", "DELETE", _B, "publicAccessBlock", ownership.delete_public_access_block,
+          A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     Route("GetBucketCors", "GET", _B, "cors", cors.get_bucket_cors, A.GET_BUCKET_CORS),
     Route("PutBucketCors", "PUT", _B, "cors", cors.put_bucket_cors, A.PUT_BUCKET_CORS, document=True),
     Route("DeleteBucketCors", "DELETE", _B, "cors", cors.delete_bucket_cors, A.PUT_BUCKET_CORS),
@@ -230,10 +231,9 @@ ROUTES: tuple[Route, ...] = (
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
-             "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
+             "PutBucketNotificationConfiguration:notification "
              "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
              "PutBucketWebsite:website "
-             "PutPublicAccessBlock:publicAccessBlock "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "
              "UpdateBucketMetadataJournalTableConfiguration:metadataJournalTable"),

@@ -43,6 +43,8 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
             upload_expiry=expiry,
             restore_delay=delay,
             read_only=config.read_only,
+            acl_defaults=config.acl_defaults,
+            public_access_block=config.blocked_everywhere,
         )
     return bleepstore.open(
         config.backend_url,
@@ -54,6 +56,8 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         upload_expiry=expiry,
         restore_delay=delay,
         take_over=take_over,
+        acl_defaults=config.acl_defaults,
+        public_access_block=config.blocked_everywhere,
     )
 
 

@@ -22,6 +22,7 @@ BASE = frozenset(
     {
         "errors", "object_lock", "model", "pages", "attributes", "bucket_settings", "names", "tags", "digests",
         "lifecycle", "lifecycle_due", "cors",
+        "ownership", "acl_rules",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -30,14 +31,16 @@ ALLOWED: dict[str, frozenset[str]] = {
     "object_lock": frozenset({"errors"}),
     "lifecycle": frozenset({"errors", "tags"}),
     "cors": frozenset({"errors"}),
-    "model": frozenset({"errors", "object_lock", "digests", "lifecycle", "cors"}),
+    "ownership": frozenset(),
+    "acl_rules": frozenset({"errors", "model", "ownership"}),
+    "model": frozenset({"errors", "object_lock", "digests", "lifecycle", "cors", "ownership"}),
     "pages": frozenset({"model"}),
     "attributes": frozenset({"model", "object_lock"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
-    "bucket_settings": frozenset({"model", "object_lock", "attributes", "lifecycle", "cors"}),
+    "bucket_settings": frozenset({"model", "object_lock", "attributes", "lifecycle", "cors", "ownership"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model"}),
+    "access": frozenset({"errors", "model", "ownership"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},

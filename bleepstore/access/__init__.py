@@ -7,7 +7,7 @@ decide beside them (policies, public access blocks, object ownership, the rights
 `caller=None` is the program that embeds the store. It is above all rules. Whatever is not known is denied.
 """
 
-from bleepstore.access.acl import AclRequest, CannedAcl, make_acl, resolve_acl
+from bleepstore.access.acl import AclRequest, CannedAcl, is_full_control, make_acl, resolve_acl
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import ANONYMOUS, Caller
 from bleepstore.access.decisions import authorize, is_allowed, is_of_object, of_version
@@ -20,6 +20,7 @@ __all__ = [
     "CannedAcl",
     "authorize",
     "is_allowed",
+    "is_full_control",
     "is_of_object",
     "make_acl",
     "of_version",

@@ -59,8 +59,8 @@ from bleepstore.store.options import (
     check_copied_headers,
     copied_attributes,
     given_attributes,
-    with_acl,
 )
+from bleepstore.store.owning import owned
 from bleepstore.store.reading import check_read, is_archived, resolve_range
 from bleepstore.store.uploads import PartDigests, Uploads, check_part_number
 from bleepstore.store.verifying import Span
@@ -114,9 +114,7 @@ class Copies:
         given = given_attributes(attributes, options)
         found = self._engine.find_bucket(bucket)
         condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
-        owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
-            given = with_acl(given, acl, owner, found.owner)
+        owner, given = owned(found, caller, given, options.get("acl"))
         version_id = options.get("source_version_id")
         for _ in range(self._engine.object_engine.open_attempts):
             source = self._open_source(source_bucket, source_key, version_id, options.get("source_condition"), caller)

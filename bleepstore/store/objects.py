@@ -60,9 +60,9 @@ from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     PutOptions,
     given_attributes,
-    with_acl,
     with_default_lock,
 )
+from bleepstore.store.owning import as_owned, owned, rows_as_owned
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
 
 _ALWAYS = WriteCondition()
@@ -117,9 +117,7 @@ class Objects:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found)
         if attributes.retention is not None or attributes.legal_hold is not None:
             self._engine.check_lockable(found, attributes, caller)
-        owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
-            attributes = with_acl(attributes, acl, owner, found.owner)
+        owner, attributes = owned(found, caller, attributes, options.get("acl"))
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
 
@@ -192,6 +190,7 @@ class Objects:
             found = self._find_unknown(bucket_record, key, version_id, action, caller)
         if found.bucket_id != bucket_record.id:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
+        found = as_owned(found, bucket_record)
         if caller is not None:
             authorize(of_version(action, version_id), caller, bucket_record, found.version)
         if found.version.is_delete_marker:
@@ -215,7 +214,7 @@ class Objects:
         if any(one is not None and one.bucket_id != bucket.id for one in (current, latest)):
             raise NoSuchBucket(bucket.name)
         if current is not None:
-            authorize(of_version(action, version_id), caller, bucket, current.version)
+            authorize(of_version(action, version_id), caller, bucket, as_owned(current, bucket).version)
         else:
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket)
@@ -465,8 +464,11 @@ class Objects:
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
+            found = self._engine.blocked(found)
             authorize(Action.LIST_BUCKET, caller, found)
-            return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
+            page = reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
+        rows = rows_as_owned(page.objects, found)
+        return page if rows is page.objects else attrs.evolve(page, objects=rows)
 
 
 def _whole(found: FoundObject) -> StoredObject:

@@ -64,9 +64,9 @@ from bleepstore.store.options import (
     CompletionOptions,
     UploadOptions,
     given_attributes,
-    with_acl,
     with_default_lock,
 )
+from bleepstore.store.owning import owned
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
     check_part_checksum,
@@ -128,9 +128,7 @@ class Uploads:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found)
         if attributes.retention is not None or attributes.legal_hold is not None:
             self._engine.check_lockable(found, attributes, caller)
-        owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
-            attributes = with_acl(attributes, acl, owner, found.owner)
+        owner, attributes = owned(found, caller, attributes, options.get("acl"))
         stamp = self._engine.stamp()
         spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._engine.new_blob_id)
         command = CreateUpload(
@@ -140,7 +138,7 @@ class Uploads:
             key=key,
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
-            initiator=owner,
+            initiator=found.owner if caller is None else caller.account,
             attributes=attributes,
             checksum_algorithm=algorithm,
             checksum_type=kind,

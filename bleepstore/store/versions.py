@@ -55,6 +55,7 @@ class Versions:
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
+            found = self._engine.blocked(found)
             authorize(Action.LIST_BUCKET_VERSIONS, caller, found)
             if after_version_id:
                 check_version_id(after_version_id)
