@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from bleepstore.access import Action, Caller, authorize
 from bleepstore.commands import PutBucketVersioning
 from bleepstore.errors import NoSuchBucket
@@ -9,6 +11,7 @@ from bleepstore.model import MAX_PAGE, Versioning
 from bleepstore.names import check_version_id
 from bleepstore.pages import VersionPage
 from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
+from bleepstore.store.owning import rows_as_owned
 
 
 class Versions:
@@ -59,4 +62,6 @@ class Versions:
             authorize(Action.LIST_BUCKET_VERSIONS, caller, found)
             if after_version_id:
                 check_version_id(after_version_id)
-            return reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, min(limit, MAX_PAGE))
+            page = reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, min(limit, MAX_PAGE))
+        rows = rows_as_owned(page.versions, found)
+        return page if rows is page.versions else attrs.evolve(page, versions=rows)
