@@ -458,15 +458,8 @@ class Objects:
         `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
         shown if there are some under it. With both, `after` decides.
         """
-        check_limit(limit)
-        self._engine.committer.read_barrier()
-        with self._engine.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            found = self._engine.blocked(found)
-            authorize(Action.LIST_BUCKET, caller, found)
-            page = reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit) as (reader, found, size):
+            page = reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
         rows = rows_as_owned(page.objects, found)
         return page if rows is page.objects else attrs.evolve(page, objects=rows)
 

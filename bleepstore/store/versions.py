@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize
+from bleepstore.access import Action, Caller
 from bleepstore.commands import PutBucketVersioning
-from bleepstore.errors import NoSuchBucket
 from bleepstore.model import MAX_PAGE, Versioning
 from bleepstore.names import check_version_id
 from bleepstore.pages import VersionPage
-from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
+from bleepstore.store.engine import Engine, check_keeps_versions
 from bleepstore.store.owning import rows_as_owned
 
 
@@ -52,16 +51,9 @@ class Versions:
         second, the page begins behind all versions of that key. If that version is gone since, it begins with the
         newest of that key. Raises InvalidArgument for what can be no version's id.
         """
-        check_limit(limit)
-        self._engine.committer.read_barrier()
-        with self._engine.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            found = self._engine.blocked(found)
-            authorize(Action.LIST_BUCKET_VERSIONS, caller, found)
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET_VERSIONS, caller, limit) as (reader, found, size):
             if after_version_id:
                 check_version_id(after_version_id)
-            page = reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, min(limit, MAX_PAGE))
+            page = reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, size)
         rows = rows_as_owned(page.versions, found)
         return page if rows is page.versions else attrs.evolve(page, versions=rows)
