@@ -23,6 +23,7 @@ from bleepstore_server.operations import (
     multipart,
     objects,
     ownership,
+    policies,
     post_object,
     tagging,
     versions,
@@ -82,8 +83,6 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
     "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
-    "policy": ("GetBucketPolicy", A.GET_BUCKET_POLICY, c.absent("NoSuchBucketPolicy")),
-    "policyStatus": ("GetBucketPolicyStatus", A.GET_BUCKET_POLICY_STATUS, c.absent("NoSuchBucketPolicy")),
     "replication": (
         "GetBucketReplication",
         A.GET_REPLICATION_CONFIGURATION,
@@ -133,7 +132,6 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
 }
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
     "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
-    "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
     "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
     "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
 }
@@ -178,6 +176,11 @@ ROUTES: tuple[Route, ...] = (
           A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK, document=True),
     Route("DeletePublicAccessBlock", "DELETE", _B, "publicAccessBlock", ownership.delete_public_access_block,
           A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
+    Route("GetBucketPolicy", "GET", _B, "policy", policies.get_bucket_policy, A.GET_BUCKET_POLICY),
+    Route("PutBucketPolicy", "PUT", _B, "policy", policies.put_bucket_policy, A.PUT_BUCKET_POLICY, document=True),
+    Route("DeleteBucketPolicy", "DELETE", _B, "policy", policies.delete_bucket_policy, A.DELETE_BUCKET_POLICY),
+    Route("GetBucketPolicyStatus", "GET", _B, "policyStatus", policies.get_bucket_policy_status,
+          A.GET_BUCKET_POLICY_STATUS),
     Route("GetBucketCors", "GET", _B, "cors", cors.get_bucket_cors, A.GET_BUCKET_CORS),
     Route("PutBucketCors", "PUT", _B, "cors", cors.put_bucket_cors, A.PUT_BUCKET_CORS, document=True),
     Route("DeleteBucketCors", "DELETE", _B, "cors", cors.delete_bucket_cors, A.PUT_BUCKET_CORS),
@@ -232,7 +235,7 @@ ROUTES: tuple[Route, ...] = (
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
              "PutBucketNotificationConfiguration:notification "
-             "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
+             "PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
              "PutBucketWebsite:website "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "

@@ -151,3 +151,23 @@ class NoSuchPublicAccessBlock(NotFound):
     code = "NoSuchPublicAccessBlockConfiguration"
     summary = "The bucket has no public access block."
     bucket: str
+
+
+# -- policies
+
+
+@attrs.define
+class MalformedPolicy(Invalid):
+    """`detail` is what of the policy is meant."""
+
+    code = "MalformedPolicy"
+    summary = "The policy is not one that can be applied."
+    reason: str
+    detail: str | None = None
+
+
+@attrs.define
+class NoSuchBucketPolicy(NotFound):
+    code = "NoSuchBucketPolicy"
+    summary = "The bucket has no policy."
+    bucket: str
