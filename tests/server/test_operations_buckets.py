@@ -272,8 +272,6 @@ def test_deleting_a_configuration_that_is_not_there_succeeds(s3: S3Client, bob: 
 def test_writing_a_configuration_is_not_pretended(s3: S3Client) -> None:
     s3.create_bucket(Bucket="photos")
     with failure("NotImplemented", 501):
-        s3.put_bucket_policy(Bucket="photos", Policy="{}")
-    with failure("NotImplemented", 501):
         s3.put_bucket_website(Bucket="photos", WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
 
 
