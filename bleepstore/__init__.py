@@ -14,6 +14,7 @@ from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, CustomerKey, Encryption, EncryptionKind, NamedKey, StoreKey
 from bleepstore.errors import Damage
 from bleepstore.lifecycle import (
     Expiration,
@@ -67,6 +68,7 @@ __all__ = [
     "Action",
     "Algorithm",
     "Bucket",
+    "BucketEncryption",
     "BucketPage",
     "BucketSettings",
     "ByteRange",
@@ -77,11 +79,14 @@ __all__ = [
     "CompletedPart",
     "CorsRule",
     "Credential",
+    "CustomerKey",
     "Damage",
     "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Encryption",
+    "EncryptionKind",
     "Expiration",
     "Expiry",
     "Finding",
@@ -92,6 +97,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
     "ObjectAttributes",
@@ -113,6 +119,7 @@ __all__ = [
     "RetentionMode",
     "Snapshot",
     "Store",
+    "StoreKey",
     "StoredObject",
     "SystemMetadata",
     "Transition",

@@ -16,6 +16,7 @@ import attrs
 
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, Encryption
 from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
@@ -140,6 +141,7 @@ class BucketSettings:
     tags: Mapping[str, str] | None = None
     lifecycle: Lifecycle | None = None
     object_lock: ObjectLock | None = None
+    encryption: BucketEncryption | None = None
     policy: str | None = None
     cors: tuple[CorsRule, ...] | None = None
     ownership: ObjectOwnership | None = None
@@ -216,7 +218,7 @@ class ObjectAttributes:
 
     `grants` are those of its ACL; None: its owner alone. `restoration` is of what is archived, and no copy has it.
     `retention` and `legal_hold` protect a version where its bucket has object lock; a `legal_hold` of False was taken
-    away, None was never there.
+    away, None was never there. `encryption` says how the bytes are encrypted; None: they are not. The store makes it.
     `bleepstore.attributes` says how each field is stored.
     """
 
@@ -228,6 +230,7 @@ class ObjectAttributes:
     restoration: Restoration | None = None
     retention: Retention | None = None
     legal_hold: bool | None = None
+    encryption: Encryption | None = None
 
     def acl(self, owner_id: str) -> Acl:
         """The ACL, for an object of this owner."""
@@ -331,6 +334,10 @@ class _Attributed:
         return self.attributes.legal_hold
 
     @property
+    def encryption(self) -> Encryption | None:
+        return self.attributes.encryption
+
+    @property
     def acl(self) -> Acl:
         return self.attributes.acl(self.owner.id)
 
@@ -407,6 +414,8 @@ class Part:
     checksum: Checksum | None = None
     crc64nvme: str | None = attrs.field(default=None, repr=False)
     handle: str = attrs.field(repr=False)
+    #: Of what put_part and copy_part return: that of the upload.
+    encryption: Encryption | None = attrs.field(default=None, eq=False)
     #: Of what copy_part returns: the version that was copied, if its bucket keeps versions.
     source_version_id: str | None = attrs.field(default=None, eq=False)
 

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
@@ -16,6 +16,9 @@ from bleepstore.errors import StoreError
 from bleepstore.model import BucketSetting, Owner
 from bleepstore.ownership import BLOCK_ALL, ObjectOwnership, PublicAccessBlock
 from bleepstore.store.clock import now_ms
+
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
 
 #: The owner of what the embedding application creates, unless another is named.
 DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
@@ -52,6 +55,7 @@ class Settings:
     clock: Callable[[], int] = now_ms
     acl_defaults: str = "s3"
     public_access_block: PublicAccessBlock | None = None
+    encryption_keys: KeyService | str | os.PathLike[str] | None = None
 
     def __attrs_post_init__(self) -> None:
         _check_kind("owner", self.owner, Owner, "an Owner")
@@ -83,6 +87,7 @@ class Settings:
             clock=self.clock,
             acl_defaults=self.acl_defaults,
             public_access_block=self.public_access_block,
+            encryption_keys=self.encryption_keys,
         )  # attrs.evolve takes ten times as long
 
 
