@@ -81,6 +81,10 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return kept | variables
 
 
+#: Arguments of a server for tests that need access control lists.
+LEGACY_ACLS = ("--acl-defaults", "legacy")
+
+
 def start(
     data: Path,
     *arguments: str,
@@ -168,8 +172,8 @@ def make_certificate(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def shared_plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for a module's tests, with one worker."""
-    served = start(tmp_path_factory.mktemp("plain") / "data", "--workers", "1")
+    """One server for a module's tests, with one worker; its buckets take ACLs."""
+    served = start(tmp_path_factory.mktemp("plain") / "data", "--workers", "1", *LEGACY_ACLS)
     yield served
     served.end()
 

@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import botocore.exceptions
 import pytest
@@ -16,7 +17,10 @@ import pytest
 import bleepstore
 from bleepstore_server.clients import client_for
 from bleepstore_server.live import live_server
-from tests.serving.conftest import Served
+from tests.serving.conftest import LEGACY_ACLS, Served
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.literals import ObjectCannedACLType
 
 Serve = Callable[..., Served]
 MIB = 1024 * 1024
@@ -35,12 +39,12 @@ def flip(path: Path) -> None:
         file.write(bytes([byte[0] ^ 1]))
 
 
-def public(server: Served, body: bytes) -> Path:
+def public(server: Served, body: bytes, acl: ObjectCannedACLType = "public-read") -> Path:
     """Put an object that all may read, in place of the one before; where its bytes are."""
     before = set(blobs(server.data))
     with contextlib.closing(server.client()) as s3:
         s3.create_bucket(Bucket="photos")
-        s3.put_object(Bucket="photos", Key="k", Body=body, ACL="public-read")
+        s3.put_object(Bucket="photos", Key="k", Body=body, ACL=acl)
     (new,) = set(blobs(server.data)) - before
     return new
 
@@ -59,7 +63,7 @@ def read_answer(connection: socket.socket) -> tuple[bytes, bytes, bool]:
 @SIZES
 def test_a_flipped_bit_ends_the_connection_before_the_last_byte(shared_server: Served, size: int) -> None:
     server, tls = shared_server, shared_server.certificate is not None
-    flip(public(server, os.urandom(size)))
+    flip(public(server, os.urandom(size), "private"))
     broken = (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)
     if tls and size <= MIB:  # what is read in one piece is compared before the header is sent
         broken = (botocore.exceptions.ClientError,)  # type: ignore[assignment]  # another tuple of exceptions
@@ -69,7 +73,7 @@ def test_a_flipped_bit_ends_the_connection_before_the_last_byte(shared_server: S
 
 
 def test_damage_is_logged_once(serve: Serve) -> None:
-    server = serve("--workers", "1")
+    server = serve("--workers", "1", *LEGACY_ACLS)
     flip(public(server, os.urandom(3 * MIB)))
     with pytest.raises((botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)):
         server.client().get_object(Bucket="photos", Key="k")["Body"].read()
@@ -122,7 +126,7 @@ def test_a_file_that_is_cut_off_while_it_is_sent_ends_the_connection(shared_plai
 
 @SIZES
 def test_a_live_server_resets_the_connection(tmp_path: Path, size: int) -> None:
-    with bleepstore.open(tmp_path / "data") as store, live_server(store) as server:
+    with bleepstore.open(tmp_path / "data", acl_defaults="legacy") as store, live_server(store) as server:
         s3 = server.client()
         s3.create_bucket(Bucket="photos")
         s3.put_object(Bucket="photos", Key="k", Body=os.urandom(size), ACL="public-read")

@@ -185,7 +185,7 @@ def test_drops_are_cut_off(serve: Serve, certificate: Path, scheme: str) -> None
 
 @pytest.mark.slow
 def test_only_the_fields_of_a_form_are_hurried(serve: Serve) -> None:
-    server = serve("--workers", "1")
+    server = serve("--workers", "1", *LEGACY_ACLS)
     server.client().create_bucket(Bucket="open", ACL="public-read-write")
     part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s'
     fields, data = part % (b"key", b"k\r\n") + part % (b'file"; filename="f', b""), bytes(70_000)
