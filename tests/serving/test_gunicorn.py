@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, clean_environment
+from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served, clean_environment
 
 Serve = Callable[..., Served]
 LISTENING = "0A"
