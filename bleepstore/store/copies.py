@@ -45,6 +45,7 @@ from bleepstore.model import (
     Part,
     ReadCondition,
     Upload,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -154,6 +155,7 @@ class Copies:
                         attributes=made,
                         etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
                         new_id=self._engine.new_blob_id,
+                        keeps_versions=found.versioning is Versioning.ENABLED,
                     ),
                 )
             except BlobNotFound:

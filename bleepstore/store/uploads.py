@@ -52,6 +52,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -134,7 +135,13 @@ class Uploads:
             authorize_new_acl(caller, found, key, acl=acl)
             attributes = with_acl(attributes, acl, owner, found.owner)
         stamp = self._engine.stamp()
-        spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._engine.new_blob_id)
+        spec = BlobSpec(
+            bucket=bucket,
+            key=key,
+            attributes=attributes,
+            new_id=self._engine.new_blob_id,
+            keeps_versions=found.versioning is Versioning.ENABLED,
+        )
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -280,7 +287,7 @@ class Uploads:
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
             write = self._begin_completion(upload, allowed)
-            command = self._complete_command(write, upload, stored, options, allowed)
+            command = self._complete_command(write, found, upload, stored, options, allowed)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
@@ -332,6 +339,7 @@ class Uploads:
     def _complete_command(
         self,
         write: Write,
+        bucket: Bucket,
         upload: Upload,
         parts: Sequence[Part],
         options: CompletionOptions,
@@ -357,6 +365,7 @@ class Uploads:
             attributes=upload.attributes,
             etag=lambda: etag,
             new_id=self._engine.new_blob_id,
+            keeps_versions=bucket.versioning is Versioning.ENABLED,
         )
         try:
             blob = write.assemble(upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts])
