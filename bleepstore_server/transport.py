@@ -198,8 +198,11 @@ class InProcessTransport:
     _apps: dict[str, WSGIApplication] = attrs.field(factory=dict, init=False)
     _credentials: dict[str, Credential] = attrs.field(factory=dict, init=False, repr=False)
 
+    _check_open: Callable[[], None] = attrs.field(init=False, repr=False)
+
     def __attrs_post_init__(self) -> None:
         check_store(self.store)
+        self._check_open = self.store.engine.catalog.check_usable
 
     def app(self, host: str) -> WSGIApplication:
         """The app that takes the bucket from the host name as Amazon S3 would."""
@@ -221,7 +224,7 @@ class InProcessTransport:
 
     def answer(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> InProcessAnswer:
         """Carry out one request. Raises StoreClosed, and ConnectionResetError where a fault asks for it."""
-        self.store.check_open()
+        self._check_open()
         environ, host = _make_environ(method, url, headers)
         source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
         environ["wsgi.input"] = source

@@ -7,12 +7,11 @@ import contextlib
 from bleepstore.access import AclRequest, Action, Caller, is_of_object, of_version, resolve_acl
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import Acl, WriteCondition
+from bleepstore.model import UNCONDITIONAL, Acl
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 from bleepstore.store.uploads import Uploads
 
-_ALWAYS = WriteCondition()
 #: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
 _ACL_ATTEMPTS = 20
 
@@ -47,7 +46,7 @@ class AccessRules:
                 self._uploads.find(bucket, key, upload_id, action, caller)
         else:
             found = self._engine.find_bucket(bucket)
-            self._engine.condition_for(of_version(action, version_id), found, key, _ALWAYS, caller)
+            self._engine.condition_for(of_version(action, version_id), found, key, UNCONDITIONAL, caller)
 
     def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
         return self._engine.bucket_for(bucket, Action.GET_BUCKET_ACL, caller).acl

@@ -35,6 +35,7 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     STANDARD,
+    UNCONDITIONAL,
     BlobRef,
     Bucket,
     ByteRange,
@@ -66,7 +67,6 @@ from bleepstore.store.uploads import PartDigests, Uploads, check_part_number
 from bleepstore.store.verifying import Span
 
 _MD5 = re.compile("[0-9a-f]{32}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 #: Amazon's words, which programs look for.
@@ -95,7 +95,7 @@ class Copies:
         key: str,
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CopyOptions],
     ) -> ObjectVersion:

@@ -24,11 +24,11 @@ from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import Mark, write_mark
+from bleepstore.clock import SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.object_lock import check_change, is_locked
 from bleepstore.store.accounts import Accounts
-from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
 from bleepstore.store.opening import SNAPSHOTS, assemble, open_folder
 from bleepstore.store.settings import MEMORY_INLINE_LIMIT

@@ -42,6 +42,7 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     Bucket,
     ByteRange,
     Checksum,
@@ -65,7 +66,6 @@ from bleepstore.store.options import (
 )
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
 
-_ALWAYS = WriteCondition()
 _BYPASS = Action.BYPASS_GOVERNANCE_RETENTION
 
 
@@ -93,7 +93,7 @@ class Objects:
         body: Body,
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[PutOptions],
     ) -> ObjectVersion:
@@ -112,7 +112,8 @@ class Objects:
         attributes = given_attributes(attributes, options)
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
-        condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
+        if caller is not None:
+            condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
         if attributes.tags:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found)
         if attributes.retention is not None or attributes.legal_hold is not None:
@@ -120,7 +121,7 @@ class Objects:
         owner = found.owner if caller is None else caller.account
         if (acl := options.get("acl")) is not None:
             attributes = with_acl(attributes, acl, owner, found.owner)
-        algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
+        algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
 
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
@@ -378,7 +379,7 @@ class Objects:
         *,
         version_id: str | None = None,
         bypass_governance: bool = False,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
     ) -> DeletedObject:
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there.

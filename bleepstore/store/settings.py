@@ -12,9 +12,9 @@ import attrs
 
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, parse_url
+from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.model import Owner
-from bleepstore.store.clock import now_ms
 
 #: The owner of what the embedding application creates, unless another is named.
 DEFAULT_OWNER = Owner("bleepstore", "bleepstore")

@@ -43,6 +43,7 @@ from bleepstore.model import (
     MIN_PART,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     BlobRef,
     Bucket,
     Checksum,
@@ -79,7 +80,6 @@ from bleepstore.store.upload_checksums import (
 
 #: The time in milliseconds and 20 random bytes. One that was ended since is still a position in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 
@@ -185,7 +185,7 @@ class Uploads:
         check_part_number(number)
         expected = expected_of(options, MAX_PART)
         upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
-        sent = expected.checksum_algorithm
+        sent = expected.algorithm
         check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
@@ -250,7 +250,7 @@ class Uploads:
         upload_id: str,
         parts: Sequence[CompletedPart],
         *,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CompletionOptions],
     ) -> ObjectVersion:

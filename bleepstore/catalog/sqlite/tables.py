@@ -103,9 +103,8 @@ class SqliteTables:
         self.index = index
 
     def advance(self, count: int) -> None:
-        self.index = self._execute(
-            "UPDATE state SET applied_index = applied_index + ? RETURNING applied_index", (count,)
-        ).get
+        # Two statements: one with RETURNING, which collects its rows first, takes twice as long.
+        self.set_applied_index(self.applied_index() + count)
 
     def find_result(self, request_id: str) -> str | None:
         result: str | None = self._execute("SELECT result FROM applied_request WHERE request_id = ?", (request_id,)).get
