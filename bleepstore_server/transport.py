@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from email.message import Message
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -125,14 +126,11 @@ class AnswerBody(io.RawIOBase):
         super().close()
 
 
-class _WholeBody:
-    """A body that botocore reads at once and shows to nobody: what it asks of urllib3's answer."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+class _WholeBody(io.BytesIO):
+    """A body that has come whole: what botocore asks of urllib3's answer, which takes longer to make than to read."""
 
     def stream(self) -> Iterable[bytes]:
-        return (self._data,)
+        return (self.read(),)
 
 
 _UNKNOWN_KEY, _MESSAGE_END = b"<Code>InvalidAccessKeyId</Code>", b"</Message>"
@@ -245,16 +243,24 @@ class InProcessTransport:
         from botocore.exceptions import ConnectionClosedError, HTTPClientError
 
         method, url = request.method or "GET", request.url or ""
-        headers = [(name, text_of_header(value)) for name, value in request.headers.items()]
+        fields = request.headers
+        # As they are: `items` has the e-mail package look at each of them.
+        pairs = fields.raw_items() if isinstance(fields, Message) else fields.items()
+        headers = [
+            (name, value if type(value) is str and value.isascii() else text_of_header(value)) for name, value in pairs
+        ]
         try:
             answer = self.answer(method, url, headers, request.body)
             if answer.error is not None:
                 _close(answer.chunks)
                 raise HTTPClientError(error=answer.error) from answer.error
-            if request.stream_output:
-                raw: Any = _as_urllib3(answer, method)
+            chunks = answer.chunks
+            if isinstance(chunks, list):
+                raw: Any = _WholeBody(b"".join(chunks))
+            elif request.stream_output:
+                raw = _as_urllib3(answer, method)
             else:
-                raw = _WholeBody(_read_whole(answer.chunks))
+                raw = _WholeBody(_read_whole(chunks))
         except ConnectionError as reset:
             raise ConnectionClosedError(error=reset, request=request, endpoint_url=url) from reset
         # A plain dict is read faster than urllib3's; no answer of S3 has a field twice.

@@ -150,11 +150,12 @@ def served(store: bleepstore.Store) -> Iterator[tuple[str, Figures, str]]:
     s3: Any = session.client("s3")
     s3.meta.events.register(EVENT, send)
     where = {"Bucket": "bench", "Key": "served"}
-    for what, call in (
+    calls: tuple[tuple[str, Callable[[], object]], ...] = (
         ("PUT", lambda: s3.put_object(**where, Body=b"x" * 1024)),
         ("GET", lambda: s3.get_object(**where)),
         ("HEAD", lambda: s3.head_object(**where)),
-    ):
+    )
+    for what, call in calls:
         call()
         for _ in range(WARM_UP):
             capture.again(_start)
