@@ -89,9 +89,9 @@ def chunks_of(body: Body) -> Iterable[bytes]:
     """The body as an iterable of its chunks; that they are bytes is yet to be seen. Raises TypeError for what is no
     body."""
     if isinstance(body, bytes):
-        return (body,)
+        return (body,) if len(body) <= CHUNK else _pieces_of(body)
     if isinstance(body, bytearray | memoryview):
-        return (bytes(body),)
+        return chunks_of(bytes(body))
     read = getattr(body, "read", None)
     if read is not None:
         return _chunks_read(read)
@@ -99,6 +99,12 @@ def chunks_of(body: Body) -> Iterable[bytes]:
     if isinstance(body, str | Mapping) or not isinstance(body, Iterable):
         raise TypeError(_no_body(body))
     return body
+
+
+def _pieces_of(body: bytes) -> Iterator[bytes]:
+    """A large body piece by piece, so that it is written while it is hashed."""
+    for start in range(0, len(body), CHUNK):
+        yield body[start : start + CHUNK]
 
 
 def _chunks_read(read: Callable[[int], bytes]) -> Iterator[bytes]:
