@@ -12,6 +12,7 @@ with bleepstore.open() as store:            # in memory; bleepstore.open("folder
 from bleepstore import errors
 from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry, Restored
+from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.errors import Damage
 from bleepstore.lifecycle import (
@@ -27,7 +28,6 @@ from bleepstore.lifecycle import (
 from bleepstore.model import (
     Acl,
     Bucket,
-    BucketPage,
     BucketSettings,
     ByteRange,
     Checksum,
@@ -38,14 +38,10 @@ from bleepstore.model import (
     Expiry,
     Grant,
     Group,
-    ListedObject,
-    ListedVersion,
     ObjectAttributes,
-    ObjectPage,
     ObjectVersion,
     Owner,
     Part,
-    PartPage,
     PartSummary,
     Permission,
     ReadCondition,
@@ -53,12 +49,11 @@ from bleepstore.model import (
     RestoreTier,
     SystemMetadata,
     Upload,
-    UploadPage,
     Versioning,
-    VersionPage,
     WriteCondition,
 )
 from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
+from bleepstore.pages import BucketPage, ListedObject, ListedVersion, ObjectPage, PartPage, UploadPage, VersionPage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -79,6 +74,7 @@ __all__ = [
     "Checksum",
     "ChecksumType",
     "CompletedPart",
+    "CorsRule",
     "Credential",
     "Damage",
     "DefaultRetention",

@@ -16,6 +16,7 @@ import attrs
 
 from bleepstore import lifecycle as lc
 from bleepstore.attributes import dump, read_mapping, write_mapping
+from bleepstore.cors import CorsRule
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
 from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
 
@@ -102,10 +103,39 @@ def _read_lock(record: Mapping[str, Any]) -> ObjectLock:
     return ObjectLock(DefaultRetention(RetentionMode(record["mode"]), days=record["days"], years=record["years"]))
 
 
+def _write_cors(rules: tuple[CorsRule, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "origins": list(rule.allowed_origins),
+            "methods": list(rule.allowed_methods),
+            "headers": list(rule.allowed_headers),
+            "expose_headers": list(rule.expose_headers),
+            "max_age_seconds": rule.max_age_seconds,
+            "id": rule.id,
+        }
+        for rule in rules
+    ]
+
+
+def _read_cors(records: Iterable[Mapping[str, Any]]) -> tuple[CorsRule, ...]:
+    return tuple(
+        CorsRule(
+            allowed_origins=tuple(record["origins"]),
+            allowed_methods=tuple(record["methods"]),
+            allowed_headers=tuple(record["headers"]),
+            expose_headers=tuple(record["expose_headers"]),
+            max_age_seconds=record["max_age_seconds"],
+            id=record["id"],
+        )
+        for record in records
+    )
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
     "object_lock": SettingForm(_write_lock, _read_lock),
+    "cors": SettingForm(_write_cors, _read_cors),
 }
 
 

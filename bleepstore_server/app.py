@@ -15,12 +15,12 @@ from bleepstore_server.app_config import AppConfig
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.authorize import operate
-from bleepstore_server.layers.cors import preflight_refusal
+from bleepstore_server.layers.cors import CrossOriginAnswers
 from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.layers.record import Recorder, recorded
 from bleepstore_server.layers.render import refuse, send
-from bleepstore_server.request import Request, parse_request
+from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
 from bleepstore_server.wire.headers import ENCRYPTION
@@ -59,6 +59,7 @@ class _App:
         self._record = record
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
+        self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
         self._find_credential = self._authenticator.find_credential
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         self._encryption = "AES256" if store.in_memory else None
@@ -72,17 +73,20 @@ class _App:
         committer = self._store.engine.committer
         return committer if isinstance(committer, DirectCommitter) and not self._store.in_memory else None
 
-    def is_quick(self, environ: WSGIEnvironment) -> bool:
+    def is_quick(self, environ: WSGIEnvironment, careful: bool) -> bool:
         """Whether a request needs no more than the catalog and perhaps a file to read: no other file is written, and
-        no provider is asked. A server may then do many of them in one thread (`bleepstore_server.worker`)."""
-        if self._quick_size < 0:
+        no provider is asked. A server may then do many of them in one thread (`bleepstore_server.worker`). A `careful`
+        one, since the disk may hang, asks for those alone that need no disk."""
+        method, query, target = environ["REQUEST_METHOD"], environ["QUERY_STRING"], environ["RAW_URI"]
+        if target == "/healthz" and method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in environ:
+            return True
+        if careful or self._quick_size < 0:
             return False
-        method, query = environ["REQUEST_METHOD"], environ["QUERY_STRING"]
         length = environ.get("CONTENT_LENGTH", "0")
         if len(length) > _QUICK_DIGITS or int(length) > self._quick_size or "HTTP_TRANSFER_ENCODING" in environ:
             return False
         if method in ("GET", "HEAD"):
-            return not environ["RAW_URI"].startswith("/readyz")  # which asks the disk
+            return not target.startswith("/readyz")  # which asks the disk
         return method in ("PUT", "DELETE") and "uploadId" not in query and "HTTP_X_AMZ_COPY_SOURCE" not in environ
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -111,13 +115,15 @@ class _App:
         finally:
             if exchange.request.kept is not None:
                 exchange.request.kept.close()
+        if "HTTP_ORIGIN" in environ and exchange.request is not UNPARSED:
+            self._cross_origin.add_headers(exchange.request, response)
         body = send(exchange, response, start_response)
         return body if self._record is None else recorded(exchange, body, self._record)
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request
         if request.method == "OPTIONS":
-            raise preflight_refusal(request)
+            return self._cross_origin.preflight(request)
         route = find_route(request)
         exchange.operation, exchange.action = route.operation, route.action
         exchange.bucket, exchange.key = request.bucket or "", request.key or ""

@@ -34,6 +34,12 @@ def _check_domains(_: object, attribute: attrs.Attribute[Any], value: tuple[str,
             raise ConfigError(f"{attribute.name}: {text!r} is not a host name in lower case without a port")
 
 
+def _check_origins(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for text in value:
+        if text.count("*") > 1 or not (text.isascii() and text.isprintable() and text):
+            raise ConfigError(f"{attribute.name}: {text!r} is not an origin with at most one *")
+
+
 @attrs.frozen(kw_only=True)
 class AppConfig:
     """What `create_app` can be told."""
@@ -48,6 +54,12 @@ class AppConfig:
         (),
         "networks whose X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For are believed",
         validator=_check_networks,
+    )
+    cors_allow_origin: tuple[str, ...] = setting(
+        (),
+        "origins whose pages may use every bucket without CORS rules of its own, such as http://localhost:3000 or *: "
+        "for development",
+        validator=_check_origins,
     )
     access_key: str | None = setting(None, "an access key of the store's owner, beside those of `bleepstore keys`")
     secret_key: str | None = setting(

@@ -45,6 +45,9 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         text = setting.metadata["help"] + ("" if default in (None, (), False) else f" (default: {default})")
         if isinstance(default, bool):
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        elif isinstance(default, tuple):
+            text += " (may be repeated)"
+            parser.add_argument(flag, action="append", metavar=setting.name.rpartition("_")[2].upper(), help=text)
         else:
             parser.add_argument(flag, metavar=setting.name.rpartition("_")[2].upper(), help=text)
     parser.set_defaults(run=_serve)
@@ -53,6 +56,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _serve(arguments: argparse.Namespace) -> None:
     names = {setting.name for setting in SETTINGS}
     flags = {name: value for name, value in vars(arguments).items() if name in names and value is not None}
+    flags = {name: ",".join(value) if isinstance(value, list) else value for name, value in flags.items()}
 
     environ = dict(os.environ)  # as it was given: serving tells its workers things by it
 

@@ -4,7 +4,7 @@
 
 A setting `client_timeout` is the key `client_timeout` of the file, the variable `BLEEPSTORE_CLIENT_TIMEOUT` and the
 flag `--client-timeout`. In the file the settings `backend_...` may be a table, `[backend]`. Lists are comma-separated
-in the environment and on the command line.
+in the environment and on the command line, where the flag may also be repeated.
 """
 
 from __future__ import annotations

@@ -54,10 +54,14 @@ class Exchange:
     #: Bytes of a refused body that were read all the same, beside those that the request counts.
     drained: int = 0
 
-    def document(self, *, checksum_is_its_own: bool = True) -> bytes:
+    def document(self, *, checksum_is_its_own: bool = True, needs_digest: bool = False) -> bytes:
         """The XML body, once its digests are verified as those of an object are. The checksum that is sent with a
-        CompleteMultipartUpload is not of its body."""
+        CompleteMultipartUpload is not of its body. One that `needs_digest` is refused without any."""
         request = self.request
+        if needs_digest and not (
+            "content-md5" in request.headers or checksums.sent_checksum(request.headers) or request.trailer_names
+        ):
+            raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
         body = request.document()
         checksum = None
         if checksum_is_its_own:

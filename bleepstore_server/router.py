@@ -17,6 +17,7 @@ from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations import (
     archived,
     buckets,
+    cors,
     lifecycle,
     listings,
     multipart,
@@ -79,7 +80,6 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
-    "cors": ("GetBucketCors", A.GET_BUCKET_CORS, c.absent("NoSuchCORSConfiguration")),
     "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
     "ownershipControls": (
         "GetBucketOwnershipControls",
@@ -141,7 +141,6 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
     ),
 }
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
-    "cors": ("DeleteBucketCors", A.PUT_BUCKET_CORS),
     "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
     "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
     "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
@@ -178,6 +177,9 @@ ROUTES: tuple[Route, ...] = (
           A.PUT_LIFECYCLE_CONFIGURATION, document=True),
     Route("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", lifecycle.delete_bucket_lifecycle,
           A.PUT_LIFECYCLE_CONFIGURATION),
+    Route("GetBucketCors", "GET", _B, "cors", cors.get_bucket_cors, A.GET_BUCKET_CORS),
+    Route("PutBucketCors", "PUT", _B, "cors", cors.put_bucket_cors, A.PUT_BUCKET_CORS, document=True),
+    Route("DeleteBucketCors", "DELETE", _B, "cors", cors.delete_bucket_cors, A.PUT_BUCKET_CORS),
     Route("GetObjectLockConfiguration", "GET", _B, "object-lock", locks.get_object_lock_configuration,
           A.GET_BUCKET_OBJECT_LOCK_CONFIGURATION),
     Route("PutObjectLockConfiguration", "PUT", _B, "object-lock", locks.put_object_lock_configuration,
@@ -224,7 +226,7 @@ ROUTES: tuple[Route, ...] = (
             (_B, "GET", "CreateSession:session GetBucketAbac:abac "
              "GetBucketMetadataConfiguration:metadataConfiguration GetBucketMetadataTableConfiguration:metadataTable"),
             (_B, "PUT", "PutBucketAbac:abac PutBucketAccelerateConfiguration:accelerate "
-             "PutBucketAnalyticsConfiguration:analytics PutBucketCors:cors PutBucketEncryption:encryption "
+             "PutBucketAnalyticsConfiguration:analytics PutBucketEncryption:encryption "
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "

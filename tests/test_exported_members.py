@@ -57,9 +57,9 @@ def test_the_records_of_the_public_methods_are_exported() -> None:
         if not name.startswith("_"):
             mentioned |= {str(annotation) for annotation in method.__annotations__.values()}
     text = " ".join(mentioned)
-    from bleepstore import commands, model
+    from bleepstore import commands, model, pages
 
-    for module in (model, commands):
+    for module in (model, pages, commands):
         for name, value in vars(module).items():
             if (
                 inspect.isclass(value)

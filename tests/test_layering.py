@@ -20,8 +20,8 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "clock", "object_lock", "model", "attributes", "bucket_settings", "names", "tags", "digests",
-        "lifecycle", "lifecycle_due",
+        "errors", "clock", "object_lock", "model", "pages", "attributes", "bucket_settings", "names", "tags", "digests",
+        "lifecycle", "lifecycle_due", "cors",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -30,10 +30,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "digests": frozenset(),
     "object_lock": frozenset({"errors"}),
     "lifecycle": frozenset({"errors", "tags"}),
-    "model": frozenset({"errors", "object_lock", "digests", "lifecycle"}),
+    "cors": frozenset({"errors"}),
+    "model": frozenset({"errors", "object_lock", "digests", "lifecycle", "cors"}),
+    "pages": frozenset({"model"}),
     "attributes": frozenset({"model", "object_lock"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
-    "bucket_settings": frozenset({"model", "object_lock", "attributes", "lifecycle"}),
+    "bucket_settings": frozenset({"model", "object_lock", "attributes", "lifecycle", "cors"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
     "access": frozenset({"errors", "model"}),

@@ -33,17 +33,15 @@ from bleepstore.model import (
     BucketSetting,
     Credential,
     ObjectAttributes,
-    ObjectPage,
     ObjectVersion,
     Owner,
     Part,
     PartSummary,
     Upload,
-    UploadPage,
     UploadToken,
     Versioning,
-    VersionPage,
 )
+from bleepstore.pages import ObjectPage, UploadPage, VersionPage
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
 #: the implementation's own, good for a program that goes through the catalog.

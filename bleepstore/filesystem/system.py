@@ -26,12 +26,12 @@ from bleepstore.model import (
     MAX_PAGE,
     MAX_SINGLE_PUT,
     ByteRange,
-    ListedObject,
     ObjectVersion,
     ReadCondition,
     WriteCondition,
     to_datetime,
 )
+from bleepstore.pages import ListedObject
 from bleepstore.store import DeleteFailure, Store
 from bleepstore.store.options import copied_attributes
 

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bleepstore.access import Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry
+from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
 from bleepstore.lifecycle import LifecycleRule, TransitionMinimum
@@ -69,6 +70,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "ReadCondition | None": ((ReadCondition, _NONE), "a ReadCondition or None"),
     "Callable[[], Checksum | None] | None": ((_NONE, Callable), "a function that gives a Checksum or None"),  # type: ignore[dict-item]  # isinstance takes it
     "Sequence[LifecycleRule]": ((list, tuple), "a list of LifecycleRule"),
+    "Sequence[CorsRule]": ((list, tuple), "a list of CorsRule"),
     "TransitionMinimum": ((TransitionMinimum,), "a TransitionMinimum"),
     "Sequence[str]": ((list, tuple), "a list of str"),
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),
@@ -88,6 +90,7 @@ ITEMS: dict[str, tuple[type, str]] = {
     "Collection[str] | None": (str, "a list or a set of str, or None; it has"),
     "Sequence[CompletedPart]": (CompletedPart, "a list of CompletedPart; it has"),
     "Sequence[LifecycleRule]": (LifecycleRule, "a list of LifecycleRule; it has"),
+    "Sequence[CorsRule]": (CorsRule, "a list of CorsRule; it has"),
     "Sequence[DeleteEntry]": (DeleteEntry, "a list of DeleteEntry; it has"),
 }
 #: Whatever uses these checks them: names have rules of their own, and a body may be nearly anything.

@@ -7,8 +7,9 @@ from collections.abc import Collection
 from bleepstore.access import AclRequest, Action, Caller, is_allowed, make_acl
 from bleepstore.commands import CreateBucket, DeleteBucket
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, S3Error
-from bleepstore.model import Bucket, BucketPage
+from bleepstore.model import Bucket
 from bleepstore.names import check_bucket_name
+from bleepstore.pages import BucketPage
 from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
 
 #: Of a page of list_buckets (S3's max-buckets).

@@ -8,7 +8,7 @@ import datetime as dt
 import os
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -18,14 +18,15 @@ from bleepstore.backends.base import BlobId, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
-from bleepstore.catalog.port import CatalogPort
+from bleepstore.catalog.port import CatalogPort, CatalogReader
+from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
 from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported
 from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
-from bleepstore.model import Bucket, ObjectAttributes, WriteCondition
+from bleepstore.model import MAX_PAGE, Bucket, BucketSetting, ObjectAttributes, WriteCondition
 from bleepstore.object_lock import check_future, no_lock
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
@@ -103,6 +104,25 @@ class Engine:
         found = self.find_bucket(bucket)
         authorize(action, caller, found)
         return found
+
+    def put_setting(self, bucket: Bucket, name: str, value: object) -> None:
+        """Replace one of the settings of a bucket, or remove it, if the value is None."""
+        setting = BucketSetting(name, value)
+        self.submit(PutBucketSetting(**self.stamp(), bucket=bucket.name, bucket_id=bucket.id, setting=setting))
+
+    @contextlib.contextmanager
+    def listing_of(
+        self, bucket: str, action: Action, caller: Caller | None, limit: int
+    ) -> Iterator[tuple[CatalogReader, int]]:
+        """What reads a page of a bucket, if `caller` may list it, and how long the page may be."""
+        check_limit(limit)
+        self.committer.read_barrier()
+        with self.catalog.read() as reader:
+            found = reader.find_bucket(bucket)
+            if found is None:
+                raise NoSuchBucket(bucket)
+            authorize(action, caller, found)
+            yield reader, min(limit, MAX_PAGE)
 
     def condition_for(
         self, action: Action, bucket: Bucket, key: str, condition: WriteCondition, caller: Caller | None

@@ -26,6 +26,7 @@ from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
 from bleepstore.store.buckets import Buckets
 from bleepstore.store.copies import Copies
+from bleepstore.store.cross_origin import CrossOrigin
 from bleepstore.store.engine import Engine
 from bleepstore.store.forking import Forks
 from bleepstore.store.iterating import Listings
@@ -69,6 +70,7 @@ class Store:
         self.tags = Tags(engine, self.objects)
         self.lifecycles = Lifecycles(engine)
         self.locks = ObjectLocks(engine, self.objects)
+        self.cross_origin = CrossOrigin(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts)
@@ -127,6 +129,9 @@ class Store:
     put_bucket_lifecycle = method_of("lifecycles", Lifecycles.put_bucket_lifecycle)
     get_bucket_lifecycle = method_of("lifecycles", Lifecycles.get_bucket_lifecycle)
     delete_bucket_lifecycle = method_of("lifecycles", Lifecycles.delete_bucket_lifecycle)
+    put_bucket_cors = method_of("cross_origin", CrossOrigin.put_bucket_cors)
+    get_bucket_cors = method_of("cross_origin", CrossOrigin.get_bucket_cors)
+    delete_bucket_cors = method_of("cross_origin", CrossOrigin.delete_bucket_cors)
     put_bucket_object_lock = method_of("locks", ObjectLocks.put_bucket_object_lock)
     get_bucket_object_lock = method_of("locks", ObjectLocks.get_bucket_object_lock)
     put_object_retention = method_of("locks", ObjectLocks.put_object_retention)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from bleepstore.access import Caller
-from bleepstore.model import Bucket, ListedObject, ListedVersion, Part, PartSummary, Upload
+from bleepstore.model import Bucket, Part, PartSummary, Upload
+from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore.store.buckets import Buckets
 from bleepstore.store.objects import Objects
 from bleepstore.store.uploads import Uploads

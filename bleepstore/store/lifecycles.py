@@ -8,10 +8,8 @@ from collections.abc import Sequence
 import attrs
 
 from bleepstore.access import Action, Caller
-from bleepstore.commands import PutBucketSetting
 from bleepstore.errors import NoSuchLifecycle, NotSupported
 from bleepstore.lifecycle import Lifecycle, LifecycleRule, TransitionMinimum, check_lifecycle
-from bleepstore.model import BucketSetting
 from bleepstore.store.engine import Engine
 
 _ID_BYTES = 36  # 48 characters, as S3's own
@@ -50,7 +48,7 @@ class Lifecycles:
             rule if rule.id else attrs.evolve(rule, id=secrets.token_urlsafe(_ID_BYTES)) for rule in lifecycle.rules
         )
         lifecycle = attrs.evolve(lifecycle, rules=named)
-        self._set(bucket, found.id, lifecycle)
+        self._engine.put_setting(found, "lifecycle", lifecycle)
         return lifecycle
 
     def get_bucket_lifecycle(self, bucket: str, *, caller: Caller | None = None) -> Lifecycle:
@@ -63,9 +61,4 @@ class Lifecycles:
     def delete_bucket_lifecycle(self, bucket: str, *, caller: Caller | None = None) -> None:
         """Remove all rules of a bucket: nothing of it expires any more."""
         found = self._engine.bucket_for(bucket, Action.PUT_LIFECYCLE_CONFIGURATION, caller)
-        self._set(bucket, found.id, None)
-
-    def _set(self, bucket: str, bucket_id: int, lifecycle: Lifecycle | None) -> None:
-        setting = BucketSetting("lifecycle", lifecycle)
-        stamp = self._engine.stamp()
-        self._engine.submit(PutBucketSetting(**stamp, bucket=bucket, bucket_id=bucket_id, setting=setting))
+        self._engine.put_setting(found, "lifecycle", None)

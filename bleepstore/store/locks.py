@@ -8,9 +8,9 @@ import attrs
 
 from bleepstore.access import Action, Caller, is_allowed
 from bleepstore.catalog.records import FoundObject
-from bleepstore.commands import PutBucketSetting, PutObjectLegalHold, PutObjectRetention
+from bleepstore.commands import PutObjectLegalHold, PutObjectRetention
 from bleepstore.errors import NoSuchObjectLock, ObjectLockNotConfigured, OperationAborted, S3Error
-from bleepstore.model import Bucket, BucketSetting, ObjectVersion
+from bleepstore.model import Bucket, ObjectVersion
 from bleepstore.object_lock import ObjectLock, Retention, check_lock, no_lock
 from bleepstore.store.engine import Engine, check_keeps_versions
 from bleepstore.store.objects import Objects
@@ -42,10 +42,7 @@ class ObjectLocks:
         check_lock(lock)
         found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION, caller)
         check_keeps_versions(self._engine)
-        setting = BucketSetting("object_lock", lock)
-        self._engine.submit(
-            PutBucketSetting(**self._engine.stamp(), bucket=bucket, bucket_id=found.id, setting=setting)
-        )
+        self._engine.put_setting(found, "object_lock", lock)
 
     def get_bucket_object_lock(self, bucket: str, *, caller: Caller | None = None) -> ObjectLock:
         """Raises ObjectLockNotConfigured if the bucket has none."""

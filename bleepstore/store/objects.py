@@ -48,13 +48,13 @@ from bleepstore.model import (
     Checksum,
     DeletedObject,
     ObjectAttributes,
-    ObjectPage,
     ObjectVersion,
     PartSummary,
     ReadCondition,
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
+from bleepstore.pages import ObjectPage
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import Engine, check_limit
@@ -460,14 +460,8 @@ class Objects:
         `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
         shown if there are some under it. With both, `after` decides.
         """
-        check_limit(limit)
-        self._engine.committer.read_barrier()
-        with self._engine.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            authorize(Action.LIST_BUCKET, caller, found)
-            return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit) as (reader, size):
+            return reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
 
 
 def _whole(found: FoundObject) -> StoredObject:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import attrs
 
 from bleepstore.access import Action, Caller
-from bleepstore.commands import PutBucketSetting, PutObjectTags
+from bleepstore.commands import PutObjectTags
 from bleepstore.errors import NoSuchTagSet, OperationAborted, S3Error
-from bleepstore.model import BucketSetting, ObjectVersion
+from bleepstore.model import ObjectVersion
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 from bleepstore.tags import check_bucket_tags, check_object_tags
@@ -105,8 +105,4 @@ class Tags:
         self._set(bucket, None, caller)
 
     def _set(self, bucket: str, tags: Mapping[str, str] | None, caller: Caller | None) -> None:
-        found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_TAGGING, caller)
-        setting = BucketSetting("tags", tags)
-        self._engine.submit(
-            PutBucketSetting(**self._engine.stamp(), bucket=bucket, bucket_id=found.id, setting=setting)
-        )
+        self._engine.put_setting(self._engine.bucket_for(bucket, Action.PUT_BUCKET_TAGGING, caller), "tags", tags)

@@ -51,13 +51,12 @@ from bleepstore.model import (
     ObjectAttributes,
     ObjectVersion,
     Part,
-    PartPage,
     PartSummary,
     Upload,
-    UploadPage,
     WriteCondition,
 )
 from bleepstore.names import check_key
+from bleepstore.pages import PartPage, UploadPage
 from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import Engine, check_limit
@@ -419,16 +418,11 @@ class Uploads:
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
-        check_limit(limit)
-        self._engine.committer.read_barrier()
-        with self._engine.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            authorize(Action.LIST_BUCKET_MULTIPART_UPLOADS, caller, found)
+        action = Action.LIST_BUCKET_MULTIPART_UPLOADS
+        with self._engine.listing_of(bucket, action, caller, limit) as (reader, size):
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
                 raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
-            return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, min(limit, MAX_PAGE))
+            return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, size)
 
     def list_parts(
         self,

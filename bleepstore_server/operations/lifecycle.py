@@ -5,7 +5,6 @@ from __future__ import annotations
 from bleepstore.lifecycle import Lifecycle, TransitionMinimum
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Headers, Response, xml
-from bleepstore_server.wire import checksums
 from bleepstore_server.wire.documents.lifecycle import lifecycle_of, parse_lifecycle
 from bleepstore_server.wire.errors import RequestError
 
@@ -13,13 +12,9 @@ _MINIMUM = "x-amz-transition-default-minimum-object-size"
 
 
 def put_bucket_lifecycle(exchange: Exchange) -> Response:
-    request = exchange.request
-    exchange.check_access()
-    if not ("content-md5" in request.headers or checksums.sent_checksum(request.headers) or request.trailer_names):
-        raise RequestError("InvalidRequest", "Missing required header for this request: Content-MD5")
     lifecycle = exchange.store.put_bucket_lifecycle(
         exchange.bucket,
-        parse_lifecycle(exchange.document()),
+        parse_lifecycle(exchange.document(needs_digest=True)),
         transition_minimum=_transition_minimum(exchange),
         caller=exchange.caller,
     )

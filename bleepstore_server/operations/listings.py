@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bleepstore.model import MAX_PAGE, ObjectPage
+from bleepstore.model import MAX_PAGE
+from bleepstore.pages import ObjectPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire.documents.listings import (

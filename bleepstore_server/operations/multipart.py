@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bleepstore.model import MAX_PAGE, NO_ATTRIBUTES, Checksum, Part, Upload, UploadPage
+from bleepstore.model import MAX_PAGE, NO_ATTRIBUTES, Checksum, Part, Upload
+from bleepstore.pages import UploadPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.listings import encoding_type, marker_of
 from bleepstore_server.operations.object_lock import check_digest

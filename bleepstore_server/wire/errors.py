@@ -27,7 +27,7 @@ class ErrorRow(NamedTuple):
 
 ERRORS: dict[str, ErrorRow] = {
     "AccessDenied": ErrorRow(403, "Access Denied", varies=True),
-    "AccessForbidden": ErrorRow(403, "CORSResponse: CORS is not enabled for this bucket."),
+    "AccessForbidden": ErrorRow(403, "CORSResponse: CORS is not enabled for this bucket.", varies=True),
     "AuthorizationHeaderMalformed": ErrorRow(
         400,
         "The authorization header that you provided is not valid.",

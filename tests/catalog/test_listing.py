@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bleepstore import commands as c
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.model import Inline, ObjectPage, UploadPage
+from bleepstore.model import Inline
+from bleepstore.pages import ObjectPage, UploadPage
 from tests.catalog.conftest import ALICE, Applier
 
 #: Few letters, so that prefixes and delimiters meet keys; the odd ones are the edges of UTF-8 and of its order.

@@ -11,7 +11,8 @@ import botocore.session
 import pytest
 from botocore.model import ListShape, Shape, StructureShape
 
-from bleepstore.model import ListedObject, ListedVersion, Owner
+from bleepstore.model import Owner
+from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore_server.wire import documents
 from bleepstore_server.wire.documents import declare
 from bleepstore_server.wire.documents import listings as ls
@@ -34,6 +35,7 @@ from bleepstore_server.wire.documents.configuration import (
     ServerSideEncryptionConfiguration,
     VersioningConfiguration,
 )
+from bleepstore_server.wire.documents.cors import CorsConfiguration
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
     INTEGER,
@@ -90,6 +92,7 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     CompleteMultipartUploadResult: ("CompleteMultipartUpload", "output"),
     CopyObjectResult: ("CopyObject", "output"),
     CopyPartResult: ("UploadPartCopy", "output"),
+    CorsConfiguration: ("PutBucketCors", "input"),
     CreateBucketConfiguration: ("CreateBucket", "input"),
     Delete: ("DeleteObjects", "input"),
     DeleteResult: ("DeleteObjects", "output"),

@@ -15,6 +15,12 @@ __all__ = ["certificate", "shared_server"]
 #: POST of a form is no call of boto3's.
 IMPLEMENTED = {route.operation for route in ROUTES if route.function is not None} - {"PostObject"}
 
+CONFIGURATIONS: dict[str, Any] = {
+    "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
+    "Tagging": {"TagSet": []},
+    "VersioningConfiguration": {},
+}
+
 
 def snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
@@ -61,7 +67,7 @@ def test_every_operation(shared_server: Served) -> None:
     for name in sorted(IMPLEMENTED - asked - {"DeleteObject", "DeleteObjects", "DeleteBucket"}):
         operation = snake(name)
         needed = s3.meta.service_model.operation_model(name).input_shape.required_members
-        given = {"Bucket": "every", "Key": "copy", "Id": "1", "VersioningConfiguration": {}, "Tagging": {"TagSet": []}}
+        given = {"Bucket": "every", "Key": "copy", "Id": "1", **CONFIGURATIONS}
         with contextlib.suppress(ClientError):  # the statuses are looked at below
             getattr(s3, operation)(**{member: given[member] for member in needed})
 

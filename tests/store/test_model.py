@@ -1,4 +1,5 @@
 """Random operations on a store and on a plain model of one (tests/store/model.py) give the same, in every kind.
+Locks, tags, archives and lifecycles are in tests/store/test_model_one_bucket.py.
 
 The examples are derived from the tests' own code (derandomize), so a failure here is the same failure everywhere. The
 long suite takes new ones each time; its figure says by which seed to take the same again: `BLEEPSTORE_SEED=... pytest`.
@@ -503,7 +504,7 @@ class ClusterMachine(StoreMachine):
 
 KINDS: dict[str, type[StoreMachine]] = {"memory": MemoryMachine, "folder": FolderMachine, "cluster": ClusterMachine}
 #: Random sequences of the default run, by what one costs.
-EXAMPLES = {"memory": 60, "folder": 12, "cluster": 8}
+EXAMPLES = {"memory": 24, "folder": 8, "cluster": 6}
 COMMON = settings(
     deadline=None, stateful_step_count=50, suppress_health_check=list(HealthCheck), print_blob=True, database=None
 )
@@ -520,5 +521,5 @@ def test_a_store_is_like_its_model_for_long(kind: str, record_property: Callable
     seed = int(os.environ.get("BLEEPSTORE_SEED") or random.SystemRandom().randrange(1 << 32))
     record_property("figure", f"random operations, {kind}: BLEEPSTORE_SEED={seed}")
     run_state_machine_as_test(
-        hypothesis.seed(seed)(KINDS[kind]), settings=settings(COMMON, max_examples=40 * EXAMPLES[kind])
+        hypothesis.seed(seed)(KINDS[kind]), settings=settings(COMMON, max_examples=80 * EXAMPLES[kind])
     )

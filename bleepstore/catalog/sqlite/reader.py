@@ -32,19 +32,15 @@ from bleepstore.model import (
     STANDARD,
     Bucket,
     Credential,
-    ListedObject,
-    ListedVersion,
-    ObjectPage,
     ObjectVersion,
     Owner,
     Part,
     PartSummary,
     Upload,
-    UploadPage,
     UploadToken,
-    VersionPage,
 )
 from bleepstore.names import after_prefix, check_type
+from bleepstore.pages import ListedObject, ListedVersion, ObjectPage, UploadPage, VersionPage
 
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
 _ONE_BUCKET = f"{_BUCKET} WHERE b.name = ?"

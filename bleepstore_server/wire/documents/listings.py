@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from bleepstore.model import ListedObject, ListedVersion
+from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore_server.wire.documents.common import Account
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,

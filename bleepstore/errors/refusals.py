@@ -1,37 +1,8 @@
-"""The errors of the store.
-
-    BleepStoreError
-    ├── S3Error                      has a `code`, named as in Amazon's S3 error list
-    │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet,
-    │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle
-    │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
-    │   │                            ConditionalRequestConflict, OperationAborted,
-    │   │                            RestoreAlreadyInProgress, InvalidBucketState
-    │   ├── Precondition             PreconditionFailed, NotModified
-    │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
-    │   │                            lifecycles
-    │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
-    │   │                            ObjectAlreadyInActiveTier, ObjectLocked
-    │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
-    │                                InternalError
-    ├── BlobNotFound                 a backend no longer has what a handle names
-    ├── UploadNotFound               a backend no longer has the upload of a token
-    ├── BlobChanged                  a conditional write met something else under the name than what it was to replace
-    ├── ObjectDamaged                stored bytes are not those that were written
-    ├── BlobDamaged                  a backend finds that a blob is not as it was written
-    ├── BlobBusy                     a blob that is being read cannot be deleted yet
-    └── StoreError                   of the store as a whole: closed, read-only, damaged, too new, too old
-
-An `S3Error` is a value before it is an exception: the catalog returns it as the result of a command that
-it refuses, the codec can write it down, and `Store` raises it. It knows nothing of HTTP; the server has the table
-from codes to statuses.
-"""
+"""The root of the errors, their kinds, and the refusals that concern buckets, objects and requests as such."""
 
 from __future__ import annotations
 
 import enum
-import errno
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -176,19 +147,6 @@ class OperationAborted(Conflict):
 
 
 @attrs.define
-class RestoreAlreadyInProgress(Conflict):
-    code = "RestoreAlreadyInProgress"
-    summary = "The object is being restored already."
-
-
-@attrs.define
-class InvalidBucketState(Conflict):
-    code = "InvalidBucketState"
-    summary = "The request is not valid for the current state of the bucket."
-    reason: str
-
-
-@attrs.define
 class Precondition(S3Error):
     """A condition of the request does not hold."""
 
@@ -302,66 +260,6 @@ class IncompleteBody(Invalid):
 
 
 @attrs.define
-class InvalidTag(Invalid):
-    code = "InvalidTag"
-    summary = "A tag is not valid."
-    reason: str
-    tag_key: str | None = None
-    tag_value: str | None = None
-
-
-@attrs.define
-class TooManyTags(Invalid):
-    code = "BadRequest"
-    summary = "There are more tags than an object or a bucket can have."
-    reason: str
-    limit: int
-
-
-@attrs.define
-class NoSuchTagSet(NotFound):
-    code = "NoSuchTagSet"
-    summary = "The bucket has no tags."
-    bucket: str
-
-
-@attrs.define
-class MalformedLifecycle(Invalid):
-    code = "MalformedXML"
-    summary = "The rules of the lifecycle are not well-formed."
-    reason: str
-
-
-@attrs.define
-class InvalidRetentionPeriod(Invalid):
-    code = "InvalidRetentionPeriod"
-    summary = "The default retention period is not valid."
-    reason: str
-
-
-@attrs.define
-class NoSuchLifecycle(NotFound):
-    code = "NoSuchLifecycleConfiguration"
-    summary = "The bucket has no lifecycle."
-    bucket: str
-
-
-@attrs.define
-class NoSuchObjectLock(NotFound):
-    code = "NoSuchObjectLockConfiguration"
-    summary = "The version has no retention, or no legal hold."
-    bucket: str
-    key: str
-
-
-@attrs.define
-class ObjectLockNotConfigured(NotFound):
-    code = "ObjectLockConfigurationNotFoundError"
-    summary = "The bucket has no object lock."
-    bucket: str
-
-
-@attrs.define
 class MetadataTooLarge(Invalid):
     code = "MetadataTooLarge"
     summary = "The metadata exceed the maximum allowed size."
@@ -456,30 +354,6 @@ class AccessDenied(Denied):
 
 
 @attrs.define
-class ObjectLocked(Denied):
-    code = "AccessDenied"
-    summary = "The version is protected by its retention or by a legal hold."
-
-
-@attrs.define
-class InvalidObjectState(Denied):
-    """`of_source`: it is the source of a copy."""
-
-    code = "InvalidObjectState"
-    summary = "The object is archived, and cannot be read before it is restored."
-    reason: str | None = None
-    storage_class: str | None = None
-    of_source: bool | None = None
-
-
-@attrs.define
-class ObjectAlreadyInActiveTier(Denied):
-    code = "ObjectAlreadyInActiveTierError"
-    summary = "The object is not archived, so it need not be restored."
-    storage_class: str | None = None
-
-
-@attrs.define
 class MethodNotAllowed(Denied):
     code = "MethodNotAllowed"
     summary = "The operation is not allowed on this resource."
@@ -532,140 +406,3 @@ class InternalError(Unavailable):
     code = "InternalError"
     summary = "The store met an internal error. Try again."
     reason: str | None = None
-
-
-@attrs.define
-class BlobNotFound(BleepStoreError):
-    """A backend no longer has the blob: it was superseded and removed, or its files were tampered with."""
-
-    handle: str
-
-    def __str__(self) -> str:
-        return f"no blob {self.handle!r}"
-
-
-@attrs.define
-class UploadNotFound(BleepStoreError):
-    """A backend no longer has an upload, which is given as its provider calls it: that or another process ended it."""
-
-    upload: str
-
-    def __str__(self) -> str:
-        return f"no upload {self.upload!r}"
-
-
-@attrs.define
-class BlobChanged(BleepStoreError):
-    """A conditional write found something else under the name than what it was to replace."""
-
-    bucket: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"what is stored as {self.bucket}/{self.key} was changed meanwhile"
-
-
-@attrs.define
-class BlobDamaged(BleepStoreError):
-    """What a backend has under a handle is not what it wrote."""
-
-    handle: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"blob {self.handle!r} is damaged: {self.reason}"
-
-
-@attrs.define
-class ObjectDamaged(BleepStoreError):
-    """The stored bytes of an object, or of a part of an upload, are not those that were written."""
-
-    bucket: str
-    key: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"the stored bytes of {self.bucket}/{self.key} are damaged: {self.reason}"
-
-
-@attrs.define
-class BlobBusy(BleepStoreError):
-    """The blob cannot be deleted while it is being read; try again later."""
-
-    handle: str
-
-    def __str__(self) -> str:
-        return f"blob {self.handle!r} is being read"
-
-
-class StoreError(BleepStoreError):
-    """The store as a whole cannot be used as asked."""
-
-
-class StoreClosed(StoreError):
-    """The store was closed; open it again."""
-
-
-class CatalogDamaged(StoreError):
-    """The catalog is not a sound BleepStore catalog; restore it from a backup."""
-
-
-class ArchiveDamaged(StoreError):
-    """The file is no sound backup of a store, or its bytes are not those that were backed up."""
-
-
-@attrs.frozen(kw_only=True)
-class Damage:
-    """An object, or a part of an upload (then it has an `upload_id` and a `part_number`), whose stored bytes are not
-    those that were written, and why. `handle` is its blob; None if its bytes are in the catalog."""
-
-    bucket: str
-    key: str
-    version_id: str | None = None
-    upload_id: str | None = None
-    part_number: int | None = None
-    reason: str
-    handle: str | None = attrs.field(default=None, repr=False)
-    quarantined: bool = False
-
-    def __str__(self) -> str:
-        part = "" if self.upload_id is None else f" (part {self.part_number} of upload {self.upload_id})"
-        version = "" if self.version_id in (None, "null") else f" (version {self.version_id})"
-        return f"{self.bucket}/{self.key}{version}{part}: {self.reason}"
-
-
-class BackupIncomplete(StoreError):
-    """The backup was written, but objects in it are damaged, as they are in the store: `damaged` names each of them.
-    `restore(..., skip_damaged=True)` brings the others."""
-
-    def __init__(self, archive: str, damaged: Sequence[Damage]) -> None:
-        super().__init__(
-            f"{archive} was written, but {len(damaged)} of the store's objects are damaged: restoring it needs "
-            "--skip-damaged, which leaves them out"
-        )
-        self.damaged = tuple(damaged)
-
-
-class StoreReadOnly(StoreError):
-    """The store was opened with `read_only=True`; open it without to change it."""
-
-
-class CatalogTooOld(StoreError):
-    """The catalog is of an older BleepStore; open it once without `read_only=True`, which brings it up to date."""
-
-
-class CatalogTooNew(StoreError):
-    """The catalog was written by a newer BleepStore; upgrade this one."""
-
-
-#: No space on the device, in the quota, or in one file (a limit of the process or of the file system).
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-#: The disk fails, or is mounted so that nothing can be written.
-_FAILING = frozenset({errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ESTALE})
-
-
-def refusal_of(error: OSError) -> S3Error | None:
-    """What a failed write means to who asked for it; None if it is no matter of the disk."""
-    if error.errno in NO_SPACE:
-        return StorageFull()
-    return StorageUnavailable() if error.errno in _FAILING else None

@@ -1,0 +1,118 @@
+"""Refusals for what a bucket or an object is set to: tags, archives, lifecycles, locks, other settings."""
+
+from __future__ import annotations
+
+import attrs
+
+from bleepstore.errors.refusals import Conflict, Denied, Invalid, NotFound
+
+
+@attrs.define
+class InvalidTag(Invalid):
+    code = "InvalidTag"
+    summary = "A tag is not valid."
+    reason: str
+    tag_key: str | None = None
+    tag_value: str | None = None
+
+
+@attrs.define
+class TooManyTags(Invalid):
+    code = "BadRequest"
+    summary = "There are more tags than an object or a bucket can have."
+    reason: str
+    limit: int
+
+
+@attrs.define
+class NoSuchTagSet(NotFound):
+    code = "NoSuchTagSet"
+    summary = "The bucket has no tags."
+    bucket: str
+
+
+@attrs.define
+class InvalidObjectState(Denied):
+    """`of_source`: it is the source of a copy."""
+
+    code = "InvalidObjectState"
+    summary = "The object is archived, and cannot be read before it is restored."
+    reason: str | None = None
+    storage_class: str | None = None
+    of_source: bool | None = None
+
+
+@attrs.define
+class ObjectAlreadyInActiveTier(Denied):
+    code = "ObjectAlreadyInActiveTierError"
+    summary = "The object is not archived, so it need not be restored."
+    storage_class: str | None = None
+
+
+@attrs.define
+class RestoreAlreadyInProgress(Conflict):
+    code = "RestoreAlreadyInProgress"
+    summary = "The object is being restored already."
+
+
+@attrs.define
+class MalformedLifecycle(Invalid):
+    code = "MalformedXML"
+    summary = "The rules of the lifecycle are not well-formed."
+    reason: str
+
+
+@attrs.define
+class NoSuchLifecycle(NotFound):
+    code = "NoSuchLifecycleConfiguration"
+    summary = "The bucket has no lifecycle."
+    bucket: str
+
+
+@attrs.define
+class InvalidBucketState(Conflict):
+    code = "InvalidBucketState"
+    summary = "The request is not valid for the current state of the bucket."
+    reason: str
+
+
+@attrs.define
+class ObjectLocked(Denied):
+    code = "AccessDenied"
+    summary = "The version is protected by its retention or by a legal hold."
+
+
+@attrs.define
+class InvalidRetentionPeriod(Invalid):
+    code = "InvalidRetentionPeriod"
+    summary = "The default retention period is not valid."
+    reason: str
+
+
+@attrs.define
+class NoSuchObjectLock(NotFound):
+    code = "NoSuchObjectLockConfiguration"
+    summary = "The version has no retention, or no legal hold."
+    bucket: str
+    key: str
+
+
+@attrs.define
+class ObjectLockNotConfigured(NotFound):
+    code = "ObjectLockConfigurationNotFoundError"
+    summary = "The bucket has no object lock."
+    bucket: str
+
+
+@attrs.define
+class MalformedConfiguration(Invalid):
+    code = "MalformedXML"
+    summary = "The configuration is not well-formed."
+    reason: str
+
+
+@attrs.define
+class NoSuchCors(NotFound):
+    code = "NoSuchCORSConfiguration"
+    summary = "The bucket has no rules for cross-origin requests."
+    bucket: str
