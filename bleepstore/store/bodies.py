@@ -154,7 +154,7 @@ def stage(
         length += len(head[-1])
         if length > small:
             break
-    else:
+    if length <= small:
         return _staged_inline(head[0] if len(head) == 1 else b"".join(head), expected, algorithms)
     digester = Digester(*algorithms, DEFAULT_ALGORITHM)
     verified = _verified(digester.wrap(_chain(head, chunks)), digester, expected, limit)
