@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.access import Action, Caller
+from bleepstore.access import Action, Caller, Facts
 from bleepstore.commands import PutBucketVersioning
 from bleepstore.model import MAX_PAGE, Versioning
 from bleepstore.names import check_version_id
@@ -48,7 +48,8 @@ class Versions:
         second, the page begins behind all versions of that key. If that version is gone since, it begins with the
         newest of that key. Raises InvalidArgument for what can be no version's id.
         """
-        with self._engine.listing_of(bucket, Action.LIST_BUCKET_VERSIONS, caller, limit) as (reader, size):
+        facts: Facts = {"prefix": prefix, "delimiter": delimiter}
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET_VERSIONS, caller, limit, **facts) as (reader, size):
             if after_version_id:
                 check_version_id(after_version_id)
             return reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, size)
