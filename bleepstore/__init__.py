@@ -14,6 +14,7 @@ from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, CustomerKey, Encryption, EncryptionKind, NamedKey, StoreKey
 from bleepstore.errors import Damage
 from bleepstore.lifecycle import (
     Expiration,
@@ -66,6 +67,7 @@ __all__ = [
     "Action",
     "Algorithm",
     "Bucket",
+    "BucketEncryption",
     "BucketPage",
     "BucketSettings",
     "ByteRange",
@@ -76,11 +78,14 @@ __all__ = [
     "CompletedPart",
     "CorsRule",
     "Credential",
+    "CustomerKey",
     "Damage",
     "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Encryption",
+    "EncryptionKind",
     "Expiration",
     "Expiry",
     "Finding",
@@ -91,6 +96,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
     "ObjectAttributes",
@@ -110,6 +116,7 @@ __all__ = [
     "RetentionMode",
     "Snapshot",
     "Store",
+    "StoreKey",
     "StoredObject",
     "SystemMetadata",
     "Transition",
