@@ -133,6 +133,26 @@ class _WholeBody(io.BytesIO):
         return (self.read(),)
 
 
+class _Fields(dict[str, str]):
+    """The fields of an answer, found whatever the case of their names. botocore's parsers look for each field that an
+    operation may have, by several calls each in its own mapping."""
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def __setitem__(self, name: str, value: str) -> None:
+        super().__setitem__(name.lower(), value)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name.lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
+
+
 _UNKNOWN_KEY, _MESSAGE_END = b"<Code>InvalidAccessKeyId</Code>", b"</Message>"
 _KNOWN_KEYS = (
     f" A store in this process knows the pair {WELL_KNOWN[0]!r} and {WELL_KNOWN[1]!r} (unless it is given a "
@@ -263,8 +283,10 @@ class InProcessTransport:
                 raw = _WholeBody(_read_whole(chunks))
         except ConnectionError as reset:
             raise ConnectionClosedError(error=reset, request=request, endpoint_url=url) from reset
-        # A plain dict is read faster than urllib3's; no answer of S3 has a field twice.
-        return AWSResponse(url, answer.status, dict(answer.headers), raw)  # type: ignore[arg-type]  # as botocore does
+        response = AWSResponse(url, answer.status, {}, raw)  # type: ignore[arg-type]  # as botocore does
+        found: Any = _Fields([(name.lower(), value) for name, value in answer.headers])  # S3 gives no field twice
+        response.headers = found
+        return response
 
 
 def _as_urllib3(answer: InProcessAnswer, method: str) -> HTTPResponse:

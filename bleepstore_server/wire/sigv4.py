@@ -34,6 +34,7 @@ UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNRESERVED = "-_.~"
 _SPACES = re.compile("  +")
+_BLANKS = " \t"  # only these: what Unicode counts as spaces are bytes of a value here, and are kept with it
 _IS_AMZ = re.compile("x-amz-").match
 _IS_SHA256 = re.compile("[0-9a-fA-F]{64}").fullmatch
 _MAX_CACHED_KEYS = 1024
@@ -61,8 +62,7 @@ class SignedRequest:
 
     `raw_path` is the path of the request target, percent-encoded; `query` its raw (name, value) pairs, value None where
     there was no "="; `headers` have lower-case names in the order of arrival, with the bytes of values as Latin-1.
-    `fields` are the same by their names, the values of a repeated one joined by commas, without the spaces and tabs
-    around them (no others: what Unicode counts as spaces are bytes of a value here).
+    `fields` are the same by their names, the values of a repeated one joined by commas.
     """
 
     method: str
@@ -73,10 +73,12 @@ class SignedRequest:
 
     @fields.default
     def _join(self) -> dict[str, str]:
-        fields: dict[str, str] = {}
-        for name, value in self.headers:
-            trimmed = value.strip(" \t")
-            fields[name] = f"{fields[name]},{trimmed}" if name in fields else trimmed
+        fields = dict(self.headers)
+        if len(fields) < len(self.headers):
+            fields = {}
+            for name, value in self.headers:
+                trimmed = value.strip(_BLANKS)
+                fields[name] = f"{fields[name]},{trimmed}" if name in fields else trimmed
         return fields
 
 
@@ -358,7 +360,7 @@ def _encode(text: str) -> str:
 def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
     fields, lines = request.fields, ""
     for name in names:
-        value = fields.get(name, "")
+        value = fields.get(name, "").strip(_BLANKS)
         if "  " in value:
             value = _SPACES.sub(" ", value)
         lines += f"{name}:{value}\n"

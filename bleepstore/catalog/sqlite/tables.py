@@ -106,7 +106,9 @@ class SqliteTables:
 
     def advance(self, count: int) -> None:
         # Two statements: one with RETURNING, which collects its rows first, takes twice as long.
-        self.set_applied_index(self.applied_index() + count)
+        index: int = self._execute("SELECT applied_index FROM state").get + count
+        self._execute("UPDATE state SET applied_index = ?", (index,))
+        self.index = index
 
     def find_result(self, request_id: str) -> str | None:
         result: str | None = self._execute("SELECT result FROM applied_request WHERE request_id = ?", (request_id,)).get
