@@ -6,8 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-from tests.clients.conftest import contents, need, run
+from tests.clients.conftest import OVER_HTTPS, contents, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
+
+pytestmark = OVER_HTTPS
 
 
 def test_the_aws_cli(shared_server: Served, files: Path, tmp_path: Path) -> None:

@@ -24,8 +24,10 @@ from libcloud.storage.types import Provider
 from minio.commonconfig import CopySource
 from obstore.store import S3Store
 
-from tests.clients.conftest import MIB, contents, need, run
+from tests.clients.conftest import MIB, OVER_HTTP, contents, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
+
+pytestmark = OVER_HTTP
 
 #: key -> the file that it is put from.
 OBJECTS = {name: name for name in ("small.txt", "empty", "sub/a b+ü%.dat", "big.bin")} | {"gone": "small.txt"}

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.clients.conftest import contents, need, run
+from tests.clients.conftest import OVER_HTTP, contents, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+pytestmark = OVER_HTTP
 
 
 def make_bucket(server: Served, bucket: str, *, lock_days: int = 0) -> S3Client:

@@ -41,7 +41,7 @@ def flip(path: Path) -> None:
 
 
 def public(server: Served, body: bytes, acl: ObjectCannedACLType = "public-read") -> Path:
-    """Put an object that all may read, in place of the one before; where its bytes are."""
+    """Put an object that all may read, instead of the one before. The file of its bytes."""
     before = set(blobs(server.data))
     with contextlib.closing(server.client()) as s3:
         s3.create_bucket(Bucket="photos")
