@@ -15,7 +15,7 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.commands import Command, PutObject
 from bleepstore.errors import ConditionalRequestConflict
 from bleepstore.model import BlobRef, Inline, UploadToken, WriteCondition
-from bleepstore.testing.catalog_contract import Commands
+from bleepstore.testing.catalog_commands import Commands
 from tests.catalog.conftest import ALICE, Applier
 from tests.catalog.test_listing import Steps
 
