@@ -10,7 +10,16 @@ with bleepstore.open() as store:            # in memory; bleepstore.open("folder
 """
 
 from bleepstore import errors
-from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
+from bleepstore.access import (
+    ANONYMOUS,
+    AclRequest,
+    Action,
+    Caller,
+    CannedAcl,
+    Decision,
+    Explanation,
+    Ground,
+)
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
@@ -77,14 +86,17 @@ __all__ = [
     "CorsRule",
     "Credential",
     "Damage",
+    "Decision",
     "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
     "Expiration",
     "Expiry",
+    "Explanation",
     "Finding",
     "Grant",
+    "Ground",
     "Group",
     "Lifecycle",
     "LifecycleFilter",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from bleepstore.access import AclRequest, Action, Caller, is_of_object, of_version, resolve_acl
+from bleepstore.access import AclRequest, Action, Caller, Explanation, explain, is_of_object, of_version, resolve_acl
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import NoSuchUpload, OperationAborted, S3Error
 from bleepstore.model import Acl, WriteCondition
@@ -51,6 +51,32 @@ class AccessRules:
             found = self._engine.find_bucket(bucket)
             action = of_version(action, version_id)
             self._engine.condition_for(action, found, key, _ALWAYS, caller, version=version_id, is_preliminary=True)
+
+    def explain(
+        self,
+        action: Action,
+        bucket: str,
+        key: str = "",
+        *,
+        version_id: str | None = None,
+        caller: Caller | None = None,
+    ) -> Explanation:
+        """Whether `caller` may do `action`, and why: which statement of the bucket's policy decides, and why the others
+        do not apply. `str` of it is for people.
+
+        Of a `key` that does not exist it says what holds of an object that the bucket's owner writes there. Raises
+        NoSuchBucket.
+        """
+        found = self._engine.find_bucket(bucket)
+        subject = None
+        if key and is_of_object(action):
+            with self._engine.catalog.read() as reader:
+                if version_id is None:
+                    subject = reader.find_object(bucket, key, with_data=False)
+                else:
+                    subject = reader.find_version(bucket, key, version_id, with_data=False)
+        version = None if subject is None or subject.bucket_id != found.id else subject.version
+        return explain(of_version(action, version_id), caller, found, version, key or None, version=version_id)
 
     def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
         return self._engine.bucket_for(bucket, Action.GET_BUCKET_ACL, caller).acl

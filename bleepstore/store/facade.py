@@ -146,6 +146,7 @@ class Store:
     get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
     check_access = method_of("access", AccessRules.check_access)
+    explain_access = method_of("access", AccessRules.explain)
 
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
