@@ -208,6 +208,10 @@ class Objects:
                 found = reader.find_object(bucket, key, with_data=data)
             else:
                 found = reader.find_version(bucket, key, version_id, with_data=data)
+            expires = bucket_record.settings.lifecycle is not None
+            if expires and found is not None and version_id is not None:
+                current = reader.find_object(bucket, key, with_data=False)
+                expires = current is not None and current.sequence == found.sequence
         if found is None:
             found = self._find_unknown(bucket_record, key, version_id, of_version(action, version_id), caller)
         if found.bucket_id != bucket_record.id:
@@ -218,7 +222,7 @@ class Objects:
             authorize(action, caller, bucket_record, found.version, **facts)
         if found.version.is_delete_marker:
             raise MethodNotAllowed("DeleteMarker", found.version.version_id, found.version.modified_ms)
-        if version_id is None and bucket_record.settings.lifecycle is not None:
+        if expires:
             expiry = expiry_in(bucket_record, found.version)
             found = attrs.evolve(found, version=attrs.evolve(found.version, expiry=expiry))
         return found
