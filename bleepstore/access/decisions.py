@@ -270,7 +270,15 @@ def _decide(
 ) -> Decision:
     """The decision about a bucket that has a policy."""
     assert bucket.settings.policy is not None
-    asked = Asked(action, caller, bucket, key if subject is None else subject.key, subject, facts)
+    asked = Asked(
+        action,
+        caller,
+        bucket,
+        key if subject is None else subject.key,
+        subject,
+        facts,
+        facts.get("is_preliminary", False),
+    )
     is_own = action in _OF_POLICY and caller.account.id == bucket.owner.id
     try:
         policy = compile_policy(bucket.settings.policy, bucket.name)
@@ -371,7 +379,15 @@ def explain(
 ) -> Explanation:
     """What `authorize` would do, and what of the bucket's policy leads to that."""
     decision = decide(action, caller, bucket, subject, key, **facts)
-    asked = Asked(action, caller or ANONYMOUS, bucket, key if subject is None else subject.key, subject, facts)
+    asked = Asked(
+        action,
+        caller or ANONYMOUS,
+        bucket,
+        key if subject is None else subject.key,
+        subject,
+        facts,
+        facts.get("is_preliminary", False),
+    )
     notes: tuple[str, ...] = ()
     if caller is not None:
         notes = (f"The bucket belongs to {bucket.owner.id}.",)

@@ -44,7 +44,7 @@ class AccessRules:
             self._objects.find(bucket, key, version_id, action, caller, data=False, is_preliminary=True)
         elif upload_id is not None:
             with contextlib.suppress(NoSuchUpload):
-                self._uploads.find(bucket, key, upload_id, action, caller)
+                self._uploads.find(bucket, key, upload_id, action, caller, is_preliminary=True)
         elif not key:
             self._engine.bucket_for(bucket, action, caller, is_preliminary=True)
         else:

@@ -348,7 +348,7 @@ def test_a_failing_test_shows_why_requests_were_denied(run) -> None:  # type: ig
             "*statement 1 (NoReads) that decides.",
         ]
     )
-    assert result.stdout.str().count("GetObject was denied.") == 1
+    assert result.stdout.str().count("What s3_store denied") == 1
 
 
 @pytest.mark.parametrize("setting", ["scope", "backend"])

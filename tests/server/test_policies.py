@@ -219,3 +219,44 @@ def test_how_a_request_is_signed_is_asked(s3: S3Client, server: Server) -> None:
     old = server.client(signature_version="s3")
     assert denied(old.put_object, Bucket="photos", Key="k", Body=b"1")
     assert not denied(s3.delete_object, Bucket="photos", Key="k")
+
+
+def test_forms_and_signed_urls_and_copied_parts_are_decided_too(s3: S3Client, bob: S3Client, server: Server) -> None:
+    s3.put_object(Bucket="photos", Key="source", Body=b"1")
+    statements = [
+        allow(["s3:PutObject", "s3:AbortMultipartUpload"]),
+        deny("s3:PutObject", "arn:aws:s3:::photos/private/*"),
+        deny("s3:PutObject", Condition={"StringLike": {"s3:x-amz-copy-source": "photos/source"}}),
+        deny("s3:PutObject", "arn:aws:s3:::photos/form/*", Condition={"StringEquals": {"s3:x-amz-acl": "public-read"}}),
+    ]
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(*statements))
+
+    def post(key: str, **fields: str) -> int:
+        form = bob.generate_presigned_post("photos", key, Fields=fields, Conditions=[fields] if fields else [])
+        return requests.post(form["url"], data=form["fields"], files={"file": b"1"}, timeout=10).status_code
+
+    assert (post("open/k"), post("private/k"), post("form/k"), post("form/k", acl="public-read")) == (
+        204, 403, 204, 403
+    )  # fmt: skip
+    for key, status in (("open/k", 200), ("private/k", 403)):
+        url = bob.generate_presigned_url("put_object", Params={"Bucket": "photos", "Key": key})
+        assert requests.put(url, data=b"1", timeout=10).status_code == status
+    upload = bob.create_multipart_upload(Bucket="photos", Key="parts")["UploadId"]
+    bob.upload_part(Bucket="photos", Key="parts", UploadId=upload, PartNumber=1, Body=b"1")
+    assert denied(
+        bob.upload_part_copy,
+        Bucket="photos",
+        Key="parts",
+        UploadId=upload,
+        PartNumber=2,
+        CopySource="photos/source",
+    )
+    bob.abort_multipart_upload(Bucket="photos", Key="parts", UploadId=upload)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[" * 30_000, b'{"Statement": [[]]}', b"<Policy/>", b"null"])
+def test_no_body_is_more_than_refused(server: Server, s3: S3Client, body: bytes) -> None:
+    url = s3.generate_presigned_url("put_bucket_policy", Params={"Bucket": "photos", "Policy": "{}"})
+    answer = requests.put(url, data=body, timeout=10)
+    assert answer.status_code == 400
+    assert b"<Code>MalformedPolicy</Code>" in answer.content
