@@ -23,6 +23,7 @@ from bleepstore.access import (
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, CustomerKey, Encryption, EncryptionKind, NamedKey, StoreKey
 from bleepstore.errors import Damage
 from bleepstore.lifecycle import (
     Expiration,
@@ -75,6 +76,7 @@ __all__ = [
     "Action",
     "Algorithm",
     "Bucket",
+    "BucketEncryption",
     "BucketPage",
     "BucketSettings",
     "ByteRange",
@@ -85,12 +87,15 @@ __all__ = [
     "CompletedPart",
     "CorsRule",
     "Credential",
+    "CustomerKey",
     "Damage",
     "Decision",
     "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Encryption",
+    "EncryptionKind",
     "Expiration",
     "Expiry",
     "Explanation",
@@ -103,6 +108,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
     "ObjectAttributes",
@@ -122,6 +128,7 @@ __all__ = [
     "RetentionMode",
     "Snapshot",
     "Store",
+    "StoreKey",
     "StoredObject",
     "SystemMetadata",
     "Transition",

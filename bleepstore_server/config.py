@@ -100,6 +100,15 @@ class ServerConfig(AppConfig):
         "objects of up to this many bytes are kept in the catalog; 16384, 1024 in memory, none elsewhere",
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
+    encryption_key_file: str | None = setting(
+        None, "the master keys of encryption; without, `encryption.keys` in `data`, which is made when one is needed"
+    )
+    encryption_keys: str | None = setting(
+        None,
+        "the same as a text: names and keys in base64, with commas between; only by file or environment",
+        flag=False,
+        repr=False,
+    )
     upload_expiry_days: int = setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
     restore_delay: int = setting(
         0, "seconds from RestoreObject until an archived object can be read", validator=_at_least(0)
@@ -123,6 +132,8 @@ class ServerConfig(AppConfig):
             raise ConfigError("tls_cert and tls_key: set both or neither")
         if self.backend_url is None and self.backend_endpoint_url is not None:
             raise ConfigError("backend_endpoint_url: set backend_url too")
+        if self.encryption_key_file is not None and self.encryption_keys is not None:
+            raise ConfigError("encryption_key_file and encryption_keys: set one of them")
         if self.scrub_interval_days and (self.in_memory or self.backend_url is not None):
             raise ConfigError("scrub_interval_days: only a folder is scrubbed")
         if self.backend_url is not None and not is_gateway_url(self.backend_url):

@@ -18,6 +18,7 @@ from bleepstore_server.operations import (
     archived,
     buckets,
     cors,
+    encryption,
     lifecycle,
     listings,
     multipart,
@@ -32,8 +33,8 @@ from bleepstore_server.operations import object_lock as locks
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.documents import configuration as d
+from bleepstore_server.wire.encryption import ENCRYPTION
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.headers import ENCRYPTION
 
 Operation = Callable[[Exchange], Response]
 
@@ -81,7 +82,6 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
-    "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
     "ownershipControls": (
         "GetBucketOwnershipControls",
         A.GET_BUCKET_OWNERSHIP_CONTROLS,
@@ -140,7 +140,6 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
     ),
 }
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
-    "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
     "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
     "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
@@ -169,6 +168,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GetBucketTagging", "GET", _B, "tagging", tagging.get_bucket_tagging, A.GET_BUCKET_TAGGING),
     Route("PutBucketTagging", "PUT", _B, "tagging", tagging.put_bucket_tagging, A.PUT_BUCKET_TAGGING, document=True),
     Route("DeleteBucketTagging", "DELETE", _B, "tagging", tagging.delete_bucket_tagging, A.PUT_BUCKET_TAGGING),
+    Route("GetBucketEncryption", "GET", _B, "encryption", encryption.get_bucket_encryption,
+          A.GET_ENCRYPTION_CONFIGURATION),
+    Route("PutBucketEncryption", "PUT", _B, "encryption", encryption.put_bucket_encryption,
+          A.PUT_ENCRYPTION_CONFIGURATION, document=True),
+    Route("DeleteBucketEncryption", "DELETE", _B, "encryption", encryption.delete_bucket_encryption,
+          A.PUT_ENCRYPTION_CONFIGURATION),
     Route("GetBucketLifecycleConfiguration", "GET", _B, "lifecycle", lifecycle.get_bucket_lifecycle,
           A.GET_LIFECYCLE_CONFIGURATION),
     Route("PutBucketLifecycleConfiguration", "PUT", _B, "lifecycle", lifecycle.put_bucket_lifecycle,
@@ -229,7 +234,7 @@ ROUTES: tuple[Route, ...] = (
             (_B, "GET", "CreateSession:session GetBucketAbac:abac "
              "GetBucketMetadataConfiguration:metadataConfiguration GetBucketMetadataTableConfiguration:metadataTable"),
             (_B, "PUT", "PutBucketAbac:abac PutBucketAccelerateConfiguration:accelerate "
-             "PutBucketAnalyticsConfiguration:analytics PutBucketEncryption:encryption "
+             "PutBucketAnalyticsConfiguration:analytics "
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "

@@ -21,9 +21,11 @@ from pathlib import Path
 from bleepstore import Store
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.cluster import LeaderLease, LocalCluster, Member
+from bleepstore.encryption import DEFAULT_KEY, STORE_KEY
 from bleepstore.jobs.parts import Parts, RequestIds
 from bleepstore.raft.node import NodeSettings
 from bleepstore.raft.transport import MemoryNetwork
+from bleepstore.sealing.keys import MasterKeys
 from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
 from bleepstore.store.settings import MEMORY_INLINE_LIMIT, Settings
@@ -32,6 +34,8 @@ from bleepstore.store.settings import MEMORY_INLINE_LIMIT, Settings
 _IN_MEMORY = Path("/dev/shm")
 #: Elections take half a second to one: a busy machine must not lose its leader in the middle of a test.
 _SETTINGS = NodeSettings(tick_seconds=0.05)
+#: Every node needs the same keys.
+KEYS = MasterKeys({STORE_KEY: [bytes(32)], DEFAULT_KEY: [bytes(range(32))]})
 #: More than an election waits for at most.
 _TICKS_TO_ELECT = 20
 
@@ -69,7 +73,10 @@ def open_stores(
             settings = Settings(inline_limit=inline_limit, clock=clock)
             assert member.catalog.path is not None
             home, lease = member.catalog.path.parent, LeaderLease(member.node)
-            return Store(Engine(parts, member.catalog, settings, close=close, folder=home, lease=lease))
+            engine = Engine(
+                parts, member.catalog, settings, close=close, folder=home, lease=lease, open_keys=lambda: KEYS
+            )
+            return Store(engine)
 
         def close() -> None:
             at_leader.close()

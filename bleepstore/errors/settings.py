@@ -118,6 +118,22 @@ class NoSuchCors(NotFound):
     bucket: str
 
 
+@attrs.define
+class NoSuchBucketEncryption(NotFound):
+    code = "ServerSideEncryptionConfigurationNotFoundError"
+    summary = "The bucket has no default encryption."
+    bucket: str
+
+
+@attrs.define
+class EncryptionKeyNotFound(Invalid):
+    """There is no master key of this name, or not the one that an object's key was encrypted with."""
+
+    code = "KMS.NotFoundException"
+    summary = "There is no such encryption key."
+    key_id: str
+
+
 # -- policies
 
 

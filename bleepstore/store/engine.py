@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
 from bleepstore.access import Action, Caller, Facts, authorize
-from bleepstore.backends.base import BlobId, KeyedBackend, new_blob_id
+from bleepstore.backends.base import BlobId, Gateway, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
@@ -35,6 +36,10 @@ from bleepstore.store.keyed_engine import KeyedEngine
 from bleepstore.store.settings import Settings
 from bleepstore.store.verifying import Verifier
 
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
+    from bleepstore.store.encrypting import Encrypting
+
 
 class Engine:
     """The engine of one store. `close` closes all parts that are this store's, once its jobs have
@@ -42,7 +47,8 @@ class Engine:
 
     `clock` is that of blobs and sweeps, `wall_clock` the one that the store was given. `object_engine` is how objects
     are written. `folder` is that of the catalog; None if it is in memory. `exclusive` gives a block in which no other
-    process has the store open, or raises StoreError.
+    process has the store open, or raises StoreError. `open_keys` gives the master keys of encryption; None: there are
+    none, and what one process made another could not read.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class Engine:
         folder: Path | None = None,
         lock: FolderLock | None = None,
         lease: Lease | None = None,
+        open_keys: Callable[[], KeyService] | None = None,
     ) -> None:
         self.catalog = catalog
         self.read_only = catalog.read_only
@@ -75,6 +82,7 @@ class Engine:
             else BlobEngine(backend, self.committer)
         )
         self.verifier = Verifier(backend)
+        self.open_keys = functools.cache(open_keys or _no_keys)
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         self.folder = folder
@@ -85,6 +93,20 @@ class Engine:
         name = "in memory" if folder is None else f"in {folder}"
         self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)
         self._dropped.atexit = False  # a process that ends frees everything by itself
+
+    @functools.cached_property
+    def encrypting(self) -> Encrypting:
+        """Raises NotSupported without the extra `encryption`, and where nothing can be encrypted."""
+        check_encrypts(self)
+        try:
+            from bleepstore.store.encrypting import Encrypting
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "cryptography":
+                raise
+            raise NotSupported(
+                "Encryption needs the package cryptography: pip install 'bleepstore[encryption]'"
+            ) from None
+        return Encrypting(self.backend, self.committer, self.open_keys)
 
     def new_blob_id(self) -> BlobId:
         return new_blob_id(self.clock())
@@ -202,6 +224,27 @@ def check_keeps_versions(engine: Engine) -> None:
             "A store in layout 'keys' keeps one object under each key at its provider. "
             "Versioning needs a store in layout 'blobs'."
         )
+
+
+def check_encrypts(engine: Engine) -> None:
+    """Raise NotSupported where each object is stored under its own key at a provider, as others can read it there."""
+    if not engine.object_engine.keeps_versions:
+        raise NotSupported(
+            "A store in layout 'keys' leaves the encryption of its objects to its provider. "
+            "Encryption needs a store in layout 'blobs'."
+        )
+    if engine.folder is None and isinstance(engine.backend, Gateway):
+        raise NotSupported(
+            "The catalog of this store is in memory, and a new one is made of what is stored at the provider, where "
+            "nothing tells how an object is encrypted. Encryption needs a catalog in a folder."
+        )
+
+
+def _no_keys() -> KeyService:
+    raise NotSupported(
+        "Nothing can be encrypted here without configured keys, the same wherever the store is opened: set "
+        "encryption_keys."
+    )
 
 
 def check_limit(limit: int) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
@@ -23,6 +23,7 @@ from bleepstore.store.adopting import Adoption
 from bleepstore.store.archived import ArchivedObjects
 from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
+from bleepstore.store.bucket_encryption import BucketEncryptions
 from bleepstore.store.buckets import Buckets
 from bleepstore.store.clock import now_ms
 from bleepstore.store.copies import Copies
@@ -49,6 +50,9 @@ from bleepstore.store.tags import Tags
 from bleepstore.store.uploads import Uploads
 from bleepstore.store.versions import Versions
 
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
+
 
 class Store:
     """An object store: buckets, objects, multipart uploads, access keys, forks and scrubs of the whole, what is stored
@@ -72,6 +76,7 @@ class Store:
         self.tags = Tags(engine, self.objects)
         self.lifecycles = Lifecycles(engine)
         self.locks = ObjectLocks(engine, self.objects)
+        self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
@@ -145,6 +150,9 @@ class Store:
     put_object_legal_hold = method_of("locks", ObjectLocks.put_object_legal_hold)
     get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
+    put_bucket_encryption = method_of("encryptions", BucketEncryptions.put_bucket_encryption)
+    get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
+    delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)
     check_access = method_of("access", AccessRules.check_access)
     explain_access = method_of("access", AccessRules.explain)
 
@@ -252,6 +260,7 @@ def open_store(
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
     restore_delay: dt.timedelta = dt.timedelta(),
     clock: Callable[[], int] = now_ms,
+    encryption_keys: KeyService | str | os.PathLike[str] | None = None,
     read_only: bool = False,
     **provider: Unpack[ProviderOptions],
 ) -> Store:
@@ -262,6 +271,9 @@ def open_store(
     An upload that is neither completed nor aborted within `upload_expiry` is removed. An archived object can be read
     `restore_delay` after it was asked for: at once. `clock` gives milliseconds
     since the epoch.
+
+    `encryption_keys` are the master keys of objects that are encrypted: the path of a file of them, or a `KeyService`
+    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed.
 
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
@@ -282,7 +294,12 @@ def open_store(
     CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
     """
     settings = Settings(
-        owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, restore_delay=restore_delay, clock=clock
+        owner=owner,
+        inline_limit=inline_limit,
+        upload_expiry=upload_expiry,
+        restore_delay=restore_delay,
+        clock=clock,
+        encryption_keys=encryption_keys,
     )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import re
 from collections.abc import Callable
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import attrs
 
@@ -15,6 +15,9 @@ from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url
 from bleepstore.errors import StoreError
 from bleepstore.model import Owner
 from bleepstore.store.clock import now_ms
+
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
 
 #: The owner of what the embedding application creates, unless another is named.
 DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
@@ -40,6 +43,7 @@ class Settings:
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY
     restore_delay: dt.timedelta = dt.timedelta()
     clock: Callable[[], int] = now_ms
+    encryption_keys: KeyService | str | os.PathLike[str] | None = None
 
     def __attrs_post_init__(self) -> None:
         _check_kind("owner", self.owner, Owner, "an Owner")
@@ -66,6 +70,7 @@ class Settings:
             upload_expiry=self.upload_expiry,
             restore_delay=self.restore_delay,
             clock=self.clock,
+            encryption_keys=self.encryption_keys,
         )  # attrs.evolve takes ten times as long
 
 

@@ -112,6 +112,7 @@ ERRORS: dict[str, ErrorRow] = {
     "InvalidStorageClass": ErrorRow(400, "The storage class you specified is not valid"),
     "InvalidTag": ErrorRow(400, "The tag provided was not a valid tag.", varies=True),
     "InvalidURI": ErrorRow(400, "Couldn't parse the specified URI."),
+    "KMS.NotFoundException": ErrorRow(400, "Invalid keyId", varies=True),
     "KeyTooLongError": ErrorRow(400, "Your key is too long"),
     "MalformedACLError": ErrorRow(
         400,

@@ -32,7 +32,6 @@ from bleepstore_server.wire.documents.configuration import (
     ListMetricsConfigurationsResult,
     NotificationConfiguration,
     RequestPaymentConfiguration,
-    ServerSideEncryptionConfiguration,
     VersioningConfiguration,
 )
 from bleepstore_server.wire.documents.cors import CorsConfiguration
@@ -54,6 +53,7 @@ from bleepstore_server.wire.documents.declare import (
     render,
     wrapped,
 )
+from bleepstore_server.wire.documents.encryption import ServerSideEncryptionConfiguration
 from bleepstore_server.wire.documents.errors import Error
 from bleepstore_server.wire.documents.lifecycle import LifecycleConfiguration
 from bleepstore_server.wire.documents.object_lock import (

@@ -397,7 +397,7 @@ def test_a_url_of_a_copy_copies(signer: S3Client, server: Server, wire: Wire) ->
 
 
 def test_what_a_url_asks_for_in_vain_is_refused(signer: S3Client, server: Server, wire: Wire) -> None:
-    for query in ({"x_amz_server_side_encryption": "aws:kms"}, {"x_amz_write_offset_bytes": "5"}):
+    for query in ({"x_amz_server_side_encryption": "aws:kms:dsse"}, {"x_amz_write_offset_bytes": "5"}):
         assert wire.send("PUT", presigned(server, "PUT", "/photos/k", **query), b"", signed=False).status == 501
     url = presigned(server, "PUT", "/photos/k", x_amz_expected_bucket_owner="bob-id")
     assert wire.send("PUT", url, b"", signed=False).code == "AccessDenied"
