@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import contextlib
 
-from bleepstore.access import AclRequest, Action, Caller, Explanation, explain, is_of_object, of_version, resolve_acl
+from bleepstore.access import (
+    AclRequest,
+    Action,
+    Caller,
+    Explanation,
+    Facts,
+    explain,
+    is_of_object,
+    of_version,
+    resolve_acl,
+)
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import NoSuchUpload, OperationAborted, S3Error
 from bleepstore.model import Acl, WriteCondition
@@ -33,24 +43,29 @@ class AccessRules:
         *,
         version_id: str | None = None,
         upload_id: str | None = None,
+        is_preliminary: bool = False,
         caller: Caller | None = None,
     ) -> None:
         """Raise what an operation that is this `action` would: NoSuchBucket, AccessDenied or, if it is on an object
         that there must be, NoSuchKey and NoSuchVersion.
 
+        `is_preliminary`: the operation comes after this, and is decided on again. What a policy asks of its body (tags,
+        a retention), and of which keys a deletion of many is, is taken for granted here.
+
         An upload that does not exist is not refused: it may have been completed by the same request, sent before.
         """
+        facts: Facts = {"is_preliminary": is_preliminary}
         if is_of_object(action):
-            self._objects.find(bucket, key, version_id, action, caller, data=False, is_preliminary=True)
+            self._objects.find(bucket, key, version_id, action, caller, data=False, **facts)
         elif upload_id is not None:
             with contextlib.suppress(NoSuchUpload):
-                self._uploads.find(bucket, key, upload_id, action, caller, is_preliminary=True)
+                self._uploads.find(bucket, key, upload_id, action, caller, **facts)
         elif not key:
-            self._engine.bucket_for(bucket, action, caller, is_preliminary=True)
+            self._engine.bucket_for(bucket, action, caller, **facts)
         else:
             found = self._engine.find_bucket(bucket)
-            action = of_version(action, version_id)
-            self._engine.condition_for(action, found, key, _ALWAYS, caller, version=version_id, is_preliminary=True)
+            facts["version"] = version_id
+            self._engine.condition_for(of_version(action, version_id), found, key, _ALWAYS, caller, **facts)
 
     def explain(
         self,
