@@ -54,7 +54,7 @@ def elect(cluster: LocalCluster, leader: Member) -> None:
 
 @contextlib.contextmanager
 def open_stores(
-    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT
+    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT, acl_defaults: str = "s3"
 ) -> Iterator[tuple[Store, Store]]:
     """Two empty stores of one cluster: at the leader and at a follower. They end with the block, or when the
     follower's is closed."""
@@ -70,7 +70,7 @@ def open_stores(
         def open_at(member: Member, close: Callable[[], None]) -> Store:
             steady = SteadyClock(clock)
             parts = Parts(member.catalog, member.committer, backend, steady, clock, RequestIds(steady))
-            settings = Settings(inline_limit=inline_limit, clock=clock)
+            settings = Settings(inline_limit=inline_limit, clock=clock, acl_defaults=acl_defaults)
             assert member.catalog.path is not None
             home, lease = member.catalog.path.parent, LeaderLease(member.node)
             engine = Engine(
@@ -89,7 +89,9 @@ def open_stores(
 
 
 @contextlib.contextmanager
-def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT) -> Iterator[Store]:
+def open_on_follower(
+    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT, acl_defaults: str = "s3"
+) -> Iterator[Store]:
     """An empty store. It ends with the block, or when it is closed."""
-    with open_stores(clock=clock, inline_limit=inline_limit) as (_at_leader, store):
+    with open_stores(clock=clock, inline_limit=inline_limit, acl_defaults=acl_defaults) as (_at_leader, store):
         yield store

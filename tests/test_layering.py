@@ -21,7 +21,7 @@ SERVER = ROOT / "bleepstore_server"
 BASE = frozenset(
     {
         "errors", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names", "tags",
-        "digests", "lifecycle", "lifecycle_due", "cors",
+        "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -31,15 +31,19 @@ ALLOWED: dict[str, frozenset[str]] = {
     "encryption": frozenset({"errors"}),
     "lifecycle": frozenset({"errors", "tags"}),
     "cors": frozenset({"errors"}),
-    "model": frozenset({"errors", "object_lock", "encryption", "digests", "lifecycle", "cors"}),
+    "ownership": frozenset(),
+    "acl_rules": frozenset({"errors", "model", "ownership"}),
+    "model": frozenset({"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership"}),
     "pages": frozenset({"model"}),
     "attributes": frozenset({"model", "object_lock", "encryption"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
-    "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle", "cors"}),
+    "bucket_settings": frozenset(
+        {"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"}
+    ),
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "object_lock"}),
+    "access": frozenset({"errors", "model", "object_lock", "ownership"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},

@@ -352,7 +352,7 @@ def second_answer(written: list[dict[str, Any]], acl: Acl, action: Action, calle
     return "Deny" not in found and ("Allow" in found or second_acl(acl, action, account))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(statements(), min_size=1, max_size=5), st.sampled_from(ACLS))
 def test_two_evaluators_agree(written: list[dict[str, Any]], acl: Acl) -> None:
     bucket = bucket_with(*written, acl=acl)

@@ -35,7 +35,9 @@ def deny(actions: str | list[str], resources: str | list[str] = OBJECTS, **more:
 
 @pytest.fixture
 def s3(s3: S3Client) -> S3Client:
-    s3.create_bucket(Bucket="photos")
+    """A client of an account that has a bucket with lists, and without a block of public policies."""
+    s3.create_bucket(Bucket="photos", ObjectOwnership="ObjectWriter")
+    s3.delete_public_access_block(Bucket="photos")
     return s3
 
 
