@@ -19,12 +19,11 @@ from bleepstore.access import (
 from bleepstore.acl_rules import check_public, is_enforced
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import Acl, Bucket, WriteCondition
+from bleepstore.model import UNCONDITIONAL, Acl, Bucket
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 from bleepstore.store.uploads import Uploads
 
-_ALWAYS = WriteCondition()
 #: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
 _ACL_ATTEMPTS = 20
 
@@ -67,7 +66,7 @@ class AccessRules:
         else:
             found = self._engine.find_bucket(bucket)
             facts["version"] = version_id
-            self._engine.condition_for(of_version(action, version_id), found, key, _ALWAYS, caller, **facts)
+            self._engine.condition_for(of_version(action, version_id), found, key, UNCONDITIONAL, caller, **facts)
 
     def explain(
         self,
