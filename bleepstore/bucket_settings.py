@@ -135,6 +135,7 @@ SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
     "object_lock": SettingForm(_write_lock, _read_lock),
+    "policy": SettingForm(str, str),
     "cors": SettingForm(_write_cors, _read_cors),
 }
 

@@ -132,12 +132,14 @@ class Acl:
 class BucketSettings:
     """What a bucket is configured with, beside its ACL; None: it has none of that.
 
-    Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored.
+    Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
+    bucket's policy, as it was given.
     """
 
     tags: Mapping[str, str] | None = None
     lifecycle: Lifecycle | None = None
     object_lock: ObjectLock | None = None
+    policy: str | None = None
     cors: tuple[CorsRule, ...] | None = None
 
 

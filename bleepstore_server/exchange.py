@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import attrs
@@ -14,6 +14,7 @@ from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
+from bleepstore_server.conditions import condition_value
 from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.wire import checksums, headers
 from bleepstore_server.wire.errors import RequestError
@@ -53,6 +54,8 @@ class Exchange:
     error_code: str | None = None
     #: Bytes of a refused body that were read all the same, beside those that the request counts.
     drained: int = 0
+    #: Those of a form, which speaks instead of the headers.
+    fields: Mapping[str, str] | None = None
 
     def document(self, *, checksum_is_its_own: bool = True, needs_digest: bool = False) -> bytes:
         """The XML body, once its digests are verified as those of an object are. The checksum that is sent with a
@@ -78,6 +81,10 @@ class Exchange:
         if owner is None:
             raise UnresolvableGrantByEmailAddress(email)
         return owner.id
+
+    def condition_value(self, key: str) -> str | None:
+        """What the request says under a condition key of policies: see `Caller.sent`."""
+        return condition_value(self.request, self.fields, key, self.caller.time_ms)
 
     def check_owner_id(self, owner_id: str) -> None:
         if self.store.find_owner(owner_id) is None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 worker_class = "bleepstore_server.worker.Worker"
 threads = 8
@@ -23,6 +24,8 @@ keepalive = 75
 worker_connections = 10_000
 backlog = 2048
 timeout = 120
+# Workers show that they live by touching a file: not one of a disk that may hang.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 graceful_timeout = 30
 # The server is steered by signals alone.
 control_socket_disable = True

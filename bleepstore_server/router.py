@@ -22,6 +22,7 @@ from bleepstore_server.operations import (
     listings,
     multipart,
     objects,
+    policies,
     post_object,
     tagging,
     versions,
@@ -86,8 +87,6 @@ _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
         A.GET_BUCKET_OWNERSHIP_CONTROLS,
         c.absent("OwnershipControlsNotFoundError"),
     ),
-    "policy": ("GetBucketPolicy", A.GET_BUCKET_POLICY, c.absent("NoSuchBucketPolicy")),
-    "policyStatus": ("GetBucketPolicyStatus", A.GET_BUCKET_POLICY_STATUS, c.absent("NoSuchBucketPolicy")),
     "publicAccessBlock": (
         "GetPublicAccessBlock",
         A.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
@@ -143,7 +142,6 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
     "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
     "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
-    "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
     "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
     "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
@@ -177,6 +175,11 @@ ROUTES: tuple[Route, ...] = (
           A.PUT_LIFECYCLE_CONFIGURATION, document=True),
     Route("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", lifecycle.delete_bucket_lifecycle,
           A.PUT_LIFECYCLE_CONFIGURATION),
+    Route("GetBucketPolicy", "GET", _B, "policy", policies.get_bucket_policy, A.GET_BUCKET_POLICY),
+    Route("PutBucketPolicy", "PUT", _B, "policy", policies.put_bucket_policy, A.PUT_BUCKET_POLICY, document=True),
+    Route("DeleteBucketPolicy", "DELETE", _B, "policy", policies.delete_bucket_policy, A.DELETE_BUCKET_POLICY),
+    Route("GetBucketPolicyStatus", "GET", _B, "policyStatus", policies.get_bucket_policy_status,
+          A.GET_BUCKET_POLICY_STATUS),
     Route("GetBucketCors", "GET", _B, "cors", cors.get_bucket_cors, A.GET_BUCKET_CORS),
     Route("PutBucketCors", "PUT", _B, "cors", cors.put_bucket_cors, A.PUT_BUCKET_CORS, document=True),
     Route("DeleteBucketCors", "DELETE", _B, "cors", cors.delete_bucket_cors, A.PUT_BUCKET_CORS),
@@ -231,7 +234,7 @@ ROUTES: tuple[Route, ...] = (
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
              "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
-             "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
+             "PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
              "PutBucketWebsite:website "
              "PutPublicAccessBlock:publicAccessBlock "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "

@@ -4,8 +4,8 @@ gunicorn gives the processes, the sockets, the signals and the settings; `bleeps
 clients need beyond WSGI is in the environ: `bleepstore.headers`, the fields as they were sent (WSGI cannot tell
 `x-amz-meta-my_key` from `x-amz-meta-my-key`), `bleepstore.awaits_continue`, `bleepstore.hurry`.
 
-An app may say of a request that it is quick: that it waits for nothing but a commit. Quick requests run in the loop's
-thread; all others, and all of an app that says nothing, in the threads.
+An app may say of a request that it is quick: that it waits for nothing but a commit and, as a rule, a disk that answers
+at once. Quick requests run in the loop's thread; all others, and all of an app that says nothing, in the threads.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import logging
 import os
 import resource
 import secrets
+import select
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -35,7 +36,7 @@ from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.heads import Head, Limits, Refusal
 from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.settings import Settings
-from bleepstore_server.http1.tasks import Pool, Task, current_task
+from bleepstore_server.http1.tasks import Pool, current_task
 from bleepstore_server.layers.record import Record, access_log, log_access
 from bleepstore_server.response import ObjectBody
 from bleepstore_server.sending import QUICK_SIZE, Answer
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 _INTERNAL = Refusal("500 Internal Server Error", "InternalError", "The server met an internal error.")
+#: How often it is asked whether something hangs. What hangs for twice as long holds nobody else.
+_RELIEF_SECONDS = 0.04
 #: Descriptors that are kept for files, the catalog, and what else the app opens: a quarter of all, and at least these.
 _MIN_RESERVED = 64
 
@@ -61,9 +64,9 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if self.cfg.proxy_protocol != "off":
             self.log.warning("the PROXY protocol is not spoken: proxies are believed by X-Forwarded-For")
         tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None  # the certificate of now
-        self._loop = Loop(self._settings(), self.sockets, tls, self._begin_request, self._refuse)
         self._pool = Pool(self.cfg.threads)
-        self._is_quick: Callable[[WSGIEnvironment], bool] | None = None
+        self._loop = Loop(self._settings(), self._pool, self.sockets, tls, self._begin_request, self._refuse)
+        self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
         self._sends_files = tls is None and self.cfg.sendfile is not False
         self._base_environ: WSGIEnvironment = {
             "SCRIPT_NAME": "",
@@ -99,22 +102,33 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         loop = self._loop
         commits = None
         app: Any = self.wsgi
-        self._is_quick = getattr(app, "is_quick", None)
+        self._is_quick = getattr(app, "is_quick", _never)
         committer = getattr(app, "committer", None)
         if committer is not None:
             commits = GroupCommits(loop, committer)
-        loop.watch_descriptor(self.PIPE[0], partial(_empty, self.PIPE[0]))
         loop.on_tick = self.notify
-        while self.alive and self.ppid == os.getppid():
-            loop.run_round()
-        loop.stop_accepting()
+        loop.start()
+        while self.alive and self.ppid == os.getppid() and not loop.has_ended:
+            self._relieve()
+        loop.post(loop.stop_accepting)
         last = time.monotonic() + self.cfg.graceful_timeout
-        while loop.connections and time.monotonic() < last:
-            loop.run_round()
+        while (loop.connections or not loop.is_ending) and time.monotonic() < last and not loop.has_ended:
+            self._relieve()
+        loop.post(loop.end)
+        last = time.monotonic() + 1
+        while not loop.has_ended and time.monotonic() < last:
+            self._relieve()
         self._pool.close()
-        loop.close()
         if commits is not None:
             commits.close()
+
+    def _relieve(self) -> None:
+        """See that no disk holds the loop. This thread does nothing else but wait, for signals too."""
+        if select.select([self.PIPE[0]], [], [], _RELIEF_SECONDS)[0]:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.PIPE[0], 4096)
+        self._loop.relieve()
+        self._pool.relieve()
 
     # -- a request
 
@@ -125,8 +139,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             self.alive = False
         environ = self._make_environ(connection, head, body)
         respond = partial(self._respond, connection, head, body, environ)
-        if self._is_quick is not None and self._is_quick(environ):
-            Task(self._loop, respond).switch()
+        if self._is_quick(environ, self._loop.is_careful):
+            self._loop.begin(respond)
         else:
             self._pool.start(respond)
 
@@ -171,7 +185,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         task = current_task()
         if (
             task is not None
-            and task.hub is self._loop
+            and task.hub is self._loop.leader
             and isinstance(pieces, ObjectBody)
             and pieces.length > QUICK_SIZE
         ):
@@ -191,27 +205,20 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         except BaseException as error:  # noqa: BLE001  # as above
             self._fail(connection, answer, error)
             return
-        self._in_loop(partial(connection.end_request, keeps_alive))
+        self._loop.post(partial(connection.end_request, keeps_alive))
 
     def _fail(self, connection: Connection, answer: Answer, error: BaseException) -> None:
         """There is no whole answer."""
         if isinstance(error, OSError):  # the client went away, or is too slow
             self.log.debug("%s went away: %s", connection.peer, error)
-            self._in_loop(connection.close)
+            self._loop.post(connection.close)
             return
         if not isinstance(error, ObjectDamaged):  # which the library has logged
             self.log.error("Error handling request", exc_info=error)
         if answer.is_begun:  # nothing else can be said on this connection
-            self._in_loop(connection.linger)
+            self._loop.post(connection.linger)
         else:
-            self._in_loop(partial(self._refuse, connection, _INTERNAL))
-
-    def _in_loop(self, call: Callable[[], object]) -> None:
-        task = current_task()
-        if task is not None and task.hub is self._loop:
-            call()
-        else:
-            self._loop.post(call)
+            self._loop.post(partial(self._refuse, connection, _INTERNAL))
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         """Answer what the app never sees, and end the connection."""
@@ -229,17 +236,16 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         connection.linger()
         if refusal is not _INTERNAL and access_log.isEnabledFor(logging.INFO):  # the app has its own records
             peer = connection.peer
-            log_access(
-                Record(
-                    time=refused_at,
-                    remote=peer[0] if isinstance(peer, tuple) else str(peer),
-                    method="",
-                    status=int(refusal.status[:3]),
-                    error_code=refusal.code,
-                    bytes_out=sent,
-                    request_id=request_id,
-                )
+            record = Record(
+                time=refused_at,
+                remote=peer[0] if isinstance(peer, tuple) else str(peer),
+                method="",
+                status=int(refusal.status[:3]),
+                error_code=refusal.code,
+                bytes_out=sent,
+                request_id=request_id,
             )
+            self._loop.begin(partial(log_access, record))
 
 
 def _origin_form(target: str) -> str:
@@ -251,9 +257,8 @@ def _origin_form(target: str) -> str:
     return "/" + rest.partition("/")[2]
 
 
-def _empty(descriptor: int) -> None:
-    with contextlib.suppress(BlockingIOError):
-        os.read(descriptor, 4096)
+def _never(_environ: WSGIEnvironment, _careful: bool) -> bool:
+    return False
 
 
 def _raise_descriptor_limit() -> int:

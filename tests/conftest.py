@@ -28,7 +28,8 @@ S3_SUITE = frozenset({"server", "store", "library"})
 BLOBS_SUITE = frozenset({"store", "library"})
 #: Tests of what the server refuses or changes before and after it asks the store: CI runs them on the local kinds.
 WIRE_SUITE = frozenset(
-    f"test_{name}.py" for name in ("app", "bad_chunks", "bad_input", "cors", "errors", "https", "pages", "presigned")
+    f"test_{name}.py"
+    for name in ("app", "bad_chunks", "bad_input", "cors", "errors", "https", "pages", "policies", "presigned")
 )
 
 

@@ -116,3 +116,23 @@ class NoSuchCors(NotFound):
     code = "NoSuchCORSConfiguration"
     summary = "The bucket has no rules for cross-origin requests."
     bucket: str
+
+
+# -- policies
+
+
+@attrs.define
+class MalformedPolicy(Invalid):
+    """`detail` is what of the policy is meant."""
+
+    code = "MalformedPolicy"
+    summary = "The policy is not one that can be applied."
+    reason: str
+    detail: str | None = None
+
+
+@attrs.define
+class NoSuchBucketPolicy(NotFound):
+    code = "NoSuchBucketPolicy"
+    summary = "The bucket has no policy."
+    bucket: str

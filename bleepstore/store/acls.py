@@ -41,20 +41,23 @@ class AccessRules:
         An upload that does not exist is not refused: it may have been completed by the same request, sent before.
         """
         if is_of_object(action):
-            self._objects.find(bucket, key, version_id, action, caller, data=False)
+            self._objects.find(bucket, key, version_id, action, caller, data=False, is_preliminary=True)
         elif upload_id is not None:
             with contextlib.suppress(NoSuchUpload):
                 self._uploads.find(bucket, key, upload_id, action, caller)
+        elif not key:
+            self._engine.bucket_for(bucket, action, caller, is_preliminary=True)
         else:
             found = self._engine.find_bucket(bucket)
-            self._engine.condition_for(of_version(action, version_id), found, key, _ALWAYS, caller)
+            action = of_version(action, version_id)
+            self._engine.condition_for(action, found, key, _ALWAYS, caller, version=version_id, is_preliminary=True)
 
     def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
         return self._engine.bucket_for(bucket, Action.GET_BUCKET_ACL, caller).acl
 
     def put_bucket_acl(self, bucket: str, acl: AclRequest | Acl, *, caller: Caller | None = None) -> None:
         """Replace the ACL. An `Acl` must name the bucket's owner: ownership cannot be given away."""
-        found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_ACL, caller)
+        found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_ACL, caller, acl=acl)
         resolved = resolve_acl(acl, found.owner.id, found.owner.id)
         self._engine.submit(PutBucketAcl(**self._engine.stamp(), bucket=bucket, bucket_id=found.id, acl=resolved))
 
@@ -75,7 +78,7 @@ class AccessRules:
         """Replace an object's ACL. An `Acl` must name the object's owner."""
         for _ in range(_ACL_ATTEMPTS):
             found = self._engine.find_bucket(bucket)
-            decided = self._objects.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False)
+            decided = self._objects.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False, acl=acl)
             command = PutObjectAcl(
                 **self._engine.stamp(),
                 bucket=bucket,

@@ -9,7 +9,7 @@ from typing import Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize
+from bleepstore.access import Action, Caller, authorize, authorize_new_acl, of_version
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, StoredBlob
 from bleepstore.catalog.conditions import check_write
 from bleepstore.catalog.records import FoundObject
@@ -36,7 +36,6 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     STANDARD,
     BlobRef,
-    Bucket,
     ByteRange,
     Checksum,
     Data,
@@ -113,9 +112,20 @@ class Copies:
         check_copied_headers(options)
         given = given_attributes(attributes, options)
         found = self._engine.find_bucket(bucket)
-        condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
+        acl = options.get("acl")
+        condition = self._engine.condition_for(
+            Action.PUT_OBJECT,
+            found,
+            key,
+            condition,
+            caller,
+            attributes=given,
+            acl=acl,
+            source=f"{source_bucket}/{source_key}",
+        )
         owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
+        if acl is not None:
+            authorize_new_acl(caller, found, key, acl=acl)
             given = with_acl(given, acl, owner, found.owner)
         version_id = options.get("source_version_id")
         for _ in range(self._engine.object_engine.open_attempts):
@@ -126,9 +136,11 @@ class Copies:
             write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = copied_attributes(version.attributes, given, options)
             if made.retention is not None or made.legal_hold is not None:
-                self._engine.check_lockable(found, made, caller)
+                self._engine.check_lockable(found, key, made, caller)
             if made.tags:
-                self._check_tagging(found, source.version, caller, copied=not options.get("replace_tags"))
+                authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=made)
+                if not options.get("replace_tags"):
+                    self._check_tags_of(source.version, version_id, caller)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
                 etag, checksum = self._copied_digests(source, options.get("checksum_algorithm"))
@@ -195,11 +207,10 @@ class Copies:
             return attrs.evolve(part, source_version_id=_source_id(source.version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
-    def _check_tagging(self, bucket: Bucket, source: ObjectVersion, caller: Caller | None, *, copied: bool) -> None:
-        """Refuse a copy with tags to whom may not set them in `bucket`, or not read those of the source."""
-        authorize(Action.PUT_OBJECT_TAGGING, caller, bucket)
-        if copied:
-            authorize(Action.GET_OBJECT_TAGGING, caller, self._engine.find_bucket(source.bucket), source)
+    def _check_tags_of(self, source: ObjectVersion, version_id: str | None, caller: Caller | None) -> None:
+        """Refuse a copy with the tags of its source to whom may not read them."""
+        action = of_version(Action.GET_OBJECT_TAGGING, version_id)
+        authorize(action, caller, self._engine.find_bucket(source.bucket), source, version=version_id)
 
     def _store_part(
         self, upload: Upload, number: int, source: FoundObject, start: int, stop: int

@@ -8,17 +8,18 @@ import datetime as dt
 import os
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize
+from bleepstore.access import Action, Caller, Facts, authorize
 from bleepstore.backends.base import BlobId, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
-from bleepstore.catalog.port import CatalogPort
+from bleepstore.catalog.port import CatalogPort, CatalogReader
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
 from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported
@@ -26,7 +27,7 @@ from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
-from bleepstore.model import Bucket, BucketSetting, ObjectAttributes, WriteCondition
+from bleepstore.model import MAX_PAGE, Bucket, BucketSetting, ObjectAttributes, WriteCondition
 from bleepstore.object_lock import check_future, no_lock
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
@@ -97,10 +98,10 @@ class Engine:
             raise NoSuchBucket(bucket)
         return found
 
-    def bucket_for(self, bucket: str, action: Action, caller: Caller | None) -> Bucket:
+    def bucket_for(self, bucket: str, action: Action, caller: Caller | None, **facts: Unpack[Facts]) -> Bucket:
         """The bucket, if it exists and `caller` may do `action` there."""
         found = self.find_bucket(bucket)
-        authorize(action, caller, found)
+        authorize(action, caller, found, **facts)
         return found
 
     def put_setting(self, bucket: Bucket, name: str, value: object) -> None:
@@ -108,12 +109,33 @@ class Engine:
         setting = BucketSetting(name, value)
         self.submit(PutBucketSetting(**self.stamp(), bucket=bucket.name, bucket_id=bucket.id, setting=setting))
 
+    @contextlib.contextmanager
+    def listing_of(
+        self, bucket: str, action: Action, caller: Caller | None, limit: int, **facts: Unpack[Facts]
+    ) -> Iterator[tuple[CatalogReader, int]]:
+        """What reads a page of a bucket, if `caller` may list it, and how long the page may be."""
+        check_limit(limit)
+        self.committer.read_barrier()
+        with self.catalog.read() as reader:
+            found = reader.find_bucket(bucket)
+            if found is None:
+                raise NoSuchBucket(bucket)
+            facts["max_keys"] = limit
+            authorize(action, caller, found, **facts)
+            yield reader, min(limit, MAX_PAGE)
+
     def condition_for(
-        self, action: Action, bucket: Bucket, key: str, condition: WriteCondition, caller: Caller | None
+        self,
+        action: Action,
+        bucket: Bucket,
+        key: str,
+        condition: WriteCondition,
+        caller: Caller | None,
+        **facts: Unpack[Facts],
     ) -> WriteCondition:
         """The condition of a write that `caller` may do, with whose object alone it may replace. If there is one of
         another already, nothing else is looked at."""
-        only_of = authorize(action, caller, bucket)
+        only_of = authorize(action, caller, bucket, None, key, **facts)
         if only_of is None:
             return condition
         with self.catalog.read() as reader:
@@ -123,13 +145,13 @@ class Engine:
             raise refused
         return condition
 
-    def check_lockable(self, bucket: Bucket, attributes: ObjectAttributes, caller: Caller | None) -> None:
+    def check_lockable(self, bucket: Bucket, key: str, attributes: ObjectAttributes, caller: Caller | None) -> None:
         """Refuse a write with locks of its own that the bucket has not, that `caller` may not set, or that are over
         already. Whether they are is decided again when the change is made."""
         if attributes.retention is not None:
-            authorize(Action.PUT_OBJECT_RETENTION, caller, bucket)
+            authorize(Action.PUT_OBJECT_RETENTION, caller, bucket, None, key, attributes=attributes)
         if attributes.legal_hold is not None:
-            authorize(Action.PUT_OBJECT_LEGAL_HOLD, caller, bucket)
+            authorize(Action.PUT_OBJECT_LEGAL_HOLD, caller, bucket, None, key, attributes=attributes)
         if bucket.settings.object_lock is None:
             raise no_lock()
         if attributes.retention is not None and (refused := check_future(attributes.retention, self.wall_clock())):

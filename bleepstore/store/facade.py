@@ -34,6 +34,7 @@ from bleepstore.store.lifecycles import Lifecycles
 from bleepstore.store.locks import ObjectLocks
 from bleepstore.store.objects import Objects
 from bleepstore.store.opening import open_catalog, open_folder, open_memory, open_read_only
+from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.settings import (
@@ -67,6 +68,7 @@ class Store:
         self.versions = Versions(engine)
         self.copies = Copies(engine, self.objects, self.uploads)
         self.access = AccessRules(engine, self.objects, self.uploads)
+        self.policies = Policies(engine)
         self.tags = Tags(engine, self.objects)
         self.lifecycles = Lifecycles(engine)
         self.locks = ObjectLocks(engine, self.objects)
@@ -120,6 +122,10 @@ class Store:
     put_bucket_acl = method_of("access", AccessRules.put_bucket_acl)
     get_object_acl = method_of("access", AccessRules.get_object_acl)
     put_object_acl = method_of("access", AccessRules.put_object_acl)
+    get_bucket_policy = method_of("policies", Policies.get_bucket_policy)
+    put_bucket_policy = method_of("policies", Policies.put_bucket_policy)
+    delete_bucket_policy = method_of("policies", Policies.delete_bucket_policy)
+    is_bucket_policy_public = method_of("policies", Policies.is_bucket_policy_public)
     get_object_tags = method_of("tags", Tags.get_object_tags)
     put_object_tags = method_of("tags", Tags.put_object_tags)
     delete_object_tags = method_of("tags", Tags.delete_object_tags)

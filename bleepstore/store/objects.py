@@ -8,7 +8,16 @@ from typing import BinaryIO, Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize, is_allowed, of_version
+from bleepstore.access import (
+    Action,
+    Caller,
+    Facts,
+    authorize,
+    authorize_new_acl,
+    check_not_denied,
+    is_allowed,
+    of_version,
+)
 from bleepstore.backends.base import BlobSpec, StoredBlob
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
@@ -112,13 +121,17 @@ class Objects:
         attributes = given_attributes(attributes, options)
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
-        condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
+        acl = options.get("acl")
+        condition = self._engine.condition_for(
+            Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl
+        )
         if attributes.tags:
-            authorize(Action.PUT_OBJECT_TAGGING, caller, found)
+            authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
         if attributes.retention is not None or attributes.legal_hold is not None:
-            self._engine.check_lockable(found, attributes, caller)
+            self._engine.check_lockable(found, key, attributes, caller)
         owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
+        if acl is not None:
+            authorize_new_acl(caller, found, key, acl=acl)
             attributes = with_acl(attributes, acl, owner, found.owner)
         algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
@@ -178,7 +191,14 @@ class Objects:
     # -- reading
 
     def find(
-        self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None, data: bool
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        action: Action,
+        caller: Caller | None,
+        data: bool,
+        **facts: Unpack[Facts],
     ) -> FoundObject:
         """The object or the version, if it exists and `caller` may do `action` with it. Raises MethodNotAllowed if it
         is a delete marker."""
@@ -188,15 +208,21 @@ class Objects:
                 found = reader.find_object(bucket, key, with_data=data)
             else:
                 found = reader.find_version(bucket, key, version_id, with_data=data)
+            expires = bucket_record.settings.lifecycle is not None
+            if expires and found is not None and version_id is not None:
+                current = reader.find_object(bucket, key, with_data=False)
+                expires = current is not None and current.sequence == found.sequence
         if found is None:
-            found = self._find_unknown(bucket_record, key, version_id, action, caller)
+            found = self._find_unknown(bucket_record, key, version_id, of_version(action, version_id), caller)
         if found.bucket_id != bucket_record.id:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
         if caller is not None:
-            authorize(of_version(action, version_id), caller, bucket_record, found.version)
+            action = of_version(action, version_id)
+            facts["version"] = version_id
+            authorize(action, caller, bucket_record, found.version, **facts)
         if found.version.is_delete_marker:
             raise MethodNotAllowed("DeleteMarker", found.version.version_id, found.version.modified_ms)
-        if version_id is None and bucket_record.settings.lifecycle is not None:
+        if expires:
             expiry = expiry_in(bucket_record, found.version)
             found = attrs.evolve(found, version=attrs.evolve(found.version, expiry=expiry))
         return found
@@ -215,8 +241,9 @@ class Objects:
         if any(one is not None and one.bucket_id != bucket.id for one in (current, latest)):
             raise NoSuchBucket(bucket.name)
         if current is not None:
-            authorize(of_version(action, version_id), caller, bucket, current.version)
+            authorize(action, caller, bucket, current.version, version=version_id)
         else:
+            check_not_denied(action, caller, bucket, key, version=version_id)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket)
             if version_id in (None, NULL_VERSION):
@@ -391,7 +418,7 @@ class Objects:
         check_key(key)
         found = self._engine.find_bucket(bucket)
         action = of_version(Action.DELETE_OBJECT, version_id)
-        condition = self._engine.condition_for(action, found, key, condition, caller)
+        condition = self._engine.condition_for(action, found, key, condition, caller, version=version_id)
         check_version_id(version_id)
         command = DeleteObject(
             **self._engine.stamp(),
@@ -399,7 +426,7 @@ class Objects:
             bucket_id=found.id,
             key=key,
             version_id=version_id,
-            bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found),
+            bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found, key=key, version=version_id),
             owner=None if caller is None else caller.account,
             condition=condition,
         )
@@ -420,25 +447,23 @@ class Objects:
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
         found = self._engine.find_bucket(bucket)
-        only_of = authorize(Action.DELETE_OBJECT, caller, found)
-        if only_of is not None:
-            entries = [_of_account(entry, only_of) for entry in entries]
-        allowed = entries
-        if caller is not None and not is_allowed(Action.DELETE_OBJECT_VERSION, caller, found):
-            allowed = [entry for entry in entries if entry.version_id is None]
+        decided = _decided(found, entries, caller)
+        allowed = [entry for entry in decided if entry is not None]
         command = DeleteObjects(
             **self._engine.stamp(),
             bucket=bucket,
             bucket_id=found.id,
-            bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found),
+            bypasses_governance=bypass_governance
+            and all(is_allowed(_BYPASS, caller, found, key=one.key, version=one.version_id) for one in allowed),
             owner=None if caller is None else caller.account,
             entries=tuple(allowed),
         )
         outcomes = iter(self._engine.object_engine.delete_many(command))
         self._engine.jobs.notify()
-        if allowed is entries:
-            return list(map(_outcome, entries, outcomes))
-        return [_outcome(entry, next(outcomes) if entry.version_id is None else AccessDenied()) for entry in entries]
+        return [
+            _outcome(entry, AccessDenied() if may is None else next(outcomes))
+            for entry, may in zip(entries, decided, strict=True)
+        ]
 
     # -- listing
 
@@ -459,23 +484,34 @@ class Objects:
         `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
         shown if there are some under it. With both, `after` decides.
         """
-        check_limit(limit)
-        self._engine.committer.read_barrier()
-        with self._engine.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            authorize(Action.LIST_BUCKET, caller, found)
-            return reader.list_objects(bucket, prefix, delimiter, after, min(limit, MAX_PAGE), start_after)
+        facts: Facts = {"prefix": prefix, "delimiter": delimiter}
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit, **facts) as (reader, size):
+            return reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
 
 
 def _whole(found: FoundObject) -> StoredObject:
     return StoredObject(found.version, 0, found.version.size)
 
 
-def _of_account(entry: DeleteEntry, owner_id: str) -> DeleteEntry:
-    """The entry, which deletes an object of this account alone."""
-    return attrs.evolve(entry, condition=attrs.evolve(entry.condition, replaces_only_of=owner_id))
+def _decided(bucket: Bucket, entries: Sequence[DeleteEntry], caller: Caller | None) -> list[DeleteEntry | None]:
+    """The entries as `caller` may carry them out, None where it may not. Raises AccessDenied for who may nothing here,
+    where no policy decides about each."""
+    if caller is None:
+        return list(entries)
+    if bucket.settings.policy is None:
+        authorize(Action.DELETE_OBJECT, caller, bucket)
+    return [_decided_entry(bucket, entry, caller) for entry in entries]
+
+
+def _decided_entry(bucket: Bucket, entry: DeleteEntry, caller: Caller) -> DeleteEntry | None:
+    action = of_version(Action.DELETE_OBJECT, entry.version_id)
+    try:
+        only_of = authorize(action, caller, bucket, None, entry.key, version=entry.version_id)
+    except AccessDenied:
+        return None
+    if only_of is None:
+        return entry
+    return attrs.evolve(entry, condition=attrs.evolve(entry.condition, replaces_only_of=only_of))
 
 
 def _outcome(entry: DeleteEntry, outcome: Removed | S3Error) -> DeletedObject | DeleteFailure:

@@ -11,7 +11,7 @@ from typing import Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize
+from bleepstore.access import Action, Caller, Facts, authorize, authorize_new_acl
 from bleepstore.backends.base import BlobSpec, PartBlob, StoredBlob
 from bleepstore.catalog.conditions import check_write
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
@@ -123,13 +123,15 @@ class Uploads:
         kind = resolve_checksum_type(algorithm, options.get("checksum_type"))
         if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
-        found = self._engine.bucket_for(bucket, Action.PUT_OBJECT, caller)
+        found, acl = self._engine.find_bucket(bucket), options.get("acl")
+        authorize(Action.PUT_OBJECT, caller, found, None, key, attributes=attributes, acl=acl)
         if attributes.tags:
-            authorize(Action.PUT_OBJECT_TAGGING, caller, found)
+            authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
         if attributes.retention is not None or attributes.legal_hold is not None:
-            self._engine.check_lockable(found, attributes, caller)
+            self._engine.check_lockable(found, key, attributes, caller)
         owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
+        if acl is not None:
+            authorize_new_acl(caller, found, key, acl=acl)
             attributes = with_acl(attributes, acl, owner, found.owner)
         stamp = self._engine.stamp()
         spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._engine.new_blob_id)
@@ -154,7 +156,7 @@ class Uploads:
         found = self._engine.find_bucket(bucket)
         with self._engine.catalog.read() as reader:
             upload = reader.find_upload(bucket, key, upload_id)
-        authorize(action, caller, found, upload)
+        authorize(action, caller, found, upload, key)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
         if upload.bucket_id != found.id:
@@ -418,16 +420,12 @@ class Uploads:
     ) -> UploadPage:
         """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
-        check_limit(limit)
-        self._engine.committer.read_barrier()
-        with self._engine.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            authorize(Action.LIST_BUCKET_MULTIPART_UPLOADS, caller, found)
+        action = Action.LIST_BUCKET_MULTIPART_UPLOADS
+        facts: Facts = {"prefix": prefix, "delimiter": delimiter}
+        with self._engine.listing_of(bucket, action, caller, limit, **facts) as (reader, size):
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
                 raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
-            return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, min(limit, MAX_PAGE))
+            return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, size)
 
     def list_parts(
         self,

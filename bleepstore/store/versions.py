@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bleepstore.access import Action, Caller, authorize
+from bleepstore.access import Action, Caller, Facts
 from bleepstore.commands import PutBucketVersioning
-from bleepstore.errors import NoSuchBucket
 from bleepstore.model import MAX_PAGE, Versioning
 from bleepstore.names import check_version_id
 from bleepstore.pages import VersionPage
-from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
+from bleepstore.store.engine import Engine, check_keeps_versions
 
 
 class Versions:
@@ -49,13 +48,8 @@ class Versions:
         second, the page begins behind all versions of that key. If that version is gone since, it begins with the
         newest of that key. Raises InvalidArgument for what can be no version's id.
         """
-        check_limit(limit)
-        self._engine.committer.read_barrier()
-        with self._engine.catalog.read() as reader:
-            found = reader.find_bucket(bucket)
-            if found is None:
-                raise NoSuchBucket(bucket)
-            authorize(Action.LIST_BUCKET_VERSIONS, caller, found)
+        facts: Facts = {"prefix": prefix, "delimiter": delimiter}
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET_VERSIONS, caller, limit, **facts) as (reader, size):
             if after_version_id:
                 check_version_id(after_version_id)
-            return reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, min(limit, MAX_PAGE))
+            return reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, size)

@@ -1,12 +1,16 @@
 """The commits of quick requests: those of all that are ready in one round of the loop share one transaction.
 
-Each request is a task that pauses in its commit. One thread commits, so that a disk that hangs holds the writes alone.
-The loop waits for it for a moment, since two threads that take the interpreter from each other would be slower.
+Each request is a task that pauses in its commit. The loop's thread commits, as long as that is a matter of a few
+milliseconds; where it takes longer, a thread of its own does, and the loop goes on meanwhile. If it hangs, another
+thread leads the loop: a hung disk holds the writes alone.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
+from functools import partial
 from queue import SimpleQueue
 
 from bleepstore.commands import Command, Result
@@ -14,8 +18,12 @@ from bleepstore.committer import DirectCommitter, Pending
 from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.tasks import Task, current_task
 
-#: How long the loop waits for a commit before it goes on with other requests.
-_WAIT_SECONDS = 0.005
+#: What commits may take, on average, for the loop to wait for them.
+_QUICK_SECONDS = 0.004
+#: How much the last commit counts in the average.
+_WEIGHT = 0.1
+
+_Batch = list[tuple[Task, Command]]
 
 
 class GroupCommits:
@@ -24,15 +32,11 @@ class GroupCommits:
     def __init__(self, loop: Loop, committer: DirectCommitter) -> None:
         self._loop = loop
         self._committer = committer
-        self._queue: list[tuple[Task, Command]] = []
-        #: The tasks of the batch on its way, and what became of it.
-        self._tasks: list[Task] = []
-        self._outcomes: list[Pending] | None = None
-        self._batches: SimpleQueue[list[Command] | None] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._done = threading.Lock()  # released when a batch is done for which the loop waits
-        self._done.acquire()
-        self._loop_waits = False
+        self._queue: deque[tuple[Task, Command]] = deque()
+        self._done: deque[tuple[Task, Pending]] = deque()
+        self._is_out = False
+        self._average = 0.0
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="bleepstore-commits", daemon=True)
         self._thread.start()
         committer.gather = self.submit
@@ -41,51 +45,55 @@ class GroupCommits:
     def submit(self, command: Command) -> Result | None:
         """The result of a command, for which the task of the loop pauses; None in every other thread."""
         task = current_task()
-        if task is None or task.hub is not self._loop or self._committer.is_stalled():
+        if task is None or task.hub is not self._loop.leader or self._committer.is_stalled():
             return None
         self._queue.append((task, command))
         pending: Pending = task.pause()
         return pending.outcome()
 
     def flush(self) -> None:
-        """Have what is queued committed, batch after batch, as long as each takes no longer than a moment."""
-        if self._tasks and self._queue and self._committer.is_stalled():
-            queue, self._queue = self._queue, []
-            refused = self._committer.submit_many([command for _task, command in queue])  # at once
-            for (task, _command), outcome in zip(queue, refused, strict=True):
-                task.switch(outcome)
-        while self._queue and not self._tasks:
-            self._tasks = [task for task, _command in self._queue]
-            self._loop_waits = True
-            self._batches.put([command for _task, command in self._queue])
-            self._queue = []
-            if not self._done.acquire(timeout=_WAIT_SECONDS):
-                with self._lock:
-                    self._loop_waits = False
-                    if self._outcomes is None:
-                        return
-                    self._done.acquire()
+        """Have what is queued committed, batch after batch, and the tasks go on that it is done for."""
+        self._resume()
+        while self._queue and not self._is_out:
+            self._is_out = True
+            batch = self._drain()
+            if self._average > _QUICK_SECONDS:
+                self._batches.put(batch)
+            else:
+                self._loop.offer(partial(self._commit, batch))
+                self._resume()
+        if self._queue and self._committer.is_stalled():
+            self._loop.offer(partial(self._submit, self._drain()))  # to be refused at once
             self._resume()
 
-    def _run(self) -> None:
-        while (commands := self._batches.get()) is not None:
-            outcomes = self._committer.submit_many(commands)
-            with self._lock:
-                self._outcomes = outcomes
-                if self._loop_waits:
-                    self._done.release()
-                else:
-                    self._loop.post(self._resume)
+    def _drain(self) -> _Batch:
+        return [self._queue.popleft() for _ in range(len(self._queue))]
+
+    def _commit(self, batch: _Batch) -> None:
+        begun = time.monotonic()
+        self._submit(batch)
+        self._average += (time.monotonic() - begun - self._average) * _WEIGHT
+        self._is_out = False
+        self._loop.post(_nothing)  # its rounds end with a flush
+
+    def _submit(self, batch: _Batch) -> None:
+        outcomes = self._committer.submit_many([command for _task, command in batch])
+        self._done.extend((task, outcome) for (task, _command), outcome in zip(batch, outcomes, strict=True))
 
     def _resume(self) -> None:
-        """Have the tasks of the batch go on, each with what became of its command."""
-        tasks, outcomes = self._tasks, self._outcomes
-        self._tasks, self._outcomes = [], None
-        for task, outcome in zip(tasks, outcomes or (), strict=True):
-            task.switch(outcome)
+        while self._done:
+            self._loop.switch(*self._done.popleft())
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            self._commit(batch)
 
     def close(self) -> None:
         """End the thread, after the batch that it has begun."""
         self._committer.gather = None
         self._batches.put(None)
         self._thread.join()
+
+
+def _nothing() -> None:
+    pass

@@ -17,12 +17,13 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.heads import END, Head, Refusal, RefusedHead, parse_head, refuse_unfinished
 from bleepstore_server.http1.settings import Settings
-from bleepstore_server.http1.tasks import Hub, Task, current_task
+from bleepstore_server.http1.tasks import PoolThread, Task, current_task
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _PIECE = 64 * 1024
@@ -62,10 +63,11 @@ class Patience:
         self._waited += seconds
 
 
-class Poller(Hub, Protocol):
+class Poller(Protocol):
     """What a connection asks of its loop (`bleepstore_server.http1.loop`)."""
 
     settings: Settings
+    leader: PoolThread | None
     begin_request: Callable[[Connection, Head, RequestBody], None]
     refuse: Callable[[Connection, Refusal], None]
 
@@ -74,6 +76,10 @@ class Poller(Hub, Protocol):
     def forget(self, connection: Connection) -> None: ...
 
     def soon(self, call: Callable[[], object]) -> None: ...
+
+    def post(self, call: Callable[[], object]) -> None: ...
+
+    def switch(self, task: Task, outcome: object = None) -> None: ...
 
     def idle_seconds(self) -> float: ...
 
@@ -260,10 +266,7 @@ class Connection:
         self.on_ready = self._ignore
         self.deadline = None
         assert task is not None
-        if task.hub is self.loop:
-            task.switch(None)
-        else:
-            task.resume()
+        self.loop.switch(task)
 
     def expire(self) -> None:
         """The deadline has passed."""
@@ -273,7 +276,7 @@ class Connection:
             self.close()
             return
         self.on_ready = self._ignore
-        task.resume(TimeoutError("the client is too slow"))
+        self.loop.switch(task, TimeoutError("the client is too slow"))
 
     def close(self) -> None:
         self.loop.forget(self)
@@ -418,11 +421,12 @@ class Connection:
         if task is None:  # a thread of the app's own
             if not _poll(self.sock, events, deadline - time.monotonic()):
                 raise TimeoutError("the client is too slow")
-        elif task.hub is self.loop:
-            self._watch_for(task, events, deadline)
-            task.pause()
-        elif self._moved_last < _FAST_BYTES or not _poll(self.sock, events, _FAST_MS / 1000):
-            self.loop.post(lambda: self._watch_for(task, events, deadline))
+        elif (
+            self._moved_last < _FAST_BYTES
+            or task.hub is self.loop.leader
+            or not _poll(self.sock, events, _FAST_MS / 1000)
+        ):
+            self.loop.post(partial(self._watch_for, task, events, deadline))
             task.pause()
 
     def _watch_for(self, task: Task, events: int, deadline: float) -> None:

@@ -1,6 +1,11 @@
 """The poller of a worker: who is ready, who is too slow, and who may come in.
 
-One thread runs it. What other threads want of it they `post`.
+One thread of the pool leads: it carries out the rounds, and the quick requests as tasks. What they and other threads
+want of the loop they `post`.
+
+A quick request may find a disk that hangs. So whenever the leader switches to a task it offers the lead. If it does not
+come back in time, somebody else takes the lead and has another thread go on: the old one ends its own tasks, those that
+are paused and the one that hangs, and touches nothing of the loop any more.
 """
 
 from __future__ import annotations
@@ -15,17 +20,21 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bleepstore_server.http1.bodies import RequestBody
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.http1.heads import Head, Refusal
 from bleepstore_server.http1.settings import Settings
+from bleepstore_server.http1.tasks import Pool, PoolThread, Task
 
 _log = logging.getLogger("bleepstore.server")
 
 #: How often deadlines are looked at.
 _TICK_SECONDS = 0.25
+#: So long after a task that hung no other runs in the leader's thread.
+_CAREFUL_SECONDS = 1.0
 #: Connections that are accepted in one go, before those that are there get their turn.
 _ACCEPTED = 64
 #: A worker that ends lets idle connections go on for so long: a request may be on its way on each.
@@ -38,12 +47,17 @@ _BUSY = (
 )
 
 
+class SupersededError(BaseException):
+    """Another thread leads the loop now. Ends the rounds of the thread that did."""
+
+
 class Loop:
-    """The event loop of one worker, and the hub of its quick requests."""
+    """The event loop of one worker. `pool` has the thread that leads it."""
 
     def __init__(
         self,
         settings: Settings,
+        pool: Pool,
         listeners: Sequence[Any],
         tls: ssl.SSLContext | None,
         begin_request: Callable[[Connection, Head, RequestBody], None],
@@ -57,6 +71,21 @@ class Loop:
         #: Called several times a second.
         self.on_tick: Callable[[], object] = _nothing
         self.connections: set[Connection] = set()
+        self.leader: PoolThread | None = None
+        #: Whether a task hangs, or did a moment ago.
+        self.is_careful = False
+        #: Whether nobody comes in any more.
+        self.is_ending = False
+        #: Whether the loop has ended, as it should or by a fault of ours.
+        self.has_ended = False
+        self._pool = pool
+        #: The thread that leads, while it offers the lead, and how often it did.
+        self._offers: dict[PoolThread, bool] = {}
+        self._offer_count = 0
+        self._count_seen = 0
+        #: Threads with a task that hangs.
+        self._hanging: set[PoolThread] = set()
+        self._careful_until = 0.0
         self._listeners = listeners
         self._tls = tls
         self._poller = selectors.DefaultSelector()
@@ -64,12 +93,74 @@ class Loop:
         self._soon: deque[Callable[[], object]] = deque()
         self._sleeps = False
         self._accepts = False
-        self._ends = False
         self._next_tick = 0.0
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
         self._poller.register(self._wake_reader, selectors.EVENT_READ, self._woken)
+
+    # -- who leads
+
+    def start(self) -> None:
+        """Have a thread of the pool lead the loop, until `end`."""
+        self._pool.lead(self._lead)
+
+    def _lead(self, thread: PoolThread) -> None:
+        self.leader = thread
+        try:
+            while not self.has_ended:
+                self._run_round()
+        except SupersededError:
+            self._hanging.discard(thread)
+        except BaseException:
+            self.has_ended = True
+            raise
+
+    def offer(self, call: Callable[[], object]) -> None:
+        """Carry out what may hang, in the leader's thread. Raises SupersededError if it did."""
+        self._offer(call, False)
+
+    def switch(self, task: Task, outcome: object = None) -> None:
+        """Begin a task, or have it go on. Called by the leader; raises SupersededError."""
+        if task.hub is self.leader:
+            self._offer(partial(task.switch, outcome), True)
+        else:
+            task.resume(outcome)
+
+    def begin(self, call: Callable[[], object]) -> None:
+        """Run `call` as a task in the leader's thread. Called by the leader; raises SupersededError."""
+        assert self.leader is not None
+        self._offer(self.leader.make_task(call).switch, True)
+
+    def _offer(self, call: Callable[[], object], is_task: bool) -> None:
+        leader = self.leader
+        assert leader is not None
+        self._offer_count += 1
+        self._offers[leader] = is_task
+        try:
+            call()
+        finally:
+            if self._offers.pop(leader, None) is None:
+                raise SupersededError
+
+    def relieve(self) -> None:
+        """Have another thread lead, if the leader has hung since the last call. Called several times a second, by a
+        thread that nothing holds."""
+        leader, count = self.leader, self._offer_count
+        if leader is not None and leader in self._offers and count == self._count_seen:
+            self._hanging.add(leader)  # before it may come back, and take itself out
+            is_task = self._offers.pop(leader, None)
+            if not is_task:
+                self._hanging.discard(leader)
+            if is_task is not None:
+                _log.warning("a request hangs, as on a disk that does not answer: others go on in another thread")
+                self.leader = None
+                self.start()
+        self._count_seen = count
+        now = time.monotonic()
+        if self._hanging:
+            self._careful_until = now + _CAREFUL_SECONDS
+        self.is_careful = now < self._careful_until
 
     # -- the rounds
 
@@ -84,7 +175,7 @@ class Loop:
         """The same, from the loop's own thread: after the others that are ready."""
         self._soon.append(call)
 
-    def run_round(self) -> None:
+    def _run_round(self) -> None:
         """Wait until something is ready, or for a moment, and carry it out."""
         posted, soon = self._posted, self._soon
         self._sleeps = True
@@ -105,6 +196,8 @@ class Loop:
         while posted:
             _carry_out(posted.popleft())
         self.after_round()
+        while posted:
+            _carry_out(posted.popleft())
         now = time.monotonic()
         if now >= self._next_tick:
             self._next_tick = now + _TICK_SECONDS
@@ -118,7 +211,7 @@ class Loop:
         late = [one for one in self.connections if one.deadline is not None and one.deadline < now]
         for connection in late:
             connection.expire()
-        self._accept_if(not self._ends)
+        self._accept_if(not self.is_ending)
         self.on_tick()
 
     # -- connections
@@ -140,13 +233,9 @@ class Loop:
         self.watch(connection, 0)
         self.connections.discard(connection)
 
-    def watch_descriptor(self, descriptor: int, call: Callable[[], object]) -> None:
-        """Call this whenever a descriptor can be read."""
-        self._poller.register(descriptor, selectors.EVENT_READ, call)
-
     def idle_seconds(self) -> float:
         """How long a connection may be idle from now on."""
-        return _LAST_SECONDS if self._ends else self.settings.keepalive_seconds
+        return _LAST_SECONDS if self.is_ending else self.settings.keepalive_seconds
 
     def _accept_if(self, wanted: bool) -> None:
         if wanted == self._accepts:
@@ -204,12 +293,12 @@ class Loop:
 
     def stop_accepting(self) -> None:
         """From now on nobody comes in, and idle connections have little time left."""
-        if self._ends:
+        if self.is_ending:
             return
         for listener in self._listeners:
             self._accept(listener)  # who is in its queue already
         self._accept_if(False)
-        self._ends = True
+        self.is_ending = True
         for listener in self._listeners:
             listener.close()
         last = time.monotonic() + _LAST_SECONDS
@@ -217,7 +306,9 @@ class Loop:
             if connection.deadline is not None and connection.is_idle:
                 connection.deadline = min(connection.deadline, last)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Close all connections, and have the leader go on with something else. Called by the leader."""
+        self.has_ended = True
         for connection in list(self.connections):
             connection.close()
         self._poller.close()

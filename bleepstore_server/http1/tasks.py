@@ -1,8 +1,9 @@
 """Functions that wait for a client, or for a commit, without keeping a thread.
 
 A task runs in the thread of its hub until it ends or pauses; the hub then goes on with others, and switches back when
-somebody resumes the task. The event loop is a hub; each thread of the pool is one. A task never leaves its thread, so
-that what it has locked stays its own: but it must not pause with a lock held that other tasks of its thread may take.
+somebody resumes the task. Each thread of the pool is a hub; one of them leads the event loop. A task never leaves its
+thread, so that what it has locked stays its own: but it must not pause with a lock held that other tasks of its thread
+may take.
 
 Greenlets do this: an app that speaks WSGI can only wait within a call.
 """
@@ -10,29 +11,43 @@ Greenlets do this: an app that speaks WSGI can only wait within a call.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-
-class Hub(Protocol):
-    """A thread that runs tasks."""
-
-    def post(self, call: Callable[[], object]) -> None:
-        """Have the hub call this soon. Any thread may post."""
+#: So long no thread of the pool has to have taken anything, before they count as held by a disk or a provider. Then
+#: there are as many more of them, up to so many times the number that was asked for.
+_HELD_SECONDS = 1.0
+_MAX_TIMES = 8
+#: How many tasks of a thread wait for another call.
+_MAX_IDLE_TASKS = 32
 
 
 class Task(greenlet):
-    """A call that may pause. It begins with `switch()`, in the thread of its hub."""
+    """Carries out a call that may pause: `PoolThread.make_task` has it begin with `switch()`, in the thread of its hub.
+    When that has ended it waits for another: a new greenlet has the system give and take memory for its frames."""
 
-    hub: Hub
-
-    def __init__(self, hub: Hub, call: Callable[..., object], parent: greenlet | None = None) -> None:
-        super().__init__(call, parent)
+    def __init__(self, hub: PoolThread) -> None:
+        super().__init__()
         self.hub = hub
+        self.call: Callable[[], object] | None = None
+
+    def run(self) -> None:
+        hub = self.hub
+        while self.call is not None:
+            hub.task_count += 1
+            try:
+                self.call()
+            finally:
+                hub.task_count -= 1
+                self.call = None
+            if len(hub.idle_tasks) < _MAX_IDLE_TASKS:
+                hub.idle_tasks.append(self)
+                self.pause()
 
     def pause(self) -> Any:
         """Let others run until `resume`; returns its outcome, or raises it if it is an exception."""
@@ -48,24 +63,34 @@ class Task(greenlet):
 
 
 def current_task() -> Task | None:
-    """None in a thread that no hub runs."""
+    """None in a thread that is not of a pool."""
     current = getcurrent()
     return current if isinstance(current, Task) else None
 
 
-class _Thread(threading.Thread):
-    """A thread of the pool."""
+class PoolThread(threading.Thread):
+    """A thread of the pool, and the hub of its tasks."""
 
-    def __init__(self, pool: Pool, number: int) -> None:
-        super().__init__(name=f"bleepstore-pool-{number}", daemon=True)
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(name="bleepstore-pool", daemon=True)
         self._pool = pool
         self.inbox: deque[Callable[[], object]] = deque()
         self.wake = threading.Condition(pool.lock)
+        #: Tasks that have begun here and have not ended.
+        self.task_count = 0
+        self.idle_tasks: list[Task] = []
 
     def post(self, call: Callable[[], object]) -> None:
+        """Have the thread call this soon. Any thread may post."""
         with self.wake:
             self.inbox.append(call)
             self.wake.notify()
+
+    def make_task(self, call: Callable[[], object]) -> Task:
+        """A task of this thread, called by itself, that has to begin."""
+        task = self.idle_tasks.pop() if self.idle_tasks else Task(self)
+        task.call = call
+        return task
 
     def run(self) -> None:
         while (call := self._pool.next_call(self)) is not None:
@@ -78,9 +103,14 @@ class Pool:
     def __init__(self, size: int) -> None:
         self.lock = threading.Lock()
         self._size = size
+        #: Threads beside the `_size`: that of the loop, and those for threads that are held.
+        self._extra = 0
+        self._relief = 0
         self._count = 0
-        self._idle: list[_Thread] = []
-        self._new: deque[Callable[..., object]] = deque()
+        self._idle: list[PoolThread] = []
+        self._new: deque[Callable[[], object]] = deque()
+        self._taken = 0
+        self._looked_at = (0, 0.0)
         self._closed = False
 
     def start(self, call: Callable[[], object]) -> None:
@@ -89,11 +119,48 @@ class Pool:
             self._new.append(call)
             if self._idle:
                 self._idle.pop().wake.notify()
-            elif self._count < self._size:
-                self._count += 1
-                _Thread(self, self._count).start()
+            elif self._count < self._size + self._extra + self._relief:
+                self._start_thread()
 
-    def next_call(self, thread: _Thread) -> Callable[[], object] | None:
+    def lead(self, call: Callable[[PoolThread], object]) -> None:
+        """Have one thread more, and run `call` in it and in no task."""
+        with self.lock:
+            self._extra += 1
+            thread = self._idle.pop() if self._idle else self._start_thread()
+            thread.inbox.append(partial(self._lead, thread, call))
+            thread.wake.notify()
+
+    def _lead(self, thread: PoolThread, call: Callable[[PoolThread], object]) -> None:
+        try:
+            call(thread)
+        finally:
+            with self.lock:
+                self._extra -= 1
+
+    def _start_thread(self) -> PoolThread:
+        self._count += 1
+        thread = PoolThread(self)
+        thread.start()
+        return thread
+
+    def relieve(self) -> None:
+        """Have more threads if all seem to be held. Called several times a second."""
+        with self.lock:
+            now = time.monotonic()
+            taken, since = self._looked_at
+            if self._relief and not self._new:
+                self._relief = 0
+                for thread in self._idle:
+                    thread.wake.notify()
+            if not self._new or taken != self._taken:
+                self._looked_at = (self._taken, now)
+            elif now - since > _HELD_SECONDS and self._relief < self._size * (_MAX_TIMES - 1):
+                self._looked_at = (self._taken, now)
+                self._relief += self._size
+                for _ in range(min(self._size, len(self._new))):
+                    self._start_thread()
+
+    def next_call(self, thread: PoolThread) -> Callable[[], object] | None:
         """What a thread does next: what it has begun goes first. None ends it."""
         with self.lock:
             while not self._closed:
@@ -102,11 +169,15 @@ class Pool:
                         self._idle.pop().wake.notify()
                     return thread.inbox.popleft()
                 if self._new:
-                    return Task(thread, self._new.popleft()).switch
+                    self._taken += 1
+                    return thread.make_task(self._new.popleft()).switch
+                if self._count > self._size + self._extra + self._relief and not thread.task_count:
+                    break
                 self._idle.append(thread)
                 thread.wake.wait()
                 if thread in self._idle:
                     self._idle.remove(thread)
+            self._count -= 1
         return None
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ def identify(exchange: Exchange, credential: Credential | None, now_ms: int) -> 
         time_ms=now_ms,
         user_agent=environ.get("HTTP_USER_AGENT"),
         referer=environ.get("HTTP_REFERER"),
+        sent=exchange.condition_value,
     )
 
 

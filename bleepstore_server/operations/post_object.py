@@ -48,6 +48,7 @@ def post_object(exchange: Exchange) -> Response:
     region = exchange.config.region if exchange.config.strict_region else None
     granted = post_policy.verify_form(fields, exchange.bucket, exchange.find_credential, now_ms // 1000, region)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
+    exchange.fields = fields
     identify(exchange, None if granted is None else granted.secret, now_ms)
     # Who may not upload here learns nothing else of what is wrong, or of who has an account.
     exchange.store.check_access(Action.PUT_OBJECT, exchange.bucket, fields["key"], caller=exchange.caller)

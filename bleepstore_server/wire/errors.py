@@ -118,6 +118,7 @@ ERRORS: dict[str, ErrorRow] = {
         "The XML you provided was not well-formed or did not validate against our published schema",
     ),
     "MalformedPOSTRequest": ErrorRow(400, "The body of your POST request is not well-formed multipart/form-data."),
+    "MalformedPolicy": ErrorRow(400, "Policies must be valid JSON and the first byte must be '{'", varies=True),
     "MalformedTrailerError": ErrorRow(
         400,
         "The request contained trailing data that was not well-formed or did not conform to our published schema.",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.backends.emulators import azurite, fake_gcs
-from tests.backends.far_ends import far_end, moto
+from tests.backends.emulators import azurite, fake_gcs, moto
+from tests.backends.far_ends import far_end
 from tests.serving.conftest import Served
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
+import re
 import socket
 import subprocess
-import time
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -36,37 +39,48 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str | Path], port: int, log: Path) -> Iterator[None]:
-    """A process that listens on a port when the block begins, and is gone when it ends."""
-    with log.open("w+") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent)
-        try:
-            end = time.monotonic() + _PATIENCE
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                if process.poll() is not None or time.monotonic() > end:
-                    raise AssertionError(f"{command[0]} did not start: {log.read_text()}")
-                time.sleep(0.05)
-            yield
-        finally:
-            process.kill()
-            process.wait(10)
+def running(command: Sequence[str | Path], announces: str, log: Path) -> Iterator[str]:
+    """A process that is gone when the block ends. The block begins with the line in which it says that it listens, and
+    gives what `announces`, a regular expression with one group, finds there. All that it says goes to `log`."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=log.parent)
+    said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        found: re.Match[str] | None = None
+        assert process.stdout is not None
+        with log.open("w") as output:
+            for line in process.stdout:  # to the end, so that it never waits for a reader
+                output.write(line)
+                if found is None and (found := re.search(announces, line)):
+                    said.put(found[1])
+        said.put(None)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        url = said.get(timeout=_PATIENCE)
+        assert url is not None, f"{command[0]} did not start: {log.read_text()}"
+        yield url
+    finally:
+        process.kill()
+        process.wait(10)
+        reading.join()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 @contextlib.contextmanager
 def azurite(folder: Path, certificate: Path | None = None) -> Iterator[str]:
     """Microsoft's emulator of Azure Blob Storage; gives its endpoint. With a certificate it takes bearer tokens."""
     script = need("azurite")
-    port = free_port()
     command: list[str | Path] = [
-        "node", script, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder, "--silent",
-        "--disableTelemetry", "--skipApiVersionCheck",
+        "node", script, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", folder, "--disableTelemetry",
+        "--skipApiVersionCheck",
     ]  # fmt: skip
     if certificate is not None:
         command += ["--oauth", "basic", "--cert", certificate, "--key", certificate.with_suffix(".key")]
-    with running(command, port, folder / "azurite.log"):
-        yield f"{'http' if certificate is None else 'https'}://127.0.0.1:{port}/{AZURITE_ACCOUNT}"
+    with running(command, r"listens on (https?://\S+)", folder / "azurite.log") as url:
+        yield f"{url}/{AZURITE_ACCOUNT}"
 
 
 @contextlib.contextmanager
@@ -80,7 +94,15 @@ def fake_gcs(folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     command: list[str | Path] = [
         program, "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory", "-log-level",
-        "error", "-external-url", url, "-public-host", f"127.0.0.1:{port}",
+        "info", "-external-url", url, "-public-host", f"127.0.0.1:{port}",
     ]  # fmt: skip
-    with running(command, port, folder / "fake-gcs-server.log"):
+    with running(command, r"server started at (\S+)", folder / "fake-gcs-server.log"):
+        yield url
+
+
+@contextlib.contextmanager
+def moto(folder: Path) -> Iterator[str]:
+    """moto's server, an S3; gives its URL."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with running(command, r"Running on (\S+)", folder / "moto.log") as url:
         yield url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import errno
 import fcntl
@@ -10,7 +11,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from bleepstore.jobs.job import RUN_ITEMS
 from bleepstore.jobs.lease import FolderLease
 from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
 from bleepstore.store import opening
+from tests.store.after_garbage import PATIENCE, AfterGarbage
 
 BIG = b"x" * 50_000
 START = 1_700_000_000_000
@@ -407,17 +408,19 @@ def test_a_store_that_is_read_only_runs_nothing(tmp_path: Path) -> None:
 
 WORKER = """
 import sys, bleepstore
+from tests.store.after_garbage import AfterGarbage
 store = bleepstore.open(sys.argv[1])
+store.jobs.add(AfterGarbage(lambda: print("removed", flush=True)))
 store.jobs.start()
 for line in sys.stdin:
     for _ in range(2):
         store.put_object("photos", sys.argv[2], bytes(50_000))
-    print(store.jobs.holds_lease, flush=True)
+    print("holds" if store.jobs.holds_lease else "does not", flush=True)
 """
 
 
 class Worker:
-    """A process with the folder open. Each question to it also makes some garbage."""
+    """A process with the folder open. It says when it has removed garbage; each question to it makes some."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.process = subprocess.Popen(
@@ -426,45 +429,51 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.watchdog = threading.Timer(PATIENCE, self.process.kill)
+        self.watchdog.start()
+        self.has_removed = False
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip()
 
     def holds_lease(self) -> bool:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         print(file=self.process.stdin, flush=True)
-        return self.process.stdout.readline() == "True\n"
+        while (line := self._line()) == "removed":
+            self.has_removed = True
+        assert line, "it has ended"
+        return line == "holds"
+
+    def wait_for_removal(self) -> None:
+        """Return when it has removed something since it was last asked this."""
+        assert self.has_removed or self._line() == "removed"
+        self.has_removed = False
 
     def kill(self) -> None:
+        self.watchdog.cancel()
         self.process.kill()
         self.process.communicate()
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Poll: what other processes do has no event here."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.02)
 
 
 def test_of_several_processes_one_runs_the_jobs_and_another_when_it_is_killed(tmp_path: Path) -> None:
     with bleepstore.open(tmp_path) as store:
         store.create_bucket("photos")
-    first = Worker(tmp_path, "first")
-    second = None
-    try:
-        wait_until(first.holds_lease, "the first worker holds the lease")
+    with contextlib.ExitStack() as stack, bleepstore.open(tmp_path, read_only=True) as seen:
+        first = Worker(tmp_path, "first")
+        stack.callback(first.kill)
+        first.holds_lease()
+        first.wait_for_removal()
         second = Worker(tmp_path, "second")
-        with bleepstore.open(tmp_path, read_only=True) as seen:
-            assert not second.holds_lease()
-            wait_until(lambda: garbage(seen) == 0, "the garbage of the second is removed")
-            assert not second.holds_lease()
-            first.kill()
-            wait_until(second.holds_lease, "the second worker takes over")
-            wait_until(lambda: garbage(seen) == 0, "its garbage is removed")
-    finally:
-        for worker in (first, second):
-            if worker is not None:
-                worker.kill()
+        stack.callback(second.kill)
+        assert not second.holds_lease()
+        first.wait_for_removal()
+        assert garbage(seen) == 0
+        assert not second.holds_lease()
+        first.kill()
+        second.holds_lease()
+        second.wait_for_removal()
+        assert second.holds_lease()
 
 
 def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
@@ -495,10 +504,12 @@ def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
 def test_a_forked_child_does_not_believe_that_it_holds_the_lease(tmp_path: Path) -> None:
     with bleepstore.open(tmp_path) as store:
         store.create_bucket("photos")
-        store.jobs.start()
-        while not store.jobs.holds_lease:
-            store.jobs.notify()
-            time.sleep(0.01)
+        looked = threading.Event()
+        store.jobs.add(AfterGarbage(looked.set))
+        for _ in range(2):
+            store.put_object("photos", "k", BIG)
+        assert looked.wait(PATIENCE)
+        assert store.jobs.holds_lease
         child = os.fork()
         if not child:
             os._exit(3 if store.jobs.holds_lease else 0)

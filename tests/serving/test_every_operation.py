@@ -14,6 +14,11 @@ __all__ = ["certificate", "shared_server"]
 
 #: POST of a form is no call of boto3's.
 IMPLEMENTED = {route.operation for route in ROUTES if route.function is not None} - {"PostObject"}
+#: What of a bucket may be done by HTTPS alone: nothing is denied to whom uses it, and reading it is denied to nobody.
+DENY_PLAIN_HTTP = (
+    '{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket", '
+    '"Resource": "arn:aws:s3:::every", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}}'
+)
 
 CONFIGURATIONS: dict[str, Any] = {
     "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
@@ -62,6 +67,11 @@ def test_every_operation(shared_server: Served) -> None:
     assert s3.get_object(Bucket="every", Key="parts")["Body"].read() == b"part"
     other = s3.create_multipart_upload(Bucket="every", Key="other")["UploadId"]
     s3.abort_multipart_upload(Bucket="every", Key="other", UploadId=other)
+
+    s3.put_bucket_policy(Bucket="every", Policy=DENY_PLAIN_HTTP)
+    assert s3.get_bucket_policy(Bucket="every")["Policy"] == DENY_PLAIN_HTTP
+    assert s3.get_bucket_policy_status(Bucket="every")["PolicyStatus"] == {"IsPublic": False}
+    s3.delete_bucket_policy(Bucket="every")
 
     # What nothing here can configure: a proper answer, by the operation's own name.
     for name in sorted(IMPLEMENTED - asked - {"DeleteObject", "DeleteObjects", "DeleteBucket"}):

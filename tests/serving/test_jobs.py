@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import bleepstore
 from bleepstore.jobs.memory import JobsFile
-from tests.library.test_jobs import garbage, wait_until
+from tests.library.test_jobs import garbage
 from tests.serving.test_damaged_bytes import Serve
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Look again and again: a worker tells nobody outside that it runs the jobs, but by what is left of them."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.02)
 
 
 def test_when_the_worker_that_runs_the_jobs_is_killed_another_goes_on(serve: Serve, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import threading
 
 import pytest
 
 from bleepstore import Owner
 from bleepstore.cluster import LocalCluster
 from tests.cluster_store import open_stores
+from tests.store.after_garbage import PATIENCE, AfterGarbage
 
 BIG = b"x" * 50_000
 
@@ -46,13 +47,13 @@ def test_the_node_of_a_store_ends_before_its_catalog_is_closed(monkeypatch: pyte
 
 def test_the_store_of_the_leader_runs_the_jobs() -> None:
     with open_stores() as (at_leader, at_follower):
+        removed = threading.Event()
+        at_leader.jobs.add(AfterGarbage(removed.set))
         at_follower.create_bucket("photos")
         for _ in range(2):
             at_follower.put_object("photos", "k", BIG)
         at_leader.jobs.notify()  # it would look by itself, some seconds later
-        deadline = time.monotonic() + 60
-        while sum(1 for _ in at_follower.engine.backend.iter_blobs(0, 1 << 62)) > 1:
-            assert time.monotonic() < deadline, "the blob that was replaced is still there"
-            time.sleep(0.02)
+        assert removed.wait(PATIENCE), "the blob that was replaced is still there"
+        assert sum(1 for _ in at_follower.engine.backend.iter_blobs(0, 1 << 62)) == 1
         assert at_leader.jobs.holds_lease
         assert not at_follower.jobs.holds_lease

@@ -31,6 +31,11 @@ class NotificationConfiguration:
     """Without a child: nobody is notified."""
 
 
+@document("PolicyStatus")
+class PolicyStatus:
+    is_public: bool = element("IsPublic", BOOLEAN)
+
+
 @document("RequestPaymentConfiguration")
 class RequestPaymentConfiguration:
     payer: str = element("Payer")
