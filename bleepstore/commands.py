@@ -58,7 +58,7 @@ class _Change:
 
 @attrs.frozen(kw_only=True)
 class CreateBucket(_Change):
-    """`object_lock`: it keeps versions, which can be locked."""
+    """With these settings. One that has object lock keeps versions, too."""
 
     request_id: str
     time_ms: int
@@ -66,7 +66,7 @@ class CreateBucket(_Change):
     owner: Owner
     location: str
     acl: Acl
-    object_lock: bool = False
+    settings: tuple[BucketSetting, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

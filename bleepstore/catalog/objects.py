@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current, check_owner, check_write
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket
@@ -40,6 +41,8 @@ def put_object(tables: Tables, command: PutObject) -> Result:
     attributes = command.attributes
     if refused is None and (attributes.retention is not None or attributes.legal_hold is not None):
         refused = check_lockable(tables, bucket, attributes, command.time_ms)
+    if refused is None and attributes.grants is not None:
+        refused = check_public(bucket.settings, attributes.grants)
     return refused or write_version(tables, bucket, command, current)
 
 

@@ -7,6 +7,7 @@ does not.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
@@ -28,6 +29,8 @@ from bleepstore.errors import (
 from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
 from bleepstore.model import Bucket, WriteCondition
 from bleepstore.store.keyed_engine import KeyedEngine, ObjectKey, adoption, rights
+
+_log = logging.getLogger("bleepstore.store")
 
 _ATTEMPTS = 20
 
@@ -92,6 +95,10 @@ class BlobAdopter:
     def bring_in(self, bucket: Bucket, blob: FoundBlob) -> bool:
         if blob.stored_ms >= max(bucket.created_ms + OVERLAP_MS, self.clock() - GRACE_MS):
             return False  # as for the sweep: the command of a write to this catalog may be on its way
+        if blob.attributes.encryption is not None:
+            if not self._is_known(blob.handle):
+                _log.warning("%s/%s is encrypted, and its key was in the catalog that it was of", bucket.name, blob.key)
+            return False
         for _ in range(_ATTEMPTS):
             current = self._find_current(blob.bucket, blob.key)
             if self._is_known(blob.handle) or not self._is_later(blob, current):

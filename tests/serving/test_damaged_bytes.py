@@ -15,7 +15,7 @@ import pytest
 import bleepstore
 from bleepstore_server.clients import client_for
 from bleepstore_server.live import live_server
-from tests.serving.conftest import Served
+from tests.serving.conftest import LEGACY_ACLS, Served
 
 Serve = Callable[..., Served]
 MIB = 1024 * 1024
@@ -56,7 +56,7 @@ def read_answer(connection: socket.socket) -> tuple[bytes, bytes, bool]:
 def test_a_flipped_bit_ends_the_connection_before_the_last_byte(
     serve: Serve, certificate: Path, size: int, tls: bool
 ) -> None:
-    server = serve(certificate=certificate if tls else None)
+    server = serve(*LEGACY_ACLS, certificate=certificate if tls else None)
     public(server, os.urandom(size))
     flip(blobs(server.data)[0])
     broken = (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)
@@ -68,7 +68,7 @@ def test_a_flipped_bit_ends_the_connection_before_the_last_byte(
 
 
 def test_damage_is_logged_once(serve: Serve) -> None:
-    server = serve("--workers", "1")
+    server = serve("--workers", "1", *LEGACY_ACLS)
     public(server, os.urandom(3 * MIB))
     flip(blobs(server.data)[0])
     with pytest.raises((botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)):
@@ -80,7 +80,7 @@ def test_damage_is_logged_once(serve: Serve) -> None:
 
 @SIZES
 def test_sound_objects_are_sent_whole_again_and_again(serve: Serve, size: int) -> None:
-    server = serve()
+    server = serve(*LEGACY_ACLS)
     body = os.urandom(size)
     public(server, body)
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
@@ -97,7 +97,7 @@ def test_sound_objects_are_sent_whole_again_and_again(serve: Serve, size: int) -
 def test_a_file_of_another_size_is_an_error_and_the_next_answer_is_its_own(
     serve: Serve, ranged: bytes, change: int
 ) -> None:
-    server = serve()
+    server = serve(*LEGACY_ACLS)
     public(server, bytes(MIB))
     path = blobs(server.data)[0]
     os.truncate(path, MIB + change)
@@ -112,7 +112,7 @@ def test_a_file_of_another_size_is_an_error_and_the_next_answer_is_its_own(
 
 @pytest.mark.parametrize("ranged", [b"", b"Range: bytes=1-\r\n"])
 def test_a_file_that_is_cut_off_while_it_is_sent_ends_the_connection(serve: Serve, ranged: bytes) -> None:
-    server = serve()
+    server = serve(*LEGACY_ACLS)
     size = 64 * MIB
     public(server, bytes(size))
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
@@ -127,7 +127,7 @@ def test_a_file_that_is_cut_off_while_it_is_sent_ends_the_connection(serve: Serv
 
 @SIZES
 def test_a_live_server_resets_the_connection(tmp_path: Path, size: int) -> None:
-    with bleepstore.open(tmp_path / "data") as store, live_server(store) as server:
+    with bleepstore.open(tmp_path / "data", acl_defaults="legacy") as store, live_server(store) as server:
         s3 = server.client()
         s3.create_bucket(Bucket="photos")
         s3.put_object(Bucket="photos", Key="k", Body=os.urandom(size), ACL="public-read")

@@ -21,10 +21,10 @@ APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this da
 #
 # `noncurrent_ms` is when a version was replaced by another as the latest of its key; NULL: it is the latest.
 #
-# Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
-# `is_aged` is 1 where the bucket keeps the ages of its objects (`keeps_ages`), as one with a lifecycle does: an index that
-# all overwrites changed would cost those of all other buckets more than they gain.
+# `is_aged` is 1 where the bucket `keeps_ages`, as one with a lifecycle does, else NULL: every overwrite changes the index
+# of ages, which is of no use to the others.
 #
+# Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
 # for the default (a private ACL, no parts).
 # `crc64nvme` is what the bytes are compared with when they are read, in base64; NULL if it is not known.
@@ -105,6 +105,7 @@ CREATE TABLE object_version(
     restoration TEXT,
     retention TEXT,
     legal_hold TEXT,
+    encryption TEXT,
     is_aged INTEGER,
     PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
@@ -133,6 +134,7 @@ CREATE TABLE upload(
     restoration TEXT,
     retention TEXT,
     legal_hold TEXT,
+    encryption TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 
