@@ -56,7 +56,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(clock: Clock) -> Iterator[Store]:
-    with bleepstore.open(clock=clock) as opened:
+    with bleepstore.open(clock=clock, acl_defaults="legacy") as opened:
         opened.create_bucket("photos", object_lock=True, caller=Caller(ALICE))
         yield opened
 

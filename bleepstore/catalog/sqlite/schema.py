@@ -21,8 +21,8 @@ APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this da
 #
 # `noncurrent_ms` is when a version was replaced by another as the latest of its key; NULL: it is the latest.
 #
-# `is_aged` is 1 where the bucket `keeps_ages`, as one with a lifecycle does, else NULL: every overwrite changes the index
-# of ages, which is of no use to the others.
+# `is_aged` is 1 where the bucket `keeps_ages`, as one with a lifecycle does, else NULL: every overwrite changes the
+# index of ages, which is of no use to the others.
 #
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
