@@ -44,6 +44,7 @@ from bleepstore.model import (
     MIN_PART,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     BlobRef,
     Bucket,
     Checksum,
@@ -53,6 +54,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -83,7 +85,6 @@ if TYPE_CHECKING:
 
 #: The time in milliseconds and 20 random bytes. One that was ended since is still a position in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 
@@ -139,7 +140,13 @@ class Uploads:
         owner, attributes = owned(found, caller, attributes, acl)
         attributes, _seal = sealed_attributes(self._engine, attributes, options, found, key)
         stamp = self._engine.stamp()
-        spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._engine.new_blob_id)
+        spec = BlobSpec(
+            bucket=bucket,
+            key=key,
+            attributes=attributes,
+            new_id=self._engine.new_blob_id,
+            keeps_versions=found.versioning is Versioning.ENABLED,
+        )
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -193,7 +200,7 @@ class Uploads:
         upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
         seal = self.seal_of(upload, options.get("customer_key"))
         backend = self._engine.backend if seal is None else self._engine.encrypting.backend(seal)
-        sent = expected.checksum_algorithm
+        sent = expected.algorithm
         check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
@@ -266,7 +273,7 @@ class Uploads:
         upload_id: str,
         parts: Sequence[CompletedPart],
         *,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CompletionOptions],
     ) -> ObjectVersion:
@@ -297,7 +304,7 @@ class Uploads:
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
             write = self._begin_completion(upload, allowed)
-            command = self._complete_command(write, upload, stored, options, allowed)
+            command = self._complete_command(write, found, upload, stored, options, allowed)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
@@ -349,6 +356,7 @@ class Uploads:
     def _complete_command(
         self,
         write: Write,
+        bucket: Bucket,
         upload: Upload,
         parts: Sequence[Part],
         options: CompletionOptions,
@@ -377,6 +385,7 @@ class Uploads:
             attributes=upload.attributes,
             etag=None if upload.encryption is not None else lambda: etag,
             new_id=self._engine.new_blob_id,
+            keeps_versions=bucket.versioning is Versioning.ENABLED,
         )
         try:
             blob = write.assemble(upload.backend_token, spec, blobs)
