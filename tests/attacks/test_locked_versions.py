@@ -69,12 +69,12 @@ class Locked:
         self.versions: dict[tuple[str, str], tuple[bytes, Any]] = {}
         for lock, options in LOCKS.items():
             for size, body in BODIES.items():
-                for place in ("first", "last"):
-                    key = f"{lock}/{size}/{place}"
-                    if place == "last":
+                for order in ("first", "last"):
+                    key = f"{lock}/{size}/{order}"
+                    if order == "last":
                         store.put_object("photos", key, b"older")
                     version_id = store.put_object("photos", key, body, **options).version_id
-                    if place == "first":
+                    if order == "first":
                         store.put_object("photos", key, b"newer")
                     self.versions[key, version_id] = body, options
 
