@@ -14,6 +14,7 @@ from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, CustomerKey, Encryption, EncryptionKind, NamedKey, StoreKey
 from bleepstore.errors import Damage
 from bleepstore.lifecycle import (
     Expiration,
@@ -53,6 +54,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
+from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 from bleepstore.pages import BucketPage, ListedObject, ListedVersion, ObjectPage, PartPage, UploadPage, VersionPage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
@@ -66,6 +68,7 @@ __all__ = [
     "Action",
     "Algorithm",
     "Bucket",
+    "BucketEncryption",
     "BucketPage",
     "BucketSettings",
     "ByteRange",
@@ -76,11 +79,14 @@ __all__ = [
     "CompletedPart",
     "CorsRule",
     "Credential",
+    "CustomerKey",
     "Damage",
     "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "Encryption",
+    "EncryptionKind",
     "Expiration",
     "Expiry",
     "Finding",
@@ -91,10 +97,12 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
     "ObjectAttributes",
     "ObjectLock",
+    "ObjectOwnership",
     "ObjectPage",
     "ObjectVersion",
     "Owner",
@@ -102,6 +110,7 @@ __all__ = [
     "PartPage",
     "PartSummary",
     "Permission",
+    "PublicAccessBlock",
     "ReadCondition",
     "Restoration",
     "RestoreTier",
@@ -110,6 +119,7 @@ __all__ = [
     "RetentionMode",
     "Snapshot",
     "Store",
+    "StoreKey",
     "StoredObject",
     "SystemMetadata",
     "Transition",

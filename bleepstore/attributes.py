@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.model import (
     NO_ATTRIBUTES,
     NO_SYSTEM,
@@ -111,6 +112,37 @@ def _same(value: bool | None) -> bool | None:
     return value
 
 
+def _write_encryption(encryption: Encryption | None) -> dict[str, Any] | None:
+    if encryption is None:
+        return None
+    return {
+        "kind": encryption.kind.value,
+        "wrapped_key": encryption.wrapped_key,
+        "master_key": encryption.master_key,
+        "key_id": encryption.key_id,
+        "context": write_mapping(encryption.context),
+        "bucket_key": encryption.bucket_key,
+        "part_numbers": list(encryption.part_numbers),
+    }
+
+
+def _read_encryption(record: Any) -> Encryption | None:
+    if record is None:
+        return None
+    given = dict(record)
+    return Encryption(
+        kind=EncryptionKind(given.pop("kind")),
+        context=read_mapping(given.pop("context")),
+        part_numbers=tuple(given.pop("part_numbers")),
+        **given,
+    )
+
+
+def load_encryption(text: str | None) -> Encryption | None:
+    """Of a column."""
+    return None if text is None else _read_encryption(json.loads(text))
+
+
 @attrs.frozen
 class Attribute:
     """`to_json` and `from_json` give what a record holds. A column holds that as text, or NULL for what is absent."""
@@ -132,6 +164,7 @@ ATTRIBUTES = (
     Attribute("restoration", None, _write_restoration, _read_restoration),
     Attribute("retention", None, write_retention, read_retention),
     Attribute("legal_hold", None, _same, _same),
+    Attribute("encryption", None, _write_encryption, _read_encryption, is_frozen=False),
 )
 #: The columns of the attributes, in the order of `columns_of`.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)

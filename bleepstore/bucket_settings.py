@@ -17,8 +17,10 @@ import attrs
 from bleepstore import lifecycle as lc
 from bleepstore.attributes import dump, read_mapping, write_mapping
 from bleepstore.cors import CorsRule
+from bleepstore.encryption import BucketEncryption, EncryptionKind
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
 from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
+from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 
 
 @attrs.frozen
@@ -103,6 +105,20 @@ def _read_lock(record: Mapping[str, Any]) -> ObjectLock:
     return ObjectLock(DefaultRetention(RetentionMode(record["mode"]), days=record["days"], years=record["years"]))
 
 
+def _write_encryption(encryption: BucketEncryption) -> dict[str, Any]:
+    return {
+        "kind": encryption.kind.value,
+        "key_id": encryption.key_id,
+        "bucket_key": encryption.bucket_key,
+        "refuses_customer_keys": encryption.refuses_customer_keys,
+    }
+
+
+def _read_encryption(record: Mapping[str, Any]) -> BucketEncryption:
+    given = dict(record)
+    return BucketEncryption(kind=EncryptionKind(given.pop("kind")), **given)
+
+
 def _write_cors(rules: tuple[CorsRule, ...]) -> list[dict[str, Any]]:
     return [
         {
@@ -131,11 +147,26 @@ def _read_cors(records: Iterable[Mapping[str, Any]]) -> tuple[CorsRule, ...]:
     )
 
 
+_SWITCHES = tuple(switch.name for switch in attrs.fields(PublicAccessBlock))
+
+
+def _write_block(block: PublicAccessBlock) -> list[str]:
+    return [name for name in _SWITCHES if getattr(block, name)]
+
+
+def _read_block(names: Iterable[str]) -> PublicAccessBlock:
+    return PublicAccessBlock(**dict.fromkeys(names, True))
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
     "object_lock": SettingForm(_write_lock, _read_lock),
+    "encryption": SettingForm(_write_encryption, _read_encryption),
+    "policy": SettingForm(str, str),
     "cors": SettingForm(_write_cors, _read_cors),
+    "ownership": SettingForm(str, ObjectOwnership),
+    "public_access_block": SettingForm(_write_block, _read_block),
 }
 
 

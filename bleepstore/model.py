@@ -16,9 +16,11 @@ import attrs
 
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, Encryption
 from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
+from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -132,13 +134,18 @@ class Acl:
 class BucketSettings:
     """What a bucket is configured with, beside its ACL; None: it has none of that.
 
-    Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored.
+    Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
+    bucket's policy, as it was given.
     """
 
     tags: Mapping[str, str] | None = None
     lifecycle: Lifecycle | None = None
     object_lock: ObjectLock | None = None
+    encryption: BucketEncryption | None = None
+    policy: str | None = None
     cors: tuple[CorsRule, ...] | None = None
+    ownership: ObjectOwnership | None = None
+    public_access_block: PublicAccessBlock | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -169,6 +176,7 @@ class Bucket:
     location: str = ""
     #: Of this bucket alone: a later one of the same name has another.
     id: int = attrs.field(kw_only=True)
+    #: Its owner's alone, whatever was set, where access control lists are disabled.
     acl: Acl = attrs.field(kw_only=True)
     settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.
@@ -210,7 +218,7 @@ class ObjectAttributes:
 
     `grants` are those of its ACL; None: its owner alone. `restoration` is of what is archived, and no copy has it.
     `retention` and `legal_hold` protect a version where its bucket has object lock; a `legal_hold` of False was taken
-    away, None was never there.
+    away, None was never there. `encryption` says how the bytes are encrypted; None: they are not. The store makes it.
     `bleepstore.attributes` says how each field is stored.
     """
 
@@ -222,6 +230,7 @@ class ObjectAttributes:
     restoration: Restoration | None = None
     retention: Retention | None = None
     legal_hold: bool | None = None
+    encryption: Encryption | None = None
 
     def acl(self, owner_id: str) -> Acl:
         """The ACL, for an object of this owner."""
@@ -325,6 +334,10 @@ class _Attributed:
         return self.attributes.legal_hold
 
     @property
+    def encryption(self) -> Encryption | None:
+        return self.attributes.encryption
+
+    @property
     def acl(self) -> Acl:
         return self.attributes.acl(self.owner.id)
 
@@ -401,6 +414,8 @@ class Part:
     checksum: Checksum | None = None
     crc64nvme: str | None = attrs.field(default=None, repr=False)
     handle: str = attrs.field(repr=False)
+    #: Of what put_part and copy_part return: that of the upload.
+    encryption: Encryption | None = attrs.field(default=None, eq=False)
     #: Of what copy_part returns: the version that was copied, if its bucket keeps versions.
     source_version_id: str | None = attrs.field(default=None, eq=False)
 
@@ -492,6 +507,10 @@ class WriteCondition:
     def kind(self) -> Condition:
         """Which of these two it is."""
         return Condition.IF_NONE_MATCH if self.if_none_match else Condition.IF_MATCH
+
+
+#: The same instance wherever nothing is asked, so that it is quickly told.
+UNCONDITIONAL = WriteCondition()
 
 
 @attrs.frozen(kw_only=True)

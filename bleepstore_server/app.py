@@ -23,7 +23,7 @@ from bleepstore_server.layers.render import refuse, send
 from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
-from bleepstore_server.wire.headers import ENCRYPTION
+from bleepstore_server.wire.encryption import ENCRYPTION, STORE_METHOD
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -62,8 +62,8 @@ class _App:
         self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
         self._find_credential = self._authenticator.find_credential
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
-        self._encryption = "AES256" if store.in_memory else None
-        self._encryption_headers = ((ENCRYPTION, "AES256"),) if store.in_memory else ()
+        reports = config.report_encryption or store.in_memory
+        self._unencrypted = ((ENCRYPTION, STORE_METHOD),) if reports else ()
         # A larger body may hold an object that is kept in the catalog too, and is no loss.
         self._quick_size = store.inline_limit if store.is_local else -1
 
@@ -97,8 +97,7 @@ class _App:
             self._find_credential,
             environ,
             request_id,
-            self._encryption,
-            self._encryption_headers,
+            self._unencrypted,
         )
         try:
             if not environ.get("wsgi.input_terminated"):

@@ -74,6 +74,17 @@ class AppConfig:
         False, f"accept the access key {WELL_KNOWN[0]!r} with the secret {WELL_KNOWN[1]!r}: for tests only"
     )
 
+    report_encryption: bool = setting(
+        False,
+        "say of objects that are not encrypted that they are (AES256), as S3 says of every object: for tests only; a "
+        "store in memory says so anyway",
+    )
+    customer_keys_over_http: bool = setting(
+        False,
+        "accept encryption keys of clients (SSE-C) without TLS, on which anybody can read them; a store in memory does "
+        "so anyway",
+    )
+
     def __attrs_post_init__(self) -> None:
         if (self.access_key is None) != (self.secret_key is None):
             raise ConfigError("access_key and secret_key: set both or neither")

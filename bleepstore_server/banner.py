@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 import bleepstore
+from bleepstore.store.opening import KEY_FILE
 from bleepstore_server.app_config import WELL_KNOWN
 from bleepstore_server.config import ServerConfig
 
@@ -82,6 +83,16 @@ def keys_stored(config: ServerConfig, enabled: list[str]) -> ShownKeys:
     return ShownKeys(access_key, note, f"`{show}` shows it, `{add}` makes a new one", _ASKED, f'"$({show})"')
 
 
+def _encryption(config: ServerConfig) -> str:
+    """Where the keys are without which what is encrypted is lost."""
+    if config.encryption_keys is not None:
+        return "  encryption  with the keys of the configuration\n"
+    if config.encryption_key_file is not None:
+        return f"  encryption  with the keys in {Path(config.encryption_key_file).absolute()}\n"
+    made = Path(config.data).absolute() / KEY_FILE
+    return f"  encryption  with the keys in {made}: keep a copy\n" if made.exists() else ""
+
+
 def render_banner(config: ServerConfig, url: str, keys: ShownKeys) -> str:
     verify = bundle = ""
     if config.tls_cert and not config.public_endpoint:
@@ -90,7 +101,7 @@ def render_banner(config: ServerConfig, url: str, keys: ShownKeys) -> str:
         verify, bundle = f", verify={certificate!r}", f"--ca-bundle {shlex.quote(certificate)} "
     warning = f"  FAULTS      on purpose: {', '.join(config.faults)}\n" if config.faults else ""
     return (
-        f"BleepStore {bleepstore.__version__} serves {config.data} at {url}\n{warning}"
+        f"BleepStore {bleepstore.__version__} serves {config.data} at {url}\n{warning}{_encryption(config)}"
         f"  access key  {keys.access_key}{keys.key_note}\n"
         f"  secret key  {keys.secret}\n"
         f"  boto3       boto3.client('s3', endpoint_url={url!r}, aws_access_key_id={keys.access_key!r}, "

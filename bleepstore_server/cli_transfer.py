@@ -31,13 +31,13 @@ A prefix is a folder: 2024 means 2024/.
 """
 _RULES = """\
 What is equal at both locations is left as it is, so a run that was cut off is simply repeated. Equal means: the same
-size, and the same ETag or checksum of the whole object; files are read for it. Content type, encoding, cache control
-and metadata go along between buckets; the content type of a file is guessed from its name. ACLs, versions and storage
-classes stay behind. The status is 2 if an object could not be brought; each is named.
+size, and the same ETag or checksum of the whole object; files are read for it. Content type, encoding, cache control,
+metadata and tags go along between buckets; the content type of a file is guessed from its name. ACLs stay behind, and
+without --versions storage classes too. The status is 2 if an object could not be brought; each is named.
 """
 
 
-def _make_bucket(client: S3Client, bucket: str) -> None:
+def _make_bucket(client: S3Client, bucket: str, *, versions: bool, locks: bool) -> None:
     """Create a bucket unless it exists: to create one's own again would set its ACL anew in us-east-1."""
     try:
         client.head_bucket(Bucket=bucket)
@@ -45,7 +45,15 @@ def _make_bucket(client: S3Client, bucket: str) -> None:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
-            client.create_bucket(Bucket=bucket)
+            client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=locks)
+            if versions:
+                client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _check_keeps_versions(client: S3Client, bucket: str) -> None:
+    """Elsewhere each version would replace the one before it."""
+    if client.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
+        raise ConfigError(f"target: the bucket {bucket} does not keep versions: enable its versioning first")
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,6 +61,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     common.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with settings (BLEEPSTORE_CONFIG)")
     common.add_argument("--data", metavar="DIR", help="the folder of the store")
     common.add_argument("--delete", action="store_true", help="remove from the target what the source does not have")
+    common.add_argument(
+        "--versions",
+        action="store_true",
+        help="bring all versions and delete markers, and storage classes. In a directory those of the key NAME are in "
+        "the folder NAME.versions. With --delete old versions that the source does not have are removed for good",
+    )
+    common.add_argument(
+        "--locks",
+        action="store_true",
+        help="with --versions: bring retentions that are not over yet, and legal holds, to a bucket with object lock",
+    )
     common.add_argument("--dry-run", action="store_true", help="only say what would be done")
     common.add_argument("--jobs", metavar="N", type=_jobs, default=4, help="objects at a time (default: 4)")
     ends: dict[str, Any] = {"parents": [common], "formatter_class": argparse.RawDescriptionHelpFormatter}
@@ -127,15 +146,18 @@ def _run(
     with needing("server,aws"):
         from botocore.exceptions import BotoCoreError, ClientError
 
-        from bleepstore_server.transfer import Transfer
+        from bleepstore_server.transfer import ObjectTransfer, VersionTransfer
+    if arguments.locks and not arguments.versions:
+        raise ConfigError("--locks: it is versions that are locked: give --versions too")
     if not source[0].startswith((_OURS, _S3)) and not Path(source[0]).is_dir():
         raise ConfigError(f"source: there is no directory {source[0]}")
     opener = _Opener(arguments)
     try:
         with opener, shown_progress("transfer") as progress:
-            transfer = Transfer(
-                opener.open(*source, make_bucket=False),
-                opener.open(*target, make_bucket=make_bucket),
+            kind: Any = VersionTransfer if arguments.versions else ObjectTransfer
+            transfer = kind(
+                source=opener.open(*source, is_target=False),
+                target=opener.open(*target, is_target=True, make_bucket=make_bucket),
                 progress=progress,
                 tell=_tell,
                 delete=arguments.delete,
@@ -150,8 +172,9 @@ def _run(
         raise StoreError(f"{opener.ends(source[0], target[0])}: {told['Code']}: {told['Message']}{bucket}") from error
     except BotoCoreError as error:
         raise StoreError(f"{opener.ends(source[0], target[0])}: {error}") from error
+    things = "versions" if arguments.versions else "objects"
     print(
-        f"{outcome.brought:,} objects brought ({outcome.bytes:,} bytes), {outcome.equal:,} were equal, "
+        f"{outcome.brought:,} {things} brought ({outcome.bytes:,} bytes), {outcome.equal:,} were equal, "
         f"{outcome.removed:,} removed" + (" (nothing was done: a dry run)" if arguments.dry_run else "")
     )
     if outcome.failed:
@@ -182,25 +205,36 @@ class _Opener(contextlib.ExitStack):
             f"{location} in {self._config.data}" if location.startswith(_OURS) else location for location in locations
         )
 
-    def open(self, text: str, options: str, *, make_bucket: bool) -> Location:
-        from bleepstore_server.locations import BucketLocation, Directory
+    def open(self, text: str, options: str, *, is_target: bool, make_bucket: bool = False) -> Location:
+        """A `VersionLocation` if versions are to be brought."""
+        from bleepstore_server.locations import BucketLocation, Directory, VersionedBucket
+        from bleepstore_server.version_folder import VersionFolder
+
+        versions, locks, dry_run = self._arguments.versions, self._arguments.locks, self._arguments.dry_run
 
         if text.startswith(_OURS):
             client, rest = (
-                self._store_client(make=make_bucket and not self._arguments.dry_run),
+                self._store_client(make=make_bucket and not dry_run),
                 text.removeprefix(_OURS),
             )
         elif text.startswith(_S3):
             client, rest = self._s3_client(options), text.removeprefix(_S3)
         else:
             reserved = None if self._config.in_memory else Path(self._config.data)
+            if versions:
+                return VersionFolder(Path(text), self._refuse, self._pass_over, reserved, locks=locks)
             return Directory(Path(text), self._refuse, self._pass_over, reserved)
         bucket, _, prefix = rest.partition("/")
         if not bucket:
             raise ConfigError(f"{text} names no bucket")
-        if make_bucket and not self._arguments.dry_run:
-            _make_bucket(client, bucket)
-        return BucketLocation(client, bucket, f"{prefix}/" if prefix and not prefix.endswith("/") else prefix)
+        if make_bucket and not dry_run:
+            _make_bucket(client, bucket, versions=versions, locks=locks)
+        prefix = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
+        if not versions:
+            return BucketLocation(client, bucket, prefix)
+        if is_target:
+            _check_keeps_versions(client, bucket)
+        return VersionedBucket(client, bucket, prefix, locks=locks)
 
     def _refuse(self, key: str, why: str) -> None:
         self.refuse(key, why)

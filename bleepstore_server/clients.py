@@ -52,7 +52,7 @@ def client_environ(access_key: str, secret_key: str, region: str, endpoint_url: 
 
 def test_config() -> AppConfig:
     """The configuration that is used where none is given: the well-known key signs for the store's owner."""
-    return AppConfig(allow_well_known_key=True)
+    return AppConfig(allow_well_known_key=True, report_encryption=True, customer_keys_over_http=True)
 
 
 test_config.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it where it is imported

@@ -21,6 +21,8 @@ from attrs import validators
 from cattrs import Converter
 
 from bleepstore.backends.gateway.settings import is_gateway_url
+from bleepstore.ownership import BLOCK_ALL, PublicAccessBlock
+from bleepstore.store.settings import ACL_DEFAULTS
 from bleepstore_server.app_config import AppConfig, ConfigError, setting
 
 PREFIX = "BLEEPSTORE_"
@@ -38,6 +40,12 @@ def _check_faults(_: object, attribute: attrs.Attribute[Any], value: tuple[str, 
                 parse_rule(text)
             except FaultError as error:
                 raise ConfigError(f"{attribute.name}: {error}") from None
+
+
+def _check_block(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for name in value:
+        if name not in (*attrs.asdict(BLOCK_ALL), "all"):
+            raise ConfigError(f"{attribute.name}: {name!r} is not one of {', '.join(attrs.asdict(BLOCK_ALL))}, all")
 
 
 def _one_of(*words: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
@@ -100,6 +108,26 @@ class ServerConfig(AppConfig):
         "objects of up to this many bytes are kept in the catalog; 16384, 1024 in memory, none elsewhere",
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
+    acl_defaults: str = setting(
+        "s3",
+        'new buckets: "s3", ACLs are disabled and public access is blocked; "legacy", ACLs count, nothing is blocked',
+        validator=_one_of(*ACL_DEFAULTS),
+    )
+    public_access_block: tuple[str, ...] = setting(
+        (),
+        "what is blocked in all buckets, whatever they are set to: block_public_acls, ignore_public_acls, "
+        "block_public_policy, restrict_public_buckets, or all",
+        validator=_check_block,
+    )
+    encryption_key_file: str | None = setting(
+        None, "the master keys of encryption; without, `encryption.keys` in `data`, which is made when one is needed"
+    )
+    encryption_keys: str | None = setting(
+        None,
+        "the same as a text: names and keys in base64, with commas between; only by file or environment",
+        flag=False,
+        repr=False,
+    )
     upload_expiry_days: int = setting(7, "unfinished multipart uploads are removed after this", validator=_at_least(1))
     restore_delay: int = setting(
         0, "seconds from RestoreObject until an archived object can be read", validator=_at_least(0)
@@ -123,6 +151,8 @@ class ServerConfig(AppConfig):
             raise ConfigError("tls_cert and tls_key: set both or neither")
         if self.backend_url is None and self.backend_endpoint_url is not None:
             raise ConfigError("backend_endpoint_url: set backend_url too")
+        if self.encryption_key_file is not None and self.encryption_keys is not None:
+            raise ConfigError("encryption_key_file and encryption_keys: set one of them")
         if self.scrub_interval_days and (self.in_memory or self.backend_url is not None):
             raise ConfigError("scrub_interval_days: only a folder is scrubbed")
         if self.backend_url is not None and not is_gateway_url(self.backend_url):
@@ -133,6 +163,13 @@ class ServerConfig(AppConfig):
             path = getattr(self, name)
             if path is not None and not Path(path).is_file():
                 raise ConfigError(f"{name}: there is no file {path}")
+
+    @property
+    def blocked_everywhere(self) -> PublicAccessBlock | None:
+        names = self.public_access_block
+        if "all" in names:
+            return BLOCK_ALL
+        return PublicAccessBlock(**dict.fromkeys(names, True)) if names else None
 
     @property
     def in_memory(self) -> bool:

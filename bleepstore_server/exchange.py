@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
 from bleepstore.access import ANONYMOUS, Action, Caller
+from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
+from bleepstore_server.conditions import condition_value
 from bleepstore_server.request import UNPARSED, Request
-from bleepstore_server.wire import checksums, headers
+from bleepstore_server.wire import checksums, encryption, headers
 from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:
@@ -33,10 +35,8 @@ class Exchange:
     find_credential: Callable[[str], Credential | None]
     environ: WSGIEnvironment = attrs.field(repr=False)
     request_id: str
-    #: How S3 says that objects are encrypted at rest; None where they are at rest as they are.
-    encryption: str | None = None
-    #: What every answer about an object says of that.
-    encryption_headers: Sequence[tuple[str, str]] = ()
+    #: What answers about objects that are not encrypted say of that: nothing, or what S3 says of every object.
+    unencrypted: Sequence[tuple[str, str]] = ()
     #: Seconds of time.monotonic().
     started: float = attrs.field(factory=time.monotonic)
     request: Request = UNPARSED
@@ -53,6 +53,8 @@ class Exchange:
     error_code: str | None = None
     #: Bytes of a refused body that were read all the same, beside those that the request counts.
     drained: int = 0
+    #: Those of a form, which speaks instead of the headers.
+    fields: Mapping[str, str] | None = None
 
     def document(self, *, checksum_is_its_own: bool = True, needs_digest: bool = False) -> bytes:
         """The XML body, once its digests are verified as those of an object are. The checksum that is sent with a
@@ -69,15 +71,60 @@ class Exchange:
             # One that contradicts is refused, as for an object.
             checksums.announced_algorithm(request.headers, request.trailer_names, checksum)
             checksum = checksum or request.late_checksum()
-        expected = Expected(content_md5=request.headers.get("content-md5"), checksum=checksum, max_size=len(body))
+        content_md5 = request.headers.get("content-md5")
+        if content_md5 is None and checksum is None:
+            return body
+        expected = Expected(content_md5=content_md5, checksum=checksum, max_size=len(body))
         stage(body, expected, () if checksum is None else (checksum.algorithm,), len(body), _never)
         return body
+
+    # -- encryption
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the request came on a way on which nobody can read a key that it brings, or need not."""
+        config = self.config
+        return self.request.scheme == "https" or config.customer_keys_over_http or self.store.in_memory
+
+    def asked_encryption(self, fields: Mapping[str, str]) -> EncryptionRequest | None:
+        """What the headers, or the fields of a form, ask for an object that is made."""
+        if encryption.FIELDS.isdisjoint(fields):
+            return None
+        return encryption.asked_encryption(fields, is_private=self.is_private)
+
+    def customer_key(self) -> CustomerKey | None:
+        """The key of the caller's that the request brings for an object or an upload."""
+        headers = self.request.headers
+        if encryption.CUSTOMER_FIELDS.isdisjoint(headers):
+            return None
+        return encryption.customer_key(headers, is_private=self.is_private)
+
+    def source_customer_key(self) -> CustomerKey | None:
+        """And for the source of a copy."""
+        headers = self.request.headers
+        if encryption.SOURCE_FIELDS.isdisjoint(headers):
+            return None
+        return encryption.source_customer_key(headers, is_private=self.is_private)
+
+    def encryption_headers(
+        self, shown: Encryption | None, fields: Mapping[str, str] | None = None, *, with_context: bool = False
+    ) -> Sequence[tuple[str, str]]:
+        """What the answer says of an object that is encrypted like this. For the others see
+        `bleepstore_server.wire.encryption`."""
+        if shown is None:
+            return self.unencrypted
+        given = self.request.headers if fields is None else fields
+        return encryption.encryption_headers(shown, given, self.config.region, with_context=with_context)
 
     def find_by_email(self, email: str) -> str:
         owner = self.store.owner_by_email(email)
         if owner is None:
             raise UnresolvableGrantByEmailAddress(email)
         return owner.id
+
+    def condition_value(self, key: str) -> str | None:
+        """What the request says under a condition key of policies: see `Caller.sent`."""
+        return condition_value(self.request, self.fields, key, self.caller.time_ms)
 
     def check_owner_id(self, owner_id: str) -> None:
         if self.store.find_owner(owner_id) is None:

@@ -1,5 +1,7 @@
 """Where objects can be brought from and to: a directory, and a bucket of a store or of any S3 endpoint.
 
+`bleepstore_server.version_folder` has the directory that keeps versions.
+
 Keys are relative to a location. Listings come in the order of the keys' UTF-8 bytes, which is S3's, so that two
 locations are compared in bounded memory.
 """
@@ -7,23 +9,28 @@ locations are compared in bounded memory.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import itertools
 import mimetypes
+import operator
 import os
 import re
 import secrets
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
+from defusedxml.ElementTree import fromstring
 
 from bleepstore.backends.base import CHUNK
 from bleepstore.digests import Algorithm, Hasher, PartsEtag, encode_value, new_hasher
 from bleepstore.errors import StoreError
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSResponse
     from mypy_boto3_s3 import S3Client
 
 #: Bytes of a part where the source has no better one, and the most of one that is held in memory.
@@ -33,9 +40,11 @@ _MIN_PART = 5 * 1024 * 1024
 _MAX_PARTS = 10_000
 _PLAIN_ETAG = re.compile("[0-9a-f]{32}")
 _PARTS_ETAG = re.compile(r"[0-9a-f]{32}-\d+")
-_PARTIAL = ".bleepstore-partial"
+PARTIAL = ".bleepstore-partial"
 #: What is copied with the bytes, by the parameters of PutObject, which GetObject answers by the same names.
-_COPIED = ("ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl", "Metadata")
+COPIED = ("ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl", "Metadata")
+#: What locks a version, by the same names.
+LOCKS = ("ObjectLockMode", "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus")
 _CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32C", "ChecksumCRC32", "ChecksumSHA256", "ChecksumSHA1")
 
 
@@ -45,16 +54,17 @@ class NotTransferred(StoreError):
 
 @attrs.frozen
 class LocationEntry:
-    """What a listing says of an object. A file has no ETag until it is read."""
+    """What a listing says of an object, or of a version of one. A file has no ETag until it is read."""
 
     key: str
     size: int
     etag: str | None = None
+    version_id: str | None = None
+    is_delete_marker: bool = False
 
 
 class Location(Protocol):
-    def entries(self) -> Iterator[LocationEntry]:
-        """All objects, in the order of their keys."""
+    """What objects and versions have in common."""
 
     def open(self, entry: LocationEntry) -> contextlib.AbstractContextManager[VerifiedBody]:
         """The bytes of an object as it was listed."""
@@ -62,10 +72,33 @@ class Location(Protocol):
     def put(self, key: str, body: VerifiedBody) -> None:
         """Store an object, whole and verified or not at all."""
 
-    def remove(self, key: str) -> None: ...
+    def remove(self, entry: LocationEntry) -> None:
+        """Remove an object; a version that is named for good."""
 
     def part_size(self, entry: LocationEntry) -> int | None:
         """The size of all parts but the last, if this is a multipart object whose ETag tells its bytes."""
+
+
+@attrs.frozen
+class History:
+    """All versions and delete markers of a key, the oldest first."""
+
+    key: str
+    versions: tuple[LocationEntry, ...]
+
+
+class ObjectLocation(Location, Protocol):
+    def entries(self) -> Iterator[LocationEntry]:
+        """All objects, in the order of their keys."""
+
+
+class VersionLocation(Location, Protocol):
+    """One that keeps versions: `put` adds the latest one of its key."""
+
+    def histories(self) -> Iterator[History]:
+        """All keys, in their order."""
+
+    def put_delete_marker(self, key: str) -> None: ...
 
 
 class VerifiedBody:
@@ -87,8 +120,8 @@ class VerifiedBody:
         self.part_size = part_size
         #: Called with the number of bytes of each read.
         self.count: Callable[[int], None] = lambda _: None
-        self._etag = etag
-        self._crc64 = crc64
+        self.etag = etag
+        self.crc64 = crc64
         self._done = 0
         self._digest: Hasher | PartsEtag | None = None
         if etag is not None and _PLAIN_ETAG.fullmatch(etag):
@@ -117,11 +150,11 @@ class VerifiedBody:
         if self._digest is None:
             return  # a file, or an object that nothing is known of
         if isinstance(self._digest, PartsEtag):
-            found, expected = self._digest.etag(), self._etag
-        elif self._etag is not None and _PLAIN_ETAG.fullmatch(self._etag):
-            found, expected = self._digest.digest().hex(), self._etag
+            found, expected = self._digest.etag(), self.etag
+        elif self.etag is not None and _PLAIN_ETAG.fullmatch(self.etag):
+            found, expected = self._digest.digest().hex(), self.etag
         else:
-            found, expected = encode_value(self._digest.digest()), self._crc64
+            found, expected = encode_value(self._digest.digest()), self.crc64
         if found != expected:
             raise NotTransferred(f"the digest of the bytes that came is {found}, not {expected}: they were damaged")
 
@@ -145,7 +178,9 @@ class Directory:
         refused: Callable[[str, str], None],
         passed_over: Callable[[str, str], None],
         reserved: Path | None = None,
+        order: Callable[[os.DirEntry[str]], bytes] | None = None,
     ) -> None:
+        self._order = order or key_bytes
         self._refused = refused
         self._passed_over = passed_over
         self._root = root.resolve()
@@ -166,14 +201,14 @@ class Directory:
     def _walk(self, folder: Path, prefix: str) -> Iterator[LocationEntry]:
         try:
             with os.scandir(folder) as scanned:
-                found = [(_key_bytes(entry), entry) for entry in scanned]
+                found = [(self._order(entry), entry) for entry in scanned]
         except FileNotFoundError:
             return
         except OSError as error:
             self._refused(prefix, str(error))
             return
         for _, entry in sorted(found, key=lambda pair: pair[0]):
-            if entry.name.endswith(_PARTIAL):
+            if entry.name.endswith(PARTIAL):
                 continue
             key = prefix + entry.name
             if entry.is_symlink():
@@ -207,7 +242,7 @@ class Directory:
             return
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{secrets.token_hex(8)}{_PARTIAL}")
+        partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
         try:
             with partial.open("xb") as file:
                 while chunk := body.read(CHUNK):
@@ -222,16 +257,10 @@ class Directory:
             partial.unlink(missing_ok=True)
             raise
 
-    def remove(self, key: str) -> None:
-        path = self._path(key)
+    def remove(self, entry: LocationEntry) -> None:
+        path = self._path(entry.key)
         path.unlink(missing_ok=True)
-        for folder in path.parents:
-            if folder == self._root:
-                return
-            try:
-                folder.rmdir()
-            except OSError:  # others are in it
-                return
+        remove_empty(path, self._root)
 
     def part_size(self, entry: LocationEntry) -> int | None:
         return None
@@ -239,7 +268,7 @@ class Directory:
     def _path(self, key: str) -> Path:
         """The file of a key. Raises NotTransferred for a key that is none, or would lead out of the folder."""
         names = key.split("/")
-        if any(name in ("", ".", "..") or "\0" in name or name.endswith(_PARTIAL) for name in names):
+        if any(name in ("", ".", "..") or "\0" in name or name.endswith(PARTIAL) for name in names):
             raise NotTransferred("no file can have this name")
         if names[-1] == CATALOG:
             raise NotTransferred("a folder with a file of this name would be seen as a store")
@@ -253,7 +282,18 @@ class Directory:
         return path
 
 
-def _key_bytes(entry: os.DirEntry[str]) -> bytes:
+def remove_empty(path: Path, root: Path) -> None:
+    """Remove the folders around `path`, below `root`, that nothing is in."""
+    for folder in path.parents:
+        if folder == root:
+            return
+        try:
+            folder.rmdir()
+        except OSError:  # others are in it
+            return
+
+
+def key_bytes(entry: os.DirEntry[str]) -> bytes:
     """Folders come where the keys below them do."""
     name = os.fsencode(entry.name)
     return name + b"/" if entry.is_dir(follow_symlinks=False) else name
@@ -281,6 +321,11 @@ class BucketLocation:
     def _named(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
+    def _of(self, entry: LocationEntry) -> dict[str, Any]:
+        """The parameters that name an object, or a version of one."""
+        named = self._named(entry.key)
+        return named if entry.version_id is None else {**named, "VersionId": entry.version_id}
+
     def entries(self) -> Iterator[LocationEntry]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         for page in pages:
@@ -290,12 +335,12 @@ class BucketLocation:
 
     @contextlib.contextmanager
     def open(self, entry: LocationEntry) -> Iterator[VerifiedBody]:
-        answer: Any = self._client.get_object(
-            **self._named(entry.key), IfMatch=f'"{entry.etag}"', ChecksumMode="ENABLED"
-        )
-        described = {name: answer[name] for name in _COPIED if answer.get(name)}
+        answer: Any = self._client.get_object(**self._of(entry), IfMatch=f'"{entry.etag}"', ChecksumMode="ENABLED")
+        described = self._described(answer)
         crc64 = answer.get("ChecksumCRC64NVME")  # it is always of the whole object
         with contextlib.closing(answer["Body"]) as stream:
+            if answer.get("TagCount"):
+                described["Tagging"] = self._tags(entry, answer.get("VersionId"))
             yield VerifiedBody(
                 stream,
                 answer["ContentLength"],
@@ -305,20 +350,28 @@ class BucketLocation:
                 described=described,
             )
 
+    def _described(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: answer[name] for name in COPIED if answer.get(name)}
+
+    def _tags(self, entry: LocationEntry, version_id: str | None) -> str:
+        """The tags of what was opened, as the parameter Tagging."""
+        named = self._named(entry.key) | ({} if version_id is None else {"VersionId": version_id})
+        tags = self._client.get_object_tagging(**named)["TagSet"]
+        return urllib.parse.urlencode([(tag["Key"], tag["Value"]) for tag in tags])
+
     def part_size(self, entry: LocationEntry) -> int | None:
         if entry.etag is None or not _PARTS_ETAG.fullmatch(entry.etag):
             return None
         count = int(entry.etag.partition("-")[2])
         first, last = (
-            self._client.head_object(**self._named(entry.key), PartNumber=number)["ContentLength"]
-            for number in (1, count)
+            self._client.head_object(**self._of(entry), PartNumber=number)["ContentLength"] for number in (1, count)
         )
         # Parts may be of any sizes; those of nearly all uploads are equal but for the last.
         return first if first and first * (count - 1) + last == entry.size else None
 
     def checksums(self, entry: LocationEntry) -> dict[str, str]:
         """The checksums that are of the whole object, by the names of their parameters."""
-        answer: Any = self._client.head_object(**self._named(entry.key), ChecksumMode="ENABLED")
+        answer: Any = self._client.head_object(**self._of(entry), ChecksumMode="ENABLED")
         if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
             return {}
         return {name: answer[name] for name in _CHECKSUMS if name in answer}
@@ -346,8 +399,53 @@ class BucketLocation:
             self._client.abort_multipart_upload(**upload)
             raise
 
-    def remove(self, key: str) -> None:
+    def remove(self, entry: LocationEntry) -> None:
+        self._client.delete_object(**self._of(entry))
+
+
+class VersionedBucket(BucketLocation):
+    """The versions of a bucket, with their storage classes. `locks` says whether retentions that are not over yet, and
+    legal holds, go along. No lock is ever bypassed, or changed."""
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str, *, locks: bool = False) -> None:
+        super().__init__(client, bucket, prefix)
+        self._copied = (*COPIED, "StorageClass", *(LOCKS if locks else ()))
+        client.meta.events.register("after-call.s3.ListObjectVersions", _note_order, unique_id="bleepstore-order")
+
+    def histories(self) -> Iterator[History]:
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        listed = (entry for page in pages for entry in self._in_order(page))
+        for key, versions in itertools.groupby(listed, operator.attrgetter("key")):
+            yield History(key, tuple(reversed(list(versions))))
+
+    def _in_order(self, page: Mapping[str, Any]) -> Iterator[LocationEntry]:
+        versions, markers = iter(page.get("Versions", ())), iter(page.get("DeleteMarkers", ()))
+        for is_delete_marker in page["Order"]:
+            found = next(markers if is_delete_marker else versions)
+            key, etag = found["Key"].removeprefix(self._prefix), found.get("ETag", "").strip('"') or None
+            yield LocationEntry(key, found.get("Size", 0), etag, found["VersionId"], is_delete_marker)
+
+    def put_delete_marker(self, key: str) -> None:
         self._client.delete_object(**self._named(key))
+
+    def _described(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        return without_past_retention({name: answer[name] for name in self._copied if answer.get(name)})
+
+
+def _note_order(http_response: AWSResponse, parsed: dict[str, Any], **_event: object) -> None:
+    """Versions and delete markers are in one order in the document, which botocore makes two lists of: note which of
+    them are delete markers."""
+    if http_response.status_code == 200:
+        names = (element.tag.rpartition("}")[2] for element in fromstring(http_response.content))
+        parsed["Order"] = [name == "DeleteMarker" for name in names if name in ("Version", "DeleteMarker")]
+
+
+def without_past_retention(described: dict[str, Any]) -> dict[str, Any]:
+    """S3 refuses to write a version with a retention that is over."""
+    until = described.get("ObjectLockRetainUntilDate")
+    if until is not None and until <= dt.datetime.now(dt.UTC):
+        del described["ObjectLockRetainUntilDate"], described["ObjectLockMode"]
+    return described
 
 
 def _md5(data: bytes) -> str:

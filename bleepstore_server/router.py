@@ -18,10 +18,13 @@ from bleepstore_server.operations import (
     archived,
     buckets,
     cors,
+    encryption,
     lifecycle,
     listings,
     multipart,
     objects,
+    ownership,
+    policies,
     post_object,
     tagging,
     versions,
@@ -31,8 +34,8 @@ from bleepstore_server.operations import object_lock as locks
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.wire.documents import configuration as d
+from bleepstore_server.wire.encryption import ENCRYPTION
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.headers import ENCRYPTION
 
 Operation = Callable[[Exchange], Response]
 
@@ -80,19 +83,6 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
-    "encryption": ("GetBucketEncryption", A.GET_ENCRYPTION_CONFIGURATION, c.get_bucket_encryption),
-    "ownershipControls": (
-        "GetBucketOwnershipControls",
-        A.GET_BUCKET_OWNERSHIP_CONTROLS,
-        c.absent("OwnershipControlsNotFoundError"),
-    ),
-    "policy": ("GetBucketPolicy", A.GET_BUCKET_POLICY, c.absent("NoSuchBucketPolicy")),
-    "policyStatus": ("GetBucketPolicyStatus", A.GET_BUCKET_POLICY_STATUS, c.absent("NoSuchBucketPolicy")),
-    "publicAccessBlock": (
-        "GetPublicAccessBlock",
-        A.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
-        c.absent("NoSuchPublicAccessBlockConfiguration"),
-    ),
     "replication": (
         "GetBucketReplication",
         A.GET_REPLICATION_CONFIGURATION,
@@ -141,10 +131,6 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
     ),
 }
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
-    "encryption": ("DeleteBucketEncryption", A.PUT_ENCRYPTION_CONFIGURATION),
-    "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
-    "policy": ("DeleteBucketPolicy", A.DELETE_BUCKET_POLICY),
-    "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
     "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
 }
@@ -171,12 +157,35 @@ ROUTES: tuple[Route, ...] = (
     Route("GetBucketTagging", "GET", _B, "tagging", tagging.get_bucket_tagging, A.GET_BUCKET_TAGGING),
     Route("PutBucketTagging", "PUT", _B, "tagging", tagging.put_bucket_tagging, A.PUT_BUCKET_TAGGING, document=True),
     Route("DeleteBucketTagging", "DELETE", _B, "tagging", tagging.delete_bucket_tagging, A.PUT_BUCKET_TAGGING),
+    Route("GetBucketEncryption", "GET", _B, "encryption", encryption.get_bucket_encryption,
+          A.GET_ENCRYPTION_CONFIGURATION),
+    Route("PutBucketEncryption", "PUT", _B, "encryption", encryption.put_bucket_encryption,
+          A.PUT_ENCRYPTION_CONFIGURATION, document=True),
+    Route("DeleteBucketEncryption", "DELETE", _B, "encryption", encryption.delete_bucket_encryption,
+          A.PUT_ENCRYPTION_CONFIGURATION),
     Route("GetBucketLifecycleConfiguration", "GET", _B, "lifecycle", lifecycle.get_bucket_lifecycle,
           A.GET_LIFECYCLE_CONFIGURATION),
     Route("PutBucketLifecycleConfiguration", "PUT", _B, "lifecycle", lifecycle.put_bucket_lifecycle,
           A.PUT_LIFECYCLE_CONFIGURATION, document=True),
     Route("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", lifecycle.delete_bucket_lifecycle,
           A.PUT_LIFECYCLE_CONFIGURATION),
+    Route("GetBucketOwnershipControls", "GET", _B, "ownershipControls", ownership.get_bucket_ownership,
+          A.GET_BUCKET_OWNERSHIP_CONTROLS),
+    Route("PutBucketOwnershipControls", "PUT", _B, "ownershipControls", ownership.put_bucket_ownership,
+          A.PUT_BUCKET_OWNERSHIP_CONTROLS, document=True),
+    Route("DeleteBucketOwnershipControls", "DELETE", _B, "ownershipControls", ownership.delete_bucket_ownership,
+          A.PUT_BUCKET_OWNERSHIP_CONTROLS),
+    Route("GetPublicAccessBlock", "GET", _B, "publicAccessBlock", ownership.get_public_access_block,
+          A.GET_BUCKET_PUBLIC_ACCESS_BLOCK),
+    Route("PutPublicAccessBlock", "PUT", _B, "publicAccessBlock", ownership.put_public_access_block,
+          A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK, document=True),
+    Route("DeletePublicAccessBlock", "DELETE", _B, "publicAccessBlock", ownership.delete_public_access_block,
+          A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
+    Route("GetBucketPolicy", "GET", _B, "policy", policies.get_bucket_policy, A.GET_BUCKET_POLICY),
+    Route("PutBucketPolicy", "PUT", _B, "policy", policies.put_bucket_policy, A.PUT_BUCKET_POLICY, document=True),
+    Route("DeleteBucketPolicy", "DELETE", _B, "policy", policies.delete_bucket_policy, A.DELETE_BUCKET_POLICY),
+    Route("GetBucketPolicyStatus", "GET", _B, "policyStatus", policies.get_bucket_policy_status,
+          A.GET_BUCKET_POLICY_STATUS),
     Route("GetBucketCors", "GET", _B, "cors", cors.get_bucket_cors, A.GET_BUCKET_CORS),
     Route("PutBucketCors", "PUT", _B, "cors", cors.put_bucket_cors, A.PUT_BUCKET_CORS, document=True),
     Route("DeleteBucketCors", "DELETE", _B, "cors", cors.delete_bucket_cors, A.PUT_BUCKET_CORS),
@@ -226,14 +235,13 @@ ROUTES: tuple[Route, ...] = (
             (_B, "GET", "CreateSession:session GetBucketAbac:abac "
              "GetBucketMetadataConfiguration:metadataConfiguration GetBucketMetadataTableConfiguration:metadataTable"),
             (_B, "PUT", "PutBucketAbac:abac PutBucketAccelerateConfiguration:accelerate "
-             "PutBucketAnalyticsConfiguration:analytics PutBucketEncryption:encryption "
+             "PutBucketAnalyticsConfiguration:analytics "
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
-             "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
-             "PutBucketPolicy:policy PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
+             "PutBucketNotificationConfiguration:notification "
+             "PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
              "PutBucketWebsite:website "
-             "PutPublicAccessBlock:publicAccessBlock "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "
              "UpdateBucketMetadataJournalTableConfiguration:metadataJournalTable"),

@@ -11,6 +11,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,6 +20,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import BleepStoreError
+from bleepstore.sealing.keys import KeyFile, KeyService, MasterKeys
 from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
 from bleepstore_server.app_config import ConfigError
@@ -36,13 +38,17 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
     """The store that `config` names. Raises what `bleepstore.open` does."""
     data = None if config.in_memory else config.data
     expiry, delay = dt.timedelta(days=config.upload_expiry_days), dt.timedelta(seconds=config.restore_delay)
+    keys = _encryption_keys(config)
     if config.backend_url is None:
         return bleepstore.open(
             data,
             inline_limit=config.inline_limit,
             upload_expiry=expiry,
             restore_delay=delay,
+            encryption_keys=keys,
             read_only=config.read_only,
+            acl_defaults=config.acl_defaults,
+            public_access_block=config.blocked_everywhere,
         )
     return bleepstore.open(
         config.backend_url,
@@ -53,8 +59,20 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         inline_limit=config.inline_limit,
         upload_expiry=expiry,
         restore_delay=delay,
+        encryption_keys=keys,
         take_over=take_over,
+        acl_defaults=config.acl_defaults,
+        public_access_block=config.blocked_everywhere,
     )
+
+
+def _encryption_keys(config: ServerConfig) -> KeyService | None:
+    """The master keys that are configured, which are read now: what is wrong with them is told at the start."""
+    if config.encryption_key_file is not None:
+        keys = KeyFile(Path(config.encryption_key_file).absolute())
+        keys.load()
+        return keys
+    return None if config.encryption_keys is None else MasterKeys.parse(config.encryption_keys, "encryption_keys")
 
 
 def check_backend(url: str, endpoint_url: str | None) -> None:

@@ -1,10 +1,12 @@
-"""Bringing all objects of one location to another."""
+"""Bringing all objects of one location to another, or all of their versions."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import attrs
 from botocore.exceptions import (
@@ -16,7 +18,15 @@ from botocore.exceptions import (
 )
 
 from bleepstore.errors import BleepStoreError
-from bleepstore_server.locations import Location, LocationEntry, NotTransferred, is_equal
+from bleepstore_server.locations import (
+    History,
+    Location,
+    LocationEntry,
+    NotTransferred,
+    ObjectLocation,
+    VersionLocation,
+    is_equal,
+)
 
 Progress = Callable[[int, int], None]
 
@@ -25,9 +35,18 @@ _BROKEN_OFF = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _ATTEMPTS = 3
 
 
+class _Keyed(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+#: What is compared and brought in one go: an object, or all versions of one.
+_Item = TypeVar("_Item", bound=_Keyed)
+
+
 @attrs.define
 class TransferOutcome:
-    """What a transfer did. `bytes` are those of the objects that were brought."""
+    """What a transfer did, in objects or in versions. `bytes` are those of the objects that were brought."""
 
     brought: int = 0
     equal: int = 0
@@ -36,9 +55,11 @@ class TransferOutcome:
     bytes: int = 0
 
 
-@attrs.define(eq=False)
-class Transfer:
-    """One transfer. `tell` is called with (what happened, key, why), `progress` with (bytes done, bytes found).
+@attrs.define(eq=False, kw_only=True)
+class Transfer(Generic[_Item]):
+    """One transfer: an `ObjectTransfer` or a `VersionTransfer`.
+
+    `tell` is called with (what happened, key, why), `progress` with (bytes done, bytes found).
 
     What is equal at both locations is left as it is, so a transfer that was cut off goes on where it was. An object
     that cannot be brought is told, counted and passed over.
@@ -62,11 +83,11 @@ class Transfer:
         pending: set[concurrent.futures.Future[None]] = set()
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
             try:
-                for one, other in merged(self.source.entries(), self.target.entries()):
+                for one, other in self._pairs():
                     if one is None and not self.delete:
                         continue
                     if one is not None:
-                        self._count(found=one.size)
+                        self._count(found=self._size(one))
                     pending.add(pool.submit(self._transfer_one, one, other))
                     if len(pending) >= 4 * self.jobs:
                         done, pending = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
@@ -90,25 +111,31 @@ class Transfer:
         """Tell what is left out on purpose."""
         self.tell("left out", key, why)
 
-    def _transfer_one(self, one: LocationEntry | None, other: LocationEntry | None) -> None:
-        entry = one or other
-        assert entry is not None
+    def _pairs(self) -> Iterator[tuple[_Item | None, _Item | None]]:
+        """What both locations have of each key."""
+        raise NotImplementedError
+
+    def _size(self, item: _Item) -> int:
+        raise NotImplementedError
+
+    def _make_equal(self, one: _Item | None, other: _Item | None) -> None:
+        """Bring what only the source has; if `delete` is asked for remove what only the target has."""
+        raise NotImplementedError
+
+    def _transfer_one(self, one: _Item | None, other: _Item | None) -> None:
+        item = one or other
+        assert item is not None
         try:
-            if one is None:
-                self._remove(entry)
-            elif other is not None and is_equal(self.source, one, self.target, other):
-                self._count(done=one.size, equal=1)
-            else:
-                self._bring(one)
+            self._make_equal(one, other)
         except ClientError as error:
-            self.refuse(entry.key, f"{error.response['Error'].get('Code')}: {error.response['Error'].get('Message')}")
+            self.refuse(item.key, f"{error.response['Error'].get('Code')}: {error.response['Error'].get('Message')}")
         except (BotoCoreError, BleepStoreError, OSError) as error:
-            self.refuse(entry.key, str(error))
+            self.refuse(item.key, str(error))
 
     def _bring(self, entry: LocationEntry) -> None:
         if self.dry_run:
             self._count(done=entry.size, brought=1, size=entry.size)
-            self.tell("would bring", entry.key, "")
+            self.tell("would bring", entry.key, _version_of(entry))
             return
         for attempt in range(1, _ATTEMPTS + 1):
             read = 0
@@ -133,10 +160,10 @@ class Transfer:
 
     def _remove(self, entry: LocationEntry) -> None:
         if not self.dry_run:
-            self.target.remove(entry.key)
+            self.target.remove(entry)
         self._count(removed=1)
         if self.dry_run:
-            self.tell("would remove", entry.key, "")
+            self.tell("would remove", entry.key, _version_of(entry))
 
     def _count(
         self, *, found: int = 0, done: int = 0, brought: int = 0, equal: int = 0, removed: int = 0, size: int = 0
@@ -151,9 +178,95 @@ class Transfer:
             self.progress(self._done, max(self._found, self._done))
 
 
-def merged(
-    ones: Iterator[LocationEntry], others: Iterator[LocationEntry]
-) -> Iterator[tuple[LocationEntry | None, LocationEntry | None]]:
+@attrs.define(eq=False, kw_only=True)
+class ObjectTransfer(Transfer[LocationEntry]):
+    """A transfer of the objects, or of the current versions of them."""
+
+    source: ObjectLocation
+    target: ObjectLocation
+
+    def _pairs(self) -> Iterator[tuple[LocationEntry | None, LocationEntry | None]]:
+        return merged(self.source.entries(), self.target.entries())
+
+    def _size(self, item: LocationEntry) -> int:
+        return item.size
+
+    def _make_equal(self, one: LocationEntry | None, other: LocationEntry | None) -> None:
+        if one is None:
+            assert other is not None
+            self._remove(other)
+        elif other is not None and is_equal(self.source, one, self.target, other):
+            self._count(done=one.size, equal=1)
+        else:
+            self._bring(one)
+
+
+@attrs.define(eq=False, kw_only=True)
+class VersionTransfer(Transfer[History]):
+    """A transfer of versions and delete markers, those of a key one after the other, the oldest first.
+
+    No S3 lets a version have the id of another, so what the target has is told by what it is: the longest run of
+    versions that ends the target's history and begins the source's is there already, and what follows it in the source
+    is brought. So a transfer that was cut off goes on where it was, and old versions may have expired at either
+    location. If one version cannot be brought, the later ones of its key wait for it. With `delete` what the target has
+    before that run is removed for good, unless it is locked.
+    """
+
+    source: VersionLocation
+    target: VersionLocation
+
+    def _pairs(self) -> Iterator[tuple[History | None, History | None]]:
+        return merged(self.source.histories(), self.target.histories())
+
+    def _size(self, item: History) -> int:
+        return sum(version.size for version in item.versions)
+
+    def _make_equal(self, one: History | None, other: History | None) -> None:
+        ours, theirs = (() if history is None else history.versions for history in (one, other))
+        common = self._common(ours, theirs)
+        self._count(done=sum(version.size for version in ours[:common]), equal=common)
+        for version in ours[common:]:
+            if version.is_delete_marker:
+                self._bring_delete_marker(version)
+            else:
+                self._bring(version)
+        if self.delete:
+            for version in theirs[: len(theirs) - common]:
+                self._remove(version)
+
+    def _bring_delete_marker(self, marker: LocationEntry) -> None:
+        if self.dry_run:
+            self.tell("would bring", marker.key, _version_of(marker))
+        else:
+            self.target.put_delete_marker(marker.key)
+        self._count(brought=1)
+
+    def _common(self, ours: Sequence[LocationEntry], theirs: Sequence[LocationEntry]) -> int:
+        """How many versions end `theirs` and begin `ours`."""
+
+        @functools.cache
+        def equal(one: int, other: int) -> bool:
+            return ours[one].is_delete_marker or is_equal(self.source, ours[one], self.target, theirs[other])
+
+        ours_seen, theirs_seen = (
+            [(version.is_delete_marker, version.size) for version in versions] for versions in (ours, theirs)
+        )
+        for count in range(min(len(ours), len(theirs)), 0, -1):
+            start = len(theirs) - count
+            # Sizes first: bytes may have to be read.
+            if ours_seen[:count] == theirs_seen[start:] and all(equal(at, start + at) for at in range(count)):
+                return count
+        return 0
+
+
+def _version_of(entry: LocationEntry) -> str:
+    """For people."""
+    if entry.version_id is None:
+        return ""
+    return f"{'delete marker' if entry.is_delete_marker else 'version'} {entry.version_id}"
+
+
+def merged(ones: Iterator[_Item], others: Iterator[_Item]) -> Iterator[tuple[_Item | None, _Item | None]]:
     """Pairs of equal keys, and None beside the key that only one side has."""
     one, other = next(ones, None), next(others, None)
     while one is not None or other is not None:

@@ -20,31 +20,38 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "object_lock", "model", "pages", "attributes", "bucket_settings", "names", "tags", "digests",
-        "lifecycle", "lifecycle_due", "cors",
+        "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
+        "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "clock": frozenset(),
     "digests": frozenset(),
     "object_lock": frozenset({"errors"}),
+    "encryption": frozenset({"errors"}),
     "lifecycle": frozenset({"errors", "tags"}),
     "cors": frozenset({"errors"}),
-    "model": frozenset({"errors", "object_lock", "digests", "lifecycle", "cors"}),
+    "ownership": frozenset(),
+    "acl_rules": frozenset({"errors", "model", "ownership"}),
+    "model": frozenset({"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership"}),
     "pages": frozenset({"model"}),
-    "attributes": frozenset({"model", "object_lock"}),
+    "attributes": frozenset({"model", "object_lock", "encryption"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
-    "bucket_settings": frozenset({"model", "object_lock", "attributes", "lifecycle", "cors"}),
+    "bucket_settings": frozenset(
+        {"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"}
+    ),
+    "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model"}),
+    "access": frozenset({"errors", "model", "object_lock", "ownership"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
     "committer": BASE | {"commands", "catalog"},
-    "backends": frozenset({"errors", "model"}),
+    "backends": frozenset({"errors", "model", "encryption", "sealing"}),
     "jobs": BASE | {"commands", "catalog", "committer", "backends"},
-    "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs"},
+    "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing"},
     "filesystem": BASE | {"commands", "store"},
     "raft": frozenset({"errors"}),
     "cluster": BASE | {"raft", "codec", "commands", "catalog", "committer", "store", "backends"},
@@ -58,6 +65,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "cattrs": frozenset(),
     "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests", "backends"}),
+    "cryptography": frozenset({"sealing"}),
     "boto3": frozenset({"backends"}),
     "botocore": frozenset({"backends"}),
     "requests": frozenset({"backends"}),
@@ -74,7 +82,7 @@ WEB = frozenset({"http", "xml", "wsgiref", "socketserver", "html", "werkzeug", "
 #: Modules that make `import bleepstore` slow, or that are an extra.
 HEAVY = (
     "boto3", "botocore", "google", "azure", "requests", "urllib3", "werkzeug", "gunicorn", "defusedxml", "pytest",
-    "hypothesis", "asyncio", "bleepstore_server",
+    "hypothesis", "asyncio", "bleepstore_server", "cryptography",
 )  # fmt: skip
 
 
@@ -321,6 +329,8 @@ def test_the_library_speaks_no_word_of_the_wire() -> None:
         f"{path.relative_to(ROOT)} line {line}: {text!r}"
         for path in library_files()
         if layer_of(path) not in {"backends", "raft"} | UNRESTRICTED
+        and path.parent
+        != LIBRARY / "access" / "policies"  # IAM's names of condition keys, which policies are written in
         for line, text in literals_of(path)
         if pattern.search(text)
     ]

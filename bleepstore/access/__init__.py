@@ -1,16 +1,27 @@
 """Who may do what: the one module where that is decided.
 
 `authorize(action, caller, bucket, subject)` is asked once by each operation of a store, whoever calls it: a server for
-its clients, or a program. Today the access control lists of the bucket and of the object decide. Whatever comes to
-decide beside them (policies, public access blocks, object ownership, the rights of an access key) belongs here.
+its clients, or a program. The bucket's policy decides, and the access control lists of the bucket and of the object.
+Whatever comes to decide beside them (public access blocks, object ownership, the rights of an access key) belongs here.
 
 `caller=None` is the program that embeds the store. It is above all rules. Whatever is not known is denied.
 """
 
-from bleepstore.access.acl import AclRequest, CannedAcl, make_acl, resolve_acl
+from bleepstore.access.acl import AclRequest, CannedAcl, is_full_control, make_acl, resolve_acl
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import ANONYMOUS, Caller
-from bleepstore.access.decisions import authorize, is_allowed, is_of_object, of_version
+from bleepstore.access.decisions import (
+    Decision,
+    Ground,
+    authorize,
+    authorize_new_acl,
+    check_not_denied,
+    decide,
+    is_allowed,
+    is_of_object,
+    of_version,
+)
+from bleepstore.access.policies import Facts, compile_policy, is_public
 
 __all__ = [
     "ANONYMOUS",
@@ -18,9 +29,18 @@ __all__ = [
     "Action",
     "Caller",
     "CannedAcl",
+    "Decision",
+    "Facts",
+    "Ground",
     "authorize",
+    "authorize_new_acl",
+    "check_not_denied",
+    "compile_policy",
+    "decide",
     "is_allowed",
+    "is_full_control",
     "is_of_object",
+    "is_public",
     "make_acl",
     "of_version",
     "resolve_acl",

@@ -31,6 +31,7 @@ class Action(enum.StrEnum):
     GET_BUCKET_OWNERSHIP_CONTROLS = "s3:GetBucketOwnershipControls"
     PUT_BUCKET_OWNERSHIP_CONTROLS = "s3:PutBucketOwnershipControls"
     GET_BUCKET_POLICY = "s3:GetBucketPolicy"
+    PUT_BUCKET_POLICY = "s3:PutBucketPolicy"
     DELETE_BUCKET_POLICY = "s3:DeleteBucketPolicy"
     GET_BUCKET_POLICY_STATUS = "s3:GetBucketPolicyStatus"
     GET_BUCKET_PUBLIC_ACCESS_BLOCK = "s3:GetBucketPublicAccessBlock"

@@ -1,13 +1,22 @@
-"""The decision: an action, by a caller, on a bucket and on what is in it."""
+"""The decision: an action, by a caller, on a bucket and on what is in it.
+
+What a policy denies is denied. Else it is allowed if the policy of the bucket, its ownership or an ACL allows it ("How
+Amazon S3 authorizes a request").
+"""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
+from typing import Unpack
+
+import attrs
 
 from bleepstore.access.acl import allows
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import Caller
-from bleepstore.errors import AccessDenied
+from bleepstore.access.policies import Asked, Effect, Facts, Statement, allows_some, compile_policy, deciding_statement
+from bleepstore.errors import AccessDenied, MalformedPolicy
 from bleepstore.model import Bucket, ObjectVersion, Permission, Upload
 
 _READ, _WRITE = Permission.READ, Permission.WRITE
@@ -71,6 +80,7 @@ _BY_OWNER = frozenset(
         Action.GET_BUCKET_OWNERSHIP_CONTROLS,
         Action.PUT_BUCKET_OWNERSHIP_CONTROLS,
         Action.GET_BUCKET_POLICY,
+        Action.PUT_BUCKET_POLICY,
         Action.DELETE_BUCKET_POLICY,
         Action.GET_BUCKET_POLICY_STATUS,
         Action.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
@@ -103,6 +113,16 @@ _OF_ANY_UPLOAD = frozenset({Action.ABORT_MULTIPART_UPLOAD, Action.LIST_MULTIPART
 #: allows deletions and overwrites of those objects."
 _REPLACING = frozenset({Action.PUT_OBJECT, Action.DELETE_OBJECT})
 
+#: "To ensure that bucket owners don't inadvertently lock themselves out of their own buckets, the root principal in a
+#: bucket owner's AWS account can perform the GetBucketPolicy, PutBucketPolicy, and DeleteBucketPolicy API actions, even
+#: if their bucket policy explicitly denies the root principal's access."
+_OF_POLICY = frozenset({Action.GET_BUCKET_POLICY, Action.PUT_BUCKET_POLICY, Action.DELETE_BUCKET_POLICY})
+#: "To use GetObjectAttributes, you must have READ access to the object": who may ask for them may also do this.
+_ALSO: Mapping[Action, Action] = {
+    Action.GET_OBJECT_ATTRIBUTES: Action.GET_OBJECT,
+    Action.GET_OBJECT_VERSION_ATTRIBUTES: Action.GET_OBJECT_VERSION,
+}
+
 _OF_VERSION: Mapping[Action, Action] = {
     Action.GET_OBJECT: Action.GET_OBJECT_VERSION,
     Action.GET_OBJECT_ACL: Action.GET_OBJECT_VERSION_ACL,
@@ -125,30 +145,158 @@ def is_of_object(action: Action) -> bool:
     return action in _BY_OBJECT or action in _BY_OWNERS
 
 
+class Ground(enum.Enum):
+    """Why something is allowed or denied."""
+
+    PROGRAM = "The program that embeds the store is above all rules."
+    POLICY_DENIES = "The bucket's policy denies it."
+    POLICY_UNREADABLE = "The bucket's policy cannot be read by this version, so everything is denied."
+    OWN_POLICY = "The bucket's policy denies it, but the owner of a bucket may always read and change its policy."
+    POLICY_ALLOWS = "The bucket's policy allows it."
+    OWNER_OR_ACL = "The owner of the bucket or of the object may do it, or an access control list grants it."
+    NOTHING_ALLOWS = "Neither ownership, nor an access control list, nor the bucket's policy allows it."
+
+
+@attrs.frozen
+class Decision:
+    """Whether something is allowed, and by what. `statement` is the one of a policy that decided."""
+
+    allowed: bool
+    ground: Ground
+    statement: Statement | None = None
+
+
+_PROGRAM = Decision(True, Ground.PROGRAM)
+_BY_RIGHTS = Decision(True, Ground.OWNER_OR_ACL)
+_BY_NOTHING = Decision(False, Ground.NOTHING_ALLOWS)
+
+
 def authorize(
-    action: Action, caller: Caller | None, bucket: Bucket | None, subject: ObjectVersion | Upload | None = None
+    action: Action,
+    caller: Caller | None,
+    bucket: Bucket | None,
+    subject: ObjectVersion | Upload | None = None,
+    key: str | None = None,
+    **facts: Unpack[Facts],
 ) -> str | None:
     """Raise AccessDenied unless `caller` may do this.
 
-    `bucket` is None for what is of no bucket. `subject` is the object, or the upload, that the action is on.
+    `bucket` is None for what is of no bucket. `subject` is the object, or the upload, that the action is on; `key` is
+    that of an object which need not exist. Policies ask for `facts`.
 
     Returns the id of the account whose objects alone may be replaced or deleted by this, None if anybody's may. That
     is decided when the change is made (`WriteCondition.replaces_only_of`), since only then it is known whose they are.
     """
     if caller is None:
         return None
-    if not is_allowed(action, caller, bucket, subject):
+    if bucket is None or bucket.settings.policy is None:
+        allowed = _by_rights(action, caller, bucket, subject)
+    else:
+        decision = _decide(action, caller, bucket, subject, key, facts)
+        if decision.ground is Ground.POLICY_ALLOWS:
+            return None
+        allowed = decision.allowed
+    if not allowed:
         raise AccessDenied
     account_id = caller.account.id
     return account_id if bucket is not None and action in _REPLACING and account_id != bucket.owner.id else None
 
 
 def is_allowed(
-    action: Action, caller: Caller | None, bucket: Bucket | None, subject: ObjectVersion | Upload | None = None
+    action: Action,
+    caller: Caller | None,
+    bucket: Bucket | None,
+    subject: ObjectVersion | Upload | None = None,
+    key: str | None = None,
+    **facts: Unpack[Facts],
 ) -> bool:
     """As `authorize`. What is not known is denied: an action of no table here, an object's action without an object."""
+    return decide(action, caller, bucket, subject, key, **facts).allowed
+
+
+def decide(
+    action: Action,
+    caller: Caller | None,
+    bucket: Bucket | None,
+    subject: ObjectVersion | Upload | None = None,
+    key: str | None = None,
+    **facts: Unpack[Facts],
+) -> Decision:
+    """What `authorize` would do, and why."""
     if caller is None:
-        return True
+        return _PROGRAM
+    if bucket is None or bucket.settings.policy is None:
+        return _BY_RIGHTS if _by_rights(action, caller, bucket, subject) else _BY_NOTHING
+    return _decide(action, caller, bucket, subject, key, facts)
+
+
+def authorize_new_acl(caller: Caller | None, bucket: Bucket, key: str, **facts: Unpack[Facts]) -> None:
+    """Raise AccessDenied unless `caller`, who may write an object, may give it an ACL: what it writes is its own, but
+    a policy that allows it to write may not allow that, or deny it."""
+    if caller is None or bucket.settings.policy is None:
+        return
+    decision = _decide(Action.PUT_OBJECT_ACL, caller, bucket, None, key, facts)
+    if decision.statement is None:
+        decision = _BY_RIGHTS if _by_rights(Action.PUT_OBJECT, caller, bucket, None) else _BY_NOTHING
+    if not decision.allowed:
+        raise AccessDenied
+
+
+def check_not_denied(action: Action, caller: Caller | None, bucket: Bucket, key: str, **facts: Unpack[Facts]) -> None:
+    """Raise AccessDenied if a policy denies an action on an object that does not exist."""
+    if caller is None or bucket.settings.policy is None:
+        return
+    decision = _decide(action, caller, bucket, None, key, facts)
+    if not decision.allowed and decision.ground is not Ground.NOTHING_ALLOWS:
+        raise AccessDenied
+
+
+def _decide(
+    action: Action,
+    caller: Caller,
+    bucket: Bucket,
+    subject: ObjectVersion | Upload | None,
+    key: str | None,
+    facts: Facts,
+) -> Decision:
+    """The decision about a bucket that has a policy."""
+    assert bucket.settings.policy is not None
+    asked = Asked(action, caller, bucket, key if subject is None else subject.key, subject, facts)
+    is_own = action in _OF_POLICY and caller.account.id == bucket.owner.id
+    try:
+        policy = compile_policy(bucket.settings.policy, bucket.name)
+    except MalformedPolicy:
+        return Decision(is_own, Ground.POLICY_UNREADABLE)
+    if action is Action.DELETE_OBJECT and asked.key is None and asked.is_preliminary and allows_some(policy, asked):
+        return Decision(True, Ground.POLICY_ALLOWS)  # of which keys is not known yet: each is decided on
+    statement = deciding_statement(policy, asked)
+    if statement is not None and statement.effect is Effect.DENY:
+        return Decision(is_own, Ground.OWN_POLICY if is_own else Ground.POLICY_DENIES, statement)
+    if statement is not None and _is_of_policy(action, caller, bucket, subject):
+        decision = Decision(True, Ground.POLICY_ALLOWS, statement)
+    elif _by_rights(action, caller, bucket, subject):
+        decision = _BY_RIGHTS
+    else:
+        return _BY_NOTHING
+    also = _ALSO.get(action)
+    return decision if also is None else _decide(also, caller, bucket, subject, key, facts)
+
+
+def _is_of_policy(action: Action, caller: Caller, bucket: Bucket, subject: ObjectVersion | Upload | None) -> bool:
+    """Whether what the bucket's policy allows counts. "The permissions attached to a bucket apply to all of the objects
+    in the bucket that are owned by the bucket owner": those to read them and their lists. What the owner of the bucket
+    may do with the objects of others it may also grant. No policy lets put parts into an upload of another."""
+    if action in _BY_OBJECT:
+        return subject is None or subject.owner.id == bucket.owner.id
+    return (
+        action is not Action.PUT_OBJECT
+        or not isinstance(subject, Upload)
+        or (caller.account.id == subject.initiator.id)
+    )
+
+
+def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: ObjectVersion | Upload | None) -> bool:
+    """Whether ownership or an ACL allows it."""
     if bucket is None:
         return action in _BY_ACCOUNT and not caller.is_anonymous
     permission = _BY_BUCKET.get(action)
@@ -157,12 +305,13 @@ def is_allowed(
             # "When the grantee is the bucket owner, granting WRITE permission in a bucket ACL allows the
             # s3:DeleteObjectVersion action to be performed on any version in that bucket."
             return False
-        return allows(bucket.acl, caller, permission) and (
+        return allows(bucket.acl, caller, permission, bucket.settings.public_access_block) and (
             subject is None or not isinstance(subject, Upload) or _is_of_upload(action, caller, bucket, subject)
         )
     permission = _BY_OBJECT.get(action)
     if permission is not None:
-        return isinstance(subject, ObjectVersion) and allows(subject.acl, caller, permission)
+        block = bucket.settings.public_access_block
+        return isinstance(subject, ObjectVersion) and allows(subject.acl, caller, permission, block)
     if caller.account.id == bucket.owner.id:
         return action in _BY_OWNER or action in _BY_OWNERS
     return (

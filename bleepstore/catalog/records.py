@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import attrs
 
+from bleepstore.encryption import Encryption, Layout, SealedPart, layout_of, sealed_size_of
 from bleepstore.errors import Damage
-from bleepstore.model import Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
+from bleepstore.model import BucketSettings, Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
 from bleepstore.object_lock import ObjectLock, Retention
 
 
@@ -57,6 +58,22 @@ class Content:
     checksum: Checksum | None
     crc64nvme: str | None
     parts: tuple[PartSummary, ...]
+    encryption: Encryption | None = None
+
+    @property
+    def layout(self) -> Layout | None:
+        """The parts of which the stored bytes consist, if they are encrypted."""
+        if self.encryption is None:
+            return None
+        if self.part_number is not None:
+            return (SealedPart(self.part_number, self.size),)
+        return layout_of(self.encryption, self.size, (part.size for part in self.parts))
+
+    @property
+    def stored_size(self) -> int:
+        """How many bytes are stored."""
+        layout = self.layout
+        return self.size if layout is None else sealed_size_of(layout)
 
     def damage(self, reason: str, *, quarantined: bool = False) -> Damage:
         """That these bytes are damaged."""
@@ -78,7 +95,12 @@ class StoredBucket(NamedTuple):
     bucket_id: int
     owner_id: str
     versioning: Versioning | str | None
-    object_lock: ObjectLock | None
+    #: Of all its settings those that commands on objects look at.
+    settings: BucketSettings
+
+    @property
+    def object_lock(self) -> ObjectLock | None:
+        return self.settings.object_lock
 
 
 class StoredVersion(NamedTuple):

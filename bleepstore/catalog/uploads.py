@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import attrs
+
+from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredVersion
@@ -18,7 +21,7 @@ from bleepstore.commands import (
     Written,
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import BlobRef, Upload
+from bleepstore.model import BlobRef, ObjectAttributes, Upload
 
 
 def create_upload(tables: Tables, command: CreateUpload) -> Result:
@@ -26,6 +29,8 @@ def create_upload(tables: Tables, command: CreateUpload) -> Result:
     if bucket is None:
         return NoSuchBucket(command.bucket)
     if refused := check_lockable(tables, bucket, command.attributes, command.time_ms):
+        return refused
+    if refused := check_public(bucket.settings, command.attributes.grants):
         return refused
     tables.remember_owner(command.owner)
     tables.remember_owner(command.initiator)
@@ -110,12 +115,21 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         size=command.size,
         etag=command.etag,
         data=BlobRef(command.handle),
-        attributes=upload.attributes,
+        attributes=_completed_attributes(command, upload),
         checksum=command.checksum,
         crc64nvme=command.crc64nvme,
         parts=command.parts,
         condition=command.condition,
     )
+
+
+def _completed_attributes(command: CompleteUpload, upload: Upload) -> ObjectAttributes:
+    """Encrypted parts can only be read by the numbers under which they were uploaded."""
+    attributes = upload.attributes
+    if attributes.encryption is None:
+        return attributes
+    numbers = [part.number for part in command.assembled]
+    return attrs.evolve(attributes, encryption=attributes.encryption.with_part_numbers(numbers))
 
 
 def abort_upload(tables: Tables, command: AbortUpload) -> Result:

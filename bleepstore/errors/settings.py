@@ -116,3 +116,74 @@ class NoSuchCors(NotFound):
     code = "NoSuchCORSConfiguration"
     summary = "The bucket has no rules for cross-origin requests."
     bucket: str
+
+
+@attrs.define
+class NoSuchBucketEncryption(NotFound):
+    code = "ServerSideEncryptionConfigurationNotFoundError"
+    summary = "The bucket has no default encryption."
+    bucket: str
+
+
+@attrs.define
+class EncryptionKeyNotFound(Invalid):
+    """There is no master key of this name, or not the one that an object's key was encrypted with."""
+
+    code = "KMS.NotFoundException"
+    summary = "There is no such encryption key."
+    key_id: str
+
+
+# -- whose objects are, and what may be public
+
+
+@attrs.define
+class AccessControlListNotSupported(Invalid):
+    code = "AccessControlListNotSupported"
+    summary = "The bucket does not allow ACLs: its objects are its owner's (BucketOwnerEnforced)."
+
+
+@attrs.define
+class InvalidBucketAclWithObjectOwnership(Invalid):
+    code = "InvalidBucketAclWithObjectOwnership"
+    summary = "A bucket whose ACL grants something to others cannot have the object ownership BucketOwnerEnforced."
+
+
+@attrs.define
+class InvalidBucketAclWithBlockPublicAccess(Invalid):
+    code = "InvalidBucketAclWithBlockPublicAccessError"
+    summary = "A new bucket blocks public access, so it cannot have a public ACL."
+
+
+@attrs.define
+class NoSuchOwnershipControls(NotFound):
+    code = "OwnershipControlsNotFoundError"
+    summary = "The bucket has no ownership controls."
+    bucket: str
+
+
+@attrs.define
+class NoSuchPublicAccessBlock(NotFound):
+    code = "NoSuchPublicAccessBlockConfiguration"
+    summary = "The bucket has no public access block."
+    bucket: str
+
+
+# -- policies
+
+
+@attrs.define
+class MalformedPolicy(Invalid):
+    """`detail` is what of the policy is meant."""
+
+    code = "MalformedPolicy"
+    summary = "The policy is not one that can be applied."
+    reason: str
+    detail: str | None = None
+
+
+@attrs.define
+class NoSuchBucketPolicy(NotFound):
+    code = "NoSuchBucketPolicy"
+    summary = "The bucket has no policy."
+    bucket: str

@@ -9,7 +9,8 @@ The archive is a plain tar file, compressed if its name ends in `.gz`:
 A backup is made of a snapshot, so writes go on meanwhile and no process can remove what it needs. A restore gives every
 blob a new name and believes nothing: the catalog must have its SHA-256; names, kinds and sizes of the members must be
 what the catalog says, and the bytes must have the ETag and the checksum of their object. This finds what was damaged.
-It is no signature: whoever can write the archive can write another one.
+It is no signature: whoever can write the archive can write another one. What is encrypted is so in the archive, and its
+keys are not in it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.archive import RestoredCatalog, restoring
 from bleepstore.catalog.sqlite.copying import open_private
 from bleepstore.catalog.sqlite.snapshot import make_file_durable, write_copy
-from bleepstore.digests import Digester, PartsEtag, crc64nvme
+from bleepstore.digests import Digester, PartsEtag
 from bleepstore.errors import (
     ArchiveDamaged,
     BackupIncomplete,
@@ -48,7 +49,7 @@ from bleepstore.errors import (
 )
 from bleepstore.model import ChecksumType
 from bleepstore.store.forking import Forks
-from bleepstore.store.verifying import text_of, why_damaged
+from bleepstore.store.verifying import Summary, why_damaged
 
 #: Called with (bytes done, bytes in all).
 Progress = Callable[[int, int], None]
@@ -153,9 +154,8 @@ class _ComparedBlob:
 
     def __init__(self, blobs: StorageBackend, content: Content) -> None:
         self.reason: str | None = None
-        self._left = content.size
-        self._expected = content.crc64nvme
-        self._value = 0
+        self._left = content.stored_size
+        self._summary = Summary(content)
         self._file: BinaryIO | None = None
         try:
             self._file = blobs.get_object(content.handle or "")
@@ -165,10 +165,10 @@ class _ComparedBlob:
         except (BlobDamaged, OSError) as error:
             self.reason = str(error)
         else:
-            if found != content.size:
-                self.reason = f"there are {found} bytes instead of {content.size}"
+            if found != content.stored_size:
+                self.reason = f"there are {found} bytes instead of {content.stored_size}"
         self.is_there = self._file is not None
-        if not content.size:
+        if not content.stored_size:
             self._finish()
 
     def read(self, size: int) -> bytes:
@@ -181,15 +181,14 @@ class _ComparedBlob:
         if not data:
             self.reason = self.reason or f"its bytes end {self._left} too early"
             data = bytes(min(size, self._left))
-        self._value = crc64nvme(data, self._value)
+        self._summary.add(data)
         self._left -= len(data)
         if not self._left:
             self._finish()
         return data
 
     def _finish(self) -> None:
-        if self.reason is None and self._expected not in (None, text_of(self._value)):
-            self.reason = f"the CRC64NVME of its bytes is {text_of(self._value)}, not {self._expected}"
+        self.reason = self.reason or self._summary.why_damaged()
 
     def close(self) -> None:
         if self._file is not None:
@@ -305,7 +304,7 @@ def _read_archive(file: BinaryIO, root: Path, progress: Progress, skip_damaged: 
                     moved[content.handle or ""] = stored_as
                 else:
                     leave_out(content, reason)
-                done += content.size
+                done += content.stored_size
                 progress(done, total)
         except _UNREADABLE as error:
             if not skip_damaged:
@@ -332,8 +331,8 @@ def _read_blobs(
         content = None if found is None else catalog.content_of(found[1])
         if found is None or content is None or found[1] in seen:
             raise ArchiveDamaged(f"the archive holds {name!r}, which its catalog does not know or which came before")
-        if size != content.size:
-            raise ArchiveDamaged(f"{name} has {size} bytes, but its catalog says {content.size}")
+        if size != content.stored_size:
+            raise ArchiveDamaged(f"{name} has {size} bytes, but its catalog says {content.stored_size}")
         seen.add(found[1])
         try:
             chunks = _verified(_member_chunks(file, name, size), content)
@@ -392,6 +391,9 @@ def _member_chunks(file: BinaryIO, name: str, size: int) -> Iterator[bytes]:
 
 def _verified(chunks: Iterable[bytes], content: Content) -> Iterator[bytes]:
     """Pass `chunks` through; raises BytesDiffer at their end if they are not what the catalog says."""
+    if content.encryption is not None:
+        yield from _verified_sealed(chunks, content)
+        return
     full = content.checksum if content.checksum and content.checksum.type == ChecksumType.FULL_OBJECT else None
     digester = Digester(*(() if full is None else (full.algorithm,)))
     is_multipart = _MULTIPART.fullmatch(content.etag) is not None
@@ -406,3 +408,13 @@ def _verified(chunks: Iterable[bytes], content: Content) -> Iterator[bytes]:
         raise BytesDiffer("its bytes are not those that were stored: size or ETag differ")
     if full is not None and digester.values()[full.algorithm] != full.value:
         raise BytesDiffer(f"its bytes are not those that were stored: {full.algorithm} differs")
+
+
+def _verified_sealed(chunks: Iterable[bytes], content: Content) -> Iterator[bytes]:
+    """The same for what is encrypted, which is compared as it is stored: the archive has no keys."""
+    summary = Summary(content)
+    for chunk in chunks:
+        summary.add(chunk)
+        yield chunk
+    if reason := summary.why_damaged():
+        raise BytesDiffer(reason)

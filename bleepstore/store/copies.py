@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize
+from bleepstore.access import Action, Caller, authorize, authorize_new_acl, of_version
 from bleepstore.backends.base import CHUNK, BlobRange, BlobSpec, Gateway, StoredBlob
 from bleepstore.catalog.conditions import check_write
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import PutObject
 from bleepstore.digests import Algorithm, Digester
+from bleepstore.encryption import CustomerKey, EncryptionKind
 from bleepstore.errors import (
     BlobNotFound,
     EntityTooLarge,
@@ -35,8 +36,8 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     STANDARD,
+    UNCONDITIONAL,
     BlobRef,
-    Bucket,
     ByteRange,
     Checksum,
     Data,
@@ -46,6 +47,7 @@ from bleepstore.model import (
     Part,
     ReadCondition,
     Upload,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -59,14 +61,20 @@ from bleepstore.store.options import (
     check_copied_headers,
     copied_attributes,
     given_attributes,
-    with_acl,
 )
+from bleepstore.store.owning import owned
 from bleepstore.store.reading import check_read, is_archived, resolve_range
+from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
 from bleepstore.store.uploads import PartDigests, Uploads, check_part_number
 from bleepstore.store.verifying import Span
 
+if TYPE_CHECKING:
+    from bleepstore.sealing.cipher import Seal
+
+#: Those of the source and of the target of a copy, where they are encrypted.
+_Seals = tuple["Seal | None", "Seal | None"]
+_NO_SEALS = (None, None)
 _MD5 = re.compile("[0-9a-f]{32}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 #: Amazon's words, which programs look for.
@@ -95,12 +103,13 @@ class Copies:
         key: str,
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CopyOptions],
     ) -> ObjectVersion:
         """Copy an object. Its bytes are shared with the source, or copied on the backend's side.
 
+        What is encrypted, or will be, is written anew; how the source is encrypted is no matter for the copy.
         What goes with it comes along, unless `replace_metadata` gives it `attributes` of its own, and `replace_tags`
         tags of its own; the storage class, the ACL, the locks and the redirect never do. `source_version_id` and
         `source_condition` say of which source. A copy onto itself must name metadata, a storage class, a redirect or a
@@ -113,28 +122,49 @@ class Copies:
         check_copied_headers(options)
         given = given_attributes(attributes, options)
         found = self._engine.find_bucket(bucket)
-        condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
-        owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
-            given = with_acl(given, acl, owner, found.owner)
+        acl = options.get("acl")
+        condition = self._engine.condition_for(
+            Action.PUT_OBJECT,
+            found,
+            key,
+            condition,
+            caller,
+            attributes=given,
+            acl=acl,
+            source=f"{source_bucket}/{source_key}",
+        )
+        if acl is not None:
+            authorize_new_acl(caller, found, key, acl=acl)
+        owner, given = owned(found, caller, given, acl)
         version_id = options.get("source_version_id")
         for _ in range(self._engine.object_engine.open_attempts):
-            source = self._open_source(source_bucket, source_key, version_id, options.get("source_condition"), caller)
+            source, source_seal = self._open_source(
+                source_bucket,
+                source_key,
+                version_id,
+                options.get("source_condition"),
+                caller,
+                customer_key=options.get("source_customer_key"),
+            )
             version = source.version
             if (source_bucket, source_key) == (bucket, key) and not _names_a_change(given, options):
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = copied_attributes(version.attributes, given, options)
             if made.retention is not None or made.legal_hold is not None:
-                self._engine.check_lockable(found, made, caller)
+                self._engine.check_lockable(found, key, made, caller)
             if made.tags:
-                self._check_tagging(found, source.version, caller, copied=not options.get("replace_tags"))
+                authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=made)
+                if not options.get("replace_tags"):
+                    self._check_tags_of(source.version, version_id, caller)
+            made, seal = sealed_attributes(self._engine, made, options, found, key)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
-                etag, checksum = self._copied_digests(source, options.get("checksum_algorithm"))
+                etag, checksum = self._copied_digests(source, source_seal, options.get("checksum_algorithm"))
                 data, stored_ms = self._copy_bytes(
                     write,
                     source,
+                    (source_seal, seal),
                     BlobSpec(
                         bucket=bucket,
                         key=key,
@@ -142,6 +172,7 @@ class Copies:
                         attributes=made,
                         etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
                         new_id=self._engine.new_blob_id,
+                        keeps_versions=found.versioning is Versioning.ENABLED,
                     ),
                 )
             except BlobNotFound:
@@ -154,7 +185,7 @@ class Copies:
                 key=key,
                 owner=owner,
                 size=version.size,
-                etag=etag,
+                etag=etag_of(made.encryption, etag),
                 data=data,
                 stored_ms=stored_ms,
                 attributes=made,
@@ -180,12 +211,21 @@ class Copies:
         """Make a part of a stored object, or of its `source_range`: InvalidArgument if that exceeds the source."""
         check_part_number(number)
         upload = self._uploads.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
+        seal = self._uploads.seal_of(upload, options.get("customer_key"))
         version_id, condition = options.get("source_version_id"), options.get("source_condition")
         for _ in range(_ATTEMPTS):
-            source = self._open_source(source_bucket, source_key, version_id, condition, caller, max_size=MAX_OBJECT)
+            source, source_seal = self._open_source(
+                source_bucket,
+                source_key,
+                version_id,
+                condition,
+                caller,
+                max_size=MAX_OBJECT,
+                customer_key=options.get("source_customer_key"),
+            )
             start, stop = _span_of_part(source.version.size, options.get("source_range"))
             try:
-                stored, digests = self._store_part(upload, number, source, start, stop)
+                stored, digests = self._store_part(upload, number, source, (start, stop), (source_seal, seal))
             except UploadNotFound:
                 raise NoSuchUpload(upload_id, bucket, key) from None
             except BlobNotFound:
@@ -195,23 +235,25 @@ class Copies:
             return attrs.evolve(part, source_version_id=_source_id(source.version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")
 
-    def _check_tagging(self, bucket: Bucket, source: ObjectVersion, caller: Caller | None, *, copied: bool) -> None:
-        """Refuse a copy with tags to whom may not set them in `bucket`, or not read those of the source."""
-        authorize(Action.PUT_OBJECT_TAGGING, caller, bucket)
-        if copied:
-            authorize(Action.GET_OBJECT_TAGGING, caller, self._engine.find_bucket(source.bucket), source)
+    def _check_tags_of(self, source: ObjectVersion, version_id: str | None, caller: Caller | None) -> None:
+        """Refuse a copy with the tags of its source to whom may not read them."""
+        action = of_version(Action.GET_OBJECT_TAGGING, version_id)
+        authorize(action, caller, self._engine.find_bucket(source.bucket), source, version=version_id)
 
     def _store_part(
-        self, upload: Upload, number: int, source: FoundObject, start: int, stop: int
+        self, upload: Upload, number: int, source: FoundObject, span: tuple[int, int], seals: _Seals
     ) -> tuple[StoredBlob, PartDigests]:
-        """Store a range of an object as a part; a provider copies it, and it is read there for the digests alone."""
-        backend, algorithm = self._engine.backend, upload.checksum_algorithm or DEFAULT_ALGORITHM
+        """Store a range of an object as a part; a provider copies it, and it is read there for the digests alone,
+        unless one of them is encrypted."""
+        (start, stop), (source_seal, seal) = span, seals
+        algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
+        backend = self._engine.backend if seal is None else self._engine.encrypting.backend(seal)
         token, new_id = upload.backend_token, self._engine.new_blob_id
         digester = Digester(algorithm, Algorithm.CRC64NVME)
         if source.data is not None:
             stored = backend.put_part(token, number, digester.wrap([source.data[start:stop]]), new_id=new_id)
-        elif not isinstance(backend, Gateway):
-            chunks = self._verified_chunks(source, start, stop)
+        elif seals != _NO_SEALS or not isinstance(backend, Gateway):
+            chunks = self._verified_chunks(source, start, stop, source_seal)
             stored = backend.put_part(token, number, digester.wrap(chunks), new_id=new_id)
         else:
             assert source.handle is not None
@@ -224,7 +266,8 @@ class Copies:
         values = digester.values()
         checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
         shown = None if upload.checksum_algorithm is None else checksum
-        return stored, PartDigests(stop - start, digester.md5_hex, checksum, shown, crc)
+        etag = etag_of(upload.encryption, digester.md5_hex)
+        return stored, PartDigests(stop - start, etag, checksum, shown, crc)
 
     def _open_source(
         self,
@@ -234,38 +277,52 @@ class Copies:
         condition: ReadCondition | None,
         caller: Caller | None,
         max_size: int = MAX_SINGLE_PUT,
-    ) -> FoundObject:
-        """The source of a copy. Where a read would be "not modified", a copy's precondition has failed."""
+        customer_key: CustomerKey | None = None,
+    ) -> tuple[FoundObject, Seal | None]:
+        """The source of a copy, and its seal. Where a read would be "not modified", a copy's precondition has
+        failed."""
         try:
             found = self._objects.find(bucket, key, version_id, Action.GET_OBJECT, caller, data=True)
         except MethodNotAllowed:
             raise InvalidRequest(_COPY_OF_DELETE_MARKER) from None
         except NoSuchKey:  # a delete marker is told of only where the object itself is asked for
             raise NoSuchKey(bucket, key) from None
+        self._objects.check_customer_key(found.version, customer_key)
         if condition is not None:
             try:
                 check_read(condition, found.version, self._engine.clock())
             except (PreconditionFailed, NotModified) as error:
                 if self._engine.object_engine.is_outdated(found):
-                    return self._open_source(bucket, key, version_id, condition, caller, max_size)
+                    return self._open_source(bucket, key, version_id, condition, caller, max_size, customer_key)
                 raise PreconditionFailed(error.condition, bucket, key, of_source=True) from None
         if is_archived(found.version.attributes, self._engine.clock):
             raise InvalidObjectState(None, found.version.storage_class, of_source=True)
-        self._objects.check_inline(found)
+        seal = self._objects.seal_of(found.version, customer_key)
+        if found.data is not None:
+            found = self._objects.opened_inline(found, seal)
         if found.version.size > max_size:
             raise InvalidRequest(
                 f"The specified copy source is larger than the maximum allowable size for a copy source: {max_size}"
             )
-        return found
+        return found, seal
 
-    def _copy_bytes(self, write: Write, source: FoundObject, spec: BlobSpec) -> tuple[Data, int | None]:
+    def _copy_bytes(self, write: Write, source: FoundObject, seals: _Seals, spec: BlobSpec) -> tuple[Data, int | None]:
+        """What is encrypted, or will be, is written anew: no two objects have a key in common."""
+        source_seal, seal = seals
         if source.data is not None:
-            return Inline(source.data), None
+            data = Inline(source.data)
+            return data if seal is None else sealed_data(seal, data), None
         assert source.handle is not None
-        stored = write.copy(source.handle, spec)
+        if seals == _NO_SEALS:
+            stored = write.copy(source.handle, spec)
+        else:
+            chunks = self._verified_chunks(source, 0, source.version.size, source_seal)
+            stored = (write if seal is None else self._engine.encrypting.writer(seal)).put(spec, chunks)
         return BlobRef(stored.handle), stored.stored_ms
 
-    def _copied_digests(self, source: FoundObject, algorithm: Algorithm | None) -> tuple[str, Checksum | None]:
+    def _copied_digests(
+        self, source: FoundObject, seal: Seal | None, algorithm: Algorithm | None
+    ) -> tuple[str, Checksum | None]:
         """The ETag and the checksum of a copy: those of one whole, also if its source was uploaded in parts.
 
         They are the source's where it has them. Else its bytes are read, once for all of them.
@@ -273,6 +330,7 @@ class Copies:
         version = source.version
         have = version.checksum
         is_whole = version.parts_count is None and _MD5.fullmatch(version.etag) is not None
+        is_whole = is_whole and (version.encryption is None or version.encryption.kind is EncryptionKind.STORE)
         algorithm = algorithm or (have.algorithm if have else None) or (None if is_whole else DEFAULT_ALGORITHM)
         if is_whole and algorithm == (have.algorithm if have else None):
             return version.etag, have
@@ -281,12 +339,12 @@ class Copies:
         if source.data is not None:
             digester.update(source.data)
         else:
-            with self._objects.open_span(source, 0, version.size) as reader:
+            with self._objects.open_span(source, 0, version.size, seal) as reader:
                 for _ in digester.wrap(iter(lambda: reader.read(CHUNK), b"")):
                     pass
         return version.etag if is_whole else digester.md5_hex, Checksum(algorithm, digester.values()[algorithm])
 
-    def _verified_chunks(self, found: FoundObject, start: int, stop: int) -> Iterator[bytes]:
+    def _verified_chunks(self, found: FoundObject, start: int, stop: int, seal: Seal | None) -> Iterator[bytes]:
         """Bytes of a blob that a copy is made of. What they are part of, the object or its parts, is compared whole: a
         copy must not give damaged bytes a checksum of their own."""
         version = found.version
@@ -295,7 +353,8 @@ class Copies:
         if parts := self._objects.parts_of(version):
             ends = list(itertools.accumulate(part.size for part in parts))
             spans = [Span(end - part.size, end, part.crc64nvme) for part, end in zip(parts, ends, strict=True)]
-        return self._engine.verifier.chunks(version.bucket, version.key, found.handle, spans, start, stop)
+        verifier = self._engine.verifier if seal is None else self._objects.sealed_verifier(version, seal)
+        return verifier.chunks(version.bucket, version.key, found.handle, spans, start, stop)
 
 
 def _source_id(version: ObjectVersion) -> str | None:
@@ -324,6 +383,7 @@ def _names_a_change(given: ObjectAttributes, options: CopyOptions) -> bool:
     """Whether a copy onto itself would be another object than its source, or was asked for all the same."""
     return (
         bool(options.get("replace_metadata") or options.get("allow_unchanged"))
+        or options.get("encryption") is not None
         or options.get("source_version_id") is not None
         or options.get("storage_class") is not None
         or given.storage_class != STANDARD

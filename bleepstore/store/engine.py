@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize
-from bleepstore.backends.base import BlobId, KeyedBackend, new_blob_id
+from bleepstore.access import Action, Caller, Facts, authorize
+from bleepstore.backends.base import BlobId, Gateway, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
@@ -26,13 +28,25 @@ from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
-from bleepstore.model import MAX_PAGE, Bucket, BucketSetting, ObjectAttributes, WriteCondition
+from bleepstore.model import (
+    MAX_PAGE,
+    NO_SETTINGS,
+    Bucket,
+    BucketSetting,
+    BucketSettings,
+    ObjectAttributes,
+    WriteCondition,
+)
 from bleepstore.object_lock import check_future, no_lock
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
-from bleepstore.store.settings import Settings
+from bleepstore.store.settings import ACL_DEFAULTS, Settings
 from bleepstore.store.verifying import Verifier
+
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
+    from bleepstore.store.encrypting import Encrypting
 
 
 class Engine:
@@ -41,7 +55,8 @@ class Engine:
 
     `clock` is that of blobs and sweeps, `wall_clock` the one that the store was given. `object_engine` is how objects
     are written. `folder` is that of the catalog; None if it is in memory. `exclusive` gives a block in which no other
-    process has the store open, or raises StoreError.
+    process has the store open, or raises StoreError. `open_keys` gives the master keys of encryption; None: there are
+    none, and what one process made another could not read.
     """
 
     def __init__(
@@ -54,17 +69,20 @@ class Engine:
         folder: Path | None = None,
         lock: FolderLock | None = None,
         lease: Lease | None = None,
+        open_keys: Callable[[], KeyService] | None = None,
     ) -> None:
         self.catalog = catalog
         self.read_only = catalog.read_only
         self.settings = settings
         self.committer = parts.committer
+        self._is_alone = parts.committer.is_alone
         self.backend = backend = parts.backend
         self.clock = parts.clock
         self.wall_clock = parts.wall_clock
         self.stamp = parts.stamp
         self.submit = parts.submit
         self.owner = settings.owner
+        self.new_bucket_settings = ACL_DEFAULTS[settings.acl_defaults]
         self.inline_limit = -1 if settings.inline_limit is None else settings.inline_limit
         # To look at all attributes of a protocol takes a quarter of the time in which a store in memory is opened.
         is_local = isinstance(backend, MemoryBackend | LocalBackend)
@@ -74,6 +92,7 @@ class Engine:
             else BlobEngine(backend, self.committer)
         )
         self.verifier = Verifier(backend)
+        self.open_keys = functools.cache(open_keys or _no_keys)
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         self.folder = folder
@@ -85,22 +104,52 @@ class Engine:
         self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)
         self._dropped.atexit = False  # a process that ends frees everything by itself
 
+    @functools.cached_property
+    def encrypting(self) -> Encrypting:
+        """Raises NotSupported without the extra `encryption`, and where nothing can be encrypted."""
+        check_encrypts(self)
+        try:
+            from bleepstore.store.encrypting import Encrypting
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "cryptography":
+                raise
+            raise NotSupported(
+                "Encryption needs the package cryptography: pip install 'bleepstore[encryption]'"
+            ) from None
+        return Encrypting(self.backend, self.committer, self.open_keys)
+
     def new_blob_id(self) -> BlobId:
         return new_blob_id(self.clock())
 
     # -- questions
 
     def find_bucket(self, bucket: str) -> Bucket:
-        self.committer.read_barrier()
+        if not self._is_alone:
+            self.committer.read_barrier()
         found = self.catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
-        return found
+        return found if self.settings.public_access_block is None else self.blocked(found)
 
-    def bucket_for(self, bucket: str, action: Action, caller: Caller | None) -> Bucket:
+    def blocked(self, bucket: Bucket) -> Bucket:
+        """A bucket as the catalog has it, with what is blocked in all buckets."""
+        own, of_all = bucket.settings.public_access_block, self.settings.public_access_block
+        if of_all is None:
+            return bucket
+        block = of_all if own is None else own | of_all
+        return attrs.evolve(bucket, settings=attrs.evolve(bucket.settings, public_access_block=block))
+
+    def own_settings(self, bucket: Bucket) -> BucketSettings:
+        """Without what is blocked in all buckets."""
+        if self.settings.public_access_block is None:
+            return bucket.settings
+        found = self.catalog.find_bucket(bucket.name)
+        return NO_SETTINGS if found is None else found.settings
+
+    def bucket_for(self, bucket: str, action: Action, caller: Caller | None, **facts: Unpack[Facts]) -> Bucket:
         """The bucket, if it exists and `caller` may do `action` there."""
         found = self.find_bucket(bucket)
-        authorize(action, caller, found)
+        authorize(action, caller, found, **facts)
         return found
 
     def put_setting(self, bucket: Bucket, name: str, value: object) -> None:
@@ -110,24 +159,32 @@ class Engine:
 
     @contextlib.contextmanager
     def listing_of(
-        self, bucket: str, action: Action, caller: Caller | None, limit: int
-    ) -> Iterator[tuple[CatalogReader, int]]:
-        """What reads a page of a bucket, if `caller` may list it, and how long the page may be."""
+        self, bucket: str, action: Action, caller: Caller | None, limit: int, **facts: Unpack[Facts]
+    ) -> Iterator[tuple[CatalogReader, Bucket, int]]:
+        """What reads a page of a bucket, if `caller` may list it, the bucket, and how long the page may be."""
         check_limit(limit)
         self.committer.read_barrier()
         with self.catalog.read() as reader:
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
-            authorize(action, caller, found)
-            yield reader, min(limit, MAX_PAGE)
+            found = self.blocked(found)
+            facts["max_keys"] = limit
+            authorize(action, caller, found, **facts)
+            yield reader, found, min(limit, MAX_PAGE)
 
     def condition_for(
-        self, action: Action, bucket: Bucket, key: str, condition: WriteCondition, caller: Caller | None
+        self,
+        action: Action,
+        bucket: Bucket,
+        key: str,
+        condition: WriteCondition,
+        caller: Caller | None,
+        **facts: Unpack[Facts],
     ) -> WriteCondition:
         """The condition of a write that `caller` may do, with whose object alone it may replace. If there is one of
         another already, nothing else is looked at."""
-        only_of = authorize(action, caller, bucket)
+        only_of = authorize(action, caller, bucket, None, key, **facts)
         if only_of is None:
             return condition
         with self.catalog.read() as reader:
@@ -137,13 +194,13 @@ class Engine:
             raise refused
         return condition
 
-    def check_lockable(self, bucket: Bucket, attributes: ObjectAttributes, caller: Caller | None) -> None:
+    def check_lockable(self, bucket: Bucket, key: str, attributes: ObjectAttributes, caller: Caller | None) -> None:
         """Refuse a write with locks of its own that the bucket has not, that `caller` may not set, or that are over
         already. Whether they are is decided again when the change is made."""
         if attributes.retention is not None:
-            authorize(Action.PUT_OBJECT_RETENTION, caller, bucket)
+            authorize(Action.PUT_OBJECT_RETENTION, caller, bucket, None, key, attributes=attributes)
         if attributes.legal_hold is not None:
-            authorize(Action.PUT_OBJECT_LEGAL_HOLD, caller, bucket)
+            authorize(Action.PUT_OBJECT_LEGAL_HOLD, caller, bucket, None, key, attributes=attributes)
         if bucket.settings.object_lock is None:
             raise no_lock()
         if attributes.retention is not None and (refused := check_future(attributes.retention, self.wall_clock())):
@@ -194,6 +251,27 @@ def check_keeps_versions(engine: Engine) -> None:
             "A store in layout 'keys' keeps one object under each key at its provider. "
             "Versioning needs a store in layout 'blobs'."
         )
+
+
+def check_encrypts(engine: Engine) -> None:
+    """Raise NotSupported where each object is stored under its own key at a provider, as others can read it there."""
+    if not engine.object_engine.keeps_versions:
+        raise NotSupported(
+            "A store in layout 'keys' leaves the encryption of its objects to its provider. "
+            "Encryption needs a store in layout 'blobs'."
+        )
+    if engine.folder is None and isinstance(engine.backend, Gateway):
+        raise NotSupported(
+            "The catalog of this store is in memory, and a new one is made of what is stored at the provider, where "
+            "nothing tells how an object is encrypted. Encryption needs a catalog in a folder."
+        )
+
+
+def _no_keys() -> KeyService:
+    raise NotSupported(
+        "Nothing can be encrypted here without configured keys, the same wherever the store is opened: set "
+        "encryption_keys."
+    )
 
 
 def check_limit(limit: int) -> None:

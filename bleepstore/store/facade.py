@@ -9,11 +9,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
+from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
@@ -23,8 +24,8 @@ from bleepstore.store.adopting import Adoption
 from bleepstore.store.archived import ArchivedObjects
 from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
+from bleepstore.store.bucket_encryption import BucketEncryptions
 from bleepstore.store.buckets import Buckets
-from bleepstore.store.clock import now_ms
 from bleepstore.store.copies import Copies
 from bleepstore.store.cross_origin import CrossOrigin
 from bleepstore.store.engine import Engine
@@ -34,6 +35,8 @@ from bleepstore.store.lifecycles import Lifecycles
 from bleepstore.store.locks import ObjectLocks
 from bleepstore.store.objects import Objects
 from bleepstore.store.opening import open_catalog, open_folder, open_memory, open_read_only
+from bleepstore.store.ownership import OwnershipControls
+from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.settings import (
@@ -47,6 +50,9 @@ from bleepstore.store.settings import (
 from bleepstore.store.tags import Tags
 from bleepstore.store.uploads import Uploads
 from bleepstore.store.versions import Versions
+
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
 
 
 class Store:
@@ -67,10 +73,13 @@ class Store:
         self.versions = Versions(engine)
         self.copies = Copies(engine, self.objects, self.uploads)
         self.access = AccessRules(engine, self.objects, self.uploads)
+        self.policies = Policies(engine)
         self.tags = Tags(engine, self.objects)
         self.lifecycles = Lifecycles(engine)
         self.locks = ObjectLocks(engine, self.objects)
+        self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
+        self.ownership = OwnershipControls(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts)
@@ -120,6 +129,10 @@ class Store:
     put_bucket_acl = method_of("access", AccessRules.put_bucket_acl)
     get_object_acl = method_of("access", AccessRules.get_object_acl)
     put_object_acl = method_of("access", AccessRules.put_object_acl)
+    get_bucket_policy = method_of("policies", Policies.get_bucket_policy)
+    put_bucket_policy = method_of("policies", Policies.put_bucket_policy)
+    delete_bucket_policy = method_of("policies", Policies.delete_bucket_policy)
+    is_bucket_policy_public = method_of("policies", Policies.is_bucket_policy_public)
     get_object_tags = method_of("tags", Tags.get_object_tags)
     put_object_tags = method_of("tags", Tags.put_object_tags)
     delete_object_tags = method_of("tags", Tags.delete_object_tags)
@@ -132,6 +145,12 @@ class Store:
     put_bucket_cors = method_of("cross_origin", CrossOrigin.put_bucket_cors)
     get_bucket_cors = method_of("cross_origin", CrossOrigin.get_bucket_cors)
     delete_bucket_cors = method_of("cross_origin", CrossOrigin.delete_bucket_cors)
+    put_bucket_ownership = method_of("ownership", OwnershipControls.put_bucket_ownership)
+    get_bucket_ownership = method_of("ownership", OwnershipControls.get_bucket_ownership)
+    delete_bucket_ownership = method_of("ownership", OwnershipControls.delete_bucket_ownership)
+    put_public_access_block = method_of("ownership", OwnershipControls.put_public_access_block)
+    get_public_access_block = method_of("ownership", OwnershipControls.get_public_access_block)
+    delete_public_access_block = method_of("ownership", OwnershipControls.delete_public_access_block)
     put_bucket_object_lock = method_of("locks", ObjectLocks.put_bucket_object_lock)
     get_bucket_object_lock = method_of("locks", ObjectLocks.get_bucket_object_lock)
     put_object_retention = method_of("locks", ObjectLocks.put_object_retention)
@@ -139,6 +158,9 @@ class Store:
     put_object_legal_hold = method_of("locks", ObjectLocks.put_object_legal_hold)
     get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
+    put_bucket_encryption = method_of("encryptions", BucketEncryptions.put_bucket_encryption)
+    get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
+    delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)
     check_access = method_of("access", AccessRules.check_access)
 
     put_credential = method_of("accounts", Accounts.put_credential)
@@ -245,6 +267,7 @@ def open_store(
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY,
     restore_delay: dt.timedelta = dt.timedelta(),
     clock: Callable[[], int] = now_ms,
+    encryption_keys: KeyService | str | os.PathLike[str] | None = None,
     read_only: bool = False,
     **provider: Unpack[ProviderOptions],
 ) -> Store:
@@ -256,8 +279,15 @@ def open_store(
     `restore_delay` after it was asked for: at once. `clock` gives milliseconds
     since the epoch.
 
+    `encryption_keys` are the master keys of objects that are encrypted: the path of a file of them, or a `KeyService`
+    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed.
+
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
+
+    `acl_defaults` says what new buckets are set to: "s3", as at Amazon since April 2023, ACLs are disabled and public
+    access is blocked; "legacy", objects belong to their writers, and ACLs count. `public_access_block` is blocked in
+    all buckets, whatever they are set to themselves.
 
     `path` may also be a URL: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix` keep the bytes of
     the objects there, and `s3:///prefix` in a bucket for each, named `prefix` and the bucket's name. The options of
@@ -275,7 +305,14 @@ def open_store(
     CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
     """
     settings = Settings(
-        owner=owner, inline_limit=inline_limit, upload_expiry=upload_expiry, restore_delay=restore_delay, clock=clock
+        owner=owner,
+        inline_limit=inline_limit,
+        upload_expiry=upload_expiry,
+        restore_delay=restore_delay,
+        clock=clock,
+        acl_defaults=provider.get("acl_defaults", "s3"),
+        public_access_block=provider.get("public_access_block"),
+        encryption_keys=encryption_keys,
     )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)

@@ -23,14 +23,16 @@ from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite import Catalog
+from bleepstore.catalog.sqlite.copying import open_private
 from bleepstore.catalog.sqlite.mark import Mark, write_mark
+from bleepstore.catalog.sqlite.snapshot import make_file_durable
+from bleepstore.clock import SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.object_lock import check_change, is_locked
 from bleepstore.store.accounts import Accounts
-from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
-from bleepstore.store.opening import SNAPSHOTS, assemble, open_folder
+from bleepstore.store.opening import KEY_FILE, SNAPSHOTS, assemble, open_folder
 from bleepstore.store.settings import MEMORY_INLINE_LIMIT
 from bleepstore.store.snapshots import Snapshot
 from bleepstore.store.underlay import LocalUnderlay
@@ -76,11 +78,16 @@ class Forks:
             if isinstance(backend, LocalBackend):
                 settings = attrs.evolve(settings, inline_limit=min(engine.inline_limit, MEMORY_INLINE_LIMIT))
             catalog, blobs = self._copy_to_memory(source)
-            return assemble(settings, SteadyClock(settings.clock), catalog, blobs)
+            return assemble(settings, SteadyClock(settings.clock), catalog, blobs, open_keys=engine.open_keys)
         if not isinstance(backend, LocalBackend):
             raise StoreError("A store in memory is forked in memory: fork() without a path.")
         root = Path(path)
         self._copy_to_folder(source, backend, root)
+        keys = backend.root / KEY_FILE
+        if settings.encryption_keys is None and keys.exists():
+            with open_private(root / KEY_FILE) as file:
+                file.write(keys.read_bytes())
+            make_file_durable(root / KEY_FILE)
         return open_folder(root.absolute(), settings)
 
     def restore(self, snapshot: Snapshot) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, is_allowed
+from bleepstore.access import Action, Caller, Facts, is_allowed
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import PutObjectLegalHold, PutObjectRetention
 from bleepstore.errors import NoSuchObjectLock, ObjectLockNotConfigured, OperationAborted, S3Error
@@ -94,11 +95,13 @@ class ObjectLocks:
                 version_id=version_id,
                 expected_sequence=found.sequence,
                 bypasses_governance=bypass_governance
-                and is_allowed(Action.BYPASS_GOVERNANCE_RETENTION, caller, in_bucket),
+                and is_allowed(
+                    Action.BYPASS_GOVERNANCE_RETENTION, caller, in_bucket, found.version, version=version_id
+                ),
                 retention=retention,
             )
 
-        version = self._put(bucket, key, version_id, Action.PUT_OBJECT_RETENTION, caller, command)
+        version = self._put(bucket, key, version_id, Action.PUT_OBJECT_RETENTION, caller, command, retention=retention)
         return attrs.evolve(version, attributes=attrs.evolve(version.attributes, retention=retention))
 
     def put_object_legal_hold(
@@ -123,7 +126,9 @@ class ObjectLocks:
                 legal_hold=legal_hold,
             )
 
-        version = self._put(bucket, key, version_id, Action.PUT_OBJECT_LEGAL_HOLD, caller, command)
+        version = self._put(
+            bucket, key, version_id, Action.PUT_OBJECT_LEGAL_HOLD, caller, command, legal_hold=legal_hold
+        )
         return attrs.evolve(version, attributes=attrs.evolve(version.attributes, legal_hold=legal_hold))
 
     def _find(
@@ -142,10 +147,11 @@ class ObjectLocks:
         action: Action,
         caller: Caller | None,
         command: Callable[[FoundObject, Bucket], PutObjectRetention | PutObjectLegalHold],
+        **facts: Unpack[Facts],
     ) -> ObjectVersion:
         for _ in range(_ATTEMPTS):
             in_bucket = self._engine.find_bucket(bucket)
-            found = self._objects.find(bucket, key, version_id, action, caller, data=False)
+            found = self._objects.find(bucket, key, version_id, action, caller, data=False, **facts)
             result = self._engine.committer.submit(command(found, in_bucket))
             if not isinstance(result, OperationAborted):
                 break  # else it is not what was decided on any more

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import BinaryIO, Unpack
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize, is_allowed, of_version
+from bleepstore.access import (
+    Action,
+    Caller,
+    Facts,
+    authorize,
+    authorize_new_acl,
+    check_not_denied,
+    is_allowed,
+    of_version,
+)
 from bleepstore.backends.base import BlobSpec, StoredBlob
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
@@ -19,6 +28,7 @@ from bleepstore.commands import (
     Removed,
     Written,
 )
+from bleepstore.encryption import CustomerKey, EncryptionKind, layout_of
 from bleepstore.errors import (
     AccessDenied,
     BlobNotFound,
@@ -42,6 +52,7 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     Bucket,
     ByteRange,
     Checksum,
@@ -50,6 +61,7 @@ from bleepstore.model import (
     ObjectVersion,
     PartSummary,
     ReadCondition,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
@@ -60,13 +72,23 @@ from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     PutOptions,
     given_attributes,
-    with_acl,
     with_default_lock,
 )
+from bleepstore.store.owning import as_owned, owned, rows_as_owned
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
+from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
+from bleepstore.store.verifying import Verifier
 
-_ALWAYS = WriteCondition()
+if TYPE_CHECKING:
+    from bleepstore.sealing.cipher import Seal
+
 _BYPASS = Action.BYPASS_GOVERNANCE_RETENTION
+#: Amazon's words, which programs look for.
+_NEEDS_KEY = (
+    "The object was stored using a form of Server Side Encryption. "
+    "The correct parameters must be provided to retrieve the object."
+)
+_NEEDS_NO_KEY = "The encryption parameters are not applicable to this object."
 
 
 @attrs.frozen(kw_only=True)
@@ -93,7 +115,7 @@ class Objects:
         body: Body,
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[PutOptions],
     ) -> ObjectVersion:
@@ -101,7 +123,8 @@ class Objects:
 
         `body` is bytes, a binary file or an iterable of bytes, streamed in bounded memory. What goes with it are
         `attributes`, whose fields can be keywords of their own: `system` and its fields (`content_type`, ...),
-        `metadata`, `storage_class`, `tags`, `retention` and `legal_hold`; `acl` is a canned ACL or a tuple of grants.
+        `metadata`, `storage_class`, `tags`, `retention` and `legal_hold`; `acl` is a canned ACL or a tuple of grants,
+        `encryption` a `StoreKey`, `NamedKey` or `CustomerKey`, by which the bytes are encrypted where they are stored.
         `size`, `content_md5` and `checksum` are compared with what came: see `BodyOptions`. `condition` is evaluated
         atomically with the write.
 
@@ -112,16 +135,25 @@ class Objects:
         attributes = given_attributes(attributes, options)
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
-        condition = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
+        acl = options.get("acl")
+        if caller is not None:
+            condition = self._engine.condition_for(
+                Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl
+            )
         if attributes.tags:
-            authorize(Action.PUT_OBJECT_TAGGING, caller, found)
+            authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
         if attributes.retention is not None or attributes.legal_hold is not None:
-            self._engine.check_lockable(found, attributes, caller)
-        owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
-            attributes = with_acl(attributes, acl, owner, found.owner)
-        algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
+            self._engine.check_lockable(found, key, attributes, caller)
+        if acl is not None:
+            authorize_new_acl(caller, found, key, acl=acl)
+        owner, attributes = owned(found, caller, attributes, acl)
+        algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
+        seal = None
+        if options.get("encryption") is not None or found.settings.encryption is not None:
+            attributes, seal = sealed_attributes(self._engine, attributes, options, found, key)
+            if seal is not None:
+                write = self._engine.encrypting.writer(seal)
 
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
             spec = BlobSpec(
@@ -131,6 +163,7 @@ class Objects:
                 attributes=attributes,
                 etag=etag,
                 new_id=self._engine.new_blob_id,
+                keeps_versions=found.versioning is Versioning.ENABLED,
             )
             return write.put(spec, chunks)
 
@@ -142,8 +175,8 @@ class Objects:
             key=key,
             owner=owner,
             size=staged.size,
-            etag=staged.etag,
-            data=staged.data,
+            etag=staged.etag if seal is None else etag_of(attributes.encryption, staged.etag),
+            data=staged.data if seal is None else sealed_data(seal, staged.data),
             stored_ms=staged.stored_ms,
             attributes=attributes,
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
@@ -178,7 +211,14 @@ class Objects:
     # -- reading
 
     def find(
-        self, bucket: str, key: str, version_id: str | None, action: Action, caller: Caller | None, data: bool
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        action: Action,
+        caller: Caller | None,
+        data: bool,
+        **facts: Unpack[Facts],
     ) -> FoundObject:
         """The object or the version, if it exists and `caller` may do `action` with it. Raises MethodNotAllowed if it
         is a delete marker."""
@@ -188,15 +228,22 @@ class Objects:
                 found = reader.find_object(bucket, key, with_data=data)
             else:
                 found = reader.find_version(bucket, key, version_id, with_data=data)
+            expires = bucket_record.settings.lifecycle is not None
+            if expires and found is not None and version_id is not None:
+                current = reader.find_object(bucket, key, with_data=False)
+                expires = current is not None and current.sequence == found.sequence
         if found is None:
-            found = self._find_unknown(bucket_record, key, version_id, action, caller)
+            found = self._find_unknown(bucket_record, key, version_id, of_version(action, version_id), caller)
         if found.bucket_id != bucket_record.id:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
+        found = as_owned(found, bucket_record)
         if caller is not None:
-            authorize(of_version(action, version_id), caller, bucket_record, found.version)
+            action = of_version(action, version_id)
+            facts["version"] = version_id
+            authorize(action, caller, bucket_record, found.version, **facts)
         if found.version.is_delete_marker:
             raise MethodNotAllowed("DeleteMarker", found.version.version_id, found.version.modified_ms)
-        if version_id is None and bucket_record.settings.lifecycle is not None:
+        if expires:
             expiry = expiry_in(bucket_record, found.version)
             found = attrs.evolve(found, version=attrs.evolve(found.version, expiry=expiry))
         return found
@@ -215,8 +262,9 @@ class Objects:
         if any(one is not None and one.bucket_id != bucket.id for one in (current, latest)):
             raise NoSuchBucket(bucket.name)
         if current is not None:
-            authorize(of_version(action, version_id), caller, bucket, current.version)
+            authorize(action, caller, bucket, as_owned(current, bucket).version, version=version_id)
         else:
+            check_not_denied(action, caller, bucket, key, version=version_id)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket)
             if version_id in (None, NULL_VERSION):
@@ -239,9 +287,11 @@ class Objects:
         range: ByteRange | None = None,
         part_number: int | None = None,
         condition: ReadCondition | None = None,
+        customer_key: CustomerKey | None = None,
         caller: Caller | None = None,
     ) -> StoredObject:
-        """Open an object, or a range or a part of it, for reading. Close what is returned.
+        """Open an object, or a range or a part of it, for reading. Close what is returned. `customer_key` is the key
+        that it is encrypted with, if it is the caller's.
 
         Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed, NotModified, InvalidRange,
         InvalidPartNumber; InvalidObjectState if it is archived and not restored; ObjectDamaged, here or instead of the
@@ -249,17 +299,21 @@ class Objects:
         """
         span = self._span_of(range, part_number, condition)
         for _ in builtin_range(self._engine.object_engine.open_attempts):
-            found, stored = self._find_span(bucket, key, version_id, span, caller, data=True)
+            found, stored = self._find_span(bucket, key, version_id, span, customer_key, caller, data=True)
             if found.version.attributes.storage_class in ARCHIVED_CLASSES:
                 self._check_restored(found.version)
+            seal = None
+            if found.version.attributes.encryption is not None:
+                seal = self.seal_of(found.version, customer_key)
             if found.data is not None:
-                self.check_inline(found)
+                found = self.opened_inline(found, seal)
+                assert found.data is not None
                 stored.data = found.data[stored.start : stored.stop]
                 return stored
             assert found.handle is not None
             try:
-                stored.file = self.open_span(found, stored.start, stored.stop)
-                stored.open_span = functools.partial(self.open_span, found)
+                stored.file = self.open_span(found, stored.start, stored.stop, seal)
+                stored.open_span = functools.partial(self.open_span, found, seal=seal)
             except BlobNotFound:
                 self._engine.object_engine.bytes_missing(found)
                 continue  # it was replaced or deleted since we looked
@@ -279,11 +333,12 @@ class Objects:
         range: ByteRange | None = None,
         part_number: int | None = None,
         condition: ReadCondition | None = None,
+        customer_key: CustomerKey | None = None,
         caller: Caller | None = None,
     ) -> StoredObject:
         """As get_object, without the bytes."""
         span = self._span_of(range, part_number, condition)
-        return self._find_span(bucket, key, version_id, span, caller, data=False)[1]
+        return self._find_span(bucket, key, version_id, span, customer_key, caller, data=False)[1]
 
     def _find_span(
         self,
@@ -291,12 +346,15 @@ class Objects:
         key: str,
         version_id: str | None,
         span: Callable[[FoundObject], StoredObject],
+        customer_key: CustomerKey | None,
         caller: Caller | None,
         *,
         data: bool,
     ) -> tuple[FoundObject, StoredObject]:
         """An object and its `span` that a read asks for, which is not refused before the backend was asked too."""
         found = self.find(bucket, key, version_id, Action.GET_OBJECT, caller, data)
+        if customer_key is not None or found.version.attributes.encryption is not None:
+            self.check_customer_key(found.version, customer_key)
         try:
             return found, span(found)
         except (Precondition, InvalidRange, InvalidPartNumber):
@@ -338,30 +396,62 @@ class Objects:
         version_id: str | None = None,
         after: int = 0,
         limit: int = MAX_PAGE,
+        customer_key: CustomerKey | None = None,
         caller: Caller | None = None,
     ) -> tuple[ObjectVersion, list[PartSummary], int | None]:
         """An object, its parts with numbers above `after`, and the number to go on after, if there are more."""
         check_limit(limit)
         found = self.find(bucket, key, version_id, Action.GET_OBJECT_ATTRIBUTES, caller, data=False)
+        self.check_customer_key(found.version, customer_key)
         parts = [part for part in self.parts_of(found.version) if part.number > after]
         page = parts[:limit]
         return found.version, page, page[-1].number if page and len(parts) > limit else None
 
     # -- bytes
 
-    def open_span(self, found: FoundObject, start: int, stop: int) -> BinaryIO:
-        """Bytes of a blob, compared with what was written if these are all of it."""
+    def open_span(self, found: FoundObject, start: int, stop: int, seal: Seal | None = None) -> BinaryIO:
+        """Bytes of a blob, compared with what was written if these are all of it. `seal` is that of an encrypted
+        object."""
         version = found.version
         assert found.handle is not None
-        return self._engine.verifier.open(
-            version.bucket, version.key, found.handle, version.size, found.crc64nvme, start, stop
-        )
+        verifier = self._engine.verifier if seal is None else self.sealed_verifier(version, seal)
+        return verifier.open(version.bucket, version.key, found.handle, version.size, found.crc64nvme, start, stop)
 
-    def check_inline(self, found: FoundObject) -> None:
-        """Raises ObjectDamaged if the bytes in the catalog are not those that were written."""
-        if found.data is not None:
-            version = found.version
-            self._engine.verifier.check_inline(version.bucket, version.key, found.data, version.size, found.crc64nvme)
+    def opened_inline(self, found: FoundObject, seal: Seal | None) -> FoundObject:
+        """With the bytes as they were written, which the catalog has. Raises ObjectDamaged if it has others."""
+        assert found.data is not None
+        version, verifier = found.version, self._engine.verifier
+        if seal is not None:
+            found = attrs.evolve(found, data=verifier.decrypt(version, seal, found.data))
+        data = found.data or b""
+        verifier.check_inline(version.bucket, version.key, data, version.size, found.crc64nvme)
+        return found
+
+    # -- encryption
+
+    def check_customer_key(self, version: ObjectVersion, customer_key: CustomerKey | None) -> None:
+        """Raises InvalidRequest if the object is encrypted with a key of the caller's, and none is given, or the other
+        way round; AccessDenied if it is another key."""
+        encryption = version.encryption
+        if encryption is not None and encryption.kind is EncryptionKind.CUSTOMER:
+            if customer_key is None:
+                raise InvalidRequest(_NEEDS_KEY, "customer_key")
+            self.seal_of(version, customer_key)
+        elif customer_key is not None:
+            raise InvalidRequest(_NEEDS_NO_KEY, "customer_key")
+
+    def seal_of(self, version: ObjectVersion, customer_key: CustomerKey | None) -> Seal | None:
+        """What decrypts an object; None if it is not encrypted. See `Encrypting.open`."""
+        encryption = version.encryption
+        if encryption is None:
+            return None
+        return self._engine.encrypting.open(encryption, version.bucket, version.key, customer_key)
+
+    def sealed_verifier(self, version: ObjectVersion, seal: Seal) -> Verifier:
+        """The verifier of an encrypted object."""
+        assert version.encryption is not None
+        layout = layout_of(version.encryption, version.size, (part.size for part in self.parts_of(version)))
+        return attrs.evolve(self._engine.verifier, backend=self._engine.encrypting.backend(seal, layout))
 
     def parts_of(self, version: ObjectVersion) -> tuple[PartSummary, ...]:
         if version.parts_count is None:
@@ -378,7 +468,7 @@ class Objects:
         *,
         version_id: str | None = None,
         bypass_governance: bool = False,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
     ) -> DeletedObject:
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there.
@@ -391,7 +481,7 @@ class Objects:
         check_key(key)
         found = self._engine.find_bucket(bucket)
         action = of_version(Action.DELETE_OBJECT, version_id)
-        condition = self._engine.condition_for(action, found, key, condition, caller)
+        condition = self._engine.condition_for(action, found, key, condition, caller, version=version_id)
         check_version_id(version_id)
         command = DeleteObject(
             **self._engine.stamp(),
@@ -399,7 +489,7 @@ class Objects:
             bucket_id=found.id,
             key=key,
             version_id=version_id,
-            bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found),
+            bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found, key=key, version=version_id),
             owner=None if caller is None else caller.account,
             condition=condition,
         )
@@ -420,25 +510,23 @@ class Objects:
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
         found = self._engine.find_bucket(bucket)
-        only_of = authorize(Action.DELETE_OBJECT, caller, found)
-        if only_of is not None:
-            entries = [_of_account(entry, only_of) for entry in entries]
-        allowed = entries
-        if caller is not None and not is_allowed(Action.DELETE_OBJECT_VERSION, caller, found):
-            allowed = [entry for entry in entries if entry.version_id is None]
+        decided = _decided(found, entries, caller)
+        allowed = [entry for entry in decided if entry is not None]
         command = DeleteObjects(
             **self._engine.stamp(),
             bucket=bucket,
             bucket_id=found.id,
-            bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found),
+            bypasses_governance=bypass_governance
+            and all(is_allowed(_BYPASS, caller, found, key=one.key, version=one.version_id) for one in allowed),
             owner=None if caller is None else caller.account,
             entries=tuple(allowed),
         )
         outcomes = iter(self._engine.object_engine.delete_many(command))
         self._engine.jobs.notify()
-        if allowed is entries:
-            return list(map(_outcome, entries, outcomes))
-        return [_outcome(entry, next(outcomes) if entry.version_id is None else AccessDenied()) for entry in entries]
+        return [
+            _outcome(entry, AccessDenied() if may is None else next(outcomes))
+            for entry, may in zip(entries, decided, strict=True)
+        ]
 
     # -- listing
 
@@ -459,17 +547,36 @@ class Objects:
         `start_after` is a key of one's own, which need not exist: only keys after it count, and a common prefix is
         shown if there are some under it. With both, `after` decides.
         """
-        with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit) as (reader, size):
-            return reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
+        facts: Facts = {"prefix": prefix, "delimiter": delimiter}
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit, **facts) as (reader, found, size):
+            page = reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
+        rows = rows_as_owned(page.objects, found)
+        return page if rows is page.objects else attrs.evolve(page, objects=rows)
 
 
 def _whole(found: FoundObject) -> StoredObject:
     return StoredObject(found.version, 0, found.version.size)
 
 
-def _of_account(entry: DeleteEntry, owner_id: str) -> DeleteEntry:
-    """The entry, which deletes an object of this account alone."""
-    return attrs.evolve(entry, condition=attrs.evolve(entry.condition, replaces_only_of=owner_id))
+def _decided(bucket: Bucket, entries: Sequence[DeleteEntry], caller: Caller | None) -> list[DeleteEntry | None]:
+    """The entries as `caller` may carry them out, None where it may not. Raises AccessDenied for who may nothing here,
+    where no policy decides about each."""
+    if caller is None:
+        return list(entries)
+    if bucket.settings.policy is None:
+        authorize(Action.DELETE_OBJECT, caller, bucket)
+    return [_decided_entry(bucket, entry, caller) for entry in entries]
+
+
+def _decided_entry(bucket: Bucket, entry: DeleteEntry, caller: Caller) -> DeleteEntry | None:
+    action = of_version(Action.DELETE_OBJECT, entry.version_id)
+    try:
+        only_of = authorize(action, caller, bucket, None, entry.key, version=entry.version_id)
+    except AccessDenied:
+        return None
+    if only_of is None:
+        return entry
+    return attrs.evolve(entry, condition=attrs.evolve(entry.condition, replaces_only_of=only_of))
 
 
 def _outcome(entry: DeleteEntry, outcome: Removed | S3Error) -> DeletedObject | DeleteFailure:

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bleepstore.backends.base import StorageBackend
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import MarkFile, read_mark
+from bleepstore.clock import Stamps, SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StorageFull, StoreError
 from bleepstore.jobs.lease import FolderLease
-from bleepstore.jobs.parts import Parts, RequestIds
-from bleepstore.store.clock import SteadyClock
+from bleepstore.jobs.parts import Parts
 from bleepstore.store.engine import Engine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.rolled_back import check_catalog_is_there, doubt, is_of
 from bleepstore.store.settings import INLINE_LIMIT, MEMORY_INLINE_LIMIT, Settings
 
+if TYPE_CHECKING:
+    from bleepstore.sealing.keys import KeyService
+
 _log = logging.getLogger("bleepstore.store")
 
+#: Beside a catalog: the master keys of encryption that were made here.
+KEY_FILE = "encryption.keys"
 #: Beside a catalog: which provider's objects it is of.
 GATEWAY_FILE = "gateway.json"
 #: The folder of a store's snapshots. What is in it when a store is opened by its first process belongs to nobody.
@@ -31,9 +39,16 @@ SNAPSHOTS = "snapshots"
 
 
 def assemble(
-    settings: Settings, clock: SteadyClock, catalog: Catalog, backend: StorageBackend, lock: FolderLock | None = None
+    settings: Settings,
+    clock: SteadyClock,
+    catalog: Catalog,
+    backend: StorageBackend,
+    lock: FolderLock | None = None,
+    *,
+    open_keys: Callable[[], KeyService] | None = None,
 ) -> Engine:
-    """The engine made of these, which it closes."""
+    """The engine made of these, which it closes. `open_keys` gives its encryption keys, unless they are as configured,
+    or in a file beside the catalog."""
     with catalog.read() as reader:
         clock.go_on_from(reader.sweep_times()[0])
 
@@ -45,20 +60,47 @@ def assemble(
 
     folder = None if catalog.path is None else catalog.path.parent
     return Engine(
-        Parts(catalog, DirectCommitter(catalog), backend, clock, clock.source, RequestIds(clock), clock.latest),
+        Parts(
+            catalog, DirectCommitter(catalog), backend, clock, clock.source, Stamps(clock, clock.source), clock.latest
+        ),
         catalog,
         settings,
         close=close,
         lock=lock,
         folder=folder,
         lease=None if folder is None else FolderLease(folder),
+        open_keys=open_keys or _opener_of_keys(settings, folder, catalog.read_only),
     )
+
+
+def _opener_of_keys(settings: Settings, folder: Path | None, read_only: bool) -> Callable[[], KeyService] | None:
+    """Of the keys that are configured or, in a folder, of its file of keys."""
+    configured = settings.encryption_keys
+    if configured is None and folder is None:
+        return None
+
+    def open_keys() -> KeyService:
+        from bleepstore.sealing.keys import KeyFile
+
+        if configured is None:
+            assert folder is not None
+            return KeyFile(folder / KEY_FILE, makes=not read_only)
+        return KeyFile(Path(configured)) if isinstance(configured, str | os.PathLike) else configured
+
+    return open_keys
+
+
+def _keys_in_memory() -> KeyService:
+    from bleepstore.sealing.keys import MasterKeys
+
+    return MasterKeys(makes_any=True)
 
 
 def open_memory(settings: Settings) -> Engine:
     """A new store in memory."""
     settings = settings.with_inline_limit(MEMORY_INLINE_LIMIT)
-    return assemble(settings, SteadyClock(settings.clock), Catalog(None), MemoryBackend())
+    keys = None if settings.encryption_keys is not None else _keys_in_memory
+    return assemble(settings, SteadyClock(settings.clock), Catalog(None), MemoryBackend(), open_keys=keys)
 
 
 def open_folder(root: Path, settings: Settings) -> Engine:

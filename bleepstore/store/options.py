@@ -8,20 +8,19 @@ from typing import Any, TypedDict
 
 import attrs
 
-from bleepstore.access import AclRequest, make_acl
+from bleepstore.access import AclRequest
 from bleepstore.commands import PutObject, Written
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import CustomerKey, EncryptionRequest
 from bleepstore.errors import InvalidArgument, InvalidRequest, MetadataTooLarge
 from bleepstore.model import (
     MAX_METADATA_BYTES,
     NO_ATTRIBUTES,
     STORAGE_CLASSES,
-    Acl,
     ByteRange,
     Checksum,
     ChecksumType,
     ObjectAttributes,
-    Owner,
     ReadCondition,
     SystemMetadata,
     Upload,
@@ -44,7 +43,8 @@ class SystemHeaders(TypedDict, total=False):
 
 class AttributeOptions(SystemHeaders, total=False):
     """The fields of `ObjectAttributes` as keywords, which count more than `attributes`. `acl` says what the grants are
-    for the owner of the new object."""
+    for the owner of the new object, `encryption` by whose key it is encrypted: without it, as its bucket's default
+    says."""
 
     system: SystemMetadata
     metadata: Mapping[str, str] | None
@@ -53,6 +53,7 @@ class AttributeOptions(SystemHeaders, total=False):
     retention: Retention | None
     legal_hold: bool | None
     acl: AclRequest | None
+    encryption: EncryptionRequest | None
 
 
 class BodyOptions(TypedDict, total=False):
@@ -73,6 +74,12 @@ class PutOptions(AttributeOptions, BodyOptions, total=False):
     """The options of put_object."""
 
 
+class PartOptions(BodyOptions, total=False):
+    """The options of put_part. `customer_key` is the key that the upload was created with, if it is the caller's."""
+
+    customer_key: CustomerKey | None
+
+
 class UploadOptions(AttributeOptions, total=False):
     """The options of create_upload: which checksum the object will have."""
 
@@ -81,7 +88,8 @@ class UploadOptions(AttributeOptions, total=False):
 
 
 class CopyOptions(AttributeOptions, total=False):
-    """The options of copy_object. `checksum_algorithm` asks for another checksum than the source's."""
+    """The options of copy_object. `checksum_algorithm` asks for another checksum than the source's;
+    `source_customer_key` is the key that the source is encrypted with, if it is the caller's."""
 
     source_version_id: str | None
     source_condition: ReadCondition | None
@@ -89,14 +97,18 @@ class CopyOptions(AttributeOptions, total=False):
     replace_tags: bool
     checksum_algorithm: Algorithm | None
     allow_unchanged: bool
+    source_customer_key: CustomerKey | None
 
 
 class CopyPartOptions(TypedDict, total=False):
-    """The options of copy_part: which version of the source, if it is as it should be, and which of its bytes."""
+    """The options of copy_part: which version of the source, if it is as it should be, and which of its bytes. For
+    `customer_key` see put_part, for `source_customer_key` copy_object."""
 
     source_version_id: str | None
     source_condition: ReadCondition | None
     source_range: ByteRange | None
+    customer_key: CustomerKey | None
+    source_customer_key: CustomerKey | None
 
 
 class CompletionOptions(TypedDict, total=False):
@@ -105,10 +117,11 @@ class CompletionOptions(TypedDict, total=False):
     checksum: Checksum | None
     checksum_type: ChecksumType | None
     object_size: int | None
+    customer_key: CustomerKey | None
 
 
 _HEADERS = frozenset(SystemHeaders.__annotations__)
-_ATTRIBUTE_OPTIONS = frozenset(AttributeOptions.__annotations__) - {"acl"}
+_ATTRIBUTE_OPTIONS = frozenset(AttributeOptions.__annotations__) - {"acl", "encryption"}
 
 
 def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) -> ObjectAttributes:
@@ -133,15 +146,11 @@ def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) ->
         check_object_tags(attributes.tags)
     if attributes.restoration is not None:  # of another object
         attributes = attrs.evolve(attributes, restoration=None)
+    if attributes.encryption is not None:  # of another object
+        attributes = attrs.evolve(attributes, encryption=None)
     if attributes.storage_class not in STORAGE_CLASSES:
         raise InvalidArgument("The storage class is not one of S3's.", "storage_class", attributes.storage_class)
     return attributes
-
-
-def with_acl(attributes: ObjectAttributes, acl: AclRequest, owner: Owner, bucket_owner: Owner) -> ObjectAttributes:
-    """`attributes` with the grants that are asked for, of a new object of `owner`."""
-    made = make_acl(acl, owner.id, bucket_owner.id)
-    return attrs.evolve(attributes, grants=None if made == Acl.private(owner.id) else made.grants)
 
 
 def with_default_lock(asked: PutObject | Upload, written: Written) -> ObjectAttributes:

@@ -127,7 +127,7 @@ class Scrubber:
         if content.handle is None:
             yield ScrubStep(read=content.size)
             return why_damaged((data or b"",), content)
-        summary = Summary()
+        summary = Summary(content)
         try:
             with self._backend.get_object(content.handle) as reader:
                 while chunk := reader.read(CHUNK):
@@ -139,7 +139,7 @@ class Scrubber:
             return error.reason
         except OSError as error:
             return f"its bytes cannot be read: {error}"
-        return summary.why_damaged(content)
+        return summary.why_damaged()
 
     def _is_still(self, content: Content) -> bool:
         """Whether the catalog still refers to the blob: one that was deleted meanwhile is not damaged."""

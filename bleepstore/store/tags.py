@@ -69,7 +69,7 @@ class Tags:
         check_object_tags(tags)
         for _ in range(_ATTEMPTS):
             bucket_id = self._engine.find_bucket(bucket).id
-            found = self._objects.find(bucket, key, version_id, action, caller, data=False)
+            found = self._objects.find(bucket, key, version_id, action, caller, data=False, tags=tags)
             command = PutObjectTags(
                 **self._engine.stamp(),
                 bucket=bucket,

@@ -7,15 +7,16 @@ import itertools
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, authorize
+from bleepstore.access import Action, Caller, Facts, authorize, authorize_new_acl
 from bleepstore.backends.base import BlobSpec, PartBlob, StoredBlob
 from bleepstore.catalog.conditions import check_write
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import multipart_etag
+from bleepstore.encryption import CustomerKey, sealed_size
 from bleepstore.errors import (
     AccessDenied,
     BadDigest,
@@ -43,6 +44,7 @@ from bleepstore.model import (
     MIN_PART,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     BlobRef,
     Bucket,
     Checksum,
@@ -52,6 +54,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -60,13 +63,14 @@ from bleepstore.store.blob_engine import Write
 from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
-    BodyOptions,
     CompletionOptions,
+    PartOptions,
     UploadOptions,
     given_attributes,
-    with_acl,
     with_default_lock,
 )
+from bleepstore.store.owning import owned
+from bleepstore.store.sealed_writes import etag_of, sealed_attributes
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
     check_part_checksum,
@@ -76,9 +80,11 @@ from bleepstore.store.upload_checksums import (
     total_crc64nvme,
 )
 
+if TYPE_CHECKING:
+    from bleepstore.sealing.cipher import Seal
+
 #: The time in milliseconds and 20 random bytes. One that was ended since is still a position in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 
@@ -123,16 +129,24 @@ class Uploads:
         kind = resolve_checksum_type(algorithm, options.get("checksum_type"))
         if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
-        found = self._engine.bucket_for(bucket, Action.PUT_OBJECT, caller)
+        found, acl = self._engine.find_bucket(bucket), options.get("acl")
+        authorize(Action.PUT_OBJECT, caller, found, None, key, attributes=attributes, acl=acl)
         if attributes.tags:
-            authorize(Action.PUT_OBJECT_TAGGING, caller, found)
+            authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
         if attributes.retention is not None or attributes.legal_hold is not None:
-            self._engine.check_lockable(found, attributes, caller)
-        owner = found.owner if caller is None else caller.account
-        if (acl := options.get("acl")) is not None:
-            attributes = with_acl(attributes, acl, owner, found.owner)
+            self._engine.check_lockable(found, key, attributes, caller)
+        if acl is not None:
+            authorize_new_acl(caller, found, key, acl=acl)
+        owner, attributes = owned(found, caller, attributes, acl)
+        attributes, _seal = sealed_attributes(self._engine, attributes, options, found, key)
         stamp = self._engine.stamp()
-        spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._engine.new_blob_id)
+        spec = BlobSpec(
+            bucket=bucket,
+            key=key,
+            attributes=attributes,
+            new_id=self._engine.new_blob_id,
+            keeps_versions=found.versioning is Versioning.ENABLED,
+        )
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -140,7 +154,7 @@ class Uploads:
             key=key,
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
-            initiator=owner,
+            initiator=found.owner if caller is None else caller.account,
             attributes=attributes,
             checksum_algorithm=algorithm,
             checksum_type=kind,
@@ -154,7 +168,7 @@ class Uploads:
         found = self._engine.find_bucket(bucket)
         with self._engine.catalog.read() as reader:
             upload = reader.find_upload(bucket, key, upload_id)
-        authorize(action, caller, found, upload)
+        authorize(action, caller, found, upload, key)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
         if upload.bucket_id != found.id:
@@ -174,7 +188,7 @@ class Uploads:
         body: Body,
         *,
         caller: Caller | None = None,
-        **options: Unpack[BodyOptions],
+        **options: Unpack[PartOptions],
     ) -> Part:
         """Store one part, replacing an earlier one of this number. For the options see put_object.
 
@@ -184,13 +198,15 @@ class Uploads:
         check_part_number(number)
         expected = expected_of(options, MAX_PART)
         upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
-        sent = expected.checksum_algorithm
+        seal = self.seal_of(upload, options.get("customer_key"))
+        backend = self._engine.backend if seal is None else self._engine.encrypting.backend(seal)
+        sent = expected.algorithm
         check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
 
         def write(chunks: Iterable[bytes], _etag: Callable[[], str]) -> StoredBlob:
-            return self._engine.backend.put_part(
+            return backend.put_part(
                 upload.backend_token, number, chunks, expected.size, new_id=self._engine.new_blob_id
             )
 
@@ -205,8 +221,15 @@ class Uploads:
         kept_value = Checksum(kept, staged.checksums[kept])
         shown = sent or upload.checksum_algorithm  # one that nobody asked for is the store's own affair
         shown_value = None if shown is None else Checksum(shown, staged.checksums[shown])
-        digests = PartDigests(staged.size, staged.etag, kept_value, shown_value, staged.crc64nvme)
+        etag = etag_of(upload.encryption, staged.etag)
+        digests = PartDigests(staged.size, etag, kept_value, shown_value, staged.crc64nvme)
         return self.register(upload, number, stored, digests)
+
+    def seal_of(self, upload: Upload, customer_key: CustomerKey | None) -> Seal | None:
+        """What encrypts the parts of an upload; None: they are not. See `Encrypting.open_part`."""
+        if upload.encryption is None and customer_key is None:
+            return None
+        return self._engine.encrypting.open_part(upload, customer_key)
 
     def register(self, upload: Upload, number: int, stored: StoredBlob, digests: PartDigests) -> Part:
         command = RegisterPart(
@@ -238,6 +261,7 @@ class Uploads:
             modified_ms=command.time_ms,
             checksum=digests.shown,
             handle=stored.handle,
+            encryption=upload.encryption,
         )
 
     # -- completing
@@ -249,7 +273,7 @@ class Uploads:
         upload_id: str,
         parts: Sequence[CompletedPart],
         *,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CompletionOptions],
     ) -> ObjectVersion:
@@ -269,6 +293,8 @@ class Uploads:
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, options.get("checksum_type"))
+            if (customer_key := options.get("customer_key")) is not None:
+                self.seal_of(upload, customer_key)
             found = self._engine.find_bucket(bucket)
             allowed = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
             try:
@@ -278,7 +304,7 @@ class Uploads:
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
             write = self._begin_completion(upload, allowed)
-            command = self._complete_command(write, upload, stored, options, allowed)
+            command = self._complete_command(write, found, upload, stored, options, allowed)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
@@ -330,6 +356,7 @@ class Uploads:
     def _complete_command(
         self,
         write: Write,
+        bucket: Bucket,
         upload: Upload,
         parts: Sequence[Part],
         options: CompletionOptions,
@@ -348,16 +375,20 @@ class Uploads:
         if checksum and total and (checksum.algorithm, checksum.value) != (total.algorithm, total.value):
             raise BadDigest("checksum", checksum.algorithm.value, checksum.value, total.value)
         etag = multipart_etag([part.etag for part in parts])
+        blobs = [PartBlob(part.handle, part.size) for part in parts]
+        if upload.encryption is not None:
+            blobs = [PartBlob(part.handle, sealed_size(part.size)) for part in parts]
         spec = BlobSpec(
             bucket=upload.bucket,
             key=upload.key,
-            size=size,
+            size=sum(part.size for part in blobs),
             attributes=upload.attributes,
-            etag=lambda: etag,
+            etag=None if upload.encryption is not None else lambda: etag,
             new_id=self._engine.new_blob_id,
+            keeps_versions=bucket.versioning is Versioning.ENABLED,
         )
         try:
-            blob = write.assemble(upload.backend_token, spec, [PartBlob(part.handle, part.size) for part in parts])
+            blob = write.assemble(upload.backend_token, spec, blobs)
         except (BlobNotFound, UploadNotFound):
             return None
         return CompleteUpload(
@@ -419,7 +450,8 @@ class Uploads:
         """A page of the uploads under way, in the order of key and time, after the upload `after_upload_id` of the key
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
         action = Action.LIST_BUCKET_MULTIPART_UPLOADS
-        with self._engine.listing_of(bucket, action, caller, limit) as (reader, size):
+        facts: Facts = {"prefix": prefix, "delimiter": delimiter}
+        with self._engine.listing_of(bucket, action, caller, limit, **facts) as (reader, _found, size):
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
                 raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
             return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, size)

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import attrs
 
@@ -25,6 +25,11 @@ from bleepstore.backends.base import CHUNK, StorageBackend
 from bleepstore.catalog.records import Content
 from bleepstore.digests import crc64nvme
 from bleepstore.errors import BlobDamaged, ObjectDamaged
+from bleepstore.model import ObjectVersion
+from bleepstore.sealing.digest import SealedDigest
+
+if TYPE_CHECKING:
+    from bleepstore.sealing.cipher import Seal
 
 _log = logging.getLogger("bleepstore.store")
 
@@ -209,6 +214,13 @@ class Verifier:
         if expected is not None and text_of(crc64nvme(data)) != expected:
             raise self.comparisons.report(bucket, key, f"their CRC64NVME in the catalog is not {expected}")
 
+    def decrypt(self, version: ObjectVersion, seal: Seal, sealed: bytes) -> bytes:
+        """The bytes of an encrypted object that is kept in the catalog. Raises ObjectDamaged."""
+        try:
+            return seal.decrypt_bytes(sealed, version.size, "in the catalog")
+        except BlobDamaged as error:
+            raise self.comparisons.report(version.bucket, version.key, error.reason) from error
+
     def open(
         self, bucket: str, key: str, handle: str, size: int, expected: str | None, start: int, stop: int
     ) -> BinaryIO:
@@ -280,19 +292,28 @@ def _parts_of(reader: BinaryIO, span: Span, comparison: Comparison | None, start
 
 
 class Summary:
-    """The size and the CRC64NVME of bytes that come in pieces."""
+    """The stored bytes of an object or a part, which come in pieces: their size, and their CRC64NVME. Those of what is
+    encrypted are in the bytes, so that nobody needs a key for this."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: Content) -> None:
+        self._content = content
         self._size = self._value = 0
+        self._sealed = None if content.layout is None else SealedDigest(content.layout)
 
     def add(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        self._value = crc64nvme(chunk, self._value)
+        if self._sealed is not None:
+            self._sealed.update(chunk)
+        else:
+            self._value = crc64nvme(chunk, self._value)
 
-    def why_damaged(self, content: Content) -> str | None:
+    def why_damaged(self) -> str | None:
         """Why the bytes are not those of which the catalog speaks; None if they are."""
-        if self._size != content.size:
-            return f"there are {self._size} bytes instead of {content.size}"
+        content = self._content
+        if self._size != content.stored_size:
+            return f"there are {self._size} bytes instead of {content.stored_size}"
+        if self._sealed is not None:
+            return None if self._sealed.is_right() else "the CRC64NVME of its encrypted bytes is another"
         if content.crc64nvme is not None and text_of(self._value) != content.crc64nvme:
             return f"the CRC64NVME of its bytes is {text_of(self._value)}, not {content.crc64nvme}"
         return None
@@ -300,7 +321,7 @@ class Summary:
 
 def why_damaged(chunks: Iterable[bytes], content: Content) -> str | None:
     """As `Summary.why_damaged`."""
-    summary = Summary()
+    summary = Summary(content)
     for chunk in chunks:
         summary.add(chunk)
-    return summary.why_damaged(content)
+    return summary.why_damaged()

@@ -6,11 +6,6 @@ from collections.abc import Callable
 
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire.documents.configuration import (
-    EncryptionByDefault,
-    EncryptionRule,
-    ServerSideEncryptionConfiguration,
-)
 from bleepstore_server.wire.errors import RequestError
 
 Operation = Callable[[Exchange], Response]
@@ -34,19 +29,6 @@ def constant(document: object) -> Operation:
         return xml(document)
 
     return operation
-
-
-def get_bucket_encryption(exchange: Exchange) -> Response:
-    """ "By default, all buckets have a default encryption configuration that uses server-side encryption with Amazon S3
-    managed keys (SSE-S3)." """
-    if exchange.encryption is None:
-        return _NO_ENCRYPTION(exchange)
-    exchange.check_access()
-    rule = EncryptionRule(by_default=EncryptionByDefault(algorithm=exchange.encryption), bucket_key_enabled=False)
-    return xml(ServerSideEncryptionConfiguration(rules=[rule]))
-
-
-_NO_ENCRYPTION = absent("ServerSideEncryptionConfigurationNotFoundError")
 
 
 def none_of(empty: object) -> Operation:

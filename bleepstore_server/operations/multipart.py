@@ -33,7 +33,7 @@ from bleepstore_server.wire.expiry import abort_headers, expiration_header
 
 def create_multipart_upload(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption, h.NEW_OBJECT)
+    h.refuse_unsupported(request.headers, h.NEW_OBJECT)
     if "x-amz-checksum-type" in request.headers and not request.headers.get("x-amz-checksum-algorithm"):
         raise RequestError(
             "InvalidRequest",
@@ -46,10 +46,11 @@ def create_multipart_upload(exchange: Exchange) -> Response:
         acl=h.acl_request(request.headers, exchange),
         checksum_algorithm=h.chosen_algorithm(request.headers),
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
+        encryption=exchange.asked_encryption(request.headers),
         caller=exchange.caller,
     )
     response = xml(InitiateMultipartUploadResult(bucket=exchange.bucket, key=exchange.key, upload_id=upload.upload_id))
-    response.headers.extend(exchange.encryption_headers)
+    response.headers.extend(exchange.encryption_headers(upload.encryption, with_context=True))
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
         response.headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm.value))
         response.headers.append(("x-amz-checksum-type", upload.checksum_type.value))
@@ -70,7 +71,7 @@ def _part_number(exchange: Exchange) -> int:
 
 def upload_part(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers)
+    h.refuse_unsupported(request.headers, h.NEW_PART)
     options = request.body_options()
     if options["content_md5"] is None and options["checksum"] is None and options["late_checksum"] is None:
         check_digest(exchange, "Put Part", NO_ATTRIBUTES)
@@ -80,16 +81,16 @@ def upload_part(exchange: Exchange) -> Response:
         request.query["uploadId"],
         _part_number(exchange),
         **options,
+        customer_key=exchange.customer_key(),
         caller=exchange.caller,
     )
-    return Response(
-        headers=[("ETag", f'"{part.etag}"'), *exchange.encryption_headers, *h.checksum_headers(part.checksum)[:1]]
-    )
+    encrypted = exchange.encryption_headers(part.encryption)
+    return Response(headers=[("ETag", f'"{part.etag}"'), *encrypted, *h.checksum_headers(part.checksum)[:1]])
 
 
 def upload_part_copy(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers)
+    h.refuse_unsupported(request.headers, h.COPIED_PART)
     source = h.copy_source(request.headers["x-amz-copy-source"])
     exchange.check_source_owner(source)
     part = exchange.store.copy_part(
@@ -102,19 +103,21 @@ def upload_part_copy(exchange: Exchange) -> Response:
         source_version_id=source.version_id,
         source_range=h.copy_source_range(request.headers.get("x-amz-copy-source-range")),
         source_condition=h.read_condition(request.headers, "x-amz-copy-source-"),
+        customer_key=exchange.customer_key(),
+        source_customer_key=exchange.source_customer_key(),
         caller=exchange.caller,
     )
     response = xml(
         CopyPartResult(modified_ms=part.modified_ms, etag=part.etag, checksum=checksum_element(part.checksum))
     )
-    response.headers.extend(exchange.encryption_headers)
+    response.headers.extend(exchange.encryption_headers(part.encryption))
     response.headers.extend(h.source_headers(part.source_version_id))
     return response
 
 
 def complete_multipart_upload(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers)
+    h.refuse_unsupported(request.headers, h.NEW_PART)
     listed = parse(CompleteMultipartUpload, exchange.document(checksum_is_its_own=False))
     size = request.headers.get("x-amz-mp-object-size")
     version = exchange.store.complete_upload(
@@ -125,6 +128,7 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
         checksum=_total_checksum(exchange),
         checksum_type=h.checksum_type(request.headers.get("x-amz-checksum-type")),
         object_size=None if size is None else _object_size(size),
+        customer_key=exchange.customer_key(),
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
@@ -138,7 +142,7 @@ def complete_multipart_upload(exchange: Exchange) -> Response:
             checksum_type=checksum_type(version.checksum),
         )
     )
-    response.headers.extend(exchange.encryption_headers)
+    response.headers.extend(exchange.encryption_headers(version.encryption))
     response.headers.extend(h.version_headers(version))
     if version.expiry is not None:
         response.headers.append(expiration_header(version.expiry))

@@ -35,6 +35,9 @@ from bleepstore_server.wire.object_lock import bypasses_governance
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import is_field_value
 
+#: Up to this many bytes are read before the answer begins: if they are damaged, it is an error and not cut off.
+_STREAMED = 64 * 1024
+
 _OVERRIDES = {
     "response-content-type": "Content-Type",
     "response-content-language": "Content-Language",
@@ -47,7 +50,7 @@ _OVERRIDES = {
 
 def put_object(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption, h.NEW_OBJECT)
+    h.refuse_unsupported(request.headers, h.NEW_OBJECT)
     options, attributes = request.body_options(), h.object_attributes(request.headers)
     if options["content_md5"] is None and options["checksum"] is None and options["late_checksum"] is None:
         check_digest(exchange, "Put Object", attributes)
@@ -57,12 +60,13 @@ def put_object(exchange: Exchange) -> Response:
         **options,
         attributes=attributes,
         acl=h.acl_request(request.headers, exchange),
+        encryption=exchange.asked_encryption(request.headers),
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
     headers = [
         ("ETag", f'"{version.etag}"'),
-        *exchange.encryption_headers,
+        *exchange.encryption_headers(version.attributes.encryption, with_context=True),
         *h.checksum_headers(version.checksum),
     ]
     if version.is_versioned:
@@ -122,7 +126,7 @@ def _unchanged(exchange: Exchange, error: NotModified) -> Response:
 def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
     version = stored.version
-    headers = h.object_headers(version, exchange.encryption_headers)
+    headers = h.object_headers(version, exchange.encryption_headers(version.attributes.encryption))
     if version.attributes.tags and may_count_tags(exchange):
         headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
     if version.attributes.retention is not None or version.attributes.legal_hold is not None:
@@ -158,7 +162,6 @@ def _checksum_of_body(stored: StoredObject) -> Headers:
 
 def get_object(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_customer_key(request.headers)
     try:
         stored = exchange.store.get_object(
             exchange.bucket,
@@ -167,22 +170,24 @@ def get_object(exchange: Exchange) -> Response:
             range=h.byte_range(request.headers.get("range")),
             part_number=_part_number(exchange),
             condition=h.read_condition(request.headers),
+            customer_key=exchange.customer_key(),
             caller=exchange.caller,
         )
     except NotModified as error:
         return _unchanged(exchange, error)
+    streams = False
     try:
         response = _describe(exchange, stored)
-    except BaseException:
-        stored.close()
-        raise
-    response.body = stored
+        streams = stored.length > _STREAMED
+        response.body = stored if streams else stored.read()
+    finally:
+        if not streams and stored.file is not None:
+            stored.close()
     return response
 
 
 def head_object(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_customer_key(request.headers)
     try:
         stored = exchange.store.head_object(
             exchange.bucket,
@@ -191,6 +196,7 @@ def head_object(exchange: Exchange) -> Response:
             range=h.byte_range(request.headers.get("range")),
             part_number=_part_number(exchange),
             condition=h.read_condition(request.headers),
+            customer_key=exchange.customer_key(),
             caller=exchange.caller,
         )
     except NotModified as error:
@@ -251,7 +257,7 @@ def _delete_error(outcome: DeleteFailure) -> DeleteError:
 
 def copy_object(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_unsupported(request.headers, exchange.encryption, h.COPIED_OBJECT)
+    h.refuse_unsupported(request.headers, h.COPIED_OBJECT)
     source = h.copy_source(request.headers["x-amz-copy-source"])
     exchange.check_source_owner(source)
     version = exchange.store.copy_object(
@@ -268,9 +274,9 @@ def copy_object(exchange: Exchange) -> Response:
         storage_class=h.storage_class(request.headers) if request.headers.get("x-amz-storage-class") else None,
         acl=h.acl_request(request.headers, exchange),
         checksum_algorithm=h.chosen_algorithm(request.headers),
+        encryption=exchange.asked_encryption(request.headers),
+        source_customer_key=exchange.source_customer_key(),
         condition=h.write_condition(request.headers),
-        # Encryption that is named is a change, too.
-        allow_unchanged=h.ENCRYPTION in request.headers,
         caller=exchange.caller,
     )
     response = xml(
@@ -281,7 +287,7 @@ def copy_object(exchange: Exchange) -> Response:
             checksum_type=checksum_type(version.checksum),
         )
     )
-    response.headers.extend(exchange.encryption_headers)
+    response.headers.extend(exchange.encryption_headers(version.encryption, with_context=True))
     response.headers.extend(h.version_headers(version))
     if version.expiry is not None:
         response.headers.append(expiration_header(version.expiry))
@@ -298,7 +304,6 @@ def _max_parts(text: str) -> int:
 
 def get_object_attributes(exchange: Exchange) -> Response:
     request = exchange.request
-    h.refuse_customer_key(request.headers)
     wanted = {item.strip() for item in request.headers.get("x-amz-object-attributes", "").split(",") if item.strip()}
     if not wanted:
         raise RequestError(
@@ -317,7 +322,13 @@ def get_object_attributes(exchange: Exchange) -> Response:
     after = h.number(request.headers.get("x-amz-part-number-marker"), "part-number-marker", 0)
     limit = _max_parts(request.headers.get("x-amz-max-parts", ""))
     version, parts, following = exchange.store.list_object_parts(
-        exchange.bucket, exchange.key, version_id=exchange.version_id, after=after, limit=limit, caller=exchange.caller
+        exchange.bucket,
+        exchange.key,
+        version_id=exchange.version_id,
+        after=after,
+        limit=limit,
+        customer_key=exchange.customer_key(),
+        caller=exchange.caller,
     )
     checksum = object_parts = None
     if "Checksum" in wanted and version.checksum is not None:

@@ -16,7 +16,7 @@ from bleepstore_server.operations.object_lock import check_digest
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire import checksums, object_lock, post_policy
+from bleepstore_server.wire import checksums, encryption, object_lock, post_policy
 from bleepstore_server.wire import headers as h
 from bleepstore_server.wire.documents.objects import PostResponse
 from bleepstore_server.wire.documents.tagging import parse_tagging
@@ -29,7 +29,7 @@ _APPLIED = frozenset(
     {
         "x-amz-acl", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-request-payer",
         "x-amz-sdk-checksum-algorithm", "x-amz-security-token", "x-amz-signature", "x-amz-storage-class",
-        "x-amz-website-redirect-location", h.ENCRYPTION, *checksums.FIELDS, *h.GRANT_HEADERS, *object_lock.FIELDS,
+        "x-amz-website-redirect-location", *encryption.FIELDS, *checksums.FIELDS, *h.GRANT_HEADERS, *object_lock.FIELDS,
     }
 )  # fmt: skip
 
@@ -48,6 +48,7 @@ def post_object(exchange: Exchange) -> Response:
     region = exchange.config.region if exchange.config.strict_region else None
     granted = post_policy.verify_form(fields, exchange.bucket, exchange.find_credential, now_ms // 1000, region)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
+    exchange.fields = fields
     identify(exchange, None if granted is None else granted.secret, now_ms)
     # Who may not upload here learns nothing else of what is wrong, or of who has an account.
     exchange.store.check_access(Action.PUT_OBJECT, exchange.bucket, fields["key"], caller=exchange.caller)
@@ -65,6 +66,7 @@ def post_object(exchange: Exchange) -> Response:
         content_md5=fields.get("content-md5"),
         checksum=checksum,
         checksum_algorithm=checksums.sdk_algorithm(fields, checksum.algorithm if checksum else None),
+        encryption=exchange.asked_encryption(fields),
         condition=h.write_condition(fields),
         caller=exchange.caller,
     )
@@ -74,10 +76,10 @@ def post_object(exchange: Exchange) -> Response:
 def _refuse_unsupported(exchange: Exchange, fields: Mapping[str, str]) -> None:
     """Whatever S3 has a meaning for is applied or refused. What it does not know, such as the button that was pressed,
     it ignores."""
-    h.refuse_unsupported(fields, exchange.encryption, object_lock.FIELDS)
+    h.refuse_unsupported(fields, object_lock.FIELDS | encryption.FIELDS)
     for name in fields:
         if name.startswith("x-amz-") and not name.startswith(h.META) and name not in _APPLIED:
-            raise h.not_implemented(name)
+            raise encryption.not_implemented(name)
     if fields.get("bucket", exchange.bucket) != exchange.bucket:
         raise RequestError(
             "InvalidArgument",
@@ -119,7 +121,7 @@ def _answer(exchange: Exchange, form: Form, version: ObjectVersion) -> Response:
     location = location_of(exchange, version)
     etag: list[tuple[str, str]] = [
         ("ETag", f'"{version.etag}"'),
-        *exchange.encryption_headers,
+        *exchange.encryption_headers(version.encryption, form.fields, with_context=True),
         *h.version_headers(version),
     ]
     if version.expiry is not None:

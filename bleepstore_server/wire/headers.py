@@ -19,6 +19,7 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     STANDARD,
     STORAGE_CLASSES,
+    UNCONDITIONAL,
     ByteRange,
     Checksum,
     ChecksumType,
@@ -32,7 +33,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore_server.request import decode_header
-from bleepstore_server.wire import object_lock
+from bleepstore_server.wire import encryption, object_lock
 from bleepstore_server.wire.checksums import FIELDS, parse_algorithm
 from bleepstore_server.wire.documents.acl import group_of
 from bleepstore_server.wire.documents.common import checksum_value
@@ -42,8 +43,6 @@ from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.sigv4 import is_field_value
 
 META = "x-amz-meta-"
-ENCRYPTION = "x-amz-server-side-encryption"
-_ENCRYPTIONS = frozenset({"AES256", "aws:kms", "aws:kms:dsse", "aws:fsx"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 
@@ -72,50 +71,30 @@ _UNSUPPORTED = frozenset(
         "x-amz-if-match-initiated-time",
     }
 )
-_UNSUPPORTED_KINDS = ("x-amz-object-lock-", ENCRYPTION + "-", "x-amz-copy-source-server-side-encryption-")
+_UNSUPPORTED_KINDS = (
+    "x-amz-object-lock-",
+    "x-amz-server-side-encryption-",
+    "x-amz-copy-source-server-side-encryption-",
+)
 
 
 #: What a request that makes an object may also say of it, and a copy.
-NEW_OBJECT = frozenset({"x-amz-tagging", *object_lock.FIELDS})
-COPIED_OBJECT = frozenset({"x-amz-tagging-directive", *NEW_OBJECT})
+NEW_OBJECT = frozenset({"x-amz-tagging", *object_lock.FIELDS, *encryption.FIELDS})
+COPIED_OBJECT = frozenset({"x-amz-tagging-directive", *NEW_OBJECT, *encryption.SOURCE_FIELDS})
+#: What a request that makes a part may say of it, and a copy that does.
+NEW_PART = encryption.CUSTOMER_FIELDS
+COPIED_PART = encryption.CUSTOMER_FIELDS | encryption.SOURCE_FIELDS
 _NOTHING: frozenset[str] = frozenset()
 
 
-def refuse_unsupported(
-    headers: Mapping[str, str], encryption: str | None = None, applied: frozenset[str] = _NOTHING
-) -> None:
-    """Refuse what this store does not do, or the operation. `encryption` is the only one that may be asked for, or
-    None; `applied` are headers that this operation knows, as not all do."""
-    if ENCRYPTION in headers:
-        _check_encryption(headers[ENCRYPTION], encryption)
+def refuse_unsupported(headers: Mapping[str, str], applied: frozenset[str] = _NOTHING) -> None:
+    """Refuse what this store does not do, or the operation. `applied` are headers that this operation knows, as not all
+    do."""
     for name in headers:
         if name.startswith("x-amz-") and (name in _UNSUPPORTED or name.startswith(_UNSUPPORTED_KINDS)):
             if name in applied:
                 continue
-            raise not_implemented(name)
-
-
-def not_implemented(name: str) -> RequestError:
-    return RequestError(
-        "NotImplemented",
-        fields={"Header": name, "additionalMessage": f"This store does not implement the header {name}."},
-    )
-
-
-def _check_encryption(asked: str, encryption: str | None) -> None:
-    if asked not in _ENCRYPTIONS:
-        raise RequestError(
-            "InvalidEncryptionAlgorithmError", fields={"ArgumentName": ENCRYPTION, "ArgumentValue": asked}
-        )
-    if asked != encryption:
-        raise not_implemented(ENCRYPTION)
-
-
-def refuse_customer_key(headers: Mapping[str, str]) -> None:
-    """Refuse a read with a key of the customer's own: no object here was encrypted with one."""
-    for name in headers:
-        if name.startswith("x-amz-server-side-encryption-customer-"):
-            raise RequestError("InvalidRequest", "The encryption parameters are not applicable to this object.")
+            raise encryption.not_implemented(name)
 
 
 # -- attributes
@@ -349,9 +328,6 @@ _CONDITIONS = ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-
 _CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
 
 
-_ALWAYS = WriteCondition()
-
-
 def refuse_conditions(headers: Mapping[str, str]) -> None:
     """Refuse a write that has a condition which it does not know: done in spite of it, it could destroy something."""
     for name in _CONDITIONS:
@@ -368,7 +344,7 @@ def refuse_conditions(headers: Mapping[str, str]) -> None:
 def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> WriteCondition:
     """The condition of a write. What S3 does not support is refused, never ignored."""
     if _CONDITION_NAMES.isdisjoint(headers):
-        return _ALWAYS
+        return UNCONDITIONAL
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     unsupported = (
         (none_match is not None and (none_match.strip() != "*" or delete))

@@ -63,7 +63,7 @@ _MESSAGES = {
 #: Codes of which the reason that the library gives is the message; beside another code it is a detail.
 _REASON_IS_MESSAGE = frozenset({"BadRequest", "InternalError", "InvalidArgument", "InvalidBucketState",
                                 "InvalidObjectState", "InvalidRequest", "InvalidRetentionPeriod", "InvalidTag",
-                                "NotImplemented", "ServiceUnavailable"})  # fmt: skip
+                                "MalformedPolicy", "NotImplemented", "ServiceUnavailable"})  # fmt: skip
 
 
 def translate(error: S3Error, method: str = "") -> RequestError:

@@ -145,6 +145,7 @@ def test_nor_are_the_key_the_policy_the_signature_and_the_file(poster: Poster) -
 
 
 @BOTH_VERSIONS
+@pytest.mark.legacy_acls
 def test_what_follows_the_file_counts_for_nothing(poster: Poster) -> None:
     """ "Any fields below it are ignored": browsers send the button that was pressed there."""
     after = part("acl", "public-read") + part("submit", "Upload") + part("key", "kept")
@@ -200,10 +201,10 @@ def test_what_a_policy_admits_is_applied(poster: Poster, name: str, value: str, 
         ("x-amz-tagging", "a=b", "NotImplemented"),
         ("x-amz-object-lock-mode", "GOVERNANCE", "InvalidArgument"),
         ("x-amz-object-lock-legal-hold", "ON", "InvalidRequest"),
-        ("x-amz-server-side-encryption", "aws:kms", "NotImplemented"),
+        ("x-amz-server-side-encryption", "aws:kms:dsse", "NotImplemented"),
         ("x-amz-server-side-encryption", "AES128", "InvalidEncryptionAlgorithmError"),
-        ("x-amz-server-side-encryption-customer-algorithm", "AES256", "NotImplemented"),
-        ("x-amz-server-side-encryption-bucket-key-enabled", "true", "NotImplemented"),
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256", "InvalidArgument"),
+        ("x-amz-server-side-encryption-bucket-key-enabled", "true", "InvalidArgument"),
         ("x-amz-copy-source", "/photos/kept", "NotImplemented"),
         ("x-amz-of-next-year", "x", "NotImplemented"),
         ("x-amz-checksum-crc16", "AAAA", "InvalidRequest"),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from tests.serving.conftest import Served, start
+from tests.serving.conftest import LEGACY_ACLS, Served, start
 from tests.serving.rude import Rude, beside
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        served = start(Path(name) / "data", "--workers", str(options.workers), "--client-timeout", "20")
+        served = start(Path(name) / "data", "--workers", str(options.workers), "--client-timeout", "20", *LEGACY_ACLS)
         try:
             before = soak(served, options.minutes, options.interval)
         finally:

@@ -1,8 +1,8 @@
 """Installs the clients that are not in the `test` extra: `python -m tests.clients.install [NAME ...]`.
 
-They go to .cache/clients in the checkout (rclone, wrk and etcd to the system, from Debian's packages; the last two are
-for benchmarks). A client that is installed is left alone. The tests call this by themselves when CI is set; elsewhere
-the tests of a missing client skip.
+They go to .cache/clients in the checkout (rclone, restic, barman, wrk and etcd to the system, from Debian's packages;
+the last two are for benchmarks). A client that is installed is left alone. The tests call this by themselves when CI is
+set; elsewhere the tests of a missing client skip.
 """
 
 from __future__ import annotations
@@ -39,6 +39,17 @@ def find_aws() -> Path | None:
 def _install_aws() -> None:
     venv.create(CACHE / "aws", with_pip=True, clear=True)
     subprocess.run([CACHE / "aws" / "bin" / "pip", "install", "--quiet", "awscli>=1.40"], check=True)
+
+
+def find_s3fs() -> Path | None:
+    """The Python that has s3fs: its botocore is another than ours, so it has an environment of its own."""
+    path = CACHE / "s3fs" / "bin" / "python"
+    return path if any((CACHE / "s3fs").glob("lib/*/site-packages/s3fs")) else None
+
+
+def _install_s3fs() -> None:
+    venv.create(CACHE / "s3fs", with_pip=True, clear=True)
+    subprocess.run([CACHE / "s3fs" / "bin" / "pip", "install", "--quiet", "s3fs>=2025.2"], check=True)
 
 
 def _find_program(name: str) -> Path | None:
@@ -147,6 +158,9 @@ def _install_tofu() -> None:
 CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "aws": (find_aws, _install_aws),
     "rclone": _from_debian("rclone", "rclone"),
+    "restic": _from_debian("restic", "restic"),
+    "barman": _from_debian("barman-cloud-wal-archive", "barman-cli-cloud"),
+    "s3fs": (find_s3fs, _install_s3fs),
     "js": (find_js, _install_js),
     "azurite": (find_azurite, _install_azurite),
     "fake-gcs-server": (functools.partial(_in_go, "fake-gcs-server"), _install_fake_gcs),
@@ -162,7 +176,7 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
 #: These take minutes, and are installed only when they are named.
 SLOW = frozenset({"tofu"})
 #: apt-get does one thing at a time.
-_DEBIAN = frozenset({"rclone", "wrk", "etcd", "nginx"})
+_DEBIAN = frozenset({"rclone", "restic", "barman", "wrk", "etcd", "nginx"})
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from bleepstore import errors
 from bleepstore.codec.forms import RESULT_FORMS
 from bleepstore.commands import Command, Result
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.errors import S3Error
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
@@ -34,6 +35,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import Retention, RetentionMode
+from bleepstore.ownership import ObjectOwnership
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -54,6 +56,15 @@ SYSTEM = SystemMetadata(
     cache_control="no-store",
     expires="Thu, 01 Dec 2033 16:00:00 GMT",
     website_redirect_location="/other",
+)
+ENCRYPTION = Encryption(
+    kind=EncryptionKind.NAMED,
+    wrapped_key="AAECAwQFBgc=",
+    master_key="orders:0011223344556677",
+    key_id="orders",
+    context={"b": "2", "a": "ü"},
+    bucket_key=True,
+    part_numbers=(2, 5),
 )
 RETENTION = Retention(RetentionMode.COMPLIANCE, TIME + 1)
 KEY = "ü/\U0001f600 \n\x01"
@@ -76,7 +87,12 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
     for pair in (
         (
             c.CreateBucket(
-                **_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL, object_lock=True
+                **_stamp(1),
+                bucket="photos",
+                owner=ALICE,
+                location="eu-central-1",
+                acl=ACL,
+                settings=(BucketSetting("ownership", ObjectOwnership.OBJECT_WRITER),),
             ),
             c.CreateBucket(**_stamp(1), bucket="photos", owner=Owner("a"), location="", acl=Acl("a", ())),
         ),
@@ -115,6 +131,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     restoration=Restoration(TIME, TIME + 1),
                     retention=RETENTION,
                     legal_hold=False,
+                    encryption=ENCRYPTION,
                 ),
                 checksum=COMPOSITE,
                 crc64nvme="AAAAAAAAAAA=",

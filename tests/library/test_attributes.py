@@ -25,7 +25,7 @@ from bleepstore.model import (
     SystemMetadata,
 )
 from bleepstore.object_lock import Retention, RetentionMode
-from tests.library.samples import ACL, SYSTEM
+from tests.library.samples import ACL, ENCRYPTION, SYSTEM
 
 FULL = ObjectAttributes(
     system=SYSTEM,
@@ -36,6 +36,7 @@ FULL = ObjectAttributes(
     restoration=Restoration(1, 2),
     retention=Retention(RetentionMode.GOVERNANCE, 3),
     legal_hold=True,
+    encryption=ENCRYPTION,
 )
 
 

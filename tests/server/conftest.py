@@ -60,7 +60,7 @@ class Server:
 def server(store: bleepstore.Store) -> Iterator[Server]:
     store.put_credential("alice", "alice-secret", owner=ALICE, email="alice@example.com")
     store.put_credential("bob", "bob-secret", owner=BOB, email="bob@example.com")
-    app = create_app(store, AppConfig())
+    app = create_app(store, AppConfig(customer_keys_over_http=True))
     httpd = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

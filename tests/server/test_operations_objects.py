@@ -343,6 +343,7 @@ def test_system_headers_come_back(s3: S3Client) -> None:
     assert not set(options) - {"ContentType"} & plain.keys()
 
 
+@pytest.mark.legacy_acls
 def test_response_overrides(s3: S3Client, server: Server) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=SMALL, ContentType="text/plain", CacheControl="private")
     overrides: dict[str, Any] = {
@@ -593,7 +594,7 @@ def test_unknown_operations_of_the_object(s3: S3Client) -> None:
     with failure("InvalidRequest", 400):
         s3.put_object_legal_hold(Bucket="photos", Key="k", LegalHold={"Status": "ON"})
     with failure("NotImplemented", 501):
-        s3.put_object(Bucket="photos", Key="l", Body=b"", ServerSideEncryption="aws:kms")
+        s3.put_object(Bucket="photos", Key="l", Body=b"", ServerSideEncryption="aws:kms:dsse")
     assert s3.list_objects_v2(Bucket="photos")["KeyCount"] == 1
     for read in (s3.get_object, s3.head_object):
         with failure("InvalidRequest" if read == s3.get_object else "400", 400):

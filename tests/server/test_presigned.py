@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 #: On files alone, where there is more that a refused request could leave behind.
-pytestmark = pytest.mark.parametrize("store", ["local"], indirect=True)
+pytestmark = [pytest.mark.legacy_acls, pytest.mark.parametrize("store", ["local"], indirect=True)]
 
 BIG = bytes(range(256)) * 400
 
@@ -397,7 +397,7 @@ def test_a_url_of_a_copy_copies(signer: S3Client, server: Server, wire: Wire) ->
 
 
 def test_what_a_url_asks_for_in_vain_is_refused(signer: S3Client, server: Server, wire: Wire) -> None:
-    for query in ({"x_amz_server_side_encryption": "aws:kms"}, {"x_amz_write_offset_bytes": "5"}):
+    for query in ({"x_amz_server_side_encryption": "aws:kms:dsse"}, {"x_amz_write_offset_bytes": "5"}):
         assert wire.send("PUT", presigned(server, "PUT", "/photos/k", **query), b"", signed=False).status == 501
     url = presigned(server, "PUT", "/photos/k", x_amz_expected_bucket_owner="bob-id")
     assert wire.send("PUT", url, b"", signed=False).code == "AccessDenied"

@@ -14,9 +14,15 @@ __all__ = ["certificate", "shared_server"]
 
 #: POST of a form is no call of boto3's.
 IMPLEMENTED = {route.operation for route in ROUTES if route.function is not None} - {"PostObject"}
+#: What of a bucket may be done by HTTPS alone: nothing is denied to whom uses it, and reading it is denied to nobody.
+DENY_PLAIN_HTTP = (
+    '{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket", '
+    '"Resource": "arn:aws:s3:::every", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}}'
+)
 
 CONFIGURATIONS: dict[str, Any] = {
     "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
+    "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
     "Tagging": {"TagSet": []},
     "VersioningConfiguration": {},
 }
@@ -33,6 +39,8 @@ def test_every_operation(shared_server: Served) -> None:
     s3.meta.events.register("before-call.s3", lambda model, **_: asked.add(model.name))
     s3.meta.events.register("after-call.s3", lambda http_response, **_: statuses.add(http_response.status_code))
     s3.create_bucket(Bucket="every")
+    s3.delete_public_access_block(Bucket="every")
+    s3.put_bucket_ownership_controls(Bucket="every", OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
     where = {"Bucket": "every", "Key": "a b/ü"}
     s3.put_object(**where, Body=b"data", Metadata={"m": "v"})
     assert s3.get_object(**where)["Body"].read() == b"data"
@@ -62,6 +70,11 @@ def test_every_operation(shared_server: Served) -> None:
     assert s3.get_object(Bucket="every", Key="parts")["Body"].read() == b"part"
     other = s3.create_multipart_upload(Bucket="every", Key="other")["UploadId"]
     s3.abort_multipart_upload(Bucket="every", Key="other", UploadId=other)
+
+    s3.put_bucket_policy(Bucket="every", Policy=DENY_PLAIN_HTTP)
+    assert s3.get_bucket_policy(Bucket="every")["Policy"] == DENY_PLAIN_HTTP
+    assert s3.get_bucket_policy_status(Bucket="every")["PolicyStatus"] == {"IsPublic": False}
+    s3.delete_bucket_policy(Bucket="every")
 
     # What nothing here can configure: a proper answer, by the operation's own name.
     for name in sorted(IMPLEMENTED - asked - {"DeleteObject", "DeleteObjects", "DeleteBucket"}):

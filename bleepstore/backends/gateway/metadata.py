@@ -7,8 +7,10 @@ one item, is base64 of JSON. The items of our own begin with a mark:
     write   a number of this one write: two writes of the same bytes are two blobs
     crc32c  base64 of the CRC32C of all bytes (big-endian)
     size    how many bytes
+    kept    1, if nothing that was written later replaced it: its bucket kept versions
     of      the provider's own ETags of these bytes, with a space between them, where they are known
     key     base64 of the key of what is not stored under it; the longest key makes 1,368 bytes, whatever is in it
+    sealed  1, of what is encrypted: only the catalog knows how, so that nobody reads it without that
     more    base64 of JSON: the metadata and the system metadata that the provider would refuse, and the tags
 
 Whoever writes other bytes under the name may keep the metadata, so what is noted of the bytes counts only as long as it
@@ -27,6 +29,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import BlobSpec
+from bleepstore.encryption import UNKNOWN_ENCRYPTION
 from bleepstore.model import STANDARD, ObjectAttributes, SystemMetadata
 
 #: HTTP clients, Python's own among them, take at most 100 headers, of which an answer has some anyway.
@@ -46,6 +49,8 @@ class Notes:
     size: int | None = None
     of: tuple[str, ...] = ()
     key: str | None = None
+    keeps_versions: bool = False
+    sealed: bool = False
     system: Mapping[str, str] = attrs.field(factory=dict)
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     tags: Mapping[str, str] = attrs.field(factory=dict)
@@ -60,7 +65,13 @@ class Notes:
     def attributes(self, native: Mapping[str, str], storage_class: str = STANDARD) -> ObjectAttributes:
         """What goes with the object; `native` are the system metadata that the provider itself keeps."""
         system = SystemMetadata(**{**native, **self.system})
-        return ObjectAttributes(system=system, metadata=self.metadata, storage_class=storage_class, tags=self.tags)
+        return ObjectAttributes(
+            system=system,
+            metadata=self.metadata,
+            storage_class=storage_class,
+            tags=self.tags,
+            encryption=UNKNOWN_ENCRYPTION if self.sealed else None,
+        )
 
     def without_bytes(self) -> Notes:
         return attrs.evolve(self, etag=None, crc32c=None, size=None, of=())
@@ -125,8 +136,10 @@ class MetadataCodec:
             "etag": etag,
             "crc32c": crc32c,
             "size": None if size is None else str(size),
+            "kept": "1" if spec.keeps_versions else None,
             "of": " ".join(of) or None,
             "key": base64.b64encode(spec.key.encode()).decode() if with_key else None,
+            "sealed": None if spec.attributes.encryption is None else "1",
         }
         made = {self.mark + name: text for name, text in notes.items() if text is not None}
         able = [(name, text) for name, text in spec.attributes.metadata.items() if self._is_plain(name, text)]
@@ -193,6 +206,8 @@ class MetadataCodec:
             size=int(text) if len(text := ours.get("size", "")) < 20 and text.isdecimal() else None,
             of=tuple(ours.get("of", "").split()),
             key=_read_key(ours.get("key", "")),
+            keeps_versions="kept" in ours,
+            sealed="sealed" in ours,
             system={name: text for name, text in system.items() if name in _SYSTEM_FIELDS},
             metadata=plain | _texts(more.get("metadata")),
             tags=_texts(more.get("tags")),

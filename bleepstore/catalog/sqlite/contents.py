@@ -7,21 +7,24 @@ from typing import Any
 
 import apsw
 
+from bleepstore.attributes import load_encryption
 from bleepstore.catalog.port import Cursor
 from bleepstore.catalog.records import Content
 from bleepstore.catalog.sqlite.rows import load_parts, make_checksum
 
 _BLOBS = (
-    "SELECT handle, size FROM object_version WHERE handle IS NOT NULL UNION ALL SELECT handle, size FROM part "
+    "SELECT handle, size, encryption IS NOT NULL AS is_sealed FROM object_version WHERE handle IS NOT NULL UNION ALL "
+    "SELECT p.handle, p.size, u.encryption IS NOT NULL FROM part p LEFT JOIN upload u ON u.upload_id = p.upload_id "
     "ORDER BY handle"
 )
 _OBJECT = (
     "b.name, o.key, o.version_id, NULL, NULL, o.handle, o.size, o.etag, o.checksum_algorithm, o.checksum_type, "
-    "o.checksum_value, o.crc64nvme, o.parts FROM object_version o JOIN bucket b ON b.bucket_id = o.bucket_id"
+    "o.checksum_value, o.crc64nvme, o.parts, o.encryption FROM object_version o "
+    "JOIN bucket b ON b.bucket_id = o.bucket_id"
 )
 _PART = (
     "b.name, u.key, NULL, p.upload_id, p.number, p.handle, p.size, p.etag, p.checksum_algorithm, 'FULL_OBJECT', "
-    "p.checksum_value, p.crc64nvme, NULL FROM part p JOIN upload u ON u.upload_id = p.upload_id "
+    "p.checksum_value, p.crc64nvme, NULL, u.encryption FROM part p JOIN upload u ON u.upload_id = p.upload_id "
     "JOIN bucket b ON b.bucket_id = u.bucket_id"
 )
 _INLINE = f"SELECT d.data, {_OBJECT} LEFT JOIN inline_data d ON d.inline_id = o.inline_id"
@@ -30,10 +33,21 @@ _PAGE = 200
 
 
 def _make_content(row: tuple[Any, ...]) -> Content:
-    bucket, key, version_id, upload_id, number, handle, size, etag, algorithm, kind, value, crc64nvme, parts = row
-    checksum = make_checksum(algorithm, kind, value)
-    loaded = load_parts(parts)
-    return Content(bucket, key, version_id, upload_id, number, handle, size, etag, checksum, crc64nvme, loaded)
+    bucket, key, version_id, upload_id, number, handle, size, etag, algorithm, kind, value, crc64nvme, *rest = row
+    return Content(
+        bucket,
+        key,
+        version_id,
+        upload_id,
+        number,
+        handle,
+        size,
+        etag,
+        make_checksum(algorithm, kind, value),
+        crc64nvme,
+        load_parts(rest[0]),
+        load_encryption(rest[1]),
+    )
 
 
 class ContentQueries:
@@ -42,16 +56,27 @@ class ContentQueries:
     connection: apsw.Connection
 
     def count_blobs(self) -> tuple[int, int]:
-        row = self.connection.execute(f"SELECT count(*), coalesce(sum(size), 0) FROM ({_BLOBS})").fetchone()
+        row = self.connection.execute(
+            f"SELECT count(*), coalesce(sum(size * (1 - is_sealed)), 0), total(is_sealed) FROM ({_BLOBS})"
+        ).fetchone()
         assert row is not None
-        return int(str(row[0])), int(str(row[1]))
+        count, size, sealed = (int(float(str(value))) for value in row)
+        if sealed:
+            rows = self.connection.execute(f"SELECT handle FROM ({_BLOBS}) WHERE is_sealed").fetchall()
+            size += sum(self._stored_size(str(handle)) for (handle,) in rows)
+        return count, size
+
+    def _stored_size(self, handle: str) -> int:
+        content = self.content_of(handle)
+        return 0 if content is None else content.stored_size
 
     def total_bytes(self) -> int:
         sql = "SELECT (SELECT total(size) FROM object_version) + (SELECT total(size) FROM part)"
         return int(float(str(self.connection.execute(sql).get)))
 
     def iter_blobs(self) -> Iterator[tuple[str, int]]:
-        yield from self.connection.execute(_BLOBS)
+        for handle, size, is_sealed in self.connection.execute(_BLOBS):
+            yield str(handle), self._stored_size(str(handle)) if is_sealed else int(str(size))
 
     def iter_inline(self) -> Iterator[tuple[Content, bytes | None]]:
         for data, *row in self.connection.execute(f"{_INLINE} WHERE o.handle IS NULL AND o.is_delete_marker = 0"):

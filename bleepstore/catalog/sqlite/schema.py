@@ -101,6 +101,7 @@ CREATE TABLE object_version(
     restoration TEXT,
     retention TEXT,
     legal_hold TEXT,
+    encryption TEXT,
     PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
@@ -128,6 +129,7 @@ CREATE TABLE upload(
     restoration TEXT,
     retention TEXT,
     legal_hold TEXT,
+    encryption TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,18 +1,15 @@
-"""Documents of a bucket's configuration. Nothing is configured here but what is said of encryption."""
+"""Documents of a bucket's configuration, most of which has nothing that could be configured."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 
 from bleepstore.model import Versioning
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
-    child,
     choice,
     document,
     element,
-    elements,
 )
 
 
@@ -31,6 +28,11 @@ class NotificationConfiguration:
     """Without a child: nobody is notified."""
 
 
+@document("PolicyStatus")
+class PolicyStatus:
+    is_public: bool = element("IsPublic", BOOLEAN)
+
+
 @document("RequestPaymentConfiguration")
 class RequestPaymentConfiguration:
     payer: str = element("Payer")
@@ -45,22 +47,6 @@ class MfaDelete(enum.StrEnum):
 class VersioningConfiguration:
     status: Versioning | None = element("Status", choice(Versioning), default=None)
     mfa_delete: MfaDelete | None = element("MfaDelete", choice(MfaDelete), default=None)
-
-
-@document()
-class EncryptionByDefault:
-    algorithm: str = element("SSEAlgorithm")
-
-
-@document()
-class EncryptionRule:
-    by_default: EncryptionByDefault = child("ApplyServerSideEncryptionByDefault", EncryptionByDefault)
-    bucket_key_enabled: bool = element("BucketKeyEnabled", BOOLEAN)
-
-
-@document("ServerSideEncryptionConfiguration")
-class ServerSideEncryptionConfiguration:
-    rules: Sequence[EncryptionRule] = elements("Rule", EncryptionRule)
 
 
 @document("ListBucketAnalyticsConfigurationResult")

@@ -399,6 +399,18 @@ def test_uploads_that_were_not_completed_are_aborted(store: Store, clock: Clock)
 # -- what is told of it
 
 
+def test_expiry_is_shown_of_the_current_version_also_by_its_id(versioned: Store) -> None:
+    """Expiration is of current versions; what is older has none."""
+    put_rules(versioned, expiring(1))
+    older, newer = put(versioned, "k"), put(versioned, "k")
+    for read in (versioned.head_object, versioned.get_object):
+        shown = [read("photos", "k", version_id=one).version.expiry for one in (older, newer)]
+        assert shown == [None, read("photos", "k").version.expiry]
+        assert shown[1] is not None
+    versioned.delete_object("photos", "k")
+    assert versioned.head_object("photos", "k", version_id=newer).version.expiry is None
+
+
 def test_the_earliest_expiry_is_shown(store: Store) -> None:
     put_rules(store, expiring(10, id="slow"), expiring(2, "k", id="quick"))
     written = store.put_object("photos", "k", b"1")

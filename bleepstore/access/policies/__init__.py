@@ -1,0 +1,23 @@
+"""Policies: who may do what, as JSON in the language of IAM.
+
+`document.py` parses and checks one, `asked.py` says what a request has under each condition key, and `evaluation.py`
+which statement decides. All of it is pure: the same policy and the same question have the same answer.
+"""
+
+from bleepstore.access.policies.asked import Asked, Facts
+from bleepstore.access.policies.document import MAX_POLICY_BYTES, Effect, Policy, Statement, compile_policy
+from bleepstore.access.policies.evaluation import allows_some, deciding_statement
+from bleepstore.access.policies.public import is_public
+
+__all__ = [
+    "MAX_POLICY_BYTES",
+    "Asked",
+    "Effect",
+    "Facts",
+    "Policy",
+    "Statement",
+    "allows_some",
+    "compile_policy",
+    "deciding_statement",
+    "is_public",
+]

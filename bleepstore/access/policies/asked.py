@@ -1,0 +1,278 @@
+"""What is asked for, as policies see it: each condition key with the value that a request has under it.
+
+A value is found when a condition asks for it, never before. Who asks and from where is known of its `Caller`, what it
+asks for of the operation: `Facts`. A server knows what its client has sent under the keys that are named after fields
+and parameters of a request; for a program the arguments of its call say that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypedDict
+
+import attrs
+
+from bleepstore.access.acl import AclRequest, CannedAcl
+from bleepstore.access.actions import Action
+from bleepstore.access.callers import Caller
+from bleepstore.access.policies.document import RESOURCE_PREFIX
+from bleepstore.access.policies.names import PREFIX
+from bleepstore.access.policies.principals import account_name
+from bleepstore.model import (
+    DAY_MS,
+    Acl,
+    Bucket,
+    Group,
+    ObjectAttributes,
+    ObjectVersion,
+    Permission,
+    Upload,
+    to_datetime,
+)
+from bleepstore.object_lock import Retention
+
+_GROUP_URI = "http://acs.amazonaws.com/groups/"
+_NOBODY = frozenset[str]()
+_Values = tuple[str, ...]
+
+
+class Facts(TypedDict, total=False):
+    """What operations tell of what is asked, where they know it.
+
+    `version` is the id of the version that is named. `attributes` and `acl` are of what is written, `tags`, `retention`
+    and `legal_hold` what an operation on these sets; `source` is what is copied, as `bucket/key`. `is_preliminary`: the
+    body was not read yet.
+    """
+
+    version: str | None
+    prefix: str
+    delimiter: str
+    max_keys: int
+    attributes: ObjectAttributes
+    acl: AclRequest | Acl | None
+    tags: Mapping[str, str]
+    retention: Retention | None
+    legal_hold: bool
+    source: str
+    location: str
+    is_preliminary: bool
+
+
+@attrs.frozen(eq=False)
+class Asked:
+    """One question of `authorize`."""
+
+    action: Action
+    caller: Caller
+    bucket: Bucket
+    key: str | None
+    subject: ObjectVersion | Upload | None
+    facts: Facts
+
+    @property
+    def is_preliminary(self) -> bool:
+        return self.facts.get("is_preliminary", False)
+
+    @property
+    def resource(self) -> str:
+        """What policies call it, without the beginning that all resources of S3 have."""
+        return self.bucket.name if self.key is None else f"{self.bucket.name}/{self.key}"
+
+    @property
+    def arn(self) -> str:
+        return RESOURCE_PREFIX + self.resource
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Those of `principals.py` under which the caller is known."""
+        return _NOBODY if self.caller.is_anonymous else frozenset((account_name(self.caller.account.id),))
+
+    def values(self, key: str) -> _Values:
+        """What there is under a condition key, in lower case but for a tag at its end; nothing if it is missing."""
+        find = _KEYS.get(key)
+        if find is not None:
+            return find(self)
+        name, separator, tag = key.partition("/")
+        if separator:
+            of_tags = _TAGS.get(name)
+            return () if of_tags is None else _optional(of_tags(self).get(tag))
+        return self._sent(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else ()
+
+    def value(self, key: str) -> str | None:
+        found = self.values(key)
+        return found[0] if len(found) == 1 else None
+
+    def _sent(self, name: str) -> _Values:
+        """What a client has sent, or the arguments of a program's call say."""
+        if self.caller.sent is not None:
+            return _optional(self.caller.sent(name))
+        find = _OF_CALLS.get(name)
+        return () if find is None else _optional(find(self))
+
+
+def _optional(value: str | None) -> _Values:
+    return () if value is None else (value,)
+
+
+def _truth(value: bool | None) -> _Values:
+    return () if value is None else ("true" if value else "false",)
+
+
+# -- of the caller
+
+
+def _time(asked: Asked) -> _Values:
+    time_ms = asked.caller.time_ms
+    return () if time_ms is None else (to_datetime(time_ms).isoformat(),)
+
+
+def _epoch(asked: Asked) -> _Values:
+    time_ms = asked.caller.time_ms
+    return () if time_ms is None else (str(time_ms // 1000),)
+
+
+def _account(asked: Asked) -> _Values:
+    return () if asked.caller.is_anonymous else (asked.caller.account.id,)
+
+
+def _principal_arn(asked: Asked) -> _Values:
+    return () if asked.caller.is_anonymous else (f"arn:aws:iam::{asked.caller.account.id}:root",)
+
+
+def _principal_type(asked: Asked) -> _Values:
+    return ("Anonymous" if asked.caller.is_anonymous else "Account",)
+
+
+def _user_id(asked: Asked) -> _Values:
+    return ("anonymous" if asked.caller.is_anonymous else asked.caller.account.id,)
+
+
+# -- of what is asked
+
+
+def _version_id(asked: Asked) -> _Values:
+    return _optional(asked.facts.get("version"))
+
+
+def _request_tags(asked: Asked) -> Mapping[str, str]:
+    tags = asked.facts.get("tags")
+    if tags is not None:
+        return tags
+    attributes = asked.facts.get("attributes")
+    return {} if attributes is None else attributes.tags
+
+
+def _existing_tags(asked: Asked) -> Mapping[str, str]:
+    return asked.subject.tags if isinstance(asked.subject, ObjectVersion) else {}
+
+
+def _bucket_tags(asked: Asked) -> Mapping[str, str]:
+    return asked.bucket.settings.tags or {}
+
+
+def _retention(asked: Asked) -> Retention | None:
+    attributes = asked.facts.get("attributes")
+    return asked.facts.get("retention") if attributes is None else attributes.retention
+
+
+def _mode(asked: Asked) -> _Values:
+    retention = _retention(asked)
+    return () if retention is None else (retention.mode.value,)
+
+
+def _until(asked: Asked) -> _Values:
+    retention = _retention(asked)
+    return () if retention is None else (to_datetime(retention.until_ms).isoformat(),)
+
+
+def _remaining_days(asked: Asked) -> _Values:
+    retention, now = _retention(asked), asked.caller.time_ms
+    return () if retention is None or now is None else (f"{(retention.until_ms - now) / DAY_MS:.6f}",)
+
+
+def _legal_hold(asked: Asked) -> _Values:
+    attributes = asked.facts.get("attributes")
+    held = asked.facts.get("legal_hold") if attributes is None else attributes.legal_hold
+    return () if held is None else ("ON" if held else "OFF",)
+
+
+_KEYS: Mapping[str, Callable[[Asked], _Values]] = {
+    "aws:currenttime": _time,
+    "aws:epochtime": _epoch,
+    "aws:sourceip": lambda asked: _optional(asked.caller.source_ip),
+    "aws:securetransport": lambda asked: _truth(asked.caller.secure),
+    "aws:useragent": lambda asked: _optional(asked.caller.user_agent),
+    "aws:referer": lambda asked: _optional(asked.caller.referer),
+    "aws:principalaccount": _account,
+    "aws:principalarn": _principal_arn,
+    "aws:principaltype": _principal_type,
+    "aws:userid": _user_id,
+    "aws:principalisawsservice": lambda _asked: ("false",),
+    "aws:viaawsservice": lambda _asked: ("false",),
+    "aws:resourceaccount": lambda asked: (asked.bucket.owner.id,),
+    "s3:resourceaccount": lambda asked: (asked.bucket.owner.id,),
+    "s3:versionid": _version_id,
+    "s3:requestobjecttagkeys": lambda asked: tuple(_request_tags(asked)),
+    "s3:object-lock-mode": _mode,
+    "s3:object-lock-retain-until-date": _until,
+    "s3:object-lock-remaining-retention-days": _remaining_days,
+    "s3:object-lock-legal-hold": _legal_hold,
+    "s3:x-amz-copy-source": lambda asked: _optional(asked.facts.get("source")),
+    "s3:locationconstraint": lambda asked: _optional(asked.facts.get("location") or None),
+}
+#: Keys that a tag's key ends, in the case that it has.
+_TAGS: Mapping[str, Callable[[Asked], Mapping[str, str]]] = {
+    "s3:requestobjecttag": _request_tags,
+    "s3:existingobjecttag": _existing_tags,
+    "s3:buckettag": _bucket_tags,
+    "aws:resourcetag": _bucket_tags,
+}
+
+
+# -- what a server has from its client, of the arguments of a call
+
+
+def _canned(asked: Asked) -> str | None:
+    acl = asked.facts.get("acl")
+    return acl.value if isinstance(acl, CannedAcl) else None
+
+
+def _grants(permission: Permission) -> Callable[[Asked], str | None]:
+    def find(asked: Asked) -> str | None:
+        acl = asked.facts.get("acl")
+        if not isinstance(acl, tuple):
+            return None
+        return ", ".join(_written(one.grantee) for one in acl if one.permission is permission) or None
+
+    return find
+
+
+def _written(grantee: str | Group) -> str:
+    if not isinstance(grantee, Group):
+        return f"id={grantee}"
+    return f"uri={_GROUP_URI}{'s3' if grantee is Group.LOG_DELIVERY else 'global'}/{grantee}"
+
+
+def _storage_class(asked: Asked) -> str | None:
+    attributes = asked.facts.get("attributes")
+    return None if attributes is None else attributes.storage_class
+
+
+def _redirect(asked: Asked) -> str | None:
+    attributes = asked.facts.get("attributes")
+    return None if attributes is None else attributes.system.website_redirect_location
+
+
+_OF_CALLS: Mapping[str, Callable[[Asked], str | None]] = {
+    "prefix": lambda asked: asked.facts.get("prefix"),
+    "delimiter": lambda asked: asked.facts.get("delimiter") or None,
+    "max-keys": lambda asked: str(asked.facts["max_keys"]) if "max_keys" in asked.facts else None,
+    "x-amz-acl": _canned,
+    "x-amz-grant-full-control": _grants(Permission.FULL_CONTROL),
+    "x-amz-grant-read": _grants(Permission.READ),
+    "x-amz-grant-read-acp": _grants(Permission.READ_ACP),
+    "x-amz-grant-write": _grants(Permission.WRITE),
+    "x-amz-grant-write-acp": _grants(Permission.WRITE_ACP),
+    "x-amz-storage-class": _storage_class,
+    "x-amz-website-redirect-location": _redirect,
+}

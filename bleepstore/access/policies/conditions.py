@@ -1,0 +1,151 @@
+"""The conditions of a statement ("IAM JSON policy elements: Condition", "Condition operators", "Set operators for
+multivalued context keys").
+
+All conditions of a statement must hold. Of several values that a policy has for one key one is enough; with an operator
+that negates, none may be equal.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from bleepstore.access.policies import names
+from bleepstore.access.policies.operators import NULL, OPERATORS, Operator
+from bleepstore.errors import MalformedPolicy
+
+_IF_EXISTS = "IfExists"
+#: A decision before the body of a request is read knows nothing of these.
+_OF_THE_BODY = ("s3:requestobjecttag", "s3:object-lock-")
+
+
+class SetOperator(enum.StrEnum):
+    ALL = "ForAllValues"
+    ANY = "ForAnyValue"
+
+
+class Context(Protocol):
+    """What conditions ask of a request."""
+
+    @property
+    def is_preliminary(self) -> bool:
+        """Whether it is asked before its body was read."""
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """What the request has under a condition key, in lower case; nothing if it is missing."""
+
+    def value(self, key: str) -> str | None:
+        """The one value of a key; None if there is none, or are several."""
+
+
+@attrs.frozen(eq=False)
+class Condition:
+    """One key, and what must hold of its values. `operator` None is Null, with `wanted` (True,) where the key must be
+    missing. `written` is how the policy has it.
+
+    `lenient`: where the key cannot be known yet, it holds: what allows may still allow, and what denies not yet deny.
+    """
+
+    key: str
+    operator: Operator | None
+    wanted: tuple[Any, ...]
+    quantifier: SetOperator | None
+    if_exists: bool
+    lenient: bool
+    written: str
+
+    def holds(self, context: Context) -> bool:
+        if context.is_preliminary and self.key.startswith(_OF_THE_BODY):
+            return self.lenient
+        given = context.values(self.key)
+        operator = self.operator
+        if operator is None:
+            return (not given) in self.wanted
+        if not given:
+            if self.if_exists or self.quantifier is SetOperator.ALL:
+                return True
+            return operator.negated and self.quantifier is None
+        test, value = operator.test, context.value
+        results = [any(test(wanted, one, value) for wanted in self.wanted) is not operator.negated for one in given]
+        if self.quantifier is None:
+            return all(results) if operator.negated else any(results)
+        return all(results) if self.quantifier is SetOperator.ALL else any(results)
+
+
+def parse_conditions(element: Any, *, variables: bool, lenient: bool) -> tuple[Condition, ...]:
+    """The conditions of a statement. Raises MalformedPolicy."""
+    if not isinstance(element, dict):
+        raise MalformedPolicy("Invalid policy syntax.")
+    found = []
+    for operator, keys in element.items():
+        if not isinstance(keys, dict):
+            raise MalformedPolicy("Invalid policy syntax.")
+        for key, values in keys.items():
+            found.append(_condition(operator, key, values, variables, lenient))
+    return tuple(found)
+
+
+def _condition(written: str, key: str, values: Any, variables: bool, lenient: bool) -> Condition:
+    set_name, separator, name = written.rpartition(":")
+    if separator and set_name not in list(SetOperator):
+        raise MalformedPolicy(f"Invalid Condition type : {written}")
+    if_exists = name.endswith(_IF_EXISTS)
+    name = name.removesuffix(_IF_EXISTS)
+    operator = OPERATORS.get(name)
+    if operator is None and (name != NULL or if_exists or separator):
+        raise MalformedPolicy(f"Invalid Condition type : {written}")
+    _check_key(key)
+    parse: Callable[[str, bool], Any] = OPERATORS["Bool"].parse if operator is None else operator.parse
+    wanted = []
+    for text in (_normal(key, text) for text in _texts(values)):
+        try:
+            wanted.append(parse(text, variables))
+        except ValueError:
+            raise MalformedPolicy(f"Invalid Condition value : {text}", detail=key) from None
+    return Condition(
+        key=_in_lower_case(key),
+        operator=operator,
+        wanted=tuple(wanted),
+        quantifier=SetOperator(set_name) if separator else None,
+        if_exists=if_exists,
+        lenient=lenient,
+        written=f"{written} {key}",
+    )
+
+
+def _in_lower_case(key: str) -> str:
+    """ "Condition key names are not case-sensitive." The tag at the end of some is."""
+    name, separator, tag = key.partition("/")
+    return name.lower() + separator + tag
+
+
+def _normal(key: str, text: str) -> str:
+    """Older examples of AWS begin the source of a copy with a slash."""
+    return text.removeprefix("/") if key.lower() == "s3:x-amz-copy-source" else text
+
+
+def _check_key(key: str) -> None:
+    """A key of the services and of S3; a key of all of AWS may be a new one, and is then always missing."""
+    name = _in_lower_case(key)
+    service, separator, rest = name.partition(":")
+    known = rest and (service == "aws" or (service == "s3" and names.s3_key_actions(rest) is not None))
+    if not separator or not known:
+        raise MalformedPolicy("Policy has an invalid condition key", detail=key)
+
+
+def _texts(values: Any) -> list[str]:
+    """Truth and numbers may be written without quotes."""
+    found = []
+    for value in values if isinstance(values, list) else [values]:
+        if isinstance(value, bool):
+            found.append("true" if value else "false")
+        elif isinstance(value, int | float | str):
+            found.append(str(value))
+        else:
+            raise MalformedPolicy("Invalid policy syntax.")
+    if not found:
+        raise MalformedPolicy("Invalid policy syntax.")
+    return found

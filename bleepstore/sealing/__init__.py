@@ -1,0 +1,1 @@
+"""Encryption of bytes at rest, and the keys for it. Needs the extra `encryption`."""

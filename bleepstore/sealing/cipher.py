@@ -1,0 +1,203 @@
+"""The format of encrypted bytes: AES-256-GCM in chunks, so that a range can be read alone.
+
+    part    = header chunk... footer
+    header  = "BLS1", 16 random bytes (the salt)
+    chunk   = CHUNK bytes, the last one 0 to CHUNK; encrypted, with a tag of 16 bytes behind them
+    footer  = the CRC64NVME of all before it (big-endian)
+
+An object is one part, or as many as it was uploaded in, one behind the other. The key of a part is HKDF-SHA256 of the
+object's data key, with the salt and, as info, the part's number; so no two parts of any objects have the same, and a
+chunk of another object, or of another part, is not accepted. The nonce of a chunk is its index in the part (11 bytes)
+and 1 if it is the last of it (1 byte), else 0: a chunk that is missing, repeated or moved, and a part that
+ends early, is not accepted either. This is the construction STREAM of Hoang, Reyhanitabar, Rogaway and Vizar ("Online
+Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", 2015), with a derived key as in NIST SP 800-108.
+The key encrypts at most 5 GiB, far below what NIST SP 800-38D allows one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from bleepstore.digests import crc64nvme
+from bleepstore.encryption import CHUNK, FOOTER_SIZE, HEADER_SIZE, TAG_SIZE, Layout, SealedPart, sealed_size
+from bleepstore.errors import BlobDamaged
+
+DATA_KEY_SIZE = 32
+_MARK = b"BLS1"
+_SEALED_CHUNK = CHUNK + TAG_SIZE
+#: Chunks that are read and decrypted at a time.
+_BATCH = 16
+
+#: Opens the stored bytes from `start` to `stop` (exclusive).
+OpenStored = Callable[[int, int], BinaryIO]
+
+
+def _nonce(index: int, is_last: bool) -> bytes:
+    return index.to_bytes(11, "big") + (b"\1" if is_last else b"\0")
+
+
+class Seal:
+    """The data key of one object, and what it encrypts and decrypts."""
+
+    __slots__ = ("_data_key",)
+
+    def __init__(self, data_key: bytes) -> None:
+        if len(data_key) != DATA_KEY_SIZE:
+            raise ValueError(f"a data key has {DATA_KEY_SIZE} bytes")
+        self._data_key = data_key
+
+    def cipher(self, salt: bytes, number: int) -> AESGCM:
+        """That of the part with this number."""
+        info = b"bleepstore part " + number.to_bytes(4, "big")
+        return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(self._data_key))
+
+    def encrypt(self, chunks: Iterable[bytes], number: int = 0, *, salt: bytes | None = None) -> Iterator[bytes]:
+        """The bytes of one part as they are stored. A `salt` of one's own is for test vectors."""
+        header = _MARK + (os.urandom(HEADER_SIZE - len(_MARK)) if salt is None else salt)
+        cipher = self.cipher(header[len(_MARK) :], number)
+        crc, index, held = crc64nvme(header), 0, b""
+        pieces = [header]
+        for chunk in chunks:
+            data = held + chunk if held else chunk
+            view = memoryview(data)
+            full = (len(view) - 1) // CHUNK if view else 0  # what follows is not known to be more
+            for start in range(0, full * CHUNK, CHUNK):
+                pieces.append(cipher.encrypt(_nonce(index, False), view[start : start + CHUNK], None))
+                index += 1
+            held = bytes(view[full * CHUNK :])
+            if full:
+                sealed = b"".join(pieces)
+                crc = crc64nvme(sealed, crc) if pieces[0] is not header else crc64nvme(sealed)
+                pieces = []
+                yield sealed
+        pieces.append(cipher.encrypt(_nonce(index, True), held, None))
+        sealed = b"".join(pieces)
+        crc = crc64nvme(sealed) if pieces[0] is header else crc64nvme(sealed, crc)
+        yield sealed + crc.to_bytes(FOOTER_SIZE, "big")
+
+    def encrypt_bytes(self, data: bytes) -> bytes:
+        return b"".join(self.encrypt((data,)))
+
+    def decrypt_bytes(self, sealed: bytes, size: int, name: str) -> bytes:
+        """The `size` bytes of an object in one part. Raises BlobDamaged, in which it is called `name`."""
+        layout = (SealedPart(0, size),)
+        if len(sealed) != sealed_size(size):
+            raise BlobDamaged(name, f"there are {len(sealed)} encrypted bytes instead of {sealed_size(size)}")
+        with SealedReader(self, name, layout, lambda start, stop: io.BytesIO(sealed[start:stop]), 0, size) as reader:
+            return reader.read()
+
+
+class SealedReader(io.RawIOBase):
+    """Bytes `start` to `stop` (exclusive) of an encrypted object, as they were before. It raises BlobDamaged instead of
+    giving a byte of a chunk that is not as it was written. What `open_stored` raises when it is made passes through."""
+
+    def __init__(self, seal: Seal, name: str, layout: Layout, open_stored: OpenStored, start: int, stop: int) -> None:
+        self._seal = seal
+        self._name = name
+        self._left = 0
+        self._buffer = b""
+        self._file: BinaryIO = io.BytesIO()
+        self._pieces: Iterator[bytes] = iter(())
+        total = sum(part.size for part in layout)
+        stop = min(stop, total)
+        if start < stop or (not total and layout):
+            self._left = max(0, stop - start)
+            self._open(layout, open_stored, start, stop)
+            if not total:
+                for _ in self._pieces:  # an empty object is proved to be one
+                    pass
+
+    def _open(self, layout: Layout, open_stored: OpenStored, start: int, stop: int) -> None:
+        """From the first chunk that is needed to the last, the stored bytes are read in one go."""
+        #: (part, first byte and first byte behind it that are wanted of it)
+        parts: list[tuple[SealedPart, int, int]] = []
+        position = offset = begin = end = 0
+        for part in layout:
+            first, last = max(start - position, 0), min(stop - position, part.size)
+            if first < last or (not part.size and start <= position < max(stop, 1)):
+                if not parts:
+                    begin = offset
+                parts.append((part, first, last))
+                chunks = max(1, -(-last // CHUNK))
+                end = offset + min(HEADER_SIZE + chunks * _SEALED_CHUNK, sealed_size(part.size) - FOOTER_SIZE)
+            position += part.size
+            offset += sealed_size(part.size)
+        skipped = parts[0][1] // CHUNK
+        header = b""
+        if skipped:
+            with open_stored(begin, begin + HEADER_SIZE) as file:
+                header = self._take(file, HEADER_SIZE)
+            begin += HEADER_SIZE + skipped * _SEALED_CHUNK
+        self._file = open_stored(begin, end)
+        self._pieces = self._decrypted(parts, header, skipped)
+
+    def _decrypted(self, parts: list[tuple[SealedPart, int, int]], header: bytes, index: int) -> Iterator[bytes]:
+        for position, (part, first, stop) in enumerate(parts):
+            if position:
+                self._take(self._file, FOOTER_SIZE)
+                index = 0
+            header = header or self._take(self._file, HEADER_SIZE)
+            if header[: len(_MARK)] != _MARK:
+                raise BlobDamaged(self._name, "they do not begin as encrypted bytes do")
+            cipher, header = self._seal.cipher(header[len(_MARK) :], part.number), b""
+            last = max(1, -(-part.size // CHUNK)) - 1
+            until = max(1, -(-stop // CHUNK))
+            while index < until:
+                count = min(_BATCH, until - index)
+                plain = count * CHUNK if index + count <= last else part.size - index * CHUNK
+                view = memoryview(self._take(self._file, plain + count * TAG_SIZE))
+                pieces = []
+                for number in range(count):
+                    sealed = view[number * _SEALED_CHUNK : (number + 1) * _SEALED_CHUNK]
+                    pieces.append(self._decrypt(cipher, index + number, index + number == last, sealed))
+                data = pieces[0] if count == 1 else b"".join(pieces)
+                low, high = max(first - index * CHUNK, 0), min(stop - index * CHUNK, plain)
+                index += count
+                yield data if (low, high) == (0, len(data)) else data[low:high]
+
+    def _decrypt(self, cipher: AESGCM, index: int, is_last: bool, sealed: memoryview) -> bytes:
+        try:
+            return cipher.decrypt(_nonce(index, is_last), sealed, None)
+        except InvalidTag:
+            raise BlobDamaged(self._name, f"chunk {index} of its encrypted bytes is not as it was written") from None
+
+    def _take(self, file: BinaryIO, size: int) -> bytes:
+        pieces = []
+        while size:
+            piece = file.read(size)
+            if not piece:
+                raise BlobDamaged(self._name, f"its encrypted bytes end {size} too early")
+            pieces.append(piece)
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        pieces = []
+        while wanted:
+            data = self._buffer or next(self._pieces)
+            piece, self._buffer = (data, b"") if len(data) <= wanted else (data[:wanted], data[wanted:])
+            pieces.append(piece)
+            wanted -= len(piece)
+            self._left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -1,0 +1,72 @@
+"""The policies of buckets."""
+
+from __future__ import annotations
+
+from bleepstore.access import Action, Caller, compile_policy, is_public
+from bleepstore.commands import PutBucketSetting
+from bleepstore.errors import MalformedPolicy, MethodNotAllowed, NoSuchBucketPolicy
+from bleepstore.model import Bucket, BucketSetting
+from bleepstore.store.engine import Engine
+
+
+class Policies:
+    """What the policies of buckets say. For `caller` see `Buckets`.
+
+    A policy is JSON in the language of IAM, up to 20 KB, and is kept as it is given. Of whoever may ask for it, only
+    the account that owns the bucket gets to see and change it: MethodNotAllowed for others.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put_bucket_policy(self, bucket: str, policy: str, *, caller: Caller | None = None) -> None:
+        """Replace the policy of a bucket. It counts for every decision from now on.
+
+        Raises MalformedPolicy for what is no policy of this bucket, or names an account that this store has not met.
+        """
+        found = self._bucket_for(bucket, Action.PUT_BUCKET_POLICY, caller)
+        for name in sorted(compile_policy(policy, bucket).account_names):
+            if not self._is_known(name):
+                raise MalformedPolicy("Invalid principal in policy", detail=name.partition(":")[2])
+        self._set(found, policy)
+
+    def get_bucket_policy(self, bucket: str, *, caller: Caller | None = None) -> str:
+        """The text as it was given. Raises NoSuchBucketPolicy if the bucket has none."""
+        return self._policy_of(self._bucket_for(bucket, Action.GET_BUCKET_POLICY, caller))
+
+    def delete_bucket_policy(self, bucket: str, *, caller: Caller | None = None) -> None:
+        """Remove the policy of a bucket, if it has one."""
+        self._set(self._bucket_for(bucket, Action.DELETE_BUCKET_POLICY, caller), None)
+
+    def is_bucket_policy_public(self, bucket: str, *, caller: Caller | None = None) -> bool:
+        """Whether the policy allows something to everybody ("The meaning of public"). Raises NoSuchBucketPolicy."""
+        found = self._engine.bucket_for(bucket, Action.GET_BUCKET_POLICY_STATUS, caller)
+        return is_public(self._policy_of(found), bucket)
+
+    def _bucket_for(self, bucket: str, action: Action, caller: Caller | None) -> Bucket:
+        """ "If you have the correct permissions, but you're not using an identity that belongs to the bucket owner's
+        account, Amazon S3 returns a 405 Method Not Allowed error." """
+        found = self._engine.bucket_for(bucket, action, caller)
+        if caller is not None and caller.account.id != found.owner.id:
+            raise MethodNotAllowed("BUCKETPOLICY")
+        return found
+
+    def _policy_of(self, bucket: Bucket) -> str:
+        if bucket.settings.policy is None:
+            raise NoSuchBucketPolicy(bucket.name)
+        return bucket.settings.policy
+
+    def _is_known(self, name: str) -> bool:
+        kind, _, account_id = name.partition(":")
+        if kind != "account":
+            return False
+        if account_id == self._engine.owner.id:
+            return True
+        with self._engine.catalog.read() as reader:
+            return reader.find_owner(account_id) is not None
+
+    def _set(self, bucket: Bucket, policy: str | None) -> None:
+        setting = BucketSetting("policy", policy)
+        self._engine.submit(
+            PutBucketSetting(**self._engine.stamp(), bucket=bucket.name, bucket_id=bucket.id, setting=setting)
+        )

@@ -1,0 +1,221 @@
+"""Policies of buckets, by boto3 and on the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from botocore import UNSIGNED
+from botocore.exceptions import ClientError
+
+from tests.server.conftest import Server
+from tests.server.tools import failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+OBJECTS = "arn:aws:s3:::photos/*"
+BUCKET = "arn:aws:s3:::photos"
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def allow(actions: str | list[str], resources: str | list[str] = OBJECTS, **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Principal": {"AWS": "bob-id"}, "Action": actions, "Resource": resources, **more}
+
+
+def deny(actions: str | list[str], resources: str | list[str] = OBJECTS, **more: Any) -> dict[str, Any]:
+    return {**allow(actions, resources), "Effect": "Deny", "Principal": "*", **more}
+
+
+@pytest.fixture
+def s3(s3: S3Client) -> S3Client:
+    s3.create_bucket(Bucket="photos")
+    return s3
+
+
+@pytest.fixture
+def bob(server: Server) -> S3Client:
+    return server.client("bob", "bob-secret")
+
+
+def denied(call: Any, **options: Any) -> bool:
+    """Whether a call is refused with AccessDenied; all else fails the test."""
+    try:
+        call(**options)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("AccessDenied", "403"):
+            return True
+        raise
+    return False
+
+
+def test_a_policy_comes_back_byte_for_byte(s3: S3Client, server: Server) -> None:
+    text = ' {"Version":"2012-10-17",\n"Id" : "ä", "Statement":[' + json.dumps(allow("s3:GetObject")) + "]}\n"
+    with failure("NoSuchBucketPolicy", 404):
+        s3.get_bucket_policy(Bucket="photos")
+    s3.put_bucket_policy(Bucket="photos", Policy=text)
+    assert s3.get_bucket_policy(Bucket="photos")["Policy"] == text
+    assert server.store.get_bucket_policy("photos") == text
+    assert s3.get_bucket_policy_status(Bucket="photos")["PolicyStatus"] == {"IsPublic": False}
+    for _ in range(2):
+        answer = s3.delete_bucket_policy(Bucket="photos")
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    with failure("NoSuchBucketPolicy", 404):
+        s3.get_bucket_policy_status(Bucket="photos")
+
+
+def test_what_is_no_policy_of_this_bucket_is_not_stored(s3: S3Client) -> None:
+    with pytest.raises(ClientError) as caught:
+        s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:GetObject", "arn:aws:s3:::other/*")))
+    assert caught.value.response["Error"]["Message"] == "Policy has invalid resource"
+    with pytest.raises(ClientError) as caught:
+        s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:GetObject", Principal={"AWS": "nobody-id"})))
+    error: Any = caught.value.response["Error"]
+    assert (error["Code"], error["Message"], error["Detail"]) == (
+        "MalformedPolicy", "Invalid principal in policy", "nobody-id"
+    )  # fmt: skip
+    with failure("NoSuchBucketPolicy", 404):
+        s3.get_bucket_policy(Bucket="photos")
+
+
+def test_anybody_may_read_what_a_policy_makes_public(s3: S3Client, server: Server) -> None:
+    for key in ("public/a", "private/a"):
+        s3.put_object(Bucket="photos", Key=key, Body=b"1")
+    s3.put_bucket_policy(
+        Bucket="photos", Policy=policy(allow("s3:GetObject", "arn:aws:s3:::photos/public/*", Principal="*"))
+    )
+    anonymous = server.client(signature_version=UNSIGNED)
+    assert anonymous.get_object(Bucket="photos", Key="public/a")["Body"].read() == b"1"
+    assert denied(anonymous.get_object, Bucket="photos", Key="private/a")
+    assert denied(anonymous.get_object, Bucket="photos", Key="public/none")
+    assert denied(anonymous.list_objects_v2, Bucket="photos")
+    assert s3.get_bucket_policy_status(Bucket="photos")["PolicyStatus"] == {"IsPublic": True}
+
+
+def test_another_account_gets_what_a_policy_gives_it(s3: S3Client, bob: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"1")
+    assert denied(bob.get_object, Bucket="photos", Key="k")
+    s3.put_bucket_policy(
+        Bucket="photos", Policy=policy(allow(["s3:GetObject", "s3:DeleteObject"]), allow("s3:ListBucket", BUCKET))
+    )
+    assert bob.get_object(Bucket="photos", Key="k")["Body"].read() == b"1"
+    with failure("NoSuchKey", 404):
+        bob.get_object(Bucket="photos", Key="none")
+    assert bob.list_objects_v2(Bucket="photos")["KeyCount"] == 1
+    bob.head_bucket(Bucket="photos")
+    assert denied(bob.put_object, Bucket="photos", Key="k", Body=b"2")
+    bob.delete_object(Bucket="photos", Key="k")
+    assert s3.list_objects_v2(Bucket="photos")["KeyCount"] == 0
+
+
+def test_what_is_denied_is_denied_to_the_owner_too(s3: S3Client) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"1")
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(deny("s3:*", [BUCKET, OBJECTS])))
+    assert denied(s3.get_object, Bucket="photos", Key="k")
+    assert denied(s3.get_object, Bucket="photos", Key="none")
+    assert denied(s3.list_objects_v2, Bucket="photos")
+    assert denied(s3.get_bucket_policy_status, Bucket="photos")
+    s3.get_bucket_policy(Bucket="photos")
+    s3.delete_bucket_policy(Bucket="photos")
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"1"
+
+
+def test_a_policy_is_for_the_account_of_the_bucket_alone(s3: S3Client, bob: S3Client) -> None:
+    assert denied(bob.get_bucket_policy, Bucket="photos")
+    text = policy(allow(["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"], BUCKET))
+    s3.put_bucket_policy(Bucket="photos", Policy=text)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: bob.get_bucket_policy(Bucket="photos"),
+        lambda: bob.put_bucket_policy(Bucket="photos", Policy=text),
+        lambda: bob.delete_bucket_policy(Bucket="photos"),
+    )
+    for call in calls:
+        with failure("MethodNotAllowed", 405):
+            call()
+
+
+def test_each_key_of_a_delete_is_decided(s3: S3Client, bob: S3Client) -> None:
+    for key in ("a/1", "b/1"):
+        s3.put_object(Bucket="photos", Key=key, Body=b"1")
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:DeleteObject", "arn:aws:s3:::photos/a/*")))
+    answer = bob.delete_objects(Bucket="photos", Delete={"Objects": [{"Key": "a/1"}, {"Key": "b/1"}]})
+    assert [one["Key"] for one in answer["Deleted"]] == ["a/1"]
+    assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [("b/1", "AccessDenied")]
+
+
+def test_conditions_are_about_what_the_request_says(s3: S3Client, bob: S3Client) -> None:
+    s3.put_bucket_policy(
+        Bucket="photos",
+        Policy=policy(
+            allow("s3:PutObject", Condition={"StringEquals": {"s3:x-amz-storage-class": "STANDARD_IA"}}),
+            allow("s3:ListBucket", BUCKET, Condition={"StringLike": {"s3:prefix": ["home/${aws:userid}/*", ""]}}),
+            allow("s3:PutObjectTagging", Condition={"StringEquals": {"s3:RequestObjectTag/team": "b"}}),
+            allow("s3:GetObject", Condition={"StringEquals": {"s3:ExistingObjectTag/team": "b"}}),
+        ),
+    )
+    assert denied(bob.put_object, Bucket="photos", Key="k", Body=b"1")
+    bob.put_object(Bucket="photos", Key="k", Body=b"1", StorageClass="STANDARD_IA")
+    assert denied(bob.put_object, Bucket="photos", Key="k", Body=b"1", StorageClass="STANDARD_IA", Tagging="team=a")
+    bob.put_object(Bucket="photos", Key="k", Body=b"1", StorageClass="STANDARD_IA", Tagging="team=b")
+    bob.list_objects_v2(Bucket="photos", Prefix="home/bob-id/x")
+    bob.list_objects_v2(Bucket="photos", Prefix="")
+    assert denied(bob.list_objects_v2, Bucket="photos", Prefix="home/alice-id/")
+    assert denied(bob.list_objects_v2, Bucket="photos")
+    s3.put_object(Bucket="photos", Key="mine", Body=b"1", Tagging="team=b")
+    assert bob.get_object(Bucket="photos", Key="mine")["Body"].read() == b"1"
+    assert denied(
+        bob.put_object_tagging, Bucket="photos", Key="mine", Tagging={"TagSet": [{"Key": "team", "Value": "a"}]}
+    )
+    bob.put_object_tagging(Bucket="photos", Key="mine", Tagging={"TagSet": [{"Key": "team", "Value": "b"}]})
+    s3.put_object_tagging(Bucket="photos", Key="mine", Tagging={"TagSet": [{"Key": "team", "Value": "a"}]})
+    assert denied(bob.get_object, Bucket="photos", Key="mine")
+
+
+def test_an_acl_needs_a_permission_of_its_own(s3: S3Client, bob: S3Client) -> None:
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:PutObject")))
+    bob.put_object(Bucket="photos", Key="k", Body=b"1")
+    assert denied(bob.put_object, Bucket="photos", Key="k", Body=b"1", ACL="bucket-owner-full-control")
+    s3.put_bucket_policy(
+        Bucket="photos",
+        Policy=policy(
+            allow(["s3:PutObject", "s3:PutObjectAcl"]),
+            deny("s3:PutObject", Condition={"StringNotEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}),
+        ),
+    )
+    bob.put_object(Bucket="photos", Key="k", Body=b"1", ACL="bucket-owner-full-control")
+    assert denied(bob.put_object, Bucket="photos", Key="k", Body=b"1")
+
+
+def test_a_copy_reads_its_source_by_the_policy(s3: S3Client, bob: S3Client) -> None:
+    bob.create_bucket(Bucket="bobs")
+    for key in ("open/k", "k"):
+        s3.put_object(Bucket="photos", Key=key, Body=b"1")
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:GetObject", "arn:aws:s3:::photos/open/*")))
+    bob.copy_object(Bucket="bobs", Key="k", CopySource="photos/open/k")
+    assert denied(bob.copy_object, Bucket="bobs", Key="k", CopySource="photos/k")
+
+
+def test_how_a_request_is_signed_is_asked(s3: S3Client, server: Server) -> None:
+    s3.put_object(Bucket="photos", Key="k", Body=b"1")
+    s3.put_bucket_policy(
+        Bucket="photos",
+        Policy=policy(
+            deny("s3:GetObject", Condition={"StringEquals": {"s3:authType": "REST-QUERY-STRING"}}),
+            deny("s3:PutObject", Condition={"StringNotEquals": {"s3:signatureversion": "AWS4-HMAC-SHA256"}}),
+            deny("s3:DeleteObject", Condition={"NumericGreaterThan": {"s3:signatureAge": "600000"}}),
+        ),
+    )
+    s3.get_object(Bucket="photos", Key="k")
+    s3.put_object(Bucket="photos", Key="k", Body=b"1")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "k"})
+    status = requests.get(url, timeout=10).status_code
+    assert status == 403
+    old = server.client(signature_version="s3")
+    assert denied(old.put_object, Bucket="photos", Key="k", Body=b"1")
+    assert not denied(s3.delete_object, Bucket="photos", Key="k")
