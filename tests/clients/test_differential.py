@@ -79,6 +79,7 @@ def by_s3cmd(server: Served, bucket: str, files: Path, back: Path) -> None:
 def by_rclone(server: Served, bucket: str, files: Path, back: Path) -> None:
     remote = f":s3,provider=Other,env_auth=true,endpoint='{server.url}':{bucket}"
     common: list[str | Path] = [need("rclone"), "--config", back.parent / "none", "--s3-no-check-bucket"]
+    common += ["--s3-acl=bucket-owner-full-control"]  # what a bucket without ACLs takes
     common += ["--s3-upload-cutoff=5Mi", "--s3-chunk-size=5Mi", "--metadata", "--metadata-set", "colour=blue"]
     common += ["--header-upload", "Content-Type: text/plain"]
     if server.certificate is not None:

@@ -49,7 +49,7 @@ def test_rclone_shows_and_restores_versions(shared_server: Served, tmp_path: Pat
     program = need("rclone")
     server = shared_server
     s3 = make_bucket(server, "rclone-versions")
-    common: list[str | Path] = [program, "--config", tmp_path / "none"]
+    common: list[str | Path] = [program, "--config", tmp_path / "none", "--s3-acl=bucket-owner-full-control"]
     if server.certificate is not None:
         common += ["--ca-cert", server.certificate]
     remote = f":s3,provider=Other,env_auth=true,endpoint='{server.url}':rclone-versions"
