@@ -510,6 +510,10 @@ class WriteCondition:
         return Condition.IF_NONE_MATCH if self.if_none_match else Condition.IF_MATCH
 
 
+#: The same instance wherever nothing is asked, so that it is quickly told.
+UNCONDITIONAL = WriteCondition()
+
+
 @attrs.frozen(kw_only=True)
 class ReadCondition:
     """What must hold of the version that is read (RFC 9110 section 13): one ETag or several, with or without quotes,

@@ -20,13 +20,13 @@ from pathlib import Path
 
 from bleepstore import Store
 from bleepstore.backends.memory import MemoryBackend
+from bleepstore.clock import Stamps, SteadyClock
 from bleepstore.cluster import LeaderLease, LocalCluster, Member
 from bleepstore.encryption import DEFAULT_KEY, STORE_KEY
-from bleepstore.jobs.parts import Parts, RequestIds
+from bleepstore.jobs.parts import Parts
 from bleepstore.raft.node import NodeSettings
 from bleepstore.raft.transport import MemoryNetwork
 from bleepstore.sealing.keys import MasterKeys
-from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
 from bleepstore.store.settings import MEMORY_INLINE_LIMIT, Settings
 
@@ -69,7 +69,7 @@ def open_stores(
 
         def open_at(member: Member, close: Callable[[], None]) -> Store:
             steady = SteadyClock(clock)
-            parts = Parts(member.catalog, member.committer, backend, steady, clock, RequestIds(steady))
+            parts = Parts(member.catalog, member.committer, backend, steady, clock, Stamps(steady, clock))
             settings = Settings(inline_limit=inline_limit, clock=clock, acl_defaults=acl_defaults)
             assert member.catalog.path is not None
             home, lease = member.catalog.path.parent, LeaderLease(member.node)

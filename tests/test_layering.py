@@ -20,12 +20,13 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names", "tags",
-        "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
+        "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
+        "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "clock": frozenset(),
     "digests": frozenset(),
     "object_lock": frozenset({"errors"}),
     "encryption": frozenset({"errors"}),

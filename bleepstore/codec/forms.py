@@ -46,6 +46,7 @@ from bleepstore.codec.records import (
 from bleepstore.digests import Algorithm
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
+    UNCONDITIONAL,
     Acl,
     BlobRef,
     BucketSetting,
@@ -135,12 +136,11 @@ CHECKSUM = optional(struct(Checksum, algorithm=ALGORITHM, value=TEXT, type=CHECK
 _CONDITION = Struct(
     WriteCondition, {"if_match": OPTIONAL_TEXT, "if_none_match": BOOLEAN, "replaces_only_of": OPTIONAL_TEXT}
 )
-_ALWAYS = WriteCondition()
-_ALWAYS_WRITTEN = _CONDITION.write(_ALWAYS, [])
+_UNCONDITIONAL_WRITTEN = _CONDITION.write(UNCONDITIONAL, [])
 
 
 def _read_condition(record: Fields, tail: Tail) -> WriteCondition:
-    condition: WriteCondition = _ALWAYS if record == _ALWAYS_WRITTEN else _CONDITION.read(record, tail)
+    condition: WriteCondition = UNCONDITIONAL if record == _UNCONDITIONAL_WRITTEN else _CONDITION.read(record, tail)
     return condition
 
 

@@ -8,12 +8,11 @@ from bleepstore.access import AclRequest, Action, Caller, is_full_control, is_of
 from bleepstore.acl_rules import check_public, is_enforced
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import Acl, Bucket, WriteCondition
+from bleepstore.model import UNCONDITIONAL, Acl, Bucket
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 from bleepstore.store.uploads import Uploads
 
-_ALWAYS = WriteCondition()
 #: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
 _ACL_ATTEMPTS = 20
 
@@ -51,7 +50,9 @@ class AccessRules:
         else:
             found = self._engine.find_bucket(bucket)
             action = of_version(action, version_id)
-            self._engine.condition_for(action, found, key, _ALWAYS, caller, version=version_id, is_preliminary=True)
+            self._engine.condition_for(
+                action, found, key, UNCONDITIONAL, caller, version=version_id, is_preliminary=True
+            )
 
     def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
         return self._engine.bucket_for(bucket, Action.GET_BUCKET_ACL, caller).acl

@@ -36,6 +36,7 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     STANDARD,
+    UNCONDITIONAL,
     BlobRef,
     ByteRange,
     Checksum,
@@ -73,7 +74,6 @@ if TYPE_CHECKING:
 _Seals = tuple["Seal | None", "Seal | None"]
 _NO_SEALS = (None, None)
 _MD5 = re.compile("[0-9a-f]{32}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 #: Amazon's words, which programs look for.
@@ -102,7 +102,7 @@ class Copies:
         key: str,
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CopyOptions],
     ) -> ObjectVersion:

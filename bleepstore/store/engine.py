@@ -75,6 +75,7 @@ class Engine:
         self.read_only = catalog.read_only
         self.settings = settings
         self.committer = parts.committer
+        self._is_alone = parts.committer.is_alone
         self.backend = backend = parts.backend
         self.clock = parts.clock
         self.wall_clock = parts.wall_clock
@@ -123,7 +124,8 @@ class Engine:
     # -- questions
 
     def find_bucket(self, bucket: str) -> Bucket:
-        self.committer.read_barrier()
+        if not self._is_alone:
+            self.committer.read_barrier()
         found = self.catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
+from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
@@ -25,7 +26,6 @@ from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
 from bleepstore.store.bucket_encryption import BucketEncryptions
 from bleepstore.store.buckets import Buckets
-from bleepstore.store.clock import now_ms
 from bleepstore.store.copies import Copies
 from bleepstore.store.cross_origin import CrossOrigin
 from bleepstore.store.engine import Engine

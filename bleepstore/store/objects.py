@@ -52,6 +52,7 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     Bucket,
     ByteRange,
     Checksum,
@@ -80,7 +81,6 @@ from bleepstore.store.verifying import Verifier
 if TYPE_CHECKING:
     from bleepstore.sealing.cipher import Seal
 
-_ALWAYS = WriteCondition()
 _BYPASS = Action.BYPASS_GOVERNANCE_RETENTION
 #: Amazon's words, which programs look for.
 _NEEDS_KEY = (
@@ -114,7 +114,7 @@ class Objects:
         body: Body,
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[PutOptions],
     ) -> ObjectVersion:
@@ -135,9 +135,10 @@ class Objects:
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
         acl = options.get("acl")
-        condition = self._engine.condition_for(
-            Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl
-        )
+        if caller is not None:
+            condition = self._engine.condition_for(
+                Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl
+            )
         if attributes.tags:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
         if attributes.retention is not None or attributes.legal_hold is not None:
@@ -145,7 +146,7 @@ class Objects:
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
         owner, attributes = owned(found, caller, attributes, acl)
-        algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
+        algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
         seal = None
         if options.get("encryption") is not None or found.settings.encryption is not None:
@@ -465,7 +466,7 @@ class Objects:
         *,
         version_id: str | None = None,
         bypass_governance: bool = False,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
     ) -> DeletedObject:
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there.

@@ -12,10 +12,10 @@ import attrs
 
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, parse_url
+from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.model import BucketSetting, Owner
 from bleepstore.ownership import BLOCK_ALL, ObjectOwnership, PublicAccessBlock
-from bleepstore.store.clock import now_ms
 
 if TYPE_CHECKING:
     from bleepstore.sealing.keys import KeyService

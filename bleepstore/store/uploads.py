@@ -44,6 +44,7 @@ from bleepstore.model import (
     MIN_PART,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     BlobRef,
     Bucket,
     Checksum,
@@ -83,7 +84,6 @@ if TYPE_CHECKING:
 
 #: The time in milliseconds and 20 random bytes. One that was ended since is still a position in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 
@@ -193,7 +193,7 @@ class Uploads:
         upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
         seal = self.seal_of(upload, options.get("customer_key"))
         backend = self._engine.backend if seal is None else self._engine.encrypting.backend(seal)
-        sent = expected.checksum_algorithm
+        sent = expected.algorithm
         check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
@@ -266,7 +266,7 @@ class Uploads:
         upload_id: str,
         parts: Sequence[CompletedPart],
         *,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CompletionOptions],
     ) -> ObjectVersion:

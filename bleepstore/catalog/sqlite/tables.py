@@ -105,9 +105,10 @@ class SqliteTables:
         self.index = index
 
     def advance(self, count: int) -> None:
-        self.index = self._execute(
-            "UPDATE state SET applied_index = applied_index + ? RETURNING applied_index", (count,)
-        ).get
+        # Two statements: one with RETURNING, which collects its rows first, takes twice as long.
+        index: int = self._execute("SELECT applied_index FROM state").get + count
+        self._execute("UPDATE state SET applied_index = ?", (index,))
+        self.index = index
 
     def find_result(self, request_id: str) -> str | None:
         result: str | None = self._execute("SELECT result FROM applied_request WHERE request_id = ?", (request_id,)).get
