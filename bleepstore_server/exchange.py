@@ -168,8 +168,9 @@ class Exchange:
         is_asked = found.settings.payer is Payer.REQUESTER and self.caller.account.id != found.owner.id
         return is_asked and self.caller.pays is True
 
-    def check_access(self) -> None:
-        """Refuse a caller who may not do this; raise what there must be and is not."""
+    def check_access(self, *, is_preliminary: bool = False) -> None:
+        """Refuse a caller who may not do this; raise what there must be and is not. For `is_preliminary` see the
+        store."""
         request = self.request
         assert self.action is not None
         self.store.check_access(
@@ -178,6 +179,7 @@ class Exchange:
             self.key,
             version_id=self.version_id,
             upload_id=request.query.get("uploadId"),
+            is_preliminary=is_preliminary,
             caller=self.caller,
         )
 
