@@ -294,7 +294,8 @@ def _decide(
         policy = compile_policy(bucket.settings.policy, bucket.name)
     except MalformedPolicy:
         return Decision(is_own, Ground.POLICY_UNREADABLE)
-    counts = not _is_restricted(caller, bucket)
+    block = bucket.settings.public_access_block
+    counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
     is_of_keys = action is Action.DELETE_OBJECT and asked.key is None and asked.is_preliminary
     if counts and is_of_keys and allows_some(policy, asked):
         return Decision(True, Ground.POLICY_ALLOWS)  # of which keys is not known yet: each is decided on
@@ -316,9 +317,9 @@ def _is_restricted(caller: Caller, bucket: Bucket) -> bool:
     bucket with a public policy to only AWS service principals and authorized users within the bucket owner's account".
     """
     block, policy = bucket.settings.public_access_block, bucket.settings.policy
-    if block is None or policy is None or not block.restrict_public_buckets or caller.account.id == bucket.owner.id:
+    if block is None or policy is None or not block.restrict_public_buckets:
         return False
-    return is_public(policy, bucket.name)
+    return caller.account.id != bucket.owner.id and is_public(policy, bucket.name)
 
 
 def _is_unpaid(caller: Caller, bucket: Bucket) -> bool:
