@@ -57,7 +57,7 @@ class FileSystem(Protocol):
     @property
     def store(self) -> Store: ...
 
-    def split_path(self, path: str) -> tuple[str, str]: ...
+    def split_version(self, path: str) -> tuple[str, str, str | None]: ...
 
     def isfile(self, path: str) -> bool: ...
 
@@ -66,10 +66,10 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
     """An object opened as a file, in the modes rb, wb, ab and xb.
 
     Reading asks for the bytes of the version that was opened: if it is overwritten meanwhile, a read that needs more of
-    it raises OSError (ESTALE). Writing holds one buffer of `block_size` bytes (5 MiB at least) and shows the object on
-    `close`; a `with` block that raises writes nothing, and what was sent is given back. xb is refused by `open` if the
-    key is taken, and by `close` if it was taken since. ab goes on behind the present bytes, which are not moved, and is
-    refused by `close` if the object was changed since.
+    it raises OSError (ESTALE), unless the file system is aware of versions. Writing holds one buffer of `block_size`
+    bytes (5 MiB at least) and shows the object on `close`; a `with` block that raises writes nothing, and what was sent
+    is given back. xb is refused by `open` if the key is taken, and by `close` if it was taken since. ab goes on behind
+    the present bytes, which are not moved, and is refused by `close` if the object was changed since.
     """
 
     fs: FileSystem
@@ -88,7 +88,9 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
     ) -> None:
         if mode not in ("rb", "wb", "ab", "xb"):
             raise ValueError(f"the mode is one of rb, wb, ab and xb, not {mode!r}")
-        self._bucket, self._key = fs.split_path(path)
+        self._bucket, self._key, self._version_id = fs.split_version(path)
+        if mode != "rb" and self._version_id is not None:
+            raise ValueError("a version is never written again: leave out ?version_id=")
         self._upload: Upload | None = None
         self._parts: list[CompletedPart] = []
         system = SystemMetadata(content_type=content_type)
@@ -99,6 +101,7 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
         if mode == "rb":
             if self.details["type"] != "file":
                 raise IsADirectoryError(21, os.strerror(21), path)
+            self._version_id = self.details.get("VersionId")
         else:
             try:
                 with told_as_os_errors(path):
@@ -117,7 +120,9 @@ class BleepStoreFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has 
         span = ByteRange(start, stop - 1)
         with (
             told_as_os_errors(self.path),
-            self.fs.store.get_object(self._bucket, self._key, range=span, condition=condition) as stored,
+            self.fs.store.get_object(
+                self._bucket, self._key, version_id=self._version_id, range=span, condition=condition
+            ) as stored,
         ):
             return stored.read()
 

@@ -9,7 +9,7 @@ from fsspec.spec import AbstractFileSystem
 
 from bleepstore.store.settings import check_location
 
-_OURS = frozenset({"path", "store"})
+_OURS = frozenset({"path", "store", "version_aware"})
 _OF_FSSPEC = frozenset(
     {"asynchronous", "loop", "listings_expiry_time", "max_paths", "skip_instance_cache", "use_listings_cache"}
 )
@@ -24,7 +24,9 @@ class Instances(type(AbstractFileSystem)):  # type: ignore[misc]  # fsspec has n
     def __call__(cls, *args: Any, **options: Any) -> Any:
         unknown = options.keys() - _OURS - _OF_FSSPEC
         if unknown:
-            raise TypeError(f"{min(unknown)!r} is no option of this file system: it has path= (a folder) and store=")
+            raise TypeError(
+                f"{min(unknown)!r} is no option of this file system: it has path= (a folder), store= and version_aware="
+            )
         if options.get("path") is not None:
             check_location(options["path"], "path")
             options["path"] = os.path.realpath(options["path"])

@@ -18,6 +18,16 @@ from fsspec.utils import isfilelike, stringify_path, tokenize
 
 from bleepstore.commands import DeleteEntry
 from bleepstore.errors import BucketAlreadyOwnedByYou, InvalidRange, NoSuchBucket, NotFound
+from bleepstore.filesystem.entries import (
+    Entry,
+    directory,
+    file,
+    listed_file,
+    name_of_entry,
+    parents,
+    split_version,
+    versions_of,
+)
 from bleepstore.filesystem.files import BleepStoreFile, copy_parts
 from bleepstore.filesystem.instances import Instances
 from bleepstore.filesystem.refusals import as_os_error, told_as_os_errors
@@ -29,7 +39,6 @@ from bleepstore.model import (
     ObjectVersion,
     ReadCondition,
     WriteCondition,
-    to_datetime,
 )
 from bleepstore.pages import ListedObject
 from bleepstore.store import DeleteFailure, Store
@@ -37,7 +46,6 @@ from bleepstore.store.options import copied_attributes
 
 _CHUNK = 1024 * 1024
 _PRESENT = WriteCondition(if_match="*")
-Entry = dict[str, Any]
 
 
 class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ignore[misc]  # as above
@@ -45,6 +53,9 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
 
     `path` is the folder of a store, which is opened and closed as needed; `store` is an open store, which is left open.
     With neither it is a store in memory that the whole process shares, as fsspec's `memory://` is.
+
+    With `version_aware` a path that is read, looked at or removed may end in `?version_id=` and the id of a version,
+    and a file that is opened stays the version that it was.
 
     Listings are not cached, for the catalog is at hand: what others write is seen at once. Pickled, it opens the same
     folder in the other process; one of a store in memory can be loaded in its own process only. Errors are
@@ -56,7 +67,12 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
     sep = "/"
 
     def __init__(
-        self, *, store: Store | None = None, path: str | os.PathLike[str] | None = None, **options: Any
+        self,
+        *,
+        store: Store | None = None,
+        path: str | os.PathLike[str] | None = None,
+        version_aware: bool = False,
+        **options: Any,
     ) -> None:
         if self._cached:
             return  # fsspec found this instance again
@@ -66,6 +82,7 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
         self._given = store
         self._path = None if path is None else os.path.realpath(path)
         self._folder: OpenFolder | None = None
+        self.version_aware = version_aware
 
     @property
     def store(self) -> Store:
@@ -113,17 +130,12 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
         bucket, _, key = self._strip_protocol(stringify_path(path)).partition("/")
         return bucket, key
 
-    # -- looking
+    def split_version(self, path: str) -> tuple[str, str, str | None]:
+        """(bucket, key, version id); the id is None if the path names no version."""
+        path, version_id = split_version(stringify_path(path)) if self.version_aware else (path, None)
+        return *self.split_path(path), version_id
 
-    def _entry(self, bucket: str, listed: ListedObject) -> Entry:
-        return {
-            "name": f"{bucket}/{listed.key}",
-            "type": "file",
-            "size": listed.size,
-            "ETag": listed.etag,
-            "LastModified": to_datetime(listed.modified_ms),
-            "StorageClass": listed.storage_class,
-        }
+    # -- looking
 
     def _pages(self, bucket: str, prefix: str, delimiter: str) -> Iterator[tuple[list[ListedObject], list[str]]]:
         after: str | None = ""
@@ -136,13 +148,17 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
         page = self.store.list_objects(bucket, prefix=prefix, limit=1)
         return bool(page.objects)
 
-    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
-        """The entries of a directory, or the one of a file. Raises FileNotFoundError."""
+    def ls(self, path: str, detail: bool = True, *, versions: bool = False, **options: Any) -> list[Any]:
+        """The entries of a directory, or the one of a file; with `versions` those of all versions, but for delete
+        markers. Raises FileNotFoundError."""
         bucket, key = self.split_path(path)
         with told_as_os_errors(path):
-            entries = self._list_directory(bucket, key) if bucket else self._list_buckets()
-            if entries is None:
-                entries = [self.info(path)]
+            if versions:
+                entries = list(versions_of(self.store, bucket, key)) or None
+            else:
+                entries = self._list_directory(bucket, key) if bucket else self._list_buckets()
+        if entries is None:
+            entries = [self.info(path)]
         return entries if detail else [entry["name"] for entry in entries]
 
     def _list_buckets(self) -> list[Entry]:
@@ -150,7 +166,7 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
         after: str | None = ""
         while after is not None:
             page = self.store.list_buckets(after=after)
-            entries += [_directory(bucket.name, bucket.created) for bucket in page.buckets]
+            entries += [directory(bucket.name, bucket.created) for bucket in page.buckets]
             after = page.next_name
         return entries
 
@@ -161,35 +177,32 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
         exists = not key
         for objects, prefixes in self._pages(bucket, prefix, "/"):
             exists = exists or bool(objects or prefixes)
-            entries += [self._entry(bucket, listed) for listed in objects if listed.key != prefix]
+            entries += [listed_file(bucket, listed) for listed in objects if listed.key != prefix]
             # An empty name between two slashes would be the directory itself once more.
-            entries += [_directory(f"{bucket}/{one[:-1]}") for one in prefixes if one != f"{prefix}/"]
-        return sorted(entries, key=_name) if exists else None
+            entries += [directory(f"{bucket}/{one[:-1]}") for one in prefixes if one != f"{prefix}/"]
+        return sorted(entries, key=name_of_entry) if exists else None
+
+    def object_version_info(self, path: str, **options: Any) -> list[Entry]:
+        """The entries of all versions of a file, the newest first. Delete markers have none."""
+        bucket, key = self.split_path(path)
+        return [entry for entry in self.ls(path, versions=True) if entry["name"].partition("?")[0] == f"{bucket}/{key}"]
 
     def info(self, path: str, **options: Any) -> Entry:
         """An entry as in a listing; that of a file has its content type and metadata too."""
-        bucket, key = self.split_path(path)
+        bucket, key, version_id = self.split_version(path)
         if not bucket:
-            return _directory("")
+            return directory("")
         with told_as_os_errors(path):
             if not key:
-                return _directory(bucket, self.store.head_bucket(bucket).created)
+                return directory(bucket, self.store.head_bucket(bucket).created)
             try:
-                version = self.store.head_object(bucket, key).version
+                version = self.store.head_object(bucket, key, version_id=version_id).version
             except NotFound:
-                if self._is_prefix(bucket, f"{key}/"):
-                    return _directory(f"{bucket}/{key}")
+                if version_id is None and self._is_prefix(bucket, f"{key}/"):
+                    return directory(f"{bucket}/{key}")
                 raise
-        return {
-            "name": f"{bucket}/{key}",
-            "type": "file",
-            "size": version.size,
-            "ETag": version.etag,
-            "LastModified": version.modified,
-            "StorageClass": version.storage_class,
-            "ContentType": version.system.content_type,
-            "metadata": dict(version.metadata),
-        }
+        entry = file(version)
+        return entry | {"VersionId": version.version_id} if self.version_aware else entry
 
     def exists(self, path: str, **options: Any) -> bool:
         try:
@@ -227,12 +240,12 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
             for objects, _ in self._pages(bucket, prefix, ""):
                 for listed in objects:
                     if not listed.key.endswith("/"):
-                        found[f"{bucket}/{listed.key}"] = self._entry(bucket, listed)
+                        found[f"{bucket}/{listed.key}"] = listed_file(bucket, listed)
                     if withdirs:
-                        found |= {name: _directory(name) for name in _parents(bucket, listed.key, len(prefix))}
+                        found |= {name: directory(name) for name in parents(bucket, listed.key, len(prefix))}
         if withdirs and self.isdir(path):
             name = f"{bucket}/{key}".rstrip("/")
-            found[name] = _directory(name)
+            found[name] = directory(name)
         if not found and self.isfile(path):
             found[f"{bucket}/{key}"] = self.info(path)
         names = sorted(found)
@@ -278,17 +291,17 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
         """The bytes of a file, or a slice of them as Python slices bytes."""
-        bucket, key = self.split_path(path)
+        bucket, key, version_id = self.split_version(path)
         with told_as_os_errors(path):
             if (start is not None and start < 0) or (end is not None and end < 0):
-                start, end, _ = slice(start, end).indices(self.store.head_object(bucket, key).version.size)
+                start, end, _ = slice(start, end).indices(self.info(path)["size"])
             first = start or 0
             if end is not None and end <= first:
-                self.store.head_object(bucket, key)
+                self.store.head_object(bucket, key, version_id=version_id)
                 return b""
             span = None if first == 0 and end is None else ByteRange(first, None if end is None else end - 1)
             try:
-                with self.store.get_object(bucket, key, range=span) as stored:
+                with self.store.get_object(bucket, key, version_id=version_id, range=span) as stored:
                     return stored.read()
             except InvalidRange:
                 return b""  # all of it is behind the end
@@ -309,13 +322,13 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
         self, rpath: str, lpath: Any = None, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **options: Any
     ) -> None:
         """Stream a file to a local one, or to an open one. A local one that could not be written whole is removed."""
-        bucket, key = self.split_path(rpath)
+        bucket, key, version_id = self.split_version(rpath)
         if outfile is None and isfilelike(lpath):
             outfile = lpath
         if outfile is None and not self.isfile(rpath) and self.isdir(rpath):
             Path(lpath).mkdir(parents=True, exist_ok=True)
             return
-        with told_as_os_errors(rpath), self.store.get_object(bucket, key) as stored:
+        with told_as_os_errors(rpath), self.store.get_object(bucket, key, version_id=version_id) as stored:
             callback.set_size(stored.length)
             if outfile is not None:
                 _pour(iter(lambda: stored.read(_CHUNK), b""), outfile.write, callback)
@@ -417,14 +430,14 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
 
     def cp_file(self, path1: str, path2: str, **options: Any) -> None:
         """Copy a file with its metadata; its bytes do not come through this process."""
-        source_bucket, source_key = self.split_path(path1)
+        source_bucket, source_key, version_id = self.split_version(path1)
         bucket, key = self.split_path(path2)
-        if (source_bucket, source_key) == (bucket, key):
+        if version_id is None and (source_bucket, source_key) == (bucket, key):
             self.info(path1)
             return
         with told_as_os_errors(path1):
             try:
-                version = self.store.head_object(source_bucket, source_key).version
+                version = self.store.head_object(source_bucket, source_key, version_id=version_id).version
             except NotFound:
                 if self.isdir(path1):
                     self.makedirs(path2, exist_ok=True)
@@ -432,7 +445,7 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
                 raise
         with told_as_os_errors(path2):
             if version.size <= MAX_SINGLE_PUT:
-                self.store.copy_object(source_bucket, source_key, bucket, key)
+                self.store.copy_object(source_bucket, source_key, bucket, key, source_version_id=version_id)
             else:
                 self._copy_large(version, bucket, key)
 
@@ -458,8 +471,8 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
         Raises FileNotFoundError, IsADirectoryError.
         """
         named = [path] if isinstance(path, str | os.PathLike) else list(path)
-        literal = [self._strip_protocol(one) for one in named if maxdepth is None and not _has_magic(str(one))]
-        others = [one for one in named if maxdepth is not None or _has_magic(str(one))]
+        literal = [self._strip_protocol(one) for one in named if maxdepth is None and not self._is_pattern(one)]
+        others = [one for one in named if maxdepth is not None or self._is_pattern(one)]
         for one in others:
             literal += self.expand_path(one, recursive=recursive, maxdepth=maxdepth)
         files = []
@@ -476,6 +489,10 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), one)
         self._delete(files)
 
+    def _is_pattern(self, path: str | os.PathLike[str]) -> bool:
+        text = str(path)
+        return _has_magic(split_version(text)[0] if self.version_aware else text)
+
     def _remove_directory(self, path: str) -> None:
         bucket, key = self.split_path(path)
         if not bucket:
@@ -489,10 +506,14 @@ class BleepStoreFileSystem(AbstractFileSystem, metaclass=Instances):  # type: ig
     def _delete(self, paths: Sequence[str]) -> None:
         groups: dict[str, list[DeleteEntry]] = {}
         for path in paths:
-            bucket, key = self.split_path(path)
+            bucket, key, version_id = self.split_version(path)
             if not key:
                 raise IsADirectoryError(errno.EISDIR, "a bucket is a directory", path)
-            groups.setdefault(bucket, []).append(DeleteEntry(key=key, condition=_PRESENT))
+            if version_id is not None:
+                self.info(path)  # a version that is not there could be removed, too
+            # A condition is of the current version.
+            condition = _PRESENT if version_id is None else WriteCondition()
+            groups.setdefault(bucket, []).append(DeleteEntry(key=key, version_id=version_id, condition=condition))
         for bucket, entries in groups.items():
             with told_as_os_errors(bucket):
                 for start in range(0, len(entries), MAX_PAGE):
@@ -560,21 +581,6 @@ def _restore(
     kind: type[BleepStoreFileSystem], name: str | None, location: dict[str, str], options: dict[str, Any]
 ) -> BleepStoreFileSystem:
     return kind(**(location if name is None else named_store(name)), **options)
-
-
-def _directory(name: str, created: dt.datetime | None = None) -> Entry:
-    entry: Entry = {"name": name, "type": "directory", "size": 0}
-    return entry if created is None else entry | {"LastModified": created}
-
-
-def _name(entry: Entry) -> str:
-    return cast("str", entry["name"])
-
-
-def _parents(bucket: str, key: str, base: int) -> list[str]:
-    """The directories that lead to a key, below the first `base` characters of it."""
-    ends = [end for end in range(base, len(key)) if key[end] == "/" and end > base and key[end - 1] != "/"]
-    return [f"{bucket}/{key[:end]}" for end in ends]
 
 
 def _has_magic(path: str) -> bool:

@@ -1,18 +1,33 @@
-"""Copies of a whole store keep all versions, and what looks at all bytes looks at those of older versions too."""
+"""Copies of a whole store keep all versions, with their tags, locks and archives, and all that buckets are configured
+with; and what looks at all bytes looks at those of older versions too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import bleepstore
-from bleepstore import Store, Versioning, fsck
-from bleepstore.errors import BackupIncomplete
+from bleepstore import (
+    DefaultRetention,
+    Expiration,
+    LifecycleFilter,
+    LifecycleRule,
+    ObjectLock,
+    Retention,
+    RetentionMode,
+    Store,
+    Versioning,
+    fsck,
+)
+from bleepstore.errors import BackupIncomplete, InvalidObjectState, ObjectLocked, S3Error, StoreError
 
 BIG = bytes(range(256)) * 400
 Seen = list[tuple[str, str, bool, bool, bytes | None]]
+LATER = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture(params=["memory", "folder"])
@@ -126,3 +141,112 @@ def test_a_restore_without_a_damaged_version_goes_on_with_the_next(tmp_path: Pat
         if not is_deleted:
             with store.get_object("photos", "k") as found:
                 assert found.read() == b"4"
+
+
+# -- all that goes with versions and buckets
+
+
+def fill_ledger(store: Store) -> None:
+    """A bucket with one of everything."""
+    store.create_bucket("ledger", object_lock=True)
+    store.put_bucket_object_lock("ledger", ObjectLock(DefaultRetention(RetentionMode.GOVERNANCE, days=10)))
+    store.put_bucket_tags("ledger", {"team": "post"})
+    store.put_bucket_lifecycle(
+        "ledger",
+        [
+            LifecycleRule(id="tmp", filter=LifecycleFilter(prefix="tmp/"), expiration=Expiration(days=30)),
+            LifecycleRule(id="uploads", abort_uploads_days=2),
+        ],
+    )
+    store.put_object("ledger", "k", BIG, tags={"a": "1"}, metadata={"m": "1"}, retention=Retention.compliance(LATER))
+    store.put_object("ledger", "k", b"held", legal_hold=True, content_type="text/x", cache_control="no-store")
+    released = store.put_object("ledger", "k", b"released", legal_hold=True)
+    store.put_object_legal_hold("ledger", "k", False, version_id=released.version_id)
+    store.delete_object("ledger", "k")
+    store.put_object("ledger", "tmp/k", BIG, storage_class="GLACIER")
+    store.restore_object("ledger", "tmp/k", days=3)
+    store.put_object("ledger", "cold", b"1", storage_class="DEEP_ARCHIVE")
+    store.create_upload("ledger", "upload", tags={"u": "1"}, storage_class="STANDARD_IA")
+
+
+def all_of(store: Store) -> list[Any]:
+    """What is in the bucket, as far as it can be seen from outside."""
+    bucket = store.head_bucket("ledger")
+    found: list[Any] = [bucket.versioning, bucket.settings, bucket.acl, bucket.created_ms]
+    found += [store.get_bucket_lifecycle("ledger"), store.get_bucket_object_lock("ledger")]
+    for row in store.iter_object_versions("ledger"):
+        found.append(row)
+        if row.is_delete_marker:
+            continue
+        found.append(store.head_object("ledger", row.key, version_id=row.version_id).version)
+        try:
+            with store.get_object("ledger", row.key, version_id=row.version_id) as opened:
+                found.append(opened.read())
+        except InvalidObjectState as archived:
+            found.append(archived.storage_class)
+    return [*found, *(upload.attributes for upload in store.list_uploads("ledger").uploads)]
+
+
+def by_fork(store: Store, folder: Path) -> Store:
+    return store.fork(folder)
+
+
+def by_backup(store: Store, folder: Path) -> Store:
+    store.backup(folder.with_suffix(".tar"))
+    bleepstore.restore(folder.with_suffix(".tar"), folder)
+    return bleepstore.open(folder)
+
+
+@pytest.mark.parametrize("copy", [by_fork, by_backup])
+def test_a_copy_has_all_that_goes_with_versions(tmp_path: Path, copy: Callable[[Store, Path], Store]) -> None:
+    with bleepstore.open(tmp_path / "store") as store:
+        fill_ledger(store)
+        before = all_of(store)
+        with copy(store, tmp_path / "copy") as copied:
+            assert all_of(copied) == before
+            check_locked(copied)
+            assert all_of(copied) == before
+    assert list(fsck(tmp_path / "copy")) == []
+
+
+def check_locked(store: Store) -> None:
+    """By no call of a caller who may bypass what can be bypassed, nor by the lifecycle years later."""
+    for row in store.iter_object_versions("ledger", prefix="k"):
+        version_id = row.version_id
+        if row.is_delete_marker or store.head_object("ledger", "k", version_id=version_id).version.legal_hold is False:
+            continue
+        with pytest.raises(ObjectLocked):
+            store.delete_object("ledger", "k", version_id=version_id)
+    with pytest.raises(S3Error):
+        store.delete_bucket("ledger")
+
+
+def test_a_snapshot_brings_all_that_goes_with_versions_back(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path / "store") as store:
+        fill_ledger(store)
+        before = all_of(store)
+        with store.snapshot() as snapshot:
+            store.put_bucket_tags("ledger", {"team": "other"})
+            store.put_bucket_lifecycle("ledger", [LifecycleRule(id="later", expiration=Expiration(days=1))])
+            store.put_object_tags("ledger", "cold", {"since": "then"})
+            store.restore(snapshot)
+        assert all_of(store) == before
+
+
+@pytest.mark.parametrize("change", ["written", "extended", "held", "strengthened"])
+def test_a_snapshot_is_refused_where_it_would_take_a_lock_away(tmp_path: Path, change: str) -> None:
+    with bleepstore.open(tmp_path / "store") as store:
+        fill_ledger(store)
+        (cold,) = store.iter_object_versions("ledger", prefix="cold")
+        with store.snapshot() as snapshot:
+            if change == "written":
+                store.put_object("ledger", "since", b"1", retention=Retention.governance(LATER))
+            elif change == "held":
+                store.put_object_legal_hold("ledger", "cold", True, version_id=cold.version_id)
+            else:
+                kind = Retention.governance if change == "extended" else Retention.compliance
+                store.put_object_retention("ledger", "cold", kind(LATER), bypass_governance=True)
+            before = all_of(store)
+            with pytest.raises(StoreError, match="protects it less"):
+                store.restore(snapshot)
+            assert all_of(store) == before

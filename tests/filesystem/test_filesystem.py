@@ -33,6 +33,67 @@ def uploads(fs: BleepStoreFileSystem) -> list[bleepstore.Upload]:
     return fs.store.list_uploads("bucket").uploads
 
 
+# -- versions
+
+
+@pytest.fixture
+def versioned(fs: BleepStoreFileSystem) -> BleepStoreFileSystem:
+    fs.store.put_bucket_versioning("bucket", bleepstore.Versioning.ENABLED)
+    for body in (b"first", b"second"):
+        fs.pipe("bucket/a/k", body)
+    fs.pipe("bucket/a/k2", b"2")
+    fs.pipe("bucket/a/b/k", b"deeper")
+    return BleepStoreFileSystem(store=fs.store, version_aware=True, skip_instance_cache=True)
+
+
+def test_a_version_is_read_looked_at_copied_and_removed(versioned: BleepStoreFileSystem, tmp_path: Path) -> None:
+    newest, oldest = (entry["VersionId"] for entry in versioned.object_version_info("bucket/a/k"))
+    path = f"bucket/a/k?version_id={oldest}"
+    assert versioned.info("bucket/a/k")["VersionId"] == newest
+    assert versioned.info(path)["VersionId"] == oldest
+    assert versioned.cat_file(f"bleepstore://{path}") == b"first"
+    assert versioned.cat_file(path, start=-3) == b"rst"
+    with versioned.open(path) as file:
+        assert file.read() == b"first"
+    versioned.get_file(path, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"first"
+    versioned.cp_file(path, "bucket/a/k")  # an older version becomes the current one
+    assert versioned.cat("bucket/a/k") == b"first"
+    versioned.rm("bucket/a/k")
+    assert not versioned.exists("bucket/a/k")
+    versioned.rm(path)
+    assert not versioned.exists(path)
+    with pytest.raises(FileNotFoundError):
+        versioned.rm_file(path)
+    assert versioned.exists(f"bucket/a/k?version_id={newest}")
+    with pytest.raises(ValueError, match="never written again"):
+        versioned.open(path, "wb")
+
+
+def test_an_open_file_stays_the_version_that_it_was(versioned: BleepStoreFileSystem, fs: BleepStoreFileSystem) -> None:
+    with versioned.open("bucket/a/k") as file, fs.open("bucket/a/k") as unaware:
+        fs.pipe("bucket/a/k", b"third!")
+        assert file.read() == b"second"
+        with pytest.raises(OSError, match="PreconditionFailed"):
+            unaware.read()
+    assert "VersionId" not in fs.info("bucket/a/k")
+    assert not fs.exists(f"bucket/a/k?version_id={versioned.info('bucket/a/k')['VersionId']}"), "it is a key here"
+
+
+def test_listings_of_versions_have_no_delete_markers(versioned: BleepStoreFileSystem) -> None:
+    versioned.rm("bucket/a/k2")
+    listed = versioned.ls("bucket/a", versions=True)
+    assert [(entry["name"].partition("?")[0], entry["IsLatest"]) for entry in listed] == [
+        ("bucket/a/k", True),
+        ("bucket/a/k", False),
+        ("bucket/a/k2", False),
+    ]
+    assert all(versioned.info(entry["name"])["ETag"] == entry["ETag"] for entry in listed)
+    assert len(versioned.object_version_info("bucket/a/k")) == 2
+    with pytest.raises(FileNotFoundError):
+        versioned.ls("bucket/none", versions=True)
+
+
 # -- finding the store
 
 
