@@ -42,8 +42,8 @@ def _nonce(index: int, is_last: bool) -> bytes:
 
 
 def _cut(chunks: Iterable[bytes]) -> Iterator[tuple[bytes | memoryview, bool]]:
-    """The same bytes in chunks of CHUNK bytes, and whether each is the last, which has 0 to CHUNK. Bytes are copied only
-    where one of ours goes over the end of one of theirs."""
+    """The same bytes in chunks of CHUNK bytes, and whether each is the last, which has 0 to CHUNK. Bytes are copied
+    only where one of ours goes over the end of one of theirs."""
     held: bytes | memoryview = b""  # at most CHUNK bytes, which may be the last
     for chunk in chunks:
         view = memoryview(chunk)

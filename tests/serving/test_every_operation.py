@@ -23,6 +23,9 @@ DENY_PLAIN_HTTP = (
 CONFIGURATIONS: dict[str, Any] = {
     "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
     "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
+    "ServerSideEncryptionConfiguration": {
+        "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    },
     "Tagging": {"TagSet": []},
     "VersioningConfiguration": {},
 }
