@@ -47,6 +47,7 @@ from bleepstore.model import (
     Part,
     ReadCondition,
     Upload,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -171,6 +172,7 @@ class Copies:
                         attributes=made,
                         etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
                         new_id=self._engine.new_blob_id,
+                        keeps_versions=found.versioning is Versioning.ENABLED,
                     ),
                 )
             except BlobNotFound:

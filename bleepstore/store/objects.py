@@ -61,6 +61,7 @@ from bleepstore.model import (
     ObjectVersion,
     PartSummary,
     ReadCondition,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
@@ -162,6 +163,7 @@ class Objects:
                 attributes=attributes,
                 etag=etag,
                 new_id=self._engine.new_blob_id,
+                keeps_versions=found.versioning is Versioning.ENABLED,
             )
             return write.put(spec, chunks)
 

@@ -54,6 +54,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -139,7 +140,13 @@ class Uploads:
         owner, attributes = owned(found, caller, attributes, acl)
         attributes, _seal = sealed_attributes(self._engine, attributes, options, found, key)
         stamp = self._engine.stamp()
-        spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._engine.new_blob_id)
+        spec = BlobSpec(
+            bucket=bucket,
+            key=key,
+            attributes=attributes,
+            new_id=self._engine.new_blob_id,
+            keeps_versions=found.versioning is Versioning.ENABLED,
+        )
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -297,7 +304,7 @@ class Uploads:
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
             write = self._begin_completion(upload, allowed)
-            command = self._complete_command(write, upload, stored, options, allowed)
+            command = self._complete_command(write, found, upload, stored, options, allowed)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
@@ -349,6 +356,7 @@ class Uploads:
     def _complete_command(
         self,
         write: Write,
+        bucket: Bucket,
         upload: Upload,
         parts: Sequence[Part],
         options: CompletionOptions,
@@ -377,6 +385,7 @@ class Uploads:
             attributes=upload.attributes,
             etag=None if upload.encryption is not None else lambda: etag,
             new_id=self._engine.new_blob_id,
+            keeps_versions=bucket.versioning is Versioning.ENABLED,
         )
         try:
             blob = write.assemble(upload.backend_token, spec, blobs)
