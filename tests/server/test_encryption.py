@@ -325,7 +325,7 @@ def send_form(s3: S3Client, server: Server, fields: dict[str, str]) -> Any:
     parts = [
         f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}' for name, text in post["fields"].items()
     ]
-    parts += [f'{begin}"file"; filename="f"\r\n\r\ndata', "--b--", ""]
+    parts += ['--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\ndata', "--b--", ""]
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     return Wire(server.url).send("POST", "/photos", "\r\n".join(parts).encode(), headers, signed=False)
 
