@@ -31,7 +31,8 @@ WIRE_SUITE = frozenset(
     f"server/test_{name}.py"
     for name in (
         "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
-        "operations_buckets", "operations_listings", "pages", "policies", "presigned", "restore", "tagging",
+        "operations_buckets", "operations_listings", "ownership", "pages", "policies", "presigned", "restore",
+        "tagging",
     )
 )  # fmt: skip
 #: Tests of what a command decides, wherever the bytes are: in memory, and in CI in a folder and in a cluster too.
@@ -39,11 +40,16 @@ CATALOG_SUITE = frozenset(
     {
         "embedding/test_arguments.py", "filesystem/test_abstract.py", "store/lifecycle/test_lifecycle.py",
         "store/lifecycle/test_refused_rules.py", "store/test_accounts.py", "store/test_authority.py",
-        "store/test_object_lock.py",
+        "store/test_object_lock.py", "store/test_ownership.py",
     }
 )  # fmt: skip
-#: Of these, what depends on the layout. Its rule is the same for all providers.
-LAYOUT_SUITE = frozenset({"store/test_authority.py"})
+#: Tests of rules that are kept above the backends: of the providers one is enough for them.
+ONE_PROVIDER_SUITE = frozenset(
+    {
+        "server/test_object_checksums.py", "server/test_operations_objects.py", "server/test_versions.py",
+        "store/test_authority.py",
+    }
+)  # fmt: skip
 
 
 def kinds_of(name: str, in_ci: bool) -> Sequence[str]:
@@ -51,13 +57,12 @@ def kinds_of(name: str, in_ci: bool) -> Sequence[str]:
     folder = name.split("/", maxsplit=1)[0]
     if name in WIRE_SUITE:
         return ("memory",)
-    if name in CATALOG_SUITE:
-        if not in_ci:
-            return ("memory",)
-        return (*LOCAL, CLUSTER, "aws-keys", "aws-blobs") if name in LAYOUT_SUITE else (*LOCAL, CLUSTER)
-    if in_ci:
-        return [kind for kind in STORES if folder in BLOBS_SUITE or not kind.endswith("-blobs")]
-    return LOCAL
+    if not in_ci:
+        return ("memory",) if name in CATALOG_SUITE else LOCAL
+    all_kinds = [kind for kind in STORES if folder in BLOBS_SUITE or not kind.endswith("-blobs")]
+    if name in ONE_PROVIDER_SUITE:
+        return [kind for kind in all_kinds if not kind.startswith(("azure", "gcs"))]
+    return (*LOCAL, CLUSTER) if name in CATALOG_SUITE else all_kinds
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         choices=STORES,
         help="run the tests of the store and the server on this backend; may be repeated (default: memory and local, "
-        "or memory alone: see below)",
+        "or memory alone: see kinds_of)",
     )
 
 
