@@ -10,7 +10,16 @@ with bleepstore.open() as store:            # in memory; bleepstore.open("folder
 """
 
 from bleepstore import errors
-from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
+from bleepstore.access import (
+    ANONYMOUS,
+    AclRequest,
+    Action,
+    Caller,
+    CannedAcl,
+    Decision,
+    Explanation,
+    Ground,
+)
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
@@ -81,6 +90,7 @@ __all__ = [
     "Credential",
     "CustomerKey",
     "Damage",
+    "Decision",
     "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
@@ -89,8 +99,10 @@ __all__ = [
     "EncryptionKind",
     "Expiration",
     "Expiry",
+    "Explanation",
     "Finding",
     "Grant",
+    "Ground",
     "Group",
     "Lifecycle",
     "LifecycleFilter",

@@ -77,3 +77,8 @@ def _adopt(arguments: argparse.Namespace) -> None:
                 f"{done.bucket}: {done.adopted:,} objects adopted, {done.known:,} were known, "
                 f"{done.removed:,} are gone there and removed here, {done.skipped:,} names cannot be objects"
             )
+            if done.kept:
+                print(
+                    f"{done.bucket}: {done.kept:,} older versions of what was written meanwhile stay at the provider, "
+                    "unknown to this catalog. Until a run brings all in nothing is removed because it is unknown."
+                )

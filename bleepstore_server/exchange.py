@@ -141,8 +141,9 @@ class Exchange:
         if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
             raise RequestError("AccessDenied")  # in the words of any other refusal, which tell nothing of the owner
 
-    def check_access(self) -> None:
-        """Refuse a caller who may not do this; raise what there must be and is not."""
+    def check_access(self, *, is_preliminary: bool = False) -> None:
+        """Refuse a caller who may not do this; raise what there must be and is not. For `is_preliminary` see the
+        store."""
         request = self.request
         assert self.action is not None
         self.store.check_access(
@@ -151,6 +152,7 @@ class Exchange:
             self.key,
             version_id=self.version_id,
             upload_id=request.query.get("uploadId"),
+            is_preliminary=is_preliminary,
             caller=self.caller,
         )
 

@@ -253,8 +253,10 @@ class VersionTransfer(Transfer[History]):
         )
         for count in range(min(len(ours), len(theirs)), 0, -1):
             start = len(theirs) - count
-            # Sizes first: bytes may have to be read.
-            if ours_seen[:count] == theirs_seen[start:] and all(equal(at, start + at) for at in range(count)):
+            # The first ones tell most runs apart. Then all sizes, before ETags are compared, or even bytes.
+            if ours_seen[0] != theirs_seen[start] or not equal(0, start) or ours_seen[:count] != theirs_seen[start:]:
+                continue
+            if all(equal(at, start + at) for at in range(1, count)):
                 return count
         return 0
 

@@ -14,8 +14,17 @@ import attrs
 
 from bleepstore.access.acl import allows
 from bleepstore.access.actions import Action
-from bleepstore.access.callers import Caller
-from bleepstore.access.policies import Asked, Effect, Facts, Statement, allows_some, compile_policy, deciding_statement
+from bleepstore.access.callers import ANONYMOUS, Caller
+from bleepstore.access.policies import (
+    Asked,
+    Effect,
+    Facts,
+    Statement,
+    allows_some,
+    compile_policy,
+    deciding_statement,
+    notes_on,
+)
 from bleepstore.errors import AccessDenied, MalformedPolicy
 from bleepstore.model import Bucket, ObjectVersion, Permission, Upload
 
@@ -261,7 +270,15 @@ def _decide(
 ) -> Decision:
     """The decision about a bucket that has a policy."""
     assert bucket.settings.policy is not None
-    asked = Asked(action, caller, bucket, key if subject is None else subject.key, subject, facts)
+    asked = Asked(
+        action,
+        caller,
+        bucket,
+        key if subject is None else subject.key,
+        subject,
+        facts,
+        facts.get("is_preliminary", False),
+    )
     is_own = action in _OF_POLICY and caller.account.id == bucket.owner.id
     try:
         policy = compile_policy(bucket.settings.policy, bucket.name)
@@ -326,3 +343,60 @@ def _is_of_upload(action: Action, caller: Caller, bucket: Bucket, upload: Upload
     """Nobody but who initiated an upload puts parts into what becomes the initiator's object."""
     account_id = caller.account.id
     return account_id == upload.initiator.id or (action in _OF_ANY_UPLOAD and account_id == bucket.owner.id)
+
+
+@attrs.frozen(kw_only=True)
+class Explanation:
+    """A decision, and what led to it. As a text it is for people; `notes` has a line for each statement of the
+    policy."""
+
+    action: Action
+    #: Of the bucket, or of the object.
+    arn: str
+    #: The id of the account that asks; None: the program itself.
+    account_id: str | None
+    decision: Decision
+    notes: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        return self.decision.allowed
+
+    def __str__(self) -> str:
+        answer = "allowed" if self.allowed else "denied"
+        by = self.decision.statement
+        ground = self.decision.ground.value + (f" It is {by.name} that decides." if by is not None else "")
+        lines = [f"{self.action} on {self.arn} is {answer} to {self.account_id or 'the program itself'}.", ground]
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def explain(
+    action: Action,
+    caller: Caller | None,
+    bucket: Bucket,
+    subject: ObjectVersion | Upload | None = None,
+    key: str | None = None,
+    **facts: Unpack[Facts],
+) -> Explanation:
+    """What `authorize` would do, and what of the bucket's policy leads to that."""
+    decision = decide(action, caller, bucket, subject, key, **facts)
+    asked = Asked(
+        action,
+        caller or ANONYMOUS,
+        bucket,
+        key if subject is None else subject.key,
+        subject,
+        facts,
+        facts.get("is_preliminary", False),
+    )
+    notes: tuple[str, ...] = ()
+    if caller is not None:
+        notes = (f"The bucket belongs to {bucket.owner.id}.",)
+        if isinstance(subject, ObjectVersion):
+            notes += (f"The object belongs to {subject.owner.id}.",)
+        if bucket.settings.policy is None:
+            notes += ("The bucket has no policy.",)
+        elif decision.ground is not Ground.POLICY_UNREADABLE:
+            notes += notes_on(compile_policy(bucket.settings.policy, bucket.name), asked)
+    account_id = None if caller is None else caller.account.id
+    return Explanation(action=action, arn=asked.arn, account_id=account_id, decision=decision, notes=notes)

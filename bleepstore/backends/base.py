@@ -60,6 +60,8 @@ class BlobSpec:
     `new_id` gives the blob's id. It is called once, as late as the backend can: where bytes are collected first, after
     the last of them; where a provider must know a name before the bytes come, or before the parts of an upload, then.
 
+    `keeps_versions` says that its bucket does: nothing that is written later replaces the blob.
+
     `size` is the declared length in bytes, or None when it is not known before the end. `etag` may be called once
     all bytes were consumed and gives the S3 ETag, which of a put is the MD5 of its bytes in hex.
     """
@@ -70,6 +72,7 @@ class BlobSpec:
     size: int | None = None
     attributes: ObjectAttributes = NO_ATTRIBUTES
     etag: Callable[[], str] | None = None
+    keeps_versions: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -110,7 +113,8 @@ class PartBlob:
 @attrs.frozen(kw_only=True)
 class FoundBlob:
     """A blob as its provider describes it: all that a catalog can be rebuilt from. `name` is what it is called there,
-    `native` says whether after its key, so that it is found in the order of keys. `etag` is S3's, bare."""
+    `native` says whether after its key, so that it is found in the order of keys. `etag` is S3's, bare. For
+    `keeps_versions` see `BlobSpec`."""
 
     bucket: str
     key: str
@@ -121,6 +125,7 @@ class FoundBlob:
     stored_ms: int
     attributes: ObjectAttributes = NO_ATTRIBUTES
     native: bool = False
+    keeps_versions: bool = False
 
 
 class StorageBackend(Protocol):

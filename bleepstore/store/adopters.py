@@ -7,6 +7,7 @@ does not.
 
 from __future__ import annotations
 
+import enum
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
@@ -35,13 +36,21 @@ _log = logging.getLogger("bleepstore.store")
 _ATTEMPTS = 20
 
 
+class Outcome(enum.Enum):
+    """What became of a blob. What is `KEPT` is an older version than what was written or deleted meanwhile: it stays at
+    the provider, and the catalog does not know it."""
+
+    NEW = enum.auto()
+    KNOWN = enum.auto()
+    KEPT = enum.auto()
+
+
 class Adopter(Protocol):
     """`others_delete` says whether objects may be gone at the provider that the catalog still has."""
 
     others_delete: ClassVar[bool]
 
-    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> bool:
-        """Whether something came in; False if all was known."""
+    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> Outcome: ...
 
     def remove_gone(self, bucket: Bucket, key: str) -> bool:
         """Remove an object that was not listed, if it is not at the provider, and whether the catalog has none of this
@@ -55,8 +64,10 @@ class KeyedAdopter:
     engine: KeyedEngine
     others_delete: ClassVar[bool] = True
 
-    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> bool:
-        at = ObjectKey(bucket.name, bucket.id, blob.key)
+    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> Outcome:
+        return Outcome.NEW if self._is_new(ObjectKey(bucket.name, bucket.id, blob.key), blob) else Outcome.KNOWN
+
+    def _is_new(self, at: ObjectKey, blob: FoundBlob) -> bool:
         current = self.engine.find_current(at)
         if current is None:
             result = self.engine.adopt_as(at, blob, None)
@@ -83,7 +94,8 @@ class KeyedAdopter:
 
 @attrs.frozen(kw_only=True)
 class BlobAdopter:
-    """Nobody else writes blobs. One comes in if it was written last of its key, and is no garbage."""
+    """Nobody else writes blobs. One comes in if it was written last of its key, and is no garbage. In a bucket that
+    keeps versions all come in, each as the newest: so the oldest is brought first."""
 
     catalog: CatalogPort
     committer: Committer
@@ -92,17 +104,22 @@ class BlobAdopter:
     clock: Callable[[], int]
     others_delete: ClassVar[bool] = False
 
-    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> bool:
+    def bring_in(self, bucket: Bucket, blob: FoundBlob) -> Outcome:
         if blob.stored_ms >= max(bucket.created_ms + OVERLAP_MS, self.clock() - GRACE_MS):
-            return False  # as for the sweep: the command of a write to this catalog may be on its way
+            return Outcome.KNOWN  # as for the sweep: the command of a write to this catalog may be on its way
         if blob.attributes.encryption is not None:
             if not self._is_known(blob.handle):
                 _log.warning("%s/%s is encrypted, and its key was in the catalog that it was of", bucket.name, blob.key)
-            return False
+            return Outcome.KNOWN
         for _ in range(_ATTEMPTS):
             current = self._find_current(blob.bucket, blob.key)
-            if self._is_known(blob.handle) or not self._is_later(blob, current):
-                return False
+            if self._is_known(blob.handle):
+                return Outcome.KNOWN
+            if bucket.versioning is None and not self._is_later(blob, current):
+                return Outcome.KNOWN
+            if bucket.versioning is not None and not self._is_latest(blob):
+                # What was written to this very catalog, and is not in it, was never in a bucket.
+                return Outcome.KEPT if blob.stored_ms < bucket.created_ms else Outcome.KNOWN
             if current is None:
                 condition = WriteCondition(if_none_match=True)
                 owner, grants = bucket.owner, None
@@ -120,11 +137,11 @@ class BlobAdopter:
                 case PreconditionFailed() | NoSuchKey():
                     continue  # another blob of this key came in between
                 case OperationAborted():
-                    return False  # a sweep has taken it for an orphan
+                    return Outcome.KNOWN  # a sweep has taken it for an orphan
                 case S3Error() as refused:
                     raise refused
-            return True
-        return False
+            return Outcome.NEW
+        return Outcome.KNOWN
 
     def remove_gone(self, bucket: Bucket, key: str) -> bool:
         current = self._find_current(bucket.name, key)
@@ -147,6 +164,13 @@ class BlobAdopter:
         if current is None:
             return True  # whether it is there is asked of all of them at once
         return current.version.modified_ms < blob.stored_ms and self._is_there(blob.handle)
+
+    def _is_latest(self, blob: FoundBlob) -> bool:
+        """Whether it would be the newest version of its key, and is to stay. Some providers tell times in seconds."""
+        with self.catalog.read() as reader:
+            latest = reader.latest_version(blob.bucket, blob.key)
+            is_garbage = reader.is_garbage(blob.handle)
+        return not is_garbage and (latest is None or latest.version.modified_ms <= blob.stored_ms)
 
     def _is_known(self, handle: str) -> bool:
         with self.catalog.read() as reader:

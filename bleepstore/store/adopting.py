@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 
 from bleepstore.backends.base import FoundBlob, Gateway
-from bleepstore.commands import CreateBucket
+from bleepstore.commands import CreateBucket, PutBucketVersioning
 from bleepstore.errors import (
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
@@ -27,9 +27,9 @@ from bleepstore.errors import (
     S3Error,
     StoreError,
 )
-from bleepstore.model import MAX_PAGE, Acl, Bucket
+from bleepstore.model import MAX_PAGE, Acl, Bucket, Versioning
 from bleepstore.names import check_bucket_name, check_key
-from bleepstore.store.adopters import Adopter, BlobAdopter, KeyedAdopter
+from bleepstore.store.adopters import Adopter, BlobAdopter, KeyedAdopter, Outcome
 from bleepstore.store.engine import Engine
 from bleepstore.store.keyed_engine import KeyedEngine
 
@@ -46,24 +46,26 @@ _COMMITS = 8  # under way at once
 
 @attrs.frozen(kw_only=True)
 class Adopted:
-    """What an adoption has done so far in a bucket: objects brought in, objects that the catalog knew as they are (or
-    that were written or deleted meanwhile), names at the provider that cannot be objects of S3, and objects that the
-    provider no longer has. `before` says that it was done by a run that was cut off later, `resumed` that it goes on
-    where that one was; `total` is how many names this run has to look at, as far as they were counted, which is done
-    only for who wants to see progress."""
+    """What an adoption has done so far in a bucket: objects and versions brought in, objects that the catalog knew as
+    they are (or that were written or deleted meanwhile), names at the provider that cannot be objects of S3, and
+    objects that the provider no longer has. `kept` are older versions of what was written or deleted meanwhile: they
+    stay there, unknown to the catalog. `before` says that it was done by a run that was cut off later, `resumed` that
+    it goes on where that one was; `total` is how many names this run has to look at, as far as they were counted, which
+    is done only for who wants to see progress."""
 
     bucket: str
     adopted: int = 0
     known: int = 0
     skipped: int = 0
     removed: int = 0
+    kept: int = 0
     before: bool = False
     resumed: bool = False
     total: int = 0
 
     @property
     def seen(self) -> int:
-        return self.adopted + self.known + self.skipped
+        return self.adopted + self.known + self.skipped + self.kept
 
 
 @attrs.frozen(kw_only=True)
@@ -146,6 +148,7 @@ class Adoption:
                 if is_new:
                     notes.forget([bucket])
                 raise
+        kept = 0
         for bucket in buckets:
             found = self._find_bucket(bucket)
             start = notes.read(bucket)
@@ -154,9 +157,11 @@ class Adoption:
             if start.done:
                 yield Adopted(bucket=bucket, before=True)
                 continue
-            yield self._adopt_bucket(found, start, notes, progress)
+            done = self._adopt_bucket(found, start, notes, progress)
+            kept += done.kept
+            yield done
         notes.forget(buckets)
-        if self._engine.folder is not None and set(self.adoptable_buckets()) <= set(buckets):
+        if not kept and self._engine.folder is not None and set(self.adoptable_buckets()) <= set(buckets):
             (self._engine.folder / TAKEN_OVER_FILE).unlink(missing_ok=True)
 
     def _adopt_bucket(
@@ -239,23 +244,46 @@ class Adoption:
 
         Several threads, for the committer gathers what comes at once in one transaction."""
         adopter = self._adopter
-        bring_in = functools.partial(adopter.bring_in, bucket)
+        if any(blob.keeps_versions for blob in batch.blobs):
+            bucket = self._keep_versions(bucket)
+
+        def bring_in(blobs: list[FoundBlob]) -> list[Outcome]:
+            return [adopter.bring_in(bucket, blob) for blob in blobs]
+
         remove_gone = functools.partial(adopter.remove_gone, bucket)
         with concurrent.futures.ThreadPoolExecutor(_COMMITS) as pool:
-            is_new = pool.map(bring_in, batch.blobs)
-            new = [blob for blob, brought_in in zip(batch.blobs, is_new, strict=True) if brought_in]
+            by_key = _by_key(batch.blobs)
+            outcomes = [
+                (blob, outcome)
+                for blobs, found in zip(by_key, pool.map(bring_in, by_key), strict=True)
+                for blob, outcome in zip(blobs, found, strict=True)
+            ]
+            new = [blob for blob, outcome in outcomes if outcome is Outcome.NEW]
             taken_back = sum(pool.map(remove_gone, self._doubtful(bucket.name, new, batch, at.after)))
-            found = {blob.key for blob in batch.blobs}
+            listed = {blob.key for blob in batch.blobs}
             known = self._keys(bucket.name, at.key, None if batch.ends else batch.last_key)
-            removed = sum(pool.map(remove_gone, (key for key in known if key not in found)))
+            removed = sum(pool.map(remove_gone, (key for key in known if key not in listed)))
         adopted = len(new) - taken_back
+        kept = sum(outcome is Outcome.KEPT for _, outcome in outcomes)
         return attrs.evolve(
             done,
             adopted=done.adopted + adopted,
-            known=done.known + len(batch.blobs) - adopted,
+            known=done.known + len(batch.blobs) - adopted - kept,
+            kept=done.kept + kept,
             skipped=done.skipped + batch.listed - len(batch.blobs),
             removed=done.removed + removed,
         )
+
+    def _keep_versions(self, bucket: Bucket) -> Bucket:
+        """The bucket with its versioning enabled, as it was when these blobs were written."""
+        if bucket.versioning is None:
+            command = PutBucketVersioning(
+                **self._engine.stamp(), bucket=bucket.name, bucket_id=bucket.id, versioning=Versioning.ENABLED
+            )
+            result = self._engine.committer.submit(command)
+            if isinstance(result, S3Error):
+                raise result
+        return self._find_bucket(bucket.name)
 
     def _doubtful(self, bucket: str, new: list[FoundBlob], batch: _Batch, after: str) -> list[str]:
         """The keys of what was brought in that a delete may have overtaken.
@@ -334,6 +362,14 @@ class _Notes:
         temporary = self._path.with_suffix(".new")
         temporary.write_text(json.dumps(known))
         temporary.replace(self._path)
+
+
+def _by_key(blobs: list[FoundBlob]) -> list[list[FoundBlob]]:
+    """The blobs of each key, the oldest first: what they are called begins with the time."""
+    found: dict[str, list[FoundBlob]] = {}
+    for blob in sorted(blobs, key=lambda blob: (blob.stored_ms, blob.name)):
+        found.setdefault(blob.key, []).append(blob)
+    return list(found.values())
 
 
 def _is_object(blob: FoundBlob) -> bool:

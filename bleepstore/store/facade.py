@@ -162,6 +162,7 @@ class Store:
     get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
     delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)
     check_access = method_of("access", AccessRules.check_access)
+    explain_access = method_of("access", AccessRules.explain)
 
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)

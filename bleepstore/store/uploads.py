@@ -54,6 +54,7 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -139,7 +140,13 @@ class Uploads:
         owner, attributes = owned(found, caller, attributes, acl)
         attributes, _seal = sealed_attributes(self._engine, attributes, options, found, key)
         stamp = self._engine.stamp()
-        spec = BlobSpec(bucket=bucket, key=key, attributes=attributes, new_id=self._engine.new_blob_id)
+        spec = BlobSpec(
+            bucket=bucket,
+            key=key,
+            attributes=attributes,
+            new_id=self._engine.new_blob_id,
+            keeps_versions=found.versioning is Versioning.ENABLED,
+        )
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -156,12 +163,20 @@ class Uploads:
         self._engine.submit(command)
         return self.find(bucket, key, command.upload_id, Action.PUT_OBJECT, None)
 
-    def find(self, bucket: str, key: str, upload_id: str, action: Action, caller: Caller | None) -> Upload:
+    def find(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        action: Action,
+        caller: Caller | None,
+        **facts: Unpack[Facts],
+    ) -> Upload:
         """The upload, if it exists and `caller` may do `action` with it."""
         found = self._engine.find_bucket(bucket)
         with self._engine.catalog.read() as reader:
             upload = reader.find_upload(bucket, key, upload_id)
-        authorize(action, caller, found, upload, key)
+        authorize(action, caller, found, upload, key, **facts)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
         if upload.bucket_id != found.id:
@@ -297,7 +312,7 @@ class Uploads:
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
             write = self._begin_completion(upload, allowed)
-            command = self._complete_command(write, upload, stored, options, allowed)
+            command = self._complete_command(write, found, upload, stored, options, allowed)
             if command is None:
                 if stored == lost:  # nobody has sent them again: the provider has ended the upload
                     raise NoSuchUpload(upload_id, bucket, key)
@@ -349,6 +364,7 @@ class Uploads:
     def _complete_command(
         self,
         write: Write,
+        bucket: Bucket,
         upload: Upload,
         parts: Sequence[Part],
         options: CompletionOptions,
@@ -377,6 +393,7 @@ class Uploads:
             attributes=upload.attributes,
             etag=None if upload.encryption is not None else lambda: etag,
             new_id=self._engine.new_blob_id,
+            keeps_versions=bucket.versioning is Versioning.ENABLED,
         )
         try:
             blob = write.assemble(upload.backend_token, spec, blobs)

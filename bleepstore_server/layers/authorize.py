@@ -32,7 +32,7 @@ def operate(exchange: Exchange, route: Route) -> Response:
     if not route.anonymous and exchange.caller.is_anonymous:
         raise RequestError("AccessDenied")
     if route.document:
-        exchange.check_access()
+        exchange.check_access(is_preliminary=True)
     try:
         if not route.reads and not route.conditional:
             refuse_conditions(request.headers)
@@ -41,5 +41,5 @@ def operate(exchange: Exchange, route: Route) -> Response:
         raise  # decided; and a bucket that was made again since is another
     except (RequestError, S3Error):
         if not route.own_answer:
-            exchange.check_access()
+            exchange.check_access(is_preliminary=True)
         raise

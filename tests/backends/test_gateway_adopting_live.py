@@ -18,6 +18,7 @@ from bleepstore.backends.base import BlobSpec, FoundBlob, new_blob_id
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.commands import BeginSweep, Command, FollowProvider, Removed, Result
 from bleepstore.errors import BlobNotFound, NoSuchKey
+from bleepstore.store.adopters import Outcome
 
 FarEnd = Callable[[str], Callable[[], tuple[str, str]]]
 KINDS = ["aws", "azure", "gcs"]
@@ -187,11 +188,11 @@ def test_of_two_blobs_of_a_key_the_later_is_adopted(
             bucket = rebuilt.adoption._find_bucket("photos")
 
             def adopt_old(_: Command) -> None:
-                assert rebuilt.adoption._adopter.bring_in(bucket, old)
+                assert rebuilt.adoption._adopter.bring_in(bucket, old) is Outcome.NEW
 
             _before_a_commit(monkeypatch, rebuilt, adopt_old)
-            assert rebuilt.adoption._adopter.bring_in(bucket, new)
-            assert not rebuilt.adoption._adopter.bring_in(bucket, old)
+            assert rebuilt.adoption._adopter.bring_in(bucket, new) is Outcome.NEW
+            assert rebuilt.adoption._adopter.bring_in(bucket, old) is Outcome.KNOWN
             assert _read(rebuilt, "k") == b"new"
 
 

@@ -33,6 +33,10 @@ def test_the_aws_cli(shared_server: Served, files: Path, tmp_path: Path) -> None
     cli(*put, files / "small.txt")
     assert "PreconditionFailed" in cli(*put, files / "small.txt", check=False)
     cli("s3", "cp", "--checksum-algorithm", "SHA256", files / "big.bin", "s3://cli/sha")
+    cli("s3", "cp", "--sse", "AES256", files / "big.bin", "s3://cli/sealed")
+    assert json.loads(cli("s3api", "head-object", "--bucket", "cli", "--key", "sealed"))["ServerSideEncryption"]
+    cli("s3", "cp", "s3://cli/sealed", tmp_path / "unsealed.bin")
+    assert (tmp_path / "unsealed.bin").read_bytes() == (files / "big.bin").read_bytes()
     url = cli("s3", "presign", "s3://cli/once").strip()
     assert url.startswith(server.url)
     cli("s3", "rb", "--force", "s3://cli")

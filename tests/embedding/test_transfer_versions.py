@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Row = tuple[object, ...]
 LATER = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
 #: In the order of neither files nor folders.
-KEYS = ("a", "a!", "a.b", "a.versions", "a/x", "dir/", "ü")
+KEYS = ("a", "a.b", "a.versions", "a/x", "dir/")
 
 
 def run(*arguments: object) -> int:
@@ -45,17 +45,17 @@ def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
         yield server
 
 
-def fill(store: Store, *, bucket: str = "photos") -> None:
+def fill(store: Store, keys: tuple[str, ...] = ("a", "a/x"), bucket: str = "photos") -> None:
     store.create_bucket(bucket)
     store.put_object(bucket, "a", b"before there were versions", tags={"age": "old"})
     store.put_bucket_versioning(bucket, Versioning.ENABLED)
-    for key in KEYS:
+    for key in keys:
         store.put_object(bucket, key, b"1", metadata={"n": "1"}, tags={"k": "v +=ü", "e": ""})
-        store.delete_object(bucket, key)
         store.delete_object(bucket, key)
         store.put_object(bucket, key, b"2", storage_class="STANDARD_IA", system=SystemMetadata(content_type="image/x"))
         store.put_object(bucket, key, b"2")
-    store.delete_object(bucket, "a/x")
+    for _ in range(2):
+        store.delete_object(bucket, "a/x")
     store.put_object(bucket, "large", bytes(200_000))
 
 
@@ -86,14 +86,12 @@ def seen(store: Store | Path, bucket: str = "photos", prefix: str = "") -> list[
 def test_versions_go_to_another_s3_to_a_directory_and_back(
     data: Path, far: LiveServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fill(far.store)
+    fill(far.store, KEYS)
     wanted = seen(far.store)
     folder = tmp_path / "out"
     for command in (
         ["import", "s3://photos", "photos", "--endpoint-url", far.url],
         ["export", "photos", folder],
-        ["import", folder, "back/sub"],
-        ["sync", folder, tmp_path / "again"],
     ):
         for brought, equal in ((len(wanted), 0), (0, len(wanted))):
             capsys.readouterr()
@@ -101,6 +99,8 @@ def test_versions_go_to_another_s3_to_a_directory_and_back(
             said = capsys.readouterr().out
             assert said.startswith(f"{brought} versions brought")
             assert f"{equal} were equal, 0 removed" in said
+    assert run("import", folder, "back/sub", "--data", data, "--versions") == 0
+    assert run("sync", folder, tmp_path / "again", "--versions") == 0
     assert seen(data) == wanted
     assert seen(data, "back", "sub/") == wanted
     far.store.create_bucket("there")
@@ -172,7 +172,7 @@ def test_a_target_with_a_history_of_its_own_gets_the_sources_behind_it(data: Pat
             assert run(*command) == 0
             assert [row[:2] for row in seen(store)] == [
                 row[:2]
-                for key in (*KEYS[:5], "dir/", "large", "mine", "ü")
+                for key in ("a", "a/x", "large", "mine")
                 for row in (
                     *(row for row in wanted if row[0] == key),
                     *((key, b"mine") for one in mine if one.key == key),

@@ -207,6 +207,7 @@ class AwsListing(ClaimVerbs, AwsClient):
                 tags=self._tags_of(pin) if self.keeps_tags and head.get("TagCount") else notes.tags,
             ),
             native=is_native,
+            keeps_versions=notes.keeps_versions,
         )
 
     def _tags_of(self, pin: Pin) -> dict[str, str]:

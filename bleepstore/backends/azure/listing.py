@@ -146,4 +146,5 @@ class AzureListing(ClaimVerbs, AzureClient):
             stored_ms=to_ms(blob.last_modified),
             attributes=notes.attributes(system),
             native=is_native,
+            keeps_versions=notes.keeps_versions,
         )

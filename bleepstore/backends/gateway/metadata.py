@@ -7,6 +7,7 @@ one item, is base64 of JSON. The items of our own begin with a mark:
     write   a number of this one write: two writes of the same bytes are two blobs
     crc32c  base64 of the CRC32C of all bytes (big-endian)
     size    how many bytes
+    kept    1, if nothing that was written later replaced it: its bucket kept versions
     of      the provider's own ETags of these bytes, with a space between them, where they are known
     key     base64 of the key of what is not stored under it; the longest key makes 1,368 bytes, whatever is in it
     sealed  1, of what is encrypted: only the catalog knows how, so that nobody reads it without that
@@ -48,6 +49,7 @@ class Notes:
     size: int | None = None
     of: tuple[str, ...] = ()
     key: str | None = None
+    keeps_versions: bool = False
     sealed: bool = False
     system: Mapping[str, str] = attrs.field(factory=dict)
     metadata: Mapping[str, str] = attrs.field(factory=dict)
@@ -134,6 +136,7 @@ class MetadataCodec:
             "etag": etag,
             "crc32c": crc32c,
             "size": None if size is None else str(size),
+            "kept": "1" if spec.keeps_versions else None,
             "of": " ".join(of) or None,
             "key": base64.b64encode(spec.key.encode()).decode() if with_key else None,
             "sealed": None if spec.attributes.encryption is None else "1",
@@ -203,6 +206,7 @@ class MetadataCodec:
             size=int(text) if len(text := ours.get("size", "")) < 20 and text.isdecimal() else None,
             of=tuple(ours.get("of", "").split()),
             key=_read_key(ours.get("key", "")),
+            keeps_versions="kept" in ours,
             sealed="sealed" in ours,
             system={name: text for name, text in system.items() if name in _SYSTEM_FIELDS},
             metadata=plain | _texts(more.get("metadata")),

@@ -163,4 +163,5 @@ class GcsListing(ClaimVerbs, GcsClient):
             stored_ms=to_ms(blob.time_created),
             attributes=notes.attributes(system),
             native=is_native,
+            keeps_versions=notes.keeps_versions,
         )
