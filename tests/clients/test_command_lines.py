@@ -56,6 +56,17 @@ def test_s3cmd(shared_server: Served, files: Path, tmp_path: Path) -> None:
         return run(server, [*common, *arguments]).stdout
 
     s3cmd("mb", "s3://s3cmd")
+    s3cmd("setownership", "s3://s3cmd", "BucketOwnerPreferred")
+    s3cmd("setblockpublicaccess", "s3://s3cmd", "BlockPublicPolicy")
+    assert "Ownership: BucketOwnerPreferred" in " ".join(s3cmd("info", "s3://s3cmd").split())
+    rules = tmp_path / "cors.xml"
+    rules.write_text(
+        "<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>"
+        "</CORSConfiguration>"
+    )
+    s3cmd("setcors", rules, "s3://s3cmd")
+    assert "<AllowedOrigin>*" in s3cmd("info", "s3://s3cmd")
+    s3cmd("delcors", "s3://s3cmd")
     s3cmd("put", "--multipart-chunk-size-mb=5", files / "big.bin", "s3://s3cmd/big.bin")
     s3cmd("put", "--recursive", f"{files}/sub/", "s3://s3cmd/sub/")
     s3cmd("put", "--acl-public", files / "small.txt", "s3://s3cmd/small.txt")
