@@ -54,6 +54,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
+from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 from bleepstore.pages import BucketPage, ListedObject, ListedVersion, ObjectPage, PartPage, UploadPage, VersionPage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
@@ -101,6 +102,7 @@ __all__ = [
     "NoncurrentTransition",
     "ObjectAttributes",
     "ObjectLock",
+    "ObjectOwnership",
     "ObjectPage",
     "ObjectVersion",
     "Owner",
@@ -108,6 +110,7 @@ __all__ = [
     "PartPage",
     "PartSummary",
     "Permission",
+    "PublicAccessBlock",
     "ReadCondition",
     "Restoration",
     "RestoreTier",

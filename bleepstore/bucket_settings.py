@@ -20,6 +20,7 @@ from bleepstore.cors import CorsRule
 from bleepstore.encryption import BucketEncryption, EncryptionKind
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
 from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
+from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 
 
 @attrs.frozen
@@ -146,6 +147,17 @@ def _read_cors(records: Iterable[Mapping[str, Any]]) -> tuple[CorsRule, ...]:
     )
 
 
+_SWITCHES = tuple(switch.name for switch in attrs.fields(PublicAccessBlock))
+
+
+def _write_block(block: PublicAccessBlock) -> list[str]:
+    return [name for name in _SWITCHES if getattr(block, name)]
+
+
+def _read_block(names: Iterable[str]) -> PublicAccessBlock:
+    return PublicAccessBlock(**dict.fromkeys(names, True))
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
@@ -153,6 +165,8 @@ SETTINGS: Mapping[str, SettingForm] = {
     "encryption": SettingForm(_write_encryption, _read_encryption),
     "policy": SettingForm(str, str),
     "cors": SettingForm(_write_cors, _read_cors),
+    "ownership": SettingForm(str, ObjectOwnership),
+    "public_access_block": SettingForm(_write_block, _read_block),
 }
 
 

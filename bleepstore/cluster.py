@@ -158,6 +158,8 @@ class CatalogStateMachine:
 class RaftCommitter:
     """The `Committer` of a node in a cluster: a command is durable on a quorum before its result is returned."""
 
+    is_alone = False
+
     def __init__(self, node: Node, state_machine: CatalogStateMachine) -> None:
         self._node = node
         self._state_machine = state_machine

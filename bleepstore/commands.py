@@ -29,6 +29,7 @@ from bleepstore.errors import S3Error
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     NO_ATTRIBUTES,
+    UNCONDITIONAL,
     Acl,
     BlobRef,
     BucketSetting,
@@ -58,7 +59,7 @@ class _Change:
 
 @attrs.frozen(kw_only=True)
 class CreateBucket(_Change):
-    """`object_lock`: it keeps versions, which can be locked."""
+    """With these settings. One that has object lock keeps versions, too."""
 
     request_id: str
     time_ms: int
@@ -66,7 +67,7 @@ class CreateBucket(_Change):
     owner: Owner
     location: str
     acl: Acl
-    object_lock: bool = False
+    settings: tuple[BucketSetting, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -128,7 +129,7 @@ class PutObject(_Change):
     checksum: Checksum | None = None
     crc64nvme: str | None = None
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
-    condition: WriteCondition = WriteCondition()
+    condition: WriteCondition = UNCONDITIONAL
 
     @property
     def brings_blob(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -150,7 +151,7 @@ class DeleteObject(_Change):
     key: str
     version_id: str | None = None
     owner: Owner | None = None
-    condition: WriteCondition = WriteCondition()
+    condition: WriteCondition = UNCONDITIONAL
     bypasses_governance: bool = False
 
 
@@ -160,7 +161,7 @@ class DeleteEntry:
 
     key: str
     version_id: str | None = None
-    condition: WriteCondition = WriteCondition()
+    condition: WriteCondition = UNCONDITIONAL
 
 
 @attrs.frozen(kw_only=True)
@@ -344,7 +345,7 @@ class CompleteUpload(_Change):
     crc64nvme: str | None = None
     handle: str
     stored_ms: int | None = None  # None: the sweep never removes it
-    condition: WriteCondition = WriteCondition()
+    condition: WriteCondition = UNCONDITIONAL
 
 
 @attrs.frozen(kw_only=True)

@@ -28,6 +28,9 @@ _COMMAND_BYTES = 32 * 1024
 class Committer(Protocol):
     """The one way to change a catalog."""
 
+    is_alone: bool
+    """Whether queries see every command as soon as it is acknowledged, so that `read_barrier` need not be asked."""
+
     def submit(self, command: Command) -> Result:
         """Make `command` durable and apply it; returns its result, which may be a refusal."""
 
@@ -70,6 +73,7 @@ class DirectCommitter:
     is woken either has its result or the lead.
     """
 
+    is_alone = True
     #: A program that runs many operations in one thread, each of which can wait without keeping the thread, sets this.
     #: It gets each command: it has it submitted together with others by `submit_many`, and returns the result or
     #: raises; or it returns None, and the thread submits the command and waits.

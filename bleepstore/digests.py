@@ -120,6 +120,18 @@ def digest(algorithm: Algorithm, data: bytes) -> bytes:
     return hasher.digest()
 
 
+def digests_of(data: bytes, algorithms: Iterable[Algorithm]) -> tuple[str, dict[Algorithm, str]]:
+    """Of bytes in memory: the MD5 in hex, which is their ETag, and the base64 digests by `algorithms`."""
+    md5 = hashlib.md5(data, usedforsecurity=False)
+    values: dict[Algorithm, str] = {}
+    for algorithm in algorithms:
+        if algorithm not in values:
+            crc = _CRCS.get(algorithm)
+            raw = digest(algorithm, data) if crc is None else crc[0](data, 0).to_bytes(crc[2], "big")
+            values[algorithm] = binascii.b2a_base64(raw, newline=False).decode()
+    return md5.hexdigest(), values
+
+
 def encode_value(value: bytes) -> str:
     return binascii.b2a_base64(value, newline=False).decode("ascii")
 

@@ -20,6 +20,7 @@ from bleepstore.encryption import BucketEncryption, Encryption
 from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
+from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -143,6 +144,8 @@ class BucketSettings:
     encryption: BucketEncryption | None = None
     policy: str | None = None
     cors: tuple[CorsRule, ...] | None = None
+    ownership: ObjectOwnership | None = None
+    public_access_block: PublicAccessBlock | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -173,6 +176,7 @@ class Bucket:
     location: str = ""
     #: Of this bucket alone: a later one of the same name has another.
     id: int = attrs.field(kw_only=True)
+    #: Its owner's alone, whatever was set, where access control lists are disabled.
     acl: Acl = attrs.field(kw_only=True)
     settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.
@@ -503,6 +507,10 @@ class WriteCondition:
     def kind(self) -> Condition:
         """Which of these two it is."""
         return Condition.IF_NONE_MATCH if self.if_none_match else Condition.IF_MATCH
+
+
+#: The same instance wherever nothing is asked, so that it is quickly told.
+UNCONDITIONAL = WriteCondition()
 
 
 @attrs.frozen(kw_only=True)

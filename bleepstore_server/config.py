@@ -21,6 +21,8 @@ from attrs import validators
 from cattrs import Converter
 
 from bleepstore.backends.gateway.settings import is_gateway_url
+from bleepstore.ownership import BLOCK_ALL, PublicAccessBlock
+from bleepstore.store.settings import ACL_DEFAULTS
 from bleepstore_server.app_config import AppConfig, ConfigError, setting
 
 PREFIX = "BLEEPSTORE_"
@@ -38,6 +40,12 @@ def _check_faults(_: object, attribute: attrs.Attribute[Any], value: tuple[str, 
                 parse_rule(text)
             except FaultError as error:
                 raise ConfigError(f"{attribute.name}: {error}") from None
+
+
+def _check_block(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for name in value:
+        if name not in (*attrs.asdict(BLOCK_ALL), "all"):
+            raise ConfigError(f"{attribute.name}: {name!r} is not one of {', '.join(attrs.asdict(BLOCK_ALL))}, all")
 
 
 def _one_of(*words: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
@@ -100,6 +108,17 @@ class ServerConfig(AppConfig):
         "objects of up to this many bytes are kept in the catalog; 16384, 1024 in memory, none elsewhere",
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
+    acl_defaults: str = setting(
+        "s3",
+        'new buckets: "s3", ACLs are disabled and public access is blocked; "legacy", ACLs count, nothing is blocked',
+        validator=_one_of(*ACL_DEFAULTS),
+    )
+    public_access_block: tuple[str, ...] = setting(
+        (),
+        "what is blocked in all buckets, whatever they are set to: block_public_acls, ignore_public_acls, "
+        "block_public_policy, restrict_public_buckets, or all",
+        validator=_check_block,
+    )
     encryption_key_file: str | None = setting(
         None, "the master keys of encryption; without, `encryption.keys` in `data`, which is made when one is needed"
     )
@@ -144,6 +163,13 @@ class ServerConfig(AppConfig):
             path = getattr(self, name)
             if path is not None and not Path(path).is_file():
                 raise ConfigError(f"{name}: there is no file {path}")
+
+    @property
+    def blocked_everywhere(self) -> PublicAccessBlock | None:
+        names = self.public_access_block
+        if "all" in names:
+            return BLOCK_ALL
+        return PublicAccessBlock(**dict.fromkeys(names, True)) if names else None
 
     @property
     def in_memory(self) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SCOPES = ("function", "class", "module", "package", "session")
 _BACKENDS = ("memory", "local")
+_ACL_DEFAULTS = ("s3", "legacy")
 #: A failing test shows at most so many buckets, and so many keys of each.
 _SHOWN_BUCKETS = 50
 _SHOWN_KEYS = 20
@@ -39,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bleepstore-backend", choices=_BACKENDS, help="where s3_store keeps its bytes (default: memory)")
     parser.addini("bleepstore_scope", "default of --bleepstore-scope", default="function")
     parser.addini("bleepstore_backend", "default of --bleepstore-backend", default="memory")
+    parser.addini("bleepstore_acl_defaults", "acl_defaults of s3_store: s3, or legacy for code with ACLs", default="s3")
     parser.addini(
         "bleepstore_accept_any_key",
         "s3_in_process and s3_client: accept whatever access key the clients of the code under test have",
@@ -51,10 +53,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse a wrong setting once, before a test asks for it."""
     _setting(config, "bleepstore_scope", _SCOPES)
     _setting(config, "bleepstore_backend", _BACKENDS)
+    _setting(config, "bleepstore_acl_defaults", _ACL_DEFAULTS)
 
 
 def _setting(config: pytest.Config, name: str, allowed: tuple[str, ...]) -> str:
-    value = str(config.getoption(name) or config.getini(name))
+    value = str(config.getoption(name, None) or config.getini(name))
     if value not in allowed:
         raise pytest.UsageError(f"{name}: {value!r} is not one of {', '.join(allowed)}")
     return value
@@ -91,7 +94,11 @@ def s3_store(
     path = None
     if _setting(request.config, "bleepstore_backend", _BACKENDS) == "local":
         path = tmp_path_factory.mktemp("s3") / "store"
-    opened = bleepstore.open(path, clock=s3_clock) if s3_seed is None else s3_seed.fork(path, clock=s3_clock)
+    if s3_seed is None:
+        defaults = str(request.config.getini("bleepstore_acl_defaults"))
+        opened = bleepstore.open(path, clock=s3_clock, acl_defaults=defaults)
+    else:
+        opened = s3_seed.fork(path, clock=s3_clock)
     stash = request.config.stash
     with opened as store:
         stash[_STORE] = store

@@ -361,10 +361,8 @@ def parse_request(environ: WSGIEnvironment, domains: Sequence[str] = ()) -> Requ
             if "%" in item or "+" in item:
                 name, value = _decode(name, unquote_plus), _decode(value, unquote_plus)
             query.setdefault(name, value)
-    header_list: list[tuple[str, str]] = []
     sent = environ.get("bleepstore.headers")
-    for name, value in _blurred_headers(environ) if sent is None else sent:
-        header_list.append((name.lower(), value))
+    header_list = [(name.lower(), value) for name, value in (_blurred_headers(environ) if sent is None else sent)]
     signed = SignedRequest(environ["REQUEST_METHOD"], raw_path, raw_query, header_list)
     headers = signed.fields
     host = headers.get("host", "")

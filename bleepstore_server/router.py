@@ -23,6 +23,7 @@ from bleepstore_server.operations import (
     listings,
     multipart,
     objects,
+    ownership,
     policies,
     post_object,
     tagging,
@@ -82,16 +83,6 @@ _B, _O = Resource.BUCKET, Resource.OBJECT
 
 _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
     # sub-resource: (operation, action, answer) for reads of what no bucket here has
-    "ownershipControls": (
-        "GetBucketOwnershipControls",
-        A.GET_BUCKET_OWNERSHIP_CONTROLS,
-        c.absent("OwnershipControlsNotFoundError"),
-    ),
-    "publicAccessBlock": (
-        "GetPublicAccessBlock",
-        A.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
-        c.absent("NoSuchPublicAccessBlockConfiguration"),
-    ),
     "replication": (
         "GetBucketReplication",
         A.GET_REPLICATION_CONFIGURATION,
@@ -140,8 +131,6 @@ _NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
     ),
 }
 _NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
-    "ownershipControls": ("DeleteBucketOwnershipControls", A.PUT_BUCKET_OWNERSHIP_CONTROLS),
-    "publicAccessBlock": ("DeletePublicAccessBlock", A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
     "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
 }
@@ -180,6 +169,18 @@ ROUTES: tuple[Route, ...] = (
           A.PUT_LIFECYCLE_CONFIGURATION, document=True),
     Route("DeleteBucketLifecycle", "DELETE", _B, "lifecycle", lifecycle.delete_bucket_lifecycle,
           A.PUT_LIFECYCLE_CONFIGURATION),
+    Route("GetBucketOwnershipControls", "GET", _B, "ownershipControls", ownership.get_bucket_ownership,
+          A.GET_BUCKET_OWNERSHIP_CONTROLS),
+    Route("PutBucketOwnershipControls", "PUT", _B, "ownershipControls", ownership.put_bucket_ownership,
+          A.PUT_BUCKET_OWNERSHIP_CONTROLS, document=True),
+    Route("DeleteBucketOwnershipControls", "DELETE", _B, "ownershipControls", ownership.delete_bucket_ownership,
+          A.PUT_BUCKET_OWNERSHIP_CONTROLS),
+    Route("GetPublicAccessBlock", "GET", _B, "publicAccessBlock", ownership.get_public_access_block,
+          A.GET_BUCKET_PUBLIC_ACCESS_BLOCK),
+    Route("PutPublicAccessBlock", "PUT", _B, "publicAccessBlock", ownership.put_public_access_block,
+          A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK, document=True),
+    Route("DeletePublicAccessBlock", "DELETE", _B, "publicAccessBlock", ownership.delete_public_access_block,
+          A.PUT_BUCKET_PUBLIC_ACCESS_BLOCK),
     Route("GetBucketPolicy", "GET", _B, "policy", policies.get_bucket_policy, A.GET_BUCKET_POLICY),
     Route("PutBucketPolicy", "PUT", _B, "policy", policies.put_bucket_policy, A.PUT_BUCKET_POLICY, document=True),
     Route("DeleteBucketPolicy", "DELETE", _B, "policy", policies.delete_bucket_policy, A.DELETE_BUCKET_POLICY),
@@ -238,10 +239,9 @@ ROUTES: tuple[Route, ...] = (
              "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
-             "PutBucketNotificationConfiguration:notification PutBucketOwnershipControls:ownershipControls "
+             "PutBucketNotificationConfiguration:notification "
              "PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
              "PutBucketWebsite:website "
-             "PutPublicAccessBlock:publicAccessBlock "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "
              "UpdateBucketMetadataJournalTableConfiguration:metadataJournalTable"),

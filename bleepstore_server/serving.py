@@ -47,6 +47,8 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
             restore_delay=delay,
             encryption_keys=keys,
             read_only=config.read_only,
+            acl_defaults=config.acl_defaults,
+            public_access_block=config.blocked_everywhere,
         )
     return bleepstore.open(
         config.backend_url,
@@ -59,6 +61,8 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         restore_delay=delay,
         encryption_keys=keys,
         take_over=take_over,
+        acl_defaults=config.acl_defaults,
+        public_access_block=config.blocked_everywhere,
     )
 
 

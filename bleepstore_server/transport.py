@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from email.message import Message
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -125,14 +126,31 @@ class AnswerBody(io.RawIOBase):
         super().close()
 
 
-class _WholeBody:
-    """A body that botocore reads at once and shows to nobody: what it asks of urllib3's answer."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+class _WholeBody(io.BytesIO):
+    """A body that has come whole: what botocore asks of urllib3's answer, which takes longer to make than to read."""
 
     def stream(self) -> Iterable[bytes]:
-        return (self._data,)
+        return (self.read(),)
+
+
+class _Fields(dict[str, str]):
+    """The fields of an answer, found whatever the case of their names. botocore's parsers look for each field that an
+    operation may have, by several calls each in its own mapping."""
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def __setitem__(self, name: str, value: str) -> None:
+        super().__setitem__(name.lower(), value)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name.lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
 
 
 _UNKNOWN_KEY, _MESSAGE_END = b"<Code>InvalidAccessKeyId</Code>", b"</Message>"
@@ -198,8 +216,11 @@ class InProcessTransport:
     _apps: dict[str, WSGIApplication] = attrs.field(factory=dict, init=False)
     _credentials: dict[str, Credential] = attrs.field(factory=dict, init=False, repr=False)
 
+    _check_open: Callable[[], None] = attrs.field(init=False, repr=False)
+
     def __attrs_post_init__(self) -> None:
         check_store(self.store)
+        self._check_open = self.store.engine.catalog.check_usable
 
     def app(self, host: str) -> WSGIApplication:
         """The app that takes the bucket from the host name as Amazon S3 would."""
@@ -221,7 +242,7 @@ class InProcessTransport:
 
     def answer(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: Any = None) -> InProcessAnswer:
         """Carry out one request. Raises StoreClosed, and ConnectionResetError where a fault asks for it."""
-        self.store.check_open()
+        self._check_open()
         environ, host = _make_environ(method, url, headers)
         source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
         environ["wsgi.input"] = source
@@ -242,20 +263,30 @@ class InProcessTransport:
         from botocore.exceptions import ConnectionClosedError, HTTPClientError
 
         method, url = request.method or "GET", request.url or ""
-        headers = [(name, text_of_header(value)) for name, value in request.headers.items()]
+        fields = request.headers
+        # As they are: `items` has the e-mail package look at each of them.
+        pairs = fields.raw_items() if isinstance(fields, Message) else fields.items()
+        headers = [
+            (name, value if type(value) is str and value.isascii() else text_of_header(value)) for name, value in pairs
+        ]
         try:
             answer = self.answer(method, url, headers, request.body)
             if answer.error is not None:
                 _close(answer.chunks)
                 raise HTTPClientError(error=answer.error) from answer.error
-            if request.stream_output:
-                raw: Any = _as_urllib3(answer, method)
+            chunks = answer.chunks
+            if isinstance(chunks, list):
+                raw: Any = _WholeBody(b"".join(chunks))
+            elif request.stream_output:
+                raw = _as_urllib3(answer, method)
             else:
-                raw = _WholeBody(_read_whole(answer.chunks))
+                raw = _WholeBody(_read_whole(chunks))
         except ConnectionError as reset:
             raise ConnectionClosedError(error=reset, request=request, endpoint_url=url) from reset
-        # A plain dict is read faster than urllib3's; no answer of S3 has a field twice.
-        return AWSResponse(url, answer.status, dict(answer.headers), raw)  # type: ignore[arg-type]  # as botocore does
+        response = AWSResponse(url, answer.status, {}, raw)  # type: ignore[arg-type]  # as botocore does
+        found: Any = _Fields([(name.lower(), value) for name, value in answer.headers])  # S3 gives no field twice
+        response.headers = found
+        return response
 
 
 def _as_urllib3(answer: InProcessAnswer, method: str) -> HTTPResponse:

@@ -20,13 +20,13 @@ from pathlib import Path
 
 from bleepstore import Store
 from bleepstore.backends.memory import MemoryBackend
+from bleepstore.clock import Stamps, SteadyClock
 from bleepstore.cluster import LeaderLease, LocalCluster, Member
 from bleepstore.encryption import DEFAULT_KEY, STORE_KEY
-from bleepstore.jobs.parts import Parts, RequestIds
+from bleepstore.jobs.parts import Parts
 from bleepstore.raft.node import NodeSettings
 from bleepstore.raft.transport import MemoryNetwork
 from bleepstore.sealing.keys import MasterKeys
-from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
 from bleepstore.store.settings import MEMORY_INLINE_LIMIT, Settings
 
@@ -54,7 +54,7 @@ def elect(cluster: LocalCluster, leader: Member) -> None:
 
 @contextlib.contextmanager
 def open_stores(
-    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT
+    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT, acl_defaults: str = "s3"
 ) -> Iterator[tuple[Store, Store]]:
     """Two empty stores of one cluster: at the leader and at a follower. They end with the block, or when the
     follower's is closed."""
@@ -69,8 +69,8 @@ def open_stores(
 
         def open_at(member: Member, close: Callable[[], None]) -> Store:
             steady = SteadyClock(clock)
-            parts = Parts(member.catalog, member.committer, backend, steady, clock, RequestIds(steady))
-            settings = Settings(inline_limit=inline_limit, clock=clock)
+            parts = Parts(member.catalog, member.committer, backend, steady, clock, Stamps(steady, clock))
+            settings = Settings(inline_limit=inline_limit, clock=clock, acl_defaults=acl_defaults)
             assert member.catalog.path is not None
             home, lease = member.catalog.path.parent, LeaderLease(member.node)
             engine = Engine(
@@ -89,7 +89,9 @@ def open_stores(
 
 
 @contextlib.contextmanager
-def open_on_follower(*, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT) -> Iterator[Store]:
+def open_on_follower(
+    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT, acl_defaults: str = "s3"
+) -> Iterator[Store]:
     """An empty store. It ends with the block, or when it is closed."""
-    with open_stores(clock=clock, inline_limit=inline_limit) as (_at_leader, store):
+    with open_stores(clock=clock, inline_limit=inline_limit, acl_defaults=acl_defaults) as (_at_leader, store):
         yield store

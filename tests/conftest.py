@@ -77,22 +77,30 @@ def far_end_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
         yield start
 
 
+def acl_defaults_of(request: pytest.FixtureRequest) -> str:
+    """What the stores of a test are opened with: tests that need access control lists are marked."""
+    return "s3" if request.node.get_closest_marker("legacy_acls") is None else "legacy"
+
+
 @pytest.fixture
 def store(store_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[bleepstore.Store]:
     """An empty store, of each kind."""
+    defaults = acl_defaults_of(request)
     if store_kind in ("memory", "local"):
-        with bleepstore.open(None if store_kind == "memory" else tmp_path / "store") as opened:
+        path = None if store_kind == "memory" else tmp_path / "store"
+        with bleepstore.open(path, acl_defaults=defaults) as opened:
             yield opened
         return
     if store_kind == CLUSTER:
-        with open_on_follower() as opened:
+        with open_on_follower(acl_defaults=defaults) as opened:
             yield opened
         return
     kind, _, layout = store_kind.partition("-")
     if (reason := EMULATORS_LACK.get((store_kind, request.node.originalname))) is not None:
         pytest.skip(reason)
     url, endpoint = request.getfixturevalue("far_end_of")(kind)()
-    with bleepstore.open(url, catalog=tmp_path / "store", layout=layout, endpoint_url=endpoint) as opened:
+    options = {"catalog": tmp_path / "store", "layout": layout, "endpoint_url": endpoint}
+    with bleepstore.open(url, acl_defaults=defaults, **options) as opened:
         yield opened
 
 

@@ -20,26 +20,31 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names", "tags",
-        "digests", "lifecycle", "lifecycle_due", "cors",
+        "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
+        "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "clock": frozenset(),
     "digests": frozenset(),
     "object_lock": frozenset({"errors"}),
     "encryption": frozenset({"errors"}),
     "lifecycle": frozenset({"errors", "tags"}),
     "cors": frozenset({"errors"}),
-    "model": frozenset({"errors", "object_lock", "encryption", "digests", "lifecycle", "cors"}),
+    "ownership": frozenset(),
+    "acl_rules": frozenset({"errors", "model", "ownership"}),
+    "model": frozenset({"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership"}),
     "pages": frozenset({"model"}),
     "attributes": frozenset({"model", "object_lock", "encryption"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
-    "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle", "cors"}),
+    "bucket_settings": frozenset(
+        {"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"}
+    ),
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "object_lock"}),
+    "access": frozenset({"errors", "model", "object_lock", "ownership"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},

@@ -7,7 +7,7 @@ Whatever comes to decide beside them (public access blocks, object ownership, th
 `caller=None` is the program that embeds the store. It is above all rules. Whatever is not known is denied.
 """
 
-from bleepstore.access.acl import AclRequest, CannedAcl, make_acl, resolve_acl
+from bleepstore.access.acl import AclRequest, CannedAcl, is_full_control, make_acl, resolve_acl
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import ANONYMOUS, Caller
 from bleepstore.access.decisions import (
@@ -38,6 +38,7 @@ __all__ = [
     "compile_policy",
     "decide",
     "is_allowed",
+    "is_full_control",
     "is_of_object",
     "is_public",
     "make_acl",

@@ -7,6 +7,7 @@ import enum
 from bleepstore.access.callers import Caller
 from bleepstore.errors import AccessDenied
 from bleepstore.model import Acl, Grant, Group, Permission
+from bleepstore.ownership import PublicAccessBlock
 
 _OF_THE_LIST = (Permission.READ_ACP, Permission.WRITE_ACP)
 
@@ -67,8 +68,18 @@ def resolve_acl(request: AclRequest | Acl, owner_id: str, bucket_owner_id: str) 
     return request
 
 
-def allows(acl: Acl, caller: Caller, permission: Permission) -> bool:
-    """Whether `caller` has `permission`. An owner can always read and write the list itself, whatever it says."""
+def is_full_control(request: AclRequest | Acl, owner_id: str) -> bool:
+    """Whether a request is for "the bucket-owner-full-control canned ACL or an equivalent form of this ACL": the one
+    that there may be where lists are disabled."""
+    if isinstance(request, CannedAcl):
+        return request is CannedAcl.BUCKET_OWNER_FULL_CONTROL
+    grants = request.grants if isinstance(request, Acl) else request
+    return grants == (Grant(owner_id, Permission.FULL_CONTROL),)
+
+
+def allows(acl: Acl, caller: Caller, permission: Permission, block: PublicAccessBlock | None = None) -> bool:
+    """Whether `caller` has `permission`. An owner can always read and write the list itself, whatever it says. `block`
+    may have it that nothing is granted to everybody."""
     account_id = caller.account.id
     if account_id == acl.owner_id and permission in _OF_THE_LIST:
         return True
@@ -78,6 +89,8 @@ def allows(acl: Acl, caller: Caller, permission: Permission) -> bool:
             if not isinstance(grantee, Group):  # asked first: a Group is a str, and an owner id may read like one
                 if grantee == account_id:
                     return True
+            elif block is not None and block.ignore_public_acls:
+                continue
             elif grantee is Group.ALL_USERS or (grantee is Group.AUTHENTICATED_USERS and not caller.is_anonymous):
                 return True
     return False

@@ -305,12 +305,13 @@ def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: O
             # "When the grantee is the bucket owner, granting WRITE permission in a bucket ACL allows the
             # s3:DeleteObjectVersion action to be performed on any version in that bucket."
             return False
-        return allows(bucket.acl, caller, permission) and (
+        return allows(bucket.acl, caller, permission, bucket.settings.public_access_block) and (
             subject is None or not isinstance(subject, Upload) or _is_of_upload(action, caller, bucket, subject)
         )
     permission = _BY_OBJECT.get(action)
     if permission is not None:
-        return isinstance(subject, ObjectVersion) and allows(subject.acl, caller, permission)
+        block = bucket.settings.public_access_block
+        return isinstance(subject, ObjectVersion) and allows(subject.acl, caller, permission, block)
     if caller.account.id == bucket.owner.id:
         return action in _BY_OWNER or action in _BY_OWNERS
     return (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from bleepstore.acl_rules import check_acl, is_enforced
 from bleepstore.catalog.port import Tables
-from bleepstore.catalog.records import StoredVersion
+from bleepstore.catalog.records import StoredBucket, StoredVersion
 from bleepstore.catalog.versions import absent_version
 from bleepstore.commands import (
     Done,
@@ -37,13 +38,13 @@ _INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 class _Found:
     """A version that a command names, and what goes with it."""
 
-    bucket_id: int
+    bucket: StoredBucket
     key: str
     version: StoredVersion
     attributes: ObjectAttributes
 
     def set(self, tables: Tables, attributes: ObjectAttributes) -> None:
-        tables.set_object_attributes(self.bucket_id, self.key, self.version, attributes)
+        tables.set_object_attributes(self.bucket.bucket_id, self.key, self.version, attributes)
 
 
 def _find(
@@ -63,16 +64,20 @@ def _find(
         return MethodNotAllowed("DeleteMarker", version.version_id)
     if command.expected_sequence not in (None, version.sequence):
         return OperationAborted(_CHANGED)
-    return _Found(bucket_id, key, version, tables.object_attributes(bucket_id, key, version))
+    return _Found(bucket, key, version, tables.object_attributes(bucket_id, key, version))
 
 
 def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
     found = _find(tables, command)
     if isinstance(found, S3Error):
         return found
-    owner_id = found.version.owner_id
+    owner_id, bucket = found.version.owner_id, found.bucket
+    if is_enforced(bucket.settings):
+        return check_acl(bucket.settings, command.acl, bucket.owner_id) or Done()  # as it is anyway
     if command.expected_acl not in (None, found.attributes.acl(owner_id)):
         return OperationAborted(_CHANGED)
+    if refused := check_acl(bucket.settings, command.acl, bucket.owner_id):
+        return refused
     grants = None if command.acl == Acl.private(owner_id) else command.acl.grants
     found.set(tables, attrs.evolve(found.attributes, grants=grants))
     return Done()

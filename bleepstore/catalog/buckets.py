@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bleepstore.acl_rules import check_acl, check_enforceable
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.commands import (
@@ -22,10 +23,7 @@ from bleepstore.errors import (
     S3Error,
 )
 from bleepstore.model import BucketSetting, Versioning
-from bleepstore.object_lock import ObjectLock
-
-#: What a bucket that is created with object lock is configured with.
-_LOCK = BucketSetting("object_lock", ObjectLock())
+from bleepstore.ownership import ObjectOwnership
 
 
 def create_bucket(tables: Tables, command: CreateBucket) -> Result:
@@ -36,9 +34,11 @@ def create_bucket(tables: Tables, command: CreateBucket) -> Result:
     tables.remember_owner(command.owner)
     tables.insert_bucket(command)
     made = tables.find_bucket(command.bucket)
-    if command.object_lock and made is not None:
-        tables.set_bucket_versioning(made, Versioning.ENABLED)
-        tables.set_bucket_setting(made, _LOCK)
+    assert made is not None
+    for setting in command.settings:
+        tables.set_bucket_setting(made, setting)
+        if setting.name == "object_lock":
+            tables.set_bucket_versioning(made, Versioning.ENABLED)
     return Done()
 
 
@@ -57,6 +57,8 @@ def put_bucket_acl(tables: Tables, command: PutBucketAcl) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
+    if refused := check_acl(bucket.settings, command.acl, bucket.owner_id):
+        return refused
     tables.set_bucket_acl(bucket, command.acl)
     return Done()
 
@@ -65,10 +67,19 @@ def put_bucket_setting(tables: Tables, command: PutBucketSetting) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
-    if command.setting.name == _LOCK.name and (refused := _check_lock(bucket, command.setting)):
+    if refused := _check_setting(tables, bucket, command.setting):
         return refused
     tables.set_bucket_setting(bucket, command.setting)
     return Done()
+
+
+def _check_setting(tables: Tables, bucket: StoredBucket, setting: BucketSetting) -> S3Error | None:
+    """The refusal of a setting by what else the bucket has."""
+    if setting.name == "object_lock":
+        return _check_lock(bucket, setting)
+    if setting.name == "ownership" and setting.value is ObjectOwnership.BUCKET_OWNER_ENFORCED:
+        return check_enforceable(tables.bucket_acl(bucket))
+    return None
 
 
 def _check_lock(bucket: StoredBucket, setting: BucketSetting) -> S3Error | None:

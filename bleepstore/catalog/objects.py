@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current, check_owner, check_write
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket
@@ -24,6 +25,7 @@ from bleepstore.commands import (
     Result,
 )
 from bleepstore.errors import NoSuchBucket, NoSuchVersion, S3Error
+from bleepstore.model import UNCONDITIONAL
 from bleepstore.names import is_version_id
 
 
@@ -35,11 +37,13 @@ def put_object(tables: Tables, command: PutObject) -> Result:
         return refusal
     current = tables.current_version(bucket.bucket_id, command.key)
     refused = None
-    if command.condition:
+    if command.condition is not UNCONDITIONAL:
         refused = check_current(command.condition, current, command.bucket, command.key)
     attributes = command.attributes
     if refused is None and (attributes.retention is not None or attributes.legal_hold is not None):
         refused = check_lockable(tables, bucket, attributes, command.time_ms)
+    if refused is None and attributes.grants is not None:
+        refused = check_public(bucket.settings, attributes.grants)
     return refused or write_version(tables, bucket, command, current)
 
 
@@ -53,7 +57,7 @@ def _delete(
         if entry.condition.is_of_etag:
             refused = check_write(entry.condition, current and current.etag, command.bucket, entry.key)
         return refused or _delete_version(tables, command, bucket, entry, entry.version_id)
-    if entry.condition:
+    if entry.condition is not UNCONDITIONAL:
         refused = check_current(entry.condition, current, command.bucket, entry.key)
         if refused is not None:
             return refused

@@ -251,6 +251,8 @@ class Tables(Protocol):
 
     def set_bucket_acl(self, bucket: StoredBucket, acl: Acl) -> None: ...
 
+    def bucket_acl(self, bucket: StoredBucket) -> Acl: ...
+
     def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:
         """Instead of what it had; none, if the value is None."""
 

@@ -8,7 +8,7 @@ import attrs
 
 from bleepstore.encryption import Encryption, Layout, SealedPart, layout_of, sealed_size_of
 from bleepstore.errors import Damage
-from bleepstore.model import Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
+from bleepstore.model import BucketSettings, Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
 from bleepstore.object_lock import ObjectLock, Retention
 
 
@@ -95,7 +95,12 @@ class StoredBucket(NamedTuple):
     bucket_id: int
     owner_id: str
     versioning: Versioning | str | None
-    object_lock: ObjectLock | None
+    #: Of all its settings those that commands on objects look at.
+    settings: BucketSettings
+
+    @property
+    def object_lock(self) -> ObjectLock | None:
+        return self.settings.object_lock
 
 
 class StoredVersion(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredVersion
@@ -28,6 +29,8 @@ def create_upload(tables: Tables, command: CreateUpload) -> Result:
     if bucket is None:
         return NoSuchBucket(command.bucket)
     if refused := check_lockable(tables, bucket, command.attributes, command.time_ms):
+        return refused
+    if refused := check_public(bucket.settings, command.attributes.grants):
         return refused
     tables.remember_owner(command.owner)
     tables.remember_owner(command.initiator)

@@ -16,12 +16,13 @@ import hashlib
 
 import attrs
 
+from bleepstore.acl_rules import is_enforced, is_given_away
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.commands import ApplyLifecycle, DeleteEntry, DeleteObject, DeleteObjects, PutObject, Removed, Written
 from bleepstore.errors import NoSuchKey, NoSuchVersion, ObjectLocked, S3Error
-from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Versioning, WriteCondition
+from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Owner, Versioning, WriteCondition
 from bleepstore.object_lock import ObjectLock, Retention, check_future, is_locked, no_lock
 
 #: The sequence of no version, for uploads that began with one that was deleted since.
@@ -75,6 +76,10 @@ def write_version(
     and written again does not begin anew.
     """
     sequence = command.time_ms
+    if bucket.settings.ownership is not None and (
+        command.attributes.grants is not None or command.owner.id != bucket.owner_id
+    ):
+        command = _with_owner(bucket, command)
     if bucket.versioning is not None:
         default = None
         if bucket.object_lock is not None:
@@ -95,6 +100,15 @@ def write_version(
     tables.remember_owner(command.owner)
     tables.write_version(bucket.bucket_id, command, NULL_VERSION, sequence, current)
     return Written(None, command.time_ms)
+
+
+def _with_owner(bucket: StoredBucket, command: PutObject) -> PutObject:
+    """The command with the owner that the bucket has for its object, and what is left of its ACL."""
+    writer_id, settings = command.owner.id, bucket.settings
+    attributes = attrs.evolve(command.attributes, grants=None)
+    if is_given_away(settings, writer_id, bucket.owner_id, command.attributes.acl(writer_id)):
+        return attrs.evolve(command, owner=Owner(bucket.owner_id, ""), attributes=attributes)
+    return attrs.evolve(command, attributes=attributes) if is_enforced(settings) else command
 
 
 def _with_default_lock(tables: Tables, lock: ObjectLock, command: PutObject) -> tuple[PutObject, Retention | None]:

@@ -46,6 +46,7 @@ from bleepstore.codec.records import (
 from bleepstore.digests import Algorithm
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
+    UNCONDITIONAL,
     Acl,
     BlobRef,
     BucketSetting,
@@ -126,6 +127,7 @@ CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
 UPLOAD_TOKEN = Kind(str, lambda token, _: token.text, lambda text, _: UploadToken(text))
 DATA = Kind(dict, _write_data, _read_data)
 SETTING = Kind(dict, _write_setting, _read_setting)
+SETTINGS_LIST = tuple_of(SETTING)
 ATTRIBUTES = Kind(dict, _write_attributes, _read_attributes)
 OWNER = struct(Owner, id=TEXT, display_name=TEXT)
 GRANTS = Kind(list, lambda grants, _: write_grants(grants), lambda rows, _: read_grants(rows))
@@ -134,12 +136,11 @@ CHECKSUM = optional(struct(Checksum, algorithm=ALGORITHM, value=TEXT, type=CHECK
 _CONDITION = Struct(
     WriteCondition, {"if_match": OPTIONAL_TEXT, "if_none_match": BOOLEAN, "replaces_only_of": OPTIONAL_TEXT}
 )
-_ALWAYS = WriteCondition()
-_ALWAYS_WRITTEN = _CONDITION.write(_ALWAYS, [])
+_UNCONDITIONAL_WRITTEN = _CONDITION.write(UNCONDITIONAL, [])
 
 
 def _read_condition(record: Fields, tail: Tail) -> WriteCondition:
-    condition: WriteCondition = _ALWAYS if record == _ALWAYS_WRITTEN else _CONDITION.read(record, tail)
+    condition: WriteCondition = UNCONDITIONAL if record == _UNCONDITIONAL_WRITTEN else _CONDITION.read(record, tail)
     return condition
 
 
@@ -188,7 +189,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         owner=OWNER,
         location=TEXT,
         acl=ACL,
-        object_lock=BOOLEAN,
+        settings=SETTINGS_LIST,
     ),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
@@ -351,6 +352,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form("removed-many/1", c.RemovedMany, outcomes=tuple_of(_OUTCOME)),
     form("lifecycle-applied/1", c.LifecycleApplied, changed=INTEGER, refused=INTEGER),
     form("restored/1", c.Restored, restoration=RESTORATION, is_extended=BOOLEAN),
+    form("access-control-list-not-supported/1", e.AccessControlListNotSupported),
     form("access-denied/1", e.AccessDenied, reason=OPTIONAL_TEXT),
     form("bucket-already-exists/1", e.BucketAlreadyExists, bucket=TEXT),
     form("bucket-already-owned-by-you/1", e.BucketAlreadyOwnedByYou, bucket=TEXT),
@@ -376,6 +378,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         argument_name=OPTIONAL_TEXT,
         argument_value=OPTIONAL_TEXT,
     ),
+    form("invalid-bucket-acl-with-object-ownership/1", e.InvalidBucketAclWithObjectOwnership),
     form("invalid-bucket-state/1", e.InvalidBucketState, reason=TEXT),
     form(
         "invalid-object-state/1",

@@ -4,13 +4,15 @@
     ├── S3Error                      has a `code`, named as in Amazon's S3 error list
     │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet,
     │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle,
-    │   │                            NoSuchCors, NoSuchBucketEncryption, NoSuchBucketPolicy
+    │   │                            NoSuchCors, NoSuchBucketEncryption, NoSuchBucketPolicy,
+    │   │                            NoSuchOwnershipControls, NoSuchPublicAccessBlock
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
     │   │                            RestoreAlreadyInProgress, InvalidBucketState
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
-    │   │                            lifecycles, configurations, policies, names of encryption keys
+    │   │                            lifecycles, configurations, policies, names of encryption keys,
+    │   │                            ACLs where they are disabled
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
     │   │                            ObjectAlreadyInActiveTier, ObjectLocked
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,

@@ -134,6 +134,41 @@ class EncryptionKeyNotFound(Invalid):
     key_id: str
 
 
+# -- whose objects are, and what may be public
+
+
+@attrs.define
+class AccessControlListNotSupported(Invalid):
+    code = "AccessControlListNotSupported"
+    summary = "The bucket does not allow ACLs: its objects are its owner's (BucketOwnerEnforced)."
+
+
+@attrs.define
+class InvalidBucketAclWithObjectOwnership(Invalid):
+    code = "InvalidBucketAclWithObjectOwnership"
+    summary = "A bucket whose ACL grants something to others cannot have the object ownership BucketOwnerEnforced."
+
+
+@attrs.define
+class InvalidBucketAclWithBlockPublicAccess(Invalid):
+    code = "InvalidBucketAclWithBlockPublicAccessError"
+    summary = "A new bucket blocks public access, so it cannot have a public ACL."
+
+
+@attrs.define
+class NoSuchOwnershipControls(NotFound):
+    code = "OwnershipControlsNotFoundError"
+    summary = "The bucket has no ownership controls."
+    bucket: str
+
+
+@attrs.define
+class NoSuchPublicAccessBlock(NotFound):
+    code = "NoSuchPublicAccessBlockConfiguration"
+    summary = "The bucket has no public access block."
+    bucket: str
+
+
 # -- policies
 
 

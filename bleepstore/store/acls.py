@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 
-from bleepstore.access import AclRequest, Action, Caller, is_of_object, of_version, resolve_acl
+from bleepstore.access import AclRequest, Action, Caller, is_full_control, is_of_object, of_version, resolve_acl
+from bleepstore.acl_rules import check_public, is_enforced
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
-from bleepstore.errors import NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import Acl, WriteCondition
+from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
+from bleepstore.model import UNCONDITIONAL, Acl, Bucket
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 from bleepstore.store.uploads import Uploads
 
-_ALWAYS = WriteCondition()
 #: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
 _ACL_ATTEMPTS = 20
 
@@ -50,15 +50,19 @@ class AccessRules:
         else:
             found = self._engine.find_bucket(bucket)
             action = of_version(action, version_id)
-            self._engine.condition_for(action, found, key, _ALWAYS, caller, version=version_id, is_preliminary=True)
+            self._engine.condition_for(
+                action, found, key, UNCONDITIONAL, caller, version=version_id, is_preliminary=True
+            )
 
     def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
         return self._engine.bucket_for(bucket, Action.GET_BUCKET_ACL, caller).acl
 
     def put_bucket_acl(self, bucket: str, acl: AclRequest | Acl, *, caller: Caller | None = None) -> None:
-        """Replace the ACL. An `Acl` must name the bucket's owner: ownership cannot be given away."""
+        """Replace the ACL. An `Acl` must name the bucket's owner: ownership cannot be given away. Raises
+        AccessControlListNotSupported where ACLs are disabled, AccessDenied for a public one where that is blocked.
+        """
         found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_ACL, caller, acl=acl)
-        resolved = resolve_acl(acl, found.owner.id, found.owner.id)
+        resolved = _resolve(acl, found.owner.id, found)
         self._engine.submit(PutBucketAcl(**self._engine.stamp(), bucket=bucket, bucket_id=found.id, acl=resolved))
 
     def get_object_acl(
@@ -75,7 +79,7 @@ class AccessRules:
         version_id: str | None = None,
         caller: Caller | None = None,
     ) -> None:
-        """Replace an object's ACL. An `Acl` must name the object's owner."""
+        """Replace an object's ACL. An `Acl` must name the object's owner. Raises as put_bucket_acl."""
         for _ in range(_ACL_ATTEMPTS):
             found = self._engine.find_bucket(bucket)
             decided = self._objects.find(bucket, key, version_id, Action.PUT_OBJECT_ACL, caller, data=False, acl=acl)
@@ -87,10 +91,20 @@ class AccessRules:
                 version_id=version_id,
                 expected_sequence=decided.sequence,
                 expected_acl=decided.version.acl,
-                acl=resolve_acl(acl, decided.version.owner.id, found.owner.id),
+                acl=_resolve(acl, decided.version.owner.id, found),
             )
             result = self._engine.committer.submit(command)
             if not isinstance(result, OperationAborted):
                 break  # else it is not what was decided on any more
         if isinstance(result, S3Error):
             raise result
+
+
+def _resolve(acl: AclRequest | Acl, owner_id: str, bucket: Bucket) -> Acl:
+    """A new list for a resource of this owner, if its bucket allows it."""
+    if is_enforced(bucket.settings) and not is_full_control(acl, bucket.owner.id):
+        raise AccessControlListNotSupported
+    resolved = resolve_acl(acl, owner_id, bucket.owner.id)
+    if refused := check_public(bucket.settings, resolved.grants):
+        raise refused
+    return resolved

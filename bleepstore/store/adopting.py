@@ -226,6 +226,7 @@ class Adoption:
             owner=self._engine.owner,
             location="",
             acl=Acl.private(self._engine.owner.id),
+            settings=self._engine.new_bucket_settings,
         )
         result = self._engine.committer.submit(command)
         if isinstance(result, S3Error) and not isinstance(result, BucketAlreadyOwnedByYou | BucketAlreadyExists):

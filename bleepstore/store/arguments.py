@@ -34,6 +34,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import ObjectLock, Retention
+from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
 from bleepstore.store.snapshots import Snapshot
 
 _P = ParamSpec("_P")
@@ -60,6 +61,9 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "AclRequest | Acl": ((CannedAcl, tuple, Acl), "a CannedAcl, a tuple of Grant, or an Acl"),
     "Retention | None": ((Retention, _NONE), "a Retention or None"),
     "ObjectLock": ((ObjectLock,), "an ObjectLock"),
+    "ObjectOwnership": ((ObjectOwnership,), "an ObjectOwnership"),
+    "ObjectOwnership | None": ((ObjectOwnership, _NONE), "an ObjectOwnership or None"),
+    "PublicAccessBlock": ((PublicAccessBlock,), "a PublicAccessBlock"),
     "bool | None": ((bool, _NONE), "True, False or None"),
     "RestoreTier": ((RestoreTier,), "a RestoreTier"),
     "Checksum | None": ((Checksum, _NONE), "a Checksum or None"),

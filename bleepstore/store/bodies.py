@@ -11,7 +11,7 @@ from typing import BinaryIO
 import attrs
 
 from bleepstore.backends.base import CHUNK, StoredBlob
-from bleepstore.digests import Algorithm, Digester, decode_value
+from bleepstore.digests import Algorithm, Digester, decode_value, digests_of
 from bleepstore.errors import BadDigest, EntityTooLarge, IncompleteBody, InvalidDigest, InvalidRequest
 from bleepstore.model import BlobRef, Checksum, Data, Inline
 from bleepstore.store.options import BodyOptions
@@ -24,7 +24,8 @@ DEFAULT_ALGORITHM = Algorithm.CRC64NVME  # what S3 computes when the caller name
 
 @attrs.frozen(kw_only=True)
 class Expected:
-    """What the caller says of the bytes to come. `late_checksum` is asked once they have come (a trailer)."""
+    """What the caller says of the bytes to come. `algorithm` is the one that it chose, that of `checksum` if it gives
+    that; `late_checksum` is asked once they have come (a trailer). `limit` is how many may come."""
 
     size: int | None = None
     content_md5: str | None = None
@@ -43,24 +44,15 @@ class Expected:
         if self.content_md5 is not None:
             _decode_md5(self.content_md5)
 
-    @property
-    def limit(self) -> int:
-        """How many bytes may come."""
-        return self.max_size if self.size is None else self.size
-
-    @property
-    def checksum_algorithm(self) -> Algorithm | None:
-        """The algorithm that the caller chose, or None."""
-        return self.algorithm or (self.checksum.algorithm if self.checksum else None)
-
 
 def expected_of(options: BodyOptions, max_size: int) -> Expected:
     """What the options of a method say of the bytes to come."""
+    checksum = options.get("checksum")
     return Expected(
         size=options.get("size"),
         content_md5=options.get("content_md5"),
-        checksum=options.get("checksum"),
-        algorithm=options.get("checksum_algorithm"),
+        checksum=checksum,
+        algorithm=options.get("checksum_algorithm") or (None if checksum is None else checksum.algorithm),
         late_checksum=options.get("late_checksum"),
         max_size=max_size,
     )
@@ -97,9 +89,9 @@ def chunks_of(body: Body) -> Iterable[bytes]:
     """The body as an iterable of its chunks; that they are bytes is yet to be seen. Raises TypeError for what is no
     body."""
     if isinstance(body, bytes):
-        return (body,)
+        return (body,) if len(body) <= CHUNK else _pieces_of(body)
     if isinstance(body, bytearray | memoryview):
-        return (bytes(body),)
+        return chunks_of(bytes(body))
     read = getattr(body, "read", None)
     if read is not None:
         return _chunks_read(read)
@@ -107,6 +99,12 @@ def chunks_of(body: Body) -> Iterable[bytes]:
     if isinstance(body, str | Mapping) or not isinstance(body, Iterable):
         raise TypeError(_no_body(body))
     return body
+
+
+def _pieces_of(body: bytes) -> Iterator[bytes]:
+    """A large body piece by piece, so that it is written while it is hashed."""
+    for start in range(0, len(body), CHUNK):
+        yield body[start : start + CHUNK]
 
 
 def _chunks_read(read: Callable[[int], bytes]) -> Iterator[bytes]:
@@ -142,9 +140,11 @@ def stage(
     Raises BadDigest, IncompleteBody, EntityTooLarge, or what the body's iterator raises; then nothing refers to what
     `write` stored.
     """
-    digester = Digester(*algorithms, DEFAULT_ALGORITHM)
+    limit = expected.max_size if expected.size is None else expected.size
+    small = min(inline_limit, limit)
+    if type(body) is bytes and len(body) <= small:
+        return _staged_inline(body, expected, algorithms)
     chunks = iter(chunks_of(body))
-    small = min(inline_limit, expected.limit)
     head: list[bytes] = []
     length = 0
     for chunk in chunks:
@@ -154,22 +154,30 @@ def stage(
         length += len(head[-1])
         if length > small:
             break
-    stored: StoredBlob | None = None
-    data: Data
-    if length > small:
-        verified = _verified(digester.wrap(_chain(head, chunks)), digester, expected)
-        stored = write(verified, lambda: digester.md5_hex)
-        data = BlobRef(stored.handle)
-        checksums = digester.values()
-    else:
-        data = Inline(b"".join(head))
-        digester.update(data.data)
-        checksums = _verify(digester, expected)
+    if length <= small:
+        return _staged_inline(head[0] if len(head) == 1 else b"".join(head), expected, algorithms)
+    digester = Digester(*algorithms, DEFAULT_ALGORITHM)
+    verified = _verified(digester.wrap(_chain(head, chunks)), digester, expected, limit)
+    stored = write(verified, lambda: digester.md5_hex)
+    checksums = digester.values()
     return Staged(
-        data=data,
-        stored_ms=stored.stored_ms if stored else None,
+        data=BlobRef(stored.handle),
+        stored_ms=stored.stored_ms,
         size=digester.size,
         etag=digester.md5_hex,
+        crc64nvme=checksums[DEFAULT_ALGORITHM],
+        checksums=checksums,
+    )
+
+
+def _staged_inline(data: bytes, expected: Expected, algorithms: tuple[Algorithm, ...]) -> Staged:
+    etag, checksums = digests_of(data, (*algorithms, DEFAULT_ALGORITHM))
+    _verify(expected, len(data), etag, checksums)
+    return Staged(
+        data=Inline(data),
+        stored_ms=None,
+        size=len(data),
+        etag=etag,
         crc64nvme=checksums[DEFAULT_ALGORITHM],
         checksums=checksums,
     )
@@ -184,40 +192,34 @@ def _chain(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _verified(chunks: Iterable[bytes], digester: Digester, expected: Expected) -> Iterator[bytes]:
+def _verified(chunks: Iterable[bytes], digester: Digester, expected: Expected, limit: int) -> Iterator[bytes]:
     """Pass chunks on; at the end everything expected has been verified, before anyone sees the end.
 
     The last check runs inside the iteration so that a backend drops what it was about to finish.
     """
     for chunk in chunks:
-        if digester.size > expected.limit:
+        if digester.size > limit:
             if expected.size is None:
-                raise EntityTooLarge(digester.size, expected.limit)
+                raise EntityTooLarge(digester.size, limit)
             raise IncompleteBody(expected.size, digester.size)
         yield chunk
-    _verify(digester, expected)
+    _verify(expected, digester.size, digester.md5_hex, digester.values())
 
 
-def _verify(digester: Digester, expected: Expected) -> dict[Algorithm, str]:
-    """The digests, once they are what the caller expects."""
-    if expected.size is not None and digester.size != expected.size:
-        raise IncompleteBody(expected.size, digester.size)
+def _verify(expected: Expected, size: int, md5: str, computed: Mapping[Algorithm, str]) -> None:
+    """Raise unless the bytes that came are what the caller expects."""
+    if expected.size is not None and size != expected.size:
+        raise IncompleteBody(expected.size, size)
     if expected.content_md5 is not None:
         raw = _decode_md5(expected.content_md5)
-        if raw.hex() != digester.md5_hex:
-            raise BadDigest("content_md5", "MD5", raw.hex(), digester.md5_hex)
-    computed = digester.values()
+        if raw.hex() != md5:
+            raise BadDigest("content_md5", "MD5", raw.hex(), md5)
     checksum = expected.checksum
     if expected.late_checksum is not None:
-        checksum = _late_checksum(expected.late_checksum) or checksum
+        late = expected.late_checksum()
+        if late is not None and not isinstance(late, Checksum):
+            raise TypeError(f"late_checksum returns a Checksum or None, not {type(late).__name__}: {late!r}")
+        checksum = late or checksum
     if checksum is not None and computed[checksum.algorithm] != checksum.value:
         _check_value(checksum)  # a value that is no digest at all is another mistake
         raise BadDigest("checksum", checksum.algorithm.value, checksum.value, computed[checksum.algorithm])
-    return computed
-
-
-def _late_checksum(ask: Callable[[], Checksum | None]) -> Checksum | None:
-    found = ask()
-    if found is not None and not isinstance(found, Checksum):
-        raise TypeError(f"late_checksum returns a Checksum or None, not {type(found).__name__}: {found!r}")
-    return found

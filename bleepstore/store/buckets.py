@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bleepstore.access import AclRequest, Action, Caller, is_allowed, make_acl
+from bleepstore.acl_rules import check_enforceable, check_public, is_enforced
 from bleepstore.commands import CreateBucket, DeleteBucket
-from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, S3Error
-from bleepstore.model import Bucket
+from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, InvalidBucketAclWithBlockPublicAccess, S3Error
+from bleepstore.model import Acl, Bucket, BucketSetting, BucketSettings
 from bleepstore.names import check_bucket_name
+from bleepstore.object_lock import ObjectLock
+from bleepstore.ownership import ObjectOwnership
 from bleepstore.pages import BucketPage
 from bleepstore.store.engine import Engine, check_keeps_versions, check_limit
 
@@ -33,11 +36,15 @@ class Buckets:
         location: str = "",
         acl: AclRequest | None = None,
         object_lock: bool = False,
+        ownership: ObjectOwnership | None = None,
         caller: Caller | None = None,
     ) -> Bucket:
-        """Create a bucket. With `object_lock` it keeps versions, and these can be locked. Raises InvalidBucketName,
-        BucketAlreadyExists, BucketAlreadyOwnedByYou; NotSupported for `object_lock` where each object is stored under
-        its own key at a provider.
+        """Create a bucket. With `object_lock` it keeps versions, and these can be locked. `ownership` says whose its
+        objects will be; else, and for what is blocked, the store's `acl_defaults` do (`bleepstore.open`).
+
+        Raises InvalidBucketName, BucketAlreadyExists, BucketAlreadyOwnedByYou; InvalidBucketAclWithObjectOwnership and
+        InvalidBucketAclWithBlockPublicAccess for an `acl` that does not fit; NotSupported for `object_lock` where each
+        object is stored under its own key at a provider.
 
         Its container comes first: a provider may refuse the name, and a bucket without one must not be seen.
         """
@@ -46,10 +53,12 @@ class Buckets:
             raise AccessDenied("Anonymous callers cannot create buckets.")
         owner = self._engine.owner if caller is None else caller.account
         made = make_acl(acl, owner.id, owner.id)
+        settings = self._new_settings(ownership, made)
         if object_lock:
             check_keeps_versions(self._engine)
+            settings = (*settings, BucketSetting("object_lock", ObjectLock()))
         command = CreateBucket(
-            **self._engine.stamp(), bucket=bucket, owner=owner, location=location, acl=made, object_lock=object_lock
+            **self._engine.stamp(), bucket=bucket, owner=owner, location=location, acl=made, settings=settings
         )
         if self._engine.catalog.find_bucket(bucket) is None:
             self._engine.backend.create_bucket(bucket)
@@ -66,6 +75,19 @@ class Buckets:
         if isinstance(result, S3Error):
             raise result
         return self._engine.find_bucket(bucket)
+
+    def _new_settings(self, ownership: ObjectOwnership | None, acl: Acl) -> tuple[BucketSetting, ...]:
+        """What a new bucket with this ACL is set to. Raises what there is against the ACL."""
+        settings = {setting.name: setting for setting in self._engine.new_bucket_settings}
+        if ownership is not None:
+            settings["ownership"] = BucketSetting("ownership", ownership)
+        given = BucketSettings(**{name: setting.value for name, setting in settings.items()})
+        if is_enforced(given) and (refused := check_enforceable(acl)):
+            raise refused
+        of_all = self._engine.settings.public_access_block
+        if check_public(given, acl.grants) or check_public(BucketSettings(public_access_block=of_all), acl.grants):
+            raise InvalidBucketAclWithBlockPublicAccess
+        return tuple(settings.values())
 
     def _delete_created(self, created: CreateBucket) -> None:
         """Delete the bucket that a command has made, unless another has its name by now."""

@@ -36,6 +36,7 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     STANDARD,
+    UNCONDITIONAL,
     BlobRef,
     ByteRange,
     Checksum,
@@ -60,8 +61,8 @@ from bleepstore.store.options import (
     check_copied_headers,
     copied_attributes,
     given_attributes,
-    with_acl,
 )
+from bleepstore.store.owning import owned
 from bleepstore.store.reading import check_read, is_archived, resolve_range
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
 from bleepstore.store.uploads import PartDigests, Uploads, check_part_number
@@ -74,7 +75,6 @@ if TYPE_CHECKING:
 _Seals = tuple["Seal | None", "Seal | None"]
 _NO_SEALS = (None, None)
 _MD5 = re.compile("[0-9a-f]{32}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 #: Amazon's words, which programs look for.
@@ -103,7 +103,7 @@ class Copies:
         key: str,
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CopyOptions],
     ) -> ObjectVersion:
@@ -133,10 +133,9 @@ class Copies:
             acl=acl,
             source=f"{source_bucket}/{source_key}",
         )
-        owner = found.owner if caller is None else caller.account
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
-            given = with_acl(given, acl, owner, found.owner)
+        owner, given = owned(found, caller, given, acl)
         version_id = options.get("source_version_id")
         for _ in range(self._engine.object_engine.open_attempts):
             source, source_seal = self._open_source(

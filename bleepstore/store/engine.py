@@ -28,12 +28,20 @@ from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
-from bleepstore.model import MAX_PAGE, Bucket, BucketSetting, ObjectAttributes, WriteCondition
+from bleepstore.model import (
+    MAX_PAGE,
+    NO_SETTINGS,
+    Bucket,
+    BucketSetting,
+    BucketSettings,
+    ObjectAttributes,
+    WriteCondition,
+)
 from bleepstore.object_lock import check_future, no_lock
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
-from bleepstore.store.settings import Settings
+from bleepstore.store.settings import ACL_DEFAULTS, Settings
 from bleepstore.store.verifying import Verifier
 
 if TYPE_CHECKING:
@@ -67,12 +75,14 @@ class Engine:
         self.read_only = catalog.read_only
         self.settings = settings
         self.committer = parts.committer
+        self._is_alone = parts.committer.is_alone
         self.backend = backend = parts.backend
         self.clock = parts.clock
         self.wall_clock = parts.wall_clock
         self.stamp = parts.stamp
         self.submit = parts.submit
         self.owner = settings.owner
+        self.new_bucket_settings = ACL_DEFAULTS[settings.acl_defaults]
         self.inline_limit = -1 if settings.inline_limit is None else settings.inline_limit
         # To look at all attributes of a protocol takes a quarter of the time in which a store in memory is opened.
         is_local = isinstance(backend, MemoryBackend | LocalBackend)
@@ -114,11 +124,27 @@ class Engine:
     # -- questions
 
     def find_bucket(self, bucket: str) -> Bucket:
-        self.committer.read_barrier()
+        if not self._is_alone:
+            self.committer.read_barrier()
         found = self.catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
-        return found
+        return found if self.settings.public_access_block is None else self.blocked(found)
+
+    def blocked(self, bucket: Bucket) -> Bucket:
+        """A bucket as the catalog has it, with what is blocked in all buckets."""
+        own, of_all = bucket.settings.public_access_block, self.settings.public_access_block
+        if of_all is None:
+            return bucket
+        block = of_all if own is None else own | of_all
+        return attrs.evolve(bucket, settings=attrs.evolve(bucket.settings, public_access_block=block))
+
+    def own_settings(self, bucket: Bucket) -> BucketSettings:
+        """Without what is blocked in all buckets."""
+        if self.settings.public_access_block is None:
+            return bucket.settings
+        found = self.catalog.find_bucket(bucket.name)
+        return NO_SETTINGS if found is None else found.settings
 
     def bucket_for(self, bucket: str, action: Action, caller: Caller | None, **facts: Unpack[Facts]) -> Bucket:
         """The bucket, if it exists and `caller` may do `action` there."""
@@ -134,17 +160,18 @@ class Engine:
     @contextlib.contextmanager
     def listing_of(
         self, bucket: str, action: Action, caller: Caller | None, limit: int, **facts: Unpack[Facts]
-    ) -> Iterator[tuple[CatalogReader, int]]:
-        """What reads a page of a bucket, if `caller` may list it, and how long the page may be."""
+    ) -> Iterator[tuple[CatalogReader, Bucket, int]]:
+        """What reads a page of a bucket, if `caller` may list it, the bucket, and how long the page may be."""
         check_limit(limit)
         self.committer.read_barrier()
         with self.catalog.read() as reader:
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
+            found = self.blocked(found)
             facts["max_keys"] = limit
             authorize(action, caller, found, **facts)
-            yield reader, min(limit, MAX_PAGE)
+            yield reader, found, min(limit, MAX_PAGE)
 
     def condition_for(
         self,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
+from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
@@ -25,7 +26,6 @@ from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
 from bleepstore.store.bucket_encryption import BucketEncryptions
 from bleepstore.store.buckets import Buckets
-from bleepstore.store.clock import now_ms
 from bleepstore.store.copies import Copies
 from bleepstore.store.cross_origin import CrossOrigin
 from bleepstore.store.engine import Engine
@@ -35,6 +35,7 @@ from bleepstore.store.lifecycles import Lifecycles
 from bleepstore.store.locks import ObjectLocks
 from bleepstore.store.objects import Objects
 from bleepstore.store.opening import open_catalog, open_folder, open_memory, open_read_only
+from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.scrubbing import Scrubs
@@ -78,6 +79,7 @@ class Store:
         self.locks = ObjectLocks(engine, self.objects)
         self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
+        self.ownership = OwnershipControls(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts)
@@ -143,6 +145,12 @@ class Store:
     put_bucket_cors = method_of("cross_origin", CrossOrigin.put_bucket_cors)
     get_bucket_cors = method_of("cross_origin", CrossOrigin.get_bucket_cors)
     delete_bucket_cors = method_of("cross_origin", CrossOrigin.delete_bucket_cors)
+    put_bucket_ownership = method_of("ownership", OwnershipControls.put_bucket_ownership)
+    get_bucket_ownership = method_of("ownership", OwnershipControls.get_bucket_ownership)
+    delete_bucket_ownership = method_of("ownership", OwnershipControls.delete_bucket_ownership)
+    put_public_access_block = method_of("ownership", OwnershipControls.put_public_access_block)
+    get_public_access_block = method_of("ownership", OwnershipControls.get_public_access_block)
+    delete_public_access_block = method_of("ownership", OwnershipControls.delete_public_access_block)
     put_bucket_object_lock = method_of("locks", ObjectLocks.put_bucket_object_lock)
     get_bucket_object_lock = method_of("locks", ObjectLocks.get_bucket_object_lock)
     put_object_retention = method_of("locks", ObjectLocks.put_object_retention)
@@ -277,6 +285,10 @@ def open_store(
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
 
+    `acl_defaults` says what new buckets are set to: "s3", as at Amazon since April 2023, ACLs are disabled and public
+    access is blocked; "legacy", objects belong to their writers, and ACLs count. `public_access_block` is blocked in
+    all buckets, whatever they are set to themselves.
+
     `path` may also be a URL: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix` keep the bytes of
     the objects there, and `s3:///prefix` in a bucket for each, named `prefix` and the bucket's name. The options of
     such a store are:
@@ -298,6 +310,8 @@ def open_store(
         upload_expiry=upload_expiry,
         restore_delay=restore_delay,
         clock=clock,
+        acl_defaults=provider.get("acl_defaults", "s3"),
+        public_access_block=provider.get("public_access_block"),
         encryption_keys=encryption_keys,
     )
     check_location(path, "path", urls=True)

@@ -26,11 +26,11 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.copying import open_private
 from bleepstore.catalog.sqlite.mark import Mark, write_mark
 from bleepstore.catalog.sqlite.snapshot import make_file_durable
+from bleepstore.clock import SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.object_lock import check_change, is_locked
 from bleepstore.store.accounts import Accounts
-from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
 from bleepstore.store.opening import KEY_FILE, SNAPSHOTS, assemble, open_folder
 from bleepstore.store.settings import MEMORY_INLINE_LIMIT

@@ -52,6 +52,7 @@ from bleepstore.model import (
     MAX_SINGLE_PUT,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     Bucket,
     ByteRange,
     Checksum,
@@ -71,9 +72,9 @@ from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     PutOptions,
     given_attributes,
-    with_acl,
     with_default_lock,
 )
+from bleepstore.store.owning import as_owned, owned, rows_as_owned
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
 from bleepstore.store.verifying import Verifier
@@ -81,7 +82,6 @@ from bleepstore.store.verifying import Verifier
 if TYPE_CHECKING:
     from bleepstore.sealing.cipher import Seal
 
-_ALWAYS = WriteCondition()
 _BYPASS = Action.BYPASS_GOVERNANCE_RETENTION
 #: Amazon's words, which programs look for.
 _NEEDS_KEY = (
@@ -115,7 +115,7 @@ class Objects:
         body: Body,
         *,
         attributes: ObjectAttributes = NO_ATTRIBUTES,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[PutOptions],
     ) -> ObjectVersion:
@@ -136,18 +136,18 @@ class Objects:
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
         acl = options.get("acl")
-        condition = self._engine.condition_for(
-            Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl
-        )
+        if caller is not None:
+            condition = self._engine.condition_for(
+                Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl
+            )
         if attributes.tags:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
         if attributes.retention is not None or attributes.legal_hold is not None:
             self._engine.check_lockable(found, key, attributes, caller)
-        owner = found.owner if caller is None else caller.account
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
-            attributes = with_acl(attributes, acl, owner, found.owner)
-        algorithm = expected.checksum_algorithm or DEFAULT_ALGORITHM
+        owner, attributes = owned(found, caller, attributes, acl)
+        algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
         seal = None
         if options.get("encryption") is not None or found.settings.encryption is not None:
@@ -236,6 +236,7 @@ class Objects:
             found = self._find_unknown(bucket_record, key, version_id, of_version(action, version_id), caller)
         if found.bucket_id != bucket_record.id:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
+        found = as_owned(found, bucket_record)
         if caller is not None:
             action = of_version(action, version_id)
             facts["version"] = version_id
@@ -261,7 +262,7 @@ class Objects:
         if any(one is not None and one.bucket_id != bucket.id for one in (current, latest)):
             raise NoSuchBucket(bucket.name)
         if current is not None:
-            authorize(action, caller, bucket, current.version, version=version_id)
+            authorize(action, caller, bucket, as_owned(current, bucket).version, version=version_id)
         else:
             check_not_denied(action, caller, bucket, key, version=version_id)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
@@ -467,7 +468,7 @@ class Objects:
         *,
         version_id: str | None = None,
         bypass_governance: bool = False,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
     ) -> DeletedObject:
         """Delete an object. Deleting what is not there succeeds, unless `condition` asks that it be there.
@@ -547,8 +548,10 @@ class Objects:
         shown if there are some under it. With both, `after` decides.
         """
         facts: Facts = {"prefix": prefix, "delimiter": delimiter}
-        with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit, **facts) as (reader, size):
-            return reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
+        with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit, **facts) as (reader, found, size):
+            page = reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
+        rows = rows_as_owned(page.objects, found)
+        return page if rows is page.objects else attrs.evolve(page, objects=rows)
 
 
 def _whole(found: FoundObject) -> StoredObject:

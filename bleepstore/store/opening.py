@@ -15,11 +15,11 @@ from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import MarkFile, read_mark
+from bleepstore.clock import Stamps, SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StorageFull, StoreError
 from bleepstore.jobs.lease import FolderLease
-from bleepstore.jobs.parts import Parts, RequestIds
-from bleepstore.store.clock import SteadyClock
+from bleepstore.jobs.parts import Parts
 from bleepstore.store.engine import Engine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.rolled_back import check_catalog_is_there, doubt, is_of
@@ -60,7 +60,9 @@ def assemble(
 
     folder = None if catalog.path is None else catalog.path.parent
     return Engine(
-        Parts(catalog, DirectCommitter(catalog), backend, clock, clock.source, RequestIds(clock), clock.latest),
+        Parts(
+            catalog, DirectCommitter(catalog), backend, clock, clock.source, Stamps(clock, clock.source), clock.latest
+        ),
         catalog,
         settings,
         close=close,

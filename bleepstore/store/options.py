@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import attrs
 
-from bleepstore.access import AclRequest, make_acl
+from bleepstore.access import AclRequest
 from bleepstore.commands import PutObject, Written
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import CustomerKey, EncryptionRequest
@@ -17,12 +17,10 @@ from bleepstore.model import (
     MAX_METADATA_BYTES,
     NO_ATTRIBUTES,
     STORAGE_CLASSES,
-    Acl,
     ByteRange,
     Checksum,
     ChecksumType,
     ObjectAttributes,
-    Owner,
     ReadCondition,
     SystemMetadata,
     Upload,
@@ -153,12 +151,6 @@ def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) ->
     if attributes.storage_class not in STORAGE_CLASSES:
         raise InvalidArgument("The storage class is not one of S3's.", "storage_class", attributes.storage_class)
     return attributes
-
-
-def with_acl(attributes: ObjectAttributes, acl: AclRequest, owner: Owner, bucket_owner: Owner) -> ObjectAttributes:
-    """`attributes` with the grants that are asked for, of a new object of `owner`."""
-    made = make_acl(acl, owner.id, bucket_owner.id)
-    return attrs.evolve(attributes, grants=None if made == Acl.private(owner.id) else made.grants)
 
 
 def with_default_lock(asked: PutObject | Upload, written: Written) -> ObjectAttributes:

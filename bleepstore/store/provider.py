@@ -15,10 +15,10 @@ from bleepstore.backends.gateway.retry import Outage, ProviderBusy, ProviderUnav
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import read_mark
+from bleepstore.clock import SteadyClock
 from bleepstore.errors import BucketAlreadyExists, S3Error, StoreError
 from bleepstore.store.adopting import TAKEN_OVER_FILE, Adoption, is_adopting
 from bleepstore.store.buckets import Buckets
-from bleepstore.store.clock import SteadyClock
 from bleepstore.store.engine import Engine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.opening import GATEWAY_FILE, assemble, keep_mark

@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
 from bleepstore.backends.gateway.names import Layout
 from bleepstore.backends.gateway.settings import GatewaySettings, is_gateway_url, parse_url
+from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
-from bleepstore.model import Owner
-from bleepstore.store.clock import now_ms
+from bleepstore.model import BucketSetting, Owner
+from bleepstore.ownership import BLOCK_ALL, ObjectOwnership, PublicAccessBlock
 
 if TYPE_CHECKING:
     from bleepstore.sealing.keys import KeyService
@@ -27,6 +28,15 @@ INLINE_LIMIT = 16 * 1024
 #: replaced with its row than by a job: with no object in the catalog a PUT over another is slower by a fifth.
 MEMORY_INLINE_LIMIT = 1024
 UPLOAD_EXPIRY = dt.timedelta(days=7)
+#: What new buckets are set to. "s3", as at Amazon since April 2023: their objects are the owner's, access control lists
+#: are disabled, and nothing is public. "legacy": objects are their writers', lists count, nothing is blocked.
+ACL_DEFAULTS: Mapping[str, tuple[BucketSetting, ...]] = {
+    "s3": (
+        BucketSetting("ownership", ObjectOwnership.BUCKET_OWNER_ENFORCED),
+        BucketSetting("public_access_block", BLOCK_ALL),
+    ),
+    "legacy": (),
+}
 
 
 def _check_kind(name: str, value: object, kind: object, wanted: str) -> None:
@@ -43,6 +53,8 @@ class Settings:
     upload_expiry: dt.timedelta = UPLOAD_EXPIRY
     restore_delay: dt.timedelta = dt.timedelta()
     clock: Callable[[], int] = now_ms
+    acl_defaults: str = "s3"
+    public_access_block: PublicAccessBlock | None = None
     encryption_keys: KeyService | str | os.PathLike[str] | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -51,6 +63,9 @@ class Settings:
         _check_kind("upload_expiry", self.upload_expiry, dt.timedelta, "a datetime.timedelta")
         _check_kind("restore_delay", self.restore_delay, dt.timedelta, "a datetime.timedelta")
         _check_kind("clock", self.clock, Callable, "a function that gives milliseconds")
+        _check_kind("public_access_block", self.public_access_block, PublicAccessBlock | None, "a PublicAccessBlock")
+        if self.acl_defaults not in ACL_DEFAULTS:
+            raise StoreError(f"acl_defaults: {self.acl_defaults!r} is neither 's3' nor 'legacy'")
 
     @property
     def upload_expiry_ms(self) -> int:
@@ -70,12 +85,21 @@ class Settings:
             upload_expiry=self.upload_expiry,
             restore_delay=self.restore_delay,
             clock=self.clock,
+            acl_defaults=self.acl_defaults,
+            public_access_block=self.public_access_block,
             encryption_keys=self.encryption_keys,
         )  # attrs.evolve takes ten times as long
 
 
-class ProviderOptions(TypedDict, total=False):
-    """The options of `open` for a store at a provider, as its docstring says."""
+class AccessOptions(TypedDict, total=False):
+    """The options of `open` that say who may get at what by default, as its docstring says."""
+
+    acl_defaults: str
+    public_access_block: PublicAccessBlock | None
+
+
+class ProviderOptions(AccessOptions, total=False):
+    """These, and the options for a store at a provider."""
 
     catalog: str | os.PathLike[str] | None
     layout: str
@@ -99,7 +123,8 @@ class ProviderSettings:
         unknown = options.keys() - ProviderOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"open() has no option {min(unknown)!r}")
-        return cls(**options)
+        mine: Any = {name: value for name, value in options.items() if name not in AccessOptions.__annotations__}
+        return cls(**mine)
 
     def __attrs_post_init__(self) -> None:
         _check_kind("connections", self.connections, int, "a number")

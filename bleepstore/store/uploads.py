@@ -44,6 +44,7 @@ from bleepstore.model import (
     MIN_PART,
     NO_ATTRIBUTES,
     NULL_VERSION,
+    UNCONDITIONAL,
     BlobRef,
     Bucket,
     Checksum,
@@ -66,9 +67,9 @@ from bleepstore.store.options import (
     PartOptions,
     UploadOptions,
     given_attributes,
-    with_acl,
     with_default_lock,
 )
+from bleepstore.store.owning import owned
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes
 from bleepstore.store.upload_checksums import (
     check_part_algorithm,
@@ -84,7 +85,6 @@ if TYPE_CHECKING:
 
 #: The time in milliseconds and 20 random bytes. One that was ended since is still a position in a listing.
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
-_ALWAYS = WriteCondition()
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
 
@@ -135,10 +135,9 @@ class Uploads:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
         if attributes.retention is not None or attributes.legal_hold is not None:
             self._engine.check_lockable(found, key, attributes, caller)
-        owner = found.owner if caller is None else caller.account
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
-            attributes = with_acl(attributes, acl, owner, found.owner)
+        owner, attributes = owned(found, caller, attributes, acl)
         attributes, _seal = sealed_attributes(self._engine, attributes, options, found, key)
         stamp = self._engine.stamp()
         spec = BlobSpec(
@@ -155,7 +154,7 @@ class Uploads:
             key=key,
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
-            initiator=owner,
+            initiator=found.owner if caller is None else caller.account,
             attributes=attributes,
             checksum_algorithm=algorithm,
             checksum_type=kind,
@@ -201,7 +200,7 @@ class Uploads:
         upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
         seal = self.seal_of(upload, options.get("customer_key"))
         backend = self._engine.backend if seal is None else self._engine.encrypting.backend(seal)
-        sent = expected.checksum_algorithm
+        sent = expected.algorithm
         check_part_algorithm(upload, sent)
         kept = upload.checksum_algorithm or DEFAULT_ALGORITHM
         algorithms = (kept,) if sent in (None, kept) else (kept, sent)
@@ -274,7 +273,7 @@ class Uploads:
         upload_id: str,
         parts: Sequence[CompletedPart],
         *,
-        condition: WriteCondition = _ALWAYS,
+        condition: WriteCondition = UNCONDITIONAL,
         caller: Caller | None = None,
         **options: Unpack[CompletionOptions],
     ) -> ObjectVersion:
@@ -452,7 +451,7 @@ class Uploads:
         `after_key`. Raises InvalidArgument for what can be no upload's id."""
         action = Action.LIST_BUCKET_MULTIPART_UPLOADS
         facts: Facts = {"prefix": prefix, "delimiter": delimiter}
-        with self._engine.listing_of(bucket, action, caller, limit, **facts) as (reader, size):
+        with self._engine.listing_of(bucket, action, caller, limit, **facts) as (reader, _found, size):
             if after_upload_id and not _UPLOAD_ID.fullmatch(after_upload_id):
                 raise InvalidArgument("after_upload_id is not the id of an upload.", "after_upload_id", after_upload_id)
             return reader.list_uploads(bucket, prefix, delimiter, after_key, after_upload_id, size)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import attrs
+
 from bleepstore.access import Action, Caller, Facts
 from bleepstore.commands import PutBucketVersioning
 from bleepstore.model import MAX_PAGE, Versioning
 from bleepstore.names import check_version_id
 from bleepstore.pages import VersionPage
 from bleepstore.store.engine import Engine, check_keeps_versions
+from bleepstore.store.owning import rows_as_owned
 
 
 class Versions:
@@ -49,7 +52,10 @@ class Versions:
         newest of that key. Raises InvalidArgument for what can be no version's id.
         """
         facts: Facts = {"prefix": prefix, "delimiter": delimiter}
-        with self._engine.listing_of(bucket, Action.LIST_BUCKET_VERSIONS, caller, limit, **facts) as (reader, size):
+        listing = self._engine.listing_of(bucket, Action.LIST_BUCKET_VERSIONS, caller, limit, **facts)
+        with listing as (reader, found, size):
             if after_version_id:
                 check_version_id(after_version_id)
-            return reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, size)
+            page = reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, size)
+        rows = rows_as_owned(page.versions, found)
+        return page if rows is page.versions else attrs.evolve(page, versions=rows)

@@ -35,6 +35,7 @@ class Authenticator:
 
     def __init__(self, store: Store, config: AppConfig, credentials: Mapping[str, Credential]) -> None:
         self._store = store
+        self._wall_clock = store.engine.wall_clock
         self._credentials = credentials
         self._region = config.region if config.strict_region else None
         self._require_content_sha256 = config.require_content_sha256
@@ -50,7 +51,7 @@ class Authenticator:
     def authenticate(self, exchange: Exchange) -> None:
         """Verify the signature, if there is one, and note whose it is. Raises RequestError."""
         request = exchange.request
-        now_ms = self._store.wall_time_ms()
+        now_ms = self._wall_clock()
         identity = self._verify(request, now_ms // 1000)
         if identity is not None:
             request.identity, request.payload = identity, identity.payload

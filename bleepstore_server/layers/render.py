@@ -84,6 +84,4 @@ def send(exchange: Exchange, response: Response, start_response: StartResponse) 
     start_response(f"{response.status} {_REASONS.get(response.status, 'Unknown')}", headers)
     if isinstance(body, bytes):
         return [body] if body and environ["REQUEST_METHOD"] != "HEAD" else []
-    if body.file is None:
-        return [body.read()]
     return ObjectBody(body, length, environ.get("bleepstore.abort"))

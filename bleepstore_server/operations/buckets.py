@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bleepstore.access import AclRequest, CannedAcl
+from bleepstore.acl_rules import is_enforced
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, NoSuchBucket, OperationAborted
 from bleepstore.model import Acl, Bucket
 from bleepstore_server.exchange import Exchange
+from bleepstore_server.operations.ownership import requested_ownership
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire import regions
 from bleepstore_server.wire.documents.acl import parse_acl, policy_of
@@ -71,16 +73,13 @@ def _wanted_locations(exchange: Exchange) -> frozenset[str] | None:
 
 def create_bucket(exchange: Exchange) -> Response:
     headers = exchange.request.headers
-    ownership = headers.get("x-amz-object-ownership", "ObjectWriter")
-    if ownership != "ObjectWriter":
-        raise RequestError("NotImplemented", "Buckets of this store have the object ownership ObjectWriter.")
     if headers.get("x-amz-bucket-namespace", "global") != "global":
         raise RequestError("NotImplemented", "The buckets of this store have one namespace for all accounts.")
     body = exchange.document()
     location = parse(CreateBucketConfiguration, body).location_constraint if body.strip() else ""
     if location and not regions.is_location(location, exchange.config.region):
         raise RequestError("InvalidLocationConstraint", fields={"LocationConstraint": location[:64]})
-    acl = acl_request(headers, exchange)
+    acl, ownership = acl_request(headers, exchange), requested_ownership(exchange)
     object_lock = headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true"
     try:
         exchange.store.create_bucket(
@@ -88,6 +87,7 @@ def create_bucket(exchange: Exchange) -> Response:
             location=location,
             acl=acl,
             object_lock=object_lock,
+            ownership=ownership,
             caller=exchange.caller,
         )
     except BucketAlreadyOwnedByYou:
@@ -104,6 +104,8 @@ def _create_again(exchange: Exchange, location: str, acl: AclRequest | None, obj
             raise BucketAlreadyOwnedByYou(exchange.bucket)  # it would not have what is asked for
         if {_region_of(exchange, bucket), regions.region_of(location, exchange.config.region)} != {regions.US_EAST_1}:
             raise BucketAlreadyOwnedByYou(exchange.bucket)
+        if acl in (None, CannedAcl.PRIVATE) and is_enforced(bucket.settings):
+            return  # there is nothing to reset
         exchange.store.put_bucket_acl(
             exchange.bucket, CannedAcl.PRIVATE if acl is None else acl, caller=exchange.caller
         )

@@ -35,6 +35,9 @@ from bleepstore_server.wire.object_lock import bypasses_governance
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import is_field_value
 
+#: Up to this many bytes are read before the answer begins: if they are damaged, it is an error and not cut off.
+_STREAMED = 64 * 1024
+
 _OVERRIDES = {
     "response-content-type": "Content-Type",
     "response-content-language": "Content-Language",
@@ -172,12 +175,14 @@ def get_object(exchange: Exchange) -> Response:
         )
     except NotModified as error:
         return _unchanged(exchange, error)
+    streams = False
     try:
         response = _describe(exchange, stored)
-    except BaseException:
-        stored.close()
-        raise
-    response.body = stored
+        streams = stored.length > _STREAMED
+        response.body = stored if streams else stored.read()
+    finally:
+        if not streams and stored.file is not None:
+            stored.close()
     return response
 
 

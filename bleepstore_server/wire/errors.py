@@ -26,6 +26,7 @@ class ErrorRow(NamedTuple):
 
 
 ERRORS: dict[str, ErrorRow] = {
+    "AccessControlListNotSupported": ErrorRow(400, "The bucket does not allow ACLs"),
     "AccessDenied": ErrorRow(403, "Access Denied", varies=True),
     "AccessForbidden": ErrorRow(403, "CORSResponse: CORS is not enabled for this bucket.", varies=True),
     "AuthorizationHeaderMalformed": ErrorRow(
@@ -77,6 +78,14 @@ ERRORS: dict[str, ErrorRow] = {
     "InternalError": ErrorRow(500, "We encountered an internal error. Please try again.", varies=True),
     "InvalidAccessKeyId": ErrorRow(403, "The AWS Access Key Id you provided does not exist in our records."),
     "InvalidArgument": ErrorRow(400, "Invalid Argument", varies=True),
+    "InvalidBucketAclWithBlockPublicAccessError": ErrorRow(
+        400,
+        "Bucket cannot have public ACLs set with BlockPublicAccess enabled",
+    ),
+    "InvalidBucketAclWithObjectOwnership": ErrorRow(
+        400,
+        "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+    ),
     "InvalidBucketName": ErrorRow(400, "The specified bucket is not valid."),
     "InvalidBucketState": ErrorRow(409, "The request is not valid for the current state of the bucket.", varies=True),
     "InvalidChunkSizeError": ErrorRow(403, "Only the last chunk is allowed to have a size less than 8192 bytes"),

@@ -19,6 +19,7 @@ from bleepstore.model import (
     NO_ATTRIBUTES,
     STANDARD,
     STORAGE_CLASSES,
+    UNCONDITIONAL,
     ByteRange,
     Checksum,
     ChecksumType,
@@ -327,9 +328,6 @@ _CONDITIONS = ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-
 _CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
 
 
-_ALWAYS = WriteCondition()
-
-
 def refuse_conditions(headers: Mapping[str, str]) -> None:
     """Refuse a write that has a condition which it does not know: done in spite of it, it could destroy something."""
     for name in _CONDITIONS:
@@ -346,7 +344,7 @@ def refuse_conditions(headers: Mapping[str, str]) -> None:
 def write_condition(headers: Mapping[str, str], *, delete: bool = False) -> WriteCondition:
     """The condition of a write. What S3 does not support is refused, never ignored."""
     if _CONDITION_NAMES.isdisjoint(headers):
-        return _ALWAYS
+        return UNCONDITIONAL
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     unsupported = (
         (none_match is not None and (none_match.strip() != "*" or delete))

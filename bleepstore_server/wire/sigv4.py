@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import calendar
 import email.utils
+import functools
 import hashlib
 import hmac
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 import attrs
@@ -33,9 +34,11 @@ UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNRESERVED = "-_.~"
 _SPACES = re.compile("  +")
+_BLANKS = " \t"  # only these: what Unicode counts as spaces are bytes of a value here, and are kept with it
 _IS_AMZ = re.compile("x-amz-").match
 _IS_SHA256 = re.compile("[0-9a-fA-F]{64}").fullmatch
 _MAX_CACHED_KEYS = 1024
+_MAX_CACHED_TEXTS = 128
 
 _NO_FIELDS: Mapping[str, str] = {}
 
@@ -70,9 +73,12 @@ class SignedRequest:
 
     @fields.default
     def _join(self) -> dict[str, str]:
-        fields: dict[str, str] = {}
-        for name, value in self.headers:
-            fields[name] = f"{fields[name]},{value}" if name in fields else value
+        fields = dict(self.headers)
+        if len(fields) < len(self.headers):
+            fields = {}
+            for name, value in self.headers:
+                trimmed = value.strip(_BLANKS)
+                fields[name] = f"{fields[name]},{trimmed}" if name in fields else trimmed
         return fields
 
 
@@ -121,6 +127,7 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     return key
 
 
+@functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # many requests come in one second
 def parse_date(text: str) -> int | None:
     """Seconds since the epoch of `20150830T123600Z`, or None."""
     if len(text) != 16 or text[8] != "T" or text[15] != "Z":
@@ -145,22 +152,24 @@ def parse_http_date(text: str) -> int | None:
         return None
 
 
+class _Credential(NamedTuple):
+    """An access key and the scope of its signature: `date/region/service/aws4_request`."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    scope: str
+
+
 @attrs.frozen
 class _Claim:
     """What a request says of its own signature."""
 
-    access_key: str
+    credential: _Credential
     date: str
-    scope_date: str
-    region: str
-    service: str
-    signed_names: list[str]
+    signed_names: str
     signature: str
-    scope: str = attrs.field(init=False)
-
-    @scope.default
-    def _scope(self) -> str:
-        return f"{self.scope_date}/{self.region}/{self.service}/aws4_request"
 
 
 #: How messages about the credential begin.
@@ -172,7 +181,8 @@ _NOT_SIGNED = "There were headers present in the request which were not signed"
 _NO_DATE = "AWS authentication requires a valid Date or x-amz-date header"
 
 
-def _parse_credential(text: str, error: str) -> tuple[str, str, str, str]:
+@functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # that of a key is the same all day
+def _parse_credential(text: str, error: str) -> _Credential:
     where = _WHERE[error]
     parts = text.rsplit("/", 4)
     if len(parts) != 5:
@@ -188,7 +198,12 @@ def _parse_credential(text: str, error: str) -> tuple[str, str, str, str]:
         raise RequestError(error, f'{where}; incorrect date format "{date}". {expected}')
     if not access_key:
         raise RequestError(error, f"{where}; a non-empty Access Key (AKID) must be provided in the credential.")
-    return access_key, date, region, service
+    return _Credential(access_key, date, region, service, f"{date}/{region}/{service}/aws4_request")
+
+
+@functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)
+def _names_of(signed_names: str) -> tuple[str, ...]:
+    return tuple(signed_names.split(";"))
 
 
 _AUTHORIZATION_FIELDS = frozenset({"Credential", "SignedHeaders", "Signature"})
@@ -207,15 +222,14 @@ def _header_claim(request: SignedRequest, authorization: str) -> _Claim:
     missing = _AUTHORIZATION_FIELDS - fields.keys()
     if missing:
         raise RequestError(error, f"The authorization header lacks {', '.join(sorted(missing))}.")
-    access_key, scope_date, region, service = _parse_credential(fields["Credential"], error)
+    credential = _parse_credential(fields["Credential"], error)
     date = request.fields.get("x-amz-date")
     if date is None:
         seconds = parse_http_date(request.fields.get("date", ""))
         if seconds is None:
             raise RequestError("AccessDenied", _NO_DATE)
         date = _format_date(seconds)
-    names = fields["SignedHeaders"].split(";")
-    return _Claim(access_key, date, scope_date, region, service, names, fields["Signature"])
+    return _Claim(credential, date, fields["SignedHeaders"], fields["Signature"])
 
 
 def _format_date(seconds: int) -> str:
@@ -237,7 +251,7 @@ def _query_claim(query: dict[str, str], now: int) -> _Claim:
         )
     if query.get("X-Amz-Algorithm") != ALGORITHM:
         raise RequestError(error, f'X-Amz-Algorithm only supports "{ALGORITHM}".')
-    access_key, scope_date, region, service = _parse_credential(query["X-Amz-Credential"], error)
+    credential = _parse_credential(query["X-Amz-Credential"], error)
     date = query["X-Amz-Date"]
     signed_at = parse_date(date)
     if signed_at is None:
@@ -273,8 +287,7 @@ def _query_claim(query: dict[str, str], now: int) -> _Claim:
                 "ServerTime": iso_date(now),
             },
         )
-    names = query["X-Amz-SignedHeaders"].split(";")
-    return _Claim(access_key, date, scope_date, region, service, names, query["X-Amz-Signature"])
+    return _Claim(credential, date, query["X-Amz-SignedHeaders"], query["X-Amz-Signature"])
 
 
 def iso_date(seconds: int) -> str:
@@ -295,22 +308,24 @@ def check_skew(signed_at: int, now: int, text: str) -> None:
 
 
 def _check_scope(claim: _Claim, region: str | None, error: str) -> None:
-    if claim.date[:8] != claim.scope_date:
+    credential = claim.credential
+    if claim.date[:8] != credential.date:
         raise RequestError(
             error,
-            f'{_WHERE[error]}; Invalid credential date "{claim.scope_date}". This date is not the same as X-Amz-Date: '
+            f'{_WHERE[error]}; Invalid credential date "{credential.date}". This date is not the same as X-Amz-Date: '
             f'"{claim.date[:8]}".',
         )
-    if region is not None and claim.region != region:
+    if region is not None and credential.region != region:
         raise RequestError(
             error,
-            f"{_WHERE[error]}; the region '{claim.region}' is wrong; expecting '{region}'",
+            f"{_WHERE[error]}; the region '{credential.region}' is wrong; expecting '{region}'",
             fields={"Region": region},
         )
 
 
-def _check_covered(request: SignedRequest, signed: Sequence[str]) -> None:
+def _check_covered(request: SignedRequest, signed_names: str) -> None:
     """ "The CanonicalHeaders list must include the HTTP host header and any x-amz-* headers in the request." """
+    signed = _names_of(signed_names)
     if "host" not in signed:
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": "host"})
     # x-amz-content-sha256 is in the canonical request anyway, as the payload's digest.
@@ -343,18 +358,12 @@ def _encode(text: str) -> str:
 
 
 def _canonical_headers(request: SignedRequest, names: Sequence[str]) -> str:
-    wanted = set(names)
-    values: dict[str, str] = {}
-    for name, value in request.headers:
-        if name in wanted:
-            # Only these: what Unicode counts as spaces are bytes of a value here, and are kept with it.
-            trimmed = value.strip(" \t")
-            if "  " in trimmed:
-                trimmed = _SPACES.sub(" ", trimmed)
-            values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
-    lines = ""
+    fields, lines = request.fields, ""
     for name in names:
-        lines += f"{name}:{values.get(name, '')}\n"
+        value = fields.get(name, "").strip(_BLANKS)
+        if "  " in value:
+            value = _SPACES.sub(" ", value)
+        lines += f"{name}:{value}\n"
     return lines
 
 
@@ -364,10 +373,10 @@ def string_to_sign(request: SignedRequest, claim: _Claim, payload: str, *, as_se
     canonical = (
         f"{request.method}\n{path or '/'}\n"
         f"{_canonical_query(request.query, as_sent=as_sent) if request.query else ''}\n"
-        f"{_canonical_headers(request, claim.signed_names)}\n{';'.join(claim.signed_names)}\n{payload}"
+        f"{_canonical_headers(request, _names_of(claim.signed_names))}\n{claim.signed_names}\n{payload}"
     )
     digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
-    return f"{ALGORITHM}\n{claim.date}\n{claim.scope}\n{digest}", canonical
+    return f"{ALGORITHM}\n{claim.date}\n{claim.credential.scope}\n{digest}", canonical
 
 
 def in_hex(text: str) -> str:
@@ -380,7 +389,8 @@ def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: s
 
     The second is made of the decoded request, so that no two requests that are read differently share a signature.
     """
-    key = signing_key(secret, claim.scope_date, claim.region, claim.service)
+    credential = claim.credential
+    key = signing_key(secret, credential.date, credential.region, credential.service)
     given = claim.signature.encode("ascii", "replace")
     to_sign, canonical = string_to_sign(request, claim, payload, as_sent=True)
     if hmac.compare_digest(_hmac(key, to_sign).hex().encode(), given):
@@ -391,7 +401,7 @@ def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: s
     raise RequestError(
         "SignatureDoesNotMatch",
         fields={
-            "AWSAccessKeyId": claim.access_key,
+            "AWSAccessKeyId": credential.access_key,
             "StringToSign": to_sign,
             "SignatureProvided": claim.signature,
             "StringToSignBytes": in_hex(to_sign),
@@ -444,9 +454,10 @@ def verify_header(
     _check_scope(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
     _check_covered(request, claim.signed_names)
-    secret = lookup(claim.access_key)
+    access_key = claim.credential.access_key
+    secret = lookup(access_key)
     if secret is None:
-        raise unknown_key(claim.access_key)
+        raise unknown_key(access_key)
     declared = request.fields.get("x-amz-content-sha256")
     if declared is None:
         if undeclared is None:
@@ -454,8 +465,8 @@ def verify_header(
         declared = undeclared()
     payload = check_payload(declared)
     key = _verify_claim(request, claim, secret.secret_key, payload)
-    signer = ChunkSigner(key, claim.date, claim.scope, claim.signature)
-    return Identity(claim.access_key, secret, payload, False, signer)
+    signer = ChunkSigner(key, claim.date, claim.credential.scope, claim.signature)
+    return Identity(access_key, secret, payload, False, signer)
 
 
 def verify_query(
@@ -468,9 +479,10 @@ def verify_query(
     """Verify a presigned request. `query` has the decoded parameters, each once."""
     claim = _query_claim(query, now)
     _check_scope(claim, region, "AuthorizationQueryParametersError")
-    secret = lookup(claim.access_key)
+    access_key = claim.credential.access_key
+    secret = lookup(access_key)
     if secret is None:
-        raise unknown_key(claim.access_key)
+        raise unknown_key(access_key)
     fields = fields_in_query(query, _OF_SIGNATURE)
     payload = _payload_of_url(request, fields.pop("x-amz-content-sha256", UNSIGNED))
     try:
@@ -481,7 +493,7 @@ def verify_query(
             raise
         _verify_claim(request, claim, secret.secret_key, UNSIGNED)
     _check_covered(request, claim.signed_names)
-    return Identity(claim.access_key, secret, payload, True, None, fields)
+    return Identity(access_key, secret, payload, True, None, fields)
 
 
 def _payload_of_url(request: SignedRequest, in_url: str) -> str:
@@ -551,7 +563,7 @@ def presign(
         ("X-Amz-SignedHeaders", "host"),
     ]
     request = SignedRequest(method, path, pairs, [("host", host)])
-    claim = _Claim(access_key, date, date[:8], region, "s3", ["host"], "")
+    claim = _Claim(_Credential(access_key, date[:8], region, "s3", scope), date, "host", "")
     to_sign, _ = string_to_sign(request, claim, UNSIGNED, as_sent=True)
     signature = _hmac(signing_key(secret_key, date[:8], region, "s3"), to_sign).hex()
     signed = "&".join(f"{name}={value or ''}" for name, value in pairs)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 import bleepstore
+from tests.conftest import acl_defaults_of
 from tests.server.conftest import prepared, refused, s3, server, upload_id
 
 __all__ = ["prepared", "refused", "s3", "server", "upload_id"]
 
 
 @pytest.fixture
-def store() -> Iterator[bleepstore.Store]:
+def store(request: pytest.FixtureRequest) -> Iterator[bleepstore.Store]:
     """In memory: who is let in does not depend on where the bytes are."""
-    with bleepstore.open() as opened:
+    with bleepstore.open(acl_defaults=acl_defaults_of(request)) as opened:
         yield opened

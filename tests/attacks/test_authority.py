@@ -12,6 +12,8 @@ from bleepstore import ANONYMOUS, Acl, Caller, CannedAcl, Grant, Permission, Sto
 from tests.server.conftest import ALICE, BOB, Server
 from tests.server.tools import Wire, snapshot
 
+pytestmark = pytest.mark.legacy_acls
+
 WRITERS = (Grant("alice-id", Permission.FULL_CONTROL), Grant("bob-id", Permission.WRITE))
 
 

@@ -38,6 +38,7 @@ def test_a_document_that_was_signed_has_to_come(
     assert snapshot(server.store) == before
 
 
+@pytest.mark.legacy_acls
 def test_a_wsgi_server_that_decodes_no_chunks_stores_nothing_of_them(store: bleepstore.Store) -> None:
     """PEP 3333 has no word for a body without a length; what such a server gives is empty, and no object."""
     store.create_bucket("open", acl=CannedAcl.PUBLIC_READ_WRITE)

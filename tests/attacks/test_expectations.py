@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import bleepstore
 from bleepstore_server import AppConfig
 from bleepstore_server.live import live_server
-from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, certificate, start
+from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, certificate, start
 
 __all__ = ["certificate"]
 
@@ -63,12 +64,13 @@ def client(
     with contextlib.ExitStack() as stack:
         if request.param == "live_server":
             config = AppConfig(access_key=ACCESS_KEY, secret_key=SECRET_KEY)
-            live = stack.enter_context(live_server(config=config))
+            store = stack.enter_context(bleepstore.open(acl_defaults="legacy"))
+            live = stack.enter_context(live_server(store, config=config))
             url, tls, s3 = live.url, None, live.client()
         else:
             tls = certificate if request.param == "gunicorn-tls" else None
             data = tmp_path_factory.mktemp("expecting") / "data"
-            served = start(data, "--workers", "1", certificate=tls)
+            served = start(data, "--workers", "1", *LEGACY_ACLS, certificate=tls)
             stack.callback(served.stop)
             url, s3 = served.url, served.client()
         with contextlib.closing(s3):

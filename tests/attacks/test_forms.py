@@ -145,6 +145,7 @@ def test_nor_are_the_key_the_policy_the_signature_and_the_file(poster: Poster) -
 
 
 @BOTH_VERSIONS
+@pytest.mark.legacy_acls
 def test_what_follows_the_file_counts_for_nothing(poster: Poster) -> None:
     """ "Any fields below it are ignored": browsers send the button that was pressed there."""
     after = part("acl", "public-read") + part("submit", "Upload") + part("key", "kept")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from bleepstore_server.router import ROUTES, Resource
 from tests.attacks.signing import SCHEMES
 from tests.server.tools import Answer, Wire
-from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, start
+from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, start
 
 QUICK = settings(
     derandomize=True, deadline=None, max_examples=250, database=None,
@@ -142,7 +142,7 @@ def requests(draw: st.DrawFn) -> tuple[str, str, dict[str, str], bytes, str | No
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     """A real server with a bucket that all may read and write, so that what is not signed gets far, too."""
     folder: Path = tmp_path_factory.mktemp("attacked")
-    served = start(folder / "data", "--workers", "1")
+    served = start(folder / "data", "--workers", "1", *LEGACY_ACLS)
     with contextlib.closing(served.client()) as s3:
         s3.create_bucket(Bucket="photos", ACL="public-read-write")
         s3.put_object(Bucket="photos", Key="kept", Body=b"kept", ACL="public-read-write")

@@ -13,7 +13,7 @@ from bleepstore_server.router import ROUTES, Resource, Route
 from tests.server.conftest import ALICE, BOB, Server
 from tests.server.tools import Refused, Wire
 
-pytestmark = pytest.mark.parametrize("store", ["local"], indirect=True)
+pytestmark = [pytest.mark.legacy_acls, pytest.mark.parametrize("store", ["local"], indirect=True)]
 
 WRITES = [route for route in ROUTES if route.action is not None and not route.reads and not route.own_answer]
 BODIES = [b"", b"no XML", b"<" + b"a" * 100_000]

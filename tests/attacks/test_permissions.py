@@ -16,6 +16,8 @@ from bleepstore import Acl, Caller, Grant, Group, Permission
 from tests.server.conftest import ALICE, Server
 from tests.server.tools import Answer, Wire, snapshot
 
+pytestmark = pytest.mark.legacy_acls
+
 P = Permission
 CALLERS = ("anonymous", "bob", "alice")
 GRANTEES = ("bob-id", Group.AUTHENTICATED_USERS, Group.ALL_USERS)

@@ -82,6 +82,7 @@ def test_no_header_can_be_added_to_a_url(server: Server, prepared: Wire, signer:
     assert snapshot(server.store) == seen
 
 
+@pytest.mark.legacy_acls
 def test_the_query_of_an_unsigned_request_holds_no_headers(server: Server, prepared: Wire) -> None:
     server.store.create_bucket("open", caller=Caller(ALICE))
     prepared.send("PUT", "/open?acl", headers={"x-amz-acl": "public-read-write"})
@@ -102,6 +103,7 @@ PUTS: dict[str, Any] = {
 }
 
 
+@pytest.mark.legacy_acls
 def test_what_a_signer_puts_into_a_url_is_applied(server: Server, prepared: Wire, signer: S3Client) -> None:
     """Version 2 moves the fields into the URL; version 4 demands them of whoever uses it."""
     url = signer.generate_presigned_url("put_object", {"Bucket": "photos", "Key": "k", **PUTS})
@@ -222,6 +224,7 @@ def test_a_declared_digest_is_compared_however_the_body_is_framed(prepared: Wire
 
 @pytest.mark.parametrize("payload", ["é" * 64, "x" * 64, "STREAMING-", "unsigned-payload", "0" * 63])
 @pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.legacy_acls
 def test_a_payload_that_cannot_be_is_refused(server: Server, prepared: Wire, payload: str, signed: bool) -> None:
     server.store.create_bucket("open", caller=Caller(ALICE))
     prepared.send("PUT", "/open?acl", headers={"x-amz-acl": "public-read-write"})

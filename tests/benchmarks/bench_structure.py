@@ -10,25 +10,39 @@ so a PUT is durable, and each request was made some times before.
 *Private names* are what the classes of the store have in their bodies. *Import circles* are groups of modules that
 import each other, wherever in the file they do it.
 
+With `--server` there are rows of what a server does for PUT, GET and HEAD of 1 KiB: from the call of the WSGI app to
+its return, in a folder.
+
 None of this depends on the speed of the machine: two runs of one tree give the same figures.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
+import io
 import itertools
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
+import boto3
 
 import bleepstore
 from bleepstore_server import client_for
+from bleepstore_server.app_config import WELL_KNOWN, AppConfig
+from bleepstore_server.clients import EVENT
+from bleepstore_server.transport import InProcessTransport
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 ROOT = Path(bleepstore.__file__).parent.parent
 PACKAGES = ("bleepstore", "bleepstore_server")
@@ -102,6 +116,55 @@ def requests_of(s3: Any) -> Iterator[tuple[str, Figures, str]]:
         for _ in range(WARM_UP):
             prepare()()
         yield what, follow(prepare()), aim
+
+
+class Capture(InProcessTransport):
+    """Keeps what the app is called with, and calls it."""
+
+    environ: WSGIEnvironment
+    body: bytes
+    served: WSGIApplication
+
+    def app(self, host: str) -> WSGIApplication:
+        self.served = super().app(host)
+
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+            self.environ, self.body = dict(environ), b"".join(iter(partial(environ["wsgi.input"].read, 65536), b""))
+            return self.again(start_response)
+
+        return app
+
+    def again(self, start_response: StartResponse) -> object:
+        return self.served({**self.environ, "wsgi.input": io.BytesIO(self.body)}, start_response)
+
+
+def served(store: bleepstore.Store) -> Iterator[tuple[str, Figures, str]]:
+    """(what, figures, "") of what a server does."""
+    capture = Capture(store, AppConfig(allow_well_known_key=True))
+
+    def send(request: AWSPreparedRequest, **_event: object) -> AWSResponse:
+        return capture.send(request)
+
+    key, secret = WELL_KNOWN
+    session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name="us-east-1")
+    s3: Any = session.client("s3")
+    s3.meta.events.register(EVENT, send)
+    where = {"Bucket": "bench", "Key": "served"}
+    calls: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("PUT", lambda: s3.put_object(**where, Body=b"x" * 1024)),
+        ("GET", lambda: s3.get_object(**where)),
+        ("HEAD", lambda: s3.head_object(**where)),
+    )
+    for what, call in calls:
+        call()
+        for _ in range(WARM_UP):
+            capture.again(_start)
+        yield f"the app, {what} 1 KiB", follow(lambda: capture.again(_start)), ""
+    s3.close()
+
+
+def _start(status: str, _headers: object, _error: object = None) -> Any:
+    assert status.startswith("200"), status
 
 
 @attrs.frozen
@@ -183,13 +246,15 @@ def names_of_store(*, public: bool) -> set[str]:
     return {name for name in names if name.startswith("_") is not public}
 
 
-def main() -> None:
+def main(*, server: bool = False) -> None:
     rows: list[tuple[str, str, str]] = []
     missing = [name for name in _TRANSPORT if not Path(name).exists()]
     assert not missing, f"say in TRANSPORT what stands in for the socket now: {missing}"
     with tempfile.TemporaryDirectory() as folder, bleepstore.open(folder) as store:
         s3 = client_for(store)
         rows.extend((what, str(figures), aim) for what, figures, aim in requests_of(s3))
+        if server:
+            rows.extend((what, str(figures), aim) for what, figures, aim in served(store))
         s3.close()
     rows.extend(structure())
     print("| | now | aim |\n| --- | --- | --- |")
@@ -200,4 +265,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--server", action="store_true", help="what a server does, too")
+    main(server=parser.parse_args().server)

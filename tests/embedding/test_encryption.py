@@ -15,9 +15,9 @@ import bleepstore
 from bleepstore import ByteRange, CustomerKey, EncryptionKind, NamedKey, Store, StoreKey, errors
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.sqlite import Catalog
+from bleepstore.clock import SteadyClock, now_ms
 from bleepstore.encryption import CHUNK, DEFAULT_KEY, HEADER_SIZE, STORE_KEY, TAG_SIZE, EncryptionRequest
 from bleepstore.sealing.keys import MasterKeys
-from bleepstore.store.clock import SteadyClock, now_ms
 from bleepstore.store.opening import KEY_FILE, assemble
 from bleepstore.store.settings import Settings
 from tests.cluster_store import open_on_follower

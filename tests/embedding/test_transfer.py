@@ -93,7 +93,7 @@ def test_a_directory_goes_into_a_store_and_comes_back(
 
 def test_an_import_leaves_the_acl_of_its_bucket_as_it_is(tmp_path: Path, data: Path) -> None:
     fill_folder(tmp_path / "in")
-    with bleepstore.open(data) as store:
+    with bleepstore.open(data, acl_defaults="legacy") as store:
         store.create_bucket("photos", acl=CannedAcl.PUBLIC_READ)
         acl = store.get_bucket_acl("photos")
     assert run("import", tmp_path / "in", "photos", "--data", data) == 0

@@ -47,8 +47,9 @@ def test_bytes_come_back_as_they_went(s3: S3Client, size: int) -> None:
     assert (head["ContentLength"], head["ETag"]) == (size, put["ETag"])
 
 
-def test_a_body_is_read_in_every_way_of_a_stream(s3: S3Client) -> None:
-    data = random.Random(1).randbytes(100_000)
+@pytest.mark.parametrize("size", [10_000, 100_000], ids=["whole", "stream"])
+def test_a_body_is_read_in_every_way_of_a_stream(s3: S3Client, size: int) -> None:
+    data = random.Random(1).randbytes(size)
     s3.put_object(Bucket="photos", Key="k", Body=data)
 
     def body() -> Any:
@@ -57,7 +58,7 @@ def test_a_body_is_read_in_every_way_of_a_stream(s3: S3Client) -> None:
     assert b"".join(body().iter_chunks(7000)) == data
     assert b"".join(body()) == data
     assert list(body().iter_lines()) == data.splitlines()
-    buffer = bytearray(100_000)
+    buffer = bytearray(size)
     assert io.BufferedReader(body()).readinto(buffer) == len(data)
     assert buffer == data
     part = body()
@@ -67,7 +68,23 @@ def test_a_body_is_read_in_every_way_of_a_stream(s3: S3Client) -> None:
     with body() as raw:
         assert raw.read(5) == data[:5]
     ranged = s3.get_object(Bucket="photos", Key="k", Range="bytes=-7")
-    assert (ranged["Body"].read(), ranged["ContentRange"]) == (data[-7:], "bytes 99993-99999/100000")
+    assert (ranged["Body"].read(), ranged["ContentRange"]) == (data[-7:], f"bytes {size - 7}-{size - 1}/{size}")
+
+
+def test_the_fields_of_an_answer_are_found_in_any_case(s3: S3Client) -> None:
+    """As handlers of a program see them, where botocore has a mapping of its own."""
+    seen: list[Any] = []
+    s3.meta.events.register("after-call.s3.PutObject", lambda http_response, **_: seen.append(http_response.headers))
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"x")["ETag"]
+    (fields,) = seen
+    assert fields["ETag"] == fields["etag"] == fields.get("ETAG") == etag
+    assert "Content-Length" in fields
+    assert "content-md5" not in fields
+    assert fields.get("Content-MD5", "none") == "none"
+    fields["X-Added"] = "by a handler"
+    assert fields["x-added"] == "by a handler"
+    del fields["X-ADDED"]
+    assert "x-added" not in fields
 
 
 def test_an_answer_that_nobody_reads_leaves_no_file_open(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import Retention, RetentionMode
+from bleepstore.ownership import ObjectOwnership
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -86,7 +87,12 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
     for pair in (
         (
             c.CreateBucket(
-                **_stamp(1), bucket="photos", owner=ALICE, location="eu-central-1", acl=ACL, object_lock=True
+                **_stamp(1),
+                bucket="photos",
+                owner=ALICE,
+                location="eu-central-1",
+                acl=ACL,
+                settings=(BucketSetting("ownership", ObjectOwnership.OBJECT_WRITER),),
             ),
             c.CreateBucket(**_stamp(1), bucket="photos", owner=Owner("a"), location="", acl=Acl("a", ())),
         ),

@@ -18,6 +18,7 @@ from bleepstore.digests import (
     composite_value,
     decode_value,
     digest,
+    digests_of,
     encode_value,
     multipart_etag,
     new_hasher,
@@ -107,3 +108,14 @@ def test_a_digester_watches_what_passes() -> None:
     assert base64.b64decode(digester.values()[Algorithm.MD5]).hex() == digester.md5_hex
     assert base64.b64decode(digester.values()[Algorithm.SHA256]) == hashlib.sha256(b"abc").digest()
     assert base64.b64decode(digester.values()[Algorithm.CRC32]) == zlib.crc32(b"abc").to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+@pytest.mark.parametrize("data", [b"", DATA], ids=len)
+def test_bytes_in_memory_have_the_digests_of_those_that_pass(algorithm: Algorithm, data: bytes) -> None:
+    digester = Digester(algorithm)
+    digester.update(data)
+    etag, values = digests_of(data, (algorithm, Algorithm.CRC64NVME, algorithm))
+    assert etag == digester.md5_hex
+    assert values[algorithm] == digester.values()[algorithm]
+    assert values.keys() == {algorithm, Algorithm.CRC64NVME}

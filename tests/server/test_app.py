@@ -18,6 +18,8 @@ from tests.server.conftest import ALICE
 from tests.server.test_property import call
 from tests.server.tools import UNSIGNED, Wire, failure
 
+pytestmark = pytest.mark.legacy_acls
+
 
 @pytest.fixture
 def holding(store: Store) -> Store:

@@ -104,6 +104,7 @@ def test_what_is_not_implemented_says_so(s3: S3Client) -> None:
     assert code(none) == "NoSuchBucketPolicy"
 
 
+@pytest.mark.legacy_acls
 def test_acls_are_enforced(server: Server, s3: S3Client) -> None:
     bob = server.client("bob", "bob-secret")
     s3.put_object(Bucket="photos", Key="k", Body=b"1")

@@ -19,6 +19,8 @@ from tests.server.tools import Answer, Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.legacy_acls
+
 PAGE = "https://app.example.com"
 VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
 RULES = (

@@ -31,6 +31,7 @@ from bleepstore_server.wire.documents.configuration import (
     ListInventoryConfigurationsResult,
     ListMetricsConfigurationsResult,
     NotificationConfiguration,
+    PolicyStatus,
     RequestPaymentConfiguration,
     VersioningConfiguration,
 )
@@ -69,6 +70,7 @@ from bleepstore_server.wire.documents.objects import (
     PostResponse,
     RestoreRequest,
 )
+from bleepstore_server.wire.documents.ownership import OwnershipControlsDocument, PublicAccessBlockConfiguration
 from bleepstore_server.wire.documents.tagging import Tagging
 from bleepstore_server.wire.documents.text import escape
 from bleepstore_server.wire.documents.uploads import (
@@ -110,6 +112,9 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     ObjectLockConfiguration: ("PutObjectLockConfiguration", "input"),
     RetentionDocument: ("PutObjectRetention", "input"),
     NotificationConfiguration: ("GetBucketNotificationConfiguration", "output"),
+    OwnershipControlsDocument: ("PutBucketOwnershipControls", "input"),
+    PolicyStatus: ("GetBucketPolicyStatus", "output"),
+    PublicAccessBlockConfiguration: ("PutPublicAccessBlock", "input"),
     RequestPaymentConfiguration: ("GetBucketRequestPayment", "output"),
     ServerSideEncryptionConfiguration: ("GetBucketEncryption", "output"),
     RestoreRequest: ("RestoreObject", "input"),

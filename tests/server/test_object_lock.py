@@ -183,6 +183,7 @@ def test_a_locked_version_is_not_deleted(s3: S3Client, options: Any) -> None:
     assert {name: shown.get(name) for name in options} == options
 
 
+@pytest.mark.legacy_acls
 def test_governance_is_bypassed_on_demand(s3: S3Client) -> None:
     first, second = (put(s3, ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=SOON) for _ in range(2))
     s3.delete_object(Bucket="photos", Key="k", VersionId=first, BypassGovernanceRetention=True)
@@ -437,6 +438,7 @@ def test_a_form_takes_locks(wire: Wire, server: Server) -> None:
 # -- who may
 
 
+@pytest.mark.legacy_acls
 def test_locks_are_shown_to_the_owners_alone(s3: S3Client, server: Server, store: bleepstore.Store) -> None:
     put(s3, ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=SOON, ObjectLockLegalHoldStatus="ON")
     store.put_object_acl("photos", "k", bleepstore.CannedAcl.PUBLIC_READ)

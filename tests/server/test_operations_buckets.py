@@ -140,6 +140,7 @@ def test_listing_the_buckets_of_a_region_in_pages(s3: S3Client) -> None:
     assert refused["Error"]["Message"] == "Argument value mars-north-1 is not a valid AWS Region"
 
 
+@pytest.mark.legacy_acls
 def test_creating_ones_own_bucket_again(s3: S3Client, bob: S3Client, anyone: Wire) -> None:
     """In us-east-1 it succeeds and sets the ACL anew, as it does there at Amazon; what is in it stays."""
     s3.create_bucket(Bucket="photos", ACL="public-read")
@@ -159,6 +160,7 @@ def test_creating_ones_own_bucket_again(s3: S3Client, bob: S3Client, anyone: Wir
 
 
 @pytest.mark.parametrize("location", ["eu-central-1", "EU"])
+@pytest.mark.legacy_acls
 def test_creating_ones_own_bucket_again_in_another_region(s3: S3Client, anyone: Wire, location: Any) -> None:
     where: Any = {"Bucket": "photos", "CreateBucketConfiguration": {"LocationConstraint": location}}
     s3.create_bucket(**where, ACL="public-read")
@@ -197,8 +199,6 @@ def test_the_expected_owner(s3: S3Client) -> None:
 
 def test_buckets_with_features_that_are_missing_are_not_made(s3: S3Client) -> None:
     with failure("NotImplemented", 501):
-        s3.create_bucket(Bucket="photos", ObjectOwnership="BucketOwnerEnforced")
-    with failure("NotImplemented", 501):
         s3.create_bucket(Bucket="photos-111122223333-us-west-2-an", BucketNamespace="account-regional")
     assert s3.list_buckets()["Buckets"] == []
 
@@ -220,6 +220,7 @@ READS = {
 
 
 @pytest.mark.parametrize("name", READS)
+@pytest.mark.legacy_acls
 def test_a_configuration_that_is_not_there_says_so(s3: S3Client, bob: S3Client, name: str) -> None:
     s3.create_bucket(Bucket="photos")
     with failure(READS[name], 404):
@@ -271,8 +272,6 @@ def test_deleting_a_configuration_that_is_not_there_succeeds(s3: S3Client, bob: 
 def test_writing_a_configuration_is_not_pretended(s3: S3Client) -> None:
     s3.create_bucket(Bucket="photos")
     with failure("NotImplemented", 501):
-        s3.put_bucket_policy(Bucket="photos", Policy="{}")
-    with failure("NotImplemented", 501):
         s3.put_bucket_website(Bucket="photos", WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
 
 
@@ -297,6 +296,7 @@ OWN = ("alice-id", "FULL_CONTROL")
         ("bucket-owner-full-control", set()),
     ],
 )
+@pytest.mark.legacy_acls
 def test_canned_acls(s3: S3Client, canned: Any, more: set[tuple[str, str]]) -> None:
     if not canned.startswith("bucket-owner"):
         s3.create_bucket(Bucket="photos", ACL=canned)
@@ -322,6 +322,7 @@ def test_canned_acls(s3: S3Client, canned: Any, more: set[tuple[str, str]]) -> N
     assert grants(s3.get_object_acl(Bucket="photos", Key="c")) == {OWN}, "an ACL is not copied"
 
 
+@pytest.mark.legacy_acls
 def test_acls_by_grant_headers(s3: S3Client) -> None:
     s3.create_bucket(Bucket="photos", GrantRead='id="bob-id"', GrantFullControl='id="alice-id"')
     assert grants(s3.get_bucket_acl(Bucket="photos")) == {OWN, ("bob-id", "READ")}
@@ -339,6 +340,7 @@ def test_acls_by_grant_headers(s3: S3Client) -> None:
         s3.put_object(Bucket="photos", Key="k", Body=b"", ACL="private", GrantRead="id=bob-id")
 
 
+@pytest.mark.legacy_acls
 def test_acls_by_body(s3: S3Client) -> None:
     s3.create_bucket(Bucket="photos")
     s3.put_object(Bucket="photos", Key="k", Body=b"")
@@ -404,6 +406,7 @@ def attempts(client: S3Client) -> dict[str, Any]:
         (None, "GrantFullControl", {"get", "attributes", "read object acl"}),
     ],
 )
+@pytest.mark.legacy_acls
 def test_what_a_grant_to_another_account_allows(
     s3: S3Client, bob: S3Client, bucket_grant: str | None, object_grant: str | None, allowed: set[str]
 ) -> None:
@@ -422,6 +425,7 @@ def test_what_a_grant_to_another_account_allows(
                 attempt()
 
 
+@pytest.mark.legacy_acls
 def test_grants_of_ones_own_choice_may_leave_oneself_out(s3: S3Client) -> None:
     """Then an owner reaches only the list itself, and can give itself the rest back."""
     s3.create_bucket(Bucket="photos", GrantRead="id=bob-id")
@@ -434,6 +438,7 @@ def test_grants_of_ones_own_choice_may_leave_oneself_out(s3: S3Client) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"")
 
 
+@pytest.mark.legacy_acls
 def test_who_may_write_an_acl_may_give_itself_the_rest(s3: S3Client, bob: S3Client) -> None:
     s3.create_bucket(Bucket="photos", GrantWriteACP="id=bob-id")
     with failure("AccessDenied", 403):
@@ -446,6 +451,7 @@ def test_who_may_write_an_acl_may_give_itself_the_rest(s3: S3Client, bob: S3Clie
     s3.list_objects_v2(Bucket="photos")
 
 
+@pytest.mark.legacy_acls
 def test_an_object_belongs_to_who_wrote_it(s3: S3Client, bob: S3Client) -> None:
     s3.create_bucket(Bucket="photos", ACL="public-read-write")
     bob.put_object(Bucket="photos", Key="bobs", Body=b"1")
@@ -462,6 +468,7 @@ def test_an_object_belongs_to_who_wrote_it(s3: S3Client, bob: S3Client) -> None:
     s3.delete_object(Bucket="photos", Key="bobs")
 
 
+@pytest.mark.legacy_acls
 def test_what_everyone_may_do(s3: S3Client, anyone: Wire, bob: S3Client) -> None:
     s3.create_bucket(Bucket="photos", ACL="public-read")
     s3.put_object(Bucket="photos", Key="public", Body=b"1", ACL="public-read")
@@ -485,6 +492,7 @@ def test_what_everyone_may_do(s3: S3Client, anyone: Wire, bob: S3Client) -> None
     assert status("GET", "/photos/absent") == 403, "who may not list must not learn what is missing"
 
 
+@pytest.mark.legacy_acls
 def test_an_anonymous_write(s3: S3Client, anyone: Wire) -> None:
     s3.create_bucket(Bucket="photos", ACL="public-read-write")
     assert anyone.send("PUT", "/photos/k", b"data", signed=False).status == 200
@@ -494,6 +502,7 @@ def test_an_anonymous_write(s3: S3Client, anyone: Wire) -> None:
     assert anyone.send("PUT", "/new-bucket", signed=False).status == 403
 
 
+@pytest.mark.legacy_acls
 def test_copies_need_both_permissions(s3: S3Client, bob: S3Client) -> None:
     s3.create_bucket(Bucket="photos")
     bob.create_bucket(Bucket="bobs")

@@ -380,6 +380,7 @@ def test_checksums_of_parts_by_copy(s3: S3Client, algorithm: Any) -> None:
 # -- whose upload it is
 
 
+@pytest.mark.legacy_acls
 def test_nobody_else_puts_parts_into_an_upload_or_completes_it(server: Server, s3: S3Client) -> None:
     s3.put_bucket_acl(Bucket="photos", ACL="public-read-write")
     upload = Upload(s3)
@@ -405,6 +406,7 @@ def test_nobody_else_puts_parts_into_an_upload_or_completes_it(server: Server, s
     assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"good"
 
 
+@pytest.mark.legacy_acls
 def test_the_buckets_owner_sees_and_ends_uploads_of_others(server: Server, s3: S3Client) -> None:
     s3.put_bucket_acl(Bucket="photos", ACL="public-read-write")
     bob = server.client("bob", "bob-secret")
@@ -419,6 +421,7 @@ def test_the_buckets_owner_sees_and_ends_uploads_of_others(server: Server, s3: S
     bob.close()
 
 
+@pytest.mark.legacy_acls
 def test_an_upload_needs_somebody_who_begins_it(server: Server, s3: S3Client) -> None:
     s3.put_bucket_acl(Bucket="photos", ACL="public-read-write")
     assert Wire(server.url).send("POST", "/photos/k?uploads", signed=False).code == "AccessDenied"

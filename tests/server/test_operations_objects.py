@@ -343,6 +343,7 @@ def test_system_headers_come_back(s3: S3Client) -> None:
     assert not set(options) - {"ContentType"} & plain.keys()
 
 
+@pytest.mark.legacy_acls
 def test_response_overrides(s3: S3Client, server: Server) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=SMALL, ContentType="text/plain", CacheControl="private")
     overrides: dict[str, Any] = {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 #: On files alone, where there is more that a refused request could leave behind.
-pytestmark = pytest.mark.parametrize("store", ["local"], indirect=True)
+pytestmark = [pytest.mark.legacy_acls, pytest.mark.parametrize("store", ["local"], indirect=True)]
 
 BIG = bytes(range(256)) * 400
 

@@ -123,7 +123,7 @@ bodies = st.sampled_from(BODIES) | st.binary(max_size=60) | st.lists(st.sampled_
 @pytest.fixture(scope="module")
 def shared() -> Iterator[tuple[Store, Any]]:
     """One store and app for all examples: whatever they do to it must not break it."""
-    with bleepstore.open() as store:
+    with bleepstore.open(acl_defaults="legacy") as store:
         store.put_credential("alice", "alice-secret", owner=ALICE, email="alice@example.com")
         store.create_bucket("photos", caller=Caller(ALICE))
         store.create_bucket("public", acl=CannedAcl.PUBLIC_READ_WRITE, caller=Caller(ALICE))
@@ -403,7 +403,7 @@ def test_a_flood_is_refused_in_bounded_memory(
             self.left -= size
             return size
 
-    with bleepstore.open(tmp_path) as store:
+    with bleepstore.open(tmp_path, acl_defaults="legacy") as store:
         store.create_bucket("public", acl=CannedAcl.PUBLIC_READ_WRITE)
         app = create_app(store, AppConfig())
         headers = {"content-type": "multipart/form-data; boundary=b", "content-md5": "AAAA", "host": "h"}
@@ -434,7 +434,7 @@ def test_a_flood_is_refused_in_bounded_memory(
 
 def test_the_app_obeys_pep_3333() -> None:
     """The reference validator finds nothing wrong with plain requests."""
-    with bleepstore.open() as store:
+    with bleepstore.open(acl_defaults="legacy") as store:
         store.create_bucket("public", acl=CannedAcl.PUBLIC_READ_WRITE)
         store.put_object("public", "k", b"data", acl=CannedAcl.PUBLIC_READ)
         app = validator(create_app(store, AppConfig()))

@@ -157,6 +157,7 @@ def test_classes_of_other_buckets_are_refused(photos: S3Client, kind: Any) -> No
         )
 
 
+@pytest.mark.legacy_acls
 def test_who_may_not_restore(photos: S3Client, server: Server) -> None:
     photos.put_object(Bucket="photos", Key="k", Body=b"", StorageClass="GLACIER", ACL="public-read-write")
     bob = server.client("bob", "bob-secret")

@@ -242,6 +242,7 @@ def test_a_form_may_have_tags(photos: S3Client) -> None:
     assert tags_of(photos, Key="form") == {"a": "1"}
 
 
+@pytest.mark.legacy_acls
 def test_who_may_not_read_the_tags_does_not_get_their_number(photos: S3Client, server: Server) -> None:
     photos.put_object(Bucket="photos", Key="k", Body=b"data", Tagging="a=1", ACL="public-read")
     bob = server.client("bob", "bob-secret")

@@ -105,6 +105,7 @@ def test_mfa_delete_can_be_off(s3: S3Client) -> None:
     assert s3.get_bucket_versioning(Bucket="photos")["Status"] == "Suspended"
 
 
+@pytest.mark.legacy_acls
 def test_versioning_is_the_owners(s3: S3Client, server: Server) -> None:
     s3.put_bucket_acl(Bucket="photos", ACL="public-read-write")
     bob = server.client("bob", "bob-secret")
@@ -330,6 +331,7 @@ def test_a_bucket_with_versions_is_not_deleted(s3: S3Client) -> None:
     s3.delete_bucket(Bucket="photos")
 
 
+@pytest.mark.legacy_acls
 def test_acls_of_versions(s3: S3Client) -> None:
     first, second = put(s3, b"1"), put(s3, b"2")
     s3.put_object_acl(Bucket="photos", Key="k", VersionId=first, ACL="public-read")

@@ -74,6 +74,10 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return kept | variables
 
 
+#: Arguments of a server for tests that need access control lists.
+LEGACY_ACLS = ("--acl-defaults", "legacy")
+
+
 def start(
     data: Path,
     *arguments: str,

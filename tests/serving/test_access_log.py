@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.serving.conftest import ACCESS_KEY, Served
+from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, Served
 from tests.serving.test_damaged_bytes import blobs, flip
 
 Serve = Callable[..., Served]
@@ -59,7 +59,7 @@ def test_each_request_has_a_line(serve: Serve) -> None:
 
 
 def test_an_answer_that_was_dropped_has_the_bytes_that_were_sent(serve: Serve) -> None:
-    served = serve("--access-log", "--workers", "1")
+    served = serve("--access-log", "--workers", "1", *LEGACY_ACLS)
     s3 = served.client()
     s3.create_bucket(Bucket="photos", ACL="public-read")
     s3.put_object(Bucket="photos", Key="large", Body=bytes(SIZE), ACL="public-read")

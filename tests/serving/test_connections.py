@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.conftest import Served, start
+from tests.serving.conftest import LEGACY_ACLS, Served, start
 
 Connect = Callable[[], contextlib.AbstractContextManager[socket.socket]]
 
@@ -22,7 +22,7 @@ def connect(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificate: Path
 ) -> Iterator[Connect]:
     tls = certificate if request.param == "https" else None
-    served: Served = start(tmp_path_factory.mktemp("served") / "data", "--workers", "1", certificate=tls)
+    served: Served = start(tmp_path_factory.mktemp("served") / "data", "--workers", "1", *LEGACY_ACLS, certificate=tls)
     with contextlib.closing(served.client()) as s3:
         s3.create_bucket(Bucket="open", ACL="public-read-write")
     context = None if tls is None else ssl.create_default_context(cafile=str(tls))

@@ -22,6 +22,7 @@ DENY_PLAIN_HTTP = (
 
 CONFIGURATIONS: dict[str, Any] = {
     "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
+    "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
     "Tagging": {"TagSet": []},
     "VersioningConfiguration": {},
 }
@@ -38,6 +39,8 @@ def test_every_operation(shared_server: Served) -> None:
     s3.meta.events.register("before-call.s3", lambda model, **_: asked.add(model.name))
     s3.meta.events.register("after-call.s3", lambda http_response, **_: statuses.add(http_response.status_code))
     s3.create_bucket(Bucket="every")
+    s3.delete_public_access_block(Bucket="every")
+    s3.put_bucket_ownership_controls(Bucket="every", OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
     where = {"Bucket": "every", "Key": "a b/ü"}
     s3.put_object(**where, Body=b"data", Metadata={"m": "v"})
     assert s3.get_object(**where)["Body"].read() == b"data"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, clean_environment, start
+from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served, clean_environment, start
 
 Serve = Callable[..., Served]
 LISTENING = "0A"
@@ -188,7 +188,7 @@ def test_drops_are_cut_off(serve: Serve, certificate: Path, scheme: str, start: 
 
 @pytest.mark.slow
 def test_only_the_fields_of_a_form_are_hurried(serve: Serve) -> None:
-    server = serve("--workers", "1")
+    server = serve("--workers", "1", *LEGACY_ACLS)
     server.client().create_bucket(Bucket="open", ACL="public-read-write")
     part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s'
     fields, data = part % (b"key", b"k\r\n") + part % (b'file"; filename="f', b""), bytes(70_000)
@@ -319,7 +319,7 @@ REFUSED_BY_HEADER = [
 
 def test_an_upload_that_its_header_refuses_is_not_asked_for(serve: Serve) -> None:
     """The answer comes instead of 100 Continue, and ends the connection: the client may send its body or not."""
-    server = serve()
+    server = serve(*LEGACY_ACLS)
     with contextlib.closing(server.client()) as s3:
         s3.create_bucket(Bucket="photos")
         s3.create_bucket(Bucket="open", ACL="public-read-write")

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from bleepstore_server.http1.connection import Patience
-from tests.serving.conftest import Served, start
+from tests.serving.conftest import LEGACY_ACLS, Served, start
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -96,7 +96,9 @@ def beside(served: Served, rude: Rude) -> Iterator[tuple[RudeClients, S3Client]]
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_others_are_served_while_the_rude_hold_on(serve: Serve, certificate: Path, scheme: str) -> None:
-    served = serve("--workers", "1", "--threads", "2", certificate=certificate if scheme == "https" else None)
+    served = serve(
+        "--workers", "1", "--threads", "2", *LEGACY_ACLS, certificate=certificate if scheme == "https" else None
+    )
     with beside(served, FEW) as (clients, s3):
         for number in range(3):
             clients.drip()
@@ -110,7 +112,7 @@ def test_others_are_served_while_the_rude_hold_on(serve: Serve, certificate: Pat
 @pytest.mark.slow
 def test_thousands_of_rude_clients(tmp_path: Path) -> None:
     """What is asserted is far from what it takes on a machine that does nothing else: it prints that."""
-    served = start(tmp_path / "data", "--workers", "2")
+    served = start(tmp_path / "data", "--workers", "2", *LEGACY_ACLS)
     try:
         alone = rate_of(served)
         with beside(served, MANY) as (clients, s3):
@@ -175,7 +177,7 @@ def test_a_server_with_few_descriptors_goes_on(serve: Serve) -> None:
 def test_a_body_that_comes_too_slowly_is_ended(serve: Serve, certificate: Path, scheme: str) -> None:
     """It never stalls for as long as it may."""
     served = serve(
-        "--workers", "1", "--client-timeout", "2", "--min-rate", "1000",
+        "--workers", "1", "--client-timeout", "2", "--min-rate", "1000", *LEGACY_ACLS,
         certificate=certificate if scheme == "https" else None,
     )  # fmt: skip
     with contextlib.closing(served.client()) as s3:

@@ -31,6 +31,8 @@ from bleepstore.commands import PutObjectAcl
 from bleepstore.errors import AccessDenied, NoSuchBucket
 from bleepstore.store.keyed_engine import KeyedEngine
 
+pytestmark = pytest.mark.legacy_acls
+
 ALICE, BOB, CAROL = (Caller(Owner(name, name.title())) for name in ("alice", "bob", "carol"))
 SMALL, LARGE = b"small", b"large" * 20_000
 OPEN = CannedAcl.PUBLIC_READ_WRITE

@@ -82,6 +82,7 @@ def test_listing_buckets_in_pages(store: Store) -> None:
         store.list_buckets(caller=ANONYMOUS)
 
 
+@pytest.mark.legacy_acls
 def test_acls_are_replaced_whole(store: Store) -> None:
     store.create_bucket("photos", caller=Caller(ALICE))
     store.put_bucket_acl("photos", CannedAcl.PUBLIC_READ, caller=Caller(ALICE))

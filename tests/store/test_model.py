@@ -467,7 +467,7 @@ class StoreMachine(VersionRules):
 
 class MemoryMachine(StoreMachine):
     def open(self) -> Store:
-        return bleepstore.open(clock=self.now, inline_limit=INLINE_LIMIT)
+        return bleepstore.open(clock=self.now, inline_limit=INLINE_LIMIT, acl_defaults="legacy")
 
 
 class FolderMachine(StoreMachine):
@@ -479,7 +479,7 @@ class FolderMachine(StoreMachine):
         return self.open_again()
 
     def open_again(self) -> Store:
-        return bleepstore.open(self.folder / "store", clock=self.now, inline_limit=INLINE_LIMIT)
+        return bleepstore.open(self.folder / "store", clock=self.now, inline_limit=INLINE_LIMIT, acl_defaults="legacy")
 
     @precondition(lambda self: not self.snapshots)  # which end with the store
     @rule()
@@ -499,7 +499,9 @@ class ClusterMachine(StoreMachine):
     forks = False
 
     def open(self) -> Store:
-        return self.exits.enter_context(open_on_follower(clock=self.now, inline_limit=INLINE_LIMIT))
+        return self.exits.enter_context(
+            open_on_follower(clock=self.now, inline_limit=INLINE_LIMIT, acl_defaults="legacy")
+        )
 
 
 KINDS: dict[str, type[StoreMachine]] = {"memory": MemoryMachine, "folder": FolderMachine, "cluster": ClusterMachine}

@@ -208,6 +208,7 @@ def test_of_many_entries_the_locked_ones_fail_alone(locked: Store) -> None:
     assert ids(locked) == [held]
 
 
+@pytest.mark.legacy_acls
 def test_governance_may_be_bypassed_and_nothing_else(locked: Store) -> None:
     cases = {
         put(locked, retention=governance()): True,
@@ -507,6 +508,7 @@ def test_an_upload_completes_after_its_retention_is_over(timed: tuple[Store, Clo
 # -- who may
 
 
+@pytest.mark.legacy_acls
 def test_locks_are_the_owners(locked: Store) -> None:
     locked.put_bucket_acl("photos", CannedAcl.PUBLIC_READ_WRITE, caller=ALICE)
     lock = ObjectLock(DefaultRetention(GOVERNANCE, days=1))
@@ -534,6 +536,7 @@ def test_locks_are_the_owners(locked: Store) -> None:
         call(ALICE)
 
 
+@pytest.mark.legacy_acls
 def test_only_the_buckets_owner_bypasses_governance(locked: Store) -> None:
     locked.put_bucket_acl("photos", CannedAcl.PUBLIC_READ_WRITE, caller=ALICE)
     version_id = put(locked, caller=BOB)

@@ -327,6 +327,7 @@ def test_a_copy_of_what_was_uploaded_in_parts_is_one_whole(
     assert read(store, bucket, "parts") == read(store, bucket, "copy of a copy") == data
 
 
+@pytest.mark.legacy_acls
 def test_acls_decide_for_everyone_but_the_application(store: Store) -> None:
     alice, bob = Caller(Owner("alice", "Alice")), Caller(Owner("bob", "Bob"))
     store.create_bucket("alices", caller=alice)

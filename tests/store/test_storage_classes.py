@@ -48,7 +48,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def timed(clock: Clock) -> Iterator[Store]:
-    with bleepstore.open(clock=clock) as store:
+    with bleepstore.open(clock=clock, acl_defaults="legacy") as store:
         store.create_bucket("photos")
         yield store
 

@@ -57,6 +57,7 @@ def test_tags_are_replaced_as_a_whole(photos: Store) -> None:
     assert photos.get_object_tags("photos", "k") == {}
 
 
+@pytest.mark.legacy_acls
 def test_a_change_of_tags_changes_nothing_else(photos: Store) -> None:
     photos.put_object("photos", "k", b"x" * 100_000, metadata={"m": "1"}, content_type="text/plain")
     before = photos.head_object("photos", "k").version
@@ -251,6 +252,7 @@ def test_a_bucket_has_tags(photos: Store) -> None:
 # -- who may
 
 
+@pytest.mark.legacy_acls
 def test_the_owners_alone_read_and_set_tags(photos: Store) -> None:
     photos.put_bucket_acl("photos", SHARED)
     photos.put_object("photos", "k", b"data", tags={"a": "1"}, acl=CannedAcl.PUBLIC_READ_WRITE, caller=ALICE)

@@ -96,6 +96,7 @@ def test_a_bucket_keeps_versions_once_it_is_told_to(store: Store, store_kind: st
         store.put_bucket_versioning("photos", "Enabled")  # type: ignore[arg-type]  # on purpose
 
 
+@pytest.mark.legacy_acls
 def test_only_the_owner_of_a_bucket_says_whether_it_keeps_versions(store: Store, bucket: str) -> None:
     store.put_bucket_acl(bucket, CannedAcl.PUBLIC_READ_WRITE)
     with pytest.raises(AccessDenied):
@@ -349,6 +350,7 @@ def test_a_bucket_with_a_version_or_a_marker_is_not_empty(store: Store, bucket: 
 # -- who may do what
 
 
+@pytest.mark.legacy_acls
 def test_only_the_owner_of_a_bucket_removes_versions(store: Store, bucket: str) -> None:
     store.put_bucket_acl(bucket, CannedAcl.PUBLIC_READ_WRITE)
     of_bob = store.put_object(bucket, "k", b"Bob's", caller=BOB)
@@ -367,6 +369,7 @@ def test_only_the_owner_of_a_bucket_removes_versions(store: Store, bucket: str) 
     store.delete_object(bucket, "k", version_id=of_bob.version_id, caller=ALICE)
 
 
+@pytest.mark.legacy_acls
 def test_a_version_is_shown_to_whom_its_own_acl_says(store: Store, bucket: str) -> None:
     first = put(store, b"1")
     second = store.put_object(bucket, "k", b"2", acl=CannedAcl.PUBLIC_READ).version_id
@@ -385,6 +388,7 @@ def test_a_version_is_shown_to_whom_its_own_acl_says(store: Store, bucket: str) 
         store.list_object_versions(bucket, caller=BOB)
 
 
+@pytest.mark.legacy_acls
 def test_a_suspended_write_replaces_no_other_accounts_object(store: Store, bucket: str) -> None:
     """The null version that would go need not be the current one."""
     store.put_bucket_versioning(bucket, SUSPENDED)

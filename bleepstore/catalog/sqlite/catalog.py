@@ -23,8 +23,7 @@ from bleepstore.catalog.sqlite.readers import ReaderPool, SharedReader
 from bleepstore.catalog.sqlite.refusals import damaged
 from bleepstore.catalog.sqlite.schema import check_version, migrate
 from bleepstore.catalog.sqlite.tables import SqliteTables
-from bleepstore.catalog.sqlite.writer import Writer
-from bleepstore.catalog.sqlite.writer_lock import WriterLock
+from bleepstore.catalog.sqlite.writer import Writer, WriterLock
 from bleepstore.commands import Command, Result
 from bleepstore.errors import StoreError
 from bleepstore.model import Bucket

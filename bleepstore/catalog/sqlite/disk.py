@@ -11,8 +11,7 @@ import apsw
 from bleepstore.catalog.sqlite.connection import CHECKPOINT_PAGES, set_low_space
 from bleepstore.catalog.sqlite.life import Life
 from bleepstore.catalog.sqlite.refusals import classify
-from bleepstore.catalog.sqlite.writer import Writer
-from bleepstore.catalog.sqlite.writer_lock import WriterLock
+from bleepstore.catalog.sqlite.writer import Writer, WriterLock
 from bleepstore.errors import SlowDown, StorageFull, refusal_of
 
 #: How many free bytes within the database file count as free. What is written there goes through the log, which needs

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from bleepstore.acl_rules import is_enforced
 from bleepstore.attributes import COLUMNS as ATTRIBUTE_COLUMNS
 from bleepstore.attributes import dump, from_columns, read_grants, read_retention, write_grants
 from bleepstore.bucket_settings import from_documents
@@ -15,6 +17,7 @@ from bleepstore.model import (
     NO_SETTINGS,
     Acl,
     Bucket,
+    BucketSettings,
     Checksum,
     ChecksumType,
     ObjectVersion,
@@ -65,17 +68,24 @@ BY_VERSION_ID = "INDEXED BY version_id"
 VERSION_BY_ID = "version_id = ? AND (version_id <> 'null' OR noncurrent = 1)"
 
 
+@functools.lru_cache(maxsize=1024)
+def read_settings(documents: str) -> BucketSettings:
+    """Of a JSON object of the documents of settings, none of which may have values that can be changed."""
+    return NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items())
+
+
 def make_bucket(row: tuple[Any, ...]) -> Bucket:
     name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning, documents = row
+    settings = NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items())
     return Bucket(
         name,
         Owner(owner_id, display_name or ""),
         created_ms,
         location,
         id=bucket_id,
-        acl=load_acl(acl, owner_id),
+        acl=Acl.private(owner_id) if is_enforced(settings) else load_acl(acl, owner_id),
         versioning=versioning and Versioning(versioning),
-        settings=NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items()),
+        settings=settings,
     )
 
 

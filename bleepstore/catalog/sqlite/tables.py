@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from bleepstore.attributes import COLUMNS, columns_of, from_columns
-from bleepstore.bucket_settings import document_of, value_of
+from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
@@ -17,17 +17,19 @@ from bleepstore.catalog.sqlite.rows import (
     VERSION_BY_ID,
     dump_acl,
     dump_parts,
+    load_acl,
     make_upload,
+    read_settings,
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
 from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAttributes, Owner, Upload, Versioning
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
-# Only what keeps versions can have a lock: for all others nothing is looked up.
 _FIND_BUCKET = (
-    "SELECT b.bucket_id, b.owner_id, b.versioning, CASE WHEN b.versioning IS NOT NULL THEN (SELECT s.document FROM "
-    "bucket_setting s WHERE s.bucket_id = b.bucket_id AND s.name = 'object_lock') END FROM bucket b WHERE b.name = ?"
+    "SELECT b.bucket_id, b.owner_id, b.versioning, (SELECT json_group_object(s.name, s.document) FROM bucket_setting s "
+    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('object_lock', 'ownership', 'public_access_block')) "
+    "FROM bucket b WHERE b.name = ?"
 )
 _LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, ?) RETURNING lock_ms"
 _STORED_VERSION = (
@@ -103,9 +105,10 @@ class SqliteTables:
         self.index = index
 
     def advance(self, count: int) -> None:
-        self.index = self._execute(
-            "UPDATE state SET applied_index = applied_index + ? RETURNING applied_index", (count,)
-        ).get
+        # Two statements: one with RETURNING, which collects its rows first, takes twice as long.
+        index: int = self._execute("SELECT applied_index FROM state").get + count
+        self._execute("UPDATE state SET applied_index = ?", (index,))
+        self.index = index
 
     def find_result(self, request_id: str) -> str | None:
         result: str | None = self._execute("SELECT result FROM applied_request WHERE request_id = ?", (request_id,)).get
@@ -152,9 +155,7 @@ class SqliteTables:
         row = self._execute(_FIND_BUCKET, (name,)).fetchone()
         if row is None or bucket_id not in (None, row[0]):
             return None
-        if row[3] is not None:
-            row = (*row[:3], value_of("object_lock", row[3]))
-        return StoredBucket._make(row)
+        return StoredBucket(row[0], row[1], row[2], read_settings(row[3]))
 
     def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id
@@ -167,6 +168,11 @@ class SqliteTables:
         self._before_bucket_change()
         self._execute(
             "UPDATE bucket SET acl = ? WHERE bucket_id = ?", (dump_acl(acl, bucket.owner_id), bucket.bucket_id)
+        )
+
+    def bucket_acl(self, bucket: StoredBucket) -> Acl:
+        return load_acl(
+            self._execute("SELECT acl FROM bucket WHERE bucket_id = ?", (bucket.bucket_id,)).get, bucket.owner_id
         )
 
     def set_bucket_setting(self, bucket: StoredBucket, setting: BucketSetting) -> None:

@@ -1,16 +1,166 @@
-"""The connection that changes the catalog, one transaction after the other."""
+"""One writer of a catalog among all threads and processes, and its transactions, one after the other.
+
+Threads queue on a lock of their own. Processes queue on flock(2), which wakes the next one at once, in order, but knows
+no time limit; SQLite's busy handler would sleep and poll. The lock is held for about a millisecond, so it is asked for
+again and again at first, which costs less than a thread. Then a thread of its own waits in flock, and those that want
+the lock wait for that thread as long as they like. A holder that was stopped, or hangs, keeps that one thread, and no
+other.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+import time
+from pathlib import Path
 from types import TracebackType
 
 import apsw
 
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
+from bleepstore.catalog.sqlite.life import Life
 from bleepstore.catalog.sqlite.mark import MarkFile
 from bleepstore.catalog.sqlite.refusals import classify
 from bleepstore.catalog.sqlite.tables import SqliteTables
-from bleepstore.catalog.sqlite.writer_lock import WriterLock
+from bleepstore.errors import SlowDown, StoreReadOnly
+
+_log = logging.getLogger("bleepstore.catalog")
+
+#: How long a write waits for other processes. Half of it later, those behind it are refused at once.
+LOCK_SECONDS = 5.0
+#: How long the lock is asked for again and again, and how often. What is longer is no usual commit.
+_ASKING_SECONDS = 0.02
+_PAUSE_SECONDS = 0.0001
+
+
+class ProcessLock:
+    """Over an open `file`, which stays open until nobody waits. One thread at a time may acquire and release."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._state = threading.Condition()
+        self._waits = False  # the thread is in flock
+        self._wanted = False
+        self._granted = False
+        self.waiting_since: float | None = None
+
+    def acquire(self, seconds: float | None) -> bool:
+        """Whether this process has the lock now. None: wait for ever."""
+        with self._state:
+            if not self._waits:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return True
+                if self._ask():
+                    return True
+                self._waits, self.waiting_since = True, time.monotonic()
+                threading.Thread(target=self._wait, name="bleepstore-lock", daemon=True).start()
+            self._wanted = True
+            try:
+                self._state.wait_for(lambda: self._granted, seconds)
+                granted, self._granted = self._granted, False
+                return granted
+            finally:
+                self._wanted = False
+
+    def _ask(self) -> bool:
+        end = None
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                now = time.monotonic()
+                end = end or now + _ASKING_SECONDS
+                if now >= end:
+                    return False
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return True
+
+    def _wait(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        with self._state:
+            self._waits, self.waiting_since = False, None
+            if self._wanted:
+                self._granted = True
+                self._state.notify_all()
+            else:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def release(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def is_stalled(self, seconds: float) -> bool:
+        """Whether another process has kept the lock for longer."""
+        since = self.waiting_since
+        return since is not None and time.monotonic() - since > seconds
+
+
+class WriterLock:
+    """Is held in a `with` block, which a thread may enter again.
+
+    `file` is the descriptor of the lock's file, for what else the processes share; None if the catalog is in memory, or
+    is only read.
+    """
+
+    def __init__(self, path: Path | None, life: Life, *, read_only: bool) -> None:
+        self._path = path
+        self._life = life
+        self._read_only = read_only
+        self.threads = threading.RLock()
+        self.file: int | None = None
+        self._processes: ProcessLock | None = None
+        if path is not None and not read_only:
+            self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._processes = ProcessLock(self.file)
+
+    def __enter__(self) -> None:
+        """Raises StoreClosed, StoreReadOnly, SlowDown."""
+        self.threads.acquire()
+        try:
+            # Asked before the file lock: a forked child shares its parent's, and would release it.
+            if os.getpid() != self._life.pid:
+                self._life.check()
+            if self._read_only:
+                raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
+            if self._processes is not None and not self._processes.acquire(LOCK_SECONDS):
+                raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")
+        except BaseException:
+            self.threads.release()
+            raise
+
+    def wait(self) -> None:
+        """Hold it however long that takes, as one that opens the catalog: a server's worker that gave up would end the
+        server, and with it the reads of the others."""
+        self.threads.acquire()
+        try:
+            if self._processes is not None and not self._processes.acquire(LOCK_SECONDS):
+                _log.warning("%s: another process keeps it locked, and is waited for; `fuser` names it", self._path)
+                self._processes.acquire(None)
+        except BaseException:
+            self.threads.release()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        tb: TracebackType | None = None,
+    ) -> None:
+        if self._processes is not None:
+            self._processes.release()
+        self.threads.release()
+
+    def is_stalled(self) -> bool:
+        """Whether another process, stopped or hung, has kept everyone from writing for some seconds."""
+        return self._processes is not None and self._processes.is_stalled(LOCK_SECONDS / 2)
+
+    def close(self) -> None:
+        if self.file is not None:
+            os.close(self.file)
 
 
 class Writer:

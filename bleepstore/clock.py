@@ -1,9 +1,12 @@
-"""The clocks of a store."""
+"""The clocks of a store, and what they stamp on each command."""
 
 from __future__ import annotations
 
+import itertools
+import secrets
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 #: Processes that read one clock at the same time find it this much apart.
 _CLOCKS_DIFFER_MS = 1000
@@ -43,3 +46,18 @@ class SteadyClock:
     def follow(self, others: memoryview[int]) -> None:
         """Stay at or after the time that is in `others`."""
         self._others = others
+
+
+class Stamps:
+    """What every command begins with: an id, unique and in the order of time (see `bleepstore.commands`), and the time
+    that people see."""
+
+    def __init__(self, clock: Callable[[], int], wall_clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._prefix = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
+
+    def __call__(self) -> dict[str, Any]:
+        request_id = f"{self._clock():012x}-{self._prefix}-{next(self._numbers):x}"
+        return {"request_id": request_id, "time_ms": self._wall_clock()}
