@@ -7,7 +7,7 @@ import attrs
 from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current
 from bleepstore.catalog.port import Tables
-from bleepstore.catalog.records import StoredVersion
+from bleepstore.catalog.records import CompletedUpload, StoredVersion
 from bleepstore.catalog.sweeps import check_fence
 from bleepstore.catalog.versions import check_lockable, write_version
 from bleepstore.commands import (
@@ -21,7 +21,7 @@ from bleepstore.commands import (
     Written,
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import BlobRef, ObjectAttributes, Upload
+from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Upload
 
 
 def create_upload(tables: Tables, command: CreateUpload) -> Result:
@@ -88,7 +88,7 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
         # A Complete that is sent again gives the first answer, as long as the ETag that it would make is the same.
         done = tables.find_completed(bucket_id, command.upload_id, command.key)
         if done is not None and done.etag == command.etag:
-            return Written(done.version_id, done.modified_ms)
+            return _written_before(tables, bucket_id, command.key, done)
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
     if command.stored_ms is not None and (fenced := check_fence(tables, command.stored_ms)):
         return fenced
@@ -101,6 +101,13 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
         tables.discard_upload(command.upload_id)
         tables.keep_completed(bucket_id, command.upload_id, completed, written.version_id)
     return written
+
+
+def _written_before(tables: Tables, bucket_id: int, key: str, done: CompletedUpload) -> Written:
+    """What a completion gave, with the retention that its version has."""
+    version = tables.find_version(bucket_id, key, done.version_id or NULL_VERSION)
+    retention = None if version is None else tables.object_attributes(bucket_id, key, version).retention
+    return Written(done.version_id, done.modified_ms, retention)
 
 
 def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:

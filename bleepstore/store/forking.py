@@ -11,6 +11,7 @@ meanwhile is garbage already, to which nothing in the copy refers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import shutil
@@ -23,7 +24,7 @@ from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.catalog.sqlite.copying import open_private
+from bleepstore.catalog.sqlite.copying import HeldCatalog, open_private
 from bleepstore.catalog.sqlite.mark import Mark, write_mark
 from bleepstore.catalog.sqlite.snapshot import make_file_durable
 from bleepstore.clock import SteadyClock
@@ -48,6 +49,12 @@ def _is_kept(now: ProtectedVersion, then: ProtectedVersion | None, now_ms: int) 
         return False
     old, new = now.retention, then.retention
     return old == new or check_change(old, new, now_ms, bypasses=False) is None
+
+
+def _protected_versions(path: Path) -> list[ProtectedVersion]:
+    """Of the catalog in a file that nobody has open."""
+    with contextlib.closing(Catalog(path, read_only=True)) as catalog, catalog.read() as reader:
+        return reader.protected_versions()
 
 
 class Forks:
@@ -97,39 +104,34 @@ class Forks:
         or is of another kind of store, if another process has the store open, or if a version would go that object lock
         protects, or be protected less.
         """
-        catalog = self._catalog_to_copy()
-        with self._engine.exclusive(), self._engine.jobs.paused():
-            self._check_keeps_locked(snapshot)
-            if isinstance(self._engine.backend, MemoryBackend) and snapshot.blobs is not None:
+        catalog, backend = self._catalog_to_copy(), self._engine.backend
+        with self._engine.exclusive(), self._engine.jobs.paused(), contextlib.ExitStack() as stack:
+            if isinstance(backend, MemoryBackend) and snapshot.blobs is not None:
                 assert snapshot.catalog is not None
-                self._engine.backend.adopt(snapshot.blobs)
-                with snapshot.catalog.hold() as source, catalog.hold() as target:
-                    target.copy_from(source)
-            elif isinstance(self._engine.backend, LocalBackend) and snapshot.folder is not None:
-                LocalBackend(snapshot.folder).share(self._engine.backend.root)
-                with catalog.hold() as target:
-                    target.copy_from_file(snapshot.folder / "catalog.db")
+                source = stack.enter_context(snapshot.catalog.hold())
+                target = stack.enter_context(catalog.hold())
+                self._check_keeps_locked(target, source.protected_versions)
+                backend.adopt(snapshot.blobs)
+                target.copy_from(source)
+            elif isinstance(backend, LocalBackend) and snapshot.folder is not None:
+                file = snapshot.folder / "catalog.db"
+                target = stack.enter_context(catalog.hold())
+                self._check_keeps_locked(target, functools.partial(_protected_versions, file))
+                LocalBackend(snapshot.folder).share(backend.root)
+                target.copy_from_file(file)
             else:
                 raise StoreError("The snapshot was closed, or is not of this kind of store.")
+            stack.close()
             self._accounts.forget_remembered()
             self._engine.sweeping.start_anew()
 
-    def _check_keeps_locked(self, snapshot: Snapshot) -> None:
-        with self._engine.catalog.read() as reader:
-            protected = reader.protected_versions()
+    def _check_keeps_locked(self, held: HeldCatalog, in_snapshot: Callable[[], list[ProtectedVersion]]) -> None:
+        """Nothing is written between this look and the copy: what is locked by then is seen."""
+        protected = held.protected_versions()
         if not protected:
             return
         now_ms = self._engine.wall_clock()
-        kept: dict[tuple[str, str, str], ProtectedVersion] = {}
-        with contextlib.ExitStack() as stack:
-            catalog = snapshot.catalog
-            if snapshot.folder is not None:
-                catalog = stack.enter_context(
-                    contextlib.closing(Catalog(snapshot.folder / "catalog.db", read_only=True))
-                )
-            if catalog is not None:
-                with catalog.read() as reader:
-                    kept = {(one.bucket, one.key, one.version_id): one for one in reader.protected_versions()}
+        kept = {(one.bucket, one.key, one.version_id): one for one in in_snapshot()}
         for one in protected:
             if not _is_kept(one, kept.get((one.bucket, one.key, one.version_id)), now_ms):
                 raise StoreError(

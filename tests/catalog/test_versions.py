@@ -12,9 +12,10 @@ import pytest
 from bleepstore.catalog.apply import apply as apply_command
 from bleepstore.catalog.records import StoredVersion
 from bleepstore.catalog.sqlite import Catalog
-from bleepstore.commands import Command, PutObject
+from bleepstore.commands import Command, PutBucketSetting, PutBucketVersioning, PutObject, Written
 from bleepstore.errors import ConditionalRequestConflict
-from bleepstore.model import BlobRef, Inline, UploadToken, WriteCondition
+from bleepstore.model import BlobRef, BucketSetting, Inline, UploadToken, Versioning, WriteCondition
+from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
 from bleepstore.testing.catalog_contract import Commands
 from tests.catalog.conftest import ALICE, Applier
 from tests.catalog.test_listing import Steps
@@ -217,3 +218,24 @@ def test_a_question_is_answered_by_an_index(catalog: Catalog, ask: Callable[[Any
         plan = [str(row[3]) for row in reader.connection.execute(f"EXPLAIN QUERY PLAN {sql}", bindings)]
     assert any(index in step for step in plan), plan
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in plan if "CONSTANT" not in step), plan
+
+
+def test_a_completion_applied_again_has_the_retention_that_it_gave(apply: Applier, catalog: Catalog) -> None:
+    """Two clients complete an upload at once: both learn of the default retention of the bucket."""
+    apply.create_bucket("photos")
+    commands, default = Commands(), DefaultRetention(RetentionMode.GOVERNANCE, days=1)
+    lock = BucketSetting("object_lock", ObjectLock(default))
+    first, second = (commands.complete("k", "u", {1: "p1"}, handle) for handle in ("h1", "h2"))
+    *_, written, again = catalog.apply(
+        [
+            PutBucketVersioning(**commands.stamp(), bucket="photos", versioning=Versioning.ENABLED),
+            PutBucketSetting(**commands.stamp(), bucket="photos", setting=lock),
+            commands.create_upload("k", "u"),
+            commands.part("k", "u", 1, "p1"),
+            first,
+            second,
+        ]
+    )
+    assert isinstance(written, Written)
+    assert written.retention is not None
+    assert again == written

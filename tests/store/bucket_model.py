@@ -165,7 +165,7 @@ class BucketModel:
         """(what a head shows, its expiry, the bytes, or why not)."""
         found = self.find(key, version_id)
         body: bytes | str = "InvalidObjectState" if found.is_archived(self.now()) else found.body
-        return found.seen, self.expiry(found) if version_id is None else None, body
+        return found.seen, self.expiry(found) if self.current(key) is found else None, body
 
     def source(self, key: str, version_id: str | None) -> Version:
         try:

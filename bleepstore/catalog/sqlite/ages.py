@@ -40,7 +40,7 @@ _CURRENT = _AGED.format(
     newer="0",
     found=(
         "SELECT noncurrent, key, sequence, modified_ms AS since_ms FROM object_version INDEXED BY object_age "
-        "WHERE bucket_id = :bucket AND noncurrent = 0 AND modified_ms <= :until "
+        "WHERE bucket_id = :bucket AND noncurrent = 0 AND is_aged = 1 AND modified_ms <= :until "
         f"AND (modified_ms, key) > (:after_ms, :after_key) {_KEYS} ORDER BY modified_ms, key LIMIT :limit"
     ),
 )

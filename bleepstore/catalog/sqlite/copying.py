@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import apsw
 
+from bleepstore.catalog.records import ProtectedVersion
 from bleepstore.catalog.sqlite.connection import BUSY_TIMEOUT_MS, open_reader
 from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.catalog.sqlite.schema import TABLES
@@ -54,6 +55,10 @@ class HeldCatalog:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
+
+    def protected_versions(self) -> list[ProtectedVersion]:
+        """See `bleepstore.catalog.port.CatalogReader`."""
+        return Reader(self.connection).protected_versions()
 
     def copy_from(self, source: HeldCatalog) -> None:
         """Make this catalog equal to `source`."""

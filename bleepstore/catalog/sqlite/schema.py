@@ -21,6 +21,9 @@ APPLICATION_ID = 0x424C5031  # "BLP1": `file` and SQLite tools tell what this da
 #
 # `noncurrent_ms` is when a version was replaced by another as the latest of its key; NULL: it is the latest.
 #
+# `is_aged` is 1 where the bucket `keeps_ages`, as one with a lifecycle does, else NULL: every overwrite changes the
+# index of ages, which is of no use to the others.
+#
 # Small objects' bytes are in inline_data, apart from object_version, so that a listing reads few pages.
 # The columns of attributes are those of `bleepstore.attributes`: NULL for what is absent. Other JSON columns are NULL
 # for the default (a private ACL, no parts).
@@ -62,7 +65,8 @@ CREATE TABLE bucket(
     created_ms INTEGER NOT NULL,
     location TEXT NOT NULL,
     acl TEXT,
-    versioning TEXT
+    versioning TEXT,
+    keeps_ages INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- What a bucket is configured with: `bleepstore.bucket_settings`. A row for each setting that it has.
@@ -102,6 +106,7 @@ CREATE TABLE object_version(
     retention TEXT,
     legal_hold TEXT,
     encryption TEXT,
+    is_aged INTEGER,
     PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
 
@@ -163,8 +168,8 @@ CREATE INDEX upload_token ON upload(backend_token) WHERE backend_token IS NOT NU
 CREATE INDEX version_id ON object_version(bucket_id, key, version_id) WHERE version_id <> 'null' OR noncurrent = 1;
 
 -- What a lifecycle asks: objects by their age, older versions by when they were replaced, delete markers. The prefix of
--- a rule is compared with the key, which every index has.
-CREATE INDEX object_age ON object_version(bucket_id, modified_ms, key) WHERE noncurrent = 0;
+-- a rule is compared with the key, which every index has. Ages of objects are kept in buckets that have rules alone.
+CREATE INDEX object_age ON object_version(bucket_id, modified_ms, key) WHERE noncurrent = 0 AND is_aged = 1;
 CREATE INDEX noncurrent_age ON object_version(bucket_id, noncurrent_ms) WHERE noncurrent_ms IS NOT NULL;
 CREATE INDEX latest_marker ON object_version(bucket_id, key) WHERE is_delete_marker = 1 AND noncurrent_ms IS NULL;
 

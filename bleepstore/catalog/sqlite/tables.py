@@ -58,11 +58,18 @@ _VERSION_COLUMNS = (
     "sequence", "version_id", "modified_ms", "etag", "size", "owner_id", "checksum_algorithm", "checksum_type",
     "checksum_value", "crc64nvme", "handle", "inline_id", "parts_count", "parts", *COLUMNS,
 )  # fmt: skip
+#: The bucket and the key come behind these.
+_AT = len(_VERSION_COLUMNS) + 1
+_IS_AGED = f"(SELECT nullif(keeps_ages, 0) FROM bucket WHERE bucket_id = ?{_AT})"
 _INSERT_VERSION = (
-    f"INSERT INTO object_version ({', '.join(_VERSION_COLUMNS)}, bucket_id, key, noncurrent, is_delete_marker) "
-    f"VALUES ({', '.join('?' * len(_VERSION_COLUMNS))}, ?, ?, 0, 0)"
+    f"INSERT INTO object_version ({', '.join(_VERSION_COLUMNS)}, "
+    "bucket_id, key, noncurrent, is_delete_marker, is_aged) "
+    f"VALUES ({', '.join('?' * len(_VERSION_COLUMNS))}, ?{_AT}, ?{_AT + 1}, 0, 0, {_IS_AGED})"
 )
-_REPLACE_VERSION = f"UPDATE object_version SET {', '.join(f'{name} = ?' for name in _VERSION_COLUMNS)} WHERE {_CURRENT}"
+_REPLACE_VERSION = (
+    f"UPDATE object_version SET {', '.join(f'{name} = ?' for name in _VERSION_COLUMNS)}, is_aged = {_IS_AGED} "
+    f"WHERE bucket_id = ?{_AT} AND noncurrent = 0 AND key = ?{_AT + 1}"
+)
 _FIND_ATTRIBUTES = f"SELECT {', '.join(COLUMNS)} FROM object_version WHERE {_ROW}"
 _SET_ATTRIBUTES = f"UPDATE object_version SET {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE {_ROW}"
 _UPLOAD_COLUMNS = (
@@ -182,6 +189,15 @@ class SqliteTables:
             self._execute("DELETE FROM bucket_setting WHERE bucket_id = ? AND name = ?", row)
         else:
             self._execute("INSERT OR REPLACE INTO bucket_setting VALUES (?, ?, ?)", (*row, document))
+        if setting.name == "lifecycle":
+            self._keep_ages(bucket.bucket_id, keeps=document is not None)
+
+    def _keep_ages(self, bucket_id: int, *, keeps: bool) -> None:
+        """What is written from now on has the bucket's choice. What is there already gets into the index now; it leaves
+        that when it is replaced."""
+        self._execute("UPDATE bucket SET keeps_ages = ?1 WHERE bucket_id = ?2 AND keeps_ages <> ?1", (keeps, bucket_id))
+        if keeps and self.connection.changes():
+            self._execute("UPDATE object_version SET is_aged = 1 WHERE bucket_id = ? AND is_aged IS NULL", (bucket_id,))
 
     def setting_document(self, bucket_id: int, name: str) -> str | None:
         sql = "SELECT document FROM bucket_setting WHERE bucket_id = ? AND name = ?"

@@ -6,7 +6,7 @@ import enum
 
 from bleepstore.object_lock import MAX_UNTIL_MS, DefaultRetention, ObjectLock, Retention, RetentionMode
 from bleepstore_server.wire.documents.declare import (
-    NUMBER,
+    INTEGER,
     PRECISE_TIME,
     child,
     choice,
@@ -29,8 +29,8 @@ class HoldStatus(enum.StrEnum):
 @document()
 class DefaultRetentionElement:
     mode: RetentionMode | None = element("Mode", choice(RetentionMode), default=None)
-    days: int | None = element("Days", NUMBER, default=None)
-    years: int | None = element("Years", NUMBER, default=None)
+    days: int | None = element("Days", INTEGER, default=None)
+    years: int | None = element("Years", INTEGER, default=None)
 
 
 @document()

@@ -10,6 +10,7 @@ from bleepstore_server.wire.documents.common import CHECKSUMS
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
     ETAG,
+    INTEGER,
     NUMBER,
     TIME,
     child,
@@ -73,7 +74,7 @@ _NO_SELECT = "This store restores objects, and selects nothing in them."
 
 @document("RestoreRequest", refuses={"Type": _NO_SELECT, "SelectParameters": _NO_SELECT, "OutputLocation": _NO_SELECT})
 class RestoreRequest:
-    days: int | None = element("Days", NUMBER, default=None)
+    days: int | None = element("Days", INTEGER, default=None)
     job: GlacierJobParameters | None = child("GlacierJobParameters", GlacierJobParameters, default=None)
     tier: RestoreTier | None = element("Tier", choice(RestoreTier), default=None)
 

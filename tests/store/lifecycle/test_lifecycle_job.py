@@ -299,6 +299,46 @@ def test_what_a_pass_costs_follows_what_is_due(store: Store, clock: Clock, count
     record_property("figure", f"lifecycle: {count:,} old objects, {examined:,} with the prefix: {steps * 10:,} steps")
 
 
+def ages(store: Store) -> list[str]:
+    """The keys in the index of ages."""
+    sql = "SELECT key FROM object_version INDEXED BY object_age WHERE noncurrent = 0 AND is_aged = 1 ORDER BY key"
+    with store.engine.catalog.transaction() as tables:
+        assert isinstance(tables, SqliteTables)
+        return [key for (key,) in tables.connection.execute(sql)]
+
+
+def test_ages_are_kept_where_there_are_rules(store: Store, clock: Clock) -> None:
+    """What else is written costs no entry of the index; what is there gets into it with the first rules."""
+    put(store, "old")
+    put(store, "old")
+    assert ages(store) == []
+    put_rules(store, expiring(30))
+    put(store, "new")
+    store.copy_object("photos", "new", "photos", "copy")
+    assert ages(store) == ["copy", "new", "old"]
+    store.delete_bucket_lifecycle("photos")
+    put(store, "new")
+    put(store, "later")
+    assert ages(store) == ["copy", "old"]
+    put_rules(store, expiring(30))
+    assert ages(store) == ["copy", "later", "new", "old"]
+    clock.advance(days=32)
+    assert run(store) == 4
+    assert keys(store) == []
+
+
+def test_versions_that_are_current_again_have_an_age(versioned: Store, clock: Clock) -> None:
+    """Also those that were older versions when the rules came."""
+    put(versioned, "k", b"1")
+    later = put(versioned, "k", b"2")
+    put_rules(versioned, expiring(30))
+    versioned.delete_object("photos", "k", version_id=later)
+    assert ages(versioned) == ["k"]
+    clock.advance(days=32)
+    assert run(versioned) == 1
+    assert keys(versioned) == []
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_passes_do_what_a_small_model_does(data: st.DataObject) -> None:
