@@ -7,6 +7,7 @@ import random
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,15 @@ def run(
     )
     assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result
+
+
+def let_acls(server: Served, bucket: str) -> None:
+    """Have a bucket take access control lists, as no new bucket does: s3cmd, and older versions of rclone, send them."""
+    s3 = server.client()
+    ownership: Any = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=ownership)
+    s3.delete_public_access_block(Bucket=bucket)
+    s3.close()
 
 
 def client_environment(server: Served, ca_bundle: bool = True) -> dict[str, str]:

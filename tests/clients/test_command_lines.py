@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.clients.conftest import contents, need, run
+from tests.clients.conftest import contents, let_acls, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 
 
@@ -52,6 +52,7 @@ def test_s3cmd(shared_server: Served, files: Path, tmp_path: Path) -> None:
         return run(server, [*common, *arguments]).stdout
 
     s3cmd("mb", "s3://s3cmd")
+    let_acls(server, "s3cmd")
     s3cmd("put", "--multipart-chunk-size-mb=5", files / "big.bin", "s3://s3cmd/big.bin")
     s3cmd("put", "--recursive", f"{files}/sub/", "s3://s3cmd/sub/")
     s3cmd("put", "--acl-public", files / "small.txt", "s3://s3cmd/small.txt")
@@ -83,6 +84,7 @@ def test_rclone(shared_server: Served, files: Path, tmp_path: Path) -> None:
         return run(server, [*common, *arguments], ca_bundle=False).stdout
 
     rclone("mkdir", remote)
+    let_acls(server, "rclone")
     rclone("copy", files, f"{remote}/here")
     rclone("check", files, f"{remote}/here")
     rclone("check", "--download", files, f"{remote}/here")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.clients.conftest import contents, need, run
+from tests.clients.conftest import contents, let_acls, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def test_rclone_shows_and_restores_versions(shared_server: Served, tmp_path: Pat
     program = need("rclone")
     server = shared_server
     s3 = make_bucket(server, "rclone-versions")
+    let_acls(server, "rclone-versions")
     common: list[str | Path] = [program, "--config", tmp_path / "none"]
     if server.certificate is not None:
         common += ["--ca-cert", server.certificate]
