@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
@@ -23,6 +24,8 @@ _log = logging.getLogger("bleepstore.server")
 #: Bytes that are compared before they are sent, and how many of them are read at a time.
 _PIECE = 1024 * 1024
 _COMPARED = 256 * 1024
+#: How much is read at a time where the descriptor cannot be sent, as over TLS.
+_COPIED = 64 * 1024
 #: A file of up to this many bytes is sent from the buffer that it was compared in.
 _BUFFERED = 128 * 1024
 #: Up to this many bytes are copied behind the head, so that both are one packet.
@@ -36,6 +39,15 @@ _OF_THE_CONNECTION = frozenset(
 
 #: Larger objects are sent by a thread of the pool, never by the loop's.
 QUICK_SIZE = _BUFFERED
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        #: What is compared before its descriptor is sent: nobody waits for a client between the two.
+        self.buffer = memoryview(bytearray(_COMPARED))
+
+
+_of_thread = _OfThread()
 
 _ErrorInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
@@ -105,11 +117,11 @@ class Answer:
 
     def send(self, body: Iterable[bytes], by_descriptor: bool) -> None:
         """Send the whole answer. Raises what the body raises, and OSError if the client goes away or stalls."""
-        if by_descriptor and not self._is_bodiless and isinstance(body, ObjectBody):
+        if not self._is_bodiless and isinstance(body, ObjectBody):
             descriptor = body.descriptor()
             if descriptor is not None:
                 try:
-                    self._send_object(body, descriptor)
+                    self._send_object(body, descriptor, by_descriptor)
                 except ObjectDamaged:
                     body.error_code = "InternalError"
                     raise
@@ -139,9 +151,12 @@ class Answer:
         else:
             self._connection.send(self._head, data)
 
-    def _send_object(self, body: ObjectBody, descriptor: int) -> None:
+    def _send_object(self, body: ObjectBody, descriptor: int, by_descriptor: bool) -> None:
         """Raises ObjectDamaged before the last byte is sent if the bytes are not those that were written, or if the
         file ends early. That ends the connection, whose client would take the next answer for the rest."""
+        if not by_descriptor:
+            self._send_copies(body, descriptor)
+            return
         assert self._head is not None
         self.is_begun = True
         connection, comparison, count = self._connection, body.comparison, body.length
@@ -161,7 +176,7 @@ class Answer:
         if comparison is None:
             _send_file(connection, body, descriptor, offset, count)
             return
-        buffer = memoryview(bytearray(min(count, _COMPARED)))
+        buffer = _of_thread.buffer
         for start in range(offset, offset + count, _PIECE):
             stop = min(start + _PIECE, offset + count)
             for begin in range(start, stop, _COMPARED):
@@ -171,6 +186,33 @@ class Answer:
             if stop == offset + count:
                 comparison.finish()
             _send_file(connection, body, descriptor, start, stop - start)
+
+    def _send_copies(self, body: ObjectBody, descriptor: int) -> None:
+        """Send a file a little at a time: so much of it is kept for a client that reads slowly. What is not large is
+        compared before the answer begins."""
+        comparison, left, head = body.comparison, body.length, self._head
+        assert head is not None
+        if comparison is not None and left <= _PIECE:
+            offset = os.lseek(descriptor, 0, os.SEEK_CUR)
+            for begin in range(0, left, _COMPARED):
+                compared = _of_thread.buffer[: min(left - begin, _COMPARED)]
+                _read(body, descriptor, compared)
+                comparison.update(compared)
+            comparison.finish()
+            comparison = None
+            os.lseek(descriptor, offset, os.SEEK_SET)
+        self.is_begun = True
+        while left or head:
+            piece = memoryview(bytearray(min(left, _COPIED)))
+            _read(body, descriptor, piece)
+            left -= len(piece)
+            if comparison is not None:
+                comparison.update(piece)
+                if not left:
+                    comparison.finish()
+            self._connection.send(*((head, piece) if head else (piece,)))
+            body.sent += len(piece)
+            head = b""
 
 
 def _read(body: ObjectBody, descriptor: int, buffer: memoryview) -> None:

@@ -268,6 +268,20 @@ class Connection:
         assert task is not None
         self.loop.switch(task)
 
+    def _gather(self) -> None:
+        """Take what has come of a body over TLS, and wake the request when that is as much as it waits for."""
+        while len(self.buffer) < self._low_water:
+            try:
+                data = self.sock.recv(_LOW_WATER)
+            except _BLOCKED_READ:
+                return
+            except OSError:
+                break  # the request meets it itself, as it does the end
+            if not data:
+                break
+            self.buffer += data
+        self._wake()
+
     def expire(self) -> None:
         """The deadline has passed."""
         task, self._task = self._task, None
@@ -301,7 +315,8 @@ class Connection:
             if self.hurried_until is not None and time.monotonic() > self.hurried_until:
                 raise TimeoutError("the body comes too slowly")
             try:
-                data = self.sock.recv(size)
+                gathered = self._take_gathered(size) if expected > 1 else b""
+                data = gathered or self.sock.recv(size)
             except _BLOCKED_READ:
                 if late is not None:
                     raise late from None
@@ -316,6 +331,14 @@ class Connection:
                 self._reading.moved += len(data)
                 self._moved_last = len(data)
                 return data
+
+    def _take_gathered(self, size: int) -> bytes:
+        """Nothing is in the buffer before a wait for more than a byte."""
+        if not self.buffer:
+            return b""
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return data
 
     def _read_records(self, data: bytes, size: int) -> bytes:
         """What TLS has beside the data of its first record, which are few."""
@@ -332,9 +355,7 @@ class Connection:
     def _sleep_through_drops(self, expected: int) -> None:
         """Where so many bytes have to come, a byte now and then wakes nobody: the socket counts as ready once
         there is more, or its end. Whoever is as fast as they have to be is noticed in half of the time that they have.
-        (Of TLS nobody knows how many bytes of the socket that is.)"""
-        if self._tls or sys.platform != "linux":
-            return
+        Of TLS nobody knows how many bytes of the socket that is: there the loop gathers them."""
         settings = self.loop.settings
         wanted = 1
         if self.hurried_until is None:
@@ -342,8 +363,10 @@ class Connection:
         self._set_low_water(wanted)
 
     def _set_low_water(self, size: int) -> None:
-        if size != self._low_water:
-            self._low_water = size
+        if size == self._low_water:
+            return
+        self._low_water = size
+        if not self._tls and sys.platform == "linux":
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
     def send(self, *pieces: bytes | memoryview) -> int:
@@ -432,7 +455,7 @@ class Connection:
     def _watch_for(self, task: Task, events: int, deadline: float) -> None:
         self._task = task
         self.deadline = deadline
-        self.on_ready = self._wake
+        self.on_ready = self._gather if self._tls and events == READ and self._low_water > 1 else self._wake
         self.loop.watch(self, events)
 
 

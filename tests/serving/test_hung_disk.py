@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
+from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served
 
 Serve = Callable[..., Served]
 #: More than is kept in the catalog, and little enough for the loop's thread.
@@ -45,7 +45,7 @@ def make_hang(data: Path) -> Path:
     "hanging", [1, pytest.param(5, marks=pytest.mark.slow)], ids=["one request", "more than threads"]
 )
 def test_a_file_that_hangs_holds_its_own_requests(serve: Serve, hanging: int) -> None:
-    served = serve("--workers", "1", "--threads", str(THREADS))
+    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS)
     s3 = served.client(read_timeout=20)
     s3.create_bucket(Bucket="open", ACL="public-read-write")
     s3.put_object(Bucket="open", Key="hangs", Body=bytes(SIZE), ACL="public-read")
@@ -73,7 +73,7 @@ def test_a_provider_that_hangs_holds_no_health_checks(serve: Serve, tmp_path: Pa
         s3.create_bucket(Bucket="blobs")
     served = serve(
         "--workers", "1", "--threads", str(THREADS), "--backend-url", "s3://blobs",
-        "--backend-layout", "blobs", "--backend-endpoint-url", provider.url,
+        "--backend-layout", "blobs", "--backend-endpoint-url", provider.url, *LEGACY_ACLS,
         data=tmp_path / "gateway",
         environ={"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
     )  # fmt: skip

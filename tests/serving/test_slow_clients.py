@@ -3,95 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
 from bleepstore_server.http1.connection import Patience
 from tests.serving.conftest import LEGACY_ACLS, Served, start
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.serving.rude import FEW, MANY, Rude, RudeClients, beside
 
 Serve = Callable[..., Served]
-
-
-@attrs.frozen
-class Rude:
-    """How many of each kind hold on to the server at the same time."""
-
-    idle: int
-    headers: int
-    bodies: int
-    readers: int
-    handshakes: int
-
-
-FEW = Rude(idle=200, headers=50, bodies=50, readers=50, handshakes=20)
-MANY = Rude(idle=10_000, headers=1_000, bodies=1_000, readers=1_000, handshakes=200)
-
-
-class RudeClients:
-    """Connections that are open, of which some go on a byte at a time."""
-
-    def __init__(self, served: Served, stack: contextlib.ExitStack) -> None:
-        self._served = served
-        self._stack = stack
-        self._host = f"127.0.0.1:{served.port}"
-        self._dripping: list[socket.socket] = []
-        self._context = None
-        if served.certificate is not None:
-            self._context = ssl.create_default_context(cafile=str(served.certificate))
-
-    def connect(self, tls: bool = True) -> socket.socket:
-        made: socket.socket = self._stack.enter_context(socket.create_connection(("127.0.0.1", self._served.port), 60))
-        if self._context is not None and tls:
-            made = self._stack.enter_context(self._context.wrap_socket(made, server_hostname="localhost"))
-        return made
-
-    def hold(self, rude: Rude) -> None:
-        for _ in range(rude.idle):
-            self.connect()
-        for _ in range(rude.bodies):  # into a bucket that anybody may write to
-            self._begin(f"PUT /open/body HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: 1000000\r\n\r\n")
-        for _ in range(rude.readers):
-            self._begin(f"GET /open/large HTTP/1.1\r\nHost: {self._host}\r\n\r\n", drips=False)
-        for _ in range(rude.handshakes if self._context else 0):
-            self.connect(tls=False).sendall(b"\x16\x03\x01")
-        for _ in range(rude.headers):
-            self._begin(f"GET / HTTP/1.1\r\nHost: {self._host}\r\nX-Drip: ")
-
-    def _begin(self, text: str, drips: bool = True) -> None:
-        connection = self.connect()
-        connection.sendall(text.encode())
-        if drips:
-            self._dripping.append(connection)
-
-    def drip(self) -> None:
-        for connection in self._dripping:
-            with contextlib.suppress(OSError):  # that one was cut off
-                connection.sendall(b"x")
-
-
-@contextlib.contextmanager
-def beside(served: Served, rude: Rude) -> Iterator[tuple[RudeClients, S3Client]]:
-    """The rude clients hold on to the server for the length of the block."""
-    s3 = served.client(read_timeout=30, retries={"total_max_attempts": 1})
-    s3.create_bucket(Bucket="open", ACL="public-read-write")
-    s3.put_object(Bucket="open", Key="large", Body=bytes(8 * 1024 * 1024), ACL="public-read")
-    with contextlib.ExitStack() as stack:
-        stack.callback(s3.close)
-        clients = RudeClients(served, stack)
-        clients.hold(rude)
-        yield clients, s3
+ROUNDS = 3
+MANY_OF_TLS = attrs.evolve(FEW, handshakes=200, bodies=200)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -99,9 +29,8 @@ def test_others_are_served_while_the_rude_hold_on(serve: Serve, certificate: Pat
     served = serve(
         "--workers", "1", "--threads", "2", *LEGACY_ACLS, certificate=certificate if scheme == "https" else None
     )
-    with beside(served, FEW) as (clients, s3):
+    with beside(served, FEW), contextlib.closing(served.client(read_timeout=30)) as s3:
         for number in range(3):
-            clients.drip()
             s3.put_object(Bucket="open", Key=f"small-{number}", Body=b"small")
             s3.put_object(Bucket="open", Key="larger", Body=bytes(200_000))
             assert s3.get_object(Bucket="open", Key=f"small-{number}")["Body"].read() == b"small"
@@ -110,37 +39,66 @@ def test_others_are_served_while_the_rude_hold_on(serve: Serve, certificate: Pat
 
 
 @pytest.mark.slow
-def test_thousands_of_rude_clients(tmp_path: Path) -> None:
-    """What is asserted is far from what it takes on a machine that does nothing else: it prints that."""
-    served = start(tmp_path / "data", "--workers", "2", *LEGACY_ACLS)
+@pytest.mark.parametrize(("scheme", "rude"), [("http", MANY), ("https", MANY_OF_TLS)], ids=["http", "https"])
+def test_many_rude_clients_cost_honest_ones_little(tmp_path: Path, certificate: Path, scheme: str, rude: Rude) -> None:
+    """A fifth of the rate, and the 99th percentile of a health check is below 100 ms. The best of a few rounds
+    counts: other programs of the machine take their share too."""
+    served = start(
+        tmp_path / "data", "--workers", "2", *LEGACY_ACLS, certificate=certificate if scheme == "https" else None
+    )
     try:
-        alone = rate_of(served)
-        with beside(served, MANY) as (clients, s3):
-            seconds = []
-            for _ in range(200):
-                clients.drip()
-                begun = time.perf_counter()
-                with urllib.request.urlopen(f"{served.url}/healthz", timeout=30) as answer:
-                    assert answer.status == 200
-                seconds.append(time.perf_counter() - begun)
-            s3.put_object(Bucket="open", Key="small", Body=b"small")
-            besides = rate_of(served)
-        slowest = sorted(seconds)[int(0.99 * len(seconds))]
-        sys.stdout.write(f"p99 of /healthz {slowest * 1000:.1f} ms; {alone:.0f} requests/s alone, now {besides:.0f}\n")
-        assert slowest < 2
+        with contextlib.closing(served.client()) as s3:
+            s3.create_bucket(Bucket="open", ACL="public-read-write")
+            s3.put_object(Bucket="open", Key="large", Body=bytes(8 * 1024 * 1024), ACL="public-read")
+            s3.put_object(Bucket="open", Key="small", Body=b"small", ACL="public-read")
+        alone = max(measure(served)[0] for _ in range(2 * ROUNDS))
+        memory = resident_of(served)
+        with beside(served, rude):
+            connections = rude.idle + rude.headers + rude.bodies + rude.readers
+            each = (resident_of(served) - memory) / connections
+            found = [measure(served) for _ in range(2 * ROUNDS)]
+        rate, slowest = max(rate for rate, _ in found), min(slow for _, slow in found)
+        sys.stdout.write(
+            f"{scheme}: {rate:.0f} requests/s beside {connections} rude clients, {alone:.0f} alone; p99 of /healthz "
+            f"{slowest * 1000:.1f} ms; {each / 1024:.1f} KiB of the workers for each\n"
+        )
+        assert slowest < 0.1
+        assert rate > 0.8 * alone
     finally:
         served.stop()
 
 
-def rate_of(served: Served) -> float:
-    """Requests a second of one client on one connection."""
-    count = 500
-    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+def measure(served: Served) -> tuple[float, float]:
+    """Requests a second of two clients in turn, and the 99th percentile of a health check in seconds."""
+    context = None if served.certificate is None else ssl.create_default_context(cafile=str(served.certificate))
+    count = 400
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for _ in range(2):
+            made = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=30))
+            if context is not None:
+                made = stack.enter_context(context.wrap_socket(made, server_hostname="localhost"))
+            connections.append(made)
         begun = time.perf_counter()
-        for _ in range(count):
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        for number in range(count):
+            connection = connections[number % 2]
+            connection.sendall(b"GET /open/small HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        return count / (time.perf_counter() - begun)
+        rate = count / (time.perf_counter() - begun)
+    seconds = []
+    for _ in range(100):
+        begun = time.perf_counter()
+        with urllib.request.urlopen(f"{served.url}/healthz", timeout=30, context=context) as answer:
+            assert answer.status == 200
+        seconds.append(time.perf_counter() - begun)
+    return rate, sorted(seconds)[98]
+
+
+def resident_of(served: Served) -> int:
+    """Bytes of memory of all workers."""
+    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
+    pages = [int(Path(f"/proc/{child}/statm").read_text().split()[1]) for child in children]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_connection_too_many_is_told_so(serve: Serve) -> None:
@@ -183,7 +141,7 @@ def test_a_body_that_comes_too_slowly_is_ended(serve: Serve, certificate: Path, 
     with contextlib.closing(served.client()) as s3:
         s3.create_bucket(Bucket="open", ACL="public-read-write")
     with contextlib.ExitStack() as stack:
-        slow = RudeClients(served, stack).connect()
+        slow = RudeClients(served.port, stack, None if scheme == "http" else str(certificate)).connect()
         slow.sendall(b"PUT /open/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         slow.settimeout(0.2)
         answer = b""
