@@ -56,7 +56,7 @@ def run(
 
 
 def let_acls(server: Served, bucket: str) -> None:
-    """Have a bucket take access control lists, as no new bucket does: s3cmd, and older versions of rclone, send them."""
+    """Have a bucket take access control lists, as no new bucket does: s3cmd and older versions of rclone send them."""
     s3 = server.client()
     ownership: Any = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
     s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=ownership)

@@ -23,6 +23,7 @@ DENY_PLAIN_HTTP = (
 CONFIGURATIONS: dict[str, Any] = {
     "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
     "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
+    "ServerSideEncryptionConfiguration": {"Rules": []},
     "Tagging": {"TagSet": []},
     "VersioningConfiguration": {},
 }
