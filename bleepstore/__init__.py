@@ -10,7 +10,16 @@ with bleepstore.open() as store:            # in memory; bleepstore.open("folder
 """
 
 from bleepstore import errors
-from bleepstore.access import ANONYMOUS, AclRequest, Action, Caller, CannedAcl
+from bleepstore.access import (
+    ANONYMOUS,
+    AclRequest,
+    Action,
+    Caller,
+    CannedAcl,
+    Decision,
+    Explanation,
+    Ground,
+)
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
@@ -54,7 +63,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
-from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
+from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore.pages import BucketPage, ListedObject, ListedVersion, ObjectPage, PartPage, UploadPage, VersionPage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
@@ -81,6 +90,7 @@ __all__ = [
     "Credential",
     "CustomerKey",
     "Damage",
+    "Decision",
     "DefaultRetention",
     "DeleteEntry",
     "DeleteFailure",
@@ -89,8 +99,10 @@ __all__ = [
     "EncryptionKind",
     "Expiration",
     "Expiry",
+    "Explanation",
     "Finding",
     "Grant",
+    "Ground",
     "Group",
     "Lifecycle",
     "LifecycleFilter",
@@ -109,6 +121,7 @@ __all__ = [
     "Part",
     "PartPage",
     "PartSummary",
+    "Payer",
     "Permission",
     "PublicAccessBlock",
     "ReadCondition",

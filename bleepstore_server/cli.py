@@ -1,4 +1,4 @@
-"""The command line: `bleepstore serve`, `keys`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`,
+"""The command line: `bleepstore serve`, `keys`, `access`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`,
 `fsck`."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import bleepstore
 from bleepstore.errors import BleepStoreError
-from bleepstore_server import cli_adopt, cli_backup, cli_fsck, cli_keys, cli_transfer
+from bleepstore_server import cli_access, cli_adopt, cli_backup, cli_fsck, cli_keys, cli_transfer
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import SETTINGS, ServerConfig, is_text, load_config
 from bleepstore_server.extras import needing
@@ -86,6 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     cli_keys.add_commands(commands)
+    cli_access.add_commands(commands)
     cli_transfer.add_commands(commands)
     cli_backup.add_commands(commands)
     cli_adopt.add_commands(commands)

@@ -27,7 +27,7 @@ machine (in `ps`), so rather than --secret-key use --ask-secret, --secret-file o
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     keys = commands.add_parser(
         "keys",
-        help="add, list and disable access keys",
+        help="add, list, rotate, enable and disable access keys",
         description="Access keys and their owners, kept in the store. All of it works while a server runs.",
     )
     actions = keys.add_subparsers(required=True, metavar="ACTION")
@@ -40,11 +40,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add = actions.add_parser(
         "add", parents=[common, one], help="add a key, or give a known one a new secret; the key is enabled by this"
     )
-    source = add.add_argument_group("the secret", _SECRETS).add_mutually_exclusive_group()
-    source.add_argument("--ask-secret", action="store_true", help="ask for it on the terminal, without showing it")
-    source.add_argument("--secret-file", metavar="FILE", help="read it from a file of one line; - is standard input")
-    source.add_argument("--secret-env", metavar="NAME", help="take it from this environment variable")
-    source.add_argument("--secret-key", metavar="SECRET", help="the secret itself, for all to see")
+    _add_secret(add)
     add.add_argument(
         "--owner-id",
         metavar="ID",
@@ -62,8 +58,25 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     secret = actions.add_parser("show-secret", parents=[common, one], help="print the secret of a key and nothing else")
     secret.set_defaults(run=_show_secret)
 
+    rotate = actions.add_parser(
+        "rotate", parents=[common, one], help="give a key a new secret; the old one is refused within a second"
+    )
+    _add_secret(rotate)
+    rotate.set_defaults(run=_rotate)
+
+    enable = actions.add_parser("enable", parents=[common, one], help="accept a disabled key again, with its secret")
+    enable.set_defaults(run=_enable)
+
     disable = actions.add_parser("disable", parents=[common, one], help="refuse a key, within a second")
     disable.set_defaults(run=_disable)
+
+
+def _add_secret(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_argument_group("the secret", _SECRETS).add_mutually_exclusive_group()
+    source.add_argument("--ask-secret", action="store_true", help="ask for it on the terminal, without showing it")
+    source.add_argument("--secret-file", metavar="FILE", help="read it from a file of one line; - is standard input")
+    source.add_argument("--secret-env", metavar="NAME", help="take it from this environment variable")
+    source.add_argument("--secret-key", metavar="SECRET", help="the secret itself, for all to see")
 
 
 def _open_existing(data: str) -> AbstractContextManager[Accounts]:
@@ -133,12 +146,38 @@ def _list(arguments: argparse.Namespace) -> None:
             print(f"{known.access_key}\t{state}\t{known.owner.id}\t{known.owner.display_name}{secret}")
 
 
-def _show_secret(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as store:
-        known = _find(store, arguments.access_key)
+def _find_known(store: Accounts, arguments: argparse.Namespace) -> Credential:
+    known = _find(store, arguments.access_key)
     if known is None:
         raise ConfigError(f"--access-key: there is no key {arguments.access_key} in {arguments.data}")
-    print(known.secret_key)
+    return known
+
+
+def _show_secret(arguments: argparse.Namespace) -> None:
+    with _open_existing(arguments.data) as store:
+        print(_find_known(store, arguments).secret_key)
+
+
+def _rotate(arguments: argparse.Namespace) -> None:
+    given = _given_secret(arguments)
+    with _open_existing(arguments.data) as store:
+        known = _find_known(store, arguments)
+        if not known.enabled:
+            raise ConfigError(
+                f"--access-key: {known.access_key} is disabled; `bleepstore keys enable` accepts it again"
+            )
+        secret = secrets.token_urlsafe(30) if given is None else given
+        store.put_credential(known.access_key, secret, owner=known.owner, email=known.email)
+    print(f"{known.access_key} has a new secret")
+    if given is None:
+        print(f"secret key {secret}")
+
+
+def _enable(arguments: argparse.Namespace) -> None:
+    with _open_existing(arguments.data) as store:
+        known = _find_known(store, arguments)
+        store.put_credential(known.access_key, known.secret_key, owner=known.owner, email=known.email)
+    print(f"{known.access_key} is accepted from now on")
 
 
 def _disable(arguments: argparse.Namespace) -> None:

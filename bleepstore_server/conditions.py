@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
@@ -79,9 +80,10 @@ def _http_date(text: str) -> int | None:
 
 
 def _tls_version(request: Request, _fields: Mapping[str, str] | None, _now_ms: int | None) -> str | None:
-    """As Python calls it, "TLSv1.3"; policies compare it as the number 1.3."""
-    version = request.environ.get("bleepstore.tls_version")
-    return None if version is None else str(version).removeprefix("TLSv")
+    """As a number: 1.3. It is that of the connection, where its socket can be asked."""
+    sock = request.environ.get("gunicorn.socket")
+    version = sock.version() if isinstance(sock, ssl.SSLSocket) else None
+    return None if version is None else version.removeprefix("TLSv")
 
 
 _OF_SIGNATURE: Mapping[str, Callable[[Request, Mapping[str, str] | None, int | None], str | None]] = {

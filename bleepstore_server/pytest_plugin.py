@@ -5,6 +5,8 @@ It is loaded in every run of pytest where BleepStore is installed, so it imports
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,9 @@ _SHOWN_KEYS = 20
 #: The `s3_store` that is open, and what was in the last one when it was closed. All have one scope, so there is one.
 _STORE = pytest.StashKey["Store"]()
 _LEFT = pytest.StashKey[str]()
+#: Why requests to it were denied.
+_DENIED = pytest.StashKey[list[str]]()
+_SHOWN_DENIALS = 20
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,13 +105,36 @@ def s3_store(
     else:
         opened = s3_seed.fork(path, clock=s3_clock)
     stash = request.config.stash
-    with opened as store:
+    stash[_DENIED] = []
+    with opened as store, _listening(stash[_DENIED]):
         stash[_STORE] = store
         yield store
         del stash[_STORE]
         stash[_LEFT] = describe(store)  # for whatever fails after this, in the same teardown
         if "bleepstore.filesystem" in sys.modules:  # fsspec remembers those of this store
             sys.modules["bleepstore.filesystem"].BleepStoreFileSystem.clear_instance_cache()
+
+
+@contextlib.contextmanager
+def _listening(found: list[str]) -> Iterator[None]:
+    """Collect why requests are denied. (A store's requests come from any thread, and denials are rare.)"""
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if len(found) < _SHOWN_DENIALS:
+                found.append(record.getMessage())
+
+    logger, handler = logging.getLogger("bleepstore.denied"), Collector(logging.DEBUG)
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture(scope=_scope)
@@ -191,6 +219,10 @@ def pytest_runtest_makereport(
             report.sections.append(("What was in s3_store", left))
         elif store is not None:
             report.sections.append(("What is in s3_store", describe(store)))
+        if denied := item.config.stash.get(_DENIED, None):
+            report.sections.append(("What s3_store denied", "\n".join(denied)))
+    if report.when == "teardown":  # a store of more than one test
+        item.config.stash.get(_DENIED, []).clear()
     return report
 
 

@@ -33,15 +33,30 @@ from bleepstore.errors import BlobDamaged
 DATA_KEY_SIZE = 32
 _MARK = b"BLS1"
 _SEALED_CHUNK = CHUNK + TAG_SIZE
-#: Chunks that are read and decrypted at a time.
-_BATCH = 16
-
 #: Opens the stored bytes from `start` to `stop` (exclusive).
 OpenStored = Callable[[int, int], BinaryIO]
 
 
 def _nonce(index: int, is_last: bool) -> bytes:
     return index.to_bytes(11, "big") + (b"\1" if is_last else b"\0")
+
+
+def _cut(chunks: Iterable[bytes]) -> Iterator[tuple[bytes | memoryview, bool]]:
+    """The same bytes in chunks of CHUNK bytes, and whether each is the last, which has 0 to CHUNK. Bytes are copied
+    only where one of ours goes over the end of one of theirs."""
+    held: bytes | memoryview = b""  # at most CHUNK bytes, which may be the last
+    for chunk in chunks:
+        view = memoryview(chunk)
+        if held and view:
+            missing = CHUNK - len(held)
+            held, view = (b"".join((held, view[:missing])), view[missing:]) if missing else (held, view)
+        while view:
+            if held:
+                yield held, False
+            held, view = view[:CHUNK], view[CHUNK:]
+            if len(held) < CHUNK:
+                held = bytes(held)
+    yield held, True
 
 
 class Seal:
@@ -63,25 +78,13 @@ class Seal:
         """The bytes of one part as they are stored. A `salt` of one's own is for test vectors."""
         header = _MARK + (os.urandom(HEADER_SIZE - len(_MARK)) if salt is None else salt)
         cipher = self.cipher(header[len(_MARK) :], number)
-        crc, index, held = crc64nvme(header), 0, b""
-        pieces = [header]
-        for chunk in chunks:
-            data = held + chunk if held else chunk
-            view = memoryview(data)
-            full = (len(view) - 1) // CHUNK if view else 0  # what follows is not known to be more
-            for start in range(0, full * CHUNK, CHUNK):
-                pieces.append(cipher.encrypt(_nonce(index, False), view[start : start + CHUNK], None))
-                index += 1
-            held = bytes(view[full * CHUNK :])
-            if full:
-                sealed = b"".join(pieces)
-                crc = crc64nvme(sealed, crc) if pieces[0] is not header else crc64nvme(sealed)
-                pieces = []
-                yield sealed
-        pieces.append(cipher.encrypt(_nonce(index, True), held, None))
-        sealed = b"".join(pieces)
-        crc = crc64nvme(sealed) if pieces[0] is header else crc64nvme(sealed, crc)
-        yield sealed + crc.to_bytes(FOOTER_SIZE, "big")
+        crc = crc64nvme(header)
+        yield header
+        for index, (chunk, is_last) in enumerate(_cut(chunks)):
+            sealed = cipher.encrypt(_nonce(index, is_last), chunk, None)
+            crc = crc64nvme(sealed, crc)
+            yield sealed
+        yield crc.to_bytes(FOOTER_SIZE, "big")
 
     def encrypt_bytes(self, data: bytes) -> bytes:
         return b"".join(self.encrypt((data,)))
@@ -149,21 +152,15 @@ class SealedReader(io.RawIOBase):
                 raise BlobDamaged(self._name, "they do not begin as encrypted bytes do")
             cipher, header = self._seal.cipher(header[len(_MARK) :], part.number), b""
             last = max(1, -(-part.size // CHUNK)) - 1
-            until = max(1, -(-stop // CHUNK))
-            while index < until:
-                count = min(_BATCH, until - index)
-                plain = count * CHUNK if index + count <= last else part.size - index * CHUNK
-                view = memoryview(self._take(self._file, plain + count * TAG_SIZE))
-                pieces = []
-                for number in range(count):
-                    sealed = view[number * _SEALED_CHUNK : (number + 1) * _SEALED_CHUNK]
-                    pieces.append(self._decrypt(cipher, index + number, index + number == last, sealed))
-                data = pieces[0] if count == 1 else b"".join(pieces)
-                low, high = max(first - index * CHUNK, 0), min(stop - index * CHUNK, plain)
-                index += count
+            # One at a time: a buffer of several is larger than what a processor keeps, and costs a third more.
+            for number in range(index, max(1, -(-stop // CHUNK))):
+                begin = number * CHUNK
+                sealed = self._take(self._file, min(CHUNK, part.size - begin) + TAG_SIZE)
+                data = self._decrypt(cipher, number, number == last, sealed)
+                low, high = max(first - begin, 0), min(stop - begin, len(data))
                 yield data if (low, high) == (0, len(data)) else data[low:high]
 
-    def _decrypt(self, cipher: AESGCM, index: int, is_last: bool, sealed: memoryview) -> bytes:
+    def _decrypt(self, cipher: AESGCM, index: int, is_last: bool, sealed: bytes) -> bytes:
         try:
             return cipher.decrypt(_nonce(index, is_last), sealed, None)
         except InvalidTag:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import contextlib
 
-from bleepstore.access import AclRequest, Action, Caller, is_full_control, is_of_object, of_version, resolve_acl
+from bleepstore.access import (
+    AclRequest,
+    Action,
+    Caller,
+    Explanation,
+    Facts,
+    explain,
+    is_full_control,
+    is_of_object,
+    of_version,
+    resolve_acl,
+)
 from bleepstore.acl_rules import check_public, is_enforced
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
@@ -33,26 +44,55 @@ class AccessRules:
         *,
         version_id: str | None = None,
         upload_id: str | None = None,
+        is_preliminary: bool = False,
         caller: Caller | None = None,
     ) -> None:
         """Raise what an operation that is this `action` would: NoSuchBucket, AccessDenied or, if it is on an object
         that there must be, NoSuchKey and NoSuchVersion.
 
+        `is_preliminary`: the operation comes after this, and is decided on again. What a policy asks of its body (tags,
+        a retention), and of which keys a deletion of many is, is taken for granted here.
+
         An upload that does not exist is not refused: it may have been completed by the same request, sent before.
         """
+        facts: Facts = {"is_preliminary": is_preliminary}
         if is_of_object(action):
-            self._objects.find(bucket, key, version_id, action, caller, data=False, is_preliminary=True)
+            self._objects.find(bucket, key, version_id, action, caller, data=False, **facts)
         elif upload_id is not None:
             with contextlib.suppress(NoSuchUpload):
-                self._uploads.find(bucket, key, upload_id, action, caller)
+                self._uploads.find(bucket, key, upload_id, action, caller, **facts)
         elif not key:
-            self._engine.bucket_for(bucket, action, caller, is_preliminary=True)
+            self._engine.bucket_for(bucket, action, caller, **facts)
         else:
             found = self._engine.find_bucket(bucket)
-            action = of_version(action, version_id)
-            self._engine.condition_for(
-                action, found, key, UNCONDITIONAL, caller, version=version_id, is_preliminary=True
-            )
+            facts["version"] = version_id
+            self._engine.condition_for(of_version(action, version_id), found, key, UNCONDITIONAL, caller, **facts)
+
+    def explain(
+        self,
+        action: Action,
+        bucket: str,
+        key: str = "",
+        *,
+        version_id: str | None = None,
+        caller: Caller | None = None,
+    ) -> Explanation:
+        """Whether `caller` may do `action`, and why: which statement of the bucket's policy decides, and why the others
+        do not apply. `str` of it is for people.
+
+        Of a `key` that does not exist it says what holds of an object that the bucket's owner writes there. Raises
+        NoSuchBucket.
+        """
+        found = self._engine.find_bucket(bucket)
+        subject = None
+        if key and is_of_object(action):
+            with self._engine.catalog.read() as reader:
+                if version_id is None:
+                    subject = reader.find_object(bucket, key, with_data=False)
+                else:
+                    subject = reader.find_version(bucket, key, version_id, with_data=False)
+        version = None if subject is None or subject.bucket_id != found.id else subject.version
+        return explain(of_version(action, version_id), caller, found, version, key or None, version=version_id)
 
     def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
         return self._engine.bucket_for(bucket, Action.GET_BUCKET_ACL, caller).acl

@@ -210,7 +210,8 @@ class Copies:
     ) -> Part:
         """Make a part of a stored object, or of its `source_range`: InvalidArgument if that exceeds the source."""
         check_part_number(number)
-        upload = self._uploads.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
+        source_name = f"{source_bucket}/{source_key}"
+        upload = self._uploads.find(bucket, key, upload_id, Action.PUT_OBJECT, caller, source=source_name)
         seal = self._uploads.seal_of(upload, options.get("customer_key"))
         version_id, condition = options.get("source_version_id"), options.get("source_condition")
         for _ in range(_ATTEMPTS):

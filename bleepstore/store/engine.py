@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import functools
 import os
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ class Engine:
             else BlobEngine(backend, self.committer)
         )
         self.verifier = Verifier(backend)
-        self.open_keys = functools.cache(open_keys or _no_keys)
+        self.open_keys = _once(open_keys or _no_keys)
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         self.folder = folder
@@ -265,6 +266,21 @@ def check_encrypts(engine: Engine) -> None:
             "The catalog of this store is in memory, and a new one is made of what is stored at the provider, where "
             "nothing tells how an object is encrypted. Encryption needs a catalog in a folder."
         )
+
+
+def _once(open_keys: Callable[[], KeyService]) -> Callable[[], KeyService]:
+    """Gives what `open_keys` gives the first time, to all threads and to the store's forks: keys that are made in
+    memory are nowhere else."""
+    lock = threading.Lock()
+    opened: list[KeyService] = []
+
+    def get() -> KeyService:
+        with lock:
+            if not opened:
+                opened.append(open_keys())
+            return opened[0]
+
+    return get
 
 
 def _no_keys() -> KeyService:

@@ -148,6 +148,8 @@ class Store:
     put_bucket_ownership = method_of("ownership", OwnershipControls.put_bucket_ownership)
     get_bucket_ownership = method_of("ownership", OwnershipControls.get_bucket_ownership)
     delete_bucket_ownership = method_of("ownership", OwnershipControls.delete_bucket_ownership)
+    put_bucket_payer = method_of("ownership", OwnershipControls.put_bucket_payer)
+    get_bucket_payer = method_of("ownership", OwnershipControls.get_bucket_payer)
     put_public_access_block = method_of("ownership", OwnershipControls.put_public_access_block)
     get_public_access_block = method_of("ownership", OwnershipControls.get_public_access_block)
     delete_public_access_block = method_of("ownership", OwnershipControls.delete_public_access_block)
@@ -162,6 +164,7 @@ class Store:
     get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
     delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)
     check_access = method_of("access", AccessRules.check_access)
+    explain_access = method_of("access", AccessRules.explain)
 
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)

@@ -558,13 +558,15 @@ def _whole(found: FoundObject) -> StoredObject:
     return StoredObject(found.version, 0, found.version.size)
 
 
-def _decided(bucket: Bucket, entries: Sequence[DeleteEntry], caller: Caller | None) -> list[DeleteEntry | None]:
+def _decided(bucket: Bucket, entries: Sequence[DeleteEntry], caller: Caller | None) -> Sequence[DeleteEntry | None]:
     """The entries as `caller` may carry them out, None where it may not. Raises AccessDenied for who may nothing here,
     where no policy decides about each."""
     if caller is None:
-        return list(entries)
+        return entries
     if bucket.settings.policy is None:
-        authorize(Action.DELETE_OBJECT, caller, bucket)
+        only_of = authorize(Action.DELETE_OBJECT, caller, bucket)
+        if only_of is None and is_allowed(Action.DELETE_OBJECT_VERSION, caller, bucket):
+            return entries
     return [_decided_entry(bucket, entry, caller) for entry in entries]
 
 

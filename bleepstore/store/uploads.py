@@ -163,12 +163,20 @@ class Uploads:
         self._engine.submit(command)
         return self.find(bucket, key, command.upload_id, Action.PUT_OBJECT, None)
 
-    def find(self, bucket: str, key: str, upload_id: str, action: Action, caller: Caller | None) -> Upload:
+    def find(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        action: Action,
+        caller: Caller | None,
+        **facts: Unpack[Facts],
+    ) -> Upload:
         """The upload, if it exists and `caller` may do `action` with it."""
         found = self._engine.find_bucket(bucket)
         with self._engine.catalog.read() as reader:
             upload = reader.find_upload(bucket, key, upload_id)
-        authorize(action, caller, found, upload, key)
+        authorize(action, caller, found, upload, key, **facts)
         if upload is None:
             raise NoSuchUpload(upload_id, bucket, key)
         if upload.bucket_id != found.id:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bleepstore.errors import BleepStoreError, ObjectDamaged, S3Error, StoreReadOnly
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authorize import READ_ONLY
+from bleepstore_server.layers.denied import explain_denied
 from bleepstore_server.layers.limits import drain
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.request import UNPARSED
@@ -54,6 +55,8 @@ def refuse(exchange: Exchange, error: Exception, proxies: Proxies) -> Response:
     environ, request = exchange.environ, exchange.request
     refused = _refused(exchange, error)
     exchange.error_code = refused.code
+    if refused.code == "AccessDenied":
+        explain_denied(exchange)
     headers: Headers = [("Content-Type", "application/xml"), *refused.headers]
     if refused.code == "InvalidRange" and "ActualObjectSize" in refused.fields:
         headers.append(("Content-Range", f"bytes */{refused.fields['ActualObjectSize']}"))

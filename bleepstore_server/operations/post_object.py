@@ -51,7 +51,9 @@ def post_object(exchange: Exchange) -> Response:
     exchange.fields = fields
     identify(exchange, None if granted is None else granted.secret, now_ms)
     # Who may not upload here learns nothing else of what is wrong, or of who has an account.
-    exchange.store.check_access(Action.PUT_OBJECT, exchange.bucket, fields["key"], caller=exchange.caller)
+    exchange.store.check_access(
+        Action.PUT_OBJECT, exchange.bucket, fields["key"], is_preliminary=True, caller=exchange.caller
+    )
     checksum = checksums.sent_checksum(fields)  # an unknown algorithm is its own error, as in a header
     _refuse_unsupported(exchange, fields)
     attributes = _attributes(fields)

@@ -7,7 +7,6 @@ import random
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,14 @@ from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served, certificate, 
 __all__ = ["certificate", "shared_server"]
 
 MIB = 1 << 20
+
+#: Each client is tried over both schemes in the default run, but not by each of its tests.
+OVER_HTTP = pytest.mark.parametrize(
+    "shared_server", ["http", pytest.param("https", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
+OVER_HTTPS = pytest.mark.parametrize(
+    "shared_server", ["https", pytest.param("http", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +60,6 @@ def run(
     )
     assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result
-
-
-def let_acls(server: Served, bucket: str) -> None:
-    """Have a bucket take access control lists, as no new bucket does: s3cmd and older versions of rclone send them."""
-    s3 = server.client()
-    ownership: Any = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
-    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=ownership)
-    s3.delete_public_access_block(Bucket=bucket)
-    s3.close()
 
 
 def client_environment(server: Served, ca_bundle: bool = True) -> dict[str, str]:

@@ -23,6 +23,7 @@ terraform {
     key                         = "dev/terraform.tfstate"
     region                      = "us-east-1"
     use_path_style              = true
+    encrypt                     = true
     use_lockfile                = true
     skip_credentials_validation = true
     skip_requesting_account_id  = true

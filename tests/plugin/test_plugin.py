@@ -22,7 +22,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):  # type: ig
         pytester.makepyfile(source)
         if conftest:
             pytester.makeconftest(conftest)
-        return pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *options, timeout=100)
+        # The plugins of others that are installed here take most of the time of such a run.
+        without = [option for name in ("cacheprovider", "zarr", "hypothesispytest") for option in ("-p", f"no:{name}")]
+        return pytester.runpytest_subprocess("-W", "error", *without, *options, timeout=100)
 
     return run_one
 
@@ -317,6 +319,38 @@ def test_a_failing_set_up_or_teardown_shows_it_too(run) -> None:  # type: ignore
         ]
     )
     assert result.stdout.str().count("in s3_store -") == 2
+
+
+def test_a_failing_test_shows_why_requests_were_denied(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        import json
+        import pytest
+        from botocore.exceptions import ClientError
+
+        def policy(bucket):
+            statement = {"Sid": "NoReads", "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
+                         "Resource": f"arn:aws:s3:::{bucket}/*"}
+            return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+        @pytest.mark.parametrize("wrong", [False, True])
+        def test_reads(s3_client, s3_bucket, wrong):
+            s3_client.put_bucket_policy(Bucket=s3_bucket, Policy=policy(s3_bucket))
+            with pytest.raises(ClientError):
+                s3_client.get_object(Bucket=s3_bucket, Key="k")
+            assert not wrong
+        """
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*What s3_store denied*",
+            "GetObject was denied.",
+            "s3:GetObject on arn:aws:s3:::test-bucket/k is denied to bleepstore.",
+            "*statement 1 (NoReads) that decides.",
+        ]
+    )
+    assert result.stdout.str().count("What s3_store denied") == 1
 
 
 @pytest.mark.parametrize("setting", ["scope", "backend"])

@@ -320,6 +320,33 @@ def test_parts_need_the_key_of_their_upload(s3: S3Client) -> None:
         assert "Parts" not in s3.list_parts(Bucket="photos", Key="m", UploadId=upload)
 
 
+def send_form(s3: S3Client, server: Server, fields: dict[str, str]) -> Any:
+    post = s3.generate_presigned_post("photos", "form", fields, [{name: text} for name, text in fields.items()])
+    parts = [
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}' for name, text in post["fields"].items()
+    ]
+    parts += ['--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\ndata', "--b--", ""]
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    return Wire(server.url).send("POST", "/photos", "\r\n".join(parts).encode(), headers, signed=False)
+
+
+def test_forms(s3: S3Client, server: Server) -> None:
+    answer = send_form(s3, server, {"x-amz-server-side-encryption": "AES256"})
+    assert (answer.status, answer.headers["x-amz-server-side-encryption"]) == (204, "AES256")
+    assert server.store.head_object("photos", "form").version.encryption is not None
+    key = b"k" * 32
+    customer = {
+        "x-amz-server-side-encryption-customer-algorithm": "AES256",
+        "x-amz-server-side-encryption-customer-key": base64.b64encode(key).decode(),
+        "x-amz-server-side-encryption-customer-key-MD5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+    }
+    answer = send_form(s3, server, customer)
+    assert answer.headers["x-amz-server-side-encryption-customer-algorithm"] == "AES256", answer
+    assert read(s3, "form", "customer") == b"data"
+    del customer["x-amz-server-side-encryption-customer-key-MD5"]
+    assert send_form(s3, server, customer).code == "InvalidArgument"
+
+
 def test_keys_of_customers_come_by_tls_unless_it_is_configured(tmp_path: Path) -> None:
     with bleepstore.open(tmp_path / "store") as store, in_process(store, config=AppConfig(allow_well_known_key=True)):
         keys: Any = {"aws_access_key_id": "bleepstore", "aws_secret_access_key": "bleepstore-secret"}

@@ -35,7 +35,9 @@ def deny(actions: str | list[str], resources: str | list[str] = OBJECTS, **more:
 
 @pytest.fixture
 def s3(s3: S3Client) -> S3Client:
-    s3.create_bucket(Bucket="photos")
+    """A client of an account that has a bucket with lists, and without a block of public policies."""
+    s3.create_bucket(Bucket="photos", ObjectOwnership="ObjectWriter")
+    s3.delete_public_access_block(Bucket="photos")
     return s3
 
 
@@ -87,6 +89,7 @@ def test_what_is_no_policy_of_this_bucket_is_not_stored(s3: S3Client) -> None:
 def test_anybody_may_read_what_a_policy_makes_public(s3: S3Client, server: Server) -> None:
     for key in ("public/a", "private/a"):
         s3.put_object(Bucket="photos", Key=key, Body=b"1")
+    s3.delete_public_access_block(Bucket="photos")
     s3.put_bucket_policy(
         Bucket="photos", Policy=policy(allow("s3:GetObject", "arn:aws:s3:::photos/public/*", Principal="*"))
     )
@@ -219,3 +222,101 @@ def test_how_a_request_is_signed_is_asked(s3: S3Client, server: Server) -> None:
     old = server.client(signature_version="s3")
     assert denied(old.put_object, Bucket="photos", Key="k", Body=b"1")
     assert not denied(s3.delete_object, Bucket="photos", Key="k")
+
+
+def test_forms_and_signed_urls_and_copied_parts_are_decided_too(s3: S3Client, bob: S3Client, server: Server) -> None:
+    s3.put_object(Bucket="photos", Key="source", Body=b"1")
+    statements = [
+        allow(["s3:PutObject", "s3:AbortMultipartUpload"]),
+        deny("s3:PutObject", "arn:aws:s3:::photos/private/*"),
+        deny("s3:PutObject", Condition={"StringLike": {"s3:x-amz-copy-source": "photos/source"}}),
+        deny("s3:PutObject", "arn:aws:s3:::photos/form/*", Condition={"StringEquals": {"s3:x-amz-acl": "public-read"}}),
+    ]
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(*statements))
+
+    def post(key: str, **fields: str) -> int:
+        form = bob.generate_presigned_post("photos", key, Fields=fields, Conditions=[fields] if fields else [])
+        return requests.post(form["url"], data=form["fields"], files={"file": b"1"}, timeout=10).status_code
+
+    assert (post("open/k"), post("private/k"), post("form/k"), post("form/k", acl="public-read")) == (
+        204, 403, 204, 403
+    )  # fmt: skip
+    for key, status in (("open/k", 200), ("private/k", 403)):
+        url = bob.generate_presigned_url("put_object", Params={"Bucket": "photos", "Key": key})
+        assert requests.put(url, data=b"1", timeout=10).status_code == status
+    upload = bob.create_multipart_upload(Bucket="photos", Key="parts")["UploadId"]
+    bob.upload_part(Bucket="photos", Key="parts", UploadId=upload, PartNumber=1, Body=b"1")
+    assert denied(
+        bob.upload_part_copy,
+        Bucket="photos",
+        Key="parts",
+        UploadId=upload,
+        PartNumber=2,
+        CopySource="photos/source",
+    )
+    bob.abort_multipart_upload(Bucket="photos", Key="parts", UploadId=upload)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[" * 30_000, b'{"Statement": [[]]}', b"<Policy/>", b"null"])
+def test_no_body_is_more_than_refused(server: Server, s3: S3Client, body: bytes) -> None:
+    url = s3.generate_presigned_url("put_bucket_policy", Params={"Bucket": "photos", "Policy": "{}"})
+    answer = requests.put(url, data=body, timeout=10)
+    assert answer.status_code == 400
+    assert b"<Code>MalformedPolicy</Code>" in answer.content
+
+
+def test_what_only_a_body_says_is_taken_for_granted_by_nothing_else(s3: S3Client, bob: S3Client) -> None:
+    """A decision before the body is read goes on where it depends on the body; one that is the only one does not."""
+    tagged = {"StringEquals": {"s3:RequestObjectTag/team": "b"}}
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:*", [BUCKET, OBJECTS], Condition=tagged)))
+    s3.put_object(Bucket="photos", Key="k", Body=b"1", Tagging="team=b")
+    bob.put_object_tagging(Bucket="photos", Key="k", Tagging={"TagSet": [{"Key": "team", "Value": "b"}]})
+    assert denied(bob.put_object_tagging, Bucket="photos", Key="k", Tagging={"TagSet": []})
+    for call in (bob.get_bucket_logging, bob.get_bucket_website, bob.get_bucket_cors, bob.get_bucket_acl):
+        assert denied(call, Bucket="photos")
+    assert denied(bob.get_object_torrent, Bucket="photos", Key="k")
+    assert denied(bob.delete_bucket_tagging, Bucket="photos")
+
+
+def test_operations_are_decided_as_explained(s3: S3Client, bob: S3Client, server: Server) -> None:
+    """Each operation over HTTP asks for the permission that the documentation names ("Required permissions for Amazon
+    S3 API operations")."""
+    s3.put_object(Bucket="photos", Key="a/k", Body=b"1", Tagging="team=b")
+    s3.put_bucket_tagging(Bucket="photos", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    where: Any = {"Bucket": "photos", "Key": "a/k"}
+    part: Any = {"Bucket": "photos", "Key": "a/parts"}
+    tags: Any = {"TagSet": []}
+    operations: dict[str, tuple[str, Any, dict[str, Any]]] = {
+        "s3:GetObject": ("get_object", where, {}),
+        "s3:GetObjectAcl": ("get_object_acl", where, {}),
+        "s3:GetObjectTagging": ("get_object_tagging", where, {}),
+        "s3:PutObjectTagging": ("put_object_tagging", where, {"Tagging": tags}),
+        "s3:DeleteObjectTagging": ("delete_object_tagging", where, {}),
+        "s3:PutObjectAcl": ("put_object_acl", where, {"ACL": "private"}),
+        "s3:PutObject": ("put_object", {**where, "Key": "a/new"}, {"Body": b"1"}),
+        "s3:DeleteObject": ("delete_object", {**where, "Key": "a/none"}, {}),
+        "s3:ListMultipartUploadParts": ("list_parts", part, {}),
+        "s3:ListBucket": ("list_objects_v2", {"Bucket": "photos"}, {}),
+        "s3:ListBucketVersions": ("list_object_versions", {"Bucket": "photos"}, {}),
+        "s3:ListBucketMultipartUploads": ("list_multipart_uploads", {"Bucket": "photos"}, {}),
+        "s3:GetBucketLocation": ("get_bucket_location", {"Bucket": "photos"}, {}),
+        "s3:GetBucketAcl": ("get_bucket_acl", {"Bucket": "photos"}, {}),
+        "s3:GetBucketTagging": ("get_bucket_tagging", {"Bucket": "photos"}, {}),
+        "s3:PutBucketTagging": ("put_bucket_tagging", {"Bucket": "photos"}, {"Tagging": tags}),
+        "s3:GetBucketVersioning": ("get_bucket_versioning", {"Bucket": "photos"}, {}),
+        "s3:GetBucketPolicyStatus": ("get_bucket_policy_status", {"Bucket": "photos"}, {}),
+        "s3:AbortMultipartUpload": ("abort_multipart_upload", part, {}),
+    }
+    everything = frozenset(operations)
+    for allowed in (frozenset[str](), frozenset(sorted(everything)[::2]), everything):
+        part["UploadId"] = s3.create_multipart_upload(Bucket="photos", Key="a/parts")["UploadId"]
+        named = {
+            BUCKET: [name for name in sorted(allowed) if "Bucket" in name],
+            OBJECTS: [name for name in sorted(allowed) if "Bucket" not in name],
+        }
+        statements = [allow(names, resource) for resource, names in named.items() if names]
+        s3.put_bucket_policy(Bucket="photos", Policy=policy(*statements, deny("s3:DeleteBucket", BUCKET)))
+        for name, (operation, target, more) in operations.items():
+            assert denied(getattr(bob, operation), **target, **more) is (name not in allowed), name
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:ListBucket", BUCKET, Principal="*")))
+    assert not denied(server.client(signature_version=UNSIGNED).list_objects_v2, Bucket="photos")

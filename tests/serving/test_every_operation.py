@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 
 from bleepstore_server.router import ROUTES
@@ -23,7 +25,10 @@ DENY_PLAIN_HTTP = (
 CONFIGURATIONS: dict[str, Any] = {
     "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
     "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
-    "ServerSideEncryptionConfiguration": {"Rules": []},
+    "RequestPaymentConfiguration": {"Payer": "BucketOwner"},
+    "ServerSideEncryptionConfiguration": {
+        "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    },
     "Tagging": {"TagSet": []},
     "VersioningConfiguration": {},
 }
@@ -91,3 +96,27 @@ def test_every_operation(shared_server: Served) -> None:
     assert asked >= IMPLEMENTED, IMPLEMENTED - asked
     # 403: what is in no archive is not restored; 405: GetObjectTorrent, as at S3
     assert statuses <= {200, 204, 400, 403, 404, 405}
+
+
+def test_policies_ask_for_tls_and_its_version(shared_server: Served) -> None:
+    s3: Any = shared_server.client()
+    by_tls = shared_server.url.startswith("https")
+    s3.create_bucket(Bucket="by-tls")
+    common = {"Effect": "Deny", "Principal": "*", "Resource": "arn:aws:s3:::by-tls"}
+    statements = [
+        {**common, "Action": "s3:GetBucketTagging", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        {**common, "Action": "s3:GetBucketCORS", "Condition": {"NumericGreaterThanEquals": {"s3:TlsVersion": "1.2"}}},
+        {**common, "Action": "s3:GetBucketAcl", "Condition": {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}},
+    ]
+    s3.put_bucket_policy(Bucket="by-tls", Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    codes = []
+    for name in ("get_bucket_tagging", "get_bucket_cors", "get_bucket_acl"):
+        with pytest.raises(ClientError) as refused:
+            getattr(s3, name)(Bucket="by-tls")
+        codes.append(refused.value.response["Error"]["Code"])
+    assert codes == [
+        "NoSuchTagSet" if by_tls else "AccessDenied",
+        "AccessDenied" if by_tls else "NoSuchCORSConfiguration",
+        "AccessDenied",
+    ]
+    s3.delete_bucket(Bucket="by-tls")

@@ -13,6 +13,7 @@ import pytest
 
 import bleepstore
 from bleepstore import Owner
+from bleepstore_server.cli import main
 from tests.serving.conftest import Served, clean_environment
 
 Serve = Callable[..., Served]
@@ -159,3 +160,32 @@ def test_a_new_secret_leaves_a_key_with_its_owner(tmp_path: Path) -> None:
     with bleepstore.open(tmp_path) as store:
         (carol,) = store.list_credentials()
         assert (carol.secret_key, carol.owner, carol.email) == ("new", Owner("c1", "C"), "c@example.com")
+
+
+def test_a_key_is_rotated_disabled_and_enabled_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data"
+
+    def keys(action: str, *words: str) -> int:
+        return main(["keys", action, "--data", str(data), "--access-key", "carol", *words])
+
+    assert keys("add", "--owner-id", "c1", "--display-name", "C", "--email", "c@example.com") == 0
+    first = secret_of(data)
+    assert keys("rotate") == 0
+    second = secret_of(data)
+    assert f"secret key {second}" in capsys.readouterr().out
+    assert second != first
+    with bleepstore.open(data) as store:
+        known = store.get_credential("carol")
+        assert known is not None
+        assert (known.owner, known.email) == (Owner("c1", "C"), "c@example.com")
+    assert keys("disable") == 0
+    assert keys("rotate") == 2  # it would be accepted again
+    assert "is disabled" in capsys.readouterr().err
+    assert keys("enable") == 0
+    with bleepstore.open(data) as store:
+        known = store.get_credential("carol")
+        assert known is not None
+        assert known.secret_key == second
+    for action in ("rotate", "enable"):
+        assert main(["keys", action, "--data", str(data), "--access-key", "none"]) == 2
+        assert "there is no key none" in capsys.readouterr().err

@@ -7,6 +7,7 @@ which statement decides. All of it is pure: the same policy and the same questio
 from bleepstore.access.policies.asked import Asked, Facts
 from bleepstore.access.policies.document import MAX_POLICY_BYTES, Effect, Policy, Statement, compile_policy
 from bleepstore.access.policies.evaluation import allows_some, deciding_statement
+from bleepstore.access.policies.explaining import notes_on
 from bleepstore.access.policies.public import is_public
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "compile_policy",
     "deciding_statement",
     "is_public",
+    "notes_on",
 ]

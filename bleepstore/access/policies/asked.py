@@ -68,10 +68,9 @@ class Asked:
     key: str | None
     subject: ObjectVersion | Upload | None
     facts: Facts
-
-    @property
-    def is_preliminary(self) -> bool:
-        return self.facts.get("is_preliminary", False)
+    is_preliminary: bool = False
+    #: What was asked for already.
+    known: dict[str, _Values] = attrs.field(factory=dict, init=False, repr=False)
 
     @property
     def resource(self) -> str:
@@ -89,6 +88,12 @@ class Asked:
 
     def values(self, key: str) -> _Values:
         """What there is under a condition key, in lower case but for a tag at its end; nothing if it is missing."""
+        known = self.known.get(key)
+        if known is None:
+            known = self.known[key] = self._find(key)
+        return known
+
+    def _find(self, key: str) -> _Values:
         find = _KEYS.get(key)
         if find is not None:
             return find(self)

@@ -8,18 +8,19 @@ that negates, none may be equal.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
 
 from bleepstore.access.policies import names
-from bleepstore.access.policies.operators import NULL, OPERATORS, Operator
+from bleepstore.access.policies.operators import NULL, OPERATORS, Operator, plain_template
+from bleepstore.access.policies.patterns import has_variable
 from bleepstore.errors import MalformedPolicy
 
 _IF_EXISTS = "IfExists"
-#: A decision before the body of a request is read knows nothing of these.
-_OF_THE_BODY = ("s3:requestobjecttag", "s3:object-lock-")
+#: A decision before an operation has begun knows nothing of these: most are in the body of a request.
+_OF_THE_BODY = ("s3:requestobjecttag", "s3:object-lock-", "s3:x-amz-copy-source")
 
 
 class SetOperator(enum.StrEnum):
@@ -34,6 +35,10 @@ class Context(Protocol):
     def is_preliminary(self) -> bool:
         """Whether it is asked before its body was read."""
 
+    @property
+    def known(self) -> Mapping[str, tuple[str, ...]]:
+        """What was asked for already."""
+
     def values(self, key: str) -> tuple[str, ...]:
         """What the request has under a condition key, in lower case; nothing if it is missing."""
 
@@ -44,7 +49,7 @@ class Context(Protocol):
 @attrs.frozen(eq=False)
 class Condition:
     """One key, and what must hold of its values. `operator` None is Null, with `wanted` (True,) where the key must be
-    missing. `written` is how the policy has it.
+    missing. `texts` are those of the wanted that are nothing but texts. `written` is how the policy has it.
 
     `lenient`: where the key cannot be known yet, it holds: what allows may still allow, and what denies not yet deny.
     """
@@ -56,11 +61,14 @@ class Condition:
     if_exists: bool
     lenient: bool
     written: str
+    texts: frozenset[str] = frozenset()
 
     def holds(self, context: Context) -> bool:
         if context.is_preliminary and self.key.startswith(_OF_THE_BODY):
             return self.lenient
-        given = context.values(self.key)
+        given = context.known.get(self.key)
+        if given is None:
+            given = context.values(self.key)
         operator = self.operator
         if operator is None:
             return (not given) in self.wanted
@@ -68,11 +76,19 @@ class Condition:
             if self.if_exists or self.quantifier is SetOperator.ALL:
                 return True
             return operator.negated and self.quantifier is None
-        test, value = operator.test, context.value
-        results = [any(test(wanted, one, value) for wanted in self.wanted) is not operator.negated for one in given]
-        if self.quantifier is None:
-            return all(results) if operator.negated else any(results)
-        return all(results) if self.quantifier is SetOperator.ALL else any(results)
+        needs_all = operator.negated if self.quantifier is None else self.quantifier is SetOperator.ALL
+        for one in given:
+            is_equal = one in self.texts or (bool(self.wanted) and self._is_equal(one, context))
+            if is_equal is operator.negated:
+                if needs_all:
+                    return False
+            elif not needs_all:
+                return True
+        return needs_all
+
+    def _is_equal(self, given: str, context: Context) -> bool:
+        operator = self.operator
+        return operator is not None and any(operator.test(wanted, given, context.value) for wanted in self.wanted)
 
 
 def parse_conditions(element: Any, *, variables: bool, lenient: bool) -> tuple[Condition, ...]:
@@ -105,7 +121,12 @@ def _condition(written: str, key: str, values: Any, variables: bool, lenient: bo
             wanted.append(parse(text, variables))
         except ValueError:
             raise MalformedPolicy(f"Invalid Condition value : {text}", detail=key) from None
+    texts: set[str] = set()
+    if operator is not None and operator.parse is plain_template:
+        texts = {"".join(map(str, one)) for one in wanted if not has_variable(one)}
+        wanted = [one for one in wanted if has_variable(one)]
     return Condition(
+        texts=frozenset(texts),
         key=_in_lower_case(key),
         operator=operator,
         wanted=tuple(wanted),

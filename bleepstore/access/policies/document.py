@@ -88,7 +88,7 @@ class Policy:
         )
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def compile_policy(text: str, bucket: str | None) -> Policy:
     """The policy of a bucket, or of an identity if `bucket` is None. Raises MalformedPolicy.
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from bleepstore.access.policies.patterns import Piece, ValueOf, has_variable, matches, parse_template, with_values
+from bleepstore.access.policies.patterns import Piece, ValueOf, matches, parse_template, with_values
 
 #: A value of a policy as it was read, one of the request, and the request's other values.
 Test = Callable[[Any, str, ValueOf], bool]
@@ -37,8 +37,12 @@ def _template(text: str, variables: bool) -> tuple[Piece, ...]:
     return parse_template(text, variables=variables)
 
 
-def _plain(text: str, variables: bool) -> tuple[Piece, ...]:
+def plain_template(text: str, variables: bool) -> tuple[Piece, ...]:
     return parse_template(text, variables=variables, wildcards=False)
+
+
+def _any_case(text: str, variables: bool) -> tuple[Piece, ...]:
+    return plain_template(text, variables)
 
 
 def _equals(wanted: tuple[Piece, ...], given: str, value_of: ValueOf) -> bool:
@@ -164,10 +168,10 @@ def _ordered(kind: str, parse: Callable[..., Any]) -> dict[str, Operator]:
 
 
 OPERATORS: Mapping[str, Operator] = {
-    "StringEquals": Operator(_plain, _equals),
-    "StringNotEquals": Operator(_plain, _equals, negated=True),
-    "StringEqualsIgnoreCase": Operator(_plain, _equals_ignoring_case),
-    "StringNotEqualsIgnoreCase": Operator(_plain, _equals_ignoring_case, negated=True),
+    "StringEquals": Operator(plain_template, _equals),
+    "StringNotEquals": Operator(plain_template, _equals, negated=True),
+    "StringEqualsIgnoreCase": Operator(_any_case, _equals_ignoring_case),
+    "StringNotEqualsIgnoreCase": Operator(_any_case, _equals_ignoring_case, negated=True),
     "StringLike": Operator(_template, matches),
     "StringNotLike": Operator(_template, matches, negated=True),
     **_ordered("Numeric", _number),
@@ -183,10 +187,3 @@ OPERATORS: Mapping[str, Operator] = {
 }
 #: Whether a key is missing ("true") or not ("false"); it is no test of a value.
 NULL = "Null"
-
-
-def is_variable(wanted: Any) -> bool:
-    """Whether what was parsed for an operator on texts or ARNs depends on the request."""
-    return isinstance(wanted, tuple) and any(
-        has_variable(piece) if isinstance(piece, tuple) else has_variable((piece,)) for piece in wanted
-    )
