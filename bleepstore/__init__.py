@@ -63,7 +63,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
-from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
+from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore.pages import BucketPage, ListedObject, ListedVersion, ObjectPage, PartPage, UploadPage, VersionPage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
@@ -121,6 +121,7 @@ __all__ = [
     "Part",
     "PartPage",
     "PartSummary",
+    "Payer",
     "Permission",
     "PublicAccessBlock",
     "ReadCondition",

@@ -20,7 +20,7 @@ from bleepstore.cors import CorsRule
 from bleepstore.encryption import BucketEncryption, EncryptionKind
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
 from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
-from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
+from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 
 
 @attrs.frozen
@@ -167,6 +167,7 @@ SETTINGS: Mapping[str, SettingForm] = {
     "cors": SettingForm(_write_cors, _read_cors),
     "ownership": SettingForm(str, ObjectOwnership),
     "public_access_block": SettingForm(_write_block, _read_block),
+    "payer": SettingForm(str, Payer),
 }
 
 

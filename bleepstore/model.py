@@ -20,7 +20,7 @@ from bleepstore.encryption import BucketEncryption, Encryption
 from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
-from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
+from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -146,6 +146,7 @@ class BucketSettings:
     cors: tuple[CorsRule, ...] | None = None
     ownership: ObjectOwnership | None = None
     public_access_block: PublicAccessBlock | None = None
+    payer: Payer | None = None
 
 
 #: The same instance wherever nothing is configured.

@@ -1,4 +1,4 @@
-"""Who owns what is written into a bucket, and what of it may be public: two settings of buckets ("Controlling
+"""Who owns what is written into a bucket, what of it may be public, and who pays: settings of buckets ("Controlling
 ownership of objects and disabling ACLs for your bucket", "Blocking public access to your Amazon S3 storage")."""
 
 from __future__ import annotations
@@ -19,6 +19,13 @@ class ObjectOwnership(enum.StrEnum):
     BUCKET_OWNER_ENFORCED = "BucketOwnerEnforced"
     BUCKET_OWNER_PREFERRED = "BucketOwnerPreferred"
     OBJECT_WRITER = "ObjectWriter"
+
+
+class Payer(enum.StrEnum):
+    """Who pays for requests to a bucket: its owner, or whoever asks ("Using Requester Pays buckets")."""
+
+    BUCKET_OWNER = "BucketOwner"
+    REQUESTER = "Requester"
 
 
 @attrs.frozen(kw_only=True)

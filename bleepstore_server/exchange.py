@@ -12,6 +12,7 @@ from bleepstore.access import ANONYMOUS, Action, Caller
 from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
 from bleepstore.model import Credential
+from bleepstore.ownership import Payer
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
@@ -22,6 +23,11 @@ from bleepstore_server.wire.errors import RequestError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+
+#: Who asks says by this header that it pays, where the bucket asks for that.
+PAYER, REQUESTER = "x-amz-request-payer", "requester"
+_MAX_OWNER_ID = 128
 
 
 @attrs.define(eq=False)
@@ -143,8 +149,24 @@ class Exchange:
 
     def check_bucket_owner(self, bucket: str, header: str) -> None:
         expected = self.request.headers.get(header)
-        if expected is not None and self.store.get_bucket(bucket).owner.id != expected:
+        if expected is None:
+            return
+        if not expected or len(expected) > _MAX_OWNER_ID or " " in expected or not expected.isprintable():
+            raise RequestError(
+                "InvalidBucketOwnerAWSAccountID",
+                "The value of the expected bucket owner parameter must be an AWS Account ID...",
+            )
+        if self.store.get_bucket(bucket).owner.id != expected:
             raise RequestError("AccessDenied")  # in the words of any other refusal, which tell nothing of the owner
+
+    def is_charged(self) -> bool:
+        """Whether it is the caller who pays for what was done."""
+        try:
+            found = self.store.get_bucket(self.bucket)
+        except S3Error:  # there is none, or none any more
+            return False
+        is_asked = found.settings.payer is Payer.REQUESTER and self.caller.account.id != found.owner.id
+        return is_asked and self.caller.pays is True
 
     def check_access(self, *, is_preliminary: bool = False) -> None:
         """Refuse a caller who may not do this; raise what there must be and is not. For `is_preliminary` see the

@@ -100,11 +100,6 @@ _NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
         A.GET_BUCKET_NOTIFICATION,
         c.constant(d.NotificationConfiguration()),
     ),
-    "requestPayment": (
-        "GetBucketRequestPayment",
-        A.GET_BUCKET_REQUEST_PAYMENT,
-        c.constant(d.RequestPaymentConfiguration(payer="BucketOwner")),
-    ),
 }
 
 #: Configurations of which a bucket has several, each with an id; without one, all are listed.
@@ -186,6 +181,10 @@ ROUTES: tuple[Route, ...] = (
     Route("DeleteBucketPolicy", "DELETE", _B, "policy", policies.delete_bucket_policy, A.DELETE_BUCKET_POLICY),
     Route("GetBucketPolicyStatus", "GET", _B, "policyStatus", policies.get_bucket_policy_status,
           A.GET_BUCKET_POLICY_STATUS),
+    Route("GetBucketRequestPayment", "GET", _B, "requestPayment", ownership.get_request_payment,
+          A.GET_BUCKET_REQUEST_PAYMENT),
+    Route("PutBucketRequestPayment", "PUT", _B, "requestPayment", ownership.put_request_payment,
+          A.PUT_BUCKET_REQUEST_PAYMENT, document=True),
     Route("GetBucketCors", "GET", _B, "cors", cors.get_bucket_cors, A.GET_BUCKET_CORS),
     Route("PutBucketCors", "PUT", _B, "cors", cors.put_bucket_cors, A.PUT_BUCKET_CORS, document=True),
     Route("DeleteBucketCors", "DELETE", _B, "cors", cors.delete_bucket_cors, A.PUT_BUCKET_CORS),
@@ -240,7 +239,7 @@ ROUTES: tuple[Route, ...] = (
              "PutBucketInventoryConfiguration:inventory "
              "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
              "PutBucketNotificationConfiguration:notification "
-             "PutBucketReplication:replication PutBucketRequestPayment:requestPayment "
+             "PutBucketReplication:replication "
              "PutBucketWebsite:website "
              "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,11 +26,38 @@ STORES = (*LOCAL, CLUSTER, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gc
 S3_SUITE = frozenset({"server", "store", "library"})
 #: Those that CI runs in the layout `blobs` too. What the server does with a store does not depend on the layout.
 BLOBS_SUITE = frozenset({"store", "library"})
-#: Tests of what the server refuses or changes before and after it asks the store: CI runs them on the local kinds.
+#: Tests of what the server refuses, reads and writes before and after it asks the store: one kind is enough.
 WIRE_SUITE = frozenset(
-    f"test_{name}.py"
-    for name in ("app", "bad_chunks", "bad_input", "cors", "errors", "https", "pages", "policies", "presigned")
-)
+    f"server/test_{name}.py"
+    for name in (
+        "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
+        "operations_buckets", "operations_listings", "pages", "policies", "presigned", "restore", "tagging",
+    )
+)  # fmt: skip
+#: Tests of what a command decides, wherever the bytes are: in memory, and in CI in a folder and in a cluster too.
+CATALOG_SUITE = frozenset(
+    {
+        "embedding/test_arguments.py", "filesystem/test_abstract.py", "store/lifecycle/test_lifecycle.py",
+        "store/lifecycle/test_refused_rules.py", "store/test_accounts.py", "store/test_authority.py",
+        "store/test_object_lock.py",
+    }
+)  # fmt: skip
+#: Of these, what depends on the layout. Its rule is the same for all providers.
+LAYOUT_SUITE = frozenset({"store/test_authority.py"})
+
+
+def kinds_of(name: str, in_ci: bool) -> Sequence[str]:
+    """Where the tests of a file run, if no option says so."""
+    folder = name.split("/", maxsplit=1)[0]
+    if name in WIRE_SUITE:
+        return ("memory",)
+    if name in CATALOG_SUITE:
+        if not in_ci:
+            return ("memory",)
+        return (*LOCAL, CLUSTER, "aws-keys", "aws-blobs") if name in LAYOUT_SUITE else (*LOCAL, CLUSTER)
+    if in_ci:
+        return [kind for kind in STORES if folder in BLOBS_SUITE or not kind.endswith("-blobs")]
+    return LOCAL
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,19 +65,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--store",
         action="append",
         choices=STORES,
-        help="run the tests of the store and the server on this backend; may be repeated (default: memory and local)",
+        help="run the tests of the store and the server on this backend; may be repeated (default: memory and local, "
+        "or memory alone: see below)",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """In CI these tests run before every provider too; elsewhere `--store` asks for it."""
     if "store_kind" in metafunc.fixturenames:
-        path = metafunc.definition.path
-        folder = path.relative_to(Path(__file__).parent).parts[0]
-        wanted = metafunc.config.getoption("store")
-        if not wanted and os.environ.get("CI") and not (folder == "server" and path.name in WIRE_SUITE):
-            wanted = [kind for kind in STORES if folder in BLOBS_SUITE or not kind.endswith("-blobs")]
-        kinds = [kind for kind in wanted or LOCAL if kind in LOCAL or folder in S3_SUITE]
+        path = metafunc.definition.path.relative_to(Path(__file__).parent)
+        wanted = metafunc.config.getoption("store") or kinds_of(path.as_posix(), "CI" in os.environ)
+        kinds = [kind for kind in wanted if kind in LOCAL or path.parts[0] in S3_SUITE]
         metafunc.parametrize("store_kind", kinds, scope="session")
 
 

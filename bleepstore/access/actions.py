@@ -37,6 +37,7 @@ class Action(enum.StrEnum):
     GET_BUCKET_PUBLIC_ACCESS_BLOCK = "s3:GetBucketPublicAccessBlock"
     PUT_BUCKET_PUBLIC_ACCESS_BLOCK = "s3:PutBucketPublicAccessBlock"
     GET_BUCKET_REQUEST_PAYMENT = "s3:GetBucketRequestPayment"
+    PUT_BUCKET_REQUEST_PAYMENT = "s3:PutBucketRequestPayment"
     GET_BUCKET_TAGGING = "s3:GetBucketTagging"
     PUT_BUCKET_TAGGING = "s3:PutBucketTagging"
     GET_BUCKET_VERSIONING = "s3:GetBucketVersioning"

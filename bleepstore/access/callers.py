@@ -17,9 +17,10 @@ class Caller:
     asks for what is not known does not allow. Where a store is called without a caller, the program itself asks.
 
     `source_ip` is the address of the client, `secure` whether it came by TLS, `time_ms` when, in milliseconds since the
-    epoch; `user_agent` and `referer` are what it says of itself. `sent` gives what its request has under one of the
-    condition keys of S3 that are named after fields and parameters ("x-amz-acl", "prefix"), in lower case and without
-    "s3:"; a program has none, and the arguments of its call are asked.
+    epoch; `user_agent` and `referer` are what it says of itself. It `pays` for the request where the bucket asks that.
+    `sent` gives what its request has under one of the condition keys of S3 that are named after fields and parameters
+    ("x-amz-acl", "prefix"), in lower case and without "s3:"; a program has none, and the arguments of its call are
+    asked.
     """
 
     account: Owner
@@ -29,6 +30,7 @@ class Caller:
     time_ms: int | None = attrs.field(default=None, kw_only=True)
     user_agent: str | None = attrs.field(default=None, kw_only=True)
     referer: str | None = attrs.field(default=None, kw_only=True)
+    pays: bool | None = attrs.field(default=None, kw_only=True)
     sent: Callable[[str], str | None] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
     @property

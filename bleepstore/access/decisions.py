@@ -23,10 +23,12 @@ from bleepstore.access.policies import (
     allows_some,
     compile_policy,
     deciding_statement,
+    is_public,
     notes_on,
 )
 from bleepstore.errors import AccessDenied, MalformedPolicy
 from bleepstore.model import Bucket, ObjectVersion, Permission, Upload
+from bleepstore.ownership import Payer
 
 _READ, _WRITE = Permission.READ, Permission.WRITE
 _READ_ACP, _WRITE_ACP = Permission.READ_ACP, Permission.WRITE_ACP
@@ -95,6 +97,7 @@ _BY_OWNER = frozenset(
         Action.GET_BUCKET_PUBLIC_ACCESS_BLOCK,
         Action.PUT_BUCKET_PUBLIC_ACCESS_BLOCK,
         Action.GET_BUCKET_REQUEST_PAYMENT,
+        Action.PUT_BUCKET_REQUEST_PAYMENT,
         Action.GET_BUCKET_TAGGING,
         Action.PUT_BUCKET_TAGGING,
         Action.GET_BUCKET_VERSIONING,
@@ -115,7 +118,8 @@ _BY_OWNER = frozenset(
 )
 #: Of no bucket: for whoever signs.
 _BY_ACCOUNT = frozenset({Action.LIST_ALL_MY_BUCKETS, Action.CREATE_BUCKET})
-#: Which of them the bucket's owner may also do with the uploads of others ("Multipart upload API and permissions").
+#: What the initiator of an upload and the bucket's owner may do with it, whatever a list grants; others by a policy
+#: ("Multipart upload API and permissions").
 _OF_ANY_UPLOAD = frozenset({Action.ABORT_MULTIPART_UPLOAD, Action.LIST_MULTIPART_UPLOAD_PARTS})
 
 #: WRITE "allows grantee to create new objects in the bucket. For the bucket and object owners of existing objects, also
@@ -158,6 +162,7 @@ class Ground(enum.Enum):
     """Why something is allowed or denied."""
 
     PROGRAM = "The program that embeds the store is above all rules."
+    UNPAID = "The requester pays for the requests to this bucket, and does not say that it does."
     POLICY_DENIES = "The bucket's policy denies it."
     POLICY_UNREADABLE = "The bucket's policy cannot be read by this version, so everything is denied."
     OWN_POLICY = "The bucket's policy denies it, but the owner of a bucket may always read and change its policy."
@@ -177,6 +182,7 @@ class Decision:
 
 _PROGRAM = Decision(True, Ground.PROGRAM)
 _BY_RIGHTS = Decision(True, Ground.OWNER_OR_ACL)
+_UNPAID = Decision(False, Ground.UNPAID)
 _BY_NOTHING = Decision(False, Ground.NOTHING_ALLOWS)
 
 
@@ -198,6 +204,8 @@ def authorize(
     """
     if caller is None:
         return None
+    if bucket is not None and bucket.settings.payer is not None and _is_unpaid(caller, bucket):
+        raise AccessDenied
     if bucket is None or bucket.settings.policy is None:
         allowed = _by_rights(action, caller, bucket, subject)
     else:
@@ -234,6 +242,8 @@ def decide(
     """What `authorize` would do, and why."""
     if caller is None:
         return _PROGRAM
+    if bucket is not None and bucket.settings.payer is not None and _is_unpaid(caller, bucket):
+        return _UNPAID
     if bucket is None or bucket.settings.policy is None:
         return _BY_RIGHTS if _by_rights(action, caller, bucket, subject) else _BY_NOTHING
     return _decide(action, caller, bucket, subject, key, facts)
@@ -284,12 +294,15 @@ def _decide(
         policy = compile_policy(bucket.settings.policy, bucket.name)
     except MalformedPolicy:
         return Decision(is_own, Ground.POLICY_UNREADABLE)
-    if action is Action.DELETE_OBJECT and asked.key is None and asked.is_preliminary and allows_some(policy, asked):
+    block = bucket.settings.public_access_block
+    counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
+    is_of_keys = action is Action.DELETE_OBJECT and asked.key is None and asked.is_preliminary
+    if counts and is_of_keys and allows_some(policy, asked):
         return Decision(True, Ground.POLICY_ALLOWS)  # of which keys is not known yet: each is decided on
     statement = deciding_statement(policy, asked)
     if statement is not None and statement.effect is Effect.DENY:
         return Decision(is_own, Ground.OWN_POLICY if is_own else Ground.POLICY_DENIES, statement)
-    if statement is not None and _is_of_policy(action, caller, bucket, subject):
+    if statement is not None and counts and _is_of_policy(action, caller, bucket, subject):
         decision = Decision(True, Ground.POLICY_ALLOWS, statement)
     elif _by_rights(action, caller, bucket, subject):
         decision = _BY_RIGHTS
@@ -297,6 +310,24 @@ def _decide(
         return _BY_NOTHING
     also = _ALSO.get(action)
     return decision if also is None else _decide(also, caller, bucket, subject, key, facts)
+
+
+def _is_restricted(caller: Caller, bucket: Bucket) -> bool:
+    """Whether nothing that the bucket's policy allows this caller counts. RestrictPublicBuckets "restricts access to a
+    bucket with a public policy to only AWS service principals and authorized users within the bucket owner's account".
+    """
+    block, policy = bucket.settings.public_access_block, bucket.settings.policy
+    if block is None or policy is None or not block.restrict_public_buckets:
+        return False
+    return caller.account.id != bucket.owner.id and is_public(policy, bucket.name)
+
+
+def _is_unpaid(caller: Caller, bucket: Bucket) -> bool:
+    """Whether somebody would have to pay for this who does not. "If the requester forgets to include this header in the
+    API request, or if the request is an anonymous request", it is refused ("Using Requester Pays buckets")."""
+    if bucket.settings.payer is not Payer.REQUESTER or caller.account.id == bucket.owner.id:
+        return False
+    return caller.is_anonymous or not caller.pays
 
 
 def _is_of_policy(action: Action, caller: Caller, bucket: Bucket, subject: ObjectVersion | Upload | None) -> bool:
@@ -316,6 +347,8 @@ def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: O
     """Whether ownership or an ACL allows it."""
     if bucket is None:
         return action in _BY_ACCOUNT and not caller.is_anonymous
+    if isinstance(subject, Upload) and action in _OF_ANY_UPLOAD and not caller.is_anonymous:
+        return caller.account.id in (subject.initiator.id, bucket.owner.id)
     permission = _BY_BUCKET.get(action)
     if permission is not None:
         if action is Action.DELETE_OBJECT_VERSION and caller.account.id != bucket.owner.id:
@@ -323,7 +356,7 @@ def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: O
             # s3:DeleteObjectVersion action to be performed on any version in that bucket."
             return False
         return allows(bucket.acl, caller, permission, bucket.settings.public_access_block) and (
-            subject is None or not isinstance(subject, Upload) or _is_of_upload(action, caller, bucket, subject)
+            subject is None or not isinstance(subject, Upload) or _is_of_initiator(caller, subject)
         )
     permission = _BY_OBJECT.get(action)
     if permission is not None:
@@ -339,10 +372,9 @@ def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: O
     )
 
 
-def _is_of_upload(action: Action, caller: Caller, bucket: Bucket, upload: Upload) -> bool:
+def _is_of_initiator(caller: Caller, upload: Upload) -> bool:
     """Nobody but who initiated an upload puts parts into what becomes the initiator's object."""
-    account_id = caller.account.id
-    return account_id == upload.initiator.id or (action in _OF_ANY_UPLOAD and account_id == bucket.owner.id)
+    return caller.account.id == upload.initiator.id
 
 
 @attrs.frozen(kw_only=True)
@@ -397,6 +429,8 @@ def explain(
         if bucket.settings.policy is None:
             notes += ("The bucket has no policy.",)
         elif decision.ground is not Ground.POLICY_UNREADABLE:
+            if _is_restricted(caller, bucket):
+                notes += ("The policy is public, and RestrictPublicBuckets lets it allow nothing to other accounts.",)
             notes += notes_on(compile_policy(bucket.settings.policy, bucket.name), asked)
     account_id = None if caller is None else caller.account.id
     return Explanation(action=action, arn=asked.arn, account_id=account_id, decision=decision, notes=notes)

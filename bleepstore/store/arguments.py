@@ -34,7 +34,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import ObjectLock, Retention
-from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
+from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore.store.snapshots import Snapshot
 
 _P = ParamSpec("_P")
@@ -63,6 +63,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "ObjectLock": ((ObjectLock,), "an ObjectLock"),
     "ObjectOwnership": ((ObjectOwnership,), "an ObjectOwnership"),
     "ObjectOwnership | None": ((ObjectOwnership, _NONE), "an ObjectOwnership or None"),
+    "Payer": ((Payer,), "a Payer"),
     "PublicAccessBlock": ((PublicAccessBlock,), "a PublicAccessBlock"),
     "bool | None": ((bool, _NONE), "True, False or None"),
     "RestoreTier": ((RestoreTier,), "a RestoreTier"),

@@ -148,6 +148,8 @@ class Store:
     put_bucket_ownership = method_of("ownership", OwnershipControls.put_bucket_ownership)
     get_bucket_ownership = method_of("ownership", OwnershipControls.get_bucket_ownership)
     delete_bucket_ownership = method_of("ownership", OwnershipControls.delete_bucket_ownership)
+    put_bucket_payer = method_of("ownership", OwnershipControls.put_bucket_payer)
+    get_bucket_payer = method_of("ownership", OwnershipControls.get_bucket_payer)
     put_public_access_block = method_of("ownership", OwnershipControls.put_public_access_block)
     get_public_access_block = method_of("ownership", OwnershipControls.get_public_access_block)
     delete_public_access_block = method_of("ownership", OwnershipControls.delete_public_access_block)

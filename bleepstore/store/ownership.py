@@ -1,10 +1,10 @@
-"""Ownership controls and public access blocks of buckets."""
+"""Ownership controls and public access blocks of buckets, and who pays."""
 
 from __future__ import annotations
 
 from bleepstore.access import Action, Caller
 from bleepstore.errors import NoSuchOwnershipControls, NoSuchPublicAccessBlock
-from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
+from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore.store.engine import Engine
 
 
@@ -51,3 +51,14 @@ class OwnershipControls:
         """Have nothing blocked by the bucket itself."""
         found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_PUBLIC_ACCESS_BLOCK, caller)
         self._engine.put_setting(found, "public_access_block", None)
+
+    def put_bucket_payer(self, bucket: str, payer: Payer, *, caller: Caller | None = None) -> None:
+        """Set who pays. Where the requester does, anonymous callers are refused, and of others whoever does not say
+        `pays`; nothing is charged."""
+        found = self._engine.bucket_for(bucket, Action.PUT_BUCKET_REQUEST_PAYMENT, caller)
+        self._engine.put_setting(found, "payer", payer)
+
+    def get_bucket_payer(self, bucket: str, *, caller: Caller | None = None) -> Payer:
+        """Who pays: the bucket's owner, unless it was set."""
+        found = self._engine.bucket_for(bucket, Action.GET_BUCKET_REQUEST_PAYMENT, caller)
+        return found.settings.payer or Payer.BUCKET_OWNER

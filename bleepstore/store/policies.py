@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bleepstore.access import Action, Caller, compile_policy, is_public
-from bleepstore.commands import PutBucketSetting
-from bleepstore.errors import MalformedPolicy, MethodNotAllowed, NoSuchBucketPolicy
-from bleepstore.model import Bucket, BucketSetting
+from bleepstore.errors import AccessDenied, MalformedPolicy, MethodNotAllowed, NoSuchBucketPolicy
+from bleepstore.model import Bucket
 from bleepstore.store.engine import Engine
 
 
@@ -22,13 +21,19 @@ class Policies:
     def put_bucket_policy(self, bucket: str, policy: str, *, caller: Caller | None = None) -> None:
         """Replace the policy of a bucket. It counts for every decision from now on.
 
-        Raises MalformedPolicy for what is no policy of this bucket, or names an account that this store has not met.
+        Raises MalformedPolicy for what is no policy of this bucket, or names an account that this store has not met;
+        AccessDenied for one that makes the bucket public where that is blocked.
         """
         found = self._bucket_for(bucket, Action.PUT_BUCKET_POLICY, caller)
         for name in sorted(compile_policy(policy, bucket).account_names):
             if not self._is_known(name):
                 raise MalformedPolicy("Invalid principal in policy", detail=name.partition(":")[2])
-        self._set(found, policy)
+        block = found.settings.public_access_block
+        if block is not None and block.block_public_policy and is_public(policy, bucket):
+            raise AccessDenied(
+                "Public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access."
+            )
+        self._engine.put_setting(found, "policy", policy)
 
     def get_bucket_policy(self, bucket: str, *, caller: Caller | None = None) -> str:
         """The text as it was given. Raises NoSuchBucketPolicy if the bucket has none."""
@@ -36,7 +41,7 @@ class Policies:
 
     def delete_bucket_policy(self, bucket: str, *, caller: Caller | None = None) -> None:
         """Remove the policy of a bucket, if it has one."""
-        self._set(self._bucket_for(bucket, Action.DELETE_BUCKET_POLICY, caller), None)
+        self._engine.put_setting(self._bucket_for(bucket, Action.DELETE_BUCKET_POLICY, caller), "policy", None)
 
     def is_bucket_policy_public(self, bucket: str, *, caller: Caller | None = None) -> bool:
         """Whether the policy allows something to everybody ("The meaning of public"). Raises NoSuchBucketPolicy."""
@@ -64,9 +69,3 @@ class Policies:
             return True
         with self._engine.catalog.read() as reader:
             return reader.find_owner(account_id) is not None
-
-    def _set(self, bucket: Bucket, policy: str | None) -> None:
-        setting = BucketSetting("policy", policy)
-        self._engine.submit(
-            PutBucketSetting(**self._engine.stamp(), bucket=bucket.name, bucket_id=bucket.id, setting=setting)
-        )

@@ -119,14 +119,14 @@ class BackendContract(PartsContract):
         backend.put_object(BlobSpec(bucket=BUCKET, key="key", size=200_000, etag=etag, new_id=new_blob_id), body())
         assert ended
 
-    @pytest.mark.parametrize("key", ODD_KEYS, ids=[ascii(key[:12]) for key in ODD_KEYS])
-    def test_odd_keys_are_only_names(self, backend: StorageBackend, key: str) -> None:
-        data = key.encode()
-        blob = self.put(backend, data, key)
-        assert self.read(backend, blob.handle) == data
-        backend.delete_object(blob.handle)
-        with pytest.raises(BlobNotFound):
-            backend.get_object(blob.handle)
+    def test_odd_keys_are_only_names(self, backend: StorageBackend) -> None:
+        for key in ODD_KEYS:
+            data = key.encode()
+            blob = self.put(backend, data, key)
+            assert self.read(backend, blob.handle) == data, ascii(key)
+            backend.delete_object(blob.handle)
+            with pytest.raises(BlobNotFound):
+                backend.get_object(blob.handle)
 
     def test_odd_keys_do_not_collide(self, backend: StorageBackend) -> None:
         blobs = {key: self.put(backend, key.encode(), key) for key in ODD_KEYS}

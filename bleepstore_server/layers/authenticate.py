@@ -8,7 +8,7 @@ from bleepstore.access import Caller
 from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
-from bleepstore_server.exchange import Exchange
+from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
 from bleepstore_server.request import Request
 from bleepstore_server.wire import sigv2, sigv4
 from bleepstore_server.wire.errors import RequestError
@@ -17,7 +17,7 @@ from bleepstore_server.wire.sigv4 import Identity
 
 def identify(exchange: Exchange, credential: Credential | None, now_ms: int) -> None:
     """Note whose signature was verified, None if nobody signed, and what rules may ask of the request."""
-    environ = exchange.environ
+    environ, headers = exchange.environ, exchange.request.headers
     exchange.caller = Caller(
         ANONYMOUS_OWNER if credential is None else credential.owner,
         access_key=None if credential is None else credential.access_key,
@@ -26,6 +26,7 @@ def identify(exchange: Exchange, credential: Credential | None, now_ms: int) -> 
         time_ms=now_ms,
         user_agent=environ.get("HTTP_USER_AGENT"),
         referer=environ.get("HTTP_REFERER"),
+        pays=True if PAYER in headers and headers[PAYER] == REQUESTER else None,
         sent=exchange.condition_value,
     )
 

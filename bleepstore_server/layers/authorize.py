@@ -7,7 +7,7 @@ only before a document is read, and when something else was wrong.
 from __future__ import annotations
 
 from bleepstore.errors import AccessDenied, NoSuchBucket, S3Error
-from bleepstore_server.exchange import Exchange
+from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
 from bleepstore_server.response import Response
 from bleepstore_server.router import Route
 from bleepstore_server.wire.errors import RequestError
@@ -36,10 +36,13 @@ def operate(exchange: Exchange, route: Route) -> Response:
     try:
         if not route.reads and not route.conditional:
             refuse_conditions(request.headers)
-        return function(exchange)
+        response = function(exchange)
     except (AccessDenied, NoSuchBucket):
         raise  # decided; and a bucket that was made again since is another
     except (RequestError, S3Error):
         if not route.own_answer:
             exchange.check_access(is_preliminary=True)
         raise
+    if PAYER in request.headers and exchange.is_charged():
+        response.headers.append(("x-amz-request-charged", REQUESTER))
+    return response

@@ -1,11 +1,18 @@
-"""Operations on the ownership controls and the public access blocks of buckets."""
+"""Operations on the ownership controls and the public access blocks of buckets, and on who pays."""
 
 from __future__ import annotations
 
 from bleepstore.ownership import ObjectOwnership
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
-from bleepstore_server.wire.documents.ownership import block_document, ownership_document, parse_block, parse_ownership
+from bleepstore_server.wire.documents.declare import parse
+from bleepstore_server.wire.documents.ownership import (
+    RequestPaymentConfiguration,
+    block_document,
+    ownership_document,
+    parse_block,
+    parse_ownership,
+)
 from bleepstore_server.wire.errors import RequestError
 
 _HEADER = "x-amz-object-ownership"
@@ -37,6 +44,17 @@ def get_public_access_block(exchange: Exchange) -> Response:
 def delete_public_access_block(exchange: Exchange) -> Response:
     exchange.store.delete_public_access_block(exchange.bucket, caller=exchange.caller)
     return Response(204)
+
+
+def put_request_payment(exchange: Exchange) -> Response:
+    payer = parse(RequestPaymentConfiguration, exchange.document()).payer
+    exchange.store.put_bucket_payer(exchange.bucket, payer, caller=exchange.caller)
+    return Response()
+
+
+def get_request_payment(exchange: Exchange) -> Response:
+    payer = exchange.store.get_bucket_payer(exchange.bucket, caller=exchange.caller)
+    return xml(RequestPaymentConfiguration(payer=payer))
 
 
 def requested_ownership(exchange: Exchange) -> ObjectOwnership | None:

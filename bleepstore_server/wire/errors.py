@@ -87,6 +87,10 @@ ERRORS: dict[str, ErrorRow] = {
         "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
     ),
     "InvalidBucketName": ErrorRow(400, "The specified bucket is not valid."),
+    "InvalidBucketOwnerAWSAccountID": ErrorRow(
+        400,
+        "The value of the expected bucket owner parameter must be an AWS Account ID...",
+    ),
     "InvalidBucketState": ErrorRow(409, "The request is not valid for the current state of the bucket.", varies=True),
     "InvalidChunkSizeError": ErrorRow(403, "Only the last chunk is allowed to have a size less than 8192 bytes"),
     "InvalidDigest": ErrorRow(400, "The Content-MD5 you specified was invalid."),

@@ -8,9 +8,9 @@ import pytest
 
 import bleepstore
 from tests.conftest import acl_defaults_of
-from tests.server.conftest import prepared, refused, s3, server, upload_id
+from tests.server.conftest import listening, prepared, refused, s3, server, upload_id
 
-__all__ = ["prepared", "refused", "s3", "server", "upload_id"]
+__all__ = ["listening", "prepared", "refused", "s3", "server", "upload_id"]
 
 
 @pytest.fixture

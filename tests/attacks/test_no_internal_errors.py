@@ -147,7 +147,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
         s3.create_bucket(Bucket="photos", ACL="public-read-write")
         s3.put_object(Bucket="photos", Key="kept", Body=b"kept", ACL="public-read-write")
     yield Wire(served.url, ACCESS_KEY, SECRET_KEY)
-    served.stop()
+    served.end()
 
 
 def send(

@@ -16,7 +16,7 @@ from tests.server.tools import Refused, Wire
 pytestmark = [pytest.mark.legacy_acls, pytest.mark.parametrize("store", ["local"], indirect=True)]
 
 WRITES = [route for route in ROUTES if route.action is not None and not route.reads and not route.own_answer]
-BODIES = [b"", b"no XML", b"<" + b"a" * 100_000]
+BODIES = [b"no XML", b"<" + b"a" * 100_000]
 PROBES = [
     {},
     {"x-amz-grant-read": "emailAddress=alice@example.com"},
@@ -47,17 +47,16 @@ def test_a_stranger_learns_nothing(refused: Refused, route: Route, who: str) -> 
     if who == "bob":
         refused._wire = Wire(refused._wire.url, "bob", "bob-secret")
     answers = set()
-    for headers in PROBES:
-        for body in BODIES:
-            sent = {**headers, **({"x-amz-copy-source": "/photos/kept"} if route.copies else {})}
-            answer = refused("AccessDenied", 403, route.method, _target(route), body, sent, signed=who != "nobody")
-            answers.add(answer.error["Message"])
+    for headers, body in [*((headers, b"") for headers in PROBES), *(({}, body) for body in BODIES)]:
+        sent = {**headers, **({"x-amz-copy-source": "/photos/kept"} if route.copies else {})}
+        answer = refused("AccessDenied", 403, route.method, _target(route), body, sent, signed=who != "nobody")
+        answers.add(answer.error["Message"])
     assert len(answers) == 1
 
 
 def test_anonymous_callers_create_no_bucket_whatever_they_send(refused: Refused) -> None:
     for headers in PROBES[:-2]:
-        for body in BODIES:
+        for body in (b"", *BODIES):
             refused("AccessDenied", 403, "PUT", "/new", body, headers, signed=False)
 
 

@@ -15,4 +15,4 @@ def far_end(folder: Path, certificate: Path | None = None) -> Iterator[Served]:
     try:
         yield served
     finally:
-        served.stop()
+        served.end()

@@ -82,6 +82,7 @@ class TestBlobs(_AwsContract):
     sweeps = "uploads"
 
 
+@pytest.mark.slow  # what differs is in test_gateway_buckets
 class TestABucketForEach(_AwsContract):
     layout = Layout.KEYS
     keeps_superseded = False

@@ -128,6 +128,7 @@ def bearer(https_url: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -
     return https_url
 
 
+@pytest.mark.slow  # in the default run one blob goes to and fro, and what differs is tested below
 class TestBearer(_AzureContract):
     """Everything once more, with the credential that cannot sign URLs."""
 
@@ -141,6 +142,22 @@ class TestBearer(_AzureContract):
         with contextlib.closing(azure.open_gateway(wanted)) as made:
             made._service.create_container(wanted.container or "")
         return wanted
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_a_bearer_token_is_enough(bearer: str, layout: Layout) -> None:
+    """It can sign no URLs, by which large bodies and copies would go."""
+    wanted = settings(bearer, layout, f"token-{next(_numbers)}")
+    data = pattern(24 * MIB)
+    with contextlib.closing(azure.open_gateway(wanted)) as backend:
+        backend._service.create_container(wanted.container or "")
+        backend.check()
+        first = backend.put_object(BlobSpec(bucket="photos", key="k", size=len(data), new_id=new_blob_id), [data])
+        copied = BlobSpec(bucket="photos", key="copy", size=len(data), new_id=new_blob_id)
+        for blob in (first, backend.copy_object(first.handle, copied)):
+            with backend.get_object(blob.handle) as reader:
+                assert reader.read() == data
+            backend.delete_object(blob.handle)
 
 
 def test_an_expired_token_is_named(bearer: str, monkeypatch: pytest.MonkeyPatch) -> None:

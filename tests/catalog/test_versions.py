@@ -16,7 +16,7 @@ from bleepstore.commands import Command, PutBucketSetting, PutBucketVersioning, 
 from bleepstore.errors import ConditionalRequestConflict
 from bleepstore.model import BlobRef, BucketSetting, Inline, UploadToken, Versioning, WriteCondition
 from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
-from bleepstore.testing.catalog_contract import Commands
+from bleepstore.testing.catalog_commands import Commands
 from tests.catalog.conftest import ALICE, Applier
 from tests.catalog.test_listing import Steps
 

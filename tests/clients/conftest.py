@@ -17,6 +17,14 @@ __all__ = ["certificate", "shared_server"]
 
 MIB = 1 << 20
 
+#: Each client is tried over both schemes in the default run, but not by each of its tests.
+OVER_HTTP = pytest.mark.parametrize(
+    "shared_server", ["http", pytest.param("https", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
+OVER_HTTPS = pytest.mark.parametrize(
+    "shared_server", ["https", pytest.param("http", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
+
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:

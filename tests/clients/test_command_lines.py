@@ -6,8 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-from tests.clients.conftest import contents, need, run
+from tests.clients.conftest import OVER_HTTPS, contents, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
+
+pytestmark = OVER_HTTPS
 
 
 def test_the_aws_cli(shared_server: Served, files: Path, tmp_path: Path) -> None:
@@ -56,6 +58,17 @@ def test_s3cmd(shared_server: Served, files: Path, tmp_path: Path) -> None:
         return run(server, [*common, *arguments]).stdout
 
     s3cmd("mb", "s3://s3cmd")
+    s3cmd("setownership", "s3://s3cmd", "BucketOwnerPreferred")
+    s3cmd("setblockpublicaccess", "s3://s3cmd", "BlockPublicPolicy")
+    assert "Ownership: BucketOwnerPreferred" in " ".join(s3cmd("info", "s3://s3cmd").split())
+    rules = tmp_path / "cors.xml"
+    rules.write_text(
+        "<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>"
+        "</CORSConfiguration>"
+    )
+    s3cmd("setcors", rules, "s3://s3cmd")
+    assert "<AllowedOrigin>*" in s3cmd("info", "s3://s3cmd")
+    s3cmd("delcors", "s3://s3cmd")
     s3cmd("put", "--multipart-chunk-size-mb=5", files / "big.bin", "s3://s3cmd/big.bin")
     s3cmd("put", "--recursive", f"{files}/sub/", "s3://s3cmd/sub/")
     s3cmd("put", "--acl-public", files / "small.txt", "s3://s3cmd/small.txt")
@@ -80,6 +93,7 @@ def test_rclone(shared_server: Served, files: Path, tmp_path: Path) -> None:
     server = shared_server
     remote = f":s3,provider=Other,env_auth=true,endpoint='{server.url}':rclone"
     common: list[str | Path] = [program, "--config", tmp_path / "none", "--s3-upload-cutoff=5Mi", "--s3-chunk-size=5Mi"]
+    common.append("--s3-acl=bucket-owner-full-control")  # what a bucket without ACLs takes
     if server.certificate is not None:
         common += ["--ca-cert", server.certificate]
 

@@ -24,8 +24,10 @@ from libcloud.storage.types import Provider
 from minio.commonconfig import CopySource
 from obstore.store import S3Store
 
-from tests.clients.conftest import MIB, contents, need, run
+from tests.clients.conftest import MIB, OVER_HTTP, contents, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
+
+pytestmark = OVER_HTTP
 
 #: key -> the file that it is put from.
 OBJECTS = {name: name for name in ("small.txt", "empty", "sub/a b+ü%.dat", "big.bin")} | {"gone": "small.txt"}
@@ -77,6 +79,7 @@ def by_s3cmd(server: Served, bucket: str, files: Path, back: Path) -> None:
 def by_rclone(server: Served, bucket: str, files: Path, back: Path) -> None:
     remote = f":s3,provider=Other,env_auth=true,endpoint='{server.url}':{bucket}"
     common: list[str | Path] = [need("rclone"), "--config", back.parent / "none", "--s3-no-check-bucket"]
+    common += ["--s3-acl=bucket-owner-full-control"]  # what a bucket without ACLs takes
     common += ["--s3-upload-cutoff=5Mi", "--s3-chunk-size=5Mi", "--metadata", "--metadata-set", "colour=blue"]
     common += ["--header-upload", "Content-Type: text/plain"]
     if server.certificate is not None:

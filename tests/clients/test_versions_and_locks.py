@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.clients.conftest import contents, need, run
+from tests.clients.conftest import OVER_HTTP, contents, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+pytestmark = OVER_HTTP
 
 
 def make_bucket(server: Served, bucket: str, *, lock_days: int = 0) -> S3Client:
@@ -47,7 +49,7 @@ def test_rclone_shows_and_restores_versions(shared_server: Served, tmp_path: Pat
     program = need("rclone")
     server = shared_server
     s3 = make_bucket(server, "rclone-versions")
-    common: list[str | Path] = [program, "--config", tmp_path / "none"]
+    common: list[str | Path] = [program, "--config", tmp_path / "none", "--s3-acl=bucket-owner-full-control"]
     if server.certificate is not None:
         common += ["--ca-cert", server.certificate]
     remote = f":s3,provider=Other,env_auth=true,endpoint='{server.url}':rclone-versions"

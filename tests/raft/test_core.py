@@ -396,7 +396,7 @@ _messages = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(messages=st.lists(_messages, max_size=30), leads=st.booleans())
 def test_no_message_makes_a_node_crash_or_forget(messages: list[Message], leads: bool) -> None:
     core, log = make_core()

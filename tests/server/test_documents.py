@@ -32,7 +32,6 @@ from bleepstore_server.wire.documents.configuration import (
     ListMetricsConfigurationsResult,
     NotificationConfiguration,
     PolicyStatus,
-    RequestPaymentConfiguration,
     VersioningConfiguration,
 )
 from bleepstore_server.wire.documents.cors import CorsConfiguration
@@ -70,7 +69,11 @@ from bleepstore_server.wire.documents.objects import (
     PostResponse,
     RestoreRequest,
 )
-from bleepstore_server.wire.documents.ownership import OwnershipControlsDocument, PublicAccessBlockConfiguration
+from bleepstore_server.wire.documents.ownership import (
+    OwnershipControlsDocument,
+    PublicAccessBlockConfiguration,
+    RequestPaymentConfiguration,
+)
 from bleepstore_server.wire.documents.tagging import Tagging
 from bleepstore_server.wire.documents.text import escape
 from bleepstore_server.wire.documents.uploads import (

@@ -460,16 +460,3 @@ def test_locks_are_shown_to_the_owners_alone(s3: S3Client, server: Server, store
     with failure("AccessDenied", 403):
         bob.put_object(Bucket="photos", Key="new", Body=b"1", ObjectLockLegalHoldStatus="ON")
     bob.close()
-
-
-def test_a_store_in_layout_keys_says_what_object_lock_needs(
-    store: bleepstore.Store, store_kind: str, server: Server
-) -> None:
-    if not store_kind.endswith("-keys"):
-        pytest.skip("only where one object is stored under each key")
-    s3 = server.client()
-    with failure("NotImplemented", 501) as told:
-        s3.create_bucket(Bucket="photos", ObjectLockEnabledForBucket=True)
-    assert "blobs" in told["Error"]["Message"]
-    assert store.list_buckets().buckets == []
-    s3.close()

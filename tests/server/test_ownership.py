@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 import bleepstore
 from bleepstore import PublicAccessBlock
@@ -175,3 +176,54 @@ def test_the_settings_of_a_server() -> None:
     for name in ("acl_defaults", "public_access_block"):
         with pytest.raises(ConfigError, match=name):
             load_config(flags={name: "some"})
+
+
+# -- who pays, and whose a bucket is
+
+
+def test_requests_are_paid_by_who_asks(s3: S3Client, bob: S3Client, server: Server) -> None:
+    s3.create_bucket(Bucket="photos", ObjectOwnership="ObjectWriter")
+    s3.delete_public_access_block(Bucket="photos")
+    s3.put_bucket_acl(Bucket="photos", ACL="public-read")
+    s3.put_object(Bucket="photos", Key="k", Body=b"x", ACL="public-read")
+    assert s3.get_bucket_request_payment(Bucket="photos")["Payer"] == "BucketOwner"
+    assert "RequestCharged" not in bob.get_object(Bucket="photos", Key="k", RequestPayer="requester")
+    s3.put_bucket_request_payment(Bucket="photos", RequestPaymentConfiguration={"Payer": "Requester"})
+    assert s3.get_bucket_request_payment(Bucket="photos")["Payer"] == "Requester"
+    with failure("AccessDenied", 403):
+        bob.get_object(Bucket="photos", Key="k")
+    assert bob.get_object(Bucket="photos", Key="k", RequestPayer="requester")["RequestCharged"] == "requester"
+    assert bob.list_objects_v2(Bucket="photos", RequestPayer="requester")["RequestCharged"] == "requester"
+    assert bob.head_object(Bucket="photos", Key="k", RequestPayer="requester")["RequestCharged"] == "requester"
+    wire = Wire(server.url)
+    for headers in ({}, {"x-amz-request-payer": "requester"}):
+        assert wire.send("GET", "/photos/k", headers=headers, signed=False).code == "AccessDenied"
+    assert "RequestCharged" not in s3.get_object(Bucket="photos", Key="k", RequestPayer="requester")
+    url = bob.generate_presigned_url("get_object", {"Bucket": "photos", "Key": "k", "RequestPayer": "requester"})
+    assert requests.get(url, timeout=30).headers["x-amz-request-charged"] == "requester"
+    with failure("AccessDenied", 403):
+        bob.put_bucket_request_payment(Bucket="photos", RequestPaymentConfiguration={"Payer": "BucketOwner"})
+    with failure("MalformedXML", 400):
+        wrong: Any = {"Payer": "Nobody"}
+        s3.put_bucket_request_payment(Bucket="photos", RequestPaymentConfiguration=wrong)
+
+
+@pytest.mark.parametrize("header", ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"])
+@pytest.mark.parametrize(
+    ("value", "code", "status"),
+    [
+        ("alice-id", None, 200),
+        ("bob-id", "AccessDenied", 403),
+        ("", "InvalidBucketOwnerAWSAccountID", 400),
+        ("a b", "InvalidBucketOwnerAWSAccountID", 400),
+        ("1" * 129, "InvalidBucketOwnerAWSAccountID", 400),
+    ],
+)
+def test_whose_a_bucket_is_expected_to_be(
+    prepared: Wire, header: str, value: str, code: str | None, status: int
+) -> None:
+    answer = prepared.send("PUT", "/photos/copy", headers={"x-amz-copy-source": "/photos/kept", header: value})
+    assert (answer.status, answer.code) == (status, code)
+    if status == 400:
+        message = "The value of the expected bucket owner parameter must be an AWS Account ID..."
+        assert answer.error["Message"] == message

@@ -157,8 +157,9 @@ ODD = [
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("operation", ["list_objects", "list_objects_v2", "list_object_versions"])
 def test_paginators_of_boto3_with_and_without_url_encoding(
-    server: Server, bucket: str, s3: S3Client, operation: Any, size: int, by_url: bool
+    server: Server, bucket: str, operation: Any, size: int, by_url: bool
 ) -> None:
+    s3 = server.client()
     for key in ODD:
         server.store.put_object(bucket, key, b"", caller=Caller(ALICE))
     if not by_url:
@@ -174,6 +175,7 @@ def test_paginators_of_boto3_with_and_without_url_encoding(
             seen += sorted(entries if by_url else map(restore, entries), key=str.encode)
             assert len(seen) <= len(ODD)
         assert seen == rolled_up(set(ODD), delimiter)
+    s3.close()
 
 
 def test_a_key_that_was_read_serves_as_a_marker_of_any_listing(server: Server, bucket: str) -> None:

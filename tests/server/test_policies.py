@@ -89,6 +89,7 @@ def test_what_is_no_policy_of_this_bucket_is_not_stored(s3: S3Client) -> None:
 def test_anybody_may_read_what_a_policy_makes_public(s3: S3Client, server: Server) -> None:
     for key in ("public/a", "private/a"):
         s3.put_object(Bucket="photos", Key=key, Body=b"1")
+    s3.delete_public_access_block(Bucket="photos")
     s3.put_bucket_policy(
         Bucket="photos", Policy=policy(allow("s3:GetObject", "arn:aws:s3:::photos/public/*", Principal="*"))
     )

@@ -34,6 +34,8 @@ MEMORY_BOUND = 24 * 1024 * 1024
 COMMON = settings(
     derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+QUICK = settings(COMMON, max_examples=200)
+LONG = settings(COMMON, max_examples=4000)
 
 METHODS = ["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "get", "BREW"]
 SUBS = sorted({route.sub_resource for route in ROUTES if route.sub_resource})
@@ -213,27 +215,47 @@ def keep(store: Store) -> None:
         store.abort_upload("photos", upload.key, upload.upload_id)
 
 
-@settings(COMMON, max_examples=500)
+Request = tuple[str, str, dict[str, str]]
+
+
+@settings(QUICK)
 @given(request_=requests(), body=bodies)
-def test_random_requests_of_nobody(
-    shared: tuple[Store, Any], request_: tuple[str, str, dict[str, str]], body: bytes
-) -> None:
+def test_random_requests_of_nobody(shared: tuple[Store, Any], request_: Request, body: bytes) -> None:
+    check_nobody(shared, request_, body)
+
+
+@pytest.mark.slow
+@settings(LONG)
+@given(request_=requests(), body=bodies)
+def test_many_random_requests_of_nobody(shared: tuple[Store, Any], request_: Request, body: bytes) -> None:
+    check_nobody(shared, request_, body)
+
+
+def check_nobody(shared: tuple[Store, Any], request_: Request, body: bytes) -> None:
     store, app = shared
     call(app, *request_, body)
     keep(store)
 
 
-@settings(COMMON, max_examples=800)
-@given(
-    request_=requests(),
-    body=bodies,
-    payload=st.sampled_from(
-        [UNSIGNED] * 6 + ["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"]
-    ),
-)
-def test_random_requests_of_somebody(
-    shared: tuple[Store, Any], request_: tuple[str, str, dict[str, str]], body: bytes, payload: str
+PAYLOADS = st.sampled_from([UNSIGNED] * 6 + [TRAILER, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"])
+
+
+@settings(QUICK)
+@given(request_=requests(), body=bodies, payload=PAYLOADS)
+def test_random_requests_of_somebody(shared: tuple[Store, Any], request_: Request, body: bytes, payload: str) -> None:
+    check_somebody(shared, request_, body, payload)
+
+
+@pytest.mark.slow
+@settings(LONG)
+@given(request_=requests(), body=bodies, payload=PAYLOADS)
+def test_many_random_requests_of_somebody(
+    shared: tuple[Store, Any], request_: Request, body: bytes, payload: str
 ) -> None:
+    check_somebody(shared, request_, body, payload)
+
+
+def check_somebody(shared: tuple[Store, Any], request_: Request, body: bytes, payload: str) -> None:
     """Signed, so that they reach the operations."""
     store, app = shared
     method, target, headers = request_
@@ -253,7 +275,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-@settings(COMMON, max_examples=500)
+@settings(COMMON, max_examples=300)
 @given(
     data=st.lists(st.binary(min_size=1, max_size=9), max_size=2),
     wrong=st.none() | st.tuples(st.integers(0, 60), st.binary(max_size=2)),
@@ -342,9 +364,20 @@ def documents(draw: st.DrawFn) -> tuple[str, str, bytes]:
     return method, target, body.encode()
 
 
-@settings(COMMON, max_examples=600)
+@settings(QUICK)
 @given(request_=documents())
 def test_random_documents(shared: tuple[Store, Any], request_: tuple[str, str, bytes]) -> None:
+    check_document(shared, request_)
+
+
+@pytest.mark.slow
+@settings(LONG)
+@given(request_=documents())
+def test_many_random_documents(shared: tuple[Store, Any], request_: tuple[str, str, bytes]) -> None:
+    check_document(shared, request_)
+
+
+def check_document(shared: tuple[Store, Any], request_: tuple[str, str, bytes]) -> None:
     store, app = shared
     method, target, body = request_
     upload = store.create_upload("photos", "kept", caller=Caller(ALICE))

@@ -138,6 +138,19 @@ def test_a_store_in_layout_keys_says_what_versioning_needs(
     assert "layout 'blobs'" in told["Error"]["Message"]
 
 
+def test_a_store_in_layout_keys_says_what_object_lock_needs(
+    store: bleepstore.Store, store_kind: str, server: Server
+) -> None:
+    if not store_kind.endswith("-keys"):
+        pytest.skip("only where one object is stored under each key")
+    s3 = server.client()
+    with failure("NotImplemented", 501) as told:
+        s3.create_bucket(Bucket="photos", ObjectLockEnabledForBucket=True)
+    assert "blobs" in told["Error"]["Message"]
+    assert store.list_buckets().buckets == []
+    s3.close()
+
+
 # -- writes and reads
 
 

@@ -67,6 +67,13 @@ class Served:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate(timeout=40)
 
+    def end(self) -> None:
+        """What a test does with it in the end that does not ask how it ends: at once, without waiting for anything."""
+        if self.process.poll() is None:
+            self.kill()
+        else:
+            self.process.communicate(timeout=40)
+
 
 def clean_environment(**variables: str) -> dict[str, str]:
     """This process's environment without what configures BleepStore or AWS SDKs."""
@@ -124,7 +131,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
         def start_one(*arguments: str, data: Path | None = None, **options: Any) -> Served:
             served = start(data or tmp_path / "data", *arguments, **options)
-            stack.callback(served.stop)
+            stack.callback(served.end)
             return served
 
         yield start_one
@@ -163,6 +170,14 @@ def make_certificate(path: Path) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def shared_plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for a module's tests, with one worker; its buckets take ACLs."""
+    served = start(tmp_path_factory.mktemp("plain") / "data", "--workers", "1", *LEGACY_ACLS)
+    yield served
+    served.end()
+
+
 @pytest.fixture(scope="module", params=["http", "https"])
 def shared_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificate: Path
@@ -171,4 +186,4 @@ def shared_server(
     data = tmp_path_factory.mktemp("served") / "data"
     served = start(data, "--workers", "2", certificate=certificate if request.param == "https" else None)
     yield served
-    served.stop()
+    served.end()

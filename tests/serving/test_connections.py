@@ -37,7 +37,7 @@ def connect(
                     yield wrapped
 
     yield connected
-    served.stop()
+    served.end()
 
 
 def put(key: str, body: bytes, *fields: str) -> bytes:

@@ -186,8 +186,8 @@ def run_rounds(serve: Serve, tmp_path: Path, rounds: int, first_seed: int) -> No
     check_nothing_is_left_over(tmp_path / "data")
 
 
-def test_five_crashes(serve: Serve, tmp_path: Path) -> None:
-    run_rounds(serve, tmp_path, 5, first_seed=1)
+def test_two_crashes(serve: Serve, tmp_path: Path) -> None:
+    run_rounds(serve, tmp_path, 2, first_seed=1)
 
 
 @pytest.mark.slow

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import botocore.exceptions
 import pytest
@@ -16,6 +18,9 @@ import bleepstore
 from bleepstore_server.clients import client_for
 from bleepstore_server.live import live_server
 from tests.serving.conftest import LEGACY_ACLS, Served
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.literals import ObjectCannedACLType
 
 Serve = Callable[..., Served]
 MIB = 1024 * 1024
@@ -35,10 +40,14 @@ def flip(path: Path) -> None:
         file.write(bytes([byte[0] ^ 1]))
 
 
-def public(server: Served, body: bytes, key: str = "k") -> None:
-    s3 = server.client()
-    s3.create_bucket(Bucket="photos")
-    s3.put_object(Bucket="photos", Key=key, Body=body, ACL="public-read")
+def public(server: Served, body: bytes, acl: ObjectCannedACLType = "public-read") -> Path:
+    """Put an object that all may read, instead of the one before. The file of its bytes."""
+    before = set(blobs(server.data))
+    with contextlib.closing(server.client()) as s3:
+        s3.create_bucket(Bucket="photos")
+        s3.put_object(Bucket="photos", Key="k", Body=body, ACL=acl)
+    (new,) = set(blobs(server.data)) - before
+    return new
 
 
 def read_answer(connection: socket.socket) -> tuple[bytes, bytes, bool]:
@@ -53,13 +62,9 @@ def read_answer(connection: socket.socket) -> tuple[bytes, bytes, bool]:
 
 
 @SIZES
-@pytest.mark.parametrize("tls", [False, True])
-def test_a_flipped_bit_ends_the_connection_before_the_last_byte(
-    serve: Serve, certificate: Path, size: int, tls: bool
-) -> None:
-    server = serve(*LEGACY_ACLS, certificate=certificate if tls else None)
-    public(server, os.urandom(size))
-    flip(blobs(server.data)[0])
+def test_a_flipped_bit_ends_the_connection_before_the_last_byte(shared_server: Served, size: int) -> None:
+    server, tls = shared_server, shared_server.certificate is not None
+    flip(public(server, os.urandom(size), "bucket-owner-full-control"))
     broken = (botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)
     if size == SMALL or (tls and size <= MIB):  # what is read in one piece is compared before the header is sent
         broken = (botocore.exceptions.ClientError,)  # type: ignore[assignment]  # another tuple of exceptions
@@ -70,8 +75,7 @@ def test_a_flipped_bit_ends_the_connection_before_the_last_byte(
 
 def test_damage_is_logged_once(serve: Serve) -> None:
     server = serve("--workers", "1", *LEGACY_ACLS)
-    public(server, os.urandom(3 * MIB))
-    flip(blobs(server.data)[0])
+    flip(public(server, os.urandom(3 * MIB)))
     with pytest.raises((botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)):
         server.client().get_object(Bucket="photos", Key="k")["Body"].read()
     server.process.terminate()
@@ -80,11 +84,10 @@ def test_damage_is_logged_once(serve: Serve) -> None:
 
 
 @SIZES
-def test_sound_objects_are_sent_whole_again_and_again(serve: Serve, size: int) -> None:
-    server = serve(*LEGACY_ACLS)
+def test_sound_objects_are_sent_whole_again_and_again(shared_plain: Served, size: int) -> None:
     body = os.urandom(size)
-    public(server, body)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    public(shared_plain, body)
+    with socket.create_connection(("127.0.0.1", shared_plain.port), timeout=30) as connection:
         for _ in range(4):
             connection.sendall(b"GET /photos/k HTTP/1.1\r\nHost: x\r\n\r\n")
             header, received, goes_on = read_answer(connection)
@@ -96,13 +99,10 @@ def test_sound_objects_are_sent_whole_again_and_again(serve: Serve, size: int) -
 @pytest.mark.parametrize("ranged", [b"", b"Range: bytes=0-99\r\n"])
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_file_of_another_size_is_an_error_and_the_next_answer_is_its_own(
-    serve: Serve, ranged: bytes, change: int
+    shared_plain: Served, ranged: bytes, change: int
 ) -> None:
-    server = serve(*LEGACY_ACLS)
-    public(server, bytes(MIB))
-    path = blobs(server.data)[0]
-    os.truncate(path, MIB + change)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    os.truncate(public(shared_plain, bytes(MIB)), MIB + change)
+    with socket.create_connection(("127.0.0.1", shared_plain.port), timeout=30) as connection:
         for _ in range(2):
             connection.sendall(b"GET /photos/k HTTP/1.1\r\nHost: x\r\n" + ranged + b"\r\n")
             header, body, _goes_on = read_answer(connection)
@@ -112,14 +112,13 @@ def test_a_file_of_another_size_is_an_error_and_the_next_answer_is_its_own(
 
 
 @pytest.mark.parametrize("ranged", [b"", b"Range: bytes=1-\r\n"])
-def test_a_file_that_is_cut_off_while_it_is_sent_ends_the_connection(serve: Serve, ranged: bytes) -> None:
-    server = serve(*LEGACY_ACLS)
+def test_a_file_that_is_cut_off_while_it_is_sent_ends_the_connection(shared_plain: Served, ranged: bytes) -> None:
     size = 64 * MIB
-    public(server, bytes(size))
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    path = public(shared_plain, bytes(size))
+    with socket.create_connection(("127.0.0.1", shared_plain.port), timeout=30) as connection:
         connection.sendall(b"GET /photos/k HTTP/1.1\r\nHost: x\r\n" + ranged + b"\r\n")
         connection.recv(1)  # the answer has begun, and the socket's buffers cannot hold all of it
-        os.truncate(blobs(server.data)[0], MIB)
+        os.truncate(path, MIB)
         received = 1
         while data := connection.recv(MIB):
             received += len(data)

@@ -25,6 +25,7 @@ DENY_PLAIN_HTTP = (
 CONFIGURATIONS: dict[str, Any] = {
     "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
     "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
+    "RequestPaymentConfiguration": {"Payer": "BucketOwner"},
     "ServerSideEncryptionConfiguration": {
         "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
     },

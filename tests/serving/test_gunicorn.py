@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import functools
 import os
 import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served, clean_environment, start
+from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served, clean_environment
 
 Serve = Callable[..., Served]
 LISTENING = "0A"
@@ -31,19 +32,18 @@ def exchange(port: int, request: bytes) -> bytes:
     return received
 
 
-def test_metadata_names_with_underscores_survive(serve: Serve) -> None:
-    s3 = serve().client()
-    s3.create_bucket(Bucket="photos")
-    s3.put_object(Bucket="photos", Key="k", Body=b"", Metadata={"my_key": "1", "my-key": "2"})
-    assert s3.head_object(Bucket="photos", Key="k")["Metadata"] == {"my_key": "1", "my-key": "2"}
+def test_metadata_names_with_underscores_survive(shared_plain: Served) -> None:
+    s3 = shared_plain.client()
+    s3.create_bucket(Bucket="underscores")
+    s3.put_object(Bucket="underscores", Key="k", Body=b"", Metadata={"my_key": "1", "my-key": "2"})
+    assert s3.head_object(Bucket="underscores", Key="k")["Metadata"] == {"my_key": "1", "my-key": "2"}
 
 
-def test_header_names_with_underscores_do_not_pose_as_others(serve: Serve) -> None:
-    port = serve().port
+def test_header_names_with_underscores_do_not_pose_as_others(shared_plain: Served) -> None:
     request = (
         b"GET /healthz HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /evil\r\nContent_Length: 5\r\nConnection: close\r\n\r\n"
     )
-    assert exchange(port, request).startswith(b"HTTP/1.1 200 OK")
+    assert exchange(shared_plain.port, request).startswith(b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,6 @@ def test_what_gunicorn_refuses_is_answered_in_s3_xml(
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b"<Code>" + code + b"</Code>" in answer
     assert b"<RequestId>" in answer
-
-
-@pytest.fixture(scope="module")
-def shared_plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = start(tmp_path_factory.mktemp("plain") / "data", "--workers", "1")
-    yield served
-    served.stop()
 
 
 def test_a_key_of_1024_bytes_fits_when_every_byte_is_encoded(shared_plain: Served) -> None:
@@ -143,46 +136,50 @@ def test_clients_that_send_nothing_have_no_thread(serve: Serve, certificate: Pat
         assert s3.list_buckets()["Buckets"] == []
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize(
-    ("start", "code"),
-    [
-        ("GET / HTTP/1.1\r\nHost: x\r\nX-Drop: ", None),
-        ("PUT /photos/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "NoSuchBucket"),
-        (
-            "POST /photos HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
-            "Content-Type: multipart/form-data; boundary=x\r\n\r\n",
-            "RequestTimeout",
-        ),
-    ],
-    ids=["header", "refused body", "form"],
-)
-def test_drops_are_cut_off(serve: Serve, certificate: Path, scheme: str, start: str, code: str | None) -> None:
-    tls = scheme == "https"
-    server = serve("--workers", "1", "--threads", "1", certificate=certificate if tls else None)
+#: What begins a request that then comes byte by byte, and the error that it ends in.
+DROPS = {
+    "GET / HTTP/1.1\r\nHost: x\r\nX-Drop: ": None,
+    "PUT /photos/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n": "NoSuchBucket",
+    (
+        "POST /photos HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    ): "RequestTimeout",
+}
+
+
+def answer_to_drops(server: Served, start: str) -> bytes:
+    """What a client gets that sends a byte five times a second until the server ends the connection."""
+    answer = b""
     with contextlib.ExitStack() as stack:
         slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-        if tls:
-            context = ssl.create_default_context(cafile=str(certificate))
+        if server.certificate is not None:
+            context = ssl.create_default_context(cafile=str(server.certificate))
             slow = stack.enter_context(context.wrap_socket(slow, server_hostname="localhost"))
         slow.sendall(start.encode())
-        ended = threading.Event()
-
-        def drip() -> None:
-            with contextlib.suppress(OSError):  # the server has ended the connection
-                while not ended.wait(0.2):
+        slow.settimeout(0.2)
+        for _ in range(300):
+            try:
+                data = slow.recv(65536)
+            except TimeoutError:
+                with contextlib.suppress(OSError):  # the server has ended the connection
                     slow.sendall(b"x")
+                continue
+            except ConnectionError:
+                return answer
+            if not data:
+                return answer
+            answer += data
+    raise AssertionError(f"not ended: {start}")
 
-        dripping = threading.Thread(target=drip)
-        dripping.start()
-        slow.settimeout(20)
-        answer = b""
-        with contextlib.suppress(ConnectionError):
-            while data := slow.recv(65536):
-                answer += data
-        ended.set()
-        dripping.join()
-    assert (f"<Code>{code}</Code>".encode() in answer) if code else not answer
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_drops_are_cut_off(serve: Serve, certificate: Path, scheme: str) -> None:
+    threads = str(len(DROPS))
+    server = serve("--workers", "1", "--threads", threads, certificate=certificate if scheme == "https" else None)
+    with concurrent.futures.ThreadPoolExecutor(len(DROPS)) as pool:
+        answers = list(pool.map(functools.partial(answer_to_drops, server), DROPS))
+    for answer, code in zip(answers, DROPS.values(), strict=True):
+        assert (f"<Code>{code}</Code>".encode() in answer) if code else not answer
     assert server.client().list_buckets()["Buckets"] == []
 
 
@@ -274,17 +271,17 @@ def test_gunicorn_itself_can_run_the_app_from_the_environment(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("expected", "continues"), [("100-continue", True), ("100-Continue", True), ("", False), ("200", False)]
 )
-def test_expectations(serve: Serve, expected: str, continues: bool) -> None:
-    server = serve()
-    server.client().create_bucket(Bucket="photos")
-    url = server.client().generate_presigned_url("put_object", {"Bucket": "photos", "Key": "k"})
-    target = url.partition(str(server.port))[2]
-    host = f"127.0.0.1:{server.port}"
+def test_expectations(shared_plain: Served, expected: str, continues: bool) -> None:
+    with contextlib.closing(shared_plain.client()) as s3:
+        s3.create_bucket(Bucket="expected")
+        url = s3.generate_presigned_url("put_object", {"Bucket": "expected", "Key": "k"})
+    target = url.partition(str(shared_plain.port))[2]
+    host = f"127.0.0.1:{shared_plain.port}"
     head = (
         f"PUT {target} HTTP/1.1\r\nHost: {host}\r\nExpect: {expected}\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
     )
     asked = b"HTTP/1.1 100 Continue\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", shared_plain.port), timeout=30) as connection:
         connection.sendall(head.encode())
         received = connection.recv(len(asked)) if continues else b""
         connection.sendall(b"data")
@@ -293,10 +290,10 @@ def test_expectations(serve: Serve, expected: str, continues: bool) -> None:
     assert received.startswith(asked + b"HTTP/1.1 200 OK" if continues else b"HTTP/1.1 200 OK")
 
 
-def test_a_client_that_did_not_wait_is_not_asked(serve: Serve) -> None:
-    server = serve()
-    head = f"PUT /photos/k HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n"
-    answer = exchange(server.port, head.encode() + b"Connection: close\r\n\r\ndata")
+def test_a_client_that_did_not_wait_is_not_asked(shared_plain: Served) -> None:
+    host = f"127.0.0.1:{shared_plain.port}"
+    head = f"PUT /absent/k HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n"
+    answer = exchange(shared_plain.port, head.encode() + b"Connection: close\r\n\r\ndata")
     assert answer.startswith(b"HTTP/1.1 404 Not Found")
 
 
@@ -317,15 +314,14 @@ REFUSED_BY_HEADER = [
 ]
 
 
-def test_an_upload_that_its_header_refuses_is_not_asked_for(serve: Serve) -> None:
+def test_an_upload_that_its_header_refuses_is_not_asked_for(shared_plain: Served) -> None:
     """The answer comes instead of 100 Continue, and ends the connection: the client may send its body or not."""
-    server = serve(*LEGACY_ACLS)
-    with contextlib.closing(server.client()) as s3:
+    with contextlib.closing(shared_plain.client()) as s3:
         s3.create_bucket(Bucket="photos")
         s3.create_bucket(Bucket="open", ACL="public-read-write")
     for target, headers, status in REFUSED_BY_HEADER:
         head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9999\r\n"
-        answer = exchange(server.port, f"{head}{headers}\r\n".encode())
+        answer = exchange(shared_plain.port, f"{head}{headers}\r\n".encode())
         assert answer.split(b" ")[1] == status, (target, headers, answer)
         assert b"\r\nconnection: close\r\n" in answer.lower()
 
@@ -341,8 +337,8 @@ def test_an_upload_that_its_header_refuses_is_not_asked_for(serve: Serve) -> Non
         (b"PUT /b/k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n", b"400"),
     ],
 )
-def test_what_no_server_may_accept(serve: Serve, head: bytes, status: bytes) -> None:
+def test_what_no_server_may_accept(shared_plain: Served, head: bytes, status: bytes) -> None:
     """RFC 9112 sections 3.2, 6.1 and 6.3."""
-    answer = exchange(serve().port, head)
+    answer = exchange(shared_plain.port, head)
     assert answer.split(b" ")[1] == status, answer
     assert b"<Code>" in answer

@@ -95,7 +95,7 @@ def proxied(tmp_path: Path) -> Iterator[Callable[[str], Proxied]]:
     for process in running:
         process.terminate()
         process.wait(timeout=30)
-    served.stop()
+    served.end()
 
 
 def test_the_documented_nginx_passes_everything_on(proxied: Callable[[str], Proxied], tmp_path: Path) -> None:

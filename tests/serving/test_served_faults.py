@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         client.create_bucket(Bucket=bucket)
     client.close()
     yield served
-    served.stop()
+    served.end()
 
 
 @pytest.fixture

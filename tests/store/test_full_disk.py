@@ -78,7 +78,7 @@ def test_the_refusal_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("how", ["stay", "restart", "crash"])
-@pytest.mark.parametrize("size", ["24m", "100m"])
+@pytest.mark.parametrize("size", ["24m", pytest.param("100m", marks=pytest.mark.slow)])
 def test_a_disk_full_of_objects_in_the_catalog_can_be_emptied(tmp_path: Path, size: str, how: str) -> None:
     """The log of the catalog and its copying into the database take space too, after the last object found none."""
     script = SCRIPT.with_name("full_catalog_script.py")

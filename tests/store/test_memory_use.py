@@ -78,8 +78,8 @@ def check(tmp_path: Path, size: int) -> None:
     assert max(grown.values()) < EXTRA, grown
 
 
-def test_256_mib_pass_in_64_mib(tmp_path: Path) -> None:
-    check(tmp_path, 256 * MIB)
+def test_128_mib_pass_in_64_mib(tmp_path: Path) -> None:
+    check(tmp_path, 128 * MIB)
 
 
 @pytest.mark.slow

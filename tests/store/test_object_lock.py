@@ -38,7 +38,6 @@ from bleepstore.errors import (
     NoSuchKey,
     NoSuchObjectLock,
     NoSuchVersion,
-    NotSupported,
     ObjectLocked,
     ObjectLockNotConfigured,
     StoreError,
@@ -142,19 +141,6 @@ def test_a_default_retention_has_days_or_years() -> None:
         Retention.governance(dt.datetime(2030, 1, 1))  # that is what is wrong
     with pytest.raises(ValueError, match="9999"):
         Retention(GOVERNANCE, 10**18)
-
-
-def test_a_store_in_layout_keys_has_no_object_lock(store: Store, store_kind: str) -> None:
-    if not store_kind.endswith("-keys"):
-        pytest.skip("only where one object is stored under each key")
-    with pytest.raises(NotSupported, match="blobs"):
-        store.create_bucket("photos", object_lock=True)
-    store.create_bucket("photos")
-    with pytest.raises(NotSupported, match="blobs"):
-        store.put_bucket_object_lock("photos", ObjectLock())
-    with pytest.raises(InvalidRequest, match="missing Object Lock"):
-        store.put_object("photos", "k", b"1", retention=governance())
-    assert store.list_objects("photos").objects == []
 
 
 def test_a_bucket_with_a_locked_version_is_not_deleted(locked: Store) -> None:

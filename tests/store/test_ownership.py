@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,14 @@ from bleepstore import (
     Acl,
     Caller,
     CannedAcl,
+    DeleteEntry,
+    DeleteFailure,
     Grant,
     Group,
     ObjectAttributes,
     ObjectOwnership,
     Owner,
+    Payer,
     Permission,
     PublicAccessBlock,
     Store,
@@ -31,6 +35,7 @@ from bleepstore.errors import (
     InvalidBucketAclWithObjectOwnership,
     NoSuchOwnershipControls,
     NoSuchPublicAccessBlock,
+    NoSuchUpload,
     S3Error,
     StoreError,
 )
@@ -343,3 +348,106 @@ def test_a_write_that_was_decided_before_is_the_bucket_owners() -> None:
         store.put_public_access_block("photos", BLOCK_ALL, caller=alice)
         public = attrs.evolve(late, **engine.stamp(), attributes=ObjectAttributes(grants=ALL_MAY_READ))
         assert isinstance(engine.committer.submit(public), AccessDenied)
+
+
+# -- policies that are public
+
+
+def policy(principal: Any, action: str = "s3:GetObject") -> str:
+    statement = {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "arn:aws:s3:::photos/*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def test_public_policies_are_refused(store: Store) -> None:
+    store.create_bucket("photos", caller=alice)
+    store.put_object("photos", "k", b"", caller=alice)
+    store.put_credential("bob", "secret", owner=BOB)
+    for caller in (alice, None):
+        with pytest.raises(AccessDenied):
+            store.put_bucket_policy("photos", policy("*"), caller=caller)
+    store.put_bucket_policy("photos", policy({"AWS": BOB.id}), caller=alice)
+    assert read_by(store, "k", bob)
+    block = attrs.evolve(BLOCK_ALL, block_public_policy=False)
+    store.put_public_access_block("photos", block, caller=alice)
+    store.put_bucket_policy("photos", policy("*"), caller=alice)
+    assert store.is_bucket_policy_public("photos", caller=alice)
+
+
+def test_a_public_policy_can_be_restricted_to_the_owner(store: Store) -> None:
+    store.create_bucket("photos", caller=alice)
+    store.put_object("photos", "k", b"", caller=alice)
+    store.delete_public_access_block("photos", caller=alice)
+    store.put_bucket_policy("photos", policy("*", "s3:*Object"), caller=alice)
+    assert read_by(store, "k", ANONYMOUS)
+    store.put_public_access_block("photos", PublicAccessBlock(restrict_public_buckets=True), caller=alice)
+    assert not read_by(store, "k", ANONYMOUS)
+    assert not read_by(store, "k", bob)
+    assert read_by(store, "k", alice)
+    (outcome,) = store.delete_objects("photos", [DeleteEntry(key="k")], caller=bob)
+    assert isinstance(outcome, DeleteFailure)
+    assert isinstance(outcome.error, AccessDenied)
+    assert read_by(store, "k", alice)
+    store.put_credential("bob", "secret", owner=BOB)
+    store.put_bucket_policy("photos", policy({"AWS": BOB.id}), caller=alice)
+    assert read_by(store, "k", bob)  # that one is not public
+
+
+# -- who pays
+
+
+def test_who_pays(store: Store) -> None:
+    shared(store, ObjectOwnership.OBJECT_WRITER)
+    store.put_object("photos", "k", b"", acl=(*WRITABLE, *ALL_MAY_READ), caller=alice)
+    assert store.get_bucket_payer("photos", caller=alice) is Payer.BUCKET_OWNER
+    store.put_bucket_payer("photos", Payer.REQUESTER, caller=alice)
+    assert store.get_bucket_payer("photos", caller=alice) is Payer.REQUESTER
+    paying = Caller(BOB, pays=True)
+    assert read_by(store, "k", alice)
+    assert read_by(store, "k", paying)
+    store.list_objects("photos", caller=paying)
+    for caller in (bob, ANONYMOUS, attrs.evolve(ANONYMOUS, pays=True)):
+        assert not read_by(store, "k", caller)
+        with pytest.raises(AccessDenied):
+            store.list_objects("photos", caller=caller)
+    with pytest.raises(AccessDenied):
+        store.put_bucket_payer("photos", Payer.BUCKET_OWNER, caller=paying)
+    store.put_bucket_payer("photos", Payer.BUCKET_OWNER, caller=alice)
+    assert read_by(store, "k", ANONYMOUS)
+
+
+# -- uploads
+
+
+def test_an_upload_is_its_initiators_and_the_bucket_owners_to_end(store: Store) -> None:
+    shared(store, ObjectOwnership.OBJECT_WRITER)
+    uploads = [store.create_upload("photos", "k", caller=bob).upload_id for _ in range(2)]
+    store.put_bucket_acl("photos", (), caller=alice)
+    carol = Caller(Owner("carol-id"))
+    with pytest.raises(AccessDenied):
+        store.put_part("photos", "k", uploads[0], 1, b"", caller=bob)
+    for upload_id, caller in zip(uploads, (bob, alice), strict=True):
+        with pytest.raises(AccessDenied):
+            store.list_parts("photos", "k", upload_id, caller=carol)
+        with pytest.raises(AccessDenied):
+            store.abort_upload("photos", "k", upload_id, caller=carol)
+        store.list_parts("photos", "k", upload_id, caller=caller)
+        store.abort_upload("photos", "k", upload_id, caller=caller)
+    assert store.list_uploads("photos").uploads == []
+
+
+@pytest.mark.parametrize("action", ["s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"])
+def test_a_policy_gives_others_an_upload(store: Store, action: str) -> None:
+    store.create_bucket("photos", caller=alice)
+    store.put_credential("bob", "secret", owner=BOB)
+    store.put_bucket_policy("photos", policy({"AWS": BOB.id}, action), caller=alice)
+    upload_id = store.create_upload("photos", "k", caller=alice).upload_id
+    calls: dict[str, Callable[[], object]] = {
+        "s3:ListMultipartUploadParts": lambda: store.list_parts("photos", "k", upload_id, caller=bob),
+        "s3:AbortMultipartUpload": lambda: store.abort_upload("photos", "k", upload_id, caller=bob),
+    }
+    for name, call in calls.items():
+        if name == action:
+            call()
+        else:
+            with pytest.raises((AccessDenied, NoSuchUpload)):
+                call()

@@ -146,7 +146,7 @@ def test_readers_always_see_one_whole_version(store: Store) -> None:
         readers = [pool.submit(read) for _ in range(3)]
         chance = random.Random(1)
         try:
-            for turn in range(150):
+            for turn in range(60):
                 store.put_object("photos", "k", bytes([turn]) * chance.choice([10, 40_000, 2_000_000]))
                 if turn % 10 == 0:
                     store.delete_object("photos", "k")

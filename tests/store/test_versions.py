@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from typing import Any
 
@@ -16,7 +17,9 @@ from bleepstore import (
     DeleteEntry,
     DeleteFailure,
     ListedVersion,
+    ObjectLock,
     Owner,
+    Retention,
     Store,
     Versioning,
     VersionPage,
@@ -557,3 +560,17 @@ def test_ids_do_not_tell_the_order(store: Store, bucket: str) -> None:
     written = [put(store, b"") for _ in range(12)]
     assert written != sorted(written)
     assert len({version_id[:4] for version_id in written}) == 12
+
+
+def test_a_store_in_layout_keys_has_no_object_lock(store: Store, store_kind: str) -> None:
+    if not store_kind.endswith("-keys"):
+        pytest.skip("only where one object is stored under each key")
+    with pytest.raises(NotSupported, match="blobs"):
+        store.create_bucket("photos", object_lock=True)
+    store.create_bucket("photos")
+    with pytest.raises(NotSupported, match="blobs"):
+        store.put_bucket_object_lock("photos", ObjectLock())
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    with pytest.raises(InvalidRequest, match="missing Object Lock"):
+        store.put_object("photos", "k", b"1", retention=Retention.governance(until))
+    assert store.list_objects("photos").objects == []

@@ -8,6 +8,7 @@ fixed values (values that don't contain a wildcard or an IAM policy variable) fo
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from typing import Any
 
@@ -32,6 +33,7 @@ _TEXTS = frozenset(
 _BROADEST = {4: 8, 6: 32}
 
 
+@functools.lru_cache(maxsize=1024)
 def is_public(policy: str, bucket: str) -> bool:
     """Whether the text of a bucket's policy grants something to everybody. What it denies does not count."""
     compiled = compile_policy(policy, bucket)

@@ -33,11 +33,6 @@ class PolicyStatus:
     is_public: bool = element("IsPublic", BOOLEAN)
 
 
-@document("RequestPaymentConfiguration")
-class RequestPaymentConfiguration:
-    payer: str = element("Payer")
-
-
 class MfaDelete(enum.StrEnum):
     ENABLED = "Enabled"
     DISABLED = "Disabled"

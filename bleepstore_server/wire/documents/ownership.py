@@ -1,10 +1,10 @@
-"""Documents of a bucket's ownership controls and its public access block."""
+"""Documents of a bucket's ownership controls, its public access block, and who pays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bleepstore.ownership import ObjectOwnership, PublicAccessBlock
+from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore_server.wire.documents.declare import BOOLEAN, choice, document, element, elements, parse
 
 
@@ -24,6 +24,11 @@ class PublicAccessBlockConfiguration:
     ignore_public_acls: bool = element("IgnorePublicAcls", BOOLEAN, default=False)
     block_public_policy: bool = element("BlockPublicPolicy", BOOLEAN, default=False)
     restrict_public_buckets: bool = element("RestrictPublicBuckets", BOOLEAN, default=False)
+
+
+@document("RequestPaymentConfiguration")
+class RequestPaymentConfiguration:
+    payer: Payer = element("Payer", choice(Payer))
 
 
 def parse_ownership(body: bytes) -> ObjectOwnership:
