@@ -330,7 +330,8 @@ def test_a_policy_requires_encryption(s3: S3Client) -> None:
         "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "AES256"}},
     }
     s3.put_bucket_policy(Bucket="photos", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
-    for asked in ({}, KMS, CUSTOMER):
+    refused: list[Any] = [{}, KMS, CUSTOMER]
+    for asked in refused:
         with failure("AccessDenied", 403):
             s3.put_object(Bucket="photos", Key="k", Body=b"data", **asked)
         with failure("AccessDenied", 403):
