@@ -14,7 +14,7 @@ _OF_QUERY = frozenset({"prefix", "delimiter", "max-keys"})
 _OF_HEADERS = frozenset({"if-match", "if-none-match"})
 
 
-def condition_value(request: Request, fields: Mapping[str, str] | None, key: str, now_ms: int | None) -> str | None:
+def condition_value(request: Request, fields: Mapping[str, str] | None, now_ms: int | None, key: str) -> str | None:
     """The value under a key, in lower case without its prefix; None if there is none. `fields` are those of a form."""
     find = _OF_SIGNATURE.get(key)
     if find is not None:

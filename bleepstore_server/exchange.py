@@ -16,7 +16,6 @@ from bleepstore.ownership import Payer
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
-from bleepstore_server.conditions import condition_value
 from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.wire import checksums, encryption, headers
 from bleepstore_server.wire.errors import RequestError
@@ -127,10 +126,6 @@ class Exchange:
         if owner is None:
             raise UnresolvableGrantByEmailAddress(email)
         return owner.id
-
-    def condition_value(self, key: str) -> str | None:
-        """What the request says under a condition key of policies: see `Caller.sent`."""
-        return condition_value(self.request, self.fields, key, self.caller.time_ms)
 
     def check_owner_id(self, owner_id: str) -> None:
         if self.store.find_owner(owner_id) is None:

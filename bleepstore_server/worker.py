@@ -110,9 +110,10 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         loop.start()
         while self.alive and self.ppid == os.getppid() and not loop.has_ended:
             self._relieve()
-        loop.post(loop.stop_accepting)
         last = time.monotonic() + self.cfg.graceful_timeout
         while (loop.connections or not loop.is_ending) and time.monotonic() < last and not loop.has_ended:
+            if not loop.is_ending:
+                loop.post(loop.stop_accepting)  # again, should what hangs have kept it
             self._relieve()
         loop.post(loop.end)
         last = time.monotonic() + 1

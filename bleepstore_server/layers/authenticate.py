@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from bleepstore.access import Caller
 from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
+from bleepstore_server.conditions import condition_value
 from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
 from bleepstore_server.request import Request
 from bleepstore_server.wire import sigv2, sigv4
@@ -27,7 +29,8 @@ def identify(exchange: Exchange, credential: Credential | None, now_ms: int) -> 
         user_agent=environ.get("HTTP_USER_AGENT"),
         referer=environ.get("HTTP_REFERER"),
         pays=True if PAYER in headers and headers[PAYER] == REQUESTER else None,
-        sent=exchange.condition_value,
+        # Not of the exchange, which has the caller: both would wait for the garbage collector.
+        sent=functools.partial(condition_value, exchange.request, exchange.fields, now_ms),
     )
 
 

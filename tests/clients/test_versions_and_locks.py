@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import random
 import re
+import shutil
+import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +187,47 @@ def test_barman_archives_into_a_locked_bucket(shared_server: Served, tmp_path: P
         run(server, [restore, *common, f"00000001000000000000000{number}", back])
         assert back.read_bytes() == (tmp_path / "000000010000000000000002").read_bytes()
     check_all_locked(s3, "barman")
+
+
+@pytest.fixture
+def postgres() -> Iterator[Path]:
+    """The folder of the socket of a running PostgreSQL, which refuses to run as root."""
+    programs = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
+    if programs is None or os.geteuid():
+        pytest.skip("there is no PostgreSQL, or nobody who may run it as the user postgres")
+    with tempfile.TemporaryDirectory(prefix="pg-") as name:
+        folder = Path(name)
+        shutil.chown(folder, "postgres")
+
+        def command(*arguments: str | Path) -> None:
+            words = ["runuser", "-u", "postgres", "--", programs / arguments[0], *arguments[1:]]
+            subprocess.run([os.fspath(word) for word in words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+        command("initdb", "--pgdata", folder / "data", "--auth", "trust")
+        settings = f"-c listen_addresses='' -c unix_socket_directories={folder}"
+        command("pg_ctl", "-D", folder / "data", "-w", "-o", settings, "-l", folder / "log", "start")
+        yield folder
+        command("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+
+
+@pytest.mark.slow
+def test_barman_backs_a_database_up_into_a_locked_bucket(shared_server: Served, postgres: Path, tmp_path: Path) -> None:
+    folder = need("barman").parent
+    server = shared_server
+    s3 = make_bucket(server, "barman-backup", lock_days=1)
+    common: list[str | Path] = ["--endpoint-url", server.url]
+    target: list[str | Path] = ["s3://barman-backup/here", "pg"]
+
+    def barman(program: str, *arguments: str | Path) -> str:
+        return run(server, [folder / f"barman-cloud-{program}", *common, *arguments]).stdout
+
+    barman("backup", "--host", postgres, "--user", "postgres", "--immediate-checkpoint", *target)
+    (found,) = json.loads(barman("backup-list", "--format", "json", *target))["backups_list"]
+    barman("restore", *target, found["backup_id"], tmp_path / "back")
+    assert (tmp_path / "back" / "PG_VERSION").exists()
+    barman("backup-delete", "--backup-id", found["backup_id"], *target)
+    assert not json.loads(barman("backup-list", "--format", "json", *target))["backups_list"]
+    check_all_locked(s3, "barman-backup")
 
 
 def test_boto3_pages_through_versions(shared_server: Served) -> None:

@@ -54,7 +54,8 @@ def test_presigned_urls_are_open_to_anything(store: bleepstore.Store) -> None:
 
 
 def test_a_target_that_begins_with_two_slashes_keeps_them() -> None:
-    with live_server(config=AppConfig(domains=("store.test",), allow_well_known_key=True)) as server:
+    config = AppConfig(domains=("store.test",), allow_well_known_key=True)
+    with bleepstore.open(acl_defaults="legacy") as store, live_server(store, config=config) as server:
         server.store.create_bucket("photos")
         server.store.put_object("photos", "/k", b"1", acl=bleepstore.CannedAcl.PUBLIC_READ)
         connection = http.client.HTTPConnection(server.url.removeprefix("http://"))

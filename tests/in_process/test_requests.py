@@ -23,6 +23,8 @@ import bleepstore
 from bleepstore import Owner
 from bleepstore.errors import StoreClosed
 from bleepstore_server.clients import client_for, open_url
+from bleepstore_server.exchange import Exchange
+from bleepstore_server.request import Request
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -85,6 +87,24 @@ def test_the_fields_of_an_answer_are_found_in_any_case(s3: S3Client) -> None:
     assert fields["x-added"] == "by a handler"
     del fields["X-ADDED"]
     assert "x-added" not in fields
+
+
+def test_a_request_leaves_nothing_to_the_garbage_collector(s3: S3Client) -> None:
+    """What refers to itself stays in memory until the collector runs, and the next request gets cold memory."""
+    data = bytes(1000)
+    gc.collect()
+    gc.disable()
+    try:
+        s3.put_object(Bucket="photos", Key="k", Body=data)
+        s3.get_object(Bucket="photos", Key="k")["Body"].read()
+        s3.head_object(Bucket="photos", Key="k")
+        s3.list_objects_v2(Bucket="photos")
+        with pytest.raises(ClientError):
+            s3.head_object(Bucket="photos", Key="another")
+        left = [type(found).__name__ for found in gc.get_objects() if isinstance(found, Exchange | Request)]
+    finally:
+        gc.enable()
+    assert left == ["Request"], "the one that stands for what could not be read"
 
 
 def test_an_answer_that_nobody_reads_leaves_no_file_open(tmp_path: Path) -> None:

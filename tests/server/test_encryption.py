@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -318,6 +319,24 @@ def test_parts_need_the_key_of_their_upload(s3: S3Client) -> None:
         with failure("InvalidRequest", 400):
             s3.upload_part_copy(**part, CopySource=SOURCE, **sent)
         assert "Parts" not in s3.list_parts(Bucket="photos", Key="m", UploadId=upload)
+
+
+def test_a_policy_requires_encryption(s3: S3Client) -> None:
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::photos/*",
+        "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "AES256"}},
+    }
+    s3.put_bucket_policy(Bucket="photos", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    refused: list[Any] = [{}, KMS, CUSTOMER]
+    for asked in refused:
+        with failure("AccessDenied", 403):
+            s3.put_object(Bucket="photos", Key="k", Body=b"data", **asked)
+        with failure("AccessDenied", 403):
+            s3.create_multipart_upload(Bucket="photos", Key="k", **asked)
+    assert told(s3.put_object(Bucket="photos", Key="k", Body=b"data", **AES)) == "AES256"
 
 
 def send_form(s3: S3Client, server: Server, fields: dict[str, str]) -> Any:
