@@ -297,8 +297,11 @@ def _decide(
     block = bucket.settings.public_access_block
     counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
     is_of_keys = action is Action.DELETE_OBJECT and asked.key is None and asked.is_preliminary
-    if counts and is_of_keys and allows_some(policy, asked):
-        return Decision(True, Ground.POLICY_ALLOWS)  # of which keys is not known yet: each is decided on
+    if counts and is_of_keys:
+        # Of which keys and versions is not known yet: each is decided on.
+        of_versions = attrs.evolve(asked, action=Action.DELETE_OBJECT_VERSION)
+        if allows_some(policy, asked) or allows_some(policy, of_versions):
+            return Decision(True, Ground.POLICY_ALLOWS)
     statement = deciding_statement(policy, asked)
     if statement is not None and statement.effect is Effect.DENY:
         return Decision(is_own, Ground.OWN_POLICY if is_own else Ground.POLICY_DENIES, statement)
