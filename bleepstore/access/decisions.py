@@ -25,6 +25,7 @@ from bleepstore.access.policies import (
     deciding_statement,
     is_public,
     notes_on,
+    undecided_in,
 )
 from bleepstore.errors import AccessDenied, MalformedPolicy
 from bleepstore.model import Bucket, ObjectVersion, Permission, Upload
@@ -290,6 +291,8 @@ def _decide(
 ) -> Decision:
     """The decision about a bucket that has a policy."""
     assert bucket.settings.policy is not None
+    # Calls are what a decision costs.
+    is_usual = subject.__class__ is not Upload and "completes_upload" not in facts and "is_preliminary" not in facts
     asked = Asked(
         action,
         caller,
@@ -297,7 +300,7 @@ def _decide(
         key if subject is None else subject.key,
         subject,
         facts,
-        facts.get("is_preliminary", False),
+        () if is_usual else undecided_in(action, subject, facts),
     )
     is_own = action in _OF_POLICY and caller.account.id == bucket.owner.id
     try:
@@ -306,7 +309,7 @@ def _decide(
         return Decision(is_own, Ground.POLICY_UNREADABLE)
     block = bucket.settings.public_access_block
     counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
-    is_of_keys = action is Action.DELETE_OBJECT and asked.key is None and asked.is_preliminary
+    is_of_keys = action is Action.DELETE_OBJECT and key is None and facts.get("is_preliminary")
     if counts and is_of_keys and allows_some(policy, asked):
         return Decision(True, Ground.POLICY_ALLOWS)  # of which keys is not known yet: each is decided on
     statement = deciding_statement(policy, asked)
@@ -429,7 +432,7 @@ def explain(
         key if subject is None else subject.key,
         subject,
         facts,
-        facts.get("is_preliminary", False),
+        undecided_in(action, subject, facts),
     )
     notes: tuple[str, ...] = ()
     if caller is not None:

@@ -17,6 +17,7 @@ from bleepstore.commands import DeleteEntry
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, CustomerKey, NamedKey, StoreKey
 from bleepstore.errors import S3Error
 from bleepstore.lifecycle import LifecycleRule, TransitionMinimum
 from bleepstore.model import (
@@ -67,6 +68,9 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Payer": ((Payer,), "a Payer"),
     "PublicAccessBlock": ((PublicAccessBlock,), "a PublicAccessBlock"),
     "bool | None": ((bool, _NONE), "True, False or None"),
+    "EncryptionRequest | None": ((StoreKey, NamedKey, CustomerKey, _NONE), "a StoreKey, NamedKey, CustomerKey or None"),
+    "CustomerKey | None": ((CustomerKey, _NONE), "a CustomerKey or None"),
+    "BucketEncryption": ((BucketEncryption,), "a BucketEncryption"),
     "RestoreTier": ((RestoreTier,), "a RestoreTier"),
     "Checksum | None": ((Checksum, _NONE), "a Checksum or None"),
     "Algorithm | None": ((Algorithm, _NONE), "an Algorithm or None"),

@@ -19,8 +19,6 @@ from bleepstore.access.policies.patterns import has_variable
 from bleepstore.errors import MalformedPolicy
 
 _IF_EXISTS = "IfExists"
-#: A decision before an operation has begun knows nothing of these: most are in the body of a request.
-_OF_THE_BODY = ("s3:requestobjecttag", "s3:object-lock-", "s3:x-amz-copy-source")
 
 
 class SetOperator(enum.StrEnum):
@@ -32,8 +30,8 @@ class Context(Protocol):
     """What conditions ask of a request."""
 
     @property
-    def is_preliminary(self) -> bool:
-        """Whether it is asked before its body was read."""
+    def undecided(self) -> tuple[str, ...]:
+        """How the condition keys begin that are decided on at another time."""
 
     @property
     def known(self) -> Mapping[str, tuple[str, ...]]:
@@ -51,7 +49,8 @@ class Condition:
     """One key, and what must hold of its values. `operator` None is Null, with `wanted` (True,) where the key must be
     missing. `texts` are those of the wanted that are nothing but texts. `written` is how the policy has it.
 
-    `lenient`: where the key cannot be known yet, it holds: what allows may still allow, and what denies not yet deny.
+    `lenient`: where the key is decided on at another time, it holds: what allows may still allow, and what
+    denies not yet deny.
     """
 
     key: str
@@ -64,7 +63,7 @@ class Condition:
     texts: frozenset[str] = frozenset()
 
     def holds(self, context: Context) -> bool:
-        if context.is_preliminary and self.key.startswith(_OF_THE_BODY):
+        if context.undecided and self.key.startswith(context.undecided):
             return self.lenient
         given = context.known.get(self.key)
         if given is None:

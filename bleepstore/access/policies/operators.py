@@ -125,19 +125,27 @@ def _bytes(text: str, _variables: bool = False) -> bytes:
 
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: How a server that listens for both kinds sees the clients of IPv4.
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def parse_network(text: str, _variables: bool = False) -> _Network:
     """ "If the IP address is not followed by a prefix, IAM uses the default prefix value of /32." Of an address with a
     prefix only the network counts."""
-    return ipaddress.ip_network(text, strict=False)
+    network = ipaddress.ip_network(text, strict=False)
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
+    return network
 
 
 def _is_within(network: _Network, given: str, _value_of: ValueOf) -> bool:
     try:
-        return ipaddress.ip_address(given) in network
+        address = ipaddress.ip_address(given)
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return address in network
 
 
 def _comparing(read: Callable[[str], Any], compare: Callable[[Any, Any], bool]) -> Test:
