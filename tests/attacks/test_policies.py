@@ -128,6 +128,29 @@ def test_writes_that_must_be_conditional_may_be_uploads_in_parts(bob: Wire, serv
     assert bob.send("POST", f"/photos/z?uploadId={upload}", body, {"If-None-Match": "*"}).status == 200
 
 
+def test_a_policy_reads_no_secrets_of_a_request(bob: Wire, server: Server) -> None:
+    """Variables have the values of condition keys, and of nothing else that a client sends."""
+    name = "x-amz-server-side-encryption-customer-key"
+    put_policy(server.store, statement("Allow", "s3:PutObject", f"{BUCKET}/${{s3:{name}}}"))
+    assert bob.send("PUT", "/photos/guessed", b"x", {name: "guessed"}).code == "AccessDenied"
+    put_policy(server.store, statement("Allow", "s3:PutObject", f"{BUCKET}/${{s3:x-amz-storage-class}}"))
+    assert bob.send("PUT", "/photos/STANDARD", b"x", {"x-amz-storage-class": "STANDARD"}).status == 200
+
+
+@pytest.mark.parametrize("operator", ["StringEquals", "StringEqualsIgnoreCase", "StringLike"])
+def test_who_does_not_sign_is_everybody(prepared: Wire, server: Server, operator: str) -> None:
+    condition = {operator: {"aws:userid": ["AIDA", "anonymous"]}}
+    public = statement("Allow", "s3:GetObject", Principal="*", Condition=condition)
+    with pytest.raises(AccessDenied):
+        put_policy(server.store, public)
+    server.store.delete_public_access_block("photos")
+    put_policy(server.store, public)
+    assert prepared.send("GET", "/photos/kept", signed=False).status == 200
+    assert server.store.is_bucket_policy_public("photos")
+    server.store.put_public_access_block("photos", bleepstore.PublicAccessBlock(restrict_public_buckets=True))
+    assert prepared.send("GET", "/photos/kept", signed=False).code == "AccessDenied"
+
+
 def test_texts_that_are_no_texts_are_no_policy(prepared: Wire, server: Server) -> None:
     """Half of a character can be written in JSON, and stored nowhere."""
     for element in ('"Principal": {"AWS": "\\ud800"}', '"Principal": "*", "Sid": "\\udfff"'):

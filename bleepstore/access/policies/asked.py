@@ -16,7 +16,7 @@ from bleepstore.access.acl import AclRequest, CannedAcl
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import Caller
 from bleepstore.access.policies.document import RESOURCE_PREFIX
-from bleepstore.access.policies.names import PREFIX
+from bleepstore.access.policies.names import PREFIX, S3_KEYS
 from bleepstore.access.policies.principals import account_name
 from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey
 from bleepstore.model import (
@@ -126,7 +126,10 @@ class Asked:
         return found[0] if len(found) == 1 else None
 
     def _sent(self, name: str) -> _Values:
-        """What a client has sent, or the arguments of a program's call say."""
+        """What a client has sent, or the arguments of a program's call say. Variables of a policy may name
+        anything: only what a condition key is named after is told, and never the key of an encryption."""
+        if name not in S3_KEYS:
+            return ()
         if self.caller.sent is not None:
             return _optional(self.caller.sent(name))
         find = _OF_CALLS.get(name)

@@ -77,17 +77,18 @@ class Condition:
             return operator.negated and self.quantifier is None
         needs_all = operator.negated if self.quantifier is None else self.quantifier is SetOperator.ALL
         for one in given:
-            is_equal = one in self.texts or (bool(self.wanted) and self._is_equal(one, context))
+            is_equal = one in self.texts
+            if not is_equal:
+                for wanted in self.wanted:
+                    if operator.test(wanted, one, context.value):
+                        is_equal = True
+                        break
             if is_equal is operator.negated:
                 if needs_all:
                     return False
             elif not needs_all:
                 return True
         return needs_all
-
-    def _is_equal(self, given: str, context: Context) -> bool:
-        operator = self.operator
-        return operator is not None and any(operator.test(wanted, given, context.value) for wanted in self.wanted)
 
 
 def parse_conditions(element: Any, *, variables: bool, lenient: bool) -> tuple[Condition, ...]:

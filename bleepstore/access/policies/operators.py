@@ -10,6 +10,7 @@ import base64
 import binascii
 import datetime as dt
 import decimal
+import functools
 import ipaddress
 import operator
 import re
@@ -138,18 +139,24 @@ def parse_network(text: str, _variables: bool = False) -> _Network:
     return network
 
 
-def _is_within(network: _Network, given: str, _value_of: ValueOf) -> bool:
+@functools.lru_cache(maxsize=256)
+def _address(given: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read once for all networks of a policy."""
     try:
         address = ipaddress.ip_address(given)
     except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address
-    return address in network
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def _is_within(network: _Network, given: str, _value_of: ValueOf) -> bool:
+    address = _address(given)
+    return address is not None and address in network
 
 
 def _comparing(read: Callable[[str], Any], compare: Callable[[Any, Any], bool]) -> Test:
-    """A test of a value of the request with one of the policy."""
+    """A test of a value of the request with one of the policy. The former is read once for all conditions on it."""
+    read = functools.lru_cache(maxsize=256)(read)
 
     def test(wanted: Any, given: str, _value_of: ValueOf) -> bool:
         try:

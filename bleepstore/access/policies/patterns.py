@@ -100,14 +100,16 @@ def expression(pieces: Sequence[Piece]) -> str:
 
 
 @functools.lru_cache(maxsize=512)
-def _compiled(pieces: tuple[Piece, ...]) -> re.Pattern[str]:
-    return re.compile(expression(pieces), re.DOTALL)
+def _compiled(pieces: tuple[Piece, ...]) -> re.Pattern[str] | None:
+    """None: it depends on the request."""
+    return None if has_variable(pieces) else re.compile(expression(pieces), re.DOTALL)
 
 
 def matches(pieces: tuple[Piece, ...], text: str, value_of: ValueOf) -> bool:
     """Whether a whole text is one that the pieces stand for, in this request."""
-    if not has_variable(pieces):
-        return _compiled(pieces).fullmatch(text) is not None
+    pattern = _compiled(pieces)
+    if pattern is not None:
+        return pattern.fullmatch(text) is not None
     known = with_values(pieces, value_of)
     return known is not None and _is_like(known, text)
 
