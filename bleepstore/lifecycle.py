@@ -102,8 +102,8 @@ class LifecycleRule:
     """One rule: what it is for, and what becomes of that. One that is not `enabled` does nothing. Without an `id` it
     gets one. `abort_uploads_days` ends multipart uploads so many days after they were created.
 
-    `is_prefix_form`: it was given in the older form of S3, where a prefix is all that a rule can say of objects. All rules
-    of a bucket have the same form.
+    `is_prefix_form`: it was given in the older form of S3, where a prefix is all that a rule can say of objects. All
+    rules of a bucket have the same form.
     """
 
     id: str = ""

@@ -24,13 +24,6 @@ from bleepstore_server.wire.documents.buckets import (
 )
 from bleepstore_server.wire.documents.common import account
 from bleepstore_server.wire.documents.configuration import (
-    AccelerateConfiguration,
-    BucketLoggingStatus,
-    ListBucketAnalyticsConfigurationResult,
-    ListBucketIntelligentTieringConfigurationsOutput,
-    ListInventoryConfigurationsResult,
-    ListMetricsConfigurationsResult,
-    NotificationConfiguration,
     PolicyStatus,
     VersioningConfiguration,
 )
@@ -90,9 +83,7 @@ SERVICE = botocore.session.get_session().get_service_model("s3")
 
 #: Document -> the operation that has it, in its input or its output.
 DOCUMENTS: dict[type, tuple[str, str]] = {
-    AccelerateConfiguration: ("GetBucketAccelerateConfiguration", "output"),
     AccessControlPolicy: ("PutObjectAcl", "input"),
-    BucketLoggingStatus: ("GetBucketLogging", "output"),
     CompleteMultipartUpload: ("CompleteMultipartUpload", "input"),
     CompleteMultipartUploadResult: ("CompleteMultipartUpload", "output"),
     CopyObjectResult: ("CopyObject", "output"),
@@ -105,16 +96,11 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     InitiateMultipartUploadResult: ("CreateMultipartUpload", "output"),
     LifecycleConfiguration: ("PutBucketLifecycleConfiguration", "input"),
     ListAllMyBucketsResult: ("ListBuckets", "output"),
-    ListBucketAnalyticsConfigurationResult: ("ListBucketAnalyticsConfigurations", "output"),
-    ListBucketIntelligentTieringConfigurationsOutput: ("ListBucketIntelligentTieringConfigurations", "output"),
-    ListInventoryConfigurationsResult: ("ListBucketInventoryConfigurations", "output"),
-    ListMetricsConfigurationsResult: ("ListBucketMetricsConfigurations", "output"),
     ListMultipartUploadsResult: ("ListMultipartUploads", "output"),
     ListPartsResult: ("ListParts", "output"),
     LegalHoldDocument: ("PutObjectLegalHold", "input"),
     ObjectLockConfiguration: ("PutObjectLockConfiguration", "input"),
     RetentionDocument: ("PutObjectRetention", "input"),
-    NotificationConfiguration: ("GetBucketNotificationConfiguration", "output"),
     OwnershipControlsDocument: ("PutBucketOwnershipControls", "input"),
     PolicyStatus: ("GetBucketPolicyStatus", "output"),
     PublicAccessBlockConfiguration: ("PutPublicAccessBlock", "input"),
