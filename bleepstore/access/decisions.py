@@ -83,10 +83,16 @@ _BY_OWNER = frozenset(
         Action.GET_BUCKET_LOCATION,
         Action.GET_ACCELERATE_CONFIGURATION,
         Action.GET_ANALYTICS_CONFIGURATION,
+        Action.PUT_ACCELERATE_CONFIGURATION,
+        Action.PUT_ANALYTICS_CONFIGURATION,
+        Action.GET_BUCKET_ABAC,
+        Action.PUT_BUCKET_ABAC,
         Action.GET_BUCKET_CORS,
         Action.PUT_BUCKET_CORS,
         Action.GET_BUCKET_LOGGING,
+        Action.PUT_BUCKET_LOGGING,
         Action.GET_BUCKET_NOTIFICATION,
+        Action.PUT_BUCKET_NOTIFICATION,
         Action.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
         Action.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION,
         Action.GET_BUCKET_OWNERSHIP_CONTROLS,
@@ -104,14 +110,18 @@ _BY_OWNER = frozenset(
         Action.GET_BUCKET_VERSIONING,
         Action.PUT_BUCKET_VERSIONING,
         Action.GET_BUCKET_WEBSITE,
+        Action.PUT_BUCKET_WEBSITE,
         Action.DELETE_BUCKET_WEBSITE,
         Action.GET_ENCRYPTION_CONFIGURATION,
         Action.PUT_ENCRYPTION_CONFIGURATION,
         Action.GET_INTELLIGENT_TIERING_CONFIGURATION,
+        Action.PUT_INTELLIGENT_TIERING_CONFIGURATION,
         Action.GET_INVENTORY_CONFIGURATION,
+        Action.PUT_INVENTORY_CONFIGURATION,
         Action.GET_LIFECYCLE_CONFIGURATION,
         Action.PUT_LIFECYCLE_CONFIGURATION,
         Action.GET_METRICS_CONFIGURATION,
+        Action.PUT_METRICS_CONFIGURATION,
         Action.GET_REPLICATION_CONFIGURATION,
         Action.PUT_REPLICATION_CONFIGURATION,
         Action.BYPASS_GOVERNANCE_RETENTION,
@@ -303,8 +313,11 @@ def _decide(
     block = bucket.settings.public_access_block
     counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
     is_of_keys = action is Action.DELETE_OBJECT and key is None and facts.get("is_preliminary")
-    if counts and is_of_keys and allows_some(policy, asked):
-        return Decision(True, Ground.POLICY_ALLOWS)  # of which keys is not known yet: each is decided on
+    if counts and is_of_keys:
+        # Of which keys and versions is not known yet: each is decided on.
+        of_versions = attrs.evolve(asked, action=Action.DELETE_OBJECT_VERSION)
+        if allows_some(policy, asked) or allows_some(policy, of_versions):
+            return Decision(True, Ground.POLICY_ALLOWS)
     statement = deciding_statement(policy, asked)
     if statement is not None and statement.effect is Effect.DENY:
         return Decision(is_own, Ground.OWN_POLICY if is_own else Ground.POLICY_DENIES, statement)

@@ -91,6 +91,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         given |= {"lock": bleepstore.ObjectLock(), "legal_hold": True, "retention": None, "rules": []}
         given |= {"ownership": bleepstore.ObjectOwnership.OBJECT_WRITER, "block": bleepstore.PublicAccessBlock()}
         given |= {"payer": bleepstore.Payer.REQUESTER}
+        given |= {"kind": bleepstore.ConfigurationKind.WEBSITE, "document": {}}
         if method == "put_bucket_encryption":
             given["encryption"] = BucketEncryption()
         given |= {"interval": dt.timedelta(days=1), "tags": {}, "days": 1}
