@@ -179,6 +179,7 @@ class Ground(enum.Enum):
     OWN_POLICY = "The bucket's policy denies it, but the owner of a bucket may always read and change its policy."
     POLICY_ALLOWS = "The bucket's policy allows it."
     OWNER_OR_ACL = "The owner of the bucket or of the object may do it, or an access control list grants it."
+    RESTRICTED = "The policy would allow it, but is public, and RestrictPublicBuckets lets it allow nothing to others."
     NOTHING_ALLOWS = "Neither ownership, nor an access control list, nor the bucket's policy allows it."
 
 
@@ -195,6 +196,8 @@ _PROGRAM = Decision(True, Ground.PROGRAM)
 _BY_RIGHTS = Decision(True, Ground.OWNER_OR_ACL)
 _UNPAID = Decision(False, Ground.UNPAID)
 _BY_NOTHING = Decision(False, Ground.NOTHING_ALLOWS)
+_RESTRICTED = Decision(False, Ground.RESTRICTED)
+_DENIED_BY_NONE = (Ground.NOTHING_ALLOWS, Ground.RESTRICTED)
 
 
 def authorize(
@@ -277,7 +280,7 @@ def check_not_denied(action: Action, caller: Caller | None, bucket: Bucket, key:
     if caller is None or bucket.settings.policy is None:
         return
     decision = _decide(action, caller, bucket, None, key, facts)
-    if not decision.allowed and decision.ground is not Ground.NOTHING_ALLOWS:
+    if not decision.allowed and decision.ground not in _DENIED_BY_NONE:
         raise AccessDenied
 
 
@@ -310,8 +313,11 @@ def _decide(
     block = bucket.settings.public_access_block
     counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
     is_of_keys = action is Action.DELETE_OBJECT and key is None and facts.get("is_preliminary")
-    if counts and is_of_keys and allows_some(policy, asked):
-        return Decision(True, Ground.POLICY_ALLOWS)  # of which keys is not known yet: each is decided on
+    if counts and is_of_keys:
+        # Of which keys and versions is not known yet: each is decided on.
+        of_versions = attrs.evolve(asked, action=Action.DELETE_OBJECT_VERSION)
+        if allows_some(policy, asked) or allows_some(policy, of_versions):
+            return Decision(True, Ground.POLICY_ALLOWS)
     statement = deciding_statement(policy, asked)
     if statement is not None and statement.effect is Effect.DENY:
         return Decision(is_own, Ground.OWN_POLICY if is_own else Ground.POLICY_DENIES, statement)
@@ -320,7 +326,7 @@ def _decide(
     elif _by_rights(action, caller, bucket, subject):
         decision = _BY_RIGHTS
     else:
-        return _BY_NOTHING
+        return _BY_NOTHING if counts or statement is None else _RESTRICTED
     also = _ALSO.get(action)
     return decision if also is None else _decide(also, caller, bucket, subject, key, facts)
 

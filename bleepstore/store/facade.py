@@ -166,6 +166,7 @@ class Store:
     put_object_legal_hold = method_of("locks", ObjectLocks.put_object_legal_hold)
     get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
+    restorations_of = method_of("archived", ArchivedObjects.restorations_of)
     put_bucket_encryption = method_of("encryptions", BucketEncryptions.put_bucket_encryption)
     get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
     delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)

@@ -111,6 +111,16 @@ def test_the_older_form_comes_back_as_such(s3: S3Client) -> None:
     assert rules_of(s3) == [old]
 
 
+def test_prefixes_of_the_older_form_may_overlap_for_different_actions(s3: S3Client) -> None:
+    rules = [
+        older(ID="a", Prefix="d"),
+        older(ID="b", Prefix="d/e", Expiration=None, AbortIncompleteMultipartUpload=WEEK),
+        older(ID="c", Prefix="e"),
+    ]
+    put(s3, *rules)
+    assert rules_of(s3) == rules
+
+
 def test_a_rule_without_an_id_gets_one(s3: S3Client) -> None:
     first, second = rule(), rule()
     del first["ID"], second["ID"]
@@ -132,6 +142,14 @@ def test_which_small_objects_change_is_said_in_a_header(s3: S3Client) -> None:
 
 # -- what is refused
 
+
+def older(**fields: Any) -> dict[str, Any]:
+    """A rule in the form without a Filter."""
+    given = {**rule(), **fields, "Filter": None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+WEEK = {"DaysAfterInitiation": 7}
 GLACIER = {"Days": 10, "StorageClass": "GLACIER"}
 TAG = {"Tag": {"Key": "a", "Value": "1"}}
 MALFORMED = "The XML you provided was not well-formed or did not validate against our published schema"
@@ -212,6 +230,26 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str, str]] = {
         [rule(Filter={"Tag": {"Key": "?", "Value": "1"}})],
         "InvalidTag",
         "The TagKey you have provided is invalid",
+    ),
+    "a prefix behind a filter": (
+        [rule(), older(ID="s", Prefix="a")],
+        "InvalidRequest",
+        "Base level prefix cannot be used in Lifecycle V2, prefixes are only supported in the Filter.",
+    ),
+    "a filter behind a prefix": (
+        [older(ID="s", Prefix="a"), rule()],
+        "InvalidRequest",
+        "Filter element can only be used in Lifecycle V2.",
+    ),
+    "overlapping prefixes": (
+        [older(ID="r", Prefix="di"), older(ID="s", Prefix="b"), older(ID="t", Prefix="dir/")],
+        "InvalidRequest",
+        "Found overlapping prefixes 'dir/' and 'di' for same action type 'Expiration'",
+    ),
+    "the same prefix": (
+        [older(ID=name, Prefix="", Expiration=None, AbortIncompleteMultipartUpload=WEEK) for name in "ab"],
+        "InvalidRequest",
+        "Found overlapping prefixes '' and '' for same action type 'AbortIncompleteMultipartUpload'",
     ),
     "newer versions in the older form": (
         [
