@@ -179,6 +179,7 @@ class Ground(enum.Enum):
     OWN_POLICY = "The bucket's policy denies it, but the owner of a bucket may always read and change its policy."
     POLICY_ALLOWS = "The bucket's policy allows it."
     OWNER_OR_ACL = "The owner of the bucket or of the object may do it, or an access control list grants it."
+    RESTRICTED = "The policy would allow it, but is public, and RestrictPublicBuckets lets it allow nothing to others."
     NOTHING_ALLOWS = "Neither ownership, nor an access control list, nor the bucket's policy allows it."
 
 
@@ -195,6 +196,8 @@ _PROGRAM = Decision(True, Ground.PROGRAM)
 _BY_RIGHTS = Decision(True, Ground.OWNER_OR_ACL)
 _UNPAID = Decision(False, Ground.UNPAID)
 _BY_NOTHING = Decision(False, Ground.NOTHING_ALLOWS)
+_RESTRICTED = Decision(False, Ground.RESTRICTED)
+_DENIED_BY_NONE = (Ground.NOTHING_ALLOWS, Ground.RESTRICTED)
 
 
 def authorize(
@@ -277,7 +280,7 @@ def check_not_denied(action: Action, caller: Caller | None, bucket: Bucket, key:
     if caller is None or bucket.settings.policy is None:
         return
     decision = _decide(action, caller, bucket, None, key, facts)
-    if not decision.allowed and decision.ground is not Ground.NOTHING_ALLOWS:
+    if not decision.allowed and decision.ground not in _DENIED_BY_NONE:
         raise AccessDenied
 
 
@@ -323,7 +326,7 @@ def _decide(
     elif _by_rights(action, caller, bucket, subject):
         decision = _BY_RIGHTS
     else:
-        return _BY_NOTHING
+        return _BY_NOTHING if counts or statement is None else _RESTRICTED
     also = _ALSO.get(action)
     return decision if also is None else _decide(also, caller, bucket, subject, key, facts)
 

@@ -12,7 +12,7 @@ import pytest
 
 import bleepstore
 from bleepstore import Algorithm, Caller, Checksum, NamedKey, StoreKey
-from bleepstore.access import ANONYMOUS, Action, compile_policy, is_allowed
+from bleepstore.access import ANONYMOUS, Action, Ground, compile_policy, is_allowed
 from bleepstore.errors import AccessDenied, InvalidRequest
 from tests.server.conftest import ALICE, BOB, Server
 from tests.server.tools import Wire
@@ -149,6 +149,9 @@ def test_who_does_not_sign_is_everybody(prepared: Wire, server: Server, operator
     assert server.store.is_bucket_policy_public("photos")
     server.store.put_public_access_block("photos", bleepstore.PublicAccessBlock(restrict_public_buckets=True))
     assert prepared.send("GET", "/photos/kept", signed=False).code == "AccessDenied"
+    explained = server.store.explain_access(Action.GET_OBJECT, "photos", "kept", caller=ANONYMOUS)
+    assert explained.decision.ground is Ground.RESTRICTED
+    assert prepared.send("GET", "/photos/none", signed=False).code == "AccessDenied"
 
 
 def test_texts_that_are_no_texts_are_no_policy(prepared: Wire, server: Server) -> None:
