@@ -21,6 +21,7 @@ from bleepstore.access import (
     Ground,
 )
 from bleepstore.commands import DeleteEntry, Restored
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import BucketEncryption, CustomerKey, Encryption, EncryptionKind, NamedKey, StoreKey
@@ -64,7 +65,16 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
-from bleepstore.pages import BucketPage, ListedObject, ListedVersion, ObjectPage, PartPage, UploadPage, VersionPage
+from bleepstore.pages import (
+    BucketPage,
+    ConfigurationPage,
+    ListedObject,
+    ListedVersion,
+    ObjectPage,
+    PartPage,
+    UploadPage,
+    VersionPage,
+)
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -86,6 +96,8 @@ __all__ = [
     "Checksum",
     "ChecksumType",
     "CompletedPart",
+    "ConfigurationKind",
+    "ConfigurationPage",
     "CorsRule",
     "Credential",
     "CustomerKey",

@@ -16,6 +16,7 @@ import attrs
 
 from bleepstore import lifecycle as lc
 from bleepstore.attributes import dump, read_mapping, write_mapping
+from bleepstore.configurations import Configurations
 from bleepstore.cors import CorsRule
 from bleepstore.encryption import BucketEncryption, EncryptionKind
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
@@ -158,6 +159,10 @@ def _read_block(names: Iterable[str]) -> PublicAccessBlock:
     return PublicAccessBlock(**dict.fromkeys(names, True))
 
 
+def _write_configurations(configurations: Configurations) -> dict[str, dict[str, str]]:
+    return {kind: write_mapping(documents) for kind, documents in sorted(configurations.items())}
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
@@ -168,6 +173,7 @@ SETTINGS: Mapping[str, SettingForm] = {
     "ownership": SettingForm(str, ObjectOwnership),
     "public_access_block": SettingForm(_write_block, _read_block),
     "payer": SettingForm(str, Payer),
+    "configurations": SettingForm(_write_configurations, dict),
 }
 
 

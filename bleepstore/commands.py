@@ -24,6 +24,7 @@ from typing import ClassVar
 
 import attrs
 
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
 from bleepstore.lifecycle_due import Act
@@ -102,6 +103,24 @@ class PutBucketSetting(_Change):
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
         return self.setting.value is None
+
+
+@attrs.frozen(kw_only=True)
+class PutBucketConfiguration(_Change):
+    """Replace one of the configurations of a bucket that are stored as they are given, or remove it, if `document` is
+    None. `document` is JSON; `id` is "" for a kind of which a bucket has one."""
+
+    request_id: str
+    time_ms: int
+    bucket: str
+    bucket_id: int | None = None
+    kind: ConfigurationKind
+    id: str = ""
+    document: str | None
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.document is None
 
 
 @attrs.frozen(kw_only=True)
@@ -440,6 +459,7 @@ Command = (
     | DeleteBucket
     | PutBucketAcl
     | PutBucketSetting
+    | PutBucketConfiguration
     | PutBucketVersioning
     | PutObject
     | DeleteObject

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -30,6 +31,17 @@ STORE_KEY = "store"
 #: The named key that is meant where none is named.
 DEFAULT_KEY = "aws/s3"
 _CUSTOMER_KEY_SIZE = 32
+
+
+#: "Length Constraints: Minimum length of 1. Maximum length of 2048" (KeyId of AWS KMS). It is shown in a header.
+_KEY_ID = re.compile(r"[!-~]{1,2048}")
+
+
+def _check_key_id(key_id: str | None) -> None:
+    if key_id is not None and not _KEY_ID.fullmatch(key_id):
+        raise InvalidArgument(
+            "The id of an encryption key is 1 to 2048 printable characters of ASCII.", "encryption", key_id[:64]
+        )
 
 
 class EncryptionKind(enum.StrEnum):
@@ -54,6 +66,15 @@ class NamedKey:
     key_id: str | None = None
     context: Mapping[str, str] = attrs.field(factory=dict)
     bucket_key: bool | None = None
+
+    def __attrs_post_init__(self) -> None:
+        _check_key_id(self.key_id)
+        if not all(isinstance(text, str) for pair in self.context.items() for text in pair):
+            raise TypeError("the context of a NamedKey is a mapping of str to str")
+        try:
+            "".join(itertools.chain(*self.context.items())).encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument("The context of a key is text.", "encryption", None) from None
 
 
 @attrs.frozen
@@ -117,6 +138,7 @@ class BucketEncryption:
                 "encryption",
                 self.key_id,
             )
+        _check_key_id(self.key_id)
 
     @property
     def request(self) -> EncryptionRequest:

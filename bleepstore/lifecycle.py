@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
@@ -101,7 +102,8 @@ class LifecycleRule:
     """One rule: what it is for, and what becomes of that. One that is not `enabled` does nothing. Without an `id` it
     gets one. `abort_uploads_days` ends multipart uploads so many days after they were created.
 
-    `is_prefix_form`: it was given in the older form of S3, where a prefix is all that a rule can say of objects.
+    `is_prefix_form`: it was given in the older form of S3, where a prefix is all that a rule can say of objects. All
+    rules of a bucket have the same form.
     """
 
     id: str = ""
@@ -144,6 +146,47 @@ def check_lifecycle(lifecycle: Lifecycle) -> None:
         if rule.id:
             seen.add(rule.id)
         _check_rule(rule)
+    _check_forms(lifecycle.rules)
+
+
+def _check_forms(rules: Sequence[LifecycleRule]) -> None:
+    """All rules have the form of the first. In the older one, two rules that do the same are for different keys."""
+    is_older = rules[0].is_prefix_form
+    if any(rule.is_prefix_form is not is_older for rule in rules):
+        if is_older:
+            raise InvalidRequest("Filter element can only be used in Lifecycle V2.")
+        raise InvalidRequest(
+            "Base level prefix cannot be used in Lifecycle V2, prefixes are only supported in the Filter."
+        )
+    if not is_older:
+        return
+    if any(rule.filter.tags or rule.filter.has_size for rule in rules):
+        raise InvalidRequest("Filter element can only be used in Lifecycle V2.")
+    prefixes: dict[str, list[str]] = {}
+    for rule in rules:
+        for action in _actions(rule):
+            prefixes.setdefault(action, []).append(rule.filter.prefix or "")
+    for action, found in prefixes.items():
+        # What begins with a prefix follows it at once in the order of all.
+        for shorter, longer in itertools.pairwise(sorted(found)):
+            if longer.startswith(shorter):
+                raise InvalidRequest(
+                    f"Found overlapping prefixes '{longer}' and '{shorter}' for same action type '{action}'"
+                )
+
+
+def _actions(rule: LifecycleRule) -> Iterator[str]:
+    """What a rule does, as errors name it."""
+    if rule.expiration is not None:
+        yield "Expiration"
+    if rule.transitions:
+        yield "Transition"
+    if rule.noncurrent_expiration is not None:
+        yield "NoncurrentVersionExpiration"
+    if rule.noncurrent_transitions:
+        yield "NoncurrentVersionTransition"
+    if rule.abort_uploads_days is not None:
+        yield "AbortIncompleteMultipartUpload"
 
 
 def _check_rule(rule: LifecycleRule) -> None:

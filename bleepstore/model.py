@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from bleepstore.configurations import Configurations
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import BucketEncryption, Encryption
@@ -135,7 +136,7 @@ class BucketSettings:
     """What a bucket is configured with, beside its ACL; None: it has none of that.
 
     Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
-    bucket's policy, as it was given.
+    bucket's policy, as it was given; `configurations` are those that nothing acts upon.
     """
 
     tags: Mapping[str, str] | None = None
@@ -147,6 +148,7 @@ class BucketSettings:
     ownership: ObjectOwnership | None = None
     public_access_block: PublicAccessBlock | None = None
     payer: Payer | None = None
+    configurations: Configurations | None = None
 
 
 #: The same instance wherever nothing is configured.

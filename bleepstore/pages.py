@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -77,6 +77,15 @@ class VersionPage:
 class BucketPage:
     buckets: list[Bucket]
     next_name: str | None
+
+
+@attrs.frozen(kw_only=True)
+class ConfigurationPage:
+    """A page of the configurations of one kind, in the order of their ids. `next_id` is what to pass as `after` for the
+    next page, or None."""
+
+    configurations: list[dict[str, Any]]
+    next_id: str | None
 
 
 @attrs.frozen(kw_only=True)

@@ -20,7 +20,8 @@ def condition_value(request: Request, fields: Mapping[str, str] | None, now_ms: 
     if find is not None:
         return find(request, fields, now_ms)
     if key in _OF_QUERY:
-        return request.query.get(key)
+        # Whether there is an object is told by who may list its bucket: by its own request, which has no prefix.
+        return None if request.key else request.query.get(key)
     if key.startswith("x-amz-") or key in _OF_HEADERS:
         return request.header(key) if fields is None else _of_form(fields, key)
     return None

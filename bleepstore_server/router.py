@@ -8,11 +8,13 @@ falls through from a sub-resource to a plain CreateBucket, ListObjects or PutObj
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from bleepstore.access import Action as A
+from bleepstore.configurations import KINDS_WITH_IDS, ConfigurationKind
+from bleepstore.store.configurations import ACTIONS
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations import (
     archived,
@@ -26,14 +28,13 @@ from bleepstore_server.operations import (
     ownership,
     policies,
     post_object,
+    stored,
     tagging,
     versions,
 )
-from bleepstore_server.operations import configuration as c
 from bleepstore_server.operations import object_lock as locks
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
-from bleepstore_server.wire.documents import configuration as d
 from bleepstore_server.wire.encryption import ENCRYPTION
 from bleepstore_server.wire.errors import RequestError
 
@@ -81,54 +82,22 @@ class Route:
 
 _B, _O = Resource.BUCKET, Resource.OBJECT
 
-_NOT_CONFIGURED: dict[str, tuple[str, A, Operation]] = {
-    # sub-resource: (operation, action, answer) for reads of what no bucket here has
-    "replication": (
-        "GetBucketReplication",
-        A.GET_REPLICATION_CONFIGURATION,
-        c.absent("ReplicationConfigurationNotFoundError"),
-    ),
-    "website": ("GetBucketWebsite", A.GET_BUCKET_WEBSITE, c.absent("NoSuchWebsiteConfiguration")),
-    "accelerate": (
-        "GetBucketAccelerateConfiguration",
-        A.GET_ACCELERATE_CONFIGURATION,
-        c.constant(d.AccelerateConfiguration()),
-    ),
-    "logging": ("GetBucketLogging", A.GET_BUCKET_LOGGING, c.constant(d.BucketLoggingStatus())),
-    "notification": (
-        "GetBucketNotificationConfiguration",
-        A.GET_BUCKET_NOTIFICATION,
-        c.constant(d.NotificationConfiguration()),
-    ),
+_K = ConfigurationKind
+#: Configurations that are stored, and what operations on them are named after.
+_STORED: Mapping[ConfigurationKind, str] = {
+    _K.ABAC: "Abac",
+    _K.ACCELERATE: "AccelerateConfiguration",
+    _K.LOGGING: "Logging",
+    _K.NOTIFICATION: "NotificationConfiguration",
+    _K.REPLICATION: "Replication",
+    _K.WEBSITE: "Website",
+    _K.ANALYTICS: "AnalyticsConfiguration",
+    _K.INTELLIGENT_TIERING: "IntelligentTieringConfiguration",
+    _K.INVENTORY: "InventoryConfiguration",
+    _K.METRICS: "MetricsConfiguration",
 }
-
-#: Configurations of which a bucket has several, each with an id; without one, all are listed.
-_NO_CONFIGURATIONS: dict[str, tuple[str, A, Operation]] = {
-    "analytics": (
-        "GetBucketAnalyticsConfiguration",
-        A.GET_ANALYTICS_CONFIGURATION,
-        c.none_of(d.ListBucketAnalyticsConfigurationResult()),
-    ),
-    "intelligent-tiering": (
-        "GetBucketIntelligentTieringConfiguration",
-        A.GET_INTELLIGENT_TIERING_CONFIGURATION,
-        c.none_of(d.ListBucketIntelligentTieringConfigurationsOutput()),
-    ),
-    "inventory": (
-        "GetBucketInventoryConfiguration",
-        A.GET_INVENTORY_CONFIGURATION,
-        c.none_of(d.ListInventoryConfigurationsResult()),
-    ),
-    "metrics": (
-        "GetBucketMetricsConfiguration",
-        A.GET_METRICS_CONFIGURATION,
-        c.none_of(d.ListMetricsConfigurationsResult()),
-    ),
-}
-_NOTHING_TO_DELETE: dict[str, tuple[str, A]] = {
-    "replication": ("DeleteBucketReplication", A.PUT_REPLICATION_CONFIGURATION),
-    "website": ("DeleteBucketWebsite", A.DELETE_BUCKET_WEBSITE),
-}
+#: Those that S3 has a deletion of; an empty document, or a status, ends the others.
+_DELETED = KINDS_WITH_IDS | {_K.REPLICATION, _K.WEBSITE}
 
 ROUTES: tuple[Route, ...] = (
     Route("ListBuckets", "GET", Resource.SERVICE, None, buckets.list_buckets, A.LIST_ALL_MY_BUCKETS,
@@ -194,10 +163,12 @@ ROUTES: tuple[Route, ...] = (
           A.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION, document=True),
     Route("DeleteObjects", "POST", _B, "delete", objects.delete_objects, A.DELETE_OBJECT, document=True),
     Route("PostObject", "POST", _B, None, post_object.post_object, A.PUT_OBJECT, own_answer=True),
-    *(Route(name, "GET", _B, sub, function, action) for sub, (name, action, function) in _NOT_CONFIGURED.items()),
-    *(Route(name, "GET", _B, sub, function, action) for sub, (name, action, function) in _NO_CONFIGURATIONS.items()),
-    *(Route(name, "DELETE", _B, sub, c.nothing_to_delete, action)
-      for sub, (name, action) in _NOTHING_TO_DELETE.items()),
+    *(Route(f"GetBucket{name}", "GET", _B, kind.value, stored.get(kind), ACTIONS[kind][0])
+      for kind, name in _STORED.items()),
+    *(Route(f"PutBucket{name}", "PUT", _B, kind.value, stored.put(kind), ACTIONS[kind][1], document=True)
+      for kind, name in _STORED.items()),
+    *(Route(f"DeleteBucket{name}", "DELETE", _B, kind.value, stored.delete(kind), ACTIONS[kind][2])
+      for kind, name in _STORED.items() if kind in _DELETED),
     # objects
     Route("PutObject", "PUT", _O, None, objects.put_object, A.PUT_OBJECT, conditional=True),
     Route("CopyObject", "PUT", _O, None, objects.copy_object, A.PUT_OBJECT, copies=True, conditional=True),
@@ -231,26 +202,15 @@ ROUTES: tuple[Route, ...] = (
     *(
         Route(name, method, resource, sub, None)
         for resource, method, rows in (
-            (_B, "GET", "CreateSession:session GetBucketAbac:abac "
-             "GetBucketMetadataConfiguration:metadataConfiguration GetBucketMetadataTableConfiguration:metadataTable"),
-            (_B, "PUT", "PutBucketAbac:abac PutBucketAccelerateConfiguration:accelerate "
-             "PutBucketAnalyticsConfiguration:analytics "
-             "PutBucketIntelligentTieringConfiguration:intelligent-tiering "
-             "PutBucketInventoryConfiguration:inventory "
-             "PutBucketLogging:logging PutBucketMetricsConfiguration:metrics "
-             "PutBucketNotificationConfiguration:notification "
-             "PutBucketReplication:replication "
-             "PutBucketWebsite:website "
-             "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
+            (_B, "GET", "CreateSession:session GetBucketMetadataConfiguration:metadataConfiguration "
+             "GetBucketMetadataTableConfiguration:metadataTable"),
+            (_B, "PUT", "UpdateBucketMetadataAnnotationTableConfiguration:metadataAnnotationTable "
              "UpdateBucketMetadataInventoryTableConfiguration:metadataInventoryTable "
              "UpdateBucketMetadataJournalTableConfiguration:metadataJournalTable"),
             (_B, "POST", "CreateBucketMetadataConfiguration:metadataConfiguration "
              "CreateBucketMetadataTableConfiguration:metadataTable"),
-            (_B, "DELETE", "DeleteBucketAnalyticsConfiguration:analytics "
-             "DeleteBucketIntelligentTieringConfiguration:intelligent-tiering "
-             "DeleteBucketInventoryConfiguration:inventory "
-             "DeleteBucketMetadataConfiguration:metadataConfiguration "
-             "DeleteBucketMetadataTableConfiguration:metadataTable DeleteBucketMetricsConfiguration:metrics"),
+            (_B, "DELETE", "DeleteBucketMetadataConfiguration:metadataConfiguration "
+             "DeleteBucketMetadataTableConfiguration:metadataTable"),
             (_O, "GET", "GetObjectAnnotation:annotation"),
             (_O, "PUT", "PutObjectAnnotation:annotation RenameObject:renameObject UpdateObjectEncryption:encryption"),
             (_O, "POST", "SelectObjectContent:select"),
@@ -304,6 +264,7 @@ _WRITING = {
         "RestoreObject",
     },
     "partNumber": {"UploadPart", "UploadPartCopy"},
+    "id": {f"{verb}Bucket{_STORED[kind]}" for kind in KINDS_WITH_IDS for verb in ("Put", "Delete")},
 }
 
 

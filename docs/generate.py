@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bleepstore_server.config import PREFIX, SETTINGS
-from bleepstore_server.operations import configuration as configuration_operations
+from bleepstore_server.operations import stored
 from bleepstore_server.operations.archived import get_object_torrent
 from bleepstore_server.router import ROUTES
 
-_DONE, _EMPTY, _REFUSED = "yes", "as for a bucket without it", "501 NotImplemented"
+_DONE, _STORED, _REFUSED = "yes", "stored", "501 NotImplemented"
 _ENDED = "405 MethodNotAllowed, as S3"
 HERE = Path(__file__).parent / "reference"
 
@@ -40,22 +40,26 @@ comma-separated; the flag of one may be repeated. An unknown key or variable is 
 
 def operations() -> str:
     """The matrix of S3 operations, out of the router."""
-    groups: dict[str, set[str]] = {_DONE: set(), _EMPTY: set(), _ENDED: set(), _REFUSED: set()}
+    groups: dict[str, set[str]] = {_DONE: set(), _STORED: set(), _ENDED: set(), _REFUSED: set()}
     for route in ROUTES:
         if route.function is None:
             groups[_REFUSED].add(route.operation)
         elif route.function is get_object_torrent:
             groups[_ENDED].add(route.operation)
         else:
-            empty = route.function.__module__ == configuration_operations.__name__
-            groups[_EMPTY if empty else _DONE].add(route.operation)
-    groups[_REFUSED] -= groups[_DONE] | groups[_EMPTY]
+            is_stored = route.function.__module__ == stored.__name__
+            groups[_STORED if is_stored else _DONE].add(route.operation)
+    groups[_REFUSED] -= groups[_DONE] | groups[_STORED]
     rows = "\n".join(f"| {name} | {group} |" for group, names in groups.items() for name in sorted(names))
     return f"""# S3 operations
 
-Drawn from the router's table. {len(groups[_DONE])} operations are implemented. {len(groups[_EMPTY])} more concern
-configurations that no bucket can have here: reading one answers as S3 does for a bucket without it, and deleting it
-succeeds. Every other operation ({len(groups[_REFUSED])}) is refused with 501 NotImplemented.
+Drawn from the router's table. {len(groups[_DONE])} operations are implemented. {len(groups[_STORED])} more are on
+configurations that are `stored`: checked as S3 checks them, kept, shown as they were given and removed, but nothing
+acts upon them. Every other operation ({len(groups[_REFUSED])}) is refused with 501 NotImplemented.
+
+A notification to a queue, a topic or a function, none of which can be reached from here, is refused as S3 refuses
+what it cannot reach ("Unable to validate the following destination configurations"). With
+`SkipDestinationValidation=True` it is stored, and nothing is delivered. In Python: `Store.put_bucket_configuration`.
 
 | operation | |
 | --- | --- |

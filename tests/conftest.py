@@ -32,7 +32,7 @@ WIRE_SUITE = frozenset(
     for name in (
         "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
         "operations_buckets", "operations_listings", "ownership", "pages", "policies", "presigned", "restore",
-        "tagging",
+        "stored_configurations", "tagging",
     )
 )  # fmt: skip
 #: Tests of what a command decides, wherever the bytes are: in memory, and in CI in a folder and in a cluster too.
@@ -40,6 +40,7 @@ CATALOG_SUITE = frozenset(
     {
         "embedding/test_arguments.py", "filesystem/test_abstract.py", "store/lifecycle/test_lifecycle.py",
         "store/lifecycle/test_refused_rules.py", "store/test_accounts.py", "store/test_authority.py",
+        "store/test_configurations.py",
         "store/test_object_lock.py", "store/test_ownership.py",
     }
 )  # fmt: skip

@@ -22,6 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
+        "configurations",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -32,19 +33,22 @@ ALLOWED: dict[str, frozenset[str]] = {
     "encryption": frozenset({"errors"}),
     "lifecycle": frozenset({"errors", "tags"}),
     "cors": frozenset({"errors"}),
+    "configurations": frozenset({"errors"}),
     "ownership": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
-    "model": frozenset({"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership"}),
+    "model": frozenset(
+        {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations"}
+    ),
     "pages": frozenset({"model"}),
     "attributes": frozenset({"model", "object_lock", "encryption"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
     "bucket_settings": frozenset(
-        {"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"}
+        {"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership", "configurations"}
     ),
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "object_lock", "ownership"}),
+    "access": frozenset({"errors", "model", "object_lock", "encryption", "ownership"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},

@@ -25,6 +25,7 @@ from bleepstore.access.policies import (
     deciding_statement,
     is_public,
     notes_on,
+    undecided_in,
 )
 from bleepstore.errors import AccessDenied, MalformedPolicy
 from bleepstore.model import Bucket, ObjectVersion, Permission, Upload
@@ -82,10 +83,16 @@ _BY_OWNER = frozenset(
         Action.GET_BUCKET_LOCATION,
         Action.GET_ACCELERATE_CONFIGURATION,
         Action.GET_ANALYTICS_CONFIGURATION,
+        Action.PUT_ACCELERATE_CONFIGURATION,
+        Action.PUT_ANALYTICS_CONFIGURATION,
+        Action.GET_BUCKET_ABAC,
+        Action.PUT_BUCKET_ABAC,
         Action.GET_BUCKET_CORS,
         Action.PUT_BUCKET_CORS,
         Action.GET_BUCKET_LOGGING,
+        Action.PUT_BUCKET_LOGGING,
         Action.GET_BUCKET_NOTIFICATION,
+        Action.PUT_BUCKET_NOTIFICATION,
         Action.GET_BUCKET_OBJECT_LOCK_CONFIGURATION,
         Action.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION,
         Action.GET_BUCKET_OWNERSHIP_CONTROLS,
@@ -103,14 +110,18 @@ _BY_OWNER = frozenset(
         Action.GET_BUCKET_VERSIONING,
         Action.PUT_BUCKET_VERSIONING,
         Action.GET_BUCKET_WEBSITE,
+        Action.PUT_BUCKET_WEBSITE,
         Action.DELETE_BUCKET_WEBSITE,
         Action.GET_ENCRYPTION_CONFIGURATION,
         Action.PUT_ENCRYPTION_CONFIGURATION,
         Action.GET_INTELLIGENT_TIERING_CONFIGURATION,
+        Action.PUT_INTELLIGENT_TIERING_CONFIGURATION,
         Action.GET_INVENTORY_CONFIGURATION,
+        Action.PUT_INVENTORY_CONFIGURATION,
         Action.GET_LIFECYCLE_CONFIGURATION,
         Action.PUT_LIFECYCLE_CONFIGURATION,
         Action.GET_METRICS_CONFIGURATION,
+        Action.PUT_METRICS_CONFIGURATION,
         Action.GET_REPLICATION_CONFIGURATION,
         Action.PUT_REPLICATION_CONFIGURATION,
         Action.BYPASS_GOVERNANCE_RETENTION,
@@ -168,6 +179,7 @@ class Ground(enum.Enum):
     OWN_POLICY = "The bucket's policy denies it, but the owner of a bucket may always read and change its policy."
     POLICY_ALLOWS = "The bucket's policy allows it."
     OWNER_OR_ACL = "The owner of the bucket or of the object may do it, or an access control list grants it."
+    RESTRICTED = "The policy would allow it, but is public, and RestrictPublicBuckets lets it allow nothing to others."
     NOTHING_ALLOWS = "Neither ownership, nor an access control list, nor the bucket's policy allows it."
 
 
@@ -184,6 +196,8 @@ _PROGRAM = Decision(True, Ground.PROGRAM)
 _BY_RIGHTS = Decision(True, Ground.OWNER_OR_ACL)
 _UNPAID = Decision(False, Ground.UNPAID)
 _BY_NOTHING = Decision(False, Ground.NOTHING_ALLOWS)
+_RESTRICTED = Decision(False, Ground.RESTRICTED)
+_DENIED_BY_NONE = (Ground.NOTHING_ALLOWS, Ground.RESTRICTED)
 
 
 def authorize(
@@ -266,7 +280,7 @@ def check_not_denied(action: Action, caller: Caller | None, bucket: Bucket, key:
     if caller is None or bucket.settings.policy is None:
         return
     decision = _decide(action, caller, bucket, None, key, facts)
-    if not decision.allowed and decision.ground is not Ground.NOTHING_ALLOWS:
+    if not decision.allowed and decision.ground not in _DENIED_BY_NONE:
         raise AccessDenied
 
 
@@ -280,6 +294,8 @@ def _decide(
 ) -> Decision:
     """The decision about a bucket that has a policy."""
     assert bucket.settings.policy is not None
+    # Calls are what a decision costs.
+    is_usual = subject.__class__ is not Upload and "completes_upload" not in facts and "is_preliminary" not in facts
     asked = Asked(
         action,
         caller,
@@ -287,7 +303,7 @@ def _decide(
         key if subject is None else subject.key,
         subject,
         facts,
-        facts.get("is_preliminary", False),
+        () if is_usual else undecided_in(action, subject, facts),
     )
     is_own = action in _OF_POLICY and caller.account.id == bucket.owner.id
     try:
@@ -296,9 +312,12 @@ def _decide(
         return Decision(is_own, Ground.POLICY_UNREADABLE)
     block = bucket.settings.public_access_block
     counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
-    is_of_keys = action is Action.DELETE_OBJECT and asked.key is None and asked.is_preliminary
-    if counts and is_of_keys and allows_some(policy, asked):
-        return Decision(True, Ground.POLICY_ALLOWS)  # of which keys is not known yet: each is decided on
+    is_of_keys = action is Action.DELETE_OBJECT and key is None and facts.get("is_preliminary")
+    if counts and is_of_keys:
+        # Of which keys and versions is not known yet: each is decided on.
+        of_versions = attrs.evolve(asked, action=Action.DELETE_OBJECT_VERSION)
+        if allows_some(policy, asked) or allows_some(policy, of_versions):
+            return Decision(True, Ground.POLICY_ALLOWS)
     statement = deciding_statement(policy, asked)
     if statement is not None and statement.effect is Effect.DENY:
         return Decision(is_own, Ground.OWN_POLICY if is_own else Ground.POLICY_DENIES, statement)
@@ -307,7 +326,7 @@ def _decide(
     elif _by_rights(action, caller, bucket, subject):
         decision = _BY_RIGHTS
     else:
-        return _BY_NOTHING
+        return _BY_NOTHING if counts or statement is None else _RESTRICTED
     also = _ALSO.get(action)
     return decision if also is None else _decide(also, caller, bucket, subject, key, facts)
 
@@ -419,7 +438,7 @@ def explain(
         key if subject is None else subject.key,
         subject,
         facts,
-        facts.get("is_preliminary", False),
+        undecided_in(action, subject, facts),
     )
     notes: tuple[str, ...] = ()
     if caller is not None:

@@ -10,7 +10,17 @@ from __future__ import annotations
 from typing import assert_never
 
 from bleepstore import codec
-from bleepstore.catalog import accounts, attributes, buckets, following, lifecycle, objects, sweeps, uploads
+from bleepstore.catalog import (
+    accounts,
+    attributes,
+    buckets,
+    configurations,
+    following,
+    lifecycle,
+    objects,
+    sweeps,
+    uploads,
+)
 from bleepstore.catalog.port import Tables
 from bleepstore.commands import (
     AbortUpload,
@@ -28,6 +38,7 @@ from bleepstore.commands import (
     FollowProvider,
     ForgetGarbage,
     PutBucketAcl,
+    PutBucketConfiguration,
     PutBucketSetting,
     PutBucketVersioning,
     PutCredential,
@@ -103,6 +114,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return buckets.put_bucket_acl(tables, command)
         case PutBucketSetting():
             return buckets.put_bucket_setting(tables, command)
+        case PutBucketConfiguration():
+            return configurations.put_bucket_configuration(tables, command)
         case PutBucketVersioning():
             return buckets.put_bucket_versioning(tables, command)
         case PutCredential():

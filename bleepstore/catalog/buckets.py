@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.acl_rules import check_acl, check_enforceable
+from bleepstore.catalog.configurations import configurations_of
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.commands import (
@@ -14,6 +15,7 @@ from bleepstore.commands import (
     PutBucketVersioning,
     Result,
 )
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.errors import (
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
@@ -98,6 +100,13 @@ def put_bucket_versioning(tables: Tables, command: PutBucketVersioning) -> Resul
     if bucket.object_lock is not None and command.versioning is not Versioning.ENABLED:
         return InvalidBucketState(
             "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+        )
+    if command.versioning is not Versioning.ENABLED and ConfigurationKind.REPLICATION in configurations_of(
+        tables, bucket
+    ):
+        return InvalidBucketState(
+            "A replication configuration is present on this bucket, so you cannot change the versioning state. To "
+            "change the versioning state, first delete the replication configuration."
         )
     tables.set_bucket_versioning(bucket, command.versioning)
     return Done()

@@ -43,6 +43,7 @@ from bleepstore.codec.records import (
     struct,
     tuple_of,
 )
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
@@ -123,6 +124,7 @@ OPTIONAL_INTEGER = optional(INTEGER)
 ALGORITHM = Kind(str, read=lambda text, _: Algorithm(text))
 CHECKSUM_TYPE = Kind(str, read=lambda text, _: ChecksumType(text))
 VERSIONING = Kind(str, read=lambda text, _: Versioning(text))
+CONFIGURATION_KIND = Kind(str, read=lambda text, _: ConfigurationKind(text))
 CONDITION_NAME = Kind(str, read=lambda text, _: e.Condition(text))
 UPLOAD_TOKEN = Kind(str, lambda token, _: token.text, lambda text, _: UploadToken(text))
 DATA = Kind(dict, _write_data, _read_data)
@@ -194,6 +196,14 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
     form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING),
+    form(
+        "put-bucket-configuration/1",
+        c.PutBucketConfiguration,
+        **_BUCKET,
+        kind=CONFIGURATION_KIND,
+        id=TEXT,
+        document=OPTIONAL_TEXT,
+    ),
     form("put-bucket-versioning/1", c.PutBucketVersioning, **_BUCKET, versioning=VERSIONING),
     form(
         "put-object/1",
@@ -387,8 +397,10 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         storage_class=OPTIONAL_TEXT,
         of_source=optional(BOOLEAN),
     ),
+    form("invalid-logging-target/1", e.InvalidLoggingTarget, target_bucket=TEXT),
     form("invalid-request/1", e.InvalidRequest, reason=TEXT, argument_name=OPTIONAL_TEXT),
     form("no-such-bucket/1", e.NoSuchBucket, bucket=TEXT),
+    form("no-such-configuration/1", e.NoSuchConfiguration, bucket=TEXT, configuration_id=OPTIONAL_TEXT),
     form("no-such-credential/1", e.NoSuchCredential, access_key=TEXT),
     form(
         "no-such-key/1", e.NoSuchKey, bucket=TEXT, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker=optional(BOOLEAN)
@@ -408,6 +420,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     ),
     form("restore-already-in-progress/1", e.RestoreAlreadyInProgress),
     form("service-unavailable/1", e.ServiceUnavailable, reason=OPTIONAL_TEXT),
+    form("too-many-configurations/1", e.TooManyConfigurations, limit=INTEGER),
 )
 RESULT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
 

@@ -5,7 +5,8 @@
     │   ├── NotFound                 NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchTagSet,
     │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle,
     │   │                            NoSuchCors, NoSuchBucketEncryption, NoSuchBucketPolicy,
-    │   │                            NoSuchOwnershipControls, NoSuchPublicAccessBlock
+    │   │                            NoSuchOwnershipControls, NoSuchPublicAccessBlock,
+    │   │                            NoSuchConfiguration, NoSuchReplication, NoSuchWebsite
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
     │   │                            RestoreAlreadyInProgress, InvalidBucketState

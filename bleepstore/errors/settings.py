@@ -134,6 +134,47 @@ class EncryptionKeyNotFound(Invalid):
     key_id: str
 
 
+# -- configurations that are stored
+
+
+@attrs.define
+class NoSuchConfiguration(NotFound):
+    """`configuration_id` is that of one of many."""
+
+    code = "NoSuchConfiguration"
+    summary = "The bucket has no such configuration."
+    bucket: str
+    configuration_id: str | None = None
+
+
+@attrs.define
+class NoSuchReplication(NotFound):
+    code = "ReplicationConfigurationNotFoundError"
+    summary = "The bucket has no replication configuration."
+    bucket: str
+
+
+@attrs.define
+class NoSuchWebsite(NotFound):
+    code = "NoSuchWebsiteConfiguration"
+    summary = "The bucket has no website configuration."
+    bucket: str
+
+
+@attrs.define
+class TooManyConfigurations(Invalid):
+    code = "TooManyConfigurations"
+    summary = "The bucket has as many configurations as it may have."
+    limit: int
+
+
+@attrs.define
+class InvalidLoggingTarget(Invalid):
+    code = "InvalidTargetBucketForLogging"
+    summary = "Logs go to a bucket of the same owner that exists, and grants where ACLs are enabled."
+    target_bucket: str
+
+
 # -- whose objects are, and what may be public
 
 

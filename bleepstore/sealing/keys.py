@@ -86,7 +86,7 @@ class MasterKeys:
             known.append(key)
 
     def _may_make(self, name: str) -> bool:
-        return self._makes_any
+        return self._makes_any and _NAME.fullmatch(name) is not None
 
     def _make(self, name: str) -> None:
         self._add(name, os.urandom(KEY_SIZE))

@@ -22,6 +22,7 @@ from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, Opera
 from bleepstore.model import UNCONDITIONAL, Acl, Bucket
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
+from bleepstore.store.owning import as_owned
 from bleepstore.store.uploads import Uploads
 
 #: How often setting an ACL is decided anew, where the object or its ACL is changed each time.
@@ -91,7 +92,7 @@ class AccessRules:
                     subject = reader.find_object(bucket, key, with_data=False)
                 else:
                     subject = reader.find_version(bucket, key, version_id, with_data=False)
-        version = None if subject is None or subject.bucket_id != found.id else subject.version
+        version = None if subject is None or subject.bucket_id != found.id else as_owned(subject, found).version
         return explain(of_version(action, version_id), caller, found, version, key or None, version=version_id)
 
     def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:

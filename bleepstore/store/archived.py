@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bleepstore.access import Action, Caller
+from bleepstore.catalog.port import CatalogReader
 from bleepstore.commands import Restored, RestoreObject
 from bleepstore.errors import InvalidArgument, OperationAborted, S3Error
-from bleepstore.model import ARCHIVED_CLASSES, RestoreTier
+from bleepstore.model import ARCHIVED_CLASSES, Restoration, RestoreTier
+from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 
@@ -63,3 +67,21 @@ class ArchivedObjects:
             raise result
         assert isinstance(result, Restored)
         return result
+
+    def restorations_of(
+        self, bucket: str, rows: Iterable[ListedObject] | Iterable[ListedVersion]
+    ) -> list[Restoration | None]:
+        """Of each row of a listing of `bucket`, since when and until when it can be read. None: it is not archived, it
+        was never restored, or it is gone. Whoever was shown the rows may know."""
+        with self._engine.catalog.read() as reader:
+            return [_restoration_of(reader, bucket, row) for row in rows]
+
+
+def _restoration_of(reader: CatalogReader, bucket: str, row: ListedObject | ListedVersion) -> Restoration | None:
+    if row.storage_class not in ARCHIVED_CLASSES:
+        return None
+    if isinstance(row, ListedVersion):
+        found = reader.find_version(bucket, row.key, row.version_id, with_data=False)
+    else:
+        found = reader.find_object(bucket, row.key, with_data=False)
+    return None if found is None else found.version.attributes.restoration

@@ -14,8 +14,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bleepstore.access import Action, Caller, CannedAcl
 from bleepstore.commands import DeleteEntry
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
+from bleepstore.encryption import BucketEncryption, CustomerKey, NamedKey, StoreKey
 from bleepstore.errors import S3Error
 from bleepstore.lifecycle import LifecycleRule, TransitionMinimum
 from bleepstore.model import (
@@ -66,6 +68,9 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Payer": ((Payer,), "a Payer"),
     "PublicAccessBlock": ((PublicAccessBlock,), "a PublicAccessBlock"),
     "bool | None": ((bool, _NONE), "True, False or None"),
+    "EncryptionRequest | None": ((StoreKey, NamedKey, CustomerKey, _NONE), "a StoreKey, NamedKey, CustomerKey or None"),
+    "CustomerKey | None": ((CustomerKey, _NONE), "a CustomerKey or None"),
+    "BucketEncryption": ((BucketEncryption,), "a BucketEncryption"),
     "RestoreTier": ((RestoreTier,), "a RestoreTier"),
     "Checksum | None": ((Checksum, _NONE), "a Checksum or None"),
     "Algorithm | None": ((Algorithm, _NONE), "an Algorithm or None"),
@@ -76,6 +81,8 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Callable[[], Checksum | None] | None": ((_NONE, Callable), "a function that gives a Checksum or None"),  # type: ignore[dict-item]  # isinstance takes it
     "Sequence[LifecycleRule]": ((list, tuple), "a list of LifecycleRule"),
     "Sequence[CorsRule]": ((list, tuple), "a list of CorsRule"),
+    "ConfigurationKind": ((ConfigurationKind,), "a ConfigurationKind"),
+    "Mapping[str, Any]": ((dict, Mapping), "a mapping of str to what a configuration has"),
     "TransitionMinimum": ((TransitionMinimum,), "a TransitionMinimum"),
     "Sequence[str]": ((list, tuple), "a list of str"),
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),

@@ -19,6 +19,7 @@ from bleepstore.store.options import BodyOptions
 Body = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
 
 _BYTES = (bytes, bytearray, memoryview)
+_OTHER_ALGORITHM = "The checksum is not of the checksum algorithm that the request names."
 DEFAULT_ALGORITHM = Algorithm.CRC64NVME  # what S3 computes when the caller names none
 
 
@@ -39,7 +40,7 @@ class Expected:
             raise EntityTooLarge(self.size, self.max_size)
         if self.checksum is not None:
             if self.algorithm not in (None, self.checksum.algorithm):
-                raise InvalidRequest("The checksum is not of the checksum algorithm that the request names.")
+                raise InvalidRequest(_OTHER_ALGORITHM)
             _check_value(self.checksum)
         if self.content_md5 is not None:
             _decode_md5(self.content_md5)
@@ -219,6 +220,8 @@ def _verify(expected: Expected, size: int, md5: str, computed: Mapping[Algorithm
         late = expected.late_checksum()
         if late is not None and not isinstance(late, Checksum):
             raise TypeError(f"late_checksum returns a Checksum or None, not {type(late).__name__}: {late!r}")
+        if late is not None and late.algorithm not in computed:
+            raise InvalidRequest(_OTHER_ALGORITHM)
         checksum = late or checksum
     if checksum is not None and computed[checksum.algorithm] != checksum.value:
         _check_value(checksum)  # a value that is no digest at all is another mistake

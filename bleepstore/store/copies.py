@@ -132,6 +132,8 @@ class Copies:
             attributes=given,
             acl=acl,
             source=f"{source_bucket}/{source_key}",
+            encryption=options.get("encryption"),
+            replaces_metadata=bool(options.get("replace_metadata")),
         )
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)

@@ -185,6 +185,7 @@ class Engine:
     ) -> WriteCondition:
         """The condition of a write that `caller` may do, with whose object alone it may replace. If there is one of
         another already, nothing else is looked at."""
+        facts["write_condition"] = condition
         only_of = authorize(action, caller, bucket, None, key, **facts)
         if only_of is None:
             return condition

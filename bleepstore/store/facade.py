@@ -26,6 +26,7 @@ from bleepstore.store.archiving import Archives
 from bleepstore.store.arguments import checked, method_of
 from bleepstore.store.bucket_encryption import BucketEncryptions
 from bleepstore.store.buckets import Buckets
+from bleepstore.store.configurations import StoredConfigurations
 from bleepstore.store.copies import Copies
 from bleepstore.store.cross_origin import CrossOrigin
 from bleepstore.store.engine import Engine
@@ -79,6 +80,7 @@ class Store:
         self.locks = ObjectLocks(engine, self.objects)
         self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
+        self.configurations = StoredConfigurations(engine)
         self.ownership = OwnershipControls(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
@@ -145,6 +147,10 @@ class Store:
     put_bucket_cors = method_of("cross_origin", CrossOrigin.put_bucket_cors)
     get_bucket_cors = method_of("cross_origin", CrossOrigin.get_bucket_cors)
     delete_bucket_cors = method_of("cross_origin", CrossOrigin.delete_bucket_cors)
+    put_bucket_configuration = method_of("configurations", StoredConfigurations.put_bucket_configuration)
+    get_bucket_configuration = method_of("configurations", StoredConfigurations.get_bucket_configuration)
+    delete_bucket_configuration = method_of("configurations", StoredConfigurations.delete_bucket_configuration)
+    list_bucket_configurations = method_of("configurations", StoredConfigurations.list_bucket_configurations)
     put_bucket_ownership = method_of("ownership", OwnershipControls.put_bucket_ownership)
     get_bucket_ownership = method_of("ownership", OwnershipControls.get_bucket_ownership)
     delete_bucket_ownership = method_of("ownership", OwnershipControls.delete_bucket_ownership)
@@ -160,6 +166,7 @@ class Store:
     put_object_legal_hold = method_of("locks", ObjectLocks.put_object_legal_hold)
     get_object_legal_hold = method_of("locks", ObjectLocks.get_object_legal_hold)
     restore_object = method_of("archived", ArchivedObjects.restore_object)
+    restorations_of = method_of("archived", ArchivedObjects.restorations_of)
     put_bucket_encryption = method_of("encryptions", BucketEncryptions.put_bucket_encryption)
     get_bucket_encryption = method_of("encryptions", BucketEncryptions.get_bucket_encryption)
     delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)

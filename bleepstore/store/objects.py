@@ -135,10 +135,10 @@ class Objects:
         attributes = given_attributes(attributes, options)
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
-        acl = options.get("acl")
+        acl, encryption = options.get("acl"), options.get("encryption")
         if caller is not None:
             condition = self._engine.condition_for(
-                Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl
+                Action.PUT_OBJECT, found, key, condition, caller, attributes=attributes, acl=acl, encryption=encryption
             )
         if attributes.tags:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
@@ -150,7 +150,7 @@ class Objects:
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
         seal = None
-        if options.get("encryption") is not None or found.settings.encryption is not None:
+        if encryption is not None or found.settings.encryption is not None:
             attributes, seal = sealed_attributes(self._engine, attributes, options, found, key)
             if seal is not None:
                 write = self._engine.encrypting.writer(seal)

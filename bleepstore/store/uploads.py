@@ -130,7 +130,17 @@ class Uploads:
         if caller is not None and caller.is_anonymous:
             raise AccessDenied("Anonymous callers cannot start multipart uploads.")
         found, acl = self._engine.find_bucket(bucket), options.get("acl")
-        authorize(Action.PUT_OBJECT, caller, found, None, key, attributes=attributes, acl=acl)
+        authorize(
+            Action.PUT_OBJECT,
+            caller,
+            found,
+            None,
+            key,
+            attributes=attributes,
+            acl=acl,
+            encryption=options.get("encryption"),
+            begins_upload=True,
+        )
         if attributes.tags:
             authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
         if attributes.retention is not None or attributes.legal_hold is not None:
@@ -297,14 +307,18 @@ class Uploads:
         lost: list[Part] = []
         for _ in range(_ATTEMPTS):
             try:
-                upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
+                upload = self.find(
+                    bucket, key, upload_id, Action.PUT_OBJECT, caller, write_condition=condition, completes_upload=True
+                )
             except NoSuchUpload:
                 return self._completed_before(bucket, key, upload_id, parts)
             check_type(upload, options.get("checksum_type"))
             if (customer_key := options.get("customer_key")) is not None:
                 self.seal_of(upload, customer_key)
             found = self._engine.find_bucket(bucket)
-            allowed = self._engine.condition_for(Action.PUT_OBJECT, found, key, condition, caller)
+            allowed = self._engine.condition_for(
+                Action.PUT_OBJECT, found, key, condition, caller, completes_upload=True
+            )
             try:
                 stored = self._listed_parts(upload, parts)
             except InvalidPart:

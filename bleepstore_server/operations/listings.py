@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bleepstore.model import MAX_PAGE
-from bleepstore.pages import ObjectPage
+from bleepstore.pages import ListedObject, ListedVersion, ObjectPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire.documents.listings import (
+    NO_STATUSES,
     ListBucketResult,
     ListBucketResultV2,
     common_prefixes,
     contents,
+    restore_status,
 )
 from bleepstore_server.wire.documents.text import encoder, restore
 from bleepstore_server.wire.errors import RequestError
@@ -34,6 +38,21 @@ def marker_of(exchange: Exchange, name: str) -> str | None:
     earlier page, which without encoding-type=url was written as XML can hold it."""
     text = exchange.request.query.get(name)
     return text if text is None or encoding_type(exchange) == "url" else restore(text)
+
+
+def restore_statuses(exchange: Exchange, rows: list[ListedObject] | list[ListedVersion]) -> Iterable[str]:
+    """What the rows say of their restoration, if the request asks for it."""
+    asked = exchange.request.headers.get("x-amz-optional-object-attributes")
+    if asked is None:
+        return NO_STATUSES
+    if any(name.strip() != "RestoreStatus" for name in asked.split(",")):
+        raise RequestError(
+            "InvalidArgument",
+            "Invalid attribute name specified",
+            fields={"ArgumentName": "x-amz-optional-object-attributes", "ArgumentValue": asked},
+        )
+    now_ms = exchange.store.engine.clock()
+    return [restore_status(one, now_ms) for one in exchange.store.restorations_of(exchange.bucket, rows)]
 
 
 def _page(exchange: Exchange, after: str, limit: int, start_after: str = "") -> ObjectPage:
@@ -68,7 +87,7 @@ def list_objects(exchange: Exchange) -> Response:
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            contents=contents(page.objects, encode, exchange.names()),
+            contents=contents(page.objects, encode, exchange.names(), restore_statuses(exchange, page.objects)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
@@ -101,7 +120,7 @@ def list_objects_v2(exchange: Exchange) -> Response:
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            contents=contents(page.objects, encode, names),
+            contents=contents(page.objects, encode, names, restore_statuses(exchange, page.objects)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bleepstore.model import MAX_PAGE
 from bleepstore.names import is_version_id
 from bleepstore_server.exchange import Exchange
-from bleepstore_server.operations.listings import encoding_type, marker_of
+from bleepstore_server.operations.listings import encoding_type, marker_of, restore_statuses
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire.documents.configuration import MfaDelete, VersioningConfiguration
 from bleepstore_server.wire.documents.declare import parse
@@ -59,7 +59,7 @@ def list_object_versions(exchange: Exchange) -> Response:
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            versions=versions(page.versions, encode, exchange.names()),
+            versions=versions(page.versions, encode, exchange.names(), restore_statuses(exchange, page.versions)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )

@@ -131,6 +131,7 @@ def _context(text: str | None) -> dict[str, str]:
         return {}
     try:
         found = json.loads(base64.b64decode(text, validate=True).decode()) if len(text) <= _MAX_CONTEXT else None
+        json.dumps(found, ensure_ascii=False).encode()  # "\ud800" is no character
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):

@@ -124,6 +124,11 @@ ERRORS: dict[str, ErrorRow] = {
     "InvalidRetentionPeriod": ErrorRow(400, "Default retention period must be a positive integer value.", varies=True),
     "InvalidStorageClass": ErrorRow(400, "The storage class you specified is not valid"),
     "InvalidTag": ErrorRow(400, "The tag provided was not a valid tag.", varies=True),
+    "InvalidTargetBucketForLogging": ErrorRow(
+        400,
+        "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants "
+        "for the log-delivery group.",
+    ),
     "InvalidURI": ErrorRow(400, "Couldn't parse the specified URI."),
     "KMS.NotFoundException": ErrorRow(400, "Invalid keyId", varies=True),
     "KeyTooLongError": ErrorRow(400, "Your key is too long"),
@@ -196,6 +201,10 @@ ERRORS: dict[str, ErrorRow] = {
         "and signing method.",
     ),
     "SlowDown": ErrorRow(503, "Please reduce your request rate."),
+    "TooManyConfigurations": ErrorRow(
+        400,
+        "You are attempting to create a new configuration but have already reached the 1,000-configuration limit.",
+    ),
     "UnexpectedContent": ErrorRow(400, "This request does not support content", varies=True),
     "UnresolvableGrantByEmailAddress": ErrorRow(
         400,

@@ -16,6 +16,7 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.connection import NONDETERMINISTIC, open_writer
 from bleepstore.catalog.versions import new_version_id
 from bleepstore.commands import Command, Written
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.model import (
     Acl,
@@ -118,6 +119,11 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
             case 12:
                 tags = chance.choice([None, {}, {"a": "1"}, {"b": "2", "a": "1"}])
                 yield c.PutBucketSetting(**stamp, **bucket, setting=BucketSetting("tags", tags))
+                document = chance.choice([None, '{"Id":"a"}', '{"Id":"a","Filter":{"Prefix":"b"}}'])
+                configuration = {**stamp, "request_id": f"{number:08x}c"}
+                yield c.PutBucketConfiguration(
+                    **configuration, **bucket, kind=ConfigurationKind.METRICS, id="a", document=document
+                )
                 tag = {**stamp, "request_id": f"{number:08x}b"}
                 yield c.PutObjectTags(**tag, **where, version_id=version_id, tags=tags or {})
             case _:

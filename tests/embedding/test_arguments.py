@@ -12,6 +12,7 @@ import pytest
 
 import bleepstore
 from bleepstore import ByteRange, ReadCondition, WriteCondition
+from bleepstore.encryption import BucketEncryption
 from bleepstore.errors import IncompleteBody, NotModified, PreconditionFailed
 from bleepstore.store.arguments import CHECKED_ELSEWHERE, KINDS, annotations_of
 
@@ -52,6 +53,9 @@ WRONG: dict[str, Any] = {
     "parts": "abc",
     "entries": "abc",
     "owner": "alice",
+    "encryption": "AES256",
+    "customer_key": b"k" * 32,
+    "source_customer_key": b"k" * 32,
     "action": "GetObject",
     "rate": "1 MB",
     "sleep": 1.0,
@@ -87,6 +91,9 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         given |= {"lock": bleepstore.ObjectLock(), "legal_hold": True, "retention": None, "rules": []}
         given |= {"ownership": bleepstore.ObjectOwnership.OBJECT_WRITER, "block": bleepstore.PublicAccessBlock()}
         given |= {"payer": bleepstore.Payer.REQUESTER}
+        given |= {"kind": bleepstore.ConfigurationKind.WEBSITE, "document": {}}
+        if method == "put_bucket_encryption":
+            given["encryption"] = BucketEncryption()
         given |= {"interval": dt.timedelta(days=1), "tags": {}, "days": 1}
         given |= {"action": bleepstore.Action.LIST_BUCKET, "versioning": bleepstore.Versioning.ENABLED}
         options = {name: given.get(name, "k") for name in required} | {option: WRONG[option]}

@@ -11,6 +11,7 @@ from bleepstore import commands as c
 from bleepstore import errors
 from bleepstore.codec.forms import RESULT_FORMS
 from bleepstore.commands import Command, Result
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.errors import S3Error
@@ -106,6 +107,17 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 **_stamp(18), bucket="photos", bucket_id=7, setting=BucketSetting("tags", {"b": "2", "a": "ü"})
             ),
             c.PutBucketSetting(**_stamp(18), bucket="photos", setting=BucketSetting("tags", None)),
+        ),
+        (
+            c.PutBucketConfiguration(
+                **_stamp(24),
+                bucket="photos",
+                bucket_id=7,
+                kind=ConfigurationKind.METRICS,
+                id="all",
+                document='{"Id":"all","Filter":{"Prefix":"ü"}}',
+            ),
+            c.PutBucketConfiguration(**_stamp(24), bucket="photos", kind=ConfigurationKind.WEBSITE, document=None),
         ),
         (
             c.PutBucketVersioning(**_stamp(19), bucket="photos", bucket_id=7, versioning=Versioning.ENABLED),

@@ -26,7 +26,7 @@ class Request:
     """A request that has these values and no others."""
 
     known: Mapping[str, tuple[str, ...]]
-    is_preliminary: bool = False
+    undecided: tuple[str, ...] = ()
 
     def values(self, key: str) -> tuple[str, ...]:
         return self.known.get(key, ())

@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from botocore.model import ListShape, Shape, StructureShape
 
-from bleepstore.model import Owner
+from bleepstore.model import Owner, Restoration
 from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore_server.wire import documents
 from bleepstore_server.wire.documents import declare
@@ -24,13 +24,6 @@ from bleepstore_server.wire.documents.buckets import (
 )
 from bleepstore_server.wire.documents.common import account
 from bleepstore_server.wire.documents.configuration import (
-    AccelerateConfiguration,
-    BucketLoggingStatus,
-    ListBucketAnalyticsConfigurationResult,
-    ListBucketIntelligentTieringConfigurationsOutput,
-    ListInventoryConfigurationsResult,
-    ListMetricsConfigurationsResult,
-    NotificationConfiguration,
     PolicyStatus,
     VersioningConfiguration,
 )
@@ -90,9 +83,7 @@ SERVICE = botocore.session.get_session().get_service_model("s3")
 
 #: Document -> the operation that has it, in its input or its output.
 DOCUMENTS: dict[type, tuple[str, str]] = {
-    AccelerateConfiguration: ("GetBucketAccelerateConfiguration", "output"),
     AccessControlPolicy: ("PutObjectAcl", "input"),
-    BucketLoggingStatus: ("GetBucketLogging", "output"),
     CompleteMultipartUpload: ("CompleteMultipartUpload", "input"),
     CompleteMultipartUploadResult: ("CompleteMultipartUpload", "output"),
     CopyObjectResult: ("CopyObject", "output"),
@@ -105,16 +96,11 @@ DOCUMENTS: dict[type, tuple[str, str]] = {
     InitiateMultipartUploadResult: ("CreateMultipartUpload", "output"),
     LifecycleConfiguration: ("PutBucketLifecycleConfiguration", "input"),
     ListAllMyBucketsResult: ("ListBuckets", "output"),
-    ListBucketAnalyticsConfigurationResult: ("ListBucketAnalyticsConfigurations", "output"),
-    ListBucketIntelligentTieringConfigurationsOutput: ("ListBucketIntelligentTieringConfigurations", "output"),
-    ListInventoryConfigurationsResult: ("ListBucketInventoryConfigurations", "output"),
-    ListMetricsConfigurationsResult: ("ListBucketMetricsConfigurations", "output"),
     ListMultipartUploadsResult: ("ListMultipartUploads", "output"),
     ListPartsResult: ("ListParts", "output"),
     LegalHoldDocument: ("PutObjectLegalHold", "input"),
     ObjectLockConfiguration: ("PutObjectLockConfiguration", "input"),
     RetentionDocument: ("PutObjectRetention", "input"),
-    NotificationConfiguration: ("GetBucketNotificationConfiguration", "output"),
     OwnershipControlsDocument: ("PutBucketOwnershipControls", "input"),
     PolicyStatus: ("GetBucketPolicyStatus", "output"),
     PublicAccessBlockConfiguration: ("PutPublicAccessBlock", "input"),
@@ -234,7 +220,7 @@ def test_rows_are_written_as_they_are_declared(with_owners: bool) -> None:
     def names(owner_id: str) -> str:
         return f"<{owner_id}>"
 
-    def fields(one: ListedObject) -> dict[str, Any]:
+    def fields(one: ListedObject, status: ls.RestoreStatus | None = None) -> dict[str, Any]:
         return {
             "key": escape(one.key),
             "modified_ms": one.modified_ms,
@@ -244,6 +230,7 @@ def test_rows_are_written_as_they_are_declared(with_owners: bool) -> None:
             "size": one.size,
             "owner": account(Owner(one.owner_id, names(one.owner_id))) if with_owners else None,
             "storage_class": one.storage_class,
+            "restore_status": status,
         }
 
     def written(name: str, cls: type, values: list[Any]) -> str:
@@ -255,6 +242,15 @@ def test_rows_are_written_as_they_are_declared(with_owners: bool) -> None:
     versions = [ls.Version(version_id="null", is_latest=True, **fields(one)) for one in ROWS]
     listed = [listed_version(one, is_delete_marker=False) for one in ROWS]
     assert ls.versions(listed, escape, shown) == written("Version", ls.Version, versions)
+    for ready_ms, status in (
+        (5, ls.RestoreStatus(is_in_progress=True)),
+        (4, ls.RestoreStatus(is_in_progress=False, until_ms=9)),
+    ):
+        statuses = [ls.restore_status(Restoration(ready_ms, 9), 4)] * len(ROWS)
+        contents = [ls.Contents(**fields(one, status)) for one in ROWS]
+        assert ls.contents(ROWS, escape, shown, statuses) == written("Contents", ls.Contents, contents)
+        versions = [ls.Version(version_id="null", is_latest=True, **fields(one, status)) for one in ROWS]
+        assert ls.versions(listed, escape, shown, statuses) == written("Version", ls.Version, versions)
     names_of_marker = ("key", "modified_ms", "owner")
     markers = [
         ls.DeleteMarker(version_id="null", is_latest=True, **{name: fields(one)[name] for name in names_of_marker})

@@ -111,6 +111,16 @@ def test_the_older_form_comes_back_as_such(s3: S3Client) -> None:
     assert rules_of(s3) == [old]
 
 
+def test_prefixes_of_the_older_form_may_overlap_for_different_actions(s3: S3Client) -> None:
+    rules = [
+        older(ID="a", Prefix="d"),
+        older(ID="b", Prefix="d/e", Expiration=None, AbortIncompleteMultipartUpload=WEEK),
+        older(ID="c", Prefix="e"),
+    ]
+    put(s3, *rules)
+    assert rules_of(s3) == rules
+
+
 def test_a_rule_without_an_id_gets_one(s3: S3Client) -> None:
     first, second = rule(), rule()
     del first["ID"], second["ID"]
@@ -132,6 +142,14 @@ def test_which_small_objects_change_is_said_in_a_header(s3: S3Client) -> None:
 
 # -- what is refused
 
+
+def older(**fields: Any) -> dict[str, Any]:
+    """A rule in the form without a Filter."""
+    given = {**rule(), **fields, "Filter": None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+WEEK = {"DaysAfterInitiation": 7}
 GLACIER = {"Days": 10, "StorageClass": "GLACIER"}
 TAG = {"Tag": {"Key": "a", "Value": "1"}}
 MALFORMED = "The XML you provided was not well-formed or did not validate against our published schema"
@@ -213,6 +231,26 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str, str]] = {
         "InvalidTag",
         "The TagKey you have provided is invalid",
     ),
+    "a prefix behind a filter": (
+        [rule(), older(ID="s", Prefix="a")],
+        "InvalidRequest",
+        "Base level prefix cannot be used in Lifecycle V2, prefixes are only supported in the Filter.",
+    ),
+    "a filter behind a prefix": (
+        [older(ID="s", Prefix="a"), rule()],
+        "InvalidRequest",
+        "Filter element can only be used in Lifecycle V2.",
+    ),
+    "overlapping prefixes": (
+        [older(ID="r", Prefix="di"), older(ID="s", Prefix="b"), older(ID="t", Prefix="dir/")],
+        "InvalidRequest",
+        "Found overlapping prefixes 'dir/' and 'di' for same action type 'Expiration'",
+    ),
+    "the same prefix": (
+        [older(ID=name, Prefix="", Expiration=None, AbortIncompleteMultipartUpload=WEEK) for name in "ab"],
+        "InvalidRequest",
+        "Found overlapping prefixes '' and '' for same action type 'AbortIncompleteMultipartUpload'",
+    ),
     "newer versions in the older form": (
         [
             {
@@ -249,6 +287,7 @@ BAD_DOCUMENTS = {
     "another document": b"<Tagging/>",
     "no number": document(f"{ENABLED}<Expiration><Days>x</Days></Expiration>"),
     "no date": document(f"{ENABLED}<Expiration><Date>soon</Date></Expiration>"),
+    "a date before all": document(f"{ENABLED}<Expiration><Date>0001-01-01T00:00:00+02:00</Date></Expiration>"),
     "no status": document("<Filter/><Expiration><Days>1</Days></Expiration>"),
     "no noncurrent days": document(
         f"{ENABLED}<NoncurrentVersionExpiration><NewerNoncurrentVersions>1</NewerNoncurrentVersions>"
@@ -269,6 +308,21 @@ def test_bad_documents(wire: Wire, name: str) -> None:
     digest = base64.b64encode(hashlib.md5(body).digest()).decode()
     refused = wire.send("PUT", "/photos?lifecycle", body, {"Content-MD5": digest})
     assert (refused.status, refused.code) == (400, "MalformedXML")
+
+
+def test_dates_of_the_first_and_the_last_year(wire: Wire) -> None:
+    for date, status in (
+        ("0001-01-01T00:00:00Z", 200),
+        ("9999-12-31T00:00:00Z", 200),
+        ("9999-12-31T23:59:59.9999Z", 400),
+        ("9999-12-31T23:59:59-02:00", 400),
+    ):
+        body = document(f"{ENABLED}<Expiration><Date>{date}</Date></Expiration>")
+        digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+        answer = wire.send("PUT", "/photos?lifecycle", body, {"Content-MD5": digest})
+        assert (answer.status, answer.code) == (status, None if status == 200 else "InvalidArgument")
+        if status == 200:
+            assert date.removesuffix("Z").encode() in wire.send("GET", "/photos?lifecycle").body
 
 
 def test_a_digest_must_come_with_the_document(wire: Wire) -> None:

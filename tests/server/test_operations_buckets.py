@@ -269,12 +269,6 @@ def test_deleting_a_configuration_that_is_not_there_succeeds(s3: S3Client, bob: 
     s3.head_bucket(Bucket="photos")
 
 
-def test_writing_a_configuration_is_not_pretended(s3: S3Client) -> None:
-    s3.create_bucket(Bucket="photos")
-    with failure("NotImplemented", 501):
-        s3.put_bucket_website(Bucket="photos", WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
-
-
 # -- access control lists
 
 
@@ -536,16 +530,6 @@ def test_a_location_is_the_name_of_a_region(server: Server, location: str) -> No
     assert (refused.status, refused.code) == (400, "InvalidLocationConstraint")
     assert refused.error["Message"] == "The specified location-constraint is not valid"
     assert Wire(server.url).send("HEAD", "/photos").status == 404
-
-
-@pytest.mark.parametrize("kind", ["analytics", "intelligent-tiering", "inventory", "metrics"])
-def test_configurations_that_have_ids(server: Server, s3: S3Client, kind: str) -> None:
-    s3.create_bucket(Bucket="photos")
-    listed = Wire(server.url).send("GET", f"/photos?{kind}")
-    assert (listed.status, b"<IsTruncated>false</IsTruncated>" in listed.body) == (200, True)
-    one = Wire(server.url).send("GET", f"/photos?{kind}&id=1")
-    assert (one.status, one.code) == (404, "NoSuchConfiguration")
-    assert Wire(server.url).send("GET", f"/missing?{kind}").code == "NoSuchBucket"
 
 
 def test_locks_of_objects_in_a_bucket_without_locks(s3: S3Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -150,6 +151,32 @@ def test_each_key_of_a_delete_is_decided(s3: S3Client, bob: S3Client) -> None:
     answer = bob.delete_objects(Bucket="photos", Delete={"Objects": [{"Key": "a/1"}, {"Key": "b/1"}]})
     assert [one["Key"] for one in answer["Deleted"]] == ["a/1"]
     assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [("b/1", "AccessDenied")]
+
+
+def test_each_version_of_a_delete_is_decided(s3: S3Client, bob: S3Client) -> None:
+    s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket="photos", Key="k", Body=b"1")["VersionId"]
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:DeleteObjectVersion")))
+    answer = bob.delete_objects(Bucket="photos", Delete={"Objects": [{"Key": "k"}, {"Key": "k", "VersionId": version}]})
+    assert [(one["Key"], one["VersionId"]) for one in answer["Deleted"]] == [("k", version)]
+    assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [("k", "AccessDenied")]
+
+
+def test_who_may_bypass_governance(s3: S3Client, bob: S3Client) -> None:
+    s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    locked: Any = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    version = s3.put_object(Bucket="locked", Key="k", Body=b"1", **locked)["VersionId"]
+    removal: Any = {"Bucket": "locked", "Key": "k", "VersionId": version, "BypassGovernanceRetention": True}
+    shorter: Any = {"Retention": {"Mode": "GOVERNANCE", "RetainUntilDate": until - dt.timedelta(days=1)}}
+    actions = ["s3:DeleteObjectVersion", "s3:PutObjectRetention"]
+    s3.put_bucket_policy(Bucket="locked", Policy=policy(allow(actions, "arn:aws:s3:::locked/*")))
+    assert denied(bob.delete_object, **removal)
+    assert denied(bob.put_object_retention, **removal, **shorter)
+    actions.append("s3:BypassGovernanceRetention")
+    s3.put_bucket_policy(Bucket="locked", Policy=policy(allow(actions, "arn:aws:s3:::locked/*")))
+    bob.put_object_retention(**removal, **shorter)
+    bob.delete_object(**removal)
 
 
 def test_conditions_are_about_what_the_request_says(s3: S3Client, bob: S3Client) -> None:

@@ -182,6 +182,29 @@ def test_what_s3_has_no_more_and_what_is_not_here(photos: S3Client) -> None:
     assert (error["Code"], error["Status"]) == ("NotImplemented", 501)
 
 
+def test_listings_show_what_is_restored(photos: S3Client, server: Server) -> None:
+    photos.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
+    where: Any = {"Bucket": "photos", "Key": "k"}
+    first = photos.put_object(**where, Body=b"1", StorageClass="GLACIER")["VersionId"]
+    photos.put_object(**where, Body=b"2", StorageClass="GLACIER")
+    photos.delete_object(**where)
+    photos.restore_object(**where, VersionId=first, RestoreRequest={"Days": 1})
+    asked: Any = {"Bucket": "photos", "OptionalObjectAttributes": ["RestoreStatus"]}
+    rows: list[Any] = photos.list_object_versions(**asked)["Versions"]
+    assert [row.get("RestoreStatus", {}).get("IsRestoreInProgress") for row in rows] == [None, False]
+    assert "RestoreStatus" not in photos.list_object_versions(Bucket="photos")["Versions"][1]
+    page = server.store.list_object_versions("photos")
+    found = server.store.restorations_of("photos", page.versions)
+    assert [one is None for one in found] == [True, True, False]
+
+
+def test_a_listing_knows_no_other_attribute(photos: S3Client) -> None:
+    wrong: Any = {"Bucket": "photos", "OptionalObjectAttributes": ["RestoreStatus", "Owner"]}
+    for call in (photos.list_objects, photos.list_objects_v2, photos.list_object_versions):
+        error = error_of(lambda call=call: call(**wrong))  # type: ignore[misc]
+        assert (error["Code"], error["ArgumentName"]) == ("InvalidArgument", "x-amz-optional-object-attributes")
+
+
 # -- in process, with a clock that a test moves
 
 
@@ -197,7 +220,23 @@ def slow(clock: Clock) -> Iterator[S3Client]:
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="photos")
         s3.put_object(Bucket="photos", Key="k", Body=b"data", StorageClass="GLACIER")
+        s3.put_object(Bucket="photos", Key="l", Body=b"data")
         yield s3
+
+
+def expiry_of(restore: str) -> dt.datetime:
+    return parsedate_to_datetime(restore.split('"')[3])
+
+
+def listed(s3: S3Client) -> list[Any]:
+    """What three listings say of the restoration of each object."""
+    asked: Any = {"Bucket": "photos", "OptionalObjectAttributes": ["RestoreStatus"]}
+    pages: list[Any] = [
+        s3.list_objects(**asked)["Contents"],
+        s3.list_objects_v2(**asked)["Contents"],
+        s3.list_object_versions(**asked)["Versions"],
+    ]
+    return [row.get("RestoreStatus") for rows in pages for row in rows]
 
 
 def test_a_restoration_takes_time_and_ends(slow: S3Client, clock: Clock) -> None:
@@ -210,10 +249,14 @@ def test_a_restoration_takes_time_and_ends(slow: S3Client, clock: Clock) -> None
         "RestoreAlreadyInProgress", 409, "Object restore is already in progress",
     )  # fmt: skip
     assert error_of(lambda: slow.get_object(**where))["Code"] == "InvalidObjectState"
+    assert listed(slow) == [{"IsRestoreInProgress": True}, None] * 3
     clock.advance(hours=5, minutes=1)
+    until = expiry_of(slow.head_object(**where)["Restore"])
+    assert listed(slow) == [{"IsRestoreInProgress": False, "RestoreExpiryDate": until}, None] * 3
     assert slow.get_object(**where)["Body"].read() == b"data"
     assert slow.head_object(**where)["Restore"].startswith('ongoing-request="false", expiry-date="')
     clock.advance(days=2)
     assert "Restore" not in slow.head_object(**where)
+    assert listed(slow) == [None] * 6
     assert error_of(lambda: slow.get_object(**where))["Code"] == "InvalidObjectState"
     assert status_of(slow.restore_object(**where, **days)) == 202

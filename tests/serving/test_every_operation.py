@@ -22,7 +22,26 @@ DENY_PLAIN_HTTP = (
     '"Resource": "arn:aws:s3:::every", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}}'
 )
 
+TO_ITSELF = {"S3BucketDestination": {"Bucket": "arn:aws:s3:::every", "Format": "CSV"}}
 CONFIGURATIONS: dict[str, Any] = {
+    "AbacStatus": {"Status": "Enabled"},
+    "AccelerateConfiguration": {"Status": "Enabled"},
+    "AnalyticsConfiguration": {"Id": "1", "StorageClassAnalysis": {}},
+    "BucketLoggingStatus": {"LoggingEnabled": {"TargetBucket": "every", "TargetPrefix": ""}},
+    "IntelligentTieringConfiguration": {
+        "Id": "1", "Status": "Enabled", "Tierings": [{"Days": 90, "AccessTier": "ARCHIVE_ACCESS"}],
+    },
+    "InventoryConfiguration": {
+        "Id": "1", "Destination": TO_ITSELF, "IsEnabled": True, "IncludedObjectVersions": "All",
+        "Schedule": {"Frequency": "Daily"},
+    },
+    "MetricsConfiguration": {"Id": "1"},
+    "NotificationConfiguration": {"EventBridgeConfiguration": {}},
+    "ReplicationConfiguration": {
+        "Role": "arn:aws:iam::111122223333:role/r",
+        "Rules": [{"Prefix": "", "Status": "Enabled", "Destination": {"Bucket": "arn:aws:s3:::every"}}],
+    },
+    "WebsiteConfiguration": {"IndexDocument": {"Suffix": "index.html"}},
     "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]},
     "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
     "RequestPaymentConfiguration": {"Payer": "BucketOwner"},
@@ -31,7 +50,7 @@ CONFIGURATIONS: dict[str, Any] = {
     },
     "Tagging": {"TagSet": []},
     "VersioningConfiguration": {},
-}
+}  # fmt: skip
 
 
 def snake(name: str) -> str:
@@ -82,7 +101,7 @@ def test_every_operation(shared_server: Served) -> None:
     assert s3.get_bucket_policy_status(Bucket="every")["PolicyStatus"] == {"IsPublic": False}
     s3.delete_bucket_policy(Bucket="every")
 
-    # What nothing here can configure: a proper answer, by the operation's own name.
+    # Configurations: a proper answer, by the operation's own name.
     for name in sorted(IMPLEMENTED - asked - {"DeleteObject", "DeleteObjects", "DeleteBucket"}):
         operation = snake(name)
         needed = s3.meta.service_model.operation_model(name).input_shape.required_members

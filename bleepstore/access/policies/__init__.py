@@ -4,7 +4,7 @@
 which statement decides. All of it is pure: the same policy and the same question have the same answer.
 """
 
-from bleepstore.access.policies.asked import Asked, Facts
+from bleepstore.access.policies.asked import Asked, Facts, undecided_in
 from bleepstore.access.policies.document import MAX_POLICY_BYTES, Effect, Policy, Statement, compile_policy
 from bleepstore.access.policies.evaluation import allows_some, deciding_statement
 from bleepstore.access.policies.explaining import notes_on
@@ -22,4 +22,5 @@ __all__ = [
     "deciding_statement",
     "is_public",
     "notes_on",
+    "undecided_in",
 ]

@@ -16,8 +16,9 @@ from bleepstore.access.acl import AclRequest, CannedAcl
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import Caller
 from bleepstore.access.policies.document import RESOURCE_PREFIX
-from bleepstore.access.policies.names import PREFIX
+from bleepstore.access.policies.names import PREFIX, S3_KEYS
 from bleepstore.access.policies.principals import account_name
+from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey
 from bleepstore.model import (
     DAY_MS,
     Acl,
@@ -27,10 +28,20 @@ from bleepstore.model import (
     ObjectVersion,
     Permission,
     Upload,
+    WriteCondition,
     to_datetime,
 )
 from bleepstore.object_lock import Retention
 
+#: A decision before an operation has begun knows nothing of these: most are in the body of a request.
+_OF_THE_BODY = ("s3:requestobjecttag", "s3:object-lock-", "s3:x-amz-copy-source", "s3:objectcreationoperation")
+#: What an object that is uploaded in parts will be is decided on when its upload is begun: "You don't need to specify
+#: the encryption parameters in each UploadPart request. Instead, you only need to specify the server-side encryption
+#: parameters in the initial Initiate Multipart request" (UploadPart).
+_OF_BEGINNING = (
+    "s3:x-amz-acl", "s3:x-amz-grant-", "s3:x-amz-server-side-encryption", "s3:x-amz-storage-class",
+    "s3:x-amz-website-redirect-location", "s3:requestobjecttag", "s3:object-lock-",
+)  # fmt: skip
 _GROUP_URI = "http://acs.amazonaws.com/groups/"
 _NOBODY = frozenset[str]()
 _Values = tuple[str, ...]
@@ -40,8 +51,9 @@ class Facts(TypedDict, total=False):
     """What operations tell of what is asked, where they know it.
 
     `version` is the id of the version that is named. `attributes` and `acl` are of what is written, `tags`, `retention`
-    and `legal_hold` what an operation on these sets; `source` is what is copied, as `bucket/key`. `is_preliminary`: the
-    body was not read yet.
+    and `legal_hold` what an operation on these sets; `source` is what is copied, as `bucket/key`. `encryption` and
+    `replaces_metadata` are the options of these names, `write_condition` is that of a write. `begins_upload`,
+    `completes_upload`: a write does that. `is_preliminary`: the body was not read yet.
     """
 
     version: str | None
@@ -55,6 +67,11 @@ class Facts(TypedDict, total=False):
     legal_hold: bool
     source: str
     location: str
+    encryption: EncryptionRequest | None
+    replaces_metadata: bool
+    write_condition: WriteCondition
+    begins_upload: bool
+    completes_upload: bool
     is_preliminary: bool
 
 
@@ -68,7 +85,8 @@ class Asked:
     key: str | None
     subject: ObjectVersion | Upload | None
     facts: Facts
-    is_preliminary: bool = False
+    #: How the keys begin that are decided on before this, or after it.
+    undecided: tuple[str, ...] = ()
     #: What was asked for already.
     known: dict[str, _Values] = attrs.field(factory=dict, init=False, repr=False)
 
@@ -108,11 +126,21 @@ class Asked:
         return found[0] if len(found) == 1 else None
 
     def _sent(self, name: str) -> _Values:
-        """What a client has sent, or the arguments of a program's call say."""
+        """What a client has sent, or the arguments of a program's call say. Variables of a policy may name
+        anything: only what a condition key is named after is told, and never the key of an encryption."""
+        if name not in S3_KEYS:
+            return ()
         if self.caller.sent is not None:
             return _optional(self.caller.sent(name))
         find = _OF_CALLS.get(name)
         return () if find is None else _optional(find(self))
+
+
+def undecided_in(action: Action, subject: ObjectVersion | Upload | None, facts: Facts) -> tuple[str, ...]:
+    """For `Asked.undecided`."""
+    of_upload = isinstance(subject, Upload) or "completes_upload" in facts
+    undecided = _OF_BEGINNING if of_upload and action is Action.PUT_OBJECT else ()
+    return undecided + _OF_THE_BODY if facts.get("is_preliminary") else undecided
 
 
 def _optional(value: str | None) -> _Values:
@@ -153,6 +181,16 @@ def _user_id(asked: Asked) -> _Values:
 
 
 # -- of what is asked
+
+
+def _creates_object(asked: Asked) -> _Values:
+    """ "You must specify the s3:ObjectCreationOperation condition key to exempt the CreateMultipartUpload, UploadPart,
+    and UploadPartCopy operations" (Enforce conditional writes on Amazon S3 buckets)."""
+    if asked.action is not Action.PUT_OBJECT:
+        return ()
+    if asked.facts.get("completes_upload"):
+        return ("true",)
+    return ("false",) if isinstance(asked.subject, Upload) or asked.facts.get("begins_upload") else ("true",)
 
 
 def _version_id(asked: Asked) -> _Values:
@@ -216,6 +254,7 @@ _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:viaawsservice": lambda _asked: ("false",),
     "aws:resourceaccount": lambda asked: (asked.bucket.owner.id,),
     "s3:resourceaccount": lambda asked: (asked.bucket.owner.id,),
+    "s3:objectcreationoperation": _creates_object,
     "s3:versionid": _version_id,
     "s3:requestobjecttagkeys": lambda asked: tuple(_request_tags(asked)),
     "s3:object-lock-mode": _mode,
@@ -268,6 +307,39 @@ def _redirect(asked: Asked) -> str | None:
     return None if attributes is None else attributes.system.website_redirect_location
 
 
+def _method(asked: Asked) -> str | None:
+    match asked.facts.get("encryption"):
+        case StoreKey():
+            return "AES256"
+        case NamedKey():
+            return "aws:kms"
+    return None
+
+
+def _key_id(asked: Asked) -> str | None:
+    encryption = asked.facts.get("encryption")
+    return encryption.key_id if isinstance(encryption, NamedKey) else None
+
+
+def _customer_method(asked: Asked) -> str | None:
+    return "AES256" if isinstance(asked.facts.get("encryption"), CustomerKey) else None
+
+
+def _directive(asked: Asked) -> str | None:
+    replaces = asked.facts.get("replaces_metadata")
+    return None if replaces is None else "REPLACE" if replaces else "COPY"
+
+
+def _if_match(asked: Asked) -> str | None:
+    condition = asked.facts.get("write_condition")
+    return None if condition is None else condition.if_match
+
+
+def _if_none_match(asked: Asked) -> str | None:
+    condition = asked.facts.get("write_condition")
+    return "*" if condition is not None and condition.if_none_match else None
+
+
 _OF_CALLS: Mapping[str, Callable[[Asked], str | None]] = {
     "prefix": lambda asked: asked.facts.get("prefix"),
     "delimiter": lambda asked: asked.facts.get("delimiter") or None,
@@ -278,6 +350,12 @@ _OF_CALLS: Mapping[str, Callable[[Asked], str | None]] = {
     "x-amz-grant-read-acp": _grants(Permission.READ_ACP),
     "x-amz-grant-write": _grants(Permission.WRITE),
     "x-amz-grant-write-acp": _grants(Permission.WRITE_ACP),
+    "x-amz-server-side-encryption": _method,
+    "x-amz-server-side-encryption-aws-kms-key-id": _key_id,
+    "x-amz-server-side-encryption-customer-algorithm": _customer_method,
+    "x-amz-metadata-directive": _directive,
+    "if-match": _if_match,
+    "if-none-match": _if_none_match,
     "x-amz-storage-class": _storage_class,
     "x-amz-website-redirect-location": _redirect,
 }

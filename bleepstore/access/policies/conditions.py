@@ -19,8 +19,6 @@ from bleepstore.access.policies.patterns import has_variable
 from bleepstore.errors import MalformedPolicy
 
 _IF_EXISTS = "IfExists"
-#: A decision before an operation has begun knows nothing of these: most are in the body of a request.
-_OF_THE_BODY = ("s3:requestobjecttag", "s3:object-lock-", "s3:x-amz-copy-source")
 
 
 class SetOperator(enum.StrEnum):
@@ -32,8 +30,8 @@ class Context(Protocol):
     """What conditions ask of a request."""
 
     @property
-    def is_preliminary(self) -> bool:
-        """Whether it is asked before its body was read."""
+    def undecided(self) -> tuple[str, ...]:
+        """How the condition keys begin that are decided on at another time."""
 
     @property
     def known(self) -> Mapping[str, tuple[str, ...]]:
@@ -51,7 +49,8 @@ class Condition:
     """One key, and what must hold of its values. `operator` None is Null, with `wanted` (True,) where the key must be
     missing. `texts` are those of the wanted that are nothing but texts. `written` is how the policy has it.
 
-    `lenient`: where the key cannot be known yet, it holds: what allows may still allow, and what denies not yet deny.
+    `lenient`: where the key is decided on at another time, it holds: what allows may still allow, and what
+    denies not yet deny.
     """
 
     key: str
@@ -64,7 +63,7 @@ class Condition:
     texts: frozenset[str] = frozenset()
 
     def holds(self, context: Context) -> bool:
-        if context.is_preliminary and self.key.startswith(_OF_THE_BODY):
+        if context.undecided and self.key.startswith(context.undecided):
             return self.lenient
         given = context.known.get(self.key)
         if given is None:
@@ -78,17 +77,18 @@ class Condition:
             return operator.negated and self.quantifier is None
         needs_all = operator.negated if self.quantifier is None else self.quantifier is SetOperator.ALL
         for one in given:
-            is_equal = one in self.texts or (bool(self.wanted) and self._is_equal(one, context))
+            is_equal = one in self.texts
+            if not is_equal:
+                for wanted in self.wanted:
+                    if operator.test(wanted, one, context.value):
+                        is_equal = True
+                        break
             if is_equal is operator.negated:
                 if needs_all:
                     return False
             elif not needs_all:
                 return True
         return needs_all
-
-    def _is_equal(self, given: str, context: Context) -> bool:
-        operator = self.operator
-        return operator is not None and any(operator.test(wanted, given, context.value) for wanted in self.wanted)
 
 
 def parse_conditions(element: Any, *, variables: bool, lenient: bool) -> tuple[Condition, ...]:

@@ -41,14 +41,14 @@ class Effect(enum.StrEnum):
 
 @attrs.frozen(eq=False)
 class Statement:
-    """One statement. `number` counts from 1. `actions` are names without the prefix; `resources` are matched without
+    """One statement. `number` counts from 1. `actions` are those of `names.mask_of`; `resources` are matched without
     `RESOURCE_PREFIX`. `principals` None: it is of an identity, which is who has it."""
 
     number: int
     sid: str | None
     effect: Effect
     principals: Principals | None
-    actions: frozenset[str]
+    actions: int
     excludes_actions: bool
     resources: Patterns
     excludes_resources: bool
@@ -60,7 +60,7 @@ class Statement:
         return f"statement {self.number}" + (f" ({self.sid})" if self.sid else "")
 
     def has_action(self, name: str) -> bool:
-        return (name in self.actions) is not self.excludes_actions
+        return names.is_in_mask(name, self.actions) is not self.excludes_actions
 
 
 @attrs.frozen(eq=False)
@@ -88,7 +88,7 @@ class Policy:
         )
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def compile_policy(text: str, bucket: str | None) -> Policy:
     """The policy of a bucket, or of an identity if `bucket` is None. Raises MalformedPolicy.
 
@@ -111,6 +111,7 @@ def compile_policy(text: str, bucket: str | None) -> Policy:
     sids = [statement.sid for statement in statements if statement.sid]
     if len(sids) != len(set(sids)):
         raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.")
+    _check_characters(document)
     return Policy(statements)
 
 
@@ -128,6 +129,14 @@ def _parse_json(text: str) -> Mapping[str, Any]:
         raise MalformedPolicy("This policy contains invalid Json") from None
     assert isinstance(document, dict)
     return document
+
+
+def _check_characters(document: Mapping[str, Any]) -> None:
+    """Half of a character can be written in JSON, and then neither be looked for nor shown."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise MalformedPolicy("This policy contains invalid Json") from None
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -199,7 +208,7 @@ def _statement(number: int, written: Any, *, bucket: str | None, variables: bool
         sid=sid,
         effect=effect,
         principals=principals,
-        actions=named,
+        actions=names.mask_of(named),
         excludes_actions=excludes_actions,
         resources=Patterns.of(resources),
         excludes_resources=excludes_resources,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bleepstore.access.policies.patterns import expression, parse_template
 
@@ -120,6 +120,7 @@ S3_KEYS: Mapping[str, frozenset[str]] = {
     "existingobjecttag/": _TAGGED,
     "versionid": _VERSION_ACTIONS | _names("GetObjectAttributes RestoreObject GetObjectLegalHold GetObjectRetention "
                                            "PutObjectLegalHold PutObjectRetention"),
+    "objectcreationoperation": _WRITES_OBJECT,
     "locationconstraint": _names("CreateBucket"),
     "x-amz-object-ownership": _names("CreateBucket PutBucketOwnershipControls"),
     "inventoryaccessibleoptionalfields": _names("PutInventoryConfiguration"),
@@ -138,6 +139,22 @@ def s3_key_actions(key: str) -> frozenset[str] | None:
     """The actions whose requests may have a key of S3, in lower case without its prefix; None: there is no such key."""
     name, separator, _tag = key.partition("/")
     return S3_KEYS.get(name + separator)
+
+
+_BITS = {name: 1 << number for number, name in enumerate(sorted(_ACTIONS))}
+
+
+def mask_of(actions: Iterable[str]) -> int:
+    """A set of actions as an integer, which takes a hundredth of the memory: a policy of 20 KB may have hundreds of
+    statements that name nearly all."""
+    mask = 0
+    for name in actions:
+        mask |= _BITS[name]
+    return mask
+
+
+def is_in_mask(action: str, mask: int) -> bool:
+    return bool(_BITS.get(action, 0) & mask)
 
 
 @functools.lru_cache(maxsize=1024)

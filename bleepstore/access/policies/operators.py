@@ -10,6 +10,7 @@ import base64
 import binascii
 import datetime as dt
 import decimal
+import functools
 import ipaddress
 import operator
 import re
@@ -125,23 +126,37 @@ def _bytes(text: str, _variables: bool = False) -> bytes:
 
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: How a server that listens for both kinds sees the clients of IPv4.
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def parse_network(text: str, _variables: bool = False) -> _Network:
     """ "If the IP address is not followed by a prefix, IAM uses the default prefix value of /32." Of an address with a
     prefix only the network counts."""
-    return ipaddress.ip_network(text, strict=False)
+    network = ipaddress.ip_network(text, strict=False)
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
+    return network
+
+
+@functools.lru_cache(maxsize=256)
+def _address(given: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read once for all networks of a policy."""
+    try:
+        address = ipaddress.ip_address(given)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def _is_within(network: _Network, given: str, _value_of: ValueOf) -> bool:
-    try:
-        return ipaddress.ip_address(given) in network
-    except ValueError:
-        return False
+    address = _address(given)
+    return address is not None and address in network
 
 
 def _comparing(read: Callable[[str], Any], compare: Callable[[Any, Any], bool]) -> Test:
-    """A test of a value of the request with one of the policy."""
+    """A test of a value of the request with one of the policy. The former is read once for all conditions on it."""
+    read = functools.lru_cache(maxsize=256)(read)
 
     def test(wanted: Any, given: str, _value_of: ValueOf) -> bool:
         try:

@@ -100,14 +100,59 @@ def expression(pieces: Sequence[Piece]) -> str:
 
 
 @functools.lru_cache(maxsize=512)
-def _compiled(pieces: tuple[Piece, ...]) -> re.Pattern[str]:
-    return re.compile(expression(pieces), re.DOTALL)
+def _compiled(pieces: tuple[Piece, ...]) -> re.Pattern[str] | None:
+    """None: it depends on the request."""
+    return None if has_variable(pieces) else re.compile(expression(pieces), re.DOTALL)
 
 
 def matches(pieces: tuple[Piece, ...], text: str, value_of: ValueOf) -> bool:
     """Whether a whole text is one that the pieces stand for, in this request."""
-    known = with_values(pieces, value_of) if has_variable(pieces) else pieces
-    return known is not None and _compiled(known).fullmatch(text) is not None
+    pattern = _compiled(pieces)
+    if pattern is not None:
+        return pattern.fullmatch(text) is not None
+    known = with_values(pieces, value_of)
+    return known is not None and _is_like(known, text)
+
+
+def _is_like(pieces: Sequence[Piece], text: str) -> bool:
+    """As the expression of the pieces, which would be compiled for each value that anybody sends, at a cost that
+    they choose."""
+    parts: list[list[Piece]] = [[]]
+    for piece in pieces:
+        if piece is ANY:
+            parts.append([])
+        else:
+            parts[-1].append(piece)
+    sizes = [sum(1 if piece is ONE else len(str(piece)) for piece in part) for part in parts]
+    if sum(sizes) > len(text) or not _is_at(parts[0], text, 0):
+        return False
+    if len(parts) == 1:
+        return sizes[0] == len(text)
+    end = len(text) - sizes[-1]
+    if not _is_at(parts[-1], text, end):
+        return False
+    position = sizes[0]
+    for part, size in zip(parts[1:-1], sizes[1:-1], strict=True):
+        if ONE in part:
+            while position + size <= end and not _is_at(part, text, position):
+                position += 1
+        else:
+            position = text.find("".join(map(str, part)), position, end)
+            if position < 0:
+                return False
+        position += size
+    return position <= end
+
+
+def _is_at(part: Sequence[Piece], text: str, position: int) -> bool:
+    for piece in part:
+        if piece is ONE:
+            position += 1
+        elif text.startswith(str(piece), position):
+            position += len(str(piece))
+        else:
+            return False
+    return True
 
 
 @attrs.frozen

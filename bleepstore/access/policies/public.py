@@ -24,6 +24,8 @@ _FIXED = frozenset(
         "s3:x-amz-server-side-encryption-aws-kms-key-id",
     }
 )  # fmt: skip
+#: The aws:userid of everybody who does not sign, which limits nobody.
+_ANONYMOUS = "anonymous"
 _TEXTS = frozenset(
     OPERATORS[name] for name in ("StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike")
 )
@@ -53,7 +55,14 @@ def _limits(condition: Condition) -> bool:
         return False
     if condition.key == "aws:sourceip" and condition.operator is OPERATORS["IpAddress"]:
         return all(map(_is_narrow, condition.wanted))
+    if condition.key == "aws:userid" and _ANONYMOUS in map(_text, (*condition.texts, *condition.wanted)):
+        return False
     return condition.key in _FIXED and condition.operator in _TEXTS and all(map(_is_fixed, condition.wanted))
+
+
+def _text(wanted: Any) -> str:
+    """What is compared with the value of a request, in lower case, if it has neither wildcards nor variables."""
+    return "".join(map(str, wanted)).lower()
 
 
 def _is_narrow(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:

@@ -1,4 +1,4 @@
-"""Documents of a bucket's configuration, most of which has nothing that could be configured."""
+"""Documents of a bucket's policy status and versioning."""
 
 from __future__ import annotations
 
@@ -11,21 +11,6 @@ from bleepstore_server.wire.documents.declare import (
     document,
     element,
 )
-
-
-@document("AccelerateConfiguration")
-class AccelerateConfiguration:
-    status: str | None = element("Status", default=None)
-
-
-@document("BucketLoggingStatus")
-class BucketLoggingStatus:
-    """Without a child: nothing is logged."""
-
-
-@document("NotificationConfiguration")
-class NotificationConfiguration:
-    """Without a child: nobody is notified."""
 
 
 @document("PolicyStatus")
@@ -42,23 +27,3 @@ class MfaDelete(enum.StrEnum):
 class VersioningConfiguration:
     status: Versioning | None = element("Status", choice(Versioning), default=None)
     mfa_delete: MfaDelete | None = element("MfaDelete", choice(MfaDelete), default=None)
-
-
-@document("ListBucketAnalyticsConfigurationResult")
-class ListBucketAnalyticsConfigurationResult:
-    is_truncated: bool = element("IsTruncated", BOOLEAN, default=False)
-
-
-@document("ListBucketIntelligentTieringConfigurationsOutput")
-class ListBucketIntelligentTieringConfigurationsOutput:
-    is_truncated: bool = element("IsTruncated", BOOLEAN, default=False)
-
-
-@document("ListInventoryConfigurationsResult")
-class ListInventoryConfigurationsResult:
-    is_truncated: bool = element("IsTruncated", BOOLEAN, default=False)
-
-
-@document("ListMetricsConfigurationsResult")
-class ListMetricsConfigurationsResult:
-    is_truncated: bool = element("IsTruncated", BOOLEAN, default=False)

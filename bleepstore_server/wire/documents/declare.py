@@ -145,7 +145,7 @@ class Scalar:
 
     def read(self, children: _Children, parent: str) -> Any:
         found = children.get(self.name)
-        text = "" if found is None else _text_of(found[0])
+        text = "" if found is None else text_of(found[0])
         if self.required and not text:
             raise malformed(f"The element {parent} lacks {self.name}.")
         return attrs.NOTHING if found is None else _read_text(self.name, self.kind, text)
@@ -213,7 +213,7 @@ class Repeated:
             most = "" if self.at_most is None else f" to {self.at_most}"
             raise malformed(f"The element {parent} has {self.at_least}{most} elements {self.name}.")
         if isinstance(self.item, TextKind):
-            return tuple(_read_text(self.name, self.item, _text_of(item)) for item in items)
+            return tuple(_read_text(self.name, self.item, text_of(item)) for item in items)
         return tuple(map(declaration_of(self.item).read, items))
 
 
@@ -236,7 +236,7 @@ class Variant:
     def read(self, children: _Children, parent: str) -> Any:
         last: Any = attrs.NOTHING
         for name in self.choices:
-            text = _text_of(children[name][0]) if name in children else ""
+            text = text_of(children[name][0]) if name in children else ""
             if text:
                 last = name, _read_text(name, self.kind, text)
         return last
@@ -341,7 +341,7 @@ class Declaration:
         return "".join(parts)
 
     def read(self, found: Element) -> Any:
-        children, name = _children_of(found), _local(found)
+        children, name = _children_of(found), local_name(found)
         for refused, message in self.refuses.items():
             if refused in children:
                 raise RequestError("NotImplemented", message)
@@ -353,7 +353,7 @@ class Declaration:
         for field, attribute_name in self.attributes:
             values[field] = (found.get(f"{{{XSI}}}{attribute_name}") or "").rpartition(":")[2]
         for field, kind in self.contents:
-            values[field] = _read_text(name, kind, _text_of(found))
+            values[field] = _read_text(name, kind, text_of(found))
         return self.cls(**values)
 
 
@@ -406,22 +406,29 @@ def render(value: Any) -> bytes:
 def parse(cls: type[_Class], body: bytes) -> _Class:
     """A whole document that a client sent. Raises RequestError: MalformedXML, or NotImplemented for what it refuses."""
     declaration = _declarations[cls]
+    assert declaration.root is not None, f"{cls.__name__} is no document but a part of one"
+    return cast("_Class", declaration.read(parse_root(declaration.root, body)))
+
+
+def parse_root(root: str, body: bytes) -> Element:
+    """The element that a whole document of this name is. Raises RequestError: MalformedXML."""
     if body.count(b"<") > _MAX_TAGS:
         raise malformed(f"The document has more than {_MAX_TAGS} tags.")
     try:
         found: Element = fromstring(body, forbid_dtd=True)
     except (ParseError, defusedxml.DefusedXmlException, ValueError, LookupError):
         raise RequestError("MalformedXML") from None
-    if _local(found) != declaration.root:
-        raise malformed(f"The document must be a {declaration.root}.")
-    return cast("_Class", declaration.read(found))
+    if local_name(found) != root:
+        raise malformed(f"The document must be a {root}.")
+    return found
 
 
 def malformed(detail: str) -> RequestError:
     return RequestError("MalformedXML", detail)
 
 
-def _local(found: Element) -> str:
+def local_name(found: Element) -> str:
+    """The name of an element, whatever its namespace."""
     return found.tag.rpartition("}")[2]
 
 
@@ -432,10 +439,10 @@ def _children_of(found: Element) -> _Children:
     return children
 
 
-def _text_of(found: Element) -> str:
+def text_of(found: Element) -> str:
     """The text of an element. One that holds an element too is refused: the text around that is another text."""
     if len(found):
-        raise malformed(f"The element {_local(found)} holds text alone.")
+        raise malformed(f"The element {local_name(found)} holds text alone.")
     return found.text or ""
 
 

@@ -3,8 +3,10 @@ thousand needs; a test compares what they write with what the declarations say."
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
+from bleepstore.model import Restoration
 from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore_server.wire.documents.common import Account
 from bleepstore_server.wire.documents.declare import (
@@ -24,11 +26,19 @@ from bleepstore_server.wire.documents.text import escape, iso_time
 
 Encode = Callable[[str], str]
 Names = Callable[[str], str]  # owner id -> display name
+#: The restore status of the rows of a page that was asked for none.
+NO_STATUSES: Iterable[str] = itertools.repeat("")
 
 
 @document()
 class CommonPrefix:
     prefix: str = element("Prefix", ENCODED)
+
+
+@document()
+class RestoreStatus:
+    is_in_progress: bool = element("IsRestoreInProgress", BOOLEAN)
+    until_ms: int | None = element("RestoreExpiryDate", TIME, default=None)
 
 
 @document()
@@ -41,6 +51,7 @@ class Contents:
     size: int = element("Size", NUMBER)
     owner: Account | None = child("Owner", Account, default=None)
     storage_class: str = element("StorageClass")
+    restore_status: RestoreStatus | None = child("RestoreStatus", RestoreStatus, default=None)
 
 
 @document()
@@ -55,6 +66,7 @@ class Version:
     size: int = element("Size", NUMBER)
     owner: Account | None = child("Owner", Account, default=None)
     storage_class: str = element("StorageClass")
+    restore_status: RestoreStatus | None = child("RestoreStatus", RestoreStatus, default=None)
 
 
 @document()
@@ -118,24 +130,29 @@ class ListVersionsResult:
 # -- the fast path
 
 
-def contents(rows: Iterable[ListedObject], encode: Encode, names: Names | None) -> Markup:
-    """The rows as `Contents`, with their owners if there are `names`."""
+def contents(
+    rows: Iterable[ListedObject], encode: Encode, names: Names | None, statuses: Iterable[str] = NO_STATUSES
+) -> Markup:
+    """The rows as `Contents`, with their owners if there are `names`. `statuses` are what `restore_status` says."""
     owners = _Owners(names)
     out = []
-    for key, modified_ms, etag, size, storage_class, owner_id, algorithm, checksum_type in rows:
+    for row, status in zip(rows, statuses, strict=False):
+        key, modified_ms, etag, size, storage_class, owner_id, algorithm, checksum_type = row
         out.append(
             f"<Key>{encode(key)}</Key><LastModified>{iso_time(modified_ms)}</LastModified>"
             f"<ETag>&quot;{etag}&quot;</ETag>{_checksum(algorithm, checksum_type) if algorithm else ''}"
-            f"<Size>{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}</StorageClass>"
+            f"<Size>{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}</StorageClass>{status}"
         )
     return Markup("<Contents>" + "</Contents><Contents>".join(out) + "</Contents>" if out else "")
 
 
-def versions(rows: Iterable[ListedVersion], encode: Encode, names: Names | None) -> Markup:
+def versions(
+    rows: Iterable[ListedVersion], encode: Encode, names: Names | None, statuses: Iterable[str] = NO_STATUSES
+) -> Markup:
     """The rows as `Version` and `DeleteMarker`, in their order."""
     owners = _Owners(names)
     out = []
-    for row in rows:
+    for row, status in zip(rows, statuses, strict=False):
         key, version_id, is_latest, is_delete_marker, modified_ms, etag, size = row[:7]
         storage_class, owner_id, algorithm, checksum_type = row[7:]
         head = (
@@ -148,9 +165,22 @@ def versions(rows: Iterable[ListedVersion], encode: Encode, names: Names | None)
             continue
         out.append(
             f"<Version>{head}<ETag>&quot;{etag}&quot;</ETag>{_checksum(algorithm, checksum_type) if algorithm else ''}"
-            f"<Size>{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}</StorageClass></Version>"
+            f"<Size>{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}</StorageClass>{status}"
+            "</Version>"
         )
     return Markup("".join(out))
+
+
+def restore_status(restoration: Restoration | None, now_ms: int) -> str:
+    """The element of a row: empty for what is not restored, or not any more."""
+    if restoration is None or now_ms >= restoration.until_ms:
+        return ""
+    if now_ms < restoration.ready_ms:
+        return "<RestoreStatus><IsRestoreInProgress>true</IsRestoreInProgress></RestoreStatus>"
+    return (
+        "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress>"
+        f"<RestoreExpiryDate>{iso_time(restoration.until_ms)}</RestoreExpiryDate></RestoreStatus>"
+    )
 
 
 class _Owners(dict[str, str]):

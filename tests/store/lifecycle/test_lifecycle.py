@@ -438,7 +438,7 @@ def test_rules_are_kept_as_they_were_given(store: Store) -> None:
             noncurrent_expiration=NoncurrentExpiration(days=40, newer_versions=100),
             noncurrent_transitions=(NoncurrentTransition(storage_class="GLACIER", days=0, newer_versions=1),),
         ),
-        expiring(1, "old", id="2", is_prefix_form=True, enabled=False),
+        expiring(1, "old", id="2", enabled=False),
         rule(id="3", expiration=Expiration(date=dt.date(2030, 2, 28)), abort_uploads_days=7),
         rule(id="4", expiration=Expiration(expired_object_delete_marker=True)),
         rule(id="5", transitions=(Transition(storage_class="GLACIER_IR", date=dt.date(2030, 1, 1)),)),
@@ -449,6 +449,9 @@ def test_rules_are_kept_as_they_were_given(store: Store) -> None:
     assert store.get_bucket_lifecycle("photos") == stored
     with store.fork() as fork:
         assert fork.get_bucket_lifecycle("photos") == stored
+    older = put_rules(store, expiring(1, "old", id="2", is_prefix_form=True, enabled=False))
+    assert store.get_bucket_lifecycle("photos") == older
+    assert older.rules[0].is_prefix_form
     store.delete_bucket_lifecycle("photos")
     with pytest.raises(errors.NoSuchLifecycle):
         store.get_bucket_lifecycle("photos")

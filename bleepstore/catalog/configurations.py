@@ -1,0 +1,95 @@
+"""The command on configurations that are stored as they are given."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bleepstore.acl_rules import is_enforced
+from bleepstore.bucket_settings import value_of
+from bleepstore.catalog.port import Tables
+from bleepstore.catalog.records import StoredBucket
+from bleepstore.commands import Done, PutBucketConfiguration, Result
+from bleepstore.configurations import (
+    KINDS_WITH_IDS,
+    MAX_CONFIGURATIONS,
+    MAX_STORED,
+    ConfigurationKind,
+    bucket_of_arn,
+)
+from bleepstore.errors import (
+    InvalidLoggingTarget,
+    InvalidRequest,
+    NoSuchBucket,
+    NoSuchConfiguration,
+    S3Error,
+    TooManyConfigurations,
+)
+from bleepstore.model import BucketSetting, Versioning
+
+
+def put_bucket_configuration(tables: Tables, command: PutBucketConfiguration) -> Result:
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    kind, document = command.kind, command.document
+    kept = configurations_of(tables, bucket)
+    of_kind = kept.setdefault(kind, {})
+    if document is not None:
+        if refused := _check(tables, bucket, kind, json.loads(document)):
+            return refused
+        of_kind[command.id] = document
+        if len(of_kind) > MAX_CONFIGURATIONS or _size_of(kept) > MAX_STORED:
+            return TooManyConfigurations(MAX_CONFIGURATIONS)
+    elif of_kind.pop(command.id, None) is None and kind in KINDS_WITH_IDS:
+        return NoSuchConfiguration(command.bucket, command.id)
+    left = {name: documents for name, documents in kept.items() if documents}
+    tables.set_bucket_setting(bucket, BucketSetting("configurations", left or None))
+    return Done()
+
+
+def configurations_of(tables: Tables, bucket: StoredBucket) -> dict[str, dict[str, str]]:
+    """All of a bucket, by kind and id."""
+    document = tables.setting_document(bucket.bucket_id, "configurations")
+    if document is None:
+        return {}
+    configurations: dict[str, dict[str, str]] = value_of("configurations", document)
+    return configurations
+
+
+def _size_of(kept: dict[str, dict[str, str]]) -> int:
+    return sum(len(document) for documents in kept.values() for document in documents.values())
+
+
+def _check(tables: Tables, bucket: StoredBucket, kind: ConfigurationKind, document: Any) -> S3Error | None:
+    """The refusal of a configuration by what buckets there are."""
+    if kind is ConfigurationKind.LOGGING:
+        return _check_logging(tables, bucket, document["LoggingEnabled"])
+    if kind is ConfigurationKind.REPLICATION:
+        return _check_replication(tables, bucket, document)
+    return None
+
+
+def _check_logging(tables: Tables, bucket: StoredBucket, logging: Any) -> S3Error | None:
+    """ "Buckets that use the bucket owner enforced setting for Object Ownership don't support target grants." """
+    name = logging["TargetBucket"]
+    target = tables.find_bucket(name)
+    is_refused = target is None or target.owner_id != bucket.owner_id
+    if is_refused or (target is not None and logging.get("TargetGrants") and is_enforced(target.settings)):
+        return InvalidLoggingTarget(name)
+    return None
+
+
+def _check_replication(tables: Tables, bucket: StoredBucket, replication: Any) -> S3Error | None:
+    """ "Versioning must be enabled" on both buckets."""
+    if bucket.versioning != Versioning.ENABLED:
+        return InvalidRequest("Versioning must be 'Enabled' on the bucket to apply a replication configuration")
+    for name in dict.fromkeys(bucket_of_arn(rule["Destination"]["Bucket"]) for rule in replication["Rules"]):
+        target = tables.find_bucket(name)
+        if target is None:
+            return InvalidRequest("Destination bucket must exist.")
+        if target.versioning != Versioning.ENABLED:
+            return InvalidRequest("Destination bucket must have versioning enabled.")
+        if target.bucket_id == bucket.bucket_id:
+            return InvalidRequest("Destination bucket cannot be the same as the source bucket.")
+    return None

@@ -1,0 +1,31 @@
+"""Configurations of buckets that are stored as they are given: checked, shown and removed, and acted upon by nothing.
+
+A configuration is a document, a mapping by the names of Amazon's SDKs:
+
+    store.put_bucket_configuration("photos", ConfigurationKind.WEBSITE, {"IndexDocument": {"Suffix": "index.html"}})
+
+`shapes` says what a document is made of, `documents` has the shape of each kind, `rules` what S3 refuses beside.
+"""
+
+from bleepstore.configurations.documents import SHAPES
+from bleepstore.configurations.kinds import (
+    KINDS_WITH_IDS,
+    MAX_CONFIGURATIONS,
+    MAX_STORED,
+    ConfigurationKind,
+    Configurations,
+)
+from bleepstore.configurations.rules import bucket_of_arn, check_document, check_id, destinations_of
+
+__all__ = [
+    "KINDS_WITH_IDS",
+    "MAX_CONFIGURATIONS",
+    "MAX_STORED",
+    "SHAPES",
+    "ConfigurationKind",
+    "Configurations",
+    "bucket_of_arn",
+    "check_document",
+    "check_id",
+    "destinations_of",
+]

@@ -1,0 +1,38 @@
+"""Which configurations there are."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+
+class ConfigurationKind(enum.StrEnum):
+    """What a configuration is about. Of the last four a bucket has many, each with an id."""
+
+    ABAC = "abac"
+    ACCELERATE = "accelerate"
+    LOGGING = "logging"
+    NOTIFICATION = "notification"
+    REPLICATION = "replication"
+    WEBSITE = "website"
+    ANALYTICS = "analytics"
+    INTELLIGENT_TIERING = "intelligent-tiering"
+    INVENTORY = "inventory"
+    METRICS = "metrics"
+
+
+KINDS_WITH_IDS = frozenset(
+    {
+        ConfigurationKind.ANALYTICS,
+        ConfigurationKind.INTELLIGENT_TIERING,
+        ConfigurationKind.INVENTORY,
+        ConfigurationKind.METRICS,
+    }
+)
+#: Of each kind that has ids, in a bucket.
+MAX_CONFIGURATIONS = 1000
+#: Characters that all configurations of a bucket may take together: they are read with the bucket.
+MAX_STORED = 1024 * 1024
+
+#: Of a bucket: kind -> id, or "" -> the document as JSON.
+Configurations = Mapping[str, Mapping[str, str]]

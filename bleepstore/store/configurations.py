@@ -1,0 +1,171 @@
+"""Configurations of buckets that are stored as they are given."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from bleepstore.access import Action, Caller
+from bleepstore.attributes import dump
+from bleepstore.commands import PutBucketConfiguration
+from bleepstore.configurations import (
+    KINDS_WITH_IDS,
+    ConfigurationKind,
+    check_document,
+    check_id,
+    destinations_of,
+)
+from bleepstore.errors import InvalidArgument, NoSuchConfiguration, NoSuchReplication, NoSuchWebsite
+from bleepstore.model import Bucket
+from bleepstore.pages import ConfigurationPage
+from bleepstore.store.engine import Engine, check_limit
+
+#: Of a page ("100 ... configurations at a time").
+MAX_PAGE_OF_CONFIGURATIONS = 100
+_ID_BYTES = 36  # 48 characters, as S3's own
+
+_K = ConfigurationKind
+#: Kind -> the actions that read, write and remove it.
+ACTIONS: Mapping[ConfigurationKind, tuple[Action, Action, Action]] = {
+    kind: (read, write, Action.DELETE_BUCKET_WEBSITE if kind is _K.WEBSITE else write)
+    for kind, read, write in (
+        (_K.ABAC, Action.GET_BUCKET_ABAC, Action.PUT_BUCKET_ABAC),
+        (_K.ACCELERATE, Action.GET_ACCELERATE_CONFIGURATION, Action.PUT_ACCELERATE_CONFIGURATION),
+        (_K.LOGGING, Action.GET_BUCKET_LOGGING, Action.PUT_BUCKET_LOGGING),
+        (_K.NOTIFICATION, Action.GET_BUCKET_NOTIFICATION, Action.PUT_BUCKET_NOTIFICATION),
+        (_K.REPLICATION, Action.GET_REPLICATION_CONFIGURATION, Action.PUT_REPLICATION_CONFIGURATION),
+        (_K.WEBSITE, Action.GET_BUCKET_WEBSITE, Action.PUT_BUCKET_WEBSITE),
+        (_K.ANALYTICS, Action.GET_ANALYTICS_CONFIGURATION, Action.PUT_ANALYTICS_CONFIGURATION),
+        (
+            _K.INTELLIGENT_TIERING,
+            Action.GET_INTELLIGENT_TIERING_CONFIGURATION,
+            Action.PUT_INTELLIGENT_TIERING_CONFIGURATION,
+        ),
+        (_K.INVENTORY, Action.GET_INVENTORY_CONFIGURATION, Action.PUT_INVENTORY_CONFIGURATION),
+        (_K.METRICS, Action.GET_METRICS_CONFIGURATION, Action.PUT_METRICS_CONFIGURATION),
+    )
+}
+#: What a bucket has of a kind that it has nothing of.
+_DEFAULTS: Mapping[ConfigurationKind, Mapping[str, Any]] = {
+    _K.ABAC: {"Status": "Disabled"},
+    _K.ACCELERATE: {},
+    _K.LOGGING: {},
+    _K.NOTIFICATION: {},
+}
+#: A document that removes what there is ("To disable logging, you use an empty BucketLoggingStatus request element").
+_REMOVED_BY_EMPTY = frozenset({_K.LOGGING, _K.NOTIFICATION})
+
+
+class StoredConfigurations:
+    """Configurations that programs write and read, and that nothing here acts upon (`bleepstore.configurations`). For
+    `caller` see `Buckets`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put_bucket_configuration(
+        self,
+        bucket: str,
+        kind: ConfigurationKind,
+        document: Mapping[str, Any],
+        *,
+        skip_destination_validation: bool = False,
+        caller: Caller | None = None,
+    ) -> dict[str, Any]:
+        """Store a configuration as it is given, instead of the one of its kind, and of its "Id" where a bucket has many
+        of a kind. It is returned as it is stored: rules of a replication and a notification without an id get one.
+
+        No queue, topic or function can be reached from here, so a notification that names one is refused, as S3 refuses
+        what it cannot reach; with `skip_destination_validation` it is stored, and never delivered.
+
+        Raises MalformedConfiguration, InvalidArgument, InvalidRequest, InvalidLoggingTarget, TooManyConfigurations.
+        """
+        found = self._engine.bucket_for(bucket, ACTIONS[kind][1], caller)
+        checked = check_document(kind, bucket, document)
+        if kind is _K.NOTIFICATION and not skip_destination_validation and destinations_of(checked):
+            raise InvalidArgument(
+                "Unable to validate the following destination configurations",
+                argument_value=", ".join(dict.fromkeys(destinations_of(checked))),
+            )
+        _name_rules(kind, checked)
+        is_removed = not checked and kind in _REMOVED_BY_EMPTY
+        self._submit(found, kind, checked.get("Id", ""), None if is_removed else dump(checked))
+        return checked
+
+    def get_bucket_configuration(
+        self, bucket: str, kind: ConfigurationKind, id: str | None = None, *, caller: Caller | None = None
+    ) -> dict[str, Any]:
+        """A configuration as it was given. Raises NoSuchConfiguration, NoSuchReplication, NoSuchWebsite for one that a
+        bucket does not have; the other kinds are empty or disabled then."""
+        documents = self._read(bucket, kind, caller)
+        _check_has_id(kind, id)
+        document = documents.get(id or "")
+        if document is not None:
+            stored: dict[str, Any] = json.loads(document)
+            return stored
+        if kind in _DEFAULTS:
+            return dict(_DEFAULTS[kind])
+        if kind is _K.REPLICATION:
+            raise NoSuchReplication(bucket)
+        if kind is _K.WEBSITE:
+            raise NoSuchWebsite(bucket)
+        raise NoSuchConfiguration(bucket, id)
+
+    def delete_bucket_configuration(
+        self, bucket: str, kind: ConfigurationKind, id: str | None = None, *, caller: Caller | None = None
+    ) -> None:
+        """Remove a configuration. Raises NoSuchConfiguration if there is none with this id; one of a kind without ids
+        need not be there."""
+        found = self._engine.bucket_for(bucket, ACTIONS[kind][2], caller)
+        _check_has_id(kind, id)
+        self._submit(found, kind, id or "", None)
+
+    def list_bucket_configurations(
+        self,
+        bucket: str,
+        kind: ConfigurationKind,
+        *,
+        after: str = "",
+        limit: int = MAX_PAGE_OF_CONFIGURATIONS,
+        caller: Caller | None = None,
+    ) -> ConfigurationPage:
+        """A page of all configurations of a kind, those with ids above `after`."""
+        documents = self._read(bucket, kind, caller)
+        check_limit(limit)
+        ids = sorted(id for id in documents if not after or id > after)
+        page = ids[: min(limit, MAX_PAGE_OF_CONFIGURATIONS)]
+        return ConfigurationPage(
+            configurations=[json.loads(documents[id]) for id in page],
+            next_id=page[-1] if page and len(page) < len(ids) else None,
+        )
+
+    def _read(self, bucket: str, kind: ConfigurationKind, caller: Caller | None) -> Mapping[str, str]:
+        found = self._engine.bucket_for(bucket, ACTIONS[kind][0], caller)
+        return (found.settings.configurations or {}).get(kind, {})
+
+    def _submit(self, found: Bucket, kind: ConfigurationKind, id: str, document: str | None) -> None:
+        stamp = self._engine.stamp()
+        self._engine.submit(
+            PutBucketConfiguration(**stamp, bucket=found.name, bucket_id=found.id, kind=kind, id=id, document=document)
+        )
+
+
+def _check_has_id(kind: ConfigurationKind, id: str | None) -> None:
+    if kind in KINDS_WITH_IDS:
+        check_id(id or "")
+    elif id is not None:
+        raise InvalidArgument(f"A bucket has one configuration of the kind {kind}: it has no id.", "id", id)
+
+
+def _name_rules(kind: ConfigurationKind, document: dict[str, Any]) -> None:
+    """Give ids to what has none ("If you don't provide one, Amazon S3 will assign an ID")."""
+    rules: list[dict[str, Any]] = document["Rules"] if kind is _K.REPLICATION else []
+    name = "ID"
+    if kind is _K.NOTIFICATION:
+        rules = [one for value in document.values() if isinstance(value, list) for one in value]
+        name = "Id"
+    for rule in rules:
+        if not rule.get(name):
+            rule[name] = secrets.token_urlsafe(_ID_BYTES)
