@@ -160,6 +160,8 @@ def _check_forms(rules: Sequence[LifecycleRule]) -> None:
         )
     if not is_older:
         return
+    if any(rule.filter.tags or rule.filter.has_size for rule in rules):
+        raise InvalidRequest("Filter element can only be used in Lifecycle V2.")
     prefixes: dict[str, list[str]] = {}
     for rule in rules:
         for action in _actions(rule):

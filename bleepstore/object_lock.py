@@ -13,8 +13,9 @@ from bleepstore.errors import InvalidArgument, InvalidRequest, InvalidRetentionP
 
 MAX_DAYS = 36_500
 MAX_YEARS = 100
-#: The last millisecond that a date of four digits can say.
-MAX_UNTIL_MS = 253_402_300_799_999
+#: The times that a date can say: those of the years 1 to 9999.
+MIN_TIME_MS = -62_135_596_800_000
+MAX_TIME_MS = 253_402_300_799_999
 _DAY_MS = 24 * 60 * 60 * 1000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
@@ -36,8 +37,8 @@ class Retention:
 
     @until_ms.validator
     def _check_until(self, _field: attrs.Attribute[int], until_ms: int) -> None:
-        if until_ms > MAX_UNTIL_MS:
-            raise ValueError("a retention is until the year 9999 at most")
+        if not MIN_TIME_MS <= until_ms <= MAX_TIME_MS:
+            raise ValueError("a retention is until the year 9999 at most, and no year before 1")
 
     @classmethod
     def governance(cls, until: dt.datetime) -> Retention:
@@ -77,7 +78,7 @@ class DefaultRetention:
     def from_time(self, time_ms: int) -> Retention:
         """The retention of what is written at this time."""
         if self.days is not None:
-            return Retention(self.mode, min(time_ms + self.days * _DAY_MS, MAX_UNTIL_MS))
+            return Retention(self.mode, min(time_ms + self.days * _DAY_MS, MAX_TIME_MS))
         assert self.years is not None
         return Retention(self.mode, _years_later(time_ms, self.years))
 

@@ -104,7 +104,7 @@ _REPLICATION = structure(
     ),
 )
 
-_EVENT = choice(
+EVENT = choice(
     "s3:ReducedRedundancyLostObject", "s3:ObjectCreated:*", "s3:ObjectCreated:Put", "s3:ObjectCreated:Post",
     "s3:ObjectCreated:Copy", "s3:ObjectCreated:CompleteMultipartUpload", "s3:ObjectRemoved:*",
     "s3:ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated", "s3:ObjectRestore:*", "s3:ObjectRestore:Post",
@@ -122,7 +122,7 @@ _KEY_FILTER = structure(Key=structure(FilterRules=ListOf(structure(Name=choice("
 def _notified(destination: str) -> ListOf:
     return ListOf(
         Structure(
-            {"Id": OPEN_TEXT, destination: TEXT, "Events": ListOf(_EVENT, at_least=1), "Filter": _KEY_FILTER},
+            {"Id": OPEN_TEXT, destination: TEXT, "Events": ListOf(EVENT, at_least=1), "Filter": _KEY_FILTER},
             frozenset({destination, "Events"}),
         )
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bleepstore.configurations.documents import SHAPES
+from bleepstore.configurations.documents import EVENT, SHAPES
 from bleepstore.configurations.kinds import KINDS_WITH_IDS, ConfigurationKind
 from bleepstore.errors import InvalidArgument, InvalidRequest, MalformedConfiguration
 
@@ -17,6 +18,8 @@ _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]*:role/\S+")
 _MAX_RULE_ID = 255
 _MAX_REPLICATION_RULES = 1000
 _MAX_ROUTING_RULES = 50
+#: "You can have up to 100 event notification configurations for a bucket."
+_MAX_NOTIFICATIONS = 100
 #: Of a notification: the lists and where each sends to.
 _DESTINATIONS = {
     "TopicConfigurations": ("TopicArn", re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:\S+")),
@@ -28,6 +31,12 @@ _DESTINATIONS = {
 }
 #: "ARCHIVE_ACCESS ... minimum 90 days, DEEP_ARCHIVE_ACCESS ... minimum 180 days", at most two years.
 _TIER_DAYS = {"ARCHIVE_ACCESS": (90, 730), "DEEP_ARCHIVE_ACCESS": (180, 730)}
+
+#: Event -> it, or all that a pattern is for.
+_EVENTS: Mapping[str, frozenset[str]] = {
+    event: frozenset(one for one in EVENT.choices if one == event or (event[-1] == "*" and one.startswith(event[:-1])))
+    for event in EVENT.choices
+}
 
 Document = Mapping[str, Any]
 
@@ -204,6 +213,8 @@ def _check_notification(_bucket: str, document: Document) -> None:
             if not arn.fullmatch(one[name]):
                 raise InvalidArgument("The ARN could not be parsed", name, one[name])
             configurations.append(one)
+    if len(configurations) > _MAX_NOTIFICATIONS:
+        raise InvalidRequest(f"A bucket has up to {_MAX_NOTIFICATIONS} event notification configurations.")
     _check_ids([one.get("Id", "") for one in configurations])
     for one in configurations:
         rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
@@ -213,6 +224,40 @@ def _check_notification(_bucket: str, document: Document) -> None:
         for name in ("prefix", "suffix"):
             if names.count(name) > 1:
                 raise InvalidArgument(f"Cannot specify more than one {name} rule in a filter.", "FilterRule.Name", name)
+
+    for first, second in itertools.combinations(configurations, 2):
+        _check_apart(first, second)
+
+
+def _check_apart(first: Document, second: Document) -> None:
+    """Refuse two configurations that one event would be of. "Notification configurations that use Filter cannot define
+    filtering rules with overlapping prefixes, overlapping suffixes, or prefix and suffix overlapping." """
+    shared = _events_of(first) & _events_of(second)
+    filters = (prefix, suffix), (other_prefix, other_suffix) = _key_filter(first), _key_filter(second)
+    if not shared or not (prefix.startswith(other_prefix) or other_prefix.startswith(prefix)):
+        return
+    if not (suffix.endswith(other_suffix) or other_suffix.endswith(suffix)):
+        return
+    events = [event for one in (first, second) for event in one["Events"] if _EVENTS[event] & shared]
+    raise InvalidArgument(
+        "Configurations overlap. Configurations on the same bucket cannot share a common event type."
+        if filters == (("", ""), ("", ""))
+        else "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes are "
+        "overlapping for the same event type.",
+        "Event",
+        ", ".join(events),
+    )
+
+
+def _events_of(one: Document) -> frozenset[str]:
+    return frozenset().union(*(_EVENTS[event] for event in one["Events"]))
+
+
+def _key_filter(one: Document) -> tuple[str, str]:
+    """(prefix, suffix)."""
+    rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
+    given = {rule["Name"]: rule["Value"] for rule in rules}
+    return given.get("prefix", ""), given.get("suffix", "")
 
 
 def _check_analytics(_bucket: str, document: Document) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from bleepstore.model import ObjectAttributes, ObjectVersion
-from bleepstore.object_lock import MAX_UNTIL_MS, Retention, RetentionMode
+from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore_server.wire.documents.text import precise_time, read_time
 from bleepstore_server.wire.errors import RequestError
 
@@ -34,8 +34,8 @@ def _retention(fields: Mapping[str, str]) -> Retention | None:
     if mode not in RetentionMode.__members__:
         raise _refusal("Unknown wormMode directive.", MODE, mode)
     try:
-        return Retention(RetentionMode(mode), min(read_time(until), MAX_UNTIL_MS))
-    except (ValueError, OverflowError):
+        return Retention(RetentionMode(mode), read_time(until))
+    except ValueError:
         raise _refusal("The retain until date must be provided in ISO 8601 format", UNTIL, until) from None
 
 

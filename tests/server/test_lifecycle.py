@@ -287,6 +287,7 @@ BAD_DOCUMENTS = {
     "another document": b"<Tagging/>",
     "no number": document(f"{ENABLED}<Expiration><Days>x</Days></Expiration>"),
     "no date": document(f"{ENABLED}<Expiration><Date>soon</Date></Expiration>"),
+    "a date before all": document(f"{ENABLED}<Expiration><Date>0001-01-01T00:00:00+02:00</Date></Expiration>"),
     "no status": document("<Filter/><Expiration><Days>1</Days></Expiration>"),
     "no noncurrent days": document(
         f"{ENABLED}<NoncurrentVersionExpiration><NewerNoncurrentVersions>1</NewerNoncurrentVersions>"
@@ -307,6 +308,21 @@ def test_bad_documents(wire: Wire, name: str) -> None:
     digest = base64.b64encode(hashlib.md5(body).digest()).decode()
     refused = wire.send("PUT", "/photos?lifecycle", body, {"Content-MD5": digest})
     assert (refused.status, refused.code) == (400, "MalformedXML")
+
+
+def test_dates_of_the_first_and_the_last_year(wire: Wire) -> None:
+    for date, status in (
+        ("0001-01-01T00:00:00Z", 200),
+        ("9999-12-31T00:00:00Z", 200),
+        ("9999-12-31T23:59:59.9999Z", 400),
+        ("9999-12-31T23:59:59-02:00", 400),
+    ):
+        body = document(f"{ENABLED}<Expiration><Date>{date}</Date></Expiration>")
+        digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+        answer = wire.send("PUT", "/photos?lifecycle", body, {"Content-MD5": digest})
+        assert (answer.status, answer.code) == (status, None if status == 200 else "InvalidArgument")
+        if status == 200:
+            assert date.removesuffix("Z").encode() in wire.send("GET", "/photos?lifecycle").body
 
 
 def test_a_digest_must_come_with_the_document(wire: Wire) -> None:

@@ -362,6 +362,27 @@ def test_a_body_that_is_locked_needs_a_digest(wire: Wire) -> None:
     assert wire.send("PUT", "/photos/k", b"1", {**crc, HOLD: "ON"}).status == 200
 
 
+def test_a_date_may_be_any_of_iso_8601(wire: Wire) -> None:
+    for until, shown in (
+        ("2099-01-01", "2099-01-01T00:00:00.000Z"),
+        ("20990102T030405Z", "2099-01-02T03:04:05.000Z"),
+        (" 2099-01-03T00:00:00+02:00 ", "2099-01-02T22:00:00.000Z"),
+        ("9999-12-31T23:59:59.9999Z", "9999-12-31T23:59:59.999Z"),
+        ("9999-12-31T23:59:59-02:00", "9999-12-31T23:59:59.999Z"),
+    ):
+        assert wire.send("PUT", "/photos/k", b"1", with_md5(b"1", {MODE: "GOVERNANCE", UNTIL: until})).status == 200
+        assert wire.send("HEAD", "/photos/k").headers[UNTIL] == shown
+        document = f"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>".encode()
+        assert wire.send("PUT", "/photos/k?retention", document, with_md5(document, {})).status == 200
+        assert wire.send("HEAD", "/photos/k").headers[UNTIL] == shown
+    for until in ("0001-01-01T00:00:00+02:00", "10000-01-01T00:00:00Z", "2099-13-01", "4070908800", ""):
+        refused = wire.send("PUT", "/photos/k", b"1", with_md5(b"1", {MODE: "GOVERNANCE", UNTIL: until}))
+        assert refused.error["Message"] == "The retain until date must be provided in ISO 8601 format"
+        document = f"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>".encode()
+        refused = wire.send("PUT", "/photos/k?retention", document, with_md5(document, {}))
+        assert (refused.status, refused.code) == (400, "MalformedXML")
+
+
 def test_a_date_is_shown_to_the_millisecond(wire: Wire) -> None:
     until = SOON.replace(microsecond=250_000)
     sent = with_md5(b"1", {MODE: "COMPLIANCE", UNTIL: until.isoformat()})

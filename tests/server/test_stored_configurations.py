@@ -309,6 +309,7 @@ REFUSED: list[tuple[K, dict[str, Any], str]] = [
     (K.NOTIFICATION, notified(Filter={"Key": {"FilterRules": [{"Name": "prefix"}]}}), "MalformedXML"),
     (K.NOTIFICATION, {"QueueConfigurations": notified(Id="x")["QueueConfigurations"] * 2}, "InvalidArgument"),
     (K.NOTIFICATION, notified(Id="x" * 256), "InvalidArgument"),
+    (K.NOTIFICATION, {"QueueConfigurations": notified()["QueueConfigurations"] * 101}, "InvalidRequest"),
     (K.REPLICATION, rules(), "MalformedXML"),
     (K.REPLICATION, rules({}, role="me"), "InvalidArgument"),
     (K.REPLICATION, rules({}, {"Priority": 2}), "InvalidArgument"),
@@ -380,6 +381,50 @@ def test_what_s3_refuses_changes_nothing(
     with failure(code, 400):
         put(buckets, kind, document)
     assert get(buckets, kind) == FULL[kind]
+
+
+PUT, ALL = "s3:ObjectCreated:Put", "s3:ObjectCreated:*"
+OVERLAP = "Configurations overlap. Configurations on the same bucket cannot share a common event type."
+AMBIGUOUS = (
+    "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes are "
+    "overlapping for the same event type."
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ((ALL, "", ""), (ALL, "", ""), OVERLAP),
+        ((ALL, "", ""), (PUT, "", ""), OVERLAP),
+        ((PUT, "", ""), (ALL, "a/", ""), AMBIGUOUS),
+        ((PUT, "a", ".jpg"), (PUT, "ab", ""), AMBIGUOUS),
+        ((PUT, "a", ".jpg"), (PUT, "a", "g"), AMBIGUOUS),
+        ((PUT, "", ""), ("s3:ObjectCreated:Post", "", ""), None),
+        ((PUT, "a", ""), (ALL, "b", ""), None),
+        ((PUT, "a", ".jpg"), (ALL, "ab", ".png"), None),
+    ],
+)
+def test_no_event_is_of_two_configurations(
+    buckets: S3Client, first: tuple[str, str, str], second: tuple[str, str, str], message: str | None
+) -> None:
+    def one(event: str, prefix: str, suffix: str) -> dict[str, Any]:
+        given = {"prefix": prefix, "suffix": suffix}
+        rules = [{"Name": name, "Value": value} for name, value in given.items() if value]
+        return {"Events": [event, "s3:ObjectRestore:Post"], "Filter": {"Key": {"FilterRules": rules}}}
+
+    document = {
+        "TopicConfigurations": [{"TopicArn": TOPIC, **one(*first)}],
+        "QueueConfigurations": [{"QueueArn": QUEUE, **one(*second), "Events": [second[0]]}],
+    }
+    if message is None:
+        put(buckets, K.NOTIFICATION, document)
+        return
+    with failure("InvalidArgument", 400) as answer:
+        put(buckets, K.NOTIFICATION, document)
+    error: Any = answer["Error"]
+    assert (error["Message"], error["ArgumentName"]) == (message, "Event")
+    assert error["ArgumentValue"] == f"{first[0]}, {second[0]}"
+    assert get(buckets, K.NOTIFICATION) == {}
 
 
 def test_destinations_that_cannot_be_reached(buckets: S3Client) -> None:

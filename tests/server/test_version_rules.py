@@ -76,6 +76,62 @@ def test_a_write_condition_looks_through_no_delete_marker(s3: S3Client) -> None:
         put(s3, IfNoneMatch="*")
 
 
+OF_VERSIONS: dict[str, dict[str, Any]] = {
+    "get_object_tagging": {},
+    "put_object_tagging": {"Tagging": {"TagSet": []}},
+    "delete_object_tagging": {},
+    "put_object_acl": {"ACL": "private"},
+    "get_object_retention": {},
+    "put_object_retention": {
+        "Retention": {"Mode": "GOVERNANCE", "RetainUntilDate": dt.datetime(2099, 1, 1, tzinfo=dt.UTC)}
+    },
+    "get_object_legal_hold": {},
+    "put_object_legal_hold": {"LegalHold": {"Status": "ON"}},
+    "restore_object": {"RestoreRequest": {"Days": 1}},
+}
+
+
+@pytest.mark.parametrize("operation", OF_VERSIONS)
+def test_what_no_operation_finds(s3: S3Client, operation: str) -> None:
+    """A delete marker by its id, one that is the latest version, an id of no version, and what is no id."""
+    call, options = getattr(s3, operation), {"Bucket": "photos", "Key": "k", **OF_VERSIONS[operation]}
+    put(s3)
+    marker = s3.delete_object(Bucket="photos", Key="k")["VersionId"]
+    with failure("MethodNotAllowed", 405) as refused:
+        call(**options, VersionId=marker)
+    headers: Any = refused["ResponseMetadata"]["HTTPHeaders"]
+    assert (headers["allow"], headers["x-amz-delete-marker"], headers["x-amz-version-id"]) == ("DELETE", "true", marker)
+    with failure("NoSuchKey", 404) as refused:
+        call(**options)
+    headers = refused["ResponseMetadata"]["HTTPHeaders"]
+    assert (headers["x-amz-delete-marker"], headers["x-amz-version-id"]) == ("true", marker)
+    with failure("NoSuchVersion", 404) as refused:
+        call(**options, VersionId="x" * 32)
+    assert refused["Error"]["VersionId"] == "x" * 32
+    with failure("InvalidArgument", 400) as refused:
+        call(**options, VersionId="nope!")
+    assert refused["Error"]["Message"] == "Invalid version id specified"
+
+
+def test_a_delete_of_many_goes_in_order(s3: S3Client) -> None:
+    """Versions and markers of one key, a version twice; what is locked stays, and is all that a quiet one names."""
+    first, second = put(s3), put(s3)
+    s3.put_object_legal_hold(Bucket="photos", Key="k", VersionId=first, LegalHold={"Status": "ON"})
+    entries: Any = [{"Key": "k", "VersionId": second}] * 2 + [{"Key": "k"}] * 2 + [{"Key": "k", "VersionId": first}]
+    answer = s3.delete_objects(Bucket="photos", Delete={"Objects": entries})
+    assert [row.get("VersionId") for row in answer["Deleted"]] == [second, second, None, None]
+    assert [row["VersionId"] for row in answer["Errors"]] == [first]
+    markers = [row["VersionId"] for row in s3.list_object_versions(Bucket="photos")["DeleteMarkers"]]
+    assert markers == [row["DeleteMarkerVersionId"] for row in answer["Deleted"][:1:-1]]
+    gone: Any = [{"Key": "k", "VersionId": one} for one in (*markers, first)]
+    quiet: Any = s3.delete_objects(Bucket="photos", Delete={"Objects": gone, "Quiet": True})
+    assert "Deleted" not in quiet
+    assert [row["Code"] for row in quiet["Errors"]] == ["AccessDenied"]
+    assert [row["IsLatest"] for row in s3.list_object_versions(Bucket="photos")["Versions"]] == [True]
+    nothing: Any = s3.list_object_versions(Bucket="photos", MaxKeys=0)
+    assert (nothing["IsTruncated"], nothing["MaxKeys"], "Versions" in nothing) == (False, 0, False)
+
+
 def test_conditions_of_directory_buckets_are_refused(s3: S3Client) -> None:
     version_id = put(s3)
     for options in (

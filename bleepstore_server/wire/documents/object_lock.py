@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from bleepstore.object_lock import MAX_UNTIL_MS, DefaultRetention, ObjectLock, Retention, RetentionMode
+from bleepstore.object_lock import DefaultRetention, ObjectLock, Retention, RetentionMode
 from bleepstore_server.wire.documents.declare import (
     INTEGER,
     PRECISE_TIME,
@@ -81,7 +81,7 @@ def parse_retention(body: bytes) -> Retention | None:
         return None
     if asked.mode is None or asked.until_ms is None:
         raise malformed("A Retention has a Mode and a RetainUntilDate.")
-    return Retention(asked.mode, min(asked.until_ms, MAX_UNTIL_MS))
+    return Retention(asked.mode, asked.until_ms)
 
 
 def parse_legal_hold(body: bytes) -> bool:

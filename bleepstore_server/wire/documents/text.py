@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
+from bleepstore.object_lock import MAX_TIME_MS, MIN_TIME_MS
+
 #: Characters that XML 1.0 cannot hold -> what follows _STAND_IN instead: of a control character its picture.
 _MARKS = {chr(code): chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
 _MARKS |= {"\ufffe": "\ufdd1", "\uffff": "\ufdd2"}
@@ -54,7 +56,7 @@ def encoder(encoding_type: str | None) -> Callable[[str], str]:
 
 @functools.lru_cache(4096)  # the objects of a page were often written within the same seconds
 def _iso_second(seconds: int) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()[:19] + ".000Z"
 
 
 def iso_time(time_ms: int) -> str:
@@ -69,6 +71,10 @@ def precise_time(time_ms: int) -> str:
 
 
 def read_time(text: str) -> int:
-    """Milliseconds since the epoch. Raises ValueError for what is not ISO 8601; without a time zone it is UTC."""
+    """Milliseconds since the epoch; without a time zone it is UTC. What a time zone has after the year 9999 is the end
+    of that. Raises ValueError for what is not ISO 8601, or is before the year 1."""
     time = dt.datetime.fromisoformat(text.strip())
-    return round((time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp() * 1000)
+    time_ms = round((time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp() * 1000)
+    if time_ms < MIN_TIME_MS:
+        raise ValueError(text)
+    return min(time_ms, MAX_TIME_MS)

@@ -141,6 +141,16 @@ REFUSED: dict[str, tuple[tuple[LifecycleRule, ...], type[errors.S3Error], str]] 
         errors.InvalidRequest,
         "can only be used in Lifecycle V2",
     ),
+    "tags in the older form": (
+        (LifecycleRule(is_prefix_form=True, filter=LifecycleFilter(tags={"a": "1"}), expiration=END),),
+        errors.InvalidRequest,
+        "Filter element can only be used in Lifecycle V2.",
+    ),
+    "a size in the older form": (
+        (LifecycleRule(is_prefix_form=True, filter=LifecycleFilter(size_less_than=5), expiration=END),),
+        errors.InvalidRequest,
+        "Filter element can only be used in Lifecycle V2.",
+    ),
     "a bad tag": (
         (LifecycleRule(filter=LifecycleFilter(tags={"?": "1"}), expiration=END),),
         errors.InvalidTag,
