@@ -128,6 +128,27 @@ def test_writes_that_must_be_conditional_may_be_uploads_in_parts(bob: Wire, serv
     assert bob.send("POST", f"/photos/z?uploadId={upload}", body, {"If-None-Match": "*"}).status == 200
 
 
+def test_a_key_of_an_encryption_is_the_same_by_every_name(bob: Wire, server: Server) -> None:
+    key, other = "arn:aws:kms:us-east-1:000000000000:key/team", "arn:aws:kms:us-east-1:000000000000:key/other"
+    names = [key, "team", "alias/team", "arn:aws:kms:eu-west-1:111122223333:alias/team", "arn:x:key/team"]
+    method = "x-amz-server-side-encryption"
+    condition_key = f"s3:{method}-aws-kms-key-id"
+    for wanted in names:
+        for operator, is_denied in (("StringEquals", True), ("StringNotEquals", False)):
+            put_policy(
+                server.store,
+                statement("Allow", "s3:PutObject"),
+                statement("Deny", "s3:PutObject", Condition={operator: {condition_key: wanted}}),
+            )
+            for name in (*names, other, "other"):
+                expected = "AccessDenied" if is_denied is name.endswith("team") else None
+                sent = {method: "aws:kms", f"{method}-aws-kms-key-id": name}
+                assert bob.send("PUT", "/photos/x", b"x", sent).code == expected, (wanted, operator, name)
+    with pytest.raises(AccessDenied):
+        server.store.put_object("photos", "y", b"y", encryption=NamedKey(key_id="other"), caller=Caller(BOB))
+    server.store.put_object("photos", "y", b"y", encryption=NamedKey(key_id="alias/team"), caller=Caller(BOB))
+
+
 def test_what_is_denied_is_denied_by_every_way(bob: Wire, server: Server) -> None:
     """A key that is written another way is the same, or another one; and no operation reads or writes it."""
     store, alice = server.store, Caller(ALICE)
