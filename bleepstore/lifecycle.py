@@ -190,6 +190,7 @@ def _actions(rule: LifecycleRule) -> Iterator[str]:
 
 
 def _check_rule(rule: LifecycleRule) -> None:
+    _check_types(rule)
     if len(rule.id) > MAX_RULE_ID:
         raise _bad_argument(f"ID length should not exceed allowed limit of {MAX_RULE_ID}", "ID", rule.id)
     _check_filter(rule.filter)
@@ -309,6 +310,22 @@ def _check_classes(transitions: Sequence[Transition | NoncurrentTransition], act
         raise MalformedLifecycle(f"The StorageClass of a {action} is one of {', '.join(sorted(TRANSITION_CLASSES))}.")
     if len(set(classes)) < len(classes):
         raise InvalidRequest(f"'StorageClass' must be different for '{action}' actions in same 'Rule' with {described}")
+
+
+def _check_types(rule: LifecycleRule) -> None:
+    """What a document cannot get wrong, and a program can: a rule that is not `enabled` must not remove anything."""
+    wanted, end = rule.filter, rule.expiration
+    marker = None if end is None else end.expired_object_delete_marker
+    for name, value, kind in (
+        ("id", rule.id, str),
+        ("enabled", rule.enabled, bool),
+        ("prefix", wanted.prefix, str),
+        ("size_greater_than", wanted.size_greater_than, int),
+        ("size_less_than", wanted.size_less_than, int),
+        ("expired_object_delete_marker", marker, bool),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"the {name} of a rule is of {kind.__name__}, not {type(value).__name__}: {value!r}")
 
 
 def _check_days(days: int) -> None:

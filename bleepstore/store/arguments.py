@@ -87,6 +87,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Sequence[str]": ((list, tuple), "a list of str"),
     "Sequence[CompletedPart]": ((list, tuple), "a list of CompletedPart"),
     "Sequence[DeleteEntry]": ((list, tuple), "a list of DeleteEntry"),
+    "Iterable[ListedObject] | Iterable[ListedVersion]": ((Iterable,), "the rows of a listing"),
     "Collection[str] | None": ((list, tuple, set, frozenset, _NONE), "a list or a set of str, or None"),
     "dt.timedelta": ((dt.timedelta,), "a datetime.timedelta"),
     "dt.timedelta | None": ((dt.timedelta, _NONE), "a datetime.timedelta or None"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Unpack
 
@@ -506,22 +507,29 @@ class Objects:
         caller: Caller | None = None,
     ) -> list[DeletedObject | DeleteFailure]:
         """Delete up to 1,000 objects and versions in one step; the outcome of each, in order. For `bypass_governance`
-        see delete_object."""
+        see delete_object: if `caller` may do that to some of them alone, it takes several steps."""
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
         found = self._engine.find_bucket(bucket)
         decided = _decided(found, entries, caller)
         allowed = [entry for entry in decided if entry is not None]
-        command = DeleteObjects(
-            **self._engine.stamp(),
-            bucket=bucket,
-            bucket_id=found.id,
-            bypasses_governance=bypass_governance
-            and all(is_allowed(_BYPASS, caller, found, key=one.key, version=one.version_id) for one in allowed),
-            owner=None if caller is None else caller.account,
-            entries=tuple(allowed),
-        )
-        outcomes = iter(self._engine.object_engine.delete_many(command))
+        steps: Iterable[tuple[bool, Iterable[DeleteEntry]]] = [(False, allowed)]
+        if bypass_governance:
+            steps = itertools.groupby(
+                allowed, lambda one: is_allowed(_BYPASS, caller, found, key=one.key, version=one.version_id)
+            )
+        deleted: list[Removed | S3Error] = []
+        for bypasses, some in steps:
+            command = DeleteObjects(
+                **self._engine.stamp(),
+                bucket=bucket,
+                bucket_id=found.id,
+                bypasses_governance=bypasses,
+                owner=None if caller is None else caller.account,
+                entries=tuple(some),
+            )
+            deleted += self._engine.object_engine.delete_many(command)
+        outcomes = iter(deleted)
         self._engine.jobs.notify()
         return [
             _outcome(entry, AccessDenied() if may is None else next(outcomes))

@@ -128,6 +128,85 @@ def test_writes_that_must_be_conditional_may_be_uploads_in_parts(bob: Wire, serv
     assert bob.send("POST", f"/photos/z?uploadId={upload}", body, {"If-None-Match": "*"}).status == 200
 
 
+def test_a_key_of_an_encryption_is_the_same_by_every_name(bob: Wire, server: Server) -> None:
+    key, other = "arn:aws:kms:us-east-1:000000000000:key/team", "arn:aws:kms:us-east-1:000000000000:key/other"
+    names = [key, "team", "alias/team", "arn:aws:kms:eu-west-1:111122223333:alias/team", "arn:x:key/team"]
+    method = "x-amz-server-side-encryption"
+    condition_key = f"s3:{method}-aws-kms-key-id"
+    for wanted in names:
+        for operator, is_denied in (("StringEquals", True), ("StringNotEquals", False)):
+            put_policy(
+                server.store,
+                statement("Allow", "s3:PutObject"),
+                statement("Deny", "s3:PutObject", Condition={operator: {condition_key: wanted}}),
+            )
+            for name in (*names, other, "other"):
+                expected = "AccessDenied" if is_denied is name.endswith("team") else None
+                sent = {method: "aws:kms", f"{method}-aws-kms-key-id": name}
+                assert bob.send("PUT", "/photos/x", b"x", sent).code == expected, (wanted, operator, name)
+    with pytest.raises(AccessDenied):
+        server.store.put_object("photos", "y", b"y", encryption=NamedKey(key_id="other"), caller=Caller(BOB))
+    server.store.put_object("photos", "y", b"y", encryption=NamedKey(key_id="alias/team"), caller=Caller(BOB))
+
+
+def test_what_is_denied_is_denied_by_every_way(bob: Wire, server: Server) -> None:
+    """A key that is written another way is the same, or another one; and no operation reads or writes it."""
+    store, alice = server.store, Caller(ALICE)
+    store.put_bucket_versioning("photos", bleepstore.Versioning.ENABLED)
+    version = store.put_object("photos", "secret/x", b"SECRET", tags={"a": "b"}, caller=alice).version_id
+    store.create_bucket("own", caller=Caller(BOB))
+    put_policy(
+        store,
+        statement("Allow", "s3:*", [BUCKET, OBJECTS]),
+        statement("Deny", "s3:*", f"{BUCKET}/secret/*", Principal="*"),
+        statement("Deny", "s3:ListBucket*", BUCKET, Principal="*", Condition={"StringNotLike": {"s3:prefix": "kept*"}}),
+    )
+    before = store.list_object_versions("photos").versions
+    upload = store.create_upload("own", "m", caller=Caller(BOB)).upload_id
+    key = "/photos/secret/x"
+    requests: list[tuple[str, str, bytes, dict[str, str]]] = []
+    for target in (
+        key,
+        "/photos/secret%2Fx",
+        "/photos/%73ecret/x",
+        f"{key}?versionId={version}",
+        f"{key}?partNumber=1",
+    ):
+        for method in ("GET", "HEAD", "PUT", "DELETE"):
+            requests += [(method, target, b"", {}), (method, target, b"", {"If-Match": "*"})]
+    for of in (
+        "acl",
+        "tagging",
+        "retention",
+        "legal-hold",
+        "attributes",
+        f"tagging&versionId={version}",
+        "uploadId=none",
+    ):
+        requests.append(("GET", f"{key}?{of}", b"", {"x-amz-object-attributes": "ETag"}))
+        requests.append(("PUT", f"{key}?{of}", b"<Tagging/>", {}))
+        requests.append(("DELETE", f"{key}?{of}", b"", {}))
+    for source in (
+        "photos/secret/x",
+        "/photos/secret%2Fx",
+        f"photos/secret/x?versionId={version}",
+        "photos/kept/../secret/x",
+    ):
+        copy = {"x-amz-copy-source": source}
+        requests += [("PUT", "/own/c", b"", copy), ("PUT", "/photos/kept2", b"", copy)]
+        requests += [("PUT", f"/own/m?partNumber=1&uploadId={upload}", b"", copy)]
+    requests += [("PUT", key, b"", {"x-amz-copy-source": "photos/kept"}), ("POST", f"{key}?uploads", b"", {})]
+    for query in ("", "?prefix=secret", "?list-type=2", "?versions", "?Prefix=kept", "?prefix=kept&prefix="):
+        requests.append(("GET", f"/photos{query}", b"", {}))
+    for method, target, body, headers in requests:
+        answer = bob.send(method, target, body, headers)
+        assert answer.status >= 400, (method, target, headers)
+        assert b"SECRET" not in answer.body
+        assert b"secret/x</Key>" not in answer.body
+    assert store.list_object_versions("photos").versions == before
+    assert store.list_objects("own").objects == []
+
+
 def test_a_policy_reads_no_secrets_of_a_request(bob: Wire, server: Server) -> None:
     """Variables have the values of condition keys, and of nothing else that a client sends."""
     name = "x-amz-server-side-encryption-customer-key"

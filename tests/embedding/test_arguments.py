@@ -53,6 +53,7 @@ WRONG: dict[str, Any] = {
     "parts": "abc",
     "entries": "abc",
     "owner": "alice",
+    "rows": 5,
     "encryption": "AES256",
     "customer_key": b"k" * 32,
     "source_customer_key": b"k" * 32,

@@ -396,3 +396,27 @@ def test_a_decision_is_a_few_calls(written: list[dict[str, Any]], most: int) -> 
     statements it has."""
     bucket, found = bucket_with(*written), object_of()
     assert calls_of(lambda: authorize(Action.GET_OBJECT, ALICE, bucket, found)) <= most
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}},
+        {"Bool": {"aws:SecureTransport": "false"}},
+        {"StringLike": {"aws:UserAgent": "other*"}},
+        {"NumericEquals": {"s3:signatureAge": "7"}},
+    ],
+    ids=["address", "truth", "pattern", "number"],
+)
+def test_a_condition_is_a_few_calls(condition: dict[str, Any]) -> None:
+    """What a request has is found and read once for all statements that ask for it."""
+    bucket, found = bucket_with(*[deny(Condition=condition)] * 20), object_of()
+    caller = Caller(
+        ALICE.account,
+        source_ip="198.51.100.1",
+        secure=True,
+        user_agent="mine",
+        sent={"signatureage": "1"}.get,
+    )
+    authorize(Action.GET_OBJECT, caller, bucket, found)
+    assert calls_of(lambda: authorize(Action.GET_OBJECT, caller, bucket, found)) <= 20 + 20 * 4

@@ -179,6 +179,22 @@ def test_who_may_bypass_governance(s3: S3Client, bob: S3Client) -> None:
     bob.delete_object(**removal)
 
 
+def test_governance_is_bypassed_for_some_of_many(s3: S3Client, bob: S3Client) -> None:
+    s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    locked: Any = {"Bucket": "locked", "ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    keys = ("a/1", "b/1", "a/2")
+    entries: Any = [{"Key": key, "VersionId": s3.put_object(Key=key, **locked)["VersionId"]} for key in keys]
+    rules = policy(
+        allow("s3:DeleteObjectVersion", "arn:aws:s3:::locked/*"),
+        allow("s3:BypassGovernanceRetention", "arn:aws:s3:::locked/a/*"),
+    )
+    s3.put_bucket_policy(Bucket="locked", Policy=rules)
+    answer = bob.delete_objects(Bucket="locked", Delete={"Objects": entries}, BypassGovernanceRetention=True)
+    assert [row["Key"] for row in answer["Deleted"]] == ["a/1", "a/2"]
+    assert [(row["Key"], row["Code"]) for row in answer["Errors"]] == [("b/1", "AccessDenied")]
+
+
 def test_conditions_are_about_what_the_request_says(s3: S3Client, bob: S3Client) -> None:
     s3.put_bucket_policy(
         Bucket="photos",

@@ -182,7 +182,9 @@ def test_what_s3_has_no_more_and_what_is_not_here(photos: S3Client) -> None:
     assert (error["Code"], error["Status"]) == ("NotImplemented", 501)
 
 
-def test_listings_show_what_is_restored(photos: S3Client, server: Server) -> None:
+def test_listings_show_what_is_restored(photos: S3Client, server: Server, store_kind: str) -> None:
+    if store_kind.endswith("-keys"):
+        pytest.skip("one object is stored under each key")
     photos.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
     where: Any = {"Bucket": "photos", "Key": "k"}
     first = photos.put_object(**where, Body=b"1", StorageClass="GLACIER")["VersionId"]

@@ -16,9 +16,9 @@ from bleepstore.access.acl import AclRequest, CannedAcl
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import Caller
 from bleepstore.access.policies.document import RESOURCE_PREFIX
-from bleepstore.access.policies.names import PREFIX, S3_KEYS
+from bleepstore.access.policies.names import KEY_ID, PREFIX, S3_KEYS
 from bleepstore.access.policies.principals import account_name
-from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey
+from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey, key_name
 from bleepstore.model import (
     DAY_MS,
     Acl,
@@ -239,6 +239,18 @@ def _legal_hold(asked: Asked) -> _Values:
     return () if held is None else ("ON" if held else "OFF",)
 
 
+def _key_id(asked: Asked) -> str | None:
+    encryption = asked.facts.get("encryption")
+    return encryption.key_id if isinstance(encryption, NamedKey) else None
+
+
+def _key_names(asked: Asked) -> _Values:
+    """As it is named in the request, and what it is called alone: an ARN, an alias and a name may be of one key."""
+    sent = asked.caller.sent
+    key_id = _key_id(asked) if sent is None else sent(KEY_ID.removeprefix(PREFIX))
+    return () if not key_id else tuple(dict.fromkeys((key_id, key_name(key_id))))
+
+
 _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:currenttime": _time,
     "aws:epochtime": _epoch,
@@ -262,6 +274,7 @@ _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "s3:object-lock-remaining-retention-days": _remaining_days,
     "s3:object-lock-legal-hold": _legal_hold,
     "s3:x-amz-copy-source": lambda asked: _optional(asked.facts.get("source")),
+    KEY_ID: _key_names,
     "s3:locationconstraint": lambda asked: _optional(asked.facts.get("location") or None),
 }
 #: Keys that a tag's key ends, in the case that it has.
@@ -316,11 +329,6 @@ def _method(asked: Asked) -> str | None:
     return None
 
 
-def _key_id(asked: Asked) -> str | None:
-    encryption = asked.facts.get("encryption")
-    return encryption.key_id if isinstance(encryption, NamedKey) else None
-
-
 def _customer_method(asked: Asked) -> str | None:
     return "AES256" if isinstance(asked.facts.get("encryption"), CustomerKey) else None
 
@@ -351,7 +359,6 @@ _OF_CALLS: Mapping[str, Callable[[Asked], str | None]] = {
     "x-amz-grant-write": _grants(Permission.WRITE),
     "x-amz-grant-write-acp": _grants(Permission.WRITE_ACP),
     "x-amz-server-side-encryption": _method,
-    "x-amz-server-side-encryption-aws-kms-key-id": _key_id,
     "x-amz-server-side-encryption-customer-algorithm": _customer_method,
     "x-amz-metadata-directive": _directive,
     "if-match": _if_match,

@@ -16,6 +16,7 @@ import attrs
 from bleepstore.access.policies import names
 from bleepstore.access.policies.operators import NULL, OPERATORS, Operator, plain_template
 from bleepstore.access.policies.patterns import has_variable
+from bleepstore.encryption import key_name
 from bleepstore.errors import MalformedPolicy
 
 _IF_EXISTS = "IfExists"
@@ -116,7 +117,7 @@ def _condition(written: str, key: str, values: Any, variables: bool, lenient: bo
     _check_key(key)
     parse: Callable[[str, bool], Any] = OPERATORS["Bool"].parse if operator is None else operator.parse
     wanted = []
-    for text in (_normal(key, text) for text in _texts(values)):
+    for text in _meant(key, _texts(values), operator):
         try:
             wanted.append(parse(text, variables))
         except ValueError:
@@ -143,9 +144,14 @@ def _in_lower_case(key: str) -> str:
     return name.lower() + separator + tag
 
 
-def _normal(key: str, text: str) -> str:
-    """Older examples of AWS begin the source of a copy with a slash."""
-    return text.removeprefix("/") if key.lower() == "s3:x-amz-copy-source" else text
+def _meant(key: str, texts: list[str], operator: Operator | None) -> list[str]:
+    """Older examples of AWS begin the source of a copy with a slash. A key of an encryption has several names, by each
+    of which a request may ask for it: where texts are compared, what it is called alone counts too."""
+    if key.lower() == "s3:x-amz-copy-source":
+        return [text.removeprefix("/") for text in texts]
+    if key.lower() == names.KEY_ID and operator is not None and operator.parse is plain_template:
+        return [*texts, *map(key_name, texts)]
+    return texts
 
 
 def _check_key(key: str) -> None:

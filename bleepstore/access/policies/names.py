@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from bleepstore.access.policies.patterns import expression, parse_template
 
 PREFIX = "s3:"
+#: The condition key of the key by which an object is encrypted.
+KEY_ID = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 
 
 def _names(text: str) -> frozenset[str]:

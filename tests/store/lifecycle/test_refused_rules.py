@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -177,6 +178,28 @@ def test_rules_that_are_refused_change_nothing(store: Store, name: str) -> None:
     with pytest.raises(error) as refused:
         put_rules(store, *rules)
     assert message in refused.value.message
+    assert store.get_bucket_lifecycle("photos") == kept
+
+
+NO_RULES: dict[str, Any] = {
+    "id": {"id": 1},
+    "enabled": {"enabled": "no"},
+    "prefix": {"filter": {"prefix": b"a"}},
+    "size_greater_than": {"filter": {"size_greater_than": 1.5}},
+    "size_less_than": {"filter": {"size_less_than": "5"}},
+    "expired_object_delete_marker": {"expiration": {"expired_object_delete_marker": "yes"}},
+}
+
+
+@pytest.mark.parametrize("name", NO_RULES)
+def test_a_value_of_another_type_changes_nothing(store: Store, name: str) -> None:
+    given = {"expiration": {"days": 1}, **NO_RULES[name]}
+    given["expiration"] = Expiration(**given["expiration"])
+    if "filter" in given:
+        given["filter"] = LifecycleFilter(**given["filter"])
+    kept = put_rules(store, expiring(id="kept"))
+    with pytest.raises(TypeError, match=f"the {name} of a rule"):
+        put_rules(store, LifecycleRule(**given))
     assert store.get_bucket_lifecycle("photos") == kept
 
 
