@@ -13,8 +13,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {name: texts for name, texts in PROJECT["optional-dependencies"].items() if name != "test"}
+#: What the project asks of others; one of its extras may bring another.
 ASKED = [
-    Requirement(text) for text in [*PROJECT["dependencies"], *(text for texts in EXTRAS.values() for text in texts)]
+    Requirement(text)
+    for text in [*PROJECT["dependencies"], *(text for texts in EXTRAS.values() for text in texts)]
+    if Requirement(text).name != PROJECT["name"]
 ]
 
 

@@ -74,7 +74,7 @@ def over_wsgi(store: Store, method: str, path: str, data: bytes = b"") -> tuple[
 def main(root: Path) -> dict[str, Any]:
     ballast = root / "ballast"
     ballast.write_bytes(bytes(4 * MIB))
-    with bleepstore.open(root / "store") as store:
+    with bleepstore.open(root / "store", acl_defaults="legacy") as store:
         store.create_bucket("photos", acl=bleepstore.CannedAcl.PUBLIC_READ_WRITE)
         upload = store.create_upload("photos", "parts")
         part = store.put_part("photos", "parts", upload.upload_id, 1, b"part")
