@@ -153,12 +153,9 @@ class Copies:
                 raise check_write(condition, version.etag, bucket, key) or InvalidRequest(_COPY_OF_ITSELF)
             write = self._engine.object_engine.begin(bucket, found.id, key, condition)
             made = copied_attributes(version.attributes, given, options)
-            if made.retention is not None or made.legal_hold is not None:
-                self._engine.check_lockable(found, key, made, caller)
-            if made.tags:
-                authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=made)
-                if not options.get("replace_tags"):
-                    self._check_tags_of(source.version, version_id, caller)
+            self._engine.check_attributes(found, key, made, caller)
+            if made.tags and not options.get("replace_tags"):
+                self._check_tags_of(version, version_id, caller)
             made, seal = sealed_attributes(self._engine, made, options, found, key)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.

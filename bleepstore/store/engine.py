@@ -196,9 +196,13 @@ class Engine:
             raise refused
         return condition
 
-    def check_lockable(self, bucket: Bucket, key: str, attributes: ObjectAttributes, caller: Caller | None) -> None:
-        """Refuse a write with locks of its own that the bucket has not, that `caller` may not set, or that are over
-        already. Whether they are is decided again when the change is made."""
+    def check_attributes(self, bucket: Bucket, key: str, attributes: ObjectAttributes, caller: Caller | None) -> None:
+        """Refuse a write with tags or locks of its own that `caller` may not set, or with locks that the bucket has not
+        or that are over already. What the bucket has is decided again when the change is made."""
+        if attributes.tags:
+            authorize(Action.PUT_OBJECT_TAGGING, caller, bucket, None, key, attributes=attributes)
+        if attributes.retention is None and attributes.legal_hold is None:
+            return
         if attributes.retention is not None:
             authorize(Action.PUT_OBJECT_RETENTION, caller, bucket, None, key, attributes=attributes)
         if attributes.legal_hold is not None:

@@ -141,10 +141,8 @@ class Uploads:
             encryption=options.get("encryption"),
             begins_upload=True,
         )
-        if attributes.tags:
-            authorize(Action.PUT_OBJECT_TAGGING, caller, found, None, key, attributes=attributes)
-        if attributes.retention is not None or attributes.legal_hold is not None:
-            self._engine.check_lockable(found, key, attributes, caller)
+        if attributes.tags or attributes.retention is not None or attributes.legal_hold is not None:
+            self._engine.check_attributes(found, key, attributes, caller)
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
         owner, attributes = owned(found, caller, attributes, acl)
