@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 import attrs
@@ -47,7 +48,6 @@ from bleepstore.model import (
     Part,
     ReadCondition,
     Upload,
-    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -160,20 +160,8 @@ class Copies:
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
                 etag, checksum = self._copied_digests(source, source_seal, options.get("checksum_algorithm"))
-                data, stored_ms = self._copy_bytes(
-                    write,
-                    source,
-                    (source_seal, seal),
-                    BlobSpec(
-                        bucket=bucket,
-                        key=key,
-                        size=version.size,
-                        attributes=made,
-                        etag=lambda etag=etag: etag,  # type: ignore[misc]  # mypy cannot infer the default
-                        new_id=self._engine.new_blob_id,
-                        keeps_versions=found.versioning is Versioning.ENABLED,
-                    ),
-                )
+                spec = self._engine.spec_for(found, key, made, version.size, partial(str, etag))
+                data, stored_ms = self._copy_bytes(write, source, (source_seal, seal), spec)
             except BlobNotFound:
                 self._engine.object_engine.bytes_missing(source)
                 continue

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Unpack
 import attrs
 
 from bleepstore.access import Action, Caller, Facts, authorize
-from bleepstore.backends.base import BlobId, Gateway, KeyedBackend, new_blob_id
+from bleepstore.backends.base import BlobId, BlobSpec, Gateway, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
@@ -36,6 +36,7 @@ from bleepstore.model import (
     BucketSetting,
     BucketSettings,
     ObjectAttributes,
+    Versioning,
     WriteCondition,
 )
 from bleepstore.object_lock import check_future, no_lock
@@ -195,6 +196,25 @@ class Engine:
         if refused := check_owner(condition, None if current is None else current.version.owner.id):
             raise refused
         return condition
+
+    def spec_for(
+        self,
+        bucket: Bucket,
+        key: str,
+        attributes: ObjectAttributes,
+        size: int | None = None,
+        etag: Callable[[], str] | None = None,
+    ) -> BlobSpec:
+        """What a backend is told of a blob, or of an upload, besides its bytes."""
+        return BlobSpec(
+            bucket=bucket.name,
+            key=key,
+            size=size,
+            attributes=attributes,
+            etag=etag,
+            new_id=self.new_blob_id,
+            keeps_versions=bucket.versioning is Versioning.ENABLED,
+        )
 
     def check_attributes(self, bucket: Bucket, key: str, attributes: ObjectAttributes, caller: Caller | None) -> None:
         """Refuse a write with tags or locks of its own that `caller` may not set, or with locks that the bucket has not

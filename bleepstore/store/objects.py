@@ -19,7 +19,7 @@ from bleepstore.access import (
     is_allowed,
     of_version,
 )
-from bleepstore.backends.base import BlobSpec, StoredBlob
+from bleepstore.backends.base import StoredBlob
 from bleepstore.catalog.records import FoundObject
 from bleepstore.commands import (
     DeleteEntry,
@@ -62,7 +62,6 @@ from bleepstore.model import (
     ObjectVersion,
     PartSummary,
     ReadCondition,
-    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key, check_version_id
@@ -155,16 +154,7 @@ class Objects:
                 write = self._engine.encrypting.writer(seal)
 
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
-            spec = BlobSpec(
-                bucket=bucket,
-                key=key,
-                size=expected.size,
-                attributes=attributes,
-                etag=etag,
-                new_id=self._engine.new_blob_id,
-                keeps_versions=found.versioning is Versioning.ENABLED,
-            )
-            return write.put(spec, chunks)
+            return write.put(self._engine.spec_for(found, key, attributes, expected.size, etag), chunks)
 
         staged = stage(body, expected, (algorithm,), self._engine.inline_limit, put)
         command = PutObject(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Unpack
 import attrs
 
 from bleepstore.access import Action, Caller, Facts, authorize, authorize_new_acl
-from bleepstore.backends.base import BlobSpec, PartBlob, StoredBlob
+from bleepstore.backends.base import PartBlob, StoredBlob
 from bleepstore.catalog.conditions import check_write
 from bleepstore.commands import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart, Written
 from bleepstore.digests import multipart_etag
@@ -54,7 +54,6 @@ from bleepstore.model import (
     Part,
     PartSummary,
     Upload,
-    Versioning,
     WriteCondition,
 )
 from bleepstore.names import check_key
@@ -148,13 +147,6 @@ class Uploads:
         owner, attributes = owned(found, caller, attributes, acl)
         attributes, _seal = sealed_attributes(self._engine, attributes, options, found, key)
         stamp = self._engine.stamp()
-        spec = BlobSpec(
-            bucket=bucket,
-            key=key,
-            attributes=attributes,
-            new_id=self._engine.new_blob_id,
-            keeps_versions=found.versioning is Versioning.ENABLED,
-        )
         command = CreateUpload(
             **stamp,
             bucket=bucket,
@@ -166,7 +158,7 @@ class Uploads:
             attributes=attributes,
             checksum_algorithm=algorithm,
             checksum_type=kind,
-            backend_token=self._engine.backend.begin_parts(spec),
+            backend_token=self._engine.backend.begin_parts(self._engine.spec_for(found, key, attributes)),
         )
         self._engine.submit(command)
         return self.find(bucket, key, command.upload_id, Action.PUT_OBJECT, None)
@@ -398,15 +390,8 @@ class Uploads:
         blobs = [PartBlob(part.handle, part.size) for part in parts]
         if upload.encryption is not None:
             blobs = [PartBlob(part.handle, sealed_size(part.size)) for part in parts]
-        spec = BlobSpec(
-            bucket=upload.bucket,
-            key=upload.key,
-            size=sum(part.size for part in blobs),
-            attributes=upload.attributes,
-            etag=None if upload.encryption is not None else lambda: etag,
-            new_id=self._engine.new_blob_id,
-            keeps_versions=bucket.versioning is Versioning.ENABLED,
-        )
+        told = None if upload.encryption is not None else lambda: etag
+        spec = self._engine.spec_for(bucket, upload.key, upload.attributes, sum(part.size for part in blobs), told)
         try:
             blob = write.assemble(upload.backend_token, spec, blobs)
         except (BlobNotFound, UploadNotFound):
