@@ -18,6 +18,7 @@ from bleepstore.catalog import (
     following,
     lifecycle,
     objects,
+    quotas,
     sweeps,
     uploads,
 )
@@ -47,6 +48,8 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutQuota,
+    RecountUsage,
     RegisterPart,
     RestoreObject,
     Result,
@@ -122,6 +125,10 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutQuota():
+            return quotas.put_quota(tables, command)
+        case RecountUsage():
+            return quotas.recount_usage(tables, command)
         case BeginSweep():
             return sweeps.begin_sweep(tables, command)
         case EndSweep():
