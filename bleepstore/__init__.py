@@ -19,6 +19,8 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    Session,
+    SessionCredentials,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -142,6 +144,8 @@ __all__ = [
     "Restored",
     "Retention",
     "RetentionMode",
+    "Session",
+    "SessionCredentials",
     "Snapshot",
     "Store",
     "StoreKey",

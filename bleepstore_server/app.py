@@ -23,6 +23,7 @@ from bleepstore_server.layers.render import refuse, send
 from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
+from bleepstore_server.sts import SessionService, is_for_sts
 from bleepstore_server.wire.encryption import ENCRYPTION, STORE_METHOD
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class _App:
         self._authenticator = Authenticator(store, config, credentials)
         self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
         self._find_credential = self._authenticator.find_credential
+        self._find_signer = self._authenticator.find_signer
+        self._sts = SessionService(store, self._authenticator)
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         reports = config.report_encryption or store.in_memory
         self._unencrypted = ((ENCRYPTION, STORE_METHOD),) if reports else ()
@@ -95,6 +98,7 @@ class _App:
             self._store,
             self._config,
             self._find_credential,
+            self._find_signer,
             environ,
             request_id,
             self._unencrypted,
@@ -123,6 +127,8 @@ class _App:
         request = exchange.request
         if request.method == "OPTIONS":
             return self._cross_origin.preflight(request)
+        if request.method == "POST" and is_for_sts(request):
+            return self._sts.answer(exchange)
         route = find_route(request)
         exchange.operation, exchange.action = route.operation, route.action
         exchange.bucket, exchange.key = request.bucket or "", request.key or ""

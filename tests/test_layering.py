@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations",
+        "configurations", "roles",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -40,6 +40,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations"}
     ),
     "pages": frozenset({"model"}),
+    "roles": frozenset({"errors", "model"}),
     "attributes": frozenset({"model", "object_lock", "encryption"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
     "bucket_settings": frozenset(

@@ -24,6 +24,7 @@ from bleepstore.access.decisions import (
     of_version,
 )
 from bleepstore.access.policies import Facts, compile_policy, is_public
+from bleepstore.access.sessions import Session, SessionCredentials
 
 __all__ = [
     "ANONYMOUS",
@@ -35,6 +36,8 @@ __all__ = [
     "Explanation",
     "Facts",
     "Ground",
+    "Session",
+    "SessionCredentials",
     "authorize",
     "authorize_new_acl",
     "check_not_denied",
