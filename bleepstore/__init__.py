@@ -62,6 +62,7 @@ from bleepstore.model import (
     RestoreTier,
     SystemMetadata,
     Upload,
+    User,
     Versioning,
     WriteCondition,
 )
@@ -155,6 +156,7 @@ __all__ = [
     "TransitionMinimum",
     "Upload",
     "UploadPage",
+    "User",
     "VersionPage",
     "Versioning",
     "WriteCondition",
