@@ -2,7 +2,7 @@
 
 A session is recorded nowhere: its token is sealed by a key of the store, and whoever has the store can open it. It ends
 by its time, with the access key that began it, with its role, or when the sessions of one of its `principals` are
-revoked: `account:<id>`, `user:<account>/<name>`, `role:<id of the role>`.
+revoked: `account:<id>`, `user:<id>`, `role:<id>`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from bleepstore.access.sessions import (
 )
 from bleepstore.commands import PutSessionKey, RevokeSessions
 from bleepstore.errors import ExpiredToken, InvalidToken, NotSupported
-from bleepstore.model import Credential, Owner
+from bleepstore.model import Credential, Owner, User
 from bleepstore.store.accounts import CREDENTIAL_MEMORY_SECONDS, Accounts
 from bleepstore.store.engine import Engine
 
@@ -55,6 +55,11 @@ class LiveSession:
     def owner(self) -> Owner:
         return self.session.owner
 
+    @property
+    def user(self) -> User | None:
+        """Whose rights it has, with the policies that count now; None: those of its account."""
+        return None if self.origin is None else self.origin.user
+
 
 class Sessions:
     """Temporary credentials, which need no record: see `bleepstore.access.sessions`. They need the extra
@@ -74,7 +79,9 @@ class Sessions:
         Raises InvalidArgument for another duration.
         """
         check_duration(duration, MAX_KEY_DURATION)
-        issued_ms, expires_ms = lifetime_of(self._engine.wall_clock(), min(duration, MAX_ROOT_DURATION))
+        if credential.user is None:
+            duration = min(duration, MAX_ROOT_DURATION)
+        issued_ms, expires_ms = lifetime_of(self._engine.wall_clock(), duration)
         return self._seal(
             Session(
                 access_key=new_access_key(),
@@ -82,7 +89,7 @@ class Sessions:
                 owner=credential.owner,
                 issued_ms=issued_ms,
                 expires_ms=expires_ms,
-                principals=(f"account:{credential.owner.id}",),
+                principals=_principals_of(credential),
                 origin=credential.access_key,
                 origin_proof=_proof_of(credential),
             )
@@ -113,7 +120,7 @@ class Sessions:
         origin = (find_credential or self._accounts.get_credential)(session.origin)
         if (
             origin is None
-            or origin.owner.id != session.owner.id
+            or not _begins_with(session.principals, _principals_of(origin))
             or not hmac.compare_digest(_proof_of(origin), session.origin_proof or "")
         ):
             raise ExpiredToken
@@ -121,7 +128,7 @@ class Sessions:
 
     def revoke_sessions(self, principal: str) -> None:
         """End all sessions of a principal that have begun by now: of an account (`account:<id>`), of a user
-        (`user:<account>/<name>`) or of a role (`role:<its id>`). Other processes know it within a second."""
+        (`user:<id>`) or of a role (`role:<id>`). Other processes know it within a second."""
         stamp = self._engine.stamp()
         self._engine.submit(RevokeSessions(**stamp, principal=principal, until_ms=stamp["time_ms"]))
         self.forget_remembered()
@@ -157,6 +164,16 @@ class Sessions:
         with self._engine.catalog.read() as reader:
             key = reader.session_key()
         return None if key is None else base64.b64decode(key)
+
+
+def _begins_with(principals: tuple[str, ...], first: tuple[str, ...]) -> bool:
+    return principals[: len(first)] == first
+
+
+def _principals_of(credential: Credential) -> tuple[str, ...]:
+    """Whose sessions those are that an access key begins."""
+    account = f"account:{credential.owner.id}"
+    return (account,) if credential.user is None else (account, f"user:{credential.user.id}")
 
 
 def _proof_of(credential: Credential) -> str:

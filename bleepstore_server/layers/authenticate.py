@@ -25,6 +25,7 @@ def identify(exchange: Exchange, signer: Signer | None, now_ms: int) -> None:
     environ, headers = exchange.environ, exchange.request.headers
     exchange.caller = Caller(
         ANONYMOUS_OWNER if signer is None else signer.owner,
+        user=None if signer is None else signer.user,
         access_key=None if signer is None else signer.access_key,
         # Calls are what a request costs, and `isinstance` is one.
         session=signer.session if signer.__class__ is LiveSession else None,
