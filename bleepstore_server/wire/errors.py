@@ -161,6 +161,7 @@ ERRORS: dict[str, ErrorRow] = {
     "NoSuchBucketPolicy": ErrorRow(404, "The bucket policy does not exist"),
     "NoSuchCORSConfiguration": ErrorRow(404, "The CORS configuration does not exist"),
     "NoSuchConfiguration": ErrorRow(404, "The specified configuration does not exist."),
+    "NoSuchEntity": ErrorRow(404, "The request was rejected because it referenced an entity that does not exist."),
     "NoSuchKey": ErrorRow(404, "The specified key does not exist."),
     "NoSuchLifecycleConfiguration": ErrorRow(404, "The lifecycle configuration does not exist"),
     "NoSuchObjectLockConfiguration": ErrorRow(404, "The specified object does not have a ObjectLock configuration"),
