@@ -14,8 +14,8 @@ from bleepstore.access import (
     Caller,
     Facts,
     authorize,
+    authorize_absent,
     authorize_new_acl,
-    check_not_denied,
     is_allowed,
     of_version,
 )
@@ -254,7 +254,7 @@ class Objects:
         if current is not None:
             authorize(action, caller, bucket, as_owned(current, bucket).version, version=version_id)
         else:
-            check_not_denied(action, caller, bucket, key, version=version_id)
+            authorize_absent(action, caller, bucket, key, version=version_id)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket)
             if version_id in (None, NULL_VERSION):
@@ -561,7 +561,7 @@ def _decided(bucket: Bucket, entries: Sequence[DeleteEntry], caller: Caller | No
     where no policy decides about each."""
     if caller is None:
         return entries
-    if bucket.settings.policy is None:
+    if bucket.settings.policy is None and caller.user is None:
         only_of = authorize(Action.DELETE_OBJECT, caller, bucket)
         if only_of is None and is_allowed(Action.DELETE_OBJECT_VERSION, caller, bucket):
             return entries

@@ -27,6 +27,7 @@ from bleepstore.model import (
     Upload,
     UploadToken,
     Versioning,
+    is_arn,
 )
 
 #: A look-up costs a tenth of what calling an enum does.
@@ -143,7 +144,9 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         upload_id=upload_id,
         initiated_ms=initiated_ms,
         owner=_owner_of(owner_id, owner_name or ""),
-        initiator=_owner_of(initiator_id, initiator_name or ""),
+        initiator=_owner_of(
+            initiator_id, initiator_id.rpartition("/")[2] if is_arn(initiator_id) else initiator_name or ""
+        ),
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
         checksum_type=_CHECKSUM_TYPES[kind] if kind else None,
