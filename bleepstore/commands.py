@@ -92,13 +92,15 @@ class PutBucketAcl(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutBucketSetting(_Change):
-    """Replace one of the settings of a bucket, or remove it, if its value is None."""
+    """Replace one of the settings of a bucket, or remove it, if its value is None. `makes_public`: the value is a
+    policy that makes the bucket public, which the bucket may block by then."""
 
     request_id: str
     time_ms: int
     bucket: str
     bucket_id: int | None = None
     setting: BucketSetting
+    makes_public: bool = False
 
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields

@@ -195,7 +195,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     ),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
-    form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING),
+    form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING, makes_public=BOOLEAN),
     form(
         "put-bucket-configuration/1",
         c.PutBucketConfiguration,

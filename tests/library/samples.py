@@ -104,7 +104,11 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (
             c.PutBucketSetting(
-                **_stamp(18), bucket="photos", bucket_id=7, setting=BucketSetting("tags", {"b": "2", "a": "ü"})
+                **_stamp(18),
+                bucket="photos",
+                bucket_id=7,
+                setting=BucketSetting("tags", {"b": "2", "a": "ü"}),
+                makes_public=True,
             ),
             c.PutBucketSetting(**_stamp(18), bucket="photos", setting=BucketSetting("tags", None)),
         ),
