@@ -196,7 +196,7 @@ def _statement(number: int, written: Any, *, bucket: str | None, variables: bool
     actions = [_actions(text, bucket) for text in _texts(asked, "Policy has invalid action")]
     meant, excludes_resources = _one_of(written, "Resource")
     texts = _texts(meant, "Policy has invalid resource")
-    resources = [_resource(text, bucket, variables) for text in texts]
+    resources = tuple(_resource(text, bucket, variables) for text in texts)
     if bucket is not None and not excludes_actions and not excludes_resources:
         _check_pairs(actions, texts, bucket)
     named = frozenset[str]().union(*actions)
