@@ -60,6 +60,7 @@ from bleepstore.model import (
     RestoreTier,
     SystemMetadata,
     Upload,
+    User,
     Versioning,
     WriteCondition,
 )
@@ -151,6 +152,7 @@ __all__ = [
     "TransitionMinimum",
     "Upload",
     "UploadPage",
+    "User",
     "VersionPage",
     "Versioning",
     "WriteCondition",

@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations",
+        "configurations", "website",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -34,6 +34,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "lifecycle": frozenset({"errors", "tags"}),
     "cors": frozenset({"errors"}),
     "configurations": frozenset({"errors"}),
+    "website": frozenset(),
     "ownership": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(

@@ -233,8 +233,7 @@ class Store:
     def in_memory(self) -> bool:
         """Whether nothing of the store is at rest anywhere: all of it ends with the process. Not so a fork in memory of
         a store on disk, and a store at a provider whose catalog is in memory."""
-        backend = self.engine.backend
-        return isinstance(backend, MemoryBackend) and not backend.has_underlay and self.engine.folder is None
+        return self.engine.in_memory
 
     @functools.cached_property
     def read_only(self) -> bool:

@@ -18,7 +18,7 @@ from bleepstore.access.actions import Action
 from bleepstore.access.callers import Caller
 from bleepstore.access.policies.document import RESOURCE_PREFIX
 from bleepstore.access.policies.names import KEY_ID, PREFIX, S3_KEYS
-from bleepstore.access.policies.principals import account_name
+from bleepstore.access.policies.principals import account_name, user_name
 from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey, key_name
 from bleepstore.model import (
     DAY_MS,
@@ -29,6 +29,7 @@ from bleepstore.model import (
     ObjectVersion,
     Permission,
     Upload,
+    User,
     WriteCondition,
     to_datetime,
 )
@@ -45,6 +46,8 @@ _OF_BEGINNING = (
 )  # fmt: skip
 _GROUP_URI = "http://acs.amazonaws.com/groups/"
 _NOBODY = frozenset[str]()
+#: The resource of an action that has none, as s3:ListAllMyBuckets: `*` and `arn:aws:s3:::*` stand for it.
+_NO_BUCKET = "*"
 _Values = tuple[str, ...]
 
 
@@ -52,7 +55,8 @@ class Facts(TypedDict, total=False):
     """What operations tell of what is asked, where they know it.
 
     `version` is the id of the version that is named. `attributes` and `acl` are of what is written, `tags`, `retention`
-    and `legal_hold` what an operation on these sets; `source` is what is copied, as `bucket/key`. `encryption` and
+    and `legal_hold` what an operation on these sets; `source` is what is copied, as `bucket/key`, `new_bucket` the name
+    of a bucket that is created. `encryption` and
     `replaces_metadata` are the options of these names, `write_condition` is that of a write. `begins_upload`,
     `completes_upload`: a write does that. `is_preliminary`: the body was not read yet.
     """
@@ -67,6 +71,7 @@ class Facts(TypedDict, total=False):
     retention: Retention | None
     legal_hold: bool
     source: str
+    new_bucket: str
     location: str
     encryption: EncryptionRequest | None
     replaces_metadata: bool
@@ -78,11 +83,11 @@ class Facts(TypedDict, total=False):
 
 @attrs.frozen(eq=False)
 class Asked:
-    """One question of `authorize`."""
+    """One question of `authorize`. `bucket` is None for what is of no bucket, or of one that is created."""
 
     action: Action
     caller: Caller
-    bucket: Bucket
+    bucket: Bucket | None
     key: str | None
     subject: ObjectVersion | Upload | None
     facts: Facts
@@ -94,6 +99,8 @@ class Asked:
     @property
     def resource(self) -> str:
         """What policies call it, without the beginning that all resources of S3 have."""
+        if self.bucket is None:
+            return self.facts.get("new_bucket", _NO_BUCKET)
         return self.bucket.name if self.key is None else f"{self.bucket.name}/{self.key}"
 
     @property
@@ -103,7 +110,19 @@ class Asked:
     @property
     def names(self) -> frozenset[str]:
         """Those of `principals.py` under which the caller is known."""
-        return _NOBODY if self.caller.is_anonymous else frozenset((account_name(self.caller.account.id),))
+        caller = self.caller
+        if caller.user is not None:
+            return frozenset((account_name(caller.account.id), _user_name(caller.user)))
+        return _NOBODY if caller.is_anonymous else frozenset((account_name(caller.account.id),))
+
+    @property
+    def granted_names(self) -> frozenset[str]:
+        """Those of them by which a statement that allows something must name the caller: a user of the account that
+        owns the bucket has what is allowed to that account by its own policies alone."""
+        user = self.caller.user
+        if user is None or self.bucket is None or user.account.id != self.bucket.owner.id:
+            return self.names
+        return frozenset((_user_name(user),))
 
     def values(self, key: str) -> _Values:
         """What there is under a condition key, in lower case but for a tag at its end; nothing if it is missing."""
@@ -192,16 +211,37 @@ def _account(asked: Asked) -> _Values:
     return () if asked.caller.is_anonymous else (asked.caller.account.id,)
 
 
+def _user_name(user: User) -> str:
+    return user_name(user.account.id, f"{user.path[1:]}{user.name}")
+
+
 def _principal_arn(asked: Asked) -> _Values:
-    return () if asked.caller.is_anonymous else (f"arn:aws:iam::{asked.caller.account.id}:root",)
+    caller = asked.caller
+    if caller.user is not None:
+        return (caller.user.arn,)
+    return () if caller.is_anonymous else (f"arn:aws:iam::{caller.account.id}:root",)
+
+
+# Of each kind of principal: "Principal key values" in "IAM policy elements: Variables and tags".
 
 
 def _principal_type(asked: Asked) -> _Values:
-    return ("Anonymous" if asked.caller.is_anonymous else "Account",)
+    caller = asked.caller
+    return ("User" if caller.user is not None else "Anonymous" if caller.is_anonymous else "Account",)
 
 
 def _user_id(asked: Asked) -> _Values:
-    return ("anonymous" if asked.caller.is_anonymous else asked.caller.account.id,)
+    caller = asked.caller
+    return (caller.user.id if caller.user is not None else "anonymous" if caller.is_anonymous else caller.account.id,)
+
+
+def _username(asked: Asked) -> _Values:
+    user = asked.caller.user
+    return () if user is None else (user.name,)
+
+
+def _owner(asked: Asked) -> _Values:
+    return () if asked.bucket is None else (asked.bucket.owner.id,)
 
 
 # -- of what is asked
@@ -234,7 +274,7 @@ def _existing_tags(asked: Asked) -> Mapping[str, str]:
 
 
 def _bucket_tags(asked: Asked) -> Mapping[str, str]:
-    return asked.bucket.settings.tags or {}
+    return {} if asked.bucket is None else asked.bucket.settings.tags or {}
 
 
 def _retention(asked: Asked) -> Retention | None:
@@ -286,10 +326,11 @@ _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:principalarn": _principal_arn,
     "aws:principaltype": _principal_type,
     "aws:userid": _user_id,
+    "aws:username": _username,
     "aws:principalisawsservice": lambda _asked: ("false",),
     "aws:viaawsservice": lambda _asked: ("false",),
-    "aws:resourceaccount": lambda asked: (asked.bucket.owner.id,),
-    "s3:resourceaccount": lambda asked: (asked.bucket.owner.id,),
+    "aws:resourceaccount": _owner,
+    "s3:resourceaccount": _owner,
     "s3:objectcreationoperation": _creates_object,
     "s3:versionid": _version_id,
     "s3:requestobjecttagkeys": lambda asked: tuple(_request_tags(asked)),

@@ -105,8 +105,11 @@ class Condition:
         return needs_all
 
 
-def parse_conditions(element: Any, *, variables: bool, lenient: bool) -> tuple[Condition, ...]:
-    """The conditions of a statement. Raises MalformedPolicy."""
+def parse_conditions(
+    element: Any, *, variables: bool, lenient: bool, of_any_service: bool = False
+) -> tuple[Condition, ...]:
+    """The conditions of a statement. `of_any_service`: it may also be about services of AWS that are not here, whose
+    keys are always missing. Raises MalformedPolicy."""
     if not isinstance(element, dict):
         raise MalformedPolicy("Invalid policy syntax.")
     found = []
@@ -114,6 +117,7 @@ def parse_conditions(element: Any, *, variables: bool, lenient: bool) -> tuple[C
         if not isinstance(keys, dict):
             raise MalformedPolicy("Invalid policy syntax.")
         for key, values in keys.items():
+            _check_key(key, of_any_service)
             found.append(_condition(operator, key, values, variables, lenient))
     return tuple(found)
 
@@ -127,7 +131,6 @@ def _condition(written: str, key: str, values: Any, variables: bool, lenient: bo
     operator = OPERATORS.get(name)
     if operator is None and (name != NULL or if_exists or separator):
         raise MalformedPolicy(f"Invalid Condition type : {written}")
-    _check_key(key)
     parse: Callable[[str, bool], Any] = OPERATORS["Bool"].parse if operator is None else operator.parse
     wanted = []
     for text in _meant(key, _texts(values), operator):
@@ -168,12 +171,11 @@ def _meant(key: str, texts: list[str], operator: Operator | None) -> list[str]:
     return texts
 
 
-def _check_key(key: str) -> None:
+def _check_key(key: str, of_any_service: bool) -> None:
     """A key of the services and of S3; a key of all of AWS may be a new one, and is then always missing."""
-    name = _in_lower_case(key)
-    service, separator, rest = name.partition(":")
-    known = rest and (service == "aws" or (service == "s3" and names.s3_key_actions(rest) is not None))
-    if not separator or not known:
+    service, _, rest = _in_lower_case(key).partition(":")
+    is_known = names.s3_key_actions(rest) is not None if service == "s3" else of_any_service or service == "aws"
+    if not rest or not is_known:
         raise MalformedPolicy("Policy has an invalid condition key", detail=key)
 
 

@@ -67,6 +67,7 @@ def deciding_statement(policy: Policy, asked: Asked) -> Statement | None:
     if not everything:
         return None
     names, resource = asked.names, asked.resource
+    granted = names if asked.caller.user is None else asked.granted_names
     first, others = len(everything), statements.others
     if asked.undecided:
         others = tuple(range(first))
@@ -74,6 +75,7 @@ def deciding_statement(policy: Policy, asked: Asked) -> Statement | None:
         first = _first_steady(
             statements,
             names,
+            granted,
             tuple([one.match(resource, asked.value) for one in statements.patterns]),
             tuple([find(asked) for find in statements.finders]),
         )
@@ -83,8 +85,13 @@ def deciding_statement(policy: Policy, asked: Asked) -> Statement | None:
             break
         statement = everything[position]
         of = statement.principals
-        if of is not None and of.names is not None and of.names.isdisjoint(names) is not of.excludes:
-            continue
+        if of is not None and of.names is not None:
+            allows = statement.effect is Effect.ALLOW
+            if of.excludes:
+                if not of.match(names, granted, allows=allows):
+                    continue
+            elif of.names.isdisjoint(granted if allows else names):
+                continue
         patterns = statement.resources
         if patterns is not last:
             last, is_last_found = patterns, patterns.match(resource, asked.value)
@@ -100,7 +107,11 @@ def deciding_statement(policy: Policy, asked: Asked) -> Statement | None:
 
 @functools.lru_cache(maxsize=2048)
 def _first_steady(
-    statements: _Statements, names: frozenset[str], matches: tuple[bool, ...], given: tuple[_Values, ...]
+    statements: _Statements,
+    names: frozenset[str],
+    granted: frozenset[str],
+    matches: tuple[bool, ...],
+    given: tuple[_Values, ...],
 ) -> int:
     """The position of the first steady statement that applies; if none does, that behind all."""
     is_found = dict(zip(statements.patterns, matches, strict=True))
@@ -108,7 +119,7 @@ def _first_steady(
     for position in statements.steady:
         statement = statements.all[position]
         if (
-            (statement.principals is None or statement.principals.match(names))
+            _is_about(statement, names, granted)
             and is_found[statement.resources] is not statement.excludes_resources
             and all(one.holds_of(values[one.key], _no_value) for one in statement.conditions)
         ):
@@ -123,6 +134,16 @@ def _no_value(_key: str) -> None:
 def allows_some(policy: Policy, asked: Asked) -> bool:
     """Whether a statement allows this caller the action on something, whatever it is and whatever else must hold."""
     return any(
-        statement.effect is Effect.ALLOW and (statement.principals is None or statement.principals.match(asked.names))
+        statement.effect is Effect.ALLOW and is_about_caller(statement, asked)
         for statement in policy.statements_of(asked.action)
     )
+
+
+def is_about_caller(statement: Statement, asked: Asked) -> bool:
+    """Whether its principals, if it has some, include the caller."""
+    return _is_about(statement, asked.names, asked.granted_names)
+
+
+def _is_about(statement: Statement, names: frozenset[str], granted: frozenset[str]) -> bool:
+    of = statement.principals
+    return of is None or of.match(names, granted, allows=statement.effect is Effect.ALLOW)
