@@ -19,6 +19,8 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    Session,
+    SessionCredentials,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -60,6 +62,7 @@ from bleepstore.model import (
     RestoreTier,
     SystemMetadata,
     Upload,
+    User,
     Versioning,
     WriteCondition,
 )
@@ -146,6 +149,8 @@ __all__ = [
     "Restored",
     "Retention",
     "RetentionMode",
+    "Session",
+    "SessionCredentials",
     "Snapshot",
     "Store",
     "StoreKey",
@@ -156,6 +161,7 @@ __all__ = [
     "Upload",
     "UploadPage",
     "Usage",
+    "User",
     "VersionPage",
     "Versioning",
     "WriteCondition",

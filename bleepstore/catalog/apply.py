@@ -19,6 +19,7 @@ from bleepstore.catalog import (
     lifecycle,
     objects,
     quotas,
+    sessions,
     sweeps,
     uploads,
 )
@@ -34,6 +35,7 @@ from bleepstore.commands import (
     DeleteBucket,
     DeleteObject,
     DeleteObjects,
+    DeleteRole,
     DisableCredential,
     EndSweep,
     FollowProvider,
@@ -49,10 +51,13 @@ from bleepstore.commands import (
     PutObjectRetention,
     PutObjectTags,
     PutQuota,
+    PutRole,
+    PutSessionKey,
     RecountUsage,
     RegisterPart,
     RestoreObject,
     Result,
+    RevokeSessions,
 )
 from bleepstore.errors import ServiceUnavailable
 
@@ -129,6 +134,14 @@ def apply(tables: Tables, command: Command) -> Result:
             return quotas.put_quota(tables, command)
         case RecountUsage():
             return quotas.recount_usage(tables, command)
+        case PutRole():
+            return sessions.put_role(tables, command)
+        case DeleteRole():
+            return sessions.delete_role(tables, command)
+        case PutSessionKey():
+            return sessions.put_session_key(tables, command)
+        case RevokeSessions():
+            return sessions.revoke_sessions(tables, command)
         case BeginSweep():
             return sweeps.begin_sweep(tables, command)
         case EndSweep():

@@ -104,6 +104,13 @@ class NoSuchCredential(NotFound):
 
 
 @attrs.define
+class NoSuchRole(NotFound):
+    code = "NoSuchEntity"
+    summary = "There is no role of this name."
+    role: str
+
+
+@attrs.define
 class Conflict(S3Error):
     """The request does not fit the present state."""
 
@@ -362,6 +369,18 @@ class QuotaExceeded(Denied):
     def message(self) -> str:
         whose = "of the account that owns the bucket" if self.of_account else "of the bucket"
         return f"The write would exceed the quota {whose}: {self.limit} {self.unit}. Nothing was changed."
+
+
+@attrs.define
+class InvalidToken(Invalid):
+    code = "InvalidToken"
+    summary = "The provided token is malformed or otherwise not valid."
+
+
+@attrs.define
+class ExpiredToken(Invalid):
+    code = "ExpiredToken"
+    summary = "The provided token has expired."
 
 
 @attrs.define
