@@ -47,6 +47,7 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention
 from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 
 class _Change:
@@ -425,6 +426,17 @@ class DisableCredential(_Change):
 
 
 @attrs.frozen(kw_only=True)
+class PutRateLimit(_Change):
+    """Replace the rate of an access key or of an account, by its id, or remove it, if `rate` is None."""
+
+    request_id: str
+    time_ms: int
+    scope: RateScope
+    name: str
+    rate: Rate | None
+
+
+@attrs.frozen(kw_only=True)
 class PutQuota(_Change):
     """Replace the quota of a bucket or of an account, by its name or its id, or remove it, if `quota` is None. What is
     stored is counted."""
@@ -549,6 +561,7 @@ Command = (
     | FollowProvider
     | PutCredential
     | DisableCredential
+    | PutRateLimit
     | PutQuota
     | RecountUsage
     | PutRole

@@ -22,6 +22,7 @@ from bleepstore.errors import Condition
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
+from bleepstore.rates import RateLimit
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -127,6 +128,8 @@ class Credential:
     enabled: bool = True
     created_ms: int = 0
     user: User | None = None
+    #: Its own, and its account's.
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 class Permission(enum.StrEnum):

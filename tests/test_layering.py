@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations", "quotas", "roles", "website",
+        "configurations", "quotas", "rates", "roles", "website",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -37,9 +37,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "website": frozenset(),
     "ownership": frozenset(),
     "quotas": frozenset(),
+    "rates": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(
-        {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations"}
+        {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations", "rates"}
     ),
     "pages": frozenset({"model"}),
     "roles": frozenset({"errors", "model"}),

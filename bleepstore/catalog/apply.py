@@ -51,6 +51,7 @@ from bleepstore.commands import (
     PutObjectRetention,
     PutObjectTags,
     PutQuota,
+    PutRateLimit,
     PutRole,
     PutSessionKey,
     RecountUsage,
@@ -130,6 +131,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutRateLimit():
+            return accounts.put_rate_limit(tables, command)
         case PutQuota():
             return quotas.put_quota(tables, command)
         case RecountUsage():

@@ -64,6 +64,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 
 def _write_data(data: Data, tail: Tail) -> Fields:
@@ -154,6 +155,8 @@ PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONA
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
+RATE_SCOPE = Kind(str, read=lambda text, _: RateScope(text))
+RATE = optional(struct(Rate, requests=OPTIONAL_INTEGER, bytes=OPTIONAL_INTEGER))
 QUOTA_SCOPE = Kind(str, read=lambda text, _: QuotaScope(text))
 QUOTA = optional(struct(Quota, max_bytes=OPTIONAL_INTEGER, max_objects=OPTIONAL_INTEGER))
 LIFECYCLE_ENTRIES = tuple_of(
@@ -340,6 +343,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         email=OPTIONAL_TEXT,
     ),
     form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
+    form("put-rate-limit/1", c.PutRateLimit, **_STAMP, scope=RATE_SCOPE, name=TEXT, rate=RATE),
     form("put-quota/1", c.PutQuota, **_STAMP, scope=QUOTA_SCOPE, name=TEXT, quota=QUOTA),
     form("recount-usage/1", c.RecountUsage, **_STAMP),
     form(

@@ -28,6 +28,7 @@ from bleepstore.access.sessions import (
 from bleepstore.commands import PutSessionKey, RevokeSessions
 from bleepstore.errors import ExpiredToken, InvalidToken, NotSupported
 from bleepstore.model import Credential, Owner, User
+from bleepstore.rates import RateLimit
 from bleepstore.store.accounts import CREDENTIAL_MEMORY_SECONDS, Accounts
 from bleepstore.store.engine import Engine
 
@@ -42,6 +43,8 @@ class LiveSession:
 
     session: Session
     origin: Credential | None
+    #: Those of the key that began it, or of the account whose role it is.
+    rate_limits: tuple[RateLimit, ...] = ()
 
     @property
     def access_key(self) -> str:
@@ -116,7 +119,8 @@ class Sessions:
         if session.expires_ms <= self._engine.wall_clock():
             raise ExpiredToken
         if session.origin is None:
-            return LiveSession(session, None)
+            with self._engine.catalog.read() as reader:
+                return LiveSession(session, None, reader.rate_limits_of(None, session.owner.id))
         origin = (find_credential or self._accounts.get_credential)(session.origin)
         if (
             origin is None
@@ -124,7 +128,7 @@ class Sessions:
             or not hmac.compare_digest(_proof_of(origin), session.origin_proof or "")
         ):
             raise ExpiredToken
-        return LiveSession(session, origin)
+        return LiveSession(session, origin, origin.rate_limits)
 
     def revoke_sessions(self, principal: str) -> None:
         """End all sessions of a principal that have begun by now: of an account (`account:<id>`), of a user

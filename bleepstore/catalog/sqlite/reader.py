@@ -13,6 +13,7 @@ from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, Ob
 from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.quotas import QuotaQueries
+from bleepstore.catalog.sqlite.rates import RateQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     BY_VERSION_ID,
@@ -140,7 +141,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries, QuotaQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:

@@ -12,6 +12,7 @@ from bleepstore.attributes import COLUMNS, columns_of, from_columns
 from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.quotas import QuotaTables
+from bleepstore.catalog.sqlite.rates import put_rate_limit
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
     UPLOAD_COLUMNS,
@@ -25,6 +26,7 @@ from bleepstore.catalog.sqlite.rows import (
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, PutRole, RegisterPart
 from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAttributes, Owner, Upload, Versioning
+from bleepstore.rates import Rate, RateScope
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
@@ -190,6 +192,9 @@ class SqliteTables(QuotaTables):
             "until_ms = max(until_ms, excluded.until_ms)",
             (principal, until_ms),
         )
+
+    def put_rate_limit(self, scope: RateScope, name: str, rate: Rate | None) -> None:
+        put_rate_limit(self.connection, scope, name, rate)
 
     # -- buckets
 
