@@ -19,8 +19,11 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    LiveSession,
+    RoleSession,
     Session,
     SessionCredentials,
+    WebIdentity,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -78,6 +81,7 @@ from bleepstore.pages import (
     UploadPage,
     VersionPage,
 )
+from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -124,6 +128,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "LiveSession",
     "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
@@ -145,6 +150,8 @@ __all__ = [
     "Restored",
     "Retention",
     "RetentionMode",
+    "Role",
+    "RoleSession",
     "Session",
     "SessionCredentials",
     "Snapshot",
@@ -159,6 +166,7 @@ __all__ = [
     "User",
     "VersionPage",
     "Versioning",
+    "WebIdentity",
     "WriteCondition",
     "__version__",
     "errors",

@@ -31,7 +31,7 @@ WIRE_SUITE = frozenset(
     f"server/test_{name}.py"
     for name in (
         "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
-        "operations_buckets", "operations_listings", "ownership", "pages", "policies", "presigned", "restore",
+        "operations_buckets", "operations_listings", "ownership", "pages", "policies", "presigned", "restore", "roles",
         "sessions", "stored_configurations", "tagging", "website",
     )
 )  # fmt: skip
