@@ -19,6 +19,8 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    Session,
+    SessionCredentials,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -76,6 +78,7 @@ from bleepstore.pages import (
     UploadPage,
     VersionPage,
 )
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -100,6 +103,7 @@ __all__ = [
     "ConfigurationKind",
     "ConfigurationPage",
     "CorsRule",
+    "CountedQuota",
     "Credential",
     "CustomerKey",
     "Damage",
@@ -137,12 +141,16 @@ __all__ = [
     "Payer",
     "Permission",
     "PublicAccessBlock",
+    "Quota",
+    "QuotaScope",
     "ReadCondition",
     "Restoration",
     "RestoreTier",
     "Restored",
     "Retention",
     "RetentionMode",
+    "Session",
+    "SessionCredentials",
     "Snapshot",
     "Store",
     "StoreKey",
@@ -152,6 +160,7 @@ __all__ = [
     "TransitionMinimum",
     "Upload",
     "UploadPage",
+    "Usage",
     "User",
     "VersionPage",
     "Versioning",

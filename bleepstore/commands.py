@@ -46,6 +46,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import Retention
+from bleepstore.quotas import Quota, QuotaScope
 
 
 class _Change:
@@ -424,6 +425,75 @@ class DisableCredential(_Change):
 
 
 @attrs.frozen(kw_only=True)
+class PutQuota(_Change):
+    """Replace the quota of a bucket or of an account, by its name or its id, or remove it, if `quota` is None. What is
+    stored is counted."""
+
+    request_id: str
+    time_ms: int
+    scope: QuotaScope
+    name: str
+    quota: Quota | None
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.quota is None
+
+
+@attrs.frozen(kw_only=True)
+class RecountUsage(_Change):
+    """Count anew what all quotas count."""
+
+    request_id: str
+    time_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class PutRole(_Change):
+    """A new role of an account, or other documents for a known one, which keeps its id."""
+
+    request_id: str
+    time_ms: int
+    name: str
+    role_id: str
+    account: Owner
+    trust_policy: str
+    policies: Mapping[str, str]
+    max_session_seconds: int
+
+
+@attrs.frozen(kw_only=True)
+class DeleteRole(_Change):
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class PutSessionKey(_Change):
+    """The key that seals the tokens of sessions, 32 bytes as base64, unless the catalog has one."""
+
+    request_id: str
+    time_ms: int
+    key: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class RevokeSessions(_Change):
+    """Sessions of `principal` (see `bleepstore.access.sessions`) end that began at `until_ms` or before."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    principal: str
+    until_ms: int
+
+
+@attrs.frozen(kw_only=True)
 class BeginSweep(_Change):
     """From here on no command may bring in a blob that was stored before `until_ms`."""
 
@@ -479,6 +549,12 @@ Command = (
     | FollowProvider
     | PutCredential
     | DisableCredential
+    | PutQuota
+    | RecountUsage
+    | PutRole
+    | DeleteRole
+    | PutSessionKey
+    | RevokeSessions
     | BeginSweep
     | EndSweep
     | ForgetGarbage

@@ -174,7 +174,7 @@ class BucketSettings:
     """What a bucket is configured with, beside its ACL; None: it has none of that.
 
     Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
-    bucket's policy, as it was given; `configurations` are those that nothing acts upon.
+    bucket's policy, as it was given; `configurations` are those that are stored as they were given.
     """
 
     tags: Mapping[str, str] | None = None
@@ -222,6 +222,8 @@ class Bucket:
     settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.
     versioning: Versioning | None = attrs.field(kw_only=True, default=None)
+    #: Whether what it holds is counted: it has a quota, or its owner has.
+    keeps_usage: bool = attrs.field(kw_only=True, default=False)
 
     @property
     def created(self) -> dt.datetime:

@@ -18,6 +18,8 @@ from bleepstore.catalog import (
     following,
     lifecycle,
     objects,
+    quotas,
+    sessions,
     sweeps,
     uploads,
 )
@@ -33,6 +35,7 @@ from bleepstore.commands import (
     DeleteBucket,
     DeleteObject,
     DeleteObjects,
+    DeleteRole,
     DisableCredential,
     EndSweep,
     FollowProvider,
@@ -47,9 +50,14 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutQuota,
+    PutRole,
+    PutSessionKey,
+    RecountUsage,
     RegisterPart,
     RestoreObject,
     Result,
+    RevokeSessions,
 )
 from bleepstore.errors import ServiceUnavailable
 
@@ -122,6 +130,18 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutQuota():
+            return quotas.put_quota(tables, command)
+        case RecountUsage():
+            return quotas.recount_usage(tables, command)
+        case PutRole():
+            return sessions.put_role(tables, command)
+        case DeleteRole():
+            return sessions.delete_role(tables, command)
+        case PutSessionKey():
+            return sessions.put_session_key(tables, command)
+        case RevokeSessions():
+            return sessions.revoke_sessions(tables, command)
         case BeginSweep():
             return sweeps.begin_sweep(tables, command)
         case EndSweep():

@@ -63,6 +63,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.quotas import Quota, QuotaScope
 
 
 def _write_data(data: Data, tail: Tail) -> Fields:
@@ -153,6 +154,8 @@ PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONA
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
+QUOTA_SCOPE = Kind(str, read=lambda text, _: QuotaScope(text))
+QUOTA = optional(struct(Quota, max_bytes=OPTIONAL_INTEGER, max_objects=OPTIONAL_INTEGER))
 LIFECYCLE_ENTRIES = tuple_of(
     struct(
         c.LifecycleEntry,
@@ -337,6 +340,22 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         email=OPTIONAL_TEXT,
     ),
     form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
+    form("put-quota/1", c.PutQuota, **_STAMP, scope=QUOTA_SCOPE, name=TEXT, quota=QUOTA),
+    form("recount-usage/1", c.RecountUsage, **_STAMP),
+    form(
+        "put-role/1",
+        c.PutRole,
+        **_STAMP,
+        name=TEXT,
+        role_id=TEXT,
+        account=OWNER,
+        trust_policy=TEXT,
+        policies=TEXTS,
+        max_session_seconds=INTEGER,
+    ),
+    form("delete-role/1", c.DeleteRole, **_STAMP, account_id=TEXT, name=TEXT),
+    form("put-session-key/1", c.PutSessionKey, **_STAMP, key=TEXT),
+    form("revoke-sessions/1", c.RevokeSessions, **_STAMP, principal=TEXT, until_ms=INTEGER),
     form("begin-sweep/1", c.BeginSweep, **_STAMP, until_ms=INTEGER),
     form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
     form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
@@ -405,6 +424,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form(
         "no-such-key/1", e.NoSuchKey, bucket=TEXT, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker=optional(BOOLEAN)
     ),
+    form("no-such-role/1", e.NoSuchRole, role=TEXT),
     form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
     form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
     form("object-already-in-active-tier/1", e.ObjectAlreadyInActiveTier, storage_class=OPTIONAL_TEXT),
@@ -418,6 +438,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         key=OPTIONAL_TEXT,
         of_source=BOOLEAN,
     ),
+    form("quota-exceeded/1", e.QuotaExceeded, bucket=TEXT, of_account=BOOLEAN, unit=TEXT, limit=INTEGER),
     form("restore-already-in-progress/1", e.RestoreAlreadyInProgress),
     form("service-unavailable/1", e.ServiceUnavailable, reason=OPTIONAL_TEXT),
     form("too-many-configurations/1", e.TooManyConfigurations, limit=INTEGER),

@@ -39,7 +39,9 @@ from bleepstore.store.opening import open_catalog, open_folder, open_memory, ope
 from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
+from bleepstore.store.quotas import Quotas
 from bleepstore.store.scrubbing import Scrubs
+from bleepstore.store.sessions import Sessions
 from bleepstore.store.settings import (
     DEFAULT_OWNER,
     UPLOAD_EXPIRY,
@@ -68,6 +70,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.accounts = Accounts(engine)
+        self.sessions = Sessions(engine, self.accounts)
         self.buckets = Buckets(engine)
         self.objects = Objects(engine)
         self.uploads = Uploads(engine)
@@ -82,9 +85,10 @@ class Store:
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
         self.ownership = OwnershipControls(engine)
+        self.quotas = Quotas(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
-        self.forks = Forks(engine, self.accounts)
+        self.forks = Forks(engine, self.accounts, self.sessions)
         self.archives = Archives(self.forks)
         self.scrubs = Scrubs(engine)
         self.adoption = Adoption(engine)
@@ -173,6 +177,12 @@ class Store:
     check_access = method_of("access", AccessRules.check_access)
     explain_access = method_of("access", AccessRules.explain)
 
+    put_quota = method_of("quotas", Quotas.put_quota)
+    delete_quota = method_of("quotas", Quotas.delete_quota)
+    list_quotas = method_of("quotas", Quotas.list_quotas)
+    usage = method_of("quotas", Quotas.usage)
+    recount_usage = method_of("quotas", Quotas.recount_usage)
+
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
     list_credentials = method_of("accounts", Accounts.list_credentials)
@@ -180,6 +190,10 @@ class Store:
     find_owner = method_of("accounts", Accounts.find_owner)
     display_name = method_of("accounts", Accounts.display_name)
     owner_by_email = method_of("accounts", Accounts.owner_by_email)
+
+    create_session = method_of("sessions", Sessions.create_session)
+    find_session = method_of("sessions", Sessions.find_session)
+    revoke_sessions = method_of("sessions", Sessions.revoke_sessions)
 
     snapshot = method_of("forks", Forks.snapshot)
     restore = method_of("forks", Forks.restore)
@@ -347,5 +361,18 @@ def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
     engine = open_catalog(Path(path))
     try:
         yield Accounts(engine)
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_quotas(path: str | os.PathLike[str]) -> Iterator[Quotas]:
+    """The quotas of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Quotas(engine)
     finally:
         engine.close()

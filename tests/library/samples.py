@@ -37,6 +37,7 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
+from bleepstore.quotas import Quota, QuotaScope
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -332,6 +333,42 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         (
             c.DisableCredential(**_stamp(14), access_key="AKIA"),
             c.DisableCredential(**_stamp(14), access_key="a"),
+        ),
+        (
+            c.PutQuota(
+                **_stamp(25), scope=QuotaScope.ACCOUNT, name="alice-id", quota=Quota(max_bytes=2**40, max_objects=0)
+            ),
+            c.PutQuota(**_stamp(25), scope=QuotaScope.BUCKET, name="photos", quota=None),
+        ),
+        (c.RecountUsage(**_stamp(26)), c.RecountUsage(**_stamp(26))),
+        (
+            c.PutRole(
+                **_stamp(19),
+                name="reader",
+                role_id="AROAIBMEXAMPLE",
+                account=ALICE,
+                trust_policy='{"Statement": []}',
+                policies={"b": "{}", "a": '{"Statement": []}'},
+                max_session_seconds=43200,
+            ),
+            c.PutRole(
+                **_stamp(19),
+                name="r",
+                role_id="AROA",
+                account=Owner("a"),
+                trust_policy="",
+                policies={},
+                max_session_seconds=3600,
+            ),
+        ),
+        (
+            c.DeleteRole(**_stamp(20), account_id="alice", name="reader"),
+            c.DeleteRole(**_stamp(20), account_id="a", name="r"),
+        ),
+        (c.PutSessionKey(**_stamp(21), key="a2V5"), c.PutSessionKey(**_stamp(21), key="")),
+        (
+            c.RevokeSessions(**_stamp(22), principal="account:alice", until_ms=TIME),
+            c.RevokeSessions(**_stamp(22), principal="role:AROA", until_ms=0),
         ),
         (c.BeginSweep(**_stamp(15), until_ms=TIME), c.BeginSweep(**_stamp(15), until_ms=0)),
         (c.EndSweep(**_stamp(16), until_ms=TIME), c.EndSweep(**_stamp(16), until_ms=0)),
