@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from bleepstore import codec
 from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
 from bleepstore.catalog.sqlite.ages import AgeQueries
@@ -27,6 +28,7 @@ from bleepstore.catalog.sqlite.rows import (
     make_protected,
     make_upload,
 )
+from bleepstore.events import WaitingEvent, WaitingEvents
 from bleepstore.model import (
     NULL_VERSION,
     STANDARD,
@@ -93,6 +95,12 @@ _EXPIRED = (
 _COMPLETED = (
     "SELECT c.etag, c.completed_ms, c.version_id FROM bucket b JOIN completed_upload c ON c.bucket_id = b.bucket_id "
     "WHERE b.name = ? AND c.key = ? AND c.upload_id = ?"
+)
+_WAITING = "SELECT number, rule_id, event FROM outbox WHERE destination = ? ORDER BY number LIMIT ?"
+_OUTBOX = (
+    "SELECT e.destination, e.last_number, e.dropped, o.number, o.time_ms FROM outbox_end e LEFT JOIN outbox o "
+    "ON o.destination = e.destination "
+    "AND o.number = (SELECT min(number) FROM outbox WHERE destination = e.destination) ORDER BY e.destination"
 )
 _PARTS = f"SELECT {PART_COLUMNS} FROM part WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?"
 _CREDENTIAL = (
@@ -327,6 +335,22 @@ class Reader(ContentQueries, AgeQueries):
         if isinstance(stored, UploadToken):
             return bool(self.connection.execute(_TOKEN_REFERENCED, (stored.text,)).get)
         return bool(self.connection.execute(_REFERENCED, (stored,)).get)
+
+    def waiting_events(self, destination: str, limit: int) -> list[WaitingEvent]:
+        rows: Iterable[Any] = self.connection.execute(_WAITING, (destination, limit)).fetchall()
+        return [WaitingEvent(number, rule_id, codec.decode_event(text.encode())) for number, rule_id, text in rows]
+
+    def outbox(self) -> list[WaitingEvents]:
+        rows: Iterable[Any] = self.connection.execute(_OUTBOX).fetchall()
+        return [
+            WaitingEvents(
+                destination=destination,
+                count=0 if oldest is None else last - oldest + 1,
+                oldest_ms=oldest_ms,
+                dropped=dropped,
+            )
+            for destination, last, dropped, oldest, oldest_ms in rows
+        ]
 
     def sweep_times(self) -> tuple[int, int]:
         row = self.connection.execute("SELECT sweep_begun_ms, sweep_ended_ms FROM state").fetchone()

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
+from bleepstore import codec
 from bleepstore.attributes import COLUMNS, columns_of, from_columns
 from bleepstore.bucket_settings import document_of
-from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
+from bleepstore.catalog.records import CompletedUpload, DeleteMarker, RecordedEvent, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
     UPLOAD_COLUMNS,
@@ -22,15 +23,26 @@ from bleepstore.catalog.sqlite.rows import (
     read_settings,
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
+from bleepstore.events import Event
 from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAttributes, Owner, Upload, Versioning
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
 _FIND_BUCKET = (
     "SELECT b.bucket_id, b.owner_id, b.versioning, (SELECT json_group_object(s.name, s.document) FROM bucket_setting s "
-    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('object_lock', 'ownership', 'public_access_block')) "
+    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('events', 'object_lock', 'ownership', 'public_access_block')), "
+    "b.location "
     "FROM bucket b WHERE b.name = ?"
 )
+#: A number for events that goes on from the time and never goes back: microseconds, nearly.
+_SEQUENCER_SHIFT = 10
+_NEXT_SEQUENCER = "UPDATE state SET event_sequencer = max(event_sequencer + 1, ?) RETURNING event_sequencer"
+_NEXT_NUMBER = (
+    "INSERT INTO outbox_end VALUES (?, 1, 0) "
+    "ON CONFLICT (destination) DO UPDATE SET last_number = last_number + 1 RETURNING last_number"
+)
+_DROP_EVENTS = "DELETE FROM outbox WHERE destination = ? AND number <= ?"
+_COUNT_DROPPED = "UPDATE outbox_end SET dropped = dropped + ? WHERE destination = ?"
 _LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, ?) RETURNING lock_ms"
 _STORED_VERSION = (
     "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker "
@@ -100,6 +112,10 @@ class SqliteTables:
         self._execute = connection.execute
         self._before_bucket_change = before_bucket_change
         self.index: int | None = None  # once the transaction has set it
+        #: Whether this process wants to know of all events, and those of the transaction, with their destinations.
+        self.watches_all = False
+        self.events: list[RecordedEvent] = []
+        self._last_sequencer = 0  # of the events that are not kept
 
     # -- the log
 
@@ -162,7 +178,9 @@ class SqliteTables:
         row = self._execute(_FIND_BUCKET, (name,)).fetchone()
         if row is None or bucket_id not in (None, row[0]):
             return None
-        return StoredBucket(row[0], row[1], row[2], read_settings(row[3]))
+        settings = read_settings(row[3])
+        is_watched = settings.events is not None or self.watches_all
+        return StoredBucket(row[0], name, row[1], row[2], settings, row[4], is_watched)
 
     def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id
@@ -409,6 +427,32 @@ class SqliteTables:
 
     def forget_completed(self, before_ms: int) -> None:
         self._execute("DELETE FROM completed_upload WHERE completed_ms < ?", (before_ms,))
+
+    # -- events
+
+    def next_sequencer(self, time_ms: int, *, is_kept: bool) -> int:
+        sequencer = time_ms << _SEQUENCER_SHIFT
+        if is_kept:
+            kept: int = self._execute(_NEXT_SEQUENCER, (sequencer,)).get
+            return kept
+        self._last_sequencer = max(sequencer, self._last_sequencer + 1)
+        return self._last_sequencer
+
+    def add_event(self, event: Event, rules: Sequence[tuple[str, str]], max_waiting: int) -> None:
+        record = codec.encode_event(event).decode() if rules else ""
+        for destination, rule_id in rules:
+            number: int = self._execute(_NEXT_NUMBER, (destination,)).get
+            self._execute(
+                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", (destination, number, rule_id, event.time_ms, record)
+            )
+            if number > max_waiting:
+                self._execute(_DROP_EVENTS, (destination, number - max_waiting))
+                if dropped := self.connection.changes():
+                    self._execute(_COUNT_DROPPED, (dropped, destination))
+        self.events.append(RecordedEvent(event, tuple(destination for destination, _ in rules)))
+
+    def forget_events(self, destination: str, through: int) -> None:
+        self._execute(_DROP_EVENTS, (destination, through))
 
     # -- garbage and sweeps
 
