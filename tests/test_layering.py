@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations", "events", "roles", "website",
+        "configurations", "events", "quotas", "roles", "website",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -38,6 +38,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "senders": frozenset({"errors", "events"}),
     "website": frozenset(),
     "ownership": frozenset(),
+    "quotas": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(
         {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations", "events"}

@@ -8,11 +8,12 @@ from typing import Any
 
 import apsw
 
-from bleepstore import codec
 from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
 from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
+from bleepstore.catalog.sqlite.outbox import OutboxQueries
+from bleepstore.catalog.sqlite.quotas import QuotaQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     BY_VERSION_ID,
@@ -29,7 +30,6 @@ from bleepstore.catalog.sqlite.rows import (
     make_protected,
     make_upload,
 )
-from bleepstore.events import WaitingEvent, WaitingEvents
 from bleepstore.model import (
     NULL_VERSION,
     STANDARD,
@@ -98,12 +98,6 @@ _COMPLETED = (
     "SELECT c.etag, c.completed_ms, c.version_id FROM bucket b JOIN completed_upload c ON c.bucket_id = b.bucket_id "
     "WHERE b.name = ? AND c.key = ? AND c.upload_id = ?"
 )
-_WAITING = "SELECT number, rule_id, event FROM outbox WHERE destination = ? ORDER BY number LIMIT ?"
-_OUTBOX = (
-    "SELECT e.destination, e.last_number, e.dropped, o.number, o.time_ms FROM outbox_end e LEFT JOIN outbox o "
-    "ON o.destination = e.destination "
-    "AND o.number = (SELECT min(number) FROM outbox WHERE destination = e.destination) ORDER BY e.destination"
-)
 _PARTS = f"SELECT {PART_COLUMNS} FROM part WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?"
 _CREDENTIAL = (
     "SELECT c.access_key, c.secret_key, c.owner_id, o.display_name, c.email, c.enabled, c.created_ms "
@@ -147,7 +141,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, OutboxQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -373,22 +367,6 @@ class Reader(ContentQueries, AgeQueries):
         if isinstance(stored, UploadToken):
             return bool(self.connection.execute(_TOKEN_REFERENCED, (stored.text,)).get)
         return bool(self.connection.execute(_REFERENCED, (stored,)).get)
-
-    def waiting_events(self, destination: str, limit: int) -> list[WaitingEvent]:
-        rows: Iterable[Any] = self.connection.execute(_WAITING, (destination, limit)).fetchall()
-        return [WaitingEvent(number, rule_id, codec.decode_event(text.encode())) for number, rule_id, text in rows]
-
-    def outbox(self) -> list[WaitingEvents]:
-        rows: Iterable[Any] = self.connection.execute(_OUTBOX).fetchall()
-        return [
-            WaitingEvents(
-                destination=destination,
-                count=0 if oldest is None else last - oldest + 1,
-                oldest_ms=oldest_ms,
-                dropped=dropped,
-            )
-            for destination, last, dropped, oldest, oldest_ms in rows
-        ]
 
     def sweep_times(self) -> tuple[int, int]:
         row = self.connection.execute("SELECT sweep_begun_ms, sweep_ended_ms FROM state").fetchone()
