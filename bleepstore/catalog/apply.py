@@ -18,6 +18,7 @@ from bleepstore.catalog import (
     following,
     lifecycle,
     objects,
+    quotas,
     sessions,
     sweeps,
     uploads,
@@ -49,8 +50,10 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutQuota,
     PutRole,
     PutSessionKey,
+    RecountUsage,
     RegisterPart,
     RestoreObject,
     Result,
@@ -127,6 +130,10 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutQuota():
+            return quotas.put_quota(tables, command)
+        case RecountUsage():
+            return quotas.recount_usage(tables, command)
         case PutRole():
             return sessions.put_role(tables, command)
         case DeleteRole():

@@ -37,6 +37,7 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
+from bleepstore.quotas import Quota, QuotaScope
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -333,6 +334,13 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.DisableCredential(**_stamp(14), access_key="AKIA"),
             c.DisableCredential(**_stamp(14), access_key="a"),
         ),
+        (
+            c.PutQuota(
+                **_stamp(25), scope=QuotaScope.ACCOUNT, name="alice-id", quota=Quota(max_bytes=2**40, max_objects=0)
+            ),
+            c.PutQuota(**_stamp(25), scope=QuotaScope.BUCKET, name="photos", quota=None),
+        ),
+        (c.RecountUsage(**_stamp(26)), c.RecountUsage(**_stamp(26))),
         (
             c.PutRole(
                 **_stamp(19),
