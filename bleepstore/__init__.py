@@ -19,8 +19,11 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    LiveSession,
+    RoleSession,
     Session,
     SessionCredentials,
+    WebIdentity,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -80,6 +83,7 @@ from bleepstore.pages import (
 )
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
 from bleepstore.rates import Rate, RateLimit, RateScope
+from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -127,6 +131,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "LiveSession",
     "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
@@ -153,6 +158,8 @@ __all__ = [
     "Restored",
     "Retention",
     "RetentionMode",
+    "Role",
+    "RoleSession",
     "Session",
     "SessionCredentials",
     "Snapshot",
@@ -168,6 +175,7 @@ __all__ = [
     "User",
     "VersionPage",
     "Versioning",
+    "WebIdentity",
     "WriteCondition",
     "__version__",
     "errors",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
-from bleepstore.access import ANONYMOUS, Action, Caller
+from bleepstore.access import ANONYMOUS, Action, Caller, LiveSession
 from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
 from bleepstore.model import Credential
@@ -16,7 +16,6 @@ from bleepstore.ownership import Payer
 from bleepstore.rates import RateLimit
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
-from bleepstore.store.sessions import LiveSession
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.rates import RateMeter
 from bleepstore_server.request import UNPARSED, Request

@@ -139,3 +139,12 @@ def test_wrong_rates_are_refused(server: Server) -> None:
     ):
         with pytest.raises(errors.InvalidArgument):
             store.put_rate_limit(**wrong)
+
+
+def test_a_session_counts_with_the_key_that_began_it(limited: Server) -> None:
+    store = limited.store
+    known = store.get_credential("alice")
+    assert known is not None
+    begun = store.create_session(known)
+    found = store.find_session(begun.token, begun.session.access_key)
+    assert [limit.name for limit in found.rate_limits] == ["alice"]
