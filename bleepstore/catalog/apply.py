@@ -30,9 +30,12 @@ from bleepstore.commands import (
     CompleteUpload,
     CreateBucket,
     CreateUpload,
+    CreateUser,
     DeleteBucket,
+    DeleteCredential,
     DeleteObject,
     DeleteObjects,
+    DeleteUser,
     DisableCredential,
     EndSweep,
     FollowProvider,
@@ -47,6 +50,7 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutUserPolicy,
     RegisterPart,
     RestoreObject,
     Result,
@@ -122,6 +126,14 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case DeleteCredential():
+            return accounts.delete_credential(tables, command)
+        case CreateUser():
+            return accounts.create_user(tables, command)
+        case DeleteUser():
+            return accounts.delete_user(tables, command)
+        case PutUserPolicy():
+            return accounts.put_user_policy(tables, command)
         case BeginSweep():
             return sweeps.begin_sweep(tables, command)
         case EndSweep():

@@ -22,6 +22,7 @@ def identify(exchange: Exchange, credential: Credential | None, now_ms: int) -> 
     environ, headers = exchange.environ, exchange.request.headers
     exchange.caller = Caller(
         ANONYMOUS_OWNER if credential is None else credential.owner,
+        user=None if credential is None else credential.user,
         access_key=None if credential is None else credential.access_key,
         source_ip=environ.get("REMOTE_ADDR"),
         secure=environ.get("wsgi.url_scheme") == "https",
