@@ -20,6 +20,8 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    Session,
+    SessionCredentials,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -145,6 +147,8 @@ __all__ = [
     "Restored",
     "Retention",
     "RetentionMode",
+    "Session",
+    "SessionCredentials",
     "Snapshot",
     "Store",
     "StoreKey",

@@ -477,6 +477,51 @@ class PutUserPolicy(_Change):
 
 
 @attrs.frozen(kw_only=True)
+class PutRole(_Change):
+    """A new role of an account, or other documents for a known one, which keeps its id."""
+
+    request_id: str
+    time_ms: int
+    name: str
+    role_id: str
+    account: Owner
+    trust_policy: str
+    policies: Mapping[str, str]
+    max_session_seconds: int
+
+
+@attrs.frozen(kw_only=True)
+class DeleteRole(_Change):
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class PutSessionKey(_Change):
+    """The key that seals the tokens of sessions, 32 bytes as base64, unless the catalog has one."""
+
+    request_id: str
+    time_ms: int
+    key: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class RevokeSessions(_Change):
+    """Sessions of `principal` (see `bleepstore.access.sessions`) end that began at `until_ms` or before."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    principal: str
+    until_ms: int
+
+
+@attrs.frozen(kw_only=True)
 class BeginSweep(_Change):
     """From here on no command may bring in a blob that was stored before `until_ms`."""
 
@@ -536,6 +581,10 @@ Command = (
     | CreateUser
     | DeleteUser
     | PutUserPolicy
+    | PutRole
+    | DeleteRole
+    | PutSessionKey
+    | RevokeSessions
     | BeginSweep
     | EndSweep
     | ForgetGarbage

@@ -178,7 +178,7 @@ class BucketSettings:
     """What a bucket is configured with, beside its ACL; None: it has none of that.
 
     Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
-    bucket's policy, as it was given; `configurations` are those that nothing acts upon.
+    bucket's policy, as it was given; `configurations` are those that are stored as they were given.
     """
 
     tags: Mapping[str, str] | None = None

@@ -26,6 +26,7 @@ from bleepstore.access.decisions import (
     of_version,
 )
 from bleepstore.access.policies import Facts, compile_policy, is_public
+from bleepstore.access.sessions import Session, SessionCredentials
 
 __all__ = [
     "ANONYMOUS",
@@ -38,6 +39,8 @@ __all__ = [
     "Explanation",
     "Facts",
     "Ground",
+    "Session",
+    "SessionCredentials",
     "authorize",
     "authorize_absent",
     "authorize_new_acl",

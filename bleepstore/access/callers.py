@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from bleepstore.access.sessions import Session
 from bleepstore.model import ANONYMOUS_OWNER, Owner, User
 
 
@@ -18,17 +19,18 @@ class Caller:
     A server makes one for each request. What rules may ask of a request is None where it is not known, and a rule that
     asks for what is not known does not allow. Where a store is called without a caller, the program itself asks.
 
-    `source_ip` is the address of the client, `secure` whether it came by TLS, `time_ms` when, in milliseconds since the
-    epoch; `user_agent` and `referer` are what it says of itself. It `pays` for the request where the bucket asks that.
-    `sent` gives what its request has under one of the condition keys of S3 that are named after fields and parameters
-    ("x-amz-acl", "prefix"), in lower case and without "s3:"; a program has none, and the arguments of its call are
-    asked.
+    `session` is the one whose temporary credentials it has. `source_ip` is the address of the client, `secure` whether
+    it came by TLS, `time_ms` when, in milliseconds since the epoch; `user_agent` and `referer` are what it says of
+    itself. It `pays` for the request where the bucket asks that. `sent` gives what its request has under one of the
+    condition keys of S3 that are named after fields and parameters ("x-amz-acl", "prefix"), in lower case and without
+    "s3:"; a program has none, and the arguments of its call are asked.
     """
 
     account: Owner
     #: Who of the account, with the policies that count; None: the account itself, its root.
     user: User | None = attrs.field(default=None, kw_only=True)
     access_key: str | None = attrs.field(default=None, kw_only=True)
+    session: Session | None = attrs.field(default=None, kw_only=True)
     source_ip: str | None = attrs.field(default=None, kw_only=True)
     secure: bool | None = attrs.field(default=None, kw_only=True)
     time_ms: int | None = attrs.field(default=None, kw_only=True)

@@ -18,6 +18,7 @@ from bleepstore.catalog import (
     following,
     lifecycle,
     objects,
+    sessions,
     sweeps,
     uploads,
 )
@@ -35,6 +36,7 @@ from bleepstore.commands import (
     DeleteCredential,
     DeleteObject,
     DeleteObjects,
+    DeleteRole,
     DeleteUser,
     DisableCredential,
     EndSweep,
@@ -50,10 +52,13 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutRole,
+    PutSessionKey,
     PutUserPolicy,
     RegisterPart,
     RestoreObject,
     Result,
+    RevokeSessions,
 )
 from bleepstore.errors import ServiceUnavailable
 
@@ -134,6 +139,14 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.delete_user(tables, command)
         case PutUserPolicy():
             return accounts.put_user_policy(tables, command)
+        case PutRole():
+            return sessions.put_role(tables, command)
+        case DeleteRole():
+            return sessions.delete_role(tables, command)
+        case PutSessionKey():
+            return sessions.put_session_key(tables, command)
+        case RevokeSessions():
+            return sessions.revoke_sessions(tables, command)
         case BeginSweep():
             return sweeps.begin_sweep(tables, command)
         case EndSweep():

@@ -94,6 +94,8 @@ class Engine:
             else BlobEngine(backend, self.committer)
         )
         self.verifier = Verifier(backend)
+        #: Whether nothing of the store is at rest anywhere.
+        self.in_memory = isinstance(backend, MemoryBackend) and not backend.has_underlay and folder is None
         self.open_keys = _once(open_keys or _no_keys)
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive

@@ -357,6 +357,35 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.PutUserPolicy(**_stamp(14), account_id="alice", user="ann", policy="reads", document='{"Statement":[]}'),
             c.PutUserPolicy(**_stamp(14), account_id="a", user="a", policy="p", document=None),
         ),
+        (
+            c.PutRole(
+                **_stamp(19),
+                name="reader",
+                role_id="AROAIBMEXAMPLE",
+                account=ALICE,
+                trust_policy='{"Statement": []}',
+                policies={"b": "{}", "a": '{"Statement": []}'},
+                max_session_seconds=43200,
+            ),
+            c.PutRole(
+                **_stamp(19),
+                name="r",
+                role_id="AROA",
+                account=Owner("a"),
+                trust_policy="",
+                policies={},
+                max_session_seconds=3600,
+            ),
+        ),
+        (
+            c.DeleteRole(**_stamp(20), account_id="alice", name="reader"),
+            c.DeleteRole(**_stamp(20), account_id="a", name="r"),
+        ),
+        (c.PutSessionKey(**_stamp(21), key="a2V5"), c.PutSessionKey(**_stamp(21), key="")),
+        (
+            c.RevokeSessions(**_stamp(22), principal="account:alice", until_ms=TIME),
+            c.RevokeSessions(**_stamp(22), principal="role:AROA", until_ms=0),
+        ),
         (c.BeginSweep(**_stamp(15), until_ms=TIME), c.BeginSweep(**_stamp(15), until_ms=0)),
         (c.EndSweep(**_stamp(16), until_ms=TIME), c.EndSweep(**_stamp(16), until_ms=0)),
         (

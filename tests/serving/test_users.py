@@ -29,6 +29,7 @@ def users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., s
     return run
 
 
+@pytest.mark.slow
 def test_users_count_while_the_server_runs(serve: Serve) -> None:
     server = serve("--workers", "2")
     data = ["--data", str(server.data)]

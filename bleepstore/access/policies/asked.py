@@ -7,6 +7,7 @@ and parameters of a request; for a program the arguments of its call say that.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TypedDict
 
@@ -127,32 +128,55 @@ class Asked:
         """What there is under a condition key, in lower case but for a tag at its end; nothing if it is missing."""
         known = self.known.get(key)
         if known is None:
-            known = self.known[key] = self._find(key)
+            known = self.known[key] = finder_of(key)(self)
         return known
-
-    def _find(self, key: str) -> _Values:
-        find = _KEYS.get(key)
-        if find is not None:
-            return find(self)
-        name, separator, tag = key.partition("/")
-        if separator:
-            of_tags = _TAGS.get(name)
-            return () if of_tags is None else _optional(of_tags(self).get(tag))
-        return self._sent(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else ()
 
     def value(self, key: str) -> str | None:
         found = self.values(key)
         return found[0] if len(found) == 1 else None
 
-    def _sent(self, name: str) -> _Values:
-        """What a client has sent, or the arguments of a program's call say. Variables of a policy may name
-        anything: only what a condition key is named after is told, and never the key of an encryption."""
-        if name not in S3_KEYS:
-            return ()
-        if self.caller.sent is not None:
-            return _optional(self.caller.sent(name))
-        find = _OF_CALLS.get(name)
-        return () if find is None else _optional(find(self))
+
+@functools.lru_cache(maxsize=1024)
+def finder_of(key: str) -> Callable[[Asked], _Values]:
+    """What finds the values of a condition key, in lower case but for a tag at its end."""
+    find = _KEYS.get(key)
+    if find is not None:
+        return find
+    name, separator, tag = key.partition("/")
+    if separator:
+        return _tag_finder(_TAGS[name], tag) if name in _TAGS else _find_nothing
+    name = name.removeprefix(PREFIX)
+    # Variables of a policy may name anything: only what a condition key is named after is told, and never the key of an
+    # encryption.
+    return _sent_finder(name) if key.startswith(PREFIX) and name in S3_KEYS else _find_nothing
+
+
+def _find_nothing(_asked: Asked) -> _Values:
+    return ()
+
+
+def _tag_finder(of_tags: Callable[[Asked], Mapping[str, str]], tag: str) -> Callable[[Asked], _Values]:
+    def find(asked: Asked) -> _Values:
+        value = of_tags(asked).get(tag)
+        return () if value is None else (value,)
+
+    return find
+
+
+def _sent_finder(name: str) -> Callable[[Asked], _Values]:
+    """What a client has sent, or the arguments of a program's call say."""
+    of_call = _OF_CALLS.get(name, _say_nothing)
+
+    def find(asked: Asked) -> _Values:
+        sent = asked.caller.sent
+        value = of_call(asked) if sent is None else sent(name)
+        return () if value is None else (value,)
+
+    return find
+
+
+def _say_nothing(_asked: Asked) -> None:
+    return None
 
 
 def undecided_in(action: Action, subject: ObjectVersion | Upload | None, facts: Facts) -> tuple[str, ...]:
@@ -294,10 +318,10 @@ def _key_names(asked: Asked) -> _Values:
 _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:currenttime": _time,
     "aws:epochtime": _epoch,
-    "aws:sourceip": lambda asked: _optional(asked.caller.source_ip),
+    "aws:sourceip": lambda asked: () if asked.caller.source_ip is None else (asked.caller.source_ip,),
     "aws:securetransport": lambda asked: _truth(asked.caller.secure),
-    "aws:useragent": lambda asked: _optional(asked.caller.user_agent),
-    "aws:referer": lambda asked: _optional(asked.caller.referer),
+    "aws:useragent": lambda asked: () if asked.caller.user_agent is None else (asked.caller.user_agent,),
+    "aws:referer": lambda asked: () if asked.caller.referer is None else (asked.caller.referer,),
     "aws:principalaccount": _account,
     "aws:principalarn": _principal_arn,
     "aws:principaltype": _principal_type,

@@ -199,7 +199,7 @@ def _statement(number: int, written: Any, *, bucket: str | None, variables: bool
     actions = [_actions(text, bucket) for text in _texts(asked, "Policy has invalid action")]
     meant, excludes_resources = _one_of(written, "Resource")
     texts = _texts(meant, "Policy has invalid resource")
-    resources = [piece for text in texts for piece in _resources(text, bucket, variables)]
+    resources = tuple(piece for text in texts for piece in _resources(text, bucket, variables))
     if bucket is not None and not excludes_actions and not excludes_resources:
         _check_pairs(actions, texts, bucket)
     named = frozenset[str]().union(*actions)
