@@ -79,6 +79,7 @@ from bleepstore.pages import (
     UploadPage,
     VersionPage,
 )
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -104,6 +105,7 @@ __all__ = [
     "ConfigurationKind",
     "ConfigurationPage",
     "CorsRule",
+    "CountedQuota",
     "Credential",
     "CustomerKey",
     "Damage",
@@ -141,6 +143,8 @@ __all__ = [
     "Payer",
     "Permission",
     "PublicAccessBlock",
+    "Quota",
+    "QuotaScope",
     "ReadCondition",
     "Restoration",
     "RestoreTier",
@@ -158,6 +162,7 @@ __all__ = [
     "TransitionMinimum",
     "Upload",
     "UploadPage",
+    "Usage",
     "User",
     "VersionPage",
     "Versioning",

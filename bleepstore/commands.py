@@ -46,6 +46,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import Retention
+from bleepstore.quotas import Quota, QuotaScope
 
 
 class _Change:
@@ -477,6 +478,30 @@ class PutUserPolicy(_Change):
 
 
 @attrs.frozen(kw_only=True)
+class PutQuota(_Change):
+    """Replace the quota of a bucket or of an account, by its name or its id, or remove it, if `quota` is None. What is
+    stored is counted."""
+
+    request_id: str
+    time_ms: int
+    scope: QuotaScope
+    name: str
+    quota: Quota | None
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.quota is None
+
+
+@attrs.frozen(kw_only=True)
+class RecountUsage(_Change):
+    """Count anew what all quotas count."""
+
+    request_id: str
+    time_ms: int
+
+
+@attrs.frozen(kw_only=True)
 class PutRole(_Change):
     """A new role of an account, or other documents for a known one, which keeps its id."""
 
@@ -581,6 +606,8 @@ Command = (
     | CreateUser
     | DeleteUser
     | PutUserPolicy
+    | PutQuota
+    | RecountUsage
     | PutRole
     | DeleteRole
     | PutSessionKey

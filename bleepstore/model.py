@@ -226,6 +226,8 @@ class Bucket:
     settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.
     versioning: Versioning | None = attrs.field(kw_only=True, default=None)
+    #: Whether what it holds is counted: it has a quota, or its owner has.
+    keeps_usage: bool = attrs.field(kw_only=True, default=False)
 
     @property
     def created(self) -> dt.datetime:

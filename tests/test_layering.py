@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations", "roles", "website",
+        "configurations", "quotas", "roles", "website",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -36,6 +36,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "configurations": frozenset({"errors"}),
     "website": frozenset(),
     "ownership": frozenset(),
+    "quotas": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(
         {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations"}

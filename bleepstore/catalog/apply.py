@@ -18,6 +18,7 @@ from bleepstore.catalog import (
     following,
     lifecycle,
     objects,
+    quotas,
     sessions,
     sweeps,
     uploads,
@@ -52,9 +53,11 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutQuota,
     PutRole,
     PutSessionKey,
     PutUserPolicy,
+    RecountUsage,
     RegisterPart,
     RestoreObject,
     Result,
@@ -139,6 +142,10 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.delete_user(tables, command)
         case PutUserPolicy():
             return accounts.put_user_policy(tables, command)
+        case PutQuota():
+            return quotas.put_quota(tables, command)
+        case RecountUsage():
+            return quotas.recount_usage(tables, command)
         case PutRole():
             return sessions.put_role(tables, command)
         case DeleteRole():

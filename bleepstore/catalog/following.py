@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.catalog.port import Tables
+from bleepstore.catalog.uploads import end_upload
 from bleepstore.catalog.versions import remove_version, write_version
 from bleepstore.commands import FollowProvider, Removed, Result, Written
 from bleepstore.errors import NoSuchBucket, OperationAborted
@@ -30,6 +31,6 @@ def follow_provider(tables: Tables, command: FollowProvider) -> Result:
         if completed is not None and completed.etag == written.etag and is_known:  # the completion was sent again
             return Written(completed.version_id, completed.modified_ms)
         if tables.has_upload(bucket_id, command.key, command.upload_id):
-            tables.discard_upload(command.upload_id)
+            end_upload(tables, bucket, command.upload_id)
             tables.keep_completed(bucket_id, command.upload_id, written, None)
     return write_version(tables, bucket, written, current, is_garbage=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current, check_owner, check_write
 from bleepstore.catalog.port import Tables
+from bleepstore.catalog.quotas import check_quota, more_by_write
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.catalog.sweeps import check_fence
 from bleepstore.catalog.versions import (
@@ -44,6 +45,9 @@ def put_object(tables: Tables, command: PutObject) -> Result:
         refused = check_lockable(tables, bucket, attributes, command.time_ms)
     if refused is None and attributes.grants is not None:
         refused = check_public(bucket.settings, attributes.grants)
+    if refused is None and bucket.keeps_usage:
+        more = more_by_write(tables, bucket, command.key, command.size, current)
+        refused = check_quota(tables, bucket, command.bucket, more)
     return refused or write_version(tables, bucket, command, current)
 
 
@@ -64,7 +68,7 @@ def _delete(
     if bucket.versioning is not None:
         return add_delete_marker(tables, bucket, command, entry, position, current)
     if current is not None:
-        remove_row(tables, bucket.bucket_id, entry.key, current)
+        remove_row(tables, bucket, entry.key, current)
     return Removed(entry.key)
 
 

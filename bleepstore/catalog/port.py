@@ -52,6 +52,7 @@ from bleepstore.model import (
     Versioning,
 )
 from bleepstore.pages import ObjectPage, UploadPage, VersionPage
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
 from bleepstore.roles import Role
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
@@ -209,6 +210,17 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that the catalog has met: of a credential, a bucket or an object."""
 
+    # -- quotas
+
+    def list_quotas(self) -> list[CountedQuota]:
+        """All, those of accounts first, in the order of their names."""
+
+    def quotas_of(self, bucket_id: int) -> list[CountedQuota]:
+        """Those in which a bucket counts."""
+
+    def count_usage(self, bucket_id: int) -> Usage:
+        """What is in a bucket, by looking at all of it."""
+
     # -- roles and sessions
 
     def find_role(self, account_id: str, name: str) -> Role | None: ...
@@ -283,6 +295,27 @@ class Tables(Protocol):
 
     def delete_user(self, user: User) -> None:
         """With its access keys."""
+
+    # -- quotas
+
+    def put_quota(self, scope: QuotaScope, name: str, quota: Quota | None) -> None:
+        """Instead of what there was; none, if it is None. The name is a bucket's, which exists, or an account's id.
+        What is stored is counted by `recount` alone."""
+
+    def quotas_of(self, bucket_id: int) -> Sequence[CountedQuota]:
+        """Those in which a bucket counts."""
+
+    def add_usage(self, bucket_id: int, objects: int, size: int) -> None:
+        """Count so many objects and bytes more, or fewer, in the quotas of a bucket that `keeps_usage`."""
+
+    def count_usage(self, bucket_id: int) -> Usage:
+        """What is in a bucket, by looking at all of it."""
+
+    def recount(self, scope: QuotaScope, name: str) -> None:
+        """Have a quota count what is stored."""
+
+    def list_quotas(self) -> Sequence[CountedQuota]:
+        """All, those of accounts first, in the order of their names."""
 
     # -- roles and sessions
 
@@ -389,7 +422,11 @@ class Tables(Protocol):
     def discard_upload(self, upload_id: str) -> None:
         """Remove an upload and its parts, which become garbage in the order of their numbers."""
 
-    def part_handle(self, upload_id: str, number: int) -> str | None: ...
+    def find_part(self, upload_id: str, number: int) -> tuple[str, int] | None:
+        """(handle, size) of a part."""
+
+    def parts_size(self, upload_id: str) -> int:
+        """The bytes of all parts of an upload."""
 
     def part_handles(self, upload_id: str) -> dict[int, str]:
         """The blob of each part, by its number."""

@@ -97,6 +97,8 @@ class StoredBucket(NamedTuple):
     versioning: Versioning | str | None
     #: Of all its settings those that commands on objects look at.
     settings: BucketSettings
+    #: Whether what it holds is counted: it has a quota, or its owner has.
+    keeps_usage: bool
 
     @property
     def object_lock(self) -> ObjectLock | None:
@@ -119,6 +121,7 @@ class StoredVersion(NamedTuple):
     inline_id: int | None
     is_current: bool
     is_delete_marker: bool
+    size: int
 
 
 class DeleteMarker(NamedTuple):

@@ -63,6 +63,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.quotas import Quota, QuotaScope
 
 
 def _write_data(data: Data, tail: Tail) -> Fields:
@@ -153,6 +154,8 @@ PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONA
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
+QUOTA_SCOPE = Kind(str, read=lambda text, _: QuotaScope(text))
+QUOTA = optional(struct(Quota, max_bytes=OPTIONAL_INTEGER, max_objects=OPTIONAL_INTEGER))
 LIFECYCLE_ENTRIES = tuple_of(
     struct(
         c.LifecycleEntry,
@@ -351,6 +354,8 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         policy=TEXT,
         document=OPTIONAL_TEXT,
     ),
+    form("put-quota/1", c.PutQuota, **_STAMP, scope=QUOTA_SCOPE, name=TEXT, quota=QUOTA),
+    form("recount-usage/1", c.RecountUsage, **_STAMP),
     form(
         "put-role/1",
         c.PutRole,
@@ -451,6 +456,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         key=OPTIONAL_TEXT,
         of_source=BOOLEAN,
     ),
+    form("quota-exceeded/1", e.QuotaExceeded, bucket=TEXT, of_account=BOOLEAN, unit=TEXT, limit=INTEGER),
     form("restore-already-in-progress/1", e.RestoreAlreadyInProgress),
     form("service-unavailable/1", e.ServiceUnavailable, reason=OPTIONAL_TEXT),
     form("too-many-configurations/1", e.TooManyConfigurations, limit=INTEGER),

@@ -156,6 +156,8 @@ class Copies:
             self._engine.check_attributes(found, key, made, caller)
             if made.tags and not options.get("replace_tags"):
                 self._check_tags_of(version, version_id, caller)
+            if found.keeps_usage:
+                self._engine.check_quota(found, key, version.size)
             made, seal = sealed_attributes(self._engine, made, options, found, key)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.

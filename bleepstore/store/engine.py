@@ -10,7 +10,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -24,7 +24,7 @@ from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogPort, CatalogReader
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
-from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported
+from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, QuotaExceeded
 from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
@@ -32,6 +32,7 @@ from bleepstore.jobs.parts import Parts
 from bleepstore.model import (
     MAX_PAGE,
     NO_SETTINGS,
+    NULL_VERSION,
     Bucket,
     BucketSetting,
     BucketSettings,
@@ -40,6 +41,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import check_future, no_lock
+from bleepstore.quotas import CountedQuota, QuotaScope, Usage
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
@@ -206,6 +208,18 @@ class Engine:
             raise refused
         return condition
 
+    def check_quota(self, bucket: Bucket, key: str, size: int) -> None:
+        """Raise QuotaExceeded if an object of `size` bytes is too much for a bucket that `keeps_usage`, before its
+        bytes are sent for nothing. It is decided again when the change is made; where each object is stored under its
+        own key at a provider, this alone decides, and writes that come at the same time may together be too much."""
+        with self.catalog.read() as reader:
+            quotas = reader.quotas_of(bucket.id)
+            replaced = None
+            if bucket.versioning is not Versioning.ENABLED:
+                replaced = reader.find_version(bucket.name, key, NULL_VERSION, with_data=False)
+        more = Usage(1, size) if replaced is None else Usage(0, size - replaced.version.size)
+        check_quotas(quotas, bucket, more)
+
     def spec_for(
         self,
         bucket: Bucket,
@@ -277,6 +291,13 @@ def _drop(pid: int, name: str, jobs: Jobs, close: Callable[[], None]) -> None:
         warnings.warn(text, ResourceWarning, stacklevel=2)
     finally:
         jobs.abandon(close)
+
+
+def check_quotas(quotas: Iterable[CountedQuota], bucket: Bucket, more: Usage) -> None:
+    """Raise QuotaExceeded if a bucket that counts in these cannot hold so much more."""
+    for counted in quotas:
+        if exceeded := counted.exceeded_by(more):
+            raise QuotaExceeded(bucket.name, counted.scope is QuotaScope.ACCOUNT, *exceeded)
 
 
 def check_keeps_versions(engine: Engine) -> None:

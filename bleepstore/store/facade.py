@@ -39,6 +39,7 @@ from bleepstore.store.opening import open_catalog, open_folder, open_memory, ope
 from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
+from bleepstore.store.quotas import Quotas
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.sessions import Sessions
 from bleepstore.store.settings import (
@@ -85,6 +86,7 @@ class Store:
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
         self.ownership = OwnershipControls(engine)
+        self.quotas = Quotas(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts, self.sessions)
@@ -175,6 +177,12 @@ class Store:
     delete_bucket_encryption = method_of("encryptions", BucketEncryptions.delete_bucket_encryption)
     check_access = method_of("access", AccessRules.check_access)
     explain_access = method_of("access", AccessRules.explain)
+
+    put_quota = method_of("quotas", Quotas.put_quota)
+    delete_quota = method_of("quotas", Quotas.delete_quota)
+    list_quotas = method_of("quotas", Quotas.list_quotas)
+    usage = method_of("quotas", Quotas.usage)
+    recount_usage = method_of("quotas", Quotas.recount_usage)
 
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
@@ -355,5 +363,18 @@ def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
     engine = open_catalog(Path(path))
     try:
         yield Accounts(engine)
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_quotas(path: str | os.PathLike[str]) -> Iterator[Quotas]:
+    """The quotas of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Quotas(engine)
     finally:
         engine.close()

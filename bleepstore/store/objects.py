@@ -67,7 +67,7 @@ from bleepstore.model import (
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
 from bleepstore.store.blob_engine import Write
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     PutOptions,
@@ -129,7 +129,8 @@ class Objects:
         atomically with the write.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
-        InvalidTag, TooManyTags, PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
+        InvalidTag, TooManyTags, PreconditionFailed, NoSuchBucket, AccessDenied, QuotaExceeded,
+        StorageFull; then nothing has changed.
         """
         check_key(key)
         attributes = given_attributes(attributes, options)
@@ -144,6 +145,8 @@ class Objects:
             self._engine.check_attributes(found, key, attributes, caller)
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
+        if found.keeps_usage:
+            self._engine.check_quota(found, key, size_of(body, expected))
         owner, attributes = owned(found, caller, attributes, acl)
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)

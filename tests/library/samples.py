@@ -37,6 +37,7 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
+from bleepstore.quotas import Quota, QuotaScope
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -357,6 +358,13 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.PutUserPolicy(**_stamp(14), account_id="alice", user="ann", policy="reads", document='{"Statement":[]}'),
             c.PutUserPolicy(**_stamp(14), account_id="a", user="a", policy="p", document=None),
         ),
+        (
+            c.PutQuota(
+                **_stamp(25), scope=QuotaScope.ACCOUNT, name="alice-id", quota=Quota(max_bytes=2**40, max_objects=0)
+            ),
+            c.PutQuota(**_stamp(25), scope=QuotaScope.BUCKET, name="photos", quota=None),
+        ),
+        (c.RecountUsage(**_stamp(26)), c.RecountUsage(**_stamp(26))),
         (
             c.PutRole(
                 **_stamp(19),

@@ -103,8 +103,21 @@ CREATE TABLE bucket(
     location TEXT NOT NULL,
     acl TEXT,
     versioning TEXT,
-    keeps_ages INTEGER NOT NULL DEFAULT 0
+    keeps_ages INTEGER NOT NULL DEFAULT 0,
+    keeps_usage INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- Quotas of buckets by their names, and of accounts by their ids, and what counts in them: `bleepstore.quotas`. A
+-- bucket `keeps_usage` if it counts in one.
+CREATE TABLE quota(
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    max_bytes INTEGER,
+    max_objects INTEGER,
+    objects INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (scope, name)
+) STRICT, WITHOUT ROWID;
 
 -- What a bucket is configured with: `bleepstore.bucket_settings`. A row for each setting that it has.
 CREATE TABLE bucket_setting(
