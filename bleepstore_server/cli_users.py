@@ -66,15 +66,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     policy.add_argument("--name", metavar="POLICY", help="the name of the policy (default: that of the canned one)")
-    what = policy.add_mutually_exclusive_group()
-    what.add_argument("--file", metavar="FILE", help="the policy, as JSON")
-    what.add_argument("--remove", action="store_true", help="take the policy away")
-    _add_canned(policy, what)
+    policy.add_argument("--file", metavar="FILE", help="the policy, as JSON")
+    policy.add_argument("--remove", action="store_true", help="take the policy away")
+    _add_canned(policy)
     policy.set_defaults(run=_policy)
 
 
-def _add_canned(parser: argparse.ArgumentParser, group: argparse._MutuallyExclusiveGroup | None = None) -> None:
-    (group or parser).add_argument("--canned", choices=list(CannedPolicy), help="a policy that need not be written")
+def _add_canned(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--canned", choices=list(CannedPolicy), help="a policy that need not be written")
     parser.add_argument(
         "--on",
         action="append",
@@ -139,6 +138,8 @@ def _list(arguments: argparse.Namespace) -> None:
 
 def _policy(arguments: argparse.Namespace) -> None:
     policy = _canned(arguments)
+    if (policy is not None) + (arguments.file is not None) + arguments.remove > 1:
+        raise ConfigError("--canned, --file, --remove: one of them")
     if arguments.file is not None:
         policy = ("", _read(arguments.file))
     name = arguments.name or (policy[0] if policy else "")
