@@ -12,7 +12,8 @@ from tests.library.samples import COMMANDS
 
 FREEING = {
     c.AbortUpload, c.ApplyLifecycle, c.BeginSweep, c.DeleteBucket, c.DeleteObject, c.DeleteObjects,
-    c.DeleteCredential, c.DeleteRole, c.DeleteUser, c.DisableCredential, c.EndSweep, c.ForgetGarbage, c.RevokeSessions,
+    c.DeleteCredential, c.DeleteUser,
+    c.DeleteRole, c.DisableCredential, c.EndSweep, c.ForgetEvents, c.ForgetGarbage, c.RevokeSessions,
 }  # fmt: skip
 ALL = [command for pair in COMMANDS.values() for command in pair]
 
