@@ -62,11 +62,13 @@ class Policies:
         return bucket.settings.policy
 
     def _is_known(self, name: str) -> bool:
-        """Whether the store has met an account, or has a user; see `bleepstore.access.policies.principals`."""
+        """Whether the store has met an account, or has a user or role: see `access.policies.principals`."""
         kind, _, of = name.partition(":")
         with self._engine.catalog.read() as reader:
             if kind == "account":
                 return of == self._engine.owner.id or reader.find_owner(of) is not None
             account_id, _, path = of.partition("/")
+            if kind in ("role", "session"):
+                return reader.find_role(account_id, path.partition("/")[0]) is not None
             user = reader.find_user(account_id, path.rpartition("/")[2])
             return user is not None and f"{user.path}{user.name}" == f"/{path}"
