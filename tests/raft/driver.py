@@ -12,7 +12,8 @@ from typing import Any
 
 from bleepstore.raft.core import Raft
 from bleepstore.raft.messages import Message, NodeId, Role, VoteReply
-from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.node import Node
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import StateMachine
 from bleepstore.raft.storage import LogStorage
@@ -23,6 +24,7 @@ class Echo:
     """A state machine whose results are the commands."""
 
     name = ""
+    size = 0
 
     def __init__(self) -> None:
         self.applied = 0
