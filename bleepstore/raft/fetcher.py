@@ -13,7 +13,7 @@ from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
 from bleepstore.raft.transport import Transport
 
 #: The longest wait after a failure, in first waits.
-MOST_WAITS = 60
+MAX_WAITS = 60
 
 _log = logging.getLogger("bleepstore.raft")
 
@@ -57,11 +57,11 @@ class Fetcher:
         self._failures = 0
         self._again_at: float | None = None
 
-    def start(self, fetch: SnapshotFetch, room: float) -> None:
-        """Begin, if the state fits into `room` bytes. Called again only when `tick` or `ends` says that it is over."""
+    def start(self, fetch: SnapshotFetch, space: float) -> None:
+        """Begin, if the state fits into `space` bytes. Called again only when `tick` or `ends` says that it is over."""
         attempt = self._attempt = Attempt(fetch, self._now())
-        if fetch.size > room:
-            self.failed(attempt, SnapshotRefused(f"the state has {fetch.size} bytes, and there is room for {room}"))
+        if fetch.size > space:
+            self.failed(attempt, SnapshotRefused(f"the state has {fetch.size} bytes, and there is space for {space}"))
             return
         attempt.thread = threading.Thread(
             target=self._run, args=(attempt,), name=f"raft-{self._node}-fetch", daemon=True
@@ -81,7 +81,7 @@ class Fetcher:
         if attempt is not self._attempt:
             return
         self._attempt = None
-        wait = min(self._first_wait * 2**self._failures, self._first_wait * MOST_WAITS)
+        wait = min(self._first_wait * 2**self._failures, self._first_wait * MAX_WAITS)
         self._failures += 1
         self._again_at = self._now() + wait
         _log.warning("raft node %s has no snapshot from %s: %s", self._node, attempt.fetch.source, error)

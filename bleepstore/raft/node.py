@@ -541,8 +541,8 @@ class Node:
             # What the last leader had may be lost, and nobody will say so.
             self._offer_again(all_of_them=True)
         if ready.fetch is not None:
-            room = math.inf if self._free_bytes is None else self._free_bytes() - self.settings.min_bytes_to_free
-            self._fetcher.start(ready.fetch, room)
+            space = math.inf if self._free_bytes is None else self._free_bytes() - self.settings.min_bytes_to_free
+            self._fetcher.start(ready.fetch, space)
 
     def _release(self, reads: list[Read], index: int) -> None:
         if index <= self._state_machine.applied:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bleepstore.raft.core import Raft
-from bleepstore.raft.messages import Message, NodeId, Role, VoteReply
+from bleepstore.raft.fetcher import Attempt
+from bleepstore.raft.messages import Message, NodeId, Role, SnapshotFetch, SnapshotMeta, VoteReply
 from bleepstore.raft.node import Node
 from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings
@@ -133,6 +134,12 @@ class DrivenNode:
         future = self.node.propose(request_id, data, frees_space=frees_space)
         self.drain()
         return future
+
+    def fetched(self, meta: SnapshotMeta, name: str) -> None:
+        """As if a fetch had ended well."""
+        attempt = self.node._fetcher._attempt = Attempt(SnapshotFetch("b", meta), 0)
+        self.node._inbox.put(("fetched", (attempt, meta, name)))
+        self.drain()
 
     def elect(self, *voters: NodeId) -> None:
         """Make it the leader, by the votes of these."""

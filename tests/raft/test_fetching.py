@@ -1,4 +1,4 @@
-"""Fetching snapshots: who has no room does not ask, who failed waits, and those who ask together share a copy."""
+"""Fetching snapshots: who has no space does not ask, who failed waits, and those who ask together share a copy."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def offers_until(node: DrivenNode, ticks: int) -> None:
         offer(node)
 
 
-def test_who_has_no_room_does_not_ask_and_asks_once_there_is(tmp_path: Path) -> None:
+def test_who_has_no_space_does_not_ask_and_asks_once_there_is(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.write_bytes(b"state")
     source = Source(FileStream(META, copy, lambda: None))
