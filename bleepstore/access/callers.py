@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from bleepstore.access.sessions import Session
+from bleepstore.access.sessions import RoleSession, Session
 from bleepstore.model import ANONYMOUS_OWNER, Owner, User
 
 
@@ -21,14 +21,15 @@ class Caller:
 
     `session` is the one whose temporary credentials it has. `source_ip` is the address of the client, `secure` whether
     it came by TLS, `time_ms` when, in milliseconds since the epoch; `user_agent` and `referer` are what it says of
-    itself. It `pays` for the request where the bucket asks that. `sent` gives what its request has under one of the
-    condition keys of S3 that are named after fields and parameters ("x-amz-acl", "prefix"), in lower case and without
-    "s3:"; a program has none, and the arguments of its call are asked.
+    itself. It `pays` for the request where the bucket asks that. `request_id` is what the server calls the request,
+    `by_form` whether a browser's form brought the object. `sent` gives what its request has under one of the condition
+    keys of S3 that are named after fields and parameters ("x-amz-acl", "prefix"), in lower case and without "s3:"; a
+    program has none, and the arguments of its call are asked.
     """
 
     account: Owner
-    #: Who of the account, with the policies that count; None: the account itself, its root.
-    user: User | None = attrs.field(default=None, kw_only=True)
+    #: Who of the account, with the policies that count: a user, or who has assumed a role. None: its root.
+    user: User | RoleSession | None = attrs.field(default=None, kw_only=True)
     access_key: str | None = attrs.field(default=None, kw_only=True)
     session: Session | None = attrs.field(default=None, kw_only=True)
     source_ip: str | None = attrs.field(default=None, kw_only=True)
@@ -37,16 +38,18 @@ class Caller:
     user_agent: str | None = attrs.field(default=None, kw_only=True)
     referer: str | None = attrs.field(default=None, kw_only=True)
     pays: bool | None = attrs.field(default=None, kw_only=True)
+    request_id: str | None = attrs.field(default=None, kw_only=True)
+    by_form: bool = attrs.field(default=False, kw_only=True)
     sent: Callable[[str], str | None] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
     @classmethod
-    def of_user(cls, user: User, **known: Any) -> Caller:
-        """A user that asks."""
+    def of_user(cls, user: User | RoleSession, **known: Any) -> Caller:
+        """A user that asks, or who has a session of a role."""
         return cls(user.account, user=user, **known)
 
     @property
     def principal(self) -> Owner:
-        """Who it is: the account, or the user, whose id is its ARN."""
+        """Who it is: the account, or the user or role, whose id is its ARN."""
         return self.account if self.user is None else Owner(self.user.arn, self.user.name)
 
     @property

@@ -15,6 +15,7 @@ from bleepstore.catalog import (
     attributes,
     buckets,
     configurations,
+    events,
     following,
     lifecycle,
     objects,
@@ -39,6 +40,7 @@ from bleepstore.commands import (
     DisableCredential,
     EndSweep,
     FollowProvider,
+    ForgetEvents,
     ForgetGarbage,
     PutBucketAcl,
     PutBucketConfiguration,
@@ -148,5 +150,7 @@ def apply(tables: Tables, command: Command) -> Result:
             return sweeps.end_sweep(tables, command)
         case ForgetGarbage():
             return sweeps.forget_garbage(tables, command)
+        case ForgetEvents():
+            return events.forget_events(tables, command)
         case _:
             assert_never(command)

@@ -12,6 +12,7 @@ from bleepstore.catalog.versions import (
     add_delete_marker,
     check_lockable,
     check_removable,
+    record_removal,
     remove_row,
     remove_version,
     write_version,
@@ -69,6 +70,8 @@ def _delete(
         return add_delete_marker(tables, bucket, command, entry, position, current)
     if current is not None:
         remove_row(tables, bucket, entry.key, current)
+        if bucket.is_watched:
+            record_removal(tables, bucket, command, entry.key, None)
     return Removed(entry.key)
 
 
@@ -89,6 +92,8 @@ def _delete_version(
     if refused is not None:
         return refused
     remove_version(tables, bucket, entry.key, version)
+    if bucket.is_watched:
+        record_removal(tables, bucket, command, entry.key, version_id)
     return Removed(entry.key, version_id, version_id if version.is_delete_marker else None)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from bleepstore.catalog.records import (
     CompletedUpload,
@@ -22,6 +22,7 @@ from bleepstore.catalog.records import (
     Garbage,
     ObjectSince,
     ProtectedVersion,
+    RecordedEvent,
     StoredBucket,
     StoredVersion,
 )
@@ -35,6 +36,7 @@ from bleepstore.commands import (
     RegisterPart,
     Result,
 )
+from bleepstore.events import Event, WaitingEvent, WaitingEvents
 from bleepstore.lifecycle_due import Aged
 from bleepstore.model import (
     Acl,
@@ -238,8 +240,24 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def is_referenced(self, stored: str | UploadToken) -> bool:
         """Whether an object, a part or the list of garbage knows this blob; or an upload under way has this token."""
 
+    def waiting_events(self, destination: str, limit: int) -> list[WaitingEvent]:
+        """The oldest events that wait for a destination, in their order."""
+
+    def outbox(self) -> list[WaitingEvents]:
+        """Every destination that events were ever kept for, in the order of their names."""
+
     def sweep_times(self) -> tuple[int, int]:
         """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
+
+
+class EventDetails(TypedDict, total=False):
+    """Fields of `Event` that not every event has."""
+
+    version_id: str | None
+    size: int | None
+    etag: str | None
+    storage_class: str | None
+    restored_until_ms: int | None
 
 
 class Tables(Protocol):
@@ -423,6 +441,20 @@ class Tables(Protocol):
 
     def forget_completed(self, before_ms: int) -> None: ...
 
+    # -- events
+
+    def next_sequencer(self, time_ms: int, *, is_kept: bool) -> int:
+        """A number greater than all before it, near the time. One that `is_kept` is among the rows that replicas have
+        in common."""
+
+    def add_event(self, event: Event, rules: Sequence[tuple[str, str]], max_waiting: int) -> None:
+        """Keep an event for destinations, each with the id of the rule that names it. A destination for which more than
+        `max_waiting` wait then drops its oldest, and counts them. What watches all events of the process is told of it
+        after the commit, whether it is kept or not."""
+
+    def forget_events(self, destination: str, through: int) -> None:
+        """Those of a destination up to this number."""
+
     # -- garbage and sweeps
 
     def discard(self, handle: str) -> None:
@@ -453,6 +485,9 @@ class CatalogPort(Protocol):
     def read_only(self) -> bool:
         """Whether every change is refused."""
 
+    watches_all: bool
+    """Whether `watch_all` was asked for."""
+
     def read(self) -> AbstractContextManager[CatalogReader]:
         """A reader for the length of a `with` block."""
 
@@ -467,6 +502,13 @@ class CatalogPort(Protocol):
 
     def apply_next(self, drain: Callable[[], Sequence[Command]]) -> list[Result]:
         """As `apply`, with what `drain` returns once it is this caller's turn, after all other writers."""
+
+    def watch(self, listener: Callable[[Sequence[RecordedEvent]], None] | None) -> None:
+        """After each commit of this process, tell `listener` which events it recorded, if it recorded any. It is called
+        before anything else is committed, and must return at once, and not raise."""
+
+    def watch_all(self, watches: bool) -> None:
+        """From now on record the events of all buckets for the listener, or only of those that have rules."""
 
     def is_stalled(self) -> bool:
         """Whether another process, stopped or hung, has kept everyone from writing for some seconds."""

@@ -22,8 +22,11 @@ from bleepstore.commands import (
     Written,
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
+from bleepstore.events import Origin
 from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Upload, is_arn
 from bleepstore.quotas import Usage
+
+_BY_COMPLETION = Origin(event="ObjectCreated:CompleteMultipartUpload")
 
 
 def create_upload(tables: Tables, command: CreateUpload) -> Result:
@@ -155,6 +158,7 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         crc64nvme=command.crc64nvme,
         parts=command.parts,
         condition=command.condition,
+        origin=command.origin or _BY_COMPLETION,
     )
 
 

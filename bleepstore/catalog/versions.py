@@ -18,10 +18,21 @@ import attrs
 
 from bleepstore.acl_rules import is_enforced, is_given_away
 from bleepstore.catalog.conditions import check_owner
+from bleepstore.catalog.events import record_event
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
-from bleepstore.commands import ApplyLifecycle, DeleteEntry, DeleteObject, DeleteObjects, PutObject, Removed, Written
+from bleepstore.commands import (
+    ApplyLifecycle,
+    DeleteEntry,
+    DeleteObject,
+    DeleteObjects,
+    FollowProvider,
+    PutObject,
+    Removed,
+    Written,
+)
 from bleepstore.errors import NoSuchKey, NoSuchVersion, ObjectLocked, S3Error
+from bleepstore.events import UNKNOWN_ORIGIN
 from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Owner, Versioning, WriteCondition
 from bleepstore.object_lock import ObjectLock, Retention, check_future, is_locked, no_lock
 
@@ -90,6 +101,8 @@ def write_version(
             return made
         tables.remember_owner(command.owner)
         tables.write_version(bucket.bucket_id, command, version_id, made, None)
+        if bucket.is_watched:
+            _record_write(tables, bucket, command, version_id)
         if bucket.keeps_usage:
             tables.add_usage(bucket.bucket_id, 1, command.size)
         return Written(version_id, command.time_ms, default)
@@ -101,9 +114,42 @@ def write_version(
             tables.discard(current.handle)
     tables.remember_owner(command.owner)
     tables.write_version(bucket.bucket_id, command, NULL_VERSION, sequence, current)
+    if bucket.is_watched:
+        _record_write(tables, bucket, command, None)
     if bucket.keeps_usage:
         tables.add_usage(bucket.bucket_id, current is None, command.size - (0 if current is None else current.size))
     return Written(None, command.time_ms)
+
+
+def _record_write(tables: Tables, bucket: StoredBucket, command: PutObject, version_id: str | None) -> None:
+    origin = command.origin or UNKNOWN_ORIGIN
+    record_event(
+        tables,
+        bucket,
+        origin.event or "ObjectCreated:Put",
+        command.key,
+        command.time_ms,
+        origin,
+        version_id=version_id,
+        size=command.size,
+        etag=command.etag,
+    )
+
+
+def record_removal(
+    tables: Tables,
+    bucket: StoredBucket,
+    command: DeleteObject | DeleteObjects | ApplyLifecycle | FollowProvider,
+    key: str,
+    version_id: str | None,
+    *,
+    is_marked: bool = False,
+) -> None:
+    """Keep the event of a removal, for good or by a delete marker. Call it where the bucket `is_watched`."""
+    origin = command.origin or UNKNOWN_ORIGIN
+    name = f"{origin.event or 'ObjectRemoved'}:{'DeleteMarkerCreated' if is_marked else 'Delete'}"
+    shown = None if bucket.versioning is None else version_id
+    record_event(tables, bucket, name, key, command.time_ms, origin, version_id=shown)
 
 
 def _with_owner(bucket: StoredBucket, command: PutObject) -> PutObject:
@@ -143,6 +189,8 @@ def add_delete_marker(
         tables.remember_owner(command.owner)
     marker = DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms)
     tables.insert_delete_marker(bucket.bucket_id, marker)
+    if bucket.is_watched:
+        record_removal(tables, bucket, command, entry.key, version_id, is_marked=True)
     if bucket.keeps_usage:
         tables.add_usage(bucket.bucket_id, 1, 0)
     return Removed(entry.key, None, version_id)

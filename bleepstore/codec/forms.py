@@ -45,6 +45,7 @@ from bleepstore.codec.records import (
 )
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
+from bleepstore.events import Event, EventRule, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     UNCONDITIONAL,
@@ -168,6 +169,22 @@ LIFECYCLE_ENTRIES = tuple_of(
     )
 )
 
+_ORIGIN = struct(
+    Origin, event=OPTIONAL_TEXT, request_id=OPTIONAL_TEXT, principal=OPTIONAL_TEXT, source_ip=OPTIONAL_TEXT
+)
+ORIGIN = optional(_ORIGIN)
+EVENT_RULES = tuple_of(
+    row(
+        EventRule,
+        source=TEXT,
+        id=TEXT,
+        destination=TEXT,
+        events=tuple_of(TEXT),
+        prefix=TEXT,
+        suffix=TEXT,
+    )
+)
+
 _STAMP: dict[str, Kind] = {"request_id": TEXT, "time_ms": INTEGER}
 _BUCKET = {**_STAMP, "bucket": TEXT, "bucket_id": OPTIONAL_INTEGER}
 _KEY = {**_BUCKET, "key": TEXT}
@@ -206,6 +223,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         kind=CONFIGURATION_KIND,
         id=TEXT,
         document=OPTIONAL_TEXT,
+        rules=EVENT_RULES,
     ),
     form("put-bucket-versioning/1", c.PutBucketVersioning, **_BUCKET, versioning=VERSIONING),
     form(
@@ -222,6 +240,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         crc64nvme=OPTIONAL_TEXT,
         parts=PARTS,
         condition=CONDITION,
+        origin=ORIGIN,
     ),
     form(
         "delete-object/1",
@@ -231,6 +250,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         owner=optional(OWNER),
         condition=CONDITION,
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
     ),
     form(
         "delete-objects/1",
@@ -238,6 +258,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_BUCKET,
         owner=optional(OWNER),
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
         entries=ENTRIES,
     ),
     form("apply-lifecycle/1", c.ApplyLifecycle, **_BUCKET, rules_digest=TEXT, entries=LIFECYCLE_ENTRIES),
@@ -248,6 +269,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
         expected_acl=optional(ACL),
+        origin=ORIGIN,
         acl=ACL,
     ),
     form(
@@ -256,6 +278,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_KEY,
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
+        origin=ORIGIN,
         tags=TEXTS,
     ),
     form(
@@ -265,6 +288,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
         retention=RETENTION,
     ),
     form(
@@ -281,6 +305,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_KEY,
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
+        origin=ORIGIN,
         days=INTEGER,
         delay_ms=INTEGER,
     ),
@@ -320,6 +345,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         handle=TEXT,
         stored_ms=OPTIONAL_INTEGER,
         condition=CONDITION,
+        origin=ORIGIN,
     ),
     form("abort-upload/1", c.AbortUpload, **_UPLOAD),
     form(
@@ -329,6 +355,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         expected_current=OPTIONAL_TEXT,
         written=optional(_COMMAND),
         upload_id=OPTIONAL_TEXT,
+        origin=ORIGIN,
     ),
     form(
         "put-credential/1",
@@ -359,6 +386,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("begin-sweep/1", c.BeginSweep, **_STAMP, until_ms=INTEGER),
     form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
     form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
+    form("forget-events/1", c.ForgetEvents, **_STAMP, destination=TEXT, through=INTEGER),
 )
 COMMAND_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
 
@@ -444,6 +472,28 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form("too-many-configurations/1", e.TooManyConfigurations, limit=INTEGER),
 )
 RESULT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
+#: What the outbox keeps.
+EVENT_FORMS: tuple[RecordForm, ...] = (
+    form(
+        "event/1",
+        Event,
+        name=TEXT,
+        time_ms=INTEGER,
+        bucket=TEXT,
+        owner_id=TEXT,
+        location=TEXT,
+        key=TEXT,
+        sequencer=INTEGER,
+        version_id=OPTIONAL_TEXT,
+        size=OPTIONAL_INTEGER,
+        etag=OPTIONAL_TEXT,
+        origin=_ORIGIN,
+        storage_class=OPTIONAL_TEXT,
+        restored_until_ms=OPTIONAL_INTEGER,
+    ),
+)
+EVENT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
 
 COMMANDS: Records = Records(COMMAND_FORMS, COMMAND_SUCCESSORS)
 RESULTS: Records = Records(RESULT_FORMS, RESULT_SUCCESSORS)
+EVENTS: Records = Records(EVENT_FORMS, EVENT_SUCCESSORS)

@@ -181,6 +181,7 @@ class Copies:
                 checksum=checksum,
                 crc64nvme=source.crc64nvme,
                 condition=condition,
+                origin=self._engine.origin_of(caller, "ObjectCreated:Copy"),
             )
             return attrs.evolve(self._objects.commit(write, command, found), source_version_id=_source_id(version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")

@@ -25,10 +25,14 @@ from bleepstore.catalog.port import CatalogPort, CatalogReader
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
 from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, QuotaExceeded
+from bleepstore.events import Origin
 from bleepstore.jobs import Jobs, Sweeping
+from bleepstore.jobs.deliveries import Deliveries
+from bleepstore.jobs.events import EventsJob
 from bleepstore.jobs.lease import Lease, SoleLease
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
+from bleepstore.jobs.waking import Waker
 from bleepstore.model import (
     MAX_PAGE,
     NO_SETTINGS,
@@ -102,10 +106,20 @@ class Engine:
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         self.folder = folder
-        self.jobs = Jobs(parts.clock, lease or SoleLease(), folder=folder, read_only=self.read_only)
+        lease = lease or SoleLease()
+        self.jobs = Jobs(parts.clock, lease, folder=folder, read_only=self.read_only)
         delete = None if self.object_engine.keeps_versions else self.object_engine.delete
         self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms, delete)
-        self._close = close
+        #: What ends before the catalog and the backend do.
+        self.closers: list[Callable[[], None]] = []
+        self._close = close = functools.partial(_end, self.closers, close)
+        self.deliveries: Deliveries | None = None
+        if settings.event_destinations and not self.read_only:
+            self.deliveries = deliveries = Deliveries(parts, settings.senders, Waker(folder))
+            self.closers.append(deliveries.stop)
+            self.jobs.add(EventsJob(deliveries, lease))
+            catalog.watch(deliveries.hear)
+            self.jobs.start()
         name = "in memory" if folder is None else f"in {folder}"
         self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)
         self._dropped.atexit = False  # a process that ends frees everything by itself
@@ -157,6 +171,17 @@ class Engine:
         found = self.find_bucket(bucket)
         authorize(action, caller, found, **facts)
         return found
+
+    def origin_of(self, caller: Caller | None, event: str | None = None) -> Origin:
+        """What a command carries of its request, for events: see `bleepstore.commands`."""
+        if caller is None:
+            return Origin(event=event, principal=self.owner.id)
+        return Origin(
+            event="ObjectCreated:Post" if caller.by_form else event,
+            request_id=caller.request_id,
+            principal=caller.principal.id,
+            source_ip=caller.source_ip,
+        )
 
     def put_setting(self, bucket: Bucket, name: str, value: object, *, makes_public: bool = False) -> None:
         """Replace one of the settings of a bucket, or remove it, if the value is None."""
@@ -291,6 +316,12 @@ def _drop(pid: int, name: str, jobs: Jobs, close: Callable[[], None]) -> None:
         warnings.warn(text, ResourceWarning, stacklevel=2)
     finally:
         jobs.abandon(close)
+
+
+def _end(closers: list[Callable[[], None]], close: Callable[[], None]) -> None:
+    for closer in closers:
+        closer()
+    close()
 
 
 def check_quotas(quotas: Iterable[CountedQuota], bucket: Bucket, more: Usage) -> None:

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
+_COMPLETED = "ObjectCreated:CompleteMultipartUpload"
 
 
 def check_part_number(number: int) -> None:
@@ -336,6 +337,7 @@ class Uploads:
                     raise NoSuchUpload(upload_id, bucket, key)
                 lost = stored
                 continue
+            command = attrs.evolve(command, origin=self._engine.origin_of(caller, _COMPLETED))
             result = write.commit_upload(command, upload)
             if isinstance(result, OperationAborted):
                 continue

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from bleepstore.access import Caller
+from bleepstore.access import Caller, LiveSession
 from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
-from bleepstore.store.sessions import LiveSession
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.conditions import condition_value
 from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
@@ -35,6 +34,8 @@ def identify(exchange: Exchange, signer: Signer | None, now_ms: int) -> None:
         user_agent=environ.get("HTTP_USER_AGENT"),
         referer=environ.get("HTTP_REFERER"),
         pays=True if PAYER in headers and headers[PAYER] == REQUESTER else None,
+        request_id=exchange.request_id,
+        by_form=exchange.fields is not None,
         # Not of the exchange, which has the caller: both would wait for the garbage collector.
         sent=functools.partial(condition_value, exchange.request, exchange.fields, now_ms),
     )

@@ -12,6 +12,7 @@ from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
 from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
+from bleepstore.catalog.sqlite.outbox import OutboxQueries
 from bleepstore.catalog.sqlite.quotas import QuotaQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
@@ -140,7 +141,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries, QuotaQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, OutboxQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:

@@ -34,9 +34,10 @@ CREATE TABLE state(
     applied_index INTEGER NOT NULL,
     sweep_begun_ms INTEGER NOT NULL,
     sweep_ended_ms INTEGER NOT NULL,
-    lock_ms INTEGER NOT NULL
+    lock_ms INTEGER NOT NULL,
+    event_sequencer INTEGER NOT NULL
 ) STRICT;
-INSERT INTO state VALUES (1, 0, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0);
 
 -- Which catalog this is, for the folder that holds its blobs. It has no row elsewhere: replicas must be equal.
 CREATE TABLE identity(
@@ -222,6 +223,22 @@ CREATE TABLE garbage(
 ) STRICT;
 CREATE INDEX garbage_handle ON garbage(handle);
 
+-- Events that wait for a destination, in the order of their numbers, and the last number that each has given.
+CREATE TABLE outbox(
+    destination TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    rule_id TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    PRIMARY KEY (destination, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_end(
+    destination TEXT PRIMARY KEY,
+    last_number INTEGER NOT NULL,
+    dropped INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The results of recent commands, so that one that is applied again gives its first result.
 CREATE TABLE applied_request(
     request_id TEXT PRIMARY KEY,
@@ -233,7 +250,7 @@ CREATE TABLE applied_request(
 MIGRATIONS: tuple[str, ...] = (_V1,)
 #: All tables, also the one in which SQLite keeps the highest ids that were given.
 TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)), "sqlite_sequence")
-_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0, 0); COMMIT".format(
+_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0, 0, 0); COMMIT".format(
     "; ".join(f"DELETE FROM {table}" for table in TABLES)
 )
 

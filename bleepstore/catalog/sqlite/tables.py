@@ -11,6 +11,7 @@ import apsw
 from bleepstore.attributes import COLUMNS, columns_of, from_columns
 from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
+from bleepstore.catalog.sqlite.outbox import OutboxTables
 from bleepstore.catalog.sqlite.quotas import QuotaTables
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
@@ -30,7 +31,8 @@ _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
 _FIND_BUCKET = (
     "SELECT b.bucket_id, b.owner_id, b.versioning, (SELECT json_group_object(s.name, s.document) FROM bucket_setting s "
-    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('object_lock', 'ownership', 'public_access_block')), b.keeps_usage "
+    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('events', 'object_lock', 'ownership', 'public_access_block')), "
+    "b.keeps_usage, b.location "
     "FROM bucket b WHERE b.name = ?"
 )
 _LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, ?) RETURNING lock_ms"
@@ -92,7 +94,7 @@ _DISCARD_PART = f"{_DISCARD}u.upload_id = ? AND p.number = ?"
 _DISCARD_PARTS = f"{_DISCARD}u.{{}} = ? ORDER BY u.upload_id, p.number"
 
 
-class SqliteTables(QuotaTables):
+class SqliteTables(QuotaTables, OutboxTables):
     """For the connection that writes, within its transactions.
 
     `before_bucket_change` is called before what a query for a bucket gives changes.
@@ -102,6 +104,7 @@ class SqliteTables(QuotaTables):
         super().__init__(connection, before_bucket_change)
         self._execute = connection.execute
         self.index: int | None = None  # once the transaction has set it
+        self.events = []
 
     # -- the log
 
@@ -197,7 +200,9 @@ class SqliteTables(QuotaTables):
         row = self._execute(_FIND_BUCKET, (name,)).fetchone()
         if row is None or bucket_id not in (None, row[0]):
             return None
-        return StoredBucket(row[0], row[1], row[2], read_settings(row[3]), row[4] == 1)
+        settings = read_settings(row[3])
+        is_watched = settings.events is not None or self.watches_all
+        return StoredBucket(row[0], name, row[1], row[2], settings, row[4] == 1, row[5], is_watched)
 
     def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id
