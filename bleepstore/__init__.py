@@ -19,8 +19,11 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    LiveSession,
+    RoleSession,
     Session,
     SessionCredentials,
+    WebIdentity,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -79,6 +82,7 @@ from bleepstore.pages import (
     VersionPage,
 )
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -126,6 +130,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "LiveSession",
     "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
@@ -149,6 +154,8 @@ __all__ = [
     "Restored",
     "Retention",
     "RetentionMode",
+    "Role",
+    "RoleSession",
     "Session",
     "SessionCredentials",
     "Snapshot",
@@ -164,6 +171,7 @@ __all__ = [
     "User",
     "VersionPage",
     "Versioning",
+    "WebIdentity",
     "WriteCondition",
     "__version__",
     "errors",
