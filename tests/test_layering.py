@@ -64,7 +64,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "object_lock", "encryption", "ownership", "rates", "roles"}),
+    "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "rates", "roles"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
