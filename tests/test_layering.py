@@ -54,6 +54,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "catalog": BASE | {"commands", "codec"},
     "committer": BASE | {"commands", "catalog"},
     "backends": frozenset({"errors", "model", "encryption", "sealing"}),
+    "senders": frozenset({"errors"}),
     "jobs": BASE | {"commands", "catalog", "committer", "backends"},
     "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing"},
     "filesystem": BASE | {"commands", "store"},
@@ -70,8 +71,12 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests", "backends"}),
     "cryptography": frozenset({"sealing"}),
-    "boto3": frozenset({"backends"}),
-    "botocore": frozenset({"backends"}),
+    "boto3": frozenset({"backends", "senders"}),
+    "botocore": frozenset({"backends", "senders"}),
+    "redis": frozenset({"senders"}),
+    "pika": frozenset({"senders"}),
+    "confluent_kafka": frozenset({"senders"}),
+    "nats": frozenset({"senders"}),
     "requests": frozenset({"backends"}),
     "urllib3": frozenset({"backends"}),
     "google": frozenset({"backends"}),
@@ -87,6 +92,7 @@ WEB = frozenset({"http", "xml", "wsgiref", "socketserver", "html", "werkzeug", "
 HEAVY = (
     "boto3", "botocore", "google", "azure", "requests", "urllib3", "werkzeug", "gunicorn", "defusedxml", "pytest",
     "hypothesis", "asyncio", "bleepstore_server", "cryptography",
+    "redis", "pika", "confluent_kafka", "nats",
 )  # fmt: skip
 
 
