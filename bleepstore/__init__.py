@@ -19,6 +19,8 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    Session,
+    SessionCredentials,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -60,6 +62,7 @@ from bleepstore.model import (
     RestoreTier,
     SystemMetadata,
     Upload,
+    User,
     Versioning,
     WriteCondition,
 )
@@ -142,6 +145,8 @@ __all__ = [
     "Restored",
     "Retention",
     "RetentionMode",
+    "Session",
+    "SessionCredentials",
     "Snapshot",
     "Store",
     "StoreKey",
@@ -151,6 +156,7 @@ __all__ = [
     "TransitionMinimum",
     "Upload",
     "UploadPage",
+    "User",
     "VersionPage",
     "Versioning",
     "WriteCondition",

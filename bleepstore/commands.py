@@ -92,13 +92,15 @@ class PutBucketAcl(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutBucketSetting(_Change):
-    """Replace one of the settings of a bucket, or remove it, if its value is None."""
+    """Replace one of the settings of a bucket, or remove it, if its value is None. `makes_public`: the value is a
+    policy that makes the bucket public, which the bucket may block by then."""
 
     request_id: str
     time_ms: int
     bucket: str
     bucket_id: int | None = None
     setting: BucketSetting
+    makes_public: bool = False
 
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -422,6 +424,51 @@ class DisableCredential(_Change):
 
 
 @attrs.frozen(kw_only=True)
+class PutRole(_Change):
+    """A new role of an account, or other documents for a known one, which keeps its id."""
+
+    request_id: str
+    time_ms: int
+    name: str
+    role_id: str
+    account: Owner
+    trust_policy: str
+    policies: Mapping[str, str]
+    max_session_seconds: int
+
+
+@attrs.frozen(kw_only=True)
+class DeleteRole(_Change):
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class PutSessionKey(_Change):
+    """The key that seals the tokens of sessions, 32 bytes as base64, unless the catalog has one."""
+
+    request_id: str
+    time_ms: int
+    key: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class RevokeSessions(_Change):
+    """Sessions of `principal` (see `bleepstore.access.sessions`) end that began at `until_ms` or before."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    principal: str
+    until_ms: int
+
+
+@attrs.frozen(kw_only=True)
 class BeginSweep(_Change):
     """From here on no command may bring in a blob that was stored before `until_ms`."""
 
@@ -477,6 +524,10 @@ Command = (
     | FollowProvider
     | PutCredential
     | DisableCredential
+    | PutRole
+    | DeleteRole
+    | PutSessionKey
+    | RevokeSessions
     | BeginSweep
     | EndSweep
     | ForgetGarbage

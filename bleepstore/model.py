@@ -79,9 +79,46 @@ class Owner:
 ANONYMOUS_OWNER = Owner("65a011a29cdf8ec533ec3d1ccaae921c", "anonymous")
 
 
+@attrs.frozen(kw_only=True)
+class User:
+    """One of those who act for an account, with the rights that its policies give ("IAM users").
+
+    `id` is never given again, `path` begins and ends with a slash. `policies` are the texts of its identity policies by
+    their names.
+    """
+
+    account: Owner
+    name: str
+    id: str
+    path: str = "/"
+    created_ms: int = 0
+    policies: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    #: How policies name it.
+    arn: str = attrs.field(init=False, repr=False, eq=False)
+
+    @arn.default
+    def _arn(self) -> str:
+        return f"{user_arns(self.account.id)}{self.path}{self.name}"
+
+
+def user_arns(account_id: str) -> str:
+    """How the ARNs of an account's users begin; a path follows."""
+    return f"arn:aws:iam::{account_id}:user"
+
+
+def is_arn(principal_id: str) -> bool:
+    """Whether an id is that of a user, and not of an account."""
+    return principal_id.startswith("arn:")
+
+
+def user_of(arn: str) -> str:
+    """The name of the user that has this ARN."""
+    return arn.rpartition("/")[2]
+
+
 @attrs.frozen
 class Credential:
-    """An access key and whose it is."""
+    """An access key and whose it is: of `user`, or else of the account itself, which may do all that it can."""
 
     access_key: str
     secret_key: str = attrs.field(repr=False)
@@ -89,6 +126,7 @@ class Credential:
     email: str | None = None
     enabled: bool = True
     created_ms: int = 0
+    user: User | None = None
 
 
 class Permission(enum.StrEnum):
@@ -136,7 +174,7 @@ class BucketSettings:
     """What a bucket is configured with, beside its ACL; None: it has none of that.
 
     Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
-    bucket's policy, as it was given; `configurations` are those that nothing acts upon.
+    bucket's policy, as it was given; `configurations` are those that are stored as they were given.
     """
 
     tags: Mapping[str, str] | None = None
@@ -385,7 +423,11 @@ class UploadToken:
 
 @attrs.frozen(kw_only=True)
 class Upload(_Attributed):
-    """A multipart upload that was created and neither completed nor aborted."""
+    """A multipart upload that was created and neither completed nor aborted.
+
+    `initiator` is an account, or a user, whose id is its ARN ("If the initiator is an IAM User, this element provides
+    the user ARN and display name", ListParts).
+    """
 
     bucket: str
     bucket_id: int

@@ -23,6 +23,8 @@ from bleepstore_server.layers.render import refuse, send
 from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
+from bleepstore_server.sts import SessionService, is_for_sts
+from bleepstore_server.website import Websites
 from bleepstore_server.wire.encryption import ENCRYPTION, STORE_METHOD
 
 if TYPE_CHECKING:
@@ -60,7 +62,10 @@ class _App:
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
         self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
+        self._websites = Websites(config.website_domain) if config.website_domain else None
         self._find_credential = self._authenticator.find_credential
+        self._find_signer = self._authenticator.find_signer
+        self._sts = SessionService(store, self._authenticator)
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         reports = config.report_encryption or store.in_memory
         self._unencrypted = ((ENCRYPTION, STORE_METHOD),) if reports else ()
@@ -95,6 +100,7 @@ class _App:
             self._store,
             self._config,
             self._find_credential,
+            self._find_signer,
             environ,
             request_id,
             self._unencrypted,
@@ -104,11 +110,14 @@ class _App:
                 bound_body(environ)
             if self._config.trusted_proxies:
                 self._proxies.apply_forwarded(environ)
-            request = exchange.request = parse_request(environ, self._config.domains)
-            if request.raw_path in ("/healthz", "/readyz") and _asks_for_health(request):
-                response = self._health(exchange)
+            if self._websites is not None and self._websites.is_asked_for(environ):
+                response = self._websites.respond(exchange)
             else:
-                response = self._operate(exchange)
+                request = exchange.request = parse_request(environ, self._config.domains)
+                if request.raw_path in ("/healthz", "/readyz") and _asks_for_health(request):
+                    response = self._health(exchange)
+                else:
+                    response = self._operate(exchange)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = refuse(exchange, error, self._proxies)
         finally:
@@ -123,6 +132,8 @@ class _App:
         request = exchange.request
         if request.method == "OPTIONS":
             return self._cross_origin.preflight(request)
+        if request.method == "POST" and is_for_sts(request):
+            return self._sts.answer(exchange)
         route = find_route(request)
         exchange.operation, exchange.action = route.operation, route.action
         exchange.bucket, exchange.key = request.bucket or "", request.key or ""

@@ -47,6 +47,11 @@ class AppConfig:
     domains: tuple[str, ...] = setting(
         (), "host names below which the first label names a bucket (virtual-host style)", validator=_check_domains
     )
+    website_domain: tuple[str, ...] = setting(
+        (),
+        "host names below which the first labels name a bucket whose website is shown, such as website.localhost",
+        validator=_check_domains,
+    )
     region: str = setting("us-east-1", "the region that buckets are said to be in")
     strict_region: bool = setting(False, "refuse signatures for another region")
     public_endpoint: str | None = setting(None, "the URL that clients see, where it is another, as behind a proxy")

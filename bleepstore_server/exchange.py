@@ -15,6 +15,7 @@ from bleepstore.model import Credential
 from bleepstore.ownership import Payer
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
+from bleepstore.store.sessions import LiveSession
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.wire import checksums, encryption, headers
@@ -38,6 +39,8 @@ class Exchange:
     config: AppConfig
     #: A configured access key, or one of the store.
     find_credential: Callable[[str], Credential | None]
+    #: What finds who signs with the token of a session, and otherwise nobody.
+    find_signer: Callable[[str], Callable[[str], Credential | LiveSession | None]]
     environ: WSGIEnvironment = attrs.field(repr=False)
     request_id: str
     #: What answers about objects that are not encrypted say of that: nothing, or what S3 says of every object.

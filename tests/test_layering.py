@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations",
+        "configurations", "roles", "website",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -34,12 +34,14 @@ ALLOWED: dict[str, frozenset[str]] = {
     "lifecycle": frozenset({"errors", "tags"}),
     "cors": frozenset({"errors"}),
     "configurations": frozenset({"errors"}),
+    "website": frozenset(),
     "ownership": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(
         {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations"}
     ),
     "pages": frozenset({"model"}),
+    "roles": frozenset({"errors", "model"}),
     "attributes": frozenset({"model", "object_lock", "encryption"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
     "bucket_settings": frozenset(

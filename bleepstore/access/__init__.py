@@ -15,8 +15,9 @@ from bleepstore.access.decisions import (
     Explanation,
     Ground,
     authorize,
+    authorize_absent,
     authorize_new_acl,
-    check_not_denied,
+    authorize_new_bucket,
     decide,
     explain,
     is_allowed,
@@ -24,6 +25,7 @@ from bleepstore.access.decisions import (
     of_version,
 )
 from bleepstore.access.policies import Facts, compile_policy, is_public
+from bleepstore.access.sessions import Session, SessionCredentials
 
 __all__ = [
     "ANONYMOUS",
@@ -35,9 +37,12 @@ __all__ = [
     "Explanation",
     "Facts",
     "Ground",
+    "Session",
+    "SessionCredentials",
     "authorize",
+    "authorize_absent",
     "authorize_new_acl",
-    "check_not_denied",
+    "authorize_new_bucket",
     "compile_policy",
     "decide",
     "explain",

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 
-from bleepstore.model import ANONYMOUS_OWNER, Owner
+from bleepstore.access.sessions import Session
+from bleepstore.model import ANONYMOUS_OWNER, Owner, User
 
 
 @attrs.frozen
 class Caller:
-    """An account that asks for something, and what is known of its request: `Caller(owner)` in a program.
+    """An account that asks for something, or one of its users, and what is known of the request: `Caller(owner)` and
+    `Caller.of_user(user)` in a program.
 
     A server makes one for each request. What rules may ask of a request is None where it is not known, and a rule that
     asks for what is not known does not allow. Where a store is called without a caller, the program itself asks.
 
-    `source_ip` is the address of the client, `secure` whether it came by TLS, `time_ms` when, in milliseconds since the
-    epoch; `user_agent` and `referer` are what it says of itself. It `pays` for the request where the bucket asks that.
-    `sent` gives what its request has under one of the condition keys of S3 that are named after fields and parameters
-    ("x-amz-acl", "prefix"), in lower case and without "s3:"; a program has none, and the arguments of its call are
-    asked.
+    `session` is the one whose temporary credentials it has. `source_ip` is the address of the client, `secure` whether
+    it came by TLS, `time_ms` when, in milliseconds since the epoch; `user_agent` and `referer` are what it says of
+    itself. It `pays` for the request where the bucket asks that. `sent` gives what its request has under one of the
+    condition keys of S3 that are named after fields and parameters ("x-amz-acl", "prefix"), in lower case and without
+    "s3:"; a program has none, and the arguments of its call are asked.
     """
 
     account: Owner
+    #: Who of the account, with the policies that count; None: the account itself, its root.
+    user: User | None = attrs.field(default=None, kw_only=True)
     access_key: str | None = attrs.field(default=None, kw_only=True)
+    session: Session | None = attrs.field(default=None, kw_only=True)
     source_ip: str | None = attrs.field(default=None, kw_only=True)
     secure: bool | None = attrs.field(default=None, kw_only=True)
     time_ms: int | None = attrs.field(default=None, kw_only=True)
@@ -32,6 +38,16 @@ class Caller:
     referer: str | None = attrs.field(default=None, kw_only=True)
     pays: bool | None = attrs.field(default=None, kw_only=True)
     sent: Callable[[str], str | None] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
+
+    @classmethod
+    def of_user(cls, user: User, **known: Any) -> Caller:
+        """A user that asks."""
+        return cls(user.account, user=user, **known)
+
+    @property
+    def principal(self) -> Owner:
+        """Who it is: the account, or the user, whose id is its ARN."""
+        return self.account if self.user is None else Owner(self.user.arn, self.user.name)
 
     @property
     def is_anonymous(self) -> bool:

@@ -18,6 +18,7 @@ from bleepstore.catalog import (
     following,
     lifecycle,
     objects,
+    sessions,
     sweeps,
     uploads,
 )
@@ -33,6 +34,7 @@ from bleepstore.commands import (
     DeleteBucket,
     DeleteObject,
     DeleteObjects,
+    DeleteRole,
     DisableCredential,
     EndSweep,
     FollowProvider,
@@ -47,9 +49,12 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutRole,
+    PutSessionKey,
     RegisterPart,
     RestoreObject,
     Result,
+    RevokeSessions,
 )
 from bleepstore.errors import ServiceUnavailable
 
@@ -122,6 +127,14 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutRole():
+            return sessions.put_role(tables, command)
+        case DeleteRole():
+            return sessions.delete_role(tables, command)
+        case PutSessionKey():
+            return sessions.put_session_key(tables, command)
+        case RevokeSessions():
+            return sessions.revoke_sessions(tables, command)
         case BeginSweep():
             return sweeps.begin_sweep(tables, command)
         case EndSweep():

@@ -25,7 +25,16 @@ from bleepstore.catalog.records import (
     StoredBucket,
     StoredVersion,
 )
-from bleepstore.commands import Command, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart, Result
+from bleepstore.commands import (
+    Command,
+    CreateBucket,
+    CreateUpload,
+    PutCredential,
+    PutObject,
+    PutRole,
+    RegisterPart,
+    Result,
+)
 from bleepstore.lifecycle_due import Aged
 from bleepstore.model import (
     Acl,
@@ -42,6 +51,7 @@ from bleepstore.model import (
     Versioning,
 )
 from bleepstore.pages import ObjectPage, UploadPage, VersionPage
+from bleepstore.roles import Role
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
 #: the implementation's own, good for a program that goes through the catalog.
@@ -192,6 +202,19 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that the catalog has met: of a credential, a bucket or an object."""
 
+    # -- roles and sessions
+
+    def find_role(self, account_id: str, name: str) -> Role | None: ...
+
+    def list_roles(self) -> list[Role]:
+        """All, in the order of the accounts' ids and the names."""
+
+    def session_key(self) -> str | None:
+        """What seals the tokens of sessions, once the first one was made."""
+
+    def revoked_until(self, principals: Collection[str]) -> int:
+        """The latest time up to which the sessions of one of these were ended, in milliseconds; 0: none were."""
+
     # -- what the jobs ask
 
     def list_garbage(self, limit: int, after: int = 0) -> list[Garbage]:
@@ -241,6 +264,20 @@ class Tables(Protocol):
 
     def disable_credential(self, access_key: str) -> bool:
         """Whether there is such a key."""
+
+    # -- roles and sessions
+
+    def put_role(self, command: PutRole) -> None:
+        """A new role, or other documents and another length of sessions for a known one."""
+
+    def delete_role(self, account_id: str, name: str) -> bool:
+        """Whether there was such a role."""
+
+    def put_session_key(self, key: str) -> None:
+        """The key of the tokens of sessions, if there is none."""
+
+    def revoke_sessions(self, principal: str, until_ms: int) -> None:
+        """The time never goes back."""
 
     # -- buckets
 

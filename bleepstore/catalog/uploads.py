@@ -21,7 +21,7 @@ from bleepstore.commands import (
     Written,
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Upload
+from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Upload, is_arn
 
 
 def create_upload(tables: Tables, command: CreateUpload) -> Result:
@@ -33,7 +33,8 @@ def create_upload(tables: Tables, command: CreateUpload) -> Result:
     if refused := check_public(bucket.settings, command.attributes.grants):
         return refused
     tables.remember_owner(command.owner)
-    tables.remember_owner(command.initiator)
+    if not is_arn(command.initiator.id):
+        tables.remember_owner(command.initiator)
     current = tables.current_version(bucket.bucket_id, command.key)
     tables.insert_upload(bucket.bucket_id, command, current and current.sequence)
     return Done()

@@ -195,7 +195,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     ),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
-    form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING),
+    form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING, makes_public=BOOLEAN),
     form(
         "put-bucket-configuration/1",
         c.PutBucketConfiguration,
@@ -337,6 +337,20 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         email=OPTIONAL_TEXT,
     ),
     form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
+    form(
+        "put-role/1",
+        c.PutRole,
+        **_STAMP,
+        name=TEXT,
+        role_id=TEXT,
+        account=OWNER,
+        trust_policy=TEXT,
+        policies=TEXTS,
+        max_session_seconds=INTEGER,
+    ),
+    form("delete-role/1", c.DeleteRole, **_STAMP, account_id=TEXT, name=TEXT),
+    form("put-session-key/1", c.PutSessionKey, **_STAMP, key=TEXT),
+    form("revoke-sessions/1", c.RevokeSessions, **_STAMP, principal=TEXT, until_ms=INTEGER),
     form("begin-sweep/1", c.BeginSweep, **_STAMP, until_ms=INTEGER),
     form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
     form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
@@ -405,6 +419,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form(
         "no-such-key/1", e.NoSuchKey, bucket=TEXT, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker=optional(BOOLEAN)
     ),
+    form("no-such-role/1", e.NoSuchRole, role=TEXT),
     form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
     form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
     form("object-already-in-active-tier/1", e.ObjectAlreadyInActiveTier, storage_class=OPTIONAL_TEXT),

@@ -104,6 +104,13 @@ class NoSuchCredential(NotFound):
 
 
 @attrs.define
+class NoSuchRole(NotFound):
+    code = "NoSuchEntity"
+    summary = "There is no role of this name."
+    role: str
+
+
+@attrs.define
 class Conflict(S3Error):
     """The request does not fit the present state."""
 
@@ -344,6 +351,18 @@ class TooManyEntries(Invalid):
 @attrs.define
 class Denied(S3Error):
     """The caller may not do this."""
+
+
+@attrs.define
+class InvalidToken(Invalid):
+    code = "InvalidToken"
+    summary = "The provided token is malformed or otherwise not valid."
+
+
+@attrs.define
+class ExpiredToken(Invalid):
+    code = "ExpiredToken"
+    summary = "The provided token has expired."
 
 
 @attrs.define

@@ -26,6 +26,7 @@ from bleepstore.model import (
     Checksum,
     ChecksumType,
     CompletedPart,
+    Credential,
     Grant,
     ObjectAttributes,
     Owner,
@@ -58,6 +59,8 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Versioning": ((Versioning,), "a Versioning"),
     "Action": ((Action,), "an Action"),
     "Caller | None": ((Caller, _NONE), "a Caller or None"),
+    "Credential": ((Credential,), "a Credential"),
+    "FindCredential | None": ((_NONE, Callable), "a function that finds a Credential, or None"),  # type: ignore[dict-item]  # isinstance takes it
     "Owner | None": ((Owner, _NONE), "an Owner or None"),
     "AclRequest | None": ((CannedAcl, tuple, _NONE), "a CannedAcl, a tuple of Grant, or None"),
     "AclRequest | Acl": ((CannedAcl, tuple, Acl), "a CannedAcl, a tuple of Grant, or an Acl"),

@@ -59,8 +59,7 @@ _REMOVED_BY_EMPTY = frozenset({_K.LOGGING, _K.NOTIFICATION})
 
 
 class StoredConfigurations:
-    """Configurations that programs write and read, and that nothing here acts upon (`bleepstore.configurations`). For
-    `caller` see `Buckets`."""
+    """Configurations that programs write and read (`bleepstore.configurations`). For `caller` see `Buckets`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

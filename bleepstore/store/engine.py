@@ -94,6 +94,8 @@ class Engine:
             else BlobEngine(backend, self.committer)
         )
         self.verifier = Verifier(backend)
+        #: Whether nothing of the store is at rest anywhere.
+        self.in_memory = isinstance(backend, MemoryBackend) and not backend.has_underlay and folder is None
         self.open_keys = _once(open_keys or _no_keys)
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
@@ -154,10 +156,17 @@ class Engine:
         authorize(action, caller, found, **facts)
         return found
 
-    def put_setting(self, bucket: Bucket, name: str, value: object) -> None:
+    def put_setting(self, bucket: Bucket, name: str, value: object, *, makes_public: bool = False) -> None:
         """Replace one of the settings of a bucket, or remove it, if the value is None."""
-        setting = BucketSetting(name, value)
-        self.submit(PutBucketSetting(**self.stamp(), bucket=bucket.name, bucket_id=bucket.id, setting=setting))
+        self.submit(
+            PutBucketSetting(
+                **self.stamp(),
+                bucket=bucket.name,
+                bucket_id=bucket.id,
+                setting=BucketSetting(name, value),
+                makes_public=makes_public,
+            )
+        )
 
     @contextlib.contextmanager
     def listing_of(

@@ -40,6 +40,7 @@ from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.scrubbing import Scrubs
+from bleepstore.store.sessions import Sessions
 from bleepstore.store.settings import (
     DEFAULT_OWNER,
     UPLOAD_EXPIRY,
@@ -68,6 +69,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.accounts = Accounts(engine)
+        self.sessions = Sessions(engine, self.accounts)
         self.buckets = Buckets(engine)
         self.objects = Objects(engine)
         self.uploads = Uploads(engine)
@@ -84,7 +86,7 @@ class Store:
         self.ownership = OwnershipControls(engine)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
-        self.forks = Forks(engine, self.accounts)
+        self.forks = Forks(engine, self.accounts, self.sessions)
         self.archives = Archives(self.forks)
         self.scrubs = Scrubs(engine)
         self.adoption = Adoption(engine)
@@ -181,6 +183,10 @@ class Store:
     display_name = method_of("accounts", Accounts.display_name)
     owner_by_email = method_of("accounts", Accounts.owner_by_email)
 
+    create_session = method_of("sessions", Sessions.create_session)
+    find_session = method_of("sessions", Sessions.find_session)
+    revoke_sessions = method_of("sessions", Sessions.revoke_sessions)
+
     snapshot = method_of("forks", Forks.snapshot)
     restore = method_of("forks", Forks.restore)
     backup = method_of("archives", Archives.backup)
@@ -233,8 +239,7 @@ class Store:
     def in_memory(self) -> bool:
         """Whether nothing of the store is at rest anywhere: all of it ends with the process. Not so a fork in memory of
         a store on disk, and a store at a provider whose catalog is in memory."""
-        backend = self.engine.backend
-        return isinstance(backend, MemoryBackend) and not backend.has_underlay and self.engine.folder is None
+        return self.engine.in_memory
 
     @functools.cached_property
     def read_only(self) -> bool:

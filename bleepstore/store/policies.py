@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bleepstore.access import Action, Caller, compile_policy, is_public
-from bleepstore.errors import AccessDenied, MalformedPolicy, MethodNotAllowed, NoSuchBucketPolicy
+from bleepstore.acl_rules import check_policy
+from bleepstore.errors import MalformedPolicy, MethodNotAllowed, NoSuchBucketPolicy
 from bleepstore.model import Bucket
 from bleepstore.store.engine import Engine
 
@@ -28,12 +29,10 @@ class Policies:
         for name in sorted(compile_policy(policy, bucket).account_names):
             if not self._is_known(name):
                 raise MalformedPolicy("Invalid principal in policy", detail=name.partition(":")[2])
-        block = found.settings.public_access_block
-        if block is not None and block.block_public_policy and is_public(policy, bucket):
-            raise AccessDenied(
-                "Public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access."
-            )
-        self._engine.put_setting(found, "policy", policy)
+        makes_public = is_public(policy, bucket)
+        if refused := check_policy(found.settings, makes_public):
+            raise refused
+        self._engine.put_setting(found, "policy", policy, makes_public=makes_public)
 
     def get_bucket_policy(self, bucket: str, *, caller: Caller | None = None) -> str:
         """The text as it was given. Raises NoSuchBucketPolicy if the bucket has none."""

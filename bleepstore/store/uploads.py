@@ -154,7 +154,7 @@ class Uploads:
             key=key,
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
-            initiator=found.owner if caller is None else caller.account,
+            initiator=found.owner if caller is None else caller.principal,
             attributes=attributes,
             checksum_algorithm=algorithm,
             checksum_type=kind,

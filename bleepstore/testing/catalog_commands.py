@@ -71,6 +71,7 @@ def seen(reader: CatalogReader) -> dict[str, Any]:
         "objects": [(listed, reader.find_object("photos", listed.key, with_data=True)) for listed in page.objects],
         "uploads": [(upload, reader.list_parts(upload.upload_id, 0, 1000)) for upload in uploads.uploads],
         "credentials": reader.list_credentials(),
+        "sessions": (reader.list_roles(), reader.session_key()),
         "garbage": reader.list_garbage(1000),
         "sweeps": reader.sweep_times(),
         "blobs": list(reader.iter_blobs()),

@@ -39,13 +39,14 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.testing.catalog_commands import ALICE, BOB, Commands, seen
+from bleepstore.testing.session_contract import SessionContract
 
 #: Keys whose order in UTF-8 differs from that in UTF-16, and from that of a locale.
 _KEYS = ("B", "a", "a/1", "a/2", "a0", "b/c/1", "b/c/2", "ä", "\uff61", "\U0001f600")
 _TOKEN = UploadToken("t")
 
 
-class CatalogContract:
+class CatalogContract(SessionContract):
     """The suite. `make` is also a catalog: another one, empty like the first."""
 
     @pytest.fixture

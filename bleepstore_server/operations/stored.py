@@ -1,5 +1,4 @@
-"""Operations on configurations that are stored as they are given, and that nothing acts upon: one of each for all
-kinds."""
+"""Operations on configurations that are stored as they are given: one of each for all kinds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Installs the clients that are not in the `test` extra: `python -m tests.clients.install [NAME ...]`.
 
-They go to .cache/clients in the checkout (rclone, restic, barman, wrk and etcd to the system, from Debian's packages;
-the last two are for benchmarks). A client that is installed is left alone. The tests call this by themselves when CI is
-set; elsewhere the tests of a missing client skip.
+They go to .cache/clients in the checkout (rclone, restic, barman, chromium, wrk and etcd to the system, from Debian's
+packages; wrk and etcd are for benchmarks). A client that is installed is left alone. The tests call this by themselves
+when CI is set; elsewhere the tests of a missing client skip.
 """
 
 from __future__ import annotations
@@ -215,13 +215,14 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "kafka": (find_kafka, _install_kafka),
     "wrk": _from_debian("wrk", "wrk"),
     "etcd": _from_debian("etcd", "etcd-server"),
+    "chromium": _from_debian("chromium", "chromium"),
 }
 
 
 #: These take minutes, and are installed only when they are named.
 SLOW = frozenset({"tofu"})
 #: apt-get does one thing at a time.
-_DEBIAN = frozenset({"rclone", "restic", "barman", "wrk", "etcd", "nginx", "redis", "rabbitmq", "nats"})
+_DEBIAN = frozenset({"rclone", "restic", "barman", "wrk", "etcd", "nginx", "chromium", "redis", "rabbitmq", "nats"})
 
 
 @contextmanager

@@ -104,7 +104,11 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (
             c.PutBucketSetting(
-                **_stamp(18), bucket="photos", bucket_id=7, setting=BucketSetting("tags", {"b": "2", "a": "ü"})
+                **_stamp(18),
+                bucket="photos",
+                bucket_id=7,
+                setting=BucketSetting("tags", {"b": "2", "a": "ü"}),
+                makes_public=True,
             ),
             c.PutBucketSetting(**_stamp(18), bucket="photos", setting=BucketSetting("tags", None)),
         ),
@@ -328,6 +332,35 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         (
             c.DisableCredential(**_stamp(14), access_key="AKIA"),
             c.DisableCredential(**_stamp(14), access_key="a"),
+        ),
+        (
+            c.PutRole(
+                **_stamp(19),
+                name="reader",
+                role_id="AROAIBMEXAMPLE",
+                account=ALICE,
+                trust_policy='{"Statement": []}',
+                policies={"b": "{}", "a": '{"Statement": []}'},
+                max_session_seconds=43200,
+            ),
+            c.PutRole(
+                **_stamp(19),
+                name="r",
+                role_id="AROA",
+                account=Owner("a"),
+                trust_policy="",
+                policies={},
+                max_session_seconds=3600,
+            ),
+        ),
+        (
+            c.DeleteRole(**_stamp(20), account_id="alice", name="reader"),
+            c.DeleteRole(**_stamp(20), account_id="a", name="r"),
+        ),
+        (c.PutSessionKey(**_stamp(21), key="a2V5"), c.PutSessionKey(**_stamp(21), key="")),
+        (
+            c.RevokeSessions(**_stamp(22), principal="account:alice", until_ms=TIME),
+            c.RevokeSessions(**_stamp(22), principal="role:AROA", until_ms=0),
         ),
         (c.BeginSweep(**_stamp(15), until_ms=TIME), c.BeginSweep(**_stamp(15), until_ms=0)),
         (c.EndSweep(**_stamp(16), until_ms=TIME), c.EndSweep(**_stamp(16), until_ms=0)),

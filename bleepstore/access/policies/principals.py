@@ -4,6 +4,10 @@ An account is named by its id, which here is the canonical user id that S3 shows
 `{"AWS": "arn:aws:iam::<id>:root"}` or `{"CanonicalUser": "<id>"}`. A user of an account is
 `{"AWS": "arn:aws:iam::<id>:user/<name>"}`. `"*"` and `{"AWS": "*"}` are everybody, who did not sign too. Services of
 AWS may be named, and are never who asks here. There are no roles and no federated users.
+
+Who asks is known by the name of its account and, if it is a user, by its own. What is denied to an account is denied to
+its users. What is allowed to an account, its root may give on: "When you allow access to a different account, an
+administrator in that account must then grant access to an identity (IAM user or role) in that account."
 """
 
 from __future__ import annotations
@@ -40,9 +44,18 @@ class Principals:
     def is_everybody(self) -> bool:
         return self.names is None and not self.excludes
 
-    def match(self, names: frozenset[str]) -> bool:
-        """Whether the statement is about who is known by these names."""
-        return self.names is None or self.names.isdisjoint(names) is self.excludes
+    def match(self, names: frozenset[str], granted: frozenset[str], *, allows: bool) -> bool:
+        """Whether a statement that allows, or denies, is about who is known by these `names`. To be allowed something
+        one must be named by one of `granted`.
+
+        "If the NotPrincipal element contained only Bob's ARN, the effect of the policy would be to explicitly deny
+        access to the AWS account that contains the user Bob": of what is denied to all others nobody is excepted
+        unless each of its names is."""
+        if self.names is None:
+            return True
+        if not self.excludes:
+            return not self.names.isdisjoint(granted if allows else names)
+        return self.names.isdisjoint(names) if allows else not names or not names <= self.names
 
 
 def parse_principals(value: Any, *, excludes: bool) -> Principals:

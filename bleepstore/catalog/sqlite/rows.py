@@ -27,11 +27,14 @@ from bleepstore.model import (
     Upload,
     UploadToken,
     Versioning,
+    is_arn,
 )
 
 #: A look-up costs a tenth of what calling an enum does.
 _ALGORITHMS: Mapping[str, Algorithm] = {str(algorithm): algorithm for algorithm in Algorithm}
 _CHECKSUM_TYPES: Mapping[str, ChecksumType] = {str(kind): kind for kind in ChecksumType}
+#: There are few of them, and they are asked for with each object.
+_owner_of = functools.lru_cache(maxsize=1024)(Owner)
 
 
 def dump_acl(acl: Acl, owner_id: str) -> str | None:
@@ -113,7 +116,7 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         etag=etag,
         size=size,
         modified_ms=modified_ms,
-        owner=Owner(owner_id, display_name or ""),
+        owner=_owner_of(owner_id, display_name or ""),
         attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
         checksum=make_checksum(algorithm, kind, value) if algorithm else None,
         parts_count=parts_count,
@@ -140,8 +143,10 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         key=key,
         upload_id=upload_id,
         initiated_ms=initiated_ms,
-        owner=Owner(owner_id, owner_name or ""),
-        initiator=Owner(initiator_id, initiator_name or ""),
+        owner=_owner_of(owner_id, owner_name or ""),
+        initiator=_owner_of(
+            initiator_id, initiator_id.rpartition("/")[2] if is_arn(initiator_id) else initiator_name or ""
+        ),
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
         checksum_type=_CHECKSUM_TYPES[kind] if kind else None,

@@ -57,6 +57,30 @@ CREATE TABLE credential(
     created_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- `policies` is JSON of name -> document.
+CREATE TABLE role(
+    account_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role_id TEXT NOT NULL,
+    trust_policy TEXT NOT NULL,
+    policies TEXT NOT NULL,
+    max_session_seconds INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (account_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- What seals the tokens of sessions: one key, from the first session on.
+CREATE TABLE session_key(
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    key TEXT NOT NULL
+) STRICT;
+
+-- Sessions of a principal that began up to then are over.
+CREATE TABLE revocation(
+    principal TEXT PRIMARY KEY,
+    until_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- An id is never given again: what refers to a deleted bucket must not refer to the next one.
 CREATE TABLE bucket(
     bucket_id INTEGER PRIMARY KEY AUTOINCREMENT,

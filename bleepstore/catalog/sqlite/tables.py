@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Sequence
 
@@ -21,7 +22,7 @@ from bleepstore.catalog.sqlite.rows import (
     make_upload,
     read_settings,
 )
-from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
+from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, PutRole, RegisterPart
 from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAttributes, Owner, Upload, Versioning
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
@@ -155,6 +156,39 @@ class SqliteTables:
     def disable_credential(self, access_key: str) -> bool:
         self._execute("UPDATE credential SET enabled = 0 WHERE access_key = ?", (access_key,))
         return self.connection.changes() > 0
+
+    # -- roles and sessions
+
+    def put_role(self, command: PutRole) -> None:
+        policies = json.dumps(dict(sorted(command.policies.items())), ensure_ascii=False, separators=(",", ":"))
+        self._execute(
+            "INSERT INTO role VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, name) DO UPDATE SET "
+            "trust_policy = excluded.trust_policy, policies = excluded.policies, "
+            "max_session_seconds = excluded.max_session_seconds",
+            (
+                command.account.id,
+                command.name,
+                command.role_id,
+                command.trust_policy,
+                policies,
+                command.max_session_seconds,
+                command.time_ms,
+            ),
+        )
+
+    def delete_role(self, account_id: str, name: str) -> bool:
+        self._execute("DELETE FROM role WHERE account_id = ? AND name = ?", (account_id, name))
+        return self.connection.changes() > 0
+
+    def put_session_key(self, key: str) -> None:
+        self._execute("INSERT INTO session_key VALUES (1, ?) ON CONFLICT DO NOTHING", (key,))
+
+    def revoke_sessions(self, principal: str, until_ms: int) -> None:
+        self._execute(
+            "INSERT INTO revocation VALUES (?, ?) ON CONFLICT (principal) DO UPDATE SET "
+            "until_ms = max(until_ms, excluded.until_ms)",
+            (principal, until_ms),
+        )
 
     # -- buckets
 

@@ -122,7 +122,7 @@ class WriterLock:
         self.threads.acquire()
         try:
             # Asked before the file lock: a forked child shares its parent's, and would release it.
-            if os.getpid() != self._life.pid:
+            if not self._life.is_ours:
                 self._life.check()
             if self._read_only:
                 raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
