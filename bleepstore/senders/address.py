@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping, Set
 from pathlib import Path
@@ -10,11 +11,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import attrs
 
 from bleepstore.errors import StoreError
+from bleepstore.senders.sender import SendError
 
 #: Options of every destination. `timeout` is in seconds, for one batch of messages.
 _COMMON = frozenset({"timeout"})
-#: Options of those that have a user and TLS, all of them paths of files.
-FILES = frozenset({"password_file", "ca_file", "cert_file", "key_file"})
+#: Options of those that have a user and TLS: paths of files, and the name of an environment variable.
+CREDENTIALS = frozenset({"password_file", "password_env", "ca_file", "cert_file", "key_file"})
 _MAX_TIMEOUT = 300
 
 
@@ -39,23 +41,25 @@ class Address:
         return parts.hostname or "localhost", parts.port or default_port
 
     def password(self) -> str | None:
-        """Of the URL, or of the file that it names: that is read for each connection. Raises StoreError."""
-        file = self.options.get("password_file")
+        """Of the URL, or of what it names, which is read for each connection. Raises SendError."""
+        variable, file = self.options.get("password_env"), self.options.get("password_file")
+        if variable is not None:
+            return os.environ.get(variable)
         if file is None:
             return self._password
         try:
             return Path(file).read_text().strip()
         except OSError as error:
-            raise StoreError(f"the password of {self} cannot be read: {error}") from error
+            raise SendError(f"the password of {self} cannot be read: {error}") from error
 
     def tls(self) -> ssl.SSLContext:
-        """Verifies the host's name and its certificate, by `ca_file` or the system's. Raises StoreError."""
+        """Verifies the host's name and its certificate, by `ca_file` or the system's. Raises SendError."""
         try:
             context = ssl.create_default_context(cafile=self.options.get("ca_file"))
             if "cert_file" in self.options:
                 context.load_cert_chain(self.options["cert_file"], self.options.get("key_file"))
         except OSError as error:  # SSLError is one
-            raise StoreError(f"the certificates of {self} cannot be used: {error}") from error
+            raise SendError(f"the certificates of {self} cannot be used: {error}") from error
         return context
 
     def number(self, option: str, default: int = 0) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bleepstore.errors import StoreError
-from bleepstore.senders.address import FILES, Address, parse_address
+from bleepstore.senders.address import CREDENTIALS, Address, parse_address
 from bleepstore.senders.connected import Batch
 from bleepstore.senders.messages import Message
 from bleepstore.senders.sender import SendError
@@ -27,7 +27,7 @@ class Kafka:
     is wrong."""
 
     def __init__(self, url: str) -> None:
-        self._address = address = parse_address(url, FILES | {"sasl"})
+        self._address = address = parse_address(url, CREDENTIALS | {"sasl"})
         if not address.path or "/" in address.path:
             raise StoreError(f"{address} needs the name of a topic: {address.scheme}://HOST/TOPIC")
         if (mechanism := address.options.get("sasl", "PLAIN")) not in _MECHANISMS:

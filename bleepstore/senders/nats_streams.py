@@ -1,8 +1,8 @@
-"""Messages to a subject that a stream of NATS JetStream keeps: `nats://[user:password@]host[:4222][,host...]/SUBJECT`.
+"""Messages to a subject that a stream of NATS JetStream keeps: `nats://[user:password@]host[:4222]/SUBJECT`.
 
 The server acknowledges a message when its stream has it, and drops one whose id it has seen within the stream's
 duplicate window. https://docs.nats.io/using-nats/developer/develop_jetstream/model_deep_dive
-With TLS: `natss://`. Options: `stream`, which must be the one that takes the subject; `creds_file`, with a user's JWT.
+With TLS: `natss://`. Option: `stream`, which must be the one that takes the subject.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import nats.errors
@@ -18,7 +18,7 @@ import nats.js.errors
 from nats.aio.client import Client
 
 from bleepstore.errors import StoreError
-from bleepstore.senders.address import FILES, Address, parse_address
+from bleepstore.senders.address import CREDENTIALS, Address, parse_address
 from bleepstore.senders.connected import Batch, ConnectedSender, ConnectionLost, Numbered
 from bleepstore.senders.sender import SendError
 
@@ -30,7 +30,7 @@ class NatsStream(ConnectedSender):
     """Raises StoreError for a URL that is wrong."""
 
     def __init__(self, url: str) -> None:
-        address = parse_address(url, FILES | {"stream", "creds_file"})
+        address = parse_address(url, CREDENTIALS | {"stream"})
         if not address.path or any(character in " *>" for character in address.path):
             raise StoreError(f"{address} needs a subject without wildcards: {address.scheme}://HOST/SUBJECT")
         super().__init__(address.timeout, lambda seconds: _Connection(address, seconds))
@@ -42,32 +42,42 @@ class _Connection:
     def __init__(self, address: Address, seconds: float) -> None:
         self._address = address
         self._loop = asyncio.new_event_loop()
-        self._client = Client()
         self._closed = asyncio.Event()
+        self._client = Client()
         try:
-            self._run(self._connect(seconds), seconds)
+            with self._errors():
+                self._loop.run_until_complete(asyncio.wait_for(self._connect(seconds), seconds))
         except BaseException:
             self.close()
             raise
         self._stream = self._client.jetstream()
 
-    def _connect(self, seconds: float) -> Coroutine[Any, Any, None]:
+    async def _connect(self, seconds: float) -> None:
         address = self._address
         options: dict[str, Any] = {"connect_timeout": seconds}
         if address.user is not None:
-            options |= {"user": address.user, "password": address.password() or ""}
-        if "creds_file" in address.options:
-            options["user_credentials"] = address.options["creds_file"]
+            options |= {"user": address.user, "password": self._password}
         if address.scheme == "natss":
             options["tls"] = address.tls()
-        return self._client.connect(
-            [f"{'tls' if address.scheme == 'natss' else 'nats'}://{host}" for host in address.hosts],
+        await self._client.connect(
+            f"{'tls' if address.scheme == 'natss' else 'nats'}://{address.hosts[0]}",
             error_cb=self._ignore,  # what fails is raised by the call that it concerns
             closed_cb=self._note_closed,
             name="bleepstore",
             allow_reconnect=False,
             **options,
         )
+        self._need_tls()
+
+    def _password(self) -> str:
+        """The client asks for it when it would send it."""
+        self._need_tls()
+        return self._address.password() or ""
+
+    def _need_tls(self) -> None:
+        """The client uses TLS only where a server says that it must."""
+        if self._address.scheme == "natss" and not self._client._server_info.get("tls_required"):
+            raise SendError(f"{self._address} does not require TLS, so it would not be used")
 
     async def _ignore(self, _error: Exception) -> None:
         pass
@@ -77,7 +87,9 @@ class _Connection:
 
     def send(self, batch: Batch) -> None:
         for part in batch.rounds(_ROUND):
-            self._run(self._publish_all(part, batch), batch.seconds_left)
+            with self._errors():
+                publishing = asyncio.wait_for(self._publish_all(part, batch), batch.seconds_left)
+                self._loop.run_until_complete(publishing)
 
     async def _publish_all(self, part: Sequence[Numbered], batch: Batch) -> None:
         """The client goes on to wait for acknowledgements after it was disconnected: that ends all of them here."""
@@ -103,10 +115,6 @@ class _Connection:
             headers={"Nats-Msg-Id": hashlib.sha256(message.body).hexdigest()},
         )
         batch.acknowledge(numbered.index)
-
-    def _run(self, coroutine: Coroutine[Any, Any, None], seconds: float) -> None:
-        with self._errors():
-            self._loop.run_until_complete(asyncio.wait_for(coroutine, seconds))
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ import pika
 from pika.exceptions import AMQPChannelError, AMQPError, ConnectionClosedByClient
 
 from bleepstore.errors import StoreError
-from bleepstore.senders.address import FILES, Address, parse_address
+from bleepstore.senders.address import CREDENTIALS, Address, parse_address
 from bleepstore.senders.connected import Batch, ConnectedSender, ConnectionLost, Numbered
 from bleepstore.senders.sender import SendError
 
@@ -26,7 +26,7 @@ class RabbitMq(ConnectedSender):
     """Raises StoreError for a URL that is wrong."""
 
     def __init__(self, url: str) -> None:
-        address = parse_address(url, FILES | {"queue", "exchange", "routing_key"})
+        address = parse_address(url, CREDENTIALS | {"queue", "exchange", "routing_key"})
         given = address.options
         if ("queue" in given) == ("exchange" in given) or ("queue" in given and "routing_key" in given):
             raise StoreError(f"{address} needs ?queue=NAME, or ?exchange=NAME&routing_key=KEY")
@@ -54,7 +54,7 @@ class _Connection:
             on_close_callback=self._lost,
         )
         try:
-            self._run(seconds)
+            self._run(seconds + _CLOSING)  # the client itself gives up after `seconds`
         except BaseException:
             self.close()
             raise
@@ -141,7 +141,7 @@ class _Connection:
             if self._connection.is_open:
                 # Its close() waits for an answer, which does not come from a broker that hangs.
                 self._connection._terminate_stream(ConnectionClosedByClient(200, "closed"))
-            elif not self._connection.is_closing:
+            else:
                 self._connection.close()  # which does not wait while it is being opened
             self._loop(_CLOSING, self._stop)
         self._connection.ioloop.close()
@@ -164,4 +164,5 @@ def _parameters(address: Address, seconds: float) -> pika.ConnectionParameters:
 
 
 def _text(error: object) -> str:
-    return str(error) or type(error).__name__
+    """Those of connections have an empty str()."""
+    return str(error) or repr(error)

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from bleepstore.errors import StoreError
-from bleepstore.senders.address import FILES, Address, parse_address
+from bleepstore.senders.address import CREDENTIALS, Address, parse_address
 from bleepstore.senders.connected import Batch, ConnectedSender, ConnectionLost, Numbered
 from bleepstore.senders.sender import SendError
 
@@ -28,7 +28,7 @@ class RedisStream(ConnectedSender):
     """Raises StoreError for a URL that is wrong."""
 
     def __init__(self, url: str) -> None:
-        address = parse_address(url, FILES | {"stream", "maxlen", "replicas"})
+        address = parse_address(url, CREDENTIALS | {"stream", "maxlen", "replicas"})
         if address.path and not address.path.isdecimal():
             raise StoreError(f"{address}: the path is the number of a database")
         add = ["XADD", address.need("stream")]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+import ssl
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pika
 import redis
 
 from tests.backends.emulators import Announcing, free_port, need
+from tests.serving.conftest import make_certificate
 
 USER, PASSWORD = "bleepstore", "a-secret-of-tests"
 
@@ -27,10 +31,15 @@ class Broker:
     announces: str
     #: Whether an unknown queue, topic or subject is refused: a Redis stream begins with its first entry.
     refuses_unknown = True
+    #: Seconds in which a message gets there, on a busy machine too.
+    quick = 0.4
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, self.tls_port = free_port(), free_port()
+        #: It takes connections by TLS too, with this certificate; its key is beside it.
+        self.certificate = folder / "server.pem"
+        make_certificate(self.certificate)
         self.prepare()
         self.start()
 
@@ -65,6 +74,20 @@ class Broker:
         """Where a sender finds what has this name."""
         raise NotImplementedError
 
+    def tls_url(self, name: str, timeout: float = 10) -> str:
+        """By TLS, and by the name `localhost`, which its certificate is for."""
+        plain = self.url(name, timeout).replace(f"127.0.0.1:{self.port}", f"localhost:{self.tls_port}")
+        return plain.replace("://", "s://", 1)
+
+    @contextlib.contextmanager
+    def with_tls(self) -> Iterator[Broker]:
+        """What has a `tls_url`."""
+        yield self
+
+    @property
+    def key(self) -> Path:
+        return self.certificate.with_suffix(".key")
+
     def create(self, name: str, limit: int | None = None) -> None:
         """A queue, that takes so many messages and refuses more."""
         raise NotImplementedError
@@ -82,7 +105,8 @@ class Redis(Broker):
     def command(self) -> Sequence[str | Path]:
         options = {
             "port": self.port, "bind": "127.0.0.1", "dir": self.folder, "appendonly": "yes", "appendfsync": "always",
-            "save": "", "requirepass": PASSWORD,
+            "save": "", "requirepass": PASSWORD, "tls-port": self.tls_port, "tls-cert-file": self.certificate,
+            "tls-key-file": self.key, "tls-auth-clients": "no",
         }  # fmt: skip
         return [need("redis"), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
 
@@ -125,7 +149,8 @@ class RabbitMq(Broker):
         script.chmod(0o755)
         self.epmd_port = free_port()
         (self.folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlisteners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.certfile = {self.certificate}\nssl_options.keyfile = {self.key}\n"
             f"default_user = {USER}\ndefault_pass = {PASSWORD}\nlog.console = true\nlog.file = false\n"
         )
         epmd = [binaries / "epmd", "-d", "-port", str(self.epmd_port), "-address", "127.0.0.1"]
@@ -188,7 +213,12 @@ class Nats(Broker):
         (self.folder / "nats.conf").write_text(
             f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{self.folder / "data"}" }}\n'
             f"authorization {{ user: {USER}, password: {PASSWORD} }}\n"
+            f"{self.tls}\n"
         )
+
+    @property
+    def tls(self) -> str:
+        return ""
 
     def command(self) -> Sequence[str | Path]:
         return [need("nats"), "-c", self.folder / "nats.conf"]
@@ -196,9 +226,26 @@ class Nats(Broker):
     def url(self, name: str, timeout: float = 10, user: str = f"{USER}:{PASSWORD}") -> str:
         return f"nats://{user}@127.0.0.1:{self.port}/{name}.events?timeout={timeout}"
 
+    def tls_url(self, name: str, timeout: float = 10) -> str:
+        return self.url(name, timeout).replace("nats://", "natss://").replace("127.0.0.1", "localhost")
+
+    @contextlib.contextmanager
+    def with_tls(self) -> Iterator[Broker]:
+        """Another one: its port is for both."""
+        (self.folder / "tls").mkdir()
+        broker = NatsWithTls(self.folder / "tls")
+        try:
+            yield broker
+        finally:
+            broker.end()
+
+    def client_options(self) -> dict[str, Any]:
+        return {}
+
     def _with_client(self, use: Callable[[Any], Awaitable[Any]]) -> Any:
         async def run() -> Any:
-            client = await nats.connect(f"nats://127.0.0.1:{self.port}", user=USER, password=PASSWORD)
+            options = self.client_options()
+            client = await nats.connect(f"nats://localhost:{self.port}", user=USER, password=PASSWORD, **options)
             try:
                 return await use(client.jetstream())
             finally:
@@ -221,33 +268,54 @@ class Nats(Broker):
         return found
 
 
+class NatsWithTls(Nats):
+    @property
+    def tls(self) -> str:
+        return f'tls {{ cert_file: "{self.certificate}", key_file: "{self.key}" }}'
+
+    def client_options(self) -> dict[str, Any]:
+        return {"tls": ssl.create_default_context(cafile=str(self.certificate))}
+
+
 class Kafka(Broker):
     scheme = "kafka"
     announces = r"(Kafka Server started)"
+    quick = 3.0
 
     def prepare(self) -> None:
         controller, inner = free_port(), free_port()
+        listeners = (
+            f"SASL_PLAINTEXT://127.0.0.1:{self.port},SASL_SSL://localhost:{self.tls_port},INNER://127.0.0.1:{inner}"
+        )
+        chain = self.folder / "chain.pem"
+        chain.write_bytes(self.key.read_bytes() + self.certificate.read_bytes())
         module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        users = f'{module} required user_{USER}="{PASSWORD}";'
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"SASL_PLAINTEXT://127.0.0.1:{self.port},INNER://127.0.0.1:{inner},"
-            f"CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"SASL_PLAINTEXT://127.0.0.1:{self.port},INNER://127.0.0.1:{inner}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": listeners,
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "INNER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INNER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INNER:PLAINTEXT,"
+            "SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": f"{chain}",
             "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{module} required user_{USER}="{PASSWORD}";',
+            **{f"listener.name.{name}.plain.sasl.jaas.config": users for name in ("sasl_plaintext", "sasl_ssl")},
             "log.dirs": f"{self.folder / 'data'}",
             "offsets.topic.replication.factor": "1",
             "auto.create.topics.enable": "false",
+            # After a crash it joins again when the controller no longer believes that it is there.
+            "broker.session.timeout.ms": "1000",
+            "broker.heartbeat.interval.ms": "200",
         }
         configuration = self.folder / "server.properties"
         configuration.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         format_it = self._java("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", configuration)
-        Announcing(format_it, r"(Formatting)", self.folder / "format.txt").process.wait(60)
+        subprocess.run(format_it, check=True, capture_output=True, timeout=60)
 
     def _java(self, *command: str | Path) -> Sequence[str | Path]:
         return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{need('kafka')}/*", *command]
@@ -271,6 +339,8 @@ class Kafka(Broker):
         admin = confluent_kafka.admin.AdminClient(self._settings())
         topic = confluent_kafka.admin.NewTopic(name, num_partitions=2, replication_factor=1)
         admin.create_topics([topic])[name].result(30)
+        while admin.list_topics(name, timeout=30).topics[name].error is not None:
+            """The broker has not read of it yet."""
 
     def read(self, name: str) -> list[bytes]:
         consumer = confluent_kafka.Consumer(
