@@ -78,6 +78,7 @@ from bleepstore.pages import (
     UploadPage,
     VersionPage,
 )
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -102,6 +103,7 @@ __all__ = [
     "ConfigurationKind",
     "ConfigurationPage",
     "CorsRule",
+    "CountedQuota",
     "Credential",
     "CustomerKey",
     "Damage",
@@ -139,6 +141,8 @@ __all__ = [
     "Payer",
     "Permission",
     "PublicAccessBlock",
+    "Quota",
+    "QuotaScope",
     "ReadCondition",
     "Restoration",
     "RestoreTier",
@@ -156,6 +160,7 @@ __all__ = [
     "TransitionMinimum",
     "Upload",
     "UploadPage",
+    "Usage",
     "User",
     "VersionPage",
     "Versioning",

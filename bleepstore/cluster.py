@@ -11,6 +11,7 @@ results for at least as many indexes as an envelope is valid, so a command never
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import struct
@@ -74,7 +75,6 @@ class CatalogStateMachine:
             raise CatalogDamaged(
                 f"{path} is missing, and the log begins after it: start this node anew with an empty directory"
             )
-        self._remove_others()
         self.catalog = Catalog(path, replicated=True)
         with self.catalog.read() as reader:
             self.applied = reader.applied_index()
@@ -82,8 +82,9 @@ class CatalogStateMachine:
     def _path(self, name: str) -> Path:
         return self._folder / f"catalog{name}.db"
 
-    def _remove_others(self) -> None:
-        """What was received or prepared, and never became the state."""
+    def remove_others(self) -> None:
+        """Remove what was received or prepared, and never became the state. Not before the log was found to go on from
+        this state: if it does not, what is there may be all that is left of another one."""
         own = self._path(self.name).name
         for path in self._folder.iterdir():
             is_catalog = path.name.startswith("catalog") and path.name != own and not path.name.startswith(f"{own}-")
@@ -232,8 +233,9 @@ class Member:
             check_id(one)
         return self.node.call(lambda core: core.propose_conf(change)).result()
 
-    def stop(self) -> None:
-        self.node.stop()
+    def stop(self, *, hand_over: bool = True) -> None:
+        """End it orderly: see `Node.stop`."""
+        self.node.stop(hand_over=hand_over)
 
 
 @attrs.frozen
@@ -321,6 +323,7 @@ def open_member(
         log.close()
         state_machine.close()
         raise
+    state_machine.remove_others()
     node.start()
     return Member(node, state_machine, RaftCommitter(node, state_machine))
 
@@ -379,7 +382,9 @@ class LocalCluster:
         return max(leaders, key=lambda one: one.node.status.term, default=None)
 
     def close(self) -> None:
-        ending = [threading.Thread(target=member.stop) for member in self.members.values()]
+        # All of them end, so there is nobody to hand over to.
+        stops = [functools.partial(member.stop, hand_over=False) for member in self.members.values()]
+        ending = [threading.Thread(target=stop) for stop in stops]
         for thread in ending:
             thread.start()
         for thread in ending:

@@ -15,9 +15,11 @@ from bleepstore.catalog import (
     attributes,
     buckets,
     configurations,
+    events,
     following,
     lifecycle,
     objects,
+    quotas,
     sessions,
     sweeps,
     uploads,
@@ -38,6 +40,7 @@ from bleepstore.commands import (
     DisableCredential,
     EndSweep,
     FollowProvider,
+    ForgetEvents,
     ForgetGarbage,
     PutBucketAcl,
     PutBucketConfiguration,
@@ -49,8 +52,10 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutQuota,
     PutRole,
     PutSessionKey,
+    RecountUsage,
     RegisterPart,
     RestoreObject,
     Result,
@@ -127,6 +132,10 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutQuota():
+            return quotas.put_quota(tables, command)
+        case RecountUsage():
+            return quotas.recount_usage(tables, command)
         case PutRole():
             return sessions.put_role(tables, command)
         case DeleteRole():
@@ -141,5 +150,7 @@ def apply(tables: Tables, command: Command) -> Result:
             return sweeps.end_sweep(tables, command)
         case ForgetGarbage():
             return sweeps.forget_garbage(tables, command)
+        case ForgetEvents():
+            return events.forget_events(tables, command)
         case _:
             assert_never(command)

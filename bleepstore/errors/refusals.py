@@ -354,6 +354,24 @@ class Denied(S3Error):
 
 
 @attrs.define
+class QuotaExceeded(Denied):
+    """`unit` is "bytes" or "objects", of which `limit` may be stored in the bucket, or in all buckets of its owner if
+    it is the quota of an account."""
+
+    code = "QuotaExceeded"
+    summary = "The write would exceed a quota: nothing was changed. Deletes and reads go on."
+    bucket: str
+    of_account: bool
+    unit: str
+    limit: int
+
+    @property
+    def message(self) -> str:
+        whose = "of the account that owns the bucket" if self.of_account else "of the bucket"
+        return f"The write would exceed the quota {whose}: {self.limit} {self.unit}. Nothing was changed."
+
+
+@attrs.define
 class InvalidToken(Invalid):
     code = "InvalidToken"
     summary = "The provided token is malformed or otherwise not valid."

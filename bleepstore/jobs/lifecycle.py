@@ -12,6 +12,7 @@ from bleepstore.bucket_settings import digest_of, document_of
 from bleepstore.catalog.port import CatalogReader, Cursor
 from bleepstore.commands import AbortUpload, ApplyLifecycle, DeleteObject, LifecycleApplied, LifecycleEntry
 from bleepstore.errors import NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
+from bleepstore.events import BY_LIFECYCLE
 from bleepstore.jobs.clock_jumps import ClockJumps
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.parts import Parts
@@ -219,6 +220,7 @@ class LifecycleJob(Job):
             bucket_id=bucket.id,
             key=one.key,
             condition=WriteCondition(if_match=found.version.etag),
+            origin=BY_LIFECYCLE,
         )
         try:
             self._outage.call(delete, command)

@@ -149,6 +149,7 @@ class Node:
         self._thread = threading.Thread(target=self._run, name=f"raft-{self.id}", daemon=True)
         self._stopping = False
         self._crashed = False
+        self._is_leaving = False
         self._ended = threading.Event()
         self._end_lock = threading.Lock()
         self._ticks = 0
@@ -170,8 +171,14 @@ class Node:
         self._transport.register(self.id, self)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End orderly. Stopping twice is allowed."""
+    def stop(self, *, hand_over: bool = True) -> None:
+        """End orderly. Stopping twice is allowed. A leader hands over first, for which it takes no longer than an
+        election would: the others are without a leader for milliseconds, not for a second.
+        """
+        seconds = self.settings.tick_seconds
+        if hand_over and seconds is not None and self._thread.is_alive() and not self._is_own_thread():
+            self._inbox.put(("leave", None))
+            self._ended.wait(2 * seconds * self.settings.core.election_ticks)
         self._stop()
 
     def crash(self) -> None:
@@ -185,9 +192,12 @@ class Node:
         self._inbox.put(("stop", None))
         if self._thread.ident is None:
             self._end(NodeEnded("it was never started"))
-        elif threading.current_thread() is not self._thread and not self._applier.is_this_thread:
-            # Either of those would wait for itself: what a future calls when it is answered runs there.
+        elif not self._is_own_thread():
             self._thread.join(2 * END_SECONDS)
+
+    def _is_own_thread(self) -> bool:
+        """Whether the caller would wait for itself: what a future calls when it is answered runs in these threads."""
+        return threading.current_thread() is self._thread or self._applier.is_this_thread
 
     @property
     def ended(self) -> threading.Event:
@@ -377,13 +387,22 @@ class Node:
             self._ask()
         while (ready := self._core.ready()) is not None:
             self._handle(ready)
+        if self._is_leaving and self._core.role is not Role.LEADER and self._core.leader is not None:
+            self._stopping = True
+
+    def _leave(self) -> None:
+        """Hand over, if this node leads; it ends when another one does, or when `stop` has waited long enough."""
+        heir = self._core.heir()
+        if heir is None or self._core.transfer_leadership(heir) is not None:
+            self._stopping = True
+        self._is_leaving = True
 
     def _take(self, event: Any) -> None:
         if isinstance(event, Proposal):
-            event.deadline = self._ticks + self.settings.answer_ticks
+            event.deadline = self._now() + self.settings.answer_ticks
             self._offer(event)
         elif isinstance(event, Read):
-            event.deadline = self._ticks + self.settings.answer_ticks
+            event.deadline = self._now() + self.settings.answer_ticks
             self._asking.append(event)
         elif isinstance(event, tuple):
             self._take_call(event)
@@ -422,6 +441,8 @@ class Node:
             self._core.snapshot_failed()
         elif what == "failed":
             raise value
+        elif what == "leave":
+            self._leave()
         elif what != "stop":
             try:
                 value.set_result(what(self._core))
@@ -437,14 +458,14 @@ class Node:
             proposal.resend_at = None
         elif isinstance(answered, Forwarded):
             proposal.offers += 1
-            proposal.resend_at = self._ticks + self.settings.retry_ticks
+            proposal.resend_at = self._now() + self.settings.retry_ticks
         elif answered is Refusal.NO_SPACE:
             proposal.offers += 1
             self._refuse_for_space(proposal)
         elif answered is Refusal.ENTRY_TOO_LARGE:
             self._proposals.fail(proposal, ProposalRefused(answered))
         else:
-            proposal.resend_at = self._ticks + 1
+            proposal.resend_at = self._now() + 1
 
     def _refuse_for_space(self, proposal: Proposal | None) -> None:
         if proposal is None:
@@ -455,12 +476,13 @@ class Node:
             self._proposals.fail(proposal, LowSpace("the disk of the leader is almost full: free some space"))
 
     def _offer_again(self, *, all_of_them: bool) -> None:
+        now = self._now()
         for proposal in self._proposals.all():
             if proposal.deadline == 0:
                 continue  # still in the inbox
-            if self._ticks >= proposal.deadline:
+            if now >= proposal.deadline:
                 self._proposals.fail(proposal, TimedOut("the proposal was not applied in time; it still may be"))
-            elif all_of_them or (proposal.resend_at is not None and self._ticks >= proposal.resend_at):
+            elif all_of_them or (proposal.resend_at is not None and now >= proposal.resend_at):
                 self.counters.retries += 1
                 self._offer(proposal)
 
@@ -472,8 +494,10 @@ class Node:
             self._asking = []
 
     def _expire_reads(self) -> None:
+        now = self._now()
+
         def is_due(read: Read) -> bool:
-            return self._ticks >= read.deadline
+            return now >= read.deadline
 
         for group in (self._asking, *self._asked.values()):
             for read in group:
@@ -483,6 +507,11 @@ class Node:
         self._applier.watch.expire(is_due)
 
     # --- time ---
+
+    def _now(self) -> float:
+        """The time in ticks: a slow disk holds up ticks, and nobody shall wait longer for that."""
+        seconds = self.settings.tick_seconds
+        return self._ticks if seconds is None else self._clock() / seconds
 
     def _tick_if_due(self) -> None:
         """At most one tick at a time: after a standstill the messages that waited come first."""

@@ -296,6 +296,8 @@ class Replication(RaftState):
             return None
         if peer.flow is Flow.PROBE or (peer.flow is Flow.SNAPSHOT and peer.match + 1 >= self.log.first):
             peer.replicate()
+        if peer.offered_index and peer.match + self.settings.promote_lag >= self.log.last:
+            peer.offered_index = 0
         self._maybe_commit()
         self._pump_due = True
         if peer.node == self.transfer_target:

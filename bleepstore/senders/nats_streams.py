@@ -93,9 +93,9 @@ class _Connection:
 
     async def _publish_all(self, part: Sequence[Numbered], batch: Batch) -> None:
         """The client goes on to wait for acknowledgements after it was disconnected: that ends all of them here."""
-        closed = asyncio.ensure_future(self._closed.wait())
+        closed: asyncio.Future[Any] = asyncio.ensure_future(self._closed.wait())
         publishing = [asyncio.ensure_future(self._publish(numbered, batch)) for numbered in part]
-        finished = asyncio.gather(*publishing, return_exceptions=True)
+        finished: asyncio.Future[Any] = asyncio.gather(*publishing, return_exceptions=True)
         await asyncio.wait([finished, closed], return_when=asyncio.FIRST_COMPLETED)
         if not finished.done():
             finished.cancel()

@@ -102,7 +102,7 @@ class _Connection:
             self._stop()
 
     def _returned(self, _channel: Any, method: Any, _properties: Any, _body: bytes) -> None:
-        """ "Sent before the confirm" of the message, which says no more than that it was dealt with."""
+        """Before it confirms a message, a broker returns it if no queue took it: a mandatory one."""
         self._failure = SendError(f"{self._name}: no queue for it: {method.reply_text}")
 
     def _refused(self, _channel: Any, error: Exception) -> None:

@@ -81,7 +81,8 @@ class Forks:
         """The engine of a fork, in memory or in the new folder `path`."""
         source = self._catalog_to_copy()
         engine = self._engine
-        settings = attrs.evolve(engine.settings, clock=clock or engine.wall_clock)
+        # What waits in the outbox is this store's to send.
+        settings = attrs.evolve(engine.settings, clock=clock or engine.wall_clock, event_destinations={})
         backend = engine.backend
         if path is None:
             if isinstance(backend, LocalBackend):

@@ -35,6 +35,8 @@ def identify(exchange: Exchange, signer: Signer | None, now_ms: int) -> None:
         user_agent=environ.get("HTTP_USER_AGENT"),
         referer=environ.get("HTTP_REFERER"),
         pays=True if PAYER in headers and headers[PAYER] == REQUESTER else None,
+        request_id=exchange.request_id,
+        by_form=exchange.fields is not None,
         # Not of the exchange, which has the caller: both would wait for the garbage collector.
         sent=functools.partial(condition_value, exchange.request, exchange.fields, now_ms),
     )

@@ -187,6 +187,7 @@ ERRORS: dict[str, ErrorRow] = {
     "ReplicationConfigurationNotFoundError": ErrorRow(404, "The replication configuration was not found"),
     "RestoreAlreadyInProgress": ErrorRow(409, "Object restore is already in progress"),
     "RequestHeaderSectionTooLarge": ErrorRow(400, "Your request header section exceeds the maximum allowed size."),
+    "QuotaExceeded": ErrorRow(403, "The write would exceed a quota: nothing was changed.", varies=True),
     "RequestTimeTooSkewed": ErrorRow(403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": ErrorRow(
         400,

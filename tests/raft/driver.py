@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -81,6 +82,8 @@ class DrivenNode:
         outbox: Outbox | None = None,
         *,
         core: Settings = DEFAULTS,
+        clock: Callable[[], float] = time.monotonic,
+        tick_seconds: float | None = None,
         **settings: Any,
     ) -> None:
         self.outbox = Outbox() if outbox is None else outbox
@@ -88,8 +91,9 @@ class DrivenNode:
             log,
             state_machine,
             self.outbox,
-            settings=NodeSettings(core=core, tick_seconds=None, **settings),
+            settings=NodeSettings(core=core, tick_seconds=tick_seconds, **settings),
             rng=random.Random(1),
+            clock=clock,
             free_bytes=lambda: self.free_bytes,
         )
         self.free_bytes = 1 << 40

@@ -382,3 +382,21 @@ def test_a_log_that_lost_what_it_acknowledged_is_reported_once_a_term(caplog: py
     assert reports[0].levelname == "ERROR"
     assert "add one with a new id" in reports[0].getMessage()
     assert node.core.counters.refused == {Refusal.COMMIT_BEYOND_LOG: 4}
+
+
+def test_who_waits_is_answered_in_time_however_long_the_disk_takes() -> None:
+    """A tick comes at most once a turn, and a turn may take seconds."""
+    now = [0.0]
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo(), clock=lambda: now[0], tick_seconds=1.0, answer_ticks=10)
+    proposed = node.propose("r1")
+    asked = node.node.read_barrier()
+    node.drain()
+    now[0] = 9.0
+    node.node._turn(None)
+    assert not proposed.done()
+    assert not asked.done()
+    now[0] = 10.0
+    node.node._turn(None)
+    assert isinstance(proposed.exception(0), TimedOut)
+    assert isinstance(asked.exception(0), TimedOut)
+    node.close()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import confluent_kafka
-import confluent_kafka.admin
 import nats
 import pika
 import redis
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from tests.backends.emulators import Announcing, free_port, need
 from tests.serving.conftest import make_certificate
@@ -153,7 +153,7 @@ class RabbitMq(Broker):
             f"ssl_options.certfile = {self.certificate}\nssl_options.keyfile = {self.key}\n"
             f"default_user = {USER}\ndefault_pass = {PASSWORD}\nlog.console = true\nlog.file = false\n"
         )
-        epmd = [binaries / "epmd", "-d", "-port", str(self.epmd_port), "-address", "127.0.0.1"]
+        epmd: list[str | Path] = [binaries / "epmd", "-d", "-port", str(self.epmd_port), "-address", "127.0.0.1"]
         self._epmd = Announcing(epmd, r"(epmd running)", self.folder / "epmd.txt")
 
     def command(self) -> Sequence[str | Path]:
@@ -326,7 +326,7 @@ class Kafka(Broker):
     def url(self, name: str, timeout: float = 10, user: str = f"{USER}:{PASSWORD}") -> str:
         return f"kafka://{user}@127.0.0.1:{self.port}/{name}?timeout={timeout}"
 
-    def _settings(self) -> dict[str, str]:
+    def _settings(self) -> dict[str, Any]:
         return {
             "bootstrap.servers": f"127.0.0.1:{self.port}",
             "security.protocol": "SASL_PLAINTEXT",
@@ -336,8 +336,8 @@ class Kafka(Broker):
         }
 
     def create(self, name: str, limit: int | None = None) -> None:
-        admin = confluent_kafka.admin.AdminClient(self._settings())
-        topic = confluent_kafka.admin.NewTopic(name, num_partitions=2, replication_factor=1)
+        admin = AdminClient(self._settings())
+        topic = NewTopic(name, num_partitions=2, replication_factor=1)
         admin.create_topics([topic])[name].result(30)
         while admin.list_topics(name, timeout=30).topics[name].error is not None:
             """The broker has not read of it yet."""
@@ -360,7 +360,7 @@ class Kafka(Broker):
                 assert message is not None
                 error = message.error()
                 if error is None:
-                    found.append(message.value())
+                    found.append(message.value() or b"")
                 else:
                     assert error.code() == confluent_kafka.KafkaError._PARTITION_EOF, error
                     ended += 1

@@ -101,6 +101,7 @@ def test_a_password_is_read_of_a_file_or_the_environment_each_time(
 @pytest.mark.parametrize("scheme", sorted(scheme for scheme, (_, _, extra) in SCHEMES.items() if extra is not None))
 def test_a_missing_client_is_named_with_its_extra(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, _, extra = SCHEMES[scheme]
+    assert extra is not None
     client = {"redis": "redis", "rabbitmq": "pika", "kafka": "confluent_kafka", "nats": "nats", "aws": "boto3"}[extra]
     monkeypatch.delitem(sys.modules, f"bleepstore.senders.{module}", raising=False)
     for name in [name for name in sys.modules if name == client or name.startswith(f"{client}.")]:

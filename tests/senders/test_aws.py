@@ -99,16 +99,14 @@ def test_a_service_that_does_not_answer_is_given_up_in_time(endpoint: str) -> No
     proxy = FaultProxy(int(endpoint.rpartition(":")[2]))
     proxy.inject("stall", sent=1)
     try:
-        with pytest.raises(SendError, match=r"127\.0\.0\.1"):
+        with pytest.raises(SendError, match=r"(?i)timeout"):
             send(f"sqs+{proxy.url}/123456789012/queue?region={REGION}&timeout=0.3", 1)
         assert proxy.hits == 1
     finally:
         proxy.close()
 
 
-def test_credentials_that_are_not_there_are_an_error(
-    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_credentials_are_an_error(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -117,9 +115,7 @@ def test_credentials_that_are_not_there_are_an_error(
         send(f"sqs+{endpoint}/123456789012/queue?region={REGION}", 1)
 
 
-def test_refused_entries_are_an_error_and_those_before_are_taken(
-    monkeypatch: pytest.MonkeyPatch, endpoint: str
-) -> None:
+def test_refused_entries_are_an_error_and_those_before_are_taken(endpoint: str) -> None:
     """A body of more than the queue takes: moto refuses all of such a request."""
     with client("sqs", endpoint) as sqs:
         queue = sqs.create_queue(QueueName="small", Attributes={"MaximumMessageSize": "1024"})["QueueUrl"]

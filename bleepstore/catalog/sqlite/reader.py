@@ -12,6 +12,8 @@ from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
 from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
+from bleepstore.catalog.sqlite.outbox import OutboxQueries
+from bleepstore.catalog.sqlite.quotas import QuotaQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     BY_VERSION_ID,
@@ -139,7 +141,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, OutboxQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:
