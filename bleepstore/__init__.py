@@ -16,11 +16,15 @@ from bleepstore.access import (
     Action,
     Caller,
     CannedAcl,
+    CannedPolicy,
     Decision,
     Explanation,
     Ground,
+    LiveSession,
+    RoleSession,
     Session,
     SessionCredentials,
+    WebIdentity,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -79,6 +83,7 @@ from bleepstore.pages import (
     VersionPage,
 )
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -97,6 +102,7 @@ __all__ = [
     "ByteRange",
     "Caller",
     "CannedAcl",
+    "CannedPolicy",
     "Checksum",
     "ChecksumType",
     "CompletedPart",
@@ -126,6 +132,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "LiveSession",
     "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
@@ -149,6 +156,8 @@ __all__ = [
     "Restored",
     "Retention",
     "RetentionMode",
+    "Role",
+    "RoleSession",
     "Session",
     "SessionCredentials",
     "Snapshot",
@@ -164,6 +173,7 @@ __all__ = [
     "User",
     "VersionPage",
     "Versioning",
+    "WebIdentity",
     "WriteCondition",
     "__version__",
     "errors",

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
-from bleepstore.access import ANONYMOUS, Action, Caller
+from bleepstore.access import ANONYMOUS, Action, Caller, LiveSession
 from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
 from bleepstore.model import Credential
 from bleepstore.ownership import Payer
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
-from bleepstore.store.sessions import LiveSession
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.wire import checksums, encryption, headers

@@ -52,7 +52,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "object_lock", "encryption", "ownership"}),
+    "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "roles"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},

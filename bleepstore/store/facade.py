@@ -41,6 +41,7 @@ from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.quotas import Quotas
+from bleepstore.store.roles import Roles
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.sessions import Sessions
 from bleepstore.store.settings import (
@@ -71,7 +72,9 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.accounts = Accounts(engine)
+        self.users = self.accounts.users
         self.sessions = Sessions(engine, self.accounts)
+        self.roles = Roles(engine, self.sessions)
         self.buckets = Buckets(engine)
         self.objects = Objects(engine)
         self.uploads = Uploads(engine)
@@ -187,6 +190,7 @@ class Store:
 
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
+    delete_credential = method_of("accounts", Accounts.delete_credential)
     list_credentials = method_of("accounts", Accounts.list_credentials)
     get_credential = method_of("accounts", Accounts.get_credential)
     find_owner = method_of("accounts", Accounts.find_owner)
@@ -196,6 +200,12 @@ class Store:
     create_session = method_of("sessions", Sessions.create_session)
     find_session = method_of("sessions", Sessions.find_session)
     revoke_sessions = method_of("sessions", Sessions.revoke_sessions)
+    assume_role = method_of("sessions", Sessions.assume_role)
+    assume_role_with_web_identity = method_of("sessions", Sessions.assume_role_with_web_identity)
+    put_role = method_of("roles", Roles.put_role)
+    get_role = method_of("roles", Roles.get_role)
+    list_roles = method_of("roles", Roles.list_roles)
+    delete_role = method_of("roles", Roles.delete_role)
 
     snapshot = method_of("forks", Forks.snapshot)
     restore = method_of("forks", Forks.restore)
@@ -363,7 +373,7 @@ def open_store(
 
 @contextlib.contextmanager
 def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
-    """The access keys of the store whose catalog is in `path`, wherever its bytes are.
+    """The access keys and users of the store whose catalog is in `path`, wherever its bytes are.
 
     Raises StoreError, CatalogDamaged.
     """

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from bleepstore.access import Caller
+from bleepstore.access import Caller, LiveSession
 from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
-from bleepstore.store.sessions import LiveSession
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.conditions import condition_value
 from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
