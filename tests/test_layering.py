@@ -86,8 +86,12 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests", "backends"}),
     "cryptography": frozenset({"sealing"}),
-    "boto3": frozenset({"backends"}),
-    "botocore": frozenset({"backends"}),
+    "boto3": frozenset({"backends", "senders"}),
+    "botocore": frozenset({"backends", "senders"}),
+    "redis": frozenset({"senders"}),
+    "pika": frozenset({"senders"}),
+    "confluent_kafka": frozenset({"senders"}),
+    "nats": frozenset({"senders"}),
     "requests": frozenset({"backends"}),
     "urllib3": frozenset({"backends"}),
     "google": frozenset({"backends"}),
@@ -105,6 +109,7 @@ SPEAKS_HTTP = frozenset({"backends", "senders"})
 HEAVY = (
     "boto3", "botocore", "google", "azure", "requests", "urllib3", "werkzeug", "gunicorn", "defusedxml", "pytest",
     "hypothesis", "asyncio", "bleepstore_server", "cryptography",
+    "redis", "pika", "confluent_kafka", "nats",
 )  # fmt: skip
 
 
@@ -277,6 +282,8 @@ PRIVATE_PARTS = {
     "bleepstore.backends.azure.client": {"_client"},
     "bleepstore.backends.gcs.backend": {"_set_properties"},
     "bleepstore.backends.gcs.client": {"_connection", "_http"},
+    "bleepstore.senders.nats_streams": {"_server_info"},
+    "bleepstore.senders.rabbitmq": {"_terminate_stream"},
     "bleepstore.store.archiving": {"_Hash"},
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
 }
