@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations", "website",
+        "configurations", "website", "access_log",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -35,6 +35,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cors": frozenset({"errors"}),
     "configurations": frozenset({"errors"}),
     "website": frozenset(),
+    "access_log": frozenset(),
     "ownership": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(

@@ -9,7 +9,7 @@ Whatever comes to decide beside them (public access blocks, object ownership, th
 
 from bleepstore.access.acl import AclRequest, CannedAcl, is_full_control, make_acl, resolve_acl
 from bleepstore.access.actions import Action
-from bleepstore.access.callers import ANONYMOUS, Caller
+from bleepstore.access.callers import ANONYMOUS, INVENTORY_SERVICE, LOGGING_SERVICE, Caller, Service
 from bleepstore.access.decisions import (
     Decision,
     Explanation,
@@ -28,6 +28,8 @@ from bleepstore.access.policies import Facts, compile_policy, is_public
 
 __all__ = [
     "ANONYMOUS",
+    "INVENTORY_SERVICE",
+    "LOGGING_SERVICE",
     "AclRequest",
     "Action",
     "Caller",
@@ -36,6 +38,7 @@ __all__ = [
     "Explanation",
     "Facts",
     "Ground",
+    "Service",
     "authorize",
     "authorize_absent",
     "authorize_new_acl",

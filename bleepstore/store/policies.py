@@ -63,7 +63,7 @@ class Policies:
     def _is_known(self, name: str) -> bool:
         kind, _, account_id = name.partition(":")
         if kind != "account":
-            return False
+            return kind == "service"
         if account_id == self._engine.owner.id:
             return True
         with self._engine.catalog.read() as reader:

@@ -3,7 +3,8 @@
 An account is named by its id, which here is the canonical user id that S3 shows: `{"AWS": "<id>"}`,
 `{"AWS": "arn:aws:iam::<id>:root"}` or `{"CanonicalUser": "<id>"}`. A user of an account is
 `{"AWS": "arn:aws:iam::<id>:user/<name>"}`. `"*"` and `{"AWS": "*"}` are everybody, who did not sign too. Services of
-AWS may be named, and are never who asks here. There are no roles and no federated users.
+AWS may be named: those that deliver access logs and inventories ask here, the others never. There are no roles and no
+federated users.
 
 Who asks is known by the name of its account and, if it is a user, by its own. What is denied to an account is denied to
 its users. What is allowed to an account, its root may give on: "When you allow access to a different account, an
@@ -31,6 +32,10 @@ def account_name(account_id: str) -> str:
 
 def user_name(account_id: str, user: str) -> str:
     return f"user:{account_id}/{user}"
+
+
+def service_name(service: str) -> str:
+    return f"service:{service}"
 
 
 @attrs.frozen
@@ -91,7 +96,7 @@ def _named(kind: str, text: str) -> set[str]:
     elif kind == "CanonicalUser" and _ACCOUNT.fullmatch(text):
         return {account_name(text)}
     elif kind == "Service" and _SERVICE.fullmatch(text):
-        return set()
+        return {service_name(text)}
     raise _invalid(text)
 
 
