@@ -19,6 +19,11 @@ from bleepstore.access import (
     Decision,
     Explanation,
     Ground,
+    LiveSession,
+    RoleSession,
+    Session,
+    SessionCredentials,
+    WebIdentity,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -76,6 +81,8 @@ from bleepstore.pages import (
     UploadPage,
     VersionPage,
 )
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -100,6 +107,7 @@ __all__ = [
     "ConfigurationKind",
     "ConfigurationPage",
     "CorsRule",
+    "CountedQuota",
     "Credential",
     "CustomerKey",
     "Damage",
@@ -122,6 +130,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "LiveSession",
     "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
@@ -137,12 +146,18 @@ __all__ = [
     "Payer",
     "Permission",
     "PublicAccessBlock",
+    "Quota",
+    "QuotaScope",
     "ReadCondition",
     "Restoration",
     "RestoreTier",
     "Restored",
     "Retention",
     "RetentionMode",
+    "Role",
+    "RoleSession",
+    "Session",
+    "SessionCredentials",
     "Snapshot",
     "Store",
     "StoreKey",
@@ -152,9 +167,11 @@ __all__ = [
     "TransitionMinimum",
     "Upload",
     "UploadPage",
+    "Usage",
     "User",
     "VersionPage",
     "Versioning",
+    "WebIdentity",
     "WriteCondition",
     "__version__",
     "errors",

@@ -15,6 +15,9 @@ remove unreferenced blobs up to some time refuses commands that would refer to a
 
 `crc64nvme` is the base64 CRC64NVME of the bytes, by which the store compares what it reads, whatever checksum S3 shows.
 None where the bytes never passed here: at a provider.
+
+`origin` is what is known of the request, where the bucket's events are kept. None: they were not when the command was
+made; if they are when it is applied, its events say nothing of the request.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import attrs
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
+from bleepstore.events import BY_LIFECYCLE, EventRule, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     NO_ATTRIBUTES,
@@ -46,6 +50,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import Retention
+from bleepstore.quotas import Quota, QuotaScope
 
 
 class _Change:
@@ -110,7 +115,7 @@ class PutBucketSetting(_Change):
 @attrs.frozen(kw_only=True)
 class PutBucketConfiguration(_Change):
     """Replace one of the configurations of a bucket that are stored as they are given, or remove it, if `document` is
-    None. `document` is JSON; `id` is "" for a kind of which a bucket has one."""
+    None. `document` is JSON; `id` is "" for a kind of which a bucket has one. `rules` are what it says of events."""
 
     request_id: str
     time_ms: int
@@ -119,6 +124,7 @@ class PutBucketConfiguration(_Change):
     kind: ConfigurationKind
     id: str = ""
     document: str | None
+    rules: tuple[EventRule, ...] = ()
 
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -151,6 +157,7 @@ class PutObject(_Change):
     crc64nvme: str | None = None
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
     condition: WriteCondition = UNCONDITIONAL
+    origin: Origin | None = None
 
     @property
     def brings_blob(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -174,6 +181,7 @@ class DeleteObject(_Change):
     owner: Owner | None = None
     condition: WriteCondition = UNCONDITIONAL
     bypasses_governance: bool = False
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -197,6 +205,7 @@ class DeleteObjects(_Change):
     bucket_id: int | None = None
     owner: Owner | None = None
     bypasses_governance: bool = False
+    origin: Origin | None = None
     entries: tuple[DeleteEntry, ...]
 
 
@@ -228,6 +237,7 @@ class ApplyLifecycle(_Change):
     rules_digest: str
     entries: tuple[LifecycleEntry, ...]
     owner: ClassVar[Owner | None] = None  # of the delete markers: the bucket's
+    origin: ClassVar[Origin] = BY_LIFECYCLE
 
 
 @attrs.frozen(kw_only=True)
@@ -244,6 +254,7 @@ class PutObjectAcl(_Change):
     version_id: str | None = None
     expected_sequence: int | None = None
     expected_acl: Acl | None = None
+    origin: Origin | None = None
     acl: Acl
 
 
@@ -258,6 +269,7 @@ class PutObjectTags(_Change):
     key: str
     version_id: str | None = None
     expected_sequence: int | None = None
+    origin: Origin | None = None
     tags: Mapping[str, str]
 
 
@@ -274,6 +286,7 @@ class PutObjectRetention(_Change):
     version_id: str | None = None
     expected_sequence: int | None = None
     bypasses_governance: bool = False
+    origin: Origin | None = None
     retention: Retention | None
 
 
@@ -303,6 +316,7 @@ class RestoreObject(_Change):
     key: str
     version_id: str | None = None
     expected_sequence: int | None = None
+    origin: Origin | None = None
     days: int
     delay_ms: int = 0
 
@@ -367,6 +381,7 @@ class CompleteUpload(_Change):
     handle: str
     stored_ms: int | None = None  # None: the sweep never removes it
     condition: WriteCondition = UNCONDITIONAL
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -388,6 +403,7 @@ class FollowProvider(_Change):
 
     Refused with OperationAborted if the current object of the catalog has another handle than `expected_current` (None:
     there is no object) by then, unless it is `written` itself. What was replaced is gone, so it becomes no garbage.
+    Without an `origin` it was not changed through this store, and there is no event of it.
     """
 
     request_id: str
@@ -398,6 +414,7 @@ class FollowProvider(_Change):
     expected_current: str | None = None
     written: PutObject | None = None
     upload_id: str | None = None
+    origin: Origin | None = None
 
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -421,6 +438,75 @@ class DisableCredential(_Change):
     request_id: str
     time_ms: int
     access_key: str
+
+
+@attrs.frozen(kw_only=True)
+class PutQuota(_Change):
+    """Replace the quota of a bucket or of an account, by its name or its id, or remove it, if `quota` is None. What is
+    stored is counted."""
+
+    request_id: str
+    time_ms: int
+    scope: QuotaScope
+    name: str
+    quota: Quota | None
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.quota is None
+
+
+@attrs.frozen(kw_only=True)
+class RecountUsage(_Change):
+    """Count anew what all quotas count."""
+
+    request_id: str
+    time_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class PutRole(_Change):
+    """A new role of an account, or other documents for a known one, which keeps its id."""
+
+    request_id: str
+    time_ms: int
+    name: str
+    role_id: str
+    account: Owner
+    trust_policy: str
+    policies: Mapping[str, str]
+    max_session_seconds: int
+
+
+@attrs.frozen(kw_only=True)
+class DeleteRole(_Change):
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class PutSessionKey(_Change):
+    """The key that seals the tokens of sessions, 32 bytes as base64, unless the catalog has one."""
+
+    request_id: str
+    time_ms: int
+    key: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class RevokeSessions(_Change):
+    """Sessions of `principal` (see `bleepstore.access.sessions`) end that began at `until_ms` or before."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    principal: str
+    until_ms: int
 
 
 @attrs.frozen(kw_only=True)
@@ -456,6 +542,18 @@ class ForgetGarbage(_Change):
     garbage_ids: tuple[int, ...]
 
 
+@attrs.frozen(kw_only=True)
+class ForgetEvents(_Change):
+    """A destination has taken its events up to the number `through`."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    destination: str
+    through: int
+
+
 Command = (
     CreateBucket
     | DeleteBucket
@@ -479,9 +577,16 @@ Command = (
     | FollowProvider
     | PutCredential
     | DisableCredential
+    | PutQuota
+    | RecountUsage
+    | PutRole
+    | DeleteRole
+    | PutSessionKey
+    | RevokeSessions
     | BeginSweep
     | EndSweep
     | ForgetGarbage
+    | ForgetEvents
 )
 
 

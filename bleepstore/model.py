@@ -19,6 +19,7 @@ from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import BucketEncryption, Encryption
 from bleepstore.errors import Condition
+from bleepstore.events import EventRule
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
@@ -174,7 +175,8 @@ class BucketSettings:
     """What a bucket is configured with, beside its ACL; None: it has none of that.
 
     Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
-    bucket's policy, as it was given; `configurations` are those that are stored as they were given.
+    bucket's policy, as it was given; `configurations` are those that are stored as they were given; `events` are what
+    of them says which events are kept, and for whom.
     """
 
     tags: Mapping[str, str] | None = None
@@ -187,6 +189,7 @@ class BucketSettings:
     public_access_block: PublicAccessBlock | None = None
     payer: Payer | None = None
     configurations: Configurations | None = None
+    events: tuple[EventRule, ...] | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -222,6 +225,8 @@ class Bucket:
     settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.
     versioning: Versioning | None = attrs.field(kw_only=True, default=None)
+    #: Whether what it holds is counted: it has a quota, or its owner has.
+    keeps_usage: bool = attrs.field(kw_only=True, default=False)
 
     @property
     def created(self) -> dt.datetime:

@@ -26,6 +26,7 @@ from bleepstore_server.layers.render import refuse, send
 from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
+from bleepstore_server.sts import SessionService, is_for_sts
 from bleepstore_server.website import Websites
 from bleepstore_server.wire.encryption import ENCRYPTION, STORE_METHOD
 
@@ -67,6 +68,8 @@ class _App:
         self._websites = Websites(config.website_domain) if config.website_domain else None
         self._logged = store.engine.logged_buckets
         self._find_credential = self._authenticator.find_credential
+        self._find_signer = self._authenticator.find_signer
+        self._sts = SessionService(store, self._authenticator)
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         reports = config.report_encryption or store.in_memory
         self._unencrypted = ((ENCRYPTION, STORE_METHOD),) if reports else ()
@@ -101,6 +104,7 @@ class _App:
             self._store,
             self._config,
             self._find_credential,
+            self._find_signer,
             environ,
             request_id,
             self._unencrypted,
@@ -141,6 +145,8 @@ class _App:
         exchange.bucket, exchange.key = request.bucket or "", request.key or ""
         if request.method == "OPTIONS":
             return self._cross_origin.preflight(request)
+        if request.method == "POST" and is_for_sts(request):
+            return self._sts.answer(exchange)
         route = find_route(request)
         exchange.operation, exchange.action, exchange.sub_resource = route.operation, route.action, route.sub_resource
         exchange.version_id = request.query.get("versionId")

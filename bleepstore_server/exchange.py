@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
-from bleepstore.access import ANONYMOUS, Action, Caller
+from bleepstore.access import ANONYMOUS, Action, Caller, LiveSession
 from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
 from bleepstore.model import Credential, DeletedObject
@@ -38,6 +38,8 @@ class Exchange:
     config: AppConfig
     #: A configured access key, or one of the store.
     find_credential: Callable[[str], Credential | None]
+    #: What finds who signs with the token of a session, and otherwise nobody.
+    find_signer: Callable[[str], Callable[[str], Credential | LiveSession | None]]
     environ: WSGIEnvironment = attrs.field(repr=False)
     request_id: str
     #: What answers about objects that are not encrypted say of that: nothing, or what S3 says of every object.

@@ -24,7 +24,17 @@ from bleepstore.access.decisions import (
     is_of_object,
     of_version,
 )
-from bleepstore.access.policies import Facts, compile_policy, is_public
+from bleepstore.access.policies import (
+    Assumption,
+    Facts,
+    check_session_policy,
+    check_trust_policy,
+    compile_policy,
+    is_public,
+    may_assume,
+    may_assume_by_web,
+)
+from bleepstore.access.sessions import LiveSession, RoleSession, Session, SessionCredentials, WebIdentity
 
 __all__ = [
     "ANONYMOUS",
@@ -32,17 +42,25 @@ __all__ = [
     "LOGGING_SERVICE",
     "AclRequest",
     "Action",
+    "Assumption",
     "Caller",
     "CannedAcl",
     "Decision",
     "Explanation",
     "Facts",
     "Ground",
+    "LiveSession",
+    "RoleSession",
     "Service",
+    "Session",
+    "SessionCredentials",
+    "WebIdentity",
     "authorize",
     "authorize_absent",
     "authorize_new_acl",
     "authorize_new_bucket",
+    "check_session_policy",
+    "check_trust_policy",
     "compile_policy",
     "decide",
     "explain",
@@ -51,6 +69,8 @@ __all__ = [
     "is_of_object",
     "is_public",
     "make_acl",
+    "may_assume",
+    "may_assume_by_web",
     "of_version",
     "resolve_acl",
 ]

@@ -15,9 +15,12 @@ from bleepstore.catalog import (
     attributes,
     buckets,
     configurations,
+    events,
     following,
     lifecycle,
     objects,
+    quotas,
+    sessions,
     sweeps,
     uploads,
 )
@@ -33,9 +36,11 @@ from bleepstore.commands import (
     DeleteBucket,
     DeleteObject,
     DeleteObjects,
+    DeleteRole,
     DisableCredential,
     EndSweep,
     FollowProvider,
+    ForgetEvents,
     ForgetGarbage,
     PutBucketAcl,
     PutBucketConfiguration,
@@ -47,9 +52,14 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutQuota,
+    PutRole,
+    PutSessionKey,
+    RecountUsage,
     RegisterPart,
     RestoreObject,
     Result,
+    RevokeSessions,
 )
 from bleepstore.errors import ServiceUnavailable
 
@@ -122,11 +132,25 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutQuota():
+            return quotas.put_quota(tables, command)
+        case RecountUsage():
+            return quotas.recount_usage(tables, command)
+        case PutRole():
+            return sessions.put_role(tables, command)
+        case DeleteRole():
+            return sessions.delete_role(tables, command)
+        case PutSessionKey():
+            return sessions.put_session_key(tables, command)
+        case RevokeSessions():
+            return sessions.revoke_sessions(tables, command)
         case BeginSweep():
             return sweeps.begin_sweep(tables, command)
         case EndSweep():
             return sweeps.end_sweep(tables, command)
         case ForgetGarbage():
             return sweeps.forget_garbage(tables, command)
+        case ForgetEvents():
+            return events.forget_events(tables, command)
         case _:
             assert_never(command)

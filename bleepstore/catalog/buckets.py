@@ -51,6 +51,8 @@ def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:
         return NoSuchBucket(command.bucket)
     if tables.has_versions(bucket.bucket_id):
         return BucketNotEmpty(command.bucket, bucket.versioning is not None)
+    if bucket.keeps_usage:
+        tables.add_usage(bucket.bucket_id, 0, -tables.count_usage(bucket.bucket_id).bytes)
     tables.remove_bucket(bucket.bucket_id)
     return Done()
 

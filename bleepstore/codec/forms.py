@@ -45,6 +45,7 @@ from bleepstore.codec.records import (
 )
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
+from bleepstore.events import Event, EventRule, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     UNCONDITIONAL,
@@ -63,6 +64,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.quotas import Quota, QuotaScope
 
 
 def _write_data(data: Data, tail: Tail) -> Fields:
@@ -153,6 +155,8 @@ PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONA
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
+QUOTA_SCOPE = Kind(str, read=lambda text, _: QuotaScope(text))
+QUOTA = optional(struct(Quota, max_bytes=OPTIONAL_INTEGER, max_objects=OPTIONAL_INTEGER))
 LIFECYCLE_ENTRIES = tuple_of(
     struct(
         c.LifecycleEntry,
@@ -162,6 +166,22 @@ LIFECYCLE_ENTRIES = tuple_of(
         storage_class=OPTIONAL_TEXT,
         expected_tags=optional(TEXTS),
         newer=INTEGER,
+    )
+)
+
+_ORIGIN = struct(
+    Origin, event=OPTIONAL_TEXT, request_id=OPTIONAL_TEXT, principal=OPTIONAL_TEXT, source_ip=OPTIONAL_TEXT
+)
+ORIGIN = optional(_ORIGIN)
+EVENT_RULES = tuple_of(
+    row(
+        EventRule,
+        source=TEXT,
+        id=TEXT,
+        destination=TEXT,
+        events=tuple_of(TEXT),
+        prefix=TEXT,
+        suffix=TEXT,
     )
 )
 
@@ -203,6 +223,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         kind=CONFIGURATION_KIND,
         id=TEXT,
         document=OPTIONAL_TEXT,
+        rules=EVENT_RULES,
     ),
     form("put-bucket-versioning/1", c.PutBucketVersioning, **_BUCKET, versioning=VERSIONING),
     form(
@@ -219,6 +240,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         crc64nvme=OPTIONAL_TEXT,
         parts=PARTS,
         condition=CONDITION,
+        origin=ORIGIN,
     ),
     form(
         "delete-object/1",
@@ -228,6 +250,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         owner=optional(OWNER),
         condition=CONDITION,
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
     ),
     form(
         "delete-objects/1",
@@ -235,6 +258,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_BUCKET,
         owner=optional(OWNER),
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
         entries=ENTRIES,
     ),
     form("apply-lifecycle/1", c.ApplyLifecycle, **_BUCKET, rules_digest=TEXT, entries=LIFECYCLE_ENTRIES),
@@ -245,6 +269,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
         expected_acl=optional(ACL),
+        origin=ORIGIN,
         acl=ACL,
     ),
     form(
@@ -253,6 +278,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_KEY,
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
+        origin=ORIGIN,
         tags=TEXTS,
     ),
     form(
@@ -262,6 +288,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
         retention=RETENTION,
     ),
     form(
@@ -278,6 +305,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_KEY,
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
+        origin=ORIGIN,
         days=INTEGER,
         delay_ms=INTEGER,
     ),
@@ -317,6 +345,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         handle=TEXT,
         stored_ms=OPTIONAL_INTEGER,
         condition=CONDITION,
+        origin=ORIGIN,
     ),
     form("abort-upload/1", c.AbortUpload, **_UPLOAD),
     form(
@@ -326,6 +355,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         expected_current=OPTIONAL_TEXT,
         written=optional(_COMMAND),
         upload_id=OPTIONAL_TEXT,
+        origin=ORIGIN,
     ),
     form(
         "put-credential/1",
@@ -337,9 +367,26 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         email=OPTIONAL_TEXT,
     ),
     form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
+    form("put-quota/1", c.PutQuota, **_STAMP, scope=QUOTA_SCOPE, name=TEXT, quota=QUOTA),
+    form("recount-usage/1", c.RecountUsage, **_STAMP),
+    form(
+        "put-role/1",
+        c.PutRole,
+        **_STAMP,
+        name=TEXT,
+        role_id=TEXT,
+        account=OWNER,
+        trust_policy=TEXT,
+        policies=TEXTS,
+        max_session_seconds=INTEGER,
+    ),
+    form("delete-role/1", c.DeleteRole, **_STAMP, account_id=TEXT, name=TEXT),
+    form("put-session-key/1", c.PutSessionKey, **_STAMP, key=TEXT),
+    form("revoke-sessions/1", c.RevokeSessions, **_STAMP, principal=TEXT, until_ms=INTEGER),
     form("begin-sweep/1", c.BeginSweep, **_STAMP, until_ms=INTEGER),
     form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
     form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
+    form("forget-events/1", c.ForgetEvents, **_STAMP, destination=TEXT, through=INTEGER),
 )
 COMMAND_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
 
@@ -405,6 +452,7 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form(
         "no-such-key/1", e.NoSuchKey, bucket=TEXT, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker=optional(BOOLEAN)
     ),
+    form("no-such-role/1", e.NoSuchRole, role=TEXT),
     form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
     form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
     form("object-already-in-active-tier/1", e.ObjectAlreadyInActiveTier, storage_class=OPTIONAL_TEXT),
@@ -418,11 +466,34 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         key=OPTIONAL_TEXT,
         of_source=BOOLEAN,
     ),
+    form("quota-exceeded/1", e.QuotaExceeded, bucket=TEXT, of_account=BOOLEAN, unit=TEXT, limit=INTEGER),
     form("restore-already-in-progress/1", e.RestoreAlreadyInProgress),
     form("service-unavailable/1", e.ServiceUnavailable, reason=OPTIONAL_TEXT),
     form("too-many-configurations/1", e.TooManyConfigurations, limit=INTEGER),
 )
 RESULT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
+#: What the outbox keeps.
+EVENT_FORMS: tuple[RecordForm, ...] = (
+    form(
+        "event/1",
+        Event,
+        name=TEXT,
+        time_ms=INTEGER,
+        bucket=TEXT,
+        owner_id=TEXT,
+        location=TEXT,
+        key=TEXT,
+        sequencer=INTEGER,
+        version_id=OPTIONAL_TEXT,
+        size=OPTIONAL_INTEGER,
+        etag=OPTIONAL_TEXT,
+        origin=_ORIGIN,
+        storage_class=OPTIONAL_TEXT,
+        restored_until_ms=OPTIONAL_INTEGER,
+    ),
+)
+EVENT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
 
 COMMANDS: Records = Records(COMMAND_FORMS, COMMAND_SUCCESSORS)
 RESULTS: Records = Records(RESULT_FORMS, RESULT_SUCCESSORS)
+EVENTS: Records = Records(EVENT_FORMS, EVENT_SUCCESSORS)

@@ -15,7 +15,7 @@
     │   │                            lifecycles, configurations, policies, names of encryption keys,
     │   │                            ACLs where they are disabled
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
-    │   │                            ObjectAlreadyInActiveTier, ObjectLocked
+    │   │                            ObjectAlreadyInActiveTier, ObjectLocked, QuotaExceeded
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
     │                                InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names

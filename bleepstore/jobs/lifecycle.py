@@ -14,6 +14,7 @@ from bleepstore.catalog.port import CatalogReader, Cursor
 from bleepstore.commands import AbortUpload, ApplyLifecycle, DeleteObject, LifecycleApplied, LifecycleEntry
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.errors import NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
+from bleepstore.events import BY_LIFECYCLE
 from bleepstore.jobs.clock_jumps import ClockJumps
 from bleepstore.jobs.job import Budget, Job, Ran
 from bleepstore.jobs.log_spool import LogSpool
@@ -256,6 +257,7 @@ class LifecycleJob(Job):
             bucket_id=bucket.id,
             key=one.key,
             condition=WriteCondition(if_match=found.version.etag),
+            origin=BY_LIFECYCLE,
         )
         try:
             self._outage.call(delete, command)

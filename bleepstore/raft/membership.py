@@ -209,18 +209,22 @@ class Membership(Reads):
             history.pop(0)
 
     def compaction_limit(self) -> int:
-        """The highest index to compact to without taking from a member what it is about to need.
-
-        Members that wait for a snapshot need what follows the one they were offered, or they would never catch up.
-        """
+        """The highest index to compact to without taking from a member what it is about to need (`kept_after`)."""
         limit = self.log.applied
         if self.role is Role.LEADER:
             for peer in self.tracker.peers:
-                if peer.offered_index and peer.match < peer.offered_index and peer.recent_active:
-                    limit = min(limit, peer.offered_index)
+                kept_after = peer.kept_after
+                if kept_after is not None and kept_after < limit:
+                    limit = kept_after
         return limit
 
     # --- hand-over ---
+
+    def heir(self) -> NodeId | None:
+        """The voter that could take over soonest, at the leader; None if none was heard of lately."""
+        voters = self.tracker.configuration.voters
+        heard = [one for one in self.tracker.peers if one.node in voters and (one.recent_active or one.was_active)]
+        return max(heard, key=lambda one: one.match).node if heard and self.role is Role.LEADER else None
 
     def transfer_leadership(self, to: NodeId) -> Refusal | None:
         """Hand over to a voter, at the leader only. Proposals are refused until it is done or an election timeout has

@@ -49,9 +49,9 @@ class Proposal:
         self.frees_space = frees_space
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()  # what may be in the log already cannot be cancelled
-        self.deadline = 0  # in ticks; set when the node sees it first
+        self.deadline = 0.0  # in ticks; set when the node sees it first
         self.offers = 0  # how often a leader was given it
-        self.resend_at: int | None = 0  # in ticks; None: it is in this leader's log
+        self.resend_at: float | None = 0  # in ticks; None: it is in this leader's log
 
 
 class Proposals:
@@ -118,7 +118,7 @@ class Read:
     def __init__(self) -> None:
         self.future: Future[int] = Future()
         self.future.set_running_or_notify_cancel()
-        self.deadline = 0
+        self.deadline = 0.0
 
 
 class AppliedWatch:
@@ -171,5 +171,9 @@ def answer(reads: list[Read], index: int) -> None:
 
 
 def fail_read(read: Read, error: BaseException) -> None:
-    with contextlib.suppress(InvalidStateError):  # it was answered
-        read.future.set_exception(error)
+    fail_future(read.future, error)
+
+
+def fail_future(future: Future[Any], error: BaseException) -> None:
+    with contextlib.suppress(InvalidStateError):  # another thread was first, or its time was up
+        future.set_exception(error)

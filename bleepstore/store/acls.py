@@ -137,6 +137,7 @@ class AccessRules:
                 version_id=version_id,
                 expected_sequence=decided.sequence,
                 expected_acl=decided.version.acl,
+                origin=self._engine.origin_of(caller),
                 acl=_resolve(acl, decided.version.owner.id, found),
             )
             result = self._engine.committer.submit(command)

@@ -67,7 +67,7 @@ from bleepstore.model import (
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
 from bleepstore.store.blob_engine import Write
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     PutOptions,
@@ -129,7 +129,8 @@ class Objects:
         atomically with the write.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
-        InvalidTag, TooManyTags, PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
+        InvalidTag, TooManyTags, PreconditionFailed, NoSuchBucket, AccessDenied, QuotaExceeded,
+        StorageFull; then nothing has changed.
         """
         check_key(key)
         attributes = given_attributes(attributes, options)
@@ -144,6 +145,8 @@ class Objects:
             self._engine.check_attributes(found, key, attributes, caller)
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
+        if found.keeps_usage:
+            self._engine.check_quota(found, key, size_of(body, expected))
         owner, attributes = owned(found, caller, attributes, acl)
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
@@ -156,9 +159,10 @@ class Objects:
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
             return write.put(self._engine.spec_for(found, key, attributes, expected.size, etag), chunks)
 
-        staged = stage(body, expected, (algorithm,), self._engine.inline_limit, put)
+        engine = self._engine
+        staged = stage(body, expected, (algorithm,), engine.inline_limit, put)
         command = PutObject(
-            **self._engine.stamp(),
+            **engine.stamp(),
             bucket=bucket,
             bucket_id=found.id,
             key=key,
@@ -171,6 +175,7 @@ class Objects:
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
             crc64nvme=staged.crc64nvme,
             condition=condition,
+            origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
         return self.commit(write, command, found)
 
@@ -470,7 +475,8 @@ class Objects:
         heed that, which the bucket's owner may.
         """
         check_key(key)
-        found = self._engine.find_bucket(bucket)
+        engine = self._engine
+        found = engine.find_bucket(bucket)
         action = of_version(Action.DELETE_OBJECT, version_id)
         condition = self._engine.condition_for(action, found, key, condition, caller, version=version_id)
         check_version_id(version_id)
@@ -483,6 +489,7 @@ class Objects:
             bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found, key=key, version=version_id),
             owner=None if caller is None else caller.account,
             condition=condition,
+            origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
         removed = self._engine.object_engine.delete(command)
         self._engine.jobs.notify()
@@ -516,6 +523,7 @@ class Objects:
                 bucket_id=found.id,
                 bypasses_governance=bypasses,
                 owner=None if caller is None else caller.account,
+                origin=self._engine.origin_of(caller),
                 entries=tuple(some),
             )
             deleted += self._engine.object_engine.delete_many(command)

@@ -62,6 +62,10 @@ class Policies:
 
     def _is_known(self, name: str) -> bool:
         kind, _, account_id = name.partition(":")
+        if kind in ("role", "session"):
+            account_id, role, *_session = account_id.split("/")
+            with self._engine.catalog.read() as reader:
+                return reader.find_role(account_id, role) is not None
         if kind != "account":
             return kind == "service"
         if account_id == self._engine.owner.id:

@@ -38,14 +38,16 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.quotas import Quota, QuotaScope, Usage
 from bleepstore.testing.catalog_commands import ALICE, BOB, Commands, seen
+from bleepstore.testing.session_contract import SessionContract
 
 #: Keys whose order in UTF-8 differs from that in UTF-16, and from that of a locale.
 _KEYS = ("B", "a", "a/1", "a/2", "a0", "b/c/1", "b/c/2", "ä", "\uff61", "\U0001f600")
 _TOKEN = UploadToken("t")
 
 
-class CatalogContract:
+class CatalogContract(SessionContract):
     """The suite. `make` is also a catalog: another one, empty like the first."""
 
     @pytest.fixture
@@ -584,6 +586,11 @@ class CatalogContract:
         assert sum(isinstance(result, Written) for result in results) > 20, "the history must do something"
         with one_by_one.read() as one, batched.read() as other:
             assert seen(one) == seen(other)
+            bucket = one.find_bucket("photos")
+            used = Usage() if bucket is None else one.count_usage(bucket.id)
+            for counted in one.list_quotas():
+                is_of_owner = bucket is not None and counted.name in ("photos", bucket.owner.id)
+                assert counted.usage == (used if is_of_owner else Usage())
 
     def test_one_that_is_closed_says_so(self, make: Callable[[], CatalogPort]) -> None:
         catalog = make()
@@ -599,13 +606,17 @@ class CatalogContract:
 def _draw(chance: random.Random, commands: Commands) -> Command:
     """A random command: few names, so that refusals and replacements are frequent."""
     key = chance.choice("abc")
-    match chance.randrange(9):
+    match chance.randrange(10):
         case 0:
             return commands.create_bucket(owner=chance.choice((ALICE, BOB)))
         case 1:
             return commands.delete_bucket()
         case 2:
             return commands.delete(key)
+        case 9:
+            quota = chance.choice((None, Quota(), Quota(max_bytes=40), Quota(max_objects=2)))
+            scope, name = chance.choice(((QuotaScope.BUCKET, "photos"), (QuotaScope.ACCOUNT, "alice")))
+            return commands.quota(scope, name, quota)
         case 3:
             return commands.create_upload(key, f"upload-{commands.stamp()['time_ms']}")
         case 4:

@@ -15,6 +15,7 @@ from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.errors import S3Error
+from bleepstore.events import Event, EventRule, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     Acl,
@@ -37,6 +38,7 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
+from bleepstore.quotas import Quota, QuotaScope
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -66,6 +68,15 @@ ENCRYPTION = Encryption(
     context={"b": "2", "a": "ü"},
     bucket_key=True,
     part_numbers=(2, 5),
+)
+ORIGIN = Origin(event="ObjectCreated:Copy", request_id="4442587FB7D0A2F9", principal="bob-id", source_ip="192.0.2.3")
+RULE = EventRule(
+    source="notification",
+    id="new photos",
+    destination="orders",
+    events=("ObjectCreated:*", "ObjectAcl:Put"),
+    prefix="in/",
+    suffix=".jpg",
 )
 RETENTION = Retention(RetentionMode.COMPLIANCE, TIME + 1)
 KEY = "ü/\U0001f600 \n\x01"
@@ -120,6 +131,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 kind=ConfigurationKind.METRICS,
                 id="all",
                 document='{"Id":"all","Filter":{"Prefix":"ü"}}',
+                rules=(RULE,),
             ),
             c.PutBucketConfiguration(**_stamp(24), bucket="photos", kind=ConfigurationKind.WEBSITE, document=None),
         ),
@@ -153,6 +165,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 crc64nvme="AAAAAAAAAAA=",
                 parts=(PartSummary(1, 5 * 1024**2, "AAAA", "rosUhgp5mIg="), PartSummary(2, 7)),
                 condition=WriteCondition(if_match=MD5, replaces_only_of="bob-id"),
+                origin=ORIGIN,
             ),
             c.PutObject(
                 **_stamp(4), bucket="photos", key="k", owner=ALICE, size=4, etag=MD5, data=Inline(b"\x00\xffda")
@@ -168,6 +181,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 owner=BOB,
                 condition=WriteCondition(if_match="*"),
                 bypasses_governance=True,
+                origin=ORIGIN,
             ),
             c.DeleteObject(**_stamp(5), bucket="photos", key="k"),
         ),
@@ -182,6 +196,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     c.DeleteEntry(key=KEY, version_id="null", condition=WriteCondition(if_match=MD5)),
                     c.DeleteEntry(key="k"),
                 ),
+                origin=ORIGIN,
             ),
             c.DeleteObjects(**_stamp(6), bucket="photos", entries=()),
         ),
@@ -215,6 +230,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 expected_sequence=9,
                 expected_acl=ACL,
                 acl=ACL,
+                origin=ORIGIN,
             ),
             c.PutObjectAcl(**_stamp(7), bucket="photos", key="k", acl=Acl.private("alice-id")),
         ),
@@ -227,6 +243,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 version_id="null",
                 expected_sequence=5,
                 tags={"b": "2", "a": "ü"},
+                origin=ORIGIN,
             ),
             c.PutObjectTags(**_stamp(20), bucket="photos", key="k", tags={}),
         ),
@@ -240,6 +257,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 expected_sequence=7,
                 bypasses_governance=True,
                 retention=RETENTION,
+                origin=ORIGIN,
             ),
             c.PutObjectRetention(**_stamp(22), bucket="photos", key="k", retention=None),
         ),
@@ -265,6 +283,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 expected_sequence=5,
                 days=30,
                 delay_ms=5000,
+                origin=ORIGIN,
             ),
             c.RestoreObject(**_stamp(21), bucket="photos", key="k", days=1),
         ),
@@ -307,6 +326,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 handle="h",
                 stored_ms=TIME,
                 condition=WriteCondition(if_none_match=True),
+                origin=ORIGIN,
             ),
             c.CompleteUpload(**_upload(10), assembled=(), parts=(), size=0, etag=MD5, handle="h", stored_ms=0),
         ),
@@ -322,6 +342,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     **_stamp(4), bucket="photos", key=KEY, owner=ALICE, size=4, etag=MD5, data=BlobRef("[8]")
                 ),
                 upload_id="u1",
+                origin=ORIGIN,
             ),
             c.FollowProvider(**_stamp(18), bucket="photos", key="k", expected_current=None),
         ),
@@ -333,14 +354,74 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.DisableCredential(**_stamp(14), access_key="AKIA"),
             c.DisableCredential(**_stamp(14), access_key="a"),
         ),
+        (
+            c.PutQuota(
+                **_stamp(25), scope=QuotaScope.ACCOUNT, name="alice-id", quota=Quota(max_bytes=2**40, max_objects=0)
+            ),
+            c.PutQuota(**_stamp(25), scope=QuotaScope.BUCKET, name="photos", quota=None),
+        ),
+        (c.RecountUsage(**_stamp(26)), c.RecountUsage(**_stamp(26))),
+        (
+            c.PutRole(
+                **_stamp(19),
+                name="reader",
+                role_id="AROAIBMEXAMPLE",
+                account=ALICE,
+                trust_policy='{"Statement": []}',
+                policies={"b": "{}", "a": '{"Statement": []}'},
+                max_session_seconds=43200,
+            ),
+            c.PutRole(
+                **_stamp(19),
+                name="r",
+                role_id="AROA",
+                account=Owner("a"),
+                trust_policy="",
+                policies={},
+                max_session_seconds=3600,
+            ),
+        ),
+        (
+            c.DeleteRole(**_stamp(20), account_id="alice", name="reader"),
+            c.DeleteRole(**_stamp(20), account_id="a", name="r"),
+        ),
+        (c.PutSessionKey(**_stamp(21), key="a2V5"), c.PutSessionKey(**_stamp(21), key="")),
+        (
+            c.RevokeSessions(**_stamp(22), principal="account:alice", until_ms=TIME),
+            c.RevokeSessions(**_stamp(22), principal="role:AROA", until_ms=0),
+        ),
         (c.BeginSweep(**_stamp(15), until_ms=TIME), c.BeginSweep(**_stamp(15), until_ms=0)),
         (c.EndSweep(**_stamp(16), until_ms=TIME), c.EndSweep(**_stamp(16), until_ms=0)),
         (
             c.ForgetGarbage(**_stamp(17), garbage_ids=(1, 2, 2**40)),
             c.ForgetGarbage(**_stamp(17), garbage_ids=()),
         ),
+        (
+            c.ForgetEvents(**_stamp(25), destination="orders", through=2**40),
+            c.ForgetEvents(**_stamp(25), destination="o", through=0),
+        ),
     )
 }
+
+#: An event as the outbox keeps it, whole and with only what is required.
+EVENTS = (
+    Event(
+        name="ObjectRestore:Completed",
+        time_ms=TIME,
+        bucket="photos",
+        owner_id="alice-id",
+        location="eu-central-1",
+        key=KEY,
+        sequencer=2**50,
+        version_id="v1",
+        size=5,
+        etag=MD5,
+        origin=ORIGIN,
+        storage_class="GLACIER",
+        restored_until_ms=TIME + 1,
+    ),
+    Event(name="ObjectRemoved:Delete", time_ms=0, bucket="photos", owner_id="a", location="", key="k", sequencer=1),
+)
 
 RESULTS: dict[type, tuple[Result, Result]] = {
     c.Done: (c.Done(), c.Done()),

@@ -12,7 +12,7 @@ from tests.library.samples import COMMANDS
 
 FREEING = {
     c.AbortUpload, c.ApplyLifecycle, c.BeginSweep, c.DeleteBucket, c.DeleteObject, c.DeleteObjects,
-    c.DisableCredential, c.EndSweep, c.ForgetGarbage,
+    c.DeleteRole, c.DisableCredential, c.EndSweep, c.ForgetEvents, c.ForgetGarbage, c.RevokeSessions,
 }  # fmt: skip
 ALL = [command for pair in COMMANDS.values() for command in pair]
 

@@ -27,7 +27,8 @@ from bleepstore.raft.messages import (
     Refusal,
     SnapshotMeta,
 )
-from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.node import Node
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.snapshot_transfer import receive
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
@@ -253,7 +254,7 @@ def test_a_snapshot_that_is_coming_in_is_given_up_at_the_end(tmp_path: Path) -> 
             """Nothing is open."""
 
     with pytest.raises(SnapshotRefused, match="being stopped"):
-        receive(Endless(), tmp_path / "incoming", stopping)
+        receive(Endless(), tmp_path / "incoming", stopping, lambda: None)
     assert not (tmp_path / "incoming").exists()
 
 
@@ -382,3 +383,21 @@ def test_a_log_that_lost_what_it_acknowledged_is_reported_once_a_term(caplog: py
     assert reports[0].levelname == "ERROR"
     assert "add one with a new id" in reports[0].getMessage()
     assert node.core.counters.refused == {Refusal.COMMIT_BEYOND_LOG: 4}
+
+
+def test_who_waits_is_answered_in_time_however_long_the_disk_takes() -> None:
+    """A tick comes at most once a turn, and a turn may take seconds."""
+    now = [0.0]
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo(), clock=lambda: now[0], tick_seconds=1.0, answer_ticks=10)
+    proposed = node.propose("r1")
+    asked = node.node.read_barrier()
+    node.drain()
+    now[0] = 9.0
+    node.node._turn(None)
+    assert not proposed.done()
+    assert not asked.done()
+    now[0] = 10.0
+    node.node._turn(None)
+    assert isinstance(proposed.exception(0), TimedOut)
+    assert isinstance(asked.exception(0), TimedOut)
+    node.close()

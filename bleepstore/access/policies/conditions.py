@@ -15,11 +15,18 @@ import attrs
 
 from bleepstore.access.policies import names
 from bleepstore.access.policies.operators import NULL, OPERATORS, Operator, plain_template
-from bleepstore.access.policies.patterns import has_variable
+from bleepstore.access.policies.patterns import ValueOf, has_variable, has_variables
 from bleepstore.encryption import key_name
 from bleepstore.errors import MalformedPolicy
 
 _IF_EXISTS = "IfExists"
+#: Keys under which nearly each request has another value.
+_EVER_NEW = frozenset(
+    {
+        "aws:currenttime", "aws:epochtime", "aws:tokenissuetime", "aws:multifactorauthage", "s3:signatureage",
+        "s3:object-lock-retain-until-date", "s3:object-lock-remaining-retention-days", "s3:x-amz-content-sha256",
+    }
+)  # fmt: skip
 
 
 class SetOperator(enum.StrEnum):
@@ -51,7 +58,8 @@ class Condition:
     missing. `texts` are those of the wanted that are nothing but texts. `written` is how the policy has it.
 
     `lenient`: where the key is decided on at another time, it holds: what allows may still allow, and what
-    denies not yet deny.
+    denies not yet deny. `is_steady`: it depends on the values of its key and nothing else of a request, and the next
+    request may well have the same.
     """
 
     key: str
@@ -62,6 +70,7 @@ class Condition:
     lenient: bool
     written: str
     texts: frozenset[str] = frozenset()
+    is_steady: bool = False
 
     def holds(self, context: Context) -> bool:
         if context.undecided and self.key.startswith(context.undecided):
@@ -69,6 +78,10 @@ class Condition:
         given = context.known.get(self.key)
         if given is None:
             given = context.values(self.key)
+        return self.holds_of(given, context.value)
+
+    def holds_of(self, given: tuple[str, ...], value_of: ValueOf) -> bool:
+        """Whether it holds of these values of its key."""
         operator = self.operator
         if operator is None:
             return (not given) in self.wanted
@@ -81,7 +94,7 @@ class Condition:
             is_equal = one in self.texts
             if not is_equal:
                 for wanted in self.wanted:
-                    if operator.test(wanted, one, context.value):
+                    if operator.test(wanted, one, value_of):
                         is_equal = True
                         break
             if is_equal is operator.negated:
@@ -131,6 +144,7 @@ def _condition(written: str, key: str, values: Any, variables: bool, lenient: bo
         wanted = [one for one in wanted if has_variable(one)]
     return Condition(
         texts=frozenset(texts),
+        is_steady=key.lower() not in _EVER_NEW and not has_variables(wanted),
         key=_in_lower_case(key),
         operator=operator,
         wanted=tuple(wanted),

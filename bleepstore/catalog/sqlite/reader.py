@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -11,6 +12,8 @@ from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
 from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
+from bleepstore.catalog.sqlite.outbox import OutboxQueries
+from bleepstore.catalog.sqlite.quotas import QuotaQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     BY_VERSION_ID,
@@ -41,6 +44,7 @@ from bleepstore.model import (
 )
 from bleepstore.names import after_prefix, check_type
 from bleepstore.pages import ListedObject, ListedVersion, ObjectPage, UploadPage, VersionPage
+from bleepstore.roles import Role
 
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
 _ONE_BUCKET = f"{_BUCKET} WHERE b.name = ?"
@@ -99,6 +103,10 @@ _CREDENTIAL = (
     "SELECT c.access_key, c.secret_key, c.owner_id, o.display_name, c.email, c.enabled, c.created_ms "
     "FROM credential c LEFT JOIN owner o ON o.owner_id = c.owner_id"
 )
+_ROLE = (
+    "SELECT r.name, r.role_id, r.account_id, o.display_name, r.trust_policy, r.policies, r.max_session_seconds, "
+    "r.created_ms FROM role r LEFT JOIN owner o ON o.owner_id = r.account_id"
+)
 _REFERENCED = (
     "SELECT EXISTS (SELECT 1 FROM object_version WHERE handle = ?1) "
     "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1)"
@@ -112,6 +120,19 @@ def _make_credential(row: Row) -> Credential:
     return Credential(access_key, secret_key, owner, email, bool(enabled), created_ms)
 
 
+def _make_role(row: Row) -> Role:
+    name, role_id, account_id, display_name, trust_policy, policies, max_session_seconds, created_ms = row
+    return Role(
+        name=name,
+        id=role_id,
+        account=Owner(account_id, display_name or ""),
+        trust_policy=trust_policy,
+        policies=json.loads(policies),
+        max_session_seconds=max_session_seconds,
+        created_ms=created_ms,
+    )
+
+
 _PROTECTED = (
     "SELECT b.name, o.key, o.version_id, o.retention, o.legal_hold FROM bucket_setting s "
     "JOIN bucket b ON b.bucket_id = s.bucket_id JOIN object_version o ON o.bucket_id = b.bucket_id "
@@ -120,7 +141,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, OutboxQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -312,6 +333,25 @@ class Reader(ContentQueries, AgeQueries):
         sql = "SELECT owner_id, display_name FROM owner WHERE owner_id = ?"
         row = self.connection.execute(sql, (owner_id,)).fetchone()
         return None if row is None else Owner(*row)
+
+    # -- roles and sessions
+
+    def find_role(self, account_id: str, name: str) -> Role | None:
+        sql = f"{_ROLE} WHERE r.account_id = ? AND r.name = ?"
+        row = self.connection.execute(sql, (account_id, name)).fetchone()
+        return None if row is None else _make_role(row)
+
+    def list_roles(self) -> list[Role]:
+        return [_make_role(row) for row in self.connection.execute(f"{_ROLE} ORDER BY r.account_id, r.name")]
+
+    def session_key(self) -> str | None:
+        key: str | None = self.connection.execute("SELECT key FROM session_key").get
+        return key
+
+    def revoked_until(self, principals: Collection[str]) -> int:
+        marks = ", ".join("?" * len(principals))
+        sql = f"SELECT max(until_ms) FROM revocation WHERE principal IN ({marks})"
+        return self.connection.execute(sql, tuple(principals)).get or 0
 
     # -- what the jobs ask
 

@@ -62,6 +62,7 @@ def make_protected(row: tuple[Any, ...]) -> ProtectedVersion:
 
 BUCKET_COLUMNS = (
     "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, b.versioning, "
+    "b.keeps_usage, "
     "(SELECT json_group_object(s.name, s.document) FROM bucket_setting s WHERE s.bucket_id = b.bucket_id)"
 )
 _NO_DOCUMENTS = "{}"
@@ -78,7 +79,7 @@ def read_settings(documents: str) -> BucketSettings:
 
 
 def make_bucket(row: tuple[Any, ...]) -> Bucket:
-    name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning, documents = row
+    name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning, keeps_usage, documents = row
     settings = NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items())
     return Bucket(
         name,
@@ -89,6 +90,7 @@ def make_bucket(row: tuple[Any, ...]) -> Bucket:
         acl=Acl.private(owner_id) if is_enforced(settings) else load_acl(acl, owner_id),
         versioning=versioning and Versioning(versioning),
         settings=settings,
+        keeps_usage=keeps_usage == 1,
     )
 
 
