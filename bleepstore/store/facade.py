@@ -42,6 +42,7 @@ from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.quotas import Quotas
+from bleepstore.store.rates import Rates
 from bleepstore.store.roles import Roles
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.sessions import Sessions
@@ -73,6 +74,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.accounts = Accounts(engine)
+        self.users = self.accounts.users
         self.sessions = Sessions(engine, self.accounts)
         self.roles = Roles(engine, self.sessions)
         self.buckets = Buckets(engine)
@@ -91,6 +93,7 @@ class Store:
         self.access_logs = AccessLogs(engine, self.objects)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
+        self.rates = Rates(engine, self.accounts)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts, self.sessions)
@@ -189,8 +192,13 @@ class Store:
     usage = method_of("quotas", Quotas.usage)
     recount_usage = method_of("quotas", Quotas.recount_usage)
 
+    put_rate_limit = method_of("rates", Rates.put_rate_limit)
+    delete_rate_limit = method_of("rates", Rates.delete_rate_limit)
+    list_rate_limits = method_of("rates", Rates.list_rate_limits)
+
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
+    delete_credential = method_of("accounts", Accounts.delete_credential)
     list_credentials = method_of("accounts", Accounts.list_credentials)
     get_credential = method_of("accounts", Accounts.get_credential)
     find_owner = method_of("accounts", Accounts.find_owner)
@@ -373,13 +381,26 @@ def open_store(
 
 @contextlib.contextmanager
 def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
-    """The access keys of the store whose catalog is in `path`, wherever its bytes are.
+    """The access keys and users of the store whose catalog is in `path`, wherever its bytes are.
 
     Raises StoreError, CatalogDamaged.
     """
     engine = open_catalog(Path(path))
     try:
         yield Accounts(engine)
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
+    """The rates of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Rates(engine, Accounts(engine))
     finally:
         engine.close()
 
