@@ -18,6 +18,7 @@ from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
+from bleepstore.store.access_logs import AccessLogs
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.acls import AccessRules
 from bleepstore.store.adopting import Adoption
@@ -89,6 +90,7 @@ class Store:
         self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
+        self.access_logs = AccessLogs(engine, self.objects)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
         self.rates = Rates(engine, self.accounts)
