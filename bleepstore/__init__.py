@@ -16,6 +16,7 @@ from bleepstore.access import (
     Action,
     Caller,
     CannedAcl,
+    CannedPolicy,
     Decision,
     Explanation,
     Ground,
@@ -82,6 +83,7 @@ from bleepstore.pages import (
     VersionPage,
 )
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.rates import Rate, RateLimit, RateScope
 from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
@@ -101,6 +103,7 @@ __all__ = [
     "ByteRange",
     "Caller",
     "CannedAcl",
+    "CannedPolicy",
     "Checksum",
     "ChecksumType",
     "CompletedPart",
@@ -148,6 +151,9 @@ __all__ = [
     "PublicAccessBlock",
     "Quota",
     "QuotaScope",
+    "Rate",
+    "RateLimit",
+    "RateScope",
     "ReadCondition",
     "Restoration",
     "RestoreTier",

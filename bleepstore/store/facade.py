@@ -18,6 +18,7 @@ from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
+from bleepstore.store.access_logs import AccessLogs
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.acls import AccessRules
 from bleepstore.store.adopting import Adoption
@@ -41,6 +42,7 @@ from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.quotas import Quotas
+from bleepstore.store.rates import Rates
 from bleepstore.store.roles import Roles
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.sessions import Sessions
@@ -72,6 +74,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.accounts = Accounts(engine)
+        self.users = self.accounts.users
         self.sessions = Sessions(engine, self.accounts)
         self.roles = Roles(engine, self.sessions)
         self.buckets = Buckets(engine)
@@ -87,8 +90,10 @@ class Store:
         self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
+        self.access_logs = AccessLogs(engine, self.objects)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
+        self.rates = Rates(engine, self.accounts)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts, self.sessions)
@@ -187,8 +192,14 @@ class Store:
     usage = method_of("quotas", Quotas.usage)
     recount_usage = method_of("quotas", Quotas.recount_usage)
 
+    put_rate_limit = method_of("rates", Rates.put_rate_limit)
+    delete_rate_limit = method_of("rates", Rates.delete_rate_limit)
+    list_rate_limits = method_of("rates", Rates.list_rate_limits)
+
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
+    delete_credential = method_of("accounts", Accounts.delete_credential)
+    seal_secrets = method_of("accounts", Accounts.seal_secrets)
     list_credentials = method_of("accounts", Accounts.list_credentials)
     get_credential = method_of("accounts", Accounts.get_credential)
     find_owner = method_of("accounts", Accounts.find_owner)
@@ -316,7 +327,8 @@ def open_store(
     since the epoch.
 
     `encryption_keys` are the master keys of objects that are encrypted: the path of a file of them, or a `KeyService`
-    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed.
+    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed. If one
+    of them has the name `secrets`, it encrypts the secrets of access keys (`Store.seal_secrets`).
 
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
@@ -370,14 +382,30 @@ def open_store(
 
 
 @contextlib.contextmanager
-def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
-    """The access keys of the store whose catalog is in `path`, wherever its bytes are.
+def open_accounts(
+    path: str | os.PathLike[str], *, encryption_keys: KeyService | str | os.PathLike[str] | None = None
+) -> Iterator[Accounts]:
+    """The access keys and users of the store whose catalog is in `path`, wherever its bytes are. For
+    `encryption_keys`, which may encrypt the secrets, see `bleepstore.open`.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path), encryption_keys=encryption_keys)
+    try:
+        yield Accounts(engine)
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
+    """The rates of the store whose catalog is in `path`, wherever its bytes are.
 
     Raises StoreError, CatalogDamaged.
     """
     engine = open_catalog(Path(path))
     try:
-        yield Accounts(engine)
+        yield Rates(engine, Accounts(engine))
     finally:
         engine.close()
 
