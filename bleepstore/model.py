@@ -48,6 +48,8 @@ MAX_PART = 5 * 1024**3
 MAX_PARTS = 10_000
 MAX_OBJECT = 5 * 1024**4
 MAX_PAGE = 1000
+#: As many as managed policies can be attached to a user, with a higher quota ("IAM and AWS STS quotas").
+MAX_USER_POLICIES = 20
 
 
 def to_datetime(time_ms: int) -> dt.datetime:
@@ -128,6 +130,8 @@ class Credential:
     enabled: bool = True
     created_ms: int = 0
     user: User | None = None
+    #: The master key by which `secret_key` is still encrypted; None: it is the secret itself.
+    sealed_by: str | None = None
 
 
 class Permission(enum.StrEnum):

@@ -10,6 +10,7 @@ Whatever comes to decide beside them (public access blocks, object ownership, th
 from bleepstore.access.acl import AclRequest, CannedAcl, is_full_control, make_acl, resolve_acl
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import ANONYMOUS, Caller
+from bleepstore.access.canned import CannedPolicy
 from bleepstore.access.decisions import (
     Decision,
     Explanation,
@@ -43,6 +44,7 @@ __all__ = [
     "Assumption",
     "Caller",
     "CannedAcl",
+    "CannedPolicy",
     "Decision",
     "Explanation",
     "Facts",

@@ -33,10 +33,13 @@ from bleepstore.commands import (
     CompleteUpload,
     CreateBucket,
     CreateUpload,
+    CreateUser,
     DeleteBucket,
+    DeleteCredential,
     DeleteObject,
     DeleteObjects,
     DeleteRole,
+    DeleteUser,
     DisableCredential,
     EndSweep,
     FollowProvider,
@@ -55,6 +58,7 @@ from bleepstore.commands import (
     PutQuota,
     PutRole,
     PutSessionKey,
+    PutUserPolicy,
     RecountUsage,
     RegisterPart,
     RestoreObject,
@@ -132,6 +136,14 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case DeleteCredential():
+            return accounts.delete_credential(tables, command)
+        case CreateUser():
+            return accounts.create_user(tables, command)
+        case DeleteUser():
+            return accounts.delete_user(tables, command)
+        case PutUserPolicy():
+            return accounts.put_user_policy(tables, command)
         case PutQuota():
             return quotas.put_quota(tables, command)
         case RecountUsage():

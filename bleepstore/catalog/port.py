@@ -50,6 +50,7 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadToken,
+    User,
     Versioning,
 )
 from bleepstore.pages import ObjectPage, UploadPage, VersionPage
@@ -199,6 +200,12 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def list_credentials(self) -> list[Credential]:
         """All, in the order of the access keys."""
 
+    def find_user(self, account_id: str, name: str) -> User | None:
+        """The user that has this name, in whatever case."""
+
+    def list_users(self) -> list[User]:
+        """All, in the order of their accounts' ids and of their names."""
+
     def owner_by_email(self, email: str) -> Owner | None:
         """The account that has this address, in whatever case."""
 
@@ -294,6 +301,18 @@ class Tables(Protocol):
 
     def disable_credential(self, access_key: str) -> bool:
         """Whether there is such a key."""
+
+    def delete_credential(self, access_key: str) -> bool:
+        """Whether there was such a key."""
+
+    def find_user(self, account_id: str, name: str) -> User | None:
+        """The user that has this name, in whatever case."""
+
+    def put_user(self, user: User) -> None:
+        """A new user, or the policies of a known one."""
+
+    def delete_user(self, user: User) -> None:
+        """With its access keys."""
 
     # -- quotas
 

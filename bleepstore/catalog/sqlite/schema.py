@@ -55,7 +55,20 @@ CREATE TABLE credential(
     owner_id TEXT NOT NULL,
     email TEXT,
     enabled INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL
+    created_ms INTEGER NOT NULL,
+    user_name TEXT,
+    sealed_by TEXT
+) STRICT, WITHOUT ROWID;
+
+-- `policies` is a JSON object of the texts by their names.
+CREATE TABLE user(
+    account_id TEXT NOT NULL,
+    name TEXT NOT NULL COLLATE NOCASE,
+    path TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    policies TEXT NOT NULL,
+    PRIMARY KEY (account_id, name)
 ) STRICT, WITHOUT ROWID;
 
 -- `policies` is JSON of name -> document.
