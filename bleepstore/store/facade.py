@@ -18,6 +18,7 @@ from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
+from bleepstore.store.access_logs import AccessLogs
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.acls import AccessRules
 from bleepstore.store.adopting import Adoption
@@ -41,6 +42,7 @@ from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.quotas import Quotas
+from bleepstore.store.rates import Rates
 from bleepstore.store.roles import Roles
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.sessions import Sessions
@@ -88,8 +90,10 @@ class Store:
         self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
+        self.access_logs = AccessLogs(engine, self.objects)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
+        self.rates = Rates(engine, self.accounts)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts, self.sessions)
@@ -187,6 +191,10 @@ class Store:
     list_quotas = method_of("quotas", Quotas.list_quotas)
     usage = method_of("quotas", Quotas.usage)
     recount_usage = method_of("quotas", Quotas.recount_usage)
+
+    put_rate_limit = method_of("rates", Rates.put_rate_limit)
+    delete_rate_limit = method_of("rates", Rates.delete_rate_limit)
+    list_rate_limits = method_of("rates", Rates.list_rate_limits)
 
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
@@ -380,6 +388,19 @@ def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
     engine = open_catalog(Path(path))
     try:
         yield Accounts(engine)
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
+    """The rates of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Rates(engine, Accounts(engine))
     finally:
         engine.close()
 
