@@ -28,6 +28,8 @@ from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import BucketEncryption, CustomerKey, Encryption, EncryptionKind, NamedKey, StoreKey
 from bleepstore.errors import Damage
+from bleepstore.events import Event, Origin
+from bleepstore.jobs.deliveries import DestinationStatus
 from bleepstore.lifecycle import (
     Expiration,
     Lifecycle,
@@ -112,8 +114,10 @@ __all__ = [
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "DestinationStatus",
     "Encryption",
     "EncryptionKind",
+    "Event",
     "Expiration",
     "Expiry",
     "Explanation",
@@ -134,6 +138,7 @@ __all__ = [
     "ObjectOwnership",
     "ObjectPage",
     "ObjectVersion",
+    "Origin",
     "Owner",
     "Part",
     "PartPage",

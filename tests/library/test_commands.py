@@ -26,6 +26,8 @@ def test_a_command_knows_whether_it_frees_space(command: Command) -> None:
         assert command.frees_space is (command.setting.value is None)
     elif isinstance(command, c.PutBucketConfiguration):
         assert command.frees_space is (command.document is None)
+    elif isinstance(command, c.PutQuota):
+        assert command.frees_space is (command.quota is None)
     else:
         assert command.frees_space is (type(command) in FREEING)
 
