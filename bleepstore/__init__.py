@@ -16,11 +16,15 @@ from bleepstore.access import (
     Action,
     Caller,
     CannedAcl,
+    CannedPolicy,
     Decision,
     Explanation,
     Ground,
+    LiveSession,
+    RoleSession,
     Session,
     SessionCredentials,
+    WebIdentity,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -81,6 +85,8 @@ from bleepstore.pages import (
     VersionPage,
 )
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.rates import Rate, RateLimit, RateScope
+from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -99,6 +105,7 @@ __all__ = [
     "ByteRange",
     "Caller",
     "CannedAcl",
+    "CannedPolicy",
     "Checksum",
     "ChecksumType",
     "CompletedPart",
@@ -130,6 +137,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "LiveSession",
     "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
@@ -148,12 +156,17 @@ __all__ = [
     "PublicAccessBlock",
     "Quota",
     "QuotaScope",
+    "Rate",
+    "RateLimit",
+    "RateScope",
     "ReadCondition",
     "Restoration",
     "RestoreTier",
     "Restored",
     "Retention",
     "RetentionMode",
+    "Role",
+    "RoleSession",
     "Session",
     "SessionCredentials",
     "Snapshot",
@@ -169,6 +182,7 @@ __all__ = [
     "User",
     "VersionPage",
     "Versioning",
+    "WebIdentity",
     "WriteCondition",
     "__version__",
     "errors",

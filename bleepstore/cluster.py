@@ -31,7 +31,8 @@ from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
 from bleepstore.raft.ids import check_id, new_id
 from bleepstore.raft.messages import Accepted, ConfChange, Configuration, NodeId, Refusal, Role
-from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.node import Node
+from bleepstore.raft.node_settings import DEFAULTS, NodeSettings
 from bleepstore.raft.sqlite_log import create_log, open_log, read_identity
 from bleepstore.raft.state import RandomSource
 from bleepstore.raft.state_machine import SnapshotRefused
@@ -43,7 +44,6 @@ from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRef
 _LOG = "raft.db"
 #: The first byte of an entry: the form of its envelope.
 _FORM = 1
-DEFAULTS = NodeSettings()
 _ENVELOPE = struct.Struct(">BQ")
 
 
@@ -105,6 +105,10 @@ class CatalogStateMachine:
         index = self.catalog.make_durable()
         _sync(self._folder)  # the write-ahead log may be a new file
         return index
+
+    @property
+    def size(self) -> int:
+        return self._path(self.name).stat().st_size
 
     def write_snapshot(self, path: Path) -> int:
         return write_copy(self.catalog, path)

@@ -51,6 +51,7 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention
 from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 
 class _Change:
@@ -429,6 +430,10 @@ class PutCredential(_Change):
     secret_key: str = attrs.field(repr=False)
     owner: Owner
     email: str | None = None
+    #: The name of one of the owner's users; None: it is a key of the account itself.
+    user: str | None = None
+    #: See `Credential`.
+    sealed_by: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -438,6 +443,66 @@ class DisableCredential(_Change):
     request_id: str
     time_ms: int
     access_key: str
+
+
+@attrs.frozen(kw_only=True)
+class PutRateLimit(_Change):
+    """Replace the rate of an access key or of an account, by its id, or remove it, if `rate` is None."""
+
+    request_id: str
+    time_ms: int
+    scope: RateScope
+    name: str
+    rate: Rate | None
+
+
+@attrs.frozen(kw_only=True)
+class DeleteCredential(_Change):
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    access_key: str
+
+
+@attrs.frozen(kw_only=True)
+class CreateUser(_Change):
+    """A user without policies. Of one account no two have names that differ in case alone."""
+
+    request_id: str
+    time_ms: int
+    account: Owner
+    name: str
+    path: str
+    user_id: str
+
+
+@attrs.frozen(kw_only=True)
+class DeleteUser(_Change):
+    """With its policies and its access keys."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class PutUserPolicy(_Change):
+    """A policy of a user, instead of what it has under this name; None: nothing instead."""
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    user: str
+    policy: str
+    document: str | None
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.document is None
 
 
 @attrs.frozen(kw_only=True)
@@ -577,6 +642,11 @@ Command = (
     | FollowProvider
     | PutCredential
     | DisableCredential
+    | PutRateLimit
+    | DeleteCredential
+    | CreateUser
+    | DeleteUser
+    | PutUserPolicy
     | PutQuota
     | RecountUsage
     | PutRole

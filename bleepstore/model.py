@@ -23,6 +23,7 @@ from bleepstore.events import EventRule
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
+from bleepstore.rates import RateLimit
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -48,6 +49,8 @@ MAX_PART = 5 * 1024**3
 MAX_PARTS = 10_000
 MAX_OBJECT = 5 * 1024**4
 MAX_PAGE = 1000
+#: As many as managed policies can be attached to a user, with a higher quota ("IAM and AWS STS quotas").
+MAX_USER_POLICIES = 20
 
 
 def to_datetime(time_ms: int) -> dt.datetime:
@@ -128,6 +131,10 @@ class Credential:
     enabled: bool = True
     created_ms: int = 0
     user: User | None = None
+    #: Its own, and its account's.
+    rate_limits: tuple[RateLimit, ...] = ()
+    #: The master key by which `secret_key` is still encrypted; None: it is the secret itself.
+    sealed_by: str | None = None
 
 
 class Permission(enum.StrEnum):

@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations", "events", "quotas", "roles", "website",
+        "configurations", "events", "quotas", "rates", "roles", "website",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -39,9 +39,21 @@ ALLOWED: dict[str, frozenset[str]] = {
     "website": frozenset(),
     "ownership": frozenset(),
     "quotas": frozenset(),
+    "rates": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(
-        {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations", "events"}
+        {
+            "errors",
+            "object_lock",
+            "encryption",
+            "digests",
+            "lifecycle",
+            "cors",
+            "ownership",
+            "configurations",
+            "events",
+            "rates",
+        }
     ),
     "pages": frozenset({"model"}),
     "roles": frozenset({"errors", "model"}),
@@ -52,7 +64,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "object_lock", "encryption", "ownership"}),
+    "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "rates", "roles"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
@@ -74,8 +86,12 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests", "backends"}),
     "cryptography": frozenset({"sealing"}),
-    "boto3": frozenset({"backends"}),
-    "botocore": frozenset({"backends"}),
+    "boto3": frozenset({"backends", "senders"}),
+    "botocore": frozenset({"backends", "senders"}),
+    "redis": frozenset({"senders"}),
+    "pika": frozenset({"senders"}),
+    "confluent_kafka": frozenset({"senders"}),
+    "nats": frozenset({"senders"}),
     "requests": frozenset({"backends"}),
     "urllib3": frozenset({"backends"}),
     "google": frozenset({"backends"}),
@@ -93,6 +109,7 @@ SPEAKS_HTTP = frozenset({"backends", "senders"})
 HEAVY = (
     "boto3", "botocore", "google", "azure", "requests", "urllib3", "werkzeug", "gunicorn", "defusedxml", "pytest",
     "hypothesis", "asyncio", "bleepstore_server", "cryptography",
+    "redis", "pika", "confluent_kafka", "nats",
 )  # fmt: skip
 
 
@@ -265,6 +282,8 @@ PRIVATE_PARTS = {
     "bleepstore.backends.azure.client": {"_client"},
     "bleepstore.backends.gcs.backend": {"_set_properties"},
     "bleepstore.backends.gcs.client": {"_connection", "_http"},
+    "bleepstore.senders.nats_streams": {"_server_info"},
+    "bleepstore.senders.rabbitmq": {"_terminate_stream"},
     "bleepstore.store.archiving": {"_Hash"},
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from bleepstore.access.sessions import Session
+from bleepstore.access.sessions import RoleSession, Session
 from bleepstore.model import ANONYMOUS_OWNER, Owner, User
 
 
@@ -28,8 +28,8 @@ class Caller:
     """
 
     account: Owner
-    #: Who of the account, with the policies that count; None: the account itself, its root.
-    user: User | None = attrs.field(default=None, kw_only=True)
+    #: Who of the account, with the policies that count: a user, or who has assumed a role. None: its root.
+    user: User | RoleSession | None = attrs.field(default=None, kw_only=True)
     access_key: str | None = attrs.field(default=None, kw_only=True)
     session: Session | None = attrs.field(default=None, kw_only=True)
     source_ip: str | None = attrs.field(default=None, kw_only=True)
@@ -43,13 +43,13 @@ class Caller:
     sent: Callable[[str], str | None] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
     @classmethod
-    def of_user(cls, user: User, **known: Any) -> Caller:
-        """A user that asks."""
+    def of_user(cls, user: User | RoleSession, **known: Any) -> Caller:
+        """A user that asks, or who has a session of a role."""
         return cls(user.account, user=user, **known)
 
     @property
     def principal(self) -> Owner:
-        """Who it is: the account, or the user, whose id is its ARN."""
+        """Who it is: the account, or the user or role, whose id is its ARN."""
         return self.account if self.user is None else Owner(self.user.arn, self.user.name)
 
     @property

@@ -29,6 +29,7 @@ from bleepstore.access.policies import (
     notes_on,
     undecided_in,
 )
+from bleepstore.access.sessions import RoleSession
 from bleepstore.errors import AccessDenied, MalformedPolicy
 from bleepstore.model import Bucket, ObjectVersion, Permission, Upload, User
 from bleepstore.ownership import Payer
@@ -186,6 +187,9 @@ class Ground(enum.Enum):
     IDENTITY_UNREADABLE = "A policy of the user cannot be read by this version, so everything is denied to it."
     IDENTITY_ALLOWS = "A policy of the user allows it, of what the user's account may do."
     IDENTITY_SILENT = "No policy of the user allows it, nor does the bucket's policy allow it to the user itself."
+    SESSION_DENIES = "The policy of the session denies it."
+    SESSION_SILENT = "The policy of the session does not allow it."
+    SESSION_UNREADABLE = "The policy of the session cannot be read by this version, so everything is denied to it."
     NOTHING_ALLOWS = "Neither ownership, nor an access control list, nor the bucket's policy allows it."
 
 
@@ -345,6 +349,27 @@ def _of_user(
 
 
 def _narrowed(asked: Asked, of_account: Decision) -> Decision:
+    """What is left for a user of a decision about its account, and of that for a session with a policy of its own: what
+    is allowed must be allowed by that too, whatever allows it."""
+    decision = _of_identity(asked, of_account)
+    user = asked.caller.user
+    if not decision.allowed or not isinstance(user, RoleSession) or user.policy is None:
+        return decision
+    policies = {"session": user.policy}
+    try:
+        if _is_of_keys(asked) and some_policy_allows(policies, asked, _of_versions(asked)):
+            return decision
+        found = deciding_policy(policies, asked)
+    except MalformedPolicy:
+        return Decision(False, Ground.SESSION_UNREADABLE)
+    if found is None:
+        return Decision(False, Ground.SESSION_SILENT)
+    name, statement = found
+    denies = statement.effect is Effect.DENY
+    return Decision(False, Ground.SESSION_DENIES, statement, name) if denies else decision
+
+
+def _of_identity(asked: Asked, of_account: Decision) -> Decision:
     """What is left for a user of a decision about its account, in which the bucket's policy was asked about the user:
     nothing, unless a policy of its own allows it too. Whatever the policy of a bucket of its own account allows the
     user, it needs no other for.
@@ -499,7 +524,7 @@ def _is_of_initiator(caller: Caller, upload: Upload) -> bool:
     """Nobody but who initiated an upload puts parts into what becomes the initiator's object; nor, if that was a user,
     anybody but its account ("If the initiator is an IAM user, that user's AWS account is also allowed")."""
     account_id, initiator_id = caller.account.id, upload.initiator.id
-    return account_id == initiator_id or initiator_id.startswith(f"arn:aws:iam::{account_id}:user/")
+    return account_id == initiator_id or initiator_id.startswith(f"arn:aws:iam::{account_id}:")
 
 
 @attrs.frozen(kw_only=True)
@@ -556,9 +581,12 @@ def explain(
     return Explanation(action=action, arn=asked.arn, principal_id=principal_id, decision=decision, notes=notes)
 
 
-def _notes_on_user(user: User, asked: Asked) -> tuple[str, ...]:
+def _notes_on_user(user: User | RoleSession, asked: Asked) -> tuple[str, ...]:
+    policies = dict(user.policies)
+    if isinstance(user, RoleSession) and user.policy is not None:
+        policies["session"] = user.policy
     try:
-        notes = notes_on_policies(user.policies, asked)
+        notes = notes_on_policies(policies, asked)
     except MalformedPolicy as error:
         notes = (f"A policy cannot be read: {error}",)
     account = f"The user belongs to {user.account.id}."

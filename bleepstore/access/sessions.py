@@ -11,12 +11,16 @@ import base64
 import datetime as dt
 import json
 import os
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from bleepstore.errors import InvalidArgument
-from bleepstore.model import Owner
+from bleepstore.model import Credential, Owner, User
+from bleepstore.rates import RateLimit
+from bleepstore.roles import Role
 
 #: Of all sessions ("DurationSeconds", in the API Reference of AWS STS).
 MIN_DURATION = dt.timedelta(minutes=15)
@@ -27,7 +31,14 @@ MAX_ROLE_DURATION = dt.timedelta(hours=12)
 #: Sessions for AWS account owners are restricted to a maximum of 3,600 seconds (one hour)" (GetSessionToken).
 MAX_KEY_DURATION, DEFAULT_KEY_DURATION = dt.timedelta(hours=36), dt.timedelta(hours=12)
 MAX_ROOT_DURATION = dt.timedelta(hours=1)
+#: "Role chaining limits your ... role session to a maximum of one hour" (AssumeRole).
+MAX_CHAINED_DURATION = dt.timedelta(hours=1)
+DEFAULT_ROLE_DURATION = dt.timedelta(hours=1)
 _SECOND_MS = 1000
+#: RoleSessionName: "Length Constraints: Minimum length of 2. Maximum length of 64. Pattern: [\w+=,.@-]*".
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
+#: "The plaintext that you use for both inline and managed session policies can't exceed 2,048 characters."
+MAX_SESSION_POLICY = 2048
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +46,8 @@ class Session:
     """Temporary credentials of `owner`'s account. Times are milliseconds since the epoch.
 
     `origin` is the access key that began it, and `origin_proof` tells whether it has the same secret still; None: a
-    web identity began it.
+    web identity began it. Of a session of a role, `role` and `role_id` are that role, and `name` is its own; `policy`,
+    JSON in the language of IAM, leaves it no more than it allows.
     """
 
     access_key: str
@@ -46,6 +58,65 @@ class Session:
     principals: tuple[str, ...]
     origin: str | None = None
     origin_proof: str | None = attrs.field(default=None, repr=False)
+    role: str | None = None
+    role_id: str | None = None
+    name: str | None = None
+    policy: str | None = None
+
+
+@attrs.frozen
+class RoleSession:
+    """Who has a session of a role: as a user, with the policies of the role, within that of the session."""
+
+    role: Role
+    session_name: str
+    policy: str | None = None
+    #: How policies name it, and whose the uploads are that it begins, which another session of the role may go on with.
+    arn: str = attrs.field(init=False)
+
+    @arn.default
+    def _arn(self) -> str:
+        return self.role.arn
+
+    @property
+    def account(self) -> Owner:
+        return self.role.account
+
+    @property
+    def name(self) -> str:
+        return self.role.name
+
+    @property
+    def id(self) -> str:
+        """ "AROA...:session" ("Principal key values")."""
+        return f"{self.role.id}:{self.session_name}"
+
+    @property
+    def policies(self) -> Mapping[str, str]:
+        return self.role.policies
+
+    @property
+    def session_arn(self) -> str:
+        return f"arn:aws:sts::{self.role.account.id}:assumed-role/{self.role.name}/{self.session_name}"
+
+
+@attrs.frozen
+class WebIdentity:
+    """Who an OpenID Connect provider says somebody is, once that is verified. `issuer` is its URL, `audience` the one
+    of those of the token that this store was configured with."""
+
+    issuer: str
+    audience: str
+    subject: str
+
+    @property
+    def provider(self) -> str:
+        """How policies name the issuer: its URL without the scheme."""
+        return provider_of(self.issuer)
+
+
+def provider_of(issuer: str) -> str:
+    return issuer.partition("://")[2].rstrip("/")
 
 
 @attrs.frozen
@@ -56,6 +127,37 @@ class SessionCredentials:
     token: str = attrs.field(repr=False)
 
 
+@attrs.frozen
+class LiveSession:
+    """A session that has not ended. `origin` is the access key that began it, `role` the one that it is of, both as
+    they are now."""
+
+    session: Session
+    origin: Credential | None = None
+    role: Role | None = None
+    #: Those of the key that began it, or of the account whose role it is.
+    rate_limits: tuple[RateLimit, ...] = ()
+
+    @property
+    def access_key(self) -> str:
+        return self.session.access_key
+
+    @property
+    def secret_key(self) -> str:
+        return self.session.secret_key
+
+    @property
+    def owner(self) -> Owner:
+        return self.session.owner
+
+    @property
+    def user(self) -> User | RoleSession | None:
+        """Whose rights it has, with the policies that count now; None: those of its account."""
+        if self.role is not None and self.session.name is not None:
+            return RoleSession(self.role, self.session.name, self.session.policy)
+        return None if self.origin is None else self.origin.user
+
+
 def new_access_key() -> str:
     """Temporary ones begin with ASIA ("Understanding unique ID prefixes")."""
     return "ASIA" + base64.b32encode(os.urandom(10)).decode()
@@ -63,6 +165,14 @@ def new_access_key() -> str:
 
 def new_secret_key() -> str:
     return base64.b64encode(os.urandom(30)).decode()
+
+
+def check_session_name(name: str) -> None:
+    """Raise InvalidArgument unless a session of a role may have this name."""
+    if not _SESSION_NAME.fullmatch(name):
+        raise InvalidArgument(
+            "The name of a session is 2 to 64 letters, digits and characters of _+=,.@-", "session_name", name
+        )
 
 
 def check_duration(duration: dt.timedelta, longest: dt.timedelta) -> dt.timedelta:

@@ -33,10 +33,13 @@ from bleepstore.commands import (
     CompleteUpload,
     CreateBucket,
     CreateUpload,
+    CreateUser,
     DeleteBucket,
+    DeleteCredential,
     DeleteObject,
     DeleteObjects,
     DeleteRole,
+    DeleteUser,
     DisableCredential,
     EndSweep,
     FollowProvider,
@@ -53,8 +56,10 @@ from bleepstore.commands import (
     PutObjectRetention,
     PutObjectTags,
     PutQuota,
+    PutRateLimit,
     PutRole,
     PutSessionKey,
+    PutUserPolicy,
     RecountUsage,
     RegisterPart,
     RestoreObject,
@@ -132,6 +137,16 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutRateLimit():
+            return accounts.put_rate_limit(tables, command)
+        case DeleteCredential():
+            return accounts.delete_credential(tables, command)
+        case CreateUser():
+            return accounts.create_user(tables, command)
+        case DeleteUser():
+            return accounts.delete_user(tables, command)
+        case PutUserPolicy():
+            return accounts.put_user_policy(tables, command)
         case PutQuota():
             return quotas.put_quota(tables, command)
         case RecountUsage():

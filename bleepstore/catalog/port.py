@@ -50,10 +50,12 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadToken,
+    User,
     Versioning,
 )
 from bleepstore.pages import ObjectPage, UploadPage, VersionPage
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.rates import Rate, RateLimit, RateScope
 from bleepstore.roles import Role
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
@@ -199,11 +201,23 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def list_credentials(self) -> list[Credential]:
         """All, in the order of the access keys."""
 
+    def find_user(self, account_id: str, name: str) -> User | None:
+        """The user that has this name, in whatever case."""
+
+    def list_users(self) -> list[User]:
+        """All, in the order of their accounts' ids and of their names."""
+
     def owner_by_email(self, email: str) -> Owner | None:
         """The account that has this address, in whatever case."""
 
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that the catalog has met: of a credential, a bucket or an object."""
+
+    def list_rate_limits(self) -> list[RateLimit]:
+        """All, those of accounts first, in the order of their names."""
+
+    def rate_limits_of(self, access_key: str | None, account_id: str) -> tuple[RateLimit, ...]:
+        """Those of a key and of an account."""
 
     # -- quotas
 
@@ -294,6 +308,21 @@ class Tables(Protocol):
 
     def disable_credential(self, access_key: str) -> bool:
         """Whether there is such a key."""
+
+    def put_rate_limit(self, scope: RateScope, name: str, rate: Rate | None) -> None:
+        """Instead of what there was; none, if it is None."""
+
+    def delete_credential(self, access_key: str) -> bool:
+        """Whether there was such a key."""
+
+    def find_user(self, account_id: str, name: str) -> User | None:
+        """The user that has this name, in whatever case."""
+
+    def put_user(self, user: User) -> None:
+        """A new user, or the policies of a known one."""
+
+    def delete_user(self, user: User) -> None:
+        """With its access keys."""
 
     # -- quotas
 

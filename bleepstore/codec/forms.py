@@ -65,6 +65,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 
 def _write_data(data: Data, tail: Tail) -> Fields:
@@ -155,6 +156,8 @@ PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONA
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
+RATE_SCOPE = Kind(str, read=lambda text, _: RateScope(text))
+RATE = optional(struct(Rate, requests=OPTIONAL_INTEGER, bytes=OPTIONAL_INTEGER))
 QUOTA_SCOPE = Kind(str, read=lambda text, _: QuotaScope(text))
 QUOTA = optional(struct(Quota, max_bytes=OPTIONAL_INTEGER, max_objects=OPTIONAL_INTEGER))
 LIFECYCLE_ENTRIES = tuple_of(
@@ -365,8 +368,23 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         secret_key=TEXT,
         owner=OWNER,
         email=OPTIONAL_TEXT,
+        user=OPTIONAL_TEXT,
+        sealed_by=OPTIONAL_TEXT,
     ),
     form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
+    form("put-rate-limit/1", c.PutRateLimit, **_STAMP, scope=RATE_SCOPE, name=TEXT, rate=RATE),
+    form("delete-credential/1", c.DeleteCredential, **_STAMP, access_key=TEXT),
+    form("create-user/1", c.CreateUser, **_STAMP, account=OWNER, name=TEXT, path=TEXT, user_id=TEXT),
+    form("delete-user/1", c.DeleteUser, **_STAMP, account_id=TEXT, name=TEXT),
+    form(
+        "put-user-policy/1",
+        c.PutUserPolicy,
+        **_STAMP,
+        account_id=TEXT,
+        user=TEXT,
+        policy=TEXT,
+        document=OPTIONAL_TEXT,
+    ),
     form("put-quota/1", c.PutQuota, **_STAMP, scope=QUOTA_SCOPE, name=TEXT, quota=QUOTA),
     form("recount-usage/1", c.RecountUsage, **_STAMP),
     form(
@@ -449,6 +467,10 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form("no-such-bucket/1", e.NoSuchBucket, bucket=TEXT),
     form("no-such-configuration/1", e.NoSuchConfiguration, bucket=TEXT, configuration_id=OPTIONAL_TEXT),
     form("no-such-credential/1", e.NoSuchCredential, access_key=TEXT),
+    form("no-such-user/1", e.NoSuchUser, account_id=TEXT, user=TEXT),
+    form("no-such-user-policy/1", e.NoSuchUserPolicy, account_id=TEXT, user=TEXT, policy=TEXT),
+    form("user-already-exists/1", e.UserAlreadyExists, account_id=TEXT, user=TEXT),
+    form("too-many-user-policies/1", e.TooManyUserPolicies, limit=INTEGER),
     form(
         "no-such-key/1", e.NoSuchKey, bucket=TEXT, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker=optional(BOOLEAN)
     ),

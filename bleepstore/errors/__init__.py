@@ -6,10 +6,12 @@
     │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle,
     │   │                            NoSuchCors, NoSuchBucketEncryption, NoSuchBucketPolicy,
     │   │                            NoSuchOwnershipControls, NoSuchPublicAccessBlock,
-    │   │                            NoSuchConfiguration, NoSuchReplication, NoSuchWebsite
+    │   │                            NoSuchConfiguration, NoSuchReplication, NoSuchWebsite,
+    │   │                            NoSuchCredential, NoSuchUser, NoSuchUserPolicy
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
-    │   │                            RestoreAlreadyInProgress, InvalidBucketState
+    │   │                            RestoreAlreadyInProgress, InvalidBucketState,
+    │   │                            UserAlreadyExists, TooManyUserPolicies
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
     │   │                            lifecycles, configurations, policies, names of encryption keys,

@@ -104,6 +104,23 @@ class NoSuchCredential(NotFound):
 
 
 @attrs.define
+class NoSuchUser(NotFound):
+    code = "NoSuchEntity"
+    summary = "The account has no user of this name."
+    account_id: str
+    user: str
+
+
+@attrs.define
+class NoSuchUserPolicy(NotFound):
+    code = "NoSuchEntity"
+    summary = "The user has no policy of this name."
+    account_id: str
+    user: str
+    policy: str
+
+
+@attrs.define
 class NoSuchRole(NotFound):
     code = "NoSuchEntity"
     summary = "There is no role of this name."
@@ -113,6 +130,21 @@ class NoSuchRole(NotFound):
 @attrs.define
 class Conflict(S3Error):
     """The request does not fit the present state."""
+
+
+@attrs.define
+class UserAlreadyExists(Conflict):
+    code = "EntityAlreadyExists"
+    summary = "The account has a user of this name, in whatever case."
+    account_id: str
+    user: str
+
+
+@attrs.define
+class TooManyUserPolicies(Conflict):
+    code = "LimitExceeded"
+    summary = "A user cannot have more policies."
+    limit: int
 
 
 @attrs.define

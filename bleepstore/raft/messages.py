@@ -307,6 +307,7 @@ class InstallSnapshot(Envelope):
     """
 
     meta: SnapshotMeta
+    size: int = 0  # about how many bytes it has
 
 
 @attrs.frozen
@@ -404,6 +405,7 @@ class SnapshotFetch:
 
     source: NodeId
     meta: SnapshotMeta
+    size: int = 0  # about how many bytes it has
 
 
 @attrs.frozen

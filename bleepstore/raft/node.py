@@ -12,13 +12,14 @@ state_machine ends the node: what waits gets NodeEnded, and nothing is answered 
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -41,9 +42,10 @@ from bleepstore.raft.messages import (
     SnapshotMeta,
     is_text,
 )
+from bleepstore.raft.node_settings import DEFAULTS, NodeCounters, NodeSettings, Status
 from bleepstore.raft.senders import CLOSE_SECONDS, Senders
-from bleepstore.raft.snapshot_transfer import FileStream
-from bleepstore.raft.state import RandomSource, Settings, system_random
+from bleepstore.raft.snapshot_transfer import SharedCopies
+from bleepstore.raft.state import RandomSource, system_random
 from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
 from bleepstore.raft.storage import LogStorage
 from bleepstore.raft.transport import SnapshotStream, SnapshotUnavailable, Transport
@@ -56,6 +58,7 @@ from bleepstore.raft.waiting import (
     Read,
     TimedOut,
     answer,
+    fail_future,
     fail_read,
 )
 
@@ -69,49 +72,6 @@ END_SECONDS = 10.0
 _log = logging.getLogger("bleepstore.raft")
 
 
-@attrs.frozen
-class NodeSettings:
-    """How a node is driven. Ticks are the unit of time."""
-
-    core: Settings = Settings()
-    tick_seconds: float | None = 0.05  # None: only `Node.tick` ticks
-    answer_ticks: int = 200  # a proposal or read that has waited so long is given up
-    retry_ticks: int = 20  # a proposal that was passed to a leader is passed on again after so many
-    max_waiting: int = 4096  # proposals that may wait for their result; more are refused
-    max_waiting_bytes: int = 64 << 20
-    max_inbox: int = 20_000  # messages that may wait; more are lost
-    compact_after: int = 10_000  # entries of the log beyond `keep_entries`
-    keep_entries: int = 2_000  # are kept for followers that are a little behind
-    min_free_bytes: int = 64 << 20  # below it proposals are refused, here and by followers, and reads go on
-    min_bytes_to_free: int = 16 << 20  # the same for proposals that free space: the log still has to take them
-
-
-@attrs.frozen
-class Status:
-    """What a node is."""
-
-    role: Role
-    leader: NodeId | None
-    term: int
-    committed: int
-    applied: int
-    failure: BaseException | None
-
-
-@attrs.define
-class NodeCounters:
-    """What happened to a node, beside the core's own counters. Only ever rises."""
-
-    saves: int = 0  # transactions of the log, each with one fsync
-    entries_saved: int = 0
-    messages_dropped: int = 0
-    snapshots_sent: int = 0
-    snapshots_refused: int = 0  # came in, and were not what they should be
-    compactions: int = 0
-    retries: int = 0  # proposals offered again
-    proposals_malformed: int = 0
-
-
 class Node:
     """One member of a cluster. Thread-safe. It owns `log` and `state_machine`, and closes them when it ends."""
 
@@ -121,7 +81,7 @@ class Node:
         state_machine: StateMachine,
         transport: Transport,
         *,
-        settings: NodeSettings = NodeSettings(),
+        settings: NodeSettings = DEFAULTS,
         rng: RandomSource | None = None,
         clock: Callable[[], float] = time.monotonic,
         free_bytes: Callable[[], int] | None = None,
@@ -144,7 +104,16 @@ class Node:
         self._proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
         self._applier = Applier(state_machine, self._proposals, self._inbox.put, f"raft-{self.id}-apply")
         self._state_machine = state_machine
-        self._fetcher = Fetcher(self.id, state_machine, transport, self._inbox.put)
+        self._fetcher = Fetcher(
+            self.id,
+            state_machine,
+            transport,
+            self._inbox.put,
+            now=self._now,
+            patience=settings.answer_ticks,
+            first_wait=settings.retry_ticks,
+        )
+        self._copies = SharedCopies(self._copy)
         self._senders = Senders(transport, f"raft-{self.id}", self._inbox.put)
         self._thread = threading.Thread(target=self._run, name=f"raft-{self.id}", daemon=True)
         self._stopping = False
@@ -263,7 +232,7 @@ class Node:
         future.set_running_or_notify_cancel()
         self._inbox.put((function, future))
         if self._ended.is_set():
-            _fail(future, NodeEnded("the node has ended"))
+            fail_future(future, NodeEnded("the node has ended"))
         return future
 
     def tick(self) -> None:
@@ -279,6 +248,14 @@ class Node:
 
     def open_snapshot(self, least_index: int) -> SnapshotStream:
         """A copy of the state machine for another node. Raises SnapshotUnavailable."""
+        stream = self._copies.open(least_index)
+        if stream.meta.index < least_index:
+            stream.close()
+            raise SnapshotUnavailable(f"node {self.id} is at {stream.meta.index}, {least_index} was asked for")
+        self.counters.snapshots_sent += 1
+        return stream
+
+    def _copy(self) -> tuple[SnapshotMeta, Path]:
         path = self._state_machine.incoming()
         try:
             index = self._state_machine.write_snapshot(path)
@@ -291,11 +268,10 @@ class Node:
         except (OSError, BleepStoreError, TimeoutError) as error:
             path.unlink(missing_ok=True)
             raise SnapshotUnavailable(f"node {self.id} cannot copy its state: {error!r}") from error
-        if meta is None or index < least_index:
+        if meta is None:
             path.unlink(missing_ok=True)
-            raise SnapshotUnavailable(f"node {self.id} is at {index}, {least_index} was asked for")
-        self.counters.snapshots_sent += 1
-        return FileStream(meta, path)
+            raise SnapshotUnavailable(f"node {self.id} has gone on from {index}, which it copied")
+        return meta, path
 
     # --- the node's thread ---
 
@@ -360,7 +336,7 @@ class Node:
             if isinstance(event, Read):
                 fail_read(event, ended)
             elif isinstance(event, tuple) and isinstance(event[1], Future):
-                _fail(event[1], ended)
+                fail_future(event[1], ended)
 
     def _wait(self) -> Any:
         """The next event, or None when it is time to tick."""
@@ -432,13 +408,13 @@ class Node:
             self._durable_asked = False
             self._compact(value)
         elif what == "fetched":
-            meta, name = value
-            if self._core.install_snapshot(attrs.evolve(meta, name=name)) is not None:
+            attempt, meta, name = value
+            if not self._fetcher.ends(attempt) or self._core.install_snapshot(attrs.evolve(meta, name=name)):
                 self._state_machine.discard(name)
         elif what == "fetch failed":
-            if isinstance(value, SnapshotRefused):
-                self.counters.snapshots_refused += 1
-            self._core.snapshot_failed()
+            attempt, error = value
+            self._fetcher.failed(attempt, error)
+            self.counters.snapshots_refused += isinstance(error, SnapshotRefused)
         elif what == "failed":
             raise value
         elif what == "leave":
@@ -447,7 +423,7 @@ class Node:
             try:
                 value.set_result(what(self._core))
             except Exception as error:  # noqa: BLE001  # of the caller's function, for the caller
-                _fail(value, error)
+                fail_future(value, error)
 
     # --- proposals and reads ---
 
@@ -529,12 +505,15 @@ class Node:
         if len(self._proposals):
             self._offer_again(all_of_them=False)
         self._expire_reads()
+        if self._fetcher.tick():
+            self._core.snapshot_failed()
         if self._free_bytes is not None:
             free = self._free_bytes()
             self._core.low_on_space = free < self.settings.min_free_bytes
             self._core.out_of_space = free < self.settings.min_bytes_to_free
         if self._ticks % self.settings.retry_ticks == 0:
             self._flush()
+            self._core.state_bytes = self._state_machine.size
         if not self._durable_asked and self._compactable(self._state_machine.applied) > self.settings.compact_after:
             self._durable_asked = True
             self._applier.ask_durable()
@@ -562,7 +541,8 @@ class Node:
             # What the last leader had may be lost, and nobody will say so.
             self._offer_again(all_of_them=True)
         if ready.fetch is not None:
-            self._fetcher.start(ready.fetch)
+            space = math.inf if self._free_bytes is None else self._free_bytes() - self.settings.min_bytes_to_free
+            self._fetcher.start(ready.fetch, space)
 
     def _release(self, reads: list[Read], index: int) -> None:
         if index <= self._state_machine.applied:
@@ -622,8 +602,3 @@ class Node:
         self._log.compact(attrs.evolve(meta, name=self._state_machine.name))
         self._core.compacted(meta)
         self.counters.compactions += 1
-
-
-def _fail(future: Future[Any], error: BaseException) -> None:
-    with contextlib.suppress(InvalidStateError):  # another thread was first
-        future.set_exception(error)

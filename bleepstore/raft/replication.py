@@ -143,7 +143,7 @@ class Replication(RaftState):
             return
         peer.await_snapshot(meta.index)
         self.counters.snapshots_offered += 1
-        self._messages.append(InstallSnapshot(self.cluster, self.node, peer.node, self.term, meta))
+        self._messages.append(InstallSnapshot(self.cluster, self.node, peer.node, self.term, meta, self.state_bytes))
 
     def snapshot_meta(self, index: int) -> SnapshotMeta | None:
         """What a snapshot of the state at `index` must carry; None if `index` was compacted, is not applied, or is from
@@ -277,7 +277,7 @@ class Replication(RaftState):
             self._commit_to(meta.index)
             self._reply_append(m.sender, meta.index)
         elif self._fetching is None:
-            self._fetch = self._fetching = SnapshotFetch(m.sender, meta)
+            self._fetch = self._fetching = SnapshotFetch(m.sender, meta, m.size)
         return None
 
     # --- the leader hears ---

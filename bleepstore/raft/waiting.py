@@ -171,5 +171,9 @@ def answer(reads: list[Read], index: int) -> None:
 
 
 def fail_read(read: Read, error: BaseException) -> None:
-    with contextlib.suppress(InvalidStateError):  # it was answered
-        read.future.set_exception(error)
+    fail_future(read.future, error)
+
+
+def fail_future(future: Future[Any], error: BaseException) -> None:
+    with contextlib.suppress(InvalidStateError):  # another thread was first, or its time was up
+        future.set_exception(error)

@@ -41,6 +41,8 @@ from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.quotas import Quotas
+from bleepstore.store.rates import Rates
+from bleepstore.store.roles import Roles
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.sessions import Sessions
 from bleepstore.store.settings import (
@@ -71,7 +73,9 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.accounts = Accounts(engine)
+        self.users = self.accounts.users
         self.sessions = Sessions(engine, self.accounts)
+        self.roles = Roles(engine, self.sessions)
         self.buckets = Buckets(engine)
         self.objects = Objects(engine)
         self.uploads = Uploads(engine)
@@ -87,6 +91,7 @@ class Store:
         self.configurations = StoredConfigurations(engine)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
+        self.rates = Rates(engine, self.accounts)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts, self.sessions)
@@ -185,8 +190,13 @@ class Store:
     usage = method_of("quotas", Quotas.usage)
     recount_usage = method_of("quotas", Quotas.recount_usage)
 
+    put_rate_limit = method_of("rates", Rates.put_rate_limit)
+    delete_rate_limit = method_of("rates", Rates.delete_rate_limit)
+    list_rate_limits = method_of("rates", Rates.list_rate_limits)
+
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
+    delete_credential = method_of("accounts", Accounts.delete_credential)
     list_credentials = method_of("accounts", Accounts.list_credentials)
     get_credential = method_of("accounts", Accounts.get_credential)
     find_owner = method_of("accounts", Accounts.find_owner)
@@ -196,6 +206,12 @@ class Store:
     create_session = method_of("sessions", Sessions.create_session)
     find_session = method_of("sessions", Sessions.find_session)
     revoke_sessions = method_of("sessions", Sessions.revoke_sessions)
+    assume_role = method_of("sessions", Sessions.assume_role)
+    assume_role_with_web_identity = method_of("sessions", Sessions.assume_role_with_web_identity)
+    put_role = method_of("roles", Roles.put_role)
+    get_role = method_of("roles", Roles.get_role)
+    list_roles = method_of("roles", Roles.list_roles)
+    delete_role = method_of("roles", Roles.delete_role)
 
     snapshot = method_of("forks", Forks.snapshot)
     restore = method_of("forks", Forks.restore)
@@ -363,13 +379,26 @@ def open_store(
 
 @contextlib.contextmanager
 def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
-    """The access keys of the store whose catalog is in `path`, wherever its bytes are.
+    """The access keys and users of the store whose catalog is in `path`, wherever its bytes are.
 
     Raises StoreError, CatalogDamaged.
     """
     engine = open_catalog(Path(path))
     try:
         yield Accounts(engine)
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
+    """The rates of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Rates(engine, Accounts(engine))
     finally:
         engine.close()
 

@@ -22,7 +22,8 @@ class Policies:
     def put_bucket_policy(self, bucket: str, policy: str, *, caller: Caller | None = None) -> None:
         """Replace the policy of a bucket. It counts for every decision from now on.
 
-        Raises MalformedPolicy for what is no policy of this bucket, or names an account that this store has not met;
+        Raises MalformedPolicy for what is no policy of this bucket, or names an account that this store has not met,
+        or a user that it has not;
         AccessDenied for one that makes the bucket public where that is blocked.
         """
         found = self._bucket_for(bucket, Action.PUT_BUCKET_POLICY, caller)
@@ -61,10 +62,13 @@ class Policies:
         return bucket.settings.policy
 
     def _is_known(self, name: str) -> bool:
-        kind, _, account_id = name.partition(":")
-        if kind != "account":
-            return False
-        if account_id == self._engine.owner.id:
-            return True
+        """Whether the store has met an account, or has a user or role: see `access.policies.principals`."""
+        kind, _, of = name.partition(":")
         with self._engine.catalog.read() as reader:
-            return reader.find_owner(account_id) is not None
+            if kind == "account":
+                return of == self._engine.owner.id or reader.find_owner(of) is not None
+            account_id, _, path = of.partition("/")
+            if kind in ("role", "session"):
+                return reader.find_role(account_id, path.partition("/")[0]) is not None
+            user = reader.find_user(account_id, path.rpartition("/")[2])
+            return user is not None and f"{user.path}{user.name}" == f"/{path}"

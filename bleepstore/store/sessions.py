@@ -13,12 +13,27 @@ from collections.abc import Callable
 
 import attrs
 
-from bleepstore.access import Session, SessionCredentials
+from bleepstore.access import (
+    Assumption,
+    Caller,
+    RoleSession,
+    Session,
+    SessionCredentials,
+    WebIdentity,
+    check_session_policy,
+    may_assume,
+    may_assume_by_web,
+)
 from bleepstore.access.sessions import (
     DEFAULT_KEY_DURATION,
+    DEFAULT_ROLE_DURATION,
+    MAX_CHAINED_DURATION,
     MAX_KEY_DURATION,
+    MAX_ROLE_DURATION,
     MAX_ROOT_DURATION,
+    LiveSession,
     check_duration,
+    check_session_name,
     lifetime_of,
     new_access_key,
     new_secret_key,
@@ -26,39 +41,17 @@ from bleepstore.access.sessions import (
     write_session,
 )
 from bleepstore.commands import PutSessionKey, RevokeSessions
-from bleepstore.errors import ExpiredToken, InvalidToken, NotSupported
-from bleepstore.model import Credential, Owner, User
+from bleepstore.errors import AccessDenied, ExpiredToken, InvalidArgument, InvalidToken, NotSupported
+from bleepstore.model import Credential
+from bleepstore.rates import RateLimit
+from bleepstore.roles import Role, parse_role_arn
 from bleepstore.store.accounts import CREDENTIAL_MEMORY_SECONDS, Accounts
 from bleepstore.store.engine import Engine
 
 _MAX_REMEMBERED = 1024
 _KEY_BYTES = 32
 FindCredential = Callable[[str], Credential | None]
-
-
-@attrs.frozen
-class LiveSession:
-    """A session that has not ended. `origin` is the access key that began it, as it is now."""
-
-    session: Session
-    origin: Credential | None
-
-    @property
-    def access_key(self) -> str:
-        return self.session.access_key
-
-    @property
-    def secret_key(self) -> str:
-        return self.session.secret_key
-
-    @property
-    def owner(self) -> Owner:
-        return self.session.owner
-
-    @property
-    def user(self) -> User | None:
-        """Whose rights it has, with the policies that count now; None: those of its account."""
-        return None if self.origin is None else self.origin.user
+Signer = Credential | LiveSession
 
 
 class Sessions:
@@ -68,7 +61,7 @@ class Sessions:
     def __init__(self, engine: Engine, accounts: Accounts) -> None:
         self._engine = engine
         self._accounts = accounts
-        self._remembered: dict[str, tuple[float, Session]] = {}
+        self._remembered: dict[str, tuple[float, Session, Role | None]] = {}
 
     def create_session(
         self, credential: Credential, *, duration: dt.timedelta = DEFAULT_KEY_DURATION
@@ -95,6 +88,60 @@ class Sessions:
             )
         )
 
+    def assume_role(
+        self,
+        signer: Signer,
+        role: str,
+        session_name: str,
+        *,
+        duration: dt.timedelta = DEFAULT_ROLE_DURATION,
+        policy: str | None = None,
+        external_id: str | None = None,
+        caller: Caller | None = None,
+    ) -> SessionCredentials:
+        """Temporary credentials with the rights of a role, named by its ARN, for who has an access key or a session
+        and is trusted by the role. They end with the role, and with the access key.
+
+        `policy` leaves the session no more than it allows. `external_id` is for conditions of the role's trust policy,
+        as is what is known of the request of the `caller`. Raises AccessDenied, also if there is no such role;
+        InvalidArgument, MalformedPolicy.
+        """
+        begun = signer.session if isinstance(signer, LiveSession) else None
+        if caller is None:
+            caller = Caller(signer.owner, user=signer.user, access_key=signer.access_key, session=begun)
+        found = self._find_assumed(role, session_name, policy)
+        assumption = Assumption(session_name, caller=caller, external_id=external_id)
+        if found is None or not may_assume(found, assumption):
+            principal = caller.user.session_arn if isinstance(caller.user, RoleSession) else caller.principal.id
+            raise AccessDenied(f"User: {principal} is not authorized to perform: sts:AssumeRole on resource: {role}")
+        if begun is not None and begun.role is not None and duration > MAX_CHAINED_DURATION:
+            raise InvalidArgument(
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+                "duration",
+            )
+        made = self._session_of(found, session_name, duration, policy)
+        if isinstance(signer, LiveSession):
+            # What is remembered of it is up to a second old, and the new one would live on.
+            self._check_revoked(signer.session)
+            origin, proof, before = signer.session.origin, signer.session.origin_proof, signer.session.principals
+            return self._seal(_begun_by(made, origin, proof, before))
+        return self._seal(_begun_by(made, signer.access_key, _proof_of(signer), _principals_of(signer)))
+
+    def assume_role_with_web_identity(
+        self,
+        identity: WebIdentity,
+        role: str,
+        session_name: str,
+        *,
+        duration: dt.timedelta = DEFAULT_ROLE_DURATION,
+        policy: str | None = None,
+    ) -> SessionCredentials:
+        """As `assume_role`, for who has no access key: a provider says who it is, which the caller has verified."""
+        found = self._find_assumed(role, session_name, policy)
+        if found is None or not may_assume_by_web(found, Assumption(session_name, identity=identity)):
+            raise AccessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
+        return self._seal(self._session_of(found, session_name, duration, policy))
+
     def find_session(
         self, token: str, access_key: str, *, find_credential: FindCredential | None = None
     ) -> LiveSession:
@@ -106,17 +153,17 @@ class Sessions:
         now = time.monotonic()
         known = self._remembered.get(token)
         if known is None or known[0] <= now:
-            known = now + CREDENTIAL_MEMORY_SECONDS, self._open(token)
+            known = now + CREDENTIAL_MEMORY_SECONDS, *self._open(token)
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[token] = known
-        session = known[1]
+        _, session, role = known
         if session.access_key != access_key:
             raise InvalidToken
         if session.expires_ms <= self._engine.wall_clock():
             raise ExpiredToken
         if session.origin is None:
-            return LiveSession(session, None)
+            return LiveSession(session, None, role, self._rate_limits_of(session))
         origin = (find_credential or self._accounts.get_credential)(session.origin)
         if (
             origin is None
@@ -124,7 +171,8 @@ class Sessions:
             or not hmac.compare_digest(_proof_of(origin), session.origin_proof or "")
         ):
             raise ExpiredToken
-        return LiveSession(session, origin)
+        limits = origin.rate_limits if role is None else self._rate_limits_of(session)
+        return LiveSession(session, origin, role, limits)
 
     def revoke_sessions(self, principal: str) -> None:
         """End all sessions of a principal that have begun by now: of an account (`account:<id>`), of a user
@@ -133,9 +181,44 @@ class Sessions:
         self._engine.submit(RevokeSessions(**stamp, principal=principal, until_ms=stamp["time_ms"]))
         self.forget_remembered()
 
+    def _rate_limits_of(self, session: Session) -> tuple[RateLimit, ...]:
+        """Those of the account whose role it is."""
+        with self._engine.catalog.read() as reader:
+            return reader.rate_limits_of(None, session.owner.id)
+
     def forget_remembered(self) -> None:
         """The catalog may now say something else of every session."""
         self._remembered.clear()
+
+    def _find_assumed(self, role: str, session_name: str, policy: str | None) -> Role | None:
+        """The role of an ARN. Raises InvalidArgument and MalformedPolicy for what no session may have."""
+        check_session_name(session_name)
+        if policy is not None:
+            check_session_policy(policy)
+        parsed = parse_role_arn(role)
+        if parsed is None:
+            raise InvalidArgument(f"{role} is invalid", "role", role)
+        return self._find_role(*parsed)
+
+    def _session_of(self, role: Role, name: str, duration: dt.timedelta, policy: str | None) -> Session:
+        check_duration(duration, MAX_ROLE_DURATION)
+        if duration > dt.timedelta(seconds=role.max_session_seconds):
+            raise InvalidArgument(
+                "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.", "duration"
+            )
+        issued_ms, expires_ms = lifetime_of(self._engine.wall_clock(), duration)
+        return Session(
+            access_key=new_access_key(),
+            secret_key=new_secret_key(),
+            owner=role.account,
+            issued_ms=issued_ms,
+            expires_ms=expires_ms,
+            principals=(f"account:{role.account.id}", f"role:{role.id}"),
+            role=role.name,
+            role_id=role.id,
+            name=name,
+            policy=policy,
+        )
 
     def _seal(self, session: Session) -> SessionCredentials:
         seal, _open = _sealing()
@@ -147,23 +230,38 @@ class Sessions:
             assert key is not None
         return SessionCredentials(session, seal(key, write_session(session)))
 
-    def _open(self, token: str) -> Session:
+    def _open(self, token: str) -> tuple[Session, Role | None]:
         _seal, open_ = _sealing()
         key = self._find_key()
         data = None if key is None else open_(key, token)
         if data is None:
             raise InvalidToken
         session = read_session(data)
+        self._check_revoked(session)
+        role = None if session.role is None else self._find_role(session.owner.id, session.role)
+        if session.role is not None and (role is None or role.id != session.role_id):
+            raise ExpiredToken
+        return session, role
+
+    def _check_revoked(self, session: Session) -> None:
         with self._engine.catalog.read() as reader:
             if reader.revoked_until(session.principals) >= session.issued_ms:
                 raise ExpiredToken
-        return session
+
+    def _find_role(self, account_id: str, name: str) -> Role | None:
+        self._engine.committer.read_barrier()
+        with self._engine.catalog.read() as reader:
+            return reader.find_role(account_id, name)
 
     def _find_key(self) -> bytes | None:
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             key = reader.session_key()
         return None if key is None else base64.b64decode(key)
+
+
+def _begun_by(made: Session, origin: str | None, proof: str | None, before: tuple[str, ...]) -> Session:
+    return attrs.evolve(made, origin=origin, origin_proof=proof, principals=(*before, *made.principals))
 
 
 def _begins_with(principals: tuple[str, ...], first: tuple[str, ...]) -> bool:

@@ -76,6 +76,7 @@ def seen(reader: CatalogReader) -> dict[str, Any]:
         "uploads": [(upload, reader.list_parts(upload.upload_id, 0, 1000)) for upload in uploads.uploads],
         "quotas": reader.list_quotas(),
         "credentials": reader.list_credentials(),
+        "users": reader.list_users(),
         "sessions": (reader.list_roles(), reader.session_key()),
         "garbage": reader.list_garbage(1000),
         "sweeps": reader.sweep_times(),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from bleepstore.access import Caller
+from bleepstore.access import Caller, LiveSession
 from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
-from bleepstore.store.sessions import LiveSession
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.conditions import condition_value
 from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
@@ -21,7 +20,11 @@ Signer = Credential | LiveSession
 
 
 def identify(exchange: Exchange, signer: Signer | None, now_ms: int) -> None:
-    """Note whose signature was verified, None if nobody signed, and what rules may ask of the request."""
+    """Note whose signature was verified, None if nobody signed, and what rules may ask of the request. Raises TooFast
+    for who has a rate and exceeds it."""
+    if signer is not None and signer.rate_limits:
+        exchange.meter.admit(signer.rate_limits)
+        exchange.rate_limits = signer.rate_limits
     environ, headers = exchange.environ, exchange.request.headers
     exchange.caller = Caller(
         ANONYMOUS_OWNER if signer is None else signer.owner,

@@ -9,6 +9,7 @@ from bleepstore.errors import (
     ExpiredToken,
     InvalidArgument,
     InvalidToken,
+    MalformedPolicy,
     S3Error,
     StoreReadOnly,
     Unavailable,
@@ -23,6 +24,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "InternalFailure": (500, "The request processing has failed because of an internal error."),
     "InvalidAction": (400, "The action or operation requested is invalid."),
     "InvalidClientTokenId": (403, "The security token included in the request is invalid."),
+    "MalformedPolicyDocument": (400, "The policy document is malformed."),
     "MissingAction": (400, "The request is missing an action or a required parameter."),
     "MissingAuthenticationToken": (403, "Request is missing Authentication Token"),
     "NotImplemented": (501, "This store does not do that."),
@@ -72,6 +74,8 @@ def translate(error: S3Error | StoreReadOnly) -> ServiceError:
             return ServiceError("ExpiredToken")
         case AccessDenied() | StoreReadOnly():
             return ServiceError("AccessDenied", str(error.message) if isinstance(error, S3Error) else str(error))
+        case MalformedPolicy():
+            return ServiceError("MalformedPolicyDocument", error.message)
         case InvalidArgument():
             return ServiceError("ValidationError", error.message)
         case Unavailable():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from bleepstore_server.sts.errors import ServiceError
@@ -37,12 +37,23 @@ def parse_form(body: bytes) -> Mapping[str, str]:
     return found
 
 
-def refuse_unsupported(parameters: Mapping[str, str], known: Collection[str]) -> None:
+def refuse_unsupported(parameters: Mapping[str, str]) -> None:
     """Raise ServiceError for a parameter that this store does not support. What STS does not know either is ignored."""
     for name in parameters:
         base = name.partition(".")[0]
-        if base in _UNSUPPORTED and base not in known:
+        if base in _UNSUPPORTED:
             raise ServiceError("ValidationError", _UNSUPPORTED[base])
+
+
+def required(parameters: Mapping[str, str], name: str) -> str:
+    value = parameters.get(name)
+    if not value:
+        at = name[0].lower() + name[1:]
+        raise ServiceError(
+            "ValidationError",
+            f"1 validation error detected: Value null at '{at}' failed to satisfy constraint: Member must not be null",
+        )
+    return value
 
 
 def duration_of(parameters: Mapping[str, str], default: dt.timedelta, least: int, most: int) -> dt.timedelta:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
 
-from bleepstore.access.sessions import DEFAULT_KEY_DURATION, SessionCredentials
+from bleepstore.access import LiveSession, RoleSession, Session, SessionCredentials
+from bleepstore.access.sessions import DEFAULT_KEY_DURATION, DEFAULT_ROLE_DURATION, MAX_SESSION_POLICY
 from bleepstore.errors import S3Error, StoreReadOnly
 from bleepstore.store import Store
-from bleepstore.store.sessions import LiveSession
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import Authenticator, Signer, identify
 from bleepstore_server.request import Request
 from bleepstore_server.response import Response
 from bleepstore_server.sts.documents import Elements, answer_document, error_document
 from bleepstore_server.sts.errors import ServiceError, of_signature, translate
-from bleepstore_server.sts.parameters import VERSION, duration_of, parse_form, refuse_unsupported
+from bleepstore_server.sts.parameters import VERSION, duration_of, parse_form, refuse_unsupported, required
 from bleepstore_server.wire.documents.text import iso_time
 from bleepstore_server.wire.errors import RequestError
 
@@ -42,7 +43,8 @@ class SessionService:
     def __init__(self, store: Store, authenticator: Authenticator) -> None:
         self._store = store
         self._authenticator = authenticator
-        self._signed: Mapping[str, Callable[[Signer, Mapping[str, str]], Elements]] = {
+        self._signed: Mapping[str, Callable[[Exchange, Signer, Mapping[str, str]], Elements]] = {
+            "AssumeRole": self._assume_role,
             "GetCallerIdentity": self._get_caller_identity,
             "GetSessionToken": self._get_session_token,
         }
@@ -88,16 +90,33 @@ class SessionService:
         if signer is None:
             raise ServiceError("MissingAuthenticationToken")
         identify(exchange, signer, self._store.wall_time_ms())
-        return action, function(signer, parameters)
+        return action, function(exchange, signer, parameters)
 
-    def _get_caller_identity(self, signer: Signer, _parameters: Mapping[str, str]) -> Elements:
-        account = signer.owner.id
-        return {"Arn": f"arn:aws:iam::{account}:root", "UserId": account, "Account": account}
+    def _get_caller_identity(self, _exchange: Exchange, signer: Signer, _parameters: Mapping[str, str]) -> Elements:
+        account, user = signer.owner.id, signer.user
+        if user is None:
+            arn, user_id = f"arn:aws:iam::{account}:root", account
+        else:
+            arn, user_id = user.session_arn if isinstance(user, RoleSession) else user.arn, user.id
+        return {"Arn": arn, "UserId": user_id, "Account": account}
 
-    def _get_session_token(self, signer: Signer, parameters: Mapping[str, str]) -> Elements:
+    def _assume_role(self, exchange: Exchange, signer: Signer, parameters: Mapping[str, str]) -> Elements:
+        refuse_unsupported(parameters)
+        made = self._store.assume_role(
+            signer,
+            required(parameters, "RoleArn"),
+            required(parameters, "RoleSessionName"),
+            duration=_role_duration(parameters),
+            policy=parameters.get("Policy"),
+            external_id=parameters.get("ExternalId"),
+            caller=exchange.caller,
+        )
+        return {"Credentials": _credentials(made), **_assumed(made.session)}
+
+    def _get_session_token(self, _exchange: Exchange, signer: Signer, parameters: Mapping[str, str]) -> Elements:
         if isinstance(signer, LiveSession):
             raise ServiceError("AccessDenied", "Cannot call GetSessionToken with session credentials")
-        refuse_unsupported(parameters, ())
+        refuse_unsupported(parameters)
         duration = duration_of(parameters, DEFAULT_KEY_DURATION, 900, 129_600)
         return {"Credentials": _credentials(self._store.create_session(signer, duration=duration))}
 
@@ -113,6 +132,19 @@ def _body_of(request: Request) -> bytes:
     if length:
         raise ServiceError("ValidationError", "The body ended early.")
     return b"".join(pieces)
+
+
+def _role_duration(parameters: Mapping[str, str]) -> dt.timedelta:
+    return duration_of(parameters, DEFAULT_ROLE_DURATION, 900, 43_200)
+
+
+def _assumed(session: Session) -> Elements:
+    """Who has a session of a role."""
+    arn = f"arn:aws:sts::{session.owner.id}:assumed-role/{session.role}/{session.name}"
+    found: Elements = {"AssumedRoleUser": {"AssumedRoleId": f"{session.role_id}:{session.name}", "Arn": arn}}
+    if session.policy is None:
+        return found
+    return {**found, "PackedPolicySize": str(-(-100 * len(session.policy) // MAX_SESSION_POLICY))}
 
 
 def _credentials(made: SessionCredentials) -> Elements:

@@ -56,6 +56,9 @@ ERRORS: dict[str, ErrorRow] = {
         "The conditional request cannot succeed due to a conflicting operation against this resource.",
     ),
     "EntityTooLarge": ErrorRow(400, "Your proposed upload exceeds the maximum allowed size"),
+    # Of what IAM says about users, which no operation of S3 does ("Common errors" and CreateUser).
+    "EntityAlreadyExists": ErrorRow(409, "The user exists already.", varies=True),
+    "LimitExceeded": ErrorRow(409, "A limit on users is reached.", varies=True),
     "EntityTooSmall": ErrorRow(400, "Your proposed upload is smaller than the minimum allowed size"),
     "ExpiredToken": ErrorRow(400, "The provided token has expired."),
     "IllegalLocationConstraintException": ErrorRow(

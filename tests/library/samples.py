@@ -39,6 +39,7 @@ from bleepstore.model import (
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
 from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -347,12 +348,40 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.FollowProvider(**_stamp(18), bucket="photos", key="k", expected_current=None),
         ),
         (
-            c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s/+", owner=ALICE, email="alice@example.com"),
+            c.PutCredential(
+                **_stamp(13),
+                access_key="AKIA",
+                secret_key="s/+",
+                owner=ALICE,
+                email="alice@example.com",
+                user="ann",
+                sealed_by="secrets:0011223344556677",
+            ),
             c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s", owner=Owner("a")),
         ),
         (
             c.DisableCredential(**_stamp(14), access_key="AKIA"),
             c.DisableCredential(**_stamp(14), access_key="a"),
+        ),
+        (
+            c.PutRateLimit(**_stamp(27), scope=RateScope.KEY, name="AKIA", rate=Rate(requests=10, bytes=2**20)),
+            c.PutRateLimit(**_stamp(27), scope=RateScope.ACCOUNT, name="a", rate=None),
+        ),
+        (
+            c.DeleteCredential(**_stamp(14), access_key="AKIA"),
+            c.DeleteCredential(**_stamp(14), access_key="a"),
+        ),
+        (
+            c.CreateUser(**_stamp(14), account=ALICE, name="ann", path="/lab/", user_id="AIDA234567"),
+            c.CreateUser(**_stamp(14), account=Owner("a"), name="a", path="/", user_id="A"),
+        ),
+        (
+            c.DeleteUser(**_stamp(14), account_id="alice", name="ann"),
+            c.DeleteUser(**_stamp(14), account_id="a", name="a"),
+        ),
+        (
+            c.PutUserPolicy(**_stamp(14), account_id="alice", user="ann", policy="reads", document='{"Statement":[]}'),
+            c.PutUserPolicy(**_stamp(14), account_id="a", user="a", policy="p", document=None),
         ),
         (
             c.PutQuota(

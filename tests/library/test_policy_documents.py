@@ -105,9 +105,9 @@ def test_a_resource_that_is_not_of_the_bucket_is_refused(resource: Any) -> None:
     "principal",
     [
         "", "alice", "arn:aws:iam::1:root", {}, [], {"AWS": ""}, {"AWS": []}, {"AWS": 1},
-        {"AWS": "arn:aws:iam::1:role/x"},
+        {"AWS": "arn:aws:iam::1:role/*"}, {"AWS": "arn:aws:iam::1:role/"}, {"AWS": "arn:aws:sts::1:assumed-role/a"},
         {"AWS": "arn:aws:iam::1:user/*"}, {"AWS": "arn:aws:iam::*:root"}, {"AWS": "arn:aws:iam::1:group/x"},
-        {"AWS": "arn:aws:sts::1:assumed-role/a/b"}, {"AWS": "arn:aws:iam:::root"}, {"AWS": "a*"},
+        {"AWS": "arn:aws:sts::1:assumed-role/a/*"}, {"AWS": "arn:aws:iam:::root"}, {"AWS": "a*"},
         {"CanonicalUser": "*"},
         {"CanonicalUser": "arn:aws:iam::1:root"}, {"Service": "*"}, {"Service": "example.com"},
         {"Federated": "x.example"},

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bleepstore.raft.core import Raft
-from bleepstore.raft.messages import Message, NodeId, Role, VoteReply
-from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.fetcher import Attempt
+from bleepstore.raft.messages import Message, NodeId, Role, SnapshotFetch, SnapshotMeta, VoteReply
+from bleepstore.raft.node import Node
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import StateMachine
 from bleepstore.raft.storage import LogStorage
@@ -23,6 +25,7 @@ class Echo:
     """A state machine whose results are the commands."""
 
     name = ""
+    size = 0
 
     def __init__(self) -> None:
         self.applied = 0
@@ -131,6 +134,12 @@ class DrivenNode:
         future = self.node.propose(request_id, data, frees_space=frees_space)
         self.drain()
         return future
+
+    def fetched(self, meta: SnapshotMeta, name: str) -> None:
+        """As if a fetch had ended well."""
+        attempt = self.node._fetcher._attempt = Attempt(SnapshotFetch("b", meta), 0)
+        self.node._inbox.put(("fetched", (attempt, meta, name)))
+        self.drain()
 
     def elect(self, *voters: NodeId) -> None:
         """Make it the leader, by the votes of these."""

@@ -39,7 +39,7 @@ from bleepstore.errors import (
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
 from bleepstore.raft.ids import new_id
 from bleepstore.raft.messages import Accepted, ConfChange, Configuration, Message, Refusal, RequestVote, Role
-from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.sqlite_log import create_log
 from bleepstore.raft.state import Settings
 from bleepstore.raft.storage import LogMisuse

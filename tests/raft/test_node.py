@@ -27,7 +27,8 @@ from bleepstore.raft.messages import (
     Refusal,
     SnapshotMeta,
 )
-from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.node import Node
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.snapshot_transfer import receive
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
@@ -253,7 +254,7 @@ def test_a_snapshot_that_is_coming_in_is_given_up_at_the_end(tmp_path: Path) -> 
             """Nothing is open."""
 
     with pytest.raises(SnapshotRefused, match="being stopped"):
-        receive(Endless(), tmp_path / "incoming", stopping)
+        receive(Endless(), tmp_path / "incoming", stopping, lambda: None)
     assert not (tmp_path / "incoming").exists()
 
 

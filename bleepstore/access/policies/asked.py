@@ -18,7 +18,8 @@ from bleepstore.access.actions import Action
 from bleepstore.access.callers import Caller
 from bleepstore.access.policies.document import RESOURCE_PREFIX
 from bleepstore.access.policies.names import KEY_ID, PREFIX, S3_KEYS
-from bleepstore.access.policies.principals import account_name, user_name
+from bleepstore.access.policies.principals import account_name, role_name, session_name, user_name
+from bleepstore.access.sessions import RoleSession
 from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey, key_name
 from bleepstore.model import (
     DAY_MS,
@@ -112,7 +113,7 @@ class Asked:
         """Those of `principals.py` under which the caller is known."""
         caller = self.caller
         if caller.user is not None:
-            return frozenset((account_name(caller.account.id), _user_name(caller.user)))
+            return frozenset((account_name(caller.account.id), *_own_names(caller.user)))
         return _NOBODY if caller.is_anonymous else frozenset((account_name(caller.account.id),))
 
     @property
@@ -122,7 +123,7 @@ class Asked:
         user = self.caller.user
         if user is None or self.bucket is None or user.account.id != self.bucket.owner.id:
             return self.names
-        return frozenset((_user_name(user),))
+        return frozenset(_own_names(user))
 
     def values(self, key: str) -> _Values:
         """What there is under a condition key, in lower case but for a tag at its end; nothing if it is missing."""
@@ -211,8 +212,12 @@ def _account(asked: Asked) -> _Values:
     return () if asked.caller.is_anonymous else (asked.caller.account.id,)
 
 
-def _user_name(user: User) -> str:
-    return user_name(user.account.id, f"{user.path[1:]}{user.name}")
+def _own_names(user: User | RoleSession) -> tuple[str, ...]:
+    """Those of a user, or of a session of a role, beside that of the account."""
+    if isinstance(user, RoleSession):
+        account_id, name = user.account.id, user.name
+        return role_name(account_id, name), session_name(account_id, name, user.session_name)
+    return (user_name(user.account.id, f"{user.path[1:]}{user.name}"),)
 
 
 def _principal_arn(asked: Asked) -> _Values:
@@ -227,6 +232,8 @@ def _principal_arn(asked: Asked) -> _Values:
 
 def _principal_type(asked: Asked) -> _Values:
     caller = asked.caller
+    if isinstance(caller.user, RoleSession):
+        return ("AssumedRole",)
     return ("User" if caller.user is not None else "Anonymous" if caller.is_anonymous else "Account",)
 
 
@@ -237,7 +244,12 @@ def _user_id(asked: Asked) -> _Values:
 
 def _username(asked: Asked) -> _Values:
     user = asked.caller.user
-    return () if user is None else (user.name,)
+    return (user.name,) if isinstance(user, User) else ()
+
+
+def _token_issue_time(asked: Asked) -> _Values:
+    session = asked.caller.session
+    return () if session is None else (to_datetime(session.issued_ms).isoformat(),)
 
 
 def _owner(asked: Asked) -> _Values:
@@ -327,6 +339,7 @@ _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:principaltype": _principal_type,
     "aws:userid": _user_id,
     "aws:username": _username,
+    "aws:tokenissuetime": _token_issue_time,
     "aws:principalisawsservice": lambda _asked: ("false",),
     "aws:viaawsservice": lambda _asked: ("false",),
     "aws:resourceaccount": _owner,

@@ -97,6 +97,18 @@ def compile_policy(text: str, bucket: str | None) -> Policy:
 
     It is compiled once for each text.
     """
+    written, variables = statements_in(text)
+    read = functools.partial(_statement, bucket=bucket, variables=variables)
+    statements = tuple(read(number, one) for number, one in enumerate(written, 1))
+    sids = [statement.sid for statement in statements if statement.sid]
+    if len(sids) != len(set(sids)):
+        raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.")
+    return Policy(statements)
+
+
+def statements_in(text: str) -> tuple[list[Any], bool]:
+    """The statements of any policy as they are written, and whether it has the version that knows variables. Raises
+    MalformedPolicy."""
     document = _parse_json(text)
     _refuse_unknown(document, _OF_POLICY)
     version = document.get("Version", _OLD)
@@ -109,13 +121,8 @@ def compile_policy(text: str, bucket: str | None) -> Policy:
     written = _listed(document["Statement"])
     if not written:
         raise MalformedPolicy("Could not parse the policy: Statement is empty!")
-    read = functools.partial(_statement, bucket=bucket, variables=version == _NEW)
-    statements = tuple(read(number, one) for number, one in enumerate(written, 1))
-    sids = [statement.sid for statement in statements if statement.sid]
-    if len(sids) != len(set(sids)):
-        raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.")
     _check_characters(document)
-    return Policy(statements)
+    return written, version == _NEW
 
 
 def _parse_json(text: str) -> Mapping[str, Any]:

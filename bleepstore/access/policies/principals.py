@@ -3,7 +3,8 @@
 An account is named by its id, which here is the canonical user id that S3 shows: `{"AWS": "<id>"}`,
 `{"AWS": "arn:aws:iam::<id>:root"}` or `{"CanonicalUser": "<id>"}`. A user of an account is
 `{"AWS": "arn:aws:iam::<id>:user/<name>"}`. `"*"` and `{"AWS": "*"}` are everybody, who did not sign too. Services of
-AWS may be named, and are never who asks here. There are no roles and no federated users.
+AWS may be named, and are never who asks here. A role is `{"AWS": "arn:aws:iam::<id>:role/<name>"}`, one session of it
+`{"AWS": "arn:aws:sts::<id>:assumed-role/<name>/<session>"}`. There are no federated users.
 
 Who asks is known by the name of its account and, if it is a user, by its own. What is denied to an account is denied to
 its users. What is allowed to an account, its root may give on: "When you allow access to a different account, an
@@ -21,6 +22,8 @@ from bleepstore.errors import MalformedPolicy
 
 _SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 _ARN = re.compile(r"arn:aws:iam::([^:*?]+):(?:(root)|user/([^*?]+))")
+_ROLE = re.compile(r"arn:aws:iam::([^:*?]+):role/([^/*?]+)")
+_SESSION = re.compile(r"arn:aws:sts::([^:*?]+):assumed-role/([^/*?]+)/([^/*?]+)")
 _ACCOUNT = re.compile(r"[^:/*?]+")
 
 
@@ -31,6 +34,14 @@ def account_name(account_id: str) -> str:
 
 def user_name(account_id: str, user: str) -> str:
     return f"user:{account_id}/{user}"
+
+
+def role_name(account_id: str, role: str) -> str:
+    return f"role:{account_id}/{role}"
+
+
+def session_name(account_id: str, role: str, session: str) -> str:
+    return f"session:{account_id}/{role}/{session}"
 
 
 @attrs.frozen
@@ -86,6 +97,12 @@ def _named(kind: str, text: str) -> set[str]:
         match = _ARN.fullmatch(text)
         if match is not None:
             return {account_name(match[1]) if match[2] else user_name(match[1], match[3])}
+        match = _ROLE.fullmatch(text)
+        if match is not None:
+            return {role_name(match[1], match[2])}
+        match = _SESSION.fullmatch(text)
+        if match is not None:
+            return {session_name(match[1], match[2], match[3])}
         if _ACCOUNT.fullmatch(text):
             return {account_name(text)}
     elif kind == "CanonicalUser" and _ACCOUNT.fullmatch(text):

@@ -14,21 +14,27 @@ from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.outbox import OutboxQueries
 from bleepstore.catalog.sqlite.quotas import QuotaQueries
+from bleepstore.catalog.sqlite.rates import RateQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     BY_VERSION_ID,
+    CREDENTIALS,
+    FIND_USER,
     OBJECT_COLUMNS,
     OBJECT_WIDTH,
     PART_COLUMNS,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
+    USERS,
     VERSION_BY_ID,
     load_parts,
     make_bucket,
+    make_credential,
     make_object,
     make_part,
     make_protected,
     make_upload,
+    make_user,
 )
 from bleepstore.model import (
     NULL_VERSION,
@@ -41,6 +47,7 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadToken,
+    User,
 )
 from bleepstore.names import after_prefix, check_type
 from bleepstore.pages import ListedObject, ListedVersion, ObjectPage, UploadPage, VersionPage
@@ -99,10 +106,6 @@ _COMPLETED = (
     "WHERE b.name = ? AND c.key = ? AND c.upload_id = ?"
 )
 _PARTS = f"SELECT {PART_COLUMNS} FROM part WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?"
-_CREDENTIAL = (
-    "SELECT c.access_key, c.secret_key, c.owner_id, o.display_name, c.email, c.enabled, c.created_ms "
-    "FROM credential c LEFT JOIN owner o ON o.owner_id = c.owner_id"
-)
 _ROLE = (
     "SELECT r.name, r.role_id, r.account_id, o.display_name, r.trust_policy, r.policies, r.max_session_seconds, "
     "r.created_ms FROM role r LEFT JOIN owner o ON o.owner_id = r.account_id"
@@ -112,12 +115,6 @@ _REFERENCED = (
     "OR EXISTS (SELECT 1 FROM part WHERE handle = ?1) OR EXISTS (SELECT 1 FROM garbage WHERE handle = ?1)"
 )
 _TOKEN_REFERENCED = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)"
-
-
-def _make_credential(row: Row) -> Credential:
-    access_key, secret_key, owner_id, display_name, email, enabled, created_ms = row
-    owner = Owner(owner_id, display_name or "")
-    return Credential(access_key, secret_key, owner, email, bool(enabled), created_ms)
 
 
 def _make_role(row: Row) -> Role:
@@ -141,7 +138,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries, QuotaQueries, OutboxQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -318,16 +315,23 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, OutboxQueries):
     # -- accounts
 
     def find_credential(self, access_key: str) -> Credential | None:
-        row = self.connection.execute(f"{_CREDENTIAL} WHERE c.access_key = ?", (access_key,)).fetchone()
-        return None if row is None else _make_credential(row)
+        row = self.connection.execute(f"{CREDENTIALS} WHERE c.access_key = ?", (access_key,)).fetchone()
+        return None if row is None else make_credential(row)
 
     def list_credentials(self) -> list[Credential]:
-        return [_make_credential(row) for row in self.connection.execute(f"{_CREDENTIAL} ORDER BY c.access_key")]
+        return [make_credential(row) for row in self.connection.execute(f"{CREDENTIALS} ORDER BY c.access_key")]
+
+    def find_user(self, account_id: str, name: str) -> User | None:
+        row = self.connection.execute(FIND_USER, (account_id, name)).fetchone()
+        return None if row is None else make_user(row)
+
+    def list_users(self) -> list[User]:
+        return [make_user(row) for row in self.connection.execute(f"{USERS} ORDER BY u.account_id, u.name")]
 
     def owner_by_email(self, email: str) -> Owner | None:
-        sql = f"{_CREDENTIAL} WHERE c.email = ? COLLATE NOCASE ORDER BY c.access_key LIMIT 1"
+        sql = f"{CREDENTIALS} WHERE c.email = ? COLLATE NOCASE ORDER BY c.access_key LIMIT 1"
         row = self.connection.execute(sql, (email,)).fetchone()
-        return None if row is None else _make_credential(row).owner
+        return None if row is None else make_credential(row).owner
 
     def find_owner(self, owner_id: str) -> Owner | None:
         sql = "SELECT owner_id, display_name FROM owner WHERE owner_id = ?"

@@ -20,12 +20,14 @@ from bleepstore.model import (
     BucketSettings,
     Checksum,
     ChecksumType,
+    Credential,
     ObjectVersion,
     Owner,
     Part,
     PartSummary,
     Upload,
     UploadToken,
+    User,
     Versioning,
     is_arn,
 )
@@ -91,6 +93,49 @@ def make_bucket(row: tuple[Any, ...]) -> Bucket:
         versioning=versioning and Versioning(versioning),
         settings=settings,
         keeps_usage=keeps_usage == 1,
+    )
+
+
+#: Of all users `u`, with the names of their accounts.
+USERS = (
+    "SELECT u.account_id, uo.display_name, u.name, u.path, u.user_id, u.created_ms, u.policies "
+    "FROM user u LEFT JOIN owner uo ON uo.owner_id = u.account_id"
+)
+FIND_USER = f"{USERS} WHERE u.account_id = ? AND u.name = ?"
+
+
+def make_user(row: tuple[Any, ...]) -> User:
+    account_id, display_name, name, path, user_id, created_ms, policies = row
+    return User(
+        account=Owner(account_id, display_name or ""),
+        name=name,
+        id=user_id,
+        path=path,
+        created_ms=created_ms,
+        policies=json.loads(policies),
+    )
+
+
+#: Of all access keys `c`, with what `USERS` has of their users.
+CREDENTIALS = (
+    "SELECT c.access_key, c.secret_key, c.owner_id, o.display_name, c.email, c.enabled, c.created_ms, c.sealed_by, "
+    "c.user_name, u.name, u.path, u.user_id, u.created_ms, u.policies "
+    "FROM credential c LEFT JOIN owner o ON o.owner_id = c.owner_id "
+    "LEFT JOIN user u ON u.account_id = c.owner_id AND u.name = c.user_name"
+)
+
+
+def make_credential(row: tuple[Any, ...]) -> Credential:
+    access_key, secret_key, owner_id, display_name, email, enabled, created_ms, sealed_by, user_name = row[:9]
+    return Credential(
+        access_key,
+        secret_key,
+        Owner(owner_id, display_name or ""),
+        email,
+        bool(enabled),
+        created_ms,
+        None if user_name is None else make_user((owner_id, display_name, *row[9:])),
+        sealed_by,
     )
 
 

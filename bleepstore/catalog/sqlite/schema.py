@@ -55,7 +55,20 @@ CREATE TABLE credential(
     owner_id TEXT NOT NULL,
     email TEXT,
     enabled INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL
+    created_ms INTEGER NOT NULL,
+    user_name TEXT,
+    sealed_by TEXT
+) STRICT, WITHOUT ROWID;
+
+-- `policies` is a JSON object of the texts by their names.
+CREATE TABLE user(
+    account_id TEXT NOT NULL,
+    name TEXT NOT NULL COLLATE NOCASE,
+    path TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    policies TEXT NOT NULL,
+    PRIMARY KEY (account_id, name)
 ) STRICT, WITHOUT ROWID;
 
 -- `policies` is JSON of name -> document.
@@ -114,6 +127,16 @@ CREATE TABLE bucket_setting(
     document TEXT NOT NULL,
     PRIMARY KEY (bucket_id, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Rates of keys and accounts: `bleepstore.rates`. A slot is never given again, lest one pay for another.
+CREATE TABLE rate_limit(
+    slot INTEGER PRIMARY KEY AUTOINCREMENT,
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    requests INTEGER,
+    bytes INTEGER,
+    UNIQUE (scope, name)
+) STRICT;
 
 CREATE TABLE object_version(
     bucket_id INTEGER NOT NULL,

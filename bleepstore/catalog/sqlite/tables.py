@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
-from bleepstore.attributes import COLUMNS, columns_of, from_columns
+from bleepstore.attributes import COLUMNS, columns_of, dump, from_columns
 from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.outbox import OutboxTables
 from bleepstore.catalog.sqlite.quotas import QuotaTables
+from bleepstore.catalog.sqlite.rates import put_rate_limit
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
+    FIND_USER,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
     VERSION_BY_ID,
@@ -22,10 +24,22 @@ from bleepstore.catalog.sqlite.rows import (
     dump_parts,
     load_acl,
     make_upload,
+    make_user,
     read_settings,
 )
 from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, PutRole, RegisterPart
-from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAttributes, Owner, Upload, Versioning
+from bleepstore.model import (
+    NULL_VERSION,
+    Acl,
+    BlobRef,
+    BucketSetting,
+    ObjectAttributes,
+    Owner,
+    Upload,
+    User,
+    Versioning,
+)
+from bleepstore.rates import Rate, RateScope
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
@@ -152,14 +166,42 @@ class SqliteTables(QuotaTables, OutboxTables):
 
     def put_credential(self, command: PutCredential) -> None:
         self._execute(
-            "INSERT INTO credential VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (access_key) DO UPDATE SET "
-            "secret_key = excluded.secret_key, owner_id = excluded.owner_id, email = excluded.email, enabled = 1",
-            (command.access_key, command.secret_key, command.owner.id, command.email, command.time_ms),
+            "INSERT INTO credential VALUES (?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT (access_key) DO UPDATE SET "
+            "secret_key = excluded.secret_key, owner_id = excluded.owner_id, email = excluded.email, enabled = 1, "
+            "user_name = excluded.user_name, sealed_by = excluded.sealed_by",
+            (
+                command.access_key,
+                command.secret_key,
+                command.owner.id,
+                command.email,
+                command.time_ms,
+                command.user,
+                command.sealed_by,
+            ),
         )
 
     def disable_credential(self, access_key: str) -> bool:
         self._execute("UPDATE credential SET enabled = 0 WHERE access_key = ?", (access_key,))
         return self.connection.changes() > 0
+
+    def delete_credential(self, access_key: str) -> bool:
+        self._execute("DELETE FROM credential WHERE access_key = ?", (access_key,))
+        return self.connection.changes() > 0
+
+    def find_user(self, account_id: str, name: str) -> User | None:
+        row = self._execute(FIND_USER, (account_id, name)).fetchone()
+        return None if row is None else make_user(row)
+
+    def put_user(self, user: User) -> None:
+        self._execute(
+            "INSERT INTO user VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, name) DO UPDATE SET "
+            "policies = excluded.policies",
+            (user.account.id, user.name, user.path, user.id, user.created_ms, dump(dict(user.policies))),
+        )
+
+    def delete_user(self, user: User) -> None:
+        self._execute("DELETE FROM user WHERE account_id = ? AND name = ?", (user.account.id, user.name))
+        self._execute("DELETE FROM credential WHERE owner_id = ? AND user_name = ?", (user.account.id, user.name))
 
     # -- roles and sessions
 
@@ -193,6 +235,9 @@ class SqliteTables(QuotaTables, OutboxTables):
             "until_ms = max(until_ms, excluded.until_ms)",
             (principal, until_ms),
         )
+
+    def put_rate_limit(self, scope: RateScope, name: str, rate: Rate | None) -> None:
+        put_rate_limit(self.connection, scope, name, rate)
 
     # -- buckets
 
