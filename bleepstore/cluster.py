@@ -38,7 +38,7 @@ from bleepstore.raft.state import RandomSource
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogMisuse
 from bleepstore.raft.transport import Transport
-from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRefused, TimedOut
+from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRefused, RemovedFromCluster, TimedOut
 
 #: The file of a node's log, in its directory.
 _LOG = "raft.db"
@@ -183,6 +183,8 @@ class RaftCommitter:
             raise StorageFull from error
         except ProposalRefused as error:
             raise ServiceUnavailable(f"The cluster did not take the change: {error}.") from error
+        except RemovedFromCluster as error:
+            raise ServiceUnavailable(f"{error}.") from error
         except (TimedOut, NodeEnded) as error:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
 
@@ -193,6 +195,8 @@ class RaftCommitter:
         """
         try:
             self._node.read_barrier().result()
+        except RemovedFromCluster as error:
+            raise ServiceUnavailable(f"{error}.") from error
         except (TimedOut, NodeEnded) as error:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
 

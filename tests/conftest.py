@@ -30,7 +30,7 @@ BLOBS_SUITE = frozenset({"store", "library"})
 WIRE_SUITE = frozenset(
     f"server/test_{name}.py"
     for name in (
-        "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
+        "access_logs", "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
         "operations_buckets", "operations_listings", "ownership", "pages", "policies", "presigned", "restore",
         "quotas", "rates", "roles", "sessions", "stored_configurations", "tagging", "website",
     )

@@ -21,6 +21,7 @@ from bleepstore.raft.messages import (
     EntryKind,
     NodeId,
     Refusal,
+    Removed,
     Role,
     SnapshotMeta,
     is_text,
@@ -68,6 +69,19 @@ class Membership(Reads):
     def configuration(self) -> Configuration:
         """The membership in effect here."""
         return self.tracker.configuration
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether this node was removed, and knows it; not as long as it has to lead on."""
+        is_out = self._was_told_of_removal or self.node in self.tracker.removed
+        return is_out and self.role is not Role.LEADER
+
+    def _on_removed(self, m: Removed) -> Refusal | None:
+        """A member has applied that this node was removed. An id never comes back, so it stays removed."""
+        self._was_told_of_removal = True
+        if self.role is not Role.FOLLOWER:
+            self._become_follower(self.term, None)
+        return None
 
     def propose_conf(self, change: ConfChange) -> Accepted | Refusal:
         """Propose a change of the membership, at the leader only. One at a time."""

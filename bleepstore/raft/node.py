@@ -56,6 +56,7 @@ from bleepstore.raft.waiting import (
     ProposalRefused,
     Proposals,
     Read,
+    RemovedFromCluster,
     TimedOut,
     answer,
     fail_future,
@@ -322,12 +323,18 @@ class Node:
             else:
                 _log.error("raft node %s: the state machine does not end a batch, so it stays open", self.id)
 
+    def _refuse_all(self, error: BaseException) -> None:
+        """Nobody who waits will be answered."""
+        self._proposals.fail_all(error)
+        for read in [*self._asking, *(read for group in self._asked.values() for read in group)]:
+            fail_read(read, error)
+        self._asking.clear()
+
     def _fail_all(self, reason: BaseException) -> None:
         ended = NodeEnded(f"the node has ended: {reason}")
         self._proposals.end(reason)
         self._applier.watch.end(ended)
-        for read in [*self._asking, *(read for group in self._asked.values() for read in group)]:
-            fail_read(read, ended)
+        self._refuse_all(ended)
         while True:
             try:
                 event = self._inbox.get_nowait()
@@ -363,6 +370,8 @@ class Node:
             self._ask()
         while (ready := self._core.ready()) is not None:
             self._handle(ready)
+        if self._core.is_removed:
+            self._refuse_all(RemovedFromCluster(f"node {self.id} was removed from the cluster: ask another one"))
         if self._is_leaving and self._core.role is not Role.LEADER and self._core.leader is not None:
             self._stopping = True
 

@@ -54,6 +54,8 @@ class Replication(RaftState):
         if len(data) > self.settings.max_entry_bytes:
             return self._refuse(Refusal.ENTRY_TOO_LARGE)
         if self.role is not Role.LEADER:
+            if self.is_removed:
+                return self._refuse(Refusal.REMOVED)
             if self.leader is None:
                 return self._refuse(Refusal.NO_LEADER)
             self._messages.append(
@@ -367,6 +369,10 @@ class Replication(RaftState):
             self._messages.append(TimeoutNow(self.cluster, self.node, target.node, self.term))
 
     # --- what the layers above do ---
+
+    @property
+    def is_removed(self) -> bool:
+        raise NotImplementedError
 
     def _confirm_reads(self) -> None:
         raise NotImplementedError

@@ -27,6 +27,7 @@ from bleepstore.raft.messages import (
     ReadIndexReply,
     ReadIndexRequest,
     Refusal,
+    Removed,
     RequestVote,
     SnapshotMeta,
     TimeoutNow,
@@ -52,6 +53,7 @@ MESSAGES: list[Message] = [
     ReadIndexRequest(*HEAD, MAX_NUMBER - 1, 3),
     ReadIndexReply(*HEAD, 1, 3, 7),
     ProposeRequest(*HEAD, "request", b"data", True),
+    Removed(*HEAD),
     ProposeRefused(*HEAD, "request"),
 ]
 

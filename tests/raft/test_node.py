@@ -25,6 +25,9 @@ from bleepstore.raft.messages import (
     NodeId,
     ProposeRefused,
     Refusal,
+    Removed,
+    RequestVote,
+    Role,
     SnapshotMeta,
 )
 from bleepstore.raft.node import Node
@@ -33,7 +36,7 @@ from bleepstore.raft.snapshot_transfer import receive
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
 from bleepstore.raft.transport import Chunk, MemoryNetwork
-from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, TimedOut
+from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, RemovedFromCluster, TimedOut
 from tests.raft.driver import DrivenNode, Echo
 
 PATIENCE = 60  # seconds; only a failure takes so long
@@ -400,4 +403,22 @@ def test_who_waits_is_answered_in_time_however_long_the_disk_takes() -> None:
     node.node._turn(None)
     assert isinstance(proposed.exception(0), TimedOut)
     assert isinstance(asked.exception(0), TimedOut)
+    node.close()
+
+
+def test_a_node_that_is_told_of_its_removal_says_so_to_all_who_wait_and_to_all_who_ask() -> None:
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo())
+    waiting = [node.propose("r1"), node.node.read_barrier()]
+    node.drain()
+    assert not any(future.done() for future in waiting)
+    node.deliver(Removed("cluster", "b", "a", 0))
+    waiting += [node.propose("r2"), node.node.read_barrier()]
+    node.drain()
+    for future in waiting:
+        with pytest.raises(RemovedFromCluster, match="ask another one"):
+            future.result(0)
+    for _ in range(100):
+        node.tick()
+    assert not any(isinstance(message, RequestVote) for message in node.outbox.sent[-50:])
+    assert node.core.role is Role.FOLLOWER
     node.close()
