@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Iterator
@@ -153,6 +154,7 @@ def test_a_store_that_was_not_closed_ends_its_functions() -> None:
     store.put_object("photos", "a", b"")
     with pytest.warns(ResourceWarning, match="was not closed"):
         del store
+        gc.collect()
     assert [event.key for event in heard] == ["a"]
 
 
