@@ -152,8 +152,8 @@ def test_a_store_that_was_not_closed_ends_its_functions() -> None:
     heard: list[Event] = []
     store.on_event(heard.append)
     store.put_object("photos", "a", b"")
+    del store
     with pytest.warns(ResourceWarning, match="was not closed"):
-        del store
         gc.collect()
     assert [event.key for event in heard] == ["a"]
 
