@@ -52,7 +52,7 @@ def put_object(exchange: Exchange) -> Response:
     options, attributes = request.body_options(), h.object_attributes(request.headers)
     if options["content_md5"] is None and options["checksum"] is None and options["late_checksum"] is None:
         check_digest(exchange, "Put Object", attributes)
-    version = exchange.store.objects.put_object(
+    version = exchange.store.put_object(
         exchange.bucket,
         exchange.key,
         **options,
@@ -161,7 +161,7 @@ def _checksum_of_body(stored: StoredObject) -> Headers:
 def get_object(exchange: Exchange) -> Response:
     request = exchange.request
     try:
-        stored = exchange.store.objects.get_object(
+        stored = exchange.store.get_object(
             exchange.bucket,
             exchange.key,
             version_id=exchange.version_id,
@@ -187,7 +187,7 @@ def get_object(exchange: Exchange) -> Response:
 def head_object(exchange: Exchange) -> Response:
     request = exchange.request
     try:
-        stored = exchange.store.objects.head_object(
+        stored = exchange.store.head_object(
             exchange.bucket,
             exchange.key,
             version_id=exchange.version_id,
@@ -207,7 +207,7 @@ def head_object(exchange: Exchange) -> Response:
 def delete_object(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers)
-    deleted = exchange.store.objects.delete_object(
+    deleted = exchange.store.delete_object(
         exchange.bucket,
         exchange.key,
         version_id=exchange.version_id,
