@@ -16,9 +16,15 @@ from bleepstore.access import (
     Action,
     Caller,
     CannedAcl,
+    CannedPolicy,
     Decision,
     Explanation,
     Ground,
+    LiveSession,
+    RoleSession,
+    Session,
+    SessionCredentials,
+    WebIdentity,
 )
 from bleepstore.commands import DeleteEntry, Restored
 from bleepstore.configurations import ConfigurationKind
@@ -60,6 +66,7 @@ from bleepstore.model import (
     RestoreTier,
     SystemMetadata,
     Upload,
+    User,
     Versioning,
     WriteCondition,
 )
@@ -75,6 +82,9 @@ from bleepstore.pages import (
     UploadPage,
     VersionPage,
 )
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.rates import Rate, RateLimit, RateScope
+from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
 
@@ -93,12 +103,14 @@ __all__ = [
     "ByteRange",
     "Caller",
     "CannedAcl",
+    "CannedPolicy",
     "Checksum",
     "ChecksumType",
     "CompletedPart",
     "ConfigurationKind",
     "ConfigurationPage",
     "CorsRule",
+    "CountedQuota",
     "Credential",
     "CustomerKey",
     "Damage",
@@ -121,6 +133,7 @@ __all__ = [
     "LifecycleRule",
     "ListedObject",
     "ListedVersion",
+    "LiveSession",
     "NamedKey",
     "NoncurrentExpiration",
     "NoncurrentTransition",
@@ -136,12 +149,21 @@ __all__ = [
     "Payer",
     "Permission",
     "PublicAccessBlock",
+    "Quota",
+    "QuotaScope",
+    "Rate",
+    "RateLimit",
+    "RateScope",
     "ReadCondition",
     "Restoration",
     "RestoreTier",
     "Restored",
     "Retention",
     "RetentionMode",
+    "Role",
+    "RoleSession",
+    "Session",
+    "SessionCredentials",
     "Snapshot",
     "Store",
     "StoreKey",
@@ -151,8 +173,11 @@ __all__ = [
     "TransitionMinimum",
     "Upload",
     "UploadPage",
+    "Usage",
+    "User",
     "VersionPage",
     "Versioning",
+    "WebIdentity",
     "WriteCondition",
     "__version__",
     "errors",

@@ -1,4 +1,5 @@
-"""What the settings of a bucket say of access control lists in it: whether there may be one, and whose an object is."""
+"""What the settings of a bucket say of access control lists in it, whether there may be one, and whose an object is;
+and what they say of a policy."""
 
 from __future__ import annotations
 
@@ -39,6 +40,14 @@ def check_public(settings: BucketSettings, grants: Iterable[Grant] | None) -> S3
     block = settings.public_access_block
     if grants is not None and block is not None and block.block_public_acls and is_public(grants):
         return AccessDenied("Public ACLs are prevented by the BlockPublicAcls setting in S3 Block Public Access.")
+    return None
+
+
+def check_policy(settings: BucketSettings, is_public: bool) -> S3Error | None:
+    """The refusal of a policy that makes the bucket public, where its settings do not let it be."""
+    block = settings.public_access_block
+    if is_public and block is not None and block.block_public_policy:
+        return AccessDenied("Public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.")
     return None
 
 

@@ -19,6 +19,7 @@ from bleepstore.attributes import dump, read_mapping, write_mapping
 from bleepstore.configurations import Configurations
 from bleepstore.cors import CorsRule
 from bleepstore.encryption import BucketEncryption, EncryptionKind
+from bleepstore.events import EventRule
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
 from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
@@ -163,6 +164,17 @@ def _write_configurations(configurations: Configurations) -> dict[str, dict[str,
     return {kind: write_mapping(documents) for kind, documents in sorted(configurations.items())}
 
 
+def _write_events(rules: Iterable[EventRule]) -> list[list[Any]]:
+    return [[one.source, one.id, one.destination, list(one.events), one.prefix, one.suffix] for one in rules]
+
+
+def _read_events(rows: Iterable[list[Any]]) -> tuple[EventRule, ...]:
+    return tuple(
+        EventRule(source=source, id=id, destination=destination, events=tuple(events), prefix=prefix, suffix=suffix)
+        for source, id, destination, events, prefix, suffix in rows
+    )
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
@@ -174,6 +186,7 @@ SETTINGS: Mapping[str, SettingForm] = {
     "public_access_block": SettingForm(_write_block, _read_block),
     "payer": SettingForm(str, Payer),
     "configurations": SettingForm(_write_configurations, dict),
+    "events": SettingForm(_write_events, _read_events),
 }
 
 

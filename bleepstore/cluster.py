@@ -11,6 +11,7 @@ results for at least as many indexes as an envelope is valid, so a command never
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import struct
@@ -30,19 +31,19 @@ from bleepstore.commands import Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
 from bleepstore.raft.ids import check_id, new_id
 from bleepstore.raft.messages import Accepted, ConfChange, Configuration, NodeId, Refusal, Role
-from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.node import Node
+from bleepstore.raft.node_settings import DEFAULTS, NodeSettings
 from bleepstore.raft.sqlite_log import create_log, open_log, read_identity
 from bleepstore.raft.state import RandomSource
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogMisuse
 from bleepstore.raft.transport import Transport
-from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRefused, TimedOut
+from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRefused, RemovedFromCluster, TimedOut
 
 #: The file of a node's log, in its directory.
 _LOG = "raft.db"
 #: The first byte of an entry: the form of its envelope.
 _FORM = 1
-DEFAULTS = NodeSettings()
 _ENVELOPE = struct.Struct(">BQ")
 
 
@@ -74,7 +75,6 @@ class CatalogStateMachine:
             raise CatalogDamaged(
                 f"{path} is missing, and the log begins after it: start this node anew with an empty directory"
             )
-        self._remove_others()
         self.catalog = Catalog(path, replicated=True)
         with self.catalog.read() as reader:
             self.applied = reader.applied_index()
@@ -82,8 +82,9 @@ class CatalogStateMachine:
     def _path(self, name: str) -> Path:
         return self._folder / f"catalog{name}.db"
 
-    def _remove_others(self) -> None:
-        """What was received or prepared, and never became the state."""
+    def remove_others(self) -> None:
+        """Remove what was received or prepared, and never became the state. Not before the log was found to go on from
+        this state: if it does not, what is there may be all that is left of another one."""
         own = self._path(self.name).name
         for path in self._folder.iterdir():
             is_catalog = path.name.startswith("catalog") and path.name != own and not path.name.startswith(f"{own}-")
@@ -104,6 +105,10 @@ class CatalogStateMachine:
         index = self.catalog.make_durable()
         _sync(self._folder)  # the write-ahead log may be a new file
         return index
+
+    @property
+    def size(self) -> int:
+        return self._path(self.name).stat().st_size
 
     def write_snapshot(self, path: Path) -> int:
         return write_copy(self.catalog, path)
@@ -178,6 +183,8 @@ class RaftCommitter:
             raise StorageFull from error
         except ProposalRefused as error:
             raise ServiceUnavailable(f"The cluster did not take the change: {error}.") from error
+        except RemovedFromCluster as error:
+            raise ServiceUnavailable(f"{error}.") from error
         except (TimedOut, NodeEnded) as error:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
 
@@ -188,6 +195,8 @@ class RaftCommitter:
         """
         try:
             self._node.read_barrier().result()
+        except RemovedFromCluster as error:
+            raise ServiceUnavailable(f"{error}.") from error
         except (TimedOut, NodeEnded) as error:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
 
@@ -232,8 +241,9 @@ class Member:
             check_id(one)
         return self.node.call(lambda core: core.propose_conf(change)).result()
 
-    def stop(self) -> None:
-        self.node.stop()
+    def stop(self, *, hand_over: bool = True) -> None:
+        """End it orderly: see `Node.stop`."""
+        self.node.stop(hand_over=hand_over)
 
 
 @attrs.frozen
@@ -321,6 +331,7 @@ def open_member(
         log.close()
         state_machine.close()
         raise
+    state_machine.remove_others()
     node.start()
     return Member(node, state_machine, RaftCommitter(node, state_machine))
 
@@ -379,7 +390,9 @@ class LocalCluster:
         return max(leaders, key=lambda one: one.node.status.term, default=None)
 
     def close(self) -> None:
-        ending = [threading.Thread(target=member.stop) for member in self.members.values()]
+        # All of them end, so there is nobody to hand over to.
+        stops = [functools.partial(member.stop, hand_over=False) for member in self.members.values()]
+        ending = [threading.Thread(target=stop) for stop in stops]
         for thread in ending:
             thread.start()
         for thread in ending:

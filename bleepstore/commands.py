@@ -15,6 +15,9 @@ remove unreferenced blobs up to some time refuses commands that would refer to a
 
 `crc64nvme` is the base64 CRC64NVME of the bytes, by which the store compares what it reads, whatever checksum S3 shows.
 None where the bytes never passed here: at a provider.
+
+`origin` is what is known of the request, where the bucket's events are kept. None: they were not when the command was
+made; if they are when it is applied, its events say nothing of the request.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import attrs
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.errors import S3Error
+from bleepstore.events import BY_LIFECYCLE, EventRule, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     NO_ATTRIBUTES,
@@ -46,6 +50,8 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import Retention
+from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 
 class _Change:
@@ -92,13 +98,15 @@ class PutBucketAcl(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutBucketSetting(_Change):
-    """Replace one of the settings of a bucket, or remove it, if its value is None."""
+    """Replace one of the settings of a bucket, or remove it, if its value is None. `makes_public`: the value is a
+    policy that makes the bucket public, which the bucket may block by then."""
 
     request_id: str
     time_ms: int
     bucket: str
     bucket_id: int | None = None
     setting: BucketSetting
+    makes_public: bool = False
 
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -108,7 +116,7 @@ class PutBucketSetting(_Change):
 @attrs.frozen(kw_only=True)
 class PutBucketConfiguration(_Change):
     """Replace one of the configurations of a bucket that are stored as they are given, or remove it, if `document` is
-    None. `document` is JSON; `id` is "" for a kind of which a bucket has one."""
+    None. `document` is JSON; `id` is "" for a kind of which a bucket has one. `rules` are what it says of events."""
 
     request_id: str
     time_ms: int
@@ -117,6 +125,7 @@ class PutBucketConfiguration(_Change):
     kind: ConfigurationKind
     id: str = ""
     document: str | None
+    rules: tuple[EventRule, ...] = ()
 
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -149,6 +158,7 @@ class PutObject(_Change):
     crc64nvme: str | None = None
     parts: tuple[PartSummary, ...] = ()  # of a copied multipart object
     condition: WriteCondition = UNCONDITIONAL
+    origin: Origin | None = None
 
     @property
     def brings_blob(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -172,6 +182,7 @@ class DeleteObject(_Change):
     owner: Owner | None = None
     condition: WriteCondition = UNCONDITIONAL
     bypasses_governance: bool = False
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -195,6 +206,7 @@ class DeleteObjects(_Change):
     bucket_id: int | None = None
     owner: Owner | None = None
     bypasses_governance: bool = False
+    origin: Origin | None = None
     entries: tuple[DeleteEntry, ...]
 
 
@@ -226,6 +238,7 @@ class ApplyLifecycle(_Change):
     rules_digest: str
     entries: tuple[LifecycleEntry, ...]
     owner: ClassVar[Owner | None] = None  # of the delete markers: the bucket's
+    origin: ClassVar[Origin] = BY_LIFECYCLE
 
 
 @attrs.frozen(kw_only=True)
@@ -242,6 +255,7 @@ class PutObjectAcl(_Change):
     version_id: str | None = None
     expected_sequence: int | None = None
     expected_acl: Acl | None = None
+    origin: Origin | None = None
     acl: Acl
 
 
@@ -256,6 +270,7 @@ class PutObjectTags(_Change):
     key: str
     version_id: str | None = None
     expected_sequence: int | None = None
+    origin: Origin | None = None
     tags: Mapping[str, str]
 
 
@@ -272,6 +287,7 @@ class PutObjectRetention(_Change):
     version_id: str | None = None
     expected_sequence: int | None = None
     bypasses_governance: bool = False
+    origin: Origin | None = None
     retention: Retention | None
 
 
@@ -301,6 +317,7 @@ class RestoreObject(_Change):
     key: str
     version_id: str | None = None
     expected_sequence: int | None = None
+    origin: Origin | None = None
     days: int
     delay_ms: int = 0
 
@@ -365,6 +382,7 @@ class CompleteUpload(_Change):
     handle: str
     stored_ms: int | None = None  # None: the sweep never removes it
     condition: WriteCondition = UNCONDITIONAL
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -386,6 +404,7 @@ class FollowProvider(_Change):
 
     Refused with OperationAborted if the current object of the catalog has another handle than `expected_current` (None:
     there is no object) by then, unless it is `written` itself. What was replaced is gone, so it becomes no garbage.
+    Without an `origin` it was not changed through this store, and there is no event of it.
     """
 
     request_id: str
@@ -396,6 +415,7 @@ class FollowProvider(_Change):
     expected_current: str | None = None
     written: PutObject | None = None
     upload_id: str | None = None
+    origin: Origin | None = None
 
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
@@ -410,6 +430,10 @@ class PutCredential(_Change):
     secret_key: str = attrs.field(repr=False)
     owner: Owner
     email: str | None = None
+    #: The name of one of the owner's users; None: it is a key of the account itself.
+    user: str | None = None
+    #: See `Credential`.
+    sealed_by: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -419,6 +443,147 @@ class DisableCredential(_Change):
     request_id: str
     time_ms: int
     access_key: str
+
+
+@attrs.frozen(kw_only=True)
+class PutRateLimit(_Change):
+    """Replace the rate of an access key or of an account, by its id, or remove it, if `rate` is None."""
+
+    request_id: str
+    time_ms: int
+    scope: RateScope
+    name: str
+    rate: Rate | None
+
+
+@attrs.frozen(kw_only=True)
+class DeleteCredential(_Change):
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    access_key: str
+
+
+@attrs.frozen(kw_only=True)
+class ReplaceSecret(_Change):
+    """The same secret of an access key, stored in another way, if it is still stored as `expected`."""
+
+    request_id: str
+    time_ms: int
+    access_key: str
+    expected: str = attrs.field(repr=False)
+    secret_key: str = attrs.field(repr=False)
+    sealed_by: str | None
+
+
+@attrs.frozen(kw_only=True)
+class CreateUser(_Change):
+    """A user without policies. Of one account no two have names that differ in case alone."""
+
+    request_id: str
+    time_ms: int
+    account: Owner
+    name: str
+    path: str
+    user_id: str
+
+
+@attrs.frozen(kw_only=True)
+class DeleteUser(_Change):
+    """With its policies and its access keys."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class PutUserPolicy(_Change):
+    """A policy of a user, instead of what it has under this name; None: nothing instead."""
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    user: str
+    policy: str
+    document: str | None
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.document is None
+
+
+@attrs.frozen(kw_only=True)
+class PutQuota(_Change):
+    """Replace the quota of a bucket or of an account, by its name or its id, or remove it, if `quota` is None. What is
+    stored is counted."""
+
+    request_id: str
+    time_ms: int
+    scope: QuotaScope
+    name: str
+    quota: Quota | None
+
+    @property
+    def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields
+        return self.quota is None
+
+
+@attrs.frozen(kw_only=True)
+class RecountUsage(_Change):
+    """Count anew what all quotas count."""
+
+    request_id: str
+    time_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class PutRole(_Change):
+    """A new role of an account, or other documents for a known one, which keeps its id."""
+
+    request_id: str
+    time_ms: int
+    name: str
+    role_id: str
+    account: Owner
+    trust_policy: str
+    policies: Mapping[str, str]
+    max_session_seconds: int
+
+
+@attrs.frozen(kw_only=True)
+class DeleteRole(_Change):
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    account_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class PutSessionKey(_Change):
+    """The key that seals the tokens of sessions, 32 bytes as base64, unless the catalog has one."""
+
+    request_id: str
+    time_ms: int
+    key: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class RevokeSessions(_Change):
+    """Sessions of `principal` (see `bleepstore.access.sessions`) end that began at `until_ms` or before."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    principal: str
+    until_ms: int
 
 
 @attrs.frozen(kw_only=True)
@@ -454,6 +619,18 @@ class ForgetGarbage(_Change):
     garbage_ids: tuple[int, ...]
 
 
+@attrs.frozen(kw_only=True)
+class ForgetEvents(_Change):
+    """A destination has taken its events up to the number `through`."""
+
+    frees_space = True
+
+    request_id: str
+    time_ms: int
+    destination: str
+    through: int
+
+
 Command = (
     CreateBucket
     | DeleteBucket
@@ -477,9 +654,22 @@ Command = (
     | FollowProvider
     | PutCredential
     | DisableCredential
+    | PutRateLimit
+    | DeleteCredential
+    | ReplaceSecret
+    | CreateUser
+    | DeleteUser
+    | PutUserPolicy
+    | PutQuota
+    | RecountUsage
+    | PutRole
+    | DeleteRole
+    | PutSessionKey
+    | RevokeSessions
     | BeginSweep
     | EndSweep
     | ForgetGarbage
+    | ForgetEvents
 )
 
 

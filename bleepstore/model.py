@@ -19,9 +19,11 @@ from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import BucketEncryption, Encryption
 from bleepstore.errors import Condition
+from bleepstore.events import EventRule
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
+from bleepstore.rates import RateLimit
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -47,6 +49,8 @@ MAX_PART = 5 * 1024**3
 MAX_PARTS = 10_000
 MAX_OBJECT = 5 * 1024**4
 MAX_PAGE = 1000
+#: As many as managed policies can be attached to a user, with a higher quota ("IAM and AWS STS quotas").
+MAX_USER_POLICIES = 20
 
 
 def to_datetime(time_ms: int) -> dt.datetime:
@@ -79,9 +83,46 @@ class Owner:
 ANONYMOUS_OWNER = Owner("65a011a29cdf8ec533ec3d1ccaae921c", "anonymous")
 
 
+@attrs.frozen(kw_only=True)
+class User:
+    """One of those who act for an account, with the rights that its policies give ("IAM users").
+
+    `id` is never given again, `path` begins and ends with a slash. `policies` are the texts of its identity policies by
+    their names.
+    """
+
+    account: Owner
+    name: str
+    id: str
+    path: str = "/"
+    created_ms: int = 0
+    policies: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    #: How policies name it.
+    arn: str = attrs.field(init=False, repr=False, eq=False)
+
+    @arn.default
+    def _arn(self) -> str:
+        return f"{user_arns(self.account.id)}{self.path}{self.name}"
+
+
+def user_arns(account_id: str) -> str:
+    """How the ARNs of an account's users begin; a path follows."""
+    return f"arn:aws:iam::{account_id}:user"
+
+
+def is_arn(principal_id: str) -> bool:
+    """Whether an id is that of a user, and not of an account."""
+    return principal_id.startswith("arn:")
+
+
+def user_of(arn: str) -> str:
+    """The name of the user that has this ARN."""
+    return arn.rpartition("/")[2]
+
+
 @attrs.frozen
 class Credential:
-    """An access key and whose it is."""
+    """An access key and whose it is: of `user`, or else of the account itself, which may do all that it can."""
 
     access_key: str
     secret_key: str = attrs.field(repr=False)
@@ -89,6 +130,11 @@ class Credential:
     email: str | None = None
     enabled: bool = True
     created_ms: int = 0
+    user: User | None = None
+    #: The master key by which `secret_key` is still encrypted; None: it is the secret itself.
+    sealed_by: str | None = None
+    #: Its own, and its account's.
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 class Permission(enum.StrEnum):
@@ -136,7 +182,8 @@ class BucketSettings:
     """What a bucket is configured with, beside its ACL; None: it has none of that.
 
     Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
-    bucket's policy, as it was given; `configurations` are those that nothing acts upon.
+    bucket's policy, as it was given; `configurations` are those that are stored as they were given; `events` are what
+    of them says which events are kept, and for whom.
     """
 
     tags: Mapping[str, str] | None = None
@@ -149,6 +196,7 @@ class BucketSettings:
     public_access_block: PublicAccessBlock | None = None
     payer: Payer | None = None
     configurations: Configurations | None = None
+    events: tuple[EventRule, ...] | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -184,6 +232,8 @@ class Bucket:
     settings: BucketSettings = attrs.field(kw_only=True, default=NO_SETTINGS)
     #: None: it never kept versions.
     versioning: Versioning | None = attrs.field(kw_only=True, default=None)
+    #: Whether what it holds is counted: it has a quota, or its owner has.
+    keeps_usage: bool = attrs.field(kw_only=True, default=False)
 
     @property
     def created(self) -> dt.datetime:
@@ -385,7 +435,11 @@ class UploadToken:
 
 @attrs.frozen(kw_only=True)
 class Upload(_Attributed):
-    """A multipart upload that was created and neither completed nor aborted."""
+    """A multipart upload that was created and neither completed nor aborted.
+
+    `initiator` is an account, or a user, whose id is its ARN ("If the initiator is an IAM User, this element provides
+    the user ARN and display name", ListParts).
+    """
 
     bucket: str
     bucket_id: int

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from bleepstore.access import ANONYMOUS
 from bleepstore.committer import DirectCommitter
+from bleepstore.errors import BleepStoreError
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
@@ -20,9 +23,12 @@ from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.layers.record import Recorder, recorded
 from bleepstore_server.layers.render import refuse, send
+from bleepstore_server.rates import RateMeter
 from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
+from bleepstore_server.sts import SessionService, is_for_sts
+from bleepstore_server.website import Websites
 from bleepstore_server.wire.encryption import ENCRYPTION, STORE_METHOD
 
 if TYPE_CHECKING:
@@ -43,24 +49,36 @@ def create_app(
     *,
     credentials: Mapping[str, Credential] | None = None,
     record: Recorder | None = None,
+    meter: RateMeter | None = None,
 ) -> WSGIApplication:
     """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
     `config`; it may change while the app serves. `record` is called with a `Record` for each request, in the thread
-    that serves it, when the body of the answer is done."""
-    return _App(store, config or AppConfig(), {} if credentials is None else credentials, record)
+    that serves it, when the body of the answer is done. `meter` counts the requests of keys that have a rate, also of
+    other processes if it is shared; without it each app counts for itself."""
+    return _App(store, config or AppConfig(), {} if credentials is None else credentials, record, meter or RateMeter())
 
 
 class _App:
     def __init__(
-        self, store: Store, config: AppConfig, credentials: Mapping[str, Credential], record: Recorder | None
+        self,
+        store: Store,
+        config: AppConfig,
+        credentials: Mapping[str, Credential],
+        record: Recorder | None,
+        meter: RateMeter,
     ) -> None:
         self._store = store
         self._config = config
         self._record = record
+        self._meter = meter
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
         self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
+        self._websites = Websites(config.website_domain) if config.website_domain else None
+        self._logged = store.engine.logged_buckets
         self._find_credential = self._authenticator.find_credential
+        self._find_signer = self._authenticator.find_signer
+        self._sts = SessionService(store, self._authenticator, config.oidc_issuer)
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         reports = config.report_encryption or store.in_memory
         self._unencrypted = ((ENCRYPTION, STORE_METHOD),) if reports else ()
@@ -95,8 +113,10 @@ class _App:
             self._store,
             self._config,
             self._find_credential,
+            self._find_signer,
             environ,
             request_id,
+            self._meter,
             self._unencrypted,
         )
         try:
@@ -104,28 +124,43 @@ class _App:
                 bound_body(environ)
             if self._config.trusted_proxies:
                 self._proxies.apply_forwarded(environ)
-            request = exchange.request = parse_request(environ, self._config.domains)
-            if request.raw_path in ("/healthz", "/readyz") and _asks_for_health(request):
-                response = self._health(exchange)
+            if self._websites is not None and self._websites.is_asked_for(environ):
+                response = self._websites.respond(exchange)
             else:
-                response = self._operate(exchange)
+                request = exchange.request = parse_request(environ, self._config.domains)
+                if request.raw_path in ("/healthz", "/readyz") and _asks_for_health(request):
+                    response = self._health(exchange)
+                else:
+                    response = self._operate(exchange)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = refuse(exchange, error, self._proxies)
+            if exchange.caller is ANONYMOUS and exchange.bucket:
+                # Whoever it was, the signature was wrong; the bucket was not looked at yet.
+                with contextlib.suppress(BleepStoreError):
+                    self._store.get_bucket(exchange.bucket)
         finally:
             if exchange.request.kept is not None:
                 exchange.request.kept.close()
         if "HTTP_ORIGIN" in environ and exchange.request is not UNPARSED:
             self._cross_origin.add_headers(exchange.request, response)
+        if exchange.rate_limits:
+            self._meter.charge(exchange.rate_limits, exchange.request.bytes_in + response.body_length)
         body = send(exchange, response, start_response)
-        return body if self._record is None else recorded(exchange, body, self._record)
+        # Nothing is called for buckets without a log.
+        source, logged = exchange.source, self._logged
+        if self._record is None and exchange.bucket not in logged and (source is None or source.bucket not in logged):
+            return body
+        return recorded(exchange, body, self._record)
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request
+        exchange.bucket, exchange.key = request.bucket or "", request.key or ""
         if request.method == "OPTIONS":
             return self._cross_origin.preflight(request)
+        if request.method == "POST" and is_for_sts(request):
+            return self._sts.answer(exchange)
         route = find_route(request)
-        exchange.operation, exchange.action = route.operation, route.action
-        exchange.bucket, exchange.key = request.bucket or "", request.key or ""
+        exchange.operation, exchange.action, exchange.sub_resource = route.operation, route.action, route.sub_resource
         exchange.version_id = request.query.get("versionId")
         if route.operation != "PostObject":  # a form speaks for itself
             self._authenticator.authenticate(exchange)

@@ -12,7 +12,7 @@ All S3 clients of the process, for the length of a block, also those that were m
 
 A request goes from botocore's `before-send` event through the same WSGI app that serves HTTP: signatures, checksums,
 conditions and XML are all real; only the socket is missing. Bodies stream in both directions. Services other than
-S3 are left alone, and so is what goes to a `live_server` of this process: it has a store of its own.
+S3 and STS are left alone, and so is what goes to a `live_server` of this process: it has a store of its own.
 
 requests, urllib3, urllib and httpx reach the store of a block by presigned URLs. What else speaks no botocore (pyarrow,
 obstore, other languages) or speaks it asynchronously (aiobotocore, s3fs) needs a socket: `live_server`.

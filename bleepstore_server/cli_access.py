@@ -9,13 +9,16 @@ from pathlib import Path
 
 import bleepstore
 from bleepstore import ANONYMOUS, Action, Caller
-from bleepstore.model import ANONYMOUS_OWNER, Owner
+from bleepstore.errors import NoSuchUser
+from bleepstore.model import ANONYMOUS_OWNER, Owner, User
 from bleepstore_server.app_config import ConfigError
+from bleepstore_server.master_keys import keys_of
 
 _EPILOG = """\
 What a request would have under a condition key is given by --with, without "s3:":
 
   bleepstore access explain --owner-id bob --with prefix=home/ s3:ListBucket photos
+  bleepstore access explain --user ann s3:PutObject photos public/cat.jpg
   bleepstore access explain --anonymous s3:GetObject photos public/cat.jpg
 
 The status is 0 if it is allowed, and 1 if it is denied.
@@ -35,10 +38,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     explain.add_argument("--data", default=data, metavar="DIR", help=f"the folder of the store (default: {data})")
-    who = explain.add_mutually_exclusive_group(required=True)
-    who.add_argument("--access-key", metavar="KEY", help="the owner of this key asks")
-    who.add_argument("--owner-id", metavar="ID", help="the account with this canonical user id asks")
+    who = explain.add_mutually_exclusive_group()
+    who.add_argument("--access-key", metavar="KEY", help="the account or the user asks whose key this is")
+    who.add_argument("--user", metavar="NAME", help="a user asks: of the account of --owner-id, or else of the store's")
     who.add_argument("--anonymous", action="store_true", help="nobody signs the request")
+    explain.add_argument("--owner-id", metavar="ID", help="the account with this canonical user id asks")
     explain.add_argument("--source-ip", metavar="ADDRESS", help="where the request comes from")
     explain.add_argument("--plain-http", action="store_true", help="the request does not come by TLS")
     explain.add_argument("--version-id", metavar="ID", help="the version that the request names")
@@ -56,7 +60,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{arguments.action}: no operation of this store asks for such an action")
     if not (Path(arguments.data) / "catalog.db").exists():
         raise ConfigError(f"data: there is no store in {arguments.data}")
-    with bleepstore.open(arguments.data, read_only=True) as store:
+    with bleepstore.open(arguments.data, read_only=True, encryption_keys=keys_of(os.environ)) as store:
         explanation = store.explain_access(
             Action(arguments.action),
             arguments.bucket,
@@ -70,8 +74,10 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _caller(store: bleepstore.Store, arguments: argparse.Namespace) -> Caller:
     given = dict(_pair(text) for text in arguments.given)
+    account, user = _asking(store, arguments)
     return Caller(
-        _owner(store, arguments),
+        account,
+        user=user,
         access_key=arguments.access_key,
         source_ip=arguments.source_ip,
         secure=not arguments.plain_http,
@@ -80,17 +86,29 @@ def _caller(store: bleepstore.Store, arguments: argparse.Namespace) -> Caller:
     )
 
 
-def _owner(store: bleepstore.Store, arguments: argparse.Namespace) -> Owner:
+def _asking(store: bleepstore.Store, arguments: argparse.Namespace) -> tuple[Owner, User | None]:
+    """The account and, if one asks, its user. Raises ConfigError."""
+    owner = None if arguments.owner_id is None else Owner(arguments.owner_id)
+    if arguments.user is not None:
+        try:
+            user = store.users.get(arguments.user, account=owner)
+        except NoSuchUser as error:
+            raise ConfigError(f"--user: the account {error.account_id} has no user {error.user}") from None
+        return user.account, user
+    if owner is not None:
+        if arguments.access_key is not None or arguments.anonymous:
+            raise ConfigError("--owner-id: say by one option alone who asks")
+        return (ANONYMOUS_OWNER if owner.id == ANONYMOUS_OWNER.id else owner), None
     if arguments.anonymous:
-        return ANONYMOUS.account
-    if arguments.owner_id is not None:
-        return ANONYMOUS_OWNER if arguments.owner_id == ANONYMOUS_OWNER.id else Owner(arguments.owner_id)
+        return ANONYMOUS.account, None
+    if arguments.access_key is None:
+        raise ConfigError("say who asks: --access-key, --owner-id, --user or --anonymous")
     known = store.get_credential(arguments.access_key)
     if known is None:
         raise ConfigError(
             f"--access-key: there is no key {arguments.access_key} in {arguments.data}, or it is disabled"
         )
-    return known.owner
+    return known.owner, known.user
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from bleepstore.store.accounts import Accounts
 from bleepstore.store.facade import open_accounts
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import clean_secret, read_secret_file
+from bleepstore_server.master_keys import keys_of
 
 _SECRETS = """\
 Without any of these a random secret is made, and printed. What stands on a command line is seen by every user of the
@@ -24,10 +25,17 @@ machine (in `ps`), so rather than --secret-key use --ask-secret, --secret-file o
 """
 
 
+_SEALING = """\
+A line `secrets KEY` in the store's encryption keys (a file by BLEEPSTORE_ENCRYPTION_KEY_FILE, or encryption.keys in its
+folder), with 32 random bytes as base64, is the key. To rotate it, add another line of that name, restart the servers,
+run this, and remove the older line.
+"""
+
+
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     keys = commands.add_parser(
         "keys",
-        help="add, list, rotate, enable and disable access keys",
+        help="add, list, rotate, enable, disable and remove access keys",
         description="Access keys and their owners, kept in the store. All of it works while a server runs.",
     )
     actions = keys.add_subparsers(required=True, metavar="ACTION")
@@ -46,6 +54,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="ID",
         help="the canonical user id; keys of one id share what they own (default: the key's owner, if it is known, "
         "or else the store's)",
+    )
+    add.add_argument(
+        "--user",
+        metavar="NAME",
+        help="a user of that owner (`bleepstore users add`), whose policies say what the key may do (default: the user "
+        "that the key has, or else none: it may do all that the owner may)",
     )
     add.add_argument("--display-name", metavar="NAME", help="the name for people of the owner with that id")
     add.add_argument("--email", metavar="ADDRESS", help="lets others grant rights by e-mail address")
@@ -70,6 +84,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     disable = actions.add_parser("disable", parents=[common, one], help="refuse a key, within a second")
     disable.set_defaults(run=_disable)
 
+    remove = actions.add_parser("remove", parents=[common, one], help="remove a key for good, within a second")
+    remove.set_defaults(run=_remove)
+
+    seal = actions.add_parser(
+        "seal",
+        parents=[common],
+        help="encrypt all secrets where they are stored, by the key `secrets`",
+        epilog=_SEALING,
+    )
+    seal.set_defaults(run=_seal)
+
 
 def _add_secret(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group("the secret", _SECRETS).add_mutually_exclusive_group()
@@ -79,10 +104,18 @@ def _add_secret(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--secret-key", metavar="SECRET", help="the secret itself, for all to see")
 
 
-def _open_existing(data: str) -> AbstractContextManager[Accounts]:
+def open_or_make(data: str) -> AbstractContextManager[Accounts]:
+    """The accounts of the store in this folder, which is made if need be."""
+    if not (Path(data) / "catalog.db").exists():
+        bleepstore.open(data).close()
+    return open_accounts(data, encryption_keys=keys_of(os.environ))
+
+
+def open_existing(data: str) -> AbstractContextManager[Accounts]:
+    """Raises ConfigError if there is no store."""
     if not (Path(data) / "catalog.db").exists():
         raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
-    return open_accounts(data)
+    return open_accounts(data, encryption_keys=keys_of(os.environ))
 
 
 def _find(store: Accounts, access_key: str) -> Credential | None:
@@ -121,29 +154,46 @@ def _add(arguments: argparse.Namespace) -> None:
         raise ConfigError("--display-name: it names the owner that --owner-id gives: add --owner-id")
     given = _given_secret(arguments)
     secret = secrets.token_urlsafe(30) if given is None else given
-    if not (Path(arguments.data) / "catalog.db").exists():
-        bleepstore.open(arguments.data).close()
-    with open_accounts(arguments.data) as store:
+    with open_or_make(arguments.data) as store:
         known = _find(store, arguments.access_key)
         if arguments.owner_id is not None:
             owner: Owner | None = Owner(arguments.owner_id, arguments.display_name or "")
             email = arguments.email
         else:
-            # A new secret must not give a user's key to the owner of the store.
+            # A new secret must not give the key of somebody to the owner of the store.
             owner = None if known is None else known.owner
             email = known.email if known is not None and arguments.email is None else arguments.email
-        credential = store.put_credential(arguments.access_key, secret, owner=owner, email=email)
-    print(f"{credential.access_key} belongs to {credential.owner.display_name or credential.owner.id}")
+        user = _user_for(known, owner, arguments)
+        credential = store.put_credential(arguments.access_key, secret, owner=owner, email=email, user=user)
+    print(f"{credential.access_key} belongs to {_holder(credential)}")
     if given is None:
         print(f"secret key {secret}")
 
 
+def _user_for(known: Credential | None, owner: Owner | None, arguments: argparse.Namespace) -> str | None:
+    """Whose key it will be. Raises ConfigError for a key of a user that would become its account's own."""
+    if arguments.user is not None or known is None or known.user is None:
+        user: str | None = arguments.user
+        return user
+    if owner is not None and owner.id != known.owner.id:
+        raise ConfigError(
+            f"--owner-id: {known.access_key} is a key of the user {known.user.name}: remove it, or name another --user"
+        )
+    return known.user.name
+
+
+def _holder(credential: Credential) -> str:
+    owner = credential.owner.display_name or credential.owner.id
+    return owner if credential.user is None else f"the user {credential.user.name} of {owner}"
+
+
 def _list(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as store:
+    with open_existing(arguments.data) as store:
         for known in store.list_credentials():
             secret = f"\t{known.secret_key}" if arguments.show_secrets else ""
             state = "enabled" if known.enabled else "disabled"
-            print(f"{known.access_key}\t{state}\t{known.owner.id}\t{known.owner.display_name}{secret}")
+            user = "" if known.user is None else known.user.name
+            print(f"{known.access_key}\t{state}\t{known.owner.id}\t{known.owner.display_name}\t{user}{secret}")
 
 
 def _find_known(store: Accounts, arguments: argparse.Namespace) -> Credential:
@@ -154,33 +204,54 @@ def _find_known(store: Accounts, arguments: argparse.Namespace) -> Credential:
 
 
 def _show_secret(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as store:
+    with open_existing(arguments.data) as store:
         print(_find_known(store, arguments).secret_key)
 
 
 def _rotate(arguments: argparse.Namespace) -> None:
     given = _given_secret(arguments)
-    with _open_existing(arguments.data) as store:
+    with open_existing(arguments.data) as store:
         known = _find_known(store, arguments)
         if not known.enabled:
             raise ConfigError(
                 f"--access-key: {known.access_key} is disabled; `bleepstore keys enable` accepts it again"
             )
         secret = secrets.token_urlsafe(30) if given is None else given
-        store.put_credential(known.access_key, secret, owner=known.owner, email=known.email)
+        _put_again(store, known, secret)
     print(f"{known.access_key} has a new secret")
     if given is None:
         print(f"secret key {secret}")
 
 
+def _put_again(store: Accounts, known: Credential, secret: str) -> None:
+    user = None if known.user is None else known.user.name
+    store.put_credential(known.access_key, secret, owner=known.owner, email=known.email, user=user)
+
+
 def _enable(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as store:
+    with open_existing(arguments.data) as store:
         known = _find_known(store, arguments)
-        store.put_credential(known.access_key, known.secret_key, owner=known.owner, email=known.email)
+        _put_again(store, known, known.secret_key)
     print(f"{known.access_key} is accepted from now on")
 
 
 def _disable(arguments: argparse.Namespace) -> None:
-    with _open_existing(arguments.data) as store:
+    with open_existing(arguments.data) as store:
         store.disable_credential(arguments.access_key)
     print(f"{arguments.access_key} is refused from now on")
+
+
+def _remove(arguments: argparse.Namespace) -> None:
+    with open_existing(arguments.data) as store:
+        store.delete_credential(arguments.access_key)
+    print(f"{arguments.access_key} is removed, and refused from now on")
+
+
+def _seal(arguments: argparse.Namespace) -> None:
+    with open_existing(arguments.data) as store:
+        sealed, plain = store.seal_secrets()
+    if plain:
+        raise ConfigError(
+            f"there is no key `secrets` among the encryption keys: {plain} secrets are stored as they are"
+        )
+    print(f"{sealed} secrets are encrypted")

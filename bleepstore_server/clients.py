@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 EVENT = "before-send.s3"
+#: Those that a store answers, as botocore names them.
+SERVICES = ("s3", "sts")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _USER_AGENT = "bleepstore-in-process"
 NEEDS_A_SOCKET = (
@@ -61,7 +63,7 @@ test_config.__test__ = False  # type: ignore[attr-defined]  # pytest would colle
 def attach(
     client: Any, store: Store, *, config: AppConfig | None = None, faults: Faults | None = None
 ) -> Callable[[], None]:
-    """Send an S3 client's requests to `store` from now on; call what is returned to undo it.
+    """Send the requests of a client of S3 or STS to `store` from now on; call what is returned to undo it.
 
     The store verifies the client's signatures: its access key must be one of the store (`Store.put_credential`), the
     one in `config`, or, without a `config`, the well-known pair `bleepstore` and `bleepstore-secret`.
@@ -72,15 +74,15 @@ def attach(
         hint = "attach(resource.meta.client, store)" if hasattr(client, "meta") else 'boto3.client("s3") makes one'
         raise TypeError(f"attach() takes a boto3 client, not {type(client).__name__}: {hint}")
     service = client.meta.service_model.service_name
-    if service != "s3":
-        raise StoreError(f"A store answers S3; this is a client of {service}.")
+    if service not in SERVICES:
+        raise StoreError(f"A store answers S3 and STS; this is a client of {service}.")
     if any(kind.__module__.startswith("aiobotocore") for kind in type(client).__mro__):
         raise StoreError(NEEDS_A_SOCKET)
     transport = InProcessTransport(store, config or test_config(), faults)
     attachment = _attachments.get(client)
     if attachment is None:
         attachment = _attachments[client] = _Attachment()
-        client.meta.events.register_first(EVENT, attachment)
+        client.meta.events.register_first(f"before-send.{service}", attachment)
     attachment.transports.append(transport)
     return functools.partial(attachment.remove, transport)
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
-from bleepstore.access import ANONYMOUS, Action, Caller
+from bleepstore.access import ANONYMOUS, Action, Caller, LiveSession
 from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
-from bleepstore.model import Credential
+from bleepstore.model import Credential, DeletedObject
 from bleepstore.ownership import Payer
-from bleepstore.store import Store
+from bleepstore.rates import RateLimit
+from bleepstore.store import DeleteFailure, Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
+from bleepstore_server.rates import RateMeter
 from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.wire import checksums, encryption, headers
 from bleepstore_server.wire.errors import RequestError
@@ -38,8 +40,12 @@ class Exchange:
     config: AppConfig
     #: A configured access key, or one of the store.
     find_credential: Callable[[str], Credential | None]
+    #: What finds who signs with the token of a session, and otherwise nobody.
+    find_signer: Callable[[str], Callable[[str], Credential | LiveSession | None]]
     environ: WSGIEnvironment = attrs.field(repr=False)
     request_id: str
+    #: What counts the requests of keys that have a rate.
+    meter: RateMeter
     #: What answers about objects that are not encrypted say of that: nothing, or what S3 says of every object.
     unencrypted: Sequence[tuple[str, str]] = ()
     #: Seconds of time.monotonic().
@@ -50,14 +56,22 @@ class Exchange:
     key: str = ""
     version_id: str | None = None
     operation: str | None = None
+    sub_resource: str | None = None
     #: None: nothing that is implemented.
     action: Action | None = None
     #: ANONYMOUS, until it is known.
     caller: Caller = ANONYMOUS
+    #: In which the request was counted.
+    rate_limits: Sequence[RateLimit] = ()
     status: int = 0
     error_code: str | None = None
     #: Bytes of a refused body that were read all the same, beside those that the request counts.
     drained: int = 0
+    #: What the access logs of buckets tell, too: the source of a copy, bytes of the object, and what became of each of
+    #: the keys that are deleted at once.
+    source: headers.CopySource | None = None
+    object_size: int | None = None
+    deleted: Sequence[DeletedObject | DeleteFailure] = ()
     #: Those of a form, which speaks instead of the headers.
     fields: Mapping[str, str] | None = None
 

@@ -23,12 +23,14 @@ def presign_url(
     expires: int = 3600,
     region: str = "us-east-1",
     query: Mapping[str, str] | None = None,
+    session_token: str | None = None,
 ) -> str:
     """A URL by which whoever has it may carry out `method` ("GET", "PUT", "HEAD", "DELETE") on one object, in the name
     of the access key, for `expires` seconds (at most a week). It is signed by SigV4, and holds for any body.
 
     `endpoint` is the URL of the server as its clients see it, such as `https://s3.example.org`. `query` has further
-    parameters, which are signed too: `{"response-content-disposition": "attachment"}`, `{"versionId": "..."}`.
+    parameters, which are signed too: `{"response-content-disposition": "attachment"}`, `{"versionId": "..."}`. The keys
+    of a session come with its `session_token`, and the URL ends with it.
 
     Raises ValueError for what could never be accepted; InvalidBucketName, InvalidArgument, KeyTooLong.
     """
@@ -52,6 +54,7 @@ def presign_url(
         expires=expires,
         region=region,
         query=pairs,
+        token=session_token,
     )
     return f"{split.scheme}://{host}{target}"
 

@@ -12,7 +12,7 @@ import attrs
 
 from bleepstore.errors import StoreError
 from bleepstore_server.app_config import WELL_KNOWN
-from bleepstore_server.clients import EVENT, NEEDS_A_SOCKET, late_session_class
+from bleepstore_server.clients import EVENT, NEEDS_A_SOCKET, SERVICES, late_session_class
 from bleepstore_server.extras import needing
 from bleepstore_server.intercept import Interception, Patches
 from bleepstore_server.transport import InProcessTransport, is_amazon, is_live, origin_of
@@ -25,7 +25,8 @@ class Switchboard:
     """Where the requests of all clients go: to the innermost block that is open, or to the network if there is none.
 
     Sessions that are made within a block get an event handler. Clients of older sessions are met one step later, where
-    botocore would open a connection. Both are taken back when the last block ends.
+    botocore would open a connection, and so are clients of STS, which another tool may answer first. Both are taken
+    back when the last block ends.
     """
 
     def __init__(self) -> None:
@@ -92,7 +93,7 @@ class Switchboard:
     def _make_send(self, original: Any) -> Any:
         def send(endpoint: Any, request: AWSPreparedRequest) -> AWSResponse:
             blocks = self._blocks
-            if blocks and endpoint._endpoint_prefix == "s3" and not is_live(request.url or ""):
+            if blocks and endpoint._endpoint_prefix in SERVICES and not is_live(request.url or ""):
                 return blocks[-1].transport.send(request)
             answer: AWSResponse = original(endpoint, request)
             return answer
@@ -101,7 +102,7 @@ class Switchboard:
 
     def _make_async_send(self, original: Any) -> Any:
         async def send(endpoint: Any, request: AWSPreparedRequest) -> Any:
-            if self._blocks and endpoint._endpoint_prefix == "s3" and not is_live(request.url or ""):
+            if self._blocks and endpoint._endpoint_prefix in SERVICES and not is_live(request.url or ""):
                 raise StoreError(NEEDS_A_SOCKET)
             return await original(endpoint, request)
 
@@ -121,7 +122,7 @@ class Switchboard:
         @functools.wraps(original)
         def get_auth_instance(signer: Any, signing_name: str, *args: Any, **options: Any) -> Any:
             block = self._blocks[-1] if self._blocks else None
-            if block is not None and block.accepts_any_key and signing_name == "s3":
+            if block is not None and block.accepts_any_key and signing_name in SERVICES:
                 credentials = options.get("request_credentials") or signer._credentials
                 if credentials is None:  # it was made where the environment had no key yet
                     credentials = options["request_credentials"] = Credentials(*block.pair)

@@ -239,6 +239,8 @@ class InProcessTransport:
         """Carry out one request. Raises StoreClosed, and ConnectionResetError where a fault asks for it."""
         self._check_open()
         environ, host = _make_environ(method, url, headers)
+        if body.__class__ is str:  # as botocore has a form
+            body = body.encode()
         source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
         environ["wsgi.input"] = source
         answer = InProcessAnswer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bleepstore.configurations import ACTED_UPON
 from bleepstore_server.config import PREFIX, SETTINGS
 from bleepstore_server.operations import stored
 from bleepstore_server.operations.archived import get_object_torrent
@@ -47,7 +48,7 @@ def operations() -> str:
         elif route.function is get_object_torrent:
             groups[_ENDED].add(route.operation)
         else:
-            is_stored = route.function.__module__ == stored.__name__
+            is_stored = route.function.__module__ == stored.__name__ and route.sub_resource not in ACTED_UPON
             groups[_STORED if is_stored else _DONE].add(route.operation)
     groups[_REFUSED] -= groups[_DONE] | groups[_STORED]
     rows = "\n".join(f"| {name} | {group} |" for group, names in groups.items() for name in sorted(names))

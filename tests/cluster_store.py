@@ -24,7 +24,7 @@ from bleepstore.clock import Stamps, SteadyClock
 from bleepstore.cluster import LeaderLease, LocalCluster, Member
 from bleepstore.encryption import DEFAULT_KEY, STORE_KEY
 from bleepstore.jobs.parts import Parts
-from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.transport import MemoryNetwork
 from bleepstore.sealing.keys import MasterKeys
 from bleepstore.store.engine import Engine

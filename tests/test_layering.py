@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations",
+        "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -34,28 +34,45 @@ ALLOWED: dict[str, frozenset[str]] = {
     "lifecycle": frozenset({"errors", "tags"}),
     "cors": frozenset({"errors"}),
     "configurations": frozenset({"errors"}),
+    "events": frozenset(),
+    "senders": frozenset({"errors", "events"}),
+    "website": frozenset(),
+    "access_log": frozenset(),
     "ownership": frozenset(),
+    "quotas": frozenset(),
+    "rates": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(
-        {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations"}
+        {
+            "errors",
+            "object_lock",
+            "encryption",
+            "digests",
+            "lifecycle",
+            "cors",
+            "ownership",
+            "configurations",
+            "events",
+            "rates",
+        }
     ),
     "pages": frozenset({"model"}),
+    "roles": frozenset({"errors", "model"}),
     "attributes": frozenset({"model", "object_lock", "encryption"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
-    "bucket_settings": frozenset(
-        {"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership", "configurations"}
-    ),
+    "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"})
+    | {"configurations", "events"},
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "object_lock", "encryption", "ownership"}),
+    "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "rates", "roles"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
     "committer": BASE | {"commands", "catalog"},
     "backends": frozenset({"errors", "model", "encryption", "sealing"}),
-    "jobs": BASE | {"commands", "catalog", "committer", "backends"},
-    "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing"},
+    "jobs": BASE | {"commands", "catalog", "committer", "backends", "senders"},
+    "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing", "senders"},
     "filesystem": BASE | {"commands", "store"},
     "raft": frozenset({"errors"}),
     "cluster": BASE | {"raft", "codec", "commands", "catalog", "committer", "store", "backends"},
@@ -70,8 +87,12 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests", "backends"}),
     "cryptography": frozenset({"sealing"}),
-    "boto3": frozenset({"backends"}),
-    "botocore": frozenset({"backends"}),
+    "boto3": frozenset({"backends", "senders"}),
+    "botocore": frozenset({"backends", "senders"}),
+    "redis": frozenset({"senders"}),
+    "pika": frozenset({"senders"}),
+    "confluent_kafka": frozenset({"senders"}),
+    "nats": frozenset({"senders"}),
     "requests": frozenset({"backends"}),
     "urllib3": frozenset({"backends"}),
     "google": frozenset({"backends"}),
@@ -80,13 +101,16 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "pytest": frozenset({"testing"}),
     "hypothesis": frozenset({"testing"}),
 }
-#: Everything that knows of HTTP or XML. (A cloud's SDK may hand a backend an exception of `http` or `urllib`.)
+#: Everything that knows of HTTP or XML.
 WEB = frozenset({"http", "xml", "wsgiref", "socketserver", "html", "werkzeug", "flask", "gunicorn", "defusedxml"})
+#: Who may import it all the same: what sends events, and backends, which get exceptions of `http` from clouds' SDKs.
+SPEAKS_HTTP = frozenset({"backends", "senders"})
 
 #: Modules that make `import bleepstore` slow, or that are an extra.
 HEAVY = (
     "boto3", "botocore", "google", "azure", "requests", "urllib3", "werkzeug", "gunicorn", "defusedxml", "pytest",
     "hypothesis", "asyncio", "bleepstore_server", "cryptography",
+    "redis", "pika", "confluent_kafka", "nats",
 )  # fmt: skip
 
 
@@ -138,7 +162,7 @@ def test_the_library_imports_only_downwards(path: Path) -> None:
                 wrong.append(f"line {line}: {layer} must not import {module}")
         elif top == "bleepstore_server":
             wrong.append(f"line {line}: the library must not import the server")
-        elif top in WEB and layer != "backends":
+        elif top in WEB and layer not in SPEAKS_HTTP:
             wrong.append(f"line {line}: the library knows nothing of the web: {module}")
         elif top not in sys.stdlib_module_names and layer not in THIRD_PARTY.get(top, frozenset()):
             wrong.append(f"line {line}: {layer} must not import {module}")
@@ -259,6 +283,8 @@ PRIVATE_PARTS = {
     "bleepstore.backends.azure.client": {"_client"},
     "bleepstore.backends.gcs.backend": {"_set_properties"},
     "bleepstore.backends.gcs.client": {"_connection", "_http"},
+    "bleepstore.senders.nats_streams": {"_server_info"},
+    "bleepstore.senders.rabbitmq": {"_terminate_stream"},
     "bleepstore.store.archiving": {"_Hash"},
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
 }
@@ -325,14 +351,15 @@ def literals_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_the_library_speaks_no_word_of_the_wire() -> None:
-    """Errors and records name the library's own arguments. A backend speaks the words of its provider."""
+    """Errors and records name the library's own arguments. A backend speaks the words of its provider, and what sends
+    events those of its destination."""
     names = words_of_the_wire()
     assert {"If-Match", "Content-MD5", "versionId", "partNumber", "upload-id-marker", "x-amz-acl"} <= names
     pattern = re.compile(rf"x-amz-|aws-chunked|\b(header|query parameter|{'|'.join(map(re.escape, names))})\b")
     found = [
         f"{path.relative_to(ROOT)} line {line}: {text!r}"
         for path in library_files()
-        if layer_of(path) not in {"backends", "raft"} | UNRESTRICTED
+        if layer_of(path) not in {"backends", "raft", "senders"} | UNRESTRICTED
         and path.parent
         != LIBRARY / "access" / "policies"  # IAM's names of condition keys, which policies are written in
         for line, text in literals_of(path)

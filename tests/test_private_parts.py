@@ -34,6 +34,7 @@ CALLS: list[tuple[str, str, str | None, str]] = [
     ("botocore.awsrequest", "AWSResponse.__init__", "(self, url, status_code, headers, raw)", _IN_PROCESS),
     ("botocore.httpsession", "URLLib3Session._get_request_timeout", "(self, request)", "backends/aws/client.py"),
     ("boto3", "DEFAULT_SESSION", None, _IN_PROCESS),
+    ("pika", "SelectConnection._terminate_stream", None, "senders/rabbitmq.py"),
     ("google.cloud.storage", "Client._http", None, "backends/gcs/client.py"),
 ]
 
@@ -49,10 +50,11 @@ SOURCES: list[tuple[str, str, str, str]] = [
     ("botocore.endpoint", "Endpoint", r"self\.http_session = ", "backends/aws/client.py"),
     ("botocore.httpsession", "URLLib3Session.send", r"self\._get_request_timeout\(request\)", "backends/aws/client.py"),
     ("botocore.client", "BaseClient", r"self\._endpoint = ", "backends/aws/client.py"),
+    ("nats.aio.client", "Client", r"self\._server_info", "senders/nats_streams.py"),
     ("google.cloud.storage.client", "Client", r"self\._connection = ", "backends/gcs/client.py"),
 ]
 
-BOUNDED = ("gunicorn", "boto3", "google-cloud-storage", "azure-storage-blob")
+BOUNDED = ("gunicorn", "boto3", "pika", "nats-py", "google-cloud-storage", "azure-storage-blob")
 
 
 def find(module: str, name: str, used_in: str) -> Any:

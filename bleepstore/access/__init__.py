@@ -9,35 +9,60 @@ Whatever comes to decide beside them (public access blocks, object ownership, th
 
 from bleepstore.access.acl import AclRequest, CannedAcl, is_full_control, make_acl, resolve_acl
 from bleepstore.access.actions import Action
-from bleepstore.access.callers import ANONYMOUS, Caller
+from bleepstore.access.callers import ANONYMOUS, INVENTORY_SERVICE, LOGGING_SERVICE, Caller, Service
+from bleepstore.access.canned import CannedPolicy
 from bleepstore.access.decisions import (
     Decision,
     Explanation,
     Ground,
     authorize,
+    authorize_absent,
     authorize_new_acl,
-    check_not_denied,
+    authorize_new_bucket,
     decide,
     explain,
     is_allowed,
     is_of_object,
     of_version,
 )
-from bleepstore.access.policies import Facts, compile_policy, is_public
+from bleepstore.access.policies import (
+    Assumption,
+    Facts,
+    check_session_policy,
+    check_trust_policy,
+    compile_policy,
+    is_public,
+    may_assume,
+    may_assume_by_web,
+)
+from bleepstore.access.sessions import LiveSession, RoleSession, Session, SessionCredentials, WebIdentity
 
 __all__ = [
     "ANONYMOUS",
+    "INVENTORY_SERVICE",
+    "LOGGING_SERVICE",
     "AclRequest",
     "Action",
+    "Assumption",
     "Caller",
     "CannedAcl",
+    "CannedPolicy",
     "Decision",
     "Explanation",
     "Facts",
     "Ground",
+    "LiveSession",
+    "RoleSession",
+    "Service",
+    "Session",
+    "SessionCredentials",
+    "WebIdentity",
     "authorize",
+    "authorize_absent",
     "authorize_new_acl",
-    "check_not_denied",
+    "authorize_new_bucket",
+    "check_session_policy",
+    "check_trust_policy",
     "compile_policy",
     "decide",
     "explain",
@@ -46,6 +71,8 @@ __all__ = [
     "is_of_object",
     "is_public",
     "make_acl",
+    "may_assume",
+    "may_assume_by_web",
     "of_version",
     "resolve_acl",
 ]

@@ -1,13 +1,14 @@
 """The decision: an action, by a caller, on a bucket and on what is in it.
 
 What a policy denies is denied. Else it is allowed if the policy of the bucket, its ownership or an ACL allows it ("How
-Amazon S3 authorizes a request").
+Amazon S3 authorizes a request"). That is what an account may do. A user may do of that what its own policies allow, and
+what the policy of a bucket of its account allows the user by name, or everybody ("Policy evaluation logic").
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Unpack
 
 import attrs
@@ -15,6 +16,7 @@ import attrs
 from bleepstore.access.acl import allows
 from bleepstore.access.actions import Action
 from bleepstore.access.callers import ANONYMOUS, Caller
+from bleepstore.access.identities import deciding_policy, notes_on_policies, some_policy_allows
 from bleepstore.access.policies import (
     Asked,
     Effect,
@@ -27,8 +29,9 @@ from bleepstore.access.policies import (
     notes_on,
     undecided_in,
 )
+from bleepstore.access.sessions import RoleSession
 from bleepstore.errors import AccessDenied, MalformedPolicy
-from bleepstore.model import Bucket, ObjectVersion, Permission, Upload
+from bleepstore.model import Bucket, ObjectVersion, Permission, Upload, User
 from bleepstore.ownership import Payer
 
 _READ, _WRITE = Permission.READ, Permission.WRITE
@@ -180,16 +183,25 @@ class Ground(enum.Enum):
     POLICY_ALLOWS = "The bucket's policy allows it."
     OWNER_OR_ACL = "The owner of the bucket or of the object may do it, or an access control list grants it."
     RESTRICTED = "The policy would allow it, but is public, and RestrictPublicBuckets lets it allow nothing to others."
+    IDENTITY_DENIES = "A policy of the user denies it."
+    IDENTITY_UNREADABLE = "A policy of the user cannot be read by this version, so everything is denied to it."
+    IDENTITY_ALLOWS = "A policy of the user allows it, of what the user's account may do."
+    IDENTITY_SILENT = "No policy of the user allows it, nor does the bucket's policy allow it to the user itself."
+    SESSION_DENIES = "The policy of the session denies it."
+    SESSION_SILENT = "The policy of the session does not allow it."
+    SESSION_UNREADABLE = "The policy of the session cannot be read by this version, so everything is denied to it."
     NOTHING_ALLOWS = "Neither ownership, nor an access control list, nor the bucket's policy allows it."
 
 
 @attrs.frozen
 class Decision:
-    """Whether something is allowed, and by what. `statement` is the one of a policy that decided."""
+    """Whether something is allowed, and by what. `statement` is the one of a policy that decided: of the bucket's, or
+    of the one of the user that has the name `policy`."""
 
     allowed: bool
     ground: Ground
     statement: Statement | None = None
+    policy: str | None = None
 
 
 _PROGRAM = Decision(True, Ground.PROGRAM)
@@ -197,6 +209,7 @@ _BY_RIGHTS = Decision(True, Ground.OWNER_OR_ACL)
 _UNPAID = Decision(False, Ground.UNPAID)
 _BY_NOTHING = Decision(False, Ground.NOTHING_ALLOWS)
 _RESTRICTED = Decision(False, Ground.RESTRICTED)
+_BY_NO_POLICY = Decision(False, Ground.IDENTITY_SILENT)
 _DENIED_BY_NONE = (Ground.NOTHING_ALLOWS, Ground.RESTRICTED)
 
 
@@ -220,10 +233,12 @@ def authorize(
         return None
     if bucket is not None and bucket.settings.payer is not None and _is_unpaid(caller, bucket):
         raise AccessDenied
-    if bucket is None or bucket.settings.policy is None:
+    if caller.user is None and (bucket is None or bucket.settings.policy is None):
         allowed = _by_rights(action, caller, bucket, subject)
     else:
-        decision = _decide(action, caller, bucket, subject, key, facts)
+        # An account is decided on in one step less.
+        decide_for = _of_account if caller.user is None else _of_user
+        decision = decide_for(action, caller, bucket, subject, key, facts)
         if decision.ground is Ground.POLICY_ALLOWS:
             return None
         allowed = decision.allowed
@@ -258,42 +273,159 @@ def decide(
         return _PROGRAM
     if bucket is not None and bucket.settings.payer is not None and _is_unpaid(caller, bucket):
         return _UNPAID
-    if bucket is None or bucket.settings.policy is None:
-        return _BY_RIGHTS if _by_rights(action, caller, bucket, subject) else _BY_NOTHING
-    return _decide(action, caller, bucket, subject, key, facts)
+    return (_of_account if caller.user is None else _of_user)(action, caller, bucket, subject, key, facts)
+
+
+def authorize_new_bucket(
+    caller: Caller | None, bucket: str, further: Iterable[Action] = (), **facts: Unpack[Facts]
+) -> None:
+    """Raise AccessDenied unless `caller` may create a bucket of this name, and do these `further` things to it, which
+    the account to which it will belong may."""
+    if caller is None:
+        return
+    facts["new_bucket"] = bucket
+    authorize(Action.CREATE_BUCKET, caller, None, **facts)
+    if caller.user is not None:
+        for action in further:
+            if not _narrowed(_asked(action, caller, None, None, None, facts), _BY_RIGHTS).allowed:
+                raise AccessDenied
 
 
 def authorize_new_acl(caller: Caller | None, bucket: Bucket, key: str, **facts: Unpack[Facts]) -> None:
     """Raise AccessDenied unless `caller`, who may write an object, may give it an ACL: what it writes is its own, but
     a policy that allows it to write may not allow that, or deny it."""
-    if caller is None or bucket.settings.policy is None:
+    if caller is None or (caller.user is None and bucket.settings.policy is None):
         return
-    decision = _decide(Action.PUT_OBJECT_ACL, caller, bucket, None, key, facts)
+    decision = _of_account(Action.PUT_OBJECT_ACL, caller, bucket, None, key, facts)
     if decision.statement is None:
         decision = _BY_RIGHTS if _by_rights(Action.PUT_OBJECT, caller, bucket, None) else _BY_NOTHING
+    if caller.user is not None:
+        decision = _narrowed(_asked(Action.PUT_OBJECT_ACL, caller, bucket, None, key, facts), decision)
     if not decision.allowed:
         raise AccessDenied
 
 
-def check_not_denied(action: Action, caller: Caller | None, bucket: Bucket, key: str, **facts: Unpack[Facts]) -> None:
-    """Raise AccessDenied if a policy denies an action on an object that does not exist."""
-    if caller is None or bucket.settings.policy is None:
+def authorize_absent(action: Action, caller: Caller | None, bucket: Bucket, key: str, **facts: Unpack[Facts]) -> None:
+    """Raise AccessDenied if a policy denies an action on an object that does not exist, or none of a user allows it."""
+    if caller is None or (caller.user is None and bucket.settings.policy is None):
         return
-    decision = _decide(action, caller, bucket, None, key, facts)
-    if not decision.allowed and decision.ground not in _DENIED_BY_NONE:
+    decision = _of_account(action, caller, bucket, None, key, facts)
+    if not decision.allowed and decision.ground in _DENIED_BY_NONE:
+        decision = _BY_RIGHTS
+    if caller.user is not None:
+        decision = _narrowed(_asked(action, caller, bucket, None, key, facts), decision)
+    if not decision.allowed:
         raise AccessDenied
 
 
-def _decide(
+def _asked(
     action: Action,
     caller: Caller,
-    bucket: Bucket,
+    bucket: Bucket | None,
+    subject: ObjectVersion | Upload | None,
+    key: str | None,
+    facts: Facts,
+) -> Asked:
+    """The question, as policies are asked it."""
+    undecided = undecided_in(action, subject, facts)
+    return Asked(action, caller, bucket, key if subject is None else subject.key, subject, facts, undecided)
+
+
+def _of_user(
+    action: Action,
+    caller: Caller,
+    bucket: Bucket | None,
     subject: ObjectVersion | Upload | None,
     key: str | None,
     facts: Facts,
 ) -> Decision:
-    """The decision about a bucket that has a policy."""
-    assert bucket.settings.policy is not None
+    """The decision about a user."""
+    decision = _narrowed(
+        _asked(action, caller, bucket, subject, key, facts),
+        _of_account(action, caller, bucket, subject, key, facts),
+    )
+    also = _ALSO.get(action) if decision.allowed else None
+    return decision if also is None else _of_user(also, caller, bucket, subject, key, facts)
+
+
+def _narrowed(asked: Asked, of_account: Decision) -> Decision:
+    """What is left for a user of a decision about its account, and of that for a session with a policy of its own: what
+    is allowed must be allowed by that too, whatever allows it."""
+    decision = _of_identity(asked, of_account)
+    user = asked.caller.user
+    if not decision.allowed or not isinstance(user, RoleSession) or user.policy is None:
+        return decision
+    policies = {"session": user.policy}
+    try:
+        if _is_of_keys(asked) and some_policy_allows(policies, asked, _of_versions(asked)):
+            return decision
+        found = deciding_policy(policies, asked)
+    except MalformedPolicy:
+        return Decision(False, Ground.SESSION_UNREADABLE)
+    if found is None:
+        return Decision(False, Ground.SESSION_SILENT)
+    name, statement = found
+    denies = statement.effect is Effect.DENY
+    return Decision(False, Ground.SESSION_DENIES, statement, name) if denies else decision
+
+
+def _of_identity(asked: Asked, of_account: Decision) -> Decision:
+    """What is left for a user of a decision about its account, in which the bucket's policy was asked about the user:
+    nothing, unless a policy of its own allows it too. Whatever the policy of a bucket of its own account allows the
+    user, it needs no other for.
+    """
+    user, bucket = asked.caller.user, asked.bucket
+    assert user is not None
+    try:
+        if _is_of_keys(asked) and some_policy_allows(user.policies, asked, _of_versions(asked)):
+            return Decision(True, Ground.IDENTITY_ALLOWS)
+        found = deciding_policy(user.policies, asked)
+    except MalformedPolicy:
+        return Decision(False, Ground.IDENTITY_UNREADABLE)
+    name, statement = (None, None) if found is None else found
+    if statement is not None and statement.effect is Effect.DENY:
+        return Decision(False, Ground.IDENTITY_DENIES, statement, name)
+    by_policy = of_account.ground is Ground.POLICY_ALLOWS
+    is_direct = by_policy and bucket is not None and bucket.owner.id == user.account.id
+    if statement is None and not is_direct and not _is_own_upload(asked):
+        return _BY_NO_POLICY if of_account.allowed or of_account.ground in _DENIED_BY_NONE else of_account
+    if not of_account.allowed or by_policy or statement is None:
+        return of_account
+    return Decision(True, Ground.IDENTITY_ALLOWS, statement, name)
+
+
+def _is_own_upload(asked: Asked) -> bool:
+    """Whether it is on an upload that this user has begun. "By default, the bucket owner and the initiator of the
+    multipart upload are allowed to perform this action" (to list its parts, and to stop it)."""
+    user, subject = asked.caller.user, asked.subject
+    return (
+        user is not None
+        and isinstance(subject, Upload)
+        and asked.action in _OF_ANY_UPLOAD
+        and subject.initiator.id == user.arn
+    )
+
+
+def _is_of_keys(asked: Asked) -> bool:
+    """Whether it is a deletion, of which keys and versions is not known yet: each is decided on."""
+    return asked.action is Action.DELETE_OBJECT and asked.key is None and asked.facts.get("is_preliminary", False)
+
+
+def _of_versions(asked: Asked) -> Asked:
+    return attrs.evolve(asked, action=Action.DELETE_OBJECT_VERSION)
+
+
+def _of_account(
+    action: Action,
+    caller: Caller,
+    bucket: Bucket | None,
+    subject: ObjectVersion | Upload | None,
+    key: str | None,
+    facts: Facts,
+) -> Decision:
+    """The decision about an account, or what the account of a user may do, and the bucket's policy lets the user do."""
+    if bucket is None or bucket.settings.policy is None:
+        return _BY_RIGHTS if _by_rights(action, caller, bucket, subject) else _BY_NOTHING
     # Calls are what a decision costs.
     is_usual = subject.__class__ is not Upload and "completes_upload" not in facts and "is_preliminary" not in facts
     asked = Asked(
@@ -305,19 +437,20 @@ def _decide(
         facts,
         () if is_usual else undecided_in(action, subject, facts),
     )
-    is_own = action in _OF_POLICY and caller.account.id == bucket.owner.id
+    is_own = action in _OF_POLICY and caller.user is None and caller.account.id == bucket.owner.id
     try:
         policy = compile_policy(bucket.settings.policy, bucket.name)
     except MalformedPolicy:
         return Decision(is_own, Ground.POLICY_UNREADABLE)
     block = bucket.settings.public_access_block
     counts = block is None or not block.restrict_public_buckets or not _is_restricted(caller, bucket)
-    is_of_keys = action is Action.DELETE_OBJECT and key is None and facts.get("is_preliminary")
-    if counts and is_of_keys:
-        # Of which keys and versions is not known yet: each is decided on.
-        of_versions = attrs.evolve(asked, action=Action.DELETE_OBJECT_VERSION)
-        if allows_some(policy, asked) or allows_some(policy, of_versions):
-            return Decision(True, Ground.POLICY_ALLOWS)
+    if (
+        counts
+        and not is_usual
+        and _is_of_keys(asked)
+        and (allows_some(policy, asked) or allows_some(policy, _of_versions(asked)))
+    ):
+        return Decision(True, Ground.POLICY_ALLOWS)
     statement = deciding_statement(policy, asked)
     if statement is not None and statement.effect is Effect.DENY:
         return Decision(is_own, Ground.OWN_POLICY if is_own else Ground.POLICY_DENIES, statement)
@@ -328,7 +461,7 @@ def _decide(
     else:
         return _BY_NOTHING if counts or statement is None else _RESTRICTED
     also = _ALSO.get(action)
-    return decision if also is None else _decide(also, caller, bucket, subject, key, facts)
+    return decision if also is None else _of_account(also, caller, bucket, subject, key, facts)
 
 
 def _is_restricted(caller: Caller, bucket: Bucket) -> bool:
@@ -336,7 +469,7 @@ def _is_restricted(caller: Caller, bucket: Bucket) -> bool:
     bucket with a public policy to only AWS service principals and authorized users within the bucket owner's account".
     """
     block, policy = bucket.settings.public_access_block, bucket.settings.policy
-    if block is None or policy is None or not block.restrict_public_buckets:
+    if block is None or policy is None or not block.restrict_public_buckets or caller.service is not None:
         return False
     return caller.account.id != bucket.owner.id and is_public(policy, bucket.name)
 
@@ -355,11 +488,7 @@ def _is_of_policy(action: Action, caller: Caller, bucket: Bucket, subject: Objec
     may do with the objects of others it may also grant. No policy lets put parts into an upload of another."""
     if action in _BY_OBJECT:
         return subject is None or subject.owner.id == bucket.owner.id
-    return (
-        action is not Action.PUT_OBJECT
-        or not isinstance(subject, Upload)
-        or (caller.account.id == subject.initiator.id)
-    )
+    return action is not Action.PUT_OBJECT or not isinstance(subject, Upload) or _is_of_initiator(caller, subject)
 
 
 def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: ObjectVersion | Upload | None) -> bool:
@@ -367,7 +496,7 @@ def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: O
     if bucket is None:
         return action in _BY_ACCOUNT and not caller.is_anonymous
     if isinstance(subject, Upload) and action in _OF_ANY_UPLOAD and not caller.is_anonymous:
-        return caller.account.id in (subject.initiator.id, bucket.owner.id)
+        return caller.account.id == bucket.owner.id or _is_of_initiator(caller, subject)
     permission = _BY_BUCKET.get(action)
     if permission is not None:
         if action is Action.DELETE_OBJECT_VERSION and caller.account.id != bucket.owner.id:
@@ -392,8 +521,10 @@ def _by_rights(action: Action, caller: Caller, bucket: Bucket | None, subject: O
 
 
 def _is_of_initiator(caller: Caller, upload: Upload) -> bool:
-    """Nobody but who initiated an upload puts parts into what becomes the initiator's object."""
-    return caller.account.id == upload.initiator.id
+    """Nobody but who initiated an upload puts parts into what becomes the initiator's object; nor, if that was a user,
+    anybody but its account ("If the initiator is an IAM user, that user's AWS account is also allowed")."""
+    account_id, initiator_id = caller.account.id, upload.initiator.id
+    return account_id == initiator_id or initiator_id.startswith(f"arn:aws:iam::{account_id}:")
 
 
 @attrs.frozen(kw_only=True)
@@ -404,8 +535,8 @@ class Explanation:
     action: Action
     #: Of the bucket, or of the object.
     arn: str
-    #: The id of the account that asks; None: the program itself.
-    account_id: str | None
+    #: The id of the account that asks, or the ARN of the user; None: the program itself.
+    principal_id: str | None
     decision: Decision
     notes: tuple[str, ...] = ()
 
@@ -415,9 +546,10 @@ class Explanation:
 
     def __str__(self) -> str:
         answer = "allowed" if self.allowed else "denied"
-        by = self.decision.statement
-        ground = self.decision.ground.value + (f" It is {by.name} that decides." if by is not None else "")
-        lines = [f"{self.action} on {self.arn} is {answer} to {self.account_id or 'the program itself'}.", ground]
+        by, policy = self.decision.statement, self.decision.policy
+        of = "" if policy is None else f" of {policy}"
+        ground = self.decision.ground.value + (f" It is {by.name}{of} that decides." if by is not None else "")
+        lines = [f"{self.action} on {self.arn} is {answer} to {self.principal_id or 'the program itself'}.", ground]
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
@@ -431,15 +563,7 @@ def explain(
 ) -> Explanation:
     """What `authorize` would do, and what of the bucket's policy leads to that."""
     decision = decide(action, caller, bucket, subject, key, **facts)
-    asked = Asked(
-        action,
-        caller or ANONYMOUS,
-        bucket,
-        key if subject is None else subject.key,
-        subject,
-        facts,
-        undecided_in(action, subject, facts),
-    )
+    asked = _asked(action, caller or ANONYMOUS, bucket, subject, key, facts)
     notes: tuple[str, ...] = ()
     if caller is not None:
         notes = (f"The bucket belongs to {bucket.owner.id}.",)
@@ -451,5 +575,19 @@ def explain(
             if _is_restricted(caller, bucket):
                 notes += ("The policy is public, and RestrictPublicBuckets lets it allow nothing to other accounts.",)
             notes += notes_on(compile_policy(bucket.settings.policy, bucket.name), asked)
-    account_id = None if caller is None else caller.account.id
-    return Explanation(action=action, arn=asked.arn, account_id=account_id, decision=decision, notes=notes)
+        if caller.user is not None:
+            notes += _notes_on_user(caller.user, asked)
+    principal_id = None if caller is None else caller.principal.id
+    return Explanation(action=action, arn=asked.arn, principal_id=principal_id, decision=decision, notes=notes)
+
+
+def _notes_on_user(user: User | RoleSession, asked: Asked) -> tuple[str, ...]:
+    policies = dict(user.policies)
+    if isinstance(user, RoleSession) and user.policy is not None:
+        policies["session"] = user.policy
+    try:
+        notes = notes_on_policies(policies, asked)
+    except MalformedPolicy as error:
+        notes = (f"A policy cannot be read: {error}",)
+    account = f"The user belongs to {user.account.id}."
+    return (account, *(notes or ("The user has no policy.",)))

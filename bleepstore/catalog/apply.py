@@ -15,9 +15,12 @@ from bleepstore.catalog import (
     attributes,
     buckets,
     configurations,
+    events,
     following,
     lifecycle,
     objects,
+    quotas,
+    sessions,
     sweeps,
     uploads,
 )
@@ -30,12 +33,17 @@ from bleepstore.commands import (
     CompleteUpload,
     CreateBucket,
     CreateUpload,
+    CreateUser,
     DeleteBucket,
+    DeleteCredential,
     DeleteObject,
     DeleteObjects,
+    DeleteRole,
+    DeleteUser,
     DisableCredential,
     EndSweep,
     FollowProvider,
+    ForgetEvents,
     ForgetGarbage,
     PutBucketAcl,
     PutBucketConfiguration,
@@ -47,9 +55,17 @@ from bleepstore.commands import (
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTags,
+    PutQuota,
+    PutRateLimit,
+    PutRole,
+    PutSessionKey,
+    PutUserPolicy,
+    RecountUsage,
     RegisterPart,
+    ReplaceSecret,
     RestoreObject,
     Result,
+    RevokeSessions,
 )
 from bleepstore.errors import ServiceUnavailable
 
@@ -122,11 +138,37 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutRateLimit():
+            return accounts.put_rate_limit(tables, command)
+        case DeleteCredential():
+            return accounts.delete_credential(tables, command)
+        case ReplaceSecret():
+            return accounts.replace_secret(tables, command)
+        case CreateUser():
+            return accounts.create_user(tables, command)
+        case DeleteUser():
+            return accounts.delete_user(tables, command)
+        case PutUserPolicy():
+            return accounts.put_user_policy(tables, command)
+        case PutQuota():
+            return quotas.put_quota(tables, command)
+        case RecountUsage():
+            return quotas.recount_usage(tables, command)
+        case PutRole():
+            return sessions.put_role(tables, command)
+        case DeleteRole():
+            return sessions.delete_role(tables, command)
+        case PutSessionKey():
+            return sessions.put_session_key(tables, command)
+        case RevokeSessions():
+            return sessions.revoke_sessions(tables, command)
         case BeginSweep():
             return sweeps.begin_sweep(tables, command)
         case EndSweep():
             return sweeps.end_sweep(tables, command)
         case ForgetGarbage():
             return sweeps.forget_garbage(tables, command)
+        case ForgetEvents():
+            return events.forget_events(tables, command)
         case _:
             assert_never(command)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import attrs
 
 from bleepstore.acl_rules import check_acl, is_enforced
-from bleepstore.catalog.port import Tables
+from bleepstore.catalog.events import record_event
+from bleepstore.catalog.port import EventDetails, Tables
 from bleepstore.catalog.records import StoredBucket, StoredVersion
 from bleepstore.catalog.versions import absent_version
 from bleepstore.commands import (
@@ -30,6 +33,7 @@ from bleepstore.errors import (
 from bleepstore.model import ARCHIVED_CLASSES, Acl, ObjectAttributes, Restoration, midnight_after
 from bleepstore.object_lock import check_change, check_future, no_lock
 
+_Watched = PutObjectAcl | PutObjectTags | PutObjectRetention | RestoreObject
 _CHANGED = "The object was replaced, or its ACL was changed, meanwhile. Try again."
 _INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 
@@ -45,6 +49,14 @@ class _Found:
 
     def set(self, tables: Tables, attributes: ObjectAttributes) -> None:
         tables.set_object_attributes(self.bucket.bucket_id, self.key, self.version, attributes)
+
+    def record(self, tables: Tables, name: str, command: _Watched, **details: Unpack[EventDetails]) -> None:
+        """Keep an event of the version, if anybody wants it."""
+        if self.bucket.is_watched:
+            if self.bucket.versioning is not None:
+                details["version_id"] = self.version.version_id
+            details["etag"] = self.version.etag
+            record_event(tables, self.bucket, name, self.key, command.time_ms, command.origin, **details)
 
 
 def _find(
@@ -80,6 +92,8 @@ def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
         return refused
     grants = None if command.acl == Acl.private(owner_id) else command.acl.grants
     found.set(tables, attrs.evolve(found.attributes, grants=grants))
+    if grants != found.attributes.grants:  # "An event is not generated when a request results in no change"
+        found.record(tables, "ObjectAcl:Put", command)
     return Done()
 
 
@@ -88,6 +102,7 @@ def put_object_tags(tables: Tables, command: PutObjectTags) -> Result:
     if isinstance(found, S3Error):
         return found
     found.set(tables, attrs.evolve(found.attributes, tags=command.tags))
+    found.record(tables, (command.origin and command.origin.event) or "ObjectTagging:Put", command)
     return Done()
 
 
@@ -101,6 +116,7 @@ def put_object_retention(tables: Tables, command: PutObjectRetention) -> Result:
     if refused := check_change(old, new, command.time_ms, bypasses=command.bypasses_governance):
         return refused
     found.set(tables, attrs.evolve(found.attributes, retention=new))
+    found.record(tables, "ObjectRetention:Put", command)
     return Done()
 
 
@@ -136,4 +152,11 @@ def restore_object(tables: Tables, command: RestoreObject) -> Result:
     ready_ms = old.ready_ms if old is not None and is_extended else now_ms + command.delay_ms
     made = Restoration(ready_ms, midnight_after(max(ready_ms, now_ms), command.days))
     found.set(tables, attrs.evolve(found.attributes, restoration=made))
+    if not is_extended:
+        found.record(tables, "ObjectRestore:Post", command, storage_class=storage_class)
+        if ready_ms <= now_ms:
+            until_ms = made.until_ms
+            found.record(
+                tables, "ObjectRestore:Completed", command, storage_class=storage_class, restored_until_ms=until_ms
+            )
     return Restored(made, is_extended)

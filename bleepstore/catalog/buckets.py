@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleepstore.acl_rules import check_acl, check_enforceable
+from bleepstore.acl_rules import check_acl, check_enforceable, check_policy
 from bleepstore.catalog.configurations import configurations_of
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket
@@ -51,6 +51,8 @@ def delete_bucket(tables: Tables, command: DeleteBucket) -> Result:
         return NoSuchBucket(command.bucket)
     if tables.has_versions(bucket.bucket_id):
         return BucketNotEmpty(command.bucket, bucket.versioning is not None)
+    if bucket.keeps_usage:
+        tables.add_usage(bucket.bucket_id, 0, -tables.count_usage(bucket.bucket_id).bytes)
     tables.remove_bucket(bucket.bucket_id)
     return Done()
 
@@ -69,18 +71,21 @@ def put_bucket_setting(tables: Tables, command: PutBucketSetting) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
     if bucket is None:
         return NoSuchBucket(command.bucket)
-    if refused := _check_setting(tables, bucket, command.setting):
+    if refused := _check_setting(tables, bucket, command):
         return refused
     tables.set_bucket_setting(bucket, command.setting)
     return Done()
 
 
-def _check_setting(tables: Tables, bucket: StoredBucket, setting: BucketSetting) -> S3Error | None:
+def _check_setting(tables: Tables, bucket: StoredBucket, command: PutBucketSetting) -> S3Error | None:
     """The refusal of a setting by what else the bucket has."""
+    setting = command.setting
     if setting.name == "object_lock":
         return _check_lock(bucket, setting)
     if setting.name == "ownership" and setting.value is ObjectOwnership.BUCKET_OWNER_ENFORCED:
         return check_enforceable(tables.bucket_acl(bucket))
+    if setting.name == "policy":
+        return check_policy(bucket.settings, command.makes_public)
     return None
 
 

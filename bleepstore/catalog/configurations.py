@@ -27,6 +27,9 @@ from bleepstore.errors import (
 )
 from bleepstore.model import BucketSetting, Versioning
 
+#: Kinds that say which events are kept.
+_EVENT_SOURCES = frozenset({ConfigurationKind.NOTIFICATION, ConfigurationKind.REPLICATION})
+
 
 def put_bucket_configuration(tables: Tables, command: PutBucketConfiguration) -> Result:
     bucket = tables.find_bucket(command.bucket, command.bucket_id)
@@ -43,6 +46,9 @@ def put_bucket_configuration(tables: Tables, command: PutBucketConfiguration) ->
             return TooManyConfigurations(MAX_CONFIGURATIONS)
     elif of_kind.pop(command.id, None) is None and kind in KINDS_WITH_IDS:
         return NoSuchConfiguration(command.bucket, command.id)
+    if kind in _EVENT_SOURCES:
+        others = tuple(rule for rule in bucket.settings.events or () if rule.source != kind)
+        tables.set_bucket_setting(bucket, BucketSetting("events", (*others, *command.rules) or None))
     left = {name: documents for name, documents in kept.items() if documents}
     tables.set_bucket_setting(bucket, BucketSetting("configurations", left or None))
     return Done()

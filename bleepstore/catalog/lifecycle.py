@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 
 from bleepstore.bucket_settings import digest_of
+from bleepstore.catalog.events import record_event
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import StoredBucket, StoredVersion
-from bleepstore.catalog.versions import add_delete_marker, check_removable, remove_version
+from bleepstore.catalog.versions import add_delete_marker, check_removable, record_removal, remove_version
 from bleepstore.commands import ApplyLifecycle, DeleteEntry, LifecycleApplied, LifecycleEntry, Result
 from bleepstore.errors import NoSuchBucket, OperationAborted, S3Error
 from bleepstore.lifecycle_due import Act
@@ -61,6 +62,8 @@ def _act(
         attributes = tables.object_attributes(bucket_id, entry.key, version)
         attributes = attrs.evolve(attributes, storage_class=entry.storage_class)
         tables.set_object_attributes(bucket_id, entry.key, version, attributes)
+        if bucket.is_watched:
+            _record_transition(tables, bucket, command, entry, version)
         return None
     if entry.act is Act.EXPIRE and bucket.versioning is not None:
         marked = add_delete_marker(tables, bucket, command, DeleteEntry(key=entry.key), position, version)
@@ -68,4 +71,22 @@ def _act(
     if refused := check_removable(tables, bucket, entry.key, version, command.time_ms):
         return refused
     remove_version(tables, bucket, entry.key, version)
+    if bucket.is_watched:
+        record_removal(tables, bucket, command, entry.key, version.version_id)
     return None
+
+
+def _record_transition(
+    tables: Tables, bucket: StoredBucket, command: ApplyLifecycle, entry: LifecycleEntry, version: StoredVersion
+) -> None:
+    record_event(
+        tables,
+        bucket,
+        "LifecycleTransition",
+        entry.key,
+        command.time_ms,
+        None,
+        version_id=None if bucket.versioning is None else version.version_id,
+        etag=version.etag,
+        storage_class=entry.storage_class,
+    )

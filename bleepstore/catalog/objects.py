@@ -5,12 +5,14 @@ from __future__ import annotations
 from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current, check_owner, check_write
 from bleepstore.catalog.port import Tables
+from bleepstore.catalog.quotas import check_quota, more_by_write
 from bleepstore.catalog.records import StoredBucket
 from bleepstore.catalog.sweeps import check_fence
 from bleepstore.catalog.versions import (
     add_delete_marker,
     check_lockable,
     check_removable,
+    record_removal,
     remove_row,
     remove_version,
     write_version,
@@ -44,6 +46,9 @@ def put_object(tables: Tables, command: PutObject) -> Result:
         refused = check_lockable(tables, bucket, attributes, command.time_ms)
     if refused is None and attributes.grants is not None:
         refused = check_public(bucket.settings, attributes.grants)
+    if refused is None and bucket.keeps_usage:
+        more = more_by_write(tables, bucket, command.key, command.size, current)
+        refused = check_quota(tables, bucket, command.bucket, more)
     return refused or write_version(tables, bucket, command, current)
 
 
@@ -64,7 +69,9 @@ def _delete(
     if bucket.versioning is not None:
         return add_delete_marker(tables, bucket, command, entry, position, current)
     if current is not None:
-        remove_row(tables, bucket.bucket_id, entry.key, current)
+        remove_row(tables, bucket, entry.key, current)
+        if bucket.is_watched:
+            record_removal(tables, bucket, command, entry.key, None)
     return Removed(entry.key)
 
 
@@ -85,6 +92,8 @@ def _delete_version(
     if refused is not None:
         return refused
     remove_version(tables, bucket, entry.key, version)
+    if bucket.is_watched:
+        record_removal(tables, bucket, command, entry.key, version_id)
     return Removed(entry.key, version_id, version_id if version.is_delete_marker else None)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from bleepstore.catalog.records import (
     CompletedUpload,
@@ -22,10 +22,21 @@ from bleepstore.catalog.records import (
     Garbage,
     ObjectSince,
     ProtectedVersion,
+    RecordedEvent,
     StoredBucket,
     StoredVersion,
 )
-from bleepstore.commands import Command, CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart, Result
+from bleepstore.commands import (
+    Command,
+    CreateBucket,
+    CreateUpload,
+    PutCredential,
+    PutObject,
+    PutRole,
+    RegisterPart,
+    Result,
+)
+from bleepstore.events import Event, WaitingEvent, WaitingEvents
 from bleepstore.lifecycle_due import Aged
 from bleepstore.model import (
     Acl,
@@ -39,9 +50,13 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadToken,
+    User,
     Versioning,
 )
 from bleepstore.pages import ObjectPage, UploadPage, VersionPage
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.rates import Rate, RateLimit, RateScope
+from bleepstore.roles import Role
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
 #: the implementation's own, good for a program that goes through the catalog.
@@ -186,11 +201,47 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def list_credentials(self) -> list[Credential]:
         """All, in the order of the access keys."""
 
+    def find_user(self, account_id: str, name: str) -> User | None:
+        """The user that has this name, in whatever case."""
+
+    def list_users(self) -> list[User]:
+        """All, in the order of their accounts' ids and of their names."""
+
     def owner_by_email(self, email: str) -> Owner | None:
         """The account that has this address, in whatever case."""
 
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that the catalog has met: of a credential, a bucket or an object."""
+
+    def list_rate_limits(self) -> list[RateLimit]:
+        """All, those of accounts first, in the order of their names."""
+
+    def rate_limits_of(self, access_key: str | None, account_id: str) -> tuple[RateLimit, ...]:
+        """Those of a key and of an account."""
+
+    # -- quotas
+
+    def list_quotas(self) -> list[CountedQuota]:
+        """All, those of accounts first, in the order of their names."""
+
+    def quotas_of(self, bucket_id: int) -> list[CountedQuota]:
+        """Those in which a bucket counts."""
+
+    def count_usage(self, bucket_id: int) -> Usage:
+        """What is in a bucket, by looking at all of it."""
+
+    # -- roles and sessions
+
+    def find_role(self, account_id: str, name: str) -> Role | None: ...
+
+    def list_roles(self) -> list[Role]:
+        """All, in the order of the accounts' ids and the names."""
+
+    def session_key(self) -> str | None:
+        """What seals the tokens of sessions, once the first one was made."""
+
+    def revoked_until(self, principals: Collection[str]) -> int:
+        """The latest time up to which the sessions of one of these were ended, in milliseconds; 0: none were."""
 
     # -- what the jobs ask
 
@@ -203,8 +254,24 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def is_referenced(self, stored: str | UploadToken) -> bool:
         """Whether an object, a part or the list of garbage knows this blob; or an upload under way has this token."""
 
+    def waiting_events(self, destination: str, limit: int) -> list[WaitingEvent]:
+        """The oldest events that wait for a destination, in their order."""
+
+    def outbox(self) -> list[WaitingEvents]:
+        """Every destination that events were ever kept for, in the order of their names."""
+
     def sweep_times(self) -> tuple[int, int]:
         """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
+
+
+class EventDetails(TypedDict, total=False):
+    """Fields of `Event` that not every event has."""
+
+    version_id: str | None
+    size: int | None
+    etag: str | None
+    storage_class: str | None
+    restored_until_ms: int | None
 
 
 class Tables(Protocol):
@@ -241,6 +308,59 @@ class Tables(Protocol):
 
     def disable_credential(self, access_key: str) -> bool:
         """Whether there is such a key."""
+
+    def put_rate_limit(self, scope: RateScope, name: str, rate: Rate | None) -> None:
+        """Instead of what there was; none, if it is None."""
+
+    def delete_credential(self, access_key: str) -> bool:
+        """Whether there was such a key."""
+
+    def replace_secret(self, access_key: str, expected: str, secret_key: str, sealed_by: str | None) -> bool:
+        """Whether there is such a key, and its secret was stored as `expected`."""
+
+    def find_user(self, account_id: str, name: str) -> User | None:
+        """The user that has this name, in whatever case."""
+
+    def put_user(self, user: User) -> None:
+        """A new user, or the policies of a known one."""
+
+    def delete_user(self, user: User) -> None:
+        """With its access keys."""
+
+    # -- quotas
+
+    def put_quota(self, scope: QuotaScope, name: str, quota: Quota | None) -> None:
+        """Instead of what there was; none, if it is None. The name is a bucket's, which exists, or an account's id.
+        What is stored is counted by `recount` alone."""
+
+    def quotas_of(self, bucket_id: int) -> Sequence[CountedQuota]:
+        """Those in which a bucket counts."""
+
+    def add_usage(self, bucket_id: int, objects: int, size: int) -> None:
+        """Count so many objects and bytes more, or fewer, in the quotas of a bucket that `keeps_usage`."""
+
+    def count_usage(self, bucket_id: int) -> Usage:
+        """What is in a bucket, by looking at all of it."""
+
+    def recount(self, scope: QuotaScope, name: str) -> None:
+        """Have a quota count what is stored."""
+
+    def list_quotas(self) -> Sequence[CountedQuota]:
+        """All, those of accounts first, in the order of their names."""
+
+    # -- roles and sessions
+
+    def put_role(self, command: PutRole) -> None:
+        """A new role, or other documents and another length of sessions for a known one."""
+
+    def delete_role(self, account_id: str, name: str) -> bool:
+        """Whether there was such a role."""
+
+    def put_session_key(self, key: str) -> None:
+        """The key of the tokens of sessions, if there is none."""
+
+    def revoke_sessions(self, principal: str, until_ms: int) -> None:
+        """The time never goes back."""
 
     # -- buckets
 
@@ -333,7 +453,11 @@ class Tables(Protocol):
     def discard_upload(self, upload_id: str) -> None:
         """Remove an upload and its parts, which become garbage in the order of their numbers."""
 
-    def part_handle(self, upload_id: str, number: int) -> str | None: ...
+    def find_part(self, upload_id: str, number: int) -> tuple[str, int] | None:
+        """(handle, size) of a part."""
+
+    def parts_size(self, upload_id: str) -> int:
+        """The bytes of all parts of an upload."""
 
     def part_handles(self, upload_id: str) -> dict[int, str]:
         """The blob of each part, by its number."""
@@ -348,6 +472,20 @@ class Tables(Protocol):
         """What became of an upload, if it is remembered."""
 
     def forget_completed(self, before_ms: int) -> None: ...
+
+    # -- events
+
+    def next_sequencer(self, time_ms: int, *, is_kept: bool) -> int:
+        """A number greater than all before it, near the time. One that `is_kept` is among the rows that replicas have
+        in common."""
+
+    def add_event(self, event: Event, rules: Sequence[tuple[str, str]], max_waiting: int) -> None:
+        """Keep an event for destinations, each with the id of the rule that names it. A destination for which more than
+        `max_waiting` wait then drops its oldest, and counts them. What watches all events of the process is told of it
+        after the commit, whether it is kept or not."""
+
+    def forget_events(self, destination: str, through: int) -> None:
+        """Those of a destination up to this number."""
 
     # -- garbage and sweeps
 
@@ -379,6 +517,9 @@ class CatalogPort(Protocol):
     def read_only(self) -> bool:
         """Whether every change is refused."""
 
+    watches_all: bool
+    """Whether `watch_all` was asked for."""
+
     def read(self) -> AbstractContextManager[CatalogReader]:
         """A reader for the length of a `with` block."""
 
@@ -393,6 +534,13 @@ class CatalogPort(Protocol):
 
     def apply_next(self, drain: Callable[[], Sequence[Command]]) -> list[Result]:
         """As `apply`, with what `drain` returns once it is this caller's turn, after all other writers."""
+
+    def watch(self, listener: Callable[[Sequence[RecordedEvent]], None] | None) -> None:
+        """After each commit of this process, tell `listener` which events it recorded, if it recorded any. It is called
+        before anything else is committed, and must return at once, and not raise."""
+
+    def watch_all(self, watches: bool) -> None:
+        """From now on record the events of all buckets for the listener, or only of those that have rules."""
 
     def is_stalled(self) -> bool:
         """Whether another process, stopped or hung, has kept everyone from writing for some seconds."""

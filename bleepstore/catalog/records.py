@@ -8,6 +8,7 @@ import attrs
 
 from bleepstore.encryption import Encryption, Layout, SealedPart, layout_of, sealed_size_of
 from bleepstore.errors import Damage
+from bleepstore.events import Event
 from bleepstore.model import BucketSettings, Checksum, ObjectVersion, PartSummary, UploadToken, Versioning
 from bleepstore.object_lock import ObjectLock, Retention
 
@@ -93,10 +94,16 @@ class StoredBucket(NamedTuple):
     """What commands compare of a bucket. `bucket_id` is never given again."""
 
     bucket_id: int
+    name: str
     owner_id: str
     versioning: Versioning | str | None
     #: Of all its settings those that commands on objects look at.
     settings: BucketSettings
+    #: Whether what it holds is counted: it has a quota, or its owner has.
+    keeps_usage: bool
+    location: str
+    #: Whether anybody wants to know what happens to its objects.
+    is_watched: bool
 
     @property
     def object_lock(self) -> ObjectLock | None:
@@ -119,6 +126,7 @@ class StoredVersion(NamedTuple):
     inline_id: int | None
     is_current: bool
     is_delete_marker: bool
+    size: int
 
 
 class DeleteMarker(NamedTuple):
@@ -129,6 +137,13 @@ class DeleteMarker(NamedTuple):
     sequence: int
     owner_id: str
     modified_ms: int
+
+
+class RecordedEvent(NamedTuple):
+    """What a transaction recorded of an object, and the destinations that it is kept for."""
+
+    event: Event
+    destinations: tuple[str, ...]
 
 
 class ProtectedVersion(NamedTuple):

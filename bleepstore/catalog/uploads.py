@@ -7,7 +7,8 @@ import attrs
 from bleepstore.acl_rules import check_public
 from bleepstore.catalog.conditions import check_current
 from bleepstore.catalog.port import Tables
-from bleepstore.catalog.records import CompletedUpload, StoredVersion
+from bleepstore.catalog.quotas import check_quota, more_by_write
+from bleepstore.catalog.records import CompletedUpload, StoredBucket, StoredVersion
 from bleepstore.catalog.sweeps import check_fence
 from bleepstore.catalog.versions import check_lockable, write_version
 from bleepstore.commands import (
@@ -21,7 +22,11 @@ from bleepstore.commands import (
     Written,
 )
 from bleepstore.errors import ConditionalRequestConflict, NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Upload
+from bleepstore.events import Origin
+from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Upload, is_arn
+from bleepstore.quotas import Usage
+
+_BY_COMPLETION = Origin(event="ObjectCreated:CompleteMultipartUpload")
 
 
 def create_upload(tables: Tables, command: CreateUpload) -> Result:
@@ -33,7 +38,8 @@ def create_upload(tables: Tables, command: CreateUpload) -> Result:
     if refused := check_public(bucket.settings, command.attributes.grants):
         return refused
     tables.remember_owner(command.owner)
-    tables.remember_owner(command.initiator)
+    if not is_arn(command.initiator.id):
+        tables.remember_owner(command.initiator)
     current = tables.current_version(bucket.bucket_id, command.key)
     tables.insert_upload(bucket.bucket_id, command, current and current.sequence)
     return Done()
@@ -47,11 +53,34 @@ def register_part(tables: Tables, command: RegisterPart) -> Result:
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
     if refusal := check_fence(tables, command.stored_ms):
         return refusal
-    previous = tables.part_handle(command.upload_id, command.number)
-    if previous is not None and previous != command.handle:
+    previous = tables.find_part(command.upload_id, command.number)
+    more = command.size - (0 if previous is None else previous[1])
+    if bucket.keeps_usage and (exceeded := check_quota(tables, bucket, command.bucket, Usage(0, more))):
+        return exceeded
+    if previous is not None and previous[0] != command.handle:
         tables.discard_part(command.upload_id, command.number)
     tables.put_part(command)
+    if bucket.keeps_usage:
+        tables.add_usage(bucket.bucket_id, 0, more)
     return Done()
+
+
+def end_upload(tables: Tables, bucket: StoredBucket, upload_id: str) -> None:
+    """Remove an upload and its parts, which become garbage."""
+    if bucket.keeps_usage:
+        tables.add_usage(bucket.bucket_id, 0, -tables.parts_size(upload_id))
+    tables.discard_upload(upload_id)
+
+
+def _check_quota(
+    tables: Tables, bucket: StoredBucket, command: CompleteUpload, current: StoredVersion | None
+) -> S3Error | None:
+    """The parts, which count too, go when the object comes."""
+    if not bucket.keeps_usage:
+        return None
+    more = more_by_write(tables, bucket, command.key, command.size, current)
+    more = Usage(more.objects, more.bytes - tables.parts_size(command.upload_id))
+    return check_quota(tables, bucket, command.bucket, more)
 
 
 def _check_condition(tables: Tables, current: StoredVersion | None, command: CompleteUpload) -> S3Error | None:
@@ -95,10 +124,12 @@ def complete_upload(tables: Tables, command: CompleteUpload) -> Result:
     current = tables.current_version(bucket_id, command.key)
     if refusal := _check_condition(tables, current, command) or _check_parts(tables, command):
         return refusal
+    if refusal := _check_quota(tables, bucket, command, current):
+        return refusal
     completed = completed_object(command, upload)
     written = write_version(tables, bucket, completed, current)
     if isinstance(written, Written):
-        tables.discard_upload(command.upload_id)
+        end_upload(tables, bucket, command.upload_id)
         tables.keep_completed(bucket_id, command.upload_id, completed, written.version_id)
     return written
 
@@ -127,6 +158,7 @@ def completed_object(command: CompleteUpload, upload: Upload) -> PutObject:
         crc64nvme=command.crc64nvme,
         parts=command.parts,
         condition=command.condition,
+        origin=command.origin or _BY_COMPLETION,
     )
 
 
@@ -145,5 +177,5 @@ def abort_upload(tables: Tables, command: AbortUpload) -> Result:
         return NoSuchBucket(command.bucket)
     if not tables.has_upload(bucket.bucket_id, command.key, command.upload_id):
         return NoSuchUpload(command.upload_id, command.bucket, command.key)
-    tables.discard_upload(command.upload_id)
+    end_upload(tables, bucket, command.upload_id)
     return Done()

@@ -18,10 +18,21 @@ import attrs
 
 from bleepstore.acl_rules import is_enforced, is_given_away
 from bleepstore.catalog.conditions import check_owner
+from bleepstore.catalog.events import record_event
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
-from bleepstore.commands import ApplyLifecycle, DeleteEntry, DeleteObject, DeleteObjects, PutObject, Removed, Written
+from bleepstore.commands import (
+    ApplyLifecycle,
+    DeleteEntry,
+    DeleteObject,
+    DeleteObjects,
+    FollowProvider,
+    PutObject,
+    Removed,
+    Written,
+)
 from bleepstore.errors import NoSuchKey, NoSuchVersion, ObjectLocked, S3Error
+from bleepstore.events import UNKNOWN_ORIGIN
 from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Owner, Versioning, WriteCondition
 from bleepstore.object_lock import ObjectLock, Retention, check_future, is_locked, no_lock
 
@@ -90,6 +101,10 @@ def write_version(
             return made
         tables.remember_owner(command.owner)
         tables.write_version(bucket.bucket_id, command, version_id, made, None)
+        if bucket.is_watched:
+            _record_write(tables, bucket, command, version_id)
+        if bucket.keeps_usage:
+            tables.add_usage(bucket.bucket_id, 1, command.size)
         return Written(version_id, command.time_ms, default)
     if current is not None:
         sequence = max(sequence, current.sequence + 1)
@@ -99,7 +114,42 @@ def write_version(
             tables.discard(current.handle)
     tables.remember_owner(command.owner)
     tables.write_version(bucket.bucket_id, command, NULL_VERSION, sequence, current)
+    if bucket.is_watched:
+        _record_write(tables, bucket, command, None)
+    if bucket.keeps_usage:
+        tables.add_usage(bucket.bucket_id, current is None, command.size - (0 if current is None else current.size))
     return Written(None, command.time_ms)
+
+
+def _record_write(tables: Tables, bucket: StoredBucket, command: PutObject, version_id: str | None) -> None:
+    origin = command.origin or UNKNOWN_ORIGIN
+    record_event(
+        tables,
+        bucket,
+        origin.event or "ObjectCreated:Put",
+        command.key,
+        command.time_ms,
+        origin,
+        version_id=version_id,
+        size=command.size,
+        etag=command.etag,
+    )
+
+
+def record_removal(
+    tables: Tables,
+    bucket: StoredBucket,
+    command: DeleteObject | DeleteObjects | ApplyLifecycle | FollowProvider,
+    key: str,
+    version_id: str | None,
+    *,
+    is_marked: bool = False,
+) -> None:
+    """Keep the event of a removal, for good or by a delete marker. Call it where the bucket `is_watched`."""
+    origin = command.origin or UNKNOWN_ORIGIN
+    name = f"{origin.event or 'ObjectRemoved'}:{'DeleteMarkerCreated' if is_marked else 'Delete'}"
+    shown = None if bucket.versioning is None else version_id
+    record_event(tables, bucket, name, key, command.time_ms, origin, version_id=shown)
 
 
 def _with_owner(bucket: StoredBucket, command: PutObject) -> PutObject:
@@ -139,6 +189,10 @@ def add_delete_marker(
         tables.remember_owner(command.owner)
     marker = DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms)
     tables.insert_delete_marker(bucket.bucket_id, marker)
+    if bucket.is_watched:
+        record_removal(tables, bucket, command, entry.key, version_id, is_marked=True)
+    if bucket.keeps_usage:
+        tables.add_usage(bucket.bucket_id, 1, 0)
     return Removed(entry.key, None, version_id)
 
 
@@ -166,7 +220,7 @@ def _make_way(
     latest = current or tables.latest_version(bucket_id, key)
     sequence = time_ms if latest is None else max(time_ms, latest.sequence + 1)
     if replaced is not None:
-        remove_row(tables, bucket_id, key, replaced)
+        remove_row(tables, bucket, key, replaced)
     if latest is not None and latest != replaced and (latest.is_current or latest.is_delete_marker):
         tables.make_noncurrent(bucket_id, key, latest, time_ms)
     return sequence
@@ -178,20 +232,25 @@ def remove_version(
     """Remove a version for good. If it was the latest and the next one is an object, that is current again. Nothing is
     checked."""
     bucket_id = bucket.bucket_id
-    remove_row(tables, bucket_id, key, version, is_garbage=is_garbage)
+    remove_row(tables, bucket, key, version, is_garbage=is_garbage)
     if bucket.versioning is not None and (version.is_current or version.is_delete_marker):
         latest = tables.latest_version(bucket_id, key)
         if latest is not None and not latest.is_current:
             tables.make_latest(bucket_id, key, latest)
 
 
-def remove_row(tables: Tables, bucket_id: int, key: str, version: StoredVersion, *, is_garbage: bool = True) -> None:
+def remove_row(
+    tables: Tables, bucket: StoredBucket, key: str, version: StoredVersion, *, is_garbage: bool = True
+) -> None:
     """Remove a version, whose blob becomes garbage if it `is_garbage`.
 
     The key may get this sequence again: where the clock was set back, or does not move. So uploads that began with this
     version remember that it is gone.
     """
+    bucket_id = bucket.bucket_id
     tables.remove_version(bucket_id, key, version)
+    if bucket.keeps_usage:
+        tables.add_usage(bucket_id, -1, -version.size)
     tables.set_replaced_sequence(bucket_id, key, version.sequence, GONE)
     if is_garbage and version.handle is not None:
         tables.discard(version.handle)

@@ -1,4 +1,4 @@
-"""Commands and results as bytes, and back.
+"""Commands, results and events as bytes, and back.
 
 A record is one JSON object, whose `type` is the tag of its form, such as `put-object/1`. Bytes of an object follow it
 as they are, behind a newline, which JSON never holds; the object says how many. Every field is written out, so what a
@@ -11,11 +11,21 @@ command would make this catalog differ from every other.
 
 from __future__ import annotations
 
-from bleepstore.codec.forms import COMMANDS, RESULTS
+from bleepstore.codec.forms import COMMANDS, EVENTS, RESULTS
 from bleepstore.codec.records import MalformedRecord, UnknownTag
 from bleepstore.commands import Command, Result
+from bleepstore.events import Event
 
-__all__ = ["MalformedRecord", "UnknownTag", "decode_command", "decode_result", "encode_command", "encode_result"]
+__all__ = [
+    "MalformedRecord",
+    "UnknownTag",
+    "decode_command",
+    "decode_event",
+    "decode_result",
+    "encode_command",
+    "encode_event",
+    "encode_result",
+]
 
 
 def encode_command(command: Command) -> bytes:
@@ -38,3 +48,14 @@ def decode_result(data: bytes) -> Result:
     """The result that `data` holds, in its present form. Raises UnknownTag or MalformedRecord."""
     result: Result = RESULTS.decode(data)
     return result
+
+
+def encode_event(event: Event) -> bytes:
+    """The record of an event, which is JSON alone."""
+    return EVENTS.encode(event)
+
+
+def decode_event(data: bytes) -> Event:
+    """The event that `data` holds, in its present form. Raises UnknownTag or MalformedRecord."""
+    event: Event = EVENTS.decode(data)
+    return event

@@ -45,6 +45,7 @@ from bleepstore.codec.records import (
 )
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
+from bleepstore.events import Event, EventRule, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     UNCONDITIONAL,
@@ -63,6 +64,8 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 
 def _write_data(data: Data, tail: Tail) -> Fields:
@@ -153,6 +156,10 @@ PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONA
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
+RATE_SCOPE = Kind(str, read=lambda text, _: RateScope(text))
+RATE = optional(struct(Rate, requests=OPTIONAL_INTEGER, bytes=OPTIONAL_INTEGER))
+QUOTA_SCOPE = Kind(str, read=lambda text, _: QuotaScope(text))
+QUOTA = optional(struct(Quota, max_bytes=OPTIONAL_INTEGER, max_objects=OPTIONAL_INTEGER))
 LIFECYCLE_ENTRIES = tuple_of(
     struct(
         c.LifecycleEntry,
@@ -162,6 +169,22 @@ LIFECYCLE_ENTRIES = tuple_of(
         storage_class=OPTIONAL_TEXT,
         expected_tags=optional(TEXTS),
         newer=INTEGER,
+    )
+)
+
+_ORIGIN = struct(
+    Origin, event=OPTIONAL_TEXT, request_id=OPTIONAL_TEXT, principal=OPTIONAL_TEXT, source_ip=OPTIONAL_TEXT
+)
+ORIGIN = optional(_ORIGIN)
+EVENT_RULES = tuple_of(
+    row(
+        EventRule,
+        source=TEXT,
+        id=TEXT,
+        destination=TEXT,
+        events=tuple_of(TEXT),
+        prefix=TEXT,
+        suffix=TEXT,
     )
 )
 
@@ -195,7 +218,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     ),
     form("delete-bucket/1", c.DeleteBucket, **_BUCKET),
     form("put-bucket-acl/1", c.PutBucketAcl, **_BUCKET, acl=ACL),
-    form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING),
+    form("put-bucket-setting/1", c.PutBucketSetting, **_BUCKET, setting=SETTING, makes_public=BOOLEAN),
     form(
         "put-bucket-configuration/1",
         c.PutBucketConfiguration,
@@ -203,6 +226,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         kind=CONFIGURATION_KIND,
         id=TEXT,
         document=OPTIONAL_TEXT,
+        rules=EVENT_RULES,
     ),
     form("put-bucket-versioning/1", c.PutBucketVersioning, **_BUCKET, versioning=VERSIONING),
     form(
@@ -219,6 +243,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         crc64nvme=OPTIONAL_TEXT,
         parts=PARTS,
         condition=CONDITION,
+        origin=ORIGIN,
     ),
     form(
         "delete-object/1",
@@ -228,6 +253,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         owner=optional(OWNER),
         condition=CONDITION,
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
     ),
     form(
         "delete-objects/1",
@@ -235,6 +261,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_BUCKET,
         owner=optional(OWNER),
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
         entries=ENTRIES,
     ),
     form("apply-lifecycle/1", c.ApplyLifecycle, **_BUCKET, rules_digest=TEXT, entries=LIFECYCLE_ENTRIES),
@@ -245,6 +272,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
         expected_acl=optional(ACL),
+        origin=ORIGIN,
         acl=ACL,
     ),
     form(
@@ -253,6 +281,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_KEY,
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
+        origin=ORIGIN,
         tags=TEXTS,
     ),
     form(
@@ -262,6 +291,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
         bypasses_governance=BOOLEAN,
+        origin=ORIGIN,
         retention=RETENTION,
     ),
     form(
@@ -278,6 +308,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         **_KEY,
         version_id=OPTIONAL_TEXT,
         expected_sequence=OPTIONAL_INTEGER,
+        origin=ORIGIN,
         days=INTEGER,
         delay_ms=INTEGER,
     ),
@@ -317,6 +348,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         handle=TEXT,
         stored_ms=OPTIONAL_INTEGER,
         condition=CONDITION,
+        origin=ORIGIN,
     ),
     form("abort-upload/1", c.AbortUpload, **_UPLOAD),
     form(
@@ -326,6 +358,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         expected_current=OPTIONAL_TEXT,
         written=optional(_COMMAND),
         upload_id=OPTIONAL_TEXT,
+        origin=ORIGIN,
     ),
     form(
         "put-credential/1",
@@ -335,11 +368,52 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         secret_key=TEXT,
         owner=OWNER,
         email=OPTIONAL_TEXT,
+        user=OPTIONAL_TEXT,
+        sealed_by=OPTIONAL_TEXT,
     ),
     form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
+    form("put-rate-limit/1", c.PutRateLimit, **_STAMP, scope=RATE_SCOPE, name=TEXT, rate=RATE),
+    form("delete-credential/1", c.DeleteCredential, **_STAMP, access_key=TEXT),
+    form(
+        "replace-secret/1",
+        c.ReplaceSecret,
+        **_STAMP,
+        access_key=TEXT,
+        expected=TEXT,
+        secret_key=TEXT,
+        sealed_by=OPTIONAL_TEXT,
+    ),
+    form("create-user/1", c.CreateUser, **_STAMP, account=OWNER, name=TEXT, path=TEXT, user_id=TEXT),
+    form("delete-user/1", c.DeleteUser, **_STAMP, account_id=TEXT, name=TEXT),
+    form(
+        "put-user-policy/1",
+        c.PutUserPolicy,
+        **_STAMP,
+        account_id=TEXT,
+        user=TEXT,
+        policy=TEXT,
+        document=OPTIONAL_TEXT,
+    ),
+    form("put-quota/1", c.PutQuota, **_STAMP, scope=QUOTA_SCOPE, name=TEXT, quota=QUOTA),
+    form("recount-usage/1", c.RecountUsage, **_STAMP),
+    form(
+        "put-role/1",
+        c.PutRole,
+        **_STAMP,
+        name=TEXT,
+        role_id=TEXT,
+        account=OWNER,
+        trust_policy=TEXT,
+        policies=TEXTS,
+        max_session_seconds=INTEGER,
+    ),
+    form("delete-role/1", c.DeleteRole, **_STAMP, account_id=TEXT, name=TEXT),
+    form("put-session-key/1", c.PutSessionKey, **_STAMP, key=TEXT),
+    form("revoke-sessions/1", c.RevokeSessions, **_STAMP, principal=TEXT, until_ms=INTEGER),
     form("begin-sweep/1", c.BeginSweep, **_STAMP, until_ms=INTEGER),
     form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
     form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
+    form("forget-events/1", c.ForgetEvents, **_STAMP, destination=TEXT, through=INTEGER),
 )
 COMMAND_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
 
@@ -402,9 +476,14 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
     form("no-such-bucket/1", e.NoSuchBucket, bucket=TEXT),
     form("no-such-configuration/1", e.NoSuchConfiguration, bucket=TEXT, configuration_id=OPTIONAL_TEXT),
     form("no-such-credential/1", e.NoSuchCredential, access_key=TEXT),
+    form("no-such-user/1", e.NoSuchUser, account_id=TEXT, user=TEXT),
+    form("no-such-user-policy/1", e.NoSuchUserPolicy, account_id=TEXT, user=TEXT, policy=TEXT),
+    form("user-already-exists/1", e.UserAlreadyExists, account_id=TEXT, user=TEXT),
+    form("too-many-user-policies/1", e.TooManyUserPolicies, limit=INTEGER),
     form(
         "no-such-key/1", e.NoSuchKey, bucket=TEXT, key=TEXT, version_id=OPTIONAL_TEXT, delete_marker=optional(BOOLEAN)
     ),
+    form("no-such-role/1", e.NoSuchRole, role=TEXT),
     form("no-such-upload/1", e.NoSuchUpload, upload_id=TEXT, bucket=OPTIONAL_TEXT, key=OPTIONAL_TEXT),
     form("no-such-version/1", e.NoSuchVersion, bucket=TEXT, key=TEXT, version_id=TEXT),
     form("object-already-in-active-tier/1", e.ObjectAlreadyInActiveTier, storage_class=OPTIONAL_TEXT),
@@ -418,11 +497,34 @@ RESULT_FORMS: tuple[RecordForm, ...] = (
         key=OPTIONAL_TEXT,
         of_source=BOOLEAN,
     ),
+    form("quota-exceeded/1", e.QuotaExceeded, bucket=TEXT, of_account=BOOLEAN, unit=TEXT, limit=INTEGER),
     form("restore-already-in-progress/1", e.RestoreAlreadyInProgress),
     form("service-unavailable/1", e.ServiceUnavailable, reason=OPTIONAL_TEXT),
     form("too-many-configurations/1", e.TooManyConfigurations, limit=INTEGER),
 )
 RESULT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
+#: What the outbox keeps.
+EVENT_FORMS: tuple[RecordForm, ...] = (
+    form(
+        "event/1",
+        Event,
+        name=TEXT,
+        time_ms=INTEGER,
+        bucket=TEXT,
+        owner_id=TEXT,
+        location=TEXT,
+        key=TEXT,
+        sequencer=INTEGER,
+        version_id=OPTIONAL_TEXT,
+        size=OPTIONAL_INTEGER,
+        etag=OPTIONAL_TEXT,
+        origin=_ORIGIN,
+        storage_class=OPTIONAL_TEXT,
+        restored_until_ms=OPTIONAL_INTEGER,
+    ),
+)
+EVENT_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
 
 COMMANDS: Records = Records(COMMAND_FORMS, COMMAND_SUCCESSORS)
 RESULTS: Records = Records(RESULT_FORMS, RESULT_SUCCESSORS)
+EVENTS: Records = Records(EVENT_FORMS, EVENT_SUCCESSORS)

@@ -1,4 +1,5 @@
-"""Configurations of buckets that are stored as they are given: checked, shown and removed, and acted upon by nothing.
+"""Configurations of buckets that are stored as they are given: checked, shown and removed. By those of the kinds in
+`ACTED_UPON` something is done, too.
 
 A configuration is a document, a mapping by the names of Amazon's SDKs:
 
@@ -9,6 +10,7 @@ A configuration is a document, a mapping by the names of Amazon's SDKs:
 
 from bleepstore.configurations.documents import SHAPES
 from bleepstore.configurations.kinds import (
+    ACTED_UPON,
     KINDS_WITH_IDS,
     MAX_CONFIGURATIONS,
     MAX_STORED,
@@ -18,6 +20,7 @@ from bleepstore.configurations.kinds import (
 from bleepstore.configurations.rules import bucket_of_arn, check_document, check_id, destinations_of
 
 __all__ = [
+    "ACTED_UPON",
     "KINDS_WITH_IDS",
     "MAX_CONFIGURATIONS",
     "MAX_STORED",

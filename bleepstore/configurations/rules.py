@@ -18,6 +18,8 @@ _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]*:role/\S+")
 _MAX_RULE_ID = 255
 _MAX_REPLICATION_RULES = 1000
 _MAX_ROUTING_RULES = 50
+#: What stands in the header of an answer as it is.
+_HOST = re.compile(r"[!-~]+")
 #: "You can have up to 100 event notification configurations for a bucket."
 _MAX_NOTIFICATIONS = 100
 #: Of a notification: the lists and where each sends to.
@@ -120,6 +122,7 @@ def _check_website(_bucket: str, document: Document) -> None:
     if "RedirectAllRequestsTo" in document:
         if len(document) > 1:
             raise InvalidRequest("RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules.")
+        _check_host(document["RedirectAllRequestsTo"]["HostName"])
         return
     index = document.get("IndexDocument")
     if index is None:
@@ -140,6 +143,11 @@ def _check_website(_bucket: str, document: Document) -> None:
         _check_routing(rule)
 
 
+def _check_host(name: str) -> None:
+    if not _HOST.fullmatch(name):
+        raise InvalidRequest("The HostName of a redirect is ASCII without spaces and control characters.")
+
+
 def _check_routing(rule: Document) -> None:
     """ "If a condition is specified": it has something; "at least one" of a redirect's elements is given."""
     condition, redirect = rule.get("Condition"), rule["Redirect"]
@@ -150,6 +158,8 @@ def _check_routing(rule: Document) -> None:
         raise InvalidRequest(f"The provided HTTP error code ({code}) is not valid. Valid codes are 4XX or 5XX.")
     if not redirect:
         raise MalformedConfiguration("A Redirect has one element or more.")
+    if "HostName" in redirect:
+        _check_host(redirect["HostName"])
     code = redirect.get("HttpRedirectCode")
     if code is not None and (not re.fullmatch("3[0-9]{2}", code) or code == "300"):
         raise InvalidRequest(f"The provided HTTP redirect code ({code}) is not valid. Valid codes are 3XX except 300.")

@@ -6,16 +6,18 @@
     │   │                            NoSuchObjectLock, ObjectLockNotConfigured, NoSuchLifecycle,
     │   │                            NoSuchCors, NoSuchBucketEncryption, NoSuchBucketPolicy,
     │   │                            NoSuchOwnershipControls, NoSuchPublicAccessBlock,
-    │   │                            NoSuchConfiguration, NoSuchReplication, NoSuchWebsite
+    │   │                            NoSuchConfiguration, NoSuchReplication, NoSuchWebsite,
+    │   │                            NoSuchCredential, NoSuchUser, NoSuchUserPolicy
     │   ├── Conflict                 BucketAlreadyExists, BucketAlreadyOwnedByYou, BucketNotEmpty,
     │   │                            ConditionalRequestConflict, OperationAborted,
-    │   │                            RestoreAlreadyInProgress, InvalidBucketState
+    │   │                            RestoreAlreadyInProgress, InvalidBucketState,
+    │   │                            UserAlreadyExists, TooManyUserPolicies
     │   ├── Precondition             PreconditionFailed, NotModified
     │   ├── Invalid                  names, arguments, digests, ranges, parts, sizes, tags,
     │   │                            lifecycles, configurations, policies, names of encryption keys,
     │   │                            ACLs where they are disabled
     │   ├── Denied                   AccessDenied, InvalidObjectState, MethodNotAllowed,
-    │   │                            ObjectAlreadyInActiveTier, ObjectLocked
+    │   │                            ObjectAlreadyInActiveTier, ObjectLocked, QuotaExceeded
     │   └── Unavailable              SlowDown, ServiceUnavailable, StorageFull, StorageUnavailable,
     │                                InternalError
     ├── BlobNotFound                 a backend no longer has what a handle names

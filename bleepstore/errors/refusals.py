@@ -104,8 +104,47 @@ class NoSuchCredential(NotFound):
 
 
 @attrs.define
+class NoSuchUser(NotFound):
+    code = "NoSuchEntity"
+    summary = "The account has no user of this name."
+    account_id: str
+    user: str
+
+
+@attrs.define
+class NoSuchUserPolicy(NotFound):
+    code = "NoSuchEntity"
+    summary = "The user has no policy of this name."
+    account_id: str
+    user: str
+    policy: str
+
+
+@attrs.define
+class NoSuchRole(NotFound):
+    code = "NoSuchEntity"
+    summary = "There is no role of this name."
+    role: str
+
+
+@attrs.define
 class Conflict(S3Error):
     """The request does not fit the present state."""
+
+
+@attrs.define
+class UserAlreadyExists(Conflict):
+    code = "EntityAlreadyExists"
+    summary = "The account has a user of this name, in whatever case."
+    account_id: str
+    user: str
+
+
+@attrs.define
+class TooManyUserPolicies(Conflict):
+    code = "LimitExceeded"
+    summary = "A user cannot have more policies."
+    limit: int
 
 
 @attrs.define
@@ -344,6 +383,36 @@ class TooManyEntries(Invalid):
 @attrs.define
 class Denied(S3Error):
     """The caller may not do this."""
+
+
+@attrs.define
+class QuotaExceeded(Denied):
+    """`unit` is "bytes" or "objects", of which `limit` may be stored in the bucket, or in all buckets of its owner if
+    it is the quota of an account."""
+
+    code = "QuotaExceeded"
+    summary = "The write would exceed a quota: nothing was changed. Deletes and reads go on."
+    bucket: str
+    of_account: bool
+    unit: str
+    limit: int
+
+    @property
+    def message(self) -> str:
+        whose = "of the account that owns the bucket" if self.of_account else "of the bucket"
+        return f"The write would exceed the quota {whose}: {self.limit} {self.unit}. Nothing was changed."
+
+
+@attrs.define
+class InvalidToken(Invalid):
+    code = "InvalidToken"
+    summary = "The provided token is malformed or otherwise not valid."
+
+
+@attrs.define
+class ExpiredToken(Invalid):
+    code = "ExpiredToken"
+    summary = "The provided token has expired."
 
 
 @attrs.define

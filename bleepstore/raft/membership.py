@@ -21,6 +21,7 @@ from bleepstore.raft.messages import (
     EntryKind,
     NodeId,
     Refusal,
+    Removed,
     Role,
     SnapshotMeta,
     is_text,
@@ -68,6 +69,19 @@ class Membership(Reads):
     def configuration(self) -> Configuration:
         """The membership in effect here."""
         return self.tracker.configuration
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether this node was removed, and knows it; not as long as it has to lead on."""
+        is_out = self._was_told_of_removal or self.node in self.tracker.removed
+        return is_out and self.role is not Role.LEADER
+
+    def _on_removed(self, m: Removed) -> Refusal | None:
+        """A member has applied that this node was removed. An id never comes back, so it stays removed."""
+        self._was_told_of_removal = True
+        if self.role is not Role.FOLLOWER:
+            self._become_follower(self.term, None)
+        return None
 
     def propose_conf(self, change: ConfChange) -> Accepted | Refusal:
         """Propose a change of the membership, at the leader only. One at a time."""
@@ -209,18 +223,22 @@ class Membership(Reads):
             history.pop(0)
 
     def compaction_limit(self) -> int:
-        """The highest index to compact to without taking from a member what it is about to need.
-
-        Members that wait for a snapshot need what follows the one they were offered, or they would never catch up.
-        """
+        """The highest index to compact to without taking from a member what it is about to need (`kept_after`)."""
         limit = self.log.applied
         if self.role is Role.LEADER:
             for peer in self.tracker.peers:
-                if peer.offered_index and peer.match < peer.offered_index and peer.recent_active:
-                    limit = min(limit, peer.offered_index)
+                kept_after = peer.kept_after
+                if kept_after is not None and kept_after < limit:
+                    limit = kept_after
         return limit
 
     # --- hand-over ---
+
+    def heir(self) -> NodeId | None:
+        """The voter that could take over soonest, at the leader; None if none was heard of lately."""
+        voters = self.tracker.configuration.voters
+        heard = [one for one in self.tracker.peers if one.node in voters and (one.recent_active or one.was_active)]
+        return max(heard, key=lambda one: one.match).node if heard and self.role is Role.LEADER else None
 
     def transfer_leadership(self, to: NodeId) -> Refusal | None:
         """Hand over to a voter, at the leader only. Proposals are refused until it is done or an election timeout has

@@ -74,6 +74,7 @@ class Refusal(enum.Enum):
     SELF_NAMED_SENDER = "the message names this node as its sender"
     UNKNOWN_SENDER = "the sender is not a member of the cluster"
     REMOVED_SENDER = "the sender was removed from the cluster"
+    REMOVED = "this node was removed from the cluster"
     MALFORMED_TEXT = "a name or a request id is no text"
     OUT_OF_RANGE = "a term is out of range"
     UNKNOWN_MESSAGE = "the message is of no known kind"
@@ -307,6 +308,7 @@ class InstallSnapshot(Envelope):
     """
 
     meta: SnapshotMeta
+    size: int = 0  # about how many bytes it has
 
 
 @attrs.frozen
@@ -343,6 +345,11 @@ class ProposeRefused(Envelope):
     request_id: str
 
 
+@attrs.frozen
+class Removed(Envelope):
+    """The receiver was removed from the cluster, which is decided: nobody will answer it any more."""
+
+
 Message = (
     RequestVote
     | VoteReply
@@ -356,6 +363,7 @@ Message = (
     | ReadIndexReply
     | ProposeRequest
     | ProposeRefused
+    | Removed
 )
 
 
@@ -404,6 +412,7 @@ class SnapshotFetch:
 
     source: NodeId
     meta: SnapshotMeta
+    size: int = 0  # about how many bytes it has
 
 
 @attrs.frozen

@@ -12,13 +12,14 @@ state_machine ends the node: what waits gets NodeEnded, and nothing is answered 
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -41,9 +42,10 @@ from bleepstore.raft.messages import (
     SnapshotMeta,
     is_text,
 )
+from bleepstore.raft.node_settings import DEFAULTS, NodeCounters, NodeSettings, Status
 from bleepstore.raft.senders import CLOSE_SECONDS, Senders
-from bleepstore.raft.snapshot_transfer import FileStream
-from bleepstore.raft.state import RandomSource, Settings, system_random
+from bleepstore.raft.snapshot_transfer import SharedCopies
+from bleepstore.raft.state import RandomSource, system_random
 from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
 from bleepstore.raft.storage import LogStorage
 from bleepstore.raft.transport import SnapshotStream, SnapshotUnavailable, Transport
@@ -54,8 +56,10 @@ from bleepstore.raft.waiting import (
     ProposalRefused,
     Proposals,
     Read,
+    RemovedFromCluster,
     TimedOut,
     answer,
+    fail_future,
     fail_read,
 )
 
@@ -69,49 +73,6 @@ END_SECONDS = 10.0
 _log = logging.getLogger("bleepstore.raft")
 
 
-@attrs.frozen
-class NodeSettings:
-    """How a node is driven. Ticks are the unit of time."""
-
-    core: Settings = Settings()
-    tick_seconds: float | None = 0.05  # None: only `Node.tick` ticks
-    answer_ticks: int = 200  # a proposal or read that has waited so long is given up
-    retry_ticks: int = 20  # a proposal that was passed to a leader is passed on again after so many
-    max_waiting: int = 4096  # proposals that may wait for their result; more are refused
-    max_waiting_bytes: int = 64 << 20
-    max_inbox: int = 20_000  # messages that may wait; more are lost
-    compact_after: int = 10_000  # entries of the log beyond `keep_entries`
-    keep_entries: int = 2_000  # are kept for followers that are a little behind
-    min_free_bytes: int = 64 << 20  # below it proposals are refused, here and by followers, and reads go on
-    min_bytes_to_free: int = 16 << 20  # the same for proposals that free space: the log still has to take them
-
-
-@attrs.frozen
-class Status:
-    """What a node is."""
-
-    role: Role
-    leader: NodeId | None
-    term: int
-    committed: int
-    applied: int
-    failure: BaseException | None
-
-
-@attrs.define
-class NodeCounters:
-    """What happened to a node, beside the core's own counters. Only ever rises."""
-
-    saves: int = 0  # transactions of the log, each with one fsync
-    entries_saved: int = 0
-    messages_dropped: int = 0
-    snapshots_sent: int = 0
-    snapshots_refused: int = 0  # came in, and were not what they should be
-    compactions: int = 0
-    retries: int = 0  # proposals offered again
-    proposals_malformed: int = 0
-
-
 class Node:
     """One member of a cluster. Thread-safe. It owns `log` and `state_machine`, and closes them when it ends."""
 
@@ -121,7 +82,7 @@ class Node:
         state_machine: StateMachine,
         transport: Transport,
         *,
-        settings: NodeSettings = NodeSettings(),
+        settings: NodeSettings = DEFAULTS,
         rng: RandomSource | None = None,
         clock: Callable[[], float] = time.monotonic,
         free_bytes: Callable[[], int] | None = None,
@@ -144,11 +105,21 @@ class Node:
         self._proposals = Proposals(settings.max_waiting, settings.max_waiting_bytes)
         self._applier = Applier(state_machine, self._proposals, self._inbox.put, f"raft-{self.id}-apply")
         self._state_machine = state_machine
-        self._fetcher = Fetcher(self.id, state_machine, transport, self._inbox.put)
+        self._fetcher = Fetcher(
+            self.id,
+            state_machine,
+            transport,
+            self._inbox.put,
+            now=self._now,
+            patience=settings.answer_ticks,
+            first_wait=settings.retry_ticks,
+        )
+        self._copies = SharedCopies(self._copy)
         self._senders = Senders(transport, f"raft-{self.id}", self._inbox.put)
         self._thread = threading.Thread(target=self._run, name=f"raft-{self.id}", daemon=True)
         self._stopping = False
         self._crashed = False
+        self._is_leaving = False
         self._ended = threading.Event()
         self._end_lock = threading.Lock()
         self._ticks = 0
@@ -170,8 +141,14 @@ class Node:
         self._transport.register(self.id, self)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End orderly. Stopping twice is allowed."""
+    def stop(self, *, hand_over: bool = True) -> None:
+        """End orderly. Stopping twice is allowed. A leader hands over first, for which it takes no longer than an
+        election would: the others are without a leader for milliseconds, not for a second.
+        """
+        seconds = self.settings.tick_seconds
+        if hand_over and seconds is not None and self._thread.is_alive() and not self._is_own_thread():
+            self._inbox.put(("leave", None))
+            self._ended.wait(2 * seconds * self.settings.core.election_ticks)
         self._stop()
 
     def crash(self) -> None:
@@ -185,9 +162,12 @@ class Node:
         self._inbox.put(("stop", None))
         if self._thread.ident is None:
             self._end(NodeEnded("it was never started"))
-        elif threading.current_thread() is not self._thread and not self._applier.is_this_thread:
-            # Either of those would wait for itself: what a future calls when it is answered runs there.
+        elif not self._is_own_thread():
             self._thread.join(2 * END_SECONDS)
+
+    def _is_own_thread(self) -> bool:
+        """Whether the caller would wait for itself: what a future calls when it is answered runs in these threads."""
+        return threading.current_thread() is self._thread or self._applier.is_this_thread
 
     @property
     def ended(self) -> threading.Event:
@@ -253,7 +233,7 @@ class Node:
         future.set_running_or_notify_cancel()
         self._inbox.put((function, future))
         if self._ended.is_set():
-            _fail(future, NodeEnded("the node has ended"))
+            fail_future(future, NodeEnded("the node has ended"))
         return future
 
     def tick(self) -> None:
@@ -269,6 +249,14 @@ class Node:
 
     def open_snapshot(self, least_index: int) -> SnapshotStream:
         """A copy of the state machine for another node. Raises SnapshotUnavailable."""
+        stream = self._copies.open(least_index)
+        if stream.meta.index < least_index:
+            stream.close()
+            raise SnapshotUnavailable(f"node {self.id} is at {stream.meta.index}, {least_index} was asked for")
+        self.counters.snapshots_sent += 1
+        return stream
+
+    def _copy(self) -> tuple[SnapshotMeta, Path]:
         path = self._state_machine.incoming()
         try:
             index = self._state_machine.write_snapshot(path)
@@ -281,11 +269,10 @@ class Node:
         except (OSError, BleepStoreError, TimeoutError) as error:
             path.unlink(missing_ok=True)
             raise SnapshotUnavailable(f"node {self.id} cannot copy its state: {error!r}") from error
-        if meta is None or index < least_index:
+        if meta is None:
             path.unlink(missing_ok=True)
-            raise SnapshotUnavailable(f"node {self.id} is at {index}, {least_index} was asked for")
-        self.counters.snapshots_sent += 1
-        return FileStream(meta, path)
+            raise SnapshotUnavailable(f"node {self.id} has gone on from {index}, which it copied")
+        return meta, path
 
     # --- the node's thread ---
 
@@ -336,12 +323,18 @@ class Node:
             else:
                 _log.error("raft node %s: the state machine does not end a batch, so it stays open", self.id)
 
+    def _refuse_all(self, error: BaseException) -> None:
+        """Nobody who waits will be answered."""
+        self._proposals.fail_all(error)
+        for read in [*self._asking, *(read for group in self._asked.values() for read in group)]:
+            fail_read(read, error)
+        self._asking.clear()
+
     def _fail_all(self, reason: BaseException) -> None:
         ended = NodeEnded(f"the node has ended: {reason}")
         self._proposals.end(reason)
         self._applier.watch.end(ended)
-        for read in [*self._asking, *(read for group in self._asked.values() for read in group)]:
-            fail_read(read, ended)
+        self._refuse_all(ended)
         while True:
             try:
                 event = self._inbox.get_nowait()
@@ -350,7 +343,7 @@ class Node:
             if isinstance(event, Read):
                 fail_read(event, ended)
             elif isinstance(event, tuple) and isinstance(event[1], Future):
-                _fail(event[1], ended)
+                fail_future(event[1], ended)
 
     def _wait(self) -> Any:
         """The next event, or None when it is time to tick."""
@@ -377,13 +370,24 @@ class Node:
             self._ask()
         while (ready := self._core.ready()) is not None:
             self._handle(ready)
+        if self._core.is_removed:
+            self._refuse_all(RemovedFromCluster(f"node {self.id} was removed from the cluster: ask another one"))
+        if self._is_leaving and self._core.role is not Role.LEADER and self._core.leader is not None:
+            self._stopping = True
+
+    def _leave(self) -> None:
+        """Hand over, if this node leads; it ends when another one does, or when `stop` has waited long enough."""
+        heir = self._core.heir()
+        if heir is None or self._core.transfer_leadership(heir) is not None:
+            self._stopping = True
+        self._is_leaving = True
 
     def _take(self, event: Any) -> None:
         if isinstance(event, Proposal):
-            event.deadline = self._ticks + self.settings.answer_ticks
+            event.deadline = self._now() + self.settings.answer_ticks
             self._offer(event)
         elif isinstance(event, Read):
-            event.deadline = self._ticks + self.settings.answer_ticks
+            event.deadline = self._now() + self.settings.answer_ticks
             self._asking.append(event)
         elif isinstance(event, tuple):
             self._take_call(event)
@@ -413,20 +417,22 @@ class Node:
             self._durable_asked = False
             self._compact(value)
         elif what == "fetched":
-            meta, name = value
-            if self._core.install_snapshot(attrs.evolve(meta, name=name)) is not None:
+            attempt, meta, name = value
+            if not self._fetcher.ends(attempt) or self._core.install_snapshot(attrs.evolve(meta, name=name)):
                 self._state_machine.discard(name)
         elif what == "fetch failed":
-            if isinstance(value, SnapshotRefused):
-                self.counters.snapshots_refused += 1
-            self._core.snapshot_failed()
+            attempt, error = value
+            self._fetcher.failed(attempt, error)
+            self.counters.snapshots_refused += isinstance(error, SnapshotRefused)
         elif what == "failed":
             raise value
+        elif what == "leave":
+            self._leave()
         elif what != "stop":
             try:
                 value.set_result(what(self._core))
             except Exception as error:  # noqa: BLE001  # of the caller's function, for the caller
-                _fail(value, error)
+                fail_future(value, error)
 
     # --- proposals and reads ---
 
@@ -437,14 +443,14 @@ class Node:
             proposal.resend_at = None
         elif isinstance(answered, Forwarded):
             proposal.offers += 1
-            proposal.resend_at = self._ticks + self.settings.retry_ticks
+            proposal.resend_at = self._now() + self.settings.retry_ticks
         elif answered is Refusal.NO_SPACE:
             proposal.offers += 1
             self._refuse_for_space(proposal)
         elif answered is Refusal.ENTRY_TOO_LARGE:
             self._proposals.fail(proposal, ProposalRefused(answered))
         else:
-            proposal.resend_at = self._ticks + 1
+            proposal.resend_at = self._now() + 1
 
     def _refuse_for_space(self, proposal: Proposal | None) -> None:
         if proposal is None:
@@ -455,12 +461,13 @@ class Node:
             self._proposals.fail(proposal, LowSpace("the disk of the leader is almost full: free some space"))
 
     def _offer_again(self, *, all_of_them: bool) -> None:
+        now = self._now()
         for proposal in self._proposals.all():
             if proposal.deadline == 0:
                 continue  # still in the inbox
-            if self._ticks >= proposal.deadline:
+            if now >= proposal.deadline:
                 self._proposals.fail(proposal, TimedOut("the proposal was not applied in time; it still may be"))
-            elif all_of_them or (proposal.resend_at is not None and self._ticks >= proposal.resend_at):
+            elif all_of_them or (proposal.resend_at is not None and now >= proposal.resend_at):
                 self.counters.retries += 1
                 self._offer(proposal)
 
@@ -472,8 +479,10 @@ class Node:
             self._asking = []
 
     def _expire_reads(self) -> None:
+        now = self._now()
+
         def is_due(read: Read) -> bool:
-            return self._ticks >= read.deadline
+            return now >= read.deadline
 
         for group in (self._asking, *self._asked.values()):
             for read in group:
@@ -483,6 +492,11 @@ class Node:
         self._applier.watch.expire(is_due)
 
     # --- time ---
+
+    def _now(self) -> float:
+        """The time in ticks: a slow disk holds up ticks, and nobody shall wait longer for that."""
+        seconds = self.settings.tick_seconds
+        return self._ticks if seconds is None else self._clock() / seconds
 
     def _tick_if_due(self) -> None:
         """At most one tick at a time: after a standstill the messages that waited come first."""
@@ -500,12 +514,15 @@ class Node:
         if len(self._proposals):
             self._offer_again(all_of_them=False)
         self._expire_reads()
+        if self._fetcher.tick():
+            self._core.snapshot_failed()
         if self._free_bytes is not None:
             free = self._free_bytes()
             self._core.low_on_space = free < self.settings.min_free_bytes
             self._core.out_of_space = free < self.settings.min_bytes_to_free
         if self._ticks % self.settings.retry_ticks == 0:
             self._flush()
+            self._core.state_bytes = self._state_machine.size
         if not self._durable_asked and self._compactable(self._state_machine.applied) > self.settings.compact_after:
             self._durable_asked = True
             self._applier.ask_durable()
@@ -533,7 +550,8 @@ class Node:
             # What the last leader had may be lost, and nobody will say so.
             self._offer_again(all_of_them=True)
         if ready.fetch is not None:
-            self._fetcher.start(ready.fetch)
+            space = math.inf if self._free_bytes is None else self._free_bytes() - self.settings.min_bytes_to_free
+            self._fetcher.start(ready.fetch, space)
 
     def _release(self, reads: list[Read], index: int) -> None:
         if index <= self._state_machine.applied:
@@ -593,8 +611,3 @@ class Node:
         self._log.compact(attrs.evolve(meta, name=self._state_machine.name))
         self._core.compacted(meta)
         self.counters.compactions += 1
-
-
-def _fail(future: Future[Any], error: BaseException) -> None:
-    with contextlib.suppress(InvalidStateError):  # another thread was first
-        future.set_exception(error)

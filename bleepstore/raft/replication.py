@@ -54,6 +54,8 @@ class Replication(RaftState):
         if len(data) > self.settings.max_entry_bytes:
             return self._refuse(Refusal.ENTRY_TOO_LARGE)
         if self.role is not Role.LEADER:
+            if self.is_removed:
+                return self._refuse(Refusal.REMOVED)
             if self.leader is None:
                 return self._refuse(Refusal.NO_LEADER)
             self._messages.append(
@@ -143,7 +145,7 @@ class Replication(RaftState):
             return
         peer.await_snapshot(meta.index)
         self.counters.snapshots_offered += 1
-        self._messages.append(InstallSnapshot(self.cluster, self.node, peer.node, self.term, meta))
+        self._messages.append(InstallSnapshot(self.cluster, self.node, peer.node, self.term, meta, self.state_bytes))
 
     def snapshot_meta(self, index: int) -> SnapshotMeta | None:
         """What a snapshot of the state at `index` must carry; None if `index` was compacted, is not applied, or is from
@@ -277,7 +279,7 @@ class Replication(RaftState):
             self._commit_to(meta.index)
             self._reply_append(m.sender, meta.index)
         elif self._fetching is None:
-            self._fetch = self._fetching = SnapshotFetch(m.sender, meta)
+            self._fetch = self._fetching = SnapshotFetch(m.sender, meta, m.size)
         return None
 
     # --- the leader hears ---
@@ -296,6 +298,8 @@ class Replication(RaftState):
             return None
         if peer.flow is Flow.PROBE or (peer.flow is Flow.SNAPSHOT and peer.match + 1 >= self.log.first):
             peer.replicate()
+        if peer.offered_index and peer.match + self.settings.promote_lag >= self.log.last:
+            peer.offered_index = 0
         self._maybe_commit()
         self._pump_due = True
         if peer.node == self.transfer_target:
@@ -365,6 +369,10 @@ class Replication(RaftState):
             self._messages.append(TimeoutNow(self.cluster, self.node, target.node, self.term))
 
     # --- what the layers above do ---
+
+    @property
+    def is_removed(self) -> bool:
+        raise NotImplementedError
 
     def _confirm_reads(self) -> None:
         raise NotImplementedError

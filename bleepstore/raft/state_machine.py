@@ -36,6 +36,10 @@ class StateMachine(Protocol):
     def make_durable(self) -> int:
         """Returns the last index whose effects a crash cannot undo any more; the log up to it may be dropped."""
 
+    @property
+    def size(self) -> int:
+        """About how many bytes a snapshot of the present state has."""
+
     def write_snapshot(self, path: Path) -> int:
         """Write the state of one moment to the new file `path`, and return its applied index."""
 

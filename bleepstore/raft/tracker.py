@@ -27,7 +27,7 @@ class Progress:
 
     __slots__ = (
         "attempt", "flow", "inflight", "match", "next", "node", "offered_index", "paused", "read_round",
-        "recent_active", "sent_commit",
+        "recent_active", "sent_commit", "was_active",
     )  # fmt: skip
 
     def __init__(self, node: NodeId, next_index: int) -> None:
@@ -43,8 +43,9 @@ class Progress:
         self.next = next_index  # the first entry to send next; always > match
         self.paused = False  # PROBE: an answer is awaited
         self.inflight: deque[int] = deque()  # REPLICATE: the last index of each unanswered message
-        self.offered_index = 0  # SNAPSHOT: what was offered; entries after it are kept for this member
+        self.offered_index = 0  # the snapshot that was offered, until the member has caught up from it
         self.recent_active = False  # heard of since the last check of the quorum
+        self.was_active = False  # heard of between the two last checks
         self.sent_commit = 0  # the commit index that was last told
         self.read_round = 0  # the last read confirmation that was answered
 
@@ -68,6 +69,17 @@ class Progress:
         self.flow = Flow.SNAPSHOT
         self.offered_index = index
         self.inflight.clear()
+
+    @property
+    def kept_after(self) -> int | None:
+        """The entries after this are kept for the member, which catches up from a snapshot; None: none are.
+
+        All that come while it fetches and installs one, and while it gets what came meanwhile: without them it would
+        be offered the next snapshot, and under load never catch up. A member that is silent is not waited for.
+        """
+        if not self.offered_index or not (self.recent_active or self.was_active):
+            return None
+        return max(self.offered_index, self.match)
 
     def acknowledge(self, index: int) -> bool:
         """The member has the log up to `index`; whether that is news."""
@@ -119,7 +131,7 @@ class Tracker:
         """Whether a quorum was heard of since the last call, which this begins anew."""
         active = joint_value([one.recent_active for one in self._incoming], [o.recent_active for o in self._outgoing])
         for one in self.peers:
-            one.recent_active = False
+            one.was_active, one.recent_active = one.recent_active, False
         return bool(active)
 
     def is_voter(self, node: NodeId) -> bool:

@@ -38,6 +38,10 @@ class NodeEnded(BleepStoreError):
     """The node was stopped or has failed. A proposal that waited may still be applied by the others."""
 
 
+class RemovedFromCluster(BleepStoreError):
+    """This node is no member any more: ask another. A proposal that waited may still be applied by the others."""
+
+
 class Proposal:
     """One command on its way."""
 
@@ -49,9 +53,9 @@ class Proposal:
         self.frees_space = frees_space
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()  # what may be in the log already cannot be cancelled
-        self.deadline = 0  # in ticks; set when the node sees it first
+        self.deadline = 0.0  # in ticks; set when the node sees it first
         self.offers = 0  # how often a leader was given it
-        self.resend_at: int | None = 0  # in ticks; None: it is in this leader's log
+        self.resend_at: float | None = 0  # in ticks; None: it is in this leader's log
 
 
 class Proposals:
@@ -102,12 +106,15 @@ class Proposals:
         if self.take(proposal.request_id) is not None:
             proposal.future.set_exception(error)
 
+    def fail_all(self, error: BaseException) -> None:
+        for proposal in self.all():
+            self.fail(proposal, error)
+
     def end(self, reason: BaseException) -> None:
         """Nobody will be answered any more."""
         with self._lock:
             self._ended = reason
-        for proposal in self.all():
-            self.fail(proposal, NodeEnded(f"the node has ended: {reason}"))
+        self.fail_all(NodeEnded(f"the node has ended: {reason}"))
 
 
 class Read:
@@ -118,7 +125,7 @@ class Read:
     def __init__(self) -> None:
         self.future: Future[int] = Future()
         self.future.set_running_or_notify_cancel()
-        self.deadline = 0
+        self.deadline = 0.0
 
 
 class AppliedWatch:
@@ -171,5 +178,9 @@ def answer(reads: list[Read], index: int) -> None:
 
 
 def fail_read(read: Read, error: BaseException) -> None:
-    with contextlib.suppress(InvalidStateError):  # it was answered
-        read.future.set_exception(error)
+    fail_future(read.future, error)
+
+
+def fail_future(future: Future[Any], error: BaseException) -> None:
+    with contextlib.suppress(InvalidStateError):  # another thread was first, or its time was up
+        future.set_exception(error)

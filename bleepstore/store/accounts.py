@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 
-from bleepstore.commands import DisableCredential, PutCredential
+import attrs
+
+from bleepstore.commands import DeleteCredential, DisableCredential, PutCredential, ReplaceSecret
 from bleepstore.errors import InvalidArgument
-from bleepstore.model import ANONYMOUS_OWNER, Credential, Owner
+from bleepstore.model import ANONYMOUS_OWNER, Credential, Owner, is_arn
 from bleepstore.store.engine import Engine
+from bleepstore.store.sealed_secrets import SealedSecrets
+from bleepstore.store.users import Users
 
 #: How long a worker may go on with a credential that another process has disabled or changed.
 CREDENTIAL_MEMORY_SECONDS = 1.0
@@ -20,11 +24,21 @@ class Accounts:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._remembered: dict[str, tuple[float, Credential]] = {}
+        self.users = Users(engine, self.forget_remembered)
+        self._secrets = SealedSecrets(engine)
 
     def put_credential(
-        self, access_key: str, secret_key: str, *, owner: Owner | None = None, email: str | None = None
+        self,
+        access_key: str,
+        secret_key: str,
+        *,
+        owner: Owner | None = None,
+        email: str | None = None,
+        user: str | None = None,
     ) -> Credential:
-        """Add an access key for an owner, or give a known one a new secret, owner and e-mail; it is enabled by this."""
+        """Add an access key for an owner, or give a known one a new secret, owner, e-mail and user; it is enabled by
+        this. It is a key of the `user` of the owner that has this name (`Store.users`), and may do no more than that;
+        without one it is the owner's own, which may do all that the owner may. Raises NoSuchUser."""
         owner = owner or self._engine.owner
         if not access_key or not access_key.isascii() or not access_key.isprintable() or set(access_key) & set("/,= :"):
             raise InvalidArgument(
@@ -32,29 +46,72 @@ class Accounts:
             )
         if not secret_key:
             raise InvalidArgument("A secret key must not be empty.", "secret_key")
-        if not owner.id or owner.id == ANONYMOUS_OWNER.id:
+        if not owner.id or owner.id == ANONYMOUS_OWNER.id or is_arn(owner.id):
             raise InvalidArgument("An access key needs an owner with an id of its own.", "owner", owner.id)
         texts = {"secret_key": secret_key, "owner": owner.id + owner.display_name, "email": email or ""}
         for name, text in texts.items():
             if any("\ud800" <= character <= "\udfff" for character in text):
                 raise InvalidArgument("This text cannot be written as UTF-8: it has a lone surrogate.", name)
+        stored, sealed_by = self._secrets.seal(access_key, secret_key)
         command = PutCredential(
-            **self._engine.stamp(), access_key=access_key, secret_key=secret_key, owner=owner, email=email
+            **self._engine.stamp(),
+            access_key=access_key,
+            secret_key=stored,
+            owner=owner,
+            email=email,
+            user=user,
+            sealed_by=sealed_by,
         )
         self._engine.submit(command)
         self.forget_remembered()
-        return Credential(access_key, secret_key, owner, email, True, command.time_ms)
+        found = None if user is None else self.users.get(user, account=owner)
+        return Credential(access_key, secret_key, owner, email, True, command.time_ms, found)
 
     def disable_credential(self, access_key: str) -> None:
         """Refuse an access key from now on; other processes do within a second. Raises NoSuchCredential."""
         self._engine.submit(DisableCredential(**self._engine.stamp(), access_key=access_key))
         self.forget_remembered()
 
+    def delete_credential(self, access_key: str) -> None:
+        """Remove an access key for good. Raises NoSuchCredential."""
+        self._engine.submit(DeleteCredential(**self._engine.stamp(), access_key=access_key))
+        self.forget_remembered()
+
+    def seal_secrets(self) -> tuple[int, int]:
+        """Store every secret as a new one would be: encrypted by the newest key of the name `secrets` among the store's
+        encryption keys. Once all processes have that one, older keys of the name are not needed any more.
+
+        Returns how many are encrypted, and how many are not, since there is no such key. Raises StoreError if the key
+        of one is missing.
+        """
+        with self._engine.catalog.read() as reader:
+            found = reader.list_credentials()
+        for credential in found:
+            secret = self._secrets.open(credential).secret_key
+            stored, sealed_by = self._secrets.seal(credential.access_key, secret)
+            command = ReplaceSecret(
+                **self._engine.stamp(),
+                access_key=credential.access_key,
+                expected=credential.secret_key,
+                secret_key=stored,
+                sealed_by=sealed_by,
+            )
+            # If it has another secret by now, that is stored so already.
+            self._engine.committer.submit(command)
+        return self.count_secrets()
+
+    def count_secrets(self) -> tuple[int, int]:
+        """How many are stored encrypted, and how many are not."""
+        with self._engine.catalog.read() as reader:
+            found = [credential.sealed_by is not None for credential in reader.list_credentials()]
+        return sum(found), len(found) - sum(found)
+
     def list_credentials(self) -> list[Credential]:
-        """All access keys, enabled or not."""
+        """All access keys, enabled or not. Raises StoreError if one has an encrypted secret, and the key is missing."""
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
-            return reader.list_credentials()
+            found = reader.list_credentials()
+        return [self._secrets.open(credential) for credential in found]
 
     def get_credential(self, access_key: str) -> Credential | None:
         """An enabled access key, or None. What is found is remembered for a second, as every request asks."""
@@ -66,11 +123,16 @@ class Accounts:
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             found = reader.find_credential(access_key)
+            limits = () if found is None else reader.rate_limits_of(access_key, found.owner.id)
         if found is None or not found.enabled:
             memory.pop(access_key, None)
             return None
+        if found.sealed_by is not None:
+            found = self._secrets.open(found)
         if len(memory) >= MAX_REMEMBERED_CREDENTIALS:
             memory.clear()
+        if limits:
+            found = attrs.evolve(found, rate_limits=limits)
         memory[access_key] = (now + CREDENTIAL_MEMORY_SECONDS, found)
         return found
 

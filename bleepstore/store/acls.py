@@ -19,7 +19,7 @@ from bleepstore.access import (
 from bleepstore.acl_rules import check_public, is_enforced
 from bleepstore.commands import PutBucketAcl, PutObjectAcl
 from bleepstore.errors import AccessControlListNotSupported, NoSuchUpload, OperationAborted, S3Error
-from bleepstore.model import UNCONDITIONAL, Acl, Bucket
+from bleepstore.model import UNCONDITIONAL, Acl, Bucket, ObjectVersion
 from bleepstore.store.engine import Engine
 from bleepstore.store.objects import Objects
 from bleepstore.store.owning import as_owned
@@ -92,7 +92,12 @@ class AccessRules:
                     subject = reader.find_object(bucket, key, with_data=False)
                 else:
                     subject = reader.find_version(bucket, key, version_id, with_data=False)
-        version = None if subject is None or subject.bucket_id != found.id else as_owned(subject, found).version
+        if subject is not None and subject.bucket_id == found.id:
+            version: ObjectVersion | None = as_owned(subject, found).version
+        elif key and is_of_object(action):
+            version = ObjectVersion(bucket=bucket, key=key, etag="", size=0, modified_ms=0, owner=found.owner)
+        else:
+            version = None
         return explain(of_version(action, version_id), caller, found, version, key or None, version=version_id)
 
     def get_bucket_acl(self, bucket: str, *, caller: Caller | None = None) -> Acl:
@@ -132,6 +137,7 @@ class AccessRules:
                 version_id=version_id,
                 expected_sequence=decided.sequence,
                 expected_acl=decided.version.acl,
+                origin=self._engine.origin_of(caller),
                 acl=_resolve(acl, decided.version.owner.id, found),
             )
             result = self._engine.committer.submit(command)

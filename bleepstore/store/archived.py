@@ -57,6 +57,7 @@ class ArchivedObjects:
                 key=key,
                 version_id=version_id,
                 expected_sequence=found.sequence,
+                origin=self._engine.origin_of(caller),
                 days=days,
                 delay_ms=self._engine.settings.restore_delay_ms,
             )

@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from bleepstore.access import Action, Caller, CannedAcl
+from bleepstore.access import Action, Caller, CannedAcl, LiveSession, WebIdentity
 from bleepstore.commands import DeleteEntry
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.cors import CorsRule
@@ -26,6 +26,7 @@ from bleepstore.model import (
     Checksum,
     ChecksumType,
     CompletedPart,
+    Credential,
     Grant,
     ObjectAttributes,
     Owner,
@@ -58,6 +59,10 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "Versioning": ((Versioning,), "a Versioning"),
     "Action": ((Action,), "an Action"),
     "Caller | None": ((Caller, _NONE), "a Caller or None"),
+    "Credential": ((Credential,), "a Credential"),
+    "Signer": ((Credential, LiveSession), "a Credential or a LiveSession"),
+    "WebIdentity": ((WebIdentity,), "a WebIdentity"),
+    "FindCredential | None": ((_NONE, Callable), "a function that finds a Credential, or None"),  # type: ignore[dict-item]  # isinstance takes it
     "Owner | None": ((Owner, _NONE), "an Owner or None"),
     "AclRequest | None": ((CannedAcl, tuple, _NONE), "a CannedAcl, a tuple of Grant, or None"),
     "AclRequest | Acl": ((CannedAcl, tuple, Acl), "a CannedAcl, a tuple of Grant, or an Acl"),

@@ -128,6 +128,13 @@ def _no_body(body: object) -> str:
     return f"a body is bytes, a binary file or an iterable of bytes, not {type(body).__name__}{hint}"
 
 
+def size_of(body: Body, expected: Expected) -> int:
+    """How many bytes will come, as far as that is known: 0 if it is not."""
+    if expected.size is not None:
+        return expected.size
+    return memoryview(body).nbytes if isinstance(body, _BYTES) else 0
+
+
 WriteBlob = Callable[[Iterable[bytes], Callable[[], str]], StoredBlob]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
-from bleepstore.access import AclRequest, Action, Caller, is_allowed, make_acl
+from bleepstore.access import AclRequest, Action, Caller, CannedAcl, authorize_new_bucket, is_allowed, make_acl
 from bleepstore.acl_rules import check_enforceable, check_public, is_enforced
 from bleepstore.commands import CreateBucket, DeleteBucket
 from bleepstore.errors import AccessDenied, BucketAlreadyOwnedByYou, InvalidBucketAclWithBlockPublicAccess, S3Error
@@ -49,8 +49,11 @@ class Buckets:
         Its container comes first: a provider may refuse the name, and a bucket without one must not be seen.
         """
         check_bucket_name(bucket)
-        if not is_allowed(Action.CREATE_BUCKET, caller, None):
-            raise AccessDenied("Anonymous callers cannot create buckets.")
+        if caller is not None:
+            if caller.is_anonymous:
+                raise AccessDenied("Anonymous callers cannot create buckets.")
+            further = _further_actions(acl, ownership, object_lock=object_lock)
+            authorize_new_bucket(caller, bucket, further, acl=acl, location=location)
         owner = self._engine.owner if caller is None else caller.account
         made = make_acl(acl, owner.id, owner.id)
         settings = self._new_settings(ownership, made)
@@ -128,7 +131,7 @@ class Buckets:
         check_limit(limit)
         limit = min(limit, MAX_BUCKETS)
         if not is_allowed(Action.LIST_ALL_MY_BUCKETS, caller, None):
-            raise AccessDenied("Anonymous callers own no buckets.")
+            raise AccessDenied(None if caller and caller.user else "Anonymous callers own no buckets.")
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             found = reader.list_buckets(
@@ -140,3 +143,16 @@ class Buckets:
             )
         page = found[:limit]
         return BucketPage(buckets=page, next_name=page[-1].name if page and len(found) > limit else None)
+
+
+def _further_actions(
+    acl: AclRequest | None, ownership: ObjectOwnership | None, *, object_lock: bool
+) -> Iterator[Action]:
+    """What else must be allowed to create a bucket like this ("Permissions" of CreateBucket)."""
+    if acl not in (None, CannedAcl.PRIVATE):
+        yield Action.PUT_BUCKET_ACL
+    if ownership is not None:
+        yield Action.PUT_BUCKET_OWNERSHIP_CONTROLS
+    if object_lock:
+        yield Action.PUT_BUCKET_OBJECT_LOCK_CONFIGURATION
+        yield Action.PUT_BUCKET_VERSIONING

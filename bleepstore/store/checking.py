@@ -11,10 +11,16 @@ from pathlib import Path
 import attrs
 
 from bleepstore.backends.local import LocalBackend, ReadOnlyBackend, make_folder
+from bleepstore.catalog.port import CatalogReader
 from bleepstore.catalog.sqlite import Catalog
+from bleepstore.clock import Stamps, now_ms
+from bleepstore.commands import RecountUsage
 from bleepstore.errors import BlobNotFound, CatalogDamaged, StoreError
+from bleepstore.model import Bucket
+from bleepstore.quotas import CountedQuota, QuotaScope, Usage
 
 _END_OF_TIME = 1 << 62
+_MAX_BUCKETS = 1 << 62
 
 
 @attrs.frozen(kw_only=True)
@@ -22,7 +28,8 @@ class Finding:
     """What does not fit. `moved_to` is where a repair has put it.
 
     `kind` is "missing" (the catalog has a blob that is not there), "wrong size", "unknown" (a blob that the catalog
-    does not have), "leftover" (of a write that was cut off), "damaged" or "no catalog".
+    does not have), "leftover" (of a write that was cut off), "miscounted" (a quota), "damaged" or
+    "no catalog".
     """
 
     kind: str
@@ -42,7 +49,7 @@ def fsck(
 
     Nobody may have the store open. `repair` moves what is unknown, of the wrong size or left over to the folder
     `quarantine` in it; nothing is ever removed, and an object whose bytes are missing stays in the catalog. Beside a
-    catalog that is damaged nothing but leftovers is moved.
+    catalog that is damaged nothing but leftovers is moved. What a quota counts is counted anew.
     `progress` is called with (blobs looked at, blobs that the catalog has).
 
     Raises StoreError if there is no store or it is in use.
@@ -78,8 +85,33 @@ def _check(root: Path, backend: LocalBackend, repair: bool, progress: Callable[[
             repair = repair and not problems  # what it does not know now, it may have known before
             yield from _known(catalog, backend, repair, progress)
             yield from _unknown(backend, reader.is_referenced, repair)
+            miscounted = list(_miscounted(reader))
+        if miscounted and repair:
+            with contextlib.closing(Catalog(root / "catalog.db")) as catalog:
+                stamp = Stamps(now_ms, now_ms)()
+                catalog.apply([RecountUsage(**stamp)])
+        yield from miscounted
     except CatalogDamaged as error:
         yield Finding(kind="damaged", name="catalog.db", detail=str(error))
+
+
+def _miscounted(reader: CatalogReader) -> Iterator[Finding]:
+    buckets = reader.list_buckets(None, "", None, "", _MAX_BUCKETS)
+    used = [(bucket, reader.count_usage(bucket.id)) for bucket in buckets if bucket.keeps_usage]
+    for counted in reader.list_quotas():
+        usages = [usage for bucket, usage in used if _counts_in(bucket, counted)]
+        found = Usage(sum(usage.objects for usage in usages), sum(usage.bytes for usage in usages))
+        if found != counted.usage:
+            detail = f"it counts {_shown(counted.usage)} instead of {_shown(found)}"
+            yield Finding(kind="miscounted", name=f"the quota of the {counted.scope} {counted.name}", detail=detail)
+
+
+def _counts_in(bucket: Bucket, counted: CountedQuota) -> bool:
+    return counted.name == (bucket.name if counted.scope is QuotaScope.BUCKET else bucket.owner.id)
+
+
+def _shown(usage: Usage) -> str:
+    return f"{usage.objects} objects of {usage.bytes} bytes"
 
 
 def _known(

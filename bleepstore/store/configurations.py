@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from bleepstore.access import Action, Caller
@@ -15,12 +16,14 @@ from bleepstore.configurations import (
     ConfigurationKind,
     check_document,
     check_id,
-    destinations_of,
 )
 from bleepstore.errors import InvalidArgument, NoSuchConfiguration, NoSuchReplication, NoSuchWebsite
+from bleepstore.events import EventRule
 from bleepstore.model import Bucket
 from bleepstore.pages import ConfigurationPage
+from bleepstore.senders import Message, test_message
 from bleepstore.store.engine import Engine, check_limit
+from bleepstore.store.event_rules import check_destinations, rules_of
 
 #: Of a page ("100 ... configurations at a time").
 MAX_PAGE_OF_CONFIGURATIONS = 100
@@ -59,8 +62,7 @@ _REMOVED_BY_EMPTY = frozenset({_K.LOGGING, _K.NOTIFICATION})
 
 
 class StoredConfigurations:
-    """Configurations that programs write and read, and that nothing here acts upon (`bleepstore.configurations`). For
-    `caller` see `Buckets`."""
+    """Configurations that programs write and read (`bleepstore.configurations`). For `caller` see `Buckets`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -77,22 +79,29 @@ class StoredConfigurations:
         """Store a configuration as it is given, instead of the one of its kind, and of its "Id" where a bucket has many
         of a kind. It is returned as it is stored: rules of a replication and a notification without an id get one.
 
-        No queue, topic or function can be reached from here, so a notification that names one is refused, as S3 refuses
-        what it cannot reach; with `skip_destination_validation` it is stored, and never delivered.
+        The queues, topics and functions that a notification may name are the `event_destinations` of the store. Each is
+        sent a test message, and a notification with one that is not known, or does not take it, is refused. With
+        `skip_destination_validation` none is tried, and one that is not known gets no events.
 
         Raises MalformedConfiguration, InvalidArgument, InvalidRequest, InvalidLoggingTarget, TooManyConfigurations.
         """
         found = self._engine.bucket_for(bucket, ACTIONS[kind][1], caller)
         checked = check_document(kind, bucket, document)
-        if kind is _K.NOTIFICATION and not skip_destination_validation and destinations_of(checked):
-            raise InvalidArgument(
-                "Unable to validate the following destination configurations",
-                argument_value=", ".join(dict.fromkeys(destinations_of(checked))),
-            )
         _name_rules(kind, checked)
+        rules: tuple[EventRule, ...] = ()
+        if kind is _K.NOTIFICATION:
+            senders = self._engine.settings.senders
+            if not skip_destination_validation:
+                check_destinations(checked, senders, partial(self._test_message, bucket, caller))
+            rules = rules_of(checked, senders)
         is_removed = not checked and kind in _REMOVED_BY_EMPTY
-        self._submit(found, kind, checked.get("Id", ""), None if is_removed else dump(checked))
+        self._submit(found, kind, checked.get("Id", ""), None if is_removed else dump(checked), rules)
         return checked
+
+    def _test_message(self, bucket: str, caller: Caller | None) -> Message:
+        stamp = self._engine.stamp()
+        request_id = caller.request_id if caller is not None and caller.request_id else stamp["request_id"]
+        return test_message(bucket, stamp["time_ms"], request_id)
 
     def get_bucket_configuration(
         self, bucket: str, kind: ConfigurationKind, id: str | None = None, *, caller: Caller | None = None
@@ -145,10 +154,24 @@ class StoredConfigurations:
         found = self._engine.bucket_for(bucket, ACTIONS[kind][0], caller)
         return (found.settings.configurations or {}).get(kind, {})
 
-    def _submit(self, found: Bucket, kind: ConfigurationKind, id: str, document: str | None) -> None:
-        stamp = self._engine.stamp()
+    def _submit(
+        self,
+        found: Bucket,
+        kind: ConfigurationKind,
+        id: str,
+        document: str | None,
+        rules: tuple[EventRule, ...] = (),
+    ) -> None:
         self._engine.submit(
-            PutBucketConfiguration(**stamp, bucket=found.name, bucket_id=found.id, kind=kind, id=id, document=document)
+            PutBucketConfiguration(
+                **self._engine.stamp(),
+                bucket=found.name,
+                bucket_id=found.id,
+                kind=kind,
+                id=id,
+                document=document,
+                rules=rules,
+            )
         )
 
 

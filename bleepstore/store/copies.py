@@ -156,6 +156,8 @@ class Copies:
             self._engine.check_attributes(found, key, made, caller)
             if made.tags and not options.get("replace_tags"):
                 self._check_tags_of(version, version_id, caller)
+            if found.keeps_usage:
+                self._engine.check_quota(found, key, version.size)
             made, seal = sealed_attributes(self._engine, made, options, found, key)
             try:
                 # First: a copy onto itself may replace the source, and if it cannot be read nothing is replaced.
@@ -179,6 +181,7 @@ class Copies:
                 checksum=checksum,
                 crc64nvme=source.crc64nvme,
                 condition=condition,
+                origin=self._engine.origin_of(caller, "ObjectCreated:Copy"),
             )
             return attrs.evolve(self._objects.commit(write, command, found), source_version_id=_source_id(version))
         raise InternalError(f"The bytes of {source_bucket}/{source_key} are missing from the storage backend.")

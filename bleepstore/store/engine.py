@@ -10,7 +10,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -24,14 +24,21 @@ from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogPort, CatalogReader
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
-from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported
+from bleepstore.configurations import ConfigurationKind
+from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, QuotaExceeded
+from bleepstore.events import Origin
 from bleepstore.jobs import Jobs, Sweeping
+from bleepstore.jobs.deliveries import Deliveries
+from bleepstore.jobs.events import EventsJob
 from bleepstore.jobs.lease import Lease, SoleLease
+from bleepstore.jobs.log_spool import LogSpool
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
+from bleepstore.jobs.waking import Waker
 from bleepstore.model import (
     MAX_PAGE,
     NO_SETTINGS,
+    NULL_VERSION,
     Bucket,
     BucketSetting,
     BucketSettings,
@@ -40,6 +47,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.object_lock import check_future, no_lock
+from bleepstore.quotas import CountedQuota, QuotaScope, Usage
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
@@ -49,6 +57,9 @@ from bleepstore.store.verifying import Verifier
 if TYPE_CHECKING:
     from bleepstore.sealing.keys import KeyService
     from bleepstore.store.encrypting import Encrypting
+
+#: Beside a catalog: lines of access logs that are to be delivered.
+LOG_FOLDER = "access-logs"
 
 
 class Engine:
@@ -94,14 +105,29 @@ class Engine:
             else BlobEngine(backend, self.committer)
         )
         self.verifier = Verifier(backend)
+        #: Whether nothing of the store is at rest anywhere.
+        self.in_memory = isinstance(backend, MemoryBackend) and not backend.has_underlay and folder is None
         self.open_keys = _once(open_keys or _no_keys)
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         self.folder = folder
-        self.jobs = Jobs(parts.clock, lease or SoleLease(), folder=folder, read_only=self.read_only)
+        lease = lease or SoleLease()
+        self.jobs = Jobs(parts.clock, lease, folder=folder, read_only=self.read_only)
+        #: The buckets with an access log, of those that were asked for since the store was opened.
+        self.logged_buckets: set[str] = set()
+        self.log_spool = LogSpool(None if folder is None else folder / LOG_FOLDER)
         delete = None if self.object_engine.keeps_versions else self.object_engine.delete
-        self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms, delete)
-        self._close = close
+        self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms, delete, self.log_spool)
+        #: What ends before the catalog and the backend do.
+        self.closers: list[Callable[[], None]] = [self.log_spool.close]
+        self._close = close = functools.partial(_end, self.closers, close)
+        self.deliveries: Deliveries | None = None
+        if settings.event_destinations and not self.read_only:
+            self.deliveries = deliveries = Deliveries(parts, settings.senders, Waker(folder))
+            self.closers.append(deliveries.stop)
+            self.jobs.add(EventsJob(deliveries, lease))
+            catalog.watch(deliveries.hear)
+            self.jobs.start()
         name = "in memory" if folder is None else f"in {folder}"
         self._dropped = weakref.finalize(self, _drop, os.getpid(), name, self.jobs, close)
         self._dropped.atexit = False  # a process that ends frees everything by itself
@@ -131,7 +157,13 @@ class Engine:
         found = self.catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
+        if found.settings.configurations is not None:
+            self._note_log(found)
         return found if self.settings.public_access_block is None else self.blocked(found)
+
+    def _note_log(self, bucket: Bucket) -> None:
+        if ConfigurationKind.LOGGING in (bucket.settings.configurations or {}) and not self.read_only:
+            self.logged_buckets.add(bucket.name)
 
     def blocked(self, bucket: Bucket) -> Bucket:
         """A bucket as the catalog has it, with what is blocked in all buckets."""
@@ -154,10 +186,28 @@ class Engine:
         authorize(action, caller, found, **facts)
         return found
 
-    def put_setting(self, bucket: Bucket, name: str, value: object) -> None:
+    def origin_of(self, caller: Caller | None, event: str | None = None) -> Origin:
+        """What a command carries of its request, for events: see `bleepstore.commands`."""
+        if caller is None:
+            return Origin(event=event, principal=self.owner.id)
+        return Origin(
+            event="ObjectCreated:Post" if caller.by_form else event,
+            request_id=caller.request_id,
+            principal=caller.principal.id,
+            source_ip=caller.source_ip,
+        )
+
+    def put_setting(self, bucket: Bucket, name: str, value: object, *, makes_public: bool = False) -> None:
         """Replace one of the settings of a bucket, or remove it, if the value is None."""
-        setting = BucketSetting(name, value)
-        self.submit(PutBucketSetting(**self.stamp(), bucket=bucket.name, bucket_id=bucket.id, setting=setting))
+        self.submit(
+            PutBucketSetting(
+                **self.stamp(),
+                bucket=bucket.name,
+                bucket_id=bucket.id,
+                setting=BucketSetting(name, value),
+                makes_public=makes_public,
+            )
+        )
 
     @contextlib.contextmanager
     def listing_of(
@@ -170,6 +220,8 @@ class Engine:
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
+            if found.settings.configurations is not None:
+                self._note_log(found)
             found = self.blocked(found)
             facts["max_keys"] = limit
             authorize(action, caller, found, **facts)
@@ -196,6 +248,18 @@ class Engine:
         if refused := check_owner(condition, None if current is None else current.version.owner.id):
             raise refused
         return condition
+
+    def check_quota(self, bucket: Bucket, key: str, size: int) -> None:
+        """Raise QuotaExceeded if an object of `size` bytes is too much for a bucket that `keeps_usage`, before its
+        bytes are sent for nothing. It is decided again when the change is made; where each object is stored under its
+        own key at a provider, this alone decides, and writes that come at the same time may together be too much."""
+        with self.catalog.read() as reader:
+            quotas = reader.quotas_of(bucket.id)
+            replaced = None
+            if bucket.versioning is not Versioning.ENABLED:
+                replaced = reader.find_version(bucket.name, key, NULL_VERSION, with_data=False)
+        more = Usage(1, size) if replaced is None else Usage(0, size - replaced.version.size)
+        check_quotas(quotas, bucket, more)
 
     def spec_for(
         self,
@@ -268,6 +332,19 @@ def _drop(pid: int, name: str, jobs: Jobs, close: Callable[[], None]) -> None:
         warnings.warn(text, ResourceWarning, stacklevel=2)
     finally:
         jobs.abandon(close)
+
+
+def _end(closers: list[Callable[[], None]], close: Callable[[], None]) -> None:
+    for closer in closers:
+        closer()
+    close()
+
+
+def check_quotas(quotas: Iterable[CountedQuota], bucket: Bucket, more: Usage) -> None:
+    """Raise QuotaExceeded if a bucket that counts in these cannot hold so much more."""
+    for counted in quotas:
+        if exceeded := counted.exceeded_by(more):
+            raise QuotaExceeded(bucket.name, counted.scope is QuotaScope.ACCOUNT, *exceeded)
 
 
 def check_keeps_versions(engine: Engine) -> None:

@@ -18,6 +18,7 @@ from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
+from bleepstore.store.access_logs import AccessLogs
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.acls import AccessRules
 from bleepstore.store.adopting import Adoption
@@ -30,6 +31,7 @@ from bleepstore.store.configurations import StoredConfigurations
 from bleepstore.store.copies import Copies
 from bleepstore.store.cross_origin import CrossOrigin
 from bleepstore.store.engine import Engine
+from bleepstore.store.eventing import Eventing
 from bleepstore.store.forking import Forks
 from bleepstore.store.iterating import Listings
 from bleepstore.store.lifecycles import Lifecycles
@@ -39,7 +41,11 @@ from bleepstore.store.opening import open_catalog, open_folder, open_memory, ope
 from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
+from bleepstore.store.quotas import Quotas
+from bleepstore.store.rates import Rates
+from bleepstore.store.roles import Roles
 from bleepstore.store.scrubbing import Scrubs
+from bleepstore.store.sessions import Sessions
 from bleepstore.store.settings import (
     DEFAULT_OWNER,
     UPLOAD_EXPIRY,
@@ -68,6 +74,9 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.accounts = Accounts(engine)
+        self.users = self.accounts.users
+        self.sessions = Sessions(engine, self.accounts)
+        self.roles = Roles(engine, self.sessions)
         self.buckets = Buckets(engine)
         self.objects = Objects(engine)
         self.uploads = Uploads(engine)
@@ -81,13 +90,17 @@ class Store:
         self.encryptions = BucketEncryptions(engine)
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
+        self.access_logs = AccessLogs(engine, self.objects)
         self.ownership = OwnershipControls(engine)
+        self.quotas = Quotas(engine)
+        self.rates = Rates(engine, self.accounts)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
-        self.forks = Forks(engine, self.accounts)
+        self.forks = Forks(engine, self.accounts, self.sessions)
         self.archives = Archives(self.forks)
         self.scrubs = Scrubs(engine)
         self.adoption = Adoption(engine)
+        self.events = Eventing(engine)
 
     def __repr__(self) -> str:
         """Where the objects are: in memory, in a folder, or at a provider."""
@@ -173,13 +186,35 @@ class Store:
     check_access = method_of("access", AccessRules.check_access)
     explain_access = method_of("access", AccessRules.explain)
 
+    put_quota = method_of("quotas", Quotas.put_quota)
+    delete_quota = method_of("quotas", Quotas.delete_quota)
+    list_quotas = method_of("quotas", Quotas.list_quotas)
+    usage = method_of("quotas", Quotas.usage)
+    recount_usage = method_of("quotas", Quotas.recount_usage)
+
+    put_rate_limit = method_of("rates", Rates.put_rate_limit)
+    delete_rate_limit = method_of("rates", Rates.delete_rate_limit)
+    list_rate_limits = method_of("rates", Rates.list_rate_limits)
+
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
+    delete_credential = method_of("accounts", Accounts.delete_credential)
+    seal_secrets = method_of("accounts", Accounts.seal_secrets)
     list_credentials = method_of("accounts", Accounts.list_credentials)
     get_credential = method_of("accounts", Accounts.get_credential)
     find_owner = method_of("accounts", Accounts.find_owner)
     display_name = method_of("accounts", Accounts.display_name)
     owner_by_email = method_of("accounts", Accounts.owner_by_email)
+
+    create_session = method_of("sessions", Sessions.create_session)
+    find_session = method_of("sessions", Sessions.find_session)
+    revoke_sessions = method_of("sessions", Sessions.revoke_sessions)
+    assume_role = method_of("sessions", Sessions.assume_role)
+    assume_role_with_web_identity = method_of("sessions", Sessions.assume_role_with_web_identity)
+    put_role = method_of("roles", Roles.put_role)
+    get_role = method_of("roles", Roles.get_role)
+    list_roles = method_of("roles", Roles.list_roles)
+    delete_role = method_of("roles", Roles.delete_role)
 
     snapshot = method_of("forks", Forks.snapshot)
     restore = method_of("forks", Forks.restore)
@@ -189,6 +224,9 @@ class Store:
     adoptable_buckets = method_of("adoption", Adoption.adoptable_buckets)
     adopt = method_of("adoption", Adoption.adopt)
     adopt_all = method_of("adoption", Adoption.adopt_all)
+    on_event = method_of("events", Eventing.on_event)
+    flush_events = method_of("events", Eventing.flush_events)
+    event_destinations = method_of("events", Eventing.event_destinations)
 
     @checked
     def fork(self, path: str | os.PathLike[str] | None = None, *, clock: Callable[[], int] | None = None) -> Store:
@@ -233,8 +271,7 @@ class Store:
     def in_memory(self) -> bool:
         """Whether nothing of the store is at rest anywhere: all of it ends with the process. Not so a fork in memory of
         a store on disk, and a store at a provider whose catalog is in memory."""
-        backend = self.engine.backend
-        return isinstance(backend, MemoryBackend) and not backend.has_underlay and self.engine.folder is None
+        return self.engine.in_memory
 
     @functools.cached_property
     def read_only(self) -> bool:
@@ -290,7 +327,8 @@ def open_store(
     since the epoch.
 
     `encryption_keys` are the master keys of objects that are encrypted: the path of a file of them, or a `KeyService`
-    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed.
+    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed. If one
+    of them has the name `secrets`, it encrypts the secrets of access keys (`Store.seal_secrets`).
 
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
@@ -298,6 +336,9 @@ def open_store(
     `acl_defaults` says what new buckets are set to: "s3", as at Amazon since April 2023, ACLs are disabled and public
     access is blocked; "legacy", objects belong to their writers, and ACLs count. `public_access_block` is blocked in
     all buckets, whatever they are set to themselves.
+
+    `event_destinations` are the queues, topics and functions that notifications of buckets may name: by the name in an
+    ARN, the URL to which events are sent, or a function that opens a `bleepstore.senders.Sender`.
 
     `path` may also be a URL: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix` keep the bytes of
     the objects there, and `s3:///prefix` in a bucket for each, named `prefix` and the bucket's name. The options of
@@ -323,6 +364,7 @@ def open_store(
         acl_defaults=provider.get("acl_defaults", "s3"),
         public_access_block=provider.get("public_access_block"),
         encryption_keys=encryption_keys,
+        event_destinations=provider.get("event_destinations", {}),
     )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)
@@ -340,13 +382,42 @@ def open_store(
 
 
 @contextlib.contextmanager
-def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
-    """The access keys of the store whose catalog is in `path`, wherever its bytes are.
+def open_accounts(
+    path: str | os.PathLike[str], *, encryption_keys: KeyService | str | os.PathLike[str] | None = None
+) -> Iterator[Accounts]:
+    """The access keys and users of the store whose catalog is in `path`, wherever its bytes are. For
+    `encryption_keys`, which may encrypt the secrets, see `bleepstore.open`.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path), encryption_keys=encryption_keys)
+    try:
+        yield Accounts(engine)
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
+    """The rates of the store whose catalog is in `path`, wherever its bytes are.
 
     Raises StoreError, CatalogDamaged.
     """
     engine = open_catalog(Path(path))
     try:
-        yield Accounts(engine)
+        yield Rates(engine, Accounts(engine))
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_quotas(path: str | os.PathLike[str]) -> Iterator[Quotas]:
+    """The quotas of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Quotas(engine)
     finally:
         engine.close()

@@ -33,8 +33,9 @@ from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.object_lock import check_change, is_locked
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.engine import Engine
-from bleepstore.store.opening import KEY_FILE, SNAPSHOTS, assemble, open_folder
-from bleepstore.store.settings import MEMORY_INLINE_LIMIT
+from bleepstore.store.opening import SNAPSHOTS, assemble, open_folder
+from bleepstore.store.sessions import Sessions
+from bleepstore.store.settings import KEY_FILE, MEMORY_INLINE_LIMIT
 from bleepstore.store.snapshots import Snapshot
 from bleepstore.store.underlay import LocalUnderlay
 
@@ -60,9 +61,10 @@ def _protected_versions(path: Path) -> list[ProtectedVersion]:
 class Forks:
     """Copies of a store whose blobs are in memory or in a folder, and whose commands are applied here."""
 
-    def __init__(self, engine: Engine, accounts: Accounts) -> None:
+    def __init__(self, engine: Engine, accounts: Accounts, sessions: Sessions) -> None:
         self._engine = engine
         self._accounts = accounts
+        self._sessions = sessions
 
     def snapshot(self) -> Snapshot:
         """The contents as of now, to come back to by `restore`. On disk it is a folder within the store's."""
@@ -79,7 +81,8 @@ class Forks:
         """The engine of a fork, in memory or in the new folder `path`."""
         source = self._catalog_to_copy()
         engine = self._engine
-        settings = attrs.evolve(engine.settings, clock=clock or engine.wall_clock)
+        # What waits in the outbox is this store's to send.
+        settings = attrs.evolve(engine.settings, clock=clock or engine.wall_clock, event_destinations={})
         backend = engine.backend
         if path is None:
             if isinstance(backend, LocalBackend):
@@ -123,6 +126,7 @@ class Forks:
                 raise StoreError("The snapshot was closed, or is not of this kind of store.")
             stack.close()
             self._accounts.forget_remembered()
+            self._sessions.forget_remembered()
             self._engine.sweeping.start_anew()
 
     def _check_keeps_locked(self, held: HeldCatalog, in_snapshot: Callable[[], list[ProtectedVersion]]) -> None:

@@ -51,6 +51,7 @@ from bleepstore.errors import (
     OperationAborted,
     S3Error,
 )
+from bleepstore.events import UNKNOWN_ORIGIN, Origin
 from bleepstore.model import NULL_VERSION, BlobRef, Bucket, Grant, Owner, Upload, UploadToken, WriteCondition
 from bleepstore.names import is_version_id
 
@@ -111,6 +112,7 @@ class KeyedEngine:
                     expected_current=expected_current,
                     written=written,
                     upload_id=upload_id,
+                    origin=written.origin or UNKNOWN_ORIGIN,
                 )
             )
             if not isinstance(result, OperationAborted):
@@ -182,6 +184,7 @@ class KeyedEngine:
             checksum=version.checksum,
             crc64nvme=found.crc64nvme,
             parts=parts,
+            origin=command.origin,
         )
         return self.submit(written, found.handle)
 
@@ -209,7 +212,7 @@ class KeyedEngine:
         if found is None:
             if known is not None:
                 self.backend.check_bucket(at.bucket)  # without its container every object would seem to be gone
-                self._submit_removal(at, _handle(known))
+                self._submit_removal(at, _handle(known), None)
         elif found.handle != _handle(known):
             self.adopt_as(at, found, known)
 
@@ -235,8 +238,8 @@ class KeyedEngine:
             raise NoSuchBucket(bucket)
         return found.owner
 
-    def _submit_removal(self, at: ObjectKey, expected_current: str | None) -> Result:
-        command = FollowProvider(**self._stamp(), **at._asdict(), expected_current=expected_current)
+    def _submit_removal(self, at: ObjectKey, expected_current: str | None, origin: Origin | None) -> Result:
+        command = FollowProvider(**self._stamp(), **at._asdict(), expected_current=expected_current, origin=origin)
         return self._committer.submit(command)
 
     def find_unknown(self, bucket: Bucket, key: str) -> FoundObject | None:
@@ -267,7 +270,8 @@ class KeyedEngine:
             if isinstance(result, S3Error):
                 raise result
         else:
-            self._delete(command.bucket, command.bucket_id, command.key, command.condition)
+            at = ObjectKey(command.bucket, command.bucket_id, command.key)
+            self._delete(at, command.condition, command.origin)
         return Removed(command.key, command.version_id)
 
     def delete_many(self, command: DeleteObjects) -> tuple[Removed | S3Error, ...]:
@@ -284,15 +288,17 @@ class KeyedEngine:
             if entry.version_id is not None and not is_version_id(entry.version_id):
                 raise NoSuchVersion(command.bucket, entry.key, entry.version_id)
             if entry.version_id in (None, NULL_VERSION):
-                outage.call(self._delete, command.bucket, command.bucket_id, entry.key, entry.condition)
+                at = ObjectKey(command.bucket, command.bucket_id, entry.key)
+                outage.call(self._delete, at, entry.condition, command.origin)
         except S3Error as error:
             return error
         return Removed(entry.key, entry.version_id)
 
-    def _delete(self, bucket: str, bucket_id: int | None, key: str, condition: WriteCondition) -> None:
+    def _delete(self, at: ObjectKey, condition: WriteCondition, origin: Origin | None) -> None:
         """Remove the object, then tell the catalog. A write that ends after that is later than this and stays."""
+        bucket, bucket_id, key = at
         write = self.begin(bucket, bucket_id, key, condition)
-        at, replaces = write.at, write.replaces
+        replaces = write.replaces
         gone = [] if replaces is None else [replaces]
         if replaces is None or not self.backend.remove(replaces):
             if condition.is_of_etag:
@@ -306,7 +312,7 @@ class KeyedEngine:
             elif self.backend.remove(found.handle):
                 gone.append(found.handle)  # a write under way may have committed it
         for handle in gone:
-            result = self._submit_removal(at, handle)
+            result = self._submit_removal(at, handle, origin or UNKNOWN_ORIGIN)
             if isinstance(result, S3Error) and not isinstance(result, OperationAborted):
                 raise result
 

@@ -98,6 +98,7 @@ class ObjectLocks:
                 and is_allowed(
                     Action.BYPASS_GOVERNANCE_RETENTION, caller, in_bucket, found.version, version=version_id
                 ),
+                origin=self._engine.origin_of(caller),
                 retention=retention,
             )
 

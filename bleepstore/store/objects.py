@@ -14,8 +14,8 @@ from bleepstore.access import (
     Caller,
     Facts,
     authorize,
+    authorize_absent,
     authorize_new_acl,
-    check_not_denied,
     is_allowed,
     of_version,
 )
@@ -67,7 +67,7 @@ from bleepstore.model import (
 from bleepstore.names import check_key, check_version_id
 from bleepstore.pages import ObjectPage
 from bleepstore.store.blob_engine import Write
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.options import (
     PutOptions,
@@ -129,7 +129,8 @@ class Objects:
         atomically with the write.
 
         Raises InvalidArgument, KeyTooLong, MetadataTooLarge, EntityTooLarge, IncompleteBody, InvalidDigest, BadDigest,
-        InvalidTag, TooManyTags, PreconditionFailed, NoSuchBucket, AccessDenied, StorageFull; then nothing has changed.
+        InvalidTag, TooManyTags, PreconditionFailed, NoSuchBucket, AccessDenied, QuotaExceeded,
+        StorageFull; then nothing has changed.
         """
         check_key(key)
         attributes = given_attributes(attributes, options)
@@ -144,6 +145,8 @@ class Objects:
             self._engine.check_attributes(found, key, attributes, caller)
         if acl is not None:
             authorize_new_acl(caller, found, key, acl=acl)
+        if found.keeps_usage:
+            self._engine.check_quota(found, key, size_of(body, expected))
         owner, attributes = owned(found, caller, attributes, acl)
         algorithm = expected.algorithm or DEFAULT_ALGORITHM
         write = self._engine.object_engine.begin(bucket, found.id, key, condition)
@@ -156,9 +159,10 @@ class Objects:
         def put(chunks: Iterable[bytes], etag: Callable[[], str]) -> StoredBlob:
             return write.put(self._engine.spec_for(found, key, attributes, expected.size, etag), chunks)
 
-        staged = stage(body, expected, (algorithm,), self._engine.inline_limit, put)
+        engine = self._engine
+        staged = stage(body, expected, (algorithm,), engine.inline_limit, put)
         command = PutObject(
-            **self._engine.stamp(),
+            **engine.stamp(),
             bucket=bucket,
             bucket_id=found.id,
             key=key,
@@ -171,6 +175,7 @@ class Objects:
             checksum=Checksum(algorithm, staged.checksums[algorithm]),
             crc64nvme=staged.crc64nvme,
             condition=condition,
+            origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
         return self.commit(write, command, found)
 
@@ -225,7 +230,8 @@ class Objects:
             found = self._find_unknown(bucket_record, key, version_id, of_version(action, version_id), caller)
         if found.bucket_id != bucket_record.id:
             raise NoSuchBucket(bucket)  # between the one and the other look another got its name
-        found = as_owned(found, bucket_record)
+        if found.version.attributes.grants is not None or found.version.owner.id != bucket_record.owner.id:
+            found = as_owned(found, bucket_record)
         if caller is not None:
             action = of_version(action, version_id)
             facts["version"] = version_id
@@ -253,7 +259,7 @@ class Objects:
         if current is not None:
             authorize(action, caller, bucket, as_owned(current, bucket).version, version=version_id)
         else:
-            check_not_denied(action, caller, bucket, key, version=version_id)
+            authorize_absent(action, caller, bucket, key, version=version_id)
             # "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 error."
             authorize(Action.LIST_BUCKET, caller, bucket)
             if version_id in (None, NULL_VERSION):
@@ -302,10 +308,10 @@ class Objects:
             assert found.handle is not None
             try:
                 stored.file = self.open_span(found, stored.start, stored.stop, seal)
-                stored.open_span = functools.partial(self.open_span, found, seal=seal)
             except BlobNotFound:
                 self._engine.object_engine.bytes_missing(found)
                 continue  # it was replaced or deleted since we looked
+            stored.open_span = functools.partial(self.open_span, found, seal=seal)
             return stored
         raise InternalError(f"The bytes of {bucket}/{key} are missing from the storage backend.")
 
@@ -413,7 +419,8 @@ class Objects:
         if seal is not None:
             found = attrs.evolve(found, data=verifier.decrypt(version, seal, found.data))
         data = found.data or b""
-        verifier.check_inline(version.bucket, version.key, data, version.size, found.crc64nvme)
+        if not self._engine.in_memory:
+            verifier.check_inline(version.bucket, version.key, data, version.size, found.crc64nvme)
         return found
 
     # -- encryption
@@ -468,7 +475,8 @@ class Objects:
         heed that, which the bucket's owner may.
         """
         check_key(key)
-        found = self._engine.find_bucket(bucket)
+        engine = self._engine
+        found = engine.find_bucket(bucket)
         action = of_version(Action.DELETE_OBJECT, version_id)
         condition = self._engine.condition_for(action, found, key, condition, caller, version=version_id)
         check_version_id(version_id)
@@ -481,6 +489,7 @@ class Objects:
             bypasses_governance=bypass_governance and is_allowed(_BYPASS, caller, found, key=key, version=version_id),
             owner=None if caller is None else caller.account,
             condition=condition,
+            origin=engine.origin_of(caller) if found.settings.events or engine.catalog.watches_all else None,
         )
         removed = self._engine.object_engine.delete(command)
         self._engine.jobs.notify()
@@ -514,6 +523,7 @@ class Objects:
                 bucket_id=found.id,
                 bypasses_governance=bypasses,
                 owner=None if caller is None else caller.account,
+                origin=self._engine.origin_of(caller),
                 entries=tuple(some),
             )
             deleted += self._engine.object_engine.delete_many(command)
@@ -559,7 +569,7 @@ def _decided(bucket: Bucket, entries: Sequence[DeleteEntry], caller: Caller | No
     where no policy decides about each."""
     if caller is None:
         return entries
-    if bucket.settings.policy is None:
+    if bucket.settings.policy is None and caller.user is None:
         only_of = authorize(Action.DELETE_OBJECT, caller, bucket)
         if only_of is None and is_allowed(Action.DELETE_OBJECT_VERSION, caller, bucket):
             return entries

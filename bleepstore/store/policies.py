@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bleepstore.access import Action, Caller, compile_policy, is_public
-from bleepstore.errors import AccessDenied, MalformedPolicy, MethodNotAllowed, NoSuchBucketPolicy
+from bleepstore.acl_rules import check_policy
+from bleepstore.errors import MalformedPolicy, MethodNotAllowed, NoSuchBucketPolicy
 from bleepstore.model import Bucket
 from bleepstore.store.engine import Engine
 
@@ -21,19 +22,18 @@ class Policies:
     def put_bucket_policy(self, bucket: str, policy: str, *, caller: Caller | None = None) -> None:
         """Replace the policy of a bucket. It counts for every decision from now on.
 
-        Raises MalformedPolicy for what is no policy of this bucket, or names an account that this store has not met;
+        Raises MalformedPolicy for what is no policy of this bucket, or names an account that this store has not met,
+        or a user that it has not;
         AccessDenied for one that makes the bucket public where that is blocked.
         """
         found = self._bucket_for(bucket, Action.PUT_BUCKET_POLICY, caller)
         for name in sorted(compile_policy(policy, bucket).account_names):
             if not self._is_known(name):
                 raise MalformedPolicy("Invalid principal in policy", detail=name.partition(":")[2])
-        block = found.settings.public_access_block
-        if block is not None and block.block_public_policy and is_public(policy, bucket):
-            raise AccessDenied(
-                "Public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access."
-            )
-        self._engine.put_setting(found, "policy", policy)
+        makes_public = is_public(policy, bucket)
+        if refused := check_policy(found.settings, makes_public):
+            raise refused
+        self._engine.put_setting(found, "policy", policy, makes_public=makes_public)
 
     def get_bucket_policy(self, bucket: str, *, caller: Caller | None = None) -> str:
         """The text as it was given. Raises NoSuchBucketPolicy if the bucket has none."""
@@ -62,10 +62,15 @@ class Policies:
         return bucket.settings.policy
 
     def _is_known(self, name: str) -> bool:
-        kind, _, account_id = name.partition(":")
-        if kind != "account":
-            return False
-        if account_id == self._engine.owner.id:
+        """Whether the store has met an account, or has a user or role: see `access.policies.principals`."""
+        kind, _, of = name.partition(":")
+        if kind == "service":
             return True
         with self._engine.catalog.read() as reader:
-            return reader.find_owner(account_id) is not None
+            if kind == "account":
+                return of == self._engine.owner.id or reader.find_owner(of) is not None
+            account_id, _, path = of.partition("/")
+            if kind in ("role", "session"):
+                return reader.find_role(account_id, path.partition("/")[0]) is not None
+            user = reader.find_user(account_id, path.rpartition("/")[2])
+            return user is not None and f"{user.path}{user.name}" == f"/{path}"

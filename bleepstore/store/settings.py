@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from bleepstore.clock import now_ms
 from bleepstore.errors import StoreError
 from bleepstore.model import BucketSetting, Owner
 from bleepstore.ownership import BLOCK_ALL, ObjectOwnership, PublicAccessBlock
+from bleepstore.senders import OpenSender, open_sender
 
 if TYPE_CHECKING:
     from bleepstore.sealing.keys import KeyService
@@ -28,6 +30,8 @@ INLINE_LIMIT = 64 * 1024
 #: In memory there is no fsync to save, and a fork copies the catalog. But it costs less to drop a small object that is
 #: replaced with its row than by a job: with no object in the catalog a PUT over another is slower by a fifth.
 MEMORY_INLINE_LIMIT = 1024
+#: Beside a catalog: the master keys of encryption that were made here.
+KEY_FILE = "encryption.keys"
 UPLOAD_EXPIRY = dt.timedelta(days=7)
 #: What new buckets are set to. "s3", as at Amazon since April 2023: their objects are the owner's, access control lists
 #: are disabled, and nothing is public. "legacy": objects are their writers', lists count, nothing is blocked.
@@ -38,6 +42,10 @@ ACL_DEFAULTS: Mapping[str, tuple[BucketSetting, ...]] = {
     ),
     "legacy": (),
 }
+
+
+#: Names of queues, topics and functions, as they are in an ARN.
+_DESTINATION = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
 
 def _check_kind(name: str, value: object, kind: object, wanted: str) -> None:
@@ -57,6 +65,7 @@ class Settings:
     acl_defaults: str = "s3"
     public_access_block: PublicAccessBlock | None = None
     encryption_keys: KeyService | str | os.PathLike[str] | None = None
+    event_destinations: Mapping[str, str | OpenSender] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         _check_kind("owner", self.owner, Owner, "an Owner")
@@ -67,6 +76,19 @@ class Settings:
         _check_kind("public_access_block", self.public_access_block, PublicAccessBlock | None, "a PublicAccessBlock")
         if self.acl_defaults not in ACL_DEFAULTS:
             raise StoreError(f"acl_defaults: {self.acl_defaults!r} is neither 's3' nor 'legacy'")
+        for name, destination in self.event_destinations.items():
+            if not _DESTINATION.fullmatch(name):
+                raise StoreError(f"event_destinations: {name!r} is no name of a queue: letters, numbers, _ . -")
+            if isinstance(destination, str):
+                open_sender(destination).close()
+
+    @property
+    def senders(self) -> Mapping[str, OpenSender]:
+        """What opens the senders of the destinations of events."""
+        return {
+            name: functools.partial(open_sender, one) if isinstance(one, str) else one
+            for name, one in self.event_destinations.items()
+        }
 
     @property
     def upload_expiry_ms(self) -> int:
@@ -89,6 +111,7 @@ class Settings:
             acl_defaults=self.acl_defaults,
             public_access_block=self.public_access_block,
             encryption_keys=self.encryption_keys,
+            event_destinations=self.event_destinations,
         )  # attrs.evolve takes ten times as long
 
 
@@ -99,7 +122,13 @@ class AccessOptions(TypedDict, total=False):
     public_access_block: PublicAccessBlock | None
 
 
-class ProviderOptions(AccessOptions, total=False):
+class EventOptions(TypedDict, total=False):
+    """The options of `open` that say where events go."""
+
+    event_destinations: Mapping[str, str | OpenSender]
+
+
+class ProviderOptions(AccessOptions, EventOptions, total=False):
     """These, and the options for a store at a provider."""
 
     catalog: str | os.PathLike[str] | None
@@ -107,6 +136,9 @@ class ProviderOptions(AccessOptions, total=False):
     endpoint_url: str | None
     connections: int
     take_over: bool
+
+
+_OF_ALL_STORES = AccessOptions.__annotations__.keys() | EventOptions.__annotations__.keys()
 
 
 @attrs.frozen(kw_only=True)
@@ -124,7 +156,7 @@ class ProviderSettings:
         unknown = options.keys() - ProviderOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"open() has no option {min(unknown)!r}")
-        mine: Any = {name: value for name, value in options.items() if name not in AccessOptions.__annotations__}
+        mine: Any = {name: value for name, value in options.items() if name not in _OF_ALL_STORES}
         return cls(**mine)
 
     def __attrs_post_init__(self) -> None:

@@ -67,8 +67,8 @@ class SpanFile(_Base):
 
     def _read_file(self, wanted: int) -> bytes:
         left = self.stop - self.start - self._position
-        if wanted:  # a read at the end lets the file say that it is right
-            wanted = max(left if wanted < 0 else min(wanted, left), 1)
+        if wanted < 0 or wanted > left:
+            wanted = left or 1  # a read at the end lets the file say that it is right
         pieces: list[bytes] = []
         if not self._ahead and self._file_position == self._position and wanted and self.file is not None:
             piece = self.file.read(wanted)  # nearly always all that is wanted

@@ -17,6 +17,10 @@ from bleepstore.tags import check_bucket_tags, check_object_tags
 #: How often a change of tags is decided anew, where the object is replaced each time.
 _ATTEMPTS = 20
 _NONE: Mapping[str, str] = {}
+_EVENTS = {
+    Action.PUT_OBJECT_TAGGING: "ObjectTagging:Put",
+    Action.DELETE_OBJECT_TAGGING: "ObjectTagging:Delete",
+}
 
 
 class Tags:
@@ -77,6 +81,7 @@ class Tags:
                 key=key,
                 version_id=version_id,
                 expected_sequence=found.sequence,
+                origin=self._engine.origin_of(caller, _EVENTS[action]),
                 tags=tags,
             )
             result = self._engine.object_engine.put_tags(command, found)

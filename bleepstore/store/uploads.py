@@ -58,9 +58,10 @@ from bleepstore.model import (
 )
 from bleepstore.names import check_key
 from bleepstore.pages import PartPage, UploadPage
+from bleepstore.quotas import Usage
 from bleepstore.store.blob_engine import Write
-from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, stage
-from bleepstore.store.engine import Engine, check_limit
+from bleepstore.store.bodies import DEFAULT_ALGORITHM, Body, expected_of, size_of, stage
+from bleepstore.store.engine import Engine, check_limit, check_quotas
 from bleepstore.store.options import (
     CompletionOptions,
     PartOptions,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
 _UPLOAD_ID = re.compile("[0-9a-f]{52}")
 #: At a provider, whoever writes the same key meanwhile costs one.
 _ATTEMPTS = 20
+_COMPLETED = "ObjectCreated:CompleteMultipartUpload"
 
 
 def check_part_number(number: int) -> None:
@@ -154,7 +156,7 @@ class Uploads:
             key=key,
             upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
             owner=owner,
-            initiator=found.owner if caller is None else caller.account,
+            initiator=found.owner if caller is None else caller.principal,
             attributes=attributes,
             checksum_algorithm=algorithm,
             checksum_type=kind,
@@ -206,6 +208,7 @@ class Uploads:
         check_part_number(number)
         expected = expected_of(options, MAX_PART)
         upload = self.find(bucket, key, upload_id, Action.PUT_OBJECT, caller)
+        self._check_quota(upload, number, size_of(body, expected))
         seal = self.seal_of(upload, options.get("customer_key"))
         backend = self._engine.backend if seal is None else self._engine.encrypting.backend(seal)
         sent = expected.algorithm
@@ -232,6 +235,16 @@ class Uploads:
         etag = etag_of(upload.encryption, staged.etag)
         digests = PartDigests(staged.size, etag, kept_value, shown_value, staged.crc64nvme)
         return self.register(upload, number, stored, digests)
+
+    def _check_quota(self, upload: Upload, number: int, size: int) -> None:
+        """Raise QuotaExceeded before bytes are sent for nothing. It is decided again when the part is registered."""
+        bucket = self._engine.find_bucket(upload.bucket)
+        if bucket.keeps_usage:
+            with self._engine.catalog.read() as reader:
+                replaced = [
+                    part.size for part in reader.list_parts(upload.upload_id, number - 1, 1) if part.number == number
+                ]
+                check_quotas(reader.quotas_of(bucket.id), bucket, Usage(0, size - sum(replaced)))
 
     def seal_of(self, upload: Upload, customer_key: CustomerKey | None) -> Seal | None:
         """What encrypts the parts of an upload; None: they are not. See `Encrypting.open_part`."""
@@ -288,7 +301,7 @@ class Uploads:
         """Make the listed parts, in ascending order, one object. Sent again, it gives the first answer for a day.
 
         Raises InvalidPart, InvalidPartOrder, EntityTooSmall (under 5 MiB, other than the last), BadDigest,
-        NoSuchUpload, PreconditionFailed, ConditionalRequestConflict.
+        NoSuchUpload, PreconditionFailed, ConditionalRequestConflict, QuotaExceeded.
         """
         if not parts:
             raise InvalidRequest("A multipart upload is completed from at least one part.")
@@ -315,6 +328,8 @@ class Uploads:
                 if self._is_under_way(upload):
                     raise
                 continue  # somebody else completed it between our look at the upload and that at its parts
+            if found.keeps_usage:
+                self._engine.check_quota(found, key, 0)  # its bytes are counted already, as parts
             write = self._begin_completion(upload, allowed)
             command = self._complete_command(write, found, upload, stored, options, allowed)
             if command is None:
@@ -322,6 +337,7 @@ class Uploads:
                     raise NoSuchUpload(upload_id, bucket, key)
                 lost = stored
                 continue
+            command = attrs.evolve(command, origin=self._engine.origin_of(caller, _COMPLETED))
             result = write.commit_upload(command, upload)
             if isinstance(result, OperationAborted):
                 continue

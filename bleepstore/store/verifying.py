@@ -226,16 +226,16 @@ class Verifier:
     ) -> BinaryIO:
         """Bytes `start` to `stop` of a blob that should have `size` bytes; if these are all of them, compared with
         `expected`. Raises BlobNotFound, ObjectDamaged."""
+        try:
+            file = self.backend.get_object(handle, start, stop)
+        except BlobDamaged as error:
+            raise self.comparisons.report(bucket, key, error.reason) from error
+        if isinstance(file, io.BytesIO):  # it never left this process
+            return file
 
         def report(reason: str) -> ObjectDamaged:
             return self.comparisons.report(bucket, key, reason)
 
-        try:
-            file = self.backend.get_object(handle, start, stop)
-        except BlobDamaged as error:
-            raise report(error.reason) from error
-        if isinstance(file, io.BytesIO):  # it never left this process
-            return file
         identity = identity_of(file)
         if identity is not None and identity.size != size:
             file.close()

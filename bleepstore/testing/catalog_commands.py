@@ -9,6 +9,7 @@ from bleepstore import commands as c
 from bleepstore.catalog.port import CatalogReader
 from bleepstore.commands import Command
 from bleepstore.model import Acl, BlobRef, Inline, Owner, PartSummary, Versioning
+from bleepstore.quotas import Quota, QuotaScope
 
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 
@@ -42,6 +43,9 @@ class Commands:
     def delete(self, key: str, **fields: Any) -> Command:
         return c.DeleteObject(**self.stamp(), bucket="photos", key=key, **fields)
 
+    def quota(self, scope: QuotaScope, name: str, quota: Quota | None) -> Command:
+        return c.PutQuota(**self.stamp(), scope=scope, name=name, quota=quota)
+
     def create_upload(self, key: str, upload_id: str, **fields: Any) -> Command:
         fields = {"owner": ALICE, "initiator": BOB, **fields}
         return c.CreateUpload(**self.stamp(), bucket="photos", key=key, upload_id=upload_id, **fields)
@@ -70,7 +74,10 @@ def seen(reader: CatalogReader) -> dict[str, Any]:
         "buckets": reader.list_buckets(None, "", None, "", 1000),
         "objects": [(listed, reader.find_object("photos", listed.key, with_data=True)) for listed in page.objects],
         "uploads": [(upload, reader.list_parts(upload.upload_id, 0, 1000)) for upload in uploads.uploads],
+        "quotas": reader.list_quotas(),
         "credentials": reader.list_credentials(),
+        "users": reader.list_users(),
+        "sessions": (reader.list_roles(), reader.session_key()),
         "garbage": reader.list_garbage(1000),
         "sweeps": reader.sweep_times(),
         "blobs": list(reader.iter_blobs()),

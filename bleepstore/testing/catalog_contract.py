@@ -24,6 +24,7 @@ from bleepstore.catalog.port import CatalogPort, CatalogReader, Tables
 from bleepstore.commands import Command, Done, Removed, RemovedMany, Result, Written
 from bleepstore.errors import StoreClosed
 from bleepstore.model import (
+    MAX_USER_POLICIES,
     NO_SETTINGS,
     Acl,
     BucketSetting,
@@ -38,14 +39,16 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.quotas import Quota, QuotaScope, Usage
 from bleepstore.testing.catalog_commands import ALICE, BOB, Commands, seen
+from bleepstore.testing.session_contract import SessionContract
 
 #: Keys whose order in UTF-8 differs from that in UTF-16, and from that of a locale.
 _KEYS = ("B", "a", "a/1", "a/2", "a0", "b/c/1", "b/c/2", "ä", "\uff61", "\U0001f600")
 _TOKEN = UploadToken("t")
 
 
-class CatalogContract:
+class CatalogContract(SessionContract):
     """The suite. `make` is also a catalog: another one, empty like the first."""
 
     @pytest.fixture
@@ -91,6 +94,8 @@ class CatalogContract:
             assert reader.list_objects("photos", "", "", "", 10).objects == []
             assert reader.find_upload("photos", "k", "u") is None
             assert reader.find_credential("AK") is None
+            assert reader.find_user("bob", "ben") is None
+            assert reader.list_users() == []
             assert reader.sweep_times() == (0, 0)
             assert not reader.is_referenced("h")
 
@@ -502,6 +507,86 @@ class CatalogContract:
         unknown = c.DisableCredential(**commands.stamp(), access_key="other")
         assert self.refused(catalog, unknown) == errors.NoSuchCredential("other")
 
+    def test_an_access_key_that_is_deleted_is_not_there(self, catalog: CatalogPort, commands: Commands) -> None:
+        self.apply(catalog, c.PutCredential(**commands.stamp(), access_key="AK", secret_key="s", owner=BOB))
+        delete = c.DeleteCredential(**commands.stamp(), access_key="AK")
+        assert self.apply(catalog, delete) == [Done()]
+        with catalog.read() as reader:
+            assert reader.find_credential("AK") is None
+        again = c.DeleteCredential(**commands.stamp(), access_key="AK")
+        assert self.refused(catalog, again) == errors.NoSuchCredential("AK")
+
+    def test_a_secret_is_stored_in_another_way_if_it_is_the_one_that_was_read(
+        self, catalog: CatalogPort, commands: Commands
+    ) -> None:
+        self.apply(catalog, c.PutCredential(**commands.stamp(), access_key="AK", secret_key="s", owner=BOB))
+        self.apply(catalog, c.DisableCredential(**commands.stamp(), access_key="AK"))
+
+        def replace(access_key: str, expected: str) -> c.Command:
+            return c.ReplaceSecret(
+                **commands.stamp(), access_key=access_key, expected=expected, secret_key="x", sealed_by="k:1"
+            )
+
+        for wrong in (replace("AK", "other"), replace("other", "s")):
+            assert self.refused(catalog, wrong) == errors.OperationAborted()
+        assert self.apply(catalog, replace("AK", "s")) == [Done()]
+        with catalog.read() as reader:
+            found = reader.find_credential("AK")
+        assert found is not None
+        assert (found.secret_key, found.sealed_by, found.enabled) == ("x", "k:1", False)
+
+    def test_a_user_is_there_with_its_policies_until_it_is_deleted(
+        self, catalog: CatalogPort, commands: Commands
+    ) -> None:
+        def create(name: str) -> c.Command:
+            return c.CreateUser(**commands.stamp(), account=BOB, name=name, path="/lab/", user_id=f"AIDA{name}")
+
+        def put(policy: str, document: str | None, user: str = "ben") -> c.Command:
+            return c.PutUserPolicy(**commands.stamp(), account_id="bob", user=user, policy=policy, document=document)
+
+        first = create("ben")
+        assert self.apply(catalog, first, create("ada")) == [Done(), Done()]
+        assert self.refused(catalog, create("BEN")) == errors.UserAlreadyExists("bob", "BEN")
+        for document in ("{1}", "{3}"):
+            assert self.apply(catalog, put("reads", document), put("writes", "{2}", "Ben")) == [Done(), Done()]
+        with catalog.read() as reader:
+            ben = reader.find_user("bob", "bEn")
+            assert ben is not None
+            assert (ben.account, ben.name, ben.id, ben.path) == (BOB, "ben", "AIDAben", "/lab/")
+            assert ben.created_ms == first.time_ms
+            assert ben.policies == {"reads": "{3}", "writes": "{2}"}
+            assert [user.name for user in reader.list_users()] == ["ada", "ben"]
+            assert reader.find_user("alice", "ben") is None
+        assert self.refused(catalog, put("p", "{}", "joe")) == errors.NoSuchUser("bob", "joe")
+        assert self.refused(catalog, put("p", None)) == errors.NoSuchUserPolicy("bob", "ben", "p")
+        assert self.apply(catalog, put("writes", None)) == [Done()]
+        for number in range(MAX_USER_POLICIES - 1):
+            assert self.apply(catalog, put(f"p{number}", "{}")) == [Done()]
+        assert self.refused(catalog, put("one more", "{}")) == errors.TooManyUserPolicies(MAX_USER_POLICIES)
+        delete = c.DeleteUser(**commands.stamp(), account_id="bob", name="Ben")
+        assert self.apply(catalog, delete) == [Done()]
+        again = c.DeleteUser(**commands.stamp(), account_id="bob", name="ben")
+        assert self.refused(catalog, again) == errors.NoSuchUser("bob", "ben")
+        with catalog.read() as reader:
+            assert [user.name for user in reader.list_users()] == ["ada"]
+
+    def test_the_access_keys_of_a_user_end_with_it(self, catalog: CatalogPort, commands: Commands) -> None:
+        def put(access_key: str, user: str | None) -> c.Command:
+            return c.PutCredential(
+                **commands.stamp(), access_key=access_key, secret_key="s", owner=BOB, user=user, sealed_by="k:1"
+            )
+
+        self.apply(catalog, c.CreateUser(**commands.stamp(), account=BOB, name="ben", path="/", user_id="AIDA"))
+        assert self.apply(catalog, put("AK1", "BEN"), put("AK2", None)) == [Done(), Done()]
+        assert self.refused(catalog, put("AK3", "joe")) == errors.NoSuchUser("bob", "joe")
+        with catalog.read() as reader:
+            first, second = reader.list_credentials()
+            assert (first.user, first.sealed_by, second.user) == (reader.find_user("bob", "ben"), "k:1", None)
+            assert reader.find_credential("AK1") == first
+        self.apply(catalog, c.DeleteUser(**commands.stamp(), account_id="bob", name="ben"))
+        with catalog.read() as reader:
+            assert reader.list_credentials() == [second]
+
     def test_a_sweep_fences_older_blobs(self, catalog: CatalogPort, commands: Commands) -> None:
         for begun, ended in ((500, 400), (100, 100)):  # the times never go back
             self.apply(catalog, c.BeginSweep(**commands.stamp(), until_ms=begun))
@@ -584,6 +669,11 @@ class CatalogContract:
         assert sum(isinstance(result, Written) for result in results) > 20, "the history must do something"
         with one_by_one.read() as one, batched.read() as other:
             assert seen(one) == seen(other)
+            bucket = one.find_bucket("photos")
+            used = Usage() if bucket is None else one.count_usage(bucket.id)
+            for counted in one.list_quotas():
+                is_of_owner = bucket is not None and counted.name in ("photos", bucket.owner.id)
+                assert counted.usage == (used if is_of_owner else Usage())
 
     def test_one_that_is_closed_says_so(self, make: Callable[[], CatalogPort]) -> None:
         catalog = make()
@@ -599,13 +689,17 @@ class CatalogContract:
 def _draw(chance: random.Random, commands: Commands) -> Command:
     """A random command: few names, so that refusals and replacements are frequent."""
     key = chance.choice("abc")
-    match chance.randrange(9):
+    match chance.randrange(10):
         case 0:
             return commands.create_bucket(owner=chance.choice((ALICE, BOB)))
         case 1:
             return commands.delete_bucket()
         case 2:
             return commands.delete(key)
+        case 9:
+            quota = chance.choice((None, Quota(), Quota(max_bytes=40), Quota(max_objects=2)))
+            scope, name = chance.choice(((QuotaScope.BUCKET, "photos"), (QuotaScope.ACCOUNT, "alice")))
+            return commands.quota(scope, name, quota)
         case 3:
             return commands.create_upload(key, f"upload-{commands.stamp()['time_ms']}")
         case 4:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from bleepstore.access import Caller
+from bleepstore.access import Caller, LiveSession
 from bleepstore.model import ANONYMOUS_OWNER, Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
@@ -14,21 +14,32 @@ from bleepstore_server.exchange import PAYER, REQUESTER, Exchange
 from bleepstore_server.request import Request
 from bleepstore_server.wire import sigv2, sigv4
 from bleepstore_server.wire.errors import RequestError
-from bleepstore_server.wire.sigv4 import Identity
+from bleepstore_server.wire.sigv4 import TOKEN, TOKEN_IN_QUERY, Identity
+
+Signer = Credential | LiveSession
 
 
-def identify(exchange: Exchange, credential: Credential | None, now_ms: int) -> None:
-    """Note whose signature was verified, None if nobody signed, and what rules may ask of the request."""
+def identify(exchange: Exchange, signer: Signer | None, now_ms: int) -> None:
+    """Note whose signature was verified, None if nobody signed, and what rules may ask of the request. Raises TooFast
+    for who has a rate and exceeds it."""
+    if signer is not None and signer.rate_limits:
+        exchange.meter.admit(signer.rate_limits)
+        exchange.rate_limits = signer.rate_limits
     environ, headers = exchange.environ, exchange.request.headers
     exchange.caller = Caller(
-        ANONYMOUS_OWNER if credential is None else credential.owner,
-        access_key=None if credential is None else credential.access_key,
+        ANONYMOUS_OWNER if signer is None else signer.owner,
+        user=None if signer is None else signer.user,
+        access_key=None if signer is None else signer.access_key,
+        # Calls are what a request costs, and `isinstance` is one.
+        session=signer.session if signer.__class__ is LiveSession else None,
         source_ip=environ.get("REMOTE_ADDR"),
         secure=environ.get("wsgi.url_scheme") == "https",
         time_ms=now_ms,
         user_agent=environ.get("HTTP_USER_AGENT"),
         referer=environ.get("HTTP_REFERER"),
         pays=True if PAYER in headers and headers[PAYER] == REQUESTER else None,
+        request_id=exchange.request_id,
+        by_form=exchange.fields is not None,
         # Not of the exchange, which has the caller: both would wait for the garbage collector.
         sent=functools.partial(condition_value, exchange.request, exchange.fields, now_ms),
     )
@@ -44,6 +55,7 @@ class Authenticator:
         self._region = config.region if config.strict_region else None
         self._require_content_sha256 = config.require_content_sha256
         pairs = [WELL_KNOWN] if config.allow_well_known_key else []
+        self._ignores_token = {access_key for access_key, _secret in pairs}
         if config.access_key is not None and config.secret_key is not None:
             pairs.append((config.access_key, config.secret_key))
         self._configured = {key: Credential(key, secret, store.owner, None, True, 0) for key, secret in pairs}
@@ -51,6 +63,35 @@ class Authenticator:
     def find_credential(self, access_key: str) -> Credential | None:
         known = self._configured.get(access_key) or self._store.get_credential(access_key)
         return known or self._credentials.get(access_key)
+
+    def find_signer(self, token: str) -> Callable[[str], Signer | None]:
+        """What finds the signer of a request that comes with the token of a session. Tests of others send a token of
+        any kind with their keys: one that comes with the well-known key, or a key of `credentials`, is ignored."""
+
+        def find(access_key: str) -> Signer | None:
+            if access_key in self._ignores_token or access_key in self._credentials:
+                return self.find_credential(access_key)
+            return self._store.find_session(token, access_key, find_credential=self.find_credential)
+
+        return find
+
+    def verify_service(self, request: Request, service: str, digest: str) -> Signer | None:
+        """Who signed a request to another service than S3, by header; None if nobody did. `digest` is the SHA-256 of
+        its body."""
+        authorization = request.headers.get("authorization")
+        if not authorization:
+            return None
+        if not authorization.startswith(sigv4.ALGORITHM + " "):
+            raise RequestError("AuthorizationHeaderMalformed", f"The signature is not one of {sigv4.ALGORITHM}.")
+        token = request.headers.get(TOKEN)
+        lookup = self.find_credential if token is None else self.find_signer(token)
+        now = request.environ.get("bleepstore.signing_time", self._wall_clock() // 1000)
+        identity: Identity[Signer] = sigv4.verify_header(
+            request.signed, authorization, lookup, now, self._region, lambda: digest, service
+        )
+        if identity.payload != digest:
+            raise RequestError("XAmzContentSHA256Mismatch")
+        return identity.secret
 
     def authenticate(self, exchange: Exchange) -> None:
         """Verify the signature, if there is one, and note whose it is. Raises RequestError."""
@@ -63,7 +104,7 @@ class Authenticator:
                 request.add_fields(identity.from_query)
         identify(exchange, None if identity is None else identity.secret, now_ms)
 
-    def _verify(self, request: Request, now: int) -> Identity[Credential] | None:
+    def _verify(self, request: Request, now: int) -> Identity[Signer] | None:
         """Who signed the request; None if nobody did."""
         authorization = request.headers.get("authorization") or None  # an empty one is none
         query = request.query
@@ -80,7 +121,11 @@ class Authenticator:
             )
         if query:
             request.refuse_repeated_parameters()
-        signed, lookup = request.signed, self.find_credential
+        signed = request.signed
+        lookup: Callable[[str], Signer | None] = self.find_credential
+        if TOKEN in request.headers or TOKEN in query or TOKEN_IN_QUERY in query:
+            in_query = query.get(TOKEN_IN_QUERY if version_4 else TOKEN)
+            lookup = self.find_signer(request.headers.get(TOKEN) or in_query or "")
         host_bucket = request.bucket if request.virtual_host else None
         if authorization is not None:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).

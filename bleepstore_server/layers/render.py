@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bleepstore.server")
 
-_REASONS = {
-    200: "OK", 204: "No Content", 206: "Partial Content", 201: "Created", 303: "See Other", 304: "Not Modified",
+REASONS = {
+    200: "OK", 204: "No Content", 206: "Partial Content", 201: "Created", 301: "Moved Permanently", 302: "Found",
+    303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect",
     400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict",
     411: "Length Required", 412: "Precondition Failed", 416: "Range Not Satisfiable", 500: "Internal Server Error",
     501: "Not Implemented", 503: "Service Unavailable", 507: "Insufficient Storage",
@@ -50,20 +51,32 @@ def _refused(exchange: Exchange, error: Exception) -> RequestError:
     return RequestError("InternalError")
 
 
-def refuse(exchange: Exchange, error: Exception, proxies: Proxies) -> Response:
-    """The answer to a request that failed."""
-    environ, request = exchange.environ, exchange.request
+def note_refusal(exchange: Exchange, error: Exception) -> RequestError:
+    """The failure in S3's words, which the exchange and, if it is so, the log get to know."""
     refused = _refused(exchange, error)
     exchange.error_code = refused.code
     if refused.code == "AccessDenied":
         explain_denied(exchange)
-    headers: Headers = [("Content-Type", "application/xml"), *refused.headers]
+    return refused
+
+
+def refusal_headers(exchange: Exchange, error: Exception, refused: RequestError) -> Headers:
+    """What goes with the answer to a request that failed, whatever its document is."""
+    headers: Headers = [*refused.headers]
     if refused.code == "InvalidRange" and "ActualObjectSize" in refused.fields:
         headers.append(("Content-Range", f"bytes */{refused.fields['ActualObjectSize']}"))
     if refused.status == 503:
         headers.append(("Retry-After", str(getattr(error, "retry_after", None) or 1)))
     if not drain(exchange):
         headers.append(("Connection", "close"))
+    return headers
+
+
+def refuse(exchange: Exchange, error: Exception, proxies: Proxies) -> Response:
+    """The answer to a request that failed."""
+    environ, request = exchange.environ, exchange.request
+    refused = note_refusal(exchange, error)
+    headers: Headers = [("Content-Type", "application/xml"), *refusal_headers(exchange, error, refused)]
     fields = refused.fields
     if refused.code == "SignatureDoesNotMatch" and "StringToSign" in fields:  # a form does not sign its host
         fields = {**fields, "Host": proxies.seen_host(environ)}
@@ -84,7 +97,7 @@ def send(exchange: Exchange, response: Response, start_response: StartResponse) 
     length = len(body) if isinstance(body, bytes) else body.length
     if response.status not in (204, 304):
         headers.append(("Content-Length", str(length if response.length is None else response.length)))
-    start_response(f"{response.status} {_REASONS.get(response.status, 'Unknown')}", headers)
+    start_response(f"{response.status} {REASONS.get(response.status, 'Unknown')}", headers)
     if isinstance(body, bytes):
         return [body] if body and environ["REQUEST_METHOD"] != "HEAD" else []
     return ObjectBody(body, length, environ.get("bleepstore.abort"))

@@ -62,6 +62,7 @@ def put_object(exchange: Exchange) -> Response:
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
+    exchange.object_size = version.size
     headers = [
         ("ETag", f'"{version.etag}"'),
         *exchange.encryption_headers(version.attributes.encryption, with_context=True),
@@ -124,6 +125,7 @@ def _unchanged(exchange: Exchange, error: NotModified) -> Response:
 def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
     version = stored.version
+    exchange.object_size = version.size
     headers = h.object_headers(version, exchange.encryption_headers(version.attributes.encryption))
     if version.attributes.tags and may_count_tags(exchange):
         headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
@@ -234,6 +236,7 @@ def delete_objects(exchange: Exchange) -> Response:
     outcomes = exchange.store.delete_objects(
         exchange.bucket, entries, bypass_governance=bypasses_governance(request.headers), caller=exchange.caller
     )
+    exchange.deleted = outcomes
     deleted = () if asked.quiet else [_deleted(outcome) for outcome in outcomes if isinstance(outcome, DeletedObject)]
     errors = [_delete_error(outcome) for outcome in outcomes if isinstance(outcome, DeleteFailure)]
     return xml(DeleteResult(deleted=deleted, errors=errors))
@@ -256,7 +259,7 @@ def _delete_error(outcome: DeleteFailure) -> DeleteError:
 def copy_object(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers, h.COPIED_OBJECT)
-    source = h.copy_source(request.headers["x-amz-copy-source"])
+    source = exchange.source = h.copy_source(request.headers["x-amz-copy-source"])
     exchange.check_source_owner(source)
     version = exchange.store.copy_object(
         source.bucket,
@@ -277,6 +280,7 @@ def copy_object(exchange: Exchange) -> Response:
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
+    exchange.object_size = version.size
     response = xml(
         CopyObjectResult(
             modified_ms=version.modified_ms,

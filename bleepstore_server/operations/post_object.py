@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlencode, urlsplit
 
 import attrs
@@ -11,7 +11,7 @@ from bleepstore.access import AclRequest, Action
 from bleepstore.errors import EntityTooLarge
 from bleepstore.model import MAX_SINGLE_PUT, ObjectAttributes, ObjectVersion
 from bleepstore_server.exchange import Exchange
-from bleepstore_server.layers.authenticate import identify
+from bleepstore_server.layers.authenticate import Signer, identify
 from bleepstore_server.operations.object_lock import check_digest
 from bleepstore_server.operations.objects import location_of
 from bleepstore_server.request import hurry
@@ -23,6 +23,7 @@ from bleepstore_server.wire.documents.tagging import parse_tagging
 from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.expiry import expiration_header
 from bleepstore_server.wire.form import Form, read_form
+from bleepstore_server.wire.sigv4 import TOKEN
 
 #: Fields of S3 that say what a header x-amz- of that name says to PutObject, or sign the form.
 _APPLIED = frozenset(
@@ -46,7 +47,11 @@ def post_object(exchange: Exchange) -> Response:
     request.key = fields["key"]
     now_ms = exchange.store.wall_time_ms()
     region = exchange.config.region if exchange.config.strict_region else None
-    granted = post_policy.verify_form(fields, exchange.bucket, exchange.find_credential, now_ms // 1000, region)
+    token = fields.get(TOKEN)
+    lookup: Callable[[str], Signer | None]
+    lookup = exchange.find_credential if token is None else exchange.find_signer(token)
+    granted: post_policy.PolicyGrant[Signer] | None
+    granted = post_policy.verify_form(fields, exchange.bucket, lookup, now_ms // 1000, region)
     least, most = (0, MAX_SINGLE_PUT) if granted is None else (granted.min_length, granted.max_length)
     exchange.fields = fields
     identify(exchange, None if granted is None else granted.secret, now_ms)

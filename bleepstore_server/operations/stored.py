@@ -1,5 +1,4 @@
-"""Operations on configurations that are stored as they are given, and that nothing acts upon: one of each for all
-kinds."""
+"""Operations on configurations that are stored as they are given: one of each for all kinds."""
 
 from __future__ import annotations
 
@@ -14,8 +13,9 @@ from bleepstore_server.wire.tokens import decode_token, encode_token
 
 Operation = Callable[[Exchange], Response]
 
-#: Kinds whose documents come with a digest.
-_WITH_DIGEST = frozenset({ConfigurationKind.LOGGING, ConfigurationKind.REPLICATION, ConfigurationKind.WEBSITE})
+#: Kinds whose documents come with a digest. The SDKs send one with more of them (logging, websites); s3cmd has never
+#: done that.
+_WITH_DIGEST = frozenset({ConfigurationKind.REPLICATION})
 _SKIP = "x-amz-skip-destination-validation"
 
 

@@ -56,7 +56,11 @@ ERRORS: dict[str, ErrorRow] = {
         "The conditional request cannot succeed due to a conflicting operation against this resource.",
     ),
     "EntityTooLarge": ErrorRow(400, "Your proposed upload exceeds the maximum allowed size"),
+    # Of what IAM says about users, which no operation of S3 does ("Common errors" and CreateUser).
+    "EntityAlreadyExists": ErrorRow(409, "The user exists already.", varies=True),
+    "LimitExceeded": ErrorRow(409, "A limit on users is reached.", varies=True),
     "EntityTooSmall": ErrorRow(400, "Your proposed upload is smaller than the minimum allowed size"),
+    "ExpiredToken": ErrorRow(400, "The provided token has expired."),
     "IllegalLocationConstraintException": ErrorRow(
         400,
         "The unspecified location constraint is incompatible for the region specific endpoint this "
@@ -129,6 +133,7 @@ ERRORS: dict[str, ErrorRow] = {
         "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants "
         "for the log-delivery group.",
     ),
+    "InvalidToken": ErrorRow(400, "The provided token is malformed or otherwise not valid."),
     "InvalidURI": ErrorRow(400, "Couldn't parse the specified URI."),
     "KMS.NotFoundException": ErrorRow(400, "Invalid keyId", varies=True),
     "KeyTooLongError": ErrorRow(400, "Your key is too long"),
@@ -159,6 +164,7 @@ ERRORS: dict[str, ErrorRow] = {
     "NoSuchBucketPolicy": ErrorRow(404, "The bucket policy does not exist"),
     "NoSuchCORSConfiguration": ErrorRow(404, "The CORS configuration does not exist"),
     "NoSuchConfiguration": ErrorRow(404, "The specified configuration does not exist."),
+    "NoSuchEntity": ErrorRow(404, "The request was rejected because it referenced an entity that does not exist."),
     "NoSuchKey": ErrorRow(404, "The specified key does not exist."),
     "NoSuchLifecycleConfiguration": ErrorRow(404, "The lifecycle configuration does not exist"),
     "NoSuchObjectLockConfiguration": ErrorRow(404, "The specified object does not have a ObjectLock configuration"),
@@ -184,6 +190,7 @@ ERRORS: dict[str, ErrorRow] = {
     "ReplicationConfigurationNotFoundError": ErrorRow(404, "The replication configuration was not found"),
     "RestoreAlreadyInProgress": ErrorRow(409, "Object restore is already in progress"),
     "RequestHeaderSectionTooLarge": ErrorRow(400, "Your request header section exceeds the maximum allowed size."),
+    "QuotaExceeded": ErrorRow(403, "The write would exceed a quota: nothing was changed.", varies=True),
     "RequestTimeTooSkewed": ErrorRow(403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": ErrorRow(
         400,

@@ -18,6 +18,7 @@ from bleepstore.errors import (
     NoSuchKey,
     ObjectLocked,
     PreconditionFailed,
+    QuotaExceeded,
     S3Error,
 )
 from bleepstore_server.wire.dates import http_date
@@ -96,6 +97,8 @@ def translate(error: S3Error, method: str = "") -> RequestError:
             headers += _marker_headers(error.version_id)
             if error.modified_ms is not None:
                 headers.append(("Last-Modified", http_date(error.modified_ms // 1000)))
+    elif isinstance(error, QuotaExceeded):
+        fields, message = {"BucketName": error.bucket}, error.message
     elif isinstance(error, ObjectLocked):
         message = "Access Denied because object protected by object lock."
     elif isinstance(error, InvalidObjectState) and error.of_source:

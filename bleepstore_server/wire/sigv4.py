@@ -25,6 +25,8 @@ import attrs
 from bleepstore_server.wire.errors import RequestError
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+#: The header field, and in a URL of version 2 the parameter, that has the token of a session.
+TOKEN, TOKEN_IN_QUERY = "x-amz-security-token", "X-Amz-Security-Token"
 MAX_SKEW = 15 * 60  # seconds
 MAX_EXPIRES = 7 * 24 * 3600  # seconds
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -192,7 +194,7 @@ _NO_DATE = "AWS authentication requires a valid Date or x-amz-date header"
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # that of a key is the same all day
-def _parse_credential(text: str, error: str) -> _Credential:
+def _parse_credential(text: str, error: str, expected_service: str = "s3") -> _Credential:
     where = _WHERE[error]
     parts = text.rsplit("/", 4)
     if len(parts) != 5:
@@ -201,8 +203,9 @@ def _parse_credential(text: str, error: str) -> _Credential:
     access_key, date, region, service, terminator = parts
     if terminator != "aws4_request":
         raise RequestError(error, f'{where}; incorrect terminal "{terminator}". This endpoint uses "aws4_request".')
-    if service != "s3":
-        raise RequestError(error, f'{where}; incorrect service "{service}". This endpoint belongs to "s3".')
+    if service != expected_service:
+        this = f'This endpoint belongs to "{expected_service}".'
+        raise RequestError(error, f'{where}; incorrect service "{service}". {this}')
     if len(date) != 8 or not date.isascii() or not date.isdigit():
         expected = 'This date in the credential must be in the format "yyyyMMdd".'
         raise RequestError(error, f'{where}; incorrect date format "{date}". {expected}')
@@ -222,7 +225,7 @@ _SIGNATURE = re.compile(r"(?<![^ ,])Signature=([^,]*)")
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # for a key and an operation it is the same all day
-def _parse_authorization(text: str) -> tuple[_Credential, _SignedNames]:
+def _parse_authorization(text: str, service: str) -> tuple[_Credential, _SignedNames]:
     """Of an Authorization header without the value of its signature."""
     error = "AuthorizationHeaderMalformed"
     fields: dict[str, str] = {}
@@ -236,15 +239,15 @@ def _parse_authorization(text: str) -> tuple[_Credential, _SignedNames]:
     missing = _AUTHORIZATION_FIELDS - fields.keys()
     if missing:
         raise RequestError(error, f"The authorization header lacks {', '.join(sorted(missing))}.")
-    return _parse_credential(fields["Credential"], error), _names_of(fields["SignedHeaders"])
+    return _parse_credential(fields["Credential"], error, service), _names_of(fields["SignedHeaders"])
 
 
-def _header_claim(request: SignedRequest, authorization: str) -> _Claim:
+def _header_claim(request: SignedRequest, authorization: str, service: str) -> _Claim:
     found = _SIGNATURE.search(authorization)
     signature, text = "", authorization
     if found is not None:
         signature, text = found[1].strip(), authorization[: found.start(1)] + authorization[found.end() :]
-    credential, signed = _parse_authorization(text)
+    credential, signed = _parse_authorization(text, service)
     date = request.fields.get("x-amz-date")
     if date is None:
         seconds = parse_http_date(request.fields.get("date", ""))
@@ -461,13 +464,14 @@ def verify_header(
     now: int,
     region: str | None = None,
     undeclared: Callable[[], str] | None = None,
+    service: str = "s3",
 ) -> Identity[SecretT]:
     """Verify an `Authorization: AWS4-HMAC-SHA256 ...` header. `now` is in seconds; `region` None accepts any.
 
     `undeclared` gives the SHA-256 of the body of a request that need not say it. It is asked when all
     that can be seen without it is right, for it has to read the body.
     """
-    claim = _header_claim(request, authorization)
+    claim = _header_claim(request, authorization, service)
     signed_at = parse_date(claim.date)
     if signed_at is None:
         raise RequestError("AccessDenied", _NO_DATE)
@@ -572,6 +576,7 @@ def presign(
     expires: int = 3600,
     region: str = "us-east-1",
     query: RawQuery = (),
+    token: str | None = None,
 ) -> str:
     """The request target of a presigned URL for `path`, which is percent-encoded already."""
     date = _format_date(now)
@@ -582,6 +587,7 @@ def presign(
         ("X-Amz-Credential", quote(f"{access_key}/{scope}", safe=_UNRESERVED)),
         ("X-Amz-Date", date),
         ("X-Amz-Expires", str(expires)),
+        *([] if token is None else [(TOKEN_IN_QUERY, quote(token, safe=_UNRESERVED))]),
         ("X-Amz-SignedHeaders", "host"),
     ]
     request = SignedRequest(method, path, pairs, [("host", host)])

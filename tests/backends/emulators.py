@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,35 +38,54 @@ def free_port() -> int:
     return port
 
 
-@contextlib.contextmanager
-def running(command: Sequence[str | Path], announces: str, log: Path) -> Iterator[str]:
-    """A process that is gone when the block ends. The block begins with the line in which it says that it listens, and
-    gives what `announces`, a regular expression with one group, finds there. All that it says goes to `log`."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=log.parent)
-    said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+class Announcing:
+    """A process that says when it listens: `announces` is a regular expression with one group, of which `announced` is
+    what it found. All that the process says goes to `log`."""
 
-    def read() -> None:
+    def __init__(
+        self, command: Sequence[str | Path], announces: str, log: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=log.parent, env=environ
+        )
+        said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reading = threading.Thread(target=self._read, args=(announces, log, said))
+        self._reading.start()
+        try:
+            announced = said.get(timeout=_PATIENCE)
+            assert announced is not None, f"{command[0]} did not start: {log.read_text()}"
+        except BaseException:
+            self.kill()
+            raise
+        self.announced = announced
+
+    def _read(self, announces: str, log: Path, said: queue.SimpleQueue[str | None]) -> None:
         found: re.Match[str] | None = None
-        assert process.stdout is not None
-        with log.open("w") as output:
-            for line in process.stdout:  # to the end, so that it never waits for a reader
+        assert self.process.stdout is not None
+        with log.open("a") as output:
+            for line in self.process.stdout:  # to the end, so that it never waits for a reader
                 output.write(line)
                 if found is None and (found := re.search(announces, line)):
                     said.put(found[1])
         said.put(None)
 
-    reading = threading.Thread(target=read)
-    reading.start()
+    def kill(self) -> None:
+        """By SIGKILL."""
+        self.process.kill()
+        self.process.wait(10)
+        self._reading.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str | Path], announces: str, log: Path) -> Iterator[str]:
+    """A process that is gone when the block ends; gives what it announced, when it listens."""
+    process = Announcing(command, announces, log)
     try:
-        url = said.get(timeout=_PATIENCE)
-        assert url is not None, f"{command[0]} did not start: {log.read_text()}"
-        yield url
+        yield process.announced
     finally:
         process.kill()
-        process.wait(10)
-        reading.join()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 @contextlib.contextmanager

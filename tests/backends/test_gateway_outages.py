@@ -22,7 +22,7 @@ from bleepstore.backends.gateway.retry import Outage, ProviderUnavailable
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import NoSuchKey, ServiceUnavailable
 from bleepstore.store import DeleteFailure
-from bleepstore.store.keyed_engine import KeyedEngine
+from bleepstore.store.keyed_engine import KeyedEngine, ObjectKey
 from bleepstore.testing.contract_tools import MIB, pattern
 from tests.backends.http_faults import Answer, HttpProxy, Request, ResumableProxy, http_proxy
 from tests.backends.tcp_faults import FaultProxy, fault_proxy
@@ -156,9 +156,9 @@ def test_an_outage_is_waited_for_once_in_a_deletion_of_many(
         assert isinstance(engine, KeyedEngine)
         remove = engine._delete
 
-        def counted(bucket: str, bucket_id: int | None, key: str, *rest: Any) -> None:
-            asked.append(key)
-            remove(bucket, bucket_id, key, *rest)
+        def counted(at: ObjectKey, *rest: Any) -> None:
+            asked.append(at.key)
+            remove(at, *rest)
 
         monkeypatch.setattr(engine, "_delete", counted)
         monkeypatch.setattr("bleepstore.store.keyed_engine._PARALLEL_DELETES", 1)

@@ -58,6 +58,7 @@ class Nothing:
     """A state machine that does nothing, so that only Raft is measured."""
 
     name = ""
+    size = 0
 
     def __init__(self) -> None:
         self.applied = 0

@@ -14,6 +14,7 @@ from bleepstore import codec
 from bleepstore import commands as c
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.connection import NONDETERMINISTIC, open_writer
+from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.catalog.versions import new_version_id
 from bleepstore.commands import Command, Written
 from bleepstore.configurations import ConfigurationKind
@@ -34,6 +35,7 @@ from bleepstore.model import (
     Versioning,
     WriteCondition,
 )
+from bleepstore.quotas import Quota, QuotaScope, Usage
 from tests.catalog.conftest import Applier, apply_all, content
 from tests.library.samples import COMMANDS
 
@@ -124,6 +126,12 @@ def random_commands(seed: int, count: int) -> Iterator[Command]:
                 yield c.PutBucketConfiguration(
                     **configuration, **bucket, kind=ConfigurationKind.METRICS, id="a", document=document
                 )
+                quota = {**stamp, "request_id": f"{number:08x}d"}
+                limit = chance.choice([None, 60, 1000])
+                yield c.PutQuota(**quota, scope=QuotaScope.BUCKET, name=bucket["bucket"], quota=Quota(max_bytes=limit))
+                quota["request_id"] += "e"
+                limits = chance.choice([None, Quota(), Quota(max_objects=limit)])
+                yield c.PutQuota(**quota, scope=QuotaScope.ACCOUNT, name=owner.id, quota=limits)
                 tag = {**stamp, "request_id": f"{number:08x}b"}
                 yield c.PutObjectTags(**tag, **where, version_id=version_id, tags=tags or {})
             case _:
@@ -144,6 +152,15 @@ def check_versions(connection: apsw.Connection) -> None:
     handles = [row[5] for row in rows if row[5] is not None]
     handles += [handle for (handle,) in connection.execute("SELECT handle FROM garbage UNION SELECT handle FROM part")]
     assert len(handles) == len(set(handles)), "garbage that is in use"
+    quotas = Reader(connection)
+    for counted in quotas.list_quotas():
+        found = [
+            quotas.count_usage(bucket.id)
+            for bucket in quotas.list_buckets(None, "", None, "", 100)
+            if counted.name in (bucket.name, bucket.owner.id)
+        ]
+        usage = Usage(sum(one.objects for one in found), sum(one.bytes for one in found))
+        assert counted.usage == usage, counted
 
 
 @pytest.mark.parametrize("seed", range(4))

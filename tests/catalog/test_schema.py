@@ -77,13 +77,13 @@ def test_objects_are_keyed_by_bucket_key_and_version(existing: Path) -> None:
 
 def test_an_older_catalog_is_migrated_and_keeps_its_content(existing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     next_one = (
-        "CREATE TABLE quota(bucket_id INTEGER PRIMARY KEY) STRICT; INSERT INTO quota SELECT bucket_id FROM bucket;"
+        "CREATE TABLE ceiling(bucket_id INTEGER PRIMARY KEY) STRICT; INSERT INTO ceiling SELECT bucket_id FROM bucket;"
     )
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, next_one))
     assert keys(existing) == ["k"]
     assert pragma(existing, "user_version") == len(schema.MIGRATIONS)
     connection = apsw.Connection(str(existing))
-    assert connection.execute("SELECT count(*) FROM quota").get == 1
+    assert connection.execute("SELECT count(*) FROM ceiling").get == 1
     connection.close()
     assert keys(existing) == ["k"], "and is not migrated twice"
 
@@ -118,7 +118,7 @@ def test_an_object_from_before_an_attribute_has_none_of_it(path: Path, monkeypat
 
 def test_a_migration_that_fails_leaves_the_catalog_as_it_was(existing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = schema.MIGRATIONS
-    broken = "CREATE TABLE quota(id INTEGER) STRICT; INSERT INTO no_such_table VALUES (1);"
+    broken = "CREATE TABLE ceiling(id INTEGER) STRICT; INSERT INTO no_such_table VALUES (1);"
     monkeypatch.setattr(schema, "MIGRATIONS", (*before, broken))
     with pytest.raises(apsw.SQLError):
         Catalog(existing)

@@ -1,8 +1,8 @@
 """Installs the clients that are not in the `test` extra: `python -m tests.clients.install [NAME ...]`.
 
-They go to .cache/clients in the checkout (rclone, restic, barman, wrk and etcd to the system, from Debian's packages;
-the last two are for benchmarks). A client that is installed is left alone. The tests call this by themselves when CI is
-set; elsewhere the tests of a missing client skip.
+They go to .cache/clients in the checkout (rclone, restic, barman, chromium, wrk and etcd to the system, from Debian's
+packages; wrk and etcd are for benchmarks). A client that is installed is left alone. The tests call this by themselves
+when CI is set; elsewhere the tests of a missing client skip.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,20 +65,61 @@ def _install_package(name: str) -> None:
         subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
 
 
-def find_nginx() -> Path | None:
-    path = CACHE / "nginx" / "usr" / "sbin" / "nginx"
-    return path if path.exists() else None
-
-
-def _install_nginx() -> None:
-    """From Debian's package, unpacked and not installed: that would start it as a service."""
-    (CACHE / "nginx").mkdir(parents=True, exist_ok=True)
-    fetch = ["apt-get", "download", "--quiet", "nginx"]
-    if subprocess.run(fetch, cwd=CACHE / "nginx", check=False, capture_output=True).returncode:
+def _unpack(name: str, packages: Sequence[str]) -> None:
+    """Debian's packages, unpacked and not installed: that would start them as services."""
+    folder = CACHE / name
+    folder.mkdir(parents=True, exist_ok=True)
+    fetch = ["apt-get", "download", "--quiet", *packages]
+    if subprocess.run(fetch, cwd=folder, check=False, capture_output=True).returncode:
         subprocess.run(["apt-get", "update", "--quiet"], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(fetch, cwd=CACHE / "nginx", check=True)
-    (package,) = (CACHE / "nginx").glob("nginx_*.deb")
-    subprocess.run(["dpkg", "-x", package, CACHE / "nginx"], check=True)
+        subprocess.run(fetch, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    for package in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", package, folder], check=True)
+        package.unlink()
+
+
+def _unpacked(name: str, program: str, packages: Sequence[str]) -> tuple[Callable[[], Path | None], Callable[[], None]]:
+    def find() -> Path | None:
+        return next((CACHE / name).glob(program), None)
+
+    return find, functools.partial(_unpack, name, packages)
+
+
+find_nginx, _install_nginx = _unpacked("nginx", "usr/sbin/nginx", ["nginx"])
+
+_ERLANG = (
+    "asn1", "base", "crypto", "eldap", "inets", "mnesia", "os-mon", "parsetools", "public-key", "runtime-tools", "ssl",
+    "syntax-tools", "tools", "xmerl",
+)  # fmt: skip
+_RABBITMQ = ("rabbitmq-server", *(f"erlang-{name}" for name in _ERLANG))
+KAFKA_VERSION = "4.1.0"
+
+
+def find_kafka() -> Path | None:
+    """The folder with the jars of Kafka's server."""
+    path = CACHE / "kafka" / KAFKA_VERSION
+    return path if path.is_dir() and shutil.which("java") else None
+
+
+def _install_kafka() -> None:
+    """From Maven's repository, with what it needs."""
+    folder = CACHE / "kafka"
+    folder.mkdir(parents=True, exist_ok=True)
+    dependencies = "".join(
+        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        for group, name, version in (
+            ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION),
+            ("org.slf4j", "slf4j-simple", "1.7.36"),
+        )
+    )
+    (folder / "pom.xml").write_text(
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<groupId>tests</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>"
+        f"<dependencies>{dependencies}</dependencies></project>"
+    )
+    copy = ["mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies", "-DoutputDirectory=unfinished"]
+    subprocess.run(copy, cwd=folder, check=True)
+    (folder / "unfinished").rename(folder / KAFKA_VERSION)
 
 
 def _from_debian(program: str, package: str) -> tuple[Callable[[], Path | None], Callable[[], None]]:
@@ -168,15 +209,20 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "mc": (functools.partial(_in_go, "mc"), _install_mc),
     "tofu": (functools.partial(_in_go, "tofu"), _install_tofu),
     "nginx": (find_nginx, _install_nginx),
+    "redis": _unpacked("redis", "usr/bin/redis-server", ["redis-server", "redis-tools", "libjemalloc2", "liblzf1"]),
+    "rabbitmq": _unpacked("rabbitmq", "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server", _RABBITMQ),
+    "nats": _unpacked("nats", "usr/sbin/nats-server", ["nats-server"]),
+    "kafka": (find_kafka, _install_kafka),
     "wrk": _from_debian("wrk", "wrk"),
     "etcd": _from_debian("etcd", "etcd-server"),
+    "chromium": _from_debian("chromium", "chromium"),
 }
 
 
 #: These take minutes, and are installed only when they are named.
 SLOW = frozenset({"tofu"})
 #: apt-get does one thing at a time.
-_DEBIAN = frozenset({"rclone", "restic", "barman", "wrk", "etcd", "nginx"})
+_DEBIAN = frozenset({"rclone", "restic", "barman", "wrk", "etcd", "nginx", "chromium", "redis", "rabbitmq", "nats"})
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.clients.conftest import OVER_HTTPS, contents, need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 
@@ -43,6 +45,31 @@ def test_the_aws_cli(shared_server: Served, files: Path, tmp_path: Path) -> None
     assert url.startswith(server.url)
     cli("s3", "rb", "--force", "s3://cli")
     assert "cli" not in cli("s3", "ls")
+
+
+@pytest.mark.slow
+def test_the_aws_cli_brings_its_own_keys(shared_server: Served, tmp_path: Path) -> None:
+    aws, server = need("aws"), shared_server
+    if server.certificate is None:
+        pytest.skip("a key is sent over TLS alone")
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    (tmp_path / "text").write_text("by a key")
+
+    def cli(*arguments: str | Path, check: bool = True) -> str:
+        answer = run(server, [aws, *arguments], check=check)
+        return answer.stdout + answer.stderr
+
+    key = f"fileb://{tmp_path / 'key'}"
+    to_copy = ("--sse-c-copy-source", "AES256", "--sse-c-copy-source-key", key)
+    cli("s3", "mb", "s3://cli-keys")
+    cli("s3", "cp", tmp_path / "text", "s3://cli-keys/customer", "--sse-c", "AES256", "--sse-c-key", key)
+    assert "Bad Request" in cli("s3", "cp", "s3://cli-keys/customer", tmp_path / "none", check=False)
+    cli("s3", "cp", "s3://cli-keys/customer", tmp_path / "back", "--sse-c", "AES256", "--sse-c-key", key)
+    assert (tmp_path / "back").read_text() == "by a key"
+    cli("s3", "cp", "s3://cli-keys/customer", "s3://cli-keys/own", *to_copy, "--sse", "AES256")
+    head = json.loads(cli("s3api", "head-object", "--bucket", "cli-keys", "--key", "own"))
+    assert head["ServerSideEncryption"] == "AES256"
+    cli("s3", "rb", "--force", "s3://cli-keys")
 
 
 def test_s3cmd(shared_server: Served, files: Path, tmp_path: Path) -> None:

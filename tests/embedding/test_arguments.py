@@ -93,6 +93,8 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         given |= {"ownership": bleepstore.ObjectOwnership.OBJECT_WRITER, "block": bleepstore.PublicAccessBlock()}
         given |= {"payer": bleepstore.Payer.REQUESTER}
         given |= {"kind": bleepstore.ConfigurationKind.WEBSITE, "document": {}}
+        if method == "assume_role":
+            given["signer"] = store.put_credential("AK", "a-secret")
         if method == "put_bucket_encryption":
             given["encryption"] = BucketEncryption()
         given |= {"interval": dt.timedelta(days=1), "tags": {}, "days": 1}

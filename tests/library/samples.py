@@ -15,6 +15,7 @@ from bleepstore.configurations import ConfigurationKind
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import Encryption, EncryptionKind
 from bleepstore.errors import S3Error
+from bleepstore.events import Event, EventRule, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
     Acl,
@@ -37,6 +38,8 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
+from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -66,6 +69,15 @@ ENCRYPTION = Encryption(
     context={"b": "2", "a": "ü"},
     bucket_key=True,
     part_numbers=(2, 5),
+)
+ORIGIN = Origin(event="ObjectCreated:Copy", request_id="4442587FB7D0A2F9", principal="bob-id", source_ip="192.0.2.3")
+RULE = EventRule(
+    source="notification",
+    id="new photos",
+    destination="orders",
+    events=("ObjectCreated:*", "ObjectAcl:Put"),
+    prefix="in/",
+    suffix=".jpg",
 )
 RETENTION = Retention(RetentionMode.COMPLIANCE, TIME + 1)
 KEY = "ü/\U0001f600 \n\x01"
@@ -104,7 +116,11 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         ),
         (
             c.PutBucketSetting(
-                **_stamp(18), bucket="photos", bucket_id=7, setting=BucketSetting("tags", {"b": "2", "a": "ü"})
+                **_stamp(18),
+                bucket="photos",
+                bucket_id=7,
+                setting=BucketSetting("tags", {"b": "2", "a": "ü"}),
+                makes_public=True,
             ),
             c.PutBucketSetting(**_stamp(18), bucket="photos", setting=BucketSetting("tags", None)),
         ),
@@ -116,6 +132,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 kind=ConfigurationKind.METRICS,
                 id="all",
                 document='{"Id":"all","Filter":{"Prefix":"ü"}}',
+                rules=(RULE,),
             ),
             c.PutBucketConfiguration(**_stamp(24), bucket="photos", kind=ConfigurationKind.WEBSITE, document=None),
         ),
@@ -149,6 +166,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 crc64nvme="AAAAAAAAAAA=",
                 parts=(PartSummary(1, 5 * 1024**2, "AAAA", "rosUhgp5mIg="), PartSummary(2, 7)),
                 condition=WriteCondition(if_match=MD5, replaces_only_of="bob-id"),
+                origin=ORIGIN,
             ),
             c.PutObject(
                 **_stamp(4), bucket="photos", key="k", owner=ALICE, size=4, etag=MD5, data=Inline(b"\x00\xffda")
@@ -164,6 +182,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 owner=BOB,
                 condition=WriteCondition(if_match="*"),
                 bypasses_governance=True,
+                origin=ORIGIN,
             ),
             c.DeleteObject(**_stamp(5), bucket="photos", key="k"),
         ),
@@ -178,6 +197,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     c.DeleteEntry(key=KEY, version_id="null", condition=WriteCondition(if_match=MD5)),
                     c.DeleteEntry(key="k"),
                 ),
+                origin=ORIGIN,
             ),
             c.DeleteObjects(**_stamp(6), bucket="photos", entries=()),
         ),
@@ -211,6 +231,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 expected_sequence=9,
                 expected_acl=ACL,
                 acl=ACL,
+                origin=ORIGIN,
             ),
             c.PutObjectAcl(**_stamp(7), bucket="photos", key="k", acl=Acl.private("alice-id")),
         ),
@@ -223,6 +244,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 version_id="null",
                 expected_sequence=5,
                 tags={"b": "2", "a": "ü"},
+                origin=ORIGIN,
             ),
             c.PutObjectTags(**_stamp(20), bucket="photos", key="k", tags={}),
         ),
@@ -236,6 +258,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 expected_sequence=7,
                 bypasses_governance=True,
                 retention=RETENTION,
+                origin=ORIGIN,
             ),
             c.PutObjectRetention(**_stamp(22), bucket="photos", key="k", retention=None),
         ),
@@ -261,6 +284,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 expected_sequence=5,
                 days=30,
                 delay_ms=5000,
+                origin=ORIGIN,
             ),
             c.RestoreObject(**_stamp(21), bucket="photos", key="k", days=1),
         ),
@@ -303,6 +327,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 handle="h",
                 stored_ms=TIME,
                 condition=WriteCondition(if_none_match=True),
+                origin=ORIGIN,
             ),
             c.CompleteUpload(**_upload(10), assembled=(), parts=(), size=0, etag=MD5, handle="h", stored_ms=0),
         ),
@@ -318,16 +343,87 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     **_stamp(4), bucket="photos", key=KEY, owner=ALICE, size=4, etag=MD5, data=BlobRef("[8]")
                 ),
                 upload_id="u1",
+                origin=ORIGIN,
             ),
             c.FollowProvider(**_stamp(18), bucket="photos", key="k", expected_current=None),
         ),
         (
-            c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s/+", owner=ALICE, email="alice@example.com"),
+            c.PutCredential(
+                **_stamp(13),
+                access_key="AKIA",
+                secret_key="s/+",
+                owner=ALICE,
+                email="alice@example.com",
+                user="ann",
+                sealed_by="secrets:0011223344556677",
+            ),
             c.PutCredential(**_stamp(13), access_key="AKIA", secret_key="s", owner=Owner("a")),
         ),
         (
             c.DisableCredential(**_stamp(14), access_key="AKIA"),
             c.DisableCredential(**_stamp(14), access_key="a"),
+        ),
+        (
+            c.PutRateLimit(**_stamp(27), scope=RateScope.KEY, name="AKIA", rate=Rate(requests=10, bytes=2**20)),
+            c.PutRateLimit(**_stamp(27), scope=RateScope.ACCOUNT, name="a", rate=None),
+        ),
+        (
+            c.DeleteCredential(**_stamp(14), access_key="AKIA"),
+            c.DeleteCredential(**_stamp(14), access_key="a"),
+        ),
+        (
+            c.ReplaceSecret(
+                **_stamp(14), access_key="AKIA", expected="s/+", secret_key="c2VhbGVk", sealed_by="secrets:0011"
+            ),
+            c.ReplaceSecret(**_stamp(14), access_key="a", expected="c2VhbGVk", secret_key="s", sealed_by=None),
+        ),
+        (
+            c.CreateUser(**_stamp(14), account=ALICE, name="ann", path="/lab/", user_id="AIDA234567"),
+            c.CreateUser(**_stamp(14), account=Owner("a"), name="a", path="/", user_id="A"),
+        ),
+        (
+            c.DeleteUser(**_stamp(14), account_id="alice", name="ann"),
+            c.DeleteUser(**_stamp(14), account_id="a", name="a"),
+        ),
+        (
+            c.PutUserPolicy(**_stamp(14), account_id="alice", user="ann", policy="reads", document='{"Statement":[]}'),
+            c.PutUserPolicy(**_stamp(14), account_id="a", user="a", policy="p", document=None),
+        ),
+        (
+            c.PutQuota(
+                **_stamp(25), scope=QuotaScope.ACCOUNT, name="alice-id", quota=Quota(max_bytes=2**40, max_objects=0)
+            ),
+            c.PutQuota(**_stamp(25), scope=QuotaScope.BUCKET, name="photos", quota=None),
+        ),
+        (c.RecountUsage(**_stamp(26)), c.RecountUsage(**_stamp(26))),
+        (
+            c.PutRole(
+                **_stamp(19),
+                name="reader",
+                role_id="AROAIBMEXAMPLE",
+                account=ALICE,
+                trust_policy='{"Statement": []}',
+                policies={"b": "{}", "a": '{"Statement": []}'},
+                max_session_seconds=43200,
+            ),
+            c.PutRole(
+                **_stamp(19),
+                name="r",
+                role_id="AROA",
+                account=Owner("a"),
+                trust_policy="",
+                policies={},
+                max_session_seconds=3600,
+            ),
+        ),
+        (
+            c.DeleteRole(**_stamp(20), account_id="alice", name="reader"),
+            c.DeleteRole(**_stamp(20), account_id="a", name="r"),
+        ),
+        (c.PutSessionKey(**_stamp(21), key="a2V5"), c.PutSessionKey(**_stamp(21), key="")),
+        (
+            c.RevokeSessions(**_stamp(22), principal="account:alice", until_ms=TIME),
+            c.RevokeSessions(**_stamp(22), principal="role:AROA", until_ms=0),
         ),
         (c.BeginSweep(**_stamp(15), until_ms=TIME), c.BeginSweep(**_stamp(15), until_ms=0)),
         (c.EndSweep(**_stamp(16), until_ms=TIME), c.EndSweep(**_stamp(16), until_ms=0)),
@@ -335,8 +431,32 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.ForgetGarbage(**_stamp(17), garbage_ids=(1, 2, 2**40)),
             c.ForgetGarbage(**_stamp(17), garbage_ids=()),
         ),
+        (
+            c.ForgetEvents(**_stamp(25), destination="orders", through=2**40),
+            c.ForgetEvents(**_stamp(25), destination="o", through=0),
+        ),
     )
 }
+
+#: An event as the outbox keeps it, whole and with only what is required.
+EVENTS = (
+    Event(
+        name="ObjectRestore:Completed",
+        time_ms=TIME,
+        bucket="photos",
+        owner_id="alice-id",
+        location="eu-central-1",
+        key=KEY,
+        sequencer=2**50,
+        version_id="v1",
+        size=5,
+        etag=MD5,
+        origin=ORIGIN,
+        storage_class="GLACIER",
+        restored_until_ms=TIME + 1,
+    ),
+    Event(name="ObjectRemoved:Delete", time_ms=0, bucket="photos", owner_id="a", location="", key="k", sequencer=1),
+)
 
 RESULTS: dict[type, tuple[Result, Result]] = {
     c.Done: (c.Done(), c.Done()),

@@ -19,7 +19,7 @@ from bleepstore import codec, errors
 from bleepstore import commands as c
 from bleepstore.attributes import ATTRIBUTES
 from bleepstore.codec import MalformedRecord, UnknownTag
-from bleepstore.codec.forms import COMMAND_FORMS, COMMANDS, RESULT_FORMS, RESULTS, TEXT
+from bleepstore.codec.forms import COMMAND_FORMS, COMMANDS, EVENT_FORMS, EVENTS, RESULT_FORMS, RESULTS, TEXT
 from bleepstore.codec.records import Fields, RecordForm, Records, Struct, form, optional
 from bleepstore.commands import Command, Done, RemovedMany, Written
 from bleepstore.errors import BleepStoreError, S3Error
@@ -28,7 +28,7 @@ from tests.library import samples
 
 GOLDEN = Path(__file__).parent / "golden"
 CATALOG = Path(c.__file__).parent / "catalog"
-FORMS = (*COMMAND_FORMS, *RESULT_FORMS)
+FORMS = (*COMMAND_FORMS, *RESULT_FORMS, *EVENT_FORMS)
 
 
 def golden_name(tag: str) -> str:
@@ -73,14 +73,21 @@ def test_the_bytes_of_a_result_never_change(found: RecordForm) -> None:
     assert [type(result) for result in decoded] == [found.struct.cls] * 2
 
 
-@pytest.mark.parametrize("records", [COMMANDS, RESULTS], ids=["commands", "results"])
+def test_the_bytes_of_an_event_never_change() -> None:
+    (found,) = EVENT_FORMS
+    records = golden_records(found.tag)
+    assert [codec.encode_event(event) for event in samples.EVENTS] == records
+    assert tuple(codec.decode_event(record) for record in records) == samples.EVENTS
+
+
+@pytest.mark.parametrize("records", [COMMANDS, RESULTS, EVENTS], ids=["commands", "results", "events"])
 def test_what_any_release_wrote_is_read(records: Records) -> None:
     for tag in records.successors:
         assert [records.decode(record) for record in golden_records(tag)], tag
 
 
 def test_every_golden_file_belongs_to_a_tag() -> None:
-    tags = [*(found.tag for found in FORMS), *COMMANDS.successors, *RESULTS.successors]
+    tags = [*(found.tag for found in FORMS), *COMMANDS.successors, *RESULTS.successors, *EVENTS.successors]
     assert len(set(tags)) == len(tags)
     assert {path.name for path in GOLDEN.iterdir()} == {golden_name(tag) for tag in tags}
 
@@ -130,9 +137,9 @@ def _from_the_first_form(fields: Fields) -> Fields:
 
 
 def _from_the_second_form(fields: Fields) -> Fields:
-    """The id of the bucket came with a change of the class, and so did a condition."""
+    """The id of the bucket came with a change of the class, and so did a condition and an origin."""
     condition = {**fields["condition"], "replaces_only_of": None}
-    return {**fields, "bucket_id": None, "condition": condition}
+    return {**fields, "bucket_id": None, "condition": condition, "origin": None}
 
 
 OLD_PUT = (

@@ -12,7 +12,8 @@ from tests.library.samples import COMMANDS
 
 FREEING = {
     c.AbortUpload, c.ApplyLifecycle, c.BeginSweep, c.DeleteBucket, c.DeleteObject, c.DeleteObjects,
-    c.DisableCredential, c.EndSweep, c.ForgetGarbage,
+    c.DeleteCredential, c.DeleteUser,
+    c.DeleteRole, c.DisableCredential, c.EndSweep, c.ForgetEvents, c.ForgetGarbage, c.RevokeSessions,
 }  # fmt: skip
 ALL = [command for pair in COMMANDS.values() for command in pair]
 
@@ -24,8 +25,10 @@ def test_a_command_knows_whether_it_frees_space(command: Command) -> None:
         assert command.frees_space is (command.written is None)
     elif isinstance(command, c.PutBucketSetting):
         assert command.frees_space is (command.setting.value is None)
-    elif isinstance(command, c.PutBucketConfiguration):
+    elif isinstance(command, c.PutBucketConfiguration | c.PutUserPolicy):
         assert command.frees_space is (command.document is None)
+    elif isinstance(command, c.PutQuota):
+        assert command.frees_space is (command.quota is None)
     else:
         assert command.frees_space is (type(command) in FREEING)
 

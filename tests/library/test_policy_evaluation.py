@@ -18,7 +18,7 @@ from bleepstore import ANONYMOUS, Acl, Action, Bucket, Caller, Grant, Group, Obj
 from bleepstore.access import authorize, decide, is_allowed
 from bleepstore.access.decisions import Ground
 from bleepstore.errors import AccessDenied
-from bleepstore.model import BucketSettings
+from bleepstore.model import BucketSettings, ObjectAttributes
 
 ALICE, BOB, CAROL = (Caller(Owner(name), source_ip="203.0.113.7") for name in ("alice", "bob", "carol"))
 BUCKET, OBJECTS = "arn:aws:s3:::photos", "arn:aws:s3:::photos/*"
@@ -353,7 +353,7 @@ def second_answer(written: list[dict[str, Any]], acl: Acl, action: Action, calle
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(statements(), min_size=1, max_size=5), st.sampled_from(ACLS))
+@given(st.lists(statements(), min_size=1, max_size=9), st.sampled_from(ACLS))
 def test_two_evaluators_agree(written: list[dict[str, Any]], acl: Acl) -> None:
     bucket = bucket_with(*written, acl=acl)
     for action, caller, key in QUESTIONS:
@@ -398,6 +398,43 @@ def test_a_decision_is_a_few_calls(written: list[dict[str, Any]], most: int) -> 
     assert calls_of(lambda: authorize(Action.GET_OBJECT, ALICE, bucket, found)) <= most
 
 
+def test_what_is_remembered_of_one_request_is_not_said_of_another() -> None:
+    """Many statements with conditions on a few keys: what differs between requests decides, in any order."""
+    conditions = [
+        {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}},
+        {"StringLike": {"aws:UserAgent": "robot*"}},
+        {"StringEquals": {"aws:PrincipalAccount": "carol"}},
+        {"StringEquals": {"s3:ExistingObjectTag/secret": "yes"}},
+        {"DateGreaterThan": {"aws:CurrentTime": "2030-01-01T00:00:00Z"}},
+        {"StringEquals": {"s3:versionid": "v"}},
+    ]
+    denials = [deny(["s3:GetObject", "s3:GetObjectVersion"], Condition=one) for one in conditions[:-1]]
+    denials.append(deny("s3:GetObjectVersion", Condition=conditions[-1]))
+    denials.append(deny(resource=BUCKET + "/${aws:userid}"))
+    bucket = bucket_with(allow(["s3:GetObject", "s3:GetObjectVersion"]), *denials)
+    secret = attrs.evolve(object_of(), attributes=ObjectAttributes(tags={"secret": "yes"}))
+    early, late = 1_700_000_000_000, 1_900_000_000_000
+    bob = attrs.evolve(BOB, user_agent="browser", time_ms=early)
+    read, version = Action.GET_OBJECT, Action.GET_OBJECT_VERSION
+    requests: list[tuple[Caller, ObjectVersion, Action, bool]] = [
+        (bob, object_of(), read, True),
+        (attrs.evolve(bob, source_ip="192.0.2.7"), object_of(), read, False),
+        (attrs.evolve(bob, user_agent="robot/2"), object_of(), read, False),
+        (attrs.evolve(bob, user_agent=None), object_of(), read, True),
+        (attrs.evolve(bob, account=CAROL.account), object_of(), read, False),
+        (bob, secret, read, False),
+        (attrs.evolve(bob, time_ms=late), object_of(), read, False),
+        (bob, object_of(key="bob"), read, False),
+        (bob, object_of(key="carol"), read, True),
+        (ANONYMOUS, object_of(), read, True),
+    ]
+    for _ in range(2):
+        for caller, found, action, expected in [*requests, *reversed(requests)]:
+            assert is_allowed(action, caller, bucket, found) is expected, (caller, found.key)
+    assert not is_allowed(version, bob, bucket, object_of(), version="v")
+    assert is_allowed(version, bob, bucket, object_of(), version="w")
+
+
 @pytest.mark.parametrize(
     "condition",
     [
@@ -419,4 +456,5 @@ def test_a_condition_is_a_few_calls(condition: dict[str, Any]) -> None:
         sent={"signatureage": "1"}.get,
     )
     authorize(Action.GET_OBJECT, caller, bucket, found)
-    assert calls_of(lambda: authorize(Action.GET_OBJECT, caller, bucket, found)) <= 20 + 20 * 4
+    most = 20 + 20 * 4 if "s3:signatureAge" in str(condition) else 24
+    assert calls_of(lambda: authorize(Action.GET_OBJECT, caller, bucket, found)) <= most

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from bleepstore.raft.core import Raft
-from bleepstore.raft.messages import Message, NodeId, Role, VoteReply
-from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.fetcher import Attempt
+from bleepstore.raft.messages import Message, NodeId, Role, SnapshotFetch, SnapshotMeta, VoteReply
+from bleepstore.raft.node import Node
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import StateMachine
 from bleepstore.raft.storage import LogStorage
@@ -22,6 +25,7 @@ class Echo:
     """A state machine whose results are the commands."""
 
     name = ""
+    size = 0
 
     def __init__(self) -> None:
         self.applied = 0
@@ -81,6 +85,8 @@ class DrivenNode:
         outbox: Outbox | None = None,
         *,
         core: Settings = DEFAULTS,
+        clock: Callable[[], float] = time.monotonic,
+        tick_seconds: float | None = None,
         **settings: Any,
     ) -> None:
         self.outbox = Outbox() if outbox is None else outbox
@@ -88,8 +94,9 @@ class DrivenNode:
             log,
             state_machine,
             self.outbox,
-            settings=NodeSettings(core=core, tick_seconds=None, **settings),
+            settings=NodeSettings(core=core, tick_seconds=tick_seconds, **settings),
             rng=random.Random(1),
+            clock=clock,
             free_bytes=lambda: self.free_bytes,
         )
         self.free_bytes = 1 << 40
@@ -127,6 +134,12 @@ class DrivenNode:
         future = self.node.propose(request_id, data, frees_space=frees_space)
         self.drain()
         return future
+
+    def fetched(self, meta: SnapshotMeta, name: str) -> None:
+        """As if a fetch had ended well."""
+        attempt = self.node._fetcher._attempt = Attempt(SnapshotFetch("b", meta), 0)
+        self.node._inbox.put(("fetched", (attempt, meta, name)))
+        self.drain()
 
     def elect(self, *voters: NodeId) -> None:
         """Make it the leader, by the votes of these."""

@@ -158,8 +158,7 @@ def check_that_a_ready_is_one_save(_: Path) -> None:
     node.deliver(AppendEntries("c", "c", "a", 2, 1, 1, (Entry(2, 2, EntryKind.NOOP),), 2))
     node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
     meta = SnapshotMeta(7, 4, Configuration(NAMES), "copy-7")
-    node.node._inbox.put(("fetched", (meta, "copy-7")))
-    node.drain()
+    node.fetched(meta, "copy-7")
     assert log.saves == [
         (HardState(1, None, 1), None, 3, None),
         (HardState(2, None, 2), 2, 1, None),
@@ -181,8 +180,7 @@ def check_that_a_snapshot_is_in_the_log_before_it_is_the_state(_: Path) -> None:
     node = DrivenNode(log, state_machine, Outbox(look))
     node.deliver(Heartbeat("c", "b", "a", 4, 0, 0))
     meta = SnapshotMeta(7, 4, Configuration(NAMES))
-    node.node._inbox.put(("fetched", (meta, "copy-7")))
-    node.drain()
+    node.fetched(meta, "copy-7")
     assert state_machine.installed == ["copy-7"]
     assert sent_at == [(7, ["copy-7"])], "acknowledged when both are done"
     assert node.core.log.applied == 7

@@ -7,9 +7,11 @@ import contextlib
 import shutil
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from bleepstore import commands as c
@@ -36,9 +38,10 @@ from bleepstore.errors import (
 )
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
 from bleepstore.raft.ids import new_id
-from bleepstore.raft.messages import Accepted, ConfChange, Configuration, Refusal, Role
-from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.messages import Accepted, ConfChange, Configuration, Message, Refusal, RequestVote, Role
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.sqlite_log import create_log
+from bleepstore.raft.state import Settings
 from bleepstore.raft.storage import LogMisuse
 from bleepstore.raft.transport import Chunk, MemoryNetwork
 
@@ -199,6 +202,36 @@ def test_all_nodes_may_crash_and_come_back(tmp_path: Path) -> None:
         assert all(keys_of(member) == [f"{n:02}" for n in range(20)] for member in cluster.members.values())
 
 
+class VotesSeen(MemoryNetwork):
+    """Remembers who asked for votes, and whether because a leader has handed over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, bool]] = []
+
+    def send(self, to: str, messages: Sequence[Message]) -> None:
+        self.asked += [(one.sender, one.transfer) for one in messages if isinstance(one, RequestVote)]
+        super().send(to, messages)
+
+
+def test_a_leader_that_stops_hands_over_so_that_nobody_waits_for_an_election(tmp_path: Path) -> None:
+    # Elections by time-out take half a second to one second.
+    settings = attrs.evolve(FAST, core=Settings(election_ticks=50))
+    with VotesSeen() as network, start(tmp_path, network, settings) as cluster:
+        leader = wait_for_leader(cluster)
+        equal_hash(cluster)
+        term = leader.node.status.term
+        network.asked.clear()
+        cluster.stop(leader.id)
+        new = wait_for_leader(cluster)
+        assert new.node.status.term == term + 1
+        assert set(network.asked) == {(new.id, True)}
+        assert isinstance(new.committer.submit(put("p", "k")), Written)
+        # The other one stops as fast: it does not lead. The last one has nobody to hand over to.
+        for member in list(cluster.members.values()):
+            cluster.stop(member.id)
+
+
 def test_without_a_majority_nothing_is_acknowledged_and_no_read_is_answered(tmp_path: Path) -> None:
     settings = NodeSettings(tick_seconds=0.01, answer_ticks=40)
     with MemoryNetwork() as network, start(tmp_path, network, settings) as cluster:
@@ -244,6 +277,22 @@ def test_a_node_that_fell_behind_catches_up_by_a_snapshot(tmp_path: Path) -> Non
         files = {path.name for path in (tmp_path / member.id).glob("catalog*.db")}
         assert files == {f"catalog{again.state_machine.name}.db"}, "the old state's file is gone"
         assert again.state_machine.name
+
+
+def test_a_start_that_is_refused_removes_nothing(tmp_path: Path) -> None:
+    """Somebody has put an older log back, from before the state that is there."""
+    with MemoryNetwork() as network, start(tmp_path, network, COMPACTING) as cluster:
+        leader = wait_for_leader(cluster)
+        for number in range(120):
+            leader.committer.submit(put(f"p{number}", f"{number:03}", b"x" * 3000))
+        wait_until(lambda: leader.node.core.log.first > 50, "compaction")
+        cluster.crash(leader.id)
+        folder = tmp_path / leader.id
+        for path in folder.glob("catalog.*"):
+            path.rename(path.with_name(path.name.replace("catalog", "catalog-99-0a1b2c3d")))
+        with pytest.raises(LogMisuse, match="there is a gap"):
+            cluster.start(leader.id)
+        assert (folder / "catalog-99-0a1b2c3d.db").stat().st_size > 100_000
 
 
 def test_a_snapshot_that_was_changed_on_its_way_is_refused_and_fetched_again(tmp_path: Path) -> None:
@@ -338,6 +387,7 @@ def test_what_was_prepared_and_never_installed_is_removed_at_the_start(tmp_path:
     state_machine.incoming().write_bytes(b"torn")
     state_machine.close()
     again = CatalogStateMachine(tmp_path)
+    again.remove_others()
     try:
         assert again.applied == 1
         assert not (tmp_path / f"catalog{name}.db").exists()

@@ -19,7 +19,7 @@ from bleepstore.cluster import CatalogStateMachine, LocalCluster, Member, unwrap
 from bleepstore.commands import Done, Written
 from bleepstore.errors import PreconditionFailed, ServiceUnavailable
 from bleepstore.model import Acl, Inline, Owner, WriteCondition
-from bleepstore.raft.node import NodeSettings
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings
 from bleepstore.raft.transport import LinkFaults, MemoryNetwork
 from bleepstore.testing.linearizability import (

@@ -25,14 +25,18 @@ from bleepstore.raft.messages import (
     NodeId,
     ProposeRefused,
     Refusal,
+    Removed,
+    RequestVote,
+    Role,
     SnapshotMeta,
 )
-from bleepstore.raft.node import Node, NodeSettings
+from bleepstore.raft.node import Node
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.snapshot_transfer import receive
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
 from bleepstore.raft.transport import Chunk, MemoryNetwork
-from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, TimedOut
+from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, RemovedFromCluster, TimedOut
 from tests.raft.driver import DrivenNode, Echo
 
 PATIENCE = 60  # seconds; only a failure takes so long
@@ -253,7 +257,7 @@ def test_a_snapshot_that_is_coming_in_is_given_up_at_the_end(tmp_path: Path) -> 
             """Nothing is open."""
 
     with pytest.raises(SnapshotRefused, match="being stopped"):
-        receive(Endless(), tmp_path / "incoming", stopping)
+        receive(Endless(), tmp_path / "incoming", stopping, lambda: None)
     assert not (tmp_path / "incoming").exists()
 
 
@@ -382,3 +386,39 @@ def test_a_log_that_lost_what_it_acknowledged_is_reported_once_a_term(caplog: py
     assert reports[0].levelname == "ERROR"
     assert "add one with a new id" in reports[0].getMessage()
     assert node.core.counters.refused == {Refusal.COMMIT_BEYOND_LOG: 4}
+
+
+def test_who_waits_is_answered_in_time_however_long_the_disk_takes() -> None:
+    """A tick comes at most once a turn, and a turn may take seconds."""
+    now = [0.0]
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo(), clock=lambda: now[0], tick_seconds=1.0, answer_ticks=10)
+    proposed = node.propose("r1")
+    asked = node.node.read_barrier()
+    node.drain()
+    now[0] = 9.0
+    node.node._turn(None)
+    assert not proposed.done()
+    assert not asked.done()
+    now[0] = 10.0
+    node.node._turn(None)
+    assert isinstance(proposed.exception(0), TimedOut)
+    assert isinstance(asked.exception(0), TimedOut)
+    node.close()
+
+
+def test_a_node_that_is_told_of_its_removal_says_so_to_all_who_wait_and_to_all_who_ask() -> None:
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo())
+    waiting = [node.propose("r1"), node.node.read_barrier()]
+    node.drain()
+    assert not any(future.done() for future in waiting)
+    node.deliver(Removed("cluster", "b", "a", 0))
+    waiting += [node.propose("r2"), node.node.read_barrier()]
+    node.drain()
+    for future in waiting:
+        with pytest.raises(RemovedFromCluster, match="ask another one"):
+            future.result(0)
+    for _ in range(100):
+        node.tick()
+    assert not any(isinstance(message, RequestVote) for message in node.outbox.sent[-50:])
+    assert node.core.role is Role.FOLLOWER
+    node.close()

@@ -33,6 +33,7 @@ from bleepstore.errors import (
     AccessDenied,
     InvalidBucketAclWithBlockPublicAccess,
     InvalidBucketAclWithObjectOwnership,
+    NoSuchBucketPolicy,
     NoSuchOwnershipControls,
     NoSuchPublicAccessBlock,
     NoSuchUpload,
@@ -371,6 +372,32 @@ def test_public_policies_are_refused(store: Store) -> None:
     store.put_public_access_block("photos", block, caller=alice)
     store.put_bucket_policy("photos", policy("*"), caller=alice)
     assert store.is_bucket_policy_public("photos", caller=alice)
+
+
+@pytest.mark.parametrize("principal", ["*", {"AWS": BOB.id}], ids=["public", "of an account"])
+def test_a_policy_meets_the_block_that_was_set_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch, principal: Any
+) -> None:
+    """It was decided on while the bucket blocked nothing."""
+    store.create_bucket("photos", caller=alice)
+    store.put_credential("bob", "secret", owner=BOB)
+    store.delete_public_access_block("photos", caller=alice)
+    submit = store.engine.committer.submit
+
+    def submit_late(command: Any) -> Any:
+        monkeypatch.setattr(store.engine.committer, "submit", submit)
+        store.put_public_access_block("photos", BLOCK_ALL, caller=alice)
+        return submit(command)
+
+    monkeypatch.setattr(store.engine.committer, "submit", submit_late)
+    if principal == "*":
+        with pytest.raises(AccessDenied, match="BlockPublicPolicy"):
+            store.put_bucket_policy("photos", policy(principal), caller=alice)
+        with pytest.raises(NoSuchBucketPolicy):
+            store.get_bucket_policy("photos", caller=alice)
+    else:
+        store.put_bucket_policy("photos", policy(principal), caller=alice)
+        assert store.get_bucket_policy("photos", caller=alice) == policy(principal)
 
 
 def test_a_public_policy_can_be_restricted_to_the_owner(store: Store) -> None:

@@ -9,18 +9,30 @@ from bleepstore.access.policies.document import MAX_POLICY_BYTES, Effect, Policy
 from bleepstore.access.policies.evaluation import allows_some, deciding_statement
 from bleepstore.access.policies.explaining import notes_on
 from bleepstore.access.policies.public import is_public
+from bleepstore.access.policies.trust import (
+    Assumption,
+    check_session_policy,
+    check_trust_policy,
+    may_assume,
+    may_assume_by_web,
+)
 
 __all__ = [
     "MAX_POLICY_BYTES",
     "Asked",
+    "Assumption",
     "Effect",
     "Facts",
     "Policy",
     "Statement",
     "allows_some",
+    "check_session_policy",
+    "check_trust_policy",
     "compile_policy",
     "deciding_statement",
     "is_public",
+    "may_assume",
+    "may_assume_by_web",
     "notes_on",
     "undecided_in",
 ]

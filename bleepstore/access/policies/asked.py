@@ -7,6 +7,7 @@ and parameters of a request; for a program the arguments of its call say that.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TypedDict
 
@@ -14,10 +15,11 @@ import attrs
 
 from bleepstore.access.acl import AclRequest, CannedAcl
 from bleepstore.access.actions import Action
-from bleepstore.access.callers import Caller
+from bleepstore.access.callers import Caller, Service
 from bleepstore.access.policies.document import RESOURCE_PREFIX
 from bleepstore.access.policies.names import KEY_ID, PREFIX, S3_KEYS
-from bleepstore.access.policies.principals import account_name
+from bleepstore.access.policies.principals import account_name, role_name, service_name, session_name, user_name
+from bleepstore.access.sessions import RoleSession
 from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey, key_name
 from bleepstore.model import (
     DAY_MS,
@@ -28,6 +30,7 @@ from bleepstore.model import (
     ObjectVersion,
     Permission,
     Upload,
+    User,
     WriteCondition,
     to_datetime,
 )
@@ -44,6 +47,8 @@ _OF_BEGINNING = (
 )  # fmt: skip
 _GROUP_URI = "http://acs.amazonaws.com/groups/"
 _NOBODY = frozenset[str]()
+#: The resource of an action that has none, as s3:ListAllMyBuckets: `*` and `arn:aws:s3:::*` stand for it.
+_NO_BUCKET = "*"
 _Values = tuple[str, ...]
 
 
@@ -51,7 +56,8 @@ class Facts(TypedDict, total=False):
     """What operations tell of what is asked, where they know it.
 
     `version` is the id of the version that is named. `attributes` and `acl` are of what is written, `tags`, `retention`
-    and `legal_hold` what an operation on these sets; `source` is what is copied, as `bucket/key`. `encryption` and
+    and `legal_hold` what an operation on these sets; `source` is what is copied, as `bucket/key`, `new_bucket` the name
+    of a bucket that is created. `encryption` and
     `replaces_metadata` are the options of these names, `write_condition` is that of a write. `begins_upload`,
     `completes_upload`: a write does that. `is_preliminary`: the body was not read yet.
     """
@@ -66,6 +72,7 @@ class Facts(TypedDict, total=False):
     retention: Retention | None
     legal_hold: bool
     source: str
+    new_bucket: str
     location: str
     encryption: EncryptionRequest | None
     replaces_metadata: bool
@@ -77,11 +84,11 @@ class Facts(TypedDict, total=False):
 
 @attrs.frozen(eq=False)
 class Asked:
-    """One question of `authorize`."""
+    """One question of `authorize`. `bucket` is None for what is of no bucket, or of one that is created."""
 
     action: Action
     caller: Caller
-    bucket: Bucket
+    bucket: Bucket | None
     key: str | None
     subject: ObjectVersion | Upload | None
     facts: Facts
@@ -93,6 +100,8 @@ class Asked:
     @property
     def resource(self) -> str:
         """What policies call it, without the beginning that all resources of S3 have."""
+        if self.bucket is None:
+            return self.facts.get("new_bucket", _NO_BUCKET)
         return self.bucket.name if self.key is None else f"{self.bucket.name}/{self.key}"
 
     @property
@@ -102,38 +111,75 @@ class Asked:
     @property
     def names(self) -> frozenset[str]:
         """Those of `principals.py` under which the caller is known."""
-        return _NOBODY if self.caller.is_anonymous else frozenset((account_name(self.caller.account.id),))
+        caller = self.caller
+        if caller.user is not None:
+            return frozenset((account_name(caller.account.id), *_own_names(caller.user)))
+        if caller.service is not None:
+            return frozenset((service_name(caller.service.name),))
+        return _NOBODY if caller.is_anonymous else frozenset((account_name(caller.account.id),))
+
+    @property
+    def granted_names(self) -> frozenset[str]:
+        """Those of them by which a statement that allows something must name the caller: a user of the account that
+        owns the bucket has what is allowed to that account by its own policies alone."""
+        user = self.caller.user
+        if user is None or self.bucket is None or user.account.id != self.bucket.owner.id:
+            return self.names
+        return frozenset(_own_names(user))
 
     def values(self, key: str) -> _Values:
         """What there is under a condition key, in lower case but for a tag at its end; nothing if it is missing."""
         known = self.known.get(key)
         if known is None:
-            known = self.known[key] = self._find(key)
+            known = self.known[key] = finder_of(key)(self)
         return known
-
-    def _find(self, key: str) -> _Values:
-        find = _KEYS.get(key)
-        if find is not None:
-            return find(self)
-        name, separator, tag = key.partition("/")
-        if separator:
-            of_tags = _TAGS.get(name)
-            return () if of_tags is None else _optional(of_tags(self).get(tag))
-        return self._sent(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else ()
 
     def value(self, key: str) -> str | None:
         found = self.values(key)
         return found[0] if len(found) == 1 else None
 
-    def _sent(self, name: str) -> _Values:
-        """What a client has sent, or the arguments of a program's call say. Variables of a policy may name
-        anything: only what a condition key is named after is told, and never the key of an encryption."""
-        if name not in S3_KEYS:
-            return ()
-        if self.caller.sent is not None:
-            return _optional(self.caller.sent(name))
-        find = _OF_CALLS.get(name)
-        return () if find is None else _optional(find(self))
+
+@functools.lru_cache(maxsize=1024)
+def finder_of(key: str) -> Callable[[Asked], _Values]:
+    """What finds the values of a condition key, in lower case but for a tag at its end."""
+    find = _KEYS.get(key)
+    if find is not None:
+        return find
+    name, separator, tag = key.partition("/")
+    if separator:
+        return _tag_finder(_TAGS[name], tag) if name in _TAGS else _find_nothing
+    name = name.removeprefix(PREFIX)
+    # Variables of a policy may name anything: only what a condition key is named after is told, and never the key of an
+    # encryption.
+    return _sent_finder(name) if key.startswith(PREFIX) and name in S3_KEYS else _find_nothing
+
+
+def _find_nothing(_asked: Asked) -> _Values:
+    return ()
+
+
+def _tag_finder(of_tags: Callable[[Asked], Mapping[str, str]], tag: str) -> Callable[[Asked], _Values]:
+    def find(asked: Asked) -> _Values:
+        value = of_tags(asked).get(tag)
+        return () if value is None else (value,)
+
+    return find
+
+
+def _sent_finder(name: str) -> Callable[[Asked], _Values]:
+    """What a client has sent, or the arguments of a program's call say."""
+    of_call = _OF_CALLS.get(name, _say_nothing)
+
+    def find(asked: Asked) -> _Values:
+        sent = asked.caller.sent
+        value = of_call(asked) if sent is None else sent(name)
+        return () if value is None else (value,)
+
+    return find
+
+
+def _say_nothing(_asked: Asked) -> None:
+    return None
 
 
 def undecided_in(action: Action, subject: ObjectVersion | Upload | None, facts: Facts) -> tuple[str, ...]:
@@ -168,16 +214,52 @@ def _account(asked: Asked) -> _Values:
     return () if asked.caller.is_anonymous else (asked.caller.account.id,)
 
 
+def _own_names(user: User | RoleSession) -> tuple[str, ...]:
+    """Those of a user, or of a session of a role, beside that of the account."""
+    if isinstance(user, RoleSession):
+        account_id, name = user.account.id, user.name
+        return role_name(account_id, name), session_name(account_id, name, user.session_name)
+    return (user_name(user.account.id, f"{user.path[1:]}{user.name}"),)
+
+
 def _principal_arn(asked: Asked) -> _Values:
-    return () if asked.caller.is_anonymous else (f"arn:aws:iam::{asked.caller.account.id}:root",)
+    caller = asked.caller
+    if caller.user is not None:
+        return (caller.user.arn,)
+    return () if caller.is_anonymous else (f"arn:aws:iam::{caller.account.id}:root",)
+
+
+# Of each kind of principal: "Principal key values" in "IAM policy elements: Variables and tags".
 
 
 def _principal_type(asked: Asked) -> _Values:
-    return ("Anonymous" if asked.caller.is_anonymous else "Account",)
+    caller = asked.caller
+    if isinstance(caller.user, RoleSession):
+        return ("AssumedRole",)
+    return ("User" if caller.user is not None else "Anonymous" if caller.is_anonymous else "Account",)
 
 
 def _user_id(asked: Asked) -> _Values:
-    return ("anonymous" if asked.caller.is_anonymous else asked.caller.account.id,)
+    caller = asked.caller
+    return (caller.user.id if caller.user is not None else "anonymous" if caller.is_anonymous else caller.account.id,)
+
+
+def _username(asked: Asked) -> _Values:
+    user = asked.caller.user
+    return (user.name,) if isinstance(user, User) else ()
+
+
+def _token_issue_time(asked: Asked) -> _Values:
+    session = asked.caller.session
+    return () if session is None else (to_datetime(session.issued_ms).isoformat(),)
+
+
+def _owner(asked: Asked) -> _Values:
+    return () if asked.bucket is None else (asked.bucket.owner.id,)
+
+
+def _service(find: Callable[[Service], str]) -> Callable[[Asked], _Values]:
+    return lambda asked: () if asked.caller.service is None else (find(asked.caller.service),)
 
 
 # -- of what is asked
@@ -210,7 +292,7 @@ def _existing_tags(asked: Asked) -> Mapping[str, str]:
 
 
 def _bucket_tags(asked: Asked) -> Mapping[str, str]:
-    return asked.bucket.settings.tags or {}
+    return {} if asked.bucket is None else asked.bucket.settings.tags or {}
 
 
 def _retention(asked: Asked) -> Retention | None:
@@ -254,18 +336,23 @@ def _key_names(asked: Asked) -> _Values:
 _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:currenttime": _time,
     "aws:epochtime": _epoch,
-    "aws:sourceip": lambda asked: _optional(asked.caller.source_ip),
+    "aws:sourceip": lambda asked: () if asked.caller.source_ip is None else (asked.caller.source_ip,),
     "aws:securetransport": lambda asked: _truth(asked.caller.secure),
-    "aws:useragent": lambda asked: _optional(asked.caller.user_agent),
-    "aws:referer": lambda asked: _optional(asked.caller.referer),
+    "aws:useragent": lambda asked: () if asked.caller.user_agent is None else (asked.caller.user_agent,),
+    "aws:referer": lambda asked: () if asked.caller.referer is None else (asked.caller.referer,),
     "aws:principalaccount": _account,
     "aws:principalarn": _principal_arn,
     "aws:principaltype": _principal_type,
     "aws:userid": _user_id,
-    "aws:principalisawsservice": lambda _asked: ("false",),
+    "aws:username": _username,
+    "aws:tokenissuetime": _token_issue_time,
+    "aws:principalisawsservice": lambda asked: _truth(asked.caller.service is not None),
+    "aws:principalservicename": _service(lambda service: service.name),
+    "aws:sourcearn": _service(lambda service: service.source_arn),
+    "aws:sourceaccount": _service(lambda service: service.source_account),
     "aws:viaawsservice": lambda _asked: ("false",),
-    "aws:resourceaccount": lambda asked: (asked.bucket.owner.id,),
-    "s3:resourceaccount": lambda asked: (asked.bucket.owner.id,),
+    "aws:resourceaccount": _owner,
+    "s3:resourceaccount": _owner,
     "s3:objectcreationoperation": _creates_object,
     "s3:versionid": _version_id,
     "s3:requestobjecttagkeys": lambda asked: tuple(_request_tags(asked)),

@@ -15,11 +15,18 @@ import attrs
 
 from bleepstore.access.policies import names
 from bleepstore.access.policies.operators import NULL, OPERATORS, Operator, plain_template
-from bleepstore.access.policies.patterns import has_variable
+from bleepstore.access.policies.patterns import ValueOf, has_variable, has_variables
 from bleepstore.encryption import key_name
 from bleepstore.errors import MalformedPolicy
 
 _IF_EXISTS = "IfExists"
+#: Keys under which nearly each request has another value.
+_EVER_NEW = frozenset(
+    {
+        "aws:currenttime", "aws:epochtime", "aws:tokenissuetime", "aws:multifactorauthage", "s3:signatureage",
+        "s3:object-lock-retain-until-date", "s3:object-lock-remaining-retention-days", "s3:x-amz-content-sha256",
+    }
+)  # fmt: skip
 
 
 class SetOperator(enum.StrEnum):
@@ -51,7 +58,8 @@ class Condition:
     missing. `texts` are those of the wanted that are nothing but texts. `written` is how the policy has it.
 
     `lenient`: where the key is decided on at another time, it holds: what allows may still allow, and what
-    denies not yet deny.
+    denies not yet deny. `is_steady`: it depends on the values of its key and nothing else of a request, and the next
+    request may well have the same.
     """
 
     key: str
@@ -62,6 +70,7 @@ class Condition:
     lenient: bool
     written: str
     texts: frozenset[str] = frozenset()
+    is_steady: bool = False
 
     def holds(self, context: Context) -> bool:
         if context.undecided and self.key.startswith(context.undecided):
@@ -69,6 +78,10 @@ class Condition:
         given = context.known.get(self.key)
         if given is None:
             given = context.values(self.key)
+        return self.holds_of(given, context.value)
+
+    def holds_of(self, given: tuple[str, ...], value_of: ValueOf) -> bool:
+        """Whether it holds of these values of its key."""
         operator = self.operator
         if operator is None:
             return (not given) in self.wanted
@@ -81,7 +94,7 @@ class Condition:
             is_equal = one in self.texts
             if not is_equal:
                 for wanted in self.wanted:
-                    if operator.test(wanted, one, context.value):
+                    if operator.test(wanted, one, value_of):
                         is_equal = True
                         break
             if is_equal is operator.negated:
@@ -92,8 +105,11 @@ class Condition:
         return needs_all
 
 
-def parse_conditions(element: Any, *, variables: bool, lenient: bool) -> tuple[Condition, ...]:
-    """The conditions of a statement. Raises MalformedPolicy."""
+def parse_conditions(
+    element: Any, *, variables: bool, lenient: bool, of_any_service: bool = False
+) -> tuple[Condition, ...]:
+    """The conditions of a statement. `of_any_service`: it may also be about services of AWS that are not here, whose
+    keys are always missing. Raises MalformedPolicy."""
     if not isinstance(element, dict):
         raise MalformedPolicy("Invalid policy syntax.")
     found = []
@@ -101,6 +117,7 @@ def parse_conditions(element: Any, *, variables: bool, lenient: bool) -> tuple[C
         if not isinstance(keys, dict):
             raise MalformedPolicy("Invalid policy syntax.")
         for key, values in keys.items():
+            _check_key(key, of_any_service)
             found.append(_condition(operator, key, values, variables, lenient))
     return tuple(found)
 
@@ -114,7 +131,6 @@ def _condition(written: str, key: str, values: Any, variables: bool, lenient: bo
     operator = OPERATORS.get(name)
     if operator is None and (name != NULL or if_exists or separator):
         raise MalformedPolicy(f"Invalid Condition type : {written}")
-    _check_key(key)
     parse: Callable[[str, bool], Any] = OPERATORS["Bool"].parse if operator is None else operator.parse
     wanted = []
     for text in _meant(key, _texts(values), operator):
@@ -128,6 +144,7 @@ def _condition(written: str, key: str, values: Any, variables: bool, lenient: bo
         wanted = [one for one in wanted if has_variable(one)]
     return Condition(
         texts=frozenset(texts),
+        is_steady=key.lower() not in _EVER_NEW and not has_variables(wanted),
         key=_in_lower_case(key),
         operator=operator,
         wanted=tuple(wanted),
@@ -154,12 +171,11 @@ def _meant(key: str, texts: list[str], operator: Operator | None) -> list[str]:
     return texts
 
 
-def _check_key(key: str) -> None:
+def _check_key(key: str, of_any_service: bool) -> None:
     """A key of the services and of S3; a key of all of AWS may be a new one, and is then always missing."""
-    name = _in_lower_case(key)
-    service, separator, rest = name.partition(":")
-    known = rest and (service == "aws" or (service == "s3" and names.s3_key_actions(rest) is not None))
-    if not separator or not known:
+    service, _, rest = _in_lower_case(key).partition(":")
+    is_known = names.s3_key_actions(rest) is not None if service == "s3" else of_any_service or service == "aws"
+    if not rest or not is_known:
         raise MalformedPolicy("Policy has an invalid condition key", detail=key)
 
 

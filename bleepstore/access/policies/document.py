@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ MAX_POLICY_BYTES = 20 * 1024
 #: 2008-10-17."
 _OLD, _NEW = "2008-10-17", "2012-10-17"
 RESOURCE_PREFIX = "arn:aws:s3:::"
+#: "Resource must be in ARN format or \"*\"" (IAM).
+_ARN = re.compile(r"\*$|arn:")
 
 _OF_POLICY = frozenset({"Version", "Id", "Statement"})
 _OF_STATEMENT = frozenset(
@@ -94,6 +97,18 @@ def compile_policy(text: str, bucket: str | None) -> Policy:
 
     It is compiled once for each text.
     """
+    written, variables = statements_in(text)
+    read = functools.partial(_statement, bucket=bucket, variables=variables)
+    statements = tuple(read(number, one) for number, one in enumerate(written, 1))
+    sids = [statement.sid for statement in statements if statement.sid]
+    if len(sids) != len(set(sids)):
+        raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.")
+    return Policy(statements)
+
+
+def statements_in(text: str) -> tuple[list[Any], bool]:
+    """The statements of any policy as they are written, and whether it has the version that knows variables. Raises
+    MalformedPolicy."""
     document = _parse_json(text)
     _refuse_unknown(document, _OF_POLICY)
     version = document.get("Version", _OLD)
@@ -106,13 +121,8 @@ def compile_policy(text: str, bucket: str | None) -> Policy:
     written = _listed(document["Statement"])
     if not written:
         raise MalformedPolicy("Could not parse the policy: Statement is empty!")
-    read = functools.partial(_statement, bucket=bucket, variables=version == _NEW)
-    statements = tuple(read(number, one) for number, one in enumerate(written, 1))
-    sids = [statement.sid for statement in statements if statement.sid]
-    if len(sids) != len(set(sids)):
-        raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.")
     _check_characters(document)
-    return Policy(statements)
+    return written, version == _NEW
 
 
 def _parse_json(text: str) -> Mapping[str, Any]:
@@ -196,12 +206,17 @@ def _statement(number: int, written: Any, *, bucket: str | None, variables: bool
     actions = [_actions(text, bucket) for text in _texts(asked, "Policy has invalid action")]
     meant, excludes_resources = _one_of(written, "Resource")
     texts = _texts(meant, "Policy has invalid resource")
-    resources = [_resource(text, bucket, variables) for text in texts]
+    resources = tuple(piece for text in texts for piece in _resources(text, bucket, variables))
     if bucket is not None and not excludes_actions and not excludes_resources:
         _check_pairs(actions, texts, bucket)
     named = frozenset[str]().union(*actions)
-    conditions = parse_conditions(written.get("Condition", {}), variables=variables, lenient=effect is Effect.ALLOW)
-    if not excludes_actions:
+    conditions = parse_conditions(
+        written.get("Condition", {}),
+        variables=variables,
+        lenient=effect is Effect.ALLOW,
+        of_any_service=bucket is None,
+    )
+    if bucket is not None and not excludes_actions:
         _check_conditions(conditions, named)
     return Statement(
         number=number,
@@ -233,18 +248,31 @@ def _actions(text: str, bucket: str | None) -> frozenset[str]:
     return found
 
 
-def _resource(text: str, bucket: str | None, variables: bool) -> tuple[Piece, ...]:
+def _resources(text: str, bucket: str | None, variables: bool) -> list[tuple[Piece, ...]]:
     """What is matched with `bucket` or `bucket/key`. A policy of a bucket is about that one."""
-    if bucket is None and text == "*":
-        return parse_template("*", variables=False)
     name = text.removeprefix(RESOURCE_PREFIX)
+    if bucket is None:
+        if not _ARN.match(text):
+            raise MalformedPolicy("Policy has invalid resource", detail=text)
+        names = [name] if name != text else _behind_prefix(text)
+        return [parse_template(one, variables=variables) for one in names]
     if name == text or not name:
-        if bucket is None and not name.startswith(RESOURCE_PREFIX):
-            return ("",)  # of another service: no bucket has an empty name
         raise MalformedPolicy("Policy has invalid resource", detail=text)
-    if bucket is not None and (not name.startswith(bucket) or name[len(bucket) : len(bucket) + 1] not in ("", *"/*?")):
+    if not name.startswith(bucket) or name[len(bucket) : len(bucket) + 1] not in ("", *"/*?"):
         raise MalformedPolicy("Policy has invalid resource", detail=text)
-    return parse_template(name, variables=variables)
+    return [parse_template(name, variables=variables)]
+
+
+def _behind_prefix(pattern: str) -> list[str]:
+    """What is left of the resource of an identity's policy for the names of buckets, in each of the ways in which it
+    can stand for the beginning of all resources of S3; nothing for those of other services. "If the * wildcard is the
+    last character of a resource ARN segment, it can expand to match beyond the colon boundaries."
+    """
+    left = {pattern}
+    for character in RESOURCE_PREFIX:
+        left |= {one[1:] for one in left if one.startswith("*")}
+        left = {one if one[0] == "*" else one[1:] for one in left if one and one[0] in ("*", "?", character)}
+    return sorted(left)
 
 
 def _check_pairs(actions: Iterable[frozenset[str]], resources: Iterable[str], bucket: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bleepstore.access.policies.asked import Asked
 from bleepstore.access.policies.document import Policy, Statement
+from bleepstore.access.policies.evaluation import is_about_caller
 from bleepstore.access.policies.names import PREFIX
 
 
@@ -22,7 +23,7 @@ def reason_against(statement: Statement, asked: Asked) -> str | None:
     """Why a statement is not about this; None if it is."""
     if not statement.has_action(asked.action.removeprefix(PREFIX)):
         return f"it is not about {asked.action}"
-    if statement.principals is not None and not statement.principals.match(asked.names):
+    if not is_about_caller(statement, asked):
         return "its principals do not include the caller"
     if statement.resources.match(asked.resource, asked.value) is statement.excludes_resources:
         return f"its resources do not include {asked.arn}"

@@ -61,6 +61,11 @@ def has_variable(pieces: Iterable[Piece]) -> bool:
     return any(isinstance(piece, Variable) for piece in pieces)
 
 
+def has_variables(wanted: Iterable[object]) -> bool:
+    """Whether any of the values that an operator reads has a variable: templates, or tuples of them."""
+    return any(isinstance(one, Variable) or (isinstance(one, tuple) and has_variables(one)) for one in wanted)
+
+
 def has_wildcard(pieces: Iterable[Piece]) -> bool:
     return ANY in pieces or ONE in pieces
 
@@ -163,11 +168,12 @@ class Patterns:
     variable: tuple[tuple[Piece, ...], ...]
 
     @classmethod
-    def of(cls, templates: Sequence[tuple[Piece, ...]], *, ignore_case: bool = False) -> Patterns:
+    @functools.lru_cache(maxsize=512)
+    def of(cls, templates: tuple[tuple[Piece, ...], ...]) -> Patterns:
+        """The same for the same templates: statements of one policy often have the resources of each other."""
         fixed = [expression(pieces) for pieces in templates if not has_variable(pieces)]
-        flags = re.DOTALL | (re.IGNORECASE if ignore_case else re.NOFLAG)
         return cls(
-            re.compile("|".join(f"(?:{one})" for one in fixed), flags) if fixed else None,
+            re.compile("|".join(f"(?:{one})" for one in fixed), re.DOTALL) if fixed else None,
             tuple(pieces for pieces in templates if has_variable(pieces)),
         )
 

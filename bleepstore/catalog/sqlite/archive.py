@@ -10,6 +10,7 @@ import apsw
 
 from bleepstore.catalog.records import Content
 from bleepstore.catalog.sqlite.connection import open_writer
+from bleepstore.catalog.sqlite.quotas import QuotaTables
 from bleepstore.catalog.sqlite.reader import Reader
 from bleepstore.catalog.sqlite.schema import migrate
 from bleepstore.errors import ArchiveDamaged, CatalogDamaged
@@ -68,6 +69,9 @@ def restoring(path: Path) -> Iterator[RestoredCatalog]:
         connection.execute("BEGIN IMMEDIATE")
         yield RestoredCatalog(connection)
         connection.execute("DELETE FROM garbage")
+        quotas = QuotaTables(connection, lambda: None)
+        for counted in quotas.list_quotas():  # what was left out counts no more
+            quotas.recount(counted.scope, counted.name)
         connection.execute("COMMIT")
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except (apsw.NotADBError, apsw.CorruptError, CatalogDamaged, ValueError) as error:

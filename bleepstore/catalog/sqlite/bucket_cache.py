@@ -47,7 +47,7 @@ class BucketCache:
         """A bucket, as the last commit left it. Raises StoreClosed."""
         count = self._counter[0]  # read before the query whose answer is to be kept
         kept = self._kept.get(name)
-        if kept is not None and kept[0] == count and os.getpid() == self._life.pid:
+        if kept is not None and kept[0] == count and self._life.is_ours:
             return kept[1]
         bucket = self._ask(name)
         # There is nothing to keep of a bucket that was not found, so creating one is no change.

@@ -11,6 +11,7 @@ from pathlib import Path
 import apsw
 
 from bleepstore.catalog.apply import apply, apply_once
+from bleepstore.catalog.records import RecordedEvent
 from bleepstore.catalog.sqlite.blank import give_blank, take_blank
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.catalog.sqlite.connection import open_reader, open_writer
@@ -70,6 +71,7 @@ class Catalog:
         self.read: Callable[[], contextlib.AbstractContextManager[Reader]] = self._readers.read
         # One that is only read may not write where others share the counter of the cache, so it has none.
         self.find_bucket: Callable[[str], Bucket | None] = self._ask_bucket if read_only else self._buckets.find
+        self.watches_all = False
         self.is_stalled = lock.is_stalled
         self.check_usable = life.check
         self.spare_bytes = self._disk.spare_bytes
@@ -134,6 +136,16 @@ class Catalog:
                 finally:
                     os.close(descriptor)
         return index
+
+    def watch(self, listener: Callable[[Sequence[RecordedEvent]], None] | None) -> None:
+        """See the port."""
+        self._writer.listener = listener
+
+    def watch_all(self, watches: bool) -> None:
+        """See the port."""
+        with self._lock:
+            self.watches_all = watches
+            self._writer.watch_all(watches)
 
     # -- identity, and how far it is
 

@@ -39,7 +39,7 @@ class DiskSpace:
         On a disk that is nearly full it also begins to keep the log short.
         """
         file = self._lock.file
-        if file is None or os.getpid() != self._life.pid:
+        if file is None or not self._life.is_ours:
             return math.inf
         try:
             found = os.fstatvfs(file)
@@ -67,7 +67,7 @@ class DiskSpace:
     def check(self, reserve: int) -> None:
         """See `bleepstore.catalog.port.CatalogPort.check_disk`."""
         file = self._lock.file
-        if file is None or os.getpid() != self._life.pid:
+        if file is None or not self._life.is_ours:
             return
         if self._lock.is_stalled():
             raise SlowDown("Another process keeps the catalog to itself. Reads go on; try again later.")

@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import os
+import weakref
 
 from bleepstore.errors import StoreClosed
 
+_CLOSED = "The store was closed: open it again."
+_FORKED = "The store was opened before this process was forked: open it after the fork."
+
 
 class Life:
-    """`pid` is the process that may use the catalog, and 0 once it is closed."""
+    """`is_ours` says whether this process opened the catalog and has not closed it."""
 
-    __slots__ = ("_opened_in", "pid")
+    __slots__ = ("__weakref__", "_why_not", "is_ours")
 
     def __init__(self) -> None:
-        self.pid = self._opened_in = os.getpid()
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether this process opened it and has not closed it."""
-        return os.getpid() == self.pid
+        self.is_ours = True
+        self._why_not = _CLOSED
+        _lives.add(self)
 
     def check(self) -> None:
         """Raise StoreClosed unless the catalog can be used."""
-        if os.getpid() == self.pid:
-            return
-        if os.getpid() != self._opened_in:
-            raise StoreClosed("The store was opened before this process was forked: open it after the fork.")
-        raise StoreClosed("The store was closed: open it again.")
+        if not self.is_ours:
+            raise StoreClosed(self._why_not)
 
     def end(self) -> None:
         """The catalog is closed."""
-        self.pid = 0
+        self.is_ours = False
+
+    def end_by_fork(self) -> None:
+        """This process is a child of the one that opened the catalog."""
+        self.is_ours = False
+        self._why_not = _FORKED
+
+
+# To ask for the number of the process at each read would cost more than all else that a `with` block of a reader does.
+_lives: weakref.WeakSet[Life] = weakref.WeakSet()
+
+
+def _end_all() -> None:
+    for life in list(_lives):
+        life.end_by_fork()
+
+
+os.register_at_fork(after_in_child=_end_all)

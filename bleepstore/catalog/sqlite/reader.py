@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -11,21 +12,29 @@ from bleepstore.catalog.pages import Row, first_key, roll_up
 from bleepstore.catalog.records import CompletedUpload, FoundObject, Garbage, ObjectSince, ProtectedVersion
 from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
+from bleepstore.catalog.sqlite.outbox import OutboxQueries
+from bleepstore.catalog.sqlite.quotas import QuotaQueries
+from bleepstore.catalog.sqlite.rates import RateQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     BY_VERSION_ID,
+    CREDENTIALS,
+    FIND_USER,
     OBJECT_COLUMNS,
     OBJECT_WIDTH,
     PART_COLUMNS,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
+    USERS,
     VERSION_BY_ID,
     load_parts,
     make_bucket,
+    make_credential,
     make_object,
     make_part,
     make_protected,
     make_upload,
+    make_user,
 )
 from bleepstore.model import (
     NULL_VERSION,
@@ -38,9 +47,11 @@ from bleepstore.model import (
     PartSummary,
     Upload,
     UploadToken,
+    User,
 )
 from bleepstore.names import after_prefix, check_type
 from bleepstore.pages import ListedObject, ListedVersion, ObjectPage, UploadPage, VersionPage
+from bleepstore.roles import Role
 
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
 _ONE_BUCKET = f"{_BUCKET} WHERE b.name = ?"
@@ -95,9 +106,9 @@ _COMPLETED = (
     "WHERE b.name = ? AND c.key = ? AND c.upload_id = ?"
 )
 _PARTS = f"SELECT {PART_COLUMNS} FROM part WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?"
-_CREDENTIAL = (
-    "SELECT c.access_key, c.secret_key, c.owner_id, o.display_name, c.email, c.enabled, c.created_ms "
-    "FROM credential c LEFT JOIN owner o ON o.owner_id = c.owner_id"
+_ROLE = (
+    "SELECT r.name, r.role_id, r.account_id, o.display_name, r.trust_policy, r.policies, r.max_session_seconds, "
+    "r.created_ms FROM role r LEFT JOIN owner o ON o.owner_id = r.account_id"
 )
 _REFERENCED = (
     "SELECT EXISTS (SELECT 1 FROM object_version WHERE handle = ?1) "
@@ -106,10 +117,17 @@ _REFERENCED = (
 _TOKEN_REFERENCED = "SELECT EXISTS (SELECT 1 FROM upload WHERE backend_token = ?)"
 
 
-def _make_credential(row: Row) -> Credential:
-    access_key, secret_key, owner_id, display_name, email, enabled, created_ms = row
-    owner = Owner(owner_id, display_name or "")
-    return Credential(access_key, secret_key, owner, email, bool(enabled), created_ms)
+def _make_role(row: Row) -> Role:
+    name, role_id, account_id, display_name, trust_policy, policies, max_session_seconds, created_ms = row
+    return Role(
+        name=name,
+        id=role_id,
+        account=Owner(account_id, display_name or ""),
+        trust_policy=trust_policy,
+        policies=json.loads(policies),
+        max_session_seconds=max_session_seconds,
+        created_ms=created_ms,
+    )
 
 
 _PROTECTED = (
@@ -120,7 +138,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -297,21 +315,47 @@ class Reader(ContentQueries, AgeQueries):
     # -- accounts
 
     def find_credential(self, access_key: str) -> Credential | None:
-        row = self.connection.execute(f"{_CREDENTIAL} WHERE c.access_key = ?", (access_key,)).fetchone()
-        return None if row is None else _make_credential(row)
+        row = self.connection.execute(f"{CREDENTIALS} WHERE c.access_key = ?", (access_key,)).fetchone()
+        return None if row is None else make_credential(row)
 
     def list_credentials(self) -> list[Credential]:
-        return [_make_credential(row) for row in self.connection.execute(f"{_CREDENTIAL} ORDER BY c.access_key")]
+        return [make_credential(row) for row in self.connection.execute(f"{CREDENTIALS} ORDER BY c.access_key")]
+
+    def find_user(self, account_id: str, name: str) -> User | None:
+        row = self.connection.execute(FIND_USER, (account_id, name)).fetchone()
+        return None if row is None else make_user(row)
+
+    def list_users(self) -> list[User]:
+        return [make_user(row) for row in self.connection.execute(f"{USERS} ORDER BY u.account_id, u.name")]
 
     def owner_by_email(self, email: str) -> Owner | None:
-        sql = f"{_CREDENTIAL} WHERE c.email = ? COLLATE NOCASE ORDER BY c.access_key LIMIT 1"
+        sql = f"{CREDENTIALS} WHERE c.email = ? COLLATE NOCASE ORDER BY c.access_key LIMIT 1"
         row = self.connection.execute(sql, (email,)).fetchone()
-        return None if row is None else _make_credential(row).owner
+        return None if row is None else make_credential(row).owner
 
     def find_owner(self, owner_id: str) -> Owner | None:
         sql = "SELECT owner_id, display_name FROM owner WHERE owner_id = ?"
         row = self.connection.execute(sql, (owner_id,)).fetchone()
         return None if row is None else Owner(*row)
+
+    # -- roles and sessions
+
+    def find_role(self, account_id: str, name: str) -> Role | None:
+        sql = f"{_ROLE} WHERE r.account_id = ? AND r.name = ?"
+        row = self.connection.execute(sql, (account_id, name)).fetchone()
+        return None if row is None else _make_role(row)
+
+    def list_roles(self) -> list[Role]:
+        return [_make_role(row) for row in self.connection.execute(f"{_ROLE} ORDER BY r.account_id, r.name")]
+
+    def session_key(self) -> str | None:
+        key: str | None = self.connection.execute("SELECT key FROM session_key").get
+        return key
+
+    def revoked_until(self, principals: Collection[str]) -> int:
+        marks = ", ".join("?" * len(principals))
+        sql = f"SELECT max(until_ms) FROM revocation WHERE principal IN ({marks})"
+        return self.connection.execute(sql, tuple(principals)).get or 0
 
     # -- what the jobs ask
 

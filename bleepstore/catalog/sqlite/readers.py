@@ -3,7 +3,6 @@ has."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from pathlib import Path
@@ -55,7 +54,7 @@ class ReaderPool:
     def read(self) -> PooledReader:
         """A reader for the caller alone, in a `with` block. Raises StoreClosed."""
         life = self._life
-        if os.getpid() != life.pid:
+        if not life.is_ours:
             life.check()
         while True:
             path = self.path
@@ -99,10 +98,10 @@ class SharedReader(Reader):
     def read(self) -> Self:
         """This reader, once it is the caller's turn. Raises StoreClosed."""
         life = self._life
-        if os.getpid() != life.pid:
+        if not life.is_ours:
             life.check()
         self._lock.acquire()
-        if os.getpid() != life.pid:  # closed while we waited: the connection may be another catalog's by now
+        if not life.is_ours:  # closed while we waited: the connection may be another catalog's by now
             self._lock.release()
             life.check()
         self.borrowers += 1

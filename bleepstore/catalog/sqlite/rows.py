@@ -20,18 +20,23 @@ from bleepstore.model import (
     BucketSettings,
     Checksum,
     ChecksumType,
+    Credential,
     ObjectVersion,
     Owner,
     Part,
     PartSummary,
     Upload,
     UploadToken,
+    User,
     Versioning,
+    is_arn,
 )
 
 #: A look-up costs a tenth of what calling an enum does.
 _ALGORITHMS: Mapping[str, Algorithm] = {str(algorithm): algorithm for algorithm in Algorithm}
 _CHECKSUM_TYPES: Mapping[str, ChecksumType] = {str(kind): kind for kind in ChecksumType}
+#: There are few of them, and they are asked for with each object.
+_owner_of = functools.lru_cache(maxsize=1024)(Owner)
 
 
 def dump_acl(acl: Acl, owner_id: str) -> str | None:
@@ -59,6 +64,7 @@ def make_protected(row: tuple[Any, ...]) -> ProtectedVersion:
 
 BUCKET_COLUMNS = (
     "b.name, b.owner_id, bo.display_name, b.created_ms, b.location, b.bucket_id, b.acl, b.versioning, "
+    "b.keeps_usage, "
     "(SELECT json_group_object(s.name, s.document) FROM bucket_setting s WHERE s.bucket_id = b.bucket_id)"
 )
 _NO_DOCUMENTS = "{}"
@@ -75,7 +81,7 @@ def read_settings(documents: str) -> BucketSettings:
 
 
 def make_bucket(row: tuple[Any, ...]) -> Bucket:
-    name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning, documents = row
+    name, owner_id, display_name, created_ms, location, bucket_id, acl, versioning, keeps_usage, documents = row
     settings = NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items())
     return Bucket(
         name,
@@ -86,6 +92,50 @@ def make_bucket(row: tuple[Any, ...]) -> Bucket:
         acl=Acl.private(owner_id) if is_enforced(settings) else load_acl(acl, owner_id),
         versioning=versioning and Versioning(versioning),
         settings=settings,
+        keeps_usage=keeps_usage == 1,
+    )
+
+
+#: Of all users `u`, with the names of their accounts.
+USERS = (
+    "SELECT u.account_id, uo.display_name, u.name, u.path, u.user_id, u.created_ms, u.policies "
+    "FROM user u LEFT JOIN owner uo ON uo.owner_id = u.account_id"
+)
+FIND_USER = f"{USERS} WHERE u.account_id = ? AND u.name = ?"
+
+
+def make_user(row: tuple[Any, ...]) -> User:
+    account_id, display_name, name, path, user_id, created_ms, policies = row
+    return User(
+        account=Owner(account_id, display_name or ""),
+        name=name,
+        id=user_id,
+        path=path,
+        created_ms=created_ms,
+        policies=json.loads(policies),
+    )
+
+
+#: Of all access keys `c`, with what `USERS` has of their users.
+CREDENTIALS = (
+    "SELECT c.access_key, c.secret_key, c.owner_id, o.display_name, c.email, c.enabled, c.created_ms, c.sealed_by, "
+    "c.user_name, u.name, u.path, u.user_id, u.created_ms, u.policies "
+    "FROM credential c LEFT JOIN owner o ON o.owner_id = c.owner_id "
+    "LEFT JOIN user u ON u.account_id = c.owner_id AND u.name = c.user_name"
+)
+
+
+def make_credential(row: tuple[Any, ...]) -> Credential:
+    access_key, secret_key, owner_id, display_name, email, enabled, created_ms, sealed_by, user_name = row[:9]
+    return Credential(
+        access_key,
+        secret_key,
+        Owner(owner_id, display_name or ""),
+        email,
+        bool(enabled),
+        created_ms,
+        None if user_name is None else make_user((owner_id, display_name, *row[9:])),
+        sealed_by,
     )
 
 
@@ -113,7 +163,7 @@ def make_object(bucket: str, key: str, row: tuple[Any, ...]) -> ObjectVersion:
         etag=etag,
         size=size,
         modified_ms=modified_ms,
-        owner=Owner(owner_id, display_name or ""),
+        owner=_owner_of(owner_id, display_name or ""),
         attributes=from_columns(row[_OWN_OBJECT_WIDTH:OBJECT_WIDTH]),
         checksum=make_checksum(algorithm, kind, value) if algorithm else None,
         parts_count=parts_count,
@@ -140,8 +190,10 @@ def make_upload(bucket: str, row: tuple[Any, ...]) -> Upload:
         key=key,
         upload_id=upload_id,
         initiated_ms=initiated_ms,
-        owner=Owner(owner_id, owner_name or ""),
-        initiator=Owner(initiator_id, initiator_name or ""),
+        owner=_owner_of(owner_id, owner_name or ""),
+        initiator=_owner_of(
+            initiator_id, initiator_id.rpartition("/")[2] if is_arn(initiator_id) else initiator_name or ""
+        ),
         attributes=from_columns(row[_OWN_UPLOAD_WIDTH:]),
         checksum_algorithm=_ALGORITHMS[algorithm] if algorithm else None,
         checksum_type=_CHECKSUM_TYPES[kind] if kind else None,

@@ -34,9 +34,10 @@ CREATE TABLE state(
     applied_index INTEGER NOT NULL,
     sweep_begun_ms INTEGER NOT NULL,
     sweep_ended_ms INTEGER NOT NULL,
-    lock_ms INTEGER NOT NULL
+    lock_ms INTEGER NOT NULL,
+    event_sequencer INTEGER NOT NULL
 ) STRICT;
-INSERT INTO state VALUES (1, 0, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0);
 
 -- Which catalog this is, for the folder that holds its blobs. It has no row elsewhere: replicas must be equal.
 CREATE TABLE identity(
@@ -54,7 +55,44 @@ CREATE TABLE credential(
     owner_id TEXT NOT NULL,
     email TEXT,
     enabled INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL
+    created_ms INTEGER NOT NULL,
+    user_name TEXT,
+    sealed_by TEXT
+) STRICT, WITHOUT ROWID;
+
+-- `policies` is a JSON object of the texts by their names.
+CREATE TABLE user(
+    account_id TEXT NOT NULL,
+    name TEXT NOT NULL COLLATE NOCASE,
+    path TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    policies TEXT NOT NULL,
+    PRIMARY KEY (account_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- `policies` is JSON of name -> document.
+CREATE TABLE role(
+    account_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role_id TEXT NOT NULL,
+    trust_policy TEXT NOT NULL,
+    policies TEXT NOT NULL,
+    max_session_seconds INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (account_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- What seals the tokens of sessions: one key, from the first session on.
+CREATE TABLE session_key(
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    key TEXT NOT NULL
+) STRICT;
+
+-- Sessions of a principal that began up to then are over.
+CREATE TABLE revocation(
+    principal TEXT PRIMARY KEY,
+    until_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- An id is never given again: what refers to a deleted bucket must not refer to the next one.
@@ -66,8 +104,21 @@ CREATE TABLE bucket(
     location TEXT NOT NULL,
     acl TEXT,
     versioning TEXT,
-    keeps_ages INTEGER NOT NULL DEFAULT 0
+    keeps_ages INTEGER NOT NULL DEFAULT 0,
+    keeps_usage INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- Quotas of buckets by their names, and of accounts by their ids, and what counts in them: `bleepstore.quotas`. A
+-- bucket `keeps_usage` if it counts in one.
+CREATE TABLE quota(
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    max_bytes INTEGER,
+    max_objects INTEGER,
+    objects INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (scope, name)
+) STRICT, WITHOUT ROWID;
 
 -- What a bucket is configured with: `bleepstore.bucket_settings`. A row for each setting that it has.
 CREATE TABLE bucket_setting(
@@ -76,6 +127,16 @@ CREATE TABLE bucket_setting(
     document TEXT NOT NULL,
     PRIMARY KEY (bucket_id, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Rates of keys and accounts: `bleepstore.rates`. A slot is never given again, lest one pay for another.
+CREATE TABLE rate_limit(
+    slot INTEGER PRIMARY KEY AUTOINCREMENT,
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    requests INTEGER,
+    bytes INTEGER,
+    UNIQUE (scope, name)
+) STRICT;
 
 CREATE TABLE object_version(
     bucket_id INTEGER NOT NULL,
@@ -185,6 +246,22 @@ CREATE TABLE garbage(
 ) STRICT;
 CREATE INDEX garbage_handle ON garbage(handle);
 
+-- Events that wait for a destination, in the order of their numbers, and the last number that each has given.
+CREATE TABLE outbox(
+    destination TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    rule_id TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    PRIMARY KEY (destination, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_end(
+    destination TEXT PRIMARY KEY,
+    last_number INTEGER NOT NULL,
+    dropped INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The results of recent commands, so that one that is applied again gives its first result.
 CREATE TABLE applied_request(
     request_id TEXT PRIMARY KEY,
@@ -196,7 +273,7 @@ CREATE TABLE applied_request(
 MIGRATIONS: tuple[str, ...] = (_V1,)
 #: All tables, also the one in which SQLite keeps the highest ids that were given.
 TABLES = (*re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)), "sqlite_sequence")
-_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0, 0); COMMIT".format(
+_CLEAR = "BEGIN IMMEDIATE; {}; INSERT INTO state VALUES (1, 0, 0, 0, 0, 0); COMMIT".format(
     "; ".join(f"DELETE FROM {table}" for table in TABLES)
 )
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Sequence
 
 import apsw
 
-from bleepstore.attributes import COLUMNS, columns_of, from_columns
+from bleepstore.attributes import COLUMNS, columns_of, dump, from_columns
 from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
+from bleepstore.catalog.sqlite.outbox import OutboxTables
+from bleepstore.catalog.sqlite.quotas import QuotaTables
+from bleepstore.catalog.sqlite.rates import put_rate_limit
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
+    FIND_USER,
     UPLOAD_COLUMNS,
     UPLOAD_OWNERS,
     VERSION_BY_ID,
@@ -19,21 +24,34 @@ from bleepstore.catalog.sqlite.rows import (
     dump_parts,
     load_acl,
     make_upload,
+    make_user,
     read_settings,
 )
-from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, RegisterPart
-from bleepstore.model import NULL_VERSION, Acl, BlobRef, BucketSetting, ObjectAttributes, Owner, Upload, Versioning
+from bleepstore.commands import CreateBucket, CreateUpload, PutCredential, PutObject, PutRole, RegisterPart
+from bleepstore.model import (
+    NULL_VERSION,
+    Acl,
+    BlobRef,
+    BucketSetting,
+    ObjectAttributes,
+    Owner,
+    Upload,
+    User,
+    Versioning,
+)
+from bleepstore.rates import Rate, RateScope
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
 _FIND_BUCKET = (
     "SELECT b.bucket_id, b.owner_id, b.versioning, (SELECT json_group_object(s.name, s.document) FROM bucket_setting s "
-    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('object_lock', 'ownership', 'public_access_block')) "
+    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('events', 'object_lock', 'ownership', 'public_access_block')), "
+    "b.keeps_usage, b.location "
     "FROM bucket b WHERE b.name = ?"
 )
 _LOCK_TIME = "UPDATE state SET lock_ms = max(lock_ms, ?) RETURNING lock_ms"
 _STORED_VERSION = (
-    "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker "
+    "SELECT -sequence, version_id, etag, owner_id, handle, inline_id, noncurrent = 0, is_delete_marker, size "
     "FROM object_version"
 )
 _FIND_CURRENT = f"{_STORED_VERSION} WHERE {_CURRENT}"
@@ -81,6 +99,7 @@ _FIND_UPLOAD = (
     f"SELECT {UPLOAD_COLUMNS} FROM upload u {UPLOAD_OWNERS} WHERE bucket_id = ? AND key = ? AND upload_id = ?"
 )
 _SET_REPLACED = "UPDATE upload SET replaced_sequence = ? WHERE bucket_id = ? AND key = ? AND replaced_sequence = ?"
+_DELETE_QUOTA = "DELETE FROM quota WHERE scope = 'bucket' AND name = (SELECT name FROM bucket WHERE bucket_id = ?)"
 _DISCARD = (
     "INSERT INTO garbage (handle, token) SELECT p.handle, u.backend_token FROM upload u JOIN part p "
     "ON p.upload_id = u.upload_id WHERE "
@@ -89,17 +108,17 @@ _DISCARD_PART = f"{_DISCARD}u.upload_id = ? AND p.number = ?"
 _DISCARD_PARTS = f"{_DISCARD}u.{{}} = ? ORDER BY u.upload_id, p.number"
 
 
-class SqliteTables:
+class SqliteTables(QuotaTables, OutboxTables):
     """For the connection that writes, within its transactions.
 
     `before_bucket_change` is called before what a query for a bucket gives changes.
     """
 
     def __init__(self, connection: apsw.Connection, before_bucket_change: Callable[[], None]) -> None:
-        self.connection = connection
+        super().__init__(connection, before_bucket_change)
         self._execute = connection.execute
-        self._before_bucket_change = before_bucket_change
         self.index: int | None = None  # once the transaction has set it
+        self.events = []
 
     # -- the log
 
@@ -147,14 +166,85 @@ class SqliteTables:
 
     def put_credential(self, command: PutCredential) -> None:
         self._execute(
-            "INSERT INTO credential VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (access_key) DO UPDATE SET "
-            "secret_key = excluded.secret_key, owner_id = excluded.owner_id, email = excluded.email, enabled = 1",
-            (command.access_key, command.secret_key, command.owner.id, command.email, command.time_ms),
+            "INSERT INTO credential VALUES (?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT (access_key) DO UPDATE SET "
+            "secret_key = excluded.secret_key, owner_id = excluded.owner_id, email = excluded.email, enabled = 1, "
+            "user_name = excluded.user_name, sealed_by = excluded.sealed_by",
+            (
+                command.access_key,
+                command.secret_key,
+                command.owner.id,
+                command.email,
+                command.time_ms,
+                command.user,
+                command.sealed_by,
+            ),
         )
 
     def disable_credential(self, access_key: str) -> bool:
         self._execute("UPDATE credential SET enabled = 0 WHERE access_key = ?", (access_key,))
         return self.connection.changes() > 0
+
+    def delete_credential(self, access_key: str) -> bool:
+        self._execute("DELETE FROM credential WHERE access_key = ?", (access_key,))
+        return self.connection.changes() > 0
+
+    def replace_secret(self, access_key: str, expected: str, secret_key: str, sealed_by: str | None) -> bool:
+        self._execute(
+            "UPDATE credential SET secret_key = ?, sealed_by = ? WHERE access_key = ? AND secret_key = ?",
+            (secret_key, sealed_by, access_key, expected),
+        )
+        return self.connection.changes() > 0
+
+    def find_user(self, account_id: str, name: str) -> User | None:
+        row = self._execute(FIND_USER, (account_id, name)).fetchone()
+        return None if row is None else make_user(row)
+
+    def put_user(self, user: User) -> None:
+        self._execute(
+            "INSERT INTO user VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, name) DO UPDATE SET "
+            "policies = excluded.policies",
+            (user.account.id, user.name, user.path, user.id, user.created_ms, dump(dict(user.policies))),
+        )
+
+    def delete_user(self, user: User) -> None:
+        self._execute("DELETE FROM user WHERE account_id = ? AND name = ?", (user.account.id, user.name))
+        self._execute("DELETE FROM credential WHERE owner_id = ? AND user_name = ?", (user.account.id, user.name))
+
+    # -- roles and sessions
+
+    def put_role(self, command: PutRole) -> None:
+        policies = json.dumps(dict(sorted(command.policies.items())), ensure_ascii=False, separators=(",", ":"))
+        self._execute(
+            "INSERT INTO role VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, name) DO UPDATE SET "
+            "trust_policy = excluded.trust_policy, policies = excluded.policies, "
+            "max_session_seconds = excluded.max_session_seconds",
+            (
+                command.account.id,
+                command.name,
+                command.role_id,
+                command.trust_policy,
+                policies,
+                command.max_session_seconds,
+                command.time_ms,
+            ),
+        )
+
+    def delete_role(self, account_id: str, name: str) -> bool:
+        self._execute("DELETE FROM role WHERE account_id = ? AND name = ?", (account_id, name))
+        return self.connection.changes() > 0
+
+    def put_session_key(self, key: str) -> None:
+        self._execute("INSERT INTO session_key VALUES (1, ?) ON CONFLICT DO NOTHING", (key,))
+
+    def revoke_sessions(self, principal: str, until_ms: int) -> None:
+        self._execute(
+            "INSERT INTO revocation VALUES (?, ?) ON CONFLICT (principal) DO UPDATE SET "
+            "until_ms = max(until_ms, excluded.until_ms)",
+            (principal, until_ms),
+        )
+
+    def put_rate_limit(self, scope: RateScope, name: str, rate: Rate | None) -> None:
+        put_rate_limit(self.connection, scope, name, rate)
 
     # -- buckets
 
@@ -162,12 +252,15 @@ class SqliteTables:
         row = self._execute(_FIND_BUCKET, (name,)).fetchone()
         if row is None or bucket_id not in (None, row[0]):
             return None
-        return StoredBucket(row[0], row[1], row[2], read_settings(row[3]))
+        settings = read_settings(row[3])
+        is_watched = settings.events is not None or self.watches_all
+        return StoredBucket(row[0], name, row[1], row[2], settings, row[4] == 1, row[5], is_watched)
 
     def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id
         self._execute(
-            "INSERT INTO bucket (name, owner_id, created_ms, location, acl) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO bucket (name, owner_id, created_ms, location, acl, keeps_usage) VALUES (?1, ?2, ?3, ?4, ?5, "
+            "EXISTS (SELECT 1 FROM quota WHERE scope = 'account' AND name = ?2))",
             (command.bucket, owner_id, command.time_ms, command.location, dump_acl(command.acl, owner_id)),
         )
 
@@ -224,6 +317,7 @@ class SqliteTables:
         )
         self._execute("DELETE FROM upload WHERE bucket_id = ?", (bucket_id,))
         self._execute("DELETE FROM bucket_setting WHERE bucket_id = ?", (bucket_id,))
+        self._execute(_DELETE_QUOTA, (bucket_id,))
         self._execute("DELETE FROM bucket WHERE bucket_id = ?", (bucket_id,))
 
     # -- objects
@@ -366,11 +460,14 @@ class SqliteTables:
         self._execute("DELETE FROM part WHERE upload_id = ?", (upload_id,))
         self._execute("DELETE FROM upload WHERE upload_id = ?", (upload_id,))
 
-    def part_handle(self, upload_id: str, number: int) -> str | None:
-        handle: str | None = self._execute(
-            "SELECT handle FROM part WHERE upload_id = ? AND number = ?", (upload_id, number)
-        ).get
-        return handle
+    def find_part(self, upload_id: str, number: int) -> tuple[str, int] | None:
+        return self._execute(
+            "SELECT handle, size FROM part WHERE upload_id = ? AND number = ?", (upload_id, number)
+        ).fetchone()
+
+    def parts_size(self, upload_id: str) -> int:
+        size: int = self._execute("SELECT coalesce(sum(size), 0) FROM part WHERE upload_id = ?", (upload_id,)).get
+        return size
 
     def part_handles(self, upload_id: str) -> dict[int, str]:
         rows = self._execute("SELECT number, handle FROM part WHERE upload_id = ?", (upload_id,)).fetchall()

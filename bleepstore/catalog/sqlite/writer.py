@@ -15,11 +15,13 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import apsw
 
+from bleepstore.catalog.records import RecordedEvent
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.catalog.sqlite.life import Life
 from bleepstore.catalog.sqlite.mark import MarkFile
@@ -122,7 +124,7 @@ class WriterLock:
         self.threads.acquire()
         try:
             # Asked before the file lock: a forked child shares its parent's, and would release it.
-            if os.getpid() != self._life.pid:
+            if not self._life.is_ours:
                 self._life.check()
             if self._read_only:
                 raise StoreReadOnly("The store was opened with read_only=True: open it without to change it.")
@@ -166,19 +168,26 @@ class WriterLock:
 class Writer:
     """A transaction is a `with` block: all that it does to the tables, durably, or nothing of it.
 
-    `mark` is told after each commit how far the catalog is.
+    `mark` is told after each commit how far the catalog is, `listener` which events it recorded.
     """
 
     def __init__(self, connection: apsw.Connection, lock: WriterLock, buckets: BucketCache) -> None:
         self._lock = lock
         self._buckets = buckets
         self.mark: MarkFile | None = None
+        self.listener: Callable[[Sequence[RecordedEvent]], None] | None = None
+        self.watches_all = False
         self.use(connection)
 
     def use(self, connection: apsw.Connection) -> None:
         """Go on with another connection."""
         self.connection = connection
         self._tables = SqliteTables(connection, self._buckets.begin)
+        self._tables.watches_all = self.watches_all
+
+    def watch_all(self, watches: bool) -> None:
+        """Call it while no transaction is under way."""
+        self.watches_all = self._tables.watches_all = watches
 
     def __enter__(self) -> SqliteTables:
         """Raises StoreClosed, StoreReadOnly, SlowDown."""
@@ -200,6 +209,8 @@ class Writer:
             self.connection.execute("COMMIT")
             if self.mark is not None and self._tables.index is not None:
                 self.mark.write(self._tables.index)
+            if self._tables.events:
+                self._tell()
         except BaseException as failed:
             self._end(failed)
             raise
@@ -208,8 +219,14 @@ class Writer:
         finally:
             self._lock.__exit__()
 
+    def _tell(self) -> None:
+        events, self._tables.events = self._tables.events, []
+        if self.listener is not None:
+            self.listener(events)
+
     def _end(self, error: BaseException) -> None:
         """Undo what was done, and raise what `error` means if it is not yet said."""
+        self._tables.events = []
         try:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")

@@ -1,0 +1,30 @@
+"""Commands on roles, and on the sessions of whoever has them."""
+
+from __future__ import annotations
+
+from bleepstore.catalog.port import Tables
+from bleepstore.commands import DeleteRole, Done, PutRole, PutSessionKey, Result, RevokeSessions
+from bleepstore.errors import NoSuchRole
+
+
+def put_role(tables: Tables, command: PutRole) -> Result:
+    """A new role, or other documents for a known one."""
+    tables.remember_owner(command.account)
+    tables.put_role(command)
+    return Done()
+
+
+def delete_role(tables: Tables, command: DeleteRole) -> Result:
+    """Its sessions end with it: the next role of this name has another id."""
+    return Done() if tables.delete_role(command.account_id, command.name) else NoSuchRole(command.name)
+
+
+def put_session_key(tables: Tables, command: PutSessionKey) -> Result:
+    """Of several that are made at once the first stays: what it sealed must be opened."""
+    tables.put_session_key(command.key)
+    return Done()
+
+
+def revoke_sessions(tables: Tables, command: RevokeSessions) -> Result:
+    tables.revoke_sessions(command.principal, command.until_ms)
+    return Done()

@@ -1,0 +1,89 @@
+"""Quotas and what they count, as statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+
+_QUOTA = "SELECT scope, name, max_bytes, max_objects, objects, bytes FROM quota"
+_OF_BUCKET = (
+    "(scope, name) IN (SELECT 'bucket', name FROM bucket WHERE bucket_id = ?1 "
+    "UNION ALL SELECT 'account', owner_id FROM bucket WHERE bucket_id = ?1)"
+)
+_OF_SCOPE = {QuotaScope.BUCKET: "b.name = ?", QuotaScope.ACCOUNT: "b.owner_id = ?"}
+_VERSIONS = "SELECT count(*), coalesce(sum(o.size), 0) FROM bucket b JOIN object_version o USING (bucket_id) WHERE {}"
+_PARTS = (
+    "SELECT coalesce(sum(p.size), 0) FROM bucket b JOIN upload u USING (bucket_id) JOIN part p USING (upload_id) "
+    "WHERE {}"
+)
+_KEEPS_USAGE = (
+    "EXISTS (SELECT 1 FROM quota WHERE (scope, name) IN (VALUES ('bucket', b.name), ('account', b.owner_id)))"
+)
+_PUT = (
+    "INSERT INTO quota (scope, name, max_bytes, max_objects) VALUES (?, ?, ?, ?) ON CONFLICT (scope, name) "
+    "DO UPDATE SET max_bytes = excluded.max_bytes, max_objects = excluded.max_objects"
+)
+
+
+class QuotaQueries:
+    """See `bleepstore.catalog.port.CatalogReader`."""
+
+    connection: apsw.Connection
+
+    def list_quotas(self) -> list[CountedQuota]:
+        return [_make_quota(row) for row in self.connection.execute(f"{_QUOTA} ORDER BY scope, name")]
+
+    def quotas_of(self, bucket_id: int) -> list[CountedQuota]:
+        sql = f"{_QUOTA} WHERE {_OF_BUCKET} ORDER BY scope"
+        return [_make_quota(row) for row in self.connection.execute(sql, (bucket_id,))]
+
+    def count_usage(self, bucket_id: int) -> Usage:
+        return self._count("b.bucket_id = ?", bucket_id)
+
+    def _count(self, which: str, value: int | str) -> Usage:
+        row = self.connection.execute(_VERSIONS.format(which), (value,)).fetchone()
+        assert row is not None
+        parts: Any = self.connection.execute(_PARTS.format(which), (value,)).get
+        objects, size = row
+        return Usage(int(str(objects)), int(str(size)) + int(parts))
+
+
+class QuotaTables(QuotaQueries):
+    """See `bleepstore.catalog.port.Tables`."""
+
+    def __init__(self, connection: apsw.Connection, before_bucket_change: Callable[[], None]) -> None:
+        self.connection = connection
+        self._before_bucket_change = before_bucket_change
+
+    def put_quota(self, scope: QuotaScope, name: str, quota: Quota | None) -> None:
+        self._before_bucket_change()
+        if quota is None:
+            self.connection.execute("DELETE FROM quota WHERE scope = ? AND name = ?", (scope.value, name))
+        else:
+            self.connection.execute(_PUT, (scope.value, name, quota.max_bytes, quota.max_objects))
+        self.connection.execute(
+            f"UPDATE bucket AS b SET keeps_usage = {_KEEPS_USAGE} WHERE {_OF_SCOPE[scope]}", (name,)
+        )
+
+    def add_usage(self, bucket_id: int, objects: int, size: int) -> None:
+        sql = f"UPDATE quota SET objects = objects + ?2, bytes = bytes + ?3 WHERE {_OF_BUCKET}"
+        self.connection.execute(sql, (bucket_id, objects, size))
+
+    def recount(self, scope: QuotaScope, name: str) -> None:
+        usage = self._count(_OF_SCOPE[scope], name)
+        sql = "UPDATE quota SET objects = ?, bytes = ? WHERE scope = ? AND name = ?"
+        self.connection.execute(sql, (usage.objects, usage.bytes, scope.value, name))
+
+
+def _make_quota(row: tuple[Any, ...]) -> CountedQuota:
+    scope, name, max_bytes, max_objects, objects, size = row
+    return CountedQuota(
+        scope=QuotaScope(scope),
+        name=name,
+        quota=Quota(max_bytes=max_bytes, max_objects=max_objects),
+        usage=Usage(objects, size),
+    )

@@ -1,0 +1,54 @@
+"""How a node is driven, and what can be seen of it."""
+
+from __future__ import annotations
+
+import attrs
+
+from bleepstore.raft.messages import NodeId, Role
+from bleepstore.raft.state import Settings
+
+
+@attrs.frozen
+class NodeSettings:
+    """How a node is driven. Ticks are the unit of time."""
+
+    core: Settings = Settings()
+    tick_seconds: float | None = 0.05  # None: only `Node.tick` ticks
+    answer_ticks: int = 200  # a proposal or read that has waited so long is given up
+    retry_ticks: int = 20  # a proposal that was passed to a leader is passed on again after so many
+    max_waiting: int = 4096  # proposals that may wait for their result; more are refused
+    max_waiting_bytes: int = 64 << 20
+    max_inbox: int = 20_000  # messages that may wait; more are lost
+    compact_after: int = 10_000  # entries of the log beyond `keep_entries`
+    keep_entries: int = 2_000  # are kept for followers that are a little behind
+    min_free_bytes: int = 64 << 20  # below it proposals are refused, here and by followers, and reads go on
+    min_bytes_to_free: int = 16 << 20  # the same for proposals that free space: the log still has to take them
+
+
+DEFAULTS = NodeSettings()
+
+
+@attrs.frozen
+class Status:
+    """What a node is."""
+
+    role: Role
+    leader: NodeId | None
+    term: int
+    committed: int
+    applied: int
+    failure: BaseException | None
+
+
+@attrs.define
+class NodeCounters:
+    """What happened to a node, beside the core's own counters. Only ever rises."""
+
+    saves: int = 0  # transactions of the log, each with one fsync
+    entries_saved: int = 0
+    messages_dropped: int = 0
+    snapshots_sent: int = 0
+    snapshots_refused: int = 0  # came in, and were not what they should be
+    compactions: int = 0
+    retries: int = 0  # proposals offered again
+    proposals_malformed: int = 0

@@ -1,0 +1,63 @@
+"""What a program is told of the events of its store, and of their destinations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from bleepstore.catalog.records import RecordedEvent
+from bleepstore.events import Event
+from bleepstore.jobs.deliveries import Deliveries, DestinationStatus
+from bleepstore.store.engine import Engine
+from bleepstore.store.listening import Listeners, Subscription
+
+
+class Eventing:
+    """The events of a store, beside the configurations of its buckets."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._listeners: Listeners | None = None
+        self._lock = threading.Lock()
+
+    def on_event(
+        self,
+        callback: Callable[[Event], object],
+        *,
+        bucket: str | None = None,
+        events: Sequence[str] = ("*",),
+        prefix: str = "",
+        suffix: str = "",
+    ) -> Subscription:
+        """Call `callback` with each `Event` of this process: after the commit, in the order of the commits, in a thread
+        of its own. `events` are names as "ObjectCreated:Put", or patterns that end with "*". What it raises is logged.
+
+        This needs no configuration of a bucket, and remembers nothing: what was committed and not told when the process
+        ends is lost. Close what is returned to end it.
+        """
+        if isinstance(events, str):
+            raise TypeError("events is a sequence of names, not one str")
+        with self._lock:
+            if self._listeners is None:
+                self._listeners = listeners = Listeners(self._engine.catalog.watch_all)
+                self._engine.closers.append(listeners.close)
+                self._engine.catalog.watch(_hearer(self._engine.deliveries, listeners))
+        return self._listeners.add(callback, bucket, tuple(events), prefix, suffix)
+
+    def flush_events(self) -> None:
+        """Return once the functions of `on_event` were called with all that this process has committed."""
+        if self._listeners is not None:
+            self._listeners.flush()
+
+    def event_destinations(self) -> tuple[DestinationStatus, ...]:
+        """What can be seen of each destination of events. `store.jobs.run("events")` sends what waits, now."""
+        return () if self._engine.deliveries is None else self._engine.deliveries.status()
+
+
+def _hearer(deliveries: Deliveries | None, listeners: Listeners) -> Callable[[Sequence[RecordedEvent]], None]:
+    def hear(recorded: Sequence[RecordedEvent]) -> None:
+        if deliveries is not None:
+            deliveries.hear(recorded)
+        listeners.put(recorded)
+
+    return hear
