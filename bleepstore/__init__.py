@@ -83,6 +83,7 @@ from bleepstore.pages import (
     VersionPage,
 )
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.rates import Rate, RateLimit, RateScope
 from bleepstore.roles import Role
 from bleepstore.store import DeleteFailure, Finding, Snapshot, Store, StoredObject, fsck, restore
 from bleepstore.store import open_store as open  # bleepstore.open reads as sqlite3.connect does
@@ -150,6 +151,9 @@ __all__ = [
     "PublicAccessBlock",
     "Quota",
     "QuotaScope",
+    "Rate",
+    "RateLimit",
+    "RateScope",
     "ReadCondition",
     "Restoration",
     "RestoreTier",

@@ -51,6 +51,7 @@ from bleepstore.model import (
 )
 from bleepstore.object_lock import Retention
 from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 
 class _Change:
@@ -445,6 +446,17 @@ class DisableCredential(_Change):
 
 
 @attrs.frozen(kw_only=True)
+class PutRateLimit(_Change):
+    """Replace the rate of an access key or of an account, by its id, or remove it, if `rate` is None."""
+
+    request_id: str
+    time_ms: int
+    scope: RateScope
+    name: str
+    rate: Rate | None
+
+
+@attrs.frozen(kw_only=True)
 class DeleteCredential(_Change):
     frees_space = True
 
@@ -630,6 +642,7 @@ Command = (
     | FollowProvider
     | PutCredential
     | DisableCredential
+    | PutRateLimit
     | DeleteCredential
     | CreateUser
     | DeleteUser

@@ -23,6 +23,7 @@ from bleepstore.events import EventRule
 from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
+from bleepstore.rates import RateLimit
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -130,6 +131,8 @@ class Credential:
     enabled: bool = True
     created_ms: int = 0
     user: User | None = None
+    #: Its own, and its account's.
+    rate_limits: tuple[RateLimit, ...] = ()
     #: The master key by which `secret_key` is still encrypted; None: it is the secret itself.
     sealed_by: str | None = None
 

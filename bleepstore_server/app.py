@@ -20,6 +20,7 @@ from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.layers.record import Recorder, recorded
 from bleepstore_server.layers.render import refuse, send
+from bleepstore_server.rates import RateMeter
 from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response
 from bleepstore_server.router import find_route
@@ -45,20 +46,28 @@ def create_app(
     *,
     credentials: Mapping[str, Credential] | None = None,
     record: Recorder | None = None,
+    meter: RateMeter | None = None,
 ) -> WSGIApplication:
     """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
     `config`; it may change while the app serves. `record` is called with a `Record` for each request, in the thread
-    that serves it, when the body of the answer is done."""
-    return _App(store, config or AppConfig(), {} if credentials is None else credentials, record)
+    that serves it, when the body of the answer is done. `meter` counts the requests of keys that have a rate, also of
+    other processes if it is shared; without it each app counts for itself."""
+    return _App(store, config or AppConfig(), {} if credentials is None else credentials, record, meter or RateMeter())
 
 
 class _App:
     def __init__(
-        self, store: Store, config: AppConfig, credentials: Mapping[str, Credential], record: Recorder | None
+        self,
+        store: Store,
+        config: AppConfig,
+        credentials: Mapping[str, Credential],
+        record: Recorder | None,
+        meter: RateMeter,
     ) -> None:
         self._store = store
         self._config = config
         self._record = record
+        self._meter = meter
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
         self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
@@ -103,6 +112,7 @@ class _App:
             self._find_signer,
             environ,
             request_id,
+            self._meter,
             self._unencrypted,
         )
         try:
@@ -125,6 +135,8 @@ class _App:
                 exchange.request.kept.close()
         if "HTTP_ORIGIN" in environ and exchange.request is not UNPARSED:
             self._cross_origin.add_headers(exchange.request, response)
+        if exchange.rate_limits:
+            self._meter.charge(exchange.rate_limits, exchange.request.bytes_in + response.body_length)
         body = send(exchange, response, start_response)
         return body if self._record is None else recorded(exchange, body, self._record)
 

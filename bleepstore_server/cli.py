@@ -1,5 +1,5 @@
-"""The command line: `bleepstore serve`, `keys`, `users`, `access`, `quotas`, `import`, `export`, `sync`, `backup`,
-`restore`, `adopt`, `fsck`."""
+"""The command line: `bleepstore serve`, `keys`, `users`, `access`, `quotas`, `rates`, `import`, `export`, `sync`,
+`backup`, `restore`, `adopt`, `fsck`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from typing import Any
 
 import bleepstore
 from bleepstore.errors import BleepStoreError
-from bleepstore_server import cli_access, cli_adopt, cli_backup, cli_fsck, cli_keys, cli_quotas, cli_transfer, cli_users
+from bleepstore_server import (
+    cli_access,
+    cli_adopt,
+    cli_backup,
+    cli_fsck,
+    cli_keys,
+    cli_quotas,
+    cli_rates,
+    cli_transfer,
+    cli_users,
+)
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import SETTINGS, ServerConfig, is_text, load_config
 from bleepstore_server.extras import needing
@@ -89,6 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_users.add_commands(commands)
     cli_access.add_commands(commands)
     cli_quotas.add_commands(commands)
+    cli_rates.add_commands(commands)
     cli_transfer.add_commands(commands)
     cli_backup.add_commands(commands)
     cli_adopt.add_commands(commands)

@@ -34,8 +34,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     whose.add_argument("--account", metavar="ID", help="the canonical user id of an account")
 
     put = actions.add_parser("set", parents=[common, one], help="limit what a bucket, or an account, may hold")
-    put.add_argument("--bytes", metavar="SIZE", type=_size, help="at most so many bytes; 10G and 10GiB are 10 * 1024³")
-    put.add_argument("--objects", metavar="COUNT", type=_size, help="at most so many versions and delete markers")
+    put.add_argument(
+        "--bytes", metavar="SIZE", type=parse_size, help="at most so many bytes; 10G and 10GiB are 10 * 1024³"
+    )
+    put.add_argument("--objects", metavar="COUNT", type=parse_size, help="at most so many versions and delete markers")
     put.set_defaults(run=_set)
 
     show = actions.add_parser("show", parents=[common], help="list the quotas, and what is stored of each")
@@ -48,7 +50,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     recount.set_defaults(run=_recount)
 
 
-def _size(text: str) -> int:
+def parse_size(text: str) -> int:
+    """Bytes: 500, 10K, 10KiB. Raises argparse.ArgumentTypeError."""
     found = _SIZE.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size: 500, 10K, 10M, 10G, 10GiB")

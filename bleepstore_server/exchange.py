@@ -13,9 +13,11 @@ from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
 from bleepstore.model import Credential
 from bleepstore.ownership import Payer
+from bleepstore.rates import RateLimit
 from bleepstore.store import Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
+from bleepstore_server.rates import RateMeter
 from bleepstore_server.request import UNPARSED, Request
 from bleepstore_server.wire import checksums, encryption, headers
 from bleepstore_server.wire.errors import RequestError
@@ -42,6 +44,8 @@ class Exchange:
     find_signer: Callable[[str], Callable[[str], Credential | LiveSession | None]]
     environ: WSGIEnvironment = attrs.field(repr=False)
     request_id: str
+    #: What counts the requests of keys that have a rate.
+    meter: RateMeter
     #: What answers about objects that are not encrypted say of that: nothing, or what S3 says of every object.
     unencrypted: Sequence[tuple[str, str]] = ()
     #: Seconds of time.monotonic().
@@ -56,6 +60,8 @@ class Exchange:
     action: Action | None = None
     #: ANONYMOUS, until it is known.
     caller: Caller = ANONYMOUS
+    #: In which the request was counted.
+    rate_limits: Sequence[RateLimit] = ()
     status: int = 0
     error_code: str | None = None
     #: Bytes of a refused body that were read all the same, beside those that the request counts.

@@ -26,6 +26,10 @@ class Response:
     body: bytes | StoredObject = attrs.field(default=b"", repr=False)
     length: int | None = None
 
+    @property
+    def body_length(self) -> int:
+        return len(self.body) if isinstance(self.body, bytes) else self.body.length
+
 
 class ObjectBody:
     """A stored object as a WSGI body. It closes the object when the server is done, also when the client went away.

@@ -27,6 +27,7 @@ from bleepstore_server.app_config import ConfigError
 from bleepstore_server.banner import ShownKeys, keys_configured, keys_made, keys_stored, keys_well_known, render_banner
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig, load_config
 from bleepstore_server.layers.record import start_access_log
+from bleepstore_server.rates import RateMeter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -88,8 +89,8 @@ def app_from_env() -> WSGIApplication:
     return make_app(load_config(environ=os.environ))
 
 
-def make_app(config: ServerConfig) -> WSGIApplication:
-    """The WSGI app of the store that `config` names, with the faults that it asks for."""
+def make_app(config: ServerConfig, meter: RateMeter | None = None) -> WSGIApplication:
+    """The WSGI app of the store that `config` names, with the faults that it asks for. For `meter` see `create_app`."""
     store = open_configured_store(config)
     # A worker that ends in order leaves no write-ahead log: catalog.db alone is then the whole catalog.
     atexit.register(store.close)
@@ -97,7 +98,7 @@ def make_app(config: ServerConfig) -> WSGIApplication:
         interval = dt.timedelta(days=config.scrub_interval_days)
         store.scrub_every(interval, rate=config.scrub_rate)
     store.jobs.start()
-    app = create_app(store, config, record=start_access_log() if config.access_log else None)
+    app = create_app(store, config, record=start_access_log() if config.access_log else None, meter=meter)
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -228,6 +229,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
     _check_workers(config)
     config, keys = keys_for(config)
+    meter = RateMeter(shared=True)  # before the workers are forked
     with _held_port(config.host, config.port) as port:
         host = f"[{config.host}]" if ":" in config.host else config.host
         shown = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
@@ -251,7 +253,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
                 super().reload()
 
             def load(self) -> WSGIApplication:
-                return make_app(self.serving)
+                return make_app(self.serving, meter)
 
         Server().run()
 

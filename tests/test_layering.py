@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations", "events", "quotas", "roles", "website",
+        "configurations", "events", "quotas", "rates", "roles", "website",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -39,9 +39,21 @@ ALLOWED: dict[str, frozenset[str]] = {
     "website": frozenset(),
     "ownership": frozenset(),
     "quotas": frozenset(),
+    "rates": frozenset(),
     "acl_rules": frozenset({"errors", "model", "ownership"}),
     "model": frozenset(
-        {"errors", "object_lock", "encryption", "digests", "lifecycle", "cors", "ownership", "configurations", "events"}
+        {
+            "errors",
+            "object_lock",
+            "encryption",
+            "digests",
+            "lifecycle",
+            "cors",
+            "ownership",
+            "configurations",
+            "events",
+            "rates",
+        }
     ),
     "pages": frozenset({"model"}),
     "roles": frozenset({"errors", "model"}),
@@ -52,7 +64,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
-    "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "roles"}),
+    "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "rates", "roles"}),
     "commands": BASE,
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},

@@ -19,6 +19,7 @@ import attrs
 
 from bleepstore.errors import InvalidArgument
 from bleepstore.model import Credential, Owner, User
+from bleepstore.rates import RateLimit
 from bleepstore.roles import Role
 
 #: Of all sessions ("DurationSeconds", in the API Reference of AWS STS).
@@ -134,6 +135,8 @@ class LiveSession:
     session: Session
     origin: Credential | None = None
     role: Role | None = None
+    #: Those of the key that began it, or of the account whose role it is.
+    rate_limits: tuple[RateLimit, ...] = ()
 
     @property
     def access_key(self) -> str:

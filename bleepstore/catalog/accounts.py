@@ -12,6 +12,7 @@ from bleepstore.commands import (
     DisableCredential,
     Done,
     PutCredential,
+    PutRateLimit,
     PutUserPolicy,
     Result,
 )
@@ -34,6 +35,11 @@ def put_credential(tables: Tables, command: PutCredential) -> Result:
         command = attrs.evolve(command, user=user.name)
     tables.remember_owner(command.owner)
     tables.put_credential(command)
+    return Done()
+
+
+def put_rate_limit(tables: Tables, command: PutRateLimit) -> Result:
+    tables.put_rate_limit(command.scope, command.name, command.rate)
     return Done()
 
 

@@ -56,6 +56,7 @@ from bleepstore.commands import (
     PutObjectRetention,
     PutObjectTags,
     PutQuota,
+    PutRateLimit,
     PutRole,
     PutSessionKey,
     PutUserPolicy,
@@ -136,6 +137,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_credential(tables, command)
         case DisableCredential():
             return accounts.disable_credential(tables, command)
+        case PutRateLimit():
+            return accounts.put_rate_limit(tables, command)
         case DeleteCredential():
             return accounts.delete_credential(tables, command)
         case CreateUser():

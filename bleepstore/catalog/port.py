@@ -55,6 +55,7 @@ from bleepstore.model import (
 )
 from bleepstore.pages import ObjectPage, UploadPage, VersionPage
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.rates import Rate, RateLimit, RateScope
 from bleepstore.roles import Role
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
@@ -212,6 +213,12 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def find_owner(self, owner_id: str) -> Owner | None:
         """An owner that the catalog has met: of a credential, a bucket or an object."""
 
+    def list_rate_limits(self) -> list[RateLimit]:
+        """All, those of accounts first, in the order of their names."""
+
+    def rate_limits_of(self, access_key: str | None, account_id: str) -> tuple[RateLimit, ...]:
+        """Those of a key and of an account."""
+
     # -- quotas
 
     def list_quotas(self) -> list[CountedQuota]:
@@ -301,6 +308,9 @@ class Tables(Protocol):
 
     def disable_credential(self, access_key: str) -> bool:
         """Whether there is such a key."""
+
+    def put_rate_limit(self, scope: RateScope, name: str, rate: Rate | None) -> None:
+        """Instead of what there was; none, if it is None."""
 
     def delete_credential(self, access_key: str) -> bool:
         """Whether there was such a key."""

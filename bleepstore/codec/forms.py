@@ -65,6 +65,7 @@ from bleepstore.model import (
     WriteCondition,
 )
 from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 
 def _write_data(data: Data, tail: Tail) -> Fields:
@@ -155,6 +156,8 @@ PARTS = tuple_of(row(PartSummary, number=INTEGER, size=INTEGER, checksum=OPTIONA
 ASSEMBLED = tuple_of(row(c.AssembledPart, number=INTEGER, handle=TEXT))
 ENTRIES = tuple_of(struct(c.DeleteEntry, key=TEXT, version_id=OPTIONAL_TEXT, condition=CONDITION))
 
+RATE_SCOPE = Kind(str, read=lambda text, _: RateScope(text))
+RATE = optional(struct(Rate, requests=OPTIONAL_INTEGER, bytes=OPTIONAL_INTEGER))
 QUOTA_SCOPE = Kind(str, read=lambda text, _: QuotaScope(text))
 QUOTA = optional(struct(Quota, max_bytes=OPTIONAL_INTEGER, max_objects=OPTIONAL_INTEGER))
 LIFECYCLE_ENTRIES = tuple_of(
@@ -369,6 +372,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         sealed_by=OPTIONAL_TEXT,
     ),
     form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
+    form("put-rate-limit/1", c.PutRateLimit, **_STAMP, scope=RATE_SCOPE, name=TEXT, rate=RATE),
     form("delete-credential/1", c.DeleteCredential, **_STAMP, access_key=TEXT),
     form("create-user/1", c.CreateUser, **_STAMP, account=OWNER, name=TEXT, path=TEXT, user_id=TEXT),
     form("delete-user/1", c.DeleteUser, **_STAMP, account_id=TEXT, name=TEXT),

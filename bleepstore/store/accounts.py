@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import attrs
+
 from bleepstore.commands import DeleteCredential, DisableCredential, PutCredential
 from bleepstore.errors import InvalidArgument
 from bleepstore.model import ANONYMOUS_OWNER, Credential, Owner, is_arn
@@ -82,11 +84,14 @@ class Accounts:
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
             found = reader.find_credential(access_key)
+            limits = () if found is None else reader.rate_limits_of(access_key, found.owner.id)
         if found is None or not found.enabled:
             memory.pop(access_key, None)
             return None
         if len(memory) >= MAX_REMEMBERED_CREDENTIALS:
             memory.clear()
+        if limits:
+            found = attrs.evolve(found, rate_limits=limits)
         memory[access_key] = (now + CREDENTIAL_MEMORY_SECONDS, found)
         return found
 

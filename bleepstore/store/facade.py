@@ -41,6 +41,7 @@ from bleepstore.store.ownership import OwnershipControls
 from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.quotas import Quotas
+from bleepstore.store.rates import Rates
 from bleepstore.store.roles import Roles
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.sessions import Sessions
@@ -90,6 +91,7 @@ class Store:
         self.configurations = StoredConfigurations(engine)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
+        self.rates = Rates(engine, self.accounts)
         self.archived = ArchivedObjects(engine, self.objects)
         self.listings = Listings(self.buckets, self.objects, self.uploads, self.versions)
         self.forks = Forks(engine, self.accounts, self.sessions)
@@ -187,6 +189,10 @@ class Store:
     list_quotas = method_of("quotas", Quotas.list_quotas)
     usage = method_of("quotas", Quotas.usage)
     recount_usage = method_of("quotas", Quotas.recount_usage)
+
+    put_rate_limit = method_of("rates", Rates.put_rate_limit)
+    delete_rate_limit = method_of("rates", Rates.delete_rate_limit)
+    list_rate_limits = method_of("rates", Rates.list_rate_limits)
 
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
@@ -380,6 +386,19 @@ def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
     engine = open_catalog(Path(path))
     try:
         yield Accounts(engine)
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
+    """The rates of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Rates(engine, Accounts(engine))
     finally:
         engine.close()
 

@@ -43,6 +43,7 @@ from bleepstore.access.sessions import (
 from bleepstore.commands import PutSessionKey, RevokeSessions
 from bleepstore.errors import AccessDenied, ExpiredToken, InvalidArgument, InvalidToken, NotSupported
 from bleepstore.model import Credential
+from bleepstore.rates import RateLimit
 from bleepstore.roles import Role, parse_role_arn
 from bleepstore.store.accounts import CREDENTIAL_MEMORY_SECONDS, Accounts
 from bleepstore.store.engine import Engine
@@ -162,7 +163,7 @@ class Sessions:
         if session.expires_ms <= self._engine.wall_clock():
             raise ExpiredToken
         if session.origin is None:
-            return LiveSession(session, None, role)
+            return LiveSession(session, None, role, self._rate_limits_of(session))
         origin = (find_credential or self._accounts.get_credential)(session.origin)
         if (
             origin is None
@@ -170,7 +171,8 @@ class Sessions:
             or not hmac.compare_digest(_proof_of(origin), session.origin_proof or "")
         ):
             raise ExpiredToken
-        return LiveSession(session, origin, role)
+        limits = origin.rate_limits if role is None else self._rate_limits_of(session)
+        return LiveSession(session, origin, role, limits)
 
     def revoke_sessions(self, principal: str) -> None:
         """End all sessions of a principal that have begun by now: of an account (`account:<id>`), of a user
@@ -178,6 +180,11 @@ class Sessions:
         stamp = self._engine.stamp()
         self._engine.submit(RevokeSessions(**stamp, principal=principal, until_ms=stamp["time_ms"]))
         self.forget_remembered()
+
+    def _rate_limits_of(self, session: Session) -> tuple[RateLimit, ...]:
+        """Those of the account whose role it is."""
+        with self._engine.catalog.read() as reader:
+            return reader.rate_limits_of(None, session.owner.id)
 
     def forget_remembered(self) -> None:
         """The catalog may now say something else of every session."""

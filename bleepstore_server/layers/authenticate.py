@@ -20,7 +20,11 @@ Signer = Credential | LiveSession
 
 
 def identify(exchange: Exchange, signer: Signer | None, now_ms: int) -> None:
-    """Note whose signature was verified, None if nobody signed, and what rules may ask of the request."""
+    """Note whose signature was verified, None if nobody signed, and what rules may ask of the request. Raises TooFast
+    for who has a rate and exceeds it."""
+    if signer is not None and signer.rate_limits:
+        exchange.meter.admit(signer.rate_limits)
+        exchange.rate_limits = signer.rate_limits
     environ, headers = exchange.environ, exchange.request.headers
     exchange.caller = Caller(
         ANONYMOUS_OWNER if signer is None else signer.owner,

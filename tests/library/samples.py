@@ -39,6 +39,7 @@ from bleepstore.model import (
 from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
 from bleepstore.quotas import Quota, QuotaScope
+from bleepstore.rates import Rate, RateScope
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -361,6 +362,10 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         (
             c.DisableCredential(**_stamp(14), access_key="AKIA"),
             c.DisableCredential(**_stamp(14), access_key="a"),
+        ),
+        (
+            c.PutRateLimit(**_stamp(27), scope=RateScope.KEY, name="AKIA", rate=Rate(requests=10, bytes=2**20)),
+            c.PutRateLimit(**_stamp(27), scope=RateScope.ACCOUNT, name="a", rate=None),
         ),
         (
             c.DeleteCredential(**_stamp(14), access_key="AKIA"),

@@ -204,6 +204,9 @@ def test_a_policy_is_compiled_once() -> None:
     assert compile_policy(text, "photos") is compile_policy(text, "photos")
 
 
+POINT = "arn:aws:s3:us-west-2:"
+
+
 #: "The meaning of public": a policy is public unless what it allows is for fixed values alone.
 @pytest.mark.parametrize(
     ("changes", "expected"),
@@ -231,6 +234,25 @@ def test_a_policy_is_compiled_once() -> None:
         ({"Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:sns:us-east-1:123456789012:topic"}}}, False),
         ({"Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:sns:*:123456789012:*"}}}, True),
         ({"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3"}}}, False),
+        ({"Condition": {"StringEquals": {"aws:PrincipalOrgID": ["o-a1b2c3", "o-d4e5f6"]}}}, False),
+        ({"Condition": {"StringLike": {"aws:PrincipalOrgID": "o-*"}}}, True),
+        ({"Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}}}, False),
+        ({"Condition": {"StringEquals": {"aws:SourceOwner": "123456789012"}}}, False),
+        ({"Condition": {"StringEquals": {"aws:SourceVpce": "vpce-1a2b3c4d"}}}, False),
+        ({"Condition": {"StringEqualsIgnoreCase": {"aws:SourceVpce": "VPCE-1A2B3C4D"}}}, False),
+        ({"Condition": {"StringLike": {"aws:userid": "AROAEXAMPLEID:*"}}}, True),
+        ({"Condition": {"StringEquals": {"aws:userid": "anonymous"}}}, True),
+        ({"Condition": {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}}, True),
+        ({"Condition": {"StringEquals": {"s3:DataAccessPointAccount": "123456789012"}}}, False),
+        ({"Condition": {"ArnLike": {"s3:DataAccessPointArn": POINT + "123456789012:accesspoint/*"}}}, False),
+        ({"Condition": {"StringLike": {"s3:DataAccessPointArn": POINT + "123456789012:accesspoint/*"}}}, False),
+        ({"Condition": {"ArnLike": {"s3:DataAccessPointArn": POINT + "*:accesspoint/logs"}}}, True),
+        ({"Condition": {"StringLike": {"s3:DataAccessPointArn": POINT + "12345678*:accesspoint/*"}}}, True),
+        ({"Condition": {"StringLike": {"s3:DataAccessPointArn": "*"}}}, True),
+        ({"Action": "s3:PutObject",
+          "Condition": {"StringEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "key-1"}}}, False),
+        ({"Action": None, "NotAction": "s3:DeleteObject"}, True),
+        ({"Resource": None, "NotResource": "arn:aws:s3:::photos/private/*"}, True),
         ({"Condition": {"StringEquals": {"aws:userid": "AIDACKCEVSQ6C2EXAMPLE"}}}, False),
         ({"Condition": {"StringEquals": {"aws:Referer": "https://example.com/"}}}, True),
         ({"Condition": {"Bool": {"aws:SecureTransport": "true"}}}, True),

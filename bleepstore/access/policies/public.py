@@ -24,6 +24,9 @@ _FIXED = frozenset(
         "s3:x-amz-server-side-encryption-aws-kms-key-id",
     }
 )  # fmt: skip
+_ACCESS_POINT = "s3:dataaccesspointarn"
+#: Of its ARN, up to the account; the name of the access point follows.
+_COMPONENTS = 5
 #: The aws:userid of everybody who does not sign, which limits nobody.
 _ANONYMOUS = "anonymous"
 _TEXTS = frozenset(
@@ -57,7 +60,8 @@ def _limits(condition: Condition) -> bool:
         return all(map(_is_narrow, condition.wanted))
     if condition.key == "aws:userid" and _ANONYMOUS in map(_text, (*condition.texts, *condition.wanted)):
         return False
-    return condition.key in _FIXED and condition.operator in _TEXTS and all(map(_is_fixed, condition.wanted))
+    is_fixed = _is_of_account if condition.key == _ACCESS_POINT else _is_fixed
+    return condition.key in _FIXED and condition.operator in _TEXTS and all(map(is_fixed, condition.wanted))
 
 
 def _text(wanted: Any) -> str:
@@ -67,6 +71,16 @@ def _text(wanted: Any) -> str:
 
 def _is_narrow(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     return network.prefixlen >= _BROADEST[network.version]
+
+
+def _is_of_account(wanted: Any) -> bool:
+    """ "When used in a bucket policy, this value can contain a wildcard for the access point name without rendering the
+    policy public, as long as the account ID is fixed." """
+    if _is_fixed(wanted):
+        return True
+    if isinstance(wanted[0], tuple):
+        return _is_fixed(wanted[:_COMPONENTS])
+    return isinstance(wanted[0], str) and wanted[0].count(":") >= _COMPONENTS and not has_variable(wanted)
 
 
 def _is_fixed(wanted: Any) -> bool:

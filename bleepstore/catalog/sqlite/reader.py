@@ -14,6 +14,7 @@ from bleepstore.catalog.sqlite.ages import AgeQueries
 from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.outbox import OutboxQueries
 from bleepstore.catalog.sqlite.quotas import QuotaQueries
+from bleepstore.catalog.sqlite.rates import RateQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     BY_VERSION_ID,
@@ -137,7 +138,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries, QuotaQueries, OutboxQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:

@@ -128,6 +128,16 @@ CREATE TABLE bucket_setting(
     PRIMARY KEY (bucket_id, name)
 ) STRICT, WITHOUT ROWID;
 
+-- Rates of keys and accounts: `bleepstore.rates`. A slot is never given again, lest one pay for another.
+CREATE TABLE rate_limit(
+    slot INTEGER PRIMARY KEY AUTOINCREMENT,
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    requests INTEGER,
+    bytes INTEGER,
+    UNIQUE (scope, name)
+) STRICT;
+
 CREATE TABLE object_version(
     bucket_id INTEGER NOT NULL,
     noncurrent INTEGER NOT NULL,

@@ -13,6 +13,7 @@ from bleepstore.bucket_settings import document_of
 from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBucket, StoredVersion
 from bleepstore.catalog.sqlite.outbox import OutboxTables
 from bleepstore.catalog.sqlite.quotas import QuotaTables
+from bleepstore.catalog.sqlite.rates import put_rate_limit
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
     FIND_USER,
@@ -38,6 +39,7 @@ from bleepstore.model import (
     User,
     Versioning,
 )
+from bleepstore.rates import Rate, RateScope
 
 _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
@@ -233,6 +235,9 @@ class SqliteTables(QuotaTables, OutboxTables):
             "until_ms = max(until_ms, excluded.until_ms)",
             (principal, until_ms),
         )
+
+    def put_rate_limit(self, scope: RateScope, name: str, rate: Rate | None) -> None:
+        put_rate_limit(self.connection, scope, name, rate)
 
     # -- buckets
 
