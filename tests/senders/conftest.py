@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.senders.brokers import BROKERS, Broker
+from tests.serving.conftest import serve
+
+__all__ = ["serve"]
 
 
 @pytest.fixture(scope="session")

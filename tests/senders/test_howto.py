@@ -11,6 +11,7 @@ import pytest
 
 import bleepstore
 from tests.senders.brokers import BROKERS, PASSWORD, Broker
+from tests.senders.test_brokers import restarts
 from tests.serving.conftest import Served
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "events-to-brokers.md"
@@ -29,6 +30,7 @@ def test_each_broker_has_a_section() -> None:
     assert SECTIONS.keys() == BROKERS.keys()
 
 
+@restarts
 def test_a_reader_gets_the_event(
     broker: Broker, serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -48,7 +50,7 @@ def test_a_reader_gets_the_event(
         # What the page shows for all of them.
         exec(next(text for text in re.findall(r"^```py\n(.*?)^```", PAGE.read_text(), re.M | re.S)), scope)
         s3.put_object(Bucket="photos", Key="cat.jpg", Body=b"...")
-        served.stop()
+        served.kill()
         (_, _, url) = arguments[-1].partition("=")
         with bleepstore.open(tmp_path / "data", event_destinations={"orders": url}) as store:
             store.jobs.run("events")  # what the server did not come to
