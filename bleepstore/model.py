@@ -131,10 +131,10 @@ class Credential:
     enabled: bool = True
     created_ms: int = 0
     user: User | None = None
-    #: Its own, and its account's.
-    rate_limits: tuple[RateLimit, ...] = ()
     #: The master key by which `secret_key` is still encrypted; None: it is the secret itself.
     sealed_by: str | None = None
+    #: Its own, and its account's.
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 class Permission(enum.StrEnum):

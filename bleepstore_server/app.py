@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from bleepstore.access import ANONYMOUS
 from bleepstore.committer import DirectCommitter
+from bleepstore.errors import BleepStoreError
 from bleepstore.model import Credential
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
@@ -72,9 +75,10 @@ class _App:
         self._authenticator = Authenticator(store, config, credentials)
         self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
         self._websites = Websites(config.website_domain) if config.website_domain else None
+        self._logged = store.engine.logged_buckets
         self._find_credential = self._authenticator.find_credential
         self._find_signer = self._authenticator.find_signer
-        self._sts = SessionService(store, self._authenticator)
+        self._sts = SessionService(store, self._authenticator, config.oidc_issuer)
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         reports = config.report_encryption or store.in_memory
         self._unencrypted = ((ENCRYPTION, STORE_METHOD),) if reports else ()
@@ -130,6 +134,10 @@ class _App:
                     response = self._operate(exchange)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
             response = refuse(exchange, error, self._proxies)
+            if exchange.caller is ANONYMOUS and exchange.bucket:
+                # Whoever it was, the signature was wrong; the bucket was not looked at yet.
+                with contextlib.suppress(BleepStoreError):
+                    self._store.get_bucket(exchange.bucket)
         finally:
             if exchange.request.kept is not None:
                 exchange.request.kept.close()
@@ -138,17 +146,21 @@ class _App:
         if exchange.rate_limits:
             self._meter.charge(exchange.rate_limits, exchange.request.bytes_in + response.body_length)
         body = send(exchange, response, start_response)
-        return body if self._record is None else recorded(exchange, body, self._record)
+        # Nothing is called for buckets without a log.
+        source, logged = exchange.source, self._logged
+        if self._record is None and exchange.bucket not in logged and (source is None or source.bucket not in logged):
+            return body
+        return recorded(exchange, body, self._record)
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request
+        exchange.bucket, exchange.key = request.bucket or "", request.key or ""
         if request.method == "OPTIONS":
             return self._cross_origin.preflight(request)
         if request.method == "POST" and is_for_sts(request):
             return self._sts.answer(exchange)
         route = find_route(request)
-        exchange.operation, exchange.action = route.operation, route.action
-        exchange.bucket, exchange.key = request.bucket or "", request.key or ""
+        exchange.operation, exchange.action, exchange.sub_resource = route.operation, route.action, route.sub_resource
         exchange.version_id = request.query.get("versionId")
         if route.operation != "PostObject":  # a form speaks for itself
             self._authenticator.authenticate(exchange)

@@ -136,7 +136,7 @@ class ServerConfig(AppConfig):
     backend_endpoint_url: str | None = setting(None, "there: the provider's address, where it is another")
     inline_limit: int | None = setting(
         None,
-        "objects of up to this many bytes are kept in the catalog; 16384, 1024 in memory, none elsewhere",
+        "objects of up to this many bytes are kept in the catalog; 65536, 1024 in memory, none elsewhere",
         validator=validators.optional(_at_least(0, 1 << 20)),
     )
     acl_defaults: str = setting(

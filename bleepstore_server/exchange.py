@@ -11,10 +11,10 @@ import attrs
 from bleepstore.access import ANONYMOUS, Action, Caller, LiveSession
 from bleepstore.encryption import CustomerKey, Encryption, EncryptionRequest
 from bleepstore.errors import S3Error, UnresolvableGrantByEmailAddress
-from bleepstore.model import Credential
+from bleepstore.model import Credential, DeletedObject
 from bleepstore.ownership import Payer
 from bleepstore.rates import RateLimit
-from bleepstore.store import Store
+from bleepstore.store import DeleteFailure, Store
 from bleepstore.store.bodies import Expected, stage
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.rates import RateMeter
@@ -56,6 +56,7 @@ class Exchange:
     key: str = ""
     version_id: str | None = None
     operation: str | None = None
+    sub_resource: str | None = None
     #: None: nothing that is implemented.
     action: Action | None = None
     #: ANONYMOUS, until it is known.
@@ -66,6 +67,11 @@ class Exchange:
     error_code: str | None = None
     #: Bytes of a refused body that were read all the same, beside those that the request counts.
     drained: int = 0
+    #: What the access logs of buckets tell, too: the source of a copy, bytes of the object, and what became of each of
+    #: the keys that are deleted at once.
+    source: headers.CopySource | None = None
+    object_size: int | None = None
+    deleted: Sequence[DeletedObject | DeleteFailure] = ()
     #: Those of a form, which speaks instead of the headers.
     fields: Mapping[str, str] | None = None
 

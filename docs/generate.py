@@ -59,9 +59,9 @@ configurations that are `stored`: checked as S3 checks them, kept, shown as they
 acts upon them. Every other operation ({len(groups[_REFUSED])}) is refused with 501 NotImplemented.
 
 The queues, topics and functions that a notification may name are those that the server was told of
-([React to events](../howto/react-to-events.md)). One with another is refused as S3 refuses what it cannot reach ("Unable to
-validate the following destination configurations"); with `SkipDestinationValidation=True` it is stored, and nothing is
-delivered. Amazon EventBridge is not there: that a bucket is to send to it is stored, and nothing is sent.
+([React to events](../howto/react-to-events.md)). One with another is refused as S3 refuses what it cannot reach
+("Unable to validate the following destination configurations"); with `SkipDestinationValidation=True` it is stored,
+and nothing is delivered. Amazon EventBridge is not there: that a bucket sends to it is stored, and nothing is sent.
 
 | operation | |
 | --- | --- |

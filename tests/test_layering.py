@@ -22,7 +22,7 @@ BASE = frozenset(
     {
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
-        "configurations", "events", "quotas", "rates", "roles", "website",
+        "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -37,6 +37,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "events": frozenset(),
     "senders": frozenset({"errors", "events"}),
     "website": frozenset(),
+    "access_log": frozenset(),
     "ownership": frozenset(),
     "quotas": frozenset(),
     "rates": frozenset(),

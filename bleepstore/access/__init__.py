@@ -9,7 +9,7 @@ Whatever comes to decide beside them (public access blocks, object ownership, th
 
 from bleepstore.access.acl import AclRequest, CannedAcl, is_full_control, make_acl, resolve_acl
 from bleepstore.access.actions import Action
-from bleepstore.access.callers import ANONYMOUS, Caller
+from bleepstore.access.callers import ANONYMOUS, INVENTORY_SERVICE, LOGGING_SERVICE, Caller, Service
 from bleepstore.access.canned import CannedPolicy
 from bleepstore.access.decisions import (
     Decision,
@@ -39,6 +39,8 @@ from bleepstore.access.sessions import LiveSession, RoleSession, Session, Sessio
 
 __all__ = [
     "ANONYMOUS",
+    "INVENTORY_SERVICE",
+    "LOGGING_SERVICE",
     "AclRequest",
     "Action",
     "Assumption",
@@ -51,6 +53,7 @@ __all__ = [
     "Ground",
     "LiveSession",
     "RoleSession",
+    "Service",
     "Session",
     "SessionCredentials",
     "WebIdentity",

@@ -8,7 +8,19 @@ from typing import Any
 import attrs
 
 from bleepstore.access.sessions import RoleSession, Session
-from bleepstore.model import ANONYMOUS_OWNER, Owner, User
+from bleepstore.model import ANONYMOUS_OWNER, Bucket, Owner, User
+
+#: The services of Amazon S3 that put objects into buckets of others, by the names that policies know them by.
+LOGGING_SERVICE, INVENTORY_SERVICE = "logging.s3.amazonaws.com", "s3.amazonaws.com"
+
+
+@attrs.frozen
+class Service:
+    """A service of the store itself that asks, on behalf of a bucket whose owner's account `source_account` is."""
+
+    name: str
+    source_arn: str
+    source_account: str
 
 
 @attrs.frozen
@@ -30,6 +42,8 @@ class Caller:
     account: Owner
     #: Who of the account, with the policies that count: a user, or who has assumed a role. None: its root.
     user: User | RoleSession | None = attrs.field(default=None, kw_only=True)
+    #: Of whom no account asks: the account is that of nobody.
+    service: Service | None = attrs.field(default=None, kw_only=True)
     access_key: str | None = attrs.field(default=None, kw_only=True)
     session: Session | None = attrs.field(default=None, kw_only=True)
     source_ip: str | None = attrs.field(default=None, kw_only=True)
@@ -46,6 +60,12 @@ class Caller:
     def of_user(cls, user: User | RoleSession, **known: Any) -> Caller:
         """A user that asks, or who has a session of a role."""
         return cls(user.account, user=user, **known)
+
+    @classmethod
+    def of_service(cls, name: str, bucket: Bucket, time_ms: int) -> Caller:
+        """A service that asks on behalf of a bucket."""
+        service = Service(name, f"arn:aws:s3:::{bucket.name}", bucket.owner.id)
+        return cls(ANONYMOUS_OWNER, service=service, secure=True, time_ms=time_ms)
 
     @property
     def principal(self) -> Owner:

@@ -469,7 +469,7 @@ def _is_restricted(caller: Caller, bucket: Bucket) -> bool:
     bucket with a public policy to only AWS service principals and authorized users within the bucket owner's account".
     """
     block, policy = bucket.settings.public_access_block, bucket.settings.policy
-    if block is None or policy is None or not block.restrict_public_buckets:
+    if block is None or policy is None or not block.restrict_public_buckets or caller.service is not None:
         return False
     return caller.account.id != bucket.owner.id and is_public(policy, bucket.name)
 

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
+from bleepstore.access_log import LogEntry, render_line
 from bleepstore.backends.gateway.retry import Outage
 from bleepstore.bucket_settings import digest_of, document_of
 from bleepstore.catalog.port import CatalogReader, Cursor
 from bleepstore.commands import AbortUpload, ApplyLifecycle, DeleteObject, LifecycleApplied, LifecycleEntry
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.errors import NoSuchBucket, NoSuchUpload, OperationAborted, S3Error
 from bleepstore.events import BY_LIFECYCLE
 from bleepstore.jobs.clock_jumps import ClockJumps
 from bleepstore.jobs.job import Budget, Job, Ran
+from bleepstore.jobs.log_spool import LogSpool
 from bleepstore.jobs.parts import Parts
 from bleepstore.jobs.removing import Remover, log
 from bleepstore.lifecycle import Lifecycle, LifecycleRule
@@ -34,6 +37,15 @@ _PAGE = 250
 _INTERVAL_MS = 3600 * 1000
 #: How far the system's clock may run ahead of the time that passed.
 _BELIEVED_MS = 3600 * 1000
+
+#: Storage class -> what the access log calls the change to it.
+_TRANSITIONS = {
+    "STANDARD_IA": "S3.TRANSITION_SIA.OBJECT",
+    "ONEZONE_IA": "S3.TRANSITION_ZIA.OBJECT",
+    "INTELLIGENT_TIERING": "S3.TRANSITION_INT.OBJECT",
+    "GLACIER_IR": "S3.TRANSITION_GIR.OBJECT",
+    "DEEP_ARCHIVE": "S3.TRANSITION_GDA.OBJECT",
+}
 
 Read = Callable[[CatalogReader, Cursor], tuple[list[Aged], Cursor]]
 Decide = Callable[[Aged], Decision | None]
@@ -64,10 +76,17 @@ class LifecycleJob(Job):
     name = "lifecycle"
     interval_ms = _INTERVAL_MS
 
-    def __init__(self, parts: Parts, remover: Remover, delete: Callable[[DeleteObject], object] | None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        remover: Remover,
+        delete: Callable[[DeleteObject], object] | None,
+        log_spool: LogSpool,
+    ) -> None:
         self._parts = parts
         self._remover = remover
         self._delete = delete
+        self._log_spool = log_spool
         self._jumps = ClockJumps(parts.wall_clock, parts.last_used_ms)
         self._believed_ms: float = _BELIEVED_MS
         self._pass: Iterator[int] | None = None
@@ -206,6 +225,24 @@ class LifecycleJob(Job):
         assert isinstance(result, LifecycleApplied)
         self._changed += result.changed
         self._refused += result.refused
+        if result.changed and ConfigurationKind.LOGGING in (ruled.bucket.settings.configurations or {}):
+            for entry in entries:
+                if result.changed == len(entries) or self._has_expired(ruled.bucket, entry):
+                    self._log(ruled.bucket, _logged_as(ruled.bucket, entry), entry.key)
+
+    def _has_expired(self, bucket: Bucket, entry: LifecycleEntry) -> bool:
+        if entry.act is not Act.EXPIRE:
+            return False
+        with self._parts.catalog.read() as reader:
+            found = reader.find_object(bucket.name, entry.key, with_data=False)
+        return found is None or found.sequence != entry.sequence
+
+    def _log(self, bucket: Bucket, operation: str, key: str) -> None:
+        """Note in the access log of the bucket what was done."""
+        if ConfigurationKind.LOGGING in (bucket.settings.configurations or {}):
+            now_ms = self._parts.wall_clock()
+            entry = LogEntry(time_ms=now_ms, operation=operation, principal_id="AmazonS3", key=key)
+            self._log_spool.add(bucket.name, now_ms, render_line(bucket.owner.id, bucket.name, entry))
 
     def _delete_at_provider(self, delete: Callable[[DeleteObject], object], ruled: _Ruled, one: Aged) -> None:
         """What is stored there may be another object than the catalog knows: it goes if it has the same ETag."""
@@ -225,6 +262,7 @@ class LifecycleJob(Job):
         try:
             self._outage.call(delete, command)
             self._changed += 1
+            self._log(bucket, "S3.EXPIRE.OBJECT", one.key)
         except S3Error as error:
             if self._outage.error is None:
                 self._remover.report(f"{bucket.name}/{one.key}, which has expired,", error)
@@ -239,12 +277,12 @@ class LifecycleJob(Job):
                 page, after = reader.aged_uploads(ruled.bucket.id, rule.filter.prefix or "", until, after, _PAGE)
             for upload in page:
                 if self._outage.error is None:  # what is not ended at the provider must not be forgotten here
-                    self._abort(upload)
+                    self._abort(ruled.bucket, upload)
             yield len(page)
             if not after or self._outage.error is not None:
                 return
 
-    def _abort(self, upload: Upload) -> None:
+    def _abort(self, bucket: Bucket, upload: Upload) -> None:
         try:
             self._parts.submit(
                 AbortUpload(
@@ -258,7 +296,16 @@ class LifecycleJob(Job):
         except NoSuchUpload:  # it was ended meanwhile
             return
         self._changed += 1
+        self._log(bucket, "S3.DELETE.UPLOAD", upload.key)
         self._remover.remove([], upload.backend_token, self._outage)
+
+
+def _logged_as(bucket: Bucket, entry: LifecycleEntry) -> str:
+    """What the access log calls it ("Lifecycle actions and logging")."""
+    if entry.storage_class is not None:
+        return _TRANSITIONS.get(entry.storage_class, "S3.TRANSITION.OBJECT")
+    is_marked = entry.act is Act.EXPIRE and bucket.versioning is not None
+    return "S3.CREATE.DELETEMARKER" if is_marked else "S3.EXPIRE.OBJECT"
 
 
 def _objects(bucket_id: int, prefix: str, until_ms: int) -> Read:

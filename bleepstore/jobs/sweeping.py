@@ -9,6 +9,7 @@ from bleepstore.commands import DeleteObject
 from bleepstore.jobs.containers import ContainersJob
 from bleepstore.jobs.garbage import GarbageJob
 from bleepstore.jobs.lifecycle import LifecycleJob
+from bleepstore.jobs.log_spool import LogSpool
 from bleepstore.jobs.orphans import OrphansJob
 from bleepstore.jobs.parts import Parts
 from bleepstore.jobs.removing import Remover
@@ -20,14 +21,19 @@ class Sweeping:
     """Adds its jobs to `jobs`. For `delete` see LifecycleJob."""
 
     def __init__(
-        self, jobs: Jobs, parts: Parts, upload_expiry_ms: int, delete: Callable[[DeleteObject], object] | None
+        self,
+        jobs: Jobs,
+        parts: Parts,
+        upload_expiry_ms: int,
+        delete: Callable[[DeleteObject], object] | None,
+        log_spool: LogSpool,
     ) -> None:
         self._jobs = jobs
         remover = Remover(parts)
         self._garbage = GarbageJob(parts, remover)
         self.orphans = OrphansJob(parts, remover)
         self.containers = ContainersJob(parts, remover)
-        self.lifecycle = LifecycleJob(parts, remover, delete)
+        self.lifecycle = LifecycleJob(parts, remover, delete, log_spool)
         for job in (
             self._garbage,
             ExpiredUploadsJob(parts, remover, upload_expiry_ms),

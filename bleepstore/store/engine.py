@@ -24,12 +24,14 @@ from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogPort, CatalogReader
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
+from bleepstore.configurations import ConfigurationKind
 from bleepstore.errors import InvalidArgument, NoSuchBucket, NotSupported, QuotaExceeded
 from bleepstore.events import Origin
 from bleepstore.jobs import Jobs, Sweeping
 from bleepstore.jobs.deliveries import Deliveries
 from bleepstore.jobs.events import EventsJob
 from bleepstore.jobs.lease import Lease, SoleLease
+from bleepstore.jobs.log_spool import LogSpool
 from bleepstore.jobs.orphans import GRACE_MS
 from bleepstore.jobs.parts import Parts
 from bleepstore.jobs.waking import Waker
@@ -55,6 +57,9 @@ from bleepstore.store.verifying import Verifier
 if TYPE_CHECKING:
     from bleepstore.sealing.keys import KeyService
     from bleepstore.store.encrypting import Encrypting
+
+#: Beside a catalog: lines of access logs that are to be delivered.
+LOG_FOLDER = "access-logs"
 
 
 class Engine:
@@ -108,10 +113,13 @@ class Engine:
         self.folder = folder
         lease = lease or SoleLease()
         self.jobs = Jobs(parts.clock, lease, folder=folder, read_only=self.read_only)
+        #: The buckets with an access log, of those that were asked for since the store was opened.
+        self.logged_buckets: set[str] = set()
+        self.log_spool = LogSpool(None if folder is None else folder / LOG_FOLDER)
         delete = None if self.object_engine.keeps_versions else self.object_engine.delete
-        self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms, delete)
+        self.sweeping = Sweeping(self.jobs, parts, settings.upload_expiry_ms, delete, self.log_spool)
         #: What ends before the catalog and the backend do.
-        self.closers: list[Callable[[], None]] = []
+        self.closers: list[Callable[[], None]] = [self.log_spool.close]
         self._close = close = functools.partial(_end, self.closers, close)
         self.deliveries: Deliveries | None = None
         if settings.event_destinations and not self.read_only:
@@ -149,7 +157,13 @@ class Engine:
         found = self.catalog.find_bucket(bucket)
         if found is None:
             raise NoSuchBucket(bucket)
+        if found.settings.configurations is not None:
+            self._note_log(found)
         return found if self.settings.public_access_block is None else self.blocked(found)
+
+    def _note_log(self, bucket: Bucket) -> None:
+        if ConfigurationKind.LOGGING in (bucket.settings.configurations or {}) and not self.read_only:
+            self.logged_buckets.add(bucket.name)
 
     def blocked(self, bucket: Bucket) -> Bucket:
         """A bucket as the catalog has it, with what is blocked in all buckets."""
@@ -206,6 +220,8 @@ class Engine:
             found = reader.find_bucket(bucket)
             if found is None:
                 raise NoSuchBucket(bucket)
+            if found.settings.configurations is not None:
+                self._note_log(found)
             found = self.blocked(found)
             facts["max_keys"] = limit
             authorize(action, caller, found, **facts)

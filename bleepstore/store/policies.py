@@ -64,6 +64,8 @@ class Policies:
     def _is_known(self, name: str) -> bool:
         """Whether the store has met an account, or has a user or role: see `access.policies.principals`."""
         kind, _, of = name.partition(":")
+        if kind == "service":
+            return True
         with self._engine.catalog.read() as reader:
             if kind == "account":
                 return of == self._engine.owner.id or reader.find_owner(of) is not None

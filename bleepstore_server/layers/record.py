@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 import attrs
 
 from bleepstore_server.exchange import Exchange
+from bleepstore_server.layers.bucket_logs import Sent, log_to_buckets
 from bleepstore_server.response import ObjectBody
 
 _log = logging.getLogger("bleepstore.server")
@@ -75,19 +76,30 @@ class RecordedBytes:
             done(self._sent)
 
 
-def recorded(exchange: Exchange, body: Iterable[bytes], recorder: Recorder) -> Iterable[bytes]:
-    """The body of the answer, at whose end the recorder gets its record."""
-    done = functools.partial(_finish, exchange, recorder)
+def recorded(exchange: Exchange, body: Iterable[bytes], recorder: Recorder | None) -> Iterable[bytes]:
+    """The body of the answer, at whose end the recorder gets its record, and the logs of buckets their lines."""
+    done = functools.partial(_finish, exchange, recorder, time.monotonic() - exchange.started)
     if isinstance(body, ObjectBody):
         body.done = done
         return body
     return RecordedBytes(body, done)
 
 
-def _finish(exchange: Exchange, recorder: Recorder, bytes_out: int, error_code: str | None = None) -> None:
+def _finish(
+    exchange: Exchange, recorder: Recorder | None, turnaround: float, bytes_out: int, error_code: str | None = None
+) -> None:
     duration = time.monotonic() - exchange.started
+    try:
+        log_to_buckets(exchange, Sent(bytes_out, error_code, turnaround, duration))
+        if recorder is not None:
+            recorder(_record_of(exchange, duration, bytes_out, error_code))
+    except Exception:  # noqa: BLE001  # the answer is on its way, whatever a program's own function does
+        _log.exception("the record of request %s could not be taken", exchange.request_id)
+
+
+def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: str | None) -> Record:
     request, environ = exchange.request, exchange.environ
-    record = Record(
+    return Record(
         time=dt.datetime.fromtimestamp(time.time() - duration, dt.UTC),
         remote=environ.get("REMOTE_ADDR", ""),
         method=environ["REQUEST_METHOD"],
@@ -102,10 +114,6 @@ def _finish(exchange: Exchange, recorder: Recorder, bytes_out: int, error_code: 
         duration=duration,
         request_id=exchange.request_id,
     )
-    try:
-        recorder(record)
-    except Exception:  # noqa: BLE001  # the answer is on its way, whatever a program's own function does
-        _log.exception("the record of request %s could not be taken", exchange.request_id)
 
 
 # -- the access log

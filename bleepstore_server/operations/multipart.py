@@ -91,7 +91,7 @@ def upload_part(exchange: Exchange) -> Response:
 def upload_part_copy(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers, h.COPIED_PART)
-    source = h.copy_source(request.headers["x-amz-copy-source"])
+    source = exchange.source = h.copy_source(request.headers["x-amz-copy-source"])
     exchange.check_source_owner(source)
     part = exchange.store.copy_part(
         source.bucket,

@@ -12,9 +12,10 @@ from bleepstore.store import DeleteFailure, StoredObject
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.object_lock import check_digest, lock_headers
 from bleepstore_server.operations.tagging import may_count_tags
-from bleepstore_server.response import Headers, Response, xml
+from bleepstore_server.response import WHOLE_SIZE, Headers, Response, xml
 from bleepstore_server.wire import checksums
 from bleepstore_server.wire import headers as h
+from bleepstore_server.wire.dates import http_date
 from bleepstore_server.wire.documents.common import checksum_element, checksum_type
 from bleepstore_server.wire.documents.declare import parse
 from bleepstore_server.wire.documents.objects import (
@@ -34,9 +35,6 @@ from bleepstore_server.wire.expiry import expiration_header
 from bleepstore_server.wire.object_lock import bypasses_governance
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import is_field_value
-
-#: Up to this many bytes are read before the answer begins: if they are damaged, it is an error and not cut off.
-_STREAMED = 64 * 1024
 
 _OVERRIDES = {
     "response-content-type": "Content-Type",
@@ -64,6 +62,7 @@ def put_object(exchange: Exchange) -> Response:
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
+    exchange.object_size = version.size
     headers = [
         ("ETag", f'"{version.etag}"'),
         *exchange.encryption_headers(version.attributes.encryption, with_context=True),
@@ -126,6 +125,7 @@ def _unchanged(exchange: Exchange, error: NotModified) -> Response:
 def _describe(exchange: Exchange, stored: StoredObject) -> Response:
     """The answer to a GET, but for its body."""
     version = stored.version
+    exchange.object_size = version.size
     headers = h.object_headers(version, exchange.encryption_headers(version.attributes.encryption))
     if version.attributes.tags and may_count_tags(exchange):
         headers.append(("x-amz-tagging-count", str(len(version.attributes.tags))))
@@ -168,7 +168,7 @@ def get_object(exchange: Exchange) -> Response:
             exchange.key,
             version_id=exchange.version_id,
             range=h.byte_range(request.headers.get("range")),
-            part_number=_part_number(exchange),
+            part_number=_part_number(exchange) if request.query else None,
             condition=h.read_condition(request.headers),
             customer_key=exchange.customer_key(),
             caller=exchange.caller,
@@ -178,7 +178,7 @@ def get_object(exchange: Exchange) -> Response:
     streams = False
     try:
         response = _describe(exchange, stored)
-        streams = stored.length > _STREAMED
+        streams = stored.length > WHOLE_SIZE
         response.body = stored if streams else stored.read()
     finally:
         if not streams and stored.file is not None:
@@ -194,7 +194,7 @@ def head_object(exchange: Exchange) -> Response:
             exchange.key,
             version_id=exchange.version_id,
             range=h.byte_range(request.headers.get("range")),
-            part_number=_part_number(exchange),
+            part_number=_part_number(exchange) if request.query else None,
             condition=h.read_condition(request.headers),
             customer_key=exchange.customer_key(),
             caller=exchange.caller,
@@ -236,6 +236,7 @@ def delete_objects(exchange: Exchange) -> Response:
     outcomes = exchange.store.delete_objects(
         exchange.bucket, entries, bypass_governance=bypasses_governance(request.headers), caller=exchange.caller
     )
+    exchange.deleted = outcomes
     deleted = () if asked.quiet else [_deleted(outcome) for outcome in outcomes if isinstance(outcome, DeletedObject)]
     errors = [_delete_error(outcome) for outcome in outcomes if isinstance(outcome, DeleteFailure)]
     return xml(DeleteResult(deleted=deleted, errors=errors))
@@ -258,7 +259,7 @@ def _delete_error(outcome: DeleteFailure) -> DeleteError:
 def copy_object(exchange: Exchange) -> Response:
     request = exchange.request
     h.refuse_unsupported(request.headers, h.COPIED_OBJECT)
-    source = h.copy_source(request.headers["x-amz-copy-source"])
+    source = exchange.source = h.copy_source(request.headers["x-amz-copy-source"])
     exchange.check_source_owner(source)
     version = exchange.store.copy_object(
         source.bucket,
@@ -279,6 +280,7 @@ def copy_object(exchange: Exchange) -> Response:
         condition=h.write_condition(request.headers),
         caller=exchange.caller,
     )
+    exchange.object_size = version.size
     response = xml(
         CopyObjectResult(
             modified_ms=version.modified_ms,
@@ -346,7 +348,7 @@ def get_object_attributes(exchange: Exchange) -> Response:
             object_size=version.size if "ObjectSize" in wanted else None,
         )
     )
-    response.headers.append(("Last-Modified", h.http_date(version.modified_ms)))
+    response.headers.append(("Last-Modified", http_date(version.modified_ms // 1000)))
     response.headers.extend(h.version_headers(version))
     return response
 

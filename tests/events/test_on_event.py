@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Iterator
@@ -151,8 +152,9 @@ def test_a_store_that_was_not_closed_ends_its_functions() -> None:
     heard: list[Event] = []
     store.on_event(heard.append)
     store.put_object("photos", "a", b"")
+    del store
     with pytest.warns(ResourceWarning, match="was not closed"):
-        del store
+        gc.collect()
     assert [event.key for event in heard] == ["a"]
 
 

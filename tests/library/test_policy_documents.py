@@ -132,8 +132,9 @@ def test_everybody_cannot_be_left_out() -> None:
         ({"AWS": "arn:aws:iam::alice:user/team/ann"}, {"user:alice/team/ann"}),
         ({"CanonicalUser": "79a59df900b949e55d96a1e698fbaced"}, {"account:79a59df900b949e55d96a1e698fbaced"}),
         ({"AWS": ["alice", "bob"], "CanonicalUser": ["carol"]}, {"account:alice", "account:bob", "account:carol"}),
-        ({"Service": "logging.s3.amazonaws.com"}, set()),
-        ({"Service": ["delivery.logs.amazonaws.com", "cloudtrail.amazonaws.com"], "AWS": "alice"}, {"account:alice"}),
+        ({"Service": "logging.s3.amazonaws.com"}, {"service:logging.s3.amazonaws.com"}),
+        ({"Service": ["delivery.logs.amazonaws.com", "cloudtrail.amazonaws.com"], "AWS": "alice"},
+         {"service:delivery.logs.amazonaws.com", "service:cloudtrail.amazonaws.com", "account:alice"}),
         ("*", None), ({"AWS": "*"}, None), ({"AWS": ["alice", "*"]}, None),
     ],
 )  # fmt: skip

@@ -15,10 +15,10 @@ import attrs
 
 from bleepstore.access.acl import AclRequest, CannedAcl
 from bleepstore.access.actions import Action
-from bleepstore.access.callers import Caller
+from bleepstore.access.callers import Caller, Service
 from bleepstore.access.policies.document import RESOURCE_PREFIX
 from bleepstore.access.policies.names import KEY_ID, PREFIX, S3_KEYS
-from bleepstore.access.policies.principals import account_name, role_name, session_name, user_name
+from bleepstore.access.policies.principals import account_name, role_name, service_name, session_name, user_name
 from bleepstore.access.sessions import RoleSession
 from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey, key_name
 from bleepstore.model import (
@@ -114,6 +114,8 @@ class Asked:
         caller = self.caller
         if caller.user is not None:
             return frozenset((account_name(caller.account.id), *_own_names(caller.user)))
+        if caller.service is not None:
+            return frozenset((service_name(caller.service.name),))
         return _NOBODY if caller.is_anonymous else frozenset((account_name(caller.account.id),))
 
     @property
@@ -200,7 +202,13 @@ def _truth(value: bool | None) -> _Values:
 
 def _time(asked: Asked) -> _Values:
     time_ms = asked.caller.time_ms
-    return () if time_ms is None else (to_datetime(time_ms).isoformat(),)
+    return () if time_ms is None else (_second(time_ms // 1000),)
+
+
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """The time of a request is a second, as S3 dates requests: those of one second are decided on alike."""
+    return to_datetime(seconds * 1000).isoformat()
 
 
 def _epoch(asked: Asked) -> _Values:
@@ -254,6 +262,10 @@ def _token_issue_time(asked: Asked) -> _Values:
 
 def _owner(asked: Asked) -> _Values:
     return () if asked.bucket is None else (asked.bucket.owner.id,)
+
+
+def _service(find: Callable[[Service], str]) -> Callable[[Asked], _Values]:
+    return lambda asked: () if asked.caller.service is None else (find(asked.caller.service),)
 
 
 # -- of what is asked
@@ -340,7 +352,10 @@ _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:userid": _user_id,
     "aws:username": _username,
     "aws:tokenissuetime": _token_issue_time,
-    "aws:principalisawsservice": lambda _asked: ("false",),
+    "aws:principalisawsservice": lambda asked: _truth(asked.caller.service is not None),
+    "aws:principalservicename": _service(lambda service: service.name),
+    "aws:sourcearn": _service(lambda service: service.source_arn),
+    "aws:sourceaccount": _service(lambda service: service.source_account),
     "aws:viaawsservice": lambda _asked: ("false",),
     "aws:resourceaccount": _owner,
     "s3:resourceaccount": _owner,

@@ -3,7 +3,8 @@
 An account is named by its id, which here is the canonical user id that S3 shows: `{"AWS": "<id>"}`,
 `{"AWS": "arn:aws:iam::<id>:root"}` or `{"CanonicalUser": "<id>"}`. A user of an account is
 `{"AWS": "arn:aws:iam::<id>:user/<name>"}`. `"*"` and `{"AWS": "*"}` are everybody, who did not sign too. Services of
-AWS may be named, and are never who asks here. A role is `{"AWS": "arn:aws:iam::<id>:role/<name>"}`, one session of it
+AWS may be named: those that deliver access logs and inventories ask here, the others never. A role is
+`{"AWS": "arn:aws:iam::<id>:role/<name>"}`, one session of it
 `{"AWS": "arn:aws:sts::<id>:assumed-role/<name>/<session>"}`. There are no federated users.
 
 Who asks is known by the name of its account and, if it is a user, by its own. What is denied to an account is denied to
@@ -42,6 +43,10 @@ def role_name(account_id: str, role: str) -> str:
 
 def session_name(account_id: str, role: str, session: str) -> str:
     return f"session:{account_id}/{role}/{session}"
+
+
+def service_name(service: str) -> str:
+    return f"service:{service}"
 
 
 @attrs.frozen
@@ -108,7 +113,7 @@ def _named(kind: str, text: str) -> set[str]:
     elif kind == "CanonicalUser" and _ACCOUNT.fullmatch(text):
         return {account_name(text)}
     elif kind == "Service" and _SERVICE.fullmatch(text):
-        return set()
+        return {service_name(text)}
     raise _invalid(text)
 
 
