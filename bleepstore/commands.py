@@ -466,6 +466,18 @@ class DeleteCredential(_Change):
 
 
 @attrs.frozen(kw_only=True)
+class ReplaceSecret(_Change):
+    """The same secret of an access key, stored in another way, if it is still stored as `expected`."""
+
+    request_id: str
+    time_ms: int
+    access_key: str
+    expected: str = attrs.field(repr=False)
+    secret_key: str = attrs.field(repr=False)
+    sealed_by: str | None
+
+
+@attrs.frozen(kw_only=True)
 class CreateUser(_Change):
     """A user without policies. Of one account no two have names that differ in case alone."""
 
@@ -644,6 +656,7 @@ Command = (
     | DisableCredential
     | PutRateLimit
     | DeleteCredential
+    | ReplaceSecret
     | CreateUser
     | DeleteUser
     | PutUserPolicy

@@ -78,7 +78,7 @@ class _App:
         self._logged = store.engine.logged_buckets
         self._find_credential = self._authenticator.find_credential
         self._find_signer = self._authenticator.find_signer
-        self._sts = SessionService(store, self._authenticator)
+        self._sts = SessionService(store, self._authenticator, config.oidc_issuer)
         # What is in memory alone is at rest nowhere, so what S3 promises of objects at rest holds there.
         reports = config.report_encryption or store.in_memory
         self._unencrypted = ((ENCRYPTION, STORE_METHOD),) if reports else ()

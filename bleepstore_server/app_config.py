@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -40,6 +41,35 @@ def _check_origins(_: object, attribute: attrs.Attribute[Any], value: tuple[str,
             raise ConfigError(f"{attribute.name}: {text!r} is not an origin with at most one *")
 
 
+def is_issuer_url(url: str) -> bool:
+    """Whether it is a URL by https, or of this machine."""
+    try:
+        split = urlsplit(url)
+        host = split.hostname or ""
+    except ValueError:
+        return False
+    if not host or split.query or split.fragment or split.username is not None:
+        return False
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    return split.scheme == "https" or (split.scheme == "http" and is_loopback)
+
+
+def parse_issuer(text: str) -> tuple[str, frozenset[str]]:
+    """(issuer, audiences) of a value of `oidc_issuer`."""
+    issuer, *audiences = text.split()
+    return issuer, frozenset(audiences)
+
+
+def _check_issuers(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for text in value:
+        issuer, *audiences = text.split() or [""]
+        if not is_issuer_url(issuer) or not audiences:
+            raise ConfigError(f"{attribute.name}: {text!r} is not a URL by https and, after a space, an audience")
+
+
 @attrs.frozen(kw_only=True)
 class AppConfig:
     """What `create_app` can be told."""
@@ -69,6 +99,12 @@ class AppConfig:
     access_key: str | None = setting(None, "an access key of the store's owner, beside those of `bleepstore keys`")
     secret_key: str | None = setting(
         None, "its secret; only by file or environment, as other users see flags", flag=False, repr=False
+    )
+    oidc_issuer: tuple[str, ...] = setting(
+        (),
+        "an OpenID Connect provider whose tokens are believed (AssumeRoleWithWebIdentity): its URL and, after a space, "
+        "the audiences that count, as in 'https://id.example.org my-app'",
+        validator=_check_issuers,
     )
     require_content_sha256: bool = setting(
         True,

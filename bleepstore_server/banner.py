@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 import bleepstore
-from bleepstore.store.opening import KEY_FILE
+from bleepstore.store.settings import KEY_FILE
 from bleepstore_server.app_config import WELL_KNOWN
 from bleepstore_server.config import ServerConfig
 
@@ -28,6 +28,8 @@ class ShownKeys:
     #: The secret as an expression of Python, and as a word of the shell.
     in_python: str
     in_shell: str
+    #: How the secrets that the store has are stored.
+    storage_note: str = ""
 
 
 def _plain(pair: tuple[str, str], note: str) -> ShownKeys:
@@ -93,17 +95,25 @@ def _encryption(config: ServerConfig) -> str:
     return f"  encryption  with the keys in {made}: keep a copy\n" if made.exists() else ""
 
 
+def storage_note(sealed: int, plain: int) -> str:
+    """How the secrets of so many access keys are stored."""
+    if plain:
+        return f"{plain} stored as they are, in a file that its owner alone may read (`bleepstore keys seal` encrypts)"
+    return "stored encrypted" if sealed else ""
+
+
 def render_banner(config: ServerConfig, url: str, keys: ShownKeys) -> str:
     verify = bundle = ""
     if config.tls_cert and not config.public_endpoint:
         # Most probably made for this machine, so that no client knows who signed it.
         certificate = str(Path(config.tls_cert).absolute())
         verify, bundle = f", verify={certificate!r}", f"--ca-bundle {shlex.quote(certificate)} "
+    storage = f"  secrets     {keys.storage_note}\n" if keys.storage_note else ""
     warning = f"  FAULTS      on purpose: {', '.join(config.faults)}\n" if config.faults else ""
     return (
         f"BleepStore {bleepstore.__version__} serves {config.data} at {url}\n{warning}{_encryption(config)}"
         f"  access key  {keys.access_key}{keys.key_note}\n"
-        f"  secret key  {keys.secret}\n"
+        f"  secret key  {keys.secret}\n{storage}"
         f"  boto3       boto3.client('s3', endpoint_url={url!r}, aws_access_key_id={keys.access_key!r}, "
         f"aws_secret_access_key={keys.in_python}, region_name={config.region!r}{verify})\n"
         f"  AWS CLI     AWS_ACCESS_KEY_ID={shlex.quote(keys.access_key)} AWS_SECRET_ACCESS_KEY={keys.in_shell} "

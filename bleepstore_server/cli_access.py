@@ -12,6 +12,7 @@ from bleepstore import ANONYMOUS, Action, Caller
 from bleepstore.errors import NoSuchUser
 from bleepstore.model import ANONYMOUS_OWNER, Owner, User
 from bleepstore_server.app_config import ConfigError
+from bleepstore_server.master_keys import keys_of
 
 _EPILOG = """\
 What a request would have under a condition key is given by --with, without "s3:":
@@ -59,7 +60,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{arguments.action}: no operation of this store asks for such an action")
     if not (Path(arguments.data) / "catalog.db").exists():
         raise ConfigError(f"data: there is no store in {arguments.data}")
-    with bleepstore.open(arguments.data, read_only=True) as store:
+    with bleepstore.open(arguments.data, read_only=True, encryption_keys=keys_of(os.environ)) as store:
         explanation = store.explain_access(
             Action(arguments.action),
             arguments.bucket,

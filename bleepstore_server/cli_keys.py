@@ -17,10 +17,18 @@ from bleepstore.store.accounts import Accounts
 from bleepstore.store.facade import open_accounts
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import clean_secret, read_secret_file
+from bleepstore_server.master_keys import keys_of
 
 _SECRETS = """\
 Without any of these a random secret is made, and printed. What stands on a command line is seen by every user of the
 machine (in `ps`), so rather than --secret-key use --ask-secret, --secret-file or --secret-env.
+"""
+
+
+_SEALING = """\
+A line `secrets KEY` in the store's encryption keys (a file by BLEEPSTORE_ENCRYPTION_KEY_FILE, or encryption.keys in its
+folder), with 32 random bytes as base64, is the key. To rotate it, add another line of that name, restart the servers,
+run this, and remove the older line.
 """
 
 
@@ -79,6 +87,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     remove = actions.add_parser("remove", parents=[common, one], help="remove a key for good, within a second")
     remove.set_defaults(run=_remove)
 
+    seal = actions.add_parser(
+        "seal",
+        parents=[common],
+        help="encrypt all secrets where they are stored, by the key `secrets`",
+        epilog=_SEALING,
+    )
+    seal.set_defaults(run=_seal)
+
 
 def _add_secret(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group("the secret", _SECRETS).add_mutually_exclusive_group()
@@ -92,14 +108,14 @@ def open_or_make(data: str) -> AbstractContextManager[Accounts]:
     """The accounts of the store in this folder, which is made if need be."""
     if not (Path(data) / "catalog.db").exists():
         bleepstore.open(data).close()
-    return open_accounts(data)
+    return open_accounts(data, encryption_keys=keys_of(os.environ))
 
 
 def open_existing(data: str) -> AbstractContextManager[Accounts]:
     """Raises ConfigError if there is no store."""
     if not (Path(data) / "catalog.db").exists():
         raise ConfigError(f"data: there is no store in {data}; `bleepstore serve --data {data}` makes one")
-    return open_accounts(data)
+    return open_accounts(data, encryption_keys=keys_of(os.environ))
 
 
 def _find(store: Accounts, access_key: str) -> Credential | None:
@@ -229,3 +245,13 @@ def _remove(arguments: argparse.Namespace) -> None:
     with open_existing(arguments.data) as store:
         store.delete_credential(arguments.access_key)
     print(f"{arguments.access_key} is removed, and refused from now on")
+
+
+def _seal(arguments: argparse.Namespace) -> None:
+    with open_existing(arguments.data) as store:
+        sealed, plain = store.seal_secrets()
+    if plain:
+        raise ConfigError(
+            f"there is no key `secrets` among the encryption keys: {plain} secrets are stored as they are"
+        )
+    print(f"{sealed} secrets are encrypted")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bleepstore.errors import StoreError
 
-_PACKAGES = frozenset({"werkzeug", "defusedxml", "gunicorn", "boto3", "botocore", "cryptography", "urllib3"})
+_PACKAGES = frozenset({"werkzeug", "defusedxml", "gunicorn", "boto3", "botocore", "cryptography", "urllib3", "jwt"})
 
 
 @contextlib.contextmanager

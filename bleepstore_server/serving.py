@@ -11,7 +11,6 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,13 +19,21 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import BleepStoreError
-from bleepstore.sealing.keys import KeyFile, KeyService, MasterKeys
 from bleepstore_server import gunicorn_conf
 from bleepstore_server.app import create_app
 from bleepstore_server.app_config import ConfigError
-from bleepstore_server.banner import ShownKeys, keys_configured, keys_made, keys_stored, keys_well_known, render_banner
+from bleepstore_server.banner import (
+    ShownKeys,
+    keys_configured,
+    keys_made,
+    keys_stored,
+    keys_well_known,
+    render_banner,
+    storage_note,
+)
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig, load_config
 from bleepstore_server.layers.record import start_access_log
+from bleepstore_server.master_keys import configured_keys
 from bleepstore_server.rates import RateMeter
 
 if TYPE_CHECKING:
@@ -39,7 +46,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
     """The store that `config` names. Raises what `bleepstore.open` does."""
     data = None if config.in_memory else config.data
     expiry, delay = dt.timedelta(days=config.upload_expiry_days), dt.timedelta(seconds=config.restore_delay)
-    keys = _encryption_keys(config)
+    keys = configured_keys(config.encryption_key_file, config.encryption_keys)
     if config.backend_url is None:
         return bleepstore.open(
             data,
@@ -50,6 +57,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
             read_only=config.read_only,
             acl_defaults=config.acl_defaults,
             public_access_block=config.blocked_everywhere,
+            event_destinations=config.destinations,
         )
     return bleepstore.open(
         config.backend_url,
@@ -64,16 +72,8 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         take_over=take_over,
         acl_defaults=config.acl_defaults,
         public_access_block=config.blocked_everywhere,
+        event_destinations=config.destinations,
     )
-
-
-def _encryption_keys(config: ServerConfig) -> KeyService | None:
-    """The master keys that are configured, which are read now: what is wrong with them is told at the start."""
-    if config.encryption_key_file is not None:
-        keys = KeyFile(Path(config.encryption_key_file).absolute())
-        keys.load()
-        return keys
-    return None if config.encryption_keys is None else MasterKeys.parse(config.encryption_keys, "encryption_keys")
 
 
 def check_backend(url: str, endpoint_url: str | None) -> None:
@@ -114,28 +114,31 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     The store is opened in any case: what is wrong with it is one line here, and pages of traceback in a worker.
     """
     known: list[str] | None = None
+    note = ""
     pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
     is_configured = config.access_key is not None or config.allow_well_known_key
     if not config.in_memory:
-        with open_configured_store(config) as store:
+        with open_configured_store(attrs.evolve(config, event_destinations=())) as store:
             credentials = store.list_credentials()
             if not is_configured and not credentials and not config.read_only:
                 store.put_credential(*pair)
             elif not is_configured:
                 own_first = sorted(credentials, key=lambda known: known.owner != store.owner)
                 known = [credential.access_key for credential in own_first if credential.enabled]
+            note = storage_note(*store.accounts.count_secrets())
     elif config.backend_url is not None:
         check_backend(config.backend_url, config.backend_endpoint_url)
     if config.access_key is not None:
-        return config, keys_configured(config)
-    if config.allow_well_known_key:
-        return config, keys_well_known()
-    if known is not None:
-        return config, keys_stored(config, known)
-    shown = keys_made(config, pair)
-    if config.in_memory:
-        config = attrs.evolve(config, access_key=pair[0], secret_key=pair[1])
-    return config, shown
+        shown = keys_configured(config)
+    elif config.allow_well_known_key:
+        shown = keys_well_known()
+    elif known is not None:
+        shown = keys_stored(config, known)
+    else:
+        shown = keys_made(config, pair)
+        if config.in_memory:
+            config = attrs.evolve(config, access_key=pair[0], secret_key=pair[1])
+    return config, attrs.evolve(shown, storage_note=note)
 
 
 def _family(host: str) -> socket.AddressFamily:

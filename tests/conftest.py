@@ -32,7 +32,7 @@ WIRE_SUITE = frozenset(
     for name in (
         "access_logs", "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
         "operations_buckets", "operations_listings", "ownership", "pages", "policies", "presigned", "restore",
-        "quotas", "rates", "roles", "sessions", "stored_configurations", "tagging", "website",
+        "quotas", "rates", "roles", "sessions", "stored_configurations", "tagging", "web_identities", "website",
     )
 )  # fmt: skip
 #: Tests of what a command decides, wherever the bytes are: in memory, and in CI in a folder and in a cluster too.

@@ -14,12 +14,14 @@ from bleepstore.commands import (
     PutCredential,
     PutRateLimit,
     PutUserPolicy,
+    ReplaceSecret,
     Result,
 )
 from bleepstore.errors import (
     NoSuchCredential,
     NoSuchUser,
     NoSuchUserPolicy,
+    OperationAborted,
     TooManyUserPolicies,
     UserAlreadyExists,
 )
@@ -49,6 +51,11 @@ def disable_credential(tables: Tables, command: DisableCredential) -> Result:
 
 def delete_credential(tables: Tables, command: DeleteCredential) -> Result:
     return Done() if tables.delete_credential(command.access_key) else NoSuchCredential(command.access_key)
+
+
+def replace_secret(tables: Tables, command: ReplaceSecret) -> Result:
+    replaced = tables.replace_secret(command.access_key, command.expected, command.secret_key, command.sealed_by)
+    return Done() if replaced else OperationAborted()
 
 
 def create_user(tables: Tables, command: CreateUser) -> Result:

@@ -62,6 +62,7 @@ from bleepstore.commands import (
     PutUserPolicy,
     RecountUsage,
     RegisterPart,
+    ReplaceSecret,
     RestoreObject,
     Result,
     RevokeSessions,
@@ -141,6 +142,8 @@ def apply(tables: Tables, command: Command) -> Result:
             return accounts.put_rate_limit(tables, command)
         case DeleteCredential():
             return accounts.delete_credential(tables, command)
+        case ReplaceSecret():
+            return accounts.replace_secret(tables, command)
         case CreateUser():
             return accounts.create_user(tables, command)
         case DeleteUser():

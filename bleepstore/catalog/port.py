@@ -315,6 +315,9 @@ class Tables(Protocol):
     def delete_credential(self, access_key: str) -> bool:
         """Whether there was such a key."""
 
+    def replace_secret(self, access_key: str, expected: str, secret_key: str, sealed_by: str | None) -> bool:
+        """Whether there is such a key, and its secret was stored as `expected`."""
+
     def find_user(self, account_id: str, name: str) -> User | None:
         """The user that has this name, in whatever case."""
 

@@ -374,6 +374,15 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("disable-credential/1", c.DisableCredential, **_STAMP, access_key=TEXT),
     form("put-rate-limit/1", c.PutRateLimit, **_STAMP, scope=RATE_SCOPE, name=TEXT, rate=RATE),
     form("delete-credential/1", c.DeleteCredential, **_STAMP, access_key=TEXT),
+    form(
+        "replace-secret/1",
+        c.ReplaceSecret,
+        **_STAMP,
+        access_key=TEXT,
+        expected=TEXT,
+        secret_key=TEXT,
+        sealed_by=OPTIONAL_TEXT,
+    ),
     form("create-user/1", c.CreateUser, **_STAMP, account=OWNER, name=TEXT, path=TEXT, user_id=TEXT),
     form("delete-user/1", c.DeleteUser, **_STAMP, account_id=TEXT, name=TEXT),
     form(

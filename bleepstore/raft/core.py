@@ -42,6 +42,7 @@ from bleepstore.raft.messages import (
     ReadIndexRequest,
     Ready,
     Refusal,
+    Removed,
     RequestVote,
     Role,
     SoftState,
@@ -64,6 +65,7 @@ HANDLERS: dict[type, str] = {
     ReadIndexReply: "_on_read_index_reply",
     ProposeRequest: "_on_propose_request",
     ProposeRefused: "_on_propose_refused",
+    Removed: "_on_removed",
 }
 
 #: What answers what, and from whom to whom: (message, from, to, answered by).
@@ -75,6 +77,7 @@ CONVERSATION: tuple[tuple[type, Role, Role, type | None], ...] = (
     (TimeoutNow, Role.LEADER, Role.FOLLOWER, None),
     (ReadIndexRequest, Role.FOLLOWER, Role.LEADER, ReadIndexReply),
     (ProposeRequest, Role.FOLLOWER, Role.LEADER, ProposeRefused),
+    (Removed, Role.FOLLOWER, Role.CANDIDATE, None),
 )
 
 #: Only the leader of a term sends these: they tell a node of an older term who leads.
@@ -82,7 +85,7 @@ FROM_LEADER = frozenset({AppendEntries, Heartbeat, InstallSnapshot, TimeoutNow})
 
 #: Taken from senders that this node does not know. A node that lags behind may not know the leader yet, nor a
 #: candidate that was added since; the cluster's id is what keeps strangers out. All else is from members only.
-FROM_ANYBODY = frozenset({RequestVote, *FROM_LEADER})
+FROM_ANYBODY = frozenset({RequestVote, Removed, *FROM_LEADER})
 
 
 class Raft(Elections):
@@ -114,13 +117,18 @@ class Raft(Elections):
             if not is_text(m.sender):
                 return Refusal.MALFORMED_TEXT
             if m.sender in self.tracker.removed and kind not in FROM_LEADER:
-                return Refusal.REMOVED_SENDER  # as a leader it may still have to tell that its removal is decided
+                # As a leader it may still have to tell that its removal is decided. Others are told, once they ask.
+                if kind is not Removed:
+                    self._messages.append(Removed(self.cluster, self.node, m.sender, self.term))
+                return Refusal.REMOVED_SENDER
             if kind not in FROM_ANYBODY:
                 return Refusal.UNKNOWN_SENDER
         return None
 
     def _handle(self, m: Message) -> Refusal | None:
         kind = type(m)
+        if isinstance(m, Removed):
+            return self._on_removed(m)  # of whichever term
         if isinstance(m, RequestVote | VoteReply):
             # What is committed stays so: it does not matter of which term the message is.
             self._learn_commit(m.commit, m.commit_term)

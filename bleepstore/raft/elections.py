@@ -52,7 +52,10 @@ class Elections(Membership):
     def _may_campaign(self) -> bool:
         """Only voters campaign, and none whose membership is known to be outdated or whose log is being replaced."""
         return (
-            self.tracker.is_voter(self.node) and not self.log.has_snapshot() and not self.log.unapplied_configurations()
+            self.tracker.is_voter(self.node)
+            and not self._was_told_of_removal
+            and not self.log.has_snapshot()
+            and not self.log.unapplied_configurations()
         )
 
     # --- the candidate ---

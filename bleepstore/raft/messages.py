@@ -74,6 +74,7 @@ class Refusal(enum.Enum):
     SELF_NAMED_SENDER = "the message names this node as its sender"
     UNKNOWN_SENDER = "the sender is not a member of the cluster"
     REMOVED_SENDER = "the sender was removed from the cluster"
+    REMOVED = "this node was removed from the cluster"
     MALFORMED_TEXT = "a name or a request id is no text"
     OUT_OF_RANGE = "a term is out of range"
     UNKNOWN_MESSAGE = "the message is of no known kind"
@@ -296,6 +297,7 @@ class Heartbeat(Envelope):
 @attrs.frozen
 class HeartbeatReply(Envelope):
     read_round: int  # repeated from the heartbeat: the sender still followed when it was asked
+    low_on_space: bool = False  # the sender's disk is almost full
 
 
 @attrs.frozen
@@ -344,6 +346,11 @@ class ProposeRefused(Envelope):
     request_id: str
 
 
+@attrs.frozen
+class Removed(Envelope):
+    """The receiver was removed from the cluster, which is decided: nobody will answer it any more."""
+
+
 Message = (
     RequestVote
     | VoteReply
@@ -357,6 +364,7 @@ Message = (
     | ReadIndexReply
     | ProposeRequest
     | ProposeRefused
+    | Removed
 )
 
 

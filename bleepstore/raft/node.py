@@ -56,6 +56,7 @@ from bleepstore.raft.waiting import (
     ProposalRefused,
     Proposals,
     Read,
+    RemovedFromCluster,
     TimedOut,
     answer,
     fail_future,
@@ -119,6 +120,7 @@ class Node:
         self._stopping = False
         self._crashed = False
         self._is_leaving = False
+        self._lead_elsewhere_at = 0.0
         self._ended = threading.Event()
         self._end_lock = threading.Lock()
         self._ticks = 0
@@ -322,12 +324,18 @@ class Node:
             else:
                 _log.error("raft node %s: the state machine does not end a batch, so it stays open", self.id)
 
+    def _refuse_all(self, error: BaseException) -> None:
+        """Nobody who waits will be answered."""
+        self._proposals.fail_all(error)
+        for read in [*self._asking, *(read for group in self._asked.values() for read in group)]:
+            fail_read(read, error)
+        self._asking.clear()
+
     def _fail_all(self, reason: BaseException) -> None:
         ended = NodeEnded(f"the node has ended: {reason}")
         self._proposals.end(reason)
         self._applier.watch.end(ended)
-        for read in [*self._asking, *(read for group in self._asked.values() for read in group)]:
-            fail_read(read, ended)
+        self._refuse_all(ended)
         while True:
             try:
                 event = self._inbox.get_nowait()
@@ -363,6 +371,8 @@ class Node:
             self._ask()
         while (ready := self._core.ready()) is not None:
             self._handle(ready)
+        if self._core.is_removed:
+            self._refuse_all(RemovedFromCluster(f"node {self.id} was removed from the cluster: ask another one"))
         if self._is_leaving and self._core.role is not Role.LEADER and self._core.leader is not None:
             self._stopping = True
 
@@ -511,12 +521,23 @@ class Node:
             free = self._free_bytes()
             self._core.low_on_space = free < self.settings.min_free_bytes
             self._core.out_of_space = free < self.settings.min_bytes_to_free
+            if self._core.low_on_space and self._core.role is Role.LEADER:
+                self._lead_elsewhere()
         if self._ticks % self.settings.retry_ticks == 0:
             self._flush()
             self._core.state_bytes = self._state_machine.size
         if not self._durable_asked and self._compactable(self._state_machine.applied) > self.settings.compact_after:
             self._durable_asked = True
             self._applier.ask_durable()
+
+    def _lead_elsewhere(self) -> None:
+        """A full leader refuses the writes of all: one that has space shall lead. Seldom, or it would go in circles."""
+        if self._now() < self._lead_elsewhere_at:
+            return
+        heir = self._core.heir(with_space=True)
+        if heir is not None and self._core.transfer_leadership(heir) is None:
+            self._lead_elsewhere_at = self._now() + self.settings.space_ticks
+            _log.warning("raft node %s has little space: node %s shall lead", self.id, heir)
 
     # --- what the core asks for ---
 

@@ -27,6 +27,8 @@ class Reads(Replication):
             return self._refuse(Refusal.REUSED_CONTEXT)
         if self.role is Role.LEADER:
             refusal = self._ask_quorum(None, self.incarnation, context)
+        elif self.is_removed:
+            refusal = Refusal.REMOVED
         elif self.leader is None:
             refusal = Refusal.NO_LEADER
         elif len(self._forwarded_reads) >= self.settings.max_waiting_reads:

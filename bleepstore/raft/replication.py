@@ -54,6 +54,8 @@ class Replication(RaftState):
         if len(data) > self.settings.max_entry_bytes:
             return self._refuse(Refusal.ENTRY_TOO_LARGE)
         if self.role is not Role.LEADER:
+            if self.is_removed:
+                return self._refuse(Refusal.REMOVED)
             if self.leader is None:
                 return self._refuse(Refusal.NO_LEADER)
             self._messages.append(
@@ -259,7 +261,9 @@ class Replication(RaftState):
         if m.commit > self.log.last:
             return Refusal.COMMIT_BEYOND_LOG
         self._commit_to(m.commit)
-        self._after.append(HeartbeatReply(self.cluster, self.node, m.sender, self.term, m.read_round))
+        self._after.append(
+            HeartbeatReply(self.cluster, self.node, m.sender, self.term, m.read_round, self.low_on_space)
+        )
         return None
 
     def _commit_to(self, index: int) -> None:
@@ -333,6 +337,7 @@ class Replication(RaftState):
             return Refusal.BEYOND_LOG
         peer = self.tracker.progress[m.sender]
         peer.recent_active = True
+        peer.low_on_space = m.low_on_space
         if m.read_round > peer.read_round:
             peer.read_round = m.read_round
             self._confirm_reads()
@@ -367,6 +372,10 @@ class Replication(RaftState):
             self._messages.append(TimeoutNow(self.cluster, self.node, target.node, self.term))
 
     # --- what the layers above do ---
+
+    @property
+    def is_removed(self) -> bool:
+        raise NotImplementedError
 
     def _confirm_reads(self) -> None:
         raise NotImplementedError

@@ -93,8 +93,8 @@ class RaftState:
         "_after", "_applying", "_applying_bytes", "_early_reads", "_emitted_hard", "_emitted_soft", "_farewell",
         "_fetch", "_fetching", "_forwarded_reads", "_handed_configurations", "_last_context", "_lost_reads",
         "_messages", "_pump_due", "_reads_ready", "_rng", "_round", "_round_due", "_token",
-        "_waiting_reads", "cluster", "configurations", "counters", "election_elapsed", "election_timeout",
-        "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space", "node", "out_of_space",
+        "_waiting_reads", "_was_told_of_removal", "cluster", "configurations", "counters", "election_elapsed",
+        "election_timeout", "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space", "node", "out_of_space",
         "pending_configuration_index", "role", "settings", "state_bytes", "term", "tracker", "transfer_target",
         "uncommitted_bytes", "vote", "votes",
     )  # fmt: skip
@@ -146,6 +146,7 @@ class RaftState:
         self.configurations = self.log.configurations(snapshot)
         self.tracker = Tracker(self.node, self.configurations[-1][1], self.log.last)
         self.pending_configuration_index = 0  # no further change before this index is applied
+        self._was_told_of_removal = False
         self._farewell = 0  # a removed leader leads until this index is committed
         self._handed_configurations: list[int] = []  # handed out, not yet applied
 

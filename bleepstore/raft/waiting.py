@@ -38,6 +38,10 @@ class NodeEnded(BleepStoreError):
     """The node was stopped or has failed. A proposal that waited may still be applied by the others."""
 
 
+class RemovedFromCluster(BleepStoreError):
+    """This node is no member any more: ask another. A proposal that waited may still be applied by the others."""
+
+
 class Proposal:
     """One command on its way."""
 
@@ -102,12 +106,15 @@ class Proposals:
         if self.take(proposal.request_id) is not None:
             proposal.future.set_exception(error)
 
+    def fail_all(self, error: BaseException) -> None:
+        for proposal in self.all():
+            self.fail(proposal, error)
+
     def end(self, reason: BaseException) -> None:
         """Nobody will be answered any more."""
         with self._lock:
             self._ended = reason
-        for proposal in self.all():
-            self.fail(proposal, NodeEnded(f"the node has ended: {reason}"))
+        self.fail_all(NodeEnded(f"the node has ended: {reason}"))
 
 
 class Read:

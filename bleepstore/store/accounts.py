@@ -6,10 +6,11 @@ import time
 
 import attrs
 
-from bleepstore.commands import DeleteCredential, DisableCredential, PutCredential
+from bleepstore.commands import DeleteCredential, DisableCredential, PutCredential, ReplaceSecret
 from bleepstore.errors import InvalidArgument
 from bleepstore.model import ANONYMOUS_OWNER, Credential, Owner, is_arn
 from bleepstore.store.engine import Engine
+from bleepstore.store.sealed_secrets import SealedSecrets
 from bleepstore.store.users import Users
 
 #: How long a worker may go on with a credential that another process has disabled or changed.
@@ -24,6 +25,7 @@ class Accounts:
         self._engine = engine
         self._remembered: dict[str, tuple[float, Credential]] = {}
         self.users = Users(engine, self.forget_remembered)
+        self._secrets = SealedSecrets(engine)
 
     def put_credential(
         self,
@@ -50,8 +52,15 @@ class Accounts:
         for name, text in texts.items():
             if any("\ud800" <= character <= "\udfff" for character in text):
                 raise InvalidArgument("This text cannot be written as UTF-8: it has a lone surrogate.", name)
+        stored, sealed_by = self._secrets.seal(access_key, secret_key)
         command = PutCredential(
-            **self._engine.stamp(), access_key=access_key, secret_key=secret_key, owner=owner, email=email, user=user
+            **self._engine.stamp(),
+            access_key=access_key,
+            secret_key=stored,
+            owner=owner,
+            email=email,
+            user=user,
+            sealed_by=sealed_by,
         )
         self._engine.submit(command)
         self.forget_remembered()
@@ -68,11 +77,41 @@ class Accounts:
         self._engine.submit(DeleteCredential(**self._engine.stamp(), access_key=access_key))
         self.forget_remembered()
 
+    def seal_secrets(self) -> tuple[int, int]:
+        """Store every secret as a new one would be: encrypted by the newest key of the name `secrets` among the store's
+        encryption keys. Once all processes have that one, older keys of the name are not needed any more.
+
+        Returns how many are encrypted, and how many are not, since there is no such key. Raises StoreError if the key
+        of one is missing.
+        """
+        with self._engine.catalog.read() as reader:
+            found = reader.list_credentials()
+        for credential in found:
+            secret = self._secrets.open(credential).secret_key
+            stored, sealed_by = self._secrets.seal(credential.access_key, secret)
+            command = ReplaceSecret(
+                **self._engine.stamp(),
+                access_key=credential.access_key,
+                expected=credential.secret_key,
+                secret_key=stored,
+                sealed_by=sealed_by,
+            )
+            # If it has another secret by now, that is stored so already.
+            self._engine.committer.submit(command)
+        return self.count_secrets()
+
+    def count_secrets(self) -> tuple[int, int]:
+        """How many are stored encrypted, and how many are not."""
+        with self._engine.catalog.read() as reader:
+            found = [credential.sealed_by is not None for credential in reader.list_credentials()]
+        return sum(found), len(found) - sum(found)
+
     def list_credentials(self) -> list[Credential]:
-        """All access keys, enabled or not."""
+        """All access keys, enabled or not. Raises StoreError if one has an encrypted secret, and the key is missing."""
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
-            return reader.list_credentials()
+            found = reader.list_credentials()
+        return [self._secrets.open(credential) for credential in found]
 
     def get_credential(self, access_key: str) -> Credential | None:
         """An enabled access key, or None. What is found is remembered for a second, as every request asks."""
@@ -88,6 +127,8 @@ class Accounts:
         if found is None or not found.enabled:
             memory.pop(access_key, None)
             return None
+        if found.sealed_by is not None:
+            found = self._secrets.open(found)
         if len(memory) >= MAX_REMEMBERED_CREDENTIALS:
             memory.clear()
         if limits:

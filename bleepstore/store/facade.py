@@ -201,6 +201,7 @@ class Store:
     put_credential = method_of("accounts", Accounts.put_credential)
     disable_credential = method_of("accounts", Accounts.disable_credential)
     delete_credential = method_of("accounts", Accounts.delete_credential)
+    seal_secrets = method_of("accounts", Accounts.seal_secrets)
     list_credentials = method_of("accounts", Accounts.list_credentials)
     get_credential = method_of("accounts", Accounts.get_credential)
     find_owner = method_of("accounts", Accounts.find_owner)
@@ -322,13 +323,14 @@ def open_store(
     """Open the store in the directory `path`, which is made if need be, or a new one in memory if it is None.
 
     `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog
-    (16 KiB; 1 KiB in memory, where a fork copies them; none where the bytes are at a provider).
+    (64 KiB; 1 KiB in memory, where a fork copies them; none where the bytes are at a provider).
     An upload that is neither completed nor aborted within `upload_expiry` is removed. An archived object can be read
     `restore_delay` after it was asked for: at once. `clock` gives milliseconds
     since the epoch.
 
     `encryption_keys` are the master keys of objects that are encrypted: the path of a file of them, or a `KeyService`
-    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed.
+    (`bleepstore.sealing.keys`). Without them a directory has such a file, `encryption.keys`, once one is needed. If one
+    of them has the name `secrets`, it encrypts the secrets of access keys (`Store.seal_secrets`).
 
     `read_only` opens a directory that holds a store already without changing anything in it, also if nothing can be
     changed there; what other processes write meanwhile is seen. Every change raises StoreReadOnly.
@@ -382,12 +384,15 @@ def open_store(
 
 
 @contextlib.contextmanager
-def open_accounts(path: str | os.PathLike[str]) -> Iterator[Accounts]:
-    """The access keys and users of the store whose catalog is in `path`, wherever its bytes are.
+def open_accounts(
+    path: str | os.PathLike[str], *, encryption_keys: KeyService | str | os.PathLike[str] | None = None
+) -> Iterator[Accounts]:
+    """The access keys and users of the store whose catalog is in `path`, wherever its bytes are. For
+    `encryption_keys`, which may encrypt the secrets, see `bleepstore.open`.
 
     Raises StoreError, CatalogDamaged.
     """
-    engine = open_catalog(Path(path))
+    engine = open_catalog(Path(path), encryption_keys=encryption_keys)
     try:
         yield Accounts(engine)
     finally:

@@ -33,9 +33,9 @@ from bleepstore.errors import StoreError, StoreReadOnly
 from bleepstore.object_lock import check_change, is_locked
 from bleepstore.store.accounts import Accounts
 from bleepstore.store.engine import Engine
-from bleepstore.store.opening import KEY_FILE, SNAPSHOTS, assemble, open_folder
+from bleepstore.store.opening import SNAPSHOTS, assemble, open_folder
 from bleepstore.store.sessions import Sessions
-from bleepstore.store.settings import MEMORY_INLINE_LIMIT
+from bleepstore.store.settings import KEY_FILE, MEMORY_INLINE_LIMIT
 from bleepstore.store.snapshots import Snapshot
 from bleepstore.store.underlay import LocalUnderlay
 

@@ -23,15 +23,13 @@ from bleepstore.jobs.parts import Parts
 from bleepstore.store.engine import Engine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.rolled_back import check_catalog_is_there, doubt, is_of
-from bleepstore.store.settings import INLINE_LIMIT, MEMORY_INLINE_LIMIT, Settings
+from bleepstore.store.settings import INLINE_LIMIT, KEY_FILE, MEMORY_INLINE_LIMIT, Settings
 
 if TYPE_CHECKING:
     from bleepstore.sealing.keys import KeyService
 
 _log = logging.getLogger("bleepstore.store")
 
-#: Beside a catalog: the master keys of encryption that were made here.
-KEY_FILE = "encryption.keys"
 #: Beside a catalog: which provider's objects it is of.
 GATEWAY_FILE = "gateway.json"
 #: The folder of a store's snapshots. What is in it when a store is opened by its first process belongs to nobody.
@@ -163,10 +161,10 @@ def open_read_only(root: Path, settings: Settings) -> Engine:
         raise
 
 
-def open_catalog(root: Path) -> Engine:
+def open_catalog(root: Path, *, encryption_keys: KeyService | str | os.PathLike[str] | None = None) -> Engine:
     """The catalog in the folder `root` without its bytes, wherever those are. Raises StoreError, CatalogDamaged."""
     check_catalog_is_there(root)
-    settings = Settings()
+    settings = Settings(encryption_keys=encryption_keys)
     return assemble(settings, SteadyClock(settings.clock), Catalog(root / "catalog.db"), MemoryBackend())
 
 

@@ -135,10 +135,13 @@ class Sessions:
         *,
         duration: dt.timedelta = DEFAULT_ROLE_DURATION,
         policy: str | None = None,
+        caller: Caller | None = None,
     ) -> SessionCredentials:
-        """As `assume_role`, for who has no access key: a provider says who it is, which the caller has verified."""
+        """As `assume_role`, for who has no access key: a provider says who it is, which whoever calls this has
+        verified. Of an anonymous `caller` the address and the like are known."""
         found = self._find_assumed(role, session_name, policy)
-        if found is None or not may_assume_by_web(found, Assumption(session_name, identity=identity)):
+        assumption = Assumption(session_name, caller=caller, identity=identity)
+        if found is None or not may_assume_by_web(found, assumption):
             raise AccessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
         return self._seal(self._session_of(found, session_name, duration, policy))
 

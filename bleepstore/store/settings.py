@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 #: The owner of what the embedding application creates, unless another is named.
 DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
-#: Objects up to this many bytes are kept in the catalog: one fsync instead of three (docs/explanation/benchmarks.md).
-INLINE_LIMIT = 16 * 1024
+#: Objects up to this many bytes are kept in the catalog: one fsync, which many share, instead of three
+#: (docs/adr/0041-sixty-four-kilobytes.md).
+INLINE_LIMIT = 64 * 1024
 #: In memory there is no fsync to save, and a fork copies the catalog. But it costs less to drop a small object that is
 #: replaced with its row than by a job: with no object in the catalog a PUT over another is slower by a fifth.
 MEMORY_INLINE_LIMIT = 1024
+#: Beside a catalog: the master keys of encryption that were made here.
+KEY_FILE = "encryption.keys"
 UPLOAD_EXPIRY = dt.timedelta(days=7)
 #: What new buckets are set to. "s3", as at Amazon since April 2023: their objects are the owner's, access control lists
 #: are disabled, and nothing is public. "legacy": objects are their writers', lists count, nothing is blocked.

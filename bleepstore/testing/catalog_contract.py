@@ -516,6 +516,25 @@ class CatalogContract(SessionContract):
         again = c.DeleteCredential(**commands.stamp(), access_key="AK")
         assert self.refused(catalog, again) == errors.NoSuchCredential("AK")
 
+    def test_a_secret_is_stored_in_another_way_if_it_is_the_one_that_was_read(
+        self, catalog: CatalogPort, commands: Commands
+    ) -> None:
+        self.apply(catalog, c.PutCredential(**commands.stamp(), access_key="AK", secret_key="s", owner=BOB))
+        self.apply(catalog, c.DisableCredential(**commands.stamp(), access_key="AK"))
+
+        def replace(access_key: str, expected: str) -> c.Command:
+            return c.ReplaceSecret(
+                **commands.stamp(), access_key=access_key, expected=expected, secret_key="x", sealed_by="k:1"
+            )
+
+        for wrong in (replace("AK", "other"), replace("other", "s")):
+            assert self.refused(catalog, wrong) == errors.OperationAborted()
+        assert self.apply(catalog, replace("AK", "s")) == [Done()]
+        with catalog.read() as reader:
+            found = reader.find_credential("AK")
+        assert found is not None
+        assert (found.secret_key, found.sealed_by, found.enabled) == ("x", "k:1", False)
+
     def test_a_user_is_there_with_its_policies_until_it_is_deleted(
         self, catalog: CatalogPort, commands: Commands
     ) -> None:

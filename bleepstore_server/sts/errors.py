@@ -20,10 +20,13 @@ from bleepstore_server.wire.errors import RequestError
 CODES: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "Access denied"),
     "ExpiredToken": (403, "The security token included in the request is expired"),
+    "ExpiredTokenException": (400, "The web identity token that was passed is expired or is not valid."),
+    "IDPCommunicationError": (400, "The identity provider could not be reached."),
     "IncompleteSignature": (400, "The request signature does not conform to AWS standards."),
     "InternalFailure": (500, "The request processing has failed because of an internal error."),
     "InvalidAction": (400, "The action or operation requested is invalid."),
     "InvalidClientTokenId": (403, "The security token included in the request is invalid."),
+    "InvalidIdentityToken": (400, "The web identity token that was passed could not be validated."),
     "MalformedPolicyDocument": (400, "The policy document is malformed."),
     "MissingAction": (400, "The request is missing an action or a required parameter."),
     "MissingAuthenticationToken": (403, "Request is missing Authentication Token"),

@@ -18,6 +18,7 @@ _UNSUPPORTED = {
     "ProvidedContexts": "Contexts are not supported.",
     "SerialNumber": "Multi-factor authentication is not supported.",
     "TokenCode": "Multi-factor authentication is not supported.",
+    "ProviderId": "Providers of OAuth 2.0 access tokens are not supported: give an ID token of OpenID Connect.",
     "SourceIdentity": "A source identity is not supported.",
 }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from bleepstore.access import LiveSession, RoleSession, Session, SessionCredentials
+from bleepstore.access import LiveSession, RoleSession, Session, SessionCredentials, WebIdentity
 from bleepstore.access.sessions import DEFAULT_KEY_DURATION, DEFAULT_ROLE_DURATION, MAX_SESSION_POLICY
 from bleepstore.errors import S3Error, StoreReadOnly
 from bleepstore.store import Store
@@ -26,6 +26,7 @@ _log = logging.getLogger("bleepstore.server")
 SERVICE = "sts"
 #: A web identity token has up to 20,000 characters, a policy up to 2,048.
 MAX_BODY = 64 * 1024
+_BY_WEB_IDENTITY = "AssumeRoleWithWebIdentity"
 _PATHS = ("/-/sts", "/-/sts/")
 _FORM = "application/x-www-form-urlencoded"
 
@@ -40,9 +41,10 @@ def is_for_sts(request: Request) -> bool:
 class SessionService:
     """Answers for one store."""
 
-    def __init__(self, store: Store, authenticator: Authenticator) -> None:
+    def __init__(self, store: Store, authenticator: Authenticator, issuers: Sequence[str]) -> None:
         self._store = store
         self._authenticator = authenticator
+        self._verify_web_identity = _verifier(issuers, store.engine.wall_clock)
         self._signed: Mapping[str, Callable[[Exchange, Signer, Mapping[str, str]], Elements]] = {
             "AssumeRole": self._assume_role,
             "GetCallerIdentity": self._get_caller_identity,
@@ -83,6 +85,9 @@ class SessionService:
             raise ServiceError("MissingAction")
         function = self._signed.get(action)
         version = parameters.get("Version", VERSION)
+        if version == VERSION and action == _BY_WEB_IDENTITY:
+            exchange.operation = action
+            return action, self._assume_role_with_web_identity(exchange, parameters)
         if function is None or version != VERSION:
             raise ServiceError("InvalidAction", f"Could not find operation {action} for version {version}")
         exchange.operation = action
@@ -113,12 +118,43 @@ class SessionService:
         )
         return {"Credentials": _credentials(made), **_assumed(made.session)}
 
+    def _assume_role_with_web_identity(self, exchange: Exchange, parameters: Mapping[str, str]) -> Elements:
+        """The token says who asks, and nobody signs."""
+        refuse_unsupported(parameters)
+        role, name = required(parameters, "RoleArn"), required(parameters, "RoleSessionName")
+        duration = _role_duration(parameters)
+        identity = self._verify_web_identity(required(parameters, "WebIdentityToken"))
+        identify(exchange, None, self._store.wall_time_ms())
+        made = self._store.assume_role_with_web_identity(
+            identity, role, name, duration=duration, policy=parameters.get("Policy"), caller=exchange.caller
+        )
+        return {
+            "SubjectFromWebIdentityToken": identity.subject,
+            "Audience": identity.audience,
+            "Provider": f"arn:aws:iam::{made.session.owner.id}:oidc-provider/{identity.provider}",
+            "Credentials": _credentials(made),
+            **_assumed(made.session),
+        }
+
     def _get_session_token(self, _exchange: Exchange, signer: Signer, parameters: Mapping[str, str]) -> Elements:
         if isinstance(signer, LiveSession):
             raise ServiceError("AccessDenied", "Cannot call GetSessionToken with session credentials")
         refuse_unsupported(parameters)
         duration = duration_of(parameters, DEFAULT_KEY_DURATION, 900, 129_600)
         return {"Credentials": _credentials(self._store.create_session(signer, duration=duration))}
+
+
+def _verifier(issuers: Sequence[str], clock: Callable[[], int]) -> Callable[[str], WebIdentity]:
+    """What verifies web identities. It needs an extra where there are issuers."""
+    if not issuers:
+        return _no_provider
+    from bleepstore_server.sts.web_identities import WebIdentities
+
+    return WebIdentities(issuers, clock).verify
+
+
+def _no_provider(_token: str) -> WebIdentity:
+    raise ServiceError("InvalidIdentityToken", "No OpenIDConnect provider found in your account.")
 
 
 def _body_of(request: Request) -> bytes:

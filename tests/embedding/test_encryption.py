@@ -18,8 +18,8 @@ from bleepstore.catalog.sqlite import Catalog
 from bleepstore.clock import SteadyClock, now_ms
 from bleepstore.encryption import CHUNK, DEFAULT_KEY, HEADER_SIZE, STORE_KEY, TAG_SIZE, EncryptionRequest
 from bleepstore.sealing.keys import MasterKeys
-from bleepstore.store.opening import KEY_FILE, assemble
-from bleepstore.store.settings import Settings
+from bleepstore.store.opening import assemble
+from bleepstore.store.settings import KEY_FILE, Settings
 from tests.cluster_store import open_on_follower
 
 CUSTOMER = CustomerKey(b"k" * 32)

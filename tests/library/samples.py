@@ -372,6 +372,12 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.DeleteCredential(**_stamp(14), access_key="a"),
         ),
         (
+            c.ReplaceSecret(
+                **_stamp(14), access_key="AKIA", expected="s/+", secret_key="c2VhbGVk", sealed_by="secrets:0011"
+            ),
+            c.ReplaceSecret(**_stamp(14), access_key="a", expected="c2VhbGVk", secret_key="s", sealed_by=None),
+        ),
+        (
             c.CreateUser(**_stamp(14), account=ALICE, name="ann", path="/lab/", user_id="AIDA234567"),
             c.CreateUser(**_stamp(14), account=Owner("a"), name="a", path="/", user_id="A"),
         ),

@@ -36,6 +36,24 @@ class VoteIgnoresLog(Raft):
         return True
 
 
+class KeepsRemovalToItself(Raft):
+    """Who was removed is refused, and not told."""
+
+    def _check_envelope(self, m: Message) -> Refusal | None:
+        count = len(self._messages)
+        refusal = super()._check_envelope(m)
+        if refusal is Refusal.REMOVED_SENDER:
+            del self._messages[count:]
+        return refusal
+
+
+class ForgetsWhoCatchesUp(Raft):
+    """The log is compacted although a member is about to need what follows its snapshot."""
+
+    def compaction_limit(self) -> int:
+        return self.log.applied
+
+
 class TruncatesAlways(Raft):
     """An append replaces everything after its index, also when it is old and the entries are the same."""
 
@@ -411,9 +429,11 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "snapshot carries no membership": {"core_factory": SnapshotOfUnknownMembership, "mix": "churning"},
     "conflicting entries kept": {"core_factory": KeepsConflictingEntries},
     "removed id comes back": {"core_factory": ForgetsRemovedIds, "mix": "churning"},
+    "removed node is not told": {"core_factory": KeepsRemovalToItself},
+    "compaction takes from who catches up": {"core_factory": ForgetsWhoCatchesUp},
     "entries before the hard state": {"make_log": EntriesBeforeHardState, "mix": "tearing"},
     "hard state before the entries": {"make_log": HardStateBeforeEntries, "mix": "tearing"},
-    "commit index behind the entries": {"make_log": CommitBehindEntries, "mix": "tearing", "first_seed": 120},
+    "commit index behind the entries": {"make_log": CommitBehindEntries, "mix": "tearing", "first_seed": 1490},
     "vote before the term": {"make_log": VoteBeforeTerm, "mix": "tearing", "first_seed": 65},
     "truncation apart from the append": {"make_log": TruncatesApart, "mix": "tearing"},
     "log dropped before the snapshot": {"make_log": DropsBeforeSnapshot, "mix": "tearing"},
@@ -429,4 +449,6 @@ BY_SCENARIOS = frozenset({
     "stale confirmation accepted",
     "anybody starts a campaign",
     "old snapshot takes back",
+    "removed node is not told",
+    "compaction takes from who catches up",
 })  # fmt: skip

@@ -27,6 +27,7 @@ from bleepstore.raft.messages import (
     ReadIndexReply,
     ReadIndexRequest,
     Refusal,
+    Removed,
     RequestVote,
     SnapshotMeta,
     TimeoutNow,
@@ -46,12 +47,13 @@ MESSAGES: list[Message] = [
     AppendEntries(*HEAD, 1, 1, (Entry(2, 5, EntryKind.COMMAND, b"\0x", "ä"), Entry(3, 5, EntryKind.NOOP)), 1, 2),
     AppendReply(*HEAD, 7, True, 6, 4, 1),
     Heartbeat(*HEAD, 3, 9),
-    HeartbeatReply(*HEAD, 9),
+    HeartbeatReply(*HEAD, 9, True),
     InstallSnapshot(*HEAD, SnapshotMeta(7, 4, Configuration(("a", "b"), removed=("z",)), "copy"), 60_000_000),
     TimeoutNow(*HEAD),
     ReadIndexRequest(*HEAD, MAX_NUMBER - 1, 3),
     ReadIndexReply(*HEAD, 1, 3, 7),
     ProposeRequest(*HEAD, "request", b"data", True),
+    Removed(*HEAD),
     ProposeRefused(*HEAD, "request"),
 ]
 

@@ -33,6 +33,7 @@ from bleepstore.raft.messages import (
     ReadIndexRequest,
     Ready,
     Refusal,
+    Removed,
     RequestVote,
     Role,
     SnapshotMeta,
@@ -392,6 +393,7 @@ _messages = st.one_of(
     st.builds(ReadIndexReply, *_head, _numbers, _numbers, _numbers),
     st.builds(ProposeRequest, *_head, st.just("r"), st.just(b"x"), st.booleans()),
     st.builds(ProposeRefused, *_head, st.just("r")),
+    st.builds(Removed, *_head),
     st.just("no message"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,16 +17,22 @@ from bleepstore.raft import node as node_module
 from bleepstore.raft import senders
 from bleepstore.raft.messages import (
     AppendEntries,
+    AppendReply,
     Configuration,
     Entry,
     EntryKind,
     HardState,
     Heartbeat,
+    HeartbeatReply,
     Message,
     NodeId,
     ProposeRefused,
     Refusal,
+    Removed,
+    RequestVote,
+    Role,
     SnapshotMeta,
+    TimeoutNow,
 )
 from bleepstore.raft.node import Node
 from bleepstore.raft.node_settings import NodeSettings
@@ -33,7 +40,7 @@ from bleepstore.raft.snapshot_transfer import receive
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
 from bleepstore.raft.transport import Chunk, MemoryNetwork
-from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, TimedOut
+from bleepstore.raft.waiting import LowSpace, NodeEnded, ProposalRefused, RemovedFromCluster, TimedOut
 from tests.raft.driver import DrivenNode, Echo
 
 PATIENCE = 60  # seconds; only a failure takes so long
@@ -272,13 +279,14 @@ def test_who_failed_to_be_told_does_not_keep_the_files_open() -> None:
 
 
 def pair() -> tuple[DrivenNode, DrivenNode]:
-    """A leader and a follower; what one sends is delivered to the other by `exchange`."""
+    """A leader that does not hand over, and a follower; what one sends is delivered to the other by `exchange`."""
     names = ("a", "b", "c")
     made = []
     for name in names[:2]:
         log = MemoryLog("cluster", name, SnapshotMeta(configuration=Configuration(names)))
         made.append(DrivenNode(log, Echo()))
     leader, follower = made
+    leader.node._lead_elsewhere_at = math.inf
     leader.elect("c")
     exchange(leader, follower)
     return leader, follower
@@ -400,4 +408,47 @@ def test_who_waits_is_answered_in_time_however_long_the_disk_takes() -> None:
     node.node._turn(None)
     assert isinstance(proposed.exception(0), TimedOut)
     assert isinstance(asked.exception(0), TimedOut)
+    node.close()
+
+
+def test_a_node_that_is_told_of_its_removal_says_so_to_all_who_wait_and_to_all_who_ask() -> None:
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo())
+    waiting = [node.propose("r1"), node.node.read_barrier()]
+    node.drain()
+    assert not any(future.done() for future in waiting)
+    node.deliver(Removed("cluster", "b", "a", 0))
+    waiting += [node.propose("r2"), node.node.read_barrier()]
+    node.drain()
+    for future in waiting:
+        with pytest.raises(RemovedFromCluster, match="ask another one"):
+            future.result(0)
+    for _ in range(100):
+        node.tick()
+    assert not any(isinstance(message, RequestVote) for message in node.outbox.sent[-50:])
+    assert node.core.role is Role.FOLLOWER
+    node.close()
+
+
+def test_a_leader_with_little_space_hands_over_to_one_that_has_some_and_seldom() -> None:
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo(), space_ticks=30)
+    node.elect("b")
+    term = node.core.term
+
+    def heartbeats(**low: bool) -> list[str]:
+        """To whom it hands over in ten ticks in which the others answer."""
+        node.outbox.sent.clear()
+        for _ in range(10):
+            for peer in ("b", "c"):
+                node.deliver(AppendReply("cluster", peer, "a", term, node.core.log.last))
+                node.deliver(HeartbeatReply("cluster", peer, "a", term, 0, low[peer]))
+            node.tick()
+        return sorted({message.to for message in node.outbox.sent if isinstance(message, TimeoutNow)})
+
+    node.free_bytes = 1 << 20
+    assert heartbeats(b=True, c=True) == [], "they are as full"
+    assert heartbeats(b=True, c=False) == ["c"]
+    node.core.transfer_target = None  # as after an election timeout: c did not take it
+    assert heartbeats(b=True, c=False) == [], "not again at once"
+    assert heartbeats(b=True, c=False) == []
+    assert heartbeats(b=True, c=False) == ["c"]
     node.close()

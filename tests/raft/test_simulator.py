@@ -93,7 +93,7 @@ def test_every_fault_really_happens() -> None:
     """Not only by name: a node that could be crashed, a write that was torn, a tail of the state that was lost."""
     happened = sum((outcome.happened for outcome in first_outcomes()), Counter[str]())
     assert set(happened) == {*FAULTS, "lost_tail", "partly_written"}
-    assert min(happened.values()) >= 5, happened
+    assert min(happened.values()) >= 3, happened
 
 
 def quiet_plan(**changes: Any) -> Plan:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,11 @@ import botocore.exceptions
 import pytest
 
 import bleepstore
+from bleepstore.errors import StoreError
+from bleepstore_server.banner import render_banner
 from bleepstore_server.cli import main
+from bleepstore_server.config import load_config
+from bleepstore_server.serving import keys_for
 from tests.serving.conftest import Served
 
 Serve = Callable[..., Served]
@@ -145,3 +151,35 @@ def test_it_is_explained_what_a_user_may(users: Callable[..., str], tmp_path: Pa
     said = users("access", "explain", "--user", "ann", "s3:GetObject", "photos", "in/k", status=1)
     assert "No policy of the user allows it" in said
     assert "writeonly: statement 1 (Allow) does not apply: it is not about s3:GetObject" in said
+
+
+# -- secrets where they are stored
+
+
+def test_secrets_are_encrypted_by_the_keys_of_the_servers_environment(
+    users: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users("keys", "add", "--access-key", "ANN")
+    assert "1 secrets are stored as they are" in users("keys", "seal", status=2)
+    key = base64.b64encode(bytes(32)).decode()
+    monkeypatch.setenv("BLEEPSTORE_ENCRYPTION_KEYS", f"secrets {key}")
+    assert users("keys", "seal") == "1 secrets are encrypted\n"
+    secret = users("keys", "show-secret", "--access-key", "ANN").strip()
+    assert secret.encode() not in (tmp_path / "data" / "catalog.db").read_bytes()
+    config = load_config(environ=os.environ, flags={"data": str(tmp_path / "data")})
+    _, shown = keys_for(config)
+    assert shown.storage_note == "stored encrypted"
+    users("keys", "rotate", "--access-key", "ANN")
+    monkeypatch.delenv("BLEEPSTORE_ENCRYPTION_KEYS")
+    said = "the secret of the access key 'ANN' is encrypted by the key 'secrets:"
+    assert said in users("keys", "show-secret", "--access-key", "ANN", status=2)
+    with pytest.raises(StoreError, match=said):  # as a server that is started
+        keys_for(load_config(environ=os.environ, flags={"data": str(tmp_path / "data")}))
+
+
+def test_the_start_says_how_secrets_are_stored(tmp_path: Path) -> None:
+    config = load_config(environ={}, flags={"data": str(tmp_path / "data")})
+    _, shown = keys_for(config)
+    assert shown.storage_note.startswith("1 stored as they are, in a file that its owner alone may read")
+    assert f"  secrets     {shown.storage_note}\n" in render_banner(config, "http://127.0.0.1:9000", shown)
+    assert (tmp_path / "data" / "catalog.db").stat().st_mode & 0o077 == 0

@@ -188,6 +188,13 @@ class SqliteTables(QuotaTables, OutboxTables):
         self._execute("DELETE FROM credential WHERE access_key = ?", (access_key,))
         return self.connection.changes() > 0
 
+    def replace_secret(self, access_key: str, expected: str, secret_key: str, sealed_by: str | None) -> bool:
+        self._execute(
+            "UPDATE credential SET secret_key = ?, sealed_by = ? WHERE access_key = ? AND secret_key = ?",
+            (secret_key, sealed_by, access_key, expected),
+        )
+        return self.connection.changes() > 0
+
     def find_user(self, account_id: str, name: str) -> User | None:
         row = self._execute(FIND_USER, (account_id, name)).fetchone()
         return None if row is None else make_user(row)
