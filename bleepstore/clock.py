@@ -43,7 +43,7 @@ class SteadyClock:
     def go_on_from(self, time_ms: int) -> None:
         self.latest = max(self.latest, time_ms)
 
-    def follow(self, others: memoryview[int]) -> None:
+    def follow(self, others: Sequence[int] | memoryview[int]) -> None:
         """Stay at or after the time that is in `others`."""
         self._others = others
 

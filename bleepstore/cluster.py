@@ -26,8 +26,9 @@ import attrs
 from bleepstore.catalog.apply import REMEMBERED_REQUESTS
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.snapshot import hash_of, write_copy
+from bleepstore.clock import SteadyClock
 from bleepstore.codec import MalformedRecord, decode_command, encode_command
-from bleepstore.commands import Command, Result
+from bleepstore.commands import BeginSweep, Command, Result
 from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable, SlowDown, StorageFull, StoreError
 from bleepstore.raft.ids import check_id, new_id
 from bleepstore.raft.messages import Accepted, ConfChange, Configuration, NodeId, Refusal, Role
@@ -44,6 +45,8 @@ from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRef
 _LOG = "raft.db"
 #: The first byte of an entry: the form of its envelope.
 _FORM = 1
+#: How far behind the cluster a host's clock may be and still follow it.
+MAX_BEHIND_MS = 3_600_000
 _ENVELOPE = struct.Struct(">BQ")
 
 
@@ -76,8 +79,16 @@ class CatalogStateMachine:
                 f"{path} is missing, and the log begins after it: start this node anew with an empty directory"
             )
         self.catalog = Catalog(path, replicated=True)
+        #: The time of the latest command that was applied since the start.
+        self.latest_ms = 0
+        #: One number: the time of the latest sweep, whose orphans are from before.
+        self.swept_ms = [0]
+        self._look()
+
+    def _look(self) -> None:
         with self.catalog.read() as reader:
             self.applied = reader.applied_index()
+            self.swept_ms[0] = reader.sweep_times()[0]
 
     def _path(self, name: str) -> Path:
         return self._folder / f"catalog{name}.db"
@@ -97,6 +108,9 @@ class CatalogStateMachine:
         for index, data in batch:
             valid_to, command = unwrap(data)
             entries.append((index, valid_to, command))
+            self.latest_ms = max(self.latest_ms, command.time_ms)
+            if isinstance(command, BeginSweep):
+                self.swept_ms[0] = max(self.swept_ms[0], command.until_ms)
         results = self.catalog.apply_log(entries, through)
         self.applied = through
         return results
@@ -144,8 +158,7 @@ class CatalogStateMachine:
         old = self._path(self.name)
         self.catalog.switch_to(self._path(name))
         self.name = name
-        with self.catalog.read() as reader:
-            self.applied = reader.applied_index()
+        self._look()
         for suffix in ("", "-wal", "-shm"):
             old.with_name(old.name + suffix).unlink(missing_ok=True)
 
@@ -199,6 +212,24 @@ class RaftCommitter:
             raise ServiceUnavailable(f"{error}.") from error
         except (TimedOut, NodeEnded) as error:
             raise ServiceUnavailable("The cluster did not answer in time: no leader, or no majority.") from error
+
+
+def clocks_of(state_machine: CatalogStateMachine, source: Callable[[], int]) -> tuple[SteadyClock, Callable[[], int]]:
+    """The clocks of a store on a node whose host has the clock `source`: that of blobs and sweeps, and that of people
+    (`bleepstore.jobs.parts.Parts`).
+
+    Hosts disagree. A sweep that another node began would refuse every new blob of one whose clock is behind, and what
+    replaces an object would seem older than it. So both clocks are at least where the cluster is; that of people only
+    within MAX_BEHIND_MS, for a clock that is so far ahead is more likely wrong than all others.
+    """
+    steady = SteadyClock(source)
+    steady.follow(state_machine.swept_ms)
+
+    def wall() -> int:
+        now, latest = source(), state_machine.latest_ms
+        return latest if now < latest <= now + MAX_BEHIND_MS else now
+
+    return steady, wall
 
 
 class LeaderLease:

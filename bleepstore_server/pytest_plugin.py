@@ -6,9 +6,11 @@ It is loaded in every run of pytest where BleepStore is installed, so it imports
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import secrets
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -183,6 +185,38 @@ def s3_bucket(s3_store: Store) -> str:
             number += 1
         else:
             return name
+
+
+@pytest.fixture
+def s3_user(
+    s3_in_process: Store, s3_faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str | Mapping[str, Any]], S3Client]]:
+    """`s3_user(policy)` is a boto3 client of a new user, who may do what this policy allows: a document of IAM, as a
+    dict or as JSON.
+
+    From then on the environment has the access key of this user, so that clients that the code under test makes act
+    for it; `s3_client` and `s3_store` go on to do what they want.
+    """
+    from bleepstore_server.clients import client_for
+
+    clients: list[S3Client] = []
+
+    def user(policy: str | Mapping[str, Any]) -> S3Client:
+        name = f"test-user-{secrets.token_hex(4)}"
+        access_key, secret_key = f"USER{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30)
+        s3_in_process.users.add(name)
+        document = policy if isinstance(policy, str) else json.dumps(policy)
+        s3_in_process.users.put_policy(name, "policy", document)
+        s3_in_process.put_credential(access_key, secret_key, user=name)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
+        monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+        clients.append(client_for(s3_in_process, access_key=access_key, secret_key=secret_key, faults=s3_faults))
+        return clients[-1]
+
+    yield user
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture(scope=_scope)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from bleepstore import Store
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.clock import Stamps, SteadyClock
-from bleepstore.cluster import LeaderLease, LocalCluster, Member
+from bleepstore.clock import Stamps
+from bleepstore.cluster import LeaderLease, LocalCluster, Member, clocks_of
 from bleepstore.encryption import DEFAULT_KEY, STORE_KEY
 from bleepstore.jobs.parts import Parts
 from bleepstore.raft.node_settings import NodeSettings
@@ -54,7 +54,11 @@ def elect(cluster: LocalCluster, leader: Member) -> None:
 
 @contextlib.contextmanager
 def open_stores(
-    *, clock: Callable[[], int] = now_ms, inline_limit: int = MEMORY_INLINE_LIMIT, acl_defaults: str = "s3"
+    *,
+    clock: Callable[[], int] = now_ms,
+    clock_of_follower: Callable[[], int] | None = None,
+    inline_limit: int = MEMORY_INLINE_LIMIT,
+    acl_defaults: str = "s3",
 ) -> Iterator[tuple[Store, Store]]:
     """Two empty stores of one cluster: at the leader and at a follower. They end with the block, or when the
     follower's is closed."""
@@ -67,9 +71,9 @@ def open_stores(
         elect(cluster, leader)
         backend = MemoryBackend()
 
-        def open_at(member: Member, close: Callable[[], None]) -> Store:
-            steady = SteadyClock(clock)
-            parts = Parts(member.catalog, member.committer, backend, steady, clock, Stamps(steady, clock))
+        def open_at(member: Member, clock: Callable[[], int], close: Callable[[], None]) -> Store:
+            steady, wall = clocks_of(member.state_machine, clock)
+            parts = Parts(member.catalog, member.committer, backend, steady, wall, Stamps(steady, wall))
             settings = Settings(inline_limit=inline_limit, clock=clock, acl_defaults=acl_defaults)
             assert member.catalog.path is not None
             home, lease = member.catalog.path.parent, LeaderLease(member.node)
@@ -82,9 +86,9 @@ def open_stores(
             at_leader.close()
             cluster.close()
 
-        at_leader = open_at(leader, lambda: None)
+        at_leader = open_at(leader, clock, lambda: None)
         at_leader.jobs.start()
-        with open_at(follower, close) as at_follower:
+        with open_at(follower, clock_of_follower or clock, close) as at_follower:
             yield at_leader, at_follower
 
 

@@ -297,6 +297,7 @@ class Heartbeat(Envelope):
 @attrs.frozen
 class HeartbeatReply(Envelope):
     read_round: int  # repeated from the heartbeat: the sender still followed when it was asked
+    low_on_space: bool = False  # the sender's disk is almost full
 
 
 @attrs.frozen

@@ -120,6 +120,7 @@ class Node:
         self._stopping = False
         self._crashed = False
         self._is_leaving = False
+        self._lead_elsewhere_at = 0.0
         self._ended = threading.Event()
         self._end_lock = threading.Lock()
         self._ticks = 0
@@ -520,12 +521,23 @@ class Node:
             free = self._free_bytes()
             self._core.low_on_space = free < self.settings.min_free_bytes
             self._core.out_of_space = free < self.settings.min_bytes_to_free
+            if self._core.low_on_space and self._core.role is Role.LEADER:
+                self._lead_elsewhere()
         if self._ticks % self.settings.retry_ticks == 0:
             self._flush()
             self._core.state_bytes = self._state_machine.size
         if not self._durable_asked and self._compactable(self._state_machine.applied) > self.settings.compact_after:
             self._durable_asked = True
             self._applier.ask_durable()
+
+    def _lead_elsewhere(self) -> None:
+        """A full leader refuses the writes of all: one that has space shall lead. Seldom, or it would go in circles."""
+        if self._now() < self._lead_elsewhere_at:
+            return
+        heir = self._core.heir(with_space=True)
+        if heir is not None and self._core.transfer_leadership(heir) is None:
+            self._lead_elsewhere_at = self._now() + self.settings.space_ticks
+            _log.warning("raft node %s has little space: node %s shall lead", self.id, heir)
 
     # --- what the core asks for ---
 

@@ -22,6 +22,7 @@ class NodeSettings:
     compact_after: int = 10_000  # entries of the log beyond `keep_entries`
     keep_entries: int = 2_000  # are kept for followers that are a little behind
     min_free_bytes: int = 64 << 20  # below it proposals are refused, here and by followers, and reads go on
+    space_ticks: int = 1200  # between two hand-overs of a leader whose disk is almost full
     min_bytes_to_free: int = 16 << 20  # the same for proposals that free space: the log still has to take them
 
 

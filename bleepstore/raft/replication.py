@@ -261,7 +261,9 @@ class Replication(RaftState):
         if m.commit > self.log.last:
             return Refusal.COMMIT_BEYOND_LOG
         self._commit_to(m.commit)
-        self._after.append(HeartbeatReply(self.cluster, self.node, m.sender, self.term, m.read_round))
+        self._after.append(
+            HeartbeatReply(self.cluster, self.node, m.sender, self.term, m.read_round, self.low_on_space)
+        )
         return None
 
     def _commit_to(self, index: int) -> None:
@@ -335,6 +337,7 @@ class Replication(RaftState):
             return Refusal.BEYOND_LOG
         peer = self.tracker.progress[m.sender]
         peer.recent_active = True
+        peer.low_on_space = m.low_on_space
         if m.read_round > peer.read_round:
             peer.read_round = m.read_round
             self._confirm_reads()

@@ -26,7 +26,7 @@ class Progress:
     """One member as its leader sees it."""
 
     __slots__ = (
-        "attempt", "flow", "inflight", "match", "next", "node", "offered_index", "paused", "read_round",
+        "attempt", "flow", "inflight", "low_on_space", "match", "next", "node", "offered_index", "paused", "read_round",
         "recent_active", "sent_commit", "was_active",
     )  # fmt: skip
 
@@ -46,6 +46,7 @@ class Progress:
         self.offered_index = 0  # the snapshot that was offered, until the member has caught up from it
         self.recent_active = False  # heard of since the last check of the quorum
         self.was_active = False  # heard of between the two last checks
+        self.low_on_space = False  # what it has said last
         self.sent_commit = 0  # the commit index that was last told
         self.read_round = 0  # the last read confirmation that was answered
 

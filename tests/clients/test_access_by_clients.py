@@ -16,7 +16,10 @@ from tests.clients.conftest import need, run
 from tests.serving.conftest import ACCESS_KEY, SECRET_KEY, Served
 
 #: The scheme makes no difference to what is allowed.
-pytestmark = pytest.mark.parametrize("shared_server", ["http"], indirect=True, scope="module")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("shared_server", ["http"], indirect=True, scope="module"),
+]
 
 Program = Callable[..., str]
 
@@ -105,7 +108,6 @@ def s3cmd(shared_server: Served, tmp_path: Path) -> Program:
     return lambda *arguments: run(shared_server, [*common, *arguments]).stdout
 
 
-@pytest.mark.slow
 def test_s3cmd_policies_and_lists(shared_server: Served, s3cmd: Program, tmp_path: Path) -> None:
     url, bucket = make_bucket(shared_server, "s3cmd-access", "BucketOwnerPreferred"), "s3://s3cmd-access"
     make_bucket(shared_server, "s3cmd-logs")
@@ -134,7 +136,6 @@ def test_s3cmd_policies_and_lists(shared_server: Served, s3cmd: Program, tmp_pat
     assert "Block Public Access: BlockPublicPolicy,RestrictPublicBuckets" in " ".join(s3cmd("info", bucket).split())
 
 
-@pytest.mark.slow
 def test_the_aws_cli_policies_and_lists(shared_server: Served, tmp_path: Path) -> None:
     aws = need("aws")
     url = make_bucket(shared_server, "cli-access")

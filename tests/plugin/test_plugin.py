@@ -402,3 +402,45 @@ def test_the_plugin_alone_loads_nothing_heavy() -> None:
     loaded = text.partition("LOADED")[2].split()
     assert "bleepstore_server.pytest_plugin" in loaded
     assert [name for name in loaded if name in HEAVY] == []
+
+
+def test_the_policy_of_an_application_is_enough_or_not(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        import json
+
+        import boto3
+        import pytest
+        from botocore.exceptions import ClientError
+
+        POLICY = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::test-bucket/in/*"},
+            {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"},
+        ]}
+
+        def save(key):  # the code under test
+            boto3.client("s3").put_object(Bucket="test-bucket", Key=key, Body=b"1")
+
+        def test_it_is_enough(s3_user, s3_bucket, s3_client):
+            client = s3_user(POLICY)
+            save("in/a")
+            client.put_object(Bucket=s3_bucket, Key="in/b", Body=b"2")
+            assert s3_client.list_objects_v2(Bucket=s3_bucket)["KeyCount"] == 2
+            with pytest.raises(ClientError, match="AccessDenied"):
+                client.get_object(Bucket=s3_bucket, Key="in/a")
+            s3_user(json.dumps(POLICY))
+
+        def test_it_is_not_enough(s3_user, s3_bucket):
+            s3_user(POLICY)
+            save("out/a")
+        """
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*What s3_store denied*",
+            "s3:PutObject on arn:aws:s3:::test-bucket/out/a is denied to arn:aws:iam::bleepstore:user/test-user-*",
+            "No policy of the user allows it*",
+            "*policy: statement 1 (Allow) does not apply: its resources do not include *out/a",
+        ]
+    )

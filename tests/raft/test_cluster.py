@@ -527,11 +527,25 @@ def test_a_cluster_grows_from_one_node_and_what_is_lost_comes_back_as_another(tm
             assert lost.id in member.node.core.configuration.removed
 
 
-def test_a_leader_with_a_full_disk_is_storage_full_at_every_node(tmp_path: Path) -> None:
+def test_a_leader_with_a_full_disk_hands_over_to_one_that_has_space(tmp_path: Path) -> None:
     with MemoryNetwork(as_bytes=True) as network, start(tmp_path, network) as cluster:
-        leader = wait_for_leader(cluster)
-        leader.node._free_bytes = lambda: 0
-        wait_until(lambda: leader.node.low_on_space, "the disk is looked at")
+        full = wait_for_leader(cluster)
+        full.node._free_bytes = lambda: 0
+        wait_until(lambda: wait_for_leader(cluster) is not full, "another one leads")
+        for member in cluster.members.values():
+            if member is full:
+                with pytest.raises(StorageFull):
+                    member.committer.submit(put(f"p{member.id}", "k"))
+            else:
+                assert isinstance(member.committer.submit(put(f"p{member.id}", "k")), Written)
+            member.committer.read_barrier()
+
+
+def test_where_all_disks_are_full_every_node_says_so(tmp_path: Path) -> None:
+    with MemoryNetwork(as_bytes=True) as network, start(tmp_path, network) as cluster:
+        for member in cluster.members.values():
+            member.node._free_bytes = lambda: 0
+        wait_until(lambda: all(member.node.low_on_space for member in cluster.members.values()), "the disks are seen")
         for member in cluster.members.values():
             with pytest.raises(StorageFull):
                 member.committer.submit(put(f"p{member.id}", "k"))

@@ -47,7 +47,7 @@ MESSAGES: list[Message] = [
     AppendEntries(*HEAD, 1, 1, (Entry(2, 5, EntryKind.COMMAND, b"\0x", "ä"), Entry(3, 5, EntryKind.NOOP)), 1, 2),
     AppendReply(*HEAD, 7, True, 6, 4, 1),
     Heartbeat(*HEAD, 3, 9),
-    HeartbeatReply(*HEAD, 9),
+    HeartbeatReply(*HEAD, 9, True),
     InstallSnapshot(*HEAD, SnapshotMeta(7, 4, Configuration(("a", "b"), removed=("z",)), "copy"), 60_000_000),
     TimeoutNow(*HEAD),
     ReadIndexRequest(*HEAD, MAX_NUMBER - 1, 3),

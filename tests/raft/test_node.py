@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,13 @@ from bleepstore.raft import node as node_module
 from bleepstore.raft import senders
 from bleepstore.raft.messages import (
     AppendEntries,
+    AppendReply,
     Configuration,
     Entry,
     EntryKind,
     HardState,
     Heartbeat,
+    HeartbeatReply,
     Message,
     NodeId,
     ProposeRefused,
@@ -29,6 +32,7 @@ from bleepstore.raft.messages import (
     RequestVote,
     Role,
     SnapshotMeta,
+    TimeoutNow,
 )
 from bleepstore.raft.node import Node
 from bleepstore.raft.node_settings import NodeSettings
@@ -275,13 +279,14 @@ def test_who_failed_to_be_told_does_not_keep_the_files_open() -> None:
 
 
 def pair() -> tuple[DrivenNode, DrivenNode]:
-    """A leader and a follower; what one sends is delivered to the other by `exchange`."""
+    """A leader that does not hand over, and a follower; what one sends is delivered to the other by `exchange`."""
     names = ("a", "b", "c")
     made = []
     for name in names[:2]:
         log = MemoryLog("cluster", name, SnapshotMeta(configuration=Configuration(names)))
         made.append(DrivenNode(log, Echo()))
     leader, follower = made
+    leader.node._lead_elsewhere_at = math.inf
     leader.elect("c")
     exchange(leader, follower)
     return leader, follower
@@ -421,4 +426,29 @@ def test_a_node_that_is_told_of_its_removal_says_so_to_all_who_wait_and_to_all_w
         node.tick()
     assert not any(isinstance(message, RequestVote) for message in node.outbox.sent[-50:])
     assert node.core.role is Role.FOLLOWER
+    node.close()
+
+
+def test_a_leader_with_little_space_hands_over_to_one_that_has_some_and_seldom() -> None:
+    node = DrivenNode(log_of(voters=("a", "b", "c")), Echo(), space_ticks=30)
+    node.elect("b")
+    term = node.core.term
+
+    def heartbeats(**low: bool) -> list[str]:
+        """To whom it hands over in ten ticks in which the others answer."""
+        node.outbox.sent.clear()
+        for _ in range(10):
+            for peer in ("b", "c"):
+                node.deliver(AppendReply("cluster", peer, "a", term, node.core.log.last))
+                node.deliver(HeartbeatReply("cluster", peer, "a", term, 0, low[peer]))
+            node.tick()
+        return sorted({message.to for message in node.outbox.sent if isinstance(message, TimeoutNow)})
+
+    node.free_bytes = 1 << 20
+    assert heartbeats(b=True, c=True) == [], "they are as full"
+    assert heartbeats(b=True, c=False) == ["c"]
+    node.core.transfer_target = None  # as after an election timeout: c did not take it
+    assert heartbeats(b=True, c=False) == [], "not again at once"
+    assert heartbeats(b=True, c=False) == []
+    assert heartbeats(b=True, c=False) == ["c"]
     node.close()

@@ -202,7 +202,13 @@ def _truth(value: bool | None) -> _Values:
 
 def _time(asked: Asked) -> _Values:
     time_ms = asked.caller.time_ms
-    return () if time_ms is None else (to_datetime(time_ms).isoformat(),)
+    return () if time_ms is None else (_second(time_ms // 1000),)
+
+
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """The time of a request is a second, as S3 dates requests: those of one second are decided on alike."""
+    return to_datetime(seconds * 1000).isoformat()
 
 
 def _epoch(asked: Asked) -> _Values:

@@ -23,8 +23,8 @@ _IF_EXISTS = "IfExists"
 #: Keys under which nearly each request has another value.
 _EVER_NEW = frozenset(
     {
-        "aws:currenttime", "aws:epochtime", "aws:tokenissuetime", "aws:multifactorauthage", "s3:signatureage",
-        "s3:object-lock-retain-until-date", "s3:object-lock-remaining-retention-days", "s3:x-amz-content-sha256",
+        "s3:signatureage", "s3:object-lock-retain-until-date", "s3:object-lock-remaining-retention-days",
+        "s3:x-amz-content-sha256",
     }
 )  # fmt: skip
 
