@@ -41,7 +41,7 @@ from bleepstore_server.wire.errors import RequestError
 Operation = Callable[[Exchange], Response]
 
 
-class Resource(enum.Enum):
+class Resource(enum.StrEnum):
     SERVICE = "/"
     BUCKET = "/{Bucket}"
     OBJECT = "/{Bucket}/{Key}"

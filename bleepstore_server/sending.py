@@ -5,19 +5,18 @@ The head and a small body leave in one piece; a stored object is sent by the des
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
 
 from bleepstore.errors import ObjectDamaged
 from bleepstore_server.http1.connection import Connection
 from bleepstore_server.response import Headers, ObjectBody
+from bleepstore_server.wire.dates import http_date
 
 _log = logging.getLogger("bleepstore.server")
 
@@ -26,19 +25,14 @@ _PIECE = 1024 * 1024
 _COMPARED = 256 * 1024
 #: How much is read at a time where the descriptor cannot be sent, as over TLS.
 _COPIED = 64 * 1024
-#: A file of up to this many bytes is sent from the buffer that it was compared in.
-_BUFFERED = 128 * 1024
 #: Up to this many bytes are copied behind the head, so that both are one packet.
-_JOINED = 64 * 1024
+_JOINED = 16 * 1024
 _NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 #: Of the connection and not of the answer: "a sender MUST NOT generate" these but for its own (RFC 9110 section 7.6.1).
 _OF_THE_CONNECTION = frozenset(
     {"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding",
      "Upgrade"}
 )  # fmt: skip
-
-#: Larger objects are sent by a thread of the pool, never by the loop's.
-QUICK_SIZE = _BUFFERED
 
 
 class _OfThread(threading.local):
@@ -110,7 +104,7 @@ class Answer:
         if fields.count("\n") != len(lines) or fields.count("\r") != len(lines):
             raise ValueError("a header field of the answer has the end of a line in it")
         self._head = (
-            f"HTTP/1.{self._minor} {status}\r\nServer: BleepStore\r\nDate: {_http_date(int(time.time()))}\r\n"
+            f"HTTP/1.{self._minor} {status}\r\nServer: BleepStore\r\nDate: {http_date(int(time.time()))}\r\n"
             f"Connection: {connection}\r\n{fields}\r\n"
         ).encode("latin-1")
         return self._write
@@ -160,17 +154,6 @@ class Answer:
         assert self._head is not None
         self.is_begun = True
         connection, comparison, count = self._connection, body.comparison, body.length
-        if comparison is not None and count <= _BUFFERED:
-            buffer = memoryview(bytearray(count))
-            try:
-                _read(body, descriptor, buffer)
-                comparison.update(buffer)
-                comparison.finish()
-            except BaseException:
-                connection.send(self._head)
-                raise
-            _send_both(connection, self._head, body, buffer)
-            return
         connection.send(self._head)
         offset = os.lseek(descriptor, 0, os.SEEK_CUR)
         if comparison is None:
@@ -226,14 +209,6 @@ def _read(body: ObjectBody, descriptor: int, buffer: memoryview) -> None:
         done += count
 
 
-def _send_both(connection: Connection, head: bytes, body: ObjectBody, buffer: memoryview) -> None:
-    before = connection.bytes_sent + len(head)
-    try:
-        connection.send(head, buffer)
-    finally:
-        body.sent = max(0, connection.bytes_sent - before)
-
-
 def _send_file(connection: Connection, body: ObjectBody, descriptor: int, offset: int, count: int) -> None:
     stop = offset + count
     while offset < stop:
@@ -249,8 +224,3 @@ def _too_short(body: ObjectBody) -> ObjectDamaged:
     error = ObjectDamaged(version.bucket, version.key, "their file was cut off while it was sent")
     _log.error("%s", error)
     return error
-
-
-@functools.lru_cache(maxsize=2)
-def _http_date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from email.message import Message
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,6 +17,7 @@ import attrs
 from bleepstore import Credential, Store
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.extras import needing
+from bleepstore_server.wire.dates import http_date
 
 with needing("server,aws"):
     from bleepstore_server.app import create_app
@@ -172,7 +172,7 @@ class InProcessAnswer:
 
     def start(self, status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], object]:
         self.status = int(status[:3])
-        self.headers = [*headers, ("Date", _http_date(int(time.time()))), ("Server", "BleepStore")]
+        self.headers = [*headers, ("Date", http_date(int(time.time()))), ("Server", "BleepStore")]
         return _no_write
 
     def close(self) -> None:
@@ -185,11 +185,6 @@ class InProcessAnswer:
             self.chunks = [body.replace(_MESSAGE_END, _KNOWN_KEYS + _MESSAGE_END, 1)]
             size = str(len(self.chunks[0]))
             self.headers = [(name, size if name == "Content-Length" else value) for name, value in self.headers]
-
-
-@functools.lru_cache(maxsize=2)
-def _http_date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
 
 
 def _no_write(_data: bytes) -> object:

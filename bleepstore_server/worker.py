@@ -39,7 +39,7 @@ from bleepstore_server.http1.settings import Settings
 from bleepstore_server.http1.tasks import Pool, current_task
 from bleepstore_server.layers.record import Record, access_log, log_access
 from bleepstore_server.response import ObjectBody
-from bleepstore_server.sending import QUICK_SIZE, Answer
+from bleepstore_server.sending import Answer
 from bleepstore_server.wire.documents.errors import error_document
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._loop = Loop(self._settings(), self._pool, self.sockets, tls, self._begin_request, self._refuse)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
         self._sends_files = tls is None and self.cfg.sendfile is not False
+        self._keeps_alive = bool(self.cfg.keepalive)
         self._base_environ: WSGIEnvironment = {
             "SCRIPT_NAME": "",
             "wsgi.version": (1, 0),
@@ -147,13 +148,14 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
 
     def _make_environ(self, connection: Connection, head: Head, body: RequestBody) -> WSGIEnvironment:
         """The request as WSGI has it (PEP 3333)."""
-        path, _, query = _origin_form(head.target).partition("?")
+        target = head.target
+        path, _, query = (target if target[0] == "/" else _origin_form(target)).partition("?")
         server, peer = connection.server, connection.peer
         environ: WSGIEnvironment = {
             **self._base_environ,
             **head.variables,
             "REQUEST_METHOD": head.method,
-            "RAW_URI": head.target,
+            "RAW_URI": target,
             "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1") if "%" in path else path,
             "QUERY_STRING": query,
             "SERVER_PROTOCOL": "HTTP/1.1" if head.minor else "HTTP/1.0",
@@ -175,24 +177,19 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
 
     def _respond(self, connection: Connection, head: Head, body: RequestBody, environ: WSGIEnvironment) -> None:
         """Have the app answer. Runs as a task."""
-        closes = not (self.alive and self.cfg.keepalive and head.keeps_alive)
+        closes = not (self.alive and self._keeps_alive and head.keeps_alive)
         answer = Answer(connection, head.method, head.minor, closes, body.is_awaited)
         try:
             pieces = self.wsgi(environ, answer.start)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it ends this request and no other
             self._fail(connection, answer, error)
             return
-        send = partial(self._send, connection, answer, pieces, body)
-        task = current_task()
-        if (
-            task is not None
-            and task.hub is self._loop.leader
-            and isinstance(pieces, ObjectBody)
-            and pieces.length > QUICK_SIZE
-        ):
-            self._pool.start(send)
-        else:
-            send()
+        if isinstance(pieces, ObjectBody):  # what is sent from a file by a thread of the pool, never by the loop's
+            task = current_task()
+            if task is not None and task.hub is self._loop.leader:
+                self._pool.start(partial(self._send, connection, answer, pieces, body))
+                return
+        self._send(connection, answer, pieces, body)
 
     def _send(self, connection: Connection, answer: Answer, pieces: Iterable[bytes], body: RequestBody) -> None:
         """Send the answer. Runs as a task."""
@@ -202,7 +199,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             finally:
                 if hasattr(pieces, "close"):
                     pieces.close()
-            keeps_alive = not answer.closes and connection.drop_body(body)
+            keeps_alive = not answer.closes and (body.is_read or connection.drop_body(body))
         except BaseException as error:  # noqa: BLE001  # as above
             self._fail(connection, answer, error)
             return
@@ -253,7 +250,7 @@ def _origin_form(target: str) -> str:
     """The path and query of a target: "When making a request to a proxy [...] a client MUST send the target URI in
     "absolute-form"", and "a server MUST accept the absolute-form in requests" (RFC 9112 section 3.2.2)."""
     _scheme, separator, rest = target.partition("://")
-    if target.startswith("/") or not separator:
+    if not separator:
         return target
     return "/" + rest.partition("/")[2]
 

@@ -321,7 +321,7 @@ def open_store(
     """Open the store in the directory `path`, which is made if need be, or a new one in memory if it is None.
 
     `owner` owns what the application itself creates. Objects of up to `inline_limit` bytes are kept in the catalog
-    (16 KiB; 1 KiB in memory, where a fork copies them; none where the bytes are at a provider).
+    (64 KiB; 1 KiB in memory, where a fork copies them; none where the bytes are at a provider).
     An upload that is neither completed nor aborted within `upload_expiry` is removed. An archived object can be read
     `restore_delay` after it was asked for: at once. `clock` gives milliseconds
     since the epoch.

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 #: The owner of what the embedding application creates, unless another is named.
 DEFAULT_OWNER = Owner("bleepstore", "bleepstore")
-#: Objects up to this many bytes are kept in the catalog: one fsync instead of three (docs/explanation/benchmarks.md).
-INLINE_LIMIT = 16 * 1024
+#: Objects up to this many bytes are kept in the catalog: one fsync, which many share, instead of three
+#: (docs/adr/0041-sixty-four-kilobytes.md).
+INLINE_LIMIT = 64 * 1024
 #: In memory there is no fsync to save, and a fork copies the catalog. But it costs less to drop a small object that is
 #: replaced with its row than by a job: with no object in the catalog a PUT over another is slower by a fifth.
 MEMORY_INLINE_LIMIT = 1024

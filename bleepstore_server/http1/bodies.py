@@ -38,18 +38,14 @@ class RequestBody:
         self._chunked = length is None
         #: Bytes that are left of the body, or of the chunk.
         self._left = length or 0
-        self._ended = length == 0
+        #: Whether all of it was read, so that the next request follows.
+        self.is_read = length == 0
         self._is_first = True
         self._ask = ask
 
     def is_awaited(self) -> bool:
         """Whether the client still waits to be asked for it."""
         return self._ask is not None
-
-    @property
-    def is_read(self) -> bool:
-        """Whether all of it was read, so that the next request follows."""
-        return self._ended
 
     def read(self, size: int = -1) -> bytes:
         if size < 0:
@@ -59,7 +55,7 @@ class RequestBody:
             ask()
         if not self._chunked:
             data = self._take(min(size, self._left)) if self._left and size else b""
-            self._ended = not self._left
+            self.is_read = not self._left
             return data
         data = self._read_chunk(size) if size else b""
         if not data or not self._source.buffer:
@@ -73,7 +69,7 @@ class RequestBody:
 
     def _read_chunk(self, size: int) -> bytes:
         """Up to `size` bytes of one chunk."""
-        if self._ended or (not self._left and not self._begin_chunk()):
+        if self.is_read or (not self._left and not self._begin_chunk()):
             return b""
         data = self._take(min(size, self._left))
         if not data:
@@ -94,12 +90,12 @@ class RequestBody:
 
     def drop(self, limit: int) -> bool:
         """Read and forget up to `limit` bytes; whether that was all."""
-        while limit > 0 and not self._ended:
+        while limit > 0 and not self.is_read:
             data = self.read(min(limit, PIECE))
             if not data:
                 break
             limit -= len(data)
-        return self._ended
+        return self.is_read
 
     def _take(self, size: int) -> bytes:
         buffer = self._source.buffer
@@ -130,7 +126,7 @@ class RequestBody:
             allowed -= len(line)
             if allowed < 0:
                 raise MalformedBody("the trailers are too long")
-        self._ended = True
+        self.is_read = True
         return False
 
     def _line(self, limit: int) -> bytes:

@@ -43,30 +43,30 @@ _BLOCKED_WRITE = (BlockingIOError, ssl.SSLWantWriteError)
 
 class Patience:
     """How long a client is waited for: `stall` seconds at a time, and in all only as long as it moves `rate` bytes a
-    second, but for the first `stall` seconds. Time in which nobody waits for the client does not count."""
+    second, but for the first `stall` seconds. It has `moved` so many bytes, and was `waited` for so many seconds: time
+    in which nobody waits for it does not count. Each request begins both anew."""
 
-    __slots__ = ("_rate", "_stall", "_waited", "moved")
+    __slots__ = ("_rate", "_stall", "moved", "waited")
 
     def __init__(self, stall: float, rate: float) -> None:
         self._stall = stall
         self._rate = rate
-        self._waited = 0.0
+        self.waited = 0.0
         self.moved = 0
 
     def left(self) -> float:
         """Seconds for which to wait now."""
         if not self._rate:
             return self._stall
-        return min(self._stall, self._stall + self.moved / self._rate - self._waited)
-
-    def waited(self, seconds: float) -> None:
-        self._waited += seconds
+        return min(self._stall, self._stall + self.moved / self._rate - self.waited)
 
 
 class Poller(Protocol):
     """What a connection asks of its loop (`bleepstore_server.http1.loop`)."""
 
     settings: Settings
+    #: How long a connection may be idle from now on.
+    idle_seconds: float
     leader: PoolThread | None
     begin_request: Callable[[Connection, Head, RequestBody], None]
     refuse: Callable[[Connection, Refusal], None]
@@ -80,8 +80,6 @@ class Poller(Protocol):
     def post(self, call: Callable[[], object]) -> None: ...
 
     def switch(self, task: Task, outcome: object = None) -> None: ...
-
-    def idle_seconds(self) -> float: ...
 
 
 class Connection:
@@ -123,7 +121,9 @@ class Connection:
         self._moved_last = 0
         self._lingered = 0
         self._low_water = 1
-        self._reading = self._writing = Patience(0, 0)
+        settings = loop.settings
+        self._reading = Patience(settings.stall_seconds, settings.min_rate)
+        self._writing = Patience(settings.stall_seconds, settings.min_rate)
         self.on_ready: Callable[[], object] = self._handshake if self._tls else self._read_head
 
     @property
@@ -149,7 +149,7 @@ class Connection:
         except OSError:
             self.linger()  # what it said is not read to the end, and it may want to see our alert
         else:
-            self.deadline = time.monotonic() + min(self.loop.settings.stall_seconds, self.loop.idle_seconds())
+            self.deadline = time.monotonic() + min(self.loop.settings.stall_seconds, self.loop.idle_seconds)
             self.on_ready = self._read_head
             self._read_head()
 
@@ -201,11 +201,11 @@ class Connection:
             self._read_head()
 
     def _begin_request(self, head: Head) -> None:
-        settings = self.loop.settings
         self.deadline = self.hurried_until = None
         self.on_ready = self._ignore
-        self._reading = Patience(settings.stall_seconds, settings.min_rate)
-        self._writing = Patience(settings.stall_seconds, settings.min_rate)
+        reading, writing = self._reading, self._writing
+        reading.moved = writing.moved = 0
+        reading.waited = writing.waited = 0.0
         # "A server MAY omit sending a 100 (Continue) response if it has already received some or all of the content."
         ask = self._ask if head.length != 0 and head.awaits_continue and not self.buffer else None
         self.loop.begin_request(self, head, RequestBody(self, head.length, ask))
@@ -216,14 +216,15 @@ class Connection:
             self.linger()
             return
         self.on_ready = self._read_head
-        self._set_low_water(1)
-        self.deadline = time.monotonic() + self.loop.idle_seconds()
+        if self._low_water != 1:
+            self._set_low_water(1)
+        self.deadline = time.monotonic() + self.loop.idle_seconds
         if self.buffer:
             self.deadline = time.monotonic() + self.loop.settings.header_seconds
             self.loop.soon(self._go_on)
         elif self._tls and self.sock.pending():  # type: ignore[attr-defined]  # it is an SSLSocket
             self.loop.soon(self._go_on)
-        else:
+        elif self.events != READ:
             self.loop.watch(self, READ)
 
     def linger(self) -> None:
@@ -299,11 +300,6 @@ class Connection:
 
     # -- what a request does, in the thread of its task
 
-    @property
-    def bytes_sent(self) -> int:
-        """Of the answer so far, head and all."""
-        return self._writing.moved
-
     def hurry(self, hurried: bool = True) -> None:
         """From now on the body has to come as quickly as a head, or no more so."""
         self.hurried_until = time.monotonic() + self.loop.settings.header_seconds if hurried else None
@@ -373,13 +369,16 @@ class Connection:
         """Send all of it, and return how many bytes that is."""
         size = sum(map(len, pieces))
         if self._tls:
-            data = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
             sent = 0
         else:
-            sent = self._send_some(pieces)
+            try:
+                sent = self.sock.send(pieces[0]) if len(pieces) == 1 else self.sock.sendmsg(pieces)
+            except BlockingIOError:
+                sent = 0
+            self._writing.moved += sent
             if sent == size:
                 return size
-            data = memoryview(b"".join(pieces))[sent:]
+        data = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))[sent:]
         while data:
             try:
                 sent = self.sock.send(data)
@@ -389,14 +388,6 @@ class Connection:
             self._writing.moved += sent
             data = data[sent:]
         return size
-
-    def _send_some(self, pieces: tuple[bytes | memoryview, ...]) -> int:
-        try:
-            sent = self.sock.send(pieces[0]) if len(pieces) == 1 else self.sock.sendmsg(pieces)
-        except BlockingIOError:
-            return 0
-        self._writing.moved += sent
-        return sent
 
     def send_file(self, descriptor: int, offset: int, size: int) -> int:
         """Send up to `size` bytes of a file, as many as the socket takes at once; 0 at the end of the file."""
@@ -415,8 +406,6 @@ class Connection:
 
     def drop_body(self, body: RequestBody) -> bool:
         """Read what is left of a body that nobody wants, if it is little; whether that was all."""
-        if body.is_read:
-            return True
         if body.is_awaited():
             return False
         self.hurry()
@@ -436,7 +425,7 @@ class Connection:
         try:
             self._pause(events, deadline)
         finally:
-            patience.waited(time.monotonic() - now)
+            patience.waited += time.monotonic() - now
             self._moved_last = 0
 
     def _pause(self, events: int, deadline: float) -> None:

@@ -70,6 +70,8 @@ class Loop:
         self.after_round: Callable[[], object] = _nothing
         #: Called several times a second.
         self.on_tick: Callable[[], object] = _nothing
+        #: How long a connection may be idle from now on.
+        self.idle_seconds = settings.keepalive_seconds
         self.connections: set[Connection] = set()
         self.leader: PoolThread | None = None
         #: Whether a task hangs, or did a moment ago.
@@ -181,8 +183,7 @@ class Loop:
         self._sleeps = True
         events = self._poller.select(0 if posted or soon else _TICK_SECONDS)
         self._sleeps = False
-        for _ in range(len(soon)):
-            _carry_out(soon.popleft())
+        _carry_out(soon, len(soon))
         for key, _mask in events:
             data = key.data
             if type(data) is Connection:
@@ -194,10 +195,10 @@ class Loop:
             else:
                 data()
         while posted:
-            _carry_out(posted.popleft())
+            _carry_out(posted, len(posted))
         self.after_round()
         while posted:
-            _carry_out(posted.popleft())
+            _carry_out(posted, len(posted))
         now = time.monotonic()
         if now >= self._next_tick:
             self._next_tick = now + _TICK_SECONDS
@@ -232,10 +233,6 @@ class Loop:
     def forget(self, connection: Connection) -> None:
         self.watch(connection, 0)
         self.connections.discard(connection)
-
-    def idle_seconds(self) -> float:
-        """How long a connection may be idle from now on."""
-        return _LAST_SECONDS if self.is_ending else self.settings.keepalive_seconds
 
     def _accept_if(self, wanted: bool) -> None:
         if wanted == self._accepts:
@@ -299,6 +296,7 @@ class Loop:
             self._accept(listener)  # who is in its queue already
         self._accept_if(False)
         self.is_ending = True
+        self.idle_seconds = _LAST_SECONDS
         for listener in self._listeners:
             listener.close()
         last = time.monotonic() + _LAST_SECONDS
@@ -316,11 +314,14 @@ class Loop:
         os.close(self._wake_writer)
 
 
-def _carry_out(call: Callable[[], object]) -> None:
-    try:
-        call()
-    except Exception:  # noqa: BLE001  # as above
-        _log.exception("a connection failed")
+def _carry_out(calls: deque[Callable[[], object]], count: int) -> None:
+    """The first of them, so many."""
+    for _ in range(count):
+        call = calls.popleft()
+        try:
+            call()
+        except Exception:  # noqa: BLE001  # as above
+            _log.exception("a connection failed")
 
 
 def _nothing() -> None:

@@ -12,9 +12,10 @@ from bleepstore.store import DeleteFailure, StoredObject
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.operations.object_lock import check_digest, lock_headers
 from bleepstore_server.operations.tagging import may_count_tags
-from bleepstore_server.response import Headers, Response, xml
+from bleepstore_server.response import WHOLE_SIZE, Headers, Response, xml
 from bleepstore_server.wire import checksums
 from bleepstore_server.wire import headers as h
+from bleepstore_server.wire.dates import http_date
 from bleepstore_server.wire.documents.common import checksum_element, checksum_type
 from bleepstore_server.wire.documents.declare import parse
 from bleepstore_server.wire.documents.objects import (
@@ -34,9 +35,6 @@ from bleepstore_server.wire.expiry import expiration_header
 from bleepstore_server.wire.object_lock import bypasses_governance
 from bleepstore_server.wire.refusals import translate
 from bleepstore_server.wire.sigv4 import is_field_value
-
-#: Up to this many bytes are read before the answer begins: if they are damaged, it is an error and not cut off.
-_STREAMED = 64 * 1024
 
 _OVERRIDES = {
     "response-content-type": "Content-Type",
@@ -170,7 +168,7 @@ def get_object(exchange: Exchange) -> Response:
             exchange.key,
             version_id=exchange.version_id,
             range=h.byte_range(request.headers.get("range")),
-            part_number=_part_number(exchange),
+            part_number=_part_number(exchange) if request.query else None,
             condition=h.read_condition(request.headers),
             customer_key=exchange.customer_key(),
             caller=exchange.caller,
@@ -180,7 +178,7 @@ def get_object(exchange: Exchange) -> Response:
     streams = False
     try:
         response = _describe(exchange, stored)
-        streams = stored.length > _STREAMED
+        streams = stored.length > WHOLE_SIZE
         response.body = stored if streams else stored.read()
     finally:
         if not streams and stored.file is not None:
@@ -196,7 +194,7 @@ def head_object(exchange: Exchange) -> Response:
             exchange.key,
             version_id=exchange.version_id,
             range=h.byte_range(request.headers.get("range")),
-            part_number=_part_number(exchange),
+            part_number=_part_number(exchange) if request.query else None,
             condition=h.read_condition(request.headers),
             customer_key=exchange.customer_key(),
             caller=exchange.caller,
@@ -350,7 +348,7 @@ def get_object_attributes(exchange: Exchange) -> Response:
             object_size=version.size if "ObjectSize" in wanted else None,
         )
     )
-    response.headers.append(("Last-Modified", h.http_date(version.modified_ms)))
+    response.headers.append(("Last-Modified", http_date(version.modified_ms // 1000)))
     response.headers.extend(h.version_headers(version))
     return response
 

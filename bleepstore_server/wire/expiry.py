@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from bleepstore.model import Expiry
-from bleepstore_server.wire.headers import http_date
+from bleepstore_server.wire.dates import http_date
 
 #: The last midnight that a date can name.
 _LATEST_MS = 253_402_214_400_000
@@ -24,4 +24,4 @@ def abort_headers(expiry: Expiry | None) -> list[tuple[str, str]]:
 
 
 def _date(expiry: Expiry) -> str:
-    return http_date(min(expiry.time_ms, _LATEST_MS))
+    return http_date(min(expiry.time_ms, _LATEST_MS) // 1000)

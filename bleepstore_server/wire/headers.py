@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping
-from email.utils import formatdate
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -35,6 +34,7 @@ from bleepstore.model import (
 from bleepstore_server.request import decode_header
 from bleepstore_server.wire import encryption, object_lock
 from bleepstore_server.wire.checksums import FIELDS, parse_algorithm
+from bleepstore_server.wire.dates import http_date
 from bleepstore_server.wire.documents.acl import group_of
 from bleepstore_server.wire.documents.common import checksum_value
 from bleepstore_server.wire.documents.uploads import MAX_PARTS
@@ -202,18 +202,14 @@ def restore_header(restoration: Restoration | None, now_ms: int) -> list[tuple[s
         return []
     if now_ms < restoration.ready_ms:
         return [("x-amz-restore", 'ongoing-request="true"')]
-    return [("x-amz-restore", f'ongoing-request="false", expiry-date="{http_date(restoration.until_ms)}"')]
-
-
-def http_date(time_ms: int) -> str:
-    return formatdate(time_ms // 1000, usegmt=True)
+    return [("x-amz-restore", f'ongoing-request="false", expiry-date="{http_date(restoration.until_ms // 1000)}"')]
 
 
 def object_headers(version: ObjectVersion, more: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
     """The headers of a GET or HEAD that describe the object, and behind them `more`."""
     system = version.attributes.system
     headers = [
-        ("Last-Modified", http_date(version.modified_ms)),
+        ("Last-Modified", http_date(version.modified_ms // 1000)),
         ("ETag", f'"{version.etag}"'),
         ("Accept-Ranges", "bytes"),
         ("Content-Type", _field_text(system.content_type or DEFAULT_CONTENT_TYPE)),
@@ -256,7 +252,7 @@ def unchanged_headers(error: NotModified) -> list[tuple[str, str]]:
     """The headers of a 304, but for those that the request overrides."""
     headers = [] if error.etag is None else [("ETag", f'"{error.etag}"')]
     if error.modified_ms is not None:
-        headers.append(("Last-Modified", http_date(error.modified_ms)))
+        headers.append(("Last-Modified", http_date(error.modified_ms // 1000)))
     for name, value in (("Cache-Control", error.cache_control), ("Expires", error.expires)):
         if value is not None:
             headers.append((name, _field_text(value)))
@@ -308,8 +304,15 @@ def _date(value: str | None) -> dt.datetime | None:
         return None
 
 
+_CONDITIONS = ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since")
+_CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
+_READ_CONDITION_NAMES = _CONDITION_NAMES | {"if-range"}
+
+
 def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadCondition | None:
     """The conditions of a read, or with prefix "x-amz-copy-source-" those of a copy's source."""
+    if not prefix and _READ_CONDITION_NAMES.isdisjoint(headers):
+        return None
     match, none_match = headers.get(f"{prefix}if-match"), headers.get(f"{prefix}if-none-match")
     since, unmodified = headers.get(f"{prefix}if-modified-since"), headers.get(f"{prefix}if-unmodified-since")
     if_range = None if prefix else headers.get("if-range")
@@ -322,10 +325,6 @@ def read_condition(headers: Mapping[str, str], prefix: str = "") -> ReadConditio
         if_unmodified_since=_date(unmodified),
         if_range=None if if_range is None else _date(if_range) or if_range,
     )
-
-
-_CONDITIONS = ("If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since")
-_CONDITION_NAMES = frozenset(name.lower() for name in _CONDITIONS)
 
 
 def refuse_conditions(headers: Mapping[str, str]) -> None:

@@ -21,8 +21,8 @@ from bleepstore.errors import (
     QuotaExceeded,
     S3Error,
 )
+from bleepstore_server.wire.dates import http_date
 from bleepstore_server.wire.errors import DETAIL, ERRORS, RequestError
-from bleepstore_server.wire.headers import http_date
 
 #: Fields of the library whose element is not just the field's name in camel case.
 _ELEMENTS = {
@@ -96,7 +96,7 @@ def translate(error: S3Error, method: str = "") -> RequestError:
             headers.append(("Allow", "DELETE"))
             headers += _marker_headers(error.version_id)
             if error.modified_ms is not None:
-                headers.append(("Last-Modified", http_date(error.modified_ms)))
+                headers.append(("Last-Modified", http_date(error.modified_ms // 1000)))
     elif isinstance(error, QuotaExceeded):
         fields, message = {"BucketName": error.bucket}, error.message
     elif isinstance(error, ObjectLocked):

@@ -96,7 +96,8 @@ class ChunkSigner:
 
 @attrs.frozen
 class Identity(Generic[SecretT]):
-    """Who signed. `payload` is the declared x-amz-content-sha256; `chunks` is set for requests signed by header.
+    """Who signed. `payload` is the declared x-amz-content-sha256; `chunks` is set for requests signed by header whose
+    body comes in signed chunks.
 
     `from_query` are header fields that SDKs move into a presigned URL, and that its signature covers there: names in
     lower case, values as text.
@@ -164,13 +165,22 @@ class _Credential(NamedTuple):
     scope: str
 
 
+class _SignedNames(NamedTuple):
+    """The names of the header fields that are signed, by semicolons, and in a tuple. `covered` are those that the
+    signature covers: beside these x-amz-content-sha256, which is in the canonical request as the payload's digest."""
+
+    text: str
+    names: tuple[str, ...]
+    covered: frozenset[str]
+
+
 @attrs.frozen
 class _Claim:
     """What a request says of its own signature."""
 
     credential: _Credential
     date: str
-    signed_names: str
+    signed: _SignedNames
     signature: str
 
 
@@ -205,17 +215,21 @@ def _parse_credential(text: str, error: str, expected_service: str = "s3") -> _C
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)
-def _names_of(signed_names: str) -> tuple[str, ...]:
-    return tuple(signed_names.split(";"))
+def _names_of(signed_names: str) -> _SignedNames:
+    names = tuple(signed_names.split(";"))
+    return _SignedNames(signed_names, names, frozenset({*names, "x-amz-content-sha256"}))
 
 
 _AUTHORIZATION_FIELDS = frozenset({"Credential", "SignedHeaders", "Signature"})
+_SIGNATURE = re.compile(r"(?<![^ ,])Signature=([^,]*)")
 
 
-def _header_claim(request: SignedRequest, authorization: str, service: str) -> _Claim:
+@functools.lru_cache(maxsize=_MAX_CACHED_TEXTS)  # for a key and an operation it is the same all day
+def _parse_authorization(text: str, service: str) -> tuple[_Credential, _SignedNames]:
+    """Of an Authorization header without the value of its signature."""
     error = "AuthorizationHeaderMalformed"
     fields: dict[str, str] = {}
-    for item in authorization[len(ALGORITHM) :].split(","):
+    for item in text[len(ALGORITHM) :].split(","):
         name, equals, value = item.strip().partition("=")
         if not equals or name not in _AUTHORIZATION_FIELDS or name in fields:
             raise RequestError(
@@ -225,14 +239,22 @@ def _header_claim(request: SignedRequest, authorization: str, service: str) -> _
     missing = _AUTHORIZATION_FIELDS - fields.keys()
     if missing:
         raise RequestError(error, f"The authorization header lacks {', '.join(sorted(missing))}.")
-    credential = _parse_credential(fields["Credential"], error, service)
+    return _parse_credential(fields["Credential"], error, service), _names_of(fields["SignedHeaders"])
+
+
+def _header_claim(request: SignedRequest, authorization: str, service: str) -> _Claim:
+    found = _SIGNATURE.search(authorization)
+    signature, text = "", authorization
+    if found is not None:
+        signature, text = found[1].strip(), authorization[: found.start(1)] + authorization[found.end() :]
+    credential, signed = _parse_authorization(text, service)
     date = request.fields.get("x-amz-date")
     if date is None:
         seconds = parse_http_date(request.fields.get("date", ""))
         if seconds is None:
             raise RequestError("AccessDenied", _NO_DATE)
         date = _format_date(seconds)
-    return _Claim(credential, date, fields["SignedHeaders"], fields["Signature"])
+    return _Claim(credential, date, signed, signature)
 
 
 def _format_date(seconds: int) -> str:
@@ -290,7 +312,7 @@ def _query_claim(query: dict[str, str], now: int) -> _Claim:
                 "ServerTime": iso_date(now),
             },
         )
-    return _Claim(credential, date, query["X-Amz-SignedHeaders"], query["X-Amz-Signature"])
+    return _Claim(credential, date, _names_of(query["X-Amz-SignedHeaders"]), query["X-Amz-Signature"])
 
 
 def iso_date(seconds: int) -> str:
@@ -326,13 +348,11 @@ def _check_scope(claim: _Claim, region: str | None, error: str) -> None:
         )
 
 
-def _check_covered(request: SignedRequest, signed_names: str) -> None:
+def _check_covered(request: SignedRequest, signed: _SignedNames) -> None:
     """ "The CanonicalHeaders list must include the HTTP host header and any x-amz-* headers in the request." """
-    signed = _names_of(signed_names)
-    if "host" not in signed:
+    if "host" not in signed.covered:
         raise RequestError("AccessDenied", _NOT_SIGNED, fields={"HeadersNotSigned": "host"})
-    # x-amz-content-sha256 is in the canonical request anyway, as the payload's digest.
-    unsigned = request.fields.keys() - {*signed, "x-amz-content-sha256"}
+    unsigned = request.fields.keys() - signed.covered
     if unsigned and any(map(_IS_AMZ, unsigned)):
         left_out = [name for name, _value in request.headers if name in unsigned and _IS_AMZ(name)]
         raise RequestError(
@@ -376,7 +396,7 @@ def string_to_sign(request: SignedRequest, claim: _Claim, payload: str, *, as_se
     canonical = (
         f"{request.method}\n{path or '/'}\n"
         f"{_canonical_query(request.query, as_sent=as_sent) if request.query else ''}\n"
-        f"{_canonical_headers(request, _names_of(claim.signed_names))}\n{claim.signed_names}\n{payload}"
+        f"{_canonical_headers(request, claim.signed.names)}\n{claim.signed.text}\n{payload}"
     )
     digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
     return f"{ALGORITHM}\n{claim.date}\n{claim.credential.scope}\n{digest}", canonical
@@ -457,7 +477,7 @@ def verify_header(
         raise RequestError("AccessDenied", _NO_DATE)
     _check_scope(claim, region, "AuthorizationHeaderMalformed")
     check_skew(signed_at, now, claim.date)
-    _check_covered(request, claim.signed_names)
+    _check_covered(request, claim.signed)
     access_key = claim.credential.access_key
     secret = lookup(access_key)
     if secret is None:
@@ -469,7 +489,9 @@ def verify_header(
         declared = undeclared()
     payload = check_payload(declared)
     key = _verify_claim(request, claim, secret.secret_key, payload)
-    signer = ChunkSigner(key, claim.date, claim.credential.scope, claim.signature)
+    signer = None
+    if payload in (SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER):
+        signer = ChunkSigner(key, claim.date, claim.credential.scope, claim.signature)
     return Identity(access_key, secret, payload, False, signer)
 
 
@@ -496,7 +518,7 @@ def verify_query(
         if payload == UNSIGNED:
             raise
         _verify_claim(request, claim, secret.secret_key, UNSIGNED)
-    _check_covered(request, claim.signed_names)
+    _check_covered(request, claim.signed)
     return Identity(access_key, secret, payload, True, None, fields)
 
 
@@ -569,7 +591,7 @@ def presign(
         ("X-Amz-SignedHeaders", "host"),
     ]
     request = SignedRequest(method, path, pairs, [("host", host)])
-    claim = _Claim(_Credential(access_key, date[:8], region, "s3", scope), date, "host", "")
+    claim = _Claim(_Credential(access_key, date[:8], region, "s3", scope), date, _names_of("host"), "")
     to_sign, _ = string_to_sign(request, claim, UNSIGNED, as_sent=True)
     signature = _hmac(signing_key(secret_key, date[:8], region, "s3"), to_sign).hex()
     signed = "&".join(f"{name}={value or ''}" for name, value in pairs)

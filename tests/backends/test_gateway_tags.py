@@ -27,8 +27,8 @@ def test_tags_are_found_again_by_who_has_no_catalog(
     options: dict[str, Any] = {"layout": layout, "endpoint_url": endpoint}
     with bleepstore.open(url, catalog=tmp_path / "lost", **options) as store:
         store.create_bucket("photos")
-        store.put_object("photos", "k", b"x" * 50_000, tags=TAGS, metadata={"m": "ü"}, content_language="de")
-        store.put_object("photos", "none", b"y" * 50_000)
+        store.put_object("photos", "k", b"x" * 100_000, tags=TAGS, metadata={"m": "ü"}, content_language="de")
+        store.put_object("photos", "none", b"y" * 100_000)
         store.copy_object("photos", "k", "photos", "copy")
         store.copy_object("photos", "k", "photos", "other", tags={"b": "2"}, replace_tags=True)
         if layout == Layout.KEYS:
@@ -36,7 +36,7 @@ def test_tags_are_found_again_by_who_has_no_catalog(
             for tags in ({}, {"a": "1"}):
                 store.put_object_tags("photos", "k", tags)
                 with store.get_object("photos", "k") as stored:
-                    assert stored.read() == b"x" * 50_000
+                    assert stored.read() == b"x" * 100_000
                     assert stored.version.tags == tags
                     assert stored.version.etag == before.etag
                     assert stored.version.modified_ms == before.modified_ms

@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the best counts")
     arguments = parser.parse_args()
     rows = measure_calls(arguments.count, arguments.rounds) + measure_fresh(arguments.count)
-    print_table(rows + measure_forks((16, 1024, 16 * 1024, 32 * 1024)))
+    print_table(rows + measure_forks((16, 1024, 16 * 1024, 64 * 1024, 100_000)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 
 import bleepstore
 
-BIG = b"x" * 50_000
+BIG = b"x" * 100_000
 
 
 def fill(store: bleepstore.Store) -> None:

@@ -171,7 +171,7 @@ class Stream(io.RawIOBase):
 
 
 def test_a_stream_is_opened_anew_where_it_is_sought(store: bleepstore.Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = random.Random(3).randbytes(50_000)
+    data = random.Random(3).randbytes(100_000)
     opened: list[tuple[int, int | None]] = []
 
     def get_object(self: MemoryBackend, handle: str, start: int = 0, stop: int | None = None) -> Stream:

@@ -28,7 +28,7 @@ from bleepstore.jobs.orphans import GRACE_MS, OVERLAP_MS
 from bleepstore.store import opening
 from tests.store.after_garbage import PATIENCE, AfterGarbage
 
-BIG = b"x" * 50_000
+BIG = b"x" * 100_000
 START = 1_700_000_000_000
 END_OF_TIME = 1 << 47
 
@@ -414,7 +414,7 @@ store.jobs.add(AfterGarbage(lambda: print("removed", flush=True)))
 store.jobs.start()
 for line in sys.stdin:
     for _ in range(2):
-        store.put_object("photos", sys.argv[2], bytes(50_000))
+        store.put_object("photos", sys.argv[2], bytes(100_000))
     print("holds" if store.jobs.holds_lease else "does not", flush=True)
 """
 

@@ -146,7 +146,7 @@ def test_every_test_has_a_fork_of_the_seed(run, backend: str) -> None:  # type: 
             with bleepstore.open(path) as store:
                 store.create_bucket("seeded")
                 for number in range(50):
-                    store.put_object("seeded", f"key-{{number}}", bytes(20_000))
+                    store.put_object("seeded", f"key-{{number}}", bytes(70_000))
                 yield store
         """,
     ).assert_outcomes(passed=2)

@@ -118,7 +118,7 @@ def test_an_answer_that_was_broken_off_says_so(serve: Serve) -> None:
     served = serve("--access-log", "--workers", "1")
     s3 = served.client(retries={"total_max_attempts": 1})
     s3.create_bucket(Bucket="photos")
-    for size in (100_000, 5_000_000):
+    for size in (200_000, 5_000_000):
         line_of(served)
         s3.put_object(Bucket="photos", Key="k", Body=os.urandom(size))
         line_of(served)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Serve = Callable[..., Served]
 MIB = 1024 * 1024
-SMALL = 64 * 1024  # what is read before the answer begins
+SMALL = 128 * 1024  # what is read before the answer begins
 SIZES = pytest.mark.parametrize("size", [SMALL, MIB, 3 * MIB + 7])
 
 

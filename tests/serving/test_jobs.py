@@ -29,7 +29,7 @@ def test_when_the_worker_that_runs_the_jobs_is_killed_another_goes_on(serve: Ser
 
     def make_garbage() -> None:
         for _ in range(3):
-            s3.put_object(Bucket="photos", Key="k", Body=bytes(50_000))
+            s3.put_object(Bucket="photos", Key="k", Body=bytes(100_000))
 
     def holder() -> int:
         return JobsFile(tmp_path / "data").read().holder

@@ -99,7 +99,7 @@ def test_readyz_fails_when_nothing_can_be_written(serve: Serve, tmp_path: Path, 
         served = serve("--workers", "1", data=disk / "data")
         s3 = served.client()
         s3.create_bucket(Bucket="photos")
-        s3.put_object(Bucket="photos", Key="k", Body=b"x" * 50_000)
+        s3.put_object(Bucket="photos", Key="k", Body=b"x" * 100_000)
         assert status_of(f"{served.url}/readyz") == 200
         if state == "full":
             free = shutil.disk_usage(disk).free
@@ -109,15 +109,15 @@ def test_readyz_fails_when_nothing_can_be_written(serve: Serve, tmp_path: Path, 
         assert status_of(f"{served.url}/readyz") == 503
         assert status_of(f"{served.url}/healthz") == 200
         with pytest.raises(ClientError) as refused:
-            s3.put_object(Bucket="photos", Key="l", Body=b"x" * 50_000)
+            s3.put_object(Bucket="photos", Key="l", Body=b"x" * 100_000)
         expected = ("InsufficientStorage", 507) if state == "full" else ("ServiceUnavailable", 503)
         answer = refused.value.response
         assert (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) == expected
-        assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"x" * 50_000
+        assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"x" * 100_000
         if state == "full":
             (disk / "other").unlink()
             assert status_of(f"{served.url}/readyz") == 200
-            s3.put_object(Bucket="photos", Key="l", Body=b"x" * 50_000)
+            s3.put_object(Bucket="photos", Key="l", Body=b"x" * 100_000)
         served.stop()
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)

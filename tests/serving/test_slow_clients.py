@@ -155,14 +155,14 @@ def test_a_body_that_comes_too_slowly_is_ended(serve: Serve, certificate: Path, 
 def test_patience() -> None:
     patience = Patience(10, 100)
     assert patience.left() == 10
-    patience.waited(4)
+    patience.waited += 4
     assert patience.left() == 6
     patience.moved += 300
     assert patience.left() == 9
-    patience.waited(9)
+    patience.waited += 9
     assert patience.left() == 0
     patience.moved += 1_000_000
     assert patience.left() == 10, "nobody may stall for longer"
     without_rate = Patience(10, 0)
-    without_rate.waited(1_000)
+    without_rate.waited += 1_000
     assert without_rate.left() == 10

@@ -11,7 +11,7 @@ from bleepstore.cluster import LocalCluster
 from tests.cluster_store import open_stores
 from tests.store.after_garbage import PATIENCE, AfterGarbage
 
-BIG = b"x" * 50_000
+BIG = b"x" * 100_000
 
 
 def test_an_access_key_is_known_everywhere_once_it_was_acknowledged() -> None:

@@ -24,7 +24,7 @@ acknowledged, outcomes = [], collections.Counter()
 
 def write(name):
     for number in range(30):
-        for size in (100, 50_000):
+        for size in (100, 100_000):
             key = f"{name}-{number}-{size}"
             try:
                 store.put_object("photos", key, b"x" * size)

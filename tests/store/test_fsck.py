@@ -15,7 +15,7 @@ from bleepstore.backends.base import BlobSpec, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.errors import CatalogDamaged, StoreError
 
-BIG = b"x" * 50_000
+BIG = b"x" * 100_000
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ ONLY_NEW = WriteCondition(if_none_match=True)
 SPAWN = multiprocessing.get_context("spawn")
 
 
-@pytest.mark.parametrize("size", [10, 40_000])
+@pytest.mark.parametrize("size", [10, 70_000])
 def test_of_many_who_replace_one_version_exactly_one_wins(store: Store, size: int) -> None:
     store.create_bucket("photos")
     for turn in range(5):
@@ -147,7 +147,7 @@ def test_readers_always_see_one_whole_version(store: Store) -> None:
         chance = random.Random(1)
         try:
             for turn in range(60):
-                store.put_object("photos", "k", bytes([turn]) * chance.choice([10, 40_000, 2_000_000]))
+                store.put_object("photos", "k", bytes([turn]) * chance.choice([10, 70_000, 2_000_000]))
                 if turn % 10 == 0:
                     store.delete_object("photos", "k")
                     store.sweep()
@@ -167,7 +167,7 @@ def _increment(path: str, count: int) -> int:
                 with store.get_object("photos", "counter") as found:
                     etag, value = found.version.etag, int(found.read())
                 # Large enough for a file: blobs of several processes share the folders.
-                body = str(value + 1).encode().rjust(20_000)
+                body = str(value + 1).encode().rjust(70_000)
                 try:
                     store.put_object("photos", "counter", body, condition=WriteCondition(if_match=etag))
                 except errors.PreconditionFailed:

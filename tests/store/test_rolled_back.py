@@ -15,7 +15,7 @@ from bleepstore.backends.base import BlobSpec, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.errors import NoSuchKey, StoreError
 
-BIG = b"x" * 50_000
+BIG = b"x" * 100_000
 HOUR_MS = 3600 * 1000
 START = 1_700_000_000_000
 

@@ -11,7 +11,7 @@ import bleepstore
 from bleepstore.backends.base import BlobSpec
 from bleepstore.errors import NoSuchUpload
 
-BIG = b"x" * 50_000
+BIG = b"x" * 100_000
 HOUR_MS = 3600 * 1000
 YEAR_MS = 365 * 24 * HOUR_MS
 START = 1_700_000_000_000
