@@ -568,8 +568,7 @@ class DeleteRole(_Change):
 @attrs.frozen(kw_only=True)
 class PutSessionKey(_Change):
     """The key that seals the tokens of sessions, 32 bytes as base64; if `sealed_by` is not None, encrypted by this
-    master key. It is put in the place of the key that is stored as `expected`; None: if there is none. Else nothing
-    changes."""
+    master key. It replaces the key that is stored as `expected`; None: if there is none. Else nothing changes."""
 
     request_id: str
     time_ms: int

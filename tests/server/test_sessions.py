@@ -244,6 +244,15 @@ def test_a_token_must_be_signed(service: Service, keys: Keys) -> None:
     assert (answer.status, b"x-amz-security-token" in answer.body) == (403, True)
 
 
+@pytest.mark.parametrize("scheme", ["version 4 header", "version 2 header"])
+def test_a_token_in_the_query_is_that_of_a_url_alone(service: Service, keys: Keys, scheme: str) -> None:
+    """Version 2 does not sign it there."""
+    wire = Wire(service.server.url, access_key=keys["AccessKeyId"], secret_key=keys["SecretAccessKey"])
+    target = f"/photos/k?x-amz-security-token={urllib.parse.quote(keys['SessionToken'], safe='')}"
+    answer = SCHEMES[scheme](wire, "PUT", target, {}).send(wire)
+    assert (answer.status, b"InvalidAccessKeyId" in answer.body) == (403, True)
+
+
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_every_way_to_sign_knows_tokens(service: Service, keys: Keys, scheme: str) -> None:
     wire = Wire(service.server.url, access_key=keys["AccessKeyId"], secret_key=keys["SecretAccessKey"])
