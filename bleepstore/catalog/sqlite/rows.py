@@ -56,10 +56,6 @@ def load_parts(text: str | None) -> tuple[PartSummary, ...]:
     return tuple(PartSummary(*row) for row in json.loads(text)) if text else ()
 
 
-#: Few own many.
-_owner = functools.lru_cache(maxsize=1024)(Owner)
-
-
 def make_protected(row: tuple[Any, ...]) -> ProtectedVersion:
     bucket, key, version_id, retention, legal_hold = row
     until = None if retention is None else read_retention(json.loads(retention))
@@ -89,7 +85,7 @@ def make_bucket(row: tuple[Any, ...]) -> Bucket:
     settings = NO_SETTINGS if documents == _NO_DOCUMENTS else from_documents(json.loads(documents).items())
     return Bucket(
         name,
-        _owner(owner_id, display_name or ""),
+        Owner(owner_id, display_name or ""),
         created_ms,
         location,
         id=bucket_id,
@@ -134,7 +130,7 @@ def make_credential(row: tuple[Any, ...]) -> Credential:
     return Credential(
         access_key,
         secret_key,
-        _owner(owner_id, display_name or ""),
+        Owner(owner_id, display_name or ""),
         email,
         bool(enabled),
         created_ms,
