@@ -32,6 +32,8 @@ from bleepstore.cors import CorsRule
 from bleepstore.digests import Algorithm
 from bleepstore.encryption import BucketEncryption, CustomerKey, Encryption, EncryptionKind, NamedKey, StoreKey
 from bleepstore.errors import Damage
+from bleepstore.events import Event, Origin
+from bleepstore.jobs.deliveries import DestinationStatus
 from bleepstore.lifecycle import (
     Expiration,
     Lifecycle,
@@ -119,8 +121,10 @@ __all__ = [
     "DeleteEntry",
     "DeleteFailure",
     "DeletedObject",
+    "DestinationStatus",
     "Encryption",
     "EncryptionKind",
+    "Event",
     "Expiration",
     "Expiry",
     "Explanation",
@@ -142,6 +146,7 @@ __all__ = [
     "ObjectOwnership",
     "ObjectPage",
     "ObjectVersion",
+    "Origin",
     "Owner",
     "Part",
     "PartPage",

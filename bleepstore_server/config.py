@@ -10,6 +10,7 @@ in the environment and on the command line, where the flag may also be repeated.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -21,7 +22,9 @@ from attrs import validators
 from cattrs import Converter
 
 from bleepstore.backends.gateway.settings import is_gateway_url
+from bleepstore.errors import StoreError
 from bleepstore.ownership import BLOCK_ALL, PublicAccessBlock
+from bleepstore.senders import open_sender
 from bleepstore.store.settings import ACL_DEFAULTS
 from bleepstore_server.app_config import AppConfig, ConfigError, setting
 
@@ -29,6 +32,8 @@ PREFIX = "BLEEPSTORE_"
 #: Settings that workers, which gunicorn starts, find in the environment alone.
 OF_WORKERS = ("client_timeout", "header_timeout", "min_rate")
 _MAX_SECRET = 4096
+#: How the destination of events begins: its name, and the scheme of its URL.
+_DESTINATION = re.compile(r"([A-Za-z0-9_.-]+)=(?=[a-z0-9+-]+:)")
 
 
 def _check_faults(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
@@ -46,6 +51,32 @@ def _check_block(_: object, attribute: attrs.Attribute[Any], value: tuple[str, .
     for name in value:
         if name not in (*attrs.asdict(BLOCK_ALL), "all"):
             raise ConfigError(f"{attribute.name}: {name!r} is not one of {', '.join(attrs.asdict(BLOCK_ALL))}, all")
+
+
+def _destinations(items: tuple[str, ...]) -> dict[str, str]:
+    """By their names. A URL may have commas, as a list has: what does not begin with a name is the rest of a URL."""
+    found: dict[str, str] = {}
+    name = ""
+    for item in items:
+        match = _DESTINATION.match(item)
+        if match is not None:
+            name = match[1]
+            if name in found:
+                raise ConfigError(f"event_destinations: there are two of the name {name}")
+            found[name] = item[match.end() :]
+        elif not name:
+            raise ConfigError("event_destinations: name=URL, such as orders=https://example.com/hook")
+        else:
+            found[name] += f",{item}"
+    return found
+
+
+def _check_destinations(_: object, __: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for name, url in _destinations(value).items():
+        try:
+            open_sender(url).close()
+        except StoreError as error:
+            raise ConfigError(f"event_destinations: {name}: {error}") from None
 
 
 def _one_of(*words: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
@@ -138,6 +169,12 @@ class ServerConfig(AppConfig):
         validator=_at_least(0),
     )
     scrub_rate: int = setting(20_000_000, "bytes a second that such a scrub reads at the most", validator=_at_least(1))
+    event_destinations: tuple[str, ...] = setting(
+        (),
+        "the queues, topics and functions that notifications may name: name=URL; https:// is a webhook",
+        validator=_check_destinations,
+        repr=False,
+    )
     faults: tuple[str, ...] = setting(
         (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
     )
@@ -170,6 +207,11 @@ class ServerConfig(AppConfig):
         if "all" in names:
             return BLOCK_ALL
         return PublicAccessBlock(**dict.fromkeys(names, True)) if names else None
+
+    @property
+    def destinations(self) -> dict[str, str]:
+        """Where events go: name -> URL."""
+        return _destinations(self.event_destinations)
 
     @property
     def in_memory(self) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bleepstore import Store
     from bleepstore.testing.clock import Clock
+    from bleepstore.testing.events import CollectedEvents
     from bleepstore_server.faults import Faults
     from bleepstore_server.live import LiveServer
 
@@ -169,6 +170,18 @@ def s3_client(s3_in_process: Store, s3_faults: Faults) -> Iterator[S3Client]:
     client = client_for(s3_in_process, faults=s3_faults)
     yield client
     client.close()
+
+
+@pytest.fixture
+def s3_events(s3_store: Store) -> Iterator[CollectedEvents]:
+    """What happens to the objects of `s3_store` during the test: a sequence of `bleepstore.Event`, in their order.
+
+    Its `names` are (event, key), its `records` those of S3's messages, and `wait(n)` waits until there are n.
+    """
+    from bleepstore.testing.events import CollectedEvents
+
+    with CollectedEvents(s3_store) as events:
+        yield events
 
 
 @pytest.fixture

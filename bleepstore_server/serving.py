@@ -57,6 +57,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
             read_only=config.read_only,
             acl_defaults=config.acl_defaults,
             public_access_block=config.blocked_everywhere,
+            event_destinations=config.destinations,
         )
     return bleepstore.open(
         config.backend_url,
@@ -71,6 +72,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         take_over=take_over,
         acl_defaults=config.acl_defaults,
         public_access_block=config.blocked_everywhere,
+        event_destinations=config.destinations,
     )
 
 
@@ -116,7 +118,7 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
     is_configured = config.access_key is not None or config.allow_well_known_key
     if not config.in_memory:
-        with open_configured_store(config) as store:
+        with open_configured_store(attrs.evolve(config, event_destinations=())) as store:
             credentials = store.list_credentials()
             if not is_configured and not credentials and not config.read_only:
                 store.put_credential(*pair)

@@ -58,9 +58,10 @@ Drawn from the router's table. {len(groups[_DONE])} operations are implemented. 
 configurations that are `stored`: checked as S3 checks them, kept, shown as they were given and removed, but nothing
 acts upon them. Every other operation ({len(groups[_REFUSED])}) is refused with 501 NotImplemented.
 
-A notification to a queue, a topic or a function, none of which can be reached from here, is refused as S3 refuses
-what it cannot reach ("Unable to validate the following destination configurations"). With
-`SkipDestinationValidation=True` it is stored, and nothing is delivered. In Python: `Store.put_bucket_configuration`.
+The queues, topics and functions that a notification may name are those that the server was told of
+([React to events](../howto/react-to-events.md)). One with another is refused as S3 refuses what it cannot reach
+("Unable to validate the following destination configurations"); with `SkipDestinationValidation=True` it is stored,
+and nothing is delivered. Amazon EventBridge is not there: that a bucket sends to it is stored, and nothing is sent.
 
 | operation | |
 | --- | --- |

@@ -12,6 +12,7 @@ variable that `secret_file` or `secret_env` name there. What is in the fragment 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -20,6 +21,7 @@ import json
 import os
 import socket
 import ssl
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +32,9 @@ from bleepstore.senders.messages import Message
 from bleepstore.senders.sender import SendError
 
 SIGNATURE = "BleepStore-Signature"
-#: Of each wait for the receiver.
+#: Of each wait for the receiver, and of a whole request: one byte now and then is no answer.
 _TIMEOUT_SECONDS = 10.0
+_REQUEST_SECONDS = 30.0
 #: What is read of an answer; a longer one is not waited for.
 _MAX_ANSWER = 4096
 _OPTIONS = {"secret", "secret_file", "secret_env", "ca_file"}
@@ -46,11 +49,17 @@ class Webhook:
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         parts = urllib.parse.urlsplit(url)
         options = dict(urllib.parse.parse_qsl(parts.fragment, keep_blank_values=True))
+        try:
+            port = parts.port
+        except ValueError as error:
+            raise StoreError(f"a webhook has no such port: {error}") from None
         if not parts.hostname or parts.username is not None or options.keys() - _OPTIONS:
             raise StoreError(
                 "a webhook is https://host/path, and behind a # one of secret_file, secret_env and secret, and ca_file"
             )
-        self._host, self._port = parts.hostname, parts.port
+        if _is_link_local(parts.hostname):
+            raise StoreError(f"{parts.hostname} is a link-local address, to which no events are sent")
+        self._host, self._port = parts.hostname, port
         self._target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         self._secret = _secret_of(options)
         self._clock = clock
@@ -63,6 +72,9 @@ class Webhook:
         if self._secret is not None:
             headers[SIGNATURE] = sign(self._secret, body, int(self._clock()))
         connection = self._connection or self._connect()
+        limit = threading.Timer(_REQUEST_SECONDS, _cut_off, (connection.sock,))
+        limit.daemon = True
+        limit.start()
         try:
             connection.request("POST", self._target, body, headers)
             answer = connection.getresponse()
@@ -70,6 +82,8 @@ class Webhook:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise SendError(f"{self._host}: {type(error).__name__}: {error}") from error
+        finally:
+            limit.cancel()
         if len(rest) > _MAX_ANSWER or answer.will_close:
             self.close()
         if not 200 <= answer.status < 300:
@@ -86,9 +100,10 @@ class Webhook:
         try:
             connection.connect()
         except OSError as error:
+            connection.close()
             raise SendError(f"{self._host} cannot be reached: {error}") from error
         self._connection = connection
-        if _is_link_local(connection.sock):
+        if _is_link_local(connection.sock.getpeername()[0]):  # whatever its name meant before
             self.close()
             raise SendError(f"{self._host} is a link-local address, to which no events are sent")
         return connection
@@ -135,9 +150,16 @@ def _secret_of(options: Mapping[str, str]) -> bytes | None:
     return value.encode()
 
 
-def _is_link_local(connected: socket.socket) -> bool:
-    """Asked of the connection, whatever the name meant before. (169.254.169.254, fd00:ec2::254 and the like.)"""
-    address = ipaddress.ip_address(connected.getpeername()[0].partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
+def _cut_off(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+def _is_link_local(text: str) -> bool:
+    """Whether it is an address, and one of 169.254.169.254, fd00:ec2::254 and the like."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
     return address.is_link_local or address == ipaddress.ip_address("fd00:ec2::254")

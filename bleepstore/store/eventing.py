@@ -35,8 +35,6 @@ class Eventing:
         This needs no configuration of a bucket, and remembers nothing: what was committed and not told when the process
         ends is lost. Close what is returned to end it.
         """
-        if isinstance(events, str):
-            raise TypeError("events is a sequence of names, not one str")
         with self._lock:
             if self._listeners is None:
                 self._listeners = listeners = Listeners(self._engine.catalog.watch_all)

@@ -66,6 +66,7 @@ class Listeners:
         self._subscriptions: tuple[Subscription, ...] = ()
         self._queue: deque[Event] = deque()
         self._state = threading.Condition()
+        self._switching = threading.Lock()
         self._put = self._done = 0  # events, since the store was opened
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -80,23 +81,23 @@ class Listeners:
     ) -> Subscription:
         made = Subscription(callback, bucket, events, prefix, suffix, self._remove)
         with self._state:
-            is_first = not self._subscriptions
             self._subscriptions = (*self._subscriptions, made)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="bleepstore-listeners", daemon=True)
                 self._thread.start()
-        if is_first:
-            self._watch_all(True)
+        self._switch()
         return made
 
     def _remove(self, subscription: Subscription) -> None:
         self.flush()
         with self._state:
-            had_any = bool(self._subscriptions)
             self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
-            is_last = had_any and not self._subscriptions and not self._is_closed
-        if is_last:
-            self._watch_all(False)
+        if not self._is_closed:
+            self._switch()
+
+    def _switch(self) -> None:
+        with self._switching:
+            self._watch_all(bool(self._subscriptions))
 
     def put(self, events: Sequence[RecordedEvent]) -> None:
         """Called after each commit, before the next: it waits for nothing."""

@@ -51,8 +51,13 @@ def set_cors(s3: S3Client, _text: str, _folder: Path) -> None:
 
 
 def give_uploads(s3: S3Client, _text: str, folder: Path) -> None:
-    add = [sys.executable, "-m", "bleepstore_server", "keys", "add", "--access-key", "APP", "--owner-id", "app"]
-    subprocess.run(add, cwd=folder, check=True, env=clean_environment())
+    for added in (
+        ["keys", "add", "--access-key", "APP", "--owner-id", "app"],
+        ["users", "add", "ann", "--canned", "readonly"],
+    ):
+        subprocess.run(
+            [sys.executable, "-m", "bleepstore_server", *added], cwd=folder, check=True, env=clean_environment()
+        )
     s3.create_bucket(Bucket="uploads")
     written = statement(Principal={"AWS": "app"}, Action="s3:PutObject", Resource="arn:aws:s3:::uploads/*")
     s3.put_bucket_policy(Bucket="uploads", Policy=written)
