@@ -41,7 +41,7 @@ CATALOG_SUITE = frozenset(
         "embedding/test_arguments.py", "filesystem/test_abstract.py", "store/lifecycle/test_lifecycle.py",
         "store/lifecycle/test_refused_rules.py", "store/test_accounts.py", "store/test_authority.py",
         "store/test_configurations.py",
-        "store/test_object_lock.py", "store/test_ownership.py",
+        "store/test_object_lock.py", "store/test_ownership.py", "store/test_users.py",
     }
 )  # fmt: skip
 #: Tests of rules that are kept above the backends: of the providers one is enough for them.

@@ -23,6 +23,7 @@ BASE = frozenset(
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
+        "inventory",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -38,6 +39,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "senders": frozenset({"errors", "events"}),
     "website": frozenset(),
     "access_log": frozenset(),
+    "inventory": frozenset({"configurations", "encryption", "model"}),
     "ownership": frozenset(),
     "quotas": frozenset(),
     "rates": frozenset(),
@@ -87,6 +89,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "apsw": frozenset({"catalog", "raft", "testing"}),
     "awscrt": frozenset({"digests", "backends"}),
     "cryptography": frozenset({"sealing"}),
+    "pyarrow": frozenset({"store"}),
     "boto3": frozenset({"backends", "senders"}),
     "botocore": frozenset({"backends", "senders"}),
     "redis": frozenset({"senders"}),

@@ -30,7 +30,14 @@ KINDS_WITH_IDS = frozenset(
     }
 )
 #: Those by which something is done; the others are stored alone.
-ACTED_UPON = frozenset({ConfigurationKind.LOGGING, ConfigurationKind.NOTIFICATION, ConfigurationKind.WEBSITE})
+ACTED_UPON = frozenset(
+    {
+        ConfigurationKind.INVENTORY,
+        ConfigurationKind.LOGGING,
+        ConfigurationKind.NOTIFICATION,
+        ConfigurationKind.WEBSITE,
+    }
+)
 #: Of each kind that has ids, in a bucket.
 MAX_CONFIGURATIONS = 1000
 #: Characters that all configurations of a bucket may take together: they are read with the bucket.

@@ -19,11 +19,13 @@ from bleepstore.configurations import (
 )
 from bleepstore.errors import InvalidArgument, NoSuchConfiguration, NoSuchReplication, NoSuchWebsite
 from bleepstore.events import EventRule
+from bleepstore.inventory import Format
 from bleepstore.model import Bucket
 from bleepstore.pages import ConfigurationPage
 from bleepstore.senders import Message, test_message
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.event_rules import check_destinations, rules_of
+from bleepstore.store.inventory_files import check_format
 
 #: Of a page ("100 ... configurations at a time").
 MAX_PAGE_OF_CONFIGURATIONS = 100
@@ -83,10 +85,13 @@ class StoredConfigurations:
         sent a test message, and a notification with one that is not known, or does not take it, is refused. With
         `skip_destination_validation` none is tried, and one that is not known gets no events.
 
-        Raises MalformedConfiguration, InvalidArgument, InvalidRequest, InvalidLoggingTarget, TooManyConfigurations.
+        Raises MalformedConfiguration, InvalidArgument, InvalidRequest, InvalidLoggingTarget, TooManyConfigurations;
+        NotSupported for an inventory in a format whose package is missing.
         """
         found = self._engine.bucket_for(bucket, ACTIONS[kind][1], caller)
         checked = check_document(kind, bucket, document)
+        if kind is _K.INVENTORY:
+            check_format(Format(checked["Destination"]["S3BucketDestination"]["Format"]))
         _name_rules(kind, checked)
         rules: tuple[EventRule, ...] = ()
         if kind is _K.NOTIFICATION:

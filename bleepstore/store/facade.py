@@ -33,6 +33,7 @@ from bleepstore.store.cross_origin import CrossOrigin
 from bleepstore.store.engine import Engine
 from bleepstore.store.eventing import Eventing
 from bleepstore.store.forking import Forks
+from bleepstore.store.inventories import Inventories
 from bleepstore.store.iterating import Listings
 from bleepstore.store.lifecycles import Lifecycles
 from bleepstore.store.locks import ObjectLocks
@@ -91,6 +92,7 @@ class Store:
         self.cross_origin = CrossOrigin(engine)
         self.configurations = StoredConfigurations(engine)
         self.access_logs = AccessLogs(engine, self.objects)
+        self.inventories = Inventories(engine, self.objects)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
         self.rates = Rates(engine, self.accounts)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
 import attrs
 import pytest
 
@@ -13,13 +14,16 @@ from bleepstore import cluster
 from bleepstore.catalog.apply import apply_once
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite import catalog as catalog_module
+from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.commands import Command, Result
-from bleepstore.raft import sqlite_log
+from bleepstore.raft import fetcher, sqlite_log
 from bleepstore.raft.applier import Applier
 from bleepstore.raft.messages import HardState, Ready
 from bleepstore.raft.node import Node
 from bleepstore.raft.sqlite_log import SqliteLog, _Row
-from bleepstore.raft.waiting import answer
+from bleepstore.raft.state_machine import SnapshotRefused
+from bleepstore.raft.transport import SnapshotStream
+from bleepstore.raft.waiting import Proposal, answer
 
 Patch = pytest.MonkeyPatch
 
@@ -167,6 +171,116 @@ def log_is_not_synced(patch: Patch) -> None:
     patch.setattr(sqlite_log, "_connect", connect)
 
 
+def saves_a_vote_alone_later(patch: Patch) -> None:
+    right = Node._save
+
+    def save(self: Node, ready: Ready) -> None:
+        hard, saved = ready.hard_state, self._saved_hard
+        if hard is not None and not ready.entries and hard.term == saved.term:
+            self._unsaved_hard = hard
+        else:
+            right(self, ready)
+
+    patch.setattr(Node, "_save", save)
+
+
+def a_read_joins_an_earlier_question(patch: Patch) -> None:
+    right = Node._ask
+
+    def ask(self: Node) -> None:
+        if self._asked:
+            self._asked[max(self._asked)] += self._asking
+            self._asking = []
+        else:
+            right(self)
+
+    patch.setattr(Node, "_ask", ask)
+
+
+def log_tries_again(patch: Patch) -> None:
+    right = SqliteLog.save
+
+    def save(self: SqliteLog, *what: Any) -> None:
+        try:
+            right(self, *what)
+        except apsw.Error:
+            right(self, *what)
+
+    patch.setattr(SqliteLog, "save", save)
+
+
+def compaction_forgets_the_name(patch: Patch) -> None:
+    def compact(self: Node, durable: int) -> None:
+        count = self._compactable(durable)
+        meta = self._core.snapshot_meta(self._core.log.first - 1 + count) if count > 0 else None
+        if meta is not None:
+            self._log.compact(meta)
+            self._core.compacted(meta)
+
+    patch.setattr(Node, "_compact", compact)
+
+
+def a_received_snapshot_is_not_synced(patch: Patch) -> None:
+    def receive(stream: SnapshotStream, path: Path, _stopping: object, _moved: object) -> None:
+        path.write_bytes(b"".join(chunk.data for chunk in stream.chunks()))
+
+    patch.setattr(fetcher, "receive", receive)
+
+
+def buckets_survive_a_snapshot(patch: Patch) -> None:
+    patch.setattr(BucketCache, "begin", lambda self: None)
+
+
+def applies_what_was_handed_out_before_a_snapshot(patch: Patch) -> None:
+    right = Applier._apply
+    patch.setattr(Applier, "_apply", lambda self, era, entries: right(self, self._era, entries))
+
+
+def a_proposal_gets_a_new_envelope(patch: Patch) -> None:
+    right = Node._offer
+
+    def offer(self: Node, proposal: Proposal) -> None:
+        if proposal.offers:
+            valid_to, command = cluster.unwrap(proposal.data)
+            proposal.data = cluster.wrap(command, valid_to + 1)
+        right(self, proposal)
+
+    patch.setattr(Node, "_offer", offer)
+
+
+def _prepares(self: cluster.CatalogStateMachine, path: Path, index: int, without: str) -> str:
+    """As it should, but for one thing."""
+    received = Catalog(path, replicated=True)
+    try:
+        with received.read() as reader:
+            is_sound = without == "soundness" or reader.soundness() == "ok"
+            if not is_sound or (without != "index" and reader.applied_index() != index):
+                raise SnapshotRefused("it is wrong")
+        if without != "durable":
+            received.make_durable()
+    finally:
+        received.close()
+    name = f"-{index}-0000"
+    path.rename(self._path(name))
+    if without != "durable":
+        cluster._sync(self._folder)
+    return name
+
+
+def _prepares_without(what: str) -> Callable[[Patch], None]:
+    def wrong(patch: Patch) -> None:
+        patch.setattr(
+            cluster.CatalogStateMachine, "prepare", lambda self, path, index: _prepares(self, path, index, what)
+        )
+
+    wrong.__name__ = f"prepares_a_snapshot_without_{what}"
+    return wrong
+
+
+def the_inbox_has_no_bound(patch: Patch) -> None:
+    patch.setattr(Node, "deliver", lambda self, message: self._inbox.put(message))
+
+
 DRIVER_MUTANTS: dict[str, Callable[[Patch], None]] = {
     wrong.__name__.replace("_", " "): wrong
     for wrong in (
@@ -186,5 +300,17 @@ DRIVER_MUTANTS: dict[str, Callable[[Patch], None]] = {
         names_of_folders_and_states_are_not_synced,
         name_of_the_write_ahead_log_is_not_synced,
         log_is_not_synced,
+        saves_a_vote_alone_later,
+        a_read_joins_an_earlier_question,
+        log_tries_again,
+        compaction_forgets_the_name,
+        a_received_snapshot_is_not_synced,
+        buckets_survive_a_snapshot,
+        applies_what_was_handed_out_before_a_snapshot,
+        a_proposal_gets_a_new_envelope,
+        _prepares_without("index"),
+        _prepares_without("soundness"),
+        _prepares_without("durable"),
+        the_inbox_has_no_bound,
     )
 }

@@ -214,6 +214,44 @@ class ForgetsOutgoingVoters(Raft):
         return tally(self.tracker.configuration.voters, self.votes)
 
 
+class OutgoingElectAlone(Raft):
+    """In a joint membership the old voters elect alone."""
+
+    def _tally(self) -> Tally:
+        now = self.tracker.configuration
+        return tally(now.voters_outgoing or now.voters, self.votes)
+
+
+class CheckQuorumCountsLearners(Raft):
+    """A leader goes on as long as a majority of all members is heard of."""
+
+    def _quorum_was_active(self) -> bool:
+        active = 1 + sum(one.recent_active for one in self.tracker.peers)
+        super()._quorum_was_active()
+        return active > (1 + len(self.tracker.peers)) // 2
+
+
+class EndOfJointDoesNotCommit(Raft):
+    """What has its majority only by the new membership waits for the next message."""
+
+    def _switch(self, index: int, configuration: Configuration) -> None:
+        self.is_switching = True
+        super()._switch(index, configuration)
+        self.is_switching = False
+
+    def _maybe_commit(self) -> bool:
+        return not getattr(self, "is_switching", False) and super()._maybe_commit()
+
+
+class CompactionForgetsBase(Raft):
+    """The membership from before what is kept of the log is forgotten."""
+
+    def compacted(self, meta: SnapshotMeta) -> None:
+        super().compacted(meta)
+        kept = [one for one in self.configurations if one[0] > meta.index]
+        self.configurations = kept or self.configurations
+
+
 class KeepsWritesUnderWay(Raft):
     """A truncation does not void the writes that are under way (the ABA of asynchronous appends)."""
 
@@ -251,6 +289,14 @@ class ReadsByIncomingVoters(Raft):
 
     def _confirmed_round(self) -> int:
         return joint_value([one.read_round for one in self.tracker._incoming], ())
+
+
+class ReadsByOutgoingVoters(Raft):
+    """In a joint membership the old voters confirm a read alone."""
+
+    def _confirmed_round(self) -> int:
+        tracker = self.tracker
+        return joint_value([one.read_round for one in tracker._outgoing or tracker._incoming], ())
 
 
 class AcceptsStaleConfirmations(Raft):
@@ -429,6 +475,11 @@ MUTANTS: dict[str, dict[str, Any]] = {
     "snapshot carries no membership": {"core_factory": SnapshotOfUnknownMembership, "mix": "churning"},
     "conflicting entries kept": {"core_factory": KeepsConflictingEntries},
     "removed id comes back": {"core_factory": ForgetsRemovedIds, "mix": "churning"},
+    "outgoing voters elect alone": {"core_factory": OutgoingElectAlone},
+    "joint read confirmed by the old voters": {"core_factory": ReadsByOutgoingVoters},
+    "check-quorum counts learners": {"core_factory": CheckQuorumCountsLearners},
+    "end of a joint membership does not commit": {"core_factory": EndOfJointDoesNotCommit},
+    "compaction forgets the base membership": {"core_factory": CompactionForgetsBase},
     "removed node is not told": {"core_factory": KeepsRemovalToItself},
     "compaction takes from who catches up": {"core_factory": ForgetsWhoCatchesUp},
     "entries before the hard state": {"make_log": EntriesBeforeHardState, "mix": "tearing"},
@@ -449,6 +500,11 @@ BY_SCENARIOS = frozenset({
     "stale confirmation accepted",
     "anybody starts a campaign",
     "old snapshot takes back",
+    "outgoing voters elect alone",
+    "joint read confirmed by the old voters",
+    "check-quorum counts learners",
+    "end of a joint membership does not commit",
+    "compaction forgets the base membership",
     "removed node is not told",
     "compaction takes from who catches up",
 })  # fmt: skip

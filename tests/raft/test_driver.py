@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bleepstore.errors import BleepStoreError
-from tests.raft.driver_checks import CHECKS
+from tests.raft import driver_checks
 from tests.raft.driver_mutants import DRIVER_MUTANTS
+from tests.raft.state_checks import STATE_CHECKS
 
+CHECKS = (*STATE_CHECKS, *driver_checks.CHECKS)  # the quick ones first
 Record = Callable[[str, object], None]
 
 

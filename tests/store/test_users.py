@@ -219,7 +219,13 @@ def test_who_begins_an_upload_is_shown(store: Store) -> None:
     store.abort_upload("photos", "k", upload.upload_id, caller=Caller(store.owner))
 
 
-def test_users_are_in_forks_and_snapshots(store: Store) -> None:
+@pytest.mark.parametrize("folder", [None, "data"], ids=["memory", "folder"])
+def test_users_are_in_forks_and_snapshots(tmp_path: Path, folder: str | None) -> None:
+    with bleepstore.open(None if folder is None else tmp_path / folder) as store:
+        _fork_and_restore(store)
+
+
+def _fork_and_restore(store: Store) -> None:
     ann = store.users.add("ann")
     store.put_credential("AKANN", "s", user="ann")
     with store.fork() as fork:
