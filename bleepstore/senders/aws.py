@@ -41,10 +41,10 @@ class _Service:
         self._client: Any = None
 
     def send(self, messages: Sequence[Message]) -> int:
+        if self._client is None:
+            self._client = self._make_client()
         batch = Batch(messages, self._address.timeout)
         try:
-            if self._client is None:
-                self._client = self._make_client()
             for part in batch.rounds(_BATCH) if self._is_fifo else batch.parts(_BATCH):
                 if batch.is_late:
                     raise SendError("it did not answer in time")
@@ -82,9 +82,12 @@ class _Service:
             retries={"total_max_attempts": 1},
             tcp_keepalive=True,
         )
-        session: Any = boto3.Session()
-        region = self._region() or session.region_name
-        return session.client(self.service, region_name=region, endpoint_url=self._endpoint, config=config)
+        try:
+            session: Any = boto3.Session()
+            region = self._region() or session.region_name
+            return session.client(self.service, region_name=region, endpoint_url=self._endpoint, config=config)
+        except (BotoCoreError, ValueError) as error:
+            raise SendError(f"{self._address}: {error}") from error
 
     def close(self) -> None:
         client, self._client = self._client, None

@@ -326,7 +326,7 @@ class Kafka(Broker):
     def url(self, name: str, timeout: float = 10, user: str = f"{USER}:{PASSWORD}") -> str:
         return f"kafka://{user}@127.0.0.1:{self.port}/{name}?timeout={timeout}"
 
-    def _settings(self) -> dict[str, Any]:
+    def client_settings(self) -> dict[str, Any]:
         return {
             "bootstrap.servers": f"127.0.0.1:{self.port}",
             "security.protocol": "SASL_PLAINTEXT",
@@ -336,7 +336,7 @@ class Kafka(Broker):
         }
 
     def create(self, name: str, limit: int | None = None) -> None:
-        admin = AdminClient(self._settings())
+        admin = AdminClient(self.client_settings())
         topic = NewTopic(name, num_partitions=2, replication_factor=1)
         admin.create_topics([topic])[name].result(30)
         while admin.list_topics(name, timeout=30).topics[name].error is not None:
@@ -344,7 +344,7 @@ class Kafka(Broker):
 
     def read(self, name: str) -> list[bytes]:
         consumer = confluent_kafka.Consumer(
-            self._settings()
+            self.client_settings()
             | {
                 "group.id": "tests",
                 "enable.auto.commit": "false",

@@ -6,12 +6,14 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+import bleepstore
 from bleepstore.senders import Message, Sender, SendError, open_sender
 from tests.backends.tcp_faults import FaultProxy
+from tests.events.tools import notify, queue
 from tests.senders.brokers import PASSWORD, Broker
 
 #: For tests that start the broker again, or wait for it often: for which RabbitMQ needs seconds too.
@@ -221,3 +223,27 @@ def test_a_full_queue_refuses_and_takes_again_in_order(broker: Broker, name: str
                 found = list(dict.fromkeys([*found, *numbers(broker.read(name))]))
     assert refused
     assert_nothing_lost_and_in_order([*found, *numbers(broker.read(name))], len(everything))
+
+
+def test_a_broker_that_hangs_holds_up_no_other(start_broker: Callable[[str], Broker], name: str) -> None:
+    hangs, serves = start_broker("redis"), start_broker("nats")
+    serves.create(name)
+    destinations = {"first": hangs.url(name, timeout=0.3), "second": serves.url(name)}
+    with bleepstore.open(event_destinations=destinations) as store:
+        store.create_bucket("photos")
+        notify(store, queue("first", prefix="1"), queue("second", id="2", prefix="2"))
+        hangs.freeze()
+        try:
+            store.put_object("photos", "1", b"")
+            store.put_object("photos", "2", b"")
+            store.jobs.run("events")
+            first, second = store.event_destinations()
+            assert (first.waiting, second.waiting) == (1, 0)
+            assert first.error is not None
+        finally:
+            hangs.thaw()
+        store.jobs.run("events")
+        first, second = store.event_destinations()
+        assert (first.waiting, first.error) == (0, None)
+    assert b'"key":"1"' in hangs.read(name)[-1]
+    assert b'"key":"2"' in serves.read(name)[-1]
