@@ -87,9 +87,12 @@ class _Delivery:
             self._state.wait_for(lambda: self._answered >= asked or self._is_stopped)
 
     def stop(self) -> None:
+        """What is under way ends by itself: see `join`."""
         with self._state:
             self._is_stopped = True
             self._state.notify_all()
+
+    def join(self) -> None:
         if self._thread is not threading.current_thread():
             self._thread.join(_END_SECONDS)
 
@@ -153,6 +156,18 @@ class _Delivery:
                 sender.close()
 
 
+def status_of(kept: WaitingEvents, running: _Delivery | None, *, is_configured: bool) -> DestinationStatus:
+    return DestinationStatus(
+        name=kept.destination,
+        is_configured=is_configured,
+        waiting=kept.count,
+        oldest_ms=kept.oldest_ms,
+        dropped=kept.dropped,
+        failures=0 if running is None else running.failures,
+        error=None if running is None else running.error,
+    )
+
+
 class Deliveries:
     """The destinations of a store: by their names, what opens a sender for each. Nothing is sent before `start`."""
 
@@ -208,18 +223,13 @@ class Deliveries:
         """Each destination that is configured, or for which events were ever kept, in the order of their names."""
         with self._parts.catalog.read() as reader:
             kept = {one.destination: one for one in reader.outbox()}
-        return tuple(self._status(name, kept.get(name)) for name in sorted({*kept, *self._destinations}))
-
-    def _status(self, name: str, kept: WaitingEvents | None) -> DestinationStatus:
-        running = self._running.get(name)
-        return DestinationStatus(
-            name=name,
-            is_configured=name in self._destinations,
-            waiting=0 if kept is None else kept.count,
-            oldest_ms=None if kept is None else kept.oldest_ms,
-            dropped=0 if kept is None else kept.dropped,
-            failures=0 if running is None else running.failures,
-            error=None if running is None else running.error,
+        return tuple(
+            status_of(
+                kept.get(name) or WaitingEvents(destination=name, count=0, oldest_ms=None, dropped=0),
+                self._running.get(name),
+                is_configured=name in self._destinations,
+            )
+            for name in sorted({*kept, *self._destinations})
         )
 
     def stop(self) -> None:
@@ -231,4 +241,6 @@ class Deliveries:
             running = list(self._running.values())
         for delivery in running:
             delivery.stop()
+        for delivery in running:
+            delivery.join()
         self._waker.close()

@@ -95,6 +95,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         given |= {"kind": bleepstore.ConfigurationKind.WEBSITE, "document": {}}
         if method == "assume_role":
             given["signer"] = store.put_credential("AK", "a-secret")
+        given["identity"] = bleepstore.WebIdentity("https://id.example.org", "app", "eve")
         if method == "put_bucket_encryption":
             given["encryption"] = BucketEncryption()
         given |= {"interval": dt.timedelta(days=1), "tags": {}, "days": 1}
