@@ -151,7 +151,6 @@ def open_folder(root: Path, settings: Settings) -> Engine:
 def keep_mark(catalog: Catalog, root: Path, catalog_id: str, clock: SteadyClock) -> None:
     """From now on the folder knows how far its catalog is, and the processes that have it open share a clock."""
     mark = MarkFile(root, catalog_id, clock)
-    clock.follow(mark.shared_time_ms)
     catalog.keep_mark(mark)
 
 
