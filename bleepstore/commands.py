@@ -567,11 +567,14 @@ class DeleteRole(_Change):
 
 @attrs.frozen(kw_only=True)
 class PutSessionKey(_Change):
-    """The key that seals the tokens of sessions, 32 bytes as base64, unless the catalog has one."""
+    """The key that seals the tokens of sessions, 32 bytes as base64; if `sealed_by` is not None, encrypted by this
+    master key. It replaces the key that is stored as `expected`; None: if there is none. Else nothing changes."""
 
     request_id: str
     time_ms: int
     key: str = attrs.field(repr=False)
+    sealed_by: str | None = None
+    expected: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)

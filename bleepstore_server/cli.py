@@ -1,5 +1,5 @@
-"""The command line: `bleepstore serve`, `keys`, `users`, `access`, `quotas`, `rates`, `import`, `export`, `sync`,
-`backup`, `restore`, `adopt`, `fsck`."""
+"""The command line: `bleepstore serve`, `keys`, `users`, `roles`, `sessions`, `access`, `quotas`, `rates`, `import`,
+`export`, `sync`, `backup`, `restore`, `adopt`, `fsck`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from bleepstore_server import (
     cli_keys,
     cli_quotas,
     cli_rates,
+    cli_roles,
     cli_transfer,
     cli_users,
 )
@@ -97,6 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     cli_keys.add_commands(commands)
     cli_users.add_commands(commands)
+    cli_roles.add_commands(commands)
     cli_access.add_commands(commands)
     cli_quotas.add_commands(commands)
     cli_rates.add_commands(commands)

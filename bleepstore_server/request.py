@@ -97,7 +97,7 @@ class Request:
 
     # -- the body
 
-    @cached_property
+    @property
     def content_length(self) -> int | None:
         text = self.environ.get("CONTENT_LENGTH")
         if not text:
@@ -139,14 +139,11 @@ class Request:
             raise RequestError("InvalidArgument", "x-amz-decoded-content-length is not a number.")
         return int(text)
 
-    @cached_property
+    @property
     def trailer_names(self) -> tuple[str, ...]:
         """The names of the trailers that the header announces."""
-        names = []
-        for name in self.headers.get("x-amz-trailer", "").split(","):
-            if name := name.strip():
-                names.append(name.lower())
-        return tuple(names)
+        text = self.headers.get("x-amz-trailer")
+        return () if text is None else tuple(name.strip().lower() for name in text.split(",") if name.strip())
 
     def read_body(self, size: int) -> bytes:
         """Up to `size` bytes of the body as it was sent, b"" at its end. Raises RequestError if it breaks off."""

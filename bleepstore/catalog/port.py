@@ -237,8 +237,8 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
     def list_roles(self) -> list[Role]:
         """All, in the order of the accounts' ids and the names."""
 
-    def session_key(self) -> str | None:
-        """What seals the tokens of sessions, once the first one was made."""
+    def session_key(self) -> tuple[str, str | None] | None:
+        """What seals the tokens of sessions, once the first one was made: (how it is stored, what encrypts it)."""
 
     def revoked_until(self, principals: Collection[str]) -> int:
         """The latest time up to which the sessions of one of these were ended, in milliseconds; 0: none were."""
@@ -356,8 +356,8 @@ class Tables(Protocol):
     def delete_role(self, account_id: str, name: str) -> bool:
         """Whether there was such a role."""
 
-    def put_session_key(self, key: str) -> None:
-        """The key of the tokens of sessions, if there is none."""
+    def put_session_key(self, key: str, sealed_by: str | None, expected: str | None) -> None:
+        """The key of the tokens of sessions instead of the one that is stored as `expected`; None: if there is none."""
 
     def revoke_sessions(self, principal: str, until_ms: int) -> None:
         """The time never goes back."""

@@ -21,7 +21,7 @@ def delete_role(tables: Tables, command: DeleteRole) -> Result:
 
 def put_session_key(tables: Tables, command: PutSessionKey) -> Result:
     """Of several that are made at once the first stays: what it sealed must be opened."""
-    tables.put_session_key(command.key)
+    tables.put_session_key(command.key, command.sealed_by, command.expected)
     return Done()
 
 

@@ -87,9 +87,12 @@ class _Delivery:
             self._state.wait_for(lambda: self._answered >= asked or self._is_stopped)
 
     def stop(self) -> None:
+        """What is under way ends by itself: see `join`."""
         with self._state:
             self._is_stopped = True
             self._state.notify_all()
+
+    def join(self) -> None:
         if self._thread is not threading.current_thread():
             self._thread.join(_END_SECONDS)
 
@@ -231,4 +234,6 @@ class Deliveries:
             running = list(self._running.values())
         for delivery in running:
             delivery.stop()
+        for delivery in running:
+            delivery.join()
         self._waker.close()

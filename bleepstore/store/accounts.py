@@ -6,11 +6,11 @@ import time
 
 import attrs
 
-from bleepstore.commands import DeleteCredential, DisableCredential, PutCredential, ReplaceSecret
+from bleepstore.commands import DeleteCredential, DisableCredential, PutCredential, PutSessionKey, ReplaceSecret
 from bleepstore.errors import InvalidArgument
 from bleepstore.model import ANONYMOUS_OWNER, Credential, Owner, is_arn
 from bleepstore.store.engine import Engine
-from bleepstore.store.sealed_secrets import SealedSecrets
+from bleepstore.store.sealed_secrets import SESSION_KEY, SealedSecrets
 from bleepstore.store.users import Users
 
 #: How long a worker may go on with a credential that another process has disabled or changed.
@@ -78,8 +78,9 @@ class Accounts:
         self.forget_remembered()
 
     def seal_secrets(self) -> tuple[int, int]:
-        """Store every secret as a new one would be: encrypted by the newest key of the name `secrets` among the store's
-        encryption keys. Once all processes have that one, older keys of the name are not needed any more.
+        """Store every secret, and the key of sessions, as a new one would be: encrypted by the newest key of the name
+        `secrets` among the store's encryption keys. Once all processes have that one, older keys of the name are not
+        needed any more.
 
         Returns how many are encrypted, and how many are not, since there is no such key. Raises StoreError if the key
         of one is missing.
@@ -98,7 +99,19 @@ class Accounts:
             )
             # If it has another secret by now, that is stored so already.
             self._engine.committer.submit(command)
+        self._seal_session_key()
         return self.count_secrets()
+
+    def _seal_session_key(self) -> None:
+        with self._engine.catalog.read() as reader:
+            found = reader.session_key()
+        if found is None:
+            return
+        before, sealed_by = found
+        key = before if sealed_by is None else self._secrets.unseal(SESSION_KEY, before, sealed_by)
+        stored, sealed_by = self._secrets.seal(SESSION_KEY, key)
+        command = PutSessionKey(**self._engine.stamp(), key=stored, sealed_by=sealed_by, expected=before)
+        self._engine.submit(command)
 
     def count_secrets(self) -> tuple[int, int]:
         """How many are stored encrypted, and how many are not."""

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import GeneratorType
 from typing import BinaryIO
 
 import attrs
@@ -91,6 +92,8 @@ def chunks_of(body: Body) -> Iterable[bytes]:
     body."""
     if isinstance(body, bytes):
         return (body,) if len(body) <= CHUNK else _pieces_of(body)
+    if type(body) is GeneratorType:
+        return body
     if isinstance(body, bytearray | memoryview):
         return chunks_of(bytes(body))
     read = getattr(body, "read", None)

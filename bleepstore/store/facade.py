@@ -400,6 +400,19 @@ def open_accounts(
 
 
 @contextlib.contextmanager
+def open_roles(path: str | os.PathLike[str]) -> Iterator[Roles]:
+    """The roles and sessions of the store whose catalog is in `path`, wherever its bytes are.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Roles(engine, Sessions(engine, Accounts(engine)))
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
 def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
     """The rates of the store whose catalog is in `path`, wherever its bytes are.
 

@@ -25,7 +25,7 @@ class Roles:
 
     def __init__(self, engine: Engine, sessions: Sessions) -> None:
         self._engine = engine
-        self._sessions = sessions
+        self.sessions = sessions
 
     def put_role(
         self,
@@ -69,7 +69,7 @@ class Roles:
                 max_session_seconds=max_session_seconds,
             )
         )
-        self._sessions.forget_remembered()
+        self.sessions.forget_remembered()
         return self.get_role(name, account=account)
 
     def get_role(self, name: str, *, account: Owner | None = None) -> Role:
@@ -91,4 +91,4 @@ class Roles:
         """Remove a role, and end its sessions within a second. Raises NoSuchRole."""
         account_id = (account or self._engine.owner).id
         self._engine.submit(DeleteRole(**self._engine.stamp(), account_id=account_id, name=name))
-        self._sessions.forget_remembered()
+        self.sessions.forget_remembered()

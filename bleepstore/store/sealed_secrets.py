@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bleepstore.sealing.keys import KeyService
 
 SECRETS_KEY = "secrets"
+#: What the key of sessions is encrypted as: no access key has a space.
+SESSION_KEY = "of sessions"
 
 
 class SealedSecrets:
@@ -53,16 +55,19 @@ class SealedSecrets:
         """With the secret itself. Raises StoreError without the right key."""
         if credential.sealed_by is None:
             return credential
+        secret = self.unseal(credential.access_key, credential.secret_key, credential.sealed_by)
+        return attrs.evolve(credential, secret_key=secret, sealed_by=None)
+
+    def unseal(self, access_key: str, stored: str, sealed_by: str) -> str:
+        """What `seal` encrypted. Raises StoreError without the right key."""
         keys = self._keys()
         if keys is not None:
             try:
-                wrapped = base64.b64decode(credential.secret_key)
-                secret = keys.unwrap(credential.sealed_by, wrapped, _context(credential.access_key))
-                return attrs.evolve(credential, secret_key=secret.decode(), sealed_by=None)
+                return keys.unwrap(sealed_by, base64.b64decode(stored), _context(access_key)).decode()
             except EncryptionKeyNotFound:
                 pass
         raise StoreError(
-            f"the secret of the access key {credential.access_key!r} is encrypted by the key {credential.sealed_by!r}, "
+            f"the secret of the access key {access_key!r} is encrypted by the key {sealed_by!r}, "
             "which is not among the encryption keys of the store: configure them as they were"
         )
 

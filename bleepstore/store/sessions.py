@@ -41,12 +41,21 @@ from bleepstore.access.sessions import (
     write_session,
 )
 from bleepstore.commands import PutSessionKey, RevokeSessions
-from bleepstore.errors import AccessDenied, ExpiredToken, InvalidArgument, InvalidToken, NotSupported
-from bleepstore.model import Credential
+from bleepstore.errors import (
+    AccessDenied,
+    ExpiredToken,
+    InvalidArgument,
+    InvalidToken,
+    NoSuchRole,
+    NoSuchUser,
+    NotSupported,
+)
+from bleepstore.model import Credential, Owner
 from bleepstore.rates import RateLimit
 from bleepstore.roles import Role, parse_role_arn
 from bleepstore.store.accounts import CREDENTIAL_MEMORY_SECONDS, Accounts
 from bleepstore.store.engine import Engine
+from bleepstore.store.sealed_secrets import SESSION_KEY, SealedSecrets
 
 _MAX_REMEMBERED = 1024
 _KEY_BYTES = 32
@@ -61,6 +70,7 @@ class Sessions:
     def __init__(self, engine: Engine, accounts: Accounts) -> None:
         self._engine = engine
         self._accounts = accounts
+        self._secrets = SealedSecrets(engine)
         self._remembered: dict[str, tuple[float, Session, Role | None]] = {}
 
     def create_session(
@@ -177,9 +187,16 @@ class Sessions:
         limits = origin.rate_limits if role is None else self._rate_limits_of(session)
         return LiveSession(session, origin, role, limits)
 
-    def revoke_sessions(self, principal: str) -> None:
-        """End all sessions of a principal that have begun by now: of an account (`account:<id>`), of a user
-        (`user:<id>`) or of a role (`role:<id>`). Other processes know it within a second."""
+    def revoke_sessions(
+        self, *, account: Owner | None = None, role: str | None = None, user: str | None = None
+    ) -> None:
+        """End all sessions that have begun by now: of an account (None: that of the store's owner), or of one of its
+        roles or users, and those that were begun by these. Other processes know it within a second.
+
+        Raises NoSuchRole, NoSuchUser, InvalidArgument.
+        """
+        account_id = (account or self._engine.owner).id
+        principal = self._principal(account_id, role, user)
         stamp = self._engine.stamp()
         self._engine.submit(RevokeSessions(**stamp, principal=principal, until_ms=stamp["time_ms"]))
         self.forget_remembered()
@@ -188,6 +205,22 @@ class Sessions:
         """Those of the account whose role it is."""
         with self._engine.catalog.read() as reader:
             return reader.rate_limits_of(None, session.owner.id)
+
+    def _principal(self, account_id: str, role: str | None, user: str | None) -> str:
+        if role is not None and user is not None:
+            raise InvalidArgument("The sessions of a role or of a user are revoked, not both.", "user", user)
+        if role is not None:
+            found_role = self._find_role(account_id, role)
+            if found_role is None:
+                raise NoSuchRole(role)
+            return f"role:{found_role.id}"
+        if user is None:
+            return f"account:{account_id}"
+        with self._engine.catalog.read() as reader:
+            found_user = reader.find_user(account_id, user)
+        if found_user is None:
+            raise NoSuchUser(account_id, user)
+        return f"user:{found_user.id}"
 
     def forget_remembered(self) -> None:
         """The catalog may now say something else of every session."""
@@ -228,7 +261,8 @@ class Sessions:
         key = self._find_key()
         if key is None:
             made = base64.b64encode(os.urandom(_KEY_BYTES)).decode()
-            self._engine.submit(PutSessionKey(**self._engine.stamp(), key=made))
+            stored, sealed_by = self._secrets.seal(SESSION_KEY, made)
+            self._engine.submit(PutSessionKey(**self._engine.stamp(), key=stored, sealed_by=sealed_by))
             key = self._find_key()  # another process may have been first
             assert key is not None
         return SessionCredentials(session, seal(key, write_session(session)))
@@ -259,8 +293,11 @@ class Sessions:
     def _find_key(self) -> bytes | None:
         self._engine.committer.read_barrier()
         with self._engine.catalog.read() as reader:
-            key = reader.session_key()
-        return None if key is None else base64.b64decode(key)
+            found = reader.session_key()
+        if found is None:
+            return None
+        stored, sealed_by = found
+        return base64.b64decode(stored if sealed_by is None else self._secrets.unseal(SESSION_KEY, stored, sealed_by))
 
 
 def _begun_by(made: Session, origin: str | None, proof: str | None, before: tuple[str, ...]) -> Session:

@@ -65,7 +65,7 @@ class Settings:
     acl_defaults: str = "s3"
     public_access_block: PublicAccessBlock | None = None
     encryption_keys: KeyService | str | os.PathLike[str] | None = None
-    event_destinations: Mapping[str, str | OpenSender] = attrs.field(factory=dict)
+    event_destinations: Mapping[str, str | OpenSender] = attrs.field(factory=dict, repr=False)  # URLs have secrets
 
     def __attrs_post_init__(self) -> None:
         _check_kind("owner", self.owner, Owner, "an Owner")

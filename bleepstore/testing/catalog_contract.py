@@ -41,6 +41,7 @@ from bleepstore.model import (
 )
 from bleepstore.quotas import Quota, QuotaScope, Usage
 from bleepstore.testing.catalog_commands import ALICE, BOB, Commands, seen
+from bleepstore.testing.outbox_contract import OutboxContract
 from bleepstore.testing.session_contract import SessionContract
 
 #: Keys whose order in UTF-8 differs from that in UTF-16, and from that of a locale.
@@ -48,7 +49,7 @@ _KEYS = ("B", "a", "a/1", "a/2", "a0", "b/c/1", "b/c/2", "ä", "\uff61", "\U0001
 _TOKEN = UploadToken("t")
 
 
-class CatalogContract(SessionContract):
+class CatalogContract(SessionContract, OutboxContract):
     """The suite. `make` is also a catalog: another one, empty like the first."""
 
     @pytest.fixture

@@ -56,7 +56,11 @@ class SessionContract:
             assert reader.session_key() is None
         catalog.apply([c.PutSessionKey(**commands.stamp(), key=key) for key in ("first", "second")])
         with catalog.read() as reader:
-            assert reader.session_key() == "first"
+            assert reader.session_key() == ("first", None)
+        for expected, found in (("second", ("first", None)), ("first", ("third", "secrets:1"))):
+            catalog.apply([c.PutSessionKey(**commands.stamp(), key="third", sealed_by="secrets:1", expected=expected)])
+            with catalog.read() as reader:
+                assert reader.session_key() == found
 
     def test_the_time_of_a_revocation_never_goes_back(self, catalog: CatalogPort, commands: Commands) -> None:
         for principal, until_ms in (("account:a", 5), ("account:a", 3), ("role:r", 4)):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import os
 import selectors
 import socket
@@ -35,6 +36,8 @@ _log = logging.getLogger("bleepstore.server")
 _TICK_SECONDS = 0.25
 #: So long after a task that hung no other runs in the leader's thread.
 _CAREFUL_SECONDS = 1.0
+#: A disk that is slow all the time is told of no more often.
+_WARNING_SECONDS = 60.0
 #: Connections that are accepted in one go, before those that are there get their turn.
 _ACCEPTED = 64
 #: A worker that ends lets idle connections go on for so long: a request may be on its way on each.
@@ -88,6 +91,9 @@ class Loop:
         #: Threads with a task that hangs.
         self._hanging: set[PoolThread] = set()
         self._careful_until = 0.0
+        #: How many times something hung that no warning told of, and when the last warning was.
+        self._untold = 0
+        self._warned = -math.inf
         self._listeners = listeners
         self._tls = tls
         self._poller = selectors.DefaultSelector()
@@ -149,17 +155,24 @@ class Loop:
         """Have another thread lead, if the leader has hung since the last call. Called several times a second, by a
         thread that nothing holds."""
         leader, count = self.leader, self._offer_count
+        now = time.monotonic()
         if leader is not None and leader in self._offers and count == self._count_seen:
             self._hanging.add(leader)  # before it may come back, and take itself out
             is_task = self._offers.pop(leader, None)
             if not is_task:
                 self._hanging.discard(leader)
             if is_task is not None:
-                _log.warning("a request hangs, as on a disk that does not answer: others go on in another thread")
+                self._untold += 1
                 self.leader = None
                 self.start()
         self._count_seen = count
-        now = time.monotonic()
+        if self._untold and now - self._warned >= _WARNING_SECONDS:
+            _log.warning(
+                "a request hangs, as on a disk that does not answer: others go on in another thread "
+                "(times since the last warning: %d)",
+                self._untold,
+            )
+            self._untold, self._warned = 0, now
         if self._hanging:
             self._careful_until = now + _CAREFUL_SECONDS
         self.is_careful = now < self._careful_until

@@ -123,9 +123,11 @@ class Authenticator:
             request.refuse_repeated_parameters()
         signed = request.signed
         lookup: Callable[[str], Signer | None] = self.find_credential
-        if TOKEN in request.headers or TOKEN in query or TOKEN_IN_QUERY in query:
-            in_query = query.get(TOKEN_IN_QUERY if version_4 else TOKEN)
-            lookup = self.find_signer(request.headers.get(TOKEN) or in_query or "")
+        token = request.headers.get(TOKEN)
+        if token is None and authorization is None:
+            token = query.get(TOKEN_IN_QUERY if version_4 else TOKEN)
+        if token is not None:
+            lookup = self.find_signer(token)
         host_bucket = request.bucket if request.virtual_host else None
         if authorization is not None:
             # A test that moves the store's clock does not move that of its clients (bleepstore.testing.clock).

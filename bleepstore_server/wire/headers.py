@@ -272,7 +272,7 @@ def checksum_headers(checksum: Checksum | None, parts_count: int | None = None) 
     value = checksum_value(checksum, parts_count) if parts_count else checksum.value
     return [
         (_CHECKSUM_HEADERS[checksum.algorithm], value),
-        ("x-amz-checksum-type", checksum.type.value),
+        ("x-amz-checksum-type", str(checksum.type)),
     ]
 
 

@@ -416,7 +416,7 @@ def _verify_claim(request: SignedRequest, claim: _Claim, secret: str, payload: s
     key = signing_key(secret, credential.date, credential.region, credential.service)
     given = claim.signature.encode("ascii", "replace")
     to_sign, canonical = string_to_sign(request, claim, payload, as_sent=True)
-    if hmac.compare_digest(_hmac(key, to_sign).hex().encode(), given):
+    if hmac.compare_digest(hmac.digest(key, to_sign.encode(), "sha256").hex().encode(), given):
         return key
     again, _ = string_to_sign(request, claim, payload, as_sent=False)
     if hmac.compare_digest(_hmac(key, again).hex().encode(), given):

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from bleepstore import commands as c
-from bleepstore.catalog.apply import apply
 from bleepstore.catalog.records import RecordedEvent
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.configurations import ConfigurationKind
 from bleepstore.events import EventRule, Origin
 from bleepstore.model import BucketSetting, Versioning
 from bleepstore.testing.catalog_commands import BOB, Commands
-
-
-def watch(commands: Commands, *events: str, destination: str = "orders") -> c.Command:
-    rule = EventRule(source="notification", id="r", destination=destination, events=events or ("*",))
-    return c.PutBucketConfiguration(
-        **commands.stamp(), bucket="photos", kind=ConfigurationKind.NOTIFICATION, document="{}", rules=(rule,)
-    )
+from bleepstore.testing.outbox_contract import watch
 
 
 def history(commands: Commands) -> list[c.Command]:
@@ -87,38 +80,10 @@ def test_a_refused_command_is_no_event() -> None:
         assert [(one.destination, one.count) for one in reader.outbox()] == []
 
 
-def test_a_transaction_that_is_undone_tells_nothing() -> None:
-    catalog, commands = Catalog(None), Commands()
-    catalog.apply([commands.create_bucket(), watch(commands)])
-    heard: list[RecordedEvent] = []
-    catalog.watch(heard.extend)
-    try:
-        with catalog.transaction() as tables:
-            apply(tables, commands.put("k", b"1"))
-            raise KeyError("on purpose")
-    except KeyError:
-        pass
-    catalog.apply([commands.put("l", b"1")])
-    assert [one.event.key for one in heard] == ["l"]
-
-
 def test_a_bucket_without_rules_leaves_no_rows() -> None:
     catalog, commands = Catalog(None), Commands()
     catalog.apply([commands.create_bucket(), commands.put("k", b"1"), commands.delete("k")])
     assert rows(catalog)[:-1] == []
-
-
-def test_what_was_taken_is_forgotten_up_to_its_number() -> None:
-    catalog, commands = Catalog(None), Commands()
-    catalog.apply([commands.create_bucket(), watch(commands), *(commands.put(f"{n}", b"") for n in range(5))])
-    catalog.apply([c.ForgetEvents(**commands.stamp(), destination="orders", through=3)])
-    with catalog.read() as reader:
-        assert [one.number for one in reader.waiting_events("orders", 10)] == [4, 5]
-        (end,) = reader.outbox()
-    assert (end.count, end.dropped) == (2, 0)
-    catalog.apply([c.ForgetEvents(**commands.stamp(), destination="orders", through=5), commands.put("k", b"")])
-    with catalog.read() as reader:
-        assert [one.number for one in reader.waiting_events("orders", 10)] == [6]
 
 
 def test_rules_of_another_kind_of_configuration_stay() -> None:

@@ -95,8 +95,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         given |= {"kind": bleepstore.ConfigurationKind.WEBSITE, "document": {}}
         if method == "assume_role":
             given["signer"] = store.put_credential("AK", "a-secret")
-        if method == "assume_role_with_web_identity":
-            given["identity"] = bleepstore.WebIdentity(issuer="https://issuer", subject="s", audience="a")
+        given["identity"] = bleepstore.WebIdentity("https://id.example.org", "app", "eve")
         if method == "put_bucket_encryption":
             given["encryption"] = BucketEncryption()
         given |= {"interval": dt.timedelta(days=1), "tags": {}, "days": 1}

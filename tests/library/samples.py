@@ -420,7 +420,10 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
             c.DeleteRole(**_stamp(20), account_id="alice", name="reader"),
             c.DeleteRole(**_stamp(20), account_id="a", name="r"),
         ),
-        (c.PutSessionKey(**_stamp(21), key="a2V5"), c.PutSessionKey(**_stamp(21), key="")),
+        (
+            c.PutSessionKey(**_stamp(21), key="a2V5", sealed_by="secrets:1", expected="b2xk"),
+            c.PutSessionKey(**_stamp(21), key=""),
+        ),
         (
             c.RevokeSessions(**_stamp(22), principal="account:alice", until_ms=TIME),
             c.RevokeSessions(**_stamp(22), principal="role:AROA", until_ms=0),

@@ -110,7 +110,7 @@ def test_buckets_are_made_and_listed_by_whoever_signs() -> None:
 def test_a_caller_of_a_program_is_an_account_and_nothing_else_is_known_of_it() -> None:
     assert Caller(Owner("alice")) == ALICE
     facts = attrs.asdict(ALICE, recurse=False)
-    assert {name for name, value in facts.items() if value is not None} == {"account"}
+    assert {name for name, value in facts.items() if value not in (None, False)} == {"account"}
     assert not ALICE.is_anonymous
     assert ANONYMOUS.is_anonymous
     assert attrs.evolve(ANONYMOUS, source_ip="127.0.0.1").is_anonymous

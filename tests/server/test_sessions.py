@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -11,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from bleepstore import Caller
@@ -172,6 +176,17 @@ def test_a_signed_form_cannot_be_changed(service: Service) -> None:
     assert code_of(lambda: sts.get_session_token(DurationSeconds=900)) == (403, "SignatureDoesNotMatch")
 
 
+@pytest.mark.parametrize(("declared", "status"), [(b"Action=GetCallerIdentity", 200), (b"Action=Other", 403)])
+def test_a_body_is_the_one_whose_digest_is_declared(service: Service, declared: bytes, status: int) -> None:
+    """Some SDKs send x-amz-content-sha256 to every service."""
+    headers = {**FORM, "X-Amz-Content-SHA256": hashlib.sha256(declared).hexdigest()}
+    request = AWSRequest("POST", service.server.url + "/", headers, b"Action=GetCallerIdentity")
+    SigV4Auth(Credentials("alice", "alice-secret"), "sts", "us-east-1").add_auth(request)
+    sent = {name: str(value) for name, value in request.headers.items()}
+    answer = Wire(service.server.url).send("POST", "/", b"Action=GetCallerIdentity", sent, signed=False)
+    assert answer.status == status
+
+
 def test_other_posts_to_the_service_are_none_of_sts(service: Service) -> None:
     answer = Wire(service.server.url).send("POST", "/", b"", {})
     assert (answer.status, b"<Code>MethodNotAllowed</Code>" in answer.body) == (405, True)
@@ -229,6 +244,15 @@ def test_a_token_must_be_signed(service: Service, keys: Keys) -> None:
     assert (answer.status, b"x-amz-security-token" in answer.body) == (403, True)
 
 
+@pytest.mark.parametrize("scheme", ["version 4 header", "version 2 header"])
+def test_a_token_in_the_query_is_that_of_a_url_alone(service: Service, keys: Keys, scheme: str) -> None:
+    """Version 2 does not sign it there."""
+    wire = Wire(service.server.url, access_key=keys["AccessKeyId"], secret_key=keys["SecretAccessKey"])
+    target = f"/photos/k?x-amz-security-token={urllib.parse.quote(keys['SessionToken'], safe='')}"
+    answer = SCHEMES[scheme](wire, "PUT", target, {}).send(wire)
+    assert (answer.status, b"InvalidAccessKeyId" in answer.body) == (403, True)
+
+
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_every_way_to_sign_knows_tokens(service: Service, keys: Keys, scheme: str) -> None:
     wire = Wire(service.server.url, access_key=keys["AccessKeyId"], secret_key=keys["SecretAccessKey"])
@@ -250,7 +274,7 @@ def test_a_url_is_signed_by_a_session_and_ends_with_it(service: Service, keys: K
     without = target.replace(f"{name}={urllib.parse.quote(keys['SessionToken'], safe='')}", "")
     assert without != target
     assert wire.send("GET", without, signed=False).status == 403
-    service.server.store.revoke_sessions("account:alice-id")
+    service.server.store.revoke_sessions(account=ALICE)
     answer = wire.send("GET", target, signed=False)
     assert (answer.status, b"<Code>ExpiredToken</Code>" in answer.body) == (400, True)
 

@@ -185,6 +185,8 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
     "a key that is no text": lambda issuer: forge({"alg": "RS256", "kid": 5}, issuer.claims(), b"x"),
     "what must be understood": lambda issuer: issuer.sign(headers={"crit": ["exp"], "exp": 1}),
     "another type of key": lambda issuer: issuer.sign(algorithm="ES256", headers={"kid": "rsa"}),
+    "a key of another algorithm": lambda issuer: issuer.sign(headers={"kid": "of-512"}),
+    "a key to encrypt": lambda issuer: issuer.sign(headers={"kid": "to-encrypt"}),
     "a short key": with_a_short_key,
     "a signature cut off": lambda issuer: issuer.sign().rpartition(".")[0] + ".",
     "other claims": lambda issuer: ".".join(
@@ -222,7 +224,8 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
 def test_what_the_provider_did_not_sign_is_refused(
     issuer: Issuer, identities: WebIdentities, make: Callable[[Issuer], str]
 ) -> None:
-    issuer.publish(jwk_of(issuer.rsa_key, "rsa"), jwk_of(issuer.ec_key, "ec"), jwk_of(SMALL, "small"))
+    others = [jwk_of(issuer.rsa_key, "of-512", alg="RS512"), jwk_of(issuer.rsa_key, "to-encrypt", use="enc")]
+    issuer.publish(jwk_of(issuer.rsa_key, "rsa"), jwk_of(issuer.ec_key, "ec"), jwk_of(SMALL, "small"), *others)
     assert refusal(lambda: identities.verify(make(issuer))) == "InvalidIdentityToken"
     assert "/evil" not in issuer.asked
 
@@ -337,7 +340,7 @@ def test_a_role_is_assumed_by_a_web_identity(server: Server, issuer: Issuer, rol
         signer: Any = s3
         signer._request_signer._credentials.token = keys["SessionToken"]
         assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == b"kept"
-        server.store.revoke_sessions(f"role:{role.id}")
+        server.store.revoke_sessions(role="web", account=ALICE)
         assert code_of(lambda: s3.head_object(Bucket="photos", Key="k"))[0] == 400
 
 

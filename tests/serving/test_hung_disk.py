@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
 import socket
+import subprocess
+import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bleepstore_server.http1 import loop as loops
+from bleepstore_server.http1.loop import Loop
+from bleepstore_server.http1.settings import Settings
+from bleepstore_server.http1.tasks import Pool
 from tests.serving.conftest import ACCESS_KEY, LEGACY_ACLS, SECRET_KEY, Served
+from tests.tracing import can_trace
 
 Serve = Callable[..., Served]
 #: More than is kept in the catalog, and little enough for the loop's thread.
@@ -93,3 +101,77 @@ def test_a_provider_that_hangs_holds_no_health_checks(serve: Serve, tmp_path: Pa
                 assert connection.recv(15) == b"HTTP/1.1 200 OK"
     finally:
         os.killpg(provider.process.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def hanging(served: Served, call: str) -> Iterator[None]:
+    """A block in which each system call of a kind hangs in the only worker."""
+    pid = served.process.pid
+    (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
+    tracer = subprocess.Popen([*command, "-e", f"inject={call}:delay_enter=100s", "-p", worker])
+    try:
+        traced = f"TracerPid:\t{tracer.pid}\n"
+        while any(traced not in (task / "status").read_text() for task in Path(f"/proc/{worker}/task").iterdir()):
+            assert tracer.poll() is None
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("call", "asked"),
+    [
+        pytest.param("fdatasync", "PUT /open/new", id="a commit"),
+        pytest.param("pread64", "GET /open/small", id="a read of the catalog", marks=pytest.mark.slow),
+    ],
+)
+def test_a_catalog_that_hangs_holds_its_own_requests(serve: Serve, call: str, asked: str) -> None:
+    if not can_trace():
+        pytest.skip("this machine has no strace, or lets no one trace")
+    served = serve("--workers", "1", "--threads", str(THREADS), *LEGACY_ACLS)
+    with contextlib.closing(served.client(read_timeout=20)) as s3:
+        s3.create_bucket(Bucket="open", ACL="public-read-write")
+        s3.put_object(Bucket="open", Key="small", Body=b"small", ACL="public-read")
+    with socket.create_connection(("127.0.0.1", served.port), 30) as held:
+        with hanging(served, call):
+            held.sendall(f"{asked} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+            for _ in range(3):
+                assert is_healthy(served)
+            assert select.select([held], [], [], 0)[0] == [], "it still waits for the disk"
+        assert held.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def hang_once(loop: Loop) -> None:
+    """Have a request hang, and another thread take the lead."""
+    begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        goes_on.wait(20)
+        ended.set()
+
+    loop.post(lambda: loop.begin(hang))
+    assert begun.wait(20)
+    for _ in range(2):  # it is the same call as a moment ago
+        loop.relieve()
+    goes_on.set()
+    assert ended.wait(20)
+
+
+def test_one_warning_a_minute_tells_how_often_something_hung(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Pool(THREADS)
+    loop = Loop(Settings(), pool, [], None, lambda *_: None, lambda *_: None)
+    loop.start()
+    with caplog.at_level(logging.WARNING, "bleepstore.server"):
+        for _ in range(3):
+            hang_once(loop)
+        assert [record.args for record in caplog.records] == [(1,)]
+        monkeypatch.setattr(loops, "_WARNING_SECONDS", 0)
+        hang_once(loop)
+        assert [record.args for record in caplog.records] == [(1,), (2,), (1,)]
+    loop.post(loop.end)
+    pool.close()

@@ -263,6 +263,22 @@ def test_faults_are_on_only_where_they_are_asked_for(serve: Callable[..., Served
     assert load_config().faults == ()
 
 
+def test_destinations_of_events_are_names_and_urls() -> None:
+    given = "a=https://host/hook?x=1,b=kafka://one:9092,two:9092/topic"
+    config = load_config(environ={"BLEEPSTORE_EVENT_DESTINATIONS": given})
+    assert config.destinations == {"a": "https://host/hook?x=1", "b": "kafka://one:9092,two:9092/topic"}
+    assert "hook" not in repr(config)  # a URL may hold a secret
+    for wrong, said in (
+        ("https://host/", "name=URL"),
+        ("a=ftp://host/", "a: events cannot be sent to 'ftp'"),
+        ("a=http://host/,a=http://other/", "two of the name a"),
+        ("a=https://user:password@host/", "a webhook is https://host/path"),
+    ):
+        with pytest.raises(ConfigError, match=said) as refused:
+            load_config(environ={"BLEEPSTORE_EVENT_DESTINATIONS": wrong})
+        assert "password" not in str(refused.value)
+
+
 def test_forms_may_be_signed_with_the_configured_key(serve: Serve) -> None:
     s3 = serve().client()
     s3.create_bucket(Bucket="photos")

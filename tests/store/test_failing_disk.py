@@ -5,9 +5,7 @@ strace makes real system calls of a real process fail; the machine needs it, and
 
 from __future__ import annotations
 
-import functools
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import bleepstore
+from tests.tracing import can_trace
 
 SCRIPT = """
 import collections, json, sys, threading
@@ -40,16 +39,6 @@ for thread in threads:
     thread.join(20)
 print(json.dumps([acknowledged, outcomes, [thread.is_alive() for thread in threads]]), flush=True)
 """
-
-
-@functools.cache
-def can_trace() -> bool:
-    return (
-        shutil.which("strace") is not None
-        and not subprocess.run(
-            ["strace", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true"], check=False, capture_output=True
-        ).returncode
-    )
 
 
 @pytest.mark.parametrize("calls", ["fdatasync", "fsync", "pwrite64", "fstatfs", "rename,renameat,renameat2"])

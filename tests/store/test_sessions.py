@@ -12,6 +12,7 @@ import pytest
 import bleepstore
 from bleepstore import Action, Caller, Credential, Owner, SessionCredentials, Store, errors
 from bleepstore.roles import Role
+from bleepstore.sealing.keys import MasterKeys
 from bleepstore.testing.clock import Clock
 
 ALICE = Owner("alice-id", "Alice")
@@ -110,7 +111,7 @@ def test_a_token_of_another_store_is_none(made: SessionCredentials) -> None:
 def test_a_fork_knows_the_sessions_that_there_were(store: Store, made: SessionCredentials) -> None:
     with store.fork() as fork:
         assert is_live(fork, made)
-        fork.revoke_sessions("account:alice-id")
+        fork.revoke_sessions(account=ALICE)
         assert not is_live(fork, made)
     assert is_live(store, made)
 
@@ -136,7 +137,7 @@ def test_the_sessions_of_an_account_are_revoked(
     store: Store, clock: Clock, alice: Credential, made: SessionCredentials
 ) -> None:
     bob = store.create_session(store.put_credential("bob", "bob-secret", owner=Owner("bob-id")))
-    store.revoke_sessions("account:alice-id")
+    store.revoke_sessions(account=ALICE)
     assert not is_live(store, made)
     assert is_live(store, bob)
     clock.advance(seconds=1)
@@ -152,8 +153,26 @@ def test_another_process_opens_what_one_sealed(tmp_path: pytest.TempPathFactory)
         again = two.create_session(two.accounts.list_credentials()[0])
         assert is_live(two, made)
         assert is_live(one, again)
-        one.revoke_sessions("account:alice-id")
+        one.revoke_sessions(account=ALICE)
         assert not is_live(two, made)
+
+
+def test_the_key_of_sessions_is_encrypted_where_secrets_are() -> None:
+    keys = MasterKeys({"secrets": [b"1" * 32]})
+    with bleepstore.open(encryption_keys=keys) as store:
+        made = store.create_session(store.put_credential("alice", "s", owner=ALICE))
+        with store.engine.catalog.read() as reader:
+            stored, sealed_by = reader.session_key() or ("", None)
+        assert (sealed_by or "").startswith("secrets:")
+        assert len(stored) > 60, "encrypted, with what proves it"
+        newer = MasterKeys({"secrets": [b"1" * 32, b"2" * 32]})
+        store.engine.open_keys = lambda: newer
+        store.accounts.seal_secrets()
+        with store.engine.catalog.read() as reader:
+            again, by_newer = reader.session_key() or ("", None)
+        assert again != stored
+        assert by_newer != sealed_by
+        assert is_live(store, made)
 
 
 def test_what_a_snapshot_did_not_know_is_forgotten(store: Store, alice: Credential) -> None:
@@ -359,7 +378,7 @@ def test_the_sessions_of_a_role_end_with_the_key_and_when_they_are_revoked(
 ) -> None:
     one = store.assume_role(alice, reader.arn, "job-1")
     root = store.create_session(alice)
-    store.revoke_sessions(f"role:{reader.id}")
+    store.revoke_sessions(role="reader", account=ALICE)
     assert [is_live(store, made) for made in (one, root)] == [False, True]
     store.disable_credential("alice")
     assert not is_live(store, root)
@@ -380,9 +399,7 @@ def test_a_session_goes_from_role_to_role_for_an_hour(
     found = store.find_session(chained.token, chained.session.access_key)
     assert (found.owner, found.session.origin) == (BOB, "alice")
     clock.advance(seconds=1)
-    for principal in ("account:alice-id", f"role:{reader.id}"):  # who was on the way to it
-        again = store.assume_role(live, second.arn, "job-2") if principal.startswith("account") else chained
-        store.revoke_sessions(principal)
-        assert not is_live(store, again)
+    store.revoke_sessions(role="reader", account=ALICE)
+    assert not is_live(store, chained), "who was on the way to it"
     with pytest.raises(errors.ExpiredToken):
         store.assume_role(live, second.arn, "job-2")  # what is remembered of a session begins no other

@@ -348,9 +348,9 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQuerie
     def list_roles(self) -> list[Role]:
         return [_make_role(row) for row in self.connection.execute(f"{_ROLE} ORDER BY r.account_id, r.name")]
 
-    def session_key(self) -> str | None:
-        key: str | None = self.connection.execute("SELECT key FROM session_key").get
-        return key
+    def session_key(self) -> tuple[str, str | None] | None:
+        row = self.connection.execute("SELECT key, sealed_by FROM session_key").fetchone()
+        return None if row is None else (row[0], row[1])
 
     def revoked_until(self, principals: Collection[str]) -> int:
         marks = ", ".join("?" * len(principals))

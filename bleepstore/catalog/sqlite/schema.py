@@ -86,7 +86,8 @@ CREATE TABLE role(
 -- What seals the tokens of sessions: one key, from the first session on.
 CREATE TABLE session_key(
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    key TEXT NOT NULL
+    key TEXT NOT NULL,
+    sealed_by TEXT
 ) STRICT;
 
 -- Sessions of a principal that began up to then are over.

@@ -233,8 +233,11 @@ class SqliteTables(QuotaTables, OutboxTables):
         self._execute("DELETE FROM role WHERE account_id = ? AND name = ?", (account_id, name))
         return self.connection.changes() > 0
 
-    def put_session_key(self, key: str) -> None:
-        self._execute("INSERT INTO session_key VALUES (1, ?) ON CONFLICT DO NOTHING", (key,))
+    def put_session_key(self, key: str, sealed_by: str | None, expected: str | None) -> None:
+        if expected is None:
+            self._execute("INSERT INTO session_key VALUES (1, ?, ?) ON CONFLICT DO NOTHING", (key, sealed_by))
+        else:
+            self._execute("UPDATE session_key SET key = ?, sealed_by = ? WHERE key = ?", (key, sealed_by, expected))
 
     def revoke_sessions(self, principal: str, until_ms: int) -> None:
         self._execute(
