@@ -156,6 +156,18 @@ class _Delivery:
                 sender.close()
 
 
+def status_of(kept: WaitingEvents, running: _Delivery | None, *, is_configured: bool) -> DestinationStatus:
+    return DestinationStatus(
+        name=kept.destination,
+        is_configured=is_configured,
+        waiting=kept.count,
+        oldest_ms=kept.oldest_ms,
+        dropped=kept.dropped,
+        failures=0 if running is None else running.failures,
+        error=None if running is None else running.error,
+    )
+
+
 class Deliveries:
     """The destinations of a store: by their names, what opens a sender for each. Nothing is sent before `start`."""
 
@@ -211,18 +223,13 @@ class Deliveries:
         """Each destination that is configured, or for which events were ever kept, in the order of their names."""
         with self._parts.catalog.read() as reader:
             kept = {one.destination: one for one in reader.outbox()}
-        return tuple(self._status(name, kept.get(name)) for name in sorted({*kept, *self._destinations}))
-
-    def _status(self, name: str, kept: WaitingEvents | None) -> DestinationStatus:
-        running = self._running.get(name)
-        return DestinationStatus(
-            name=name,
-            is_configured=name in self._destinations,
-            waiting=0 if kept is None else kept.count,
-            oldest_ms=None if kept is None else kept.oldest_ms,
-            dropped=0 if kept is None else kept.dropped,
-            failures=0 if running is None else running.failures,
-            error=None if running is None else running.error,
+        return tuple(
+            status_of(
+                kept.get(name) or WaitingEvents(destination=name, count=0, oldest_ms=None, dropped=0),
+                self._running.get(name),
+                is_configured=name in self._destinations,
+            )
+            for name in sorted({*kept, *self._destinations})
         )
 
     def stop(self) -> None:

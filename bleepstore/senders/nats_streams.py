@@ -43,6 +43,7 @@ class _Connection:
         self._address = address
         self._loop = asyncio.new_event_loop()
         self._closed = asyncio.Event()
+        self._noted: Exception | None = None
         self._client = Client()
         try:
             with self._errors():
@@ -61,10 +62,12 @@ class _Connection:
             options["tls"] = address.tls()
         await self._client.connect(
             f"{'tls' if address.scheme == 'natss' else 'nats'}://{address.hosts[0]}",
-            error_cb=self._ignore,  # what fails is raised by the call that it concerns
+            error_cb=self._note_error,
             closed_cb=self._note_closed,
             name="bleepstore",
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # who refuses connections is not tried until the time is up
+            reconnect_time_wait=0,
             **options,
         )
         self._need_tls()
@@ -79,8 +82,9 @@ class _Connection:
         if self._address.scheme == "natss" and not self._client._server_info.get("tls_required"):
             raise SendError(f"{self._address} does not require TLS, so it would not be used")
 
-    async def _ignore(self, _error: Exception) -> None:
-        pass
+    async def _note_error(self, error: Exception) -> None:
+        """The call that it concerns raises an error too, which may say less."""
+        self._noted = error
 
     async def _note_closed(self) -> None:
         self._closed.set()
@@ -127,7 +131,7 @@ class _Connection:
         except TimeoutError as error:
             raise ConnectionLost(f"{self._address} did not answer in time") from error
         except (nats.errors.Error, OSError) as error:
-            raise ConnectionLost(f"{self._address}: {error}") from error
+            raise ConnectionLost(f"{self._address}: {self._noted or error}") from error
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

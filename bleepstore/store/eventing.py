@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from bleepstore.catalog.records import RecordedEvent
 from bleepstore.events import Event
-from bleepstore.jobs.deliveries import Deliveries, DestinationStatus
+from bleepstore.jobs.deliveries import Deliveries, DestinationStatus, status_of
 from bleepstore.store.engine import Engine
 from bleepstore.store.listening import Listeners, Subscription
 
@@ -49,7 +49,10 @@ class Eventing:
 
     def event_destinations(self) -> tuple[DestinationStatus, ...]:
         """What can be seen of each destination of events. `store.jobs.run("events")` sends what waits, now."""
-        return () if self._engine.deliveries is None else self._engine.deliveries.status()
+        if self._engine.deliveries is not None:
+            return self._engine.deliveries.status()
+        with self._engine.catalog.read() as reader:
+            return tuple(status_of(kept, None, is_configured=False) for kept in reader.outbox())
 
 
 def _hearer(deliveries: Deliveries | None, listeners: Listeners) -> Callable[[Sequence[RecordedEvent]], None]:

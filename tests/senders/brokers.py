@@ -106,7 +106,7 @@ class Redis(Broker):
         options = {
             "port": self.port, "bind": "127.0.0.1", "dir": self.folder, "appendonly": "yes", "appendfsync": "always",
             "save": "", "requirepass": PASSWORD, "tls-port": self.tls_port, "tls-cert-file": self.certificate,
-            "tls-key-file": self.key, "tls-auth-clients": "no",
+            "tls-key-file": self.key, "tls-auth-clients": "no", "repl-diskless-sync-delay": 0,
         }  # fmt: skip
         return [need("redis"), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
 
@@ -183,7 +183,7 @@ class RabbitMq(Broker):
     def url(self, name: str, timeout: float = 10, user: str = f"{USER}:{PASSWORD}") -> str:
         return f"amqp://{user}@127.0.0.1:{self.port}?queue={name}&timeout={timeout}"
 
-    def _with_channel(self, use: Callable[[Any], Any]) -> Any:
+    def with_channel(self, use: Callable[[Any], Any]) -> Any:
         parameters = pika.ConnectionParameters(
             "127.0.0.1", self.port, credentials=pika.PlainCredentials(USER, PASSWORD)
         )
@@ -195,13 +195,13 @@ class RabbitMq(Broker):
 
     def create(self, name: str, limit: int | None = None) -> None:
         arguments = {} if limit is None else {"x-max-length": limit, "x-overflow": "reject-publish"}
-        self._with_channel(lambda channel: channel.queue_declare(name, durable=True, arguments=arguments))
+        self.with_channel(lambda channel: channel.queue_declare(name, durable=True, arguments=arguments))
 
     def read(self, name: str) -> list[bytes]:
         def read(channel: Any) -> list[bytes]:
             return [body for _, _, body in iter(lambda: channel.basic_get(name, auto_ack=True), (None, None, None))]
 
-        found: list[bytes] = self._with_channel(read)
+        found: list[bytes] = self.with_channel(read)
         return found
 
 

@@ -71,6 +71,14 @@ def test_no_error_tells_a_password(url: str, caplog: pytest.LogCaptureFixture) -
     assert not [text for text in (*told, caplog.text) if "s3cret" in text]
 
 
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1?stream=s", "amqp://127.0.0.1:1?queue=q", "nats://127.0.0.1:1/s"])
+def test_who_refuses_connections_is_not_waited_for(url: str) -> None:
+    sender = open_sender(f"{url}{'&' if '?' in url else '?'}timeout=300")
+    with pytest.raises(SendError, match=r"(?i)refused|Connect call failed"):
+        sender.send([Message(b"{}", "bucket/key")])
+    sender.close()
+
+
 def test_the_parts_of_a_url() -> None:
     address = parse_address("amqps://us%40er:p%2Fw@[::1]:7/v%2Fhost?queue=a%26b&timeout=2.5", CREDENTIALS | {"queue"})
     assert (address.user, address.password()) == ("us@er", "p/w")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -318,6 +319,30 @@ def test_a_log_needs_no_socket() -> None:
         s3.head_bucket(Bucket="photos")
         assert [line.operation for line in delivered(store)][-1] == "REST.HEAD.BUCKET"
         s3.close()
+
+
+def test_a_bucket_without_a_log_costs_no_call(logged: S3Client, store: bleepstore.Store) -> None:
+    """Although another one has a log."""
+    store.put_object("other", "k", b"x", caller=Caller(ALICE))
+    store.put_object("photos", "k", b"x", caller=Caller(ALICE))
+    called: set[str] = set()
+
+    def note(frame: Any, event: str, _argument: object) -> None:
+        if event == "call":
+            called.add(frame.f_code.co_filename.rpartition("/")[2])
+
+    def modules_of(bucket: str) -> set[str]:
+        called.clear()
+        url = logged.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+        sys.setprofile(note)
+        try:
+            open_url(store, url).read()
+        finally:
+            sys.setprofile(None)
+        return {"record.py", "bucket_logs.py", "access_logs.py", "access_log.py", "log_spool.py"} & called
+
+    assert modules_of("photos") == {"record.py", "bucket_logs.py", "access_logs.py", "access_log.py", "log_spool.py"}
+    assert modules_of("other") == set()
 
 
 def test_a_program_may_note_entries_of_its_own() -> None:

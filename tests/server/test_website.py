@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from werkzeug.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import Client, EnvironBuilder
 
 import bleepstore
 from bleepstore import Caller, ConfigurationKind
@@ -17,6 +20,7 @@ from tests.server.conftest import ALICE, Listening, Server
 from tests.server.tools import Answer, Wire
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
     from mypy_boto3_s3 import S3Client
 
 DOMAIN = "website.localhost"
@@ -239,6 +243,67 @@ def test_the_domain_is_that_of_websites_alone(visit: Visit, server: Server, s3: 
     assert s3.get_object(Bucket="site", Key="index.html")["Body"].read() == b"home"
     answer = Wire(server.url).send("GET", "/site/", headers={"Host": DOMAIN}, signed=False)
     assert b"<ListBucketResult" in answer.body
+
+
+TARGETS = st.lists(
+    st.sampled_from(
+        ["/", "a", "b/", "%0d%0a", "%00", "%C3%BC", "%", "\\", "?", "#", ";", '"', "<", "..", "%2e%2e", "@x"]
+    ),
+    max_size=6,
+).map(lambda pieces: "/" + "".join(pieces))
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Range": st.sampled_from(["bytes=0-0", "bytes=-1", "bytes=9-1", "x", "bytes=" + "9" * 40]),
+        "If-None-Match": st.sampled_from(["*", '"', "W/", "x,"]),
+        "If-Modified-Since": st.sampled_from(["", "Sun, 06 Nov 1994 08:49:99999999999999 GMT"]),
+        "x-amz-server-side-encryption-customer-key": st.just("x"),
+        "Content-Length": st.sampled_from(["0", "5", "x"]),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def hostile_site() -> Iterator[WSGIApplication]:
+    with bleepstore.open() as store:
+        store.create_bucket("site")
+        store.delete_public_access_block("site")
+        policy = {"Version": "2012-10-17", "Statement": [POLICY, LISTED]}
+        store.put_bucket_policy("site", json.dumps(policy))
+        rules = [
+            {"Condition": {"KeyPrefixEquals": "b/"}, "Redirect": {"ReplaceKeyPrefixWith": ""}},
+            {"Condition": {"HttpErrorCodeReturnedEquals": "404"}, "Redirect": {"ReplaceKeyPrefixWith": "?q="}},
+        ]
+        store.put_bucket_configuration("site", ConfigurationKind.WEBSITE, SITE | {"RoutingRules": rules})
+        for key in ("index.html", "a", "a/index.html", "/a/index.html", "..", "\r\n/index.html"):
+            store.put_object("site", key, b"x")
+        yield create_app(store, AppConfig(website_domain=(DOMAIN,)))
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(TARGETS, HEADERS, st.sampled_from(["GET", "HEAD", "POST"]))
+def test_whatever_is_asked_no_answer_is_500_or_leads_elsewhere(
+    hostile_site: WSGIApplication, target: str, headers: dict[str, str], method: str
+) -> None:
+    environ = EnvironBuilder(
+        method=method, base_url=f"http://site.{DOMAIN}/", headers=list(headers.items())
+    ).get_environ()
+    environ["RAW_URI"] = target
+    answered: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start(status: str, fields: list[tuple[str, str]], _error: object = None) -> Any:
+        answered.append((status, fields))
+
+    body = hostile_site(environ, start)
+    content = b"".join(body)
+    if hasattr(body, "close"):
+        body.close()
+    ((status, fields),) = answered
+    assert status[:3] not in ("500", "501")
+    assert all(value.isprintable() for _, value in fields)
+    assert b"<script" not in content
+    for location in [value for name, value in fields if name == "Location"]:
+        assert re.match(rf"http://site\.{DOMAIN}/|/[^/\\]", location), location
 
 
 def test_a_website_needs_no_socket() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import bleepstore
 from bleepstore import ConfigurationKind
 from bleepstore.access_log import LogEntry
 from bleepstore.store.engine import LOG_FOLDER
-from tests.serving.conftest import Served
+from tests.serving.conftest import Served, certificate, serve
+
+__all__ = ["certificate", "serve"]
 
 POLICY = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObject",
@@ -51,6 +54,24 @@ def test_what_a_killed_server_noted_is_delivered_by_the_next(serve: Callable[...
         assert found[:19] == [f"{number:02}" for number in range(19)]
         assert len(set(found)) == len(found)
         assert list((tmp_path / "data" / LOG_FOLDER).iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_log_tells_how_a_connection_is_encrypted(
+    serve: Callable[..., Served], certificate: Path, tmp_path: Path
+) -> None:
+    with bleepstore.open(tmp_path / "data") as store:
+        prepare(store)
+    server = serve("--workers", "1", certificate=certificate)
+    for _ in range(2):
+        server.client().head_bucket(Bucket="photos")
+    server.stop()
+    with bleepstore.open(tmp_path / "data") as store:
+        store.jobs.run("access-logs")
+        (listed, *_) = store.iter_objects("logs")
+        with store.get_object("logs", listed.key) as stored:
+            line = stored.read().decode().splitlines()[0]
+    assert re.search(r" SigV4 TLS_\w+ AuthHeader 127.0.0.1:\d+ TLSv1.3 - - -$", line), line
 
 
 def test_what_is_delivered_again_replaces_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
