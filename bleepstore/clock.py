@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
+import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 #: Processes that read one clock at the same time find it this much apart.
 _CLOCKS_DIFFER_MS = 1000
+#: Before any time that a program signs or locks something for, so that nothing of it is over.
+_NEW_YEAR_2025_MS = 1_735_689_600_000
 
 
 def now_ms() -> int:
@@ -48,16 +52,56 @@ class SteadyClock:
         self._others = others
 
 
+class TickingClock:
+    """Stands still in the past, until `tick` moves it on by a millisecond."""
+
+    def __init__(self) -> None:
+        self._now_ms = _NEW_YEAR_2025_MS
+
+    def __call__(self) -> int:
+        return self._now_ms
+
+    def tick(self) -> None:
+        self._now_ms += 1
+
+
 class Stamps:
     """What every command begins with: an id, unique and in the order of time (see `bleepstore.commands`), and the time
     that people see."""
 
-    def __init__(self, clock: Callable[[], int], wall_clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        wall_clock: Callable[[], int],
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self._clock = clock
         self._wall_clock = wall_clock
-        self._prefix = secrets.token_hex(8)
+        self._prefix = random_bytes(8).hex()
         self._numbers = itertools.count(1)
 
     def __call__(self) -> dict[str, Any]:
         request_id = f"{self._clock():012x}-{self._prefix}-{next(self._numbers):x}"
         return {"request_id": request_id, "time_ms": self._wall_clock()}
+
+
+class TickingStamps(Stamps):
+    """Of a program whose every run is the same: the clock moves on by one tick for each command, if it can."""
+
+    def __call__(self) -> dict[str, Any]:
+        tick: Callable[[], None] | None = getattr(self._wall_clock, "tick", None)
+        if tick is not None:
+            tick()
+        return super().__call__()
+
+
+class SeededBytes:
+    """What looks random and is the same for each `seed`. Not for secrets."""
+
+    def __init__(self, seed: str) -> None:
+        self._lock = threading.Lock()
+        self._random = random.Random(seed)
+
+    def __call__(self, size: int) -> bytes:
+        with self._lock:
+            return self._random.randbytes(size)

@@ -70,6 +70,8 @@ class _App:
         self._store = store
         self._config = config
         self._record = record
+        seed = store.random_seed
+        self._request_ids = _request_ids if seed is None else random.Random(seed)
         self._meter = meter
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
@@ -108,7 +110,7 @@ class _App:
         return method in ("PUT", "DELETE") and "uploadId" not in query and "HTTP_X_AMZ_COPY_SOURCE" not in environ
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request_id = f"{_request_ids.getrandbits(64):016X}"
+        request_id = f"{self._request_ids.getrandbits(64):016X}"
         exchange = Exchange(
             self._store,
             self._config,

@@ -55,7 +55,8 @@ class in_process:
     What requests, urllib3, urllib and httpx send to Amazon S3, or to a host for which a client presigned a URL within
     the block, reaches the store too. Blocks nest: the innermost counts. A store that was passed in stays open.
     `record` is called with a `Record` for each request (see `create_app`). `acl_defaults="legacy"` is for code that
-    needs ACLs: what the buckets of a new store are set to (see `bleepstore.open`).
+    needs ACLs: what the buckets of a new store are set to, `random_seed` makes the answers of a new store the same in
+    each run (for both see `bleepstore.open`).
 
     Raises StoreError on entry while another thread is in such a block.
     """
@@ -70,6 +71,7 @@ class in_process:
         environment: bool = True,
         accept_any_key: bool = False,
         acl_defaults: str = "s3",
+        random_seed: int | None = None,
     ) -> None:
         if callable(store):
             raise TypeError("write @in_process() with parentheses")
@@ -80,6 +82,7 @@ class in_process:
         self._environment = environment
         self._accept_any_key = accept_any_key
         self._acl_defaults = acl_defaults
+        self._random_seed = random_seed
         self._entered: list[contextlib.ExitStack] = []
 
     def __call__(self, target: _Target) -> _Target:
@@ -95,13 +98,16 @@ class in_process:
             environment=self._environment,
             accept_any_key=self._accept_any_key,
             acl_defaults=self._acl_defaults,
+            random_seed=self._random_seed,
         )
 
     def __enter__(self) -> Store:
         with contextlib.ExitStack() as stack:
             store = self._given
             if store is None:
-                store = stack.enter_context(bleepstore.open(acl_defaults=self._acl_defaults))
+                store = stack.enter_context(
+                    bleepstore.open(acl_defaults=self._acl_defaults, random_seed=self._random_seed)
+                )
             environ = self._wanted_environ() if self._environment else None
             pair = self._pair() or WELL_KNOWN
             transport = InProcessTransport(store, self._config, self._faults, self._record)

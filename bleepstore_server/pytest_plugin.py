@@ -6,6 +6,7 @@ It is loaded in every run of pytest where BleepStore is installed, so it imports
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import logging
 import secrets
@@ -48,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bleepstore-backend", choices=_BACKENDS, help="where s3_store keeps its bytes (default: memory)")
     parser.addini("bleepstore_scope", "default of --bleepstore-scope", default="function")
     parser.addini("bleepstore_backend", "default of --bleepstore-backend", default="memory")
+    parser.addini("bleepstore_random_seed", "a number: ids and times of s3_store are the same in each run", default="")
     parser.addini("bleepstore_acl_defaults", "acl_defaults of s3_store: s3, or legacy for code with ACLs", default="s3")
     parser.addini(
         "bleepstore_accept_any_key",
@@ -62,6 +64,15 @@ def pytest_configure(config: pytest.Config) -> None:
     _setting(config, "bleepstore_scope", _SCOPES)
     _setting(config, "bleepstore_backend", _BACKENDS)
     _setting(config, "bleepstore_acl_defaults", _ACL_DEFAULTS)
+    if _random_seed(config) is not None and _setting(config, "bleepstore_backend", _BACKENDS) != "memory":
+        raise pytest.UsageError("bleepstore_random_seed: it is for the backend memory alone")
+
+
+def _random_seed(config: pytest.Config) -> int | None:
+    text = str(config.getini("bleepstore_random_seed"))
+    if text and not (text.isascii() and text.isdigit()):
+        raise pytest.UsageError(f"bleepstore_random_seed: {text!r} is no number")
+    return int(text) if text else None
 
 
 def _setting(config: pytest.Config, name: str, allowed: tuple[str, ...]) -> str:
@@ -76,11 +87,14 @@ def _scope(fixture_name: str, config: pytest.Config) -> Any:
 
 
 @pytest.fixture(scope=_scope)
-def s3_clock() -> Clock:
-    """The clock of `s3_store`: it runs with the system's until a test moves it, `s3_clock.advance(hours=2)`."""
+def s3_clock(request: pytest.FixtureRequest) -> Clock:
+    """The clock of `s3_store`: it runs with the system's until a test moves it, `s3_clock.advance(hours=2)`. With the
+    ini option `bleepstore_random_seed` it stands at the beginning of 2025, and goes on with each change."""
     from bleepstore.testing.clock import Clock
 
-    return Clock()
+    if _random_seed(request.config) is None:
+        return Clock()
+    return Clock(dt.datetime(2025, 1, 1, tzinfo=dt.UTC))
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +118,8 @@ def s3_store(
         path = tmp_path_factory.mktemp("s3") / "store"
     if s3_seed is None:
         defaults = str(request.config.getini("bleepstore_acl_defaults"))
-        opened = bleepstore.open(path, clock=s3_clock, acl_defaults=defaults)
+        seed = _random_seed(request.config)
+        opened = bleepstore.open(path, clock=s3_clock, acl_defaults=defaults, random_seed=seed)
     else:
         opened = s3_seed.fork(path, clock=s3_clock)
     stash = request.config.stash

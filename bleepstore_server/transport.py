@@ -170,9 +170,13 @@ class InProcessAnswer:
     #: What the source of the request's body raised.
     error: Exception | None = None
 
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now` gives seconds."""
+        self._now = now
+
     def start(self, status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], object]:
         self.status = int(status[:3])
-        self.headers = [*headers, ("Date", http_date(int(time.time()))), ("Server", "BleepStore")]
+        self.headers = [*headers, ("Date", http_date(int(self._now()))), ("Server", "BleepStore")]
         return _no_write
 
     def close(self) -> None:
@@ -212,10 +216,14 @@ class InProcessTransport:
     _credentials: dict[str, Credential] = attrs.field(factory=dict, init=False, repr=False)
 
     _check_open: Callable[[], None] = attrs.field(init=False, repr=False)
+    #: Of answers, in seconds.
+    _now: Callable[[], float] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         check_store(self.store)
         self._check_open = self.store.engine.catalog.check_usable
+        wall_time_ms = self.store.wall_time_ms
+        self._now = time.time if self.store.random_seed is None else lambda: wall_time_ms() / 1000
 
     def app(self, host: str) -> WSGIApplication:
         """The app that takes the bucket from the host name as Amazon S3 would."""
@@ -243,7 +251,7 @@ class InProcessTransport:
             body = body.encode()
         source: Any = io.BytesIO(body or b"") if not hasattr(body, "read") else _SentBody(body)
         environ["wsgi.input"] = source
-        answer = InProcessAnswer()
+        answer = InProcessAnswer(self._now)
         answer.chunks = self.app(host)(environ, answer.start)
         answer.error = getattr(source, "error", None)
         if answer.status == 403:

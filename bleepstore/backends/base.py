@@ -40,10 +40,10 @@ class BlobId(str):
         return int(self[:12], 16)
 
 
-def new_blob_id(now_ms: int | None = None) -> BlobId:
+def new_blob_id(now_ms: int | None = None, random_bytes: Callable[[int], bytes] = os.urandom) -> BlobId:
     """An id of this time; of the present, by the system's clock, if none is given."""
     now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    return BlobId(f"{now_ms:012x}{os.urandom(8).hex()}")
+    return BlobId(f"{now_ms:012x}{random_bytes(8).hex()}")
 
 
 @attrs.frozen

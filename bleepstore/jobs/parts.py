@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,8 @@ class Parts:
     wall_clock: Callable[[], int]
     stamp: Callable[[], dict[str, Any]]
     last_used_ms: int = 0
+    #: What ids that need not be secret are made of.
+    random_bytes: Callable[[int], bytes] = os.urandom
 
     def submit(self, command: Command) -> Result:
         """The result of a command; a refusal is raised."""

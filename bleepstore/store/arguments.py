@@ -97,6 +97,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "dt.timedelta": ((dt.timedelta,), "a datetime.timedelta"),
     "dt.timedelta | None": ((dt.timedelta, _NONE), "a datetime.timedelta or None"),
     "Callable[[float], object]": ((Callable,), "a function of seconds"),  # type: ignore[dict-item]  # as above
+    "Callable[[Event], object]": ((Callable,), "a function of an Event"),  # type: ignore[dict-item]  # as above
     "Callable[[], int] | None": ((_NONE, Callable), "a function that gives milliseconds, or None"),  # type: ignore[dict-item]  # as above
     "Snapshot": ((Snapshot,), "what snapshot() gave"),
 }

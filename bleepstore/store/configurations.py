@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -92,7 +91,7 @@ class StoredConfigurations:
         checked = check_document(kind, bucket, document)
         if kind is _K.INVENTORY:
             check_format(Format(checked["Destination"]["S3BucketDestination"]["Format"]))
-        _name_rules(kind, checked)
+        _name_rules(kind, checked, self._engine.new_name)
         rules: tuple[EventRule, ...] = ()
         if kind is _K.NOTIFICATION:
             senders = self._engine.settings.senders
@@ -187,7 +186,7 @@ def _check_has_id(kind: ConfigurationKind, id: str | None) -> None:
         raise InvalidArgument(f"A bucket has one configuration of the kind {kind}: it has no id.", "id", id)
 
 
-def _name_rules(kind: ConfigurationKind, document: dict[str, Any]) -> None:
+def _name_rules(kind: ConfigurationKind, document: dict[str, Any], new_name: Callable[[int], str]) -> None:
     """Give ids to what has none ("If you don't provide one, Amazon S3 will assign an ID")."""
     rules: list[dict[str, Any]] = document["Rules"] if kind is _K.REPLICATION else []
     name = "ID"
@@ -196,4 +195,4 @@ def _name_rules(kind: ConfigurationKind, document: dict[str, Any]) -> None:
         name = "Id"
     for rule in rules:
         if not rule.get(name):
-            rule[name] = secrets.token_urlsafe(_ID_BYTES)
+            rule[name] = new_name(_ID_BYTES)

@@ -174,7 +174,7 @@ class Copies:
                 key=key,
                 owner=owner,
                 size=version.size,
-                etag=etag_of(made.encryption, etag),
+                etag=etag_of(made.encryption, etag, self._engine.random_bytes),
                 data=data,
                 stored_ms=stored_ms,
                 attributes=made,
@@ -257,7 +257,7 @@ class Copies:
         values = digester.values()
         checksum, crc = Checksum(algorithm, values[algorithm]), values[Algorithm.CRC64NVME]
         shown = None if upload.checksum_algorithm is None else checksum
-        etag = etag_of(upload.encryption, digester.md5_hex)
+        etag = etag_of(upload.encryption, digester.md5_hex, self._engine.random_bytes)
         return stored, PartDigests(stop - start, etag, checksum, shown, crc)
 
     def _open_source(

@@ -3,6 +3,7 @@ questions."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
 import functools
@@ -22,6 +23,7 @@ from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.port import CatalogPort, CatalogReader
+from bleepstore.clock import TickingStamps
 from bleepstore.commands import PutBucketSetting
 from bleepstore.committer import RESERVE
 from bleepstore.configurations import ConfigurationKind
@@ -69,7 +71,8 @@ class Engine:
     `clock` is that of blobs and sweeps, `wall_clock` the one that the store was given. `object_engine` is how objects
     are written. `folder` is that of the catalog; None if it is in memory. `exclusive` gives a block in which no other
     process has the store open, or raises StoreError. `open_keys` gives the master keys of encryption; None: there are
-    none, and what one process made another could not read.
+    none, and what one process made another could not read. `opened_ms` is when a store with a `random_seed` was opened,
+    by `wall_clock`; None for any other.
     """
 
     def __init__(
@@ -92,7 +95,11 @@ class Engine:
         self.backend = backend = parts.backend
         self.clock = parts.clock
         self.wall_clock = parts.wall_clock
-        self.stamp = parts.stamp
+        self.random_bytes = parts.random_bytes
+        # The jobs have stamps of their own then: when they make one is a matter of chance.
+        is_seeded = settings.random_seed is not None
+        self.opened_ms = parts.wall_clock() if is_seeded else None
+        self.stamp = TickingStamps(parts.clock, parts.wall_clock, parts.random_bytes) if is_seeded else parts.stamp
         self.submit = parts.submit
         self.owner = settings.owner
         self.new_bucket_settings = ACL_DEFAULTS[settings.acl_defaults]
@@ -147,7 +154,11 @@ class Engine:
         return Encrypting(self.backend, self.committer, self.open_keys)
 
     def new_blob_id(self) -> BlobId:
-        return new_blob_id(self.clock())
+        return new_blob_id(self.clock(), self.random_bytes)
+
+    def new_name(self, size: int) -> str:
+        """The id of something that its maker gives none: `size` random bytes as text."""
+        return base64.urlsafe_b64encode(self.random_bytes(size)).rstrip(b"=").decode()
 
     # -- questions
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from bleepstore.backends.gateway.settings import is_gateway_url
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
-from bleepstore.clock import now_ms
+from bleepstore.clock import TickingClock, now_ms
 from bleepstore.errors import StoreError
 from bleepstore.jobs import Jobs
 from bleepstore.model import Owner
@@ -275,6 +275,11 @@ class Store:
         a store on disk, and a store at a provider whose catalog is in memory."""
         return self.engine.in_memory
 
+    @property
+    def random_seed(self) -> int | None:
+        """What ids are made of, so that each run of a test is the same; None: of chance."""
+        return self.engine.settings.random_seed
+
     @functools.cached_property
     def read_only(self) -> bool:
         """Whether the store was opened with `read_only`."""
@@ -342,6 +347,10 @@ def open_store(
     `event_destinations` are the queues, topics and functions that notifications of buckets may name: by the name in an
     ARN, the URL to which events are sent, or a function that opens a `bleepstore.senders.Sender`.
 
+    `random_seed` is for tests alone, and for a store in memory: whatever the program does in one thread has the same
+    ids, ETags and times in each run. Ids of uploads can then be predicted; secrets of keys and sessions still cannot.
+    Without a `clock` the time is a fixed one, which goes on by a millisecond with each change.
+
     `path` may also be a URL: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix` keep the bytes of
     the objects there, and `s3:///prefix` in a bucket for each, named `prefix` and the bucket's name. The options of
     such a store are:
@@ -357,19 +366,23 @@ def open_store(
     Use the store in a `with` block, or close it. Raises StoreError where no store can be, CatalogDamaged,
     CatalogTooNew, StorageFull, OSError; TypeError for options of a wrong type.
     """
+    random_seed = provider.get("random_seed")
     settings = Settings(
         owner=owner,
         inline_limit=inline_limit,
         upload_expiry=upload_expiry,
         restore_delay=restore_delay,
-        clock=clock,
+        clock=TickingClock() if random_seed is not None and clock is now_ms else clock,
         acl_defaults=provider.get("acl_defaults", "s3"),
         public_access_block=provider.get("public_access_block"),
         encryption_keys=encryption_keys,
+        random_seed=random_seed,
         event_destinations=provider.get("event_destinations", {}),
     )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)
+    if random_seed is not None and path is not None:
+        raise StoreError("random_seed is for a store in memory: elsewhere nobody may predict the ids of uploads")
     if read_only:
         if path is None or is_gateway_url(path) or at_provider.catalog is not None:
             raise StoreError("read_only is for the directory of a store")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 
 import attrs
@@ -45,7 +44,7 @@ class Lifecycles:
                 "Transitions need a store in layout 'blobs'."
             )
         named = tuple(
-            rule if rule.id else attrs.evolve(rule, id=secrets.token_urlsafe(_ID_BYTES)) for rule in lifecycle.rules
+            rule if rule.id else attrs.evolve(rule, id=self._engine.new_name(_ID_BYTES)) for rule in lifecycle.rules
         )
         lifecycle = attrs.evolve(lifecycle, rules=named)
         self._engine.put_setting(found, "lifecycle", lifecycle)

@@ -168,7 +168,9 @@ class Objects:
             key=key,
             owner=owner,
             size=staged.size,
-            etag=staged.etag if seal is None else etag_of(attributes.encryption, staged.etag),
+            etag=staged.etag
+            if seal is None
+            else etag_of(attributes.encryption, staged.etag, self._engine.random_bytes),
             data=staged.data if seal is None else sealed_data(seal, staged.data),
             stored_ms=staged.stored_ms,
             attributes=attributes,

@@ -15,7 +15,7 @@ from bleepstore.backends.local import LocalBackend, ReadOnlyBackend
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.mark import MarkFile, read_mark
-from bleepstore.clock import Stamps, SteadyClock
+from bleepstore.clock import SeededBytes, Stamps, SteadyClock
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import StorageFull, StoreError
 from bleepstore.jobs.lease import FolderLease
@@ -49,6 +49,10 @@ def assemble(
     or in a file beside the catalog."""
     with catalog.read() as reader:
         clock.go_on_from(reader.sweep_times()[0])
+        random_bytes = os.urandom
+        if settings.random_seed is not None:
+            # A fork goes on with other ids than those that the store has made until then.
+            random_bytes = SeededBytes(f"{settings.random_seed}/{reader.applied_index()}")
 
     def close() -> None:
         catalog.close()
@@ -59,7 +63,14 @@ def assemble(
     folder = None if catalog.path is None else catalog.path.parent
     return Engine(
         Parts(
-            catalog, DirectCommitter(catalog), backend, clock, clock.source, Stamps(clock, clock.source), clock.latest
+            catalog,
+            DirectCommitter(catalog),
+            backend,
+            clock,
+            clock.source,
+            Stamps(clock, clock.source),
+            clock.latest,
+            random_bytes,
         ),
         catalog,
         settings,
@@ -140,7 +151,6 @@ def open_folder(root: Path, settings: Settings) -> Engine:
 def keep_mark(catalog: Catalog, root: Path, catalog_id: str, clock: SteadyClock) -> None:
     """From now on the folder knows how far its catalog is, and the processes that have it open share a clock."""
     mark = MarkFile(root, catalog_id, clock)
-    clock.follow(mark.shared_time_ms)
     catalog.keep_mark(mark)
 
 

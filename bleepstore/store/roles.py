@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping
 
 from bleepstore.access import check_trust_policy, compile_policy
@@ -62,7 +61,7 @@ class Roles:
             PutRole(
                 **self._engine.stamp(),
                 name=name,
-                role_id="AROA" + base64.b32encode(os.urandom(10)).decode(),
+                role_id="AROA" + base64.b32encode(self._engine.random_bytes(10)).decode(),
                 account=account,
                 trust_policy=trust_policy,
                 policies=dict(policies),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -34,9 +34,9 @@ def sealed_data(seal: Seal, data: Data) -> Data:
     return Inline(seal.encrypt_bytes(data.data)) if isinstance(data, Inline) else data
 
 
-def etag_of(encryption: Encryption | None, md5: str) -> str:
+def etag_of(encryption: Encryption | None, md5: str, random_bytes: Callable[[int], bytes]) -> str:
     """The ETag of bytes with this MD5. "Objects created by the PUT Object, POST Object, or Copy operation ... that are
     encrypted by SSE-C or SSE-KMS have ETags that are not an MD5 digest of their object data." """
     if encryption is None or encryption.kind is EncryptionKind.STORE:
         return md5
-    return secrets.token_hex(16)
+    return random_bytes(16).hex()

@@ -65,6 +65,7 @@ class Settings:
     acl_defaults: str = "s3"
     public_access_block: PublicAccessBlock | None = None
     encryption_keys: KeyService | str | os.PathLike[str] | None = None
+    random_seed: int | None = None
     event_destinations: Mapping[str, str | OpenSender] = attrs.field(factory=dict, repr=False)  # URLs have secrets
 
     def __attrs_post_init__(self) -> None:
@@ -74,6 +75,7 @@ class Settings:
         _check_kind("restore_delay", self.restore_delay, dt.timedelta, "a datetime.timedelta")
         _check_kind("clock", self.clock, Callable, "a function that gives milliseconds")
         _check_kind("public_access_block", self.public_access_block, PublicAccessBlock | None, "a PublicAccessBlock")
+        _check_kind("random_seed", self.random_seed, int | None, "a whole number, or None")
         if self.acl_defaults not in ACL_DEFAULTS:
             raise StoreError(f"acl_defaults: {self.acl_defaults!r} is neither 's3' nor 'legacy'")
         for name, destination in self.event_destinations.items():
@@ -111,6 +113,7 @@ class Settings:
             acl_defaults=self.acl_defaults,
             public_access_block=self.public_access_block,
             encryption_keys=self.encryption_keys,
+            random_seed=self.random_seed,
             event_destinations=self.event_destinations,
         )  # attrs.evolve takes ten times as long
 
@@ -128,7 +131,13 @@ class EventOptions(TypedDict, total=False):
     event_destinations: Mapping[str, str | OpenSender]
 
 
-class ProviderOptions(AccessOptions, EventOptions, total=False):
+class SeedOptions(TypedDict, total=False):
+    """The options of `open` that make the runs of a test equal."""
+
+    random_seed: int | None
+
+
+class ProviderOptions(AccessOptions, EventOptions, SeedOptions, total=False):
     """These, and the options for a store at a provider."""
 
     catalog: str | os.PathLike[str] | None
@@ -138,7 +147,9 @@ class ProviderOptions(AccessOptions, EventOptions, total=False):
     take_over: bool
 
 
-_OF_ALL_STORES = AccessOptions.__annotations__.keys() | EventOptions.__annotations__.keys()
+_OF_ALL_STORES = (
+    AccessOptions.__annotations__.keys() | EventOptions.__annotations__.keys() | SeedOptions.__annotations__.keys()
+)
 
 
 @attrs.frozen(kw_only=True)

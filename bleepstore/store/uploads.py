@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Unpack
 
@@ -154,7 +153,7 @@ class Uploads:
             bucket=bucket,
             bucket_id=found.id,
             key=key,
-            upload_id=f"{stamp['time_ms']:012x}{secrets.token_hex(20)}",
+            upload_id=f"{stamp['time_ms']:012x}{self._engine.random_bytes(20).hex()}",
             owner=owner,
             initiator=found.owner if caller is None else caller.principal,
             attributes=attributes,
@@ -232,7 +231,7 @@ class Uploads:
         kept_value = Checksum(kept, staged.checksums[kept])
         shown = sent or upload.checksum_algorithm  # one that nobody asked for is the store's own affair
         shown_value = None if shown is None else Checksum(shown, staged.checksums[shown])
-        etag = etag_of(upload.encryption, staged.etag)
+        etag = etag_of(upload.encryption, staged.etag, self._engine.random_bytes)
         digests = PartDigests(staged.size, etag, kept_value, shown_value, staged.crc64nvme)
         return self.register(upload, number, stored, digests)
 

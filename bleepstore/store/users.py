@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import string
 from collections.abc import Callable
 
@@ -55,7 +54,7 @@ class Users:
             )
         if not _ACCOUNT_ID.fullmatch(account.id) or account.id == ANONYMOUS_OWNER.id:
             raise InvalidArgument("An account with this id can have no users.", "account", account.id)
-        user_id = "AIDA" + "".join(secrets.choice(_ALPHABET) for _ in range(17))
+        user_id = "AIDA" + "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._engine.random_bytes(17))
         self._engine.submit(CreateUser(**self._engine.stamp(), account=account, name=name, path=path, user_id=user_id))
         return self.get(name, account=account)
 

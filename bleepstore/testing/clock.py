@@ -53,6 +53,12 @@ class Clock:
         with self._lock:
             self._offset_ms += int(step / dt.timedelta(milliseconds=1))
 
+    def tick(self) -> None:
+        """Go on by a millisecond where it stands; see `random_seed` of `bleepstore.open`."""
+        with self._lock:
+            if self._frozen_ms is not None:
+                self._offset_ms += 1
+
     def freeze(self, at: dt.datetime | None = None) -> None:
         """Stand still, at `at` or at the present time, until `run`."""
         if at is not None and at.tzinfo is None:

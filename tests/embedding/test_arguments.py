@@ -91,7 +91,7 @@ def test_a_wrong_option_is_named(method: str, option: str) -> None:
         given |= {"acl": bleepstore.CannedAcl.PRIVATE, "entries": [], "caller": None}
         given |= {"lock": bleepstore.ObjectLock(), "legal_hold": True, "retention": None, "rules": []}
         given |= {"ownership": bleepstore.ObjectOwnership.OBJECT_WRITER, "block": bleepstore.PublicAccessBlock()}
-        given |= {"payer": bleepstore.Payer.REQUESTER}
+        given |= {"payer": bleepstore.Payer.REQUESTER, "callback": print}
         given |= {"kind": bleepstore.ConfigurationKind.WEBSITE, "document": {}}
         if method == "assume_role":
             given["signer"] = store.put_credential("AK", "a-secret")

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+import bleepstore
+
 pytest_plugins = ["pytester"]
 
 HEAVY = ("boto3", "botocore", "werkzeug", "apsw", "cattrs", "urllib3", "gunicorn", "bleepstore.store")
@@ -402,6 +404,27 @@ def test_the_plugin_alone_loads_nothing_heavy() -> None:
     loaded = text.partition("LOADED")[2].split()
     assert "bleepstore_server.pytest_plugin" in loaded
     assert [name for name in loaded if name in HEAVY] == []
+
+
+def test_with_a_seed_a_test_sees_the_same_ids_and_times_in_each_run(run, pytester) -> None:  # type: ignore[no-untyped-def]
+    pytester.makeini("[pytest]\nbleepstore_random_seed = 7\n")
+    source = """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(s3_client, s3_bucket, s3_clock, number):
+            upload = s3_client.create_multipart_upload(Bucket=s3_bucket, Key="k")
+            answer = s3_client.put_object(Bucket=s3_bucket, Key="k", Body=b"1")
+            assert answer["ResponseMetadata"]["HTTPHeaders"]["date"] == "Wed, 01 Jan 2025 00:00:00 GMT"
+            assert s3_clock.now.microsecond == 3000
+            assert (upload["UploadId"], answer["ResponseMetadata"]["RequestId"]) == ("UPLOAD", "REQUEST")
+    """
+    with bleepstore.open(random_seed=7) as store:
+        store.create_bucket("test-bucket")
+        upload_id = store.create_upload("test-bucket", "k").upload_id
+    run(source.replace("UPLOAD", upload_id).replace("REQUEST", "6513270E269E0D37")).assert_outcomes(passed=2)
+    pytester.makeini("[pytest]\nbleepstore_random_seed = 7\nbleepstore_backend = local\n")
+    assert "bleepstore_random_seed: it is for the backend memory alone" in run(source).stderr.str()
 
 
 def test_the_policy_of_an_application_is_enough_or_not(run) -> None:  # type: ignore[no-untyped-def]

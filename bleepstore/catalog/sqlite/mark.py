@@ -14,6 +14,7 @@ import contextlib
 import mmap
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -56,6 +57,9 @@ class Clock(Protocol):
     latest: int
     """The last of them, in milliseconds."""
 
+    def follow(self, others: Sequence[int] | memoryview[int]) -> None:
+        """Stay at or after the time that is in `others`."""
+
 
 class MarkFile:
     """The mark of a folder that is in use. `write` is for who has the catalog's write lock; OSError if it is full."""
@@ -69,7 +73,8 @@ class MarkFile:
                 os.pwrite(self._file, bytes(_FORM.size), 0)
             shared = memoryview(mmap.mmap(self._file, _FORM.size, prot=mmap.PROT_READ)).cast("Q")
             #: One number: the latest time that any process has written.
-            self.shared_time_ms = shared[-1:]
+            self.shared_time_ms: Sequence[int] | memoryview[int] = shared[-1:]
+            clock.follow(self.shared_time_ms)
         except BaseException:
             os.close(self._file)
             raise
@@ -82,3 +87,6 @@ class MarkFile:
 
     def close(self) -> None:
         os.close(self._file)
+        # The mapping ends with the last who looks at it, and the clock may be kept for long.
+        self.shared_time_ms = (self.shared_time_ms[0],)
+        self._clock.follow(self.shared_time_ms)
