@@ -46,7 +46,7 @@ def rules_of(notification: Mapping[str, Any], known: Mapping[str, OpenSender]) -
 
 def _key_filter(one: Mapping[str, Any]) -> dict[str, str]:
     rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
-    return {rule["Name"]: rule["Value"] for rule in rules}
+    return {rule["Name"].lower(): rule["Value"] for rule in rules}
 
 
 def check_destinations(

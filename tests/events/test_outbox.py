@@ -27,8 +27,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, destination: Destinati
         yield store
 
 
-def test_a_destination_gets_what_its_rule_asks_for(store: Store, destination: Destination) -> None:
-    notify(store, queue("orders", "s3:ObjectCreated:Put", prefix="in/", suffix=".jpg"))
+@pytest.mark.parametrize("key_filter", [{"prefix": "in/", "suffix": ".jpg"}, {"Prefix": "in/", "Suffix": ".jpg"}])
+def test_a_destination_gets_what_its_rule_asks_for(
+    store: Store, destination: Destination, key_filter: dict[str, str]
+) -> None:
+    notify(store, queue("orders", "s3:ObjectCreated:Put", **key_filter))
     for key in ("in/a.jpg", "in/a.txt", "out/a.jpg"):
         store.put_object("photos", key, b"12345")
     store.copy_object("photos", "in/a.jpg", "photos", "in/b.jpg")
