@@ -54,6 +54,19 @@ def test_a_destination_is_tried_when_it_is_named(store: Store, destination: Dest
     notify(store, queue("orders", suffix="x"), skip_destination_validation=True)
 
 
+def test_a_destination_is_tried_once_however_many_rules_name_it(store: Store, destination: Destination) -> None:
+    rules = [queue("orders", id=str(number), prefix=f"{number}/") for number in range(3)]
+    for number, rule in enumerate(rules):
+        rule["QueueArn"] = f"arn:aws:sqs:us-east-1:{number:012}:orders"
+    notify(store, *rules)
+    assert len(destination.documents) == 1
+    destination.error = OSError("it is down")
+    with pytest.raises(InvalidArgument) as refusal:
+        notify(store, *rules)
+    assert refusal.value.argument_value == ", ".join(rule["QueueArn"] for rule in rules)
+    assert destination.calls == 2
+
+
 def test_a_destination_that_is_not_known_is_refused_and_gets_nothing(store: Store) -> None:
     with pytest.raises(InvalidArgument, match="Unable to validate"):
         notify(store, queue("others"))
