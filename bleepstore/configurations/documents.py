@@ -116,7 +116,9 @@ EVENT = choice(
     "s3:ObjectTagging:Delete", "s3:ObjectAnnotation:*", "s3:ObjectAnnotation:Put", "s3:ObjectAnnotation:Delete",
     "s3:ObjectRetention:Put",
 )  # fmt: skip
-_KEY_FILTER = structure(Key=structure(FilterRules=ListOf(structure(Name=choice("prefix", "suffix"), Value=OPEN_TEXT))))
+#: Amazon shows them with a capital, and takes both.
+_FILTER_NAME = choice("prefix", "suffix", "Prefix", "Suffix")
+_KEY_FILTER = structure(Key=structure(FilterRules=ListOf(structure(Name=_FILTER_NAME, Value=OPEN_TEXT))))
 
 
 def _notified(destination: str) -> ListOf:

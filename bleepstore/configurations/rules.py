@@ -230,7 +230,7 @@ def _check_notification(_bucket: str, document: Document) -> None:
         rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
         if any(len(rule) < 2 for rule in rules):
             raise MalformedConfiguration("A FilterRule has a Name and a Value.")
-        names = [rule["Name"] for rule in rules]
+        names = [rule["Name"].lower() for rule in rules]
         for name in ("prefix", "suffix"):
             if names.count(name) > 1:
                 raise InvalidArgument(f"Cannot specify more than one {name} rule in a filter.", "FilterRule.Name", name)
@@ -266,7 +266,7 @@ def _events_of(one: Document) -> frozenset[str]:
 def _key_filter(one: Document) -> tuple[str, str]:
     """(prefix, suffix)."""
     rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
-    given = {rule["Name"]: rule["Value"] for rule in rules}
+    given = {rule["Name"].lower(): rule["Value"] for rule in rules}
     return given.get("prefix", ""), given.get("suffix", "")
 
 

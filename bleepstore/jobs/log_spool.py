@@ -98,7 +98,7 @@ class LogSpool:
 
     def _begin(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
-        if sum(path.stat().st_size for path in folder.glob(f"*{_SUFFIX}")) > MAX_WAITING_BYTES:
+        if sum(map(_size_of, folder.glob(f"*{_SUFFIX}"))) > MAX_WAITING_BYTES:
             raise OSError("256 MiB wait to be delivered")
         while self._descriptor is None:
             path = folder / f"{secrets.token_hex(8)}{_SUFFIX}"
@@ -124,7 +124,7 @@ class LogSpool:
             return
         self.close()
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            yield from _unlocked(path)
+            yield from self._unlocked(path)
 
     def _complete_in_memory(self) -> Iterator[SpooledFile]:
         with self._lock:
@@ -135,35 +135,49 @@ class LogSpool:
                 del self._kept[: len(kept)]
                 self._size = sum(len(one.line) for one in self._kept)
 
+    def _unlocked(self, path: Path) -> Iterator[SpooledFile]:
+        """The file, if no process writes or delivers it; then it is removed."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # another process has delivered it
+            return
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            if not os.fstat(descriptor).st_nlink:  # delivered meanwhile
+                return
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                data = file.read()
+            # What no line end follows was cut off with its process.
+            found = [_parsed(line) for line in data.split(b"\n")[:-1]]
+            lines = [line for line in found if line is not None]
+            if len(lines) < len(found):
+                with self._lock:
+                    self.drop(len(found) - len(lines), f"{path.name} is damaged")
+            yield SpooledFile(path.stem, lines)
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
     def close(self) -> None:
         """Leave the file of this process, whose lines are complete then."""
         with self._lock:
             self._leave()
 
 
-def _unlocked(path: Path) -> Iterator[SpooledFile]:
-    """The file, if no process writes or delivers it; then it is removed."""
+def _size_of(path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return path.stat().st_size
     except FileNotFoundError:  # another process has delivered it
-        return
+        return 0
+
+
+def _parsed(line: bytes) -> SpooledLine | None:
+    """None: it is no line. A power cut may leave anything where nothing was synced."""
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        if not os.fstat(descriptor).st_nlink:  # delivered meanwhile
-            return
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read()
-        # What no line end follows was cut off with its process.
-        lines = [_parsed(line) for line in data.split(b"\n")[:-1]]
-        yield SpooledFile(path.stem, lines)
-        path.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
-
-
-def _parsed(line: bytes) -> SpooledLine:
-    bucket, time_ms, text = line.decode().split(" ", 2)
-    return SpooledLine(bucket, int(time_ms), text)
+        bucket, time_ms, text = line.decode().split(" ", 2)
+        return SpooledLine(bucket, int(time_ms), text)
+    except ValueError:
+        return None

@@ -22,6 +22,7 @@ from bleepstore.senders.connected import Batch, ConnectedSender, ConnectionLost,
 from bleepstore.senders.sender import SendError
 
 _TRANSACTION = 100  # entries of one transaction, at most
+_LATE_ANSWER = 0.2  # seconds
 
 
 class RedisStream(ConnectedSender):
@@ -60,8 +61,9 @@ class _Connection:
         commands += [[*self._add, "key", numbered.message.group, "event", numbered.message.body] for numbered in part]
         commands.append(["EXEC"])
         if self._replicas:
-            milliseconds = int(batch.seconds_left * 900)  # so that the answer comes in time
-            commands.append(["WAIT", str(self._replicas), str(milliseconds or 1)])
+            # Redis looks every tenth of a second whether the time of a WAIT is up.
+            milliseconds = int((batch.seconds_left - _LATE_ANSWER) * 1000)
+            commands.append(["WAIT", str(self._replicas), str(max(milliseconds, 1))])
         self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
         for _ in range(len(part) + 1):
             self._answer(batch)

@@ -27,8 +27,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, destination: Destinati
         yield store
 
 
-def test_a_destination_gets_what_its_rule_asks_for(store: Store, destination: Destination) -> None:
-    notify(store, queue("orders", "s3:ObjectCreated:Put", prefix="in/", suffix=".jpg"))
+@pytest.mark.parametrize("key_filter", [{"prefix": "in/", "suffix": ".jpg"}, {"Prefix": "in/", "Suffix": ".jpg"}])
+def test_a_destination_gets_what_its_rule_asks_for(
+    store: Store, destination: Destination, key_filter: dict[str, str]
+) -> None:
+    notify(store, queue("orders", "s3:ObjectCreated:Put", **key_filter))
     for key in ("in/a.jpg", "in/a.txt", "out/a.jpg"):
         store.put_object("photos", key, b"12345")
     store.copy_object("photos", "in/a.jpg", "photos", "in/b.jpg")
@@ -49,6 +52,19 @@ def test_a_destination_is_tried_when_it_is_named(store: Store, destination: Dest
         "QueueConfigurations": [queue("orders")]
     }
     notify(store, queue("orders", suffix="x"), skip_destination_validation=True)
+
+
+def test_a_destination_is_tried_once_however_many_rules_name_it(store: Store, destination: Destination) -> None:
+    rules = [queue("orders", id=str(number), prefix=f"{number}/") for number in range(3)]
+    for number, rule in enumerate(rules):
+        rule["QueueArn"] = f"arn:aws:sqs:us-east-1:{number:012}:orders"
+    notify(store, *rules)
+    assert len(destination.documents) == 1
+    destination.error = OSError("it is down")
+    with pytest.raises(InvalidArgument) as refusal:
+        notify(store, *rules)
+    assert refusal.value.argument_value == ", ".join(rule["QueueArn"] for rule in rules)
+    assert destination.calls == 2
 
 
 def test_a_destination_that_is_not_known_is_refused_and_gets_nothing(store: Store) -> None:

@@ -116,6 +116,32 @@ def test_half_a_line_is_no_line(tmp_path: Path) -> None:
     assert lines(spool) == ["whole"]
 
 
+@pytest.mark.parametrize("damage", [b"\0" * 4096, b"photos", b"photos soon line", b"photos 2 \xff", b""])
+def test_a_damaged_line_is_dropped_and_counted(tmp_path: Path, damage: bytes) -> None:
+    spool = LogSpool(tmp_path / "logs")
+    spool.add("photos", 1, "before")
+    spool.close()
+    (path,) = (tmp_path / "logs").iterdir()
+    path.write_bytes(path.read_bytes() + damage + b"\nphotos 3 after\n")
+    assert lines(spool) == ["before", "after"]
+    assert spool.dropped == 1
+    assert list((tmp_path / "logs").iterdir()) == []
+
+
+def test_a_file_that_another_process_delivers_meanwhile_loses_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def glob(folder: Path, pattern: str) -> list[Path]:
+        return [folder / pattern.replace("*", "delivered")]
+
+    spool = LogSpool(tmp_path / "logs")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "glob", glob)
+        spool.add("photos", 1, "line")
+    assert spool.dropped == 0
+    assert lines(spool) == ["line"]
+
+
 def test_what_there_is_no_space_for_is_dropped_and_counted(spool: LogSpool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_spool, "MAX_MEMORY_BYTES", 10)
     monkeypatch.setattr(log_spool, "MAX_FILE_BYTES", 20)

@@ -305,6 +305,7 @@ REFUSED: list[tuple[K, dict[str, Any], str]] = [
     (K.NOTIFICATION, notified(Events=[]), "MalformedXML"),
     (K.NOTIFICATION, filtered("prefix", "prefix"), "InvalidArgument"),
     (K.NOTIFICATION, filtered("suffix", "prefix", "suffix"), "InvalidArgument"),
+    (K.NOTIFICATION, filtered("prefix", "Prefix"), "InvalidArgument"),
     (K.NOTIFICATION, filtered("infix"), "MalformedXML"),
     (K.NOTIFICATION, notified(Filter={"Key": {"FilterRules": [{"Name": "prefix"}]}}), "MalformedXML"),
     (K.NOTIFICATION, {"QueueConfigurations": notified(Id="x")["QueueConfigurations"] * 2}, "InvalidArgument"),
