@@ -94,16 +94,17 @@ def _entry(exchange: Exchange, sent: Sent) -> LogEntry:
         operation=_operation(exchange),
         request_id=exchange.request_id,
         remote=environ.get("REMOTE_ADDR"),
-        principal_id=None if caller.is_anonymous else caller.principal.id,
+        principal_id=None if caller.is_anonymous else caller.requester,
         key=exchange.key or None,
-        target=_SECRETS.sub(r"\1REDACTED", request_line),
+        target=_without_secrets(request_line),
         status=exchange.status,
         error_code=exchange.error_code or sent.error_code,
         bytes_sent=sent.bytes_out,
         object_size=exchange.object_size,
         total_ms=round(1000 * sent.duration),
         turnaround_ms=round(1000 * sent.turnaround),
-        referer=headers.get("referer"),
+        # A page that a presigned URL shows tells that URL wherever it links to.
+        referer=_without_secrets(headers.get("referer")),
         user_agent=headers.get("user-agent"),
         version_id=exchange.version_id,
         signature=signature,
@@ -134,6 +135,10 @@ def _operation(exchange: Exchange) -> str:
 
 
 _WORDS = re.compile("(?<=[a-z])(?=[A-Z])")
+
+
+def _without_secrets(text: str | None) -> str | None:
+    return None if text is None else _SECRETS.sub(r"\1REDACTED", text)
 
 
 def _signature(exchange: Exchange) -> tuple[str | None, str | None]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import boto3
 import pytest
 
 import bleepstore
@@ -221,6 +222,29 @@ def test_the_log_tells_no_signatures(logged: S3Client, store: bleepstore.Store) 
     assert line.authentication == "QueryString"
     assert "Signature=REDACTED" in line.uri
     assert url.partition("Signature=")[2].partition("&")[0] not in line.uri
+
+
+def test_the_log_tells_no_signature_of_the_page_before(logged: S3Client, store: bleepstore.Store) -> None:
+    logged.put_object(Bucket="photos", Key="k", Body=b"")
+    before = "http://localhost/photos/page?X-Amz-Date=1&X-Amz-Security-Token=t0ken&X-Amz-Signature=secret"
+    open_url(store, "http://localhost/photos/k", headers={"Referer": before}).close()
+    line = delivered(store)[-1]
+    assert line.referer == before.replace("t0ken", "REDACTED").replace("secret", "REDACTED")
+
+
+def test_the_log_tells_which_session_of_a_role_asked(logged: S3Client, store: bleepstore.Store) -> None:
+    logged.put_object(Bucket="photos", Key="k", Body=b"")
+    trusts = {"Effect": "Allow", "Principal": {"AWS": ALICE.id}, "Action": "sts:AssumeRole"}
+    reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    trust, policy = (json.dumps({"Version": "2012-10-17", "Statement": one}) for one in (trusts, reads))
+    role = store.put_role("reader", trust, {"reads": policy}, account=ALICE)
+    made = store.assume_role(store.list_credentials()[0], role.arn, "job-7")
+    keys = {"aws_access_key_id": made.session.access_key, "aws_secret_access_key": made.session.secret_key}
+    with contextlib.closing(boto3.client("s3", aws_session_token=made.token, endpoint_url="http://localhost",
+                                         region_name="us-east-1", **keys)) as session:  # fmt: skip
+        open_url(store, session.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "k"})).close()
+    line = delivered(store)[-1]
+    assert (line.status, line.requester) == ("200", f"arn:aws:sts::{ALICE.id}:assumed-role/reader/job-7")
 
 
 def test_pages_of_a_website_are_logged(logged: S3Client, store: bleepstore.Store) -> None:
