@@ -25,6 +25,7 @@ _SECOND = 10**9
 #: Of a slot: when the allowance of requests is full again, and when that of bytes is, in nanoseconds.
 _WIDTH = 8
 _SLOT = 2 * _WIDTH
+_MAX_TIME = 2 ** (8 * _WIDTH) - 1
 
 
 class TooFast(RequestError):
@@ -106,5 +107,5 @@ def _read(file: int, limit: RateLimit, now: int) -> tuple[int, int]:
 
 
 def _write(file: int, limit: RateLimit, requests: int, size: int) -> None:
-    row = b"".join(time_ns.to_bytes(_WIDTH, "little") for time_ns in (requests, size))
+    row = b"".join(min(time_ns, _MAX_TIME).to_bytes(_WIDTH, "little") for time_ns in (requests, size))
     os.pwrite(file, row, limit.slot * _SLOT)

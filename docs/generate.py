@@ -39,6 +39,21 @@ comma-separated; the flag of one may be repeated. An unknown key or variable is 
 """
 
 
+#: Why an operation is refused, by what its name has in it.
+_REASONS = {
+    "Metadata": "Amazon writes these tables into S3 Tables, a service of its own",
+    "Annotation": "annotations of objects are not built yet",
+    "CreateSession": "only directory buckets (S3 Express) have sessions",
+    "RenameObject": "only directory buckets (S3 Express) rename",
+    "SelectObjectContent": "Amazon has closed it to new customers",
+    "UpdateObjectEncryption": "a copy of the object onto itself does it",
+}
+
+
+def _reason(operation: str) -> str:
+    return next(reason for part, reason in _REASONS.items() if part in operation)
+
+
 def operations() -> str:
     """The matrix of S3 operations, out of the router."""
     groups: dict[str, set[str]] = {_DONE: set(), _STORED: set(), _ENDED: set(), _REFUSED: set()}
@@ -51,7 +66,11 @@ def operations() -> str:
             is_stored = route.function.__module__ == stored.__name__ and route.sub_resource not in ACTED_UPON
             groups[_STORED if is_stored else _DONE].add(route.operation)
     groups[_REFUSED] -= groups[_DONE] | groups[_STORED]
-    rows = "\n".join(f"| {name} | {group} |" for group, names in groups.items() for name in sorted(names))
+    rows = "\n".join(
+        f"| {name} | {group}{f': {_reason(name)}' if group == _REFUSED else ''} |"
+        for group, names in groups.items()
+        for name in sorted(names)
+    )
     return f"""# S3 operations
 
 Drawn from the router's table. {len(groups[_DONE])} operations are implemented. {len(groups[_STORED])} more are on

@@ -19,6 +19,7 @@ import http.client
 import ipaddress
 import json
 import os
+import select
 import socket
 import ssl
 import threading
@@ -71,6 +72,8 @@ class Webhook:
         headers = {"Content-Type": "application/json", "User-Agent": "BleepStore"}
         if self._secret is not None:
             headers[SIGNATURE] = sign(self._secret, body, int(self._clock()))
+        if self._connection is not None and _has_ended(self._connection.sock):
+            self.close()
         connection = self._connection or self._connect()
         limit = threading.Timer(_REQUEST_SECONDS, _cut_off, (connection.sock,))
         limit.daemon = True
@@ -148,6 +151,13 @@ def _secret_of(options: Mapping[str, str]) -> bytes | None:
     if not value:
         raise StoreError(f"the secret of a webhook is empty: {given[0]}")
     return value.encode()
+
+
+def _has_ended(connected: socket.socket) -> bool:
+    """Whether the receiver closed a connection that was kept: it has nothing to say before it is asked."""
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _cut_off(connected: socket.socket) -> None:

@@ -112,6 +112,7 @@ def test_a_resource_that_is_not_of_the_bucket_is_refused(resource: Any) -> None:
         {"CanonicalUser": "arn:aws:iam::1:root"}, {"Service": "*"}, {"Service": "example.com"},
         {"Federated": "x.example"},
         {"Users": "alice"}, {"AWS": ["alice", None]},
+        {"AWS": ["*", "a*"]}, {"AWS": "*", "Users": "alice"}, {"AWS": ["*", None]},
     ],
 )  # fmt: skip
 def test_a_principal_that_is_nobody_is_refused(principal: Any) -> None:

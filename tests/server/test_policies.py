@@ -223,6 +223,20 @@ def test_conditions_are_about_what_the_request_says(s3: S3Client, bob: S3Client)
     assert denied(bob.get_object, Bucket="photos", Key="mine")
 
 
+def test_the_region_of_a_request_is_that_of_the_bucket(s3: S3Client, bob: S3Client) -> None:
+    """ "aws:RequestedRegion": "This key is always included in the request context." """
+    elsewhere: Any = {"LocationConstraint": "EU"}
+    s3.create_bucket(Bucket="elsewhere", CreateBucketConfiguration=elsewhere)
+    for bucket, region in (("photos", "us-east-1"), ("elsewhere", "eu-west-1")):
+        names = [f"arn:aws:s3:::{bucket}"]
+        only_here = deny("s3:*", names, Condition={"StringNotEquals": {"aws:RequestedRegion": region}})
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow("s3:ListBucket", names), only_here))
+        bob.list_objects_v2(Bucket=bucket)
+        not_there = deny("s3:*", names, Condition={"StringEquals": {"aws:RequestedRegion": region}})
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow("s3:ListBucket", names), not_there))
+        assert denied(bob.list_objects_v2, Bucket=bucket)
+
+
 def test_an_acl_needs_a_permission_of_its_own(s3: S3Client, bob: S3Client) -> None:
     s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:PutObject")))
     bob.put_object(Bucket="photos", Key="k", Body=b"1")

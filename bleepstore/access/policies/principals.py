@@ -81,14 +81,16 @@ def parse_principals(value: Any, *, excludes: bool) -> Principals:
     if not isinstance(value, dict) or not value:
         raise _invalid(value)
     names = set[str]()
+    is_everybody = False
     for kind, given in value.items():
         for text in given if isinstance(given, list) and given else [given]:
             if not isinstance(text, str):
                 raise _invalid(given)
             if kind == "AWS" and text == "*":
-                return _everybody(excludes)
-            names |= _named(kind, text)
-    return Principals(frozenset(names), excludes)
+                is_everybody = True
+            else:
+                names |= _named(kind, text)
+    return _everybody(excludes) if is_everybody else Principals(frozenset(names), excludes)
 
 
 def _everybody(excludes: bool) -> Principals:
