@@ -34,9 +34,10 @@ class Caller:
     `session` is the one whose temporary credentials it has. `source_ip` is the address of the client, `secure` whether
     it came by TLS, `time_ms` when, in milliseconds since the epoch; `user_agent` and `referer` are what it says of
     itself. `region` is the one that the server says it is in. It `pays` for the request where the bucket asks that.
-    `request_id` is what the server calls the request, `by_form` whether a browser's form brought the object. `sent` gives what its request has under one of the condition
-    keys of S3 that are named after fields and parameters ("x-amz-acl", "prefix"), in lower case and without "s3:"; a
-    program has none, and the arguments of its call are asked.
+    `request_id` is what the server calls the request, `by_form` whether a browser's form brought the object. `sent`
+    gives what its request has under one of the condition keys of S3 that are named after fields and parameters
+    ("x-amz-acl", "prefix"), in lower case and without "s3:"; a program
+    has none, and the arguments of its call are asked.
     """
 
     account: Owner
