@@ -239,9 +239,15 @@ def test_the_log_tells_which_session_of_a_role_asked(logged: S3Client, store: bl
     trust, policy = (json.dumps({"Version": "2012-10-17", "Statement": one}) for one in (trusts, reads))
     role = store.put_role("reader", trust, {"reads": policy}, account=ALICE)
     made = store.assume_role(store.list_credentials()[0], role.arn, "job-7")
-    keys = {"aws_access_key_id": made.session.access_key, "aws_secret_access_key": made.session.secret_key}
-    with contextlib.closing(boto3.client("s3", aws_session_token=made.token, endpoint_url="http://localhost",
-                                         region_name="us-east-1", **keys)) as session:  # fmt: skip
+    client = boto3.client(
+        "s3",
+        endpoint_url="http://localhost",
+        region_name="us-east-1",
+        aws_access_key_id=made.session.access_key,
+        aws_secret_access_key=made.session.secret_key,
+        aws_session_token=made.token,
+    )
+    with contextlib.closing(client) as session:
         open_url(store, session.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "k"})).close()
     line = delivered(store)[-1]
     assert (line.status, line.requester) == ("200", f"arn:aws:sts::{ALICE.id}:assumed-role/reader/job-7")
