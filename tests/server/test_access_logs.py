@@ -223,6 +223,19 @@ def test_the_log_tells_no_signatures(logged: S3Client, store: bleepstore.Store) 
     assert url.partition("Signature=")[2].partition("&")[0] not in line.uri
 
 
+def test_a_signature_is_found_however_its_url_is_written(logged: S3Client, store: bleepstore.Store) -> None:
+    url = logged.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "k"})
+    signature = url.partition("Signature=")[2].partition("&")[0]
+    logged.put_object(Bucket="photos", Key="k", Body=b"1")
+    assert open_url(store, url.replace("Signature=", "%53ignature=")).read() == b"1"
+    open_url(store, "http://localhost/photos/k", headers={"Referer": url}).close()
+    escaped, referred = delivered(store)[-2:]
+    assert (escaped.status, referred.status) == ("200", "403")
+    assert "%53ignature=REDACTED" in escaped.uri
+    assert "Signature=REDACTED" in referred.referer
+    assert signature not in f"{escaped}{referred}"
+
+
 def test_pages_of_a_website_are_logged(logged: S3Client, store: bleepstore.Store) -> None:
     open_url(store, "http://photos.website.localhost/", config=AppConfig(website_domain=("website.localhost",))).read()
     (line,) = delivered(store)
