@@ -45,6 +45,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     explain.add_argument("--owner-id", metavar="ID", help="the account with this canonical user id asks")
     explain.add_argument("--source-ip", metavar="ADDRESS", help="where the request comes from")
     explain.add_argument("--plain-http", action="store_true", help="the request does not come by TLS")
+    explain.add_argument(
+        "--region", default="us-east-1", metavar="NAME", help="the region of the server (default: us-east-1)"
+    )
     explain.add_argument("--version-id", metavar="ID", help="the version that the request names")
     explain.add_argument(
         "--with", action="append", default=[], dest="given", metavar="KEY=VALUE", help="what the request has (repeat)"
@@ -81,6 +84,7 @@ def _caller(store: bleepstore.Store, arguments: argparse.Namespace) -> Caller:
         access_key=arguments.access_key,
         source_ip=arguments.source_ip,
         secure=not arguments.plain_http,
+        region=arguments.region,
         time_ms=time.time_ns() // 1_000_000,
         sent=given.get,
     )

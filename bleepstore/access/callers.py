@@ -33,10 +33,11 @@ class Caller:
 
     `session` is the one whose temporary credentials it has. `source_ip` is the address of the client, `secure` whether
     it came by TLS, `time_ms` when, in milliseconds since the epoch; `user_agent` and `referer` are what it says of
-    itself. It `pays` for the request where the bucket asks that. `request_id` is what the server calls the request,
-    `by_form` whether a browser's form brought the object. `sent` gives what its request has under one of the condition
-    keys of S3 that are named after fields and parameters ("x-amz-acl", "prefix"), in lower case and without "s3:"; a
-    program has none, and the arguments of its call are asked.
+    itself. `region` is the one that the server says it is in. It `pays` for the request where the bucket asks that.
+    `request_id` is what the server calls the request, `by_form` whether a browser's form brought the object. `sent`
+    gives what its request has under one of the condition keys of S3 that are named after fields and parameters
+    ("x-amz-acl", "prefix"), in lower case and without "s3:"; a program
+    has none, and the arguments of its call are asked.
     """
 
     account: Owner
@@ -51,6 +52,7 @@ class Caller:
     time_ms: int | None = attrs.field(default=None, kw_only=True)
     user_agent: str | None = attrs.field(default=None, kw_only=True)
     referer: str | None = attrs.field(default=None, kw_only=True)
+    region: str | None = attrs.field(default=None, kw_only=True)
     pays: bool | None = attrs.field(default=None, kw_only=True)
     request_id: str | None = attrs.field(default=None, kw_only=True)
     by_form: bool = attrs.field(default=False, kw_only=True)

@@ -301,7 +301,10 @@ class Sessions:
 
 
 def _begun_by(made: Session, origin: str | None, proof: str | None, before: tuple[str, ...]) -> Session:
-    return attrs.evolve(made, origin=origin, origin_proof=proof, principals=(*before, *made.principals))
+    """Each principal once: a session may go to and fro between roles as often as it likes, and its token is read
+    with each request."""
+    principals = tuple(dict.fromkeys((*before, *made.principals)))
+    return attrs.evolve(made, origin=origin, origin_proof=proof, principals=principals)
 
 
 def _begins_with(principals: tuple[str, ...], first: tuple[str, ...]) -> bool:

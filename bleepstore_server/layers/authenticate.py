@@ -38,6 +38,7 @@ def identify(exchange: Exchange, signer: Signer | None, now_ms: int) -> None:
         time_ms=now_ms,
         user_agent=environ.get("HTTP_USER_AGENT"),
         referer=environ.get("HTTP_REFERER"),
+        region=exchange.config.region,
         pays=True if PAYER in headers and headers[PAYER] == REQUESTER else None,
         request_id=exchange.request_id,
         by_form=exchange.fields is not None,

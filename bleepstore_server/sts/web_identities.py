@@ -134,6 +134,7 @@ class Provider:
             and (curve is None or key.get("crv") == curve)
             and key.get("alg", algorithm) == algorithm
             and key.get("use", "sig") == "sig"
+            and "d" not in key  # whoever can read a private key can sign for anybody
         ]
         if key_id is not None:
             return [key for key in found if key.get("kid") == key_id]
@@ -187,7 +188,8 @@ class WebIdentities:
             raise _invalid("Couldn't retrieve verification key from your identity provider, or the signature is wrong.")
         self._check_times(claims)
         subject = claims.get("sub")
-        if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
+        # "It MUST NOT exceed 255 ASCII characters in length"; what is no text cannot be answered with.
+        if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
             raise _invalid("The ID Token has no sub claim.")
         return WebIdentity(provider.issuer, _audience_of(claims, provider), subject)
 

@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,6 +104,28 @@ def test_what_is_not_taken_is_an_error(open_webhook: OpenWebhook, status: int, r
         assert other.requests == []
         receiver.answer = (204, {}, b"")
         assert sender.send([message("a")]) == 1
+
+
+def test_a_connection_that_the_receiver_has_closed_is_not_used_again(open_webhook: OpenWebhook) -> None:
+    taken: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _address = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                taken.append(1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        sender = open_webhook(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        sender.send([message("a")])
+        while not taken:
+            time.sleep(0.001)
+        sender.send([message("b")])
+        thread.join()
 
 
 def test_of_a_long_answer_little_is_read(open_webhook: OpenWebhook, receiver: Receiver) -> None:

@@ -37,7 +37,7 @@ class Request:
 
 
 #: What variables of the rows below stand for.
-KNOWN = {"aws:username": ("ann",), "aws:userid": ("A*B",), "aws:principaltag/team": ("red",)}
+KNOWN = {"aws:username": ("ann",), "aws:userid": ("A*B",), "aws:principaltag/Team": ("red",)}
 
 
 def holds(operator: str, wanted: Any, given: str | tuple[str, ...], *, key: str = "aws:Key") -> bool:
@@ -138,7 +138,9 @@ VARIABLES: list[Row] = [
     ("StringEquals", "${aws:unknown, ''}", "", YES),
     ("StringEquals", "${aws:username, 'nobody'}", "ann", YES),
     ("StringEquals", "${aws:username, 'nobody'}", "nobody", NO),
-    ("StringEquals", "${aws:PrincipalTag/team}", "red", YES),
+    ("StringEquals", "${aws:PrincipalTag/Team}", "red", YES),
+    ("StringEquals", "${AWS:principaltag/Team}", "red", YES),
+    ("StringEquals", "${aws:PrincipalTag/team}", "red", NO),
     ("StringEquals", "${aws:PrincipalTag/other, 'blue'}", "blue", YES),
     ("StringNotEquals", "${aws:username}", "ann", NO),
     ("StringNotEquals", "${aws:username}", "bob", YES),

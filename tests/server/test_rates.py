@@ -127,6 +127,14 @@ def test_a_request_that_is_refused_by_one_limit_is_counted_by_none(clock: Clock)
     meter.charge([narrow], 10**9)  # has no limit of bytes
 
 
+def test_any_number_of_bytes_can_be_charged(clock: Clock) -> None:
+    meter, slow = RateMeter(clock=clock), limit(1, bytes=1)
+    for _ in range(4):
+        meter.charge([slow], 5 * 1024**4)
+    with pytest.raises(TooFast):
+        meter.admit([slow])
+
+
 def test_wrong_rates_are_refused(server: Server) -> None:
     store = server.store
     for wrong in (

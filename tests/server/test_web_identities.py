@@ -172,6 +172,7 @@ def with_a_short_key(issuer: Issuer) -> str:
 
 OTHER = rsa.generate_private_key(65537, 2048)
 SMALL = rsa.generate_private_key(65537, 1024)
+PUBLISHED = rsa.generate_private_key(65537, 2048)
 FORGED: dict[str, Callable[[Issuer], str]] = {
     "no algorithm": lambda issuer: forge({"alg": "none", "kid": "rsa"}, issuer.claims()),
     "no algorithm in other letters": lambda issuer: forge({"alg": "nOnE", "kid": "rsa"}, issuer.claims()),
@@ -188,6 +189,7 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
     "a key of another algorithm": lambda issuer: issuer.sign(headers={"kid": "of-512"}),
     "a key to encrypt": lambda issuer: issuer.sign(headers={"kid": "to-encrypt"}),
     "a short key": with_a_short_key,
+    "a private key that was published": lambda issuer: issuer.sign(key=PUBLISHED, headers={"kid": "published"}),
     "a signature cut off": lambda issuer: issuer.sign().rpartition(".")[0] + ".",
     "other claims": lambda issuer: ".".join(
         (issuer.sign().split(".")[0], forge({}, issuer.claims(sub="bob")).split(".")[1], issuer.sign().split(".")[2])
@@ -201,6 +203,8 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
     "no subject": lambda issuer: issuer.sign(sub=None),
     "an empty subject": lambda issuer: issuer.sign(sub=""),
     "a subject that is none": lambda issuer: forge({"alg": "RS256"}, issuer.claims(sub=5), b"x"),
+    "a subject with a control character": lambda issuer: issuer.sign(sub="eve\0"),
+    "a subject with half a character": lambda issuer: issuer.sign(sub="eve\ud800"),
     "a long subject": lambda issuer: issuer.sign(sub="x" * 256),
     "no expiry": lambda issuer: issuer.sign(exp=None),
     "no time of issue": lambda issuer: issuer.sign(iat=None),
@@ -225,6 +229,7 @@ def test_what_the_provider_did_not_sign_is_refused(
     issuer: Issuer, identities: WebIdentities, make: Callable[[Issuer], str]
 ) -> None:
     others = [jwk_of(issuer.rsa_key, "of-512", alg="RS512"), jwk_of(issuer.rsa_key, "to-encrypt", use="enc")]
+    others.append({**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(PUBLISHED)), "kid": "published"})
     issuer.publish(jwk_of(issuer.rsa_key, "rsa"), jwk_of(issuer.ec_key, "ec"), jwk_of(SMALL, "small"), *others)
     assert refusal(lambda: identities.verify(make(issuer))) == "InvalidIdentityToken"
     assert "/evil" not in issuer.asked

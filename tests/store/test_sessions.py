@@ -403,3 +403,17 @@ def test_a_session_goes_from_role_to_role_for_an_hour(
     assert not is_live(store, chained), "who was on the way to it"
     with pytest.raises(errors.ExpiredToken):
         store.assume_role(live, second.arn, "job-2")  # what is remembered of a session begins no other
+
+
+def test_a_session_may_begin_the_next_for_ever(store: Store, alice: Credential) -> None:
+    trusts = {"Effect": "Allow", "Principal": {"AWS": ALICE.id}, "Action": "sts:AssumeRole"}
+    for name in ("there", "back"):
+        store.put_role(name, policy(trusts), {"all": policy(allow("*", "*"))}, account=ALICE)
+    here, there = (store.get_role(name, account=ALICE) for name in ("back", "there"))
+    made = store.assume_role(alice, here.arn, "job")
+    for _ in range(20):
+        here, there = there, here
+        made = store.assume_role(store.find_session(made.token, made.session.access_key), here.arn, "job")
+    assert made.session.principals == ("account:alice-id", f"role:{here.id}", f"role:{there.id}"), "each once"
+    store.revoke_sessions(role="there", account=ALICE)
+    assert not is_live(store, made)

@@ -46,6 +46,8 @@ _OF_BEGINNING = (
     "s3:x-amz-website-redirect-location", "s3:requestobjecttag", "s3:object-lock-",
 )  # fmt: skip
 _GROUP_URI = "http://acs.amazonaws.com/groups/"
+#: "EU" is an old name, which buckets may still have as their location.
+_OLD_REGIONS = {"EU": "eu-west-1"}
 _NOBODY = frozenset[str]()
 #: The resource of an action that has none, as s3:ListAllMyBuckets: `*` and `arn:aws:s3:::*` stand for it.
 _NO_BUCKET = "*"
@@ -264,6 +266,13 @@ def _owner(asked: Asked) -> _Values:
     return () if asked.bucket is None else (asked.bucket.owner.id,)
 
 
+def _requested_region(asked: Asked) -> _Values:
+    """A request to a bucket goes to the region that the bucket is in, as AWS redirects those that do not. What a client
+    has signed for does not count, since it may sign for any."""
+    location = "" if asked.bucket is None else asked.bucket.location
+    return _optional(_OLD_REGIONS.get(location, location) or asked.caller.region)
+
+
 def _service(find: Callable[[Service], str]) -> Callable[[Asked], _Values]:
     return lambda asked: () if asked.caller.service is None else (find(asked.caller.service),)
 
@@ -357,6 +366,7 @@ _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "aws:sourcearn": _service(lambda service: service.source_arn),
     "aws:sourceaccount": _service(lambda service: service.source_account),
     "aws:viaawsservice": lambda _asked: ("false",),
+    "aws:requestedregion": _requested_region,
     "aws:resourceaccount": _owner,
     "s3:resourceaccount": _owner,
     "s3:objectcreationoperation": _creates_object,

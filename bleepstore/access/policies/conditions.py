@@ -15,7 +15,7 @@ import attrs
 
 from bleepstore.access.policies import names
 from bleepstore.access.policies.operators import NULL, OPERATORS, Operator, plain_template
-from bleepstore.access.policies.patterns import ValueOf, has_variable, has_variables
+from bleepstore.access.policies.patterns import ValueOf, has_variable, has_variables, in_lower_case
 from bleepstore.encryption import key_name
 from bleepstore.errors import MalformedPolicy
 
@@ -145,7 +145,7 @@ def _condition(written: str, key: str, values: Any, variables: bool, lenient: bo
     return Condition(
         texts=frozenset(texts),
         is_steady=key.lower() not in _EVER_NEW and not has_variables(wanted),
-        key=_in_lower_case(key),
+        key=in_lower_case(key),
         operator=operator,
         wanted=tuple(wanted),
         quantifier=SetOperator(set_name) if separator else None,
@@ -153,12 +153,6 @@ def _condition(written: str, key: str, values: Any, variables: bool, lenient: bo
         lenient=lenient,
         written=f"{written} {key}",
     )
-
-
-def _in_lower_case(key: str) -> str:
-    """ "Condition key names are not case-sensitive." The tag at the end of some is."""
-    name, separator, tag = key.partition("/")
-    return name.lower() + separator + tag
 
 
 def _meant(key: str, texts: list[str], operator: Operator | None) -> list[str]:
@@ -173,7 +167,7 @@ def _meant(key: str, texts: list[str], operator: Operator | None) -> list[str]:
 
 def _check_key(key: str, of_any_service: bool) -> None:
     """A key of the services and of S3; a key of all of AWS may be a new one, and is then always missing."""
-    service, _, rest = _in_lower_case(key).partition(":")
+    service, _, rest = in_lower_case(key).partition(":")
     is_known = names.s3_key_actions(rest) is not None if service == "s3" else of_any_service or service == "aws"
     if not rest or not is_known:
         raise MalformedPolicy("Policy has an invalid condition key", detail=key)

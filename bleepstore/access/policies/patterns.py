@@ -22,7 +22,7 @@ _WITH_DEFAULT = re.compile(r"\s*([^,\s]+)\s*(?:,\s*'(.*)'\s*)?", re.DOTALL)
 
 @attrs.frozen
 class Variable:
-    """The value that a request has under a condition key, in lower case; `default` if it has none."""
+    """The value that a request has under a condition key, as `in_lower_case` writes it; `default` if it has none."""
 
     key: str
     default: str | None
@@ -48,7 +48,14 @@ def _variable(content: str) -> Piece:
     if content in ("*", "?", "$"):
         return content
     match = _WITH_DEFAULT.fullmatch(content)
-    return Variable(content.lower(), None) if match is None else Variable(match[1].lower(), match[2])
+    key, default = (content, None) if match is None else (match[1], match[2])
+    return Variable(in_lower_case(key), default)
+
+
+def in_lower_case(key: str) -> str:
+    """ "Condition key names are not case-sensitive." The tag at the end of some is."""
+    name, separator, tag = key.partition("/")
+    return name.lower() + separator + tag
 
 
 def _characters(text: str, wildcards: bool) -> list[Piece]:
