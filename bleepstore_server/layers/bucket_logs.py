@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import attrs
 
@@ -39,8 +40,9 @@ _OPERATIONS: Mapping[str, str] = {
 #: What the source of a copy says of it.
 _OF_SOURCES = {"CopyObject": "REST.COPY.OBJECT_GET", "UploadPartCopy": "REST.COPY.PART_GET"}
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"})
-#: Whoever reads the log could send the request again.
-_SECRETS = re.compile(r"([?&](?:X-Amz-Signature|X-Amz-Security-Token|Signature)=)[^& ]*", re.IGNORECASE)
+#: Parameters of a URL: whoever reads those in the log could send the request again.
+_SECRETS = frozenset({"x-amz-signature", "x-amz-security-token", "signature"})
+_PARAMETER = re.compile(r"([?&]([^?&= ]*)=)[^& ]*")
 
 
 @attrs.frozen
@@ -94,16 +96,16 @@ def _entry(exchange: Exchange, sent: Sent) -> LogEntry:
         operation=_operation(exchange),
         request_id=exchange.request_id,
         remote=environ.get("REMOTE_ADDR"),
-        principal_id=None if caller.is_anonymous else caller.principal.id,
+        principal_id=None if caller.is_anonymous else caller.requester,
         key=exchange.key or None,
-        target=_SECRETS.sub(r"\1REDACTED", request_line),
+        target=_without_secrets(request_line),
         status=exchange.status,
         error_code=exchange.error_code or sent.error_code,
         bytes_sent=sent.bytes_out,
         object_size=exchange.object_size,
         total_ms=round(1000 * sent.duration),
         turnaround_ms=round(1000 * sent.turnaround),
-        referer=headers.get("referer"),
+        referer=_without_secrets(headers.get("referer", "")),
         user_agent=headers.get("user-agent"),
         version_id=exchange.version_id,
         signature=signature,
@@ -111,6 +113,14 @@ def _entry(exchange: Exchange, sent: Sent) -> LogEntry:
         authentication=authentication,
         host=headers.get("host"),
         tls=tls,
+    )
+
+
+def _without_secrets(text: str) -> str:
+    """A URL, or a line that has one, as it may be shown. A page that was read by a signed URL is the referer of what it
+    shows."""
+    return _PARAMETER.sub(
+        lambda found: f"{found[1]}REDACTED" if unquote(found[2]).lower() in _SECRETS else found[0], text
     )
 
 

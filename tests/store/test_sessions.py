@@ -133,6 +133,24 @@ def test_a_session_ends_when_its_access_key_gets_another_owner(store: Store, mad
     assert not is_live(store, made)
 
 
+@pytest.mark.parametrize(("before", "after"), [("ann", None), (None, "ann"), ("ann", "bob")])
+@pytest.mark.parametrize("of_role", [False, True])
+def test_a_session_ends_when_its_access_key_gets_another_user(
+    store: Store, before: str | None, after: str | None, of_role: bool
+) -> None:
+    for name in ("ann", "bob"):
+        store.users.add(name, account=ALICE)
+        store.users.put_policy(name, "assumes", policy(allow("sts:AssumeRole", "*")), account=ALICE)
+    key = store.put_credential("key", "the-secret", owner=ALICE, user=before)
+    made = store.create_session(key)
+    if of_role:
+        role = store.put_role("reader", TRUSTS_ALICE, {"reads": READS}, account=ALICE)
+        made = store.assume_role(key, role.arn, "job")
+    assert is_live(store, made)
+    store.put_credential("key", "the-secret", owner=ALICE, user=after)
+    assert not is_live(store, made)
+
+
 def test_the_sessions_of_an_account_are_revoked(
     store: Store, clock: Clock, alice: Credential, made: SessionCredentials
 ) -> None:
