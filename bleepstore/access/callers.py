@@ -76,7 +76,7 @@ class Caller:
 
     @property
     def requester(self) -> str:
-        """How logs and refusals name it: by the id of its `principal`, but one session of a role by its own ARN."""
+        """How logs, events and refusals name it: by the id of its `principal`, a session of a role by its own ARN."""
         return self.user.session_arn if isinstance(self.user, RoleSession) else self.principal.id
 
     @property

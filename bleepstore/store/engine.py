@@ -205,7 +205,7 @@ class Engine:
         return Origin(
             event="ObjectCreated:Post" if caller.by_form else event,
             request_id=caller.request_id,
-            principal=caller.principal.id,
+            principal=caller.requester,
             source_ip=caller.source_ip,
         )
 

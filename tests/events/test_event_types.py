@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -206,6 +207,22 @@ def test_a_lifecycle_in_a_bucket_with_versions(
     assert moved == {"destinationStorageClass": "STANDARD_IA"}
     assert {record["userIdentity"]["principalId"] for record in records} == {"s3.amazonaws.com"}
     assert {record["eventVersion"] for record in records} == {"2.3"}
+
+
+def test_a_record_says_which_session_of_a_role_asked(store: Store, destination: Destination) -> None:
+    with contextlib.closing(client_for(store)) as client:
+        configure(client)
+    trusts = {"Effect": "Allow", "Principal": {"AWS": store.owner.id}, "Action": "sts:AssumeRole"}
+    writes = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
+    trust, policy = (json.dumps({"Version": "2012-10-17", "Statement": one}) for one in (trusts, writes))
+    role = store.put_role("writer", trust, {"writes": policy})
+    made = store.assume_role(store.put_credential("key", "the-secret"), role.arn, "job-7")
+    user = store.find_session(made.token, made.session.access_key).user
+    assert user is not None
+    store.put_object("photos", "k", b"", caller=bleepstore.Caller.of_user(user))
+    store.jobs.run("events")
+    (record,) = destination.records
+    assert record["userIdentity"] == {"principalId": f"arn:aws:sts::{store.owner.id}:assumed-role/writer/job-7"}
 
 
 def test_what_a_record_says(client: S3Client, store: Store, clock: Clock, destination: Destination) -> None:
