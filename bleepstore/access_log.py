@@ -27,8 +27,8 @@ _BARE = re.compile(r"[^!#-~]")
 class LogEntry:
     """A request, or something that the store did by itself. What is None was not there, or nobody knows.
 
-    `operation` is as in the log: REST.GET.OBJECT. `principal_id` is the account or the ARN of the user that asked.
-    Times are in milliseconds, sizes in bytes.
+    `operation` is as in the log: REST.GET.OBJECT. `principal_id` is the account that asked, or the ARN of its user or
+    of a session of its role. Times are in milliseconds, sizes in bytes.
     """
 
     time_ms: int

@@ -75,6 +75,11 @@ class Caller:
         return self.account if self.user is None else Owner(self.user.arn, self.user.name)
 
     @property
+    def requester(self) -> str:
+        """How logs and refusals name it: by the id of its `principal`, but one session of a role by its own ARN."""
+        return self.user.session_arn if isinstance(self.user, RoleSession) else self.principal.id
+
+    @property
     def is_anonymous(self) -> bool:
         """Whether nobody signed the request."""
         return self.account.id == ANONYMOUS_OWNER.id

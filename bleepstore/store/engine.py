@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
-from bleepstore.access import Action, Caller, Facts, authorize
+from bleepstore.access import Action, Caller, Facts, authorize, authorize_absent
 from bleepstore.backends.base import BlobId, BlobSpec, Gateway, KeyedBackend, new_blob_id
 from bleepstore.backends.local import LocalBackend
 from bleepstore.backends.memory import MemoryBackend
@@ -53,6 +53,7 @@ from bleepstore.quotas import CountedQuota, QuotaScope, Usage
 from bleepstore.store.blob_engine import BlobEngine, ObjectEngine
 from bleepstore.store.folder_lock import FolderLock
 from bleepstore.store.keyed_engine import KeyedEngine
+from bleepstore.store.owning import as_owned
 from bleepstore.store.settings import ACL_DEFAULTS, Settings
 from bleepstore.store.verifying import Verifier
 
@@ -251,6 +252,8 @@ class Engine:
         another already, nothing else is looked at."""
         facts["write_condition"] = condition
         only_of = authorize(action, caller, bucket, None, key, **facts)
+        if condition.if_match is not None:
+            self.check_comparison(condition, bucket, key, caller)
         if only_of is None:
             return condition
         with self.catalog.read() as reader:
@@ -259,6 +262,19 @@ class Engine:
         if refused := check_owner(condition, None if current is None else current.version.owner.id):
             raise refused
         return condition
+
+    def check_comparison(self, condition: WriteCondition, bucket: Bucket, key: str, caller: Caller | None) -> None:
+        """Refuse to compare the ETag of an object that `caller` may not read. "To perform conditional deletes with an
+        If-Match header with the ETag value, you must have the s3:DeleteObject and s3:GetObject permissions"; the policy
+        in "Enforce conditional writes" allows s3:GetObject for the same reason."""
+        if caller is None or condition.if_match in (None, "*"):
+            return
+        with self.catalog.read() as reader:
+            current = reader.find_object(bucket.name, key, with_data=False)
+        if current is None:
+            authorize_absent(Action.GET_OBJECT, caller, bucket, key)
+        else:
+            authorize(Action.GET_OBJECT, caller, bucket, as_owned(current, bucket).version)
 
     def check_quota(self, bucket: Bucket, key: str, size: int) -> None:
         """Raise QuotaExceeded if an object of `size` bytes is too much for a bucket that `keeps_usage`, before its

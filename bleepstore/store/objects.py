@@ -510,7 +510,7 @@ class Objects:
         if len(entries) > MAX_PAGE:
             raise TooManyEntries(MAX_PAGE)
         found = self._engine.find_bucket(bucket)
-        decided = _decided(found, entries, caller)
+        decided = self._decided(found, entries, caller)
         allowed = [entry for entry in decided if entry is not None]
         steps: Iterable[tuple[bool, Iterable[DeleteEntry]]] = [(False, allowed)]
         if bypass_governance:
@@ -535,6 +535,32 @@ class Objects:
             _outcome(entry, AccessDenied() if may is None else next(outcomes))
             for entry, may in zip(entries, decided, strict=True)
         ]
+
+    def _decided(
+        self, bucket: Bucket, entries: Sequence[DeleteEntry], caller: Caller | None
+    ) -> Sequence[DeleteEntry | None]:
+        """The entries as `caller` may carry them out, None where it may not. Raises AccessDenied for who may nothing
+        here, where no policy decides about each."""
+        if caller is None:
+            return entries
+        if bucket.settings.policy is None and caller.user is None:
+            only_of = authorize(Action.DELETE_OBJECT, caller, bucket)
+            compares = any(entry.condition.if_match is not None for entry in entries)
+            if only_of is None and not compares and is_allowed(Action.DELETE_OBJECT_VERSION, caller, bucket):
+                return entries
+        return [self._decided_entry(bucket, entry, caller) for entry in entries]
+
+    def _decided_entry(self, bucket: Bucket, entry: DeleteEntry, caller: Caller) -> DeleteEntry | None:
+        action = of_version(Action.DELETE_OBJECT, entry.version_id)
+        try:
+            only_of = authorize(action, caller, bucket, None, entry.key, version=entry.version_id)
+            if entry.condition.if_match is not None:
+                self._engine.check_comparison(entry.condition, bucket, entry.key, caller)
+        except AccessDenied:
+            return None
+        if only_of is None:
+            return entry
+        return attrs.evolve(entry, condition=attrs.evolve(entry.condition, replaces_only_of=only_of))
 
     # -- listing
 
@@ -564,29 +590,6 @@ class Objects:
 
 def _whole(found: FoundObject) -> StoredObject:
     return StoredObject(found.version, 0, found.version.size)
-
-
-def _decided(bucket: Bucket, entries: Sequence[DeleteEntry], caller: Caller | None) -> Sequence[DeleteEntry | None]:
-    """The entries as `caller` may carry them out, None where it may not. Raises AccessDenied for who may nothing here,
-    where no policy decides about each."""
-    if caller is None:
-        return entries
-    if bucket.settings.policy is None and caller.user is None:
-        only_of = authorize(Action.DELETE_OBJECT, caller, bucket)
-        if only_of is None and is_allowed(Action.DELETE_OBJECT_VERSION, caller, bucket):
-            return entries
-    return [_decided_entry(bucket, entry, caller) for entry in entries]
-
-
-def _decided_entry(bucket: Bucket, entry: DeleteEntry, caller: Caller) -> DeleteEntry | None:
-    action = of_version(Action.DELETE_OBJECT, entry.version_id)
-    try:
-        only_of = authorize(action, caller, bucket, None, entry.key, version=entry.version_id)
-    except AccessDenied:
-        return None
-    if only_of is None:
-        return entry
-    return attrs.evolve(entry, condition=attrs.evolve(entry.condition, replaces_only_of=only_of))
 
 
 def _outcome(entry: DeleteEntry, outcome: Removed | S3Error) -> DeletedObject | DeleteFailure:

@@ -16,7 +16,6 @@ import attrs
 from bleepstore.access import (
     Assumption,
     Caller,
-    RoleSession,
     Session,
     SessionCredentials,
     WebIdentity,
@@ -59,6 +58,7 @@ from bleepstore.store.sealed_secrets import SESSION_KEY, SealedSecrets
 
 _MAX_REMEMBERED = 1024
 _KEY_BYTES = 32
+_USER = "user:"
 FindCredential = Callable[[str], Credential | None]
 Signer = Credential | LiveSession
 
@@ -122,8 +122,9 @@ class Sessions:
         found = self._find_assumed(role, session_name, policy)
         assumption = Assumption(session_name, caller=caller, external_id=external_id)
         if found is None or not may_assume(found, assumption):
-            principal = caller.user.session_arn if isinstance(caller.user, RoleSession) else caller.principal.id
-            raise AccessDenied(f"User: {principal} is not authorized to perform: sts:AssumeRole on resource: {role}")
+            raise AccessDenied(
+                f"User: {caller.requester} is not authorized to perform: sts:AssumeRole on resource: {role}"
+            )
         if begun is not None and begun.role is not None and duration > MAX_CHAINED_DURATION:
             raise InvalidArgument(
                 "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
@@ -180,7 +181,7 @@ class Sessions:
         origin = (find_credential or self._accounts.get_credential)(session.origin)
         if (
             origin is None
-            or not _begins_with(session.principals, _principals_of(origin))
+            or not _is_begun_by(session, origin)
             or not hmac.compare_digest(_proof_of(origin), session.origin_proof or "")
         ):
             raise ExpiredToken
@@ -220,7 +221,7 @@ class Sessions:
             found_user = reader.find_user(account_id, user)
         if found_user is None:
             raise NoSuchUser(account_id, user)
-        return f"user:{found_user.id}"
+        return f"{_USER}{found_user.id}"
 
     def forget_remembered(self) -> None:
         """The catalog may now say something else of every session."""
@@ -307,14 +308,18 @@ def _begun_by(made: Session, origin: str | None, proof: str | None, before: tupl
     return attrs.evolve(made, origin=origin, origin_proof=proof, principals=principals)
 
 
-def _begins_with(principals: tuple[str, ...], first: tuple[str, ...]) -> bool:
-    return principals[: len(first)] == first
+def _is_begun_by(session: Session, credential: Credential) -> bool:
+    """Whether the access key is of whom it was of: a session of a user is not one of the account's root, nor one of
+    the root that of a user."""
+    account, *user = _principals_of(credential)
+    users = [principal for principal in session.principals if principal.startswith(_USER)]
+    return session.principals[0] == account and users == user
 
 
 def _principals_of(credential: Credential) -> tuple[str, ...]:
     """Whose sessions those are that an access key begins."""
     account = f"account:{credential.owner.id}"
-    return (account,) if credential.user is None else (account, f"user:{credential.user.id}")
+    return (account,) if credential.user is None else (account, f"{_USER}{credential.user.id}")
 
 
 def _proof_of(credential: Credential) -> str:

@@ -96,7 +96,7 @@ def _entry(exchange: Exchange, sent: Sent) -> LogEntry:
         operation=_operation(exchange),
         request_id=exchange.request_id,
         remote=environ.get("REMOTE_ADDR"),
-        principal_id=None if caller.is_anonymous else caller.principal.id,
+        principal_id=None if caller.is_anonymous else caller.requester,
         key=exchange.key or None,
         target=_without_secrets(request_line),
         status=exchange.status,

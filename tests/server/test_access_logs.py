@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import boto3
 import pytest
 
 import bleepstore
@@ -221,6 +222,27 @@ def test_the_log_tells_no_signatures(logged: S3Client, store: bleepstore.Store) 
     assert line.authentication == "QueryString"
     assert "Signature=REDACTED" in line.uri
     assert url.partition("Signature=")[2].partition("&")[0] not in line.uri
+
+
+def test_the_log_tells_which_session_of_a_role_asked(logged: S3Client, store: bleepstore.Store) -> None:
+    logged.put_object(Bucket="photos", Key="k", Body=b"")
+    trusts = {"Effect": "Allow", "Principal": {"AWS": ALICE.id}, "Action": "sts:AssumeRole"}
+    reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    trust, policy = (json.dumps({"Version": "2012-10-17", "Statement": one}) for one in (trusts, reads))
+    role = store.put_role("reader", trust, {"reads": policy}, account=ALICE)
+    made = store.assume_role(store.list_credentials()[0], role.arn, "job-7")
+    client = boto3.client(
+        "s3",
+        endpoint_url="http://localhost",
+        region_name="us-east-1",
+        aws_access_key_id=made.session.access_key,
+        aws_secret_access_key=made.session.secret_key,
+        aws_session_token=made.token,
+    )
+    with contextlib.closing(client) as session:
+        open_url(store, session.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "k"})).close()
+    line = delivered(store)[-1]
+    assert (line.status, line.requester) == ("200", f"arn:aws:sts::{ALICE.id}:assumed-role/reader/job-7")
 
 
 def test_a_signature_is_found_however_its_url_is_written(logged: S3Client, store: bleepstore.Store) -> None:

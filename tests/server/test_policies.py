@@ -237,6 +237,25 @@ def test_the_region_of_a_request_is_that_of_the_bucket(s3: S3Client, bob: S3Clie
         assert denied(bob.list_objects_v2, Bucket=bucket)
 
 
+def test_an_etag_is_compared_for_who_may_read(s3: S3Client, bob: S3Client) -> None:
+    """ "Enforce conditional writes", "How to perform conditional deletes": s3:GetObject is needed as well, unless it is
+    only asked whether there is an object."""
+    etag = s3.put_object(Bucket="photos", Key="k", Body=b"1")["ETag"]
+    entries: Any = {"Objects": [{"Key": "k", "ETag": etag}]}
+    writes = allow(["s3:PutObject", "s3:DeleteObject"])
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(writes))
+    for given in (etag, '"0"'):
+        assert denied(bob.put_object, Bucket="photos", Key="k", Body=b"1", IfMatch=given)
+        assert denied(bob.delete_object, Bucket="photos", Key="k", IfMatch=given)
+    assert [row["Code"] for row in bob.delete_objects(Bucket="photos", Delete=entries)["Errors"]] == ["AccessDenied"]
+    bob.delete_object(Bucket="photos", Key="k", IfMatch="*")
+    s3.put_bucket_policy(Bucket="photos", Policy=policy(writes, allow("s3:GetObject")))
+    s3.put_object(Bucket="photos", Key="k", Body=b"1")
+    bob.put_object(Bucket="photos", Key="k", Body=b"1", IfMatch=etag)
+    s3.put_object(Bucket="photos", Key="k", Body=b"1")
+    assert bob.delete_objects(Bucket="photos", Delete=entries)["Deleted"] == [{"Key": "k"}]
+
+
 def test_an_acl_needs_a_permission_of_its_own(s3: S3Client, bob: S3Client) -> None:
     s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:PutObject")))
     bob.put_object(Bucket="photos", Key="k", Body=b"1")
