@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 from bleepstore.errors import InvalidArgument, InvalidBucketName, InvalidURI, KeyTooLong
-from bleepstore.model import MAX_KEY_BYTES, NULL_VERSION
+from bleepstore.model import ANONYMOUS_OWNER, MAX_KEY_BYTES, NULL_VERSION
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+#: What an ARN can hold, and nothing takes for something else.
+_ACCOUNT_ID = re.compile(r"[^:/*?$\s\ud800-\udfff]+")
 _VERSION_ID = re.compile(r"[A-Za-z0-9._]{32}")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3", "-an")
@@ -37,6 +39,12 @@ def check_bucket_name(bucket: str) -> None:
         reason = "This prefix or suffix of a bucket name is reserved."
     if reason:
         raise InvalidBucketName(bucket, reason)
+
+
+def check_account_id(account_id: str) -> None:
+    """Raise InvalidArgument unless users and roles, which ARNs name, can be of an account of this id."""
+    if not _ACCOUNT_ID.fullmatch(account_id) or account_id == ANONYMOUS_OWNER.id:
+        raise InvalidArgument("An account with this id can have no users and roles.", "account", account_id)
 
 
 def check_key(key: str) -> None:

@@ -9,6 +9,7 @@ from bleepstore.access import check_trust_policy, compile_policy
 from bleepstore.commands import DeleteRole, PutRole
 from bleepstore.errors import InvalidArgument, NoSuchRole
 from bleepstore.model import Owner
+from bleepstore.names import check_account_id
 from bleepstore.roles import MAX_MAX_SESSION, MIN_MAX_SESSION, Role, check_role_name
 from bleepstore.store.engine import Engine
 from bleepstore.store.sessions import Sessions
@@ -42,6 +43,7 @@ class Roles:
         """
         check_role_name(name)
         account = account or self._engine.owner
+        check_account_id(account.id)
         check_trust_policy(trust_policy, account.id)
         for policy_name, text in policies.items():
             if not policy_name or len(policy_name) > _MAX_POLICY_NAME:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from bleepstore.access.policies import compile_policy
 from bleepstore.commands import CreateUser, DeleteUser, PutUserPolicy
 from bleepstore.errors import InvalidArgument, MalformedPolicy, NoSuchUser, NoSuchUserPolicy
-from bleepstore.model import ANONYMOUS_OWNER, Owner, User
+from bleepstore.model import Owner, User
+from bleepstore.names import check_account_id
 from bleepstore.store.arguments import checked
 from bleepstore.store.engine import Engine
 
@@ -20,8 +21,6 @@ _NAME = re.compile(_WORD + "{1,64}")
 _POLICY_NAME = re.compile(_WORD + "{1,128}")
 _PATH = re.compile(rf"/(?:{_WORD}+/)*")
 MAX_PATH = 512
-#: What an ARN can hold.
-_ACCOUNT_ID = re.compile(r"[^:/*?$\s]+")
 #: "The size of each managed policy cannot exceed 6,144 characters." "IAM doesn't count white space when calculating the
 #: size of a policy against these quotas."
 MAX_DOCUMENT = 6144
@@ -52,8 +51,7 @@ class Users:
                 "path",
                 path,
             )
-        if not _ACCOUNT_ID.fullmatch(account.id) or account.id == ANONYMOUS_OWNER.id:
-            raise InvalidArgument("An account with this id can have no users.", "account", account.id)
+        check_account_id(account.id)
         user_id = "AIDA" + "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._engine.random_bytes(17))
         self._engine.submit(CreateUser(**self._engine.stamp(), account=account, name=name, path=path, user_id=user_id))
         return self.get(name, account=account)

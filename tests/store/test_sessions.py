@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import bleepstore
-from bleepstore import Action, Caller, Credential, Owner, SessionCredentials, Store, errors
+from bleepstore import ANONYMOUS, Action, Caller, Credential, Owner, SessionCredentials, Store, errors
 from bleepstore.roles import Role
 from bleepstore.sealing.keys import MasterKeys
 from bleepstore.testing.clock import Clock
@@ -421,6 +421,14 @@ def test_a_session_goes_from_role_to_role_for_an_hour(
     assert not is_live(store, chained), "who was on the way to it"
     with pytest.raises(errors.ExpiredToken):
         store.assume_role(live, second.arn, "job-2")  # what is remembered of a session begins no other
+
+
+@pytest.mark.parametrize(
+    "account_id", ["", "a:b", "a/b", "a*", "a?", "a b", "${aws:userid}", "\ud800", ANONYMOUS.account.id]
+)
+def test_what_account_can_have_no_roles(store: Store, account_id: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match="can have no users and roles"):
+        store.put_role("reader", TRUSTS_ALICE, {"reads": READS}, account=Owner(account_id))
 
 
 def test_a_session_may_begin_the_next_for_ever(store: Store, alice: Credential) -> None:

@@ -66,7 +66,9 @@ def test_what_is_no_path(store: Store, path: str) -> None:
         store.users.add("ann", path=path)
 
 
-@pytest.mark.parametrize("account_id", ["", "a:b", "a/b", "a b", "*", "${x}", bleepstore.ANONYMOUS.account.id])
+@pytest.mark.parametrize(
+    "account_id", ["\ud800", "", "a:b", "a/b", "a b", "*", "${x}", bleepstore.ANONYMOUS.account.id]
+)
 def test_what_account_can_have_no_users(store: Store, account_id: str) -> None:
     with pytest.raises(InvalidArgument):
         store.users.add("ann", account=Owner(account_id))
