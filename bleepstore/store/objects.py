@@ -553,7 +553,8 @@ class Objects:
     def _decided_entry(self, bucket: Bucket, entry: DeleteEntry, caller: Caller) -> DeleteEntry | None:
         action = of_version(Action.DELETE_OBJECT, entry.version_id)
         try:
-            only_of = authorize(action, caller, bucket, None, entry.key, version=entry.version_id)
+            facts: Facts = {"version": entry.version_id, "write_condition": entry.condition}
+            only_of = authorize(action, caller, bucket, None, entry.key, **facts)
             if entry.condition.if_match is not None:
                 self._engine.check_comparison(entry.condition, bucket, entry.key, caller)
         except AccessDenied:

@@ -256,6 +256,22 @@ def test_an_etag_is_compared_for_who_may_read(s3: S3Client, bob: S3Client) -> No
     assert bob.delete_objects(Bucket="photos", Delete=entries)["Deleted"] == [{"Key": "k"}]
 
 
+def test_each_of_many_deletes_has_a_condition_of_its_own(s3: S3Client, bob: S3Client) -> None:
+    """ "You can use this bucket policy to only allow conditional deletes using DeleteObject and DeleteObjects requests"
+    ("Enforce conditional deletes on Amazon S3 buckets")."""
+    etag = s3.put_object(Bucket="photos", Key="a", Body=b"1")["ETag"]
+    s3.put_object(Bucket="photos", Key="b", Body=b"1")
+    entries: Any = {"Objects": [{"Key": "a", "ETag": etag}, {"Key": "b"}]}
+    conditional = allow("s3:DeleteObject", Condition={"Null": {"s3:if-match": "false"}})
+    unconditional = deny("s3:DeleteObject", ["arn:aws:s3:::photos*"], Condition={"Null": {"s3:if-match": "true"}})
+    for rules in ([conditional], [allow("s3:DeleteObject"), unconditional]):
+        s3.put_object(Bucket="photos", Key="a", Body=b"1")
+        s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:GetObject"), *rules))
+        answer = bob.delete_objects(Bucket="photos", Delete=entries)
+        assert [row["Key"] for row in answer["Deleted"]] == ["a"]
+        assert [(row["Key"], row["Code"]) for row in answer["Errors"]] == [("b", "AccessDenied")]
+
+
 def test_an_acl_needs_a_permission_of_its_own(s3: S3Client, bob: S3Client) -> None:
     s3.put_bucket_policy(Bucket="photos", Policy=policy(allow("s3:PutObject")))
     bob.put_object(Bucket="photos", Key="k", Body=b"1")

@@ -37,7 +37,9 @@ from bleepstore.model import (
 from bleepstore.object_lock import Retention
 
 #: A decision before an operation has begun knows nothing of these: most are in the body of a request.
-_OF_THE_BODY = ("s3:requestobjecttag", "s3:object-lock-", "s3:x-amz-copy-source", "s3:objectcreationoperation")
+_OF_THE_BODY = (
+    "s3:requestobjecttag", "s3:object-lock-", "s3:x-amz-copy-source", "s3:objectcreationoperation", "s3:if-match",
+)  # fmt: skip
 #: What an object that is uploaded in parts will be is decided on when its upload is begun: "You don't need to specify
 #: the encryption parameters in each UploadPart request. Instead, you only need to specify the server-side encryption
 #: parameters in the initial Initiate Multipart request" (UploadPart).
@@ -290,6 +292,13 @@ def _creates_object(asked: Asked) -> _Values:
     return ("false",) if isinstance(asked.subject, Upload) or asked.facts.get("begins_upload") else ("true",)
 
 
+def _if_match(asked: Asked) -> _Values:
+    """Of a header, or of one of many deletions."""
+    condition, sent = asked.facts.get("write_condition"), asked.caller.sent
+    header = None if sent is None else sent("if-match")
+    return _optional(condition.if_match if header is None and condition is not None else header)
+
+
 def _version_id(asked: Asked) -> _Values:
     return _optional(asked.facts.get("version"))
 
@@ -371,6 +380,7 @@ _KEYS: Mapping[str, Callable[[Asked], _Values]] = {
     "s3:resourceaccount": _owner,
     "s3:objectcreationoperation": _creates_object,
     "s3:versionid": _version_id,
+    "s3:if-match": _if_match,
     "s3:requestobjecttagkeys": lambda asked: tuple(_request_tags(asked)),
     "s3:object-lock-mode": _mode,
     "s3:object-lock-retain-until-date": _until,
@@ -441,11 +451,6 @@ def _directive(asked: Asked) -> str | None:
     return None if replaces is None else "REPLACE" if replaces else "COPY"
 
 
-def _if_match(asked: Asked) -> str | None:
-    condition = asked.facts.get("write_condition")
-    return None if condition is None else condition.if_match
-
-
 def _if_none_match(asked: Asked) -> str | None:
     condition = asked.facts.get("write_condition")
     return "*" if condition is not None and condition.if_none_match else None
@@ -464,7 +469,6 @@ _OF_CALLS: Mapping[str, Callable[[Asked], str | None]] = {
     "x-amz-server-side-encryption": _method,
     "x-amz-server-side-encryption-customer-algorithm": _customer_method,
     "x-amz-metadata-directive": _directive,
-    "if-match": _if_match,
     "if-none-match": _if_none_match,
     "x-amz-storage-class": _storage_class,
     "x-amz-website-redirect-location": _redirect,
