@@ -9,7 +9,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,7 +106,7 @@ def test_what_is_not_taken_is_an_error(open_webhook: OpenWebhook, status: int, r
 
 
 def test_a_connection_that_the_receiver_has_closed_is_not_used_again(open_webhook: OpenWebhook) -> None:
-    taken: list[int] = []
+    is_closed = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -116,14 +115,13 @@ def test_a_connection_that_the_receiver_has_closed_is_not_used_again(open_webhoo
                 with connection:
                     connection.recv(65536)
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                taken.append(1)
+                is_closed.set()
 
         thread = threading.Thread(target=answer)
         thread.start()
         sender = open_webhook(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         sender.send([message("a")])
-        while not taken:
-            time.sleep(0.001)
+        assert is_closed.wait(60)
         sender.send([message("b")])
         thread.join()
 
