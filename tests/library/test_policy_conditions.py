@@ -216,6 +216,8 @@ DATES: list[Row] = [
     ("DateEquals", "1893499200", NOON, YES),
     ("DateEquals", 1893499200, NOON, YES),
     ("DateEquals", "2030-01-01", "2030-01-01T00:00:00Z", YES),
+    ("DateEquals", "2030-01", "2030-01-01T00:00:00Z", YES),
+    ("DateEquals", "2030-01", "2030-01-02T00:00:00Z", NO),
     ("DateEquals", NOON, "2030-01-01T12:00:01Z", NO),
     ("DateEquals", NOON, "noon", NO),
     ("DateEquals", NOON, MISSING, NO),

@@ -101,6 +101,10 @@ def _number(text: str, _variables: bool = False) -> decimal.Decimal:
     return decimal.Decimal(text)
 
 
+#: "W3C implementations of the ISO 8601 date formats" have it, and datetime has not.
+_MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
+
+
 def _date(text: str, _variables: bool = False) -> dt.datetime:
     """ "You can specify date values in the ISO 8601 formats, or in epoch (Unix) time." """
     if _NUMBER.fullmatch(text):
@@ -108,7 +112,7 @@ def _date(text: str, _variables: bool = False) -> dt.datetime:
             return dt.datetime.fromtimestamp(float(text), dt.UTC)
         except (OverflowError, OSError):
             raise ValueError(text) from None
-    found = dt.datetime.fromisoformat(text)
+    found = dt.datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text)
     return found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)
 
 
