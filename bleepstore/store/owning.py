@@ -12,10 +12,12 @@ from bleepstore.catalog.records import FoundObject
 from bleepstore.errors import AccessControlListNotSupported
 from bleepstore.model import Acl, Bucket, ObjectAttributes, Owner
 from bleepstore.ownership import ObjectOwnership
-from bleepstore.pages import ListedObject, ListedVersion
+from bleepstore.pages import ListedObject, ListedVersion, ObjectPage, VersionPage
 
 _ENFORCED = ObjectOwnership.BUCKET_OWNER_ENFORCED
-_Row = TypeVar("_Row", ListedObject, ListedVersion)
+_Page = TypeVar("_Page", bound=ObjectPage | VersionPage)
+_OWNER_OF_OBJECT = ListedObject._fields.index("owner_id")
+_OWNER_OF_VERSION = ListedVersion._fields.index("owner_id")
 
 
 def owned(
@@ -50,9 +52,11 @@ def as_owned(found: FoundObject, bucket: Bucket) -> FoundObject:
     return attrs.evolve(found, version=attrs.evolve(version, owner=bucket.owner, attributes=attributes))
 
 
-def rows_as_owned(rows: list[_Row], bucket: Bucket) -> list[_Row]:
-    """The rows of a listing, likewise."""
+def page_as_owned(page: _Page, bucket: Bucket) -> _Page:
+    """A page of a listing, likewise."""
     owner_id = bucket.owner.id
-    if is_enforced(bucket.settings) and any(row.owner_id != owner_id for row in rows):
-        return [row._replace(owner_id=owner_id) for row in rows]
-    return rows
+    at = _OWNER_OF_OBJECT if isinstance(page, ObjectPage) else _OWNER_OF_VERSION
+    if is_enforced(bucket.settings) and any(row[at] != owner_id for row in page.rows):
+        owned_rows = [(*row[:at], owner_id, *row[at + 1 :]) for row in page.rows]
+        return attrs.evolve(page, rows=owned_rows)
+    return page
