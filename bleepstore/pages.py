@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import attrs
 
@@ -33,8 +33,10 @@ class ObjectPage:
     """A page of a listing: objects and common prefixes, each in the byte order of UTF-8.
 
     `next_key` is what to pass as `after` for the next page (the last key or common prefix of this one), or None. `rows`
-    are what `objects` are made of: the same tuples without names.
+    are what `objects` are made of: the same tuples without names, with the owner's id at `OWNER`.
     """
+
+    OWNER: ClassVar = ListedObject._fields.index("owner_id")
 
     rows: list[tuple[Any, ...]]
     common_prefixes: list[str]
@@ -72,6 +74,8 @@ class VersionPage:
     `next_key` and `next_version_id` are what to pass as `after_key` and `after_version_id` for the next page, or None;
     the second is also None where the page ends in a common prefix. `rows` are what `versions` are made of.
     """
+
+    OWNER: ClassVar = ListedVersion._fields.index("owner_id")
 
     rows: list[tuple[Any, ...]]
     common_prefixes: list[str]

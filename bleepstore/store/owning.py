@@ -12,12 +12,10 @@ from bleepstore.catalog.records import FoundObject
 from bleepstore.errors import AccessControlListNotSupported
 from bleepstore.model import Acl, Bucket, ObjectAttributes, Owner
 from bleepstore.ownership import ObjectOwnership
-from bleepstore.pages import ListedObject, ListedVersion, ObjectPage, VersionPage
+from bleepstore.pages import ObjectPage, VersionPage
 
 _ENFORCED = ObjectOwnership.BUCKET_OWNER_ENFORCED
 _Page = TypeVar("_Page", bound=ObjectPage | VersionPage)
-_OWNER_OF_OBJECT = ListedObject._fields.index("owner_id")
-_OWNER_OF_VERSION = ListedVersion._fields.index("owner_id")
 
 
 def owned(
@@ -54,8 +52,7 @@ def as_owned(found: FoundObject, bucket: Bucket) -> FoundObject:
 
 def page_as_owned(page: _Page, bucket: Bucket) -> _Page:
     """A page of a listing, likewise."""
-    owner_id = bucket.owner.id
-    at = _OWNER_OF_OBJECT if isinstance(page, ObjectPage) else _OWNER_OF_VERSION
+    owner_id, at = bucket.owner.id, page.OWNER
     if is_enforced(bucket.settings) and any(row[at] != owner_id for row in page.rows):
         owned_rows = [(*row[:at], owner_id, *row[at + 1 :]) for row in page.rows]
         return attrs.evolve(page, rows=owned_rows)
