@@ -37,6 +37,7 @@ from bleepstore_server.banner import (
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig, load_config
 from bleepstore_server.layers.record import start_access_log
 from bleepstore_server.master_keys import configured_keys
+from bleepstore_server.metrics.page import Page
 from bleepstore_server.rates import RateMeter
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def open_to_serve(config: ServerConfig) -> Store:
 def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:
     """The S3 app of a store, with the faults that `config` asks for. For `meter` see `create_app`."""
     record = start_access_log() if config.access_log else None
-    app = create_app(store, config, record=record, meter=meter, pages=admin.s3_pages())
+    app = create_app(
+        store, config, record=record, meter=meter, pages=admin.s3_pages(), counts=admin.services.metrics.requests
+    )
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -281,7 +284,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
     _check_workers(config)
     config, keys = keys_for(config)
-    meter = RateMeter(shared=True)  # before the workers are forked
+    meter, page = RateMeter(shared=True), Page()  # before the workers are forked
     with _held_port(config.host, config.port) as port, _held_admin_port(config, port) as admin_port:
         config = attrs.evolve(config, port=port, admin_port=admin_port)
         url = config.public_endpoint or url_of(config, config.host, port)
@@ -311,7 +314,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
             def load(self) -> WSGIApplication:
                 store = open_to_serve(self.serving)
-                self.admin = AdminApp(services_of(store, self.serving))
+                self.admin = AdminApp(services_of(store, self.serving, page))
                 self.admin_port = self.serving.admin_port
                 return make_app(self.serving, store, self.admin, meter)
 
