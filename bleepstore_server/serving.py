@@ -19,7 +19,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import BleepStoreError
-from bleepstore_server import gunicorn_conf
+from bleepstore_server import beginning, gunicorn_conf
 from bleepstore_server.admin.app import AdminApp
 from bleepstore_server.admin.services import services_of
 from bleepstore_server.app import create_app
@@ -109,6 +109,8 @@ def open_to_serve(config: ServerConfig) -> Store:
     store = open_configured_store(config)
     # A worker that ends in order leaves no write-ahead log: catalog.db alone is then the whole catalog.
     atexit.register(store.close)
+    if beginning.is_asked_for(config):
+        beginning.begin(store, config)
     if config.scrub_interval_days:
         interval = dt.timedelta(days=config.scrub_interval_days)
         store.scrub_every(interval, rate=config.scrub_rate)
@@ -142,6 +144,9 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     is_configured = config.access_key is not None or config.allow_well_known_key
     if not config.in_memory:
         with open_configured_store(attrs.evolve(config, event_destinations=())) as store:
+            if beginning.is_asked_for(config):
+                beginning.begin(store, config)
+                config = beginning.without(config)
             credentials = store.list_credentials()
             if not is_configured and not credentials and not config.read_only:
                 store.put_credential(*pair)
@@ -252,7 +257,9 @@ def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> Server
     told = [name for name in kept if name not in ("port", "admin_port")]  # 0 is another port at each start
     if told:
         _log.warning("these settings only change when the server is started again: %s", ", ".join(told))
-    if serving.in_memory and new.access_key is None:
+    if not serving.in_memory:
+        new = beginning.without(new)
+    elif new.access_key is None:
         kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
     return attrs.evolve(new, **kept)
 
