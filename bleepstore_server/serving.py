@@ -121,9 +121,7 @@ def open_to_serve(config: ServerConfig) -> Store:
 def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:
     """The S3 app of a store, with the faults that `config` asks for. For `meter` see `create_app`."""
     record = start_access_log() if config.access_log else None
-    app = create_app(
-        store, config, record=record, meter=meter, pages=admin.s3_pages(), counts=admin.services.metrics.requests
-    )
+    app = create_app(store, config, record=record, meter=meter, monitoring=admin.monitoring())
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
