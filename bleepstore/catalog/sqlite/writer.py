@@ -188,6 +188,7 @@ class Writer:
     def watch_all(self, watches: bool) -> None:
         """Call it while no transaction is under way."""
         self.watches_all = self._tables.watches_all = watches
+        self._tables.forget()
 
     def __enter__(self) -> SqliteTables:
         """Raises StoreClosed, StoreReadOnly, SlowDown."""
@@ -197,7 +198,7 @@ class Writer:
         except BaseException as error:
             self._end(error)
             raise
-        self._tables.index = None
+        self._tables.begin(self._buckets.count)
         return self._tables
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -226,7 +227,7 @@ class Writer:
 
     def _end(self, error: BaseException) -> None:
         """Undo what was done, and raise what `error` means if it is not yet said."""
-        self._tables.events = []
+        self._tables.forget()
         try:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
