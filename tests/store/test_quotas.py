@@ -31,6 +31,8 @@ from bleepstore.model import MIN_PART
 from bleepstore.store.facade import open_quotas
 from bleepstore.testing.clock import Clock
 
+pytestmark = pytest.mark.stores("local", "cluster", "aws-blobs")
+
 ALICE, BOB = Caller(Owner("alice", "Alice")), Caller(Owner("bob", "Bob"))
 
 
