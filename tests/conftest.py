@@ -17,9 +17,9 @@ from tests.cluster_store import open_on_follower
 #: Where folders of tests need no disk: they wait for no fsync there. Tests of crashes kill processes, not the machine.
 _IN_MEMORY = Path("/dev/shm")
 #: What the tests may fill, with that of the two runs before.
-_ROOM = 8 << 30
+_SPACE = 8 << 30
 
-if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _ROOM:
+if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _SPACE:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", os.fspath(_IN_MEMORY))
 
 # Hundreds of processes start in these tests. What they compile is kept; not beside the code, if nobody wants it there.
