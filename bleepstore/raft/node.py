@@ -92,12 +92,15 @@ class Node:
         self._driver.begin()
         self._transport.register(self.id, self)
 
-    def step(self) -> None:
-        """Do all that waits for the node's thread, and tick if it is time."""
+    def step(self) -> bool:
+        """Do all that waits for the node's thread, and tick if it is time; False: the node has left."""
         events, inbox = [], self._inbox
         while not inbox.empty():
             events.append(inbox.get())
         self._driver.turn(events)
+        if self._driver.stopping:
+            self._driver.flush()
+        return not self._driver.stopping
 
     def apply_next(self) -> bool:
         """Do what waits for the apply thread; whether there was anything."""

@@ -315,3 +315,17 @@ DRIVER_MUTANTS: dict[str, Callable[[Patch], None]] = {
         the_inbox_has_no_bound,
     )
 }
+
+#: Those that seeds catch with the real node in the simulator, and the first seed that is tried.
+DRIVER_SEEDS: dict[str, int] = {
+    "sends before the save": 0,
+    "applies before it is told what is durable": 0,
+    "installs before the save": 5,
+    "saves the hard state apart": 10,
+    "answers reads at once": 2,
+    "offers nothing again": 3,
+    "saves a vote alone later": 0,
+    "a read joins an earlier question": 3,
+    "compaction forgets the name": 3,
+    "applies what was handed out before a snapshot": 43,
+}
