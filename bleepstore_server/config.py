@@ -106,6 +106,18 @@ class ServerConfig(AppConfig):
     )
     host: str = setting("127.0.0.1", "the address to listen on; 0.0.0.0 is every IPv4 interface")
     port: int = setting(9000, "the port to listen on; 0 picks a free one", validator=_at_least(0, 65535))
+    admin: bool = setting(
+        True, "listen at a second address for health, metrics and administration; only `bleepstore serve` does"
+    )
+    admin_host: str = setting("127.0.0.1", "the address to listen on for these; whoever reaches it reads the metrics")
+    admin_port: int | None = setting(
+        None,
+        "the port for these; 0 picks a free one; without, the one after `port`, or a free one",
+        validator=validators.optional(_at_least(0, 65535)),
+    )
+    admin_on_s3_port: bool = setting(
+        False, "answer GETs of /health, /metrics, /docs and /openapi.json at the S3 port too, to anybody"
+    )
     workers: int = setting(
         min(os.cpu_count() or 1, 4),
         "worker processes; they share the store, and one in memory has one",
@@ -175,6 +187,13 @@ class ServerConfig(AppConfig):
         validator=_check_destinations,
         repr=False,
     )
+    create_bucket: tuple[str, ...] = setting((), "a bucket that there is to be, made at the start unless it is there")
+    seed: str | None = setting(
+        None, "a directory whose folders are buckets: what of it the store does not have is stored at the start"
+    )
+    init: str | None = setting(
+        None, "a file, TOML or JSON, that declares accounts, users, keys, roles and buckets that there are to be"
+    )
     faults: tuple[str, ...] = setting(
         (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
     )
@@ -196,6 +215,8 @@ class ServerConfig(AppConfig):
             raise ConfigError(f"backend_url: {self.backend_url!r} does not begin with s3://, gs:// or az://")
         if self.read_only and (self.in_memory or self.backend_url is not None):
             raise ConfigError("read_only: it is for a store in a folder")
+        if self.read_only and (self.create_bucket or self.seed or self.init):
+            raise ConfigError("read_only: create_bucket, seed and init would change the store")
         for name in ("tls_cert", "tls_key"):
             path = getattr(self, name)
             if path is not None and not Path(path).is_file():

@@ -54,7 +54,7 @@ from bleepstore.model import (
     Versioning,
 )
 from bleepstore.pages import ObjectPage, UploadPage, VersionPage
-from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Totals, Usage
 from bleepstore.rates import Rate, RateLimit, RateScope
 from bleepstore.replication import ReplicationTask, WaitingReplication
 from bleepstore.roles import Role
@@ -230,6 +230,9 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
 
     def count_usage(self, bucket_id: int) -> Usage:
         """What is in a bucket, by looking at all of it."""
+
+    def totals(self) -> Totals:
+        """What is in the store, by looking at all of it."""
 
     # -- roles and sessions
 

@@ -194,6 +194,7 @@ class Store:
     delete_quota = method_of("quotas", Quotas.delete_quota)
     list_quotas = method_of("quotas", Quotas.list_quotas)
     usage = method_of("quotas", Quotas.usage)
+    totals = method_of("quotas", Quotas.totals)
     recount_usage = method_of("quotas", Quotas.recount_usage)
 
     put_rate_limit = method_of("rates", Rates.put_rate_limit)

@@ -1,0 +1,26 @@
+"""What the handlers of the admin address work with."""
+
+from __future__ import annotations
+
+import attrs
+
+from bleepstore.store import Store
+from bleepstore_server.admin.checks import HealthChecks
+from bleepstore_server.config import ServerConfig
+from bleepstore_server.metrics.exposition import Metrics
+from bleepstore_server.metrics.page import Page
+
+
+@attrs.frozen(kw_only=True)
+class Services:
+    """One for each process that serves."""
+
+    store: Store
+    config: ServerConfig
+    checks: HealthChecks
+    metrics: Metrics
+
+
+def services_of(store: Store, config: ServerConfig, page: Page | None = None) -> Services:
+    """`page` is what the processes of a server share, made before the fork."""
+    return Services(store=store, config=config, checks=HealthChecks(store), metrics=Metrics(store, page))
