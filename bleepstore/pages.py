@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 import attrs
 
@@ -31,12 +32,19 @@ class ListedObject(NamedTuple):
 class ObjectPage:
     """A page of a listing: objects and common prefixes, each in the byte order of UTF-8.
 
-    `next_key` is what to pass as `after` for the next page (the last key or common prefix of this one), or None.
+    `next_key` is what to pass as `after` for the next page (the last key or common prefix of this one), or None. `rows`
+    are what `objects` are made of: the same tuples without names, with the owner's id at `OWNER`.
     """
 
-    objects: list[ListedObject]
+    OWNER: ClassVar = ListedObject._fields.index("owner_id")
+
+    rows: list[tuple[Any, ...]]
     common_prefixes: list[str]
     next_key: str | None
+
+    @cached_property
+    def objects(self) -> list[ListedObject]:
+        return list(map(ListedObject._make, self.rows))
 
 
 class ListedVersion(NamedTuple):
@@ -64,13 +72,19 @@ class VersionPage:
     """A page of versions and delete markers, in the byte order of the keys and of each key the newest first.
 
     `next_key` and `next_version_id` are what to pass as `after_key` and `after_version_id` for the next page, or None;
-    the second is also None where the page ends in a common prefix.
+    the second is also None where the page ends in a common prefix. `rows` are what `versions` are made of.
     """
 
-    versions: list[ListedVersion]
+    OWNER: ClassVar = ListedVersion._fields.index("owner_id")
+
+    rows: list[tuple[Any, ...]]
     common_prefixes: list[str]
     next_key: str | None
     next_version_id: str | None
+
+    @cached_property
+    def versions(self) -> list[ListedVersion]:
+        return list(map(ListedVersion._make, self.rows))
 
 
 @attrs.frozen(kw_only=True)

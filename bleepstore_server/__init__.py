@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
     from bleepstore_server.layers.record import Record
     from bleepstore_server.live import LiveServer, live_server
     from bleepstore_server.presigned import presign_url
-    from bleepstore_server.serving import app_from_env
+    from bleepstore_server.serving import admin_from_env, app_from_env
 
 __all__ = [
     "AppConfig",
@@ -24,6 +24,7 @@ __all__ = [
     "LiveServer",
     "Record",
     "ServerConfig",
+    "admin_from_env",
     "app_from_env",
     "attach",
     "client_for",
@@ -47,6 +48,7 @@ _HOMES = {
     "LiveServer": "live",
     "live_server": "live",
     "presign_url": "presigned",
+    "admin_from_env": "serving",
     "app_from_env": "serving",
 }
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bleepstore.access import ANONYMOUS
@@ -25,7 +25,7 @@ from bleepstore_server.layers.record import Recorder, recorded
 from bleepstore_server.layers.render import refuse, send
 from bleepstore_server.rates import RateMeter
 from bleepstore_server.request import UNPARSED, Request, parse_request
-from bleepstore_server.response import Response
+from bleepstore_server.response import Response, text
 from bleepstore_server.router import find_route
 from bleepstore_server.sts import SessionService, is_for_sts
 from bleepstore_server.website import Websites
@@ -37,6 +37,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger("bleepstore.server")
 
 _QUICK_DIGITS = 7
+
+#: Unsigned GETs of exactly these paths ask for the health of the server, whatever buckets there are. MinIO's paths are
+#: in compose files, and asked for by its own client (`mc ready`).
+_ALIVE = ("/healthz", "/minio/health/live")
+_READY = ("/readyz", "/minio/health/ready", "/minio/health/cluster", "/minio/health/cluster/read")
+
+#: Path -> what answers it: see `create_app`.
+Pages = Mapping[str, Callable[["WSGIEnvironment", str], Response]]
+_NO_PAGES: Pages = {}
 
 #: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
 _request_ids = random.Random()
@@ -50,12 +59,15 @@ def create_app(
     credentials: Mapping[str, Credential] | None = None,
     record: Recorder | None = None,
     meter: RateMeter | None = None,
+    pages: Pages = _NO_PAGES,
 ) -> WSGIApplication:
     """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
     `config`; it may change while the app serves. `record` is called with a `Record` for each request, in the thread
     that serves it, when the body of the answer is done. `meter` counts the requests of keys that have a rate, also of
-    other processes if it is shared; without it each app counts for itself."""
-    return _App(store, config or AppConfig(), {} if credentials is None else credentials, record, meter or RateMeter())
+    other processes if it is shared; without it each app counts for itself. `pages` answer
+    unsigned GETs of exactly their path, without a query, with the environ and the id of the request."""
+    given = {} if credentials is None else credentials
+    return _App(store, config or AppConfig(), given, record, meter or RateMeter(), pages)
 
 
 class _App:
@@ -66,6 +78,7 @@ class _App:
         credentials: Mapping[str, Credential],
         record: Recorder | None,
         meter: RateMeter,
+        pages: Pages,
     ) -> None:
         self._store = store
         self._config = config
@@ -73,6 +86,7 @@ class _App:
         seed = store.random_seed
         self._request_ids = _request_ids if seed is None else random.Random(seed)
         self._meter = meter
+        self._pages = {**dict.fromkeys(_ALIVE, self._alive), **dict.fromkeys(_READY, self._ready), **pages}
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
         self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
@@ -98,7 +112,7 @@ class _App:
         no provider is asked. A server may then do many of them in one thread (`bleepstore_server.worker`). A `careful`
         one, since the disk may hang, asks for those alone that need no disk."""
         method, query, target = environ["REQUEST_METHOD"], environ["QUERY_STRING"], environ["RAW_URI"]
-        if target == "/healthz" and method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in environ:
+        if target in _ALIVE and method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in environ:
             return True
         if careful or self._quick_size < 0:
             return False
@@ -106,7 +120,7 @@ class _App:
         if len(length) > _QUICK_DIGITS or int(length) > self._quick_size or "HTTP_TRANSFER_ENCODING" in environ:
             return False
         if method in ("GET", "HEAD"):
-            return not target.startswith("/readyz")  # which asks the disk
+            return target not in self._pages  # which ask the disk, or take their time
         return method in ("PUT", "DELETE") and "uploadId" not in query and "HTTP_X_AMZ_COPY_SOURCE" not in environ
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -130,8 +144,8 @@ class _App:
                 response = self._websites.respond(exchange)
             else:
                 request = exchange.request = parse_request(environ, self._config.domains)
-                if request.raw_path in ("/healthz", "/readyz") and _asks_for_health(request):
-                    response = self._health(exchange)
+                if request.raw_path in self._pages and _asks_for_page(request):
+                    response = self._page(exchange)
                 else:
                     response = self._operate(exchange)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
@@ -171,21 +185,26 @@ class _App:
                 exchange.operation, exchange.action = route.operation, route.action
         return operate(exchange, route)
 
-    def _health(self, exchange: Exchange) -> Response:
+    def _page(self, exchange: Exchange) -> Response:
         exchange.operation = "HealthCheck"
         request = exchange.request
         request.bucket = request.key = None
-        if request.raw_path == "/readyz":
-            try:
-                self._store.ping()
-            except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
-                _log.warning("not ready", exc_info=error)
-                return Response(503, [("Content-Type", "text/plain")], b"not ready\n")
-        return Response(200, [("Content-Type", "text/plain")], b"ok\n")
+        return self._pages[request.raw_path](exchange.environ, exchange.request_id)
+
+    def _alive(self, _environ: WSGIEnvironment, _request_id: str) -> Response:
+        return text("ok\n")
+
+    def _ready(self, _environ: WSGIEnvironment, _request_id: str) -> Response:
+        try:
+            self._store.ping()
+        except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that we are not ready
+            _log.warning("not ready", exc_info=error)
+            return text("not ready\n", 503)
+        return text("ok\n")
 
 
-def _asks_for_health(request: Request) -> bool:
-    """Unsigned GETs of exactly /healthz and /readyz. (A bucket of such a name can be used in every other way.)"""
+def _asks_for_page(request: Request) -> bool:
+    """Unsigned GETs without a query. (A bucket of such a name can be used in every other way.)"""
     if request.method not in ("GET", "HEAD"):
         return False
-    return not request.raw_query and "authorization" not in request.headers
+    return not request.raw_query and not request.virtual_host and "authorization" not in request.headers

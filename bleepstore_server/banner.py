@@ -102,7 +102,17 @@ def storage_note(sealed: int, plain: int) -> str:
     return "stored encrypted" if sealed else ""
 
 
+def url_of(config: ServerConfig, host: str, port: int) -> str:
+    """Of what listens there, as this machine reaches it."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{'https' if config.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def render_banner(config: ServerConfig, url: str, keys: ShownKeys) -> str:
+    """`config` has the admin port that was found; None: there is none."""
+    admin = (
+        "" if config.admin_port is None else f"  admin       {url_of(config, config.admin_host, config.admin_port)}\n"
+    )
     verify = bundle = ""
     if config.tls_cert and not config.public_endpoint:
         # Most probably made for this machine, so that no client knows who signed it.
@@ -111,7 +121,7 @@ def render_banner(config: ServerConfig, url: str, keys: ShownKeys) -> str:
     storage = f"  secrets     {keys.storage_note}\n" if keys.storage_note else ""
     warning = f"  FAULTS      on purpose: {', '.join(config.faults)}\n" if config.faults else ""
     return (
-        f"BleepStore {bleepstore.__version__} serves {config.data} at {url}\n{warning}{_encryption(config)}"
+        f"BleepStore {bleepstore.__version__} serves {config.data} at {url}\n{warning}{admin}{_encryption(config)}"
         f"  access key  {keys.access_key}{keys.key_note}\n"
         f"  secret key  {keys.secret}\n{storage}"
         f"  boto3       boto3.client('s3', endpoint_url={url!r}, aws_access_key_id={keys.access_key!r}, "

@@ -1,5 +1,6 @@
-"""The command line: `bleepstore serve`, `keys`, `users`, `roles`, `sessions`, `access`, `quotas`, `rates`, `import`,
-`export`, `sync`, `backup`, `restore`, `adopt`, `fsck`."""
+"""The command line: `bleepstore serve`, what looks after a store (`keys`, `users`, `roles`, `sessions`, `access`,
+`quotas`, `rates`, `import`, `export`, `sync`, `backup`, `restore`, `adopt`, `fsck`), and a client of S3 (`ls`, `cp`,
+...)."""
 
 from __future__ import annotations
 
@@ -16,14 +17,17 @@ from bleepstore_server import (
     cli_access,
     cli_adopt,
     cli_backup,
+    cli_copy,
     cli_fsck,
     cli_keys,
+    cli_objects,
     cli_quotas,
     cli_rates,
     cli_roles,
     cli_transfer,
     cli_users,
 )
+from bleepstore_server.addresses import NotThere
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.config import SETTINGS, ServerConfig, is_text, load_config
 from bleepstore_server.extras import needing
@@ -102,6 +106,8 @@ def make_parser() -> argparse.ArgumentParser:
     cli_access.add_commands(commands)
     cli_quotas.add_commands(commands)
     cli_rates.add_commands(commands)
+    cli_objects.add_commands(commands)
+    cli_copy.add_commands(commands)
     cli_transfer.add_commands(commands)
     cli_backup.add_commands(commands)
     cli_adopt.add_commands(commands)
@@ -119,15 +125,18 @@ def _check_utf_8(words: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; errors are one line on standard error and status 2."""
+    """Run a command; errors are one line on standard error and status 2, or 1 if what is named is not there."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         _check_utf_8(words)
         parsed = make_parser().parse_args(words)
         status: int | None = parsed.run(parsed)
+    except BrokenPipeError:  # as of `bleepstore ls | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor does the end of Python write to it
+        return 141  # as a shell says that SIGPIPE ended it
     except (BleepStoreError, OSError) as error:
         print(f"bleepstore: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, NotThere) else 2
     except KeyboardInterrupt:
         print("bleepstore: interrupted", file=sys.stderr)
         return 130  # as a shell says that SIGINT ended it

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bleepstore.errors import StoreError
+from bleepstore_server.addresses import OURS, S3, Address, Clients, add_endpoint, add_store, refusals_told
 from bleepstore_server.app_config import ConfigError
-from bleepstore_server.config import load_config
 from bleepstore_server.extras import needing
 from bleepstore_server.progress import shown_progress
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from bleepstore_server.locations import Location
 
-_OURS, _S3 = "bleepstore://", "s3://"
 _LOCATIONS = """\
 A location is one of
   ./photos, /srv/photos        a directory
@@ -58,8 +56,7 @@ def _check_keeps_versions(client: S3Client, bucket: str) -> None:
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with settings (BLEEPSTORE_CONFIG)")
-    common.add_argument("--data", metavar="DIR", help="the folder of the store")
+    add_store(common)
     common.add_argument("--delete", action="store_true", help="remove from the target what the source does not have")
     common.add_argument(
         "--versions",
@@ -73,7 +70,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="with --versions: bring retentions that are not over yet, and legal holds, to a bucket with object lock",
     )
     common.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    common.add_argument("--jobs", metavar="N", type=_jobs, default=4, help="objects at a time (default: 4)")
+    add_jobs(common)
     ends: dict[str, Any] = {"parents": [common], "formatter_class": argparse.RawDescriptionHelpFormatter}
 
     into = commands.add_parser(
@@ -85,7 +82,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     into.add_argument("source", metavar="LOCATION", help="a directory, or s3://bucket/prefix")
     into.add_argument("bucket", metavar="BUCKET[/PREFIX]", help="where to, in the store")
-    _add_endpoint(into, "")
+    add_endpoint(into)
     into.set_defaults(run=_import)
 
     out = commands.add_parser(
@@ -97,7 +94,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     out.add_argument("bucket", metavar="BUCKET[/PREFIX]", help="what, in the store")
     out.add_argument("target", metavar="LOCATION", help="a directory, or s3://bucket/prefix")
-    _add_endpoint(out, "")
+    add_endpoint(out)
     out.set_defaults(run=_export)
 
     both = commands.add_parser(
@@ -110,9 +107,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     both.add_argument("source", metavar="SOURCE", help="a location")
     both.add_argument("target", metavar="TARGET", help="a location")
-    _add_endpoint(both, "source-")
-    _add_endpoint(both, "target-")
+    add_endpoint(both, "source-")
+    add_endpoint(both, "target-")
     both.set_defaults(run=_sync)
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """The option that says how much is done at once."""
+    parser.add_argument("--jobs", metavar="N", type=_jobs, default=4, help="objects at a time (default: 4)")
 
 
 def _jobs(text: str) -> int:
@@ -122,17 +124,12 @@ def _jobs(text: str) -> int:
     return number
 
 
-def _add_endpoint(parser: argparse.ArgumentParser, which: str) -> None:
-    parser.add_argument(f"--{which}endpoint-url", metavar="URL", help="the address of s3:// (default: Amazon's)")
-    parser.add_argument(f"--{which}profile", metavar="NAME", help="credentials of s3://, from the AWS configuration")
-
-
 def _import(arguments: argparse.Namespace) -> None:
-    _run(arguments, (arguments.source, ""), (_OURS + arguments.bucket, ""), make_bucket=True)
+    _run(arguments, (arguments.source, ""), (OURS + arguments.bucket, ""), make_bucket=True)
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    _run(arguments, (_OURS + arguments.bucket, ""), (arguments.target, ""))
+    _run(arguments, (OURS + arguments.bucket, ""), (arguments.target, ""))
 
 
 def _sync(arguments: argparse.Namespace) -> None:
@@ -144,34 +141,25 @@ def _run(
 ) -> None:
     """Each end is (the location as given, what the names of its options begin with)."""
     with needing("server,aws"):
-        from botocore.exceptions import BotoCoreError, ClientError
-
         from bleepstore_server.transfer import ObjectTransfer, VersionTransfer
     if arguments.locks and not arguments.versions:
         raise ConfigError("--locks: it is versions that are locked: give --versions too")
-    if not source[0].startswith((_OURS, _S3)) and not Path(source[0]).is_dir():
+    if not source[0].startswith((OURS, S3)) and not Path(source[0]).is_dir():
         raise ConfigError(f"source: there is no directory {source[0]}")
     opener = _Opener(arguments)
-    try:
-        with opener, shown_progress("transfer") as progress:
-            kind: Any = VersionTransfer if arguments.versions else ObjectTransfer
-            transfer = kind(
-                source=opener.open(*source, is_target=False),
-                target=opener.open(*target, is_target=True, make_bucket=make_bucket),
-                progress=progress,
-                tell=_tell,
-                delete=arguments.delete,
-                dry_run=arguments.dry_run,
-                jobs=arguments.jobs,
-            )
-            opener.refuse, opener.pass_over = transfer.refuse, transfer.pass_over
-            outcome = transfer.run()
-    except ClientError as error:
-        told: Any = error.response["Error"]
-        bucket = f" (bucket {told['BucketName']})" if "BucketName" in told else ""
-        raise StoreError(f"{opener.ends(source[0], target[0])}: {told['Code']}: {told['Message']}{bucket}") from error
-    except BotoCoreError as error:
-        raise StoreError(f"{opener.ends(source[0], target[0])}: {error}") from error
+    with refusals_told(opener.ends(source[0], target[0])), opener, shown_progress("transfer") as progress:
+        kind: Any = VersionTransfer if arguments.versions else ObjectTransfer
+        transfer = kind(
+            source=opener.open(*source, is_target=False),
+            target=opener.open(*target, is_target=True, make_bucket=make_bucket),
+            progress=progress,
+            tell=tell,
+            delete=arguments.delete,
+            dry_run=arguments.dry_run,
+            jobs=arguments.jobs,
+        )
+        opener.refuse, opener.pass_over = transfer.refuse, transfer.pass_over
+        outcome = transfer.run()
     things = "versions" if arguments.versions else "objects"
     print(
         f"{outcome.brought:,} {things} brought ({outcome.bytes:,} bytes), {outcome.equal:,} were equal, "
@@ -181,28 +169,25 @@ def _run(
         raise StoreError(f"{outcome.failed:,} could not be brought")
 
 
-def _tell(what: str, key: str, why: str) -> None:
+def tell(what: str, key: str, why: str) -> None:
+    """What a transfer says of an object, for people."""
     line = f"{what}: {key!r}" + (f": {why}" if why else "")
     print(line, file=sys.stderr if what == "failed" else sys.stdout, flush=True)
 
 
-class _Opener(contextlib.ExitStack):
-    """Opens locations, the store once, and closes all of it."""
+class _Opener(Clients):
+    """Opens locations."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        super().__init__()
+        super().__init__(arguments, connections=2 * arguments.jobs)
         # Known before the transfer is, which has two of these locations and tells what becomes of them.
-        self.refuse: Callable[[str, str], None] = lambda key, why: _tell("failed", key, why)
-        self.pass_over: Callable[[str, str], None] = lambda key, why: _tell("left out", key, why)
-        self._arguments = arguments
-        self._store: S3Client | None = None
-        flags = {} if arguments.data is None else {"data": arguments.data}
-        self._config = load_config(file=arguments.config, environ=os.environ, flags=flags)
+        self.refuse: Callable[[str, str], None] = lambda key, why: tell("failed", key, why)
+        self.pass_over: Callable[[str, str], None] = lambda key, why: tell("left out", key, why)
 
     def ends(self, *locations: str) -> str:
         """Two locations, for people."""
         return " to ".join(
-            f"{location} in {self._config.data}" if location.startswith(_OURS) else location for location in locations
+            f"{location} in {self.config.data}" if location.startswith(OURS) else location for location in locations
         )
 
     def open(self, text: str, options: str, *, is_target: bool, make_bucket: bool = False) -> Location:
@@ -210,69 +195,26 @@ class _Opener(contextlib.ExitStack):
         from bleepstore_server.locations import BucketLocation, Directory, VersionedBucket
         from bleepstore_server.version_folder import VersionFolder
 
-        versions, locks, dry_run = self._arguments.versions, self._arguments.locks, self._arguments.dry_run
-
-        if text.startswith(_OURS):
-            client, rest = (
-                self._store_client(make=make_bucket and not dry_run),
-                text.removeprefix(_OURS),
-            )
-        elif text.startswith(_S3):
-            client, rest = self._s3_client(options), text.removeprefix(_S3)
-        else:
-            reserved = None if self._config.in_memory else Path(self._config.data)
+        arguments, address = self.arguments, Address.parse(text)
+        versions, locks = arguments.versions, arguments.locks
+        if not address.scheme:
+            reserved = None if self.config.in_memory else Path(self.config.data)
             if versions:
                 return VersionFolder(Path(text), self._refuse, self._pass_over, reserved, locks=locks)
             return Directory(Path(text), self._refuse, self._pass_over, reserved)
-        bucket, _, prefix = rest.partition("/")
-        if not bucket:
-            raise ConfigError(f"{text} names no bucket")
-        if make_bucket and not dry_run:
-            _make_bucket(client, bucket, versions=versions, locks=locks)
-        prefix = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
+        address.check_bucket()
+        makes = make_bucket and not arguments.dry_run
+        client = self.of(address, options, make=makes)
+        if makes:
+            _make_bucket(client, address.bucket, versions=versions, locks=locks)
         if not versions:
-            return BucketLocation(client, bucket, prefix)
+            return BucketLocation(client, address.bucket, address.folder)
         if is_target:
-            _check_keeps_versions(client, bucket)
-        return VersionedBucket(client, bucket, prefix, locks=locks)
+            _check_keeps_versions(client, address.bucket)
+        return VersionedBucket(client, address.bucket, address.folder, locks=locks)
 
     def _refuse(self, key: str, why: str) -> None:
         self.refuse(key, why)
 
     def _pass_over(self, key: str, why: str) -> None:
         self.pass_over(key, why)
-
-    def _store_client(self, *, make: bool) -> S3Client:
-        if self._store is None:
-            with needing("server,aws"):
-                from bleepstore_server.clients import client_for
-                from bleepstore_server.serving import open_configured_store
-
-            data = self._config.data
-            if self._config.in_memory:
-                raise ConfigError("data: a store in memory ends with this command: name a folder")
-            if not make and not (Path(data) / "catalog.db").exists():
-                raise ConfigError(f"data: there is no store in {data}; --data names the folder of one")
-            store = self.enter_context(open_configured_store(self._config))
-            self._store = client_for(store)
-            self.callback(self._store.close)
-        return self._store
-
-    def _s3_client(self, options: str) -> S3Client:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-
-        arguments = vars(self._arguments)
-        try:
-            session = boto3.Session(profile_name=arguments[f"{options}profile"])
-            client = session.client(
-                "s3",
-                endpoint_url=arguments[f"{options}endpoint_url"],
-                region_name=session.region_name or "us-east-1",
-                config=Config(max_pool_connections=2 * self._arguments.jobs),
-            )
-        except (BotoCoreError, ValueError) as error:
-            raise ConfigError(f"{_S3}: {error}") from error
-        self.callback(client.close)
-        return client

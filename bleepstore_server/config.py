@@ -106,6 +106,18 @@ class ServerConfig(AppConfig):
     )
     host: str = setting("127.0.0.1", "the address to listen on; 0.0.0.0 is every IPv4 interface")
     port: int = setting(9000, "the port to listen on; 0 picks a free one", validator=_at_least(0, 65535))
+    admin: bool = setting(
+        True, "listen at a second address for health, metrics and administration; only `bleepstore serve` does"
+    )
+    admin_host: str = setting("127.0.0.1", "the address to listen on for these; whoever reaches it reads the metrics")
+    admin_port: int | None = setting(
+        None,
+        "the port for these; 0 picks a free one; without, the one after `port`, or a free one",
+        validator=validators.optional(_at_least(0, 65535)),
+    )
+    admin_on_s3_port: bool = setting(
+        False, "answer GETs of /health, /metrics, /docs and /openapi.json at the S3 port too, to anybody"
+    )
     workers: int = setting(
         min(os.cpu_count() or 1, 4),
         "worker processes; they share the store, and one in memory has one",

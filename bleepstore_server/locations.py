@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 #: Bytes of a part where the source has no better one, and the most of one that is held in memory.
 PART = 16 * 1024 * 1024
 MAX_PART = 64 * 1024 * 1024
+#: What CopyObject copies at the most.
+MAX_COPIED = 5 * 1024**3
 _MIN_PART = 5 * 1024 * 1024
 _MAX_PARTS = 10_000
 _PLAIN_ETAG = re.compile("[0-9a-f]{32}")
@@ -314,7 +316,7 @@ class BucketLocation:
     """The objects of a bucket whose keys begin with a prefix, through a boto3 client."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
-        self._client = client
+        self.client = client
         self._bucket = bucket
         self._prefix = prefix
 
@@ -327,7 +329,7 @@ class BucketLocation:
         return named if entry.version_id is None else {**named, "VersionId": entry.version_id}
 
     def entries(self) -> Iterator[LocationEntry]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         for page in pages:
             for found in page.get("Contents", ()):
                 key = found["Key"].removeprefix(self._prefix)
@@ -335,7 +337,7 @@ class BucketLocation:
 
     @contextlib.contextmanager
     def open(self, entry: LocationEntry) -> Iterator[VerifiedBody]:
-        answer: Any = self._client.get_object(**self._of(entry), IfMatch=f'"{entry.etag}"', ChecksumMode="ENABLED")
+        answer: Any = self.client.get_object(**self._of(entry), IfMatch=f'"{entry.etag}"', ChecksumMode="ENABLED")
         described = self._described(answer)
         crc64 = answer.get("ChecksumCRC64NVME")  # it is always of the whole object
         with contextlib.closing(answer["Body"]) as stream:
@@ -356,7 +358,7 @@ class BucketLocation:
     def _tags(self, entry: LocationEntry, version_id: str | None) -> str:
         """The tags of what was opened, as the parameter Tagging."""
         named = self._named(entry.key) | ({} if version_id is None else {"VersionId": version_id})
-        tags = self._client.get_object_tagging(**named)["TagSet"]
+        tags = self.client.get_object_tagging(**named)["TagSet"]
         return urllib.parse.urlencode([(tag["Key"], tag["Value"]) for tag in tags])
 
     def part_size(self, entry: LocationEntry) -> int | None:
@@ -364,17 +366,22 @@ class BucketLocation:
             return None
         count = int(entry.etag.partition("-")[2])
         first, last = (
-            self._client.head_object(**self._of(entry), PartNumber=number)["ContentLength"] for number in (1, count)
+            self.client.head_object(**self._of(entry), PartNumber=number)["ContentLength"] for number in (1, count)
         )
         # Parts may be of any sizes; those of nearly all uploads are equal but for the last.
         return first if first and first * (count - 1) + last == entry.size else None
 
     def checksums(self, entry: LocationEntry) -> dict[str, str]:
         """The checksums that are of the whole object, by the names of their parameters."""
-        answer: Any = self._client.head_object(**self._of(entry), ChecksumMode="ENABLED")
+        answer: Any = self.client.head_object(**self._of(entry), ChecksumMode="ENABLED")
         if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
             return {}
         return {name: answer[name] for name in _CHECKSUMS if name in answer}
+
+    def copy(self, key: str, source: BucketLocation, entry: LocationEntry) -> None:
+        """Have the endpoint copy an object as it was listed, with its metadata and tags."""
+        named: Any = source._of(entry)
+        self.client.copy_object(**self._named(key), CopySource=named, CopySourceIfMatch=f'"{entry.etag}"')
 
     def put(self, key: str, body: VerifiedBody) -> None:
         part_size = body.part_size or PART
@@ -383,24 +390,24 @@ class BucketLocation:
         if body.part_size is None and body.size <= part_size:
             data = body.read(body.size)
             body.check()
-            self._client.put_object(**self._named(key), Body=data, ContentMD5=_md5(data), **body.described)
+            self.client.put_object(**self._named(key), Body=data, ContentMD5=_md5(data), **body.described)
             return
         upload = self._named(key)
-        upload["UploadId"] = self._client.create_multipart_upload(**upload, **body.described)["UploadId"]
+        upload["UploadId"] = self.client.create_multipart_upload(**upload, **body.described)["UploadId"]
         try:
             parts: list[Any] = []
             while (data := body.read(part_size)) or not parts:
                 number = len(parts) + 1
-                done = self._client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=_md5(data))
+                done = self.client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=_md5(data))
                 parts.append({"PartNumber": number, "ETag": done["ETag"]})
             body.check()
-            self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+            self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         except BaseException:
-            self._client.abort_multipart_upload(**upload)
+            self.client.abort_multipart_upload(**upload)
             raise
 
     def remove(self, entry: LocationEntry) -> None:
-        self._client.delete_object(**self._of(entry))
+        self.client.delete_object(**self._of(entry))
 
 
 class VersionedBucket(BucketLocation):
@@ -410,26 +417,31 @@ class VersionedBucket(BucketLocation):
     def __init__(self, client: S3Client, bucket: str, prefix: str, *, locks: bool = False) -> None:
         super().__init__(client, bucket, prefix)
         self._copied = (*COPIED, "StorageClass", *(LOCKS if locks else ()))
-        client.meta.events.register("after-call.s3.ListObjectVersions", _note_order, unique_id="bleepstore-order")
 
     def histories(self) -> Iterator[History]:
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=self._prefix)
-        listed = (entry for page in pages for entry in self._in_order(page))
-        for key, versions in itertools.groupby(listed, operator.attrgetter("key")):
+        entries = itertools.starmap(self._entry, versions_in_order(self.client, self._bucket, self._prefix))
+        for key, versions in itertools.groupby(entries, operator.attrgetter("key")):
             yield History(key, tuple(reversed(list(versions))))
 
-    def _in_order(self, page: Mapping[str, Any]) -> Iterator[LocationEntry]:
-        versions, markers = iter(page.get("Versions", ())), iter(page.get("DeleteMarkers", ()))
-        for is_delete_marker in page["Order"]:
-            found = next(markers if is_delete_marker else versions)
-            key, etag = found["Key"].removeprefix(self._prefix), found.get("ETag", "").strip('"') or None
-            yield LocationEntry(key, found.get("Size", 0), etag, found["VersionId"], is_delete_marker)
+    def _entry(self, found: Mapping[str, Any], is_delete_marker: bool) -> LocationEntry:
+        key, etag = found["Key"].removeprefix(self._prefix), found.get("ETag", "").strip('"') or None
+        return LocationEntry(key, found.get("Size", 0), etag, found["VersionId"], is_delete_marker)
 
     def put_delete_marker(self, key: str) -> None:
-        self._client.delete_object(**self._named(key))
+        self.client.delete_object(**self._named(key))
 
     def _described(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         return without_past_retention({name: answer[name] for name in self._copied if answer.get(name)})
+
+
+def versions_in_order(client: S3Client, bucket: str, prefix: str) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    """What ListObjectVersions says of each version, and whether it is a delete marker: the latest of a key first."""
+    client.meta.events.register("after-call.s3.ListObjectVersions", _note_order, unique_id="bleepstore-order")
+    pages: Any = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+    for page in pages:
+        versions, markers = iter(page.get("Versions", ())), iter(page.get("DeleteMarkers", ()))
+        for is_delete_marker in page["Order"]:
+            yield next(markers if is_delete_marker else versions), is_delete_marker
 
 
 def _note_order(http_response: AWSResponse, parsed: dict[str, Any], **_event: object) -> None:

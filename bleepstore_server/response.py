@@ -96,3 +96,8 @@ class ObjectBody:
 def xml(document: object, status: int = 200) -> Response:
     """An answer of a document (`wire.documents`)."""
     return Response(status, [("Content-Type", "application/xml")], render(document))
+
+
+def text(body: str, status: int = 200) -> Response:
+    """An answer of plain text."""
+    return Response(status, [("Content-Type", "text/plain")], body.encode())

@@ -20,6 +20,8 @@ from bleepstore import Store
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import BleepStoreError
 from bleepstore_server import gunicorn_conf
+from bleepstore_server.admin.app import AdminApp
+from bleepstore_server.admin.services import services_of
 from bleepstore_server.app import create_app
 from bleepstore_server.app_config import ConfigError
 from bleepstore_server.banner import (
@@ -30,6 +32,7 @@ from bleepstore_server.banner import (
     keys_well_known,
     render_banner,
     storage_note,
+    url_of,
 )
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig, load_config
 from bleepstore_server.layers.record import start_access_log
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _log = logging.getLogger("bleepstore.server")
+
+_MAX_PORT = 65535
 
 
 def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> Store:
@@ -86,11 +91,20 @@ def check_backend(url: str, endpoint_url: str | None) -> None:
 
 def app_from_env() -> WSGIApplication:
     """The WSGI app that the BLEEPSTORE_* environment describes; call it in each worker, after the fork."""
-    return make_app(load_config(environ=os.environ))
+    config = load_config(environ=os.environ)
+    store = open_to_serve(config)
+    return make_app(config, store, AdminApp(services_of(store, config)))
 
 
-def make_app(config: ServerConfig, meter: RateMeter | None = None) -> WSGIApplication:
-    """The WSGI app of the store that `config` names, with the faults that it asks for. For `meter` see `create_app`."""
+def admin_from_env() -> WSGIApplication:
+    """The WSGI app of the admin address for the store that the BLEEPSTORE_* environment describes, for servers that
+    have one app. It counts no requests, which are other processes'."""
+    config = load_config(environ=os.environ)
+    return AdminApp(services_of(open_to_serve(config), config))
+
+
+def open_to_serve(config: ServerConfig) -> Store:
+    """The store that `config` names, with its jobs; it is closed at the end of the process."""
     store = open_configured_store(config)
     # A worker that ends in order leaves no write-ahead log: catalog.db alone is then the whole catalog.
     atexit.register(store.close)
@@ -98,7 +112,13 @@ def make_app(config: ServerConfig, meter: RateMeter | None = None) -> WSGIApplic
         interval = dt.timedelta(days=config.scrub_interval_days)
         store.scrub_every(interval, rate=config.scrub_rate)
     store.jobs.start()
-    app = create_app(store, config, record=start_access_log() if config.access_log else None, meter=meter)
+    return store
+
+
+def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:
+    """The S3 app of a store, with the faults that `config` asks for. For `meter` see `create_app`."""
+    record = start_access_log() if config.access_log else None
+    app = create_app(store, config, record=record, meter=meter, pages=admin.s3_pages())
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -145,8 +165,12 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 @contextlib.contextmanager
-def _held_port(host: str, port: int) -> Iterator[int]:
+def _held_port(host: str, port: int, names: str = "host and port") -> Iterator[int]:
     """The port to listen on, held for the workers, each of which binds it again.
 
     The first bind, without SO_REUSEPORT, fails if another server has the port: we must not share it by accident.
@@ -163,7 +187,29 @@ def _held_port(host: str, port: int) -> Iterator[int]:
                 holder.bind((host, free))
             yield free
     except OSError as error:
-        raise ConfigError(f"host and port: cannot listen on {host} port {port}: {error.strerror}") from error
+        raise ConfigError(f"{names}: cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _held_admin_port(config: ServerConfig, port: int) -> Iterator[int | None]:
+    """The same for the admin address, beside an S3 port; None: there is none."""
+    if not config.admin:
+        yield None
+        return
+    wanted, names = config.admin_port, "admin_host and admin_port"
+    if wanted is not None:
+        if wanted == port:
+            raise ConfigError(f"admin_port: {port} is the S3 port already")
+        with _held_port(config.admin_host, wanted, names) as held:
+            yield held
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            beside = 0 if config.port == 0 or port == _MAX_PORT else port + 1
+            held = stack.enter_context(_held_port(config.admin_host, beside, names))
+        except ConfigError:  # nobody asked for this very port
+            held = stack.enter_context(_held_port(config.admin_host, 0, names))
+        yield held
 
 
 def _say_when_all_listen(workers: int, text: str) -> Any:
@@ -185,7 +231,10 @@ def _say_when_all_listen(workers: int, text: str) -> Any:
 
 
 #: What a running server keeps of its configuration when it is told to read it again.
-_FIXED = ("data", "host", "port", "backend_url", "backend_layout", "backend_endpoint_url")
+_FIXED = (
+    "data", "host", "port", "admin", "admin_host", "admin_port", "backend_url", "backend_layout",
+    "backend_endpoint_url",
+)  # fmt: skip
 
 
 def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> ServerConfig:
@@ -197,9 +246,9 @@ def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> Server
         _log.error("the configuration is not read again, and the old one stays: %s", error)
         return serving
     kept = {name: getattr(serving, name) for name in _FIXED if getattr(serving, name) != getattr(new, name)}
-    kept.pop("port", None)  # 0 is another port at each start
-    if kept:
-        _log.warning("these settings only change when the server is started again: %s", ", ".join(kept))
+    told = [name for name in kept if name not in ("port", "admin_port")]  # 0 is another port at each start
+    if told:
+        _log.warning("these settings only change when the server is started again: %s", ", ".join(told))
     if serving.in_memory and new.access_key is None:
         kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
     return attrs.evolve(new, **kept)
@@ -210,7 +259,7 @@ def _check_workers(config: ServerConfig) -> None:
         raise ConfigError("workers: a store in memory belongs to one process; set workers to 1")
 
 
-def _gunicorn_settings(config: ServerConfig, bind: str) -> dict[str, Any]:
+def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
     settings = {name: value for name, value in vars(gunicorn_conf).items() if name in _gunicorn_names()}
     return settings | {
         "bind": bind,
@@ -233,20 +282,25 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
     _check_workers(config)
     config, keys = keys_for(config)
     meter = RateMeter(shared=True)  # before the workers are forked
-    with _held_port(config.host, config.port) as port:
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        shown = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-        url = config.public_endpoint or f"{'https' if config.tls_cert else 'http'}://{shown}:{port}"
+    with _held_port(config.host, config.port) as port, _held_admin_port(config, port) as admin_port:
+        config = attrs.evolve(config, port=port, admin_port=admin_port)
+        url = config.public_endpoint or url_of(config, config.host, port)
+        bind = [f"{_in_url(config.host)}:{port}"]
+        if admin_port is not None:
+            bind.append(f"{_in_url(config.admin_host)}:{admin_port}")
         say = _say_when_all_listen(config.workers, render_banner(config, url, keys))
 
         class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type information
             serving = config
+            #: For the worker: the app of the admin address, and its port.
+            admin: AdminApp | None = None
+            admin_port: int | None = None
 
             def load_config(self) -> None:
                 """gunicorn calls this at the start, and for SIGHUP in `reload`; an error here would end it."""
                 for name in OF_WORKERS:
                     os.environ[PREFIX + name.upper()] = str(getattr(self.serving, name))
-                for name, value in _gunicorn_settings(self.serving, f"{host}:{port}").items():
+                for name, value in _gunicorn_settings(self.serving, bind).items():
                     self.cfg.set(name, value)
                 self.cfg.set("post_worker_init", say)
 
@@ -256,7 +310,10 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
                 super().reload()
 
             def load(self) -> WSGIApplication:
-                return make_app(self.serving, meter)
+                store = open_to_serve(self.serving)
+                self.admin = AdminApp(services_of(store, self.serving))
+                self.admin_port = self.serving.admin_port
+                return make_app(self.serving, store, self.admin, meter)
 
         Server().run()
 

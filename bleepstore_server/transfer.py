@@ -19,6 +19,8 @@ from botocore.exceptions import (
 
 from bleepstore.errors import BleepStoreError
 from bleepstore_server.locations import (
+    MAX_COPIED,
+    BucketLocation,
     History,
     Location,
     LocationEntry,
@@ -71,6 +73,8 @@ class Transfer(Generic[_Item]):
     tell: Callable[[str, str, str], None]
     delete: bool = False
     dry_run: bool = False
+    #: Whether the source loses what the target has.
+    moves: bool = False
     jobs: int = 4
     outcome: TransferOutcome = attrs.field(factory=TransferOutcome, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
@@ -148,15 +152,18 @@ class Transfer(Generic[_Item]):
                 self._count(done=size)
 
             try:
-                with self.source.open(entry) as body:
-                    body.count = count
-                    self.target.put(entry.key, body)
+                self._carry(entry, count)
                 break
             except _BROKEN_OFF:
                 if attempt == _ATTEMPTS:
                     raise
                 self._count(done=-read)
         self._count(brought=1, size=entry.size)
+
+    def _carry(self, entry: LocationEntry, count: Callable[[int], None]) -> None:
+        with self.source.open(entry) as body:
+            body.count = count
+            self.target.put(entry.key, body)
 
     def _remove(self, entry: LocationEntry) -> None:
         if not self.dry_run:
@@ -199,6 +206,23 @@ class ObjectTransfer(Transfer[LocationEntry]):
             self._count(done=one.size, equal=1)
         else:
             self._bring(one)
+        if one is not None and self.moves and not self.dry_run:
+            self.source.remove(one)
+
+
+@attrs.define(eq=False, kw_only=True)
+class ObjectCopy(ObjectTransfer):
+    """A transfer between buckets that one client reaches: the endpoint copies, and no byte comes here."""
+
+    source: BucketLocation
+    target: BucketLocation
+
+    def _carry(self, entry: LocationEntry, count: Callable[[int], None]) -> None:
+        if entry.size > MAX_COPIED:
+            super()._carry(entry, count)
+        else:
+            self.target.copy(entry.key, self.source, entry)
+            count(entry.size)
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -67,6 +67,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._pool = Pool(self.cfg.threads)
         self._loop = Loop(self._settings(), self._pool, self.sockets, tls, self._begin_request, self._refuse)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
+        self._admin: WSGIApplication | None = None
+        self._admin_address: Any = None
         self._sends_files = tls is None and self.cfg.sendfile is not False
         self._keeps_alive = bool(self.cfg.keepalive)
         self._base_environ: WSGIEnvironment = {
@@ -107,6 +109,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         committer = getattr(app, "committer", None)
         if committer is not None:
             commits = GroupCommits(loop, committer)
+        self._find_admin()
         loop.on_tick = self.notify
         loop.start()
         while self.alive and self.ppid == os.getppid() and not loop.has_ended:
@@ -124,6 +127,14 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if commits is not None:
             commits.close()
 
+    def _find_admin(self) -> None:
+        """The app of the admin address, and which of the listeners that is (`bleepstore_server.serving`)."""
+        self._admin = getattr(self.app, "admin", None)
+        port = getattr(self.app, "admin_port", None)
+        addresses = [listener.getsockname() for listener in self.sockets]
+        found = [address for address in addresses if isinstance(address, tuple) and address[1] == port]
+        self._admin_address = found[0] if found and self._admin is not None else None
+
     def _relieve(self) -> None:
         """See that no disk holds the loop. This thread does nothing else but wait, for signals too."""
         if select.select([self.PIPE[0]], [], [], _RELIEF_SECONDS)[0]:
@@ -140,7 +151,11 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
         environ = self._make_environ(connection, head, body)
-        respond = partial(self._respond, connection, head, body, environ)
+        if connection.server == self._admin_address:
+            assert self._admin is not None
+            self._pool.start(partial(self._respond, self._admin, connection, head, body, environ))
+            return
+        respond = partial(self._respond, self.wsgi, connection, head, body, environ)
         if self._is_quick(environ, self._loop.is_careful):
             self._loop.begin(respond)
         else:
@@ -175,12 +190,14 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
                 environ["bleepstore.awaits_continue"] = body.is_awaited
         return environ
 
-    def _respond(self, connection: Connection, head: Head, body: RequestBody, environ: WSGIEnvironment) -> None:
-        """Have the app answer. Runs as a task."""
+    def _respond(
+        self, app: WSGIApplication, connection: Connection, head: Head, body: RequestBody, environ: WSGIEnvironment
+    ) -> None:
+        """Have an app answer. Runs as a task."""
         closes = not (self.alive and self._keeps_alive and head.keeps_alive)
         answer = Answer(connection, head.method, head.minor, closes, body.is_awaited)
         try:
-            pieces = self.wsgi(environ, answer.start)
+            pieces = app(environ, answer.start)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it ends this request and no other
             self._fail(connection, answer, error)
             return

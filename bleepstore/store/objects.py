@@ -74,7 +74,7 @@ from bleepstore.store.options import (
     given_attributes,
     with_default_lock,
 )
-from bleepstore.store.owning import as_owned, owned, rows_as_owned
+from bleepstore.store.owning import as_owned, owned, page_as_owned
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
 from bleepstore.store.verifying import Verifier
@@ -585,8 +585,7 @@ class Objects:
         facts: Facts = {"prefix": prefix, "delimiter": delimiter}
         with self._engine.listing_of(bucket, Action.LIST_BUCKET, caller, limit, **facts) as (reader, found, size):
             page = reader.list_objects(bucket, prefix, delimiter, after, size, start_after)
-        rows = rows_as_owned(page.objects, found)
-        return page if rows is page.objects else attrs.evolve(page, objects=rows)
+        return page_as_owned(page, found)
 
 
 def _whole(found: FoundObject) -> StoredObject:

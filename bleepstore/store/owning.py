@@ -12,10 +12,10 @@ from bleepstore.catalog.records import FoundObject
 from bleepstore.errors import AccessControlListNotSupported
 from bleepstore.model import Acl, Bucket, ObjectAttributes, Owner
 from bleepstore.ownership import ObjectOwnership
-from bleepstore.pages import ListedObject, ListedVersion
+from bleepstore.pages import ObjectPage, VersionPage
 
 _ENFORCED = ObjectOwnership.BUCKET_OWNER_ENFORCED
-_Row = TypeVar("_Row", ListedObject, ListedVersion)
+_Page = TypeVar("_Page", bound=ObjectPage | VersionPage)
 
 
 def owned(
@@ -50,9 +50,10 @@ def as_owned(found: FoundObject, bucket: Bucket) -> FoundObject:
     return attrs.evolve(found, version=attrs.evolve(version, owner=bucket.owner, attributes=attributes))
 
 
-def rows_as_owned(rows: list[_Row], bucket: Bucket) -> list[_Row]:
-    """The rows of a listing, likewise."""
-    owner_id = bucket.owner.id
-    if is_enforced(bucket.settings) and any(row.owner_id != owner_id for row in rows):
-        return [row._replace(owner_id=owner_id) for row in rows]
-    return rows
+def page_as_owned(page: _Page, bucket: Bucket) -> _Page:
+    """A page of a listing, likewise."""
+    owner_id, at = bucket.owner.id, page.OWNER
+    if is_enforced(bucket.settings) and any(row[at] != owner_id for row in page.rows):
+        owned_rows = [(*row[:at], owner_id, *row[at + 1 :]) for row in page.rows]
+        return attrs.evolve(page, rows=owned_rows)
+    return page

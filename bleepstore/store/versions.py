@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import attrs
-
 from bleepstore.access import Action, Caller, Facts
 from bleepstore.commands import PutBucketVersioning
 from bleepstore.model import MAX_PAGE, Versioning
 from bleepstore.names import check_version_id
 from bleepstore.pages import VersionPage
 from bleepstore.store.engine import Engine, check_keeps_versions
-from bleepstore.store.owning import rows_as_owned
+from bleepstore.store.owning import page_as_owned
 
 
 class Versions:
@@ -57,5 +55,4 @@ class Versions:
             if after_version_id:
                 check_version_id(after_version_id)
             page = reader.list_versions(bucket, prefix, delimiter, after_key, after_version_id, size)
-        rows = rows_as_owned(page.versions, found)
-        return page if rows is page.versions else attrs.evolve(page, versions=rows)
+        return page_as_owned(page, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bleepstore.model import MAX_PAGE
-from bleepstore.pages import ListedObject, ListedVersion, ObjectPage
+from bleepstore.pages import ObjectPage, VersionPage
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.response import Response, xml
 from bleepstore_server.wire.documents.listings import (
@@ -40,8 +40,8 @@ def marker_of(exchange: Exchange, name: str) -> str | None:
     return text if text is None or encoding_type(exchange) == "url" else restore(text)
 
 
-def restore_statuses(exchange: Exchange, rows: list[ListedObject] | list[ListedVersion]) -> Iterable[str]:
-    """What the rows say of their restoration, if the request asks for it."""
+def restore_statuses(exchange: Exchange, page: ObjectPage | VersionPage) -> Iterable[str]:
+    """What the rows of a page say of their restoration, if the request asks for it."""
     asked = exchange.request.headers.get("x-amz-optional-object-attributes")
     if asked is None:
         return NO_STATUSES
@@ -52,6 +52,7 @@ def restore_statuses(exchange: Exchange, rows: list[ListedObject] | list[ListedV
             fields={"ArgumentName": "x-amz-optional-object-attributes", "ArgumentValue": asked},
         )
     now_ms = exchange.store.engine.clock()
+    rows = page.objects if isinstance(page, ObjectPage) else page.versions
     return [restore_status(one, now_ms) for one in exchange.store.restorations_of(exchange.bucket, rows)]
 
 
@@ -87,7 +88,7 @@ def list_objects(exchange: Exchange) -> Response:
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            contents=contents(page.objects, encode, exchange.names(), restore_statuses(exchange, page.objects)),
+            contents=contents(page.rows, encode, exchange.names(), restore_statuses(exchange, page)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )
@@ -115,12 +116,12 @@ def list_objects_v2(exchange: Exchange) -> Response:
             start_after=None if start_after is None else encode(start_after),
             continuation_token=token,
             next_continuation_token=None if page.next_key is None else encode_token(page.next_key),
-            key_count=len(page.objects) + len(page.common_prefixes),
+            key_count=len(page.rows) + len(page.common_prefixes),
             max_keys=limit,
             delimiter=encode(delimiter) if delimiter else None,
             encoding_type=encoding,
             is_truncated=page.next_key is not None,
-            contents=contents(page.objects, encode, names, restore_statuses(exchange, page.objects)),
+            contents=contents(page.rows, encode, names, restore_statuses(exchange, page)),
             common_prefixes=common_prefixes(page.common_prefixes, encode),
         )
     )

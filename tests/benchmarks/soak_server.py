@@ -61,11 +61,12 @@ def usage_of(served: Served) -> Usage:
 class Honest(threading.Thread):
     """A client that does a bit of everything on keys of its own, and looks at what it gets."""
 
-    def __init__(self, served: Served, number: int) -> None:
+    def __init__(self, served: Served, number: int, pause: float) -> None:
         super().__init__(daemon=True)
         self._s3: S3Client = served.client(read_timeout=60, retries={"total_max_attempts": 3, "mode": "standard"})
         self._chance = random.Random(number)
         self._prefix = f"client-{number}/"
+        self._pause = pause
         self._known: dict[str, str] = {}
         self.count = 0
         self.error: Exception | None = None
@@ -76,6 +77,7 @@ class Honest(threading.Thread):
             while not self.ends:
                 self._do_something()
                 self.count += 1
+                time.sleep(self._pause)
         except Exception as error:  # noqa: BLE001  # the main thread raises it
             self.error = error
 
@@ -116,11 +118,11 @@ class Honest(threading.Thread):
         self._known[key] = hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
-def soak(served: Served, minutes: int, interval: float) -> Usage | None:
+def soak(served: Served, minutes: int, interval: float, pause: float) -> Usage | None:
     """What was used after the warm-up, if more is at the end; None if all is well. Raises what a client met."""
     with contextlib.closing(served.client()) as s3:
         s3.create_bucket(Bucket=BUCKET)
-    clients = [Honest(served, number) for number in range(CLIENTS)]
+    clients = [Honest(served, number, pause) for number in range(CLIENTS)]
     for client in clients:
         client.start()
     print(f"| minute | requests/s | MiB | descriptors | threads |\n{'| ---: ' * 5}|", flush=True)
@@ -153,12 +155,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--interval", type=float, default=60, help="the seconds of a minute")
+    parser.add_argument("--pause", type=float, default=0, help="seconds between the requests of each client")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         served = start(Path(name) / "data", "--workers", str(options.workers), "--client-timeout", "20", *LEGACY_ACLS)
         try:
-            before = soak(served, options.minutes, options.interval)
+            before = soak(served, options.minutes, options.interval, options.pause)
         finally:
             status = served.stop()
     if before is not None:

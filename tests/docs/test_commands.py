@@ -36,6 +36,9 @@ def save_policy(_s3: S3Client, text: str, folder: Path) -> None:
     (folder / "policy.json").write_text(found[1])
 
 
+def nothing(_s3: S3Client, _text: str, _folder: Path) -> None: ...
+
+
 def publish(s3: S3Client, _text: str, _folder: Path) -> None:
     s3.create_bucket(Bucket="site")
     s3.delete_public_access_block(Bucket="site")
@@ -68,6 +71,7 @@ PAGES: dict[str, tuple[Callable[[S3Client, str, Path], None], str]] = {
     "give-access.md": (save_policy, "2030.txt"),
     "publish-files.md": (publish, "<h1>Hello</h1>"),
     "browser-uploads.md": (set_cors, "Access-Control-Allow-Origin: http://localhost:3000"),
+    "command-line.md": (nothing, '"key": "dog.txt"'),
     "test-a-policy.md": (give_uploads, "is allowed to app"),
 }
 
@@ -90,7 +94,7 @@ def test_commands_run(page: str, serve: Callable[..., Served], tmp_path: Path) -
     script = commands.replace("http://127.0.0.1:9000", server.url)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120,
+        cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
     assert printed in done.stdout

@@ -50,7 +50,7 @@ from bleepstore.model import (
     User,
 )
 from bleepstore.names import after_prefix, check_type
-from bleepstore.pages import ListedObject, ListedVersion, ObjectPage, UploadPage, VersionPage
+from bleepstore.pages import ObjectPage, UploadPage, VersionPage
 from bleepstore.roles import Role
 
 _BUCKET = f"SELECT {BUCKET_COLUMNS} FROM bucket b LEFT JOIN owner bo ON bo.owner_id = b.owner_id"
@@ -82,7 +82,7 @@ _OBJECT_SINCE = (
     "WHERE b.name = ?1"
 )
 _BUCKET_ID = "(SELECT bucket_id FROM bucket WHERE name = ?)"
-_LISTED = (
+_LISTED = (  # the fields of ListedObject
     f"SELECT key, modified_ms, etag, size, ifnull(storage_class, '{STANDARD}'), owner_id, checksum_algorithm, "
     "checksum_type "
     f"FROM object_version WHERE bucket_id = {_BUCKET_ID} AND noncurrent = 0"
@@ -218,7 +218,7 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQuerie
     ) -> ObjectPage:
         first = first_key(after, start_after, prefix, delimiter)
         if limit == 0 or first is None:
-            return ObjectPage(objects=[], common_prefixes=[], next_key=None)
+            return ObjectPage(rows=[], common_prefixes=[], next_key=None)
         upper = after_prefix(prefix)
         below = "" if upper is None else " AND key < ?"
         bound = () if upper is None else (upper,)
@@ -228,18 +228,18 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQuerie
             return self.connection.execute(sql, (bucket, start, *bound, limit + 1))
 
         if not delimiter:
-            rows = list(map(ListedObject._make, scan(*first)))
+            rows = list(scan(*first))
             more = len(rows) > limit
-            return ObjectPage(objects=rows[:limit], common_prefixes=[], next_key=rows[limit - 1].key if more else None)
+            return ObjectPage(rows=rows[:limit], common_prefixes=[], next_key=rows[limit - 1][0] if more else None)
         found, prefixes, last = roll_up(scan(*first), scan, prefix, delimiter, limit)
-        return ObjectPage(objects=list(map(ListedObject._make, found)), common_prefixes=prefixes, next_key=last)
+        return ObjectPage(rows=found, common_prefixes=prefixes, next_key=last)
 
     def list_versions(
         self, bucket: str, prefix: str, delimiter: str, after_key: str, after_version_id: str, limit: int
     ) -> VersionPage:
         begin = first_key(after_key, "", prefix, delimiter)
         if limit == 0 or begin is None:
-            return VersionPage(versions=[], common_prefixes=[], next_key=None, next_version_id=None)
+            return VersionPage(rows=[], common_prefixes=[], next_key=None, next_version_id=None)
         upper = after_prefix(prefix)
         below = "" if upper is None else " AND key < :upper"
 
@@ -259,14 +259,14 @@ class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQuerie
             first = scan(start, "(key, sequence) > (:key, :sequence)", sequence)
         else:
             first = scan(start, "key >= :key" if inclusive else "key > :key")
-        rows, prefixes, last = roll_up(first, lambda key: scan(key, "key >= :key"), prefix, delimiter, limit)
+        found, prefixes, last = roll_up(first, lambda key: scan(key, "key >= :key"), prefix, delimiter, limit)
         seen = None if sequence is None else start
-        versions = []
-        for key, _sequence, version_id, is_delete_marker, *others in rows:
-            versions.append(ListedVersion(key, version_id, key != seen, bool(is_delete_marker), *others))
+        rows: list[Row] = []  # the fields of ListedVersion
+        for key, _sequence, version_id, is_delete_marker, *others in found:
+            rows.append((key, version_id, key != seen, is_delete_marker == 1, *others))
             seen = key
-        last_id = versions[-1].version_id if versions and versions[-1].key == last else None
-        return VersionPage(versions=versions, common_prefixes=prefixes, next_key=last, next_version_id=last_id)
+        last_id = rows[-1][1] if rows and rows[-1][0] == last else None
+        return VersionPage(rows=rows, common_prefixes=prefixes, next_key=last, next_version_id=last_id)
 
     # -- uploads
 

@@ -109,10 +109,12 @@ def _value_of(one: enum.Enum) -> str:
 # -- fields
 
 
-class Markup(str):
-    """The elements of a list, written already: listings write a page of a thousand of them faster."""
+@attrs.frozen
+class Markup:
+    """The elements of a list, written already: listings write a page of a thousand of them faster. The pieces follow
+    each other without anything between them, as many as there are: the document is the first to join them."""
 
-    __slots__ = ()
+    pieces: Sequence[str]
 
 
 class DocumentField(Protocol):
@@ -192,8 +194,6 @@ class Repeated:
         )
 
     def _write(self, value: Any) -> str:
-        if isinstance(value, Markup):
-            return value
         if isinstance(self.item, TextKind):
             write = self.item.write
             return "".join([f"<{self.name}>{write(one)}</{self.name}>" for one in value])
@@ -326,16 +326,18 @@ class Declaration:
     def _make_frames(self) -> tuple[tuple[str, Frame], ...]:
         return tuple((field, member.frame()) for field, member in self.members)
 
-    def write(self, name: str, value: Any, more: str = "") -> str:
-        """The element, with more attributes."""
+    def write(self, name: str, value: Any, more: str = "", prolog: str = "") -> str:
+        """The element, with more attributes, and what stands before it."""
         for field, attribute_name in self.attributes:
             more += f' xmlns:xsi="{XSI}" xsi:{attribute_name}="{getattr(value, field)}"'
-        parts = [f"<{name}{more}>"]
+        parts = [f"{prolog}<{name}{more}>"]
         for field, kind in self.contents:
             parts.append(kind.write(getattr(value, field)))
         for field, (before, write, after) in self._frames:
             found = getattr(value, field)
-            if found is not None:
+            if type(found) is Markup:
+                parts += (before, *found.pieces, after)
+            elif found is not None:
                 parts += (before, write(found), after)
         parts.append(f"</{name}>")
         return "".join(parts)
@@ -400,7 +402,7 @@ def render(value: Any) -> bytes:
     declaration = _declarations[type(value)]
     assert declaration.root is not None, f"{declaration.cls.__name__} is no document but a part of one"
     more = f' xmlns="{NAMESPACE}"' if declaration.namespace else ""
-    return (DECLARATION + declaration.write(declaration.root, value, more)).encode()
+    return declaration.write(declaration.root, value, more, DECLARATION).encode()
 
 
 def parse(cls: type[_Class], body: bytes) -> _Class:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from bleepstore.model import Restoration
-from bleepstore.pages import ListedObject, ListedVersion
 from bleepstore_server.wire.documents.common import Account
 from bleepstore_server.wire.documents.declare import (
     BOOLEAN,
@@ -22,9 +22,9 @@ from bleepstore_server.wire.documents.declare import (
     element,
     elements,
 )
-from bleepstore_server.wire.documents.text import escape, iso_time
+from bleepstore_server.wire.documents.text import Encoder, escape, iso_time
 
-Encode = Callable[[str], str]
+Row = tuple[Any, ...]  # of a page of bleepstore.pages
 Names = Callable[[str], str]  # owner id -> display name
 #: The restore status of the rows of a page that was asked for none.
 NO_STATUSES: Iterable[str] = itertools.repeat("")
@@ -130,45 +130,41 @@ class ListVersionsResult:
 # -- the fast path
 
 
-def contents(
-    rows: Iterable[ListedObject], encode: Encode, names: Names | None, statuses: Iterable[str] = NO_STATUSES
-) -> Markup:
-    """The rows as `Contents`, with their owners if there are `names`. `statuses` are what `restore_status` says."""
-    owners = _Owners(names)
-    out = []
-    for row, status in zip(rows, statuses, strict=False):
-        key, modified_ms, etag, size, storage_class, owner_id, algorithm, checksum_type = row
-        out.append(
-            f"<Key>{encode(key)}</Key><LastModified>{iso_time(modified_ms)}</LastModified>"
-            f"<ETag>&quot;{etag}&quot;</ETag>{_checksum(algorithm, checksum_type) if algorithm else ''}"
-            f"<Size>{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}</StorageClass>{status}"
-        )
-    return Markup("<Contents>" + "</Contents><Contents>".join(out) + "</Contents>" if out else "")
+def contents(rows: list[Row], encode: Encoder, names: Names | None, statuses: Iterable[str] = NO_STATUSES) -> Markup:
+    """The rows of an ObjectPage as `Contents`, with their owners if there are `names`. `statuses` are what
+    `restore_status` says."""
+    owners, times, checksums = _Owners(names), _Times(), _Checksums()
+    pieces: list[str] = []
+    for row, key, status in zip(rows, encode.each([row[0] for row in rows]), statuses, strict=False):
+        _key, modified_ms, etag, size, storage_class, owner_id, algorithm, checksum_type = row
+        pieces += (
+            "<Contents><Key>", key, "</Key><LastModified>", times[modified_ms // 1000],
+            "</LastModified><ETag>&quot;", etag, checksums[algorithm, checksum_type], str(size),
+            "</Size>", owners[owner_id], "<StorageClass>", storage_class, "</StorageClass>", status, "</Contents>",
+        )  # fmt: skip
+    return Markup(pieces)
 
 
-def versions(
-    rows: Iterable[ListedVersion], encode: Encode, names: Names | None, statuses: Iterable[str] = NO_STATUSES
-) -> Markup:
-    """The rows as `Version` and `DeleteMarker`, in their order."""
-    owners = _Owners(names)
-    out = []
-    for row, status in zip(rows, statuses, strict=False):
-        key, version_id, is_latest, is_delete_marker, modified_ms, etag, size = row[:7]
+def versions(rows: list[Row], encode: Encoder, names: Names | None, statuses: Iterable[str] = NO_STATUSES) -> Markup:
+    """The rows of a VersionPage as `Version` and `DeleteMarker`, in their order."""
+    owners, times, checksums = _Owners(names), _Times(), _Checksums()
+    pieces: list[str] = []
+    for row, key, status in zip(rows, encode.each([row[0] for row in rows]), statuses, strict=False):
+        _key, version_id, is_latest, is_delete_marker, modified_ms, etag, size = row[:7]
         storage_class, owner_id, algorithm, checksum_type = row[7:]
-        head = (
-            f"<Key>{encode(key)}</Key><VersionId>{version_id}</VersionId>"
-            f"<IsLatest>{'true' if is_latest else 'false'}</IsLatest>"
-            f"<LastModified>{iso_time(modified_ms)}</LastModified>"
-        )
+        pieces += (
+            "<DeleteMarker><Key>" if is_delete_marker else "<Version><Key>", key, "</Key><VersionId>", version_id,
+            "</VersionId><IsLatest>true" if is_latest else "</VersionId><IsLatest>false",
+            "</IsLatest><LastModified>", times[modified_ms // 1000], "</LastModified>",
+        )  # fmt: skip
         if is_delete_marker:
-            out.append(f"<DeleteMarker>{head}{owners[owner_id]}</DeleteMarker>")
+            pieces += (owners[owner_id], "</DeleteMarker>")
             continue
-        out.append(
-            f"<Version>{head}<ETag>&quot;{etag}&quot;</ETag>{_checksum(algorithm, checksum_type) if algorithm else ''}"
-            f"<Size>{size}</Size>{owners[owner_id]}<StorageClass>{storage_class}</StorageClass>{status}"
-            "</Version>"
-        )
-    return Markup("".join(out))
+        pieces += (
+            "<ETag>&quot;", etag, checksums[algorithm, checksum_type], str(size),
+            "</Size>", owners[owner_id], "<StorageClass>", storage_class, "</StorageClass>", status, "</Version>",
+        )  # fmt: skip
+    return Markup(pieces)
 
 
 def restore_status(restoration: Restoration | None, now_ms: int) -> str:
@@ -198,11 +194,23 @@ class _Owners(dict[str, str]):
         return made
 
 
-def _checksum(algorithm: str, checksum_type: str | None) -> str:
-    return f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{checksum_type}</ChecksumType>"
+class _Times(dict[int, str]):
+    """Each second as it is shown: the objects of a page were often written within the same ones."""
+
+    def __missing__(self, second: int) -> str:
+        made = self[second] = iso_time(second * 1000)
+        return made
 
 
-def common_prefixes(prefixes: Iterable[str], encode: Encode) -> Markup:
-    return Markup(
-        "".join([f"<CommonPrefixes><Prefix>{encode(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes])
-    )
+class _Checksums(dict[tuple[str | None, str | None], str]):
+    """What stands between the ETag and the size, for each algorithm and type of a checksum."""
+
+    def __missing__(self, checksum: tuple[str | None, str | None]) -> str:
+        algorithm, kind = checksum
+        shown = f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{kind}</ChecksumType>"
+        made = self[checksum] = f"&quot;</ETag>{shown if algorithm else ''}<Size>"
+        return made
+
+
+def common_prefixes(prefixes: list[str], encode: Encoder) -> Markup:
+    return Markup([f"<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>" for prefix in encode.each(prefixes)])

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
+import attrs
+
 from bleepstore.object_lock import MAX_TIME_MS, MIN_TIME_MS
 
 #: Characters that XML 1.0 cannot hold -> what follows _STAND_IN instead: of a control character its picture.
@@ -21,7 +23,8 @@ _UNHOLDABLE = "\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff"
 _ANY_SPECIAL = re.compile(f"[&<>\"'\r{_UNHOLDABLE}{_STAND_IN}]")
 _SPECIAL = re.compile(f"[&<>\"'\r{_UNHOLDABLE}]|{_STAND_IN}(?=[{''.join(_UNMARKED)}{_UNHOLDABLE}])")
 _MARKED = re.compile(f"{_STAND_IN}([{''.join(_UNMARKED)}])")
-_PLAIN = re.compile(r"[A-Za-z0-9/\-_.*~]*")
+#: What encoding-type=url writes otherwise: "/" is kept, as S3 does.
+_SPECIAL_IN_URLS = re.compile(r"[^A-Za-z0-9/\-_.*~]")
 _WRITTEN = (
     {char: _STAND_IN + mark for char, mark in _MARKS.items()}
     | {_STAND_IN: _STAND_IN * 2}
@@ -45,13 +48,32 @@ def restore(text: str) -> str:
     return _MARKED.sub(lambda match: _UNMARKED[match[1]], text) if _STAND_IN in text else text
 
 
-def encode_url(text: str) -> str:
-    """encoding-type=url: "/" is kept, as S3 does."""
-    return text if _PLAIN.fullmatch(text) else quote(text, safe="/-_.*~")
+_percent_encode = functools.lru_cache(1024)(quote)
 
 
-def encoder(encoding_type: str | None) -> Callable[[str], str]:
-    return encode_url if encoding_type == "url" else escape
+@attrs.frozen
+class Encoder:
+    """How keys and parts of keys are written in a listing: as they are, unless `find` finds something in them."""
+
+    find: Callable[[str], object]
+    write: Callable[[str], str]
+
+    def __call__(self, text: str) -> str:
+        return self.write(text) if self.find(text) else text
+
+    def each(self, texts: list[str]) -> list[str]:
+        """All of them. Mostly there is nothing to write otherwise, and one look at them together tells."""
+        return list(map(self.write, texts)) if self.find("".join(texts)) else texts
+
+
+_FOR_XML = Encoder(_ANY_SPECIAL.search, escape)
+encode_url = Encoder(
+    _SPECIAL_IN_URLS.search, lambda text: _SPECIAL_IN_URLS.sub(lambda match: _percent_encode(match[0]), text)
+)
+
+
+def encoder(encoding_type: str | None) -> Encoder:
+    return encode_url if encoding_type == "url" else _FOR_XML
 
 
 @functools.lru_cache(4096)  # the objects of a page were often written within the same seconds

@@ -1,0 +1,186 @@
+"""The WSGI app of the admin address: it finds the row, asks who calls, reads what was sent, and answers in JSON."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from bleepstore.access import Caller
+from bleepstore.errors import BleepStoreError, S3Error
+from bleepstore_server.admin.answers import parse_json, render, structure
+from bleepstore_server.admin.rows import AdminError, Call, Row, Who
+from bleepstore_server.admin.services import Services
+from bleepstore_server.admin.table import ROWS
+from bleepstore_server.response import Response
+from bleepstore_server.wire.refusals import translate
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_log = logging.getLogger("bleepstore.server")
+
+MAX_BODY = 1024 * 1024
+_MAX_PARAMETERS = 32
+#: What is shown here is no page of others, and none of it is kept by whoever passes it on.
+_ALWAYS = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+)
+
+#: Finds out who calls, by the environ and the body. Raises AdminError: 401, 403.
+Admit = Callable[["WSGIEnvironment", bytes], Caller]
+
+
+def admit_nobody(_environ: WSGIEnvironment, _body: bytes) -> Caller:
+    raise AdminError(401, "NotAuthenticated", "Nobody can sign in here: the server knows no administrators.")
+
+
+class AdminApp:
+    """See `bleepstore_server.admin`. `mounts` are WSGI apps of their own below a path, such as "/console"."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        rows: Sequence[Row] = ROWS,
+        admit: Admit = admit_nobody,
+        mounts: Mapping[str, WSGIApplication] | None = None,
+    ) -> None:
+        self.services = services
+        self.rows = rows
+        self._admit = admit
+        self._mounts = dict(mounts or {})
+
+    def s3_pages(self) -> Mapping[str, Callable[[WSGIEnvironment, str], Response]]:
+        """What the S3 port answers too, by path."""
+        if not self.services.config.admin_on_s3_port:
+            return {}
+        return {row.path: self.answer for row in self.rows if row.on_s3_port}
+
+    # -- WSGI
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        for prefix, app in self._mounts.items():
+            if path == prefix or path.startswith(prefix + "/"):
+                shifted = environ | {"SCRIPT_NAME": environ["SCRIPT_NAME"] + prefix, "PATH_INFO": path[len(prefix) :]}
+                return app(shifted, start_response)
+        request_id = secrets.token_hex(8).upper()
+        response = self.answer(environ, request_id)
+        headers = [*response.headers, *_ALWAYS, ("X-Request-Id", request_id)]
+        assert isinstance(response.body, bytes)
+        headers.append(("Content-Length", str(len(response.body))))
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
+        return [response.body] if response.body and environ["REQUEST_METHOD"] != "HEAD" else []
+
+    def answer(self, environ: WSGIEnvironment, request_id: str) -> Response:
+        """The answer to a request. Whatever goes wrong is one too."""
+        try:
+            row, names = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
+            return self._call(row, names, environ, request_id)
+        except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
+            return self._refuse(error, request_id)
+
+    def _find(self, method: str, path: str) -> tuple[Row, dict[str, str]]:
+        """The row and what stands for its names. Raises AdminError."""
+        wanted = "GET" if method == "HEAD" else method
+        allowed = set()
+        for row in self.rows:
+            names = row.match(path)
+            if names is not None:
+                if row.method == wanted:
+                    return row, names
+                allowed.add(row.method)
+        if allowed:
+            raise MethodNotAllowed(allowed)
+        raise AdminError(404, "NotFound", "There is nothing of this path: /docs lists what there is.")
+
+    def _call(self, row: Row, names: Mapping[str, str], environ: WSGIEnvironment, request_id: str) -> Response:
+        body = _read_body(environ)
+        caller = self._admit(environ, body) if row.who is Who.ADMIN else None
+        if row.body is None and body:
+            raise AdminError(400, "UnexpectedBody", f"{row.method} {row.path} takes no body.")
+        call = Call(
+            services=self.services,
+            rows=self.rows,
+            row=row,
+            names=names,
+            query=structure(_parse_query(environ.get("QUERY_STRING", "")), row.query, "query"),
+            body=None if row.body is None else structure(parse_json(body), row.body, "body"),
+            caller=caller,
+            environ=environ,
+            request_id=request_id,
+        )
+        answer = row.handler(call)
+        if isinstance(answer, Response):
+            return answer
+        return render(answer, row.status)
+
+    def _refuse(self, error: Exception, request_id: str) -> Response:
+        headers: list[tuple[str, str]] = []
+        if isinstance(error, S3Error):
+            refused = translate(error, "GET")
+            error = AdminError(refused.status, refused.code, refused.message)
+        elif isinstance(error, BleepStoreError):
+            error = AdminError(400, type(error).__name__, str(error))
+        if not isinstance(error, AdminError):
+            _log.error("request %s failed", request_id, exc_info=error)
+            error = AdminError(500, "InternalError", "The server met an internal error, which its log tells.")
+        if isinstance(error, MethodNotAllowed):
+            headers.append(("Allow", error.allowed))
+        if error.status == 401:
+            headers.append(("WWW-Authenticate", "Bearer"))
+        shown = {"error": {"code": error.code, "message": error.message, "request_id": request_id}}
+        response = render(shown, error.status)
+        response.headers += headers
+        return response
+
+
+class MethodNotAllowed(AdminError):
+    """405: the path is known, for these methods."""
+
+    def __init__(self, allowed: set[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
+        super().__init__(405, "MethodNotAllowed", f"This path answers {self.allowed}.")
+
+
+def _read_body(environ: WSGIEnvironment) -> bytes:
+    length = environ.get("CONTENT_LENGTH") or "0"
+    chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
+    too_long = AdminError(413, "TooLong", f"A body has at most {MAX_BODY} bytes.")
+    if not (length.isascii() and length.isdigit()):
+        raise AdminError(400, "BadRequest", "Content-Length is not a number.")
+    if len(length) > 9 or int(length) > MAX_BODY:
+        raise too_long
+    if length == "0" and not (chunked and environ.get("wsgi.input_terminated")):
+        return b""
+    wanted = MAX_BODY + 1 if chunked else int(length)
+    pieces = []
+    try:
+        while wanted and (piece := environ["wsgi.input"].read(wanted)):
+            pieces.append(piece)
+            wanted -= len(piece)
+    except Exception as error:  # each server has its own classes for a body that it cannot read
+        raise AdminError(400, "IncompleteBody", f"The body could not be read to its end: {error}") from error
+    body = b"".join(pieces)
+    if len(body) > MAX_BODY:
+        raise too_long
+    if not chunked and wanted:
+        raise AdminError(400, "IncompleteBody", "The body ended before its Content-Length.")
+    return body
+
+
+def _parse_query(text: str) -> dict[str, str]:
+    try:
+        found = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="strict")
+    except ValueError as error:
+        raise AdminError(400, "BadQuery", f"The query cannot be read: {error}") from None
+    query = dict(found)
+    if len(query) < len(found):
+        raise AdminError(400, "BadQuery", "A parameter of the query is given twice.")
+    return query

@@ -1,0 +1,10 @@
+"""All rows of the admin address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bleepstore_server.admin import health
+from bleepstore_server.admin.rows import Row
+
+ROWS: Sequence[Row] = (*health.ROWS,)
