@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import logging
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,7 +25,7 @@ from bleepstore_server.console import assets
 from bleepstore_server.console.pages import THEME_COOKIE, THEMES, Pages, html
 from bleepstore_server.console.routes import ROUTES, Route
 from bleepstore_server.console.sessions import COOKIE, MAX_COOKIE, RENEW_MS, ConsoleSession, Sessions, Signer
-from bleepstore_server.console.shared import Ended, Tries
+from bleepstore_server.console.shared import Shared
 from bleepstore_server.console.visit import MAX_FORM, ConsoleRequest, Visit, url_of
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.authorize import READ_ONLY
@@ -56,6 +57,9 @@ _HEADERS = (
     ("Cache-Control", "no-store"),
 )
 _SAFE = ("GET", "HEAD")
+#: What is read of a body that was refused: as much as the scripts send at once, and more.
+_MAX_DRAIN = 16 * 1024 * 1024
+_PIECE = 256 * 1024
 _RULES = [Rule(route.path, methods=[route.method], endpoint=route) for route in ROUTES]
 _MAP = Map(_RULES, merge_slashes=False, strict_slashes=False)
 
@@ -64,8 +68,8 @@ class Console:
     """A WSGI app that shows a store in a browser. It may be mounted anywhere: SCRIPT_NAME says where.
 
     `config` has the access keys beside those of the store, as `create_app`; `port` is that of S3, so that links that
-    are shared can name it where `public_endpoint` does not. `ended` and `tries` are what workers know together: made
-    before the fork, if there are several.
+    are shared can name it where `public_endpoint` does not. `shared` is what workers know together: made before
+    the fork, if there are several.
     """
 
     def __init__(
@@ -75,15 +79,15 @@ class Console:
         *,
         port: int | None = None,
         meter: RateMeter | None = None,
-        ended: Ended | None = None,
-        tries: Tries | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self._store = store
         self._config = config or AppConfig()
         self._port = port
         self._meter = meter or RateMeter()
-        self._tries = tries or Tries()
-        self._sessions = Sessions(Authenticator(store, self._config, {}), ended or Ended())
+        shared = shared or Shared()
+        self._tries = shared.tries
+        self._sessions = Sessions(Authenticator(store, self._config, {}), shared.ended)
         self._proxies = Proxies(self._config.trusted_proxies)
         self._pages = Pages()
 
@@ -100,6 +104,8 @@ class Console:
             response = self._failure(request, refused.status, refused.code, refused.message, _detail(refused))
         for name, value in _HEADERS:
             response.headers.setdefault(name, value)
+        if response.status_code >= 400 and request.method not in _SAFE:
+            _drain(request)
         return response(environ, start_response)
 
     # -- routes
@@ -131,7 +137,7 @@ class Console:
         return response
 
     def _visit(
-        self, request: ConsoleRequest, session: ConsoleSession, route: Route, arguments: dict[str, Any], now_ms: int
+        self, request: ConsoleRequest, session: ConsoleSession, route: Route, arguments: Mapping[str, Any], now_ms: int
     ) -> Response:
         signer = session.signer
         if signer.rate_limits:
@@ -299,6 +305,15 @@ def _check_token(request: ConsoleRequest, session: ConsoleSession, route: Route)
     given = request.headers.get("X-CSRF-Token", "") if route.streams else request.form.get("csrf", "")
     if not hmac.compare_digest(given.encode("utf-8", "replace"), session.csrf.encode()):
         raise RequestError("AccessDenied", "This form is not of this session. Open the page again.")
+
+
+def _drain(request: ConsoleRequest) -> None:
+    """Read what is left of a part that was refused: a browser that cannot send it all does not see why."""
+    request.max_content_length = None
+    left = _MAX_DRAIN
+    with contextlib.suppress(HTTPException, OSError, ValueError):
+        while left > 0 and (piece := request.stream.read(min(left, _PIECE))):
+            left -= len(piece)
 
 
 def _refused(error: Exception, method: str) -> RequestError:

@@ -7,16 +7,13 @@ import functools
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 from werkzeug.wrappers import Request, Response
 
 import bleepstore
 from bleepstore_server.console.assets import asset_version
-
-if TYPE_CHECKING:
-    from bleepstore_server.console.visit import Visit
 
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "bleepstore_theme"
@@ -67,14 +64,6 @@ class Pages:
     def __init__(self) -> None:
         self.texts = load_texts()
         self._environment = _environment()
-
-    def respond(self, visit: Visit, template: str, **values: Any) -> Response:
-        """A page for somebody who is signed in."""
-        done = self.texts["notices"].table.get(visit.argument("done"))
-        text = self.render(
-            visit.request, template, visit=visit, url=visit.url, error=visit.error, notice=done, **values
-        )
-        return html(text, 200 if visit.error is None else visit.error.status)
 
     def render(self, request: Request, template: str, **values: Any) -> str:
         theme = request.cookies.get(THEME_COOKIE, "auto")

@@ -114,6 +114,18 @@ class Tries:
         self._table.close()
 
 
+class Shared:
+    """Both, for the workers of a server that are forked from this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ended = Ended()
+        self.tries = Tries(clock)
+
+    def close(self) -> None:
+        self.ended.close()
+        self.tries.close()
+
+
 def _rows(address: str, access_key: str) -> list[tuple[int, int]]:
     """(position, free failures) of what is counted."""
     names = ((f"{address} {access_key}", FREE_TRIES), (address, FREE_TRIES_OF_ADDRESS))

@@ -12,7 +12,7 @@ from bleepstore.access import Action, Caller
 from bleepstore.errors import S3Error
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
-from bleepstore_server.console.pages import Pages
+from bleepstore_server.console.pages import Pages, html
 from bleepstore_server.console.sessions import ConsoleSession
 from bleepstore_server.wire.errors import RequestError
 
@@ -91,7 +91,11 @@ class Visit:
         return url_of(self.request, *path, **query)
 
     def page(self, template: str, **values: Any) -> Response:
-        return self.pages.respond(self, template, **values)
+        """A page for somebody who is signed in."""
+        done = self.pages.texts["notices"].table.get(self.argument("done"))
+        common = {"visit": self, "url": self.url, "error": self.error, "notice": done}
+        text = self.pages.render(self.request, template, **common, **values)
+        return html(text, 200 if self.error is None else self.error.status)
 
     def go(self, *path: str, done: str | None = None, **query: str | None) -> Response:
         """To another page, which says what was done: the name of one of the texts of notices."""
@@ -102,4 +106,4 @@ def url_of(request: Request, *path: str, **query: str | None) -> str:
     """The path of a page of this console, wherever it is mounted."""
     given = {name: value for name, value in query.items() if value is not None}
     text = "/".join([request.root_path.rstrip("/"), *(quote(part, safe="") for part in path)])
-    return f"{text or '/'}?{urlencode(given)}" if given else text or "/"
+    return f"{text or '/'}?{urlencode(given, safe='/')}" if given else text or "/"

@@ -14,8 +14,8 @@ from werkzeug.test import Client, TestResponse
 import bleepstore
 from bleepstore import Store
 from bleepstore_server import AppConfig
-from bleepstore_server.console import Console
-from bleepstore_server.console.shared import Ended, Tries
+from bleepstore_server.console.app import Console
+from bleepstore_server.console.shared import Shared
 
 ROOT, SECRET = "ROOT", "the-secret-of-the-root"
 MOUNTED = "/console"
@@ -73,12 +73,11 @@ def store(clock: Clock) -> Iterator[Store]:
 @pytest.fixture
 def new_console(store: Store) -> Iterator[Callable[..., Console]]:
     with contextlib.ExitStack() as stack:
-        ended, tries = Ended(), Tries(clock=lambda: 1000.0)
-        stack.callback(ended.close)
-        stack.callback(tries.close)
+        shared = Shared(clock=lambda: 1000.0)
+        stack.callback(shared.close)
 
         def make(config: AppConfig | None = None, **options: Any) -> Console:
-            return Console(store, config, **{"port": 9000, "ended": ended, "tries": tries, **options})
+            return Console(store, config, **{"port": 9000, "shared": shared, **options})
 
         yield make
 

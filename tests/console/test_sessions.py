@@ -10,7 +10,7 @@ from werkzeug.test import Client
 
 from bleepstore import Store
 from bleepstore_server import AppConfig
-from bleepstore_server.console import Console
+from bleepstore_server.console.app import Console
 from bleepstore_server.console.sessions import COOKIE, IDLE_MS, MAX_AGE_MS, RENEW_MS
 from bleepstore_server.console.shared import FREE_TRIES, FREE_TRIES_OF_ADDRESS, WINDOW_SECONDS, Ended, Tries
 from tests.console.conftest import MOUNTED, ROOT, SECRET, Clock, Visitor
@@ -26,7 +26,7 @@ def test_a_page_asks_a_stranger_to_sign_in_and_goes_on_after_it(stranger: Visito
     asked = stranger.get("/buckets?prefix=a%26b")
     assert (asked.status_code, asked.headers["Location"]) == (
         303,
-        "/console/sign-in?next=%2Fbuckets%3Fprefix%3Da%2526b",
+        "/console/sign-in?next=/buckets%3Fprefix%3Da%2526b",
     )
     assert stranger.sign_in(next="/buckets?prefix=a%26b").headers["Location"] == "/console/buckets?prefix=a%26b"
 
@@ -89,7 +89,7 @@ def test_a_session_ends_when_it_is_idle_and_when_it_is_old(visitor: Visitor, clo
         assert visitor.get("/buckets").status_code == 200
     clock.now_ms = begun + MAX_AGE_MS
     ended = visitor.get("/buckets")
-    assert (ended.status_code, ended.headers["Location"]) == (303, "/console/sign-in?next=%2Fbuckets&ended=1")
+    assert (ended.status_code, ended.headers["Location"]) == (303, "/console/sign-in?next=/buckets&ended=1")
 
 
 def test_a_session_that_nobody_used_has_ended(visitor: Visitor, clock: Clock) -> None:
