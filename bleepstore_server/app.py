@@ -22,8 +22,9 @@ from bleepstore_server.layers.browsers import send_to_console
 from bleepstore_server.layers.cors import CrossOriginAnswers
 from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
-from bleepstore_server.layers.record import Recorder, recorded
+from bleepstore_server.layers.record import Recorder, counted, recorded
 from bleepstore_server.layers.render import refuse, send
+from bleepstore_server.metrics.counting import RequestCounts
 from bleepstore_server.rates import RateMeter
 from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response, text
@@ -61,14 +62,15 @@ def create_app(
     record: Recorder | None = None,
     meter: RateMeter | None = None,
     pages: Pages = _NO_PAGES,
+    counts: RequestCounts | None = None,
 ) -> WSGIApplication:
     """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
     `config`; it may change while the app serves. `record` is called with a `Record` for each request, in the thread
     that serves it, when the body of the answer is done. `meter` counts the requests of keys that have a rate, also of
-    other processes if it is shared; without it each app counts for itself. `pages` answer
-    unsigned GETs of exactly their path, without a query, with the environ and the id of the request."""
+    other processes if it is shared; without it each app counts for itself. `pages` answer unsigned GETs of exactly
+    their path, without a query, by the environ and the id of the request. `counts` counts requests for metrics."""
     given = {} if credentials is None else credentials
-    return _App(store, config or AppConfig(), given, record, meter or RateMeter(), pages)
+    return _App(store, config or AppConfig(), given, record, meter or RateMeter(), pages, counts)
 
 
 class _App:
@@ -80,10 +82,12 @@ class _App:
         record: Recorder | None,
         meter: RateMeter,
         pages: Pages,
+        counts: RequestCounts | None,
     ) -> None:
         self._store = store
         self._config = config
         self._record = record
+        self._counts = counts
         seed = store.random_seed
         self._request_ids = _request_ids if seed is None else random.Random(seed)
         self._meter = meter
@@ -166,8 +170,8 @@ class _App:
         # Nothing is called for buckets without a log.
         source, logged = exchange.source, self._logged
         if self._record is None and exchange.bucket not in logged and (source is None or source.bucket not in logged):
-            return body
-        return recorded(exchange, body, self._record)
+            return body if self._counts is None else counted(exchange, body, self._counts)
+        return recorded(exchange, body, self._record, self._counts)
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request

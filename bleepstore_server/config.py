@@ -188,6 +188,13 @@ class ServerConfig(AppConfig):
         validator=_check_destinations,
         repr=False,
     )
+    create_bucket: tuple[str, ...] = setting((), "a bucket that there is to be, made at the start unless it is there")
+    seed: str | None = setting(
+        None, "a directory whose folders are buckets: what of it the store does not have is stored at the start"
+    )
+    init: str | None = setting(
+        None, "a file, TOML or JSON, that declares accounts, users, keys, roles and buckets that there are to be"
+    )
     faults: tuple[str, ...] = setting(
         (), "for tests: what to do wrong on purpose, such as PutObject=slowdown;times=1", validator=_check_faults
     )
@@ -209,6 +216,8 @@ class ServerConfig(AppConfig):
             raise ConfigError(f"backend_url: {self.backend_url!r} does not begin with s3://, gs:// or az://")
         if self.read_only and (self.in_memory or self.backend_url is not None):
             raise ConfigError("read_only: it is for a store in a folder")
+        if self.read_only and (self.create_bucket or self.seed or self.init):
+            raise ConfigError("read_only: create_bucket, seed and init would change the store")
         for name in ("tls_cert", "tls_key"):
             path = getattr(self, name)
             if path is not None and not Path(path).is_file():

@@ -19,7 +19,7 @@ import bleepstore
 from bleepstore import Store
 from bleepstore.backends.gateway.settings import GatewaySettings, open_gateway, parse_url
 from bleepstore.errors import BleepStoreError
-from bleepstore_server import gunicorn_conf
+from bleepstore_server import beginning, gunicorn_conf
 from bleepstore_server.admin.app import AdminApp
 from bleepstore_server.admin.services import services_of
 from bleepstore_server.app import create_app
@@ -39,6 +39,7 @@ from bleepstore_server.console import console_on_demand
 from bleepstore_server.console.shared import Shared
 from bleepstore_server.layers.record import start_access_log
 from bleepstore_server.master_keys import configured_keys
+from bleepstore_server.metrics.page import Page
 from bleepstore_server.rates import RateMeter
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def open_to_serve(config: ServerConfig) -> Store:
     store = open_configured_store(config)
     # A worker that ends in order leaves no write-ahead log: catalog.db alone is then the whole catalog.
     atexit.register(store.close)
+    if beginning.is_asked_for(config):
+        beginning.begin(store, config)
     if config.scrub_interval_days:
         interval = dt.timedelta(days=config.scrub_interval_days)
         store.scrub_every(interval, rate=config.scrub_rate)
@@ -120,19 +123,26 @@ def open_to_serve(config: ServerConfig) -> Store:
 
 
 def make_admin(
-    config: ServerConfig, store: Store, meter: RateMeter | None = None, shared: Shared | None = None
+    config: ServerConfig,
+    store: Store,
+    *,
+    page: Page | None = None,
+    meter: RateMeter | None = None,
+    shared: Shared | None = None,
 ) -> AdminApp:
-    """The app of the admin address. For `meter` and `shared` see `Console`."""
+    """The app of the admin address. `page` has the figures of all workers; for the others see `Console`."""
     mounts: dict[str, WSGIApplication] = {}
     if config.console:
         mounts[CONSOLE] = console_on_demand(store, config, meter=meter, shared=shared)
-    return AdminApp(services_of(store, config), mounts=mounts)
+    return AdminApp(services_of(store, config, page), mounts=mounts)
 
 
 def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:
     """The S3 app of a store, with the faults that `config` asks for. For `meter` see `create_app`."""
     record = start_access_log() if config.access_log else None
-    app = create_app(store, config, record=record, meter=meter, pages=admin.s3_pages())
+    app = create_app(
+        store, config, record=record, meter=meter, pages=admin.s3_pages(), counts=admin.services.metrics.requests
+    )
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -153,6 +163,9 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     is_configured = config.access_key is not None or config.allow_well_known_key
     if not config.in_memory:
         with open_configured_store(attrs.evolve(config, event_destinations=())) as store:
+            if beginning.is_asked_for(config):
+                beginning.begin(store, config)
+                config = beginning.without(config)
             credentials = store.list_credentials()
             if not is_configured and not credentials and not config.read_only:
                 store.put_credential(*pair)
@@ -270,7 +283,9 @@ def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> Server
     told = [name for name in kept if name not in ("port", "admin_port")]  # 0 is another port at each start
     if told:
         _log.warning("these settings only change when the server is started again: %s", ", ".join(told))
-    if serving.in_memory and new.access_key is None:
+    if not serving.in_memory:
+        new = beginning.without(new)
+    elif new.access_key is None:
         kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
     return _with_console_url(attrs.evolve(new, **kept))
 
@@ -302,8 +317,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
     _check_workers(config)
     config, keys = keys_for(config)
-    # Before the workers are forked.
-    meter, shared = RateMeter(shared=True), Shared()
+    meter, page, shared = RateMeter(shared=True), Page(), Shared()  # before the workers are forked
     with _held_port(config.host, config.port) as port, _held_admin_port(config, port) as admin_port:
         config = _with_console_url(attrs.evolve(config, port=port, admin_port=admin_port))
         url = config.public_endpoint or url_of(config, config.host, port)
@@ -333,7 +347,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
             def load(self) -> WSGIApplication:
                 store = open_to_serve(self.serving)
-                self.admin = make_admin(self.serving, store, meter, shared)
+                self.admin = make_admin(self.serving, store, page=page, meter=meter, shared=shared)
                 self.admin_port = self.serving.admin_port
                 return make_app(self.serving, store, self.admin, meter)
 

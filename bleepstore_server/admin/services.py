@@ -7,6 +7,8 @@ import attrs
 from bleepstore.store import Store
 from bleepstore_server.admin.checks import HealthChecks
 from bleepstore_server.config import ServerConfig
+from bleepstore_server.metrics.exposition import Metrics
+from bleepstore_server.metrics.page import Page
 
 
 @attrs.frozen(kw_only=True)
@@ -16,7 +18,9 @@ class Services:
     store: Store
     config: ServerConfig
     checks: HealthChecks
+    metrics: Metrics
 
 
-def services_of(store: Store, config: ServerConfig) -> Services:
-    return Services(store=store, config=config, checks=HealthChecks(store))
+def services_of(store: Store, config: ServerConfig, page: Page | None = None) -> Services:
+    """`page` is what the processes of a server share, made before the fork."""
+    return Services(store=store, config=config, checks=HealthChecks(store), metrics=Metrics(store, page))

@@ -80,7 +80,7 @@ class Proxies:
             told = ", ".join(f"{name[5:].replace('_', '-').title()} {value!r}" for name, value in forwarded.items())
             _log.warning(
                 "a signature does not match; the request came with Host %r and %s. If the proxy changed Host, let it "
-                "pass it on as it came, or name the proxy in trusted_proxies (docs/howto/serve.md).",
+                "pass it on as it came, or name the proxy in trusted_proxies (docs/howto/deploy.md).",
                 host,
                 told,
             )

@@ -18,6 +18,7 @@ import attrs
 
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.bucket_logs import Sent, log_to_buckets
+from bleepstore_server.metrics.counting import RequestCounts
 from bleepstore_server.response import ObjectBody
 
 _log = logging.getLogger("bleepstore.server")
@@ -76,9 +77,26 @@ class RecordedBytes:
             done(self._sent)
 
 
-def recorded(exchange: Exchange, body: Iterable[bytes], recorder: Recorder | None) -> Iterable[bytes]:
-    """The body of the answer, at whose end the recorder gets its record, and the logs of buckets their lines."""
-    done = functools.partial(_finish, exchange, recorder, time.monotonic() - exchange.started)
+def counted(exchange: Exchange, body: Iterable[bytes], counts: RequestCounts) -> Iterable[bytes]:
+    """The body of the answer, at whose end the request is counted; at once, if all of it is here."""
+    if isinstance(body, ObjectBody):
+        body.done = functools.partial(_count, exchange, counts)
+    else:
+        _count(exchange, counts, sum(map(len, body)), None)
+    return body
+
+
+def _count(exchange: Exchange, counts: RequestCounts, bytes_out: int, error_code: str | None) -> None:
+    bytes_in = exchange.request.bytes_in + exchange.drained
+    duration = time.monotonic() - exchange.started
+    counts.count(exchange, bytes_in, bytes_out, duration, exchange.error_code or error_code)
+
+
+def recorded(
+    exchange: Exchange, body: Iterable[bytes], recorder: Recorder | None, counts: RequestCounts | None = None
+) -> Iterable[bytes]:
+    """The same, and the recorder gets its record, and the logs of buckets their lines."""
+    done = functools.partial(_finish, exchange, recorder, counts, time.monotonic() - exchange.started)
     if isinstance(body, ObjectBody):
         body.done = done
         return body
@@ -86,8 +104,15 @@ def recorded(exchange: Exchange, body: Iterable[bytes], recorder: Recorder | Non
 
 
 def _finish(
-    exchange: Exchange, recorder: Recorder | None, turnaround: float, bytes_out: int, error_code: str | None = None
+    exchange: Exchange,
+    recorder: Recorder | None,
+    counts: RequestCounts | None,
+    turnaround: float,
+    bytes_out: int,
+    error_code: str | None = None,
 ) -> None:
+    if counts is not None:
+        _count(exchange, counts, bytes_out, error_code)
     duration = time.monotonic() - exchange.started
     try:
         log_to_buckets(exchange, Sent(bytes_out, error_code, turnaround, duration))

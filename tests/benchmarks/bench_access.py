@@ -2,24 +2,32 @@
 
 A store in memory has four buckets: one without a policy; one whose policy has a statement that is about nobody here;
 two of 20 statements whose principals, actions and resources all match, so that the conditions of each are looked at:
-none of them holds. The GETs are those of their owner, by Python, by the WSGI app alone, and by boto3 without a socket.
+none of them holds. The GETs are those of their owner, by Python, by the WSGI app alone, by boto3 without a socket, and
+from a server with such buckets in a folder, over one connection.
 
 *Decision alone* is `access.authorize` with what a request has, compared with a GET of the same bucket. *Beside no
 policy* is the median over pairs: a batch of GETs from the one bucket and one from the bucket without a policy right
 after each other, in turns. For that bucket it is GETs by `caller=None`, about whom nothing is decided. All times are
-the thread's processor time.
+processor time: of this thread, and of the server's processes for what it serves.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import json
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 import bleepstore
 from bleepstore import Caller
@@ -27,6 +35,7 @@ from bleepstore.access import Action, authorize
 from bleepstore_server import client_for
 from bleepstore_server.app_config import WELL_KNOWN, AppConfig
 from bleepstore_server.clients import EVENT
+from tests.benchmarks.bench_server import KEYS, Peer, ours
 from tests.benchmarks.bench_structure import Capture
 
 BODY = b"x" * 1024
@@ -137,29 +146,69 @@ def _by_app(store: bleepstore.Store, bucket: str) -> Callable[[], object]:
     return get
 
 
-def cpu_of(work: Callable[[], object], count: int) -> float:
-    """Microseconds of this thread for one call."""
-    begun = time.thread_time_ns()
+@contextlib.contextmanager
+def served() -> Iterator[tuple[Peer, dict[str, Callable[[], object]]]]:
+    """A server, and by the name of a row what does a GET."""
+    with tempfile.TemporaryDirectory() as folder, ours(Path(folder)) as peer:
+        s3 = peer.s3
+        connection = http.client.HTTPConnection(peer.url.removeprefix("http://"))
+
+        def get_of(bucket: str) -> Callable[[], object]:
+            path = f"/{bucket}/key"
+            request = AWSRequest("GET", peer.url + path, headers={"User-Agent": "Boto3/1.40"})
+            S3SigV4Auth(Credentials(*KEYS), "s3", "us-east-1").add_auth(request)
+            headers = dict(request.headers)
+
+            def get() -> object:
+                connection.request("GET", path, headers=headers)
+                answer = connection.getresponse()
+                body = answer.read()
+                assert body == BODY, answer.status
+                return body
+
+            return get
+
+        ways = {}
+        for number, (name, conditions) in enumerate(CONDITIONS.items()):
+            bucket = f"bench-{number}"
+            s3.create_bucket(Bucket=bucket)
+            s3.put_object(Bucket=bucket, Key="key", Body=BODY)
+            if name != NONE:
+                s3.put_bucket_policy(Bucket=bucket, Policy=policy_of(bucket, conditions))
+            ways[name] = get_of(bucket)
+        yield peer, ways
+        connection.close()
+
+
+def cpu_of(work: Callable[[], object], count: int, clock: Callable[[], int] = time.thread_time_ns) -> float:
+    """Microseconds for one call."""
+    begun = clock()
     for _ in range(count):
         work()
-    return (time.thread_time_ns() - begun) / count / 1000
+    return (clock() - begun) / count / 1000
 
 
-def pairs_of(one: Callable[[], object], other: Callable[[], object], rounds: int, count: int) -> tuple[float, float]:
+def pairs_of(
+    one: Callable[[], object],
+    other: Callable[[], object],
+    rounds: int,
+    count: int,
+    clock: Callable[[], int] = time.thread_time_ns,
+) -> tuple[float, float]:
     """(microseconds of `one`, how much more that is than `other`), medians."""
     costs, ratios = [], []
     for number in range(rounds):
         if number % 2:
-            cost, beside = cpu_of(one, count), cpu_of(other, count)
+            cost, beside = cpu_of(one, count, clock), cpu_of(other, count, clock)
         else:
-            beside, cost = cpu_of(other, count), cpu_of(one, count)
+            beside, cost = cpu_of(other, count, clock), cpu_of(one, count, clock)
         costs.append(cost)
         ratios.append(cost / beside - 1)
     return statistics.median(costs), statistics.median(ratios)
 
 
 def main(rounds: int, count: int) -> None:
-    with bleepstore.open() as store:
+    with bleepstore.open() as store, served() as (peer, served_gets):
         buckets = make_buckets(store)
         ways = ways_of(store, buckets)
         version = store.head_object(buckets[NONE], "key").version
@@ -177,6 +226,9 @@ def main(rounds: int, count: int) -> None:
                 cost, more = pairs_of(gets[name], beside, rounds, count)
                 told = "" if beside is gets[name] else f"{more:+.1%}"
                 print(f"| {name} | {alone:.2f} us | {way} | {cost:.0f} us | {alone / cost:.1%} | {told} |")
+            cost, more = pairs_of(served_gets[name], served_gets[NONE], rounds * 3, count, peer.processor_ns)
+            told = "" if name == NONE else f"{more:+.1%}"
+            print(f"| {name} | {alone:.2f} us | the server | {cost:.0f} us | {alone / cost:.1%} | {told} |")
 
 
 if __name__ == "__main__":

@@ -18,18 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.bench_server import BIG, MIB, Peer, _children, _path, _signed, ours
+from tests.benchmarks.bench_server import BIG, MIB, Peer, _path, _signed, ours
 
 KINDS: dict[str, dict[str, Any]] = {"plain": {}, "SSE-S3": {"ServerSideEncryption": "AES256"}}
-_TICK = os.sysconf("SC_CLK_TCK")
-
-
-def _server_seconds(peer: Peer) -> float:
-    ticks, master = 0, peer.pids[0]
-    for pid in (master, *_children(master)):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICK
 
 
 def _put(peer: Peer, kind: str, data: bytes) -> None:
@@ -83,10 +74,10 @@ def measure(rounds: int) -> dict[str, dict[str, list[tuple[float, float]]]]:
                 work(kind)
             for number in range(rounds):
                 for kind in list(KINDS)[:: 1 if number % 2 else -1]:
-                    cpu, begun = _server_seconds(peer), time.perf_counter()
+                    cpu, begun = peer.processor_ns(), time.perf_counter()
                     work(kind)
                     seconds = time.perf_counter() - begun
-                    found.setdefault(name, {}).setdefault(kind, []).append((seconds, _server_seconds(peer) - cpu))
+                    found.setdefault(name, {}).setdefault(kind, []).append((seconds, (peer.processor_ns() - cpu) / 1e9))
     return found
 
 

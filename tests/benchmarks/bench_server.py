@@ -52,7 +52,12 @@ class Peer:
 
     name: str
     url: str
-    pids: list[int]
+    master: int
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes, as many as there are now."""
+        return [self.master, *_children(self.master)]
 
     @property
     def s3(self) -> S3Client:
@@ -73,6 +78,11 @@ class Peer:
             status = Path(f"/proc/{pid}/status").read_text()
             total += int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]  # every process has it
         return total / 1024
+
+    def processor_ns(self) -> int:
+        """The processor time of all threads of its processes so far, in nanoseconds."""
+        threads = (thread for pid in self.pids for thread in Path(f"/proc/{pid}/task").iterdir())
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
 
 
 def _free_port() -> int:
@@ -105,7 +115,7 @@ def _started(name: str, command: list[str], **environ: str) -> Iterator[Peer]:
     )
     try:
         _wait(port)
-        yield Peer(name, f"http://127.0.0.1:{port}", [process.pid, *_children(process.pid)])
+        yield Peer(name, f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait(timeout=40)

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import attrs
 
-from tests.clients.install import find_nginx
+from tests.clients.install import CLIENTS
 
+_find_nginx, _ = CLIENTS["nginx"]
 CACHE = Path(__file__).parents[2] / ".cache" / "peers"
 KEY, SECRET = "perfkey", "perfsecret"
 WORKERS = 2
@@ -179,7 +180,7 @@ KINDS = (
     ),
     Kind("s3rver", _cached("s3rver/node_modules/.bin/s3rver"), _s3rver, ("npm", "install", "--silent", "s3rver")),
     Kind("moto", _find_moto, _moto),
-    Kind("nginx", find_nginx, _nginx, (sys.executable, "-m", "tests.clients.install", "nginx"), is_static=True),
+    Kind("nginx", _find_nginx, _nginx, (sys.executable, "-m", "tests.clients.install", "nginx"), is_static=True),
 )
 
 

