@@ -18,6 +18,7 @@ from bleepstore_server.app_config import AppConfig
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.authorize import operate
+from bleepstore_server.layers.browsers import send_to_console
 from bleepstore_server.layers.cors import CrossOriginAnswers
 from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
@@ -148,7 +149,7 @@ class _App:
                 else:
                     response = self._operate(exchange)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
-            response = refuse(exchange, error, self._proxies)
+            response = send_to_console(exchange) or refuse(exchange, error, self._proxies)
             if exchange.caller is ANONYMOUS and exchange.bucket:
                 # Whoever it was, the signature was wrong; the bucket was not looked at yet.
                 with contextlib.suppress(BleepStoreError):

@@ -130,6 +130,7 @@ class ServerConfig(AppConfig):
         "the port for these; 0 picks a free one; without, the one after `port`, or a free one",
         validator=validators.optional(_at_least(0, 65535)),
     )
+    console: bool = setting(True, "show the console at the admin address: /console/ there")
     admin_on_s3_port: bool = setting(
         False, "answer GETs of /health, /metrics, /docs and /openapi.json at the S3 port too, to anybody"
     )

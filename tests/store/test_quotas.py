@@ -32,6 +32,8 @@ from bleepstore.quotas import Totals
 from bleepstore.store.facade import open_quotas
 from bleepstore.testing.clock import Clock
 
+pytestmark = pytest.mark.stores("local", "cluster", "aws-blobs")
+
 ALICE, BOB = Caller(Owner("alice", "Alice")), Caller(Owner("bob", "Bob"))
 
 
