@@ -29,6 +29,19 @@ class Usage:
 
 
 @attrs.frozen(kw_only=True)
+class Totals:
+    """What is in a whole store. `objects` are those that a listing shows, `versions` all of them and delete markers.
+    `bytes` are those of versions and of parts of uploads. `garbage` are blobs that a job has yet to remove."""
+
+    buckets: int
+    objects: int
+    versions: int
+    bytes: int
+    uploads: int
+    garbage: int
+
+
+@attrs.frozen(kw_only=True)
 class Quota:
     """The most that may be stored of each; None: any number. One without limits only counts."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bleepstore.commands import PutQuota, RecountUsage
 from bleepstore.errors import InvalidArgument
-from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Totals, Usage
 from bleepstore.store.engine import Engine
 
 #: What the catalog's integers hold.
@@ -61,6 +61,13 @@ class Quotas:
                     if counted.scope is QuotaScope.BUCKET:
                         return counted.usage
             return reader.count_usage(found.id)
+
+    def totals(self) -> Totals:
+        """What is in the store. What that takes follows the size of the catalog: about a second for some millions of
+        objects."""
+        self._engine.committer.read_barrier()
+        with self._engine.catalog.read() as reader:
+            return reader.totals()
 
     def recount_usage(self) -> None:
         """Count anew what all quotas count. They are always right, unless the catalog was damaged."""

@@ -28,8 +28,11 @@ from bleepstore import (
     errors,
 )
 from bleepstore.model import MIN_PART
+from bleepstore.quotas import Totals
 from bleepstore.store.facade import open_quotas
 from bleepstore.testing.clock import Clock
+
+pytestmark = pytest.mark.stores("local", "cluster", "aws-blobs")
 
 ALICE, BOB = Caller(Owner("alice", "Alice")), Caller(Owner("bob", "Bob"))
 
@@ -288,3 +291,20 @@ def test_another_process_heeds_a_quota_at_once_and_fsck_mends_a_count(tmp_path: 
     with bleepstore.open(folder) as store:
         assert usage_of(store) == Usage(0, 0)
         assert store.snapshot() is not None
+
+
+def test_totals_count_the_whole_store(store: Store) -> None:
+    assert store.totals() == Totals(buckets=0, objects=0, versions=0, bytes=0, uploads=0, garbage=0)
+    for bucket in ("first", "second"):
+        store.create_bucket(bucket)
+        store.put_object(bucket, "key", b"12345")
+    upload = store.create_upload("first", "large")
+    store.put_part("first", "large", upload.upload_id, 1, b"part")
+    found = store.totals()
+    assert (found.buckets, found.objects, found.versions, found.bytes, found.uploads) == (2, 2, 2, 14, 1)
+    if store.engine.object_engine.keeps_versions:
+        store.put_bucket_versioning("second", Versioning.ENABLED)
+        store.put_object("second", "key", b"678")
+        store.delete_object("second", "key")
+        found = store.totals()
+        assert (found.objects, found.versions, found.bytes) == (1, 4, 17)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import apsw
+import attrs
 
-from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Usage
+from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Totals, Usage
 
 _QUOTA = "SELECT scope, name, max_bytes, max_objects, objects, bytes FROM quota"
 _OF_BUCKET = (
@@ -19,6 +20,11 @@ _VERSIONS = "SELECT count(*), coalesce(sum(o.size), 0) FROM bucket b JOIN object
 _PARTS = (
     "SELECT coalesce(sum(p.size), 0) FROM bucket b JOIN upload u USING (bucket_id) JOIN part p USING (upload_id) "
     "WHERE {}"
+)
+_TOTALS = (
+    "SELECT (SELECT count(*) FROM bucket), count(*) FILTER (WHERE noncurrent = 0), count(*), "
+    "coalesce(sum(size), 0) + (SELECT coalesce(sum(size), 0) FROM part), (SELECT count(*) FROM upload), "
+    "(SELECT count(*) FROM garbage) FROM object_version"
 )
 _KEEPS_USAGE = (
     "EXISTS (SELECT 1 FROM quota WHERE (scope, name) IN (VALUES ('bucket', b.name), ('account', b.owner_id)))"
@@ -40,6 +46,11 @@ class QuotaQueries:
     def quotas_of(self, bucket_id: int) -> list[CountedQuota]:
         sql = f"{_QUOTA} WHERE {_OF_BUCKET} ORDER BY scope"
         return [_make_quota(row) for row in self.connection.execute(sql, (bucket_id,))]
+
+    def totals(self) -> Totals:
+        row: Any = self.connection.execute(_TOTALS).fetchone()
+        names = [field.name for field in attrs.fields(Totals)]
+        return Totals(**dict(zip(names, row, strict=True)))
 
     def count_usage(self, bucket_id: int) -> Usage:
         return self._count("b.bucket_id = ?", bucket_id)

@@ -1,0 +1,96 @@
+"""What is counted where it happens: a few additions to cells of the shared page, under a lock of the process."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bleepstore_server.exchange import Exchange
+
+if TYPE_CHECKING:  # a program that counts nothing needs no shared memory
+    from bleepstore_server.metrics.page import Cells, Slot
+
+_SECOND = 1_000_000_000
+#: Upper bounds of the histograms: nanoseconds, bytes, commands.
+DURATIONS: Sequence[int] = tuple(
+    round(seconds * _SECOND)
+    for seconds in (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+)
+SIZES: Sequence[int] = tuple(1 << bits for bits in (8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 33))
+BATCHES: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+#: The cells of a row of requests: three sums, then the buckets of three histograms with one more for what is larger.
+IN, OUT, TIME = 0, 1, 2
+_TIMES = 3
+_INS = _TIMES + len(DURATIONS) + 1
+_OUTS = _INS + len(SIZES) + 1
+REQUEST_CELLS = _OUTS + len(SIZES) + 1
+
+_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"})
+BUCKET, KEY = "/{bucket}", "/{bucket}/{key}"
+#: What a row of requests is labelled with.
+REQUESTS = "requests"
+REFUSALS = "refusals"
+AUDIT_FAILURES = "audit-failures"
+AUDIT_LOST = "audit-lost"
+
+
+class RequestCounts:
+    """Counts the requests of one process."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self._lock = threading.Lock()
+        self._rows: dict[tuple[str, str, str | None, int], Cells] = {}
+        self._refusals: dict[str, Cells] = {}
+
+    def count(self, exchange: Exchange, bytes_in: int, bytes_out: int, duration: float, error: str | None) -> None:
+        """Count a request whose answer is done: bytes, seconds, and the code of its error."""
+        if exchange.key:
+            path = KEY
+        elif exchange.bucket:
+            path = BUCKET
+        else:
+            path = exchange.request.raw_path if exchange.operation == "HealthCheck" else "/"
+        key = (exchange.environ["REQUEST_METHOD"], path, exchange.operation, exchange.status)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._add(key)
+        time = int(duration * _SECOND)
+        with self._lock:
+            row[IN] += bytes_in
+            row[OUT] += bytes_out
+            row[TIME] += time
+            row[_TIMES + bisect_left(DURATIONS, time)] += 1
+            row[_INS + bisect_left(SIZES, bytes_in)] += 1
+            row[_OUTS + bisect_left(SIZES, bytes_out)] += 1
+            if error is not None:
+                self._refusal(error)[0] += 1
+
+    def _add(self, key: tuple[str, str, str | None, int]) -> Cells:
+        method, path, operation, status = key
+        known = method if method in _METHODS else "OTHER"
+        row = self._slot.row(REQUESTS, (known, path, operation or "None", str(status)), REQUEST_CELLS)
+        if known == method:  # others are as many as clients think of
+            self._rows[key] = row
+        return row
+
+    def _refusal(self, code: str) -> Cells:
+        row = self._refusals.get(code)
+        if row is None:
+            row = self._refusals[code] = self._slot.row(REFUSALS, (code,), 1)
+        return row
+
+
+def times_of(row: Sequence[int]) -> Sequence[int]:
+    return row[_TIMES:_INS]
+
+
+def sizes_in_of(row: Sequence[int]) -> Sequence[int]:
+    return row[_INS:_OUTS]
+
+
+def sizes_out_of(row: Sequence[int]) -> Sequence[int]:
+    return row[_OUTS:]
