@@ -215,6 +215,11 @@ class ServerConfig(AppConfig):
     )
     fault_seed: int | None = setting(None, "makes the faults of a probability repeatable, in each worker")
     secret_key_file: str | None = setting(None, "a file whose one line is the secret of `access_key`")
+    log_format: str = setting(
+        "text",
+        'what the server logs to standard error: "text", or "json", a line for each',
+        validator=_one_of("text", "json"),
+    )
     access_log: bool = setting(False, "log each request to standard output")
     audit_log: tuple[str, ...] = setting(
         (),

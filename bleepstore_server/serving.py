@@ -294,6 +294,7 @@ def _check_workers(config: ServerConfig) -> None:
 
 
 def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
+    logger = "bleepstore_server.json_logs.JsonLogger" if config.log_format == "json" else "gunicorn.glogging.Logger"
     settings = {name: value for name, value in vars(gunicorn_conf).items() if name in _gunicorn_names()}
     return settings | {
         "bind": bind,
@@ -302,6 +303,7 @@ def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
         "worker_connections": config.max_connections,
         "certfile": config.tls_cert,
         "keyfile": config.tls_key,
+        "logger_class": logger,
     }
 
 

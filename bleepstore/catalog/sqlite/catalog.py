@@ -145,6 +145,10 @@ class Catalog:
         """See the port."""
         self._writer.replication_listener = listener
 
+    def time_syncs(self, listener: Callable[[float], object] | None) -> None:
+        """See the port."""
+        self._writer.on_sync = listener
+
     def watch_all(self, watches: bool) -> None:
         """See the port."""
         with self._lock:
