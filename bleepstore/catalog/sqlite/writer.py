@@ -10,7 +10,6 @@ other.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import threading
@@ -28,6 +27,7 @@ from bleepstore.catalog.sqlite.mark import MarkFile
 from bleepstore.catalog.sqlite.refusals import classify
 from bleepstore.catalog.sqlite.tables import SqliteTables
 from bleepstore.errors import SlowDown, StoreReadOnly
+from bleepstore.posix import fcntl
 
 _log = logging.getLogger("bleepstore.catalog")
 
