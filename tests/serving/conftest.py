@@ -38,6 +38,7 @@ class Served:
     data: Path
     banner: str
     certificate: Path | None
+    clients: list[S3Client] = attrs.field(factory=list)
 
     @property
     def port(self) -> int:
@@ -53,10 +54,12 @@ class Served:
             verify=str(self.certificate) if self.certificate else None,
             config=Config(**{"retries": {"max_attempts": 1}, **config}),
         )
+        self.clients.append(client)
         return client
 
     def stop(self) -> int:
-        """End it by SIGTERM; returns its status."""
+        """End it by SIGTERM; returns its status. It would wait for a while for clients that keep a connection."""
+        self._close_clients()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=40)
@@ -66,6 +69,11 @@ class Served:
         """End it and its workers by SIGKILL, at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate(timeout=40)
+        self._close_clients()
+
+    def _close_clients(self) -> None:
+        while self.clients:
+            self.clients.pop().close()
 
     def end(self) -> None:
         """What a test does with it in the end that does not ask how it ends: at once, without waiting for anything."""
