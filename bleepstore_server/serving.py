@@ -69,6 +69,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
             acl_defaults=config.acl_defaults,
             public_access_block=config.blocked_everywhere,
             event_destinations=config.destinations,
+            replication_destinations=config.remotes,
         )
     return bleepstore.open(
         config.backend_url,
@@ -84,6 +85,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         acl_defaults=config.acl_defaults,
         public_access_block=config.blocked_everywhere,
         event_destinations=config.destinations,
+        replication_destinations=config.remotes,
     )
 
 
@@ -161,7 +163,7 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
     is_configured = config.access_key is not None or config.allow_well_known_key
     if not config.in_memory:
-        with open_configured_store(attrs.evolve(config, event_destinations=())) as store:
+        with open_configured_store(attrs.evolve(config, event_destinations=(), replication_destinations=())) as store:
             if beginning.is_asked_for(config):
                 beginning.begin(store, config)
                 config = beginning.without(config)
@@ -274,6 +276,7 @@ def _check(config: ServerConfig) -> None:
 
 
 def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
+    logger = "bleepstore_server.json_logs.JsonLogger" if config.log_format == "json" else "gunicorn.glogging.Logger"
     settings = {name: value for name, value in vars(gunicorn_conf).items() if name in _gunicorn_names()}
     return settings | {
         "bind": bind,
@@ -284,6 +287,7 @@ def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
         "worker_connections": config.max_connections,
         "certfile": config.tls_cert,
         "keyfile": config.tls_key,
+        "logger_class": logger,
     }
 
 
