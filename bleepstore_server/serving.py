@@ -68,6 +68,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
             acl_defaults=config.acl_defaults,
             public_access_block=config.blocked_everywhere,
             event_destinations=config.destinations,
+            replication_destinations=config.remotes,
         )
     return bleepstore.open(
         config.backend_url,
@@ -83,6 +84,7 @@ def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> S
         acl_defaults=config.acl_defaults,
         public_access_block=config.blocked_everywhere,
         event_destinations=config.destinations,
+        replication_destinations=config.remotes,
     )
 
 
@@ -160,7 +162,7 @@ def keys_for(config: ServerConfig) -> tuple[ServerConfig, ShownKeys]:
     pair = "BLEEP" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
     is_configured = config.access_key is not None or config.allow_well_known_key
     if not config.in_memory:
-        with open_configured_store(attrs.evolve(config, event_destinations=())) as store:
+        with open_configured_store(attrs.evolve(config, event_destinations=(), replication_destinations=())) as store:
             if beginning.is_asked_for(config):
                 beginning.begin(store, config)
                 config = beginning.without(config)
