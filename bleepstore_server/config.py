@@ -35,6 +35,9 @@ _MAX_SECRET = 4096
 #: How the destination of events begins: its name, and the scheme of its URL.
 _DESTINATION = re.compile(r"([A-Za-z0-9_.-]+)=(?=[a-z0-9+-]+:)")
 
+#: How an entry of `audit_log` begins that is no path.
+AUDIT_URL = re.compile(r"[a-z0-9+]+:")
+
 
 def _check_faults(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
     if value:
@@ -94,6 +97,18 @@ def _at_least(least: int, most: int | None = None) -> Callable[[object, attrs.At
             raise ConfigError(f"{attribute.name}: {value} is not {bounds}")
 
     return check
+
+
+def _check_audit(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for text in value:
+        if not AUDIT_URL.match(text):
+            if not Path(text).absolute().parent.is_dir():
+                raise ConfigError(f"{attribute.name}: there is no folder {Path(text).absolute().parent}")
+        elif not text.startswith("syslog:"):
+            try:
+                open_sender(text).close()
+            except StoreError as error:
+                raise ConfigError(f"{attribute.name}: {error}") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -200,7 +215,28 @@ class ServerConfig(AppConfig):
     )
     fault_seed: int | None = setting(None, "makes the faults of a probability repeatable, in each worker")
     secret_key_file: str | None = setting(None, "a file whose one line is the secret of `access_key`")
+    log_format: str = setting(
+        "text",
+        'what the server logs to standard error: "text", or "json", a line for each',
+        validator=_one_of("text", "json"),
+    )
     access_log: bool = setting(False, "log each request to standard output")
+    audit_log: tuple[str, ...] = setting(
+        (),
+        "where it is written who did what: a file, syslog:, syslog://HOST:PORT, or a URL as in event_destinations",
+        validator=_check_audit,
+        repr=False,
+    )
+    audit_reads: bool = setting(False, "write what only reads too")
+    audit_full: str = setting(
+        "go-on",
+        'what to do while the audit log cannot be written: "go-on", and count what is lost, or "refuse" requests',
+        validator=_one_of("go-on", "refuse"),
+    )
+    audit_max_bytes: int = setting(
+        100_000_000, "a file of the audit log of this size is moved to FILE.1; 0 is never", validator=_at_least(0)
+    )
+    audit_keep: int = setting(10, "how many such files are kept", validator=_at_least(0))
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()

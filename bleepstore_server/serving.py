@@ -140,9 +140,7 @@ def make_admin(
 def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:
     """The S3 app of a store, with the faults that `config` asks for. For `meter` see `create_app`."""
     record = start_access_log() if config.access_log else None
-    app = create_app(
-        store, config, record=record, meter=meter, pages=admin.s3_pages(), counts=admin.services.metrics.requests
-    )
+    app = create_app(store, config, record=record, meter=meter, monitoring=admin.monitoring())
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -296,6 +294,7 @@ def _check_workers(config: ServerConfig) -> None:
 
 
 def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
+    logger = "bleepstore_server.json_logs.JsonLogger" if config.log_format == "json" else "gunicorn.glogging.Logger"
     settings = {name: value for name, value in vars(gunicorn_conf).items() if name in _gunicorn_names()}
     return settings | {
         "bind": bind,
@@ -304,6 +303,7 @@ def _gunicorn_settings(config: ServerConfig, bind: list[str]) -> dict[str, Any]:
         "worker_connections": config.max_connections,
         "certfile": config.tls_cert,
         "keyfile": config.tls_key,
+        "logger_class": logger,
     }
 
 

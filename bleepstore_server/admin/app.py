@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -15,7 +17,10 @@ from bleepstore_server.admin.answers import parse_json, render, structure
 from bleepstore_server.admin.rows import AdminError, Call, Row, Who
 from bleepstore_server.admin.services import Services
 from bleepstore_server.admin.table import ROWS
+from bleepstore_server.layers.record import Record
+from bleepstore_server.monitoring import Monitoring
 from bleepstore_server.response import Response
+from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.refusals import translate
 
 if TYPE_CHECKING:
@@ -56,11 +61,13 @@ class AdminApp:
         self._admit = admit
         self._mounts = dict(mounts or {})
 
-    def s3_pages(self) -> Mapping[str, Callable[[WSGIEnvironment, str], Response]]:
-        """What the S3 port answers too, by path."""
-        if not self.services.config.admin_on_s3_port:
-            return {}
-        return {row.path: self.answer for row in self.rows if row.on_s3_port}
+    def monitoring(self) -> Monitoring:
+        """What the S3 port needs of it."""
+        on_s3_port = [row.path for row in self.rows if row.on_s3_port and self.services.config.admin_on_s3_port]
+        services = self.services
+        return Monitoring(
+            pages=dict.fromkeys(on_s3_port, self.answer), counts=services.metrics.requests, audit=services.audit
+        )
 
     # -- WSGI
 
@@ -80,11 +87,25 @@ class AdminApp:
 
     def answer(self, environ: WSGIEnvironment, request_id: str) -> Response:
         """The answer to a request. Whatever goes wrong is one too."""
+        row: Row | None = None
+        caller: Caller | None = None
+        code: str | None = None
+        begun = time.time()
         try:
             row, names = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
-            return self._call(row, names, environ, request_id)
+            body = _read_body(environ)
+            if row.who is Who.ADMIN:
+                caller = self._admit(environ, body)
+                if self.services.audit is not None and row.method != "GET":
+                    self.services.audit.check()
+            response = self._call(row, names, body, caller, environ, request_id)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
-            return self._refuse(error, request_id)
+            refused = _refused(error, request_id)
+            code = refused.code
+            response = _error_response(refused, request_id)
+        if row is not None and row.who is Who.ADMIN and self.services.audit is not None:
+            self.services.audit.write(_record_of(row, caller, environ, response, code, begun, request_id))
+        return response
 
     def _find(self, method: str, path: str) -> tuple[Row, dict[str, str]]:
         """The row and what stands for its names. Raises AdminError."""
@@ -100,9 +121,15 @@ class AdminApp:
             raise MethodNotAllowed(allowed)
         raise AdminError(404, "NotFound", "There is nothing of this path: /docs lists what there is.")
 
-    def _call(self, row: Row, names: Mapping[str, str], environ: WSGIEnvironment, request_id: str) -> Response:
-        body = _read_body(environ)
-        caller = self._admit(environ, body) if row.who is Who.ADMIN else None
+    def _call(
+        self,
+        row: Row,
+        names: Mapping[str, str],
+        body: bytes,
+        caller: Caller | None,
+        environ: WSGIEnvironment,
+        request_id: str,
+    ) -> Response:
         if row.body is None and body:
             raise AdminError(400, "UnexpectedBody", f"{row.method} {row.path} takes no body.")
         call = Call(
@@ -121,24 +148,56 @@ class AdminApp:
             return answer
         return render(answer, row.status)
 
-    def _refuse(self, error: Exception, request_id: str) -> Response:
-        headers: list[tuple[str, str]] = []
-        if isinstance(error, S3Error):
-            refused = translate(error, "GET")
-            error = AdminError(refused.status, refused.code, refused.message)
-        elif isinstance(error, BleepStoreError):
-            error = AdminError(400, type(error).__name__, str(error))
-        if not isinstance(error, AdminError):
-            _log.error("request %s failed", request_id, exc_info=error)
-            error = AdminError(500, "InternalError", "The server met an internal error, which its log tells.")
-        if isinstance(error, MethodNotAllowed):
-            headers.append(("Allow", error.allowed))
-        if error.status == 401:
-            headers.append(("WWW-Authenticate", "Bearer"))
-        shown = {"error": {"code": error.code, "message": error.message, "request_id": request_id}}
-        response = render(shown, error.status)
-        response.headers += headers
-        return response
+
+def _refused(error: Exception, request_id: str) -> AdminError:
+    """A failure in words of this address."""
+    if isinstance(error, AdminError):
+        return error
+    if isinstance(error, S3Error):
+        error = translate(error, "GET")
+    if isinstance(error, RequestError):
+        return AdminError(error.status, error.code, error.message)
+    if isinstance(error, BleepStoreError):
+        return AdminError(400, type(error).__name__, str(error))
+    _log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
+    return AdminError(500, "InternalError", "The server met an internal error, which its log tells.")
+
+
+def _error_response(error: AdminError, request_id: str) -> Response:
+    shown = {"error": {"code": error.code, "message": error.message, "request_id": request_id}}
+    response = render(shown, error.status)
+    if isinstance(error, MethodNotAllowed):
+        response.headers.append(("Allow", error.allowed))
+    if error.status == 401:
+        response.headers.append(("WWW-Authenticate", "Bearer"))
+    return response
+
+
+def _record_of(
+    row: Row,
+    caller: Caller | None,
+    environ: WSGIEnvironment,
+    response: Response,
+    code: str | None,
+    begun: float,
+    request_id: str,
+) -> Record:
+    return Record(
+        time=dt.datetime.fromtimestamp(begun, dt.UTC),
+        remote=environ.get("REMOTE_ADDR", ""),
+        method=environ["REQUEST_METHOD"],
+        operation=f"{row.method} {row.path}",
+        key=environ.get("PATH_INFO"),
+        access_key=None if caller is None else caller.access_key,
+        principal=None if caller is None else caller.requester,
+        status=response.status,
+        error_code=code,
+        bytes_out=response.body_length,
+        duration=time.time() - begun,
+        request_id=request_id,
+        door="admin",
+        user_agent=environ.get("HTTP_USER_AGENT"),
+    )
 
 
 class MethodNotAllowed(AdminError):

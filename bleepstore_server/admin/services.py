@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+
 import attrs
 
 from bleepstore.store import Store
 from bleepstore_server.admin.checks import HealthChecks
+from bleepstore_server.audit import AuditLog, open_audit_log
 from bleepstore_server.config import ServerConfig
 from bleepstore_server.metrics.exposition import Metrics
 from bleepstore_server.metrics.page import Page
@@ -19,8 +22,13 @@ class Services:
     config: ServerConfig
     checks: HealthChecks
     metrics: Metrics
+    audit: AuditLog | None
 
 
 def services_of(store: Store, config: ServerConfig, page: Page | None = None) -> Services:
     """`page` is what the processes of a server share, made before the fork."""
-    return Services(store=store, config=config, checks=HealthChecks(store), metrics=Metrics(store, page))
+    metrics = Metrics(store, page)
+    audit = open_audit_log(config, metrics.audit_failed)
+    if audit is not None:
+        atexit.register(audit.close)
+    return Services(store=store, config=config, checks=HealthChecks(store), metrics=metrics, audit=audit)

@@ -83,6 +83,8 @@ class Loop:
         self.is_ending = False
         #: Whether the loop has ended, as it should or by a fault of ours.
         self.has_ended = False
+        #: Connections for which there was no space.
+        self.turned_away = 0
         self._pool = pool
         #: The thread that leads, while it offers the lead, and how often it did.
         self._offers: dict[PoolThread, bool] = {}
@@ -291,6 +293,7 @@ class Loop:
 
     def _turn_away(self, sock: socket.socket) -> None:
         """Say that there is no space for another connection. To speak TLS for that would cost more than it is worth."""
+        self.turned_away += 1
         body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
         with contextlib.suppress(OSError):
             if self._tls is None:

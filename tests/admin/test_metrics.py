@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.admin.test_listener import admin_url, ask
+from tests.admin.test_listener import admin_url, ask, raw
 from tests.serving.conftest import Served, serve, start
 
 __all__ = ["serve"]
@@ -32,6 +33,16 @@ def scrape(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         for family in text_string_to_metric_families(body.decode())
         for sample in family.samples
     }
+
+
+def scrape_until(url: str, count: float, name: str, **labels: str) -> Samples:
+    """What is there once a sample is so many: a request is counted when its answer is done, which its client may know
+    before."""
+    deadline = time.monotonic() + 30
+    while value(samples := scrape(url), name, **labels) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return samples
 
 
 def value(samples: Samples, name: str, **labels: str) -> float:
@@ -68,7 +79,8 @@ def test_counters_add_up_over_the_workers(served: Served) -> None:
     work(served, "photos")
     with pytest.raises(ClientError):
         s3.get_object(Bucket="photos", Key="missing")
-    after = scrape(url)
+    gets = value(before, "bleepstore_s3_operations_total", operation="GetObject")
+    after = scrape_until(url, gets + 13, "bleepstore_s3_operations_total", operation="GetObject")
 
     def grown(name: str, **labels: str) -> float:
         return value(after, name, **labels) - value(before, name, **labels)
@@ -91,9 +103,29 @@ def test_counters_add_up_over_the_workers(served: Served) -> None:
     assert grown("bleepstore_objects_total") == 12
     assert grown("bleepstore_buckets_total") == 1
     assert grown("bleepstore_stored_bytes") == 12_000
+    assert grown("bleepstore_commit_batch_size_sum") >= 13
+    assert 0 < grown("bleepstore_fsync_duration_seconds_sum") <= grown("bleepstore_commit_duration_seconds_sum")
+    assert value(after, "bleepstore_workers") == 2
+    assert value(after, "bleepstore_catalog_wal_bytes") > 0
     assert value(after, "process_open_fds") > 0
     assert value(after, "process_cpu_seconds_total") > 0
     assert value(after, "bleepstore_disk_free_bytes") > 0
+
+
+def test_what_is_under_way_is_shown(served: Served) -> None:
+    url = admin_url(served)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(b"PUT /photos/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+        # Nobody signed, so it is refused, and what is left of its body is waited for.
+        scrape_until(url, 1, "bleepstore_requests_in_flight")
+        assert value(scrape(url), "bleepstore_connections") >= 1
+
+
+def test_what_is_refused_before_it_is_a_request_is_counted(served: Served) -> None:
+    url = admin_url(served)
+    before = value(scrape(url), "bleepstore_s3_errors_total", code="BadRequest")
+    raw(served.url, b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n")
+    scrape_until(url, before + 1, "bleepstore_s3_errors_total", code="BadRequest")
 
 
 def workers_of(served: Served) -> list[int]:
@@ -104,8 +136,9 @@ def workers_of(served: Served) -> list[int]:
 def test_no_count_is_lost_when_a_worker_is_killed(served: Served) -> None:
     url, s3 = admin_url(served), served.client()
     s3.create_bucket(Bucket="killed")
+    gets = value(scrape(url), "bleepstore_s3_operations_total", operation="GetObject")
     work(served, "killed")
-    before = scrape(url)
+    before = scrape_until(url, gets + 12, "bleepstore_s3_operations_total", operation="GetObject")
     killed = workers_of(served)[0]
     os.kill(killed, signal.SIGKILL)
     deadline = time.monotonic() + 30
@@ -119,7 +152,8 @@ def test_no_count_is_lost_when_a_worker_is_killed(served: Served) -> None:
         except Exception:  # noqa: BLE001  # the connections of the killed worker end
             continue
     work(served, "killed")
-    after = scrape(url)
+    gets = value(before, "bleepstore_s3_operations_total", operation="GetObject")
+    after = scrape_until(url, gets + 12, "bleepstore_s3_operations_total", operation="GetObject")
     for name in ("PutObject", "GetObject"):
         grown = value(after, "bleepstore_s3_operations_total", operation=name) - value(
             before, "bleepstore_s3_operations_total", operation=name
