@@ -213,7 +213,7 @@ def test_an_object_is_seen_tagged_described_and_shared(win: Window) -> None:
     page.locator("#metadata").fill("camera = X100")
     page.locator("section", has=page.locator("#metadata_title")).get_by_role("button", name="Save").click()
     page.get_by_text("The metadata was saved.").wait_for()
-    page.get_by_label("Legal hold").check()
+    page.get_by_role("checkbox", name="Legal hold").check()
     page.locator("form", has=page.locator("#hold")).get_by_role("button", name="Save").click()
     page.get_by_text("The legal hold was saved.").wait_for()
     version = store.head_object("vault", "a/dot.png").version
