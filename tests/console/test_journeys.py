@@ -207,7 +207,7 @@ def test_an_object_is_seen_tagged_described_and_shared(win: Window) -> None:
     win.open("/buckets/vault/object?key=a/dot.png")
     image = page.get_by_role("img", name="The image dot.png")
     assert image.evaluate("image => image.naturalWidth") == 1
-    page.get_by_role("textbox", name="Tags").fill("place = Oslo")
+    page.get_by_role("textbox", name="Tags").fill("city = Oslo")
     page.locator("section", has=page.locator("#tags_title")).get_by_role("button", name="Save").click()
     page.get_by_text("The tags were saved.").wait_for()
     page.locator("#metadata").fill("camera = X100")
@@ -217,7 +217,7 @@ def test_an_object_is_seen_tagged_described_and_shared(win: Window) -> None:
     page.locator("form", has=page.locator("#hold")).get_by_role("button", name="Save").click()
     page.get_by_text("The legal hold was saved.").wait_for()
     version = store.head_object("vault", "a/dot.png").version
-    assert (version.metadata, version.tags, version.legal_hold) == ({"camera": "X100"}, {"place": "Oslo"}, True)
+    assert (version.metadata, version.tags, version.legal_hold) == ({"camera": "X100"}, {"city": "Oslo"}, True)
     page.get_by_role("button", name="Make a link").click()
     link = page.get_by_label("Link").input_value()
     win.snap("object")
