@@ -233,6 +233,7 @@ CLIENTS: dict[str, tuple[Callable[[], Path | None], Callable[[], None]]] = {
     "tofu": (functools.partial(_in_go, "tofu"), _install_tofu),
     "compose-check": (functools.partial(_in_go, "compose-check"), _install_compose_check),
     "kubernetes-validate": _tools("kubernetes", "kubernetes-validate", ["kubernetes-validate>=1.37"]),
+    "prometheus": _unpacked("prometheus", "usr/bin/prometheus", ["prometheus"]),
     "systemd": _from_debian("systemd-analyze", "systemd"),
     "nginx": _unpacked("nginx", "usr/sbin/nginx", ["nginx"]),
     "haproxy": _unpacked("haproxy", "usr/sbin/haproxy", _HAPROXY),
