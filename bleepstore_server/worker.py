@@ -38,6 +38,7 @@ from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.settings import Settings
 from bleepstore_server.http1.tasks import Pool, current_task
 from bleepstore_server.layers.record import Record, access_log, log_access
+from bleepstore_server.listeners import split
 from bleepstore_server.response import ObjectBody
 from bleepstore_server.sending import Answer
 from bleepstore_server.wire.documents.errors import error_document
@@ -61,6 +62,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     """One process. `wsgi` is the app."""
 
     alive: bool
+    #: Among the workers of `bleepstore serve`, which have one set of sockets. Under another gunicorn each has its own.
+    number = 0
     wsgi: WSGIApplication
 
     def init_process(self) -> None:
@@ -70,7 +73,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             self.log.warning("the PROXY protocol is not spoken: proxies are believed by X-Forwarded-For")
         tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None  # the certificate of now
         self._pool = Pool(self.cfg.threads)
-        self._loop = Loop(self._settings(), self._pool, self.sockets, tls, self._begin_request, self._refuse)
+        own, others = split(self.sockets, self.number, self.cfg.workers)
+        self._loop = Loop(self._settings(), self._pool, own, tls, self._begin_request, self._refuse, others)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
         self._admin: AdminApp | None = None
         self._counts: WorkerCounts | None = None
