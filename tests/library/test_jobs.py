@@ -529,3 +529,58 @@ def test_a_system_that_has_no_lock_to_give_is_asked_again(tmp_path: Path, monkey
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert lease.acquire()
     lease.release()
+
+
+def test_jobs_are_paused_for_all_processes_and_can_be_run_all_the_same(tmp_path: Path, clock: Clock) -> None:
+    with bleepstore.open(tmp_path, clock=clock) as store, bleepstore.open(tmp_path, clock=clock) as other:
+        store.create_bucket("photos")
+        assert store.jobs.paused_until_ms == 0
+        assert other.jobs.pause(60) == clock.now + 60_000
+        assert store.jobs.paused_until_ms == clock.now + 60_000
+        for _ in range(2):
+            store.put_object("photos", "k", BIG)
+        assert store.jobs.run("garbage").changed == 1
+        clock.now += 60_000
+        assert store.jobs.paused_until_ms == 0
+        store.jobs.pause(60)
+        store.jobs.pause(0)
+        assert other.jobs.paused_until_ms == 0
+        for seconds in (-1, 24 * 3600 + 1):
+            with pytest.raises(ValueError, match="a pause lasts"):
+                store.jobs.pause(seconds)
+    with bleepstore.open(tmp_path, read_only=True) as seen, pytest.raises(errors.StoreReadOnly):
+        seen.jobs.pause(1)
+    with bleepstore.open(clock=clock) as store:
+        store.jobs.pause(60)
+        assert store.jobs.paused_until_ms == clock.now + 60_000
+
+
+@pytest.mark.slow
+def test_a_paused_thread_runs_nothing_until_it_is_resumed(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        backend = store.engine.backend
+        assert isinstance(backend, Watched)
+        store.create_bucket("photos")
+        store.jobs.pause(3600)
+        store.jobs.start()
+        for _ in range(2):
+            store.put_object("photos", "k", BIG)
+        assert not backend.deleted_one.wait(1.2), "the thread looks twice a second"
+        store.jobs.pause(0)
+        assert backend.deleted_one.wait(PATIENCE)
+
+
+def test_a_process_that_runs_no_jobs_sees_what_another_did(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store:
+        backend = store.engine.backend
+        assert isinstance(backend, Watched)
+        store.create_bucket("photos")
+        for _ in range(2):
+            store.put_object("photos", "k", BIG)
+        assert backend.deleted_one.wait(PATIENCE)
+    with bleepstore.open(tmp_path, read_only=True) as seen:
+        found = {status.name: status for status in seen.jobs.status()}
+        assert found["garbage"].last_run_ms is None, "a store that is read-only writes and reads none of it"
+    with bleepstore.open(tmp_path) as other:
+        found = {status.name: status for status in other.jobs.status()}
+        assert found["garbage"].last_run_ms is not None
