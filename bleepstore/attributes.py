@@ -26,6 +26,7 @@ from bleepstore.model import (
     SystemMetadata,
 )
 from bleepstore.object_lock import Retention, RetentionMode
+from bleepstore.replication import Replica, Replication, ReplicationStatus
 
 _SYSTEM_FIELDS = tuple(field.name for field in attrs.fields(SystemMetadata))
 
@@ -138,6 +139,27 @@ def _read_encryption(record: Any) -> Encryption | None:
     )
 
 
+def _write_replication(replication: Replication | None) -> list[Any] | None:
+    """As JSON: whether it is a replica, and the replicas of it."""
+    if replication is None:
+        return None
+    rows = [[one.destination, one.status.value, one.version_id, one.error] for one in replication.replicas]
+    return [replication.is_replica, rows]
+
+
+def _read_replication(record: Any) -> Replication | None:
+    if record is None:
+        return None
+    is_replica, rows = record
+    if type(is_replica) is not bool:
+        raise ValueError(f"a stored replication holds {type(is_replica).__name__} instead of true or false")
+    return Replication(tuple([_read_replica(*row) for row in rows]), is_replica)
+
+
+def _read_replica(destination: object, status: object, version_id: str | None, error: str | None) -> Replica:
+    return Replica(_read_text(destination), ReplicationStatus(_read_text(status)), version_id, error)
+
+
 def load_encryption(text: str | None) -> Encryption | None:
     """Of a column."""
     return None if text is None else _read_encryption(json.loads(text))
@@ -165,6 +187,7 @@ ATTRIBUTES = (
     Attribute("retention", None, write_retention, read_retention),
     Attribute("legal_hold", None, _same, _same),
     Attribute("encryption", None, _write_encryption, _read_encryption, is_frozen=False),
+    Attribute("replication", None, _write_replication, _read_replication),
 )
 #: The columns of the attributes, in the order of `columns_of`.
 COLUMNS = tuple(attribute.name for attribute in ATTRIBUTES)

@@ -23,6 +23,7 @@ from bleepstore.events import EventRule
 from bleepstore.model import NO_SETTINGS, BucketSetting, BucketSettings
 from bleepstore.object_lock import DefaultRetention, ObjectLock, RetentionMode
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
+from bleepstore.replication import ReplicationRule
 
 
 @attrs.frozen
@@ -175,6 +176,22 @@ def _read_events(rows: Iterable[list[Any]]) -> tuple[EventRule, ...]:
     )
 
 
+def write_replication(rules: Iterable[ReplicationRule]) -> list[dict[str, Any]]:
+    """As JSON."""
+    return [attrs.asdict(rule) | {"tags": write_mapping(rule.tags)} for rule in rules]
+
+
+def read_replication(records: Iterable[Mapping[str, Any]]) -> tuple[ReplicationRule, ...]:
+    """What `write_replication` wrote."""
+    return tuple(_read_replication_rule(dict(record)) for record in records)
+
+
+def _read_replication_rule(record: dict[str, Any]) -> ReplicationRule:
+    prefixes, tags = record.pop("excluded_prefixes"), record.pop("excluded_tags")
+    excluded = tuple((key, value) for key, value in tags)
+    return ReplicationRule(excluded_prefixes=tuple(prefixes), excluded_tags=excluded, **record)
+
+
 SETTINGS: Mapping[str, SettingForm] = {
     "tags": SettingForm(write_mapping, read_mapping),
     "lifecycle": SettingForm(_write_lifecycle, _read_lifecycle),
@@ -187,6 +204,7 @@ SETTINGS: Mapping[str, SettingForm] = {
     "payer": SettingForm(str, Payer),
     "configurations": SettingForm(_write_configurations, dict),
     "events": SettingForm(_write_events, _read_events),
+    "replication": SettingForm(write_replication, read_replication),
 }
 
 

@@ -33,7 +33,7 @@ from bleepstore.errors import CatalogDamaged, CatalogTooNew, ServiceUnavailable,
 from bleepstore.raft.ids import check_id, new_id
 from bleepstore.raft.messages import Accepted, ConfChange, Configuration, NodeId, Refusal, Role
 from bleepstore.raft.node import Node
-from bleepstore.raft.node_settings import DEFAULTS, NodeSettings
+from bleepstore.raft.node_settings import DEFAULTS, Host, NodeSettings
 from bleepstore.raft.sqlite_log import create_log, open_log, read_identity
 from bleepstore.raft.state import RandomSource
 from bleepstore.raft.state_machine import SnapshotRefused
@@ -356,7 +356,12 @@ def open_member(
         raise
     try:
         node = Node(
-            log, state_machine, transport, settings=settings, rng=rng, free_bytes=free_bytes, on_failure=on_failure
+            log,
+            state_machine,
+            transport,
+            settings=settings,
+            host=Host(rng=rng, free_bytes=free_bytes),
+            on_failure=on_failure,
         )
     except BaseException:
         log.close()

@@ -107,6 +107,11 @@ def _hold(version: ObjectVersion) -> str | None:
     return None if held is None else "On" if held else "Off"
 
 
+def _replication(version: ObjectVersion) -> str | None:
+    found = version.attributes.replication
+    return None if found is None else found.status.value
+
+
 _T, _N, _B, _M = Kind.TEXT, Kind.NUMBER, Kind.TRUTH, Kind.TIME
 _ALWAYS = (
     Column("Bucket", "bucket", _T, lambda item: item.version.bucket),
@@ -124,7 +129,7 @@ _OPTIONAL = (
     Column("ETag", "e_tag", _T, _of_object(lambda one: one.etag)),
     Column("StorageClass", "storage_class", _T, _of_object(lambda one: one.storage_class)),
     Column("IsMultipartUploaded", "is_multipart_uploaded", _B, _of_object(lambda one: one.parts_count is not None)),
-    Column("ReplicationStatus", "replication_status", _T, lambda _item: None),
+    Column("ReplicationStatus", "replication_status", _T, _of_object(_replication)),
     Column("EncryptionStatus", "encryption_status", _T, _of_object(_encryption)),
     Column(
         "ObjectLockRetainUntilDate", "object_lock_retain_until_date", _M,

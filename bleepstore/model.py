@@ -24,6 +24,7 @@ from bleepstore.lifecycle import Lifecycle
 from bleepstore.object_lock import ObjectLock, Retention
 from bleepstore.ownership import ObjectOwnership, Payer, PublicAccessBlock
 from bleepstore.rates import RateLimit
+from bleepstore.replication import Replication, ReplicationRule
 
 NULL_VERSION = "null"  # the id of what was written while its bucket kept no versions
 STANDARD = "STANDARD"
@@ -183,7 +184,7 @@ class BucketSettings:
 
     Each is replaced as a whole. `bleepstore.bucket_settings` says how each is stored. `policy` is the text of the
     bucket's policy, as it was given; `configurations` are those that are stored as they were given; `events` are what
-    of them says which events are kept, and for whom.
+    of them says which events are kept, and for whom, `replication` what is copied to other buckets.
     """
 
     tags: Mapping[str, str] | None = None
@@ -197,6 +198,7 @@ class BucketSettings:
     payer: Payer | None = None
     configurations: Configurations | None = None
     events: tuple[EventRule, ...] | None = None
+    replication: tuple[ReplicationRule, ...] | None = None
 
 
 #: The same instance wherever nothing is configured.
@@ -271,7 +273,8 @@ class ObjectAttributes:
 
     `grants` are those of its ACL; None: its owner alone. `restoration` is of what is archived, and no copy has it.
     `retention` and `legal_hold` protect a version where its bucket has object lock; a `legal_hold` of False was taken
-    away, None was never there. `encryption` says how the bytes are encrypted; None: they are not. The store makes it.
+    away, None was never there. `encryption` says how the bytes are encrypted; None: they are not. `replication` says
+    how far copies of it elsewhere are; None: there are none. The store makes both.
     `bleepstore.attributes` says how each field is stored.
     """
 
@@ -284,6 +287,7 @@ class ObjectAttributes:
     retention: Retention | None = None
     legal_hold: bool | None = None
     encryption: Encryption | None = None
+    replication: Replication | None = None
 
     def acl(self, owner_id: str) -> Acl:
         """The ACL, for an object of this owner."""
@@ -389,6 +393,10 @@ class _Attributed:
     @property
     def encryption(self) -> Encryption | None:
         return self.attributes.encryption
+
+    @property
+    def replication(self) -> Replication | None:
+        return self.attributes.replication
 
     @property
     def acl(self) -> Acl:

@@ -23,7 +23,7 @@ BASE = frozenset(
         "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
         "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
-        "inventory",
+        "inventory", "replication",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
@@ -36,6 +36,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cors": frozenset({"errors"}),
     "configurations": frozenset({"errors"}),
     "events": frozenset(),
+    "replication": frozenset(),
     "senders": frozenset({"errors", "events"}),
     "website": frozenset(),
     "access_log": frozenset(),
@@ -56,14 +57,15 @@ ALLOWED: dict[str, frozenset[str]] = {
             "configurations",
             "events",
             "rates",
+            "replication",
         }
     ),
     "pages": frozenset({"model"}),
     "roles": frozenset({"errors", "model"}),
-    "attributes": frozenset({"model", "object_lock", "encryption"}),
+    "attributes": frozenset({"model", "object_lock", "encryption", "replication"}),
     "lifecycle_due": frozenset({"lifecycle", "model"}),
     "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"})
-    | {"configurations", "events"},
+    | {"configurations", "events", "replication"},
     "sealing": frozenset({"errors", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),

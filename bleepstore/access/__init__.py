@@ -34,6 +34,7 @@ from bleepstore.access.policies import (
     is_public,
     may_assume,
     may_assume_by_web,
+    trusts_service,
 )
 from bleepstore.access.sessions import LiveSession, RoleSession, Session, SessionCredentials, WebIdentity
 
@@ -75,4 +76,5 @@ __all__ = [
     "may_assume_by_web",
     "of_version",
     "resolve_acl",
+    "trusts_service",
 ]

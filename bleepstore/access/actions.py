@@ -63,6 +63,7 @@ class Action(enum.StrEnum):
     PUT_METRICS_CONFIGURATION = "s3:PutMetricsConfiguration"
     GET_REPLICATION_CONFIGURATION = "s3:GetReplicationConfiguration"
     PUT_REPLICATION_CONFIGURATION = "s3:PutReplicationConfiguration"
+    INITIATE_REPLICATION = "s3:InitiateReplication"
     # of an object, or of one of its versions
     GET_OBJECT = "s3:GetObject"
     GET_OBJECT_VERSION = "s3:GetObjectVersion"
@@ -88,6 +89,12 @@ class Action(enum.StrEnum):
     PUT_OBJECT_VERSION_ACL = "s3:PutObjectVersionAcl"
     DELETE_OBJECT = "s3:DeleteObject"
     DELETE_OBJECT_VERSION = "s3:DeleteObjectVersion"
+    # of who copies objects from bucket to bucket
+    GET_OBJECT_VERSION_FOR_REPLICATION = "s3:GetObjectVersionForReplication"
+    REPLICATE_OBJECT = "s3:ReplicateObject"
+    REPLICATE_DELETE = "s3:ReplicateDelete"
+    REPLICATE_TAGS = "s3:ReplicateTags"
+    OBJECT_OWNER_OVERRIDE = "s3:ObjectOwnerOverrideToBucketOwner"
     # of an upload; starting, filling and completing one is a s3:PutObject
     ABORT_MULTIPART_UPLOAD = "s3:AbortMultipartUpload"
     LIST_MULTIPART_UPLOAD_PARTS = "s3:ListMultipartUploadParts"

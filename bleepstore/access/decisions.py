@@ -54,6 +54,7 @@ _BY_BUCKET: Mapping[Action, Permission] = {
 _BY_OBJECT: Mapping[Action, Permission] = {
     Action.GET_OBJECT: _READ,
     Action.GET_OBJECT_VERSION: _READ,
+    Action.GET_OBJECT_VERSION_FOR_REPLICATION: _READ,
     Action.GET_OBJECT_ATTRIBUTES: _READ,
     Action.GET_OBJECT_VERSION_ATTRIBUTES: _READ,
     Action.GET_OBJECT_TORRENT: _READ,
@@ -127,6 +128,11 @@ _BY_OWNER = frozenset(
         Action.PUT_METRICS_CONFIGURATION,
         Action.GET_REPLICATION_CONFIGURATION,
         Action.PUT_REPLICATION_CONFIGURATION,
+        Action.INITIATE_REPLICATION,
+        Action.REPLICATE_OBJECT,
+        Action.REPLICATE_DELETE,
+        Action.REPLICATE_TAGS,
+        Action.OBJECT_OWNER_OVERRIDE,
         Action.BYPASS_GOVERNANCE_RETENTION,
     }
 )

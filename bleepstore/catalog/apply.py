@@ -20,6 +20,8 @@ from bleepstore.catalog import (
     lifecycle,
     objects,
     quotas,
+    replicas,
+    replication,
     sessions,
     sweeps,
     uploads,
@@ -41,6 +43,7 @@ from bleepstore.commands import (
     DeleteRole,
     DeleteUser,
     DisableCredential,
+    EndReplications,
     EndSweep,
     FollowProvider,
     ForgetEvents,
@@ -57,9 +60,12 @@ from bleepstore.commands import (
     PutObjectTags,
     PutQuota,
     PutRateLimit,
+    PutReplica,
+    PutReplicaAttributes,
     PutRole,
     PutSessionKey,
     PutUserPolicy,
+    QueueReplications,
     RecountUsage,
     RegisterPart,
     ReplaceSecret,
@@ -170,5 +176,13 @@ def apply(tables: Tables, command: Command) -> Result:
             return sweeps.forget_garbage(tables, command)
         case ForgetEvents():
             return events.forget_events(tables, command)
+        case PutReplica():
+            return replicas.put_replica(tables, command)
+        case PutReplicaAttributes():
+            return replicas.put_replica_attributes(tables, command)
+        case EndReplications():
+            return replication.end_replications(tables, command)
+        case QueueReplications():
+            return replication.queue_replications(tables, command)
         case _:
             assert_never(command)

@@ -10,6 +10,7 @@ from bleepstore.acl_rules import check_acl, is_enforced
 from bleepstore.catalog.events import record_event
 from bleepstore.catalog.port import EventDetails, Tables
 from bleepstore.catalog.records import StoredBucket, StoredVersion
+from bleepstore.catalog.replication import queue_change
 from bleepstore.catalog.versions import absent_version
 from bleepstore.commands import (
     Done,
@@ -49,6 +50,12 @@ class _Found:
 
     def set(self, tables: Tables, attributes: ObjectAttributes) -> None:
         tables.set_object_attributes(self.bucket.bucket_id, self.key, self.version, attributes)
+
+    def change(self, tables: Tables, attributes: ObjectAttributes, time_ms: int) -> None:
+        """Set what is copied along with a version."""
+        if attributes.replication is not None and attributes != self.attributes:
+            attributes = queue_change(tables, self.bucket, self.key, self.version, attributes, time_ms)
+        self.set(tables, attributes)
 
     def record(self, tables: Tables, name: str, command: _Watched, **details: Unpack[EventDetails]) -> None:
         """Keep an event of the version, if anybody wants it."""
@@ -91,7 +98,7 @@ def put_object_acl(tables: Tables, command: PutObjectAcl) -> Result:
     if refused := check_acl(bucket.settings, command.acl, bucket.owner_id):
         return refused
     grants = None if command.acl == Acl.private(owner_id) else command.acl.grants
-    found.set(tables, attrs.evolve(found.attributes, grants=grants))
+    found.change(tables, attrs.evolve(found.attributes, grants=grants), command.time_ms)
     if grants != found.attributes.grants:  # "An event is not generated when a request results in no change"
         found.record(tables, "ObjectAcl:Put", command)
     return Done()
@@ -101,7 +108,7 @@ def put_object_tags(tables: Tables, command: PutObjectTags) -> Result:
     found = _find(tables, command)
     if isinstance(found, S3Error):
         return found
-    found.set(tables, attrs.evolve(found.attributes, tags=command.tags))
+    found.change(tables, attrs.evolve(found.attributes, tags=command.tags), command.time_ms)
     found.record(tables, (command.origin and command.origin.event) or "ObjectTagging:Put", command)
     return Done()
 
@@ -115,7 +122,7 @@ def put_object_retention(tables: Tables, command: PutObjectRetention) -> Result:
         return refused
     if refused := check_change(old, new, command.time_ms, bypasses=command.bypasses_governance):
         return refused
-    found.set(tables, attrs.evolve(found.attributes, retention=new))
+    found.change(tables, attrs.evolve(found.attributes, retention=new), command.time_ms)
     found.record(tables, "ObjectRetention:Put", command)
     return Done()
 
@@ -124,7 +131,7 @@ def put_object_legal_hold(tables: Tables, command: PutObjectLegalHold) -> Result
     found = _find_lockable(tables, command)
     if isinstance(found, S3Error):
         return found
-    found.set(tables, attrs.evolve(found.attributes, legal_hold=command.legal_hold))
+    found.change(tables, attrs.evolve(found.attributes, legal_hold=command.legal_hold), command.time_ms)
     return Done()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from bleepstore.acl_rules import is_enforced
@@ -15,7 +16,6 @@ from bleepstore.configurations import (
     MAX_CONFIGURATIONS,
     MAX_STORED,
     ConfigurationKind,
-    bucket_of_arn,
 )
 from bleepstore.errors import (
     InvalidLoggingTarget,
@@ -26,9 +26,7 @@ from bleepstore.errors import (
     TooManyConfigurations,
 )
 from bleepstore.model import BucketSetting, Versioning
-
-#: Kinds that say which events are kept.
-_EVENT_SOURCES = frozenset({ConfigurationKind.NOTIFICATION, ConfigurationKind.REPLICATION})
+from bleepstore.replication import ReplicationRule
 
 
 def put_bucket_configuration(tables: Tables, command: PutBucketConfiguration) -> Result:
@@ -39,16 +37,18 @@ def put_bucket_configuration(tables: Tables, command: PutBucketConfiguration) ->
     kept = configurations_of(tables, bucket)
     of_kind = kept.setdefault(kind, {})
     if document is not None:
-        if refused := _check(tables, bucket, kind, json.loads(document)):
+        if refused := _check(tables, bucket, command, json.loads(document)):
             return refused
         of_kind[command.id] = document
         if len(of_kind) > MAX_CONFIGURATIONS or _size_of(kept) > MAX_STORED:
             return TooManyConfigurations(MAX_CONFIGURATIONS)
     elif of_kind.pop(command.id, None) is None and kind in KINDS_WITH_IDS:
         return NoSuchConfiguration(command.bucket, command.id)
-    if kind in _EVENT_SOURCES:
+    if kind is ConfigurationKind.NOTIFICATION:
         others = tuple(rule for rule in bucket.settings.events or () if rule.source != kind)
         tables.set_bucket_setting(bucket, BucketSetting("events", (*others, *command.rules) or None))
+    if kind is ConfigurationKind.REPLICATION:
+        tables.set_bucket_setting(bucket, BucketSetting("replication", command.replication or None))
     left = {name: documents for name, documents in kept.items() if documents}
     tables.set_bucket_setting(bucket, BucketSetting("configurations", left or None))
     return Done()
@@ -67,12 +67,12 @@ def _size_of(kept: dict[str, dict[str, str]]) -> int:
     return sum(len(document) for documents in kept.values() for document in documents.values())
 
 
-def _check(tables: Tables, bucket: StoredBucket, kind: ConfigurationKind, document: Any) -> S3Error | None:
+def _check(tables: Tables, bucket: StoredBucket, command: PutBucketConfiguration, document: Any) -> S3Error | None:
     """The refusal of a configuration by what buckets there are."""
-    if kind is ConfigurationKind.LOGGING:
+    if command.kind is ConfigurationKind.LOGGING:
         return _check_logging(tables, bucket, document["LoggingEnabled"])
-    if kind is ConfigurationKind.REPLICATION:
-        return _check_replication(tables, bucket, document)
+    if command.kind is ConfigurationKind.REPLICATION:
+        return _check_replication(tables, bucket, command.replication)
     return None
 
 
@@ -86,11 +86,12 @@ def _check_logging(tables: Tables, bucket: StoredBucket, logging: Any) -> S3Erro
     return None
 
 
-def _check_replication(tables: Tables, bucket: StoredBucket, replication: Any) -> S3Error | None:
-    """ "Versioning must be enabled" on both buckets."""
+def _check_replication(tables: Tables, bucket: StoredBucket, rules: Sequence[ReplicationRule]) -> S3Error | None:
+    """ "Both source and destination buckets must have versioning enabled", and "if the source bucket has S3 Object Lock
+    enabled, the destination buckets must also have S3 Object Lock enabled". Of a bucket elsewhere nothing is known."""
     if bucket.versioning != Versioning.ENABLED:
         return InvalidRequest("Versioning must be 'Enabled' on the bucket to apply a replication configuration")
-    for name in dict.fromkeys(bucket_of_arn(rule["Destination"]["Bucket"]) for rule in replication["Rules"]):
+    for name in dict.fromkeys(rule.destination for rule in rules if not rule.is_remote):
         target = tables.find_bucket(name)
         if target is None:
             return InvalidRequest("Destination bucket must exist.")
@@ -98,4 +99,6 @@ def _check_replication(tables: Tables, bucket: StoredBucket, replication: Any) -
             return InvalidRequest("Destination bucket must have versioning enabled.")
         if target.bucket_id == bucket.bucket_id:
             return InvalidRequest("Destination bucket cannot be the same as the source bucket.")
+        if bucket.object_lock is not None and target.object_lock is None:
+            return InvalidRequest("Destination bucket must have Object Lock enabled, as the source bucket has.")
     return None

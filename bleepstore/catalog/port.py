@@ -56,6 +56,7 @@ from bleepstore.model import (
 from bleepstore.pages import ObjectPage, UploadPage, VersionPage
 from bleepstore.quotas import CountedQuota, Quota, QuotaScope, Totals, Usage
 from bleepstore.rates import Rate, RateLimit, RateScope
+from bleepstore.replication import ReplicationTask, WaitingReplication
 from bleepstore.roles import Role
 
 #: Where to go on with the objects, or with the parts, of a catalog; () is the beginning, and the end. It is a value of
@@ -262,6 +263,15 @@ class CatalogReader(ContentReader, AgeReader, Protocol):
 
     def outbox(self) -> list[WaitingEvents]:
         """Every destination that events were ever kept for, in the order of their names."""
+
+    def replication_destinations(self) -> list[str]:
+        """Those that versions wait to be copied to."""
+
+    def waiting_replications(self, destination: str, limit: int) -> list[ReplicationTask]:
+        """The oldest tasks of a destination, in their order."""
+
+    def count_replications(self) -> list[WaitingReplication]:
+        """What waits for each destination, in the order of their names."""
 
     def sweep_times(self) -> tuple[int, int]:
         """(begun, ended): up to when the last sweep was begun and ended, in milliseconds."""
@@ -490,6 +500,16 @@ class Tables(Protocol):
     def forget_events(self, destination: str, through: int) -> None:
         """Those of a destination up to this number."""
 
+    # -- replication
+
+    def queue_replication(self, destination: str, bucket_id: int, key: str, version_id: str, time_ms: int) -> None:
+        """Have a version copied to a destination, after what was queued before. If it is queued already, it keeps its
+        position, and its task has another revision. What listens is told after the commit."""
+
+    def find_replication(self, destination: str, number: int) -> ReplicationTask | None: ...
+
+    def forget_replication(self, destination: str, number: int) -> None: ...
+
     # -- garbage and sweeps
 
     def discard(self, handle: str) -> None:
@@ -541,6 +561,10 @@ class CatalogPort(Protocol):
     def watch(self, listener: Callable[[Sequence[RecordedEvent]], None] | None) -> None:
         """After each commit of this process, tell `listener` which events it recorded, if it recorded any. It is called
         before anything else is committed, and must return at once, and not raise."""
+
+    def watch_replications(self, listener: Callable[[], None]) -> None:
+        """After each commit of this process that queued a version to be copied, call `listener`, which must return at
+        once, and not raise."""
 
     def watch_all(self, watches: bool) -> None:
         """From now on record the events of all buckets for the listener, or only of those that have rules."""

@@ -21,6 +21,7 @@ from bleepstore.catalog.conditions import check_owner
 from bleepstore.catalog.events import record_event
 from bleepstore.catalog.port import Tables
 from bleepstore.catalog.records import DeleteMarker, StoredBucket, StoredVersion
+from bleepstore.catalog.replication import queue_marker, queue_write
 from bleepstore.commands import (
     ApplyLifecycle,
     DeleteEntry,
@@ -28,12 +29,21 @@ from bleepstore.commands import (
     DeleteObjects,
     FollowProvider,
     PutObject,
+    PutReplica,
     Removed,
     Written,
 )
 from bleepstore.errors import NoSuchKey, NoSuchVersion, ObjectLocked, S3Error
 from bleepstore.events import UNKNOWN_ORIGIN
-from bleepstore.model import NULL_VERSION, BlobRef, ObjectAttributes, Owner, Versioning, WriteCondition
+from bleepstore.model import (
+    NULL_VERSION,
+    UNCONDITIONAL,
+    BlobRef,
+    ObjectAttributes,
+    Owner,
+    Versioning,
+    WriteCondition,
+)
 from bleepstore.object_lock import ObjectLock, Retention, check_future, is_locked, no_lock
 
 #: The sequence of no version, for uploads that began with one that was deleted since.
@@ -78,10 +88,16 @@ def check_lockable(tables: Tables, bucket: StoredBucket, attributes: ObjectAttri
 
 
 def write_version(
-    tables: Tables, bucket: StoredBucket, command: PutObject, current: StoredVersion | None, *, is_garbage: bool = True
+    tables: Tables,
+    bucket: StoredBucket,
+    command: PutObject,
+    current: StoredVersion | None,
+    *,
+    is_garbage: bool = True,
+    replica_id: str | None = None,
 ) -> Written | S3Error:
     """Make `command`'s object the current version of its key, instead of `current`, for which its condition holds. What
-    goes by that becomes garbage if it `is_garbage`.
+    goes by that becomes garbage if it `is_garbage`. `replica_id` is the id of the version that it is a copy of.
 
     The versions of a key are in the order of a counter of its own, which goes on from the time: one that is deleted
     and written again does not begin anew.
@@ -95,10 +111,12 @@ def write_version(
         default = None
         if bucket.object_lock is not None:
             command, default = _with_default_lock(tables, bucket.object_lock, command)
-        version_id = _next_id(bucket, command.request_id, 0)
+        version_id = replica_id or _next_id(bucket, command.request_id, 0)
         made = _make_way(tables, bucket, command.key, version_id, sequence, command.condition, current)
         if isinstance(made, S3Error):
             return made
+        if bucket.settings.replication is not None:
+            command = queue_write(tables, bucket, command, version_id)
         tables.remember_owner(command.owner)
         tables.write_version(bucket.bucket_id, command, version_id, made, None)
         if bucket.is_watched:
@@ -187,13 +205,35 @@ def add_delete_marker(
     if command.owner is not None:
         owner_id = command.owner.id
         tables.remember_owner(command.owner)
-    marker = DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms)
-    tables.insert_delete_marker(bucket.bucket_id, marker)
+    _insert_marker(tables, bucket, DeleteMarker(entry.key, version_id, made, owner_id, command.time_ms))
     if bucket.is_watched:
         record_removal(tables, bucket, command, entry.key, version_id, is_marked=True)
+    # "The delete markers added by the S3 Lifecycle expiration rule won't be replicated."
+    if bucket.settings.replication is not None and not isinstance(command, ApplyLifecycle):
+        queue_marker(tables, bucket, entry.key, version_id, command.time_ms)
+    return Removed(entry.key, None, version_id)
+
+
+def add_replica_marker(
+    tables: Tables, bucket: StoredBucket, command: PutReplica, current: StoredVersion | None
+) -> Written | S3Error:
+    """Make the copy of a delete marker, under its own id, the latest version of a key instead of `current`."""
+    key, version_id, time_ms = command.key, command.version_id, command.modified_ms
+    made = _make_way(tables, bucket, key, version_id, time_ms, UNCONDITIONAL, current)
+    if isinstance(made, S3Error):
+        return made
+    tables.remember_owner(command.owner)
+    _insert_marker(tables, bucket, DeleteMarker(key, version_id, made, command.owner.id, time_ms))
+    if bucket.is_watched:
+        name = "ObjectRemoved:DeleteMarkerCreated"
+        record_event(tables, bucket, name, key, command.time_ms, None, version_id=version_id)
+    return Written(version_id, time_ms)
+
+
+def _insert_marker(tables: Tables, bucket: StoredBucket, marker: DeleteMarker) -> None:
+    tables.insert_delete_marker(bucket.bucket_id, marker)
     if bucket.keeps_usage:
         tables.add_usage(bucket.bucket_id, 1, 0)
-    return Removed(entry.key, None, version_id)
 
 
 def _next_id(bucket: StoredBucket, request_id: str, position: int) -> str:

@@ -26,7 +26,7 @@ from bleepstore.attributes import (
     write_mapping,
     write_retention,
 )
-from bleepstore.bucket_settings import SETTINGS
+from bleepstore.bucket_settings import SETTINGS, read_replication, write_replication
 from bleepstore.codec.records import (
     Fields,
     Kind,
@@ -66,6 +66,7 @@ from bleepstore.model import (
 )
 from bleepstore.quotas import Quota, QuotaScope
 from bleepstore.rates import Rate, RateScope
+from bleepstore.replication import ReplicationStatus
 
 
 def _write_data(data: Data, tail: Tail) -> Fields:
@@ -116,6 +117,12 @@ def _read_setting(record: Fields, _tail: Tail) -> BucketSetting:
     if name not in SETTINGS:
         raise UnknownTag(f"unknown setting {name!r}: a newer version of BleepStore wrote it; upgrade this")
     return BucketSetting(name, None if value is None else SETTINGS[name].from_json(value))
+
+
+def _read_version_name(pair: list[Any], _tail: Tail) -> tuple[str, str]:
+    if [type(text) for text in pair] != [str, str]:
+        raise MalformedRecord("a version is named by its key and its id")
+    return pair[0], pair[1]
 
 
 TEXT = Kind(str)
@@ -188,6 +195,19 @@ EVENT_RULES = tuple_of(
     )
 )
 
+REPLICATION_RULES = Kind(list, lambda rules, _: write_replication(rules), lambda records, _: read_replication(records))
+REPLICATION_OUTCOMES = tuple_of(
+    row(
+        c.ReplicationOutcome,
+        number=INTEGER,
+        revision=INTEGER,
+        status=optional(Kind(str, read=lambda text, _: ReplicationStatus(text))),
+        version_id=OPTIONAL_TEXT,
+        error=OPTIONAL_TEXT,
+    )
+)
+VERSION_NAME = Kind(list, lambda pair, _: list(pair), _read_version_name)
+
 _STAMP: dict[str, Kind] = {"request_id": TEXT, "time_ms": INTEGER}
 _BUCKET = {**_STAMP, "bucket": TEXT, "bucket_id": OPTIONAL_INTEGER}
 _KEY = {**_BUCKET, "key": TEXT}
@@ -227,6 +247,7 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
         id=TEXT,
         document=OPTIONAL_TEXT,
         rules=EVENT_RULES,
+        replication=REPLICATION_RULES,
     ),
     form("put-bucket-versioning/1", c.PutBucketVersioning, **_BUCKET, versioning=VERSIONING),
     form(
@@ -421,6 +442,18 @@ COMMAND_FORMS: tuple[RecordForm, ...] = (
     form("end-sweep/1", c.EndSweep, **_STAMP, until_ms=INTEGER),
     form("forget-garbage/1", c.ForgetGarbage, **_STAMP, garbage_ids=tuple_of(INTEGER)),
     form("forget-events/1", c.ForgetEvents, **_STAMP, destination=TEXT, through=INTEGER),
+    form(
+        "put-replica/1",
+        c.PutReplica,
+        **_KEY,
+        version_id=TEXT,
+        owner=OWNER,
+        modified_ms=INTEGER,
+        written=optional(_COMMAND),
+    ),
+    form("put-replica-attributes/1", c.PutReplicaAttributes, **_KEY, version_id=TEXT, attributes=ATTRIBUTES),
+    form("end-replications/1", c.EndReplications, **_STAMP, destination=TEXT, outcomes=REPLICATION_OUTCOMES),
+    form("queue-replications/1", c.QueueReplications, **_BUCKET, versions=tuple_of(VERSION_NAME)),
 )
 COMMAND_SUCCESSORS: dict[str, tuple[str, Upcast]] = {}
 

@@ -59,6 +59,13 @@ from bleepstore.commands.objects import (
     PutObjectTags,
     RestoreObject,
 )
+from bleepstore.commands.replication import (
+    EndReplications,
+    PutReplica,
+    PutReplicaAttributes,
+    QueueReplications,
+    ReplicationOutcome,
+)
 from bleepstore.commands.results import Done, LifecycleApplied, Removed, RemovedMany, Restored, Result, Written
 from bleepstore.commands.uploads import AbortUpload, AssembledPart, CompleteUpload, CreateUpload, RegisterPart
 
@@ -101,6 +108,10 @@ Command = (
     | EndSweep
     | ForgetGarbage
     | ForgetEvents
+    | PutReplica
+    | PutReplicaAttributes
+    | EndReplications
+    | QueueReplications
 )
 
 __all__ = [
@@ -123,6 +134,7 @@ __all__ = [
     "DeleteUser",
     "DisableCredential",
     "Done",
+    "EndReplications",
     "EndSweep",
     "FollowProvider",
     "ForgetEvents",
@@ -141,14 +153,18 @@ __all__ = [
     "PutObjectTags",
     "PutQuota",
     "PutRateLimit",
+    "PutReplica",
+    "PutReplicaAttributes",
     "PutRole",
     "PutSessionKey",
     "PutUserPolicy",
+    "QueueReplications",
     "RecountUsage",
     "RegisterPart",
     "Removed",
     "RemovedMany",
     "ReplaceSecret",
+    "ReplicationOutcome",
     "RestoreObject",
     "Restored",
     "Result",

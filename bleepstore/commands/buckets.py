@@ -13,6 +13,7 @@ from bleepstore.model import (
     Owner,
     Versioning,
 )
+from bleepstore.replication import ReplicationRule
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +68,8 @@ class PutBucketSetting(Change):
 @attrs.frozen(kw_only=True)
 class PutBucketConfiguration(Change):
     """Replace one of the configurations of a bucket that are stored as they are given, or remove it, if `document` is
-    None. `document` is JSON; `id` is "" for a kind of which a bucket has one. `rules` are what it says of events."""
+    None. `document` is JSON; `id` is "" for a kind of which a bucket has one. `rules` are what it says of events,
+    `replication` what it says of copies."""
 
     request_id: str
     time_ms: int
@@ -77,6 +79,7 @@ class PutBucketConfiguration(Change):
     id: str = ""
     document: str | None
     rules: tuple[EventRule, ...] = ()
+    replication: tuple[ReplicationRule, ...] = ()
 
     @property
     def frees_space(self) -> bool:  # type: ignore[override]  # it depends on the fields

@@ -35,6 +35,7 @@ ACTED_UPON = frozenset(
         ConfigurationKind.INVENTORY,
         ConfigurationKind.LOGGING,
         ConfigurationKind.NOTIFICATION,
+        ConfigurationKind.REPLICATION,
         ConfigurationKind.WEBSITE,
     }
 )

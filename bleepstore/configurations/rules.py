@@ -14,7 +14,7 @@ from bleepstore.errors import InvalidArgument, InvalidRequest, MalformedConfigur
 #: "The ID has a 64 character limit and can only contain letters, numbers, periods, dashes, and underscores."
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BUCKET_ARN = re.compile(r"arn:aws[a-z-]*:s3:::([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])")
-_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]*:role/\S+")
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[^:*?\s]*:role/\S+")
 _MAX_RULE_ID = 255
 _MAX_REPLICATION_RULES = 1000
 _MAX_ROUTING_RULES = 50

@@ -36,7 +36,7 @@ class EventsJob(Job):
                 self._deliveries.finish()
             else:
                 self._deliveries.wake()
-            sent = self._deliveries.sent
+            sent = self._deliveries.carried
             budget.spend(items=sent - self._sent)
             budget.changed += sent - self._sent
             self._sent = sent

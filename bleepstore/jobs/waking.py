@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _log = logging.getLogger("bleepstore.jobs")
-_NAME = "events.wake"
+EVENTS, REPLICATION = "events.wake", "replication.wake"
 
 
 class Waker:
@@ -18,8 +18,8 @@ class Waker:
     no pipes nothing is heard, and what is due is found at the next look. `folder` is None where no other process has
     the store."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._path = None if folder is None else folder / _NAME
+    def __init__(self, folder: Path | None, name: str = EVENTS) -> None:
+        self._path = None if folder is None else folder / name
         self._reading: int | None = None
         self._writing: tuple[int, int] | None = None  # (process, descriptor)
         self._is_closed = False

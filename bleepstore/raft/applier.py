@@ -71,6 +71,15 @@ class Applier:
         """Whether the caller runs in the thread that applies."""
         return threading.current_thread() is self._thread
 
+    def work_next(self) -> bool:
+        """Do the next piece of work in the caller's thread, if there is one; whether there was. For nodes that are
+        stepped. An error is the caller's.
+        """
+        if self._queue.empty():
+            return False
+        self._work(self._queue.get())
+        return True
+
     def _run(self) -> None:
         try:
             while self._work(self._queue.get()):

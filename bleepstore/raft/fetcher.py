@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from bleepstore.raft.messages import NodeId, SnapshotFetch
+from bleepstore.raft.node_settings import start_thread
 from bleepstore.raft.snapshot_transfer import receive
 from bleepstore.raft.state_machine import SnapshotRefused, StateMachine
 from bleepstore.raft.transport import Transport
@@ -43,6 +45,7 @@ class Fetcher:
         now: Callable[[], float],
         patience: float,
         first_wait: float,
+        spawn: Callable[[Callable[[], None], str], threading.Thread | None] = start_thread,
     ) -> None:
         """A source from which nothing comes for `patience` is given up; after a failure comes the `first_wait`, and
         after each further one twice the last."""
@@ -53,6 +56,7 @@ class Fetcher:
         self._now = now
         self._patience = patience
         self._first_wait = first_wait
+        self._spawn = spawn
         self._attempt: Attempt | None = None
         self._failures = 0
         self._again_at: float | None = None
@@ -63,10 +67,7 @@ class Fetcher:
         if fetch.size > space:
             self.failed(attempt, SnapshotRefused(f"the state has {fetch.size} bytes, and there is space for {space}"))
             return
-        attempt.thread = threading.Thread(
-            target=self._run, args=(attempt,), name=f"raft-{self._node}-fetch", daemon=True
-        )
-        attempt.thread.start()
+        attempt.thread = self._spawn(functools.partial(self._run, attempt), f"raft-{self._node}-fetch")
 
     def ends(self, attempt: Attempt) -> bool:
         """It has what was to be fetched; whether anybody still waits for it."""

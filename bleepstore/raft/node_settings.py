@@ -1,11 +1,16 @@
-"""How a node is driven, and what can be seen of it."""
+"""How a node is driven, where it runs, and what can be seen of it."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+
 import attrs
 
+from bleepstore.raft.core import Raft
 from bleepstore.raft.messages import NodeId, Role
-from bleepstore.raft.state import Settings
+from bleepstore.raft.state import RandomSource, Settings
 
 
 @attrs.frozen
@@ -27,6 +32,27 @@ class NodeSettings:
 
 
 DEFAULTS = NodeSettings()
+
+
+def start_thread(work: Callable[[], None], name: str) -> threading.Thread:
+    """Have `work` done beside the caller."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+@attrs.frozen
+class Host:
+    """What a node takes from where it runs; a simulation gives its own."""
+
+    rng: RandomSource | None = None  # None: seeded by the operating system
+    clock: Callable[[], float] = time.monotonic  # in seconds
+    free_bytes: Callable[[], int] | None = None  # on the disk of the log; None: it never fills
+    make_core: Callable[..., Raft] = Raft
+    spawn: Callable[[Callable[[], None], str], threading.Thread | None] = start_thread
+
+
+HOST = Host()
 
 
 @attrs.frozen

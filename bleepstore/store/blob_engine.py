@@ -18,6 +18,7 @@ from bleepstore.commands import (
     DeleteObjects,
     PutObject,
     PutObjectTags,
+    PutReplica,
     Removed,
     RemovedMany,
     Result,
@@ -109,6 +110,14 @@ class BlobEngine:
         # Only a refusal says for sure that nothing refers to the blob. After any other failure a sweep decides.
         if isinstance(result, S3Error) and isinstance(command.data, BlobRef):
             self._remove(command.data.handle)
+        return result
+
+    def commit_replica(self, command: PutReplica) -> Result:
+        """As `commit`, for a copy of a version in another bucket."""
+        result = self._committer.submit(command)
+        written = command.written
+        if isinstance(result, S3Error) and written is not None and isinstance(written.data, BlobRef):
+            self._remove(written.data.handle)
         return result
 
     def commit_upload(self, command: CompleteUpload, upload: Upload) -> Result:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from bleepstore.access import Action, Caller
+from bleepstore.access import INVENTORY_SERVICE, Action, Caller, RoleSession, trusts_service
 from bleepstore.attributes import dump
 from bleepstore.commands import PutBucketConfiguration
 from bleepstore.configurations import (
@@ -16,15 +16,25 @@ from bleepstore.configurations import (
     check_document,
     check_id,
 )
-from bleepstore.errors import InvalidArgument, NoSuchConfiguration, NoSuchReplication, NoSuchWebsite
+from bleepstore.errors import (
+    AccessDenied,
+    InvalidArgument,
+    InvalidRequest,
+    NoSuchConfiguration,
+    NoSuchReplication,
+    NoSuchWebsite,
+)
 from bleepstore.events import EventRule
 from bleepstore.inventory import Format
 from bleepstore.model import Bucket
 from bleepstore.pages import ConfigurationPage
+from bleepstore.replication import ReplicationRule
+from bleepstore.roles import parse_role_arn
 from bleepstore.senders import Message, test_message
 from bleepstore.store.engine import Engine, check_limit
 from bleepstore.store.event_rules import check_destinations, rules_of
 from bleepstore.store.inventory_files import check_format
+from bleepstore.store.replication_rules import replication_rules
 
 #: Of a page ("100 ... configurations at a time").
 MAX_PAGE_OF_CONFIGURATIONS = 100
@@ -98,9 +108,31 @@ class StoredConfigurations:
             if not skip_destination_validation:
                 check_destinations(checked, senders, partial(self._test_message, bucket, caller))
             rules = rules_of(checked, senders)
+        copied: tuple[ReplicationRule, ...] = ()
+        if kind is _K.REPLICATION:
+            copied = replication_rules(checked, self._replicating_actor(found, checked["Role"], caller), ())
         is_removed = not checked and kind in _REMOVED_BY_EMPTY
-        self._submit(found, kind, checked.get("Id", ""), None if is_removed else dump(checked), rules)
+        self._submit(found, kind, checked.get("Id", ""), None if is_removed else dump(checked), rules, copied)
         return checked
+
+    def _replicating_actor(self, bucket: Bucket, role_arn: str, caller: Caller | None) -> str:
+        """Who copies what a replication says: its role, if the store has that, or else who stores it. Raises
+        InvalidRequest for a role that may not do it; AccessDenied for who nobody is, or whose session is narrowed."""
+        named = parse_role_arn(role_arn)
+        with self._engine.catalog.read() as reader:
+            role = None if named is None else reader.find_role(*named)
+        if role is not None:
+            service = Caller.of_service(INVENTORY_SERVICE, bucket, self._engine.wall_clock())
+            if role.account.id != bucket.owner.id or not trusts_service(role, service):
+                raise InvalidRequest(
+                    f"The role is not of the account of the bucket's owner, or does not trust {INVENTORY_SERVICE}."
+                )
+            return role.arn
+        if caller is None:
+            return bucket.owner.id
+        if caller.is_anonymous or (isinstance(caller.user, RoleSession) and caller.user.policy is not None):
+            raise AccessDenied
+        return caller.principal.id
 
     def _test_message(self, bucket: str, caller: Caller | None) -> Message:
         stamp = self._engine.stamp()
@@ -165,6 +197,7 @@ class StoredConfigurations:
         id: str,
         document: str | None,
         rules: tuple[EventRule, ...] = (),
+        replication: tuple[ReplicationRule, ...] = (),
     ) -> None:
         self._engine.submit(
             PutBucketConfiguration(
@@ -175,6 +208,7 @@ class StoredConfigurations:
                 id=id,
                 document=document,
                 rules=rules,
+                replication=replication,
             )
         )
 

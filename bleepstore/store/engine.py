@@ -92,6 +92,7 @@ class Engine:
         self.read_only = catalog.read_only
         self.settings = settings
         self.committer = parts.committer
+        self.parts = parts
         self._is_alone = parts.committer.is_alone
         self.backend = backend = parts.backend
         self.clock = parts.clock
@@ -119,7 +120,7 @@ class Engine:
         self.exclusive: Callable[[], contextlib.AbstractContextManager[None]]
         self.exclusive = contextlib.nullcontext if lock is None else lock.exclusive
         self.folder = folder
-        lease = lease or SoleLease()
+        self.lease = lease = lease or SoleLease()
         self.jobs = Jobs(parts.clock, lease, folder=folder, read_only=self.read_only)
         #: The buckets with an access log, of those that were asked for since the store was opened.
         self.logged_buckets: set[str] = set()

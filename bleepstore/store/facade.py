@@ -44,6 +44,7 @@ from bleepstore.store.policies import Policies
 from bleepstore.store.provider import open_at_provider
 from bleepstore.store.quotas import Quotas
 from bleepstore.store.rates import Rates
+from bleepstore.store.replications import Replications
 from bleepstore.store.roles import Roles
 from bleepstore.store.scrubbing import Scrubs
 from bleepstore.store.sessions import Sessions
@@ -93,6 +94,7 @@ class Store:
         self.configurations = StoredConfigurations(engine)
         self.access_logs = AccessLogs(engine, self.objects)
         self.inventories = Inventories(engine, self.objects)
+        self.replications = Replications(engine, self.objects)
         self.ownership = OwnershipControls(engine)
         self.quotas = Quotas(engine)
         self.rates = Rates(engine, self.accounts)
@@ -229,6 +231,8 @@ class Store:
     adopt_all = method_of("adoption", Adoption.adopt_all)
     on_event = method_of("events", Eventing.on_event)
     flush_events = method_of("events", Eventing.flush_events)
+    replication_destinations = method_of("replications", Replications.replication_destinations)
+    replicate_existing = method_of("replications", Replications.replicate_existing)
     event_destinations = method_of("events", Eventing.event_destinations)
 
     @checked

@@ -148,6 +148,8 @@ def given_attributes(attributes: ObjectAttributes, options: AttributeOptions) ->
         attributes = attrs.evolve(attributes, restoration=None)
     if attributes.encryption is not None:  # of another object
         attributes = attrs.evolve(attributes, encryption=None)
+    if attributes.replication is not None:  # of another object
+        attributes = attrs.evolve(attributes, replication=None)
     if attributes.storage_class not in STORAGE_CLASSES:
         raise InvalidArgument("The storage class is not one of S3's.", "storage_class", attributes.storage_class)
     return attributes

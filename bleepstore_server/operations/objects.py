@@ -133,6 +133,8 @@ def _describe(exchange: Exchange, stored: StoredObject) -> Response:
         headers += lock_headers(exchange, version)
     if version.attributes.restoration is not None:
         headers += h.restore_header(version.attributes.restoration, exchange.store.engine.clock())
+    if version.attributes.replication is not None:
+        headers.append(("x-amz-replication-status", version.attributes.replication.status.value))
     if version.expiry is not None:
         headers.append(expiration_header(version.expiry))
     if exchange.request.query:

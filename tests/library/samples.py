@@ -18,6 +18,7 @@ from bleepstore.errors import S3Error
 from bleepstore.events import Event, EventRule, Origin
 from bleepstore.lifecycle_due import Act
 from bleepstore.model import (
+    NO_ATTRIBUTES,
     Acl,
     BlobRef,
     BucketSetting,
@@ -40,6 +41,7 @@ from bleepstore.object_lock import Retention, RetentionMode
 from bleepstore.ownership import ObjectOwnership
 from bleepstore.quotas import Quota, QuotaScope
 from bleepstore.rates import Rate, RateScope
+from bleepstore.replication import Replica, Replication, ReplicationRule, ReplicationStatus
 
 TIME = 1_700_000_000_123
 ALICE = Owner("alice-id", "Alice")
@@ -79,6 +81,25 @@ RULE = EventRule(
     prefix="in/",
     suffix=".jpg",
 )
+REPLICATION_RULE = ReplicationRule(
+    id="r",
+    destination="copies",
+    actor="arn:aws:iam::alice:role/copies",
+    is_enabled=False,
+    is_remote=True,
+    priority=3,
+    prefix="in/",
+    tags={"a": "1"},
+    excluded_prefixes=("in/x", "in/y"),
+    excluded_tags=(("b", "2"),),
+    delete_markers=True,
+    named_keys=True,
+    replica_changes=True,
+    storage_class="GLACIER",
+    key_id="orders",
+    takes_ownership=True,
+)
+REPLICATION = Replication((Replica("copies", ReplicationStatus.FAILED, "w", "AccessDenied: no"),), is_replica=True)
 RETENTION = Retention(RetentionMode.COMPLIANCE, TIME + 1)
 KEY = "ü/\U0001f600 \n\x01"
 MD5 = "8d777f385d3dfec8815d20f7496026dc"
@@ -133,6 +154,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                 id="all",
                 document='{"Id":"all","Filter":{"Prefix":"ü"}}',
                 rules=(RULE,),
+                replication=(REPLICATION_RULE,),
             ),
             c.PutBucketConfiguration(**_stamp(24), bucket="photos", kind=ConfigurationKind.WEBSITE, document=None),
         ),
@@ -161,6 +183,7 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
                     retention=RETENTION,
                     legal_hold=False,
                     encryption=ENCRYPTION,
+                    replication=REPLICATION,
                 ),
                 checksum=COMPOSITE,
                 crc64nvme="AAAAAAAAAAA=",
@@ -437,6 +460,49 @@ COMMANDS: dict[type, tuple[Command, Command]] = {
         (
             c.ForgetEvents(**_stamp(25), destination="orders", through=2**40),
             c.ForgetEvents(**_stamp(25), destination="o", through=0),
+        ),
+        (
+            c.PutReplica(
+                **_stamp(28),
+                bucket="copies",
+                bucket_id=8,
+                key=KEY,
+                version_id="v1",
+                owner=ALICE,
+                modified_ms=TIME,
+                written=c.PutObject(
+                    **_stamp(4), bucket="copies", key=KEY, owner=ALICE, size=4, etag=MD5, data=BlobRef("h")
+                ),
+            ),
+            c.PutReplica(**_stamp(28), bucket="copies", key="k", version_id="v1", owner=Owner("a"), modified_ms=0),
+        ),
+        (
+            c.PutReplicaAttributes(
+                **_stamp(29),
+                bucket="copies",
+                bucket_id=8,
+                key=KEY,
+                version_id="v1",
+                attributes=ObjectAttributes(tags={"a": "1"}, retention=RETENTION, replication=REPLICATION),
+            ),
+            c.PutReplicaAttributes(**_stamp(29), bucket="copies", key="k", version_id="null", attributes=NO_ATTRIBUTES),
+        ),
+        (
+            c.EndReplications(
+                **_stamp(30),
+                destination="copies",
+                outcomes=(
+                    c.ReplicationOutcome(
+                        number=2**50, revision=2**50 + 1, status=ReplicationStatus.FAILED, version_id="w", error="e"
+                    ),
+                    c.ReplicationOutcome(number=1, revision=1, status=None),
+                ),
+            ),
+            c.EndReplications(**_stamp(30), destination="copies", outcomes=()),
+        ),
+        (
+            c.QueueReplications(**_stamp(31), bucket="photos", bucket_id=7, versions=((KEY, "v1"), ("k", "null"))),
+            c.QueueReplications(**_stamp(31), bucket="photos", versions=()),
         ),
     )
 }

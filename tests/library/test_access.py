@@ -30,7 +30,7 @@ def test_the_embedding_program_is_above_all_rules() -> None:
 
 
 def test_an_action_of_no_rule_is_denied_to_everyone_else() -> None:
-    unknown: list[Action] = ["s3:ReplicateObject", "s3:*", ""]  # type: ignore[list-item]  # on purpose
+    unknown: list[Action] = ["s3:PauseReplication", "s3:*", ""]  # type: ignore[list-item]  # on purpose
     for action, caller in itertools.product(unknown, (ALICE, CAROL, ANONYMOUS)):
         for found in (None, CAT):
             with pytest.raises(AccessDenied):
@@ -45,7 +45,11 @@ def test_every_action_is_of_some_rule_and_some_operation() -> None:
         authorize(action, ALICE, bucket, cats if is_of_object(action) else None)
     of_rows = {route.action for route in ROUTES if route.action is not None}
     of_options = {Action.BYPASS_GOVERNANCE_RETENTION}  # what deletes and changes of a retention may ask for besides
-    assert set(Action) == of_rows | {of_version(action, "null") for action in of_rows} | of_options
+    of_jobs = {
+        Action.GET_OBJECT_VERSION_FOR_REPLICATION, Action.REPLICATE_OBJECT, Action.REPLICATE_DELETE,
+        Action.REPLICATE_TAGS, Action.OBJECT_OWNER_OVERRIDE, Action.INITIATE_REPLICATION,
+    }  # fmt: skip
+    assert set(Action) == of_rows | {of_version(action, "null") for action in of_rows} | of_options | of_jobs
 
 
 def test_a_stranger_may_do_nothing_in_a_private_bucket() -> None:

@@ -25,7 +25,7 @@ from bleepstore.model import (
     SystemMetadata,
 )
 from bleepstore.object_lock import Retention, RetentionMode
-from tests.library.samples import ACL, ENCRYPTION, SYSTEM
+from tests.library.samples import ACL, ENCRYPTION, REPLICATION, SYSTEM
 
 FULL = ObjectAttributes(
     system=SYSTEM,
@@ -37,6 +37,7 @@ FULL = ObjectAttributes(
     retention=Retention(RetentionMode.GOVERNANCE, 3),
     legal_hold=True,
     encryption=ENCRYPTION,
+    replication=REPLICATION,
 )
 
 

@@ -13,7 +13,7 @@ from tests.library.samples import COMMANDS
 FREEING = {
     c.AbortUpload, c.ApplyLifecycle, c.BeginSweep, c.DeleteBucket, c.DeleteObject, c.DeleteObjects,
     c.DeleteCredential, c.DeleteUser,
-    c.DeleteRole, c.DisableCredential, c.EndSweep, c.ForgetEvents, c.ForgetGarbage, c.RevokeSessions,
+    c.DeleteRole, c.DisableCredential, c.EndReplications, c.EndSweep, c.ForgetEvents, c.ForgetGarbage, c.RevokeSessions,
 }  # fmt: skip
 ALL = [command for pair in COMMANDS.values() for command in pair]
 
@@ -37,4 +37,4 @@ def test_a_command_knows_whether_a_blob_came_with_it() -> None:
     put = COMMANDS[c.PutObject][1]
     assert isinstance(put, c.PutObject)
     assert [put.brings_blob, attrs.evolve(put, data=BlobRef("h")).brings_blob] == [False, True]
-    assert {type(command) for command in ALL if command.brings_blob} == {c.PutObject, c.RegisterPart}
+    assert {type(command) for command in ALL if command.brings_blob} == {c.PutObject, c.PutReplica, c.RegisterPart}

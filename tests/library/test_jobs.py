@@ -377,7 +377,15 @@ def test_what_stays_on_the_list_is_not_looked_at_in_each_run(opened: Store, cloc
 def test_jobs_are_due_by_the_clock_of_the_store(opened: Store, clock: Clock) -> None:
     assert opened.jobs.run_due() == ("garbage",)
     clock.now += 60_000
-    assert opened.jobs.run_due() == ("garbage", "uploads", "orphans", "containers", "lifecycle", "inventory")
+    assert opened.jobs.run_due() == (
+        "garbage",
+        "uploads",
+        "orphans",
+        "containers",
+        "lifecycle",
+        "inventory",
+        "replication",
+    )
     assert opened.jobs.run_due() == ("garbage",)
     assert status_of(opened, "orphans").next_run_ms == clock.now + 60_000
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from bleepstore.raft.core import Raft
+from bleepstore.raft.driver import Driver
 from bleepstore.raft.fetcher import Attempt
 from bleepstore.raft.messages import Message, NodeId, Role, SnapshotFetch, SnapshotMeta, VoteReply
 from bleepstore.raft.node import Node
-from bleepstore.raft.node_settings import NodeSettings
+from bleepstore.raft.node_settings import Host, NodeSettings
 from bleepstore.raft.state import Settings
 from bleepstore.raft.state_machine import StateMachine
 from bleepstore.raft.storage import LogStorage
@@ -95,9 +96,7 @@ class DrivenNode:
             state_machine,
             self.outbox,
             settings=NodeSettings(core=core, tick_seconds=tick_seconds, **settings),
-            rng=random.Random(1),
-            clock=clock,
-            free_bytes=lambda: self.free_bytes,
+            host=Host(random.Random(1), clock, lambda: self.free_bytes),
         )
         self.free_bytes = 1 << 40
         self._log = log
@@ -107,19 +106,21 @@ class DrivenNode:
     def core(self) -> Raft:
         return self.node.core
 
+    @property
+    def driver(self) -> Driver:
+        return self.node._driver
+
     def drain(self) -> None:
         """Until nothing is left to do."""
-        inbox, queue = self.node._inbox, self.node._applier._queue
-        while not (inbox.empty() and queue.empty()):
-            if not inbox.empty():
-                self.node._turn(inbox.get())
-            while not queue.empty():
-                self.node._applier._work(queue.get())
+        while True:
+            self.turn()
+            if not self.node.apply_next():
+                return
 
     def turn(self) -> None:
         """What the node's thread has to do; nothing is applied."""
         while not self.node._inbox.empty():
-            self.node._turn(self.node._inbox.get())
+            self.node.step()
 
     def deliver(self, *messages: Message) -> None:
         for message in messages:
@@ -137,7 +138,7 @@ class DrivenNode:
 
     def fetched(self, meta: SnapshotMeta, name: str) -> None:
         """As if a fetch had ended well."""
-        attempt = self.node._fetcher._attempt = Attempt(SnapshotFetch("b", meta), 0)
+        attempt = self.driver._fetcher._attempt = Attempt(SnapshotFetch("b", meta), 0)
         self.node._inbox.put(("fetched", (attempt, meta, name)))
         self.drain()
 

@@ -527,10 +527,15 @@ def test_a_cluster_grows_from_one_node_and_what_is_lost_comes_back_as_another(tm
             assert lost.id in member.node.core.configuration.removed
 
 
+def set_free_bytes(member: Member, count: int) -> None:
+    driver = member.node._driver
+    driver._host = attrs.evolve(driver._host, free_bytes=lambda: count)
+
+
 def test_a_leader_with_a_full_disk_hands_over_to_one_that_has_space(tmp_path: Path) -> None:
     with MemoryNetwork(as_bytes=True) as network, start(tmp_path, network) as cluster:
         full = wait_for_leader(cluster)
-        full.node._free_bytes = lambda: 0
+        set_free_bytes(full, 0)
         wait_until(lambda: wait_for_leader(cluster) is not full, "another one leads")
         for member in cluster.members.values():
             if member is full:
@@ -544,7 +549,7 @@ def test_a_leader_with_a_full_disk_hands_over_to_one_that_has_space(tmp_path: Pa
 def test_where_all_disks_are_full_every_node_says_so(tmp_path: Path) -> None:
     with MemoryNetwork(as_bytes=True) as network, start(tmp_path, network) as cluster:
         for member in cluster.members.values():
-            member.node._free_bytes = lambda: 0
+            set_free_bytes(member, 0)
         wait_until(lambda: all(member.node.low_on_space for member in cluster.members.values()), "the disks are seen")
         for member in cluster.members.values():
             with pytest.raises(StorageFull):
@@ -564,7 +569,7 @@ def test_a_cluster_with_nearly_full_disks_takes_what_frees_space(tmp_path: Path)
             owner = Owner("alice")
             leader.committer.submit(c.CreateUpload(**upload, request_id=f"u{number}", owner=owner, initiator=owner))
         for member in members:
-            member.node._free_bytes = lambda: 32 << 20
+            set_free_bytes(member, 32 << 20)
         wait_until(lambda: all(member.node.low_on_space for member in members), "the disks are looked at")
         for number, (member, upload) in enumerate(zip(members, uploads, strict=True)):
             with pytest.raises(StorageFull):

@@ -1,4 +1,4 @@
-"""The mutation gate: every core that is wrong on purpose is caught, by a golden scenario or by a seed.
+"""The mutation gate: every core and driver that is wrong on purpose is caught, by a golden scenario or by a seed.
 
 The right core passes the same scenarios (test_scenarios.py) and the same seeds (test_simulator.py).
 """
@@ -14,6 +14,7 @@ from bleepstore.errors import BleepStoreError
 from bleepstore.raft.core import Raft
 from bleepstore.testing.simulator import Violation, run_seed
 from tests.raft import golden
+from tests.raft.driver_mutants import DRIVER_MUTANTS, DRIVER_SEEDS
 from tests.raft.mutants import BY_SCENARIOS, MUTANTS
 from tests.raft.script import Script, ScriptError
 
@@ -39,7 +40,7 @@ def scenarios_that_catch(options: dict[str, Any]) -> list[str]:
 
 def seeds_until_caught(options: dict[str, Any]) -> tuple[int, str] | None:
     """(how many seeds it took, what the simulator said), or None."""
-    options = dict(options)
+    options = {"is_real": False, **options}
     first = options.pop("first_seed", 0)
     for seed in range(first, first + MAX_SEEDS):
         try:
@@ -60,6 +61,17 @@ def test_the_mutant_is_caught(name: str, record_property: Callable[[str, object]
         by_seed = seeds_until_caught(options)
         assert by_seed is not None, f"no seed catches {name!r}"
         record_property("figure", f"mutant {name!r}: caught by {by_seed[0]} seeds ({by_seed[1][:90]})")
+
+
+@pytest.mark.parametrize("name", DRIVER_SEEDS)
+def test_the_wrong_driver_is_caught_by_a_seed(
+    name: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    """With the real node in the simulator; test_driver.py catches all of them by what they do step by step."""
+    DRIVER_MUTANTS[name](monkeypatch)
+    by_seed = seeds_until_caught({"is_real": True, "first_seed": DRIVER_SEEDS[name]})
+    assert by_seed is not None, f"no seed catches {name!r}"
+    record_property("figure", f"driver mutant {name!r}: caught by {by_seed[0]} seeds ({by_seed[1][:90]})")
 
 
 def test_the_right_core_is_not_caught() -> None:

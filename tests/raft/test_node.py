@@ -35,7 +35,7 @@ from bleepstore.raft.messages import (
     TimeoutNow,
 )
 from bleepstore.raft.node import Node
-from bleepstore.raft.node_settings import NodeSettings
+from bleepstore.raft.node_settings import Host, NodeSettings
 from bleepstore.raft.snapshot_transfer import receive
 from bleepstore.raft.state_machine import SnapshotRefused
 from bleepstore.raft.storage import LogStorage, MemoryLog
@@ -74,7 +74,7 @@ class BrokenTransport(MemoryNetwork):
 def start(log: LogStorage, network: MemoryNetwork, **kwargs: Any) -> tuple[Node, Echo]:
     state_machine = Echo()
     settings = NodeSettings(tick_seconds=0.005, answer_ticks=100_000)
-    node = Node(log, state_machine, network, settings=settings, rng=random.Random(1), **kwargs)
+    node = Node(log, state_machine, network, settings=settings, host=Host(random.Random(1)), **kwargs)
     node.start()
     return node, state_machine
 
@@ -231,7 +231,7 @@ def test_an_end_does_not_wait_for_ever_for_the_state_machine_nor_closes_it_under
     monkeypatch.setattr(node_module, "END_SECONDS", 0.0)
     state_machine = HangingMachine()
     node = Node(
-        log_of(), state_machine, MemoryNetwork(), settings=NodeSettings(tick_seconds=0.005), rng=random.Random(1)
+        log_of(), state_machine, MemoryNetwork(), settings=NodeSettings(tick_seconds=0.005), host=Host(random.Random(1))
     )
     node.start()
     future = node.propose("1", b"data")
@@ -286,7 +286,7 @@ def pair() -> tuple[DrivenNode, DrivenNode]:
         log = MemoryLog("cluster", name, SnapshotMeta(configuration=Configuration(names)))
         made.append(DrivenNode(log, Echo()))
     leader, follower = made
-    leader.node._lead_elsewhere_at = math.inf
+    leader.driver._lead_elsewhere_at = math.inf
     leader.elect("c")
     exchange(leader, follower)
     return leader, follower
@@ -401,11 +401,11 @@ def test_who_waits_is_answered_in_time_however_long_the_disk_takes() -> None:
     asked = node.node.read_barrier()
     node.drain()
     now[0] = 9.0
-    node.node._turn(None)
+    node.node.step()
     assert not proposed.done()
     assert not asked.done()
     now[0] = 10.0
-    node.node._turn(None)
+    node.node.step()
     assert isinstance(proposed.exception(0), TimedOut)
     assert isinstance(asked.exception(0), TimedOut)
     node.close()

@@ -36,7 +36,7 @@ Record = Callable[[str, object], None]
 EVENTS = 4000
 CHUNK = 100
 #: In the default run.
-DEFAULT_SEEDS = 300
+DEFAULT_SEEDS = 200
 
 
 @pytest.mark.parametrize("first", range(0, DEFAULT_SEEDS, CHUNK))
@@ -51,7 +51,7 @@ def test_no_seed_breaks_an_invariant(first: int, capsys: pytest.CaptureFixture[s
 def test_no_seed_of_a_mix_breaks_an_invariant(
     mix: str, capsys: pytest.CaptureFixture[str], record_property: Record
 ) -> None:
-    status = command.main(["--mix", mix, "--seeds", "60", "--events", str(EVENTS)])
+    status = command.main(["--mix", mix, "--seeds", "40", "--events", str(EVENTS)])
     said = capsys.readouterr().out
     assert status == 0, said
     record_property("figure", f"mix {mix}: {said.strip()}")
@@ -107,7 +107,7 @@ def quiet_plan(**changes: Any) -> Plan:
 def test_a_disk_that_fails_ends_the_node_whether_the_write_was_done_or_not() -> None:
     landed: set[tuple[int, int]] = set()
     for seed in range(40):
-        world = World(seed, plan=quiet_plan(nodes=1))
+        world = World(seed, plan=quiet_plan(nodes=1), is_real=seed % 4 > 1)
         world.populate()
         world.run(1000)
         (node,) = world.nodes.values()
@@ -148,7 +148,7 @@ def test_a_torn_save_leaves_nothing_where_a_save_is_one_transaction() -> None:
 
 
 def test_a_full_disk_refuses_proposals_here_and_those_that_are_passed_on() -> None:
-    world = World(3, plan=quiet_plan(nodes=3))
+    world = World(3, plan=quiet_plan(nodes=3), is_real=False)
     world.populate()
     world.run(2000)
     leader = world.leader()
@@ -190,7 +190,7 @@ def test_a_crash_undoes_what_was_not_made_durable_and_no_more(make: Callable[[],
 
 def test_what_a_lost_disk_was_about_to_write_holds_nothing() -> None:
     """What it had acknowledged counts, since those answers may still be on their way; nothing else does."""
-    world = World(1, plan=quiet_plan(nodes=1, disk=(500, 15_000), writes=8))
+    world = World(1, plan=quiet_plan(nodes=1, disk=(500, 15_000), writes=8), is_real=False)
     world.populate()
     world.run(3000)
     (node,) = world.nodes.values()
@@ -220,7 +220,7 @@ def test_an_acknowledgement_of_another_entry_is_a_violation() -> None:
     found = set()
     for seed in range(60):
         try:
-            run_seed(seed, EVENTS, core_factory=KeepsConflictingEntries)
+            run_seed(seed, EVENTS, core_factory=KeepsConflictingEntries, is_real=False)
         except (Violation, BleepStoreError) as error:
             found.add(re.sub(r"\w+ acknowledges entry \d+ of term \d+, durable is one of term \d+", "it", str(error)))
     assert "it" in found, found
@@ -283,7 +283,16 @@ def test_the_trace_of_a_replay_tells_what_happened(
         command.main(["--seeds", "20", "--events", "4000", "--trace"])
 
 
-@pytest.mark.parametrize(("options", "least"), [({}, 30_000), (CATALOG_OPTIONS, 2_000)], ids=["core", "catalog"])
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [
+        ({"is_real": False}, 30_000),
+        ({"is_real": True}, 20_000),
+        ({"is_real": False, **CATALOG_OPTIONS}, 2_000),
+        ({"is_real": True, **CATALOG_OPTIONS}, 2_000),
+    ],
+    ids=["core", "node", "core with the catalog", "node with the catalog"],
+)
 def test_the_simulator_is_fast_enough_to_find_something(
     options: dict[str, Any], least: int, record_property: Record
 ) -> None:

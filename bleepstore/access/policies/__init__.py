@@ -15,6 +15,7 @@ from bleepstore.access.policies.trust import (
     check_trust_policy,
     may_assume,
     may_assume_by_web,
+    trusts_service,
 )
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "may_assume",
     "may_assume_by_web",
     "notes_on",
+    "trusts_service",
     "undecided_in",
 ]

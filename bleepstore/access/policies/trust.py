@@ -102,6 +102,15 @@ def may_assume_by_web(role: Role, assumption: Assumption) -> bool:
     return any(one.names is not None for one in trusting)
 
 
+def trusts_service(role: Role, service: Caller) -> bool:
+    """Whether a role lets a service act as it, which is a `Caller.of_service`."""
+    assumption = Assumption("service", caller=service)
+    try:
+        return bool(_deciding(_trust(role.trust_policy), ASSUME, assumption, assumption.asked.names))
+    except MalformedPolicy:
+        return False
+
+
 def check_session_policy(text: str) -> None:
     """Raise MalformedPolicy, InvalidArgument for what no session may have as its policy."""
     if len(text) > MAX_SESSION_POLICY:

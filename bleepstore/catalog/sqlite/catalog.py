@@ -141,6 +141,10 @@ class Catalog:
         """See the port."""
         self._writer.listener = listener
 
+    def watch_replications(self, listener: Callable[[], None]) -> None:
+        """See the port."""
+        self._writer.replication_listener = listener
+
     def watch_all(self, watches: bool) -> None:
         """See the port."""
         with self._lock:

@@ -15,6 +15,7 @@ from bleepstore.catalog.sqlite.contents import ContentQueries
 from bleepstore.catalog.sqlite.outbox import OutboxQueries
 from bleepstore.catalog.sqlite.quotas import QuotaQueries
 from bleepstore.catalog.sqlite.rates import RateQueries
+from bleepstore.catalog.sqlite.replication import ReplicationQueries
 from bleepstore.catalog.sqlite.rows import (
     BUCKET_COLUMNS,
     BY_VERSION_ID,
@@ -138,7 +139,7 @@ _PROTECTED = (
 )
 
 
-class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQueries):
+class Reader(ContentQueries, AgeQueries, QuotaQueries, RateQueries, OutboxQueries, ReplicationQueries):
     """A connection and the questions that can be asked on it: see `bleepstore.catalog.port.CatalogReader`."""
 
     def __init__(self, connection: apsw.Connection) -> None:

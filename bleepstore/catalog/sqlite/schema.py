@@ -168,6 +168,7 @@ CREATE TABLE object_version(
     retention TEXT,
     legal_hold TEXT,
     encryption TEXT,
+    replication TEXT,
     is_aged INTEGER,
     PRIMARY KEY (bucket_id, noncurrent, key, sequence)
 ) STRICT, WITHOUT ROWID;
@@ -197,6 +198,7 @@ CREATE TABLE upload(
     retention TEXT,
     legal_hold TEXT,
     encryption TEXT,
+    replication TEXT,
     PRIMARY KEY (bucket_id, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -262,6 +264,19 @@ CREATE TABLE outbox_end(
     last_number INTEGER NOT NULL,
     dropped INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Versions that are to be copied to a destination, in the order of their numbers: `bleepstore.replication`.
+CREATE TABLE replication_task(
+    destination TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    bucket_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    version_id TEXT NOT NULL,
+    queued_ms INTEGER NOT NULL,
+    PRIMARY KEY (destination, number)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX replication_version ON replication_task(bucket_id, key, version_id, destination);
 
 -- The results of recent commands, so that one that is applied again gives its first result.
 CREATE TABLE applied_request(

@@ -14,6 +14,7 @@ from bleepstore.catalog.records import CompletedUpload, DeleteMarker, StoredBuck
 from bleepstore.catalog.sqlite.outbox import OutboxTables
 from bleepstore.catalog.sqlite.quotas import QuotaTables
 from bleepstore.catalog.sqlite.rates import put_rate_limit
+from bleepstore.catalog.sqlite.replication import ReplicationTables
 from bleepstore.catalog.sqlite.rows import (
     BY_VERSION_ID,
     FIND_USER,
@@ -45,7 +46,8 @@ _CURRENT = "bucket_id = ? AND noncurrent = 0 AND key = ?"
 _ROW = "bucket_id = ? AND noncurrent = ? AND key = ? AND sequence = ?"
 _FIND_BUCKET = (
     "SELECT b.bucket_id, b.owner_id, b.versioning, (SELECT json_group_object(s.name, s.document) FROM bucket_setting s "
-    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('events', 'object_lock', 'ownership', 'public_access_block')), "
+    "WHERE s.bucket_id = b.bucket_id AND s.name IN ('events', 'object_lock', 'ownership', 'public_access_block', "
+    "'replication')), "
     "b.keeps_usage, b.location "
     "FROM bucket b WHERE b.name = ?"
 )
@@ -108,7 +110,7 @@ _DISCARD_PART = f"{_DISCARD}u.upload_id = ? AND p.number = ?"
 _DISCARD_PARTS = f"{_DISCARD}u.{{}} = ? ORDER BY u.upload_id, p.number"
 
 
-class SqliteTables(QuotaTables, OutboxTables):
+class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
     """For the connection that writes, within its transactions.
 
     `before_bucket_change` is called before what a query for a bucket gives changes.

@@ -176,6 +176,7 @@ class Writer:
         self._buckets = buckets
         self.mark: MarkFile | None = None
         self.listener: Callable[[Sequence[RecordedEvent]], None] | None = None
+        self.replication_listener: Callable[[], None] | None = None
         self.watches_all = False
         self.use(connection)
 
@@ -209,7 +210,7 @@ class Writer:
             self.connection.execute("COMMIT")
             if self.mark is not None and self._tables.index is not None:
                 self.mark.write(self._tables.index)
-            if self._tables.events:
+            if self._tables.events or self._tables.has_queued:
                 self._tell()
         except BaseException as failed:
             self._end(failed)
@@ -220,13 +221,16 @@ class Writer:
             self._lock.__exit__()
 
     def _tell(self) -> None:
-        events, self._tables.events = self._tables.events, []
-        if self.listener is not None:
+        tables = self._tables
+        events, tables.events, has_queued, tables.has_queued = tables.events, [], tables.has_queued, False
+        if events and self.listener is not None:
             self.listener(events)
+        if has_queued and self.replication_listener is not None:
+            self.replication_listener()
 
     def _end(self, error: BaseException) -> None:
         """Undo what was done, and raise what `error` means if it is not yet said."""
-        self._tables.events = []
+        self._tables.events, self._tables.has_queued = [], False
         try:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")

@@ -304,9 +304,9 @@ class Ledger:
         if digest != expected:
             raise Violation(f"{node.id} has another state than others at applied index {state_machine.applied}")
 
-    def acknowledge(self, entry: Entry) -> None:
+    def acknowledge(self, request_id: str, index: int) -> None:
         """The proposer saw its command applied."""
-        self.acknowledged.setdefault(entry.request_id, entry.index)
+        self.acknowledged.setdefault(request_id, index)
 
     def check_read(self, node: CheckedNode, asked_at: int, index: int) -> None:
         """A read sees what was committed when it was asked, at least."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.raft.state import Settings
 
 #: The kinds of fault and how often each is chosen, if a plan has it at all. The names are methods of FaultInjector.
@@ -198,3 +199,15 @@ MIXES: dict[str, tuple[float, Callable[[Plan, random.Random], Plan]]] = {
 
 def _weighted(weights: dict[str, int]) -> tuple[str, ...]:
     return tuple(name for name, weight in weights.items() for _ in range(weight))
+
+
+def draw_node_settings(rng: random.Random, plan: Plan) -> NodeSettings:
+    """How the real nodes of a run are driven: their logs are compacted soon, and what waits is offered again soon."""
+    return NodeSettings(
+        core=plan.settings,
+        answer_ticks=rng.choice((40, 100, 400)),
+        retry_ticks=rng.choice((3, 8, 20)),
+        compact_after=rng.choice((2, 10, 40, 400)),
+        keep_entries=rng.choice((0, 0, 3, 30)),
+        space_ticks=50,
+    )

@@ -90,7 +90,9 @@ def _has_converged(world: World) -> bool:
         return False
     members = [world.nodes[one] for one in leader.core.configuration.members if not world.nodes[one].wiped]
     last = leader.core.log.last
-    return not leader.core.configuration.is_joint and all(node.state_machine.applied == last for node in members)
+    return not leader.core.configuration.is_joint and all(
+        node.state_machine.applied == last and not node.owes_answers for node in members
+    )
 
 
 def _can_converge(world: World) -> bool:

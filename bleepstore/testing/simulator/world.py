@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import heapq
 import random
+import tempfile
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from bleepstore.raft.core import Raft
 from bleepstore.raft.messages import Configuration, Message, NodeId, Role, SnapshotMeta
+from bleepstore.raft.node_settings import NodeSettings
 from bleepstore.testing.simulator.checks import Ledger
+from bleepstore.testing.simulator.core_node import CoreNode
 from bleepstore.testing.simulator.disk import SimulatedLog
 from bleepstore.testing.simulator.node import CoreFactory, SimulatedNode
-from bleepstore.testing.simulator.plan import Plan
+from bleepstore.testing.simulator.plan import Plan, draw_node_settings
+from bleepstore.testing.simulator.real_node import RealNode
 from bleepstore.testing.simulator.state_machines import ChainStateMachine, SimulatedStateMachine
 
 CLUSTER = "simulated"
@@ -33,6 +38,8 @@ class World:
     __slots__ = (
         "_delay_span",
         "_duplicate_below",
+        "_files",
+        "_folder",
         "_heap",
         "_last_data",
         "_link_times", "_names",
@@ -42,15 +49,18 @@ class World:
         "apply_is_slow",
         "calm",
         "command",
+        "copies",
         "core_factory",
         "cuts",
         "disk_is_slow",
         "events",
         "happened",
+        "is_real",
         "ledger",
         "make_log",
         "make_state_machine",
         "next_node",
+        "node_settings",
         "nodes",
         "now",
         "plan",
@@ -67,6 +77,7 @@ class World:
         *,
         plan: Plan | None = None,
         mix: str | None = None,
+        is_real: bool | None = None,
         core_factory: CoreFactory = Raft,
         make_log: Callable[[str, NodeId, SnapshotMeta], SimulatedLog] = SimulatedLog,
         make_state_machine: Callable[[], SimulatedStateMachine] = ChainStateMachine,
@@ -74,7 +85,11 @@ class World:
         with_reference: bool = True,
         trace: Callable[[str], None] | None = None,
     ) -> None:
+        """`is_real`: the nodes are those of production, as they are for every odd seed; `core_factory` makes the cores
+        of the others.
+        """
         self.seed = seed
+        self.is_real = seed % 2 == 1 if is_real is None else is_real
         self.rng = random.Random(seed)
         self.plan = Plan.draw(self.rng, mix) if plan is None else plan
         self.core_factory = core_factory
@@ -97,6 +112,10 @@ class World:
         self.removed: set[NodeId] = set()
         self._names = [self._new_name() for _ in range(self.plan.nodes)]
         beginning = Configuration(tuple(self._names))
+        self.node_settings = draw_node_settings(self.rng, self.plan) if self.is_real else NodeSettings()
+        self.copies: dict[bytes, SimulatedStateMachine] = {}  # what the files of snapshots stand for
+        self._files = 0
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self.ledger = Ledger(self.nodes, beginning, ChainStateMachine() if with_reference else None)
         self.disk_is_slow = self.plan.disk != (0, 0)
         self.apply_is_slow = self.plan.apply != (0, 0)
@@ -121,7 +140,8 @@ class World:
     def _add(self, name: NodeId, beginning: SnapshotMeta) -> SimulatedNode:
         skew = self.plan.skew
         factor = self.rng.uniform(1 / skew, skew) if skew > 1 else 1.0
-        node = SimulatedNode(
+        kind = RealNode if self.is_real else CoreNode
+        node = kind(
             self, name, self.make_log(CLUSTER, name, beginning), self.make_state_machine(), int(self.plan.tick * factor)
         )
         self.nodes[name] = node
@@ -149,6 +169,17 @@ class World:
         """For the trace of a replay."""
         if self.trace is not None:
             self.trace(f"{self.now:>9} {text % facts}")
+
+    def clock(self) -> float:
+        """The time as a node reads it."""
+        return self.now
+
+    def new_file(self) -> Path:
+        """A name for a file that travels: the only real files of a run."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="simulated-")
+        self._files += 1
+        return Path(self._folder.name) / f"{self._files}"
 
     # --- network and disks ---
 
@@ -180,10 +211,10 @@ class World:
                 if luck < drop:
                     return
                 if luck < self._duplicate_below:
-                    self.push(self.now + low + int(random() * span), target.on_message, m)
+                    self.push(max(self.now, node.paused_until) + low + int(random() * span), target.on_message, m)
                 else:
                     delay *= self.rng.randint(10, 100)
-        time = self.now + delay
+        time = max(self.now, node.paused_until) + delay  # a node that a write holds up sends when it is done
         if self._link_times is not None:
             link = (node.id, to)
             time = max(time, self._link_times.get(link, 0))
@@ -261,6 +292,9 @@ class World:
         """Everything works from now on."""
         self.note("healed")
         self.calm = True
+        for node in self.live():  # what is asked now is lost at first, and answered nevertheless
+            self.propose(node)
+            node.read()
         self.cuts.clear()
         self.apply_is_slow = False
         self._set_network(calm=True)
@@ -276,3 +310,7 @@ class World:
     def close(self) -> None:
         for node in self.nodes.values():
             node.state_machine.close()
+        for copy in self.copies.values():
+            copy.close()
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -1,0 +1,73 @@
+"""What apply does with copies of versions in other buckets."""
+
+from __future__ import annotations
+
+import attrs
+
+from bleepstore.acl_rules import check_public, is_enforced
+from bleepstore.catalog.port import Tables
+from bleepstore.catalog.quotas import check_quota
+from bleepstore.catalog.records import StoredBucket
+from bleepstore.catalog.sweeps import check_fence
+from bleepstore.catalog.versions import add_replica_marker, write_version
+from bleepstore.commands import Done, PutObject, PutReplica, PutReplicaAttributes, Result, Written
+from bleepstore.errors import InvalidRequest, NoSuchBucket, NoSuchVersion, S3Error
+from bleepstore.model import BlobRef, Versioning
+from bleepstore.object_lock import check_change, no_lock
+from bleepstore.quotas import Usage
+
+
+def put_replica(tables: Tables, command: PutReplica) -> Result:
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    written = command.written
+    if written is not None and written.stored_ms is not None and (fenced := check_fence(tables, written.stored_ms)):
+        return fenced
+    known = tables.find_version(bucket.bucket_id, command.key, command.version_id)
+    if known is not None:
+        # It came before, and nobody was told: the bytes that came again are not needed.
+        if written is not None and isinstance(written.data, BlobRef) and written.data.handle != known.handle:
+            tables.discard(written.data.handle)
+        return Written(command.version_id, command.modified_ms)
+    if bucket.versioning != Versioning.ENABLED:
+        return InvalidRequest("Destination bucket must have versioning enabled.")
+    size = 0 if written is None else written.size
+    if bucket.keeps_usage and (exceeded := check_quota(tables, bucket, command.bucket, Usage(1, size))):
+        return exceeded
+    current = tables.current_version(bucket.bucket_id, command.key)
+    if written is None:
+        return add_replica_marker(tables, bucket, command, current)
+    return _check(bucket, written) or write_version(tables, bucket, written, current, replica_id=command.version_id)
+
+
+def _check(bucket: StoredBucket, written: PutObject) -> S3Error | None:
+    """What is refused of a copy, whose locks may be over by now."""
+    attributes = written.attributes
+    if bucket.object_lock is None and (attributes.retention is not None or attributes.legal_hold):
+        return no_lock()
+    return check_public(bucket.settings, attributes.grants)
+
+
+def put_replica_attributes(tables: Tables, command: PutReplicaAttributes) -> Result:
+    bucket = tables.find_bucket(command.bucket, command.bucket_id)
+    if bucket is None:
+        return NoSuchBucket(command.bucket)
+    version = tables.find_version(bucket.bucket_id, command.key, command.version_id)
+    if version is None or version.is_delete_marker:
+        return NoSuchVersion(command.bucket, command.key, command.version_id)
+    old, given = tables.object_attributes(bucket.bucket_id, command.key, version), command.attributes
+    if given.grants is not None and (refused := check_public(bucket.settings, given.grants)):
+        return refused
+    made = attrs.evolve(old, tags=given.tags)
+    if not is_enforced(bucket.settings):
+        made = attrs.evolve(made, grants=given.grants)
+    if bucket.object_lock is not None:
+        weakens = check_change(old.retention, given.retention, command.time_ms, bypasses=False) is not None
+        made = attrs.evolve(
+            made,
+            retention=old.retention if weakens else given.retention,
+            legal_hold=old.legal_hold if given.legal_hold is None else given.legal_hold,
+        )
+    tables.set_object_attributes(bucket.bucket_id, command.key, version, made)
+    return Done()
