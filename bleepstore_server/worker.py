@@ -68,6 +68,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         self._loop = Loop(self._settings(), self._pool, self.sockets, tls, self._begin_request, self._refuse)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
         self._admin: WSGIApplication | None = None
+        self._heed: Callable[[], object] = _nothing
         self._admin_address: Any = None
         self._sends_files = tls is None and self.cfg.sendfile is not False
         self._keeps_alive = bool(self.cfg.keepalive)
@@ -110,7 +111,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if committer is not None:
             commits = GroupCommits(loop, committer)
         self._find_admin()
-        loop.on_tick = self.notify
+        loop.on_tick = self._tick
         loop.start()
         while self.alive and self.ppid == os.getppid() and not loop.has_ended:
             self._relieve()
@@ -127,9 +128,14 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
         if commits is not None:
             commits.close()
 
+    def _tick(self) -> None:
+        self.notify()
+        self._heed()
+
     def _find_admin(self) -> None:
         """The app of the admin address, and which of the listeners that is (`bleepstore_server.serving`)."""
         self._admin = getattr(self.app, "admin", None)
+        self._heed = getattr(self.app, "on_tick", _nothing)
         port = getattr(self.app, "admin_port", None)
         addresses = [listener.getsockname() for listener in self.sockets]
         found = [address for address in addresses if isinstance(address, tuple) and address[1] == port]
@@ -270,6 +276,9 @@ def _origin_form(target: str) -> str:
     if not separator:
         return target
     return "/" + rest.partition("/")[2]
+
+
+def _nothing() -> None: ...
 
 
 def _never(_environ: WSGIEnvironment, _careful: bool) -> bool:

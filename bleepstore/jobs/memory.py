@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ JOBS_FILE = "jobs.json"
 _STATUS_FILE = "jobs.status.json"
 #: Until when none of them runs, in milliseconds of the store's clock.
 _PAUSE_FILE = "jobs.paused"
+#: Before the name of a job that somebody wants to be run now: a file for each.
+_WANTED = "jobs.wanted."
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -71,6 +73,22 @@ class JobsFile:
         """Raises OSError: whoever asked for it must know."""
         if self._folder is not None:
             _replace(self._folder / _PAUSE_FILE, until_ms)
+
+    def want(self, name: str) -> None:
+        """Raises OSError."""
+        if self._folder is not None:
+            (self._folder / f"{_WANTED}{name}").touch()
+
+    def take_wanted(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that are wanted, and no more from now on."""
+        found: list[str] = []
+        if self._folder is None:
+            return found
+        for name in names:
+            with contextlib.suppress(OSError):
+                (self._folder / f"{_WANTED}{name}").unlink()
+                found.append(name)
+        return found
 
     def _load(self, name: str) -> Any:
         if self._folder is None:

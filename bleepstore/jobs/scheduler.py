@@ -68,6 +68,8 @@ class Jobs:
         #: Where there is no folder that says it.
         self._paused_ms = 0
         self._is_paused = False
+        #: What was asked for where there is no folder.
+        self._wanted: set[str] = set()
         self._notified = threading.Event()
         self._stopped = threading.Event()
         self._at_end: Callable[[], None] | None = None
@@ -95,6 +97,25 @@ class Jobs:
         with self.paused():
             self._find(name).job.restart()
             return self.finish(name)
+
+    def ask(self, name: str) -> None:
+        """Have a job run, from the beginning of a pass, by the process whose thread runs the jobs: within seconds,
+        once no other job is under way. Where none does, one will when it starts. While the jobs are paused it waits.
+
+        Raises StoreError for a name that no job has; StoreReadOnly, OSError."""
+        self._find(name)
+        self._file.want(name)
+        self._wanted.add(name)
+        self.notify()
+
+    def _take_wanted(self) -> None:
+        """Those that were asked for are due now."""
+        names = self._file.take_wanted(self._entries) if self._file.is_kept else list(self._wanted)
+        self._wanted.difference_update(names)
+        for name in names:
+            with self._work_lock:
+                self._entries[name].job.restart()
+                self._entries[name].next_ms = 0
 
     def finish(self, name: str) -> JobStatus:
         """As `run`, to the end of the pass that is under way, if one is."""
@@ -260,6 +281,8 @@ class Jobs:
                 self._remember()
                 self._recall()
         self._is_paused = bool(holds and self.paused_until_ms)
+        if holds and not self._is_paused:
+            self._take_wanted()
         ran = self._run_those(self._is_ours, lambda: Budget(is_stopped=self._stopped.is_set))
         if ran and holds:
             self._file.write_statuses([entry.status() for entry in list(self._entries.values())])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -11,10 +13,14 @@ from urllib.parse import parse_qsl
 
 from bleepstore.access import Caller
 from bleepstore.errors import BleepStoreError, S3Error
+from bleepstore.errors.refusals import Conflict, NotFound
+from bleepstore_server.admin.administrators import Administrators
 from bleepstore_server.admin.answers import parse_json, render, structure
+from bleepstore_server.admin.auditing import log_audit
 from bleepstore_server.admin.rows import AdminError, Call, Row, Who
 from bleepstore_server.admin.services import Services
 from bleepstore_server.admin.table import ROWS
+from bleepstore_server.layers.record import Record, Recorder
 from bleepstore_server.response import Response
 from bleepstore_server.wire.refusals import translate
 
@@ -36,24 +42,24 @@ _ALWAYS = (
 Admit = Callable[["WSGIEnvironment", bytes], Caller]
 
 
-def admit_nobody(_environ: WSGIEnvironment, _body: bytes) -> Caller:
-    raise AdminError(401, "NotAuthenticated", "Nobody can sign in here: the server knows no administrators.")
-
-
 class AdminApp:
-    """See `bleepstore_server.admin`. `mounts` are WSGI apps of their own below a path, such as "/console"."""
+    """See `bleepstore_server.admin`. `audit` gets the record of each call that is for administrators. `mounts` are WSGI
+    apps of their own below a path, such as "/console"."""
 
     def __init__(
         self,
         services: Services,
         *,
         rows: Sequence[Row] = ROWS,
-        admit: Admit = admit_nobody,
+        admit: Admit | None = None,
+        audit: Recorder = log_audit,
         mounts: Mapping[str, WSGIApplication] | None = None,
     ) -> None:
         self.services = services
         self.rows = rows
-        self._admit = admit
+        config = services.config
+        self._admit = admit or Administrators(services.store, config, config.admin_token)
+        self._audit = audit
         self._mounts = dict(mounts or {})
 
     def s3_pages(self) -> Mapping[str, Callable[[WSGIEnvironment, str], Response]]:
@@ -80,14 +86,56 @@ class AdminApp:
 
     def answer(self, environ: WSGIEnvironment, request_id: str) -> Response:
         """The answer to a request. Whatever goes wrong is one too."""
+        started = time.monotonic()
+        row: Row | None = None
+        who: list[str] = []
+        code = None
         try:
             row, names = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
-            return self._call(row, names, environ, request_id)
+            response = self._call(row, names, environ, request_id, who.append)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
-            return self._refuse(error, request_id)
+            refused = _in_words(error, request_id)
+            code, response = refused.code, _refuse(refused, request_id)
+            who += [refused.access_key] if refused.access_key is not None else []
+        if row is not None and row.who is Who.ADMIN:
+            self._tell_audit(row, environ, response, code, who, started, request_id)
+        return response
+
+    def _tell_audit(
+        self,
+        row: Row,
+        environ: WSGIEnvironment,
+        response: Response,
+        code: str | None,
+        who: Sequence[str],
+        started: float,
+        request_id: str,
+    ) -> None:
+        duration = time.monotonic() - started
+        record = Record(
+            time=dt.datetime.fromtimestamp(time.time() - duration, dt.UTC),
+            remote=environ.get("REMOTE_ADDR", ""),
+            method=environ["REQUEST_METHOD"],
+            operation=f"{row.method} {row.path}",
+            key=_text(environ.get("PATH_INFO", ""), errors="replace"),
+            access_key=who[0] if who else None,
+            status=response.status,
+            error_code=code,
+            bytes_out=response.body_length,
+            duration=duration,
+            request_id=request_id,
+        )
+        try:
+            self._audit(record)
+        except Exception:  # noqa: BLE001  # what was done is done
+            _log.exception("the record of request %s could not be taken", request_id)
 
     def _find(self, method: str, path: str) -> tuple[Row, dict[str, str]]:
         """The row and what stands for its names. Raises AdminError."""
+        try:
+            path = _text(path)
+        except UnicodeError:
+            raise AdminError(404, "NotFound", "The path is not UTF-8.") from None
         wanted = "GET" if method == "HEAD" else method
         allowed = set()
         for row in self.rows:
@@ -100,9 +148,19 @@ class AdminApp:
             raise MethodNotAllowed(allowed)
         raise AdminError(404, "NotFound", "There is nothing of this path: /docs lists what there is.")
 
-    def _call(self, row: Row, names: Mapping[str, str], environ: WSGIEnvironment, request_id: str) -> Response:
+    def _call(
+        self,
+        row: Row,
+        names: Mapping[str, str],
+        environ: WSGIEnvironment,
+        request_id: str,
+        admitted: Callable[[str], None],
+    ) -> Response:
         body = _read_body(environ)
-        caller = self._admit(environ, body) if row.who is Who.ADMIN else None
+        caller = None
+        if row.who is Who.ADMIN:
+            caller = self._admit(environ, body)
+            admitted(caller.access_key or "")
         if row.body is None and body:
             raise AdminError(400, "UnexpectedBody", f"{row.method} {row.path} takes no body.")
         call = Call(
@@ -121,24 +179,38 @@ class AdminApp:
             return answer
         return render(answer, row.status)
 
-    def _refuse(self, error: Exception, request_id: str) -> Response:
-        headers: list[tuple[str, str]] = []
-        if isinstance(error, S3Error):
-            refused = translate(error, "GET")
-            error = AdminError(refused.status, refused.code, refused.message)
-        elif isinstance(error, BleepStoreError):
-            error = AdminError(400, type(error).__name__, str(error))
-        if not isinstance(error, AdminError):
-            _log.error("request %s failed", request_id, exc_info=error)
-            error = AdminError(500, "InternalError", "The server met an internal error, which its log tells.")
-        if isinstance(error, MethodNotAllowed):
-            headers.append(("Allow", error.allowed))
-        if error.status == 401:
-            headers.append(("WWW-Authenticate", "Bearer"))
-        shown = {"error": {"code": error.code, "message": error.message, "request_id": request_id}}
-        response = render(shown, error.status)
-        response.headers += headers
-        return response
+
+def _in_words(error: Exception, request_id: str) -> AdminError:
+    """A failure as a refusal."""
+    if isinstance(error, AdminError):
+        return error
+    if isinstance(error, NotFound | Conflict):
+        # S3's codes are those of objects: a key that is not there is no wrong signature here.
+        return AdminError(404 if isinstance(error, NotFound) else 409, type(error).__name__, error.summary)
+    if isinstance(error, S3Error):
+        refused = translate(error, "GET")
+        return AdminError(refused.status, refused.code, refused.message)
+    if isinstance(error, BleepStoreError):
+        return AdminError(400, type(error).__name__, str(error))
+    _log.error("request %s failed", request_id, exc_info=error)
+    return AdminError(500, "InternalError", "The server met an internal error, which its log tells.")
+
+
+def _refuse(error: AdminError, request_id: str) -> Response:
+    headers: list[tuple[str, str]] = []
+    if isinstance(error, MethodNotAllowed):
+        headers.append(("Allow", error.allowed))
+    if error.status == 401:
+        headers.append(("WWW-Authenticate", "Bearer"))
+    shown = {"error": {"code": error.code, "message": error.message, "request_id": request_id}}
+    response = render(shown, error.status)
+    response.headers += headers
+    return response
+
+
+def _text(path: str, errors: str = "strict") -> str:
+    """WSGI shows the bytes of a path as Latin-1."""
+    return path if path.isascii() else path.encode("latin-1").decode(errors=errors)
 
 
 class MethodNotAllowed(AdminError):

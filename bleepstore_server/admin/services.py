@@ -6,6 +6,7 @@ import attrs
 
 from bleepstore.store import Store
 from bleepstore_server.admin.checks import HealthChecks
+from bleepstore_server.admin.control import LogLevel
 from bleepstore_server.config import ServerConfig
 from bleepstore_server.metrics.exposition import Metrics
 from bleepstore_server.metrics.page import Page
@@ -19,8 +20,17 @@ class Services:
     config: ServerConfig
     checks: HealthChecks
     metrics: Metrics
+    log_level: LogLevel
 
 
-def services_of(store: Store, config: ServerConfig, page: Page | None = None) -> Services:
-    """`page` is what the processes of a server share, made before the fork."""
-    return Services(store=store, config=config, checks=HealthChecks(store), metrics=Metrics(store, page))
+def services_of(
+    store: Store, config: ServerConfig, page: Page | None = None, log_level: LogLevel | None = None
+) -> Services:
+    """`page` and `log_level` are what the processes of a server share, made before the fork."""
+    return Services(
+        store=store,
+        config=config,
+        checks=HealthChecks(store),
+        metrics=Metrics(store, page),
+        log_level=log_level or LogLevel(),
+    )

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -592,3 +593,26 @@ def test_a_process_that_runs_no_jobs_sees_what_another_did(tmp_path: Path) -> No
     with bleepstore.open(tmp_path) as other:
         found = {status.name: status for status in other.jobs.status()}
         assert found["garbage"].last_run_ms is not None
+
+
+def test_what_is_asked_for_is_run_by_whoever_runs_the_jobs(tmp_path: Path) -> None:
+    with bleepstore.open(tmp_path) as store, bleepstore.open(tmp_path) as other:
+        store.create_bucket("photos")
+        store.put_object("photos", "k", BIG)
+        for each in (store, other):
+            each.scrub_when_asked()
+        with pytest.raises(errors.StoreError, match="no job is called"):
+            other.jobs.ask("nothing")
+        other.jobs.ask("scrub")
+        store.jobs.start()
+
+        def scrub() -> JobStatus:
+            return next(status for status in other.jobs.status() if status.name == "scrub")
+
+        deadline = time.monotonic() + PATIENCE
+        while scrub().last_run_ms is None and time.monotonic() < deadline:
+            time.sleep(0.02)  # nobody outside is told
+        found = scrub()
+        assert (found.examined, found.changed, found.error) == (1, 0, None)
+    with bleepstore.open() as store, pytest.raises(errors.StoreError):
+        store.scrub_when_asked()
