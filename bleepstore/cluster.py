@@ -45,6 +45,8 @@ from bleepstore.raft.waiting import LowSpace, NodeEnded, Overloaded, ProposalRef
 _LOG = "raft.db"
 #: The first byte of an entry: the form of its envelope.
 _FORM = 1
+#: Kept on the disk of each node for the log of what frees space.
+RESERVED_BYTES = 16 << 20
 #: How far behind the cluster a host's clock may be and still follow it.
 MAX_BEHIND_MS = 3_600_000
 _ENVELOPE = struct.Struct(">BQ")
@@ -171,6 +173,43 @@ class CatalogStateMachine:
     def hash(self) -> tuple[int, str]:
         """(applied index, hash of everything): equal on all nodes that have applied as much."""
         return hash_of(self.catalog)
+
+
+class SpaceReserve:
+    """A file of RESERVED_BYTES in the directory of a node, which is given up when the disk is full: so that the log has
+    space for the commands that free some, whatever else fills the disk.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "reserve"
+        self._is_made = self._path.exists()
+
+    def free_bytes(self) -> int:
+        """What is free on the disk, beside the reserve."""
+        free = self._free()
+        if self._is_made and free < RESERVED_BYTES:
+            self._path.unlink(missing_ok=True)
+            self._is_made = False
+            free = self._free()
+        elif not self._is_made and free >= 8 * RESERVED_BYTES:
+            free -= self._make()
+        return free
+
+    def _free(self) -> int:
+        found = os.statvfs(self._folder)
+        return found.f_bavail * found.f_frsize
+
+    def _make(self) -> int:
+        """Returns its size; 0: there is no space for it after all."""
+        try:
+            with self._path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            return 0
+        self._is_made = True
+        return RESERVED_BYTES
 
 
 class RaftCommitter:
@@ -344,10 +383,6 @@ def open_member(
     Raises LogDamaged, LogTooNew, LogMisuse, CatalogDamaged, CatalogTooNew.
     """
 
-    def free_bytes() -> int:
-        found = os.statvfs(folder)
-        return found.f_bavail * found.f_frsize
-
     log = open_log(folder / _LOG)
     try:
         state_machine = CatalogStateMachine(folder, log.snapshot().name)
@@ -360,7 +395,7 @@ def open_member(
             state_machine,
             transport,
             settings=settings,
-            host=Host(rng=rng, free_bytes=free_bytes),
+            host=Host(rng=rng, free_bytes=SpaceReserve(folder).free_bytes),
             on_failure=on_failure,
         )
     except BaseException:

@@ -7,8 +7,10 @@ import math
 import operator
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from bleepstore.catalog.port import CatalogPort
@@ -23,6 +25,7 @@ MAX_BATCH = 256
 RESERVE = 4 * 1024 * 1024
 #: What a command without a body may add to the log and to the database.
 _COMMAND_BYTES = 32 * 1024
+_yield_processor: Callable[[], None] = getattr(os, "sched_yield", partial(time.sleep, 0))
 
 
 class Committer(Protocol):
@@ -194,7 +197,7 @@ class DirectCommitter:
 
     def _lead(self, own: Pending) -> None:
         if self._contended:
-            os.sched_yield()  # others that are about to submit get the interpreter, and come along
+            _yield_processor()  # others that are about to submit get the interpreter, and come along
         batch = self._commit_queued(own)
         try:
             self._contended = len(batch) > 1

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bleepstore.access import ANONYMOUS
 from bleepstore.committer import DirectCommitter
 from bleepstore.errors import BleepStoreError
 from bleepstore.model import Credential
+from bleepstore.posix import run_in_forks
 from bleepstore.store import Store
 from bleepstore_server.app_config import AppConfig
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.authenticate import Authenticator
 from bleepstore_server.layers.authorize import operate
+from bleepstore_server.layers.browsers import send_to_console
 from bleepstore_server.layers.cors import CrossOriginAnswers
 from bleepstore_server.layers.limits import bound_body
 from bleepstore_server.layers.proxies import Proxies
 from bleepstore_server.layers.record import Recorder, counted, recorded
 from bleepstore_server.layers.render import refuse, send
-from bleepstore_server.metrics.counting import RequestCounts
+from bleepstore_server.monitoring import UNWATCHED, Monitoring
 from bleepstore_server.rates import RateMeter
 from bleepstore_server.request import UNPARSED, Request, parse_request
 from bleepstore_server.response import Response, text
@@ -38,19 +39,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger("bleepstore.server")
 
 _QUICK_DIGITS = 7
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: Unsigned GETs of exactly these paths ask for the health of the server, whatever buckets there are. MinIO's paths are
 #: in compose files, and asked for by its own client (`mc ready`).
 _ALIVE = ("/healthz", "/minio/health/live")
 _READY = ("/readyz", "/minio/health/ready", "/minio/health/cluster", "/minio/health/cluster/read")
 
-#: Path -> what answers it: see `create_app`.
-Pages = Mapping[str, Callable[["WSGIEnvironment", str], Response]]
-_NO_PAGES: Pages = {}
-
 #: Request ids are no secret, so they need no call to the system. A fork must not repeat its parent's.
 _request_ids = random.Random()
-os.register_at_fork(after_in_child=_request_ids.seed)
+run_in_forks(_request_ids.seed)
 
 
 def create_app(
@@ -60,16 +58,14 @@ def create_app(
     credentials: Mapping[str, Credential] | None = None,
     record: Recorder | None = None,
     meter: RateMeter | None = None,
-    pages: Pages = _NO_PAGES,
-    counts: RequestCounts | None = None,
+    monitoring: Monitoring = UNWATCHED,
 ) -> WSGIApplication:
     """The S3 endpoint of `store` as a WSGI app. `credentials` are access keys beside those of the store and of
     `config`; it may change while the app serves. `record` is called with a `Record` for each request, in the thread
     that serves it, when the body of the answer is done. `meter` counts the requests of keys that have a rate, also of
-    other processes if it is shared; without it each app counts for itself. `pages` answer unsigned GETs of exactly
-    their path, without a query, by the environ and the id of the request. `counts` counts requests for metrics."""
+    other processes if it is shared; without it each app counts for itself. For `monitoring` see the class."""
     given = {} if credentials is None else credentials
-    return _App(store, config or AppConfig(), given, record, meter or RateMeter(), pages, counts)
+    return _App(store, config or AppConfig(), given, record, meter or RateMeter(), monitoring)
 
 
 class _App:
@@ -80,17 +76,17 @@ class _App:
         credentials: Mapping[str, Credential],
         record: Recorder | None,
         meter: RateMeter,
-        pages: Pages,
-        counts: RequestCounts | None,
+        monitoring: Monitoring,
     ) -> None:
         self._store = store
         self._config = config
-        self._record = record
-        self._counts = counts
+        self._counts = monitoring.counts
+        self._audit = monitoring.audit
+        self._recorders = () if record is None else (record,)
         seed = store.random_seed
         self._request_ids = _request_ids if seed is None else random.Random(seed)
         self._meter = meter
-        self._pages = {**dict.fromkeys(_ALIVE, self._alive), **dict.fromkeys(_READY, self._ready), **pages}
+        self._pages = {**dict.fromkeys(_ALIVE, self._alive), **dict.fromkeys(_READY, self._ready), **monitoring.pages}
         self._proxies = Proxies(config.trusted_proxies)
         self._authenticator = Authenticator(store, config, credentials)
         self._cross_origin = CrossOriginAnswers(store, config.cors_allow_origin)
@@ -153,7 +149,7 @@ class _App:
                 else:
                     response = self._operate(exchange)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an S3 error document
-            response = refuse(exchange, error, self._proxies)
+            response = send_to_console(exchange) or refuse(exchange, error, self._proxies)
             if exchange.caller is ANONYMOUS and exchange.bucket:
                 # Whoever it was, the signature was wrong; the bucket was not looked at yet.
                 with contextlib.suppress(BleepStoreError):
@@ -166,11 +162,14 @@ class _App:
         if exchange.rate_limits:
             self._meter.charge(exchange.rate_limits, exchange.request.bytes_in + response.body_length)
         body = send(exchange, response, start_response)
+        recorders, audit = self._recorders, self._audit
+        if audit is not None and (environ["REQUEST_METHOD"] not in _READS or audit.reads or exchange.status == 403):
+            recorders = (*recorders, audit.write)
         # Nothing is called for buckets without a log.
         source, logged = exchange.source, self._logged
-        if self._record is None and exchange.bucket not in logged and (source is None or source.bucket not in logged):
+        if not recorders and exchange.bucket not in logged and (source is None or source.bucket not in logged):
             return body if self._counts is None else counted(exchange, body, self._counts)
-        return recorded(exchange, body, self._record, self._counts)
+        return recorded(exchange, body, recorders, self._counts)
 
     def _operate(self, exchange: Exchange) -> Response:
         request = exchange.request
@@ -178,10 +177,14 @@ class _App:
         if request.method == "OPTIONS":
             return self._cross_origin.preflight(request)
         if request.method == "POST" and is_for_sts(request):
+            if self._audit is not None:
+                self._audit.check()
             return self._sts.answer(exchange)
         route = find_route(request)
         exchange.operation, exchange.action, exchange.sub_resource = route.operation, route.action, route.sub_resource
         exchange.version_id = request.query.get("versionId")
+        if self._audit is not None and (not route.reads or self._audit.reads):
+            self._audit.check()
         if route.operation != "PostObject":  # a form speaks for itself
             self._authenticator.authenticate(exchange)
             if request.identity is not None and "x-amz-copy-source" in request.identity.from_query:

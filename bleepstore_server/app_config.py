@@ -70,6 +70,15 @@ def _check_issuers(_: object, attribute: attrs.Attribute[Any], value: tuple[str,
             raise ConfigError(f"{attribute.name}: {text!r} is not a URL by https and, after a space, an audience")
 
 
+def _check_url(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    try:
+        is_url = value is None or bool(urlsplit(value).hostname and value.startswith(("http://", "https://")))
+    except ValueError:
+        is_url = False
+    if not is_url or not (value or "").isprintable():
+        raise ConfigError(f"{attribute.name}: {value!r} is not a URL that begins with http:// or https://")
+
+
 @attrs.frozen(kw_only=True)
 class AppConfig:
     """What `create_app` can be told."""
@@ -85,6 +94,12 @@ class AppConfig:
     region: str = setting("us-east-1", "the region that buckets are said to be in")
     strict_region: bool = setting(False, "refuse signatures for another region")
     public_endpoint: str | None = setting(None, "the URL that clients see, where it is another, as behind a proxy")
+    console_url: str | None = setting(
+        None,
+        "the URL of the console as browsers reach it: one that opens the S3 address is sent there; without, the one of "
+        "the admin address, for browsers on this machine",
+        validator=_check_url,
+    )
     trusted_proxies: tuple[str, ...] = setting(
         (),
         "networks whose X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For are believed",

@@ -113,6 +113,8 @@ def render_banner(config: ServerConfig, url: str, keys: ShownKeys) -> str:
     admin = (
         "" if config.admin_port is None else f"  admin       {url_of(config, config.admin_host, config.admin_port)}\n"
     )
+    if config.console_url is not None:
+        admin += f"  console     {config.console_url}\n"
     verify = bundle = ""
     if config.tls_cert and not config.public_endpoint:
         # Most probably made for this machine, so that no client knows who signed it.

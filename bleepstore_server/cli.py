@@ -13,6 +13,7 @@ from typing import Any
 
 import bleepstore
 from bleepstore.errors import BleepStoreError
+from bleepstore.posix import check_posix
 from bleepstore_server import (
     cli_access,
     cli_adopt,
@@ -78,6 +79,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     def load() -> ServerConfig:
         return load_config(file=arguments.config, environ=environ, flags=flags)
 
+    check_posix("bleepstore serve")
     config = load()
     with needing("server"):
         from bleepstore_server.serving import serve

@@ -36,6 +36,9 @@ _MIN_TOKEN = 20
 #: How the destination of events begins: its name, and the scheme of its URL.
 _DESTINATION = re.compile(r"([A-Za-z0-9_.-]+)=(?=[a-z0-9+-]+:)")
 
+#: How an entry of `audit_log` begins that is no path.
+AUDIT_URL = re.compile(r"[a-z0-9+]+:")
+
 
 def _check_faults(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
     if value:
@@ -102,6 +105,18 @@ def _at_least(least: int, most: int | None = None) -> Callable[[object, attrs.At
     return check
 
 
+def _check_audit(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for text in value:
+        if not AUDIT_URL.match(text):
+            if not Path(text).absolute().parent.is_dir():
+                raise ConfigError(f"{attribute.name}: there is no folder {Path(text).absolute().parent}")
+        elif not text.startswith("syslog:"):
+            try:
+                open_sender(text).close()
+            except StoreError as error:
+                raise ConfigError(f"{attribute.name}: {error}") from None
+
+
 @attrs.frozen(kw_only=True)
 class ServerConfig(AppConfig):
     """What `bleepstore serve` and `app_from_env` can be told."""
@@ -121,6 +136,7 @@ class ServerConfig(AppConfig):
         "the port for these; 0 picks a free one; without, the one after `port`, or a free one",
         validator=validators.optional(_at_least(0, 65535)),
     )
+    console: bool = setting(True, "show the console at the admin address: /console/ there")
     admin_on_s3_port: bool = setting(
         False, "answer GETs of /health, /metrics, /docs and /openapi.json at the S3 port too, to anybody"
     )
@@ -214,6 +230,22 @@ class ServerConfig(AppConfig):
     fault_seed: int | None = setting(None, "makes the faults of a probability repeatable, in each worker")
     secret_key_file: str | None = setting(None, "a file whose one line is the secret of `access_key`")
     access_log: bool = setting(False, "log each request to standard output")
+    audit_log: tuple[str, ...] = setting(
+        (),
+        "where it is written who did what: a file, syslog:, syslog://HOST:PORT, or a URL as in event_destinations",
+        validator=_check_audit,
+        repr=False,
+    )
+    audit_reads: bool = setting(False, "write what only reads too")
+    audit_full: str = setting(
+        "go-on",
+        'what to do while the audit log cannot be written: "go-on", and count what is lost, or "refuse" requests',
+        validator=_one_of("go-on", "refuse"),
+    )
+    audit_max_bytes: int = setting(
+        100_000_000, "a file of the audit log of this size is moved to FILE.1; 0 is never", validator=_at_least(0)
+    )
+    audit_keep: int = setting(10, "how many such files are kept", validator=_at_least(0))
     #: Where each setting comes from that is not a default, for people.
     sources: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False)
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from bleepstore.errors import StoreError
 
-_PACKAGES = frozenset({"werkzeug", "defusedxml", "gunicorn", "boto3", "botocore", "cryptography", "urllib3", "jwt"})
+_PACKAGES = frozenset(
+    {"werkzeug", "defusedxml", "gunicorn", "boto3", "botocore", "cryptography", "urllib3", "jwt", "jinja2"}
+)
 
 
 @contextlib.contextmanager

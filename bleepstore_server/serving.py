@@ -36,6 +36,8 @@ from bleepstore_server.banner import (
     url_of,
 )
 from bleepstore_server.config import OF_WORKERS, PREFIX, ServerConfig, load_config
+from bleepstore_server.console import console_on_demand
+from bleepstore_server.console.shared import Shared
 from bleepstore_server.layers.record import start_access_log
 from bleepstore_server.master_keys import configured_keys
 from bleepstore_server.metrics.page import Page
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("bleepstore.server")
 
 _MAX_PORT = 65535
+#: Where the console is at the admin address.
+CONSOLE = "/console"
 
 
 def open_configured_store(config: ServerConfig, *, take_over: bool = False) -> Store:
@@ -95,14 +99,14 @@ def app_from_env() -> WSGIApplication:
     """The WSGI app that the BLEEPSTORE_* environment describes; call it in each worker, after the fork."""
     config = load_config(environ=os.environ)
     store = open_to_serve(config)
-    return make_app(config, store, AdminApp(services_of(store, config)))
+    return make_app(config, store, make_admin(config, store))
 
 
 def admin_from_env() -> WSGIApplication:
     """The WSGI app of the admin address for the store that the BLEEPSTORE_* environment describes, for servers that
     have one app. It counts no requests, which are other processes'."""
     config = load_config(environ=os.environ)
-    return AdminApp(services_of(open_to_serve(config), config))
+    return make_admin(config, open_to_serve(config))
 
 
 def open_to_serve(config: ServerConfig, *, begins: bool = True) -> Store:
@@ -122,12 +126,27 @@ def open_to_serve(config: ServerConfig, *, begins: bool = True) -> Store:
     return store
 
 
+def make_admin(
+    config: ServerConfig,
+    store: Store,
+    *,
+    page: Page | None = None,
+    meter: RateMeter | None = None,
+    shared: Shared | None = None,
+    log_level: LogLevel | None = None,
+) -> AdminApp:
+    """The app of the admin address. `page` has the figures of all workers, and `log_level` is that of all; for the
+    others see `Console`."""
+    mounts: dict[str, WSGIApplication] = {}
+    if config.console:
+        mounts[CONSOLE] = console_on_demand(store, config, meter=meter, shared=shared)
+    return AdminApp(services_of(store, config, page, log_level), mounts=mounts)
+
+
 def make_app(config: ServerConfig, store: Store, admin: AdminApp, meter: RateMeter | None = None) -> WSGIApplication:
     """The S3 app of a store, with the faults that `config` asks for. For `meter` see `create_app`."""
     record = start_access_log() if config.access_log else None
-    app = create_app(
-        store, config, record=record, meter=meter, pages=admin.s3_pages(), counts=admin.services.metrics.requests
-    )
+    app = create_app(store, config, record=record, meter=meter, monitoring=admin.monitoring())
     if config.faults:
         from bleepstore_server.faults import Faults, parse_rule
 
@@ -222,6 +241,13 @@ def _held_admin_port(config: ServerConfig, port: int) -> Iterator[int | None]:
         yield held
 
 
+def _with_console_url(config: ServerConfig) -> ServerConfig:
+    """`config` has the admin port that was found."""
+    if not config.console or config.admin_port is None or config.console_url is not None:
+        return config
+    return attrs.evolve(config, console_url=f"{url_of(config, config.admin_host, config.admin_port)}{CONSOLE}/")
+
+
 def _say_when_all_listen(workers: int, text: str) -> Any:
     """A gunicorn hook for each worker that has begun to listen; the last of the first ones prints `text`.
 
@@ -261,7 +287,7 @@ def _reloaded(serving: ServerConfig, load: Callable[[], ServerConfig]) -> Server
         _log.warning("these settings only change when the server is started again: %s", ", ".join(told))
     if serving.in_memory and new.access_key is None:
         kept |= {"access_key": serving.access_key, "secret_key": serving.secret_key}
-    return attrs.evolve(new, **kept)
+    return _with_console_url(attrs.evolve(new, **kept))
 
 
 def _check_workers(config: ServerConfig) -> None:
@@ -291,9 +317,10 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
     _check_workers(config)
     config, keys = keys_for(config)
-    meter, page, log_level = RateMeter(shared=True), Page(), LogLevel()  # before the workers are forked
+    meter, page, shared = RateMeter(shared=True), Page(), Shared()  # before the workers are forked
+    log_level = LogLevel()
     with _held_port(config.host, config.port) as port, _held_admin_port(config, port) as admin_port:
-        config = attrs.evolve(config, port=port, admin_port=admin_port)
+        config = _with_console_url(attrs.evolve(config, port=port, admin_port=admin_port))
         url = config.public_endpoint or url_of(config, config.host, port)
         bind = [f"{_in_url(config.host)}:{port}"]
         if admin_port is not None:
@@ -322,7 +349,7 @@ def serve(config: ServerConfig, read_again: Callable[[], ServerConfig] | None = 
 
             def load(self) -> WSGIApplication:
                 store = open_to_serve(self.serving, begins=self.serving.in_memory)
-                self.admin = AdminApp(services_of(store, self.serving, page, log_level))
+                self.admin = make_admin(self.serving, store, page=page, meter=meter, shared=shared, log_level=log_level)
                 self.admin_port = self.serving.admin_port
                 log_level.look()  # of a worker that begins later
                 return make_app(self.serving, store, self.admin, meter)

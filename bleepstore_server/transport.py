@@ -61,6 +61,13 @@ def origin_of(url: str) -> str:
     return f"{scheme.lower()}://{host.removesuffix(_DEFAULT_PORT.get(scheme, ''))}"
 
 
+@functools.lru_cache(256)
+def _domain_of(host: str) -> str:
+    """What names of buckets stand before in a host of Amazon S3; "" of others."""
+    found = _amazon().fullmatch(host)
+    return found[1].lower() if found else ""
+
+
 def is_amazon(url: str) -> bool:
     """Whether a request goes to Amazon S3, in any partition."""
     host = url.partition("://")[2].partition("/")[0].partition("?")[0]
@@ -227,8 +234,7 @@ class InProcessTransport:
 
     def app(self, host: str) -> WSGIApplication:
         """The app that takes the bucket from the host name as Amazon S3 would."""
-        found = _amazon().fullmatch(host)
-        domain = found[1].lower() if found else ""
+        domain = _domain_of(host)
         app = self._apps.get(domain)
         if app is None:
             domains = (*self.config.domains, domain) if domain else self.config.domains

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,57 +14,45 @@ import pytest
 import bleepstore
 from tests.cluster_store import open_on_follower
 
+#: Where folders of tests need no disk: they wait for no fsync there. Tests of crashes kill processes, not the machine.
+_IN_MEMORY = Path("/dev/shm")
+#: What the tests may fill, with that of the two runs before.
+_SPACE = 8 << 30
+
+if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _SPACE:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", os.fspath(_IN_MEMORY))
+
+# Hundreds of processes start in these tests. What they compile is kept; not beside the code, if nobody wants it there.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", os.fspath(Path(__file__).parents[1] / ".cache" / "pycache"))
+
 # The contract suites are tests that ship in the package.
 pytest.register_assert_rewrite("bleepstore.testing")
 
-#: Where a tested store may be: by default in memory and in a folder; others by `--store`.
-LOCAL = ("memory", "local")
 #: A follower of three nodes of this process: see tests/cluster_store.py.
 CLUSTER = "cluster"
-STORES = (*LOCAL, CLUSTER, *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")))
-
-#: The folders whose tests run before providers too: what a store does with bytes that are stored far away.
+#: Where a tested store may be.
+STORES = (
+    "memory",
+    "local",
+    CLUSTER,
+    *(f"{kind}-{layout}" for kind in ("aws", "azure", "gcs") for layout in ("keys", "blobs")),
+)
+#: What runs everywhere; the others in CI, or if `--store` says so.
+LOCAL = ("memory", "local")
+#: Each provider once, and each layout: the contract suites in tests/backends run before all of them in both.
+PROVIDERS = ("aws-keys", "azure-blobs", "gcs-keys")
+#: The folders whose tests `--store` runs elsewhere than here.
 S3_SUITE = frozenset({"server", "store", "library"})
-#: Those that CI runs in the layout `blobs` too. What the server does with a store does not depend on the layout.
-BLOBS_SUITE = frozenset({"store", "library"})
-#: Tests of what the server refuses, reads and writes before and after it asks the store: one kind is enough.
-WIRE_SUITE = frozenset(
-    f"server/test_{name}.py"
-    for name in (
-        "access_logs", "app", "bad_chunks", "bad_input", "cors", "errors", "https", "lifecycle", "object_lock",
-        "operations_buckets", "operations_listings", "ownership", "pages", "policies", "presigned", "restore",
-        "quotas", "rates", "roles", "sessions", "stored_configurations", "tagging", "web_identities", "website",
-    )
-)  # fmt: skip
-#: Tests of what a command decides, wherever the bytes are: in memory, and in CI in a folder and in a cluster too.
-CATALOG_SUITE = frozenset(
-    {
-        "embedding/test_arguments.py", "filesystem/test_abstract.py", "store/lifecycle/test_lifecycle.py",
-        "store/lifecycle/test_refused_rules.py", "store/test_accounts.py", "store/test_authority.py",
-        "store/test_configurations.py",
-        "store/test_object_lock.py", "store/test_ownership.py", "store/test_users.py",
-    }
-)  # fmt: skip
-#: Tests of rules that are kept above the backends: of the providers one is enough for them.
-ONE_PROVIDER_SUITE = frozenset(
-    {
-        "server/test_object_checksums.py", "server/test_operations_objects.py", "server/test_versions.py",
-        "store/test_authority.py",
-    }
-)  # fmt: skip
 
 
-def kinds_of(name: str, in_ci: bool) -> Sequence[str]:
-    """Where the tests of a file run, if no option says so."""
-    folder = name.split("/", maxsplit=1)[0]
-    if name in WIRE_SUITE:
-        return ("memory",)
-    if not in_ci:
-        return ("memory",) if name in CATALOG_SUITE else LOCAL
-    all_kinds = [kind for kind in STORES if folder in BLOBS_SUITE or not kind.endswith("-blobs")]
-    if name in ONE_PROVIDER_SUITE:
-        return [kind for kind in all_kinds if not kind.startswith(("azure", "gcs"))]
-    return (*LOCAL, CLUSTER) if name in CATALOG_SUITE else all_kinds
+def kinds_of(definition: pytest.Item, in_ci: bool) -> Sequence[str]:
+    """Where a test runs, if no option says so: in memory, and where its mark `stores` says that it might differ."""
+    mark = definition.get_closest_marker("stores")
+    named = ("memory", *(mark.args if mark is not None else ()))
+    kinds = [kind for name in named for kind in (PROVIDERS if name == "providers" else (name,))]
+    assert set(kinds) <= set(STORES), f"{definition.nodeid}: pytest.mark.stores takes {', '.join(STORES)} and providers"
+    return kinds if in_ci else [kind for kind in kinds if kind in LOCAL]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,17 +60,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--store",
         action="append",
         choices=STORES,
-        help="run the tests of the store and the server on this backend; may be repeated (default: memory and local, "
-        "or memory alone: see kinds_of)",
+        help="run all tests of the store and the server on this backend; may be repeated (default: in memory, and in a "
+        "folder what is marked so)",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """In CI these tests run before every provider too; elsewhere `--store` asks for it."""
     if "store_kind" in metafunc.fixturenames:
-        path = metafunc.definition.path.relative_to(Path(__file__).parent)
-        wanted = metafunc.config.getoption("store") or kinds_of(path.as_posix(), "CI" in os.environ)
-        kinds = [kind for kind in wanted if kind in LOCAL or path.parts[0] in S3_SUITE]
+        folder = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
+        wanted = metafunc.config.getoption("store") or kinds_of(metafunc.definition, "CI" in os.environ)
+        kinds = [kind for kind in wanted if kind in LOCAL or folder in S3_SUITE]
         metafunc.parametrize("store_kind", kinds, scope="session")
 
 

@@ -20,14 +20,15 @@ SERVER = ROOT / "bleepstore_server"
 #: Layer -> the layers of bleepstore that it may import. A layer is a module or package directly below bleepstore.
 BASE = frozenset(
     {
-        "errors", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings", "names",
-        "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
+        "errors", "posix", "clock", "object_lock", "encryption", "model", "pages", "attributes", "bucket_settings",
+        "names", "tags", "digests", "lifecycle", "lifecycle_due", "cors", "ownership", "acl_rules",
         "configurations", "events", "quotas", "rates", "roles", "website", "access_log",
         "inventory", "replication",
     }
 )  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "posix": frozenset({"errors"}),
     "clock": frozenset(),
     "digests": frozenset(),
     "object_lock": frozenset({"errors"}),
@@ -66,7 +67,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "lifecycle_due": frozenset({"lifecycle", "model"}),
     "bucket_settings": frozenset({"model", "object_lock", "encryption", "attributes", "lifecycle", "cors", "ownership"})
     | {"configurations", "events", "replication"},
-    "sealing": frozenset({"errors", "encryption", "digests"}),
+    "sealing": frozenset({"errors", "posix", "encryption", "digests"}),
     "names": frozenset({"errors", "model"}),
     "tags": frozenset({"errors"}),
     "access": frozenset({"errors", "model", "names", "object_lock", "encryption", "ownership", "rates", "roles"}),
@@ -74,7 +75,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "codec": BASE | {"commands"},
     "catalog": BASE | {"commands", "codec"},
     "committer": BASE | {"commands", "catalog"},
-    "backends": frozenset({"errors", "model", "encryption", "sealing"}),
+    "backends": frozenset({"errors", "posix", "model", "encryption", "sealing"}),
     "jobs": BASE | {"commands", "catalog", "committer", "backends", "senders"},
     "store": BASE | {"access", "commands", "catalog", "committer", "backends", "jobs", "sealing", "senders"},
     "filesystem": BASE | {"commands", "store"},
@@ -294,7 +295,7 @@ PRIVATE_PARTS = {
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
 }
 #: Public, though their names say otherwise.
-PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe"}
+PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe", "_current_frames"}
 
 
 def private_names_in(path: Path) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bleepstore.raft.core import CONVERSATION
+from bleepstore.raft.endings import Ending
 from bleepstore.raft.messages import Role
 from bleepstore.raft.state import TRANSITIONS
 
@@ -30,3 +31,12 @@ def message_diagram() -> str:
         if answer is not None:
             lines.append(f"{'':<{left}}  <-{answer.__name__:-^{width}}---")
     return "\n".join(lines)
+
+
+def ending_table() -> str:
+    """Why a node ends, the status for its supervisor, and what to do."""
+    return "\n".join(
+        f"{ending.name.lower().replace('_', '-'):<11}  {ending.exit_status:>2}   "
+        f"{'restart   ' if ending.may_restart else 'stays down'}  {ending.advice}"
+        for ending in Ending
+    )

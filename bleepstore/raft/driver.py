@@ -16,6 +16,7 @@ import attrs
 
 from bleepstore.raft.applier import Applier
 from bleepstore.raft.fetcher import Fetcher
+from bleepstore.raft.log_meter import LogMeter
 from bleepstore.raft.messages import (
     Accepted,
     EntryKind,
@@ -90,6 +91,7 @@ class Driver:
         self._lead_elsewhere_at = 0.0
         self._ticks = 0
         self._next_tick = 0.0
+        self._meter = LogMeter(log.first_index(), log.last_index(), log.size())
         self._saved_hard = log.initial_state().hard_state
         self._unsaved_hard: HardState | None = None  # only its commit index differs from what is saved
         self._asking: list[Read] = []
@@ -293,13 +295,12 @@ class Driver:
         if self._host.free_bytes is not None:
             free = self._host.free_bytes()
             self.core.low_on_space = free < self.settings.min_free_bytes
-            self.core.out_of_space = free < self.settings.min_bytes_to_free
             if self.core.low_on_space and self.core.role is Role.LEADER:
                 self._lead_elsewhere()
         if self._ticks % self.settings.retry_ticks == 0:
             self.flush()
             self.core.state_bytes = self._state_machine.size
-        if not self._durable_asked and self._compactable(self._state_machine.applied) > self.settings.compact_after:
+        if not self._durable_asked and self._compaction_is_due():
             self._durable_asked = True
             self.applier.ask_durable()
 
@@ -335,9 +336,7 @@ class Driver:
             # What the last leader had may be lost, and nobody will say so.
             self._offer_again(all_of_them=True)
         if ready.fetch is not None:
-            space = (
-                math.inf if self._host.free_bytes is None else self._host.free_bytes() - self.settings.min_bytes_to_free
-            )
+            space = math.inf if self._host.free_bytes is None else self._host.free_bytes() - self.settings.spare_bytes
             self._fetcher.start(ready.fetch, space)
 
     def _release(self, reads: list[Read], index: int) -> None:
@@ -365,6 +364,12 @@ class Driver:
 
     def _write(self, hard: HardState | None, truncate_from: int | None, ready: Ready) -> None:
         self._log.save(hard, truncate_from, ready.entries, ready.snapshot)
+        if ready.snapshot is not None:
+            self._meter.restart(ready.snapshot.index)
+        if truncate_from is not None:
+            self._meter.truncate(truncate_from)
+        if ready.entries:
+            self._meter.append(ready.entries)
         self.counters.saves += 1
         self.counters.entries_saved += len(ready.entries)
         self._unsaved_hard = None
@@ -384,17 +389,26 @@ class Driver:
         hard = ready.hard_state or self._unsaved_hard
         self.applier.replace(lambda: self._write(hard, ready.truncate_from, ready), snapshot.name)
 
+    def _compaction_is_due(self) -> bool:
+        settings, last = self.settings, self._compactable(self._state_machine.applied)
+        if last + 1 - self.core.log.first > settings.compact_after:
+            return True
+        least = settings.compact_after_bytes - settings.keep_bytes
+        return self._meter.size > settings.compact_after_bytes and self._meter.size_until(last) >= least
+
     def _compactable(self, durable: int) -> int:
-        """How many entries could be dropped."""
-        limit = min(durable, self.core.compaction_limit()) - self.settings.keep_entries
-        return limit + 1 - self.core.log.first
+        """The last entry that could be dropped."""
+        settings, meter = self.settings, self._meter
+        limit = durable if meter.size > settings.max_log_bytes else min(durable, self.core.compaction_limit())
+        index = limit - settings.keep_entries
+        return max(index, min(limit, meter.beyond(settings.keep_bytes))) if meter.size > settings.keep_bytes else index
 
     def _compact(self, durable: int) -> None:
-        count = self._compactable(durable)
-        meta = self.core.snapshot_meta(self.core.log.first - 1 + count) if count > 0 else None
-        if meta is None:
+        meta = self.core.snapshot_meta(self._compactable(durable))
+        if meta is None or meta.index < self.core.log.first:
             return
         self.flush()
         self._log.compact(attrs.evolve(meta, name=self._state_machine.name))
         self.core.compacted(meta)
+        self._meter.compact(meta.index)
         self.counters.compactions += 1

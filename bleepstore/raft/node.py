@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from bleepstore.errors import BleepStoreError
 from bleepstore.raft.core import Raft
 from bleepstore.raft.driver import Driver
+from bleepstore.raft.endings import ending_of
 from bleepstore.raft.messages import Message, NodeId, Refusal, SnapshotMeta, is_text
 from bleepstore.raft.node_settings import DEFAULTS, HOST, Host, NodeSettings, Status
 from bleepstore.raft.senders import CLOSE_SECONDS
@@ -148,7 +149,8 @@ class Node:
     @property
     def status(self) -> Status:
         core = self.core
-        return Status(core.role, core.leader, core.term, core.log.committed, self._state_machine.applied, self.failure)
+        applied, ending = self._state_machine.applied, ending_of(self.failure) if self._ended.is_set() else None
+        return Status(core.role, core.leader, core.term, core.log.committed, applied, self.failure, ending)
 
     @property
     def low_on_space(self) -> bool:
@@ -174,8 +176,7 @@ class Node:
             raise self._malformed(Refusal.MALFORMED_TEXT)
         if not isinstance(data, bytes | bytearray | memoryview):
             raise self._malformed(Refusal.MALFORMED_DATA)
-        core = self.core
-        if core.out_of_space or (core.low_on_space and not frees_space):
+        if self.core.low_on_space and not frees_space:
             raise LowSpace("the disk of this node is almost full: free some space")
         proposal, is_new = self._driver.proposals.add(request_id, bytes(data), frees_space)
         if is_new:
@@ -280,7 +281,8 @@ class Node:
     def _tell(self, error: BaseException) -> None:
         """Before anything is waited for: whoever must act on a failure cannot wait for a disk or network that hangs."""
         self._driver.stopping = True
-        _log.error("raft node %s ends: %r", self.id, error)
+        ending = ending_of(error)
+        _log.error("raft node %s ends: %s (%r); exit status %d", self.id, ending.advice, error, ending.exit_status)
         if self._on_failure is not None:
             try:
                 self._on_failure(error)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import attrs
 
 from bleepstore.raft.core import Raft
+from bleepstore.raft.endings import Ending
 from bleepstore.raft.messages import NodeId, Role
 from bleepstore.raft.state import RandomSource, Settings
 
@@ -28,7 +29,10 @@ class NodeSettings:
     keep_entries: int = 2_000  # are kept for followers that are a little behind
     min_free_bytes: int = 64 << 20  # below it proposals are refused, here and by followers, and reads go on
     space_ticks: int = 1200  # between two hand-overs of a leader whose disk is almost full
-    min_bytes_to_free: int = 16 << 20  # the same for proposals that free space: the log still has to take them
+    spare_bytes: int = 16 << 20  # what a fetched state must leave free
+    compact_after_bytes: int = 256 << 20  # or if the log has more than this
+    keep_bytes: int = 64 << 20  # no more of `keep_entries` than this
+    max_log_bytes: int = 2 << 30  # beyond it nothing is kept for members that catch up
 
 
 DEFAULTS = NodeSettings()
@@ -65,6 +69,7 @@ class Status:
     committed: int
     applied: int
     failure: BaseException | None
+    ending: Ending | None  # None: the node runs
 
 
 @attrs.define

@@ -72,7 +72,7 @@ class Replication(RaftState):
     def _proposal_refusal(self, size: int, frees_space: bool) -> Refusal | None:
         if self.node not in self.tracker.progress:
             return Refusal.NOT_LEADER
-        if self.out_of_space or (self.low_on_space and not frees_space):
+        if self.low_on_space and not frees_space:
             return Refusal.NO_SPACE
         if self.transfer_target is not None:
             return Refusal.TRANSFERRING

@@ -24,6 +24,7 @@ from typing import Any
 
 import apsw
 
+from bleepstore.errors import NO_SPACE
 from bleepstore.raft.ids import check_id
 from bleepstore.raft.messages import (
     ENTRY_OVERHEAD,
@@ -39,6 +40,8 @@ from bleepstore.raft.storage import (
     Compacted,
     EntriesUnavailable,
     LogDamaged,
+    LogFailed,
+    LogFull,
     LogMisuse,
     LogState,
     LogTooNew,
@@ -87,10 +90,6 @@ _WHAT_TO_DO = (
     "this node away, start the node anew with an empty one (it gets a new id and copies the state from the others), "
     "and remove the old id from the cluster. If this was the only node, restore the directory from a backup"
 )
-
-
-class LogFailed(LogDamaged):
-    """Writing to the log failed. Nobody knows what the disk holds: the node must end, and begin from what is there."""
 
 
 class _Row:
@@ -161,6 +160,12 @@ class SqliteLog:
 
     def snapshot(self) -> SnapshotMeta:
         return self._row.snapshot
+
+    def size(self) -> int:
+        total: int = self._connection.execute(
+            "SELECT coalesce(sum(length(data) + ?), 0) FROM raft_log", (ENTRY_OVERHEAD,)
+        ).get
+        return total
 
     def term(self, index: int) -> int:
         row = self._row
@@ -283,7 +288,9 @@ class SqliteLog:
         except BaseException as error:
             self._failed = True
             if isinstance(error, apsw.Error):
-                raise LogFailed(f"writing to {self._path} failed ({error!r}): this node must end") from error
+                is_full = isinstance(error, apsw.FullError) or connection.system_errno in NO_SPACE
+                kind = LogFull if is_full else LogFailed
+                raise kind(f"writing to {self._path} failed ({error!r}): this node must end") from error
             raise
         self._row = row
 

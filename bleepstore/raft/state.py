@@ -94,7 +94,7 @@ class RaftState:
         "_fetch", "_fetching", "_forwarded_reads", "_handed_configurations", "_last_context", "_lost_reads",
         "_messages", "_pump_due", "_reads_ready", "_rng", "_round", "_round_due", "_token",
         "_waiting_reads", "_was_told_of_removal", "cluster", "configurations", "counters", "election_elapsed",
-        "election_timeout", "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space", "node", "out_of_space",
+        "election_timeout", "heartbeat_elapsed", "incarnation", "leader", "log", "low_on_space", "node",
         "pending_configuration_index", "role", "settings", "state_bytes", "term", "tracker", "transfer_target",
         "uncommitted_bytes", "vote", "votes",
     )  # fmt: skip
@@ -129,7 +129,6 @@ class RaftState:
         self.transfer_target: NodeId | None = None
         self.uncommitted_bytes = 0
         self.low_on_space = False  # set by the driver: proposals are refused unless they free some, all else goes on
-        self.out_of_space = False  # the same: those are refused too
         self.state_bytes = 0  # set by the driver: about how many bytes a snapshot has
         self._pump_due = False
 

@@ -44,6 +44,14 @@ class LogDamaged(StoreError):
     """The log is not sound, or is not one; its message says what to do."""
 
 
+class LogFailed(LogDamaged):
+    """Writing to the log failed. Nobody knows what the disk holds: the node must end, and begin from what is there."""
+
+
+class LogFull(LogFailed):
+    """It failed because the disk is full."""
+
+
 class LogTooNew(StoreError):
     """The log was written by a newer BleepStore; upgrade this one."""
 
@@ -105,6 +113,9 @@ class LogStorage(Protocol):
 
     def snapshot(self) -> SnapshotMeta:
         """The snapshot pointer."""
+
+    def size(self) -> int:
+        """The bytes of all entries, data plus ENTRY_OVERHEAD each. Asked once, at the start: it may take a while."""
 
     def compact(self, snapshot: SnapshotMeta) -> None:
         """Drop the entries up to `snapshot.index`, which the state machine has applied *durably*, and make `snapshot`
@@ -186,6 +197,9 @@ class MemoryLog:
 
     def snapshot(self) -> SnapshotMeta:
         return self._snapshot
+
+    def size(self) -> int:
+        return sum(len(entry.data) + ENTRY_OVERHEAD for entry in self._entries)
 
     def compact(self, snapshot: SnapshotMeta) -> None:
         if snapshot.index <= self._snapshot.index:

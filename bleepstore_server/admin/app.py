@@ -16,12 +16,13 @@ from bleepstore.errors import BleepStoreError, S3Error
 from bleepstore.errors.refusals import Conflict, NotFound
 from bleepstore_server.admin.administrators import Administrators
 from bleepstore_server.admin.answers import parse_json, render, structure
-from bleepstore_server.admin.auditing import log_audit
 from bleepstore_server.admin.rows import AdminError, Call, Row, Who
 from bleepstore_server.admin.services import Services
 from bleepstore_server.admin.table import ROWS
-from bleepstore_server.layers.record import Record, Recorder
+from bleepstore_server.layers.record import Record
+from bleepstore_server.monitoring import Monitoring
 from bleepstore_server.response import Response
+from bleepstore_server.wire.errors import RequestError
 from bleepstore_server.wire.refusals import translate
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ Admit = Callable[["WSGIEnvironment", bytes], Caller]
 
 
 class AdminApp:
-    """See `bleepstore_server.admin`. `audit` gets the record of each call that is for administrators. `mounts` are WSGI
-    apps of their own below a path, such as "/console"."""
+    """See `bleepstore_server.admin`. `mounts` are WSGI apps of their own below a path, such as "/console"."""
 
     def __init__(
         self,
@@ -52,21 +52,21 @@ class AdminApp:
         *,
         rows: Sequence[Row] = ROWS,
         admit: Admit | None = None,
-        audit: Recorder = log_audit,
         mounts: Mapping[str, WSGIApplication] | None = None,
     ) -> None:
         self.services = services
         self.rows = rows
         config = services.config
         self._admit = admit or Administrators(services.store, config, config.admin_token)
-        self._audit = audit
         self._mounts = dict(mounts or {})
 
-    def s3_pages(self) -> Mapping[str, Callable[[WSGIEnvironment, str], Response]]:
-        """What the S3 port answers too, by path."""
-        if not self.services.config.admin_on_s3_port:
-            return {}
-        return {row.path: self.answer for row in self.rows if row.on_s3_port}
+    def monitoring(self) -> Monitoring:
+        """What the S3 port needs of it."""
+        on_s3_port = [row.path for row in self.rows if row.on_s3_port and self.services.config.admin_on_s3_port]
+        services = self.services
+        return Monitoring(
+            pages=dict.fromkeys(on_s3_port, self.answer), counts=services.metrics.requests, audit=services.audit
+        )
 
     # -- WSGI
 
@@ -86,54 +86,31 @@ class AdminApp:
 
     def answer(self, environ: WSGIEnvironment, request_id: str) -> Response:
         """The answer to a request. Whatever goes wrong is one too."""
-        started = time.monotonic()
         row: Row | None = None
-        who: list[str] = []
-        code = None
+        caller: Caller | None = None
+        code = access_key = None
+        begun = time.time()
         try:
             row, names = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
-            response = self._call(row, names, environ, request_id, who.append)
+            body = _read_body(environ)
+            if row.who is Who.ADMIN:
+                caller = self._admit(environ, body)
+                access_key = caller.access_key
+                if self.services.audit is not None and row.method != "GET":
+                    self.services.audit.check()
+            response = self._call(row, names, body, caller, environ, request_id)
         except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
-            refused = _in_words(error, request_id)
-            code, response = refused.code, _refuse(refused, request_id)
-            who += [refused.access_key] if refused.access_key is not None else []
-        if row is not None and row.who is Who.ADMIN:
-            self._tell_audit(row, environ, response, code, who, started, request_id)
+            refused = _refused(error, request_id)
+            code, access_key = refused.code, access_key or refused.access_key
+            response = _error_response(refused, request_id)
+        if row is not None and row.who is Who.ADMIN and self.services.audit is not None:
+            self.services.audit.write(_record_of(row, caller, access_key, environ, response, code, begun, request_id))
         return response
-
-    def _tell_audit(
-        self,
-        row: Row,
-        environ: WSGIEnvironment,
-        response: Response,
-        code: str | None,
-        who: Sequence[str],
-        started: float,
-        request_id: str,
-    ) -> None:
-        duration = time.monotonic() - started
-        record = Record(
-            time=dt.datetime.fromtimestamp(time.time() - duration, dt.UTC),
-            remote=environ.get("REMOTE_ADDR", ""),
-            method=environ["REQUEST_METHOD"],
-            operation=f"{row.method} {row.path}",
-            key=_text(environ.get("PATH_INFO", ""), errors="replace"),
-            access_key=who[0] if who else None,
-            status=response.status,
-            error_code=code,
-            bytes_out=response.body_length,
-            duration=duration,
-            request_id=request_id,
-        )
-        try:
-            self._audit(record)
-        except Exception:  # noqa: BLE001  # what was done is done
-            _log.exception("the record of request %s could not be taken", request_id)
 
     def _find(self, method: str, path: str) -> tuple[Row, dict[str, str]]:
         """The row and what stands for its names. Raises AdminError."""
         try:
-            path = _text(path)
+            path = path.encode("latin-1").decode()  # WSGI shows bytes as Latin-1
         except UnicodeError:
             raise AdminError(404, "NotFound", "The path is not UTF-8.") from None
         wanted = "GET" if method == "HEAD" else method
@@ -152,15 +129,11 @@ class AdminApp:
         self,
         row: Row,
         names: Mapping[str, str],
+        body: bytes,
+        caller: Caller | None,
         environ: WSGIEnvironment,
         request_id: str,
-        admitted: Callable[[str], None],
     ) -> Response:
-        body = _read_body(environ)
-        caller = None
-        if row.who is Who.ADMIN:
-            caller = self._admit(environ, body)
-            admitted(caller.access_key or "")
         if row.body is None and body:
             raise AdminError(400, "UnexpectedBody", f"{row.method} {row.path} takes no body.")
         call = Call(
@@ -180,37 +153,59 @@ class AdminApp:
         return render(answer, row.status)
 
 
-def _in_words(error: Exception, request_id: str) -> AdminError:
-    """A failure as a refusal."""
+def _refused(error: Exception, request_id: str) -> AdminError:
+    """A failure in words of this address."""
     if isinstance(error, AdminError):
         return error
     if isinstance(error, NotFound | Conflict):
         # S3's codes are those of objects: a key that is not there is no wrong signature here.
         return AdminError(404 if isinstance(error, NotFound) else 409, type(error).__name__, error.summary)
     if isinstance(error, S3Error):
-        refused = translate(error, "GET")
-        return AdminError(refused.status, refused.code, refused.message)
+        error = translate(error, "GET")
+    if isinstance(error, RequestError):
+        return AdminError(error.status, error.code, error.message)
     if isinstance(error, BleepStoreError):
         return AdminError(400, type(error).__name__, str(error))
     _log.error("request %s failed", request_id, exc_info=error)
     return AdminError(500, "InternalError", "The server met an internal error, which its log tells.")
 
 
-def _refuse(error: AdminError, request_id: str) -> Response:
-    headers: list[tuple[str, str]] = []
-    if isinstance(error, MethodNotAllowed):
-        headers.append(("Allow", error.allowed))
-    if error.status == 401:
-        headers.append(("WWW-Authenticate", "Bearer"))
+def _error_response(error: AdminError, request_id: str) -> Response:
     shown = {"error": {"code": error.code, "message": error.message, "request_id": request_id}}
     response = render(shown, error.status)
-    response.headers += headers
+    if isinstance(error, MethodNotAllowed):
+        response.headers.append(("Allow", error.allowed))
+    if error.status == 401:
+        response.headers.append(("WWW-Authenticate", "Bearer"))
     return response
 
 
-def _text(path: str, errors: str = "strict") -> str:
-    """WSGI shows the bytes of a path as Latin-1."""
-    return path if path.isascii() else path.encode("latin-1").decode(errors=errors)
+def _record_of(
+    row: Row,
+    caller: Caller | None,
+    access_key: str | None,
+    environ: WSGIEnvironment,
+    response: Response,
+    code: str | None,
+    begun: float,
+    request_id: str,
+) -> Record:
+    return Record(
+        time=dt.datetime.fromtimestamp(begun, dt.UTC),
+        remote=environ.get("REMOTE_ADDR", ""),
+        method=environ["REQUEST_METHOD"],
+        operation=f"{row.method} {row.path}",
+        key=environ.get("PATH_INFO"),
+        access_key=access_key,
+        principal=None if caller is None else caller.requester,
+        status=response.status,
+        error_code=code,
+        bytes_out=response.body_length,
+        duration=time.time() - begun,
+        request_id=request_id,
+        door="admin",
+        user_agent=environ.get("HTTP_USER_AGENT"),
+    )
 
 
 class MethodNotAllowed(AdminError):

@@ -136,17 +136,12 @@ def _remove(call: Call) -> Done:
 
 
 def _put_quota(call: Call) -> Done:
-    call.services.store.put_quota(
-        bucket=call.names.get("bucket"),
-        account=call.names.get("account"),
-        max_bytes=call.body.max_bytes,
-        max_objects=call.body.max_objects,
-    )
+    call.services.store.put_quota(**call.names, max_bytes=call.body.max_bytes, max_objects=call.body.max_objects)
     return Done()
 
 
 def _remove_quota(call: Call) -> Done:
-    call.services.store.delete_quota(bucket=call.names.get("bucket"), account=call.names.get("account"))
+    call.services.store.delete_quota(**call.names)
     return Done()
 
 

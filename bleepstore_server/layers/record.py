@@ -12,10 +12,11 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
+from bleepstore.store import DeleteFailure
 from bleepstore_server.exchange import Exchange
 from bleepstore_server.layers.bucket_logs import Sent, log_to_buckets
 from bleepstore_server.metrics.counting import RequestCounts
@@ -51,6 +52,16 @@ class Record:
     #: Seconds from the first look at the request to the end of the answer's body.
     duration: float = 0.0
     request_id: str
+    #: Where the request came in: "s3", "admin", "console".
+    door: str = "s3"
+    #: Who asked: the id of an account, or the ARN of its user or of a session of its role; None: nobody signed.
+    principal: str | None = None
+    version_id: str | None = None
+    user_agent: str | None = None
+    #: What was copied: bucket/key.
+    source: str | None = None
+    #: Of keys that are deleted at once, each: the key, its version, the code of its error.
+    deleted: tuple[tuple[str, str | None, str | None], ...] = ()
 
 
 Recorder = Callable[[Record], None]
@@ -93,10 +104,10 @@ def _count(exchange: Exchange, counts: RequestCounts, bytes_out: int, error_code
 
 
 def recorded(
-    exchange: Exchange, body: Iterable[bytes], recorder: Recorder | None, counts: RequestCounts | None = None
+    exchange: Exchange, body: Iterable[bytes], recorders: Sequence[Recorder], counts: RequestCounts | None = None
 ) -> Iterable[bytes]:
-    """The same, and the recorder gets its record, and the logs of buckets their lines."""
-    done = functools.partial(_finish, exchange, recorder, counts, time.monotonic() - exchange.started)
+    """The same, and the recorders get its record, and the logs of buckets their lines."""
+    done = functools.partial(_finish, exchange, recorders, counts, time.monotonic() - exchange.started)
     if isinstance(body, ObjectBody):
         body.done = done
         return body
@@ -105,7 +116,7 @@ def recorded(
 
 def _finish(
     exchange: Exchange,
-    recorder: Recorder | None,
+    recorders: Sequence[Recorder],
     counts: RequestCounts | None,
     turnaround: float,
     bytes_out: int,
@@ -116,14 +127,16 @@ def _finish(
     duration = time.monotonic() - exchange.started
     try:
         log_to_buckets(exchange, Sent(bytes_out, error_code, turnaround, duration))
-        if recorder is not None:
-            recorder(_record_of(exchange, duration, bytes_out, error_code))
+        if recorders:
+            record = _record_of(exchange, duration, bytes_out, error_code)
+            for recorder in recorders:
+                recorder(record)
     except Exception:  # noqa: BLE001  # the answer is on its way, whatever a program's own function does
         _log.exception("the record of request %s could not be taken", exchange.request_id)
 
 
 def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: str | None) -> Record:
-    request, environ = exchange.request, exchange.environ
+    request, environ, caller, source = exchange.request, exchange.environ, exchange.caller, exchange.source
     return Record(
         time=dt.datetime.fromtimestamp(time.time() - duration, dt.UTC),
         remote=environ.get("REMOTE_ADDR", ""),
@@ -131,22 +144,34 @@ def _record_of(exchange: Exchange, duration: float, bytes_out: int, error_code: 
         operation=exchange.operation,
         bucket=request.bucket,
         key=request.key,
-        access_key=exchange.caller.access_key,
+        access_key=caller.access_key,
         status=exchange.status,
         error_code=exchange.error_code or error_code,
         bytes_in=request.bytes_in + exchange.drained,
         bytes_out=bytes_out,
         duration=duration,
         request_id=exchange.request_id,
+        principal=None if caller.is_anonymous else caller.requester,
+        version_id=exchange.version_id,
+        user_agent=request.headers.get("user-agent"),
+        source=None if source is None else f"{source.bucket}/{source.key}",
+        deleted=tuple(
+            (one.key, one.version_id, one.error.code if isinstance(one, DeleteFailure) else None)
+            for one in exchange.deleted
+        ),
     )
 
 
 # -- the access log
 
 
+#: What the audit log alone has (`bleepstore_server.audit`).
+_OF_AUDITS = frozenset({"door", "principal", "version_id", "user_agent", "source", "deleted"})
+
+
 def access_line(record: Record) -> str:
     """A record as one line of JSON in ASCII: whatever a key has in it, it cannot begin another line."""
-    fields = attrs.asdict(record)
+    fields = attrs.asdict(record, filter=lambda field, _value: field.name not in _OF_AUDITS)
     fields["time"] = record.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     fields["duration"] = round(record.duration, 6)
     return json.dumps(fields, separators=(",", ":"))

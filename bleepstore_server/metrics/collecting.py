@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -18,35 +18,47 @@ from bleepstore.store import Store
 
 _log = logging.getLogger("bleepstore.server")
 
-#: To count takes as long as the catalog is large: so many times longer what was counted stays.
+#: To count takes as long as the catalog is large: so many times longer what was counted stays, unless that is quick.
 _REST = 100
+_QUICK_SECONDS = 0.05
 #: A count that takes longer is not waited for.
-_QUICK_SECONDS = 0.25
+_WAIT_SECONDS = 0.25
 
 
 class KnownTotals:
-    """What is in the store, counted anew at most for a hundredth of the time."""
+    """What is in the store, counted anew when something has changed: at most for a hundredth of the time."""
 
-    def __init__(self, count: Callable[[], Totals]) -> None:
-        self._count = count
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._known: Totals | None = None
+        self._index = -1
         self._took = 0.0
-        self._counted = -1.0
+        self._counted = 0.0
         self._lock = threading.Lock()
 
     def get(self) -> Totals | None:
-        if self._known is None or time.monotonic() > self._counted + _REST * self._took:
+        """None: they are counted for the first time, and that takes long."""
+        if self._known is None or self._is_due():
             thread = threading.Thread(target=self._run, name="bleepstore-totals", daemon=True)
             thread.start()
-            thread.join(_QUICK_SECONDS)
+            thread.join(_WAIT_SECONDS)
         return self._known
+
+    def _is_due(self) -> bool:
+        has_changed = self._applied_index() != self._index
+        return has_changed and (self._took < _QUICK_SECONDS or time.monotonic() > self._counted + _REST * self._took)
+
+    def _applied_index(self) -> int:
+        with self._store.engine.catalog.read() as reader:
+            return reader.applied_index()
 
     def _run(self) -> None:
         if not self._lock.acquire(blocking=False):
             return
         try:
             begun = time.monotonic()
-            self._known = self._count()
+            self._index = self._applied_index()
+            self._known = self._store.totals()
             self._counted = time.monotonic()
             self._took = self._counted - begun
         except (BleepStoreError, OSError) as error:
@@ -60,7 +72,7 @@ class StoreCollector(Collector):
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._totals = KnownTotals(store.totals)
+        self._totals = KnownTotals(store)
 
     def collect(self) -> Iterator[Metric]:
         for part in (self._of_totals, self._of_disk, self._of_jobs, self._of_events):

@@ -33,6 +33,8 @@ BUCKET, KEY = "/{bucket}", "/{bucket}/{key}"
 #: What a row of requests is labelled with.
 REQUESTS = "requests"
 REFUSALS = "refusals"
+AUDIT_FAILURES = "audit-failures"
+AUDIT_LOST = "audit-lost"
 
 
 class RequestCounts:

@@ -37,6 +37,12 @@ class Metrics:
         self._registry.register(ProcessesCollector(self._page, slot))
         self._registry.register(StoreCollector(store))
 
+    def audit_failed(self, lost: int) -> None:
+        """The audit log could not be written, and so many of its lines were lost."""
+        self._slot.add(counting.AUDIT_FAILURES, 1)
+        if lost:
+            self._slot.add(counting.AUDIT_LOST, lost)
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """(document, its content type), by the Accept header of who asks."""
         encode, content_type = choose_encoder(accept)
@@ -62,6 +68,11 @@ class PageCollector(Collector):
         for labels, (count,) in _summed((row.labels, row.cells) for row in rows[counting.REFUSALS]).items():
             refusals.add_metric(labels, count)
         yield refusals
+        for name, text, row_name in (
+            ("audit_failures", "Writes to the audit log that failed.", counting.AUDIT_FAILURES),
+            ("audit_lines_lost", "Lines of the audit log that were lost.", counting.AUDIT_LOST),
+        ):
+            yield CounterMetricFamily(f"bleepstore_{name}", text, sum(row.cells[0] for row in rows[row_name]))
 
 
 def _of_requests(rows: Sequence[FoundRow]) -> Iterator[Metric]:

@@ -110,6 +110,12 @@ class Slot:
                 known = self._known[key] = self._add(key, cells)
         return known
 
+    def add(self, name: str, count: int) -> None:
+        """Add to the one cell of a row without labels: what happens rarely."""
+        cells = self.row(name, (), 1)
+        with self._lock:
+            cells[0] += count
+
     def _add(self, key: tuple[str, tuple[str, ...]], cells: int) -> Cells:
         text = json.dumps([key[0], *key[1]]).encode()
         text += b" " * (-len(text) % _WORD)

@@ -34,6 +34,16 @@ def scrape(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     }
 
 
+def scrape_until(url: str, count: float, name: str, **labels: str) -> Samples:
+    """What is there once a sample is so many: a request is counted when its answer is done, which its client may know
+    before."""
+    deadline = time.monotonic() + 30
+    while value(samples := scrape(url), name, **labels) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return samples
+
+
 def value(samples: Samples, name: str, **labels: str) -> float:
     """The sum of the samples that have these labels among theirs."""
     wanted = frozenset(labels.items())
@@ -68,7 +78,8 @@ def test_counters_add_up_over_the_workers(served: Served) -> None:
     work(served, "photos")
     with pytest.raises(ClientError):
         s3.get_object(Bucket="photos", Key="missing")
-    after = scrape(url)
+    gets = value(before, "bleepstore_s3_operations_total", operation="GetObject")
+    after = scrape_until(url, gets + 13, "bleepstore_s3_operations_total", operation="GetObject")
 
     def grown(name: str, **labels: str) -> float:
         return value(after, name, **labels) - value(before, name, **labels)
@@ -104,8 +115,9 @@ def workers_of(served: Served) -> list[int]:
 def test_no_count_is_lost_when_a_worker_is_killed(served: Served) -> None:
     url, s3 = admin_url(served), served.client()
     s3.create_bucket(Bucket="killed")
+    gets = value(scrape(url), "bleepstore_s3_operations_total", operation="GetObject")
     work(served, "killed")
-    before = scrape(url)
+    before = scrape_until(url, gets + 12, "bleepstore_s3_operations_total", operation="GetObject")
     killed = workers_of(served)[0]
     os.kill(killed, signal.SIGKILL)
     deadline = time.monotonic() + 30
@@ -119,7 +131,8 @@ def test_no_count_is_lost_when_a_worker_is_killed(served: Served) -> None:
         except Exception:  # noqa: BLE001  # the connections of the killed worker end
             continue
     work(served, "killed")
-    after = scrape(url)
+    gets = value(before, "bleepstore_s3_operations_total", operation="GetObject")
+    after = scrape_until(url, gets + 12, "bleepstore_s3_operations_total", operation="GetObject")
     for name in ("PutObject", "GetObject"):
         grown = value(after, "bleepstore_s3_operations_total", operation=name) - value(
             before, "bleepstore_s3_operations_total", operation=name

@@ -45,29 +45,31 @@ def _environment(**variables: str) -> Iterator[None]:
 def aws(folder: Path) -> Iterator[NewContainer]:
     numbers = itertools.count(1)
     with far_end(folder) as served, _environment(**AWS_ENVIRONMENT):
+        client = boto3.client("s3", endpoint_url=served.url)
 
         def new_container() -> tuple[str, str]:
             name = f"container-{next(numbers)}"
-            with contextlib.closing(boto3.client("s3", endpoint_url=served.url)) as client:
-                client.create_bucket(Bucket=name)
+            client.create_bucket(Bucket=name)
             return f"s3://{name}/folder", served.url
 
-        yield new_container
+        with contextlib.closing(client):
+            yield new_container
 
 
 @contextlib.contextmanager
 def azure(folder: Path) -> Iterator[NewContainer]:
     numbers = itertools.count(1)
+    credential = {"account_name": AZURITE_ACCOUNT, "account_key": AZURITE_KEY}
     with azurite(folder) as endpoint, _environment(AZURE_STORAGE_KEY=AZURITE_KEY):
+        service = BlobServiceClient(endpoint, credential=credential)
 
         def new_container() -> tuple[str, str]:
             name = f"container-{next(numbers)}"
-            credential = {"account_name": AZURITE_ACCOUNT, "account_key": AZURITE_KEY}
-            with BlobServiceClient(endpoint, credential=credential) as service:
-                service.create_container(name)
+            service.create_container(name)
             return f"az://{name}/folder", endpoint
 
-        yield new_container
+        with service:
+            yield new_container
 
 
 @contextlib.contextmanager

@@ -30,6 +30,9 @@ from bleepstore.model import UploadToken
 from bleepstore.testing.backend_contract import BackendContract
 from bleepstore.testing.contract_tools import END_OF_TIME_MS, MIB, ODD_KEYS, pattern
 
+if not any(f"BLEEPSTORE_LIVE_{scheme}" in os.environ for scheme in ("S3", "GS", "AZ")):
+    pytest.skip("no BLEEPSTORE_LIVE_S3, _GS or _AZ says where, such as s3://bucket/prefix", allow_module_level=True)
+
 
 def settings_of(scheme: str) -> GatewaySettings:
     """A folder of one test's own. Skips where nothing is configured."""

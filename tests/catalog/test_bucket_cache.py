@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -11,11 +12,15 @@ from typing import Any
 import pytest
 
 from bleepstore import commands as c
+from bleepstore.catalog.apply import apply
 from bleepstore.catalog.sqlite import Catalog
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
 from bleepstore.catalog.sqlite.life import Life
+from bleepstore.catalog.sqlite.tables import SqliteTables
 from bleepstore.commands import Command
-from bleepstore.model import Acl, Bucket, BucketSetting, Grant, Inline, Owner, Permission
+from bleepstore.model import Acl, Bucket, BucketSetting, Grant, Inline, Owner, Permission, Versioning
+from bleepstore.ownership import ObjectOwnership
+from bleepstore.quotas import Quota, QuotaScope
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -33,7 +38,7 @@ def _random_command(chance: random.Random, number: int) -> Command:
     stamp = _stamp(number)
     name = chance.choice(NAMES)
     owner = Owner(chance.choice(("alice", "bob")), chance.choice(("A", "B", "C")))
-    match chance.randrange(7):
+    match chance.randrange(10):
         case 0:
             return c.CreateBucket(**stamp, bucket=name, owner=owner, location="", acl=Acl.private(owner.id))
         case 1:
@@ -47,6 +52,14 @@ def _random_command(chance: random.Random, number: int) -> Command:
             setting = BucketSetting("tags", chance.choice((None, {"a": "1"}, {"b": "2"})))
             return c.PutBucketSetting(**stamp, bucket=name, setting=setting)
         case 5:
+            setting = BucketSetting("ownership", chance.choice(tuple(ObjectOwnership)))
+            return c.PutBucketSetting(**stamp, bucket=name, setting=setting)
+        case 6:
+            return c.PutBucketVersioning(**stamp, bucket=name, versioning=chance.choice(tuple(Versioning)))
+        case 7:
+            scope, whose = chance.choice(((QuotaScope.BUCKET, name), (QuotaScope.ACCOUNT, owner.id)))
+            return c.PutQuota(**stamp, scope=scope, name=whose, quota=chance.choice((None, Quota(max_objects=100))))
+        case 8:
             return c.DeleteObject(**stamp, bucket=name, key="k")
         case _:
             return c.PutObject(**stamp, bucket=name, key="k", data=Inline(b""), owner=owner, size=0, etag="e")
@@ -66,6 +79,60 @@ def test_it_is_what_a_query_finds(tmp_path: Path, processes: int, seed: int) -> 
                 assert catalog.find_bucket(name) == _asked(catalog, name)
     for catalog in catalogs:
         catalog.close()
+
+
+class UndoneError(Exception):
+    """Ends a transaction."""
+
+
+def _assert_commands_find(catalog: Catalog) -> None:
+    with catalog.transaction() as tables:
+        query = SqliteTables(tables.connection, lambda: None)
+        query.watches_all = tables.watches_all
+        for name in NAMES:
+            assert tables.find_bucket(name) == query.find_bucket(name)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("processes", [0, 3], ids=["memory", "file"])
+def test_commands_find_what_a_query_finds(tmp_path: Path, processes: int, seed: int) -> None:
+    chance = random.Random(seed)
+    path = tmp_path / "catalog.db"
+    catalogs = [Catalog(path) for _ in range(processes)] or [Catalog(None)]
+    for number in range(60):
+        writer = chance.choice(catalogs)
+        commands = [_random_command(chance, number) for _ in range(chance.randint(1, 3))]
+        if chance.randrange(3):
+            writer.apply(commands)
+        else:
+            with contextlib.suppress(UndoneError), writer.transaction() as tables:
+                for command in commands:
+                    apply(tables, command)
+                raise UndoneError
+        for catalog in chance.sample(catalogs, len(catalogs) // 2 + 1):
+            _assert_commands_find(catalog)
+    for catalog in catalogs:
+        catalog.close()
+
+
+def test_a_transaction_after_another_asks_for_no_bucket_again() -> None:
+    catalog = Catalog(None)
+    owner = Owner("alice", "A")
+    catalog.apply([c.CreateBucket(**_stamp(0), bucket="photos", owner=owner, location="", acl=Acl.private("alice"))])
+    put = c.PutObject(**_stamp(1), bucket="photos", key="k", data=Inline(b""), owner=owner, size=0, etag="e")
+    catalog.apply([put])
+    asked: list[str] = []
+
+    def note(_cursor: object, sql: str, _bindings: object) -> bool:
+        asked.append(sql)
+        return True
+
+    with catalog.transaction() as tables:
+        tables.connection.exec_trace = note
+    catalog.apply([put, put])
+    assert asked
+    assert not [sql for sql in asked if "FROM bucket b" in sql]
+    catalog.close()
 
 
 def test_nobody_finds_an_older_bucket_after_a_newer(tmp_path: Path) -> None:

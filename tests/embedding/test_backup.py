@@ -22,6 +22,8 @@ from bleepstore import Algorithm, CompletedPart, SystemMetadata
 from bleepstore.errors import ArchiveDamaged
 from bleepstore_server.cli import main
 
+pytestmark = pytest.mark.stores("local")
+
 MIB = 1024 * 1024
 LARGE = 100_000  # more than is kept in the catalog
 

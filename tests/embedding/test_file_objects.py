@@ -18,6 +18,8 @@ import bleepstore
 from bleepstore.backends.memory import MemoryBackend
 from bleepstore.errors import BlobNotFound, PreconditionFailed
 
+pytestmark = pytest.mark.stores("local")
+
 SIZES = [0, 1, 100, 70_000, 1_500_000]
 
 

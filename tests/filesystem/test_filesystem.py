@@ -20,6 +20,8 @@ from bleepstore.errors import StoreClosed, StoreError
 from bleepstore.filesystem import BleepStoreFileSystem
 from bleepstore.filesystem import stores as known_stores
 
+pytestmark = pytest.mark.stores("local")
+
 MIB = 1024 * 1024
 
 

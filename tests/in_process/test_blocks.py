@@ -24,6 +24,8 @@ from bleepstore_server import AppConfig, in_process
 from bleepstore_server.clients import attach, client_for
 from bleepstore_server.live import LiveServer, live_server
 
+pytestmark = pytest.mark.stores("local")
+
 AMAZON: Any = {
     "region_name": "us-east-1",
     "aws_access_key_id": "bleepstore",

@@ -22,6 +22,8 @@ from bleepstore.errors import StoreError
 from bleepstore_server import AppConfig, in_process
 from bleepstore_server.live import live_server
 
+pytestmark = pytest.mark.stores("local")
+
 
 def test_it_serves_at_once_and_ends_with_its_threads(store: bleepstore.Store) -> None:
     before = set(threading.enumerate())

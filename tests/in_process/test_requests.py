@@ -29,6 +29,8 @@ from bleepstore_server.request import Request
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local")
+
 MIB = 1 << 20
 
 

@@ -212,9 +212,8 @@ def log_tries_again(patch: Patch) -> None:
 
 def compaction_forgets_the_name(patch: Patch) -> None:
     def compact(self: Driver, durable: int) -> None:
-        count = self._compactable(durable)
-        meta = self.core.snapshot_meta(self.core.log.first - 1 + count) if count > 0 else None
-        if meta is not None:
+        meta = self.core.snapshot_meta(self._compactable(durable))
+        if meta is not None and meta.index >= self.core.log.first:
             self._log.compact(meta)
             self.core.compacted(meta)
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from bleepstore.raft.messages import Configuration, HardState, SnapshotMeta
-from bleepstore.raft.sqlite_log import LogFailed, SqliteLog, create_log, open_log
-from bleepstore.raft.storage import LogMisuse
+from bleepstore.raft.sqlite_log import SqliteLog, create_log, open_log
+from bleepstore.raft.storage import LogFailed, LogMisuse
 from bleepstore.testing.crash_disk import Moment, RecordingDisk, Synced
 from bleepstore.testing.raft_log_contract import CLUSTER, MEMBERS, NODE, content, entry, run
 

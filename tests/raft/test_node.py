@@ -327,15 +327,14 @@ def test_with_little_space_left_only_what_frees_some_is_taken() -> None:
         future = node.propose(f"frees {number}", frees_space=True)
         exchange(leader, follower)
         assert future.result(0) == b"x"
-    leader.free_bytes -= 1
-    leader.tick()
+    for node in (leader, follower):  # there is a reserve for the log of what frees space: see `cluster.SpaceReserve`
+        node.free_bytes = 0
+        node.tick()
     exchange(leader, follower)
-    with pytest.raises(LowSpace, match="of this node"):
-        leader.propose("2", frees_space=True)
-    future = follower.propose("3", frees_space=True)
-    exchange(leader, follower)
-    with pytest.raises(LowSpace, match="the disk of the leader"):
-        future.result(0)
+    for number, node in enumerate((leader, follower)):
+        future = node.propose(f"frees more {number}", frees_space=True)
+        exchange(leader, follower)
+        assert future.result(0) == b"x"
 
 
 def test_a_leader_with_little_space_says_so_to_who_proposes_elsewhere() -> None:

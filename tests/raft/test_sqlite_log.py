@@ -12,14 +12,13 @@ import pytest
 from bleepstore.raft import sqlite_log
 from bleepstore.raft.messages import HardState, SnapshotMeta
 from bleepstore.raft.sqlite_log import (
-    LogFailed,
     SqliteLog,
     check_sqlite_version,
     create_log,
     open_log,
     read_identity,
 )
-from bleepstore.raft.storage import LogDamaged, LogMisuse, LogStorage, LogTooNew, MemoryLog
+from bleepstore.raft.storage import LogDamaged, LogFailed, LogMisuse, LogStorage, LogTooNew, MemoryLog
 from bleepstore.testing.crash_disk import RecordingDisk
 from bleepstore.testing.raft_log_contract import CLUSTER, MEMBERS, NODE, OTHER, LogContract, content, entry, run
 
@@ -248,7 +247,8 @@ def test_every_save_is_one_sync(tmp_path: Path) -> None:
 FULL_DISK = """
 import pathlib, resource, signal, sys
 from bleepstore.raft.messages import HardState
-from bleepstore.raft.sqlite_log import LogFailed, open_log
+from bleepstore.raft.sqlite_log import open_log
+from bleepstore.raft.storage import LogFailed
 from bleepstore.testing.raft_log_contract import NODE, entry
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = pathlib.Path(sys.argv[1])

@@ -16,6 +16,8 @@ from tests.server.conftest import Server
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local", "cluster", "providers")
+
 BIG = random.Random(3).randbytes(11 * 1024 * 1024)
 
 

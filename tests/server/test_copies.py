@@ -17,6 +17,8 @@ from tests.server.tools import Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local", "aws-keys")
+
 
 @pytest.fixture(autouse=True)
 def bucket(s3: S3Client) -> None:

@@ -22,6 +22,8 @@ from tests.server.tools import Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local", "aws-blobs")
+
 AES: Any = {"ServerSideEncryption": "AES256"}
 KMS: Any = {"ServerSideEncryption": "aws:kms"}
 CUSTOMER: Any = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
@@ -406,6 +408,7 @@ def test_only_what_makes_an_object_may_name_an_encryption(
     assert s3.head_object(Bucket="photos", Key="k")["ContentLength"] == 4
 
 
+@pytest.mark.stores("aws-keys")
 def test_refused_in_layout_keys(server: Server, store_kind: str) -> None:
     if not store_kind.endswith("-keys"):
         pytest.skip("encrypted elsewhere")

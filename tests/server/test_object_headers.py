@@ -16,6 +16,8 @@ from tests.server.tools import UNSIGNED, Answer, Wire
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local")
+
 
 @pytest.fixture
 def wire(prepared: Wire) -> Wire:
@@ -76,6 +78,7 @@ SYSTEM = {
 }
 
 
+@pytest.mark.stores("local", "aws-keys")
 def test_system_metadata_in_utf_8_come_back_as_they_were_sent(wire: Wire, s3: S3Client) -> None:
     assert put(wire, SYSTEM).status == 200
     s3.copy_object(Bucket="photos", Key="copy", CopySource={"Bucket": "photos", "Key": "k"})
@@ -87,6 +90,7 @@ def test_system_metadata_in_utf_8_come_back_as_they_were_sent(wire: Wire, s3: S3
                     assert found[name.lower()].encode("latin-1").decode() == value
 
 
+@pytest.mark.stores("local", "aws-keys")
 def test_what_a_program_stored_cannot_end_a_header(wire: Wire, server: Server) -> None:
     system = SystemMetadata(cache_control="a\r\nX-Evil: 1", content_disposition="a\x00b", expires="\ta€")
     metadata = {"plain": "1", "evil": "a\r\nX-Evil: 1", "nul": "\x00", "tab": "a\tb", "é": "2", "a b": "3"}
@@ -101,6 +105,7 @@ def test_what_a_program_stored_cannot_end_a_header(wire: Wire, server: Server) -
 # -- user metadata
 
 
+@pytest.mark.stores("local", "aws-keys")
 @pytest.mark.parametrize(
     ("sent", "stored", "shown"),
     [

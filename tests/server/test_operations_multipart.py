@@ -17,6 +17,8 @@ from tests.server.tools import Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local", "cluster", "aws-keys")
+
 MIB = 1024 * 1024
 PART = random.Random(4).randbytes(5 * MIB)
 

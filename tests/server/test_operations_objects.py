@@ -17,6 +17,8 @@ from tests.server.tools import UNSIGNED, Answer, Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local")
+
 BODY = bytes(range(256)) * 200  # above the inline limit
 SMALL = b"small"
 

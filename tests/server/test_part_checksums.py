@@ -14,6 +14,8 @@ from tests.server.tools import Refused, Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local")
+
 #: Those of boto3's that are no newer than the extras of botocore with which it computes them here.
 SHA256, CRC32, CRC64 = Algorithm.SHA256, Algorithm.CRC32, Algorithm.CRC64NVME
 

@@ -16,6 +16,8 @@ from tests.server.tools import Wire, failure
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.stores("local", "cluster")
+
 NO_VERSION = "x" * 32
 ENABLED: Any = {"Status": "Enabled"}
 SUSPENDED: Any = {"Status": "Suspended"}
@@ -126,6 +128,7 @@ def test_versioning_is_the_owners(s3: S3Client, server: Server) -> None:
         s3.put_bucket_versioning(Bucket="nowhere", VersioningConfiguration=ENABLED)
 
 
+@pytest.mark.stores("aws-keys")
 def test_a_store_in_layout_keys_says_what_versioning_needs(
     store: bleepstore.Store, store_kind: str, server: Server
 ) -> None:
@@ -138,6 +141,7 @@ def test_a_store_in_layout_keys_says_what_versioning_needs(
     assert "layout 'blobs'" in told["Error"]["Message"]
 
 
+@pytest.mark.stores("aws-keys")
 def test_a_store_in_layout_keys_says_what_object_lock_needs(
     store: bleepstore.Store, store_kind: str, server: Server
 ) -> None:

@@ -137,6 +137,7 @@ def test_what_the_file_does_not_say_stays_as_it_is(declared: Path) -> None:
         ("i.toml", "[[keys]]\naccess_key='A'\nsecret_file='none'", "none cannot be read"),
         ("i.toml", "[[keys]]\naccess_key='A'\nsecret='s'\nuser='joe'", "the key A: "),
         ("i.toml", "[[users]]\nname='a b'", "the user a b: "),
+        ("i.toml", "[[accounts]]\nid='a'\nquota={max_bytes=-1}", "the account a: InvalidArgument: A limit is not"),
         ("i.json", "{", "is no JSON"),
         ("i.json", "[" * 100_000, "is no JSON"),
         ("i.toml", "=", "is no TOML"),

@@ -8,6 +8,8 @@ import pytest
 
 from bleepstore import ANONYMOUS, Caller, Credential, Owner, Store, errors
 
+pytestmark = pytest.mark.stores("cluster")
+
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 
 

@@ -31,7 +31,7 @@ from bleepstore.commands import PutObjectAcl
 from bleepstore.errors import AccessDenied, NoSuchBucket
 from bleepstore.store.keyed_engine import KeyedEngine
 
-pytestmark = pytest.mark.legacy_acls
+pytestmark = [pytest.mark.legacy_acls, pytest.mark.stores("cluster", "gcs-keys")]
 
 ALICE, BOB, CAROL = (Caller(Owner(name, name.title())) for name in ("alice", "bob", "carol"))
 SMALL, LARGE = b"small", b"large" * 20_000
@@ -107,6 +107,7 @@ def before_commit(store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[
 # -- a bucket that was deleted and made again
 
 
+@pytest.mark.stores("cluster", "gcs-keys", "aws-blobs")
 @pytest.mark.parametrize("caller", [ALICE, None], ids=["alice", "program"])
 @pytest.mark.parametrize("piece", [SMALL, LARGE], ids=["small", "large"])
 def test_a_body_does_not_land_in_the_bucket_of_another(store: Store, piece: bytes, caller: Caller | None) -> None:
@@ -122,6 +123,7 @@ def test_a_body_does_not_land_in_the_bucket_of_another(store: Store, piece: byte
     check_bobs(store)
 
 
+@pytest.mark.stores("cluster", "gcs-keys", "aws-blobs")
 @pytest.mark.parametrize("piece", [SMALL, LARGE], ids=["small", "large"])
 def test_a_part_does_not_land_in_the_bucket_of_another(store: Store, piece: bytes) -> None:
     store.create_bucket("photos", caller=ALICE)
@@ -143,6 +145,7 @@ def _with_upload(store: Store) -> tuple[str, list[CompletedPart]]:
     return upload_id, [CompletedPart(number=1, etag=part.etag)]
 
 
+@pytest.mark.stores("cluster", "gcs-keys", "aws-blobs")
 @pytest.mark.parametrize(
     "operation",
     ["put", "copy", "delete", "delete version", "delete many", "create upload", "complete", "abort", "acl", "delete "
@@ -463,6 +466,7 @@ def test_who_may_not_touch_an_object_learns_nothing_of_it_by_a_condition(
     assert _is_as_it_was(shared, ALICE)
 
 
+@pytest.mark.stores("cluster", "aws-keys")
 @pytest.mark.parametrize("change", sorted(CHANGES.keys() - {"delete version"}))
 def test_the_owner_of_what_is_replaced_counts_at_the_moment_of_the_change(
     shared: Store, store_kind: str, monkeypatch: pytest.MonkeyPatch, change: str

@@ -23,6 +23,8 @@ from bleepstore import (
     errors,
 )
 
+pytestmark = pytest.mark.stores("local", "cluster", "aws-keys")
+
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 
 

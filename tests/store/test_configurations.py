@@ -19,6 +19,8 @@ from bleepstore.errors import (
     TooManyConfigurations,
 )
 
+pytestmark = pytest.mark.stores("cluster")
+
 K = ConfigurationKind
 WEBSITE = {"IndexDocument": {"Suffix": "ü.html"}}
 METRICS = {"Id": "one", "Filter": {"Prefix": "a/"}}

@@ -6,10 +6,14 @@ import random
 import threading
 from typing import Any
 
+import pytest
+
 import bleepstore
 from bleepstore import CompletedPart, DeleteEntry, Store
 from bleepstore.testing.events import CollectedEvents
 from tests.events.tools import Destination, notify, queue
+
+pytestmark = pytest.mark.stores("local", "providers")
 
 
 def test_what_is_done_through_the_store_is_an_event(store: Store) -> None:

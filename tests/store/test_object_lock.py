@@ -43,6 +43,8 @@ from bleepstore.errors import (
     StoreError,
 )
 
+pytestmark = pytest.mark.stores("cluster")
+
 ALICE, BOB = Caller(Owner("alice-id", "Alice")), Caller(Owner("bob-id", "Bob"))
 GOVERNANCE, COMPLIANCE = RetentionMode.GOVERNANCE, RetentionMode.COMPLIANCE
 DAY = dt.timedelta(days=1)
@@ -559,6 +561,7 @@ def test_no_snapshot_is_restored_that_has_not_what_is_locked(timed: tuple[Store,
         assert ids(store) == [first]
 
 
+@pytest.mark.stores("local")
 def test_a_fork_and_a_backup_have_the_locks(locked: Store, store_kind: str, tmp_path: Path) -> None:
     if store_kind not in ("memory", "local"):
         pytest.skip("of a store whose bytes are here")

@@ -36,6 +36,8 @@ from bleepstore.digests import digest, encode_value
 from bleepstore.errors import NoSuchVersion
 from bleepstore.testing.clock import Clock
 
+pytestmark = pytest.mark.stores("local", "cluster", "providers")
+
 BIG = random.Random(1).randbytes(3 * 1024 * 1024 + 17)
 
 

@@ -43,6 +43,8 @@ from bleepstore.errors import (
 from bleepstore.model import BucketSetting
 from bleepstore.ownership import BLOCK_ALL
 
+pytestmark = pytest.mark.stores("cluster")
+
 ALICE, BOB = Owner("alice-id", "Alice"), Owner("bob-id", "Bob")
 alice, bob = Caller(ALICE), Caller(BOB)
 ENFORCED, PREFERRED = ObjectOwnership.BUCKET_OWNER_ENFORCED, ObjectOwnership.BUCKET_OWNER_PREFERRED

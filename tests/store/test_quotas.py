@@ -32,6 +32,8 @@ from bleepstore.quotas import Totals
 from bleepstore.store.facade import open_quotas
 from bleepstore.testing.clock import Clock
 
+pytestmark = pytest.mark.stores("local", "cluster", "aws-blobs")
+
 ALICE, BOB = Caller(Owner("alice", "Alice")), Caller(Owner("bob", "Bob"))
 
 
@@ -296,10 +298,13 @@ def test_totals_count_the_whole_store(store: Store) -> None:
     for bucket in ("first", "second"):
         store.create_bucket(bucket)
         store.put_object(bucket, "key", b"12345")
-    store.put_bucket_versioning("second", Versioning.ENABLED)
-    store.put_object("second", "key", b"678")
-    store.delete_object("second", "key")
     upload = store.create_upload("first", "large")
     store.put_part("first", "large", upload.upload_id, 1, b"part")
     found = store.totals()
-    assert (found.buckets, found.objects, found.versions, found.bytes, found.uploads) == (2, 1, 4, 17, 1)
+    assert (found.buckets, found.objects, found.versions, found.bytes, found.uploads) == (2, 2, 2, 14, 1)
+    if store.engine.object_engine.keeps_versions:
+        store.put_bucket_versioning("second", Versioning.ENABLED)
+        store.put_object("second", "key", b"678")
+        store.delete_object("second", "key")
+        found = store.totals()
+        assert (found.objects, found.versions, found.bytes) == (1, 4, 17)

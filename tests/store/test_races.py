@@ -13,6 +13,8 @@ import pytest
 import bleepstore
 from bleepstore import CompletedPart, Store, WriteCondition, errors
 
+pytestmark = pytest.mark.stores("local", "cluster", "providers")
+
 ONLY_NEW = WriteCondition(if_none_match=True)
 SPAWN = multiprocessing.get_context("spawn")
 

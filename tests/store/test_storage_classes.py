@@ -22,6 +22,8 @@ from bleepstore import (
     errors,
 )
 
+pytestmark = pytest.mark.stores("cluster", "aws-blobs")
+
 DAY = 24 * 60 * 60 * 1000
 #: 15 October 2012, 10:30 UTC: the guide's example.
 START = 1_350_297_000_000

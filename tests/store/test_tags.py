@@ -23,6 +23,8 @@ from bleepstore import (
     errors,
 )
 
+pytestmark = pytest.mark.stores("local", "cluster", "aws-keys")
+
 ALICE, BOB = Caller(Owner("alice", "Alice")), Caller(Owner("bob", "Bob"))
 SHARED = Acl("alice", (Grant("alice", Permission.FULL_CONTROL), Grant("bob", Permission.FULL_CONTROL)))
 TEN = {f"key{number}": "v" for number in range(10)}

@@ -11,6 +11,8 @@ import pytest
 import bleepstore
 from bleepstore import Algorithm, ByteRange, Checksum, ChecksumType, CompletedPart, Part, Store, WriteCondition, errors
 
+pytestmark = pytest.mark.stores("local", "cluster", "providers")
+
 MIB = 1024 * 1024
 PART = random.Random(2).randbytes(5 * MIB)
 

@@ -25,6 +25,8 @@ from bleepstore.errors import (
 from bleepstore.model import MAX_USER_POLICIES
 from bleepstore.store.users import MAX_DOCUMENT
 
+pytestmark = pytest.mark.stores("cluster")
+
 ALICE, BOB = Owner("alice", "Alice"), Owner("bob", "Bob")
 READS = CannedPolicy.READONLY.document()
 

@@ -38,6 +38,8 @@ from bleepstore.errors import (
     PreconditionFailed,
 )
 
+pytestmark = pytest.mark.stores("local", "cluster", "aws-blobs")
+
 BIG = random.Random(3).randbytes(300_000)
 ENABLED, SUSPENDED = Versioning.ENABLED, Versioning.SUSPENDED
 ALICE, BOB = Caller(Owner("alice-id", "Alice")), Caller(Owner("bob-id", "Bob"))
@@ -81,6 +83,7 @@ def ids(store: Store, key: str = "k") -> list[str]:
 # -- whether a bucket keeps versions
 
 
+@pytest.mark.stores("local", "cluster", "aws-blobs", "gcs-keys")
 def test_a_bucket_keeps_versions_once_it_is_told_to(store: Store, store_kind: str) -> None:
     store.create_bucket("photos")
     assert store.get_bucket_versioning("photos") is None
@@ -129,6 +132,7 @@ def test_every_version_stays_readable(store: Store, bucket: str, size: int) -> N
     assert [row.key for row in store.iter_objects(bucket)] == ["k"]
 
 
+@pytest.mark.stores("local", "cluster", "aws-blobs", "gcs-keys")
 def test_what_was_there_before_has_the_id_null(store: Store, store_kind: str) -> None:
     if not keeps_versions(store_kind):
         pytest.skip("one object is stored under each key")
@@ -562,6 +566,7 @@ def test_ids_do_not_tell_the_order(store: Store, bucket: str) -> None:
     assert len({version_id[:4] for version_id in written}) == 12
 
 
+@pytest.mark.stores("local", "cluster", "aws-blobs", "gcs-keys")
 def test_a_store_in_layout_keys_has_no_object_lock(store: Store, store_kind: str) -> None:
     if not store_kind.endswith("-keys"):
         pytest.skip("only where one object is stored under each key")

@@ -43,6 +43,11 @@ class BucketCache:
             os.pwrite(file, bytes(_SIZE), 0)
         self._counter = memoryview(mmap.mmap(file, _SIZE, prot=mmap.PROT_READ)).cast("Q")
 
+    @property
+    def count(self) -> int:
+        """It changes with every change of a bucket, and is odd while that is under way."""
+        return self._counter[0]
+
     def find(self, name: str) -> Bucket | None:
         """A bucket, as the last commit left it. Raises StoreClosed."""
         count = self._counter[0]  # read before the query whose answer is to be kept

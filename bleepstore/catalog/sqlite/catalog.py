@@ -28,6 +28,7 @@ from bleepstore.catalog.sqlite.writer import Writer, WriterLock
 from bleepstore.commands import Command, Result
 from bleepstore.errors import StoreError
 from bleepstore.model import Bucket
+from bleepstore.posix import check_posix
 
 _log = logging.getLogger("bleepstore.catalog")
 
@@ -43,6 +44,8 @@ class Catalog:
     """
 
     def __init__(self, path: Path | None, *, replicated: bool = False, read_only: bool = False) -> None:
+        if path is not None:
+            check_posix(f"A store in the folder {path.parent}")
         self._path = path
         self._read_only = read_only
         self._replicated = replicated

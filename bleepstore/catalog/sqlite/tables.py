@@ -108,6 +108,8 @@ _DISCARD = (
 )
 _DISCARD_PART = f"{_DISCARD}u.upload_id = ? AND p.number = ?"
 _DISCARD_PARTS = f"{_DISCARD}u.{{}} = ? ORDER BY u.upload_id, p.number"
+#: Buckets that are kept from one transaction to the next.
+_MAX_BUCKETS = 1024
 
 
 class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
@@ -117,10 +119,29 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
     """
 
     def __init__(self, connection: apsw.Connection, before_bucket_change: Callable[[], None]) -> None:
-        super().__init__(connection, before_bucket_change)
+        def before_change() -> None:
+            before_bucket_change()
+            self._buckets.clear()
+
+        super().__init__(connection, before_change)
         self._execute = connection.execute
         self.index: int | None = None  # once the transaction has set it
         self.events = []
+        self._buckets: dict[str, StoredBucket] = {}
+        self._bucket_count = 1
+
+    def begin(self, bucket_count: int) -> None:
+        """A transaction begins, when `BucketCache.count` is so much. Buckets that earlier ones found are kept while it
+        stays the same."""
+        self.index = None
+        if bucket_count != self._bucket_count or bucket_count % 2 or len(self._buckets) > _MAX_BUCKETS:
+            self._buckets.clear()
+            self._bucket_count = bucket_count
+
+    def forget(self) -> None:
+        """The transaction is undone."""
+        self.events, self.has_queued = [], False
+        self._buckets.clear()
 
     # -- the log
 
@@ -254,12 +275,16 @@ class SqliteTables(QuotaTables, OutboxTables, ReplicationTables):
     # -- buckets
 
     def find_bucket(self, name: str, bucket_id: int | None = None) -> StoredBucket | None:
-        row = self._execute(_FIND_BUCKET, (name,)).fetchone()
-        if row is None or bucket_id not in (None, row[0]):
-            return None
-        settings = read_settings(row[3])
-        is_watched = settings.events is not None or self.watches_all
-        return StoredBucket(row[0], name, row[1], row[2], settings, row[4] == 1, row[5], is_watched)
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            row = self._execute(_FIND_BUCKET, (name,)).fetchone()
+            if row is None:
+                return None
+            settings = read_settings(row[3])
+            is_watched = settings.events is not None or self.watches_all
+            bucket = StoredBucket(row[0], name, row[1], row[2], settings, row[4] == 1, row[5], is_watched)
+            self._buckets[name] = bucket
+        return bucket if bucket_id is None or bucket_id == bucket.bucket_id else None
 
     def insert_bucket(self, command: CreateBucket) -> None:
         owner_id = command.owner.id

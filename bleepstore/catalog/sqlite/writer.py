@@ -10,7 +10,6 @@ other.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import threading
@@ -28,6 +27,7 @@ from bleepstore.catalog.sqlite.mark import MarkFile
 from bleepstore.catalog.sqlite.refusals import classify
 from bleepstore.catalog.sqlite.tables import SqliteTables
 from bleepstore.errors import SlowDown, StoreReadOnly
+from bleepstore.posix import fcntl
 
 _log = logging.getLogger("bleepstore.catalog")
 
@@ -189,6 +189,7 @@ class Writer:
     def watch_all(self, watches: bool) -> None:
         """Call it while no transaction is under way."""
         self.watches_all = self._tables.watches_all = watches
+        self._tables.forget()
 
     def __enter__(self) -> SqliteTables:
         """Raises StoreClosed, StoreReadOnly, SlowDown."""
@@ -198,7 +199,7 @@ class Writer:
         except BaseException as error:
             self._end(error)
             raise
-        self._tables.index = None
+        self._tables.begin(self._buckets.count)
         return self._tables
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -230,7 +231,7 @@ class Writer:
 
     def _end(self, error: BaseException) -> None:
         """Undo what was done, and raise what `error` means if it is not yet said."""
-        self._tables.events, self._tables.has_queued = [], False
+        self._tables.forget()
         try:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")

@@ -69,6 +69,7 @@ class FailingLog:
         self.first_index = log.first_index
         self.last_index = log.last_index
         self.snapshot = log.snapshot
+        self.size = log.size
 
     def save(
         self,

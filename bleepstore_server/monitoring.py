@@ -1,0 +1,29 @@
+"""What a server has, beside the store and its settings, for those who watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+
+from bleepstore_server.response import Response
+
+if TYPE_CHECKING:  # a program that is not watched needs none of it
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from bleepstore_server.audit import AuditLog
+    from bleepstore_server.metrics.counting import RequestCounts
+
+
+@attrs.frozen(kw_only=True)
+class Monitoring:
+    """`pages` answer unsigned GETs of exactly their path, without a query, by the environ and the id of the request.
+    `counts` counts requests for metrics, `audit` is written who did what."""
+
+    pages: Mapping[str, Callable[[WSGIEnvironment, str], Response]] = attrs.field(factory=dict)
+    counts: RequestCounts | None = None
+    audit: AuditLog | None = None
+
+
+UNWATCHED = Monitoring()

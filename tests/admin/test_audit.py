@@ -1,0 +1,192 @@
+"""The audit log: by real servers, and where it cannot be written."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, ClassVar
+
+import pytest
+from botocore.exceptions import ClientError
+
+from bleepstore_server import load_config
+from bleepstore_server.app_config import ConfigError
+from bleepstore_server.audit import FileTarget, SenderTarget, SyslogTarget
+from tests.admin.test_listener import admin_url, ask
+from tests.admin.test_metrics import scrape, value
+from tests.serving.conftest import ACCESS_KEY, Served, serve
+
+__all__ = ["serve"]
+
+
+def lines_of(path: Path, count: int) -> list[dict[str, Any]]:
+    """So many lines; each is written when its answer is done, which its client may know before."""
+    deadline = time.monotonic() + 30
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_change_and_each_refusal_has_a_line(serve: Callable[..., Served], tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    served = serve("--audit-log", str(log), "--workers", "2")
+    s3 = served.client()
+    s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="a\nb", Body=b"12345")
+    s3.get_object(Bucket="photos", Key="a\nb")["Body"].read()
+    s3.copy_object(Bucket="photos", Key="copy", CopySource={"Bucket": "photos", "Key": "a\nb"})
+    s3.delete_objects(Bucket="photos", Delete={"Objects": [{"Key": "copy"}, {"Key": "never"}]})
+    assert ask(f"{served.url}/photos/a", "GET")[0] == 403
+    with pytest.raises(ClientError):
+        s3.delete_bucket(Bucket="photos")
+    found = lines_of(log, 7)
+    assert [(line["operation"], line["outcome"]) for line in found] == [
+        ("CreateBucket", "success"),
+        ("PutObject", "success"),
+        ("CopyObject", "success"),
+        ("DeleteObjects", "success"),
+        ("DeleteObjects", "success"),
+        ("GetObject", "denied"),
+        ("DeleteBucket", "failure"),
+    ]
+    put, copied, first = found[1:4]
+    assert (put["access_key"], put["remote"], put["bucket"], put["key"]) == (ACCESS_KEY, "127.0.0.1", "photos", "a\nb")
+    assert (put["door"], put["status"], put["bytes_in"] >= 5) == ("s3", 200, True)
+    assert put["principal"]
+    assert copied["source"] == "photos/a\nb"
+    assert (first["key"], found[4]["key"]) == ("copy", "never")
+    assert "access_key" not in found[5], "nobody signed"
+    assert found[6]["error_code"] == "BucketNotEmpty"
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_reads_have_lines_if_they_are_asked_for(serve: Callable[..., Served], tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    s3 = serve("--audit-log", str(log), "--audit-reads", "--workers", "1").client()
+    s3.list_buckets()
+    assert [line["operation"] for line in lines_of(log, 1)] == ["ListBuckets"]
+
+
+def test_a_file_is_moved_on_when_it_is_large(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    targets = [FileTarget(path, 100, 2) for _ in range(2)]
+    for number in range(20):
+        assert targets[number % 2].write([b"%040d\n" % number]) == 0
+    kept = [name.name for name in sorted(tmp_path.iterdir())]
+    assert kept == ["audit.log", "audit.log.1", "audit.log.2"]
+    numbers = [int(line) for name in reversed(kept) for line in (tmp_path / name).read_text().split()]
+    assert numbers == list(range(numbers[0], 20)), "no line is lost or doubled between two writers"
+
+
+def test_a_file_that_was_moved_by_others_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bleepstore_server.audit._LOOK_SECONDS", -1)
+    path = tmp_path / "audit.log"
+    target = FileTarget(path, 0, 0)
+    target.write([b"first\n"])
+    path.rename(tmp_path / "moved")
+    target.write([b"second\n"])
+    assert (path.read_text(), (tmp_path / "moved").read_text()) == ("second\n", "first\n")
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from bleepstore_server.audit import FileTarget
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+target = FileTarget(path, 0, 0)
+target.write([b"first\\n"])
+resource.setrlimit(resource.RLIMIT_FSIZE, (9, -1))
+assert target.write([b"second\\n"]) == 0 and target.is_failing(), "part of it is there"
+assert target.write([b"third\\n"]) == 0 and target.is_failing()
+resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+assert not target.is_failing()
+lines = path.read_text().splitlines()
+assert lines == ["first", "sec", "second", "third"], lines
+"""
+
+
+def test_what_a_full_disk_did_not_take_is_written_later(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path / "log"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_full_disk_refuses_or_is_counted(serve: Callable[..., Served], refuses: bool) -> None:
+    served = serve("--audit-log", "/dev/full", "--audit-full", "refuse" if refuses else "go-on", "--workers", "1")
+    s3 = served.client()
+    s3.create_bucket(Bucket="first")
+    if refuses:
+        with pytest.raises(ClientError, match="The audit log cannot be written"):
+            s3.create_bucket(Bucket="second")
+        assert ask(admin_url(served) + "/healthz")[0] == 200
+    else:
+        s3.create_bucket(Bucket="second")
+    assert len(s3.list_buckets()["Buckets"]) == 1 + (not refuses), "reads go on"
+    assert value(scrape(admin_url(served)), "bleepstore_audit_failures_total") >= 1
+
+
+def test_a_syslog_gets_a_datagram_for_each_line() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(30)
+        target = SyslogTarget(f"syslog://127.0.0.1:{receiver.getsockname()[1]}")
+        assert target.write([b'{"a":1}\n', b'{"b":2}\n']) == 0
+        assert receiver.recv(1000).rstrip(b"\0") == b'<86>bleepstore-audit: {"a":1}'
+        assert b'{"b":2}' in receiver.recv(1000)
+        target.close()
+
+
+def test_a_syslog_that_is_not_there_fails(tmp_path: Path) -> None:
+    target = SyslogTarget(f"syslog:{tmp_path}/none")
+    assert target.write([b"line\n"]) == 1
+    assert target.is_failing()
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    """Answers 503 at first."""
+
+    answers: ClassVar[list[int]] = [503, 200]
+    bodies: ClassVar[SimpleQueue[bytes]] = SimpleQueue()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = self.answers.pop(0) if self.answers else 200
+        if status == 200:
+            self.bodies.put(body)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_webhook_gets_the_lines_again_until_it_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bleepstore_server.audit._RETRY_SECONDS", 0.01)
+    with HTTPServer(("127.0.0.1", 0), _Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        target = SenderTarget(f"http://127.0.0.1:{server.server_port}/audit")
+        assert target.write([b'{"a":1}\n']) == 0
+        assert json.loads(_Receiver.bodies.get(timeout=30)) == {"Records": [{"a": 1}]}
+        target.close()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="audit_log: there is no folder"):
+        load_config(environ={"BLEEPSTORE_AUDIT_LOG": str(tmp_path / "none" / "audit.log")})
+    with pytest.raises(ConfigError, match="audit_log: events cannot be sent to 'gopher'"):
+        load_config(environ={"BLEEPSTORE_AUDIT_LOG": "gopher://host/"})
