@@ -81,6 +81,8 @@ class DirectCommitter:
     #: It gets each command: it has it submitted together with others by `submit_many`, and returns the result or
     #: raises; or it returns None, and the thread submits the command and waits.
     gather: Callable[[Command], Result | None] | None = None
+    #: Is told of each batch: how many commands, and how many seconds until they were durable.
+    on_commit: Callable[[int, float], object] | None = None
 
     def __init__(self, catalog: CatalogPort) -> None:
         self._catalog = catalog
@@ -229,6 +231,7 @@ class DirectCommitter:
                     batch.extend([self._queue.popleft() for _ in range(MAX_BATCH)])
             return list(map(_command_of, batch))
 
+        begun = time.monotonic()
         try:
             results = self._catalog.apply_next(drain)
         except BaseException as error:  # noqa: BLE001  # every waiter gets it, and this thread raises its own
@@ -241,6 +244,8 @@ class DirectCommitter:
             return batch
         for pending, result in zip(batch, results, strict=True):
             pending.result = result
+        if self.on_commit is not None:
+            self.on_commit(len(batch), time.monotonic() - begun)
         return batch
 
     def read_barrier(self) -> None:

@@ -24,6 +24,7 @@ from bleepstore_server import (
     cli_objects,
     cli_quotas,
     cli_rates,
+    cli_replication,
     cli_roles,
     cli_transfer,
     cli_users,
@@ -108,6 +109,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_access.add_commands(commands)
     cli_quotas.add_commands(commands)
     cli_rates.add_commands(commands)
+    cli_replication.add_commands(commands)
     cli_objects.add_commands(commands)
     cli_copy.add_commands(commands)
     cli_transfer.add_commands(commands)

@@ -22,8 +22,10 @@ from attrs import validators
 from cattrs import Converter
 
 from bleepstore.backends.gateway.settings import is_gateway_url
-from bleepstore.errors import StoreError
+from bleepstore.errors import S3Error, StoreError
+from bleepstore.names import check_bucket_name
 from bleepstore.ownership import BLOCK_ALL, PublicAccessBlock
+from bleepstore.remotes import open_remote
 from bleepstore.senders import open_sender
 from bleepstore.store.settings import ACL_DEFAULTS
 from bleepstore_server.app_config import AppConfig, ConfigError, setting
@@ -57,7 +59,7 @@ def _check_block(_: object, attribute: attrs.Attribute[Any], value: tuple[str, .
             raise ConfigError(f"{attribute.name}: {name!r} is not one of {', '.join(attrs.asdict(BLOCK_ALL))}, all")
 
 
-def _destinations(items: tuple[str, ...]) -> dict[str, str]:
+def _destinations(items: tuple[str, ...], option: str = "event_destinations") -> dict[str, str]:
     """By their names. A URL may have commas, as a list has: what does not begin with a name is the rest of a URL."""
     found: dict[str, str] = {}
     name = ""
@@ -66,10 +68,10 @@ def _destinations(items: tuple[str, ...]) -> dict[str, str]:
         if match is not None:
             name = match[1]
             if name in found:
-                raise ConfigError(f"event_destinations: there are two of the name {name}")
+                raise ConfigError(f"{option}: there are two of the name {name}")
             found[name] = item[match.end() :]
         elif not name:
-            raise ConfigError("event_destinations: name=URL, such as orders=https://example.com/hook")
+            raise ConfigError(f"{option}: name=URL, such as orders=https://example.com/hook")
         else:
             found[name] += f",{item}"
     return found
@@ -86,6 +88,15 @@ def _check_destinations(_: object, __: attrs.Attribute[Any], value: tuple[str, .
 def _check_token(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
     if value is not None and not (len(value) >= _MIN_TOKEN and value.isascii() and value.isprintable()):
         raise ConfigError(f"{attribute.name}: it has {_MIN_TOKEN} characters of ASCII at least")
+
+
+def _check_replication_destinations(_: object, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    for name, url in _destinations(value, attribute.name).items():
+        try:
+            check_bucket_name(name)
+            open_remote(url)
+        except (StoreError, S3Error) as error:
+            raise ConfigError(f"{attribute.name}: {name}: {error}") from None
 
 
 def _one_of(*words: str) -> Callable[[object, attrs.Attribute[Any], str], None]:
@@ -203,6 +214,12 @@ class ServerConfig(AppConfig):
         validator=_at_least(0),
     )
     scrub_rate: int = setting(20_000_000, "bytes a second that such a scrub reads at the most", validator=_at_least(1))
+    replication_destinations: tuple[str, ...] = setting(
+        (),
+        "buckets at other endpoints of S3 that the replication of buckets may name: name=s3+https://KEY@HOST/BUCKET",
+        validator=_check_replication_destinations,
+        repr=False,
+    )
     event_destinations: tuple[str, ...] = setting(
         (),
         "the queues, topics and functions that notifications may name: name=URL; https:// is a webhook",
@@ -229,6 +246,11 @@ class ServerConfig(AppConfig):
     )
     fault_seed: int | None = setting(None, "makes the faults of a probability repeatable, in each worker")
     secret_key_file: str | None = setting(None, "a file whose one line is the secret of `access_key`")
+    log_format: str = setting(
+        "text",
+        'what the server logs to standard error: "text", or "json", a line for each',
+        validator=_one_of("text", "json"),
+    )
     access_log: bool = setting(False, "log each request to standard output")
     audit_log: tuple[str, ...] = setting(
         (),
@@ -281,6 +303,11 @@ class ServerConfig(AppConfig):
     def destinations(self) -> dict[str, str]:
         """Where events go: name -> URL."""
         return _destinations(self.event_destinations)
+
+    @property
+    def remotes(self) -> dict[str, str]:
+        """The URLs of `replication_destinations` by their names."""
+        return _destinations(self.replication_destinations, "replication_destinations")
 
     @property
     def in_memory(self) -> bool:

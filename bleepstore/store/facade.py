@@ -353,6 +353,9 @@ def open_store(
     `event_destinations` are the queues, topics and functions that notifications of buckets may name: by the name in an
     ARN, the URL to which events are sent, or a function that opens a `bleepstore.senders.Sender`.
 
+    `replication_destinations` are buckets at other endpoints of S3 that the replication of buckets may name as its
+    destination: by that name, the URL of the bucket there (see `bleepstore.remotes`).
+
     `random_seed` is for tests alone, and for a store in memory: whatever the program does in one thread has the same
     ids, ETags and times in each run. Ids of uploads can then be predicted; secrets of keys and sessions still cannot.
     Without a `clock` the time is a fixed one, which goes on by a millisecond with each change.
@@ -384,6 +387,7 @@ def open_store(
         encryption_keys=encryption_keys,
         random_seed=random_seed,
         event_destinations=provider.get("event_destinations", {}),
+        replication_destinations=provider.get("replication_destinations", {}),
     )
     check_location(path, "path", urls=True)
     at_provider = ProviderSettings.of(provider)
@@ -440,6 +444,20 @@ def open_rates(path: str | os.PathLike[str]) -> Iterator[Rates]:
     engine = open_catalog(Path(path))
     try:
         yield Rates(engine, Accounts(engine))
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def open_replications(path: str | os.PathLike[str]) -> Iterator[Replications]:
+    """The replication of the store whose catalog is in `path`, wherever its bytes are; what is queued is copied by a
+    process that has the whole store open.
+
+    Raises StoreError, CatalogDamaged.
+    """
+    engine = open_catalog(Path(path))
+    try:
+        yield Replications(engine, None)
     finally:
         engine.close()
 

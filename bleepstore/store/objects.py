@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Unpack
@@ -76,6 +77,7 @@ from bleepstore.store.options import (
 )
 from bleepstore.store.owning import as_owned, owned, page_as_owned
 from bleepstore.store.reading import StoredObject, check_read, is_archived, range_counts, resolve_part, resolve_range
+from bleepstore.store.replica_marks import as_replica
 from bleepstore.store.sealed_writes import etag_of, sealed_attributes, sealed_data
 from bleepstore.store.verifying import Verifier
 
@@ -136,6 +138,8 @@ class Objects:
         attributes = given_attributes(attributes, options)
         expected = expected_of(options, MAX_SINGLE_PUT)
         found = self._engine.find_bucket(bucket)
+        if attributes.metadata:
+            attributes = as_replica(attributes, found, key, caller)
         acl, encryption = options.get("acl"), options.get("encryption")
         if caller is not None:
             condition = self._engine.condition_for(
@@ -413,6 +417,13 @@ class Objects:
         assert found.handle is not None
         verifier = self._engine.verifier if seal is None else self.sealed_verifier(version, seal)
         return verifier.open(version.bucket, version.key, found.handle, version.size, found.crc64nvme, start, stop)
+
+    def open_found(self, found: FoundObject) -> BinaryIO:
+        """All bytes of an object that is not encrypted with a key of a caller's, for who has decided that."""
+        seal = self.seal_of(found.version, None)
+        if found.data is not None:
+            return io.BytesIO(self.opened_inline(found, seal).data or b"")
+        return self.open_span(found, 0, found.version.size, seal)
 
     def opened_inline(self, found: FoundObject, seal: Seal | None) -> FoundObject:
         """With the bytes as they were written, which the catalog has. Raises ObjectDamaged if it has others."""

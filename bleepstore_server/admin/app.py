@@ -166,7 +166,7 @@ def _refused(error: Exception, request_id: str) -> AdminError:
         return AdminError(error.status, error.code, error.message)
     if isinstance(error, BleepStoreError):
         return AdminError(400, type(error).__name__, str(error))
-    _log.error("request %s failed", request_id, exc_info=error)
+    _log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
     return AdminError(500, "InternalError", "The server met an internal error, which its log tells.")
 
 

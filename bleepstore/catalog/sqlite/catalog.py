@@ -14,6 +14,7 @@ from bleepstore.catalog.apply import apply, apply_once
 from bleepstore.catalog.records import RecordedEvent
 from bleepstore.catalog.sqlite.blank import give_blank, take_blank
 from bleepstore.catalog.sqlite.bucket_cache import BucketCache
+from bleepstore.catalog.sqlite.checkpoints import Checkpoints
 from bleepstore.catalog.sqlite.connection import open_reader, open_writer
 from bleepstore.catalog.sqlite.copying import HeldCatalog, PinnedData
 from bleepstore.catalog.sqlite.disk import DiskSpace
@@ -69,7 +70,10 @@ class Catalog:
             self._readers = SharedReader(self._writer.connection, life, lock.threads)
         else:
             self._readers = ReaderPool(path, life, read_only=read_only)
-        self._disk = DiskSpace(lock, life, self._writer)
+        self._checkpoints = Checkpoints(lock)
+        if path is not None and not read_only:
+            self._checkpoints.watch(self._writer.connection)
+        self._disk = DiskSpace(lock, life, self._writer, self._checkpoints)
         # What the port asks for, where a part does all of it: a call less for each.
         self.read: Callable[[], contextlib.AbstractContextManager[Reader]] = self._readers.read
         # One that is only read may not write where others share the counter of the cache, so it has none.
@@ -148,6 +152,10 @@ class Catalog:
         """See the port."""
         self._writer.replication_listener = listener
 
+    def time_syncs(self, listener: Callable[[float], object] | None) -> None:
+        """See the port."""
+        self._writer.on_sync = listener
+
     def watch_all(self, watches: bool) -> None:
         """See the port."""
         with self._lock:
@@ -178,6 +186,7 @@ class Catalog:
             try:
                 self._writer.connection.close()
                 self._writer.use(connection)
+                self._checkpoints.watch(connection)
                 self._path = path
                 self._readers.switch_to(path)
             finally:
@@ -218,6 +227,8 @@ class Catalog:
 
     def close(self) -> None:
         """Close all connections. A reader that is leased now is closed when it comes back."""
+        if self._life.is_ours:
+            self._checkpoints.close()
         with self._lock.threads:
             if not self._life.is_ours:
                 return
