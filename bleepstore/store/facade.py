@@ -228,6 +228,7 @@ class Store:
     backup = method_of("archives", Archives.backup)
     scrub = method_of("scrubs", Scrubs.scrub)
     scrub_every = method_of("scrubs", Scrubs.scrub_every)
+    scrub_when_asked = method_of("scrubs", Scrubs.scrub_when_asked)
     adoptable_buckets = method_of("adoption", Adoption.adoptable_buckets)
     adopt = method_of("adoption", Adoption.adopt)
     adopt_all = method_of("adoption", Adoption.adopt_all)
