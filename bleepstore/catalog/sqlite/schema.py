@@ -249,20 +249,32 @@ CREATE TABLE garbage(
 ) STRICT;
 CREATE INDEX garbage_handle ON garbage(handle);
 
--- Events that wait for a destination, in the order of their numbers, and the last number that each has given.
+-- Events that wait for a destination, in the order of their numbers, of the buckets of which account; the last number
+-- that each has given, and how many wait, of all and of each account.
 CREATE TABLE outbox(
     destination TEXT NOT NULL,
     number INTEGER NOT NULL,
+    account_id TEXT NOT NULL,
     rule_id TEXT NOT NULL,
     time_ms INTEGER NOT NULL,
     event TEXT NOT NULL,
     PRIMARY KEY (destination, number)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX outbox_account ON outbox(destination, account_id, number);
+
 CREATE TABLE outbox_end(
     destination TEXT PRIMARY KEY,
     last_number INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
     dropped INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_share(
+    destination TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    waiting INTEGER NOT NULL,
+    PRIMARY KEY (destination, account_id)
 ) STRICT, WITHOUT ROWID;
 
 -- Versions that are to be copied to a destination, in the order of their numbers: `bleepstore.replication`.
