@@ -72,7 +72,6 @@ def assemble(
             clock.latest,
             random_bytes,
         ),
-        catalog,
         settings,
         close=close,
         lock=lock,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bleepstore_server.admin import health, numbers
+from bleepstore_server.admin import health, numbers, pages
 from bleepstore_server.admin.rows import Row
 
-ROWS: Sequence[Row] = (*health.ROWS, *numbers.ROWS)
+ROWS: Sequence[Row] = (*health.ROWS, *numbers.ROWS, *pages.ROWS)
