@@ -38,6 +38,7 @@ from bleepstore_server.http1.loop import Loop
 from bleepstore_server.http1.settings import Settings
 from bleepstore_server.http1.tasks import Pool, current_task
 from bleepstore_server.layers.record import Record, access_log, log_access
+from bleepstore_server.listeners import split
 from bleepstore_server.response import ObjectBody
 from bleepstore_server.sending import Answer
 from bleepstore_server.wire.documents.errors import error_document
@@ -61,6 +62,8 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     """One process. `wsgi` is the app."""
 
     alive: bool
+    #: Among the workers of `bleepstore serve`, which have one set of sockets. Under another gunicorn each has its own.
+    number = 0
     wsgi: WSGIApplication
 
     def init_process(self) -> None:
@@ -70,12 +73,14 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
             self.log.warning("the PROXY protocol is not spoken: proxies are believed by X-Forwarded-For")
         tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None  # the certificate of now
         self._pool = Pool(self.cfg.threads)
-        self._loop = Loop(self._settings(), self._pool, self.sockets, tls, self._begin_request, self._refuse)
+        own, others = split(self.sockets, self.number, self.cfg.workers)
+        self._loop = Loop(self._settings(), self._pool, own, tls, self._begin_request, self._refuse, others)
         self._is_quick: Callable[[WSGIEnvironment, bool], bool] = _never
         self._admin: AdminApp | None = None
         self._counts: WorkerCounts | None = None
         self._requests: RequestCounts | None = None
         self._next_look = 0.0
+        self._heed: Callable[[], object] = _nothing
         self._admin_address: Any = None
         self._sends_files = tls is None and self.cfg.sendfile is not False
         self._keeps_alive = bool(self.cfg.keepalive)
@@ -138,6 +143,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     def _tick(self) -> None:
         """Called several times a second."""
         self.notify()
+        self._heed()
         now = time.monotonic()
         if self._counts is not None and now >= self._next_look:
             self._next_look = now + _LOOK_SECONDS
@@ -149,6 +155,7 @@ class Worker(GunicornWorker):  # type: ignore[misc]  # gunicorn has no type info
     def _find_admin(self) -> None:
         """The app of the admin address, and which of the listeners that is (`bleepstore_server.serving`)."""
         self._admin = getattr(self.app, "admin", None)
+        self._heed = getattr(self.app, "on_tick", _nothing)
         port = getattr(self.app, "admin_port", None)
         addresses = [listener.getsockname() for listener in self.sockets]
         found = [address for address in addresses if isinstance(address, tuple) and address[1] == port]
@@ -301,6 +308,9 @@ def _origin_form(target: str) -> str:
     if not separator:
         return target
     return "/" + rest.partition("/")[2]
+
+
+def _nothing() -> None: ...
 
 
 def _never(_environ: WSGIEnvironment, _careful: bool) -> bool:

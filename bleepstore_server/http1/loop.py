@@ -65,7 +65,9 @@ class Loop:
         tls: ssl.SSLContext | None,
         begin_request: Callable[[Connection, Head, RequestBody], None],
         refuse: Callable[[Connection, Refusal], None],
+        others: Sequence[Any] = (),
     ) -> None:
+        """`others` are listeners of other workers: who waits there although they are served is taken in, too."""
         self.settings = settings
         self.begin_request = begin_request
         self.refuse = refuse
@@ -97,6 +99,7 @@ class Loop:
         self._untold = 0
         self._warned = -math.inf
         self._listeners = listeners
+        self._others = others
         self._tls = tls
         self._poller = selectors.DefaultSelector()
         self._posted: deque[Callable[[], object]] = deque()
@@ -228,6 +231,9 @@ class Loop:
         for connection in late:
             connection.expire()
         self._accept_if(not self.is_ending)
+        if self._accepts:
+            for listener in self._others:
+                self._accept(listener)
         self.on_tick()
 
     # -- connections
@@ -313,7 +319,7 @@ class Loop:
         self._accept_if(False)
         self.is_ending = True
         self.idle_seconds = _LAST_SECONDS
-        for listener in self._listeners:
+        for listener in (*self._listeners, *self._others):
             listener.close()
         last = time.monotonic() + _LAST_SECONDS
         for connection in self.connections:
