@@ -296,7 +296,7 @@ PRIVATE_PARTS = {
     "bleepstore_server.switchboard": {"_credentials", "_endpoint_prefix", "_request_signer", "_signing_name"},
 }
 #: Public, though their names say otherwise.
-PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe"}
+PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_SubParsersAction", "_getframe", "_current_frames"}
 
 
 def private_names_in(path: Path) -> Iterator[tuple[int, str]]:
