@@ -497,9 +497,9 @@ class Tables(Protocol):
         in common."""
 
     def add_event(self, event: Event, rules: Sequence[tuple[str, str]], max_waiting: int) -> None:
-        """Keep an event for destinations, each with the id of the rule that names it. A destination for which more than
-        `max_waiting` wait then drops its oldest, and counts them. What watches all events of the process is told of it
-        after the commit, whether it is kept or not."""
+        """Keep an event for destinations, each with the id of the rule that names it. If more than `max_waiting` wait
+        for one, it drops the oldest of the account of which most wait, and counts that. What watches all events of the
+        process is told of it after the commit, whether it is kept or not."""
 
     def forget_events(self, destination: str, through: int) -> None:
         """Those of a destination up to this number."""
